@@ -1,0 +1,316 @@
+//! The command line. The doc comments are the manual.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The database tool of TARSy's alert history.
+///
+/// Works on SQLite (the default, nothing to set up) and PostgreSQL; the URL's scheme decides.
+/// Settings come from flags, the environment, a file and defaults, in this order; `tarsy-db info`
+/// shows each with where it came from.
+#[derive(Debug, Parser)]
+#[command(name = "tarsy-db", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Options that every command has.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+    0  done, or nothing to do          65  values that the target cannot hold
+    1  internal error                  69  unavailable
+    2  usage                           73  a file cannot be created
+    3  schema pending: run `init`      74  input/output error, disk full, damaged file
+    4  drift, or a check failed        75  busy: try again
+    5  schema newer than this tool     77  authentication or privilege
+    6  rows past the cutoff remain     78  configuration
+    7  refused                        124  deadline exceeded
+    8  verification mismatch          130, 143  interrupted, terminated";
+
+/// Options that every command has.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db].
+    ///
+    /// `sqlite:///relative.db`, `sqlite:////absolute/path.db`, `sqlite:///:memory:`,
+    /// `postgresql://user:password@host:5432/database`. A password on the command line is seen by
+    /// everybody on the machine: prefer the environment or a file.
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+
+    /// The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// How the result is written to standard output. `json` is exactly one document, also on failure.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Table)]
+    pub output: OutputFormat,
+
+    /// When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    pub color: Color,
+
+    /// Say nothing on standard error but errors.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more on standard error; twice for everything.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// How log lines are written to standard error.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Tables for people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the schema, or make sure that it is there.
+    Init(Init),
+    /// Wait until the database is usable, then exit or run a command.
+    Wait(Wait),
+    /// Check that connection, schema and data are sound.
+    Check(Check),
+    /// Show what is in the database and which settings are in force.
+    Info(Info),
+    /// Remove old history.
+    Prune(Prune),
+    /// Move a history from SQLite to PostgreSQL, completely or not at all.
+    MigrateSqliteToPostgres(MigrateSqliteToPostgres),
+    /// Print the completions for a shell.
+    Completions(Completions),
+}
+
+/// Creates the baseline schema (revision ae85467a75d2) and the ledger `alembic_version`, in one
+/// transaction under a lock: any number of replicas may start at once.
+///
+/// A database that is there already is left alone, whatever its revision. The tables of EP-0020
+/// without a ledger are adopted: the ledger is written, the data is not touched. On SQLite a missing
+/// file is created with its directory, in WAL mode.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+    tarsy-db init
+    DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db init --wait=2m")]
+pub struct Init {
+    /// Wait for the database first, at most this long [default with the flag: 5m].
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
+          value_parser = humantime::parse_duration)]
+    pub wait: Option<Duration>,
+
+    /// How long to wait for somebody else's lock.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub lock_timeout: Duration,
+
+    /// Fail with exit code 5 if the schema is newer than this tool knows.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Tries to connect, authenticated, until the database is usable. Between attempts it looks every
+/// tenth of a second whether the server has begun to accept connections, so that it returns at once
+/// when it does.
+///
+/// Prints changes of state only. What cannot heal by itself (wrong password, no such database, TLS)
+/// ends the wait after 10 seconds. Exit code 0 when usable, 124 at the deadline, else that of the
+/// last cause.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+    tarsy-db wait --timeout 2m
+    tarsy-db wait --for schema -- python -m tarsy.main")]
+pub struct Wait {
+    /// What usable means.
+    #[arg(long = "for", value_enum, value_name = "STATE", default_value_t = WaitFor::Writable)]
+    pub condition: WaitFor,
+
+    /// Give up after this long, with exit code 124 [default: only the attempts are limited].
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+
+    /// Give up after this many attempts.
+    #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_attempts: u32,
+
+    /// The longest pause between attempts; the first is 1s, each next one twice as long.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub max_interval: Duration,
+
+    /// Go on even after failures that do not heal by themselves.
+    #[arg(long)]
+    pub retry_all: bool,
+
+    /// The command that replaces this process on success.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WaitFor {
+    /// A connection is accepted.
+    Connect,
+    /// The database accepts writes: a standby is not enough.
+    Writable,
+    /// The tables of the baseline are there.
+    Schema,
+}
+
+/// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
+/// ledger, schema, foreign keys, integrity, sequences, retention. Reads only; a role that may only SELECT is
+/// enough.
+///
+/// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is
+/// newer than this tool, 69, 77 or 78 when there is no connection.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+    tarsy-db check
+    tarsy-db check --deep --output json")]
+pub struct Check {
+    /// Also look at every row: SQLite's `integrity_check`, PostgreSQL's rows without a parent.
+    #[arg(long)]
+    pub deep: bool,
+}
+
+/// Shows backend, server, role, revision and size; rows and bytes of each table; sessions by status and
+/// by week; what the retention would remove; every setting with its source. Reads only.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+    tarsy-db info
+    tarsy-db info --exact --output json")]
+pub struct Info {
+    /// Count rows instead of taking PostgreSQL's estimate.
+    #[arg(long)]
+    pub exact: bool,
+}
+
+/// Removes sessions that started before the cutoff, with all that hangs on them, in batches. Each batch
+/// is one transaction, so that the backend keeps working and an interruption loses nothing but time.
+///
+/// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept, and
+/// so are those without a start. Asks before it deletes; without a terminal `--yes` is needed.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+    tarsy-db prune --dry-run
+    tarsy-db prune --older-than 30d --yes
+    tarsy-db prune --before 2026-01-01T00:00:00Z --dry-run --output json")]
+pub struct Prune {
+    /// Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting].
+    #[arg(long, value_name = "DURATION", conflicts_with = "before", value_parser = humantime::parse_duration)]
+    pub older_than: Option<Duration>,
+
+    /// Remove what started before this moment.
+    #[arg(long, value_name = "RFC 3339", value_parser = rfc3339)]
+    pub before: Option<DateTime<Utc>>,
+
+    /// Count the age from this moment instead of the clock, for runs that can be repeated.
+    #[arg(long, value_name = "RFC 3339", value_parser = rfc3339)]
+    pub now: Option<DateTime<Utc>>,
+
+    /// Print the plan and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+
+    /// Remove sessions that are still active, too.
+    #[arg(long)]
+    pub include_active: bool,
+
+    /// How many sessions one transaction removes.
+    #[arg(long, value_name = "SESSIONS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub batch_size: u32,
+
+    /// Exit with 6 if sessions that started before the cutoff remain.
+    #[arg(long)]
+    pub fail_if_remaining: bool,
+}
+
+/// Copies every row of a SQLite history into an empty PostgreSQL database, reads it back, compares every
+/// value, and only then commits: one transaction, completely or not at all. The source is not changed,
+/// not even by one byte.
+///
+/// Creates the baseline schema first if it is not there. Values that PostgreSQL cannot hold are all
+/// listed, nothing is written, and the exit code is 65.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+    tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy
+    DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db migrate-sqlite-to-postgres")]
+pub struct MigrateSqliteToPostgres {
+    /// The SQLite database, as a path or URL.
+    #[arg(long, value_name = "PATH OR URL", default_value = "sqlite:///history.db")]
+    pub from: String,
+
+    /// The PostgreSQL database [default: the database URL].
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+
+    /// What is compared before the commit.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Values)]
+    pub verify: Verify,
+
+    /// Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks.
+    #[arg(long, value_name = "NAME")]
+    pub ignore: Vec<String>,
+}
+
+/// What `migrate-sqlite-to-postgres` compares before it commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    /// Every value, read back from the target.
+    Values,
+    /// The number of rows.
+    Counts,
+}
+
+/// Prints the completions for a shell to standard output.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+    tarsy-db completions bash > /etc/bash_completion.d/tarsy-db")]
+pub struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+fn rfc3339(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|moment| moment.to_utc())
+        .map_err(|_| "not a moment like `2026-02-01T00:00:00Z`".to_owned())
+}

@@ -1,0 +1,14 @@
+//! `completions`: prints what a shell needs to complete the command line.
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Completions};
+use crate::output::{Block, Report};
+
+pub(super) fn run(arguments: &Completions) -> Report {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "tarsy-db", &mut script);
+    let script = String::from_utf8(script).expect("completions are UTF-8");
+    let document = serde_json::json!({ "shell": arguments.shell.to_string(), "script": script });
+    Report { document, blocks: vec![Block::Line(script.trim_end().to_owned())], exit_code: 0 }
+}

@@ -1,0 +1,200 @@
+//! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cli::{MigrateSqliteToPostgres, Verify};
+use crate::connection::{self, Access, Doing};
+use crate::database_url::{Backend, DatabaseUrl};
+use crate::error::Error;
+use crate::output::{self, Block, Field, Report};
+use crate::progress::{Amount, Progress};
+use crate::schema::standing::{self, Plan, Standing};
+use crate::schema::upgrade::{self, SchemaError};
+use crate::schema::{self, Schema, expected};
+use crate::settings::{Settings, SettingsError};
+use crate::transfer::copy::{self, TableLoad, Verification};
+use crate::transfer::{Source, TablePlan, TransferError, plan};
+
+/// How long to wait for somebody else's lock on the target.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+struct Summary {
+    source: String,
+    target: String,
+    rows: u64,
+    bytes: u64,
+    seconds: f64,
+    /// `values` or `counts`.
+    verified: &'static str,
+    tables: Vec<TableSummary>,
+}
+
+#[derive(Serialize)]
+struct TableSummary {
+    table: String,
+    rows: u64,
+    bytes: u64,
+    seconds: f64,
+    digest: Option<String>,
+}
+
+pub(super) async fn run(
+    arguments: &MigrateSqliteToPostgres,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
+    let started = Instant::now();
+    let (from, to) = (source_url(&arguments.from)?, target_url(arguments, settings)?);
+    let DatabaseUrl::Sqlite(location) = &from else { return Err(wrong("the source", &from, Backend::Sqlite)) };
+    let Some(path) = location.path.clone() else { return Err(wrong("the source", &from, Backend::Sqlite)) };
+    if to.backend() != Backend::Postgresql {
+        return Err(wrong("the target", &to, Backend::Postgresql));
+    }
+
+    let source = connection::open(&from, Access::Read).await?;
+    let source_schema = schema_of_source(&source).await?;
+    let target = connection::open_pool(&to, Access::Write, &settings.pool).await?;
+    let target_schema = schema_of_target(&target).await?;
+    let plan = plan::plan(&source_schema, &target_schema, &arguments.ignore)?;
+
+    let mut source = Source::begin(&source, path).await?;
+    let survey = source.survey(&plan, progress).await?;
+    if !survey.hazards.is_empty() {
+        return Err(TransferError::Hazards(survey.hazards).into());
+    }
+    upgrade::upgrade(&target, LOCK_TIMEOUT).await?;
+    let verification = match arguments.verify {
+        Verify::Values => Verification::Values,
+        Verify::Counts => Verification::Counts,
+    };
+    let pool = target.get_postgres_connection_pool();
+    let loads = match copy::load(pool, &plan, &survey, source, verification, LOCK_TIMEOUT, progress).await {
+        Err(TransferError::Database(error)) if error.cause.failure == connection::Failure::Busy => {
+            return Err(upgrade::locked(&target, LOCK_TIMEOUT).await.into());
+        }
+        loads => loads?,
+    };
+    Ok(report(&from, &to, verification, &plan, &loads, survey.total(), started.elapsed()))
+}
+
+fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
+    TransferError::Backend { role, url: url.to_string(), expected }.into()
+}
+
+/// A URL, or else a path.
+fn source_url(text: &str) -> Result<DatabaseUrl, Error> {
+    match text.contains("://") {
+        false => Ok(DatabaseUrl::sqlite_file(text)),
+        true => parsed(text, "--from"),
+    }
+}
+
+fn target_url(arguments: &MigrateSqliteToPostgres, settings: &Settings) -> Result<DatabaseUrl, Error> {
+    match &arguments.to {
+        None => Ok(settings.database.value.clone()),
+        Some(text) => parsed(text, "--to"),
+    }
+}
+
+fn parsed(text: &str, flag: &str) -> Result<DatabaseUrl, Error> {
+    text.parse().map_err(|source| SettingsError::Url { source_name: flag.to_owned(), source }.into())
+}
+
+async fn schema_of_source(source: &sea_orm::DatabaseConnection) -> Result<Schema, Error> {
+    let standing = Standing::read(source).await.doing("read the source's ledger")?;
+    match standing.plan() {
+        Plan::Adopt => {}
+        Plan::Nothing { revision } if revision == migration::BASELINE => {}
+        Plan::Nothing { revision } => {
+            let [revision, baseline] = [revision.as_str(), migration::BASELINE].map(standing::described);
+            return Err(TransferError::SourceRevision { revision, baseline }.into());
+        }
+        Plan::Create => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into()).into()),
+        Plan::Incomplete { missing, .. } => {
+            return Err(TransferError::SourceSchema(format!("it has no table {}", missing.join(", "))).into());
+        }
+        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+    }
+    Ok(schema::read(source).await.doing("read the source's schema")?)
+}
+
+/// The schema that the target has, or will have; nothing is created before the source was found sound.
+async fn schema_of_target(target: &sea_orm::DatabaseConnection) -> Result<Schema, Error> {
+    let standing = Standing::read(target).await.doing("read the target's ledger")?;
+    match standing.plan() {
+        Plan::Create => return Ok(expected::baseline(target).await.doing("replay the baseline on the target")?),
+        Plan::Adopt => {}
+        Plan::Nothing { revision } if revision == migration::BASELINE => {}
+        Plan::Nothing { revision } => {
+            let [revision, baseline] = [revision.as_str(), migration::BASELINE].map(standing::described);
+            return Err(TransferError::TargetRevision { revision, baseline }.into());
+        }
+        Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
+        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+    }
+    let pool = target.get_postgres_connection_pool();
+    let mut connection = pool.acquire().await.doing("open the target")?;
+    copy::require_empty(&mut connection, migration::TABLES.into_iter()).await?;
+    drop(connection);
+    Ok(schema::read(target).await.doing("read the target's schema")?)
+}
+
+fn report(
+    from: &DatabaseUrl,
+    to: &DatabaseUrl,
+    verification: Verification,
+    plan: &[TablePlan],
+    loads: &[TableLoad],
+    total: Amount,
+    duration: Duration,
+) -> Report {
+    let verified = match verification {
+        Verification::Values => "values",
+        Verification::Counts => "counts",
+    };
+    let tables: Vec<TableSummary> = plan
+        .iter()
+        .zip(loads)
+        .map(|(table, load)| TableSummary {
+            table: table.name.clone(),
+            rows: load.amount.rows,
+            bytes: load.amount.bytes,
+            seconds: load.duration.as_secs_f64(),
+            digest: load.digest.map(|digest| digest.hex()),
+        })
+        .collect();
+    let mut rows: Vec<Vec<Field>> = tables
+        .iter()
+        .map(|table| {
+            let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
+            let seconds = Field::Number(format!("{:.2}", table.seconds));
+            vec![
+                table.table.as_str().into(), output::count(table.rows), output::bytes(table.bytes), seconds, digest.into(),
+                verified.into(),
+            ]
+        })
+        .collect();
+    let seconds = Field::Number(format!("{:.2}", duration.as_secs_f64()));
+    rows.push(vec!["total".into(), output::count(total.rows), output::bytes(total.bytes), seconds, "".into(), "".into()]);
+    let blocks = vec![
+        Block::Line(format!("moved {from} to {to}")),
+        Block::Table {
+            title: "tables",
+            header: vec!["table", "rows", "bytes", "seconds", "digest", "verified"],
+            rows,
+        },
+    ];
+    let summary = Summary {
+        source: from.to_string(),
+        target: to.to_string(),
+        rows: total.rows,
+        bytes: total.bytes,
+        seconds: duration.as_secs_f64(),
+        verified,
+        tables,
+    };
+    Report::new(&summary, blocks)
+}

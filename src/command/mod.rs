@@ -1,0 +1,67 @@
+//! One file per subcommand: resolve the settings, plan, act, report.
+
+mod check;
+mod completions;
+mod info;
+mod init;
+mod migrate_sqlite_to_postgres;
+mod prune;
+mod wait;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::cli::{Cli, Command, Global};
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::output::Report;
+use crate::progress::Progress;
+use crate::settings::{Flags, Settings};
+
+/// What a command takes from the process it runs in.
+pub struct Context {
+    /// The environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// The clock, read once.
+    pub now: DateTime<Utc>,
+    /// Who is told how far the work is.
+    pub progress: Box<dyn Progress>,
+    /// Whether standard error is for errors alone.
+    pub quiet: bool,
+}
+
+/// Runs one command to its end.
+///
+/// # Errors
+/// [`Error`], with its exit code and hint.
+pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
+    if let Command::Completions(arguments) = &cli.command {
+        return Ok(completions::run(arguments));
+    }
+    let settings = settings(&cli.global, context)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::System { action: "start the runtime", source })?;
+    runtime.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        match cli.command {
+            Command::Init(arguments) => interrupt.or(init::run(&arguments, &settings)).await,
+            Command::Wait(arguments) => interrupt.or(wait::run(&arguments, &settings)).await,
+            Command::Check(arguments) => interrupt.or(check::run(&arguments, &settings, context.now)).await,
+            Command::Info(arguments) => interrupt.or(info::run(&arguments, &settings, context.now)).await,
+            Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
+            Command::MigrateSqliteToPostgres(arguments) => {
+                let progress = context.progress.as_ref();
+                interrupt.or(migrate_sqlite_to_postgres::run(&arguments, &settings, progress)).await
+            }
+            Command::Completions(arguments) => Ok(completions::run(&arguments)),
+        }
+    })
+}
+
+fn settings(global: &Global, context: &Context) -> Result<Settings, Error> {
+    let flags = Flags { database_url: global.database_url.clone(), config: global.config.clone() };
+    Ok(Settings::load(&flags, &context.environment)?)
+}

@@ -1,0 +1,199 @@
+//! The one error of the program: what it exits with, and what the reader can do.
+
+use std::time::Duration;
+
+use crate::connection::{Cause, ConnectError, DatabaseError, Failure};
+use crate::history::retention::RetentionError;
+use crate::interrupt::Signal;
+use crate::schema::upgrade::SchemaError;
+use crate::settings::SettingsError;
+use crate::transfer::TransferError;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The database refused something.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The schema is not what it should be.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The history could not be moved.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The retention makes no sense.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    /// The schema is not there yet.
+    #[error("the database has no TARSy schema yet")]
+    SchemaPending,
+    /// The ledger names a revision that this version does not know (`--strict`).
+    #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
+    Newer(String),
+    /// A command that needs an answer has nobody to ask.
+    #[error("{what}; not confirmed")]
+    NotConfirmed {
+        /// What would have been done.
+        what: String,
+    },
+    /// `wait` ran out of time.
+    #[error("the database was not usable within {}", humantime::format_duration(*.limit))]
+    DeadlineExceeded {
+        /// The limit that was set.
+        limit: Duration,
+        /// The last failure, if there was an attempt.
+        #[source]
+        last: Option<ConnectError>,
+    },
+    /// `wait` gave up.
+    #[error("gave up waiting after {attempts} attempts in {}", humantime::format_duration(*.waited))]
+    GaveUp {
+        /// The attempts made.
+        attempts: u32,
+        /// The time they took.
+        waited: Duration,
+        /// The last failure.
+        #[source]
+        last: ConnectError,
+    },
+    /// The command that `wait` should have become cannot be run.
+    #[error("cannot run `{command}`")]
+    Exec {
+        /// The command.
+        command: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The process was told to stop.
+    #[error("stopped by {0}")]
+    Interrupted(Signal),
+    /// The result could not be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] std::io::Error),
+    /// The process could not be set up.
+    #[error("cannot {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// The exit code, as in the table of the README.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Settings(_) | Error::Retention(_) => 78,
+            Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_code(error.cause.failure),
+            Error::Database(error) => failure_code(error.cause.failure),
+            Error::Schema(error) | Error::Transfer(TransferError::Schema(error)) => match error {
+                SchemaError::Database(error) => failure_code(error.cause.failure),
+                SchemaError::Locked { .. } => 75,
+                SchemaError::Drift(_) | SchemaError::Incomplete { .. } | SchemaError::Ambiguous(_) => 4,
+            },
+            Error::Transfer(error) => match error {
+                TransferError::Schema(_) => 4,
+                TransferError::Database(error) => failure_code(error.cause.failure),
+                TransferError::Hazards(_) | TransferError::Rejected { .. } => 65,
+                TransferError::Mismatch(_) => 8,
+                TransferError::SourceChanged { .. } => 75,
+                TransferError::Backend { .. } => 78,
+                TransferError::SourceSchema(_) | TransferError::Lacking { .. } => 4,
+                TransferError::TargetNotEmpty { .. }
+                | TransferError::SourceRevision { .. }
+                | TransferError::TargetRevision { .. } => 7,
+            },
+            Error::SchemaPending => 3,
+            Error::Newer(_) => 5,
+            Error::NotConfirmed { .. } => 7,
+            Error::DeadlineExceeded { .. } => 124,
+            // As the shell does it: found but not runnable, or not found.
+            Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 127,
+            Error::Exec { .. } => 126,
+            Error::Interrupted(signal) => signal.exit_code(),
+            Error::Output(_) => 74,
+            Error::System { .. } => 1,
+        }
+    }
+
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Settings(error) => error.hint(),
+            Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_hint(&error.cause),
+            Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause),
+            Error::Database(error) | Error::Schema(SchemaError::Database(error)) => failure_hint(&error.cause),
+            Error::Schema(SchemaError::Locked { .. }) => Some("wait for it to finish, or raise `--lock-timeout`".into()),
+            Error::Schema(SchemaError::Drift(_)) => {
+                Some("`tarsy-db check` shows the differences; nothing was changed".into())
+            }
+            Error::Schema(SchemaError::Incomplete { .. }) => {
+                Some("restore the missing tables from a backup, or start with an empty database; nothing was changed".into())
+            }
+            Error::Schema(SchemaError::Ambiguous(_)) => {
+                Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
+            }
+            Error::Transfer(error) => error.hint(),
+            Error::Retention(error) => Some(error.hint().to_owned()),
+            Error::SchemaPending => Some("run `tarsy-db init`".into()),
+            Error::Newer(_) => Some("use the tarsy-db of that TARSy release".into()),
+            Error::NotConfirmed { .. } => Some("give `--yes` where nobody can answer".into()),
+            _ => None,
+        }
+    }
+
+    /// The causes, outermost first, without the error itself.
+    #[must_use]
+    pub fn causes(&self) -> Vec<String> {
+        let first: &dyn std::error::Error = self;
+        std::iter::successors(first.source(), |error| error.source()).map(ToString::to_string).collect()
+    }
+}
+
+/// The exit code of a failure at the database.
+#[must_use]
+pub fn failure_code(failure: Failure) -> u8 {
+    match failure {
+        Failure::Refused
+        | Failure::NameResolution
+        | Failure::Unreachable
+        | Failure::TimedOut
+        | Failure::ConnectionLost
+        | Failure::StartingUp
+        | Failure::ShuttingDown
+        | Failure::InRecovery
+        | Failure::ReadOnly => 69,
+        Failure::TooManyConnections | Failure::Busy => 75,
+        Failure::Authentication | Failure::Privilege => 77,
+        Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration => 78,
+        Failure::CannotOpen => 73,
+        Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
+        Failure::Data => 65,
+        Failure::Other => 1,
+    }
+}
+
+fn failure_hint(cause: &Cause) -> Option<String> {
+    let hint = match cause.failure {
+        Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
+        Failure::NameResolution => "is the host name right?",
+        Failure::Authentication => "are user and password right, and does the server let them in from here?",
+        Failure::NoSuchDatabase => "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database",
+        Failure::Tls => "`sslmode=verify-full` with `sslrootcert` verifies a private CA; `sslmode=disable` goes without",
+        Failure::InRecovery | Failure::ReadOnly => "connect to the primary",
+        Failure::TooManyConnections => "free a connection, or raise the server's `max_connections`",
+        Failure::DiskFull => "free some space; nothing was changed",
+        Failure::Corrupt => "restore a backup, or see https://www.sqlite.org/recovery.html",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,89 @@
+//! SIGINT and SIGTERM, as something that work asks for and waits for.
+//!
+//! Installing handlers also makes them arrive at all where the process is PID 1 of a container.
+
+use std::fmt;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::error::Error;
+
+/// The signals that end the work in an orderly way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT, as from Ctrl-C.
+    Interrupt,
+    /// SIGTERM, as from a container runtime.
+    Terminate,
+}
+
+impl Signal {
+    /// 128 and the signal's number, as shells have it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Signal::Interrupt => 130,
+            Signal::Terminate => 143,
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// Tells whether the process was told to stop.
+#[derive(Debug, Clone)]
+pub struct Interrupt(watch::Receiver<Option<Signal>>);
+
+impl Interrupt {
+    /// Begins to listen; needs a running tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the handlers cannot be installed.
+    pub fn listen() -> Result<Self, Error> {
+        let install = |kind| signal(kind).map_err(|source| Error::System { action: "listen for signals", source });
+        let mut interrupt = install(SignalKind::interrupt())?;
+        let mut terminate = install(SignalKind::terminate())?;
+        let (sender, receiver) = watch::channel(None);
+        tokio::spawn(async move {
+            let received = tokio::select! {
+                _ = interrupt.recv() => Signal::Interrupt,
+                _ = terminate.recv() => Signal::Terminate,
+            };
+            // The receiver may be gone: then the work is done anyway.
+            let _ = sender.send(Some(received));
+            sender.closed().await;
+        });
+        Ok(Self(receiver))
+    }
+
+    /// The signal, if one came.
+    #[must_use]
+    pub fn signal(&self) -> Option<Signal> {
+        *self.0.borrow()
+    }
+
+    /// Runs `work` until it ends or a signal comes; then the work is dropped, and with it its transaction.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], or the work's own.
+    pub async fn or<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Error>
+    where
+        Error: From<E>,
+    {
+        let mut receiver = self.0.clone();
+        tokio::select! {
+            result = work => Ok(result?),
+            signal = receiver.wait_for(Option::is_some) => {
+                Err(Error::Interrupted(signal.ok().and_then(|signal| *signal).unwrap_or(Signal::Interrupt)))
+            }
+        }
+    }
+}

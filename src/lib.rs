@@ -1,0 +1,31 @@
+//! The database tool of TARSy's alert history, on SQLite and PostgreSQL.
+//!
+//! Arrows point downward only: a module uses what stands below it.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`cli`] | clap types; their doc comments are the manual |
+//! | [`command`] | one file per subcommand: resolve, plan, act, report |
+//! | [`error`] | one error; its exit code and hint |
+//! | [`output`] | a report is data; here it becomes a table or JSON |
+//! | [`settings`] | flag > environment > file > default, each value with its source |
+//! | [`progress`] | work reports what it did; bars, log lines or silence |
+//! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
+//! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
+//! | [`history`] | what the tables mean: sessions and what hangs on them, retention |
+//! | [`schema`] | what a database looks like, what it should look like, the difference |
+//! | [`connection`] | connections to both backends, why one failed |
+//! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
+
+pub mod cli;
+pub mod command;
+pub mod connection;
+pub mod database_url;
+pub mod error;
+pub mod history;
+pub mod interrupt;
+pub mod output;
+pub mod progress;
+pub mod schema;
+pub mod settings;
+pub mod transfer;

@@ -1,0 +1,111 @@
+//! Parse, run, print the error, exit code.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
+use tarsy_db::cli::{Cli, Color, LogFormat, OutputFormat};
+use tarsy_db::command::{self, Context};
+use tarsy_db::error::Error;
+use tarsy_db::output::{self, Style};
+use tarsy_db::progress;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+fn main() -> ExitCode {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let plain = environment.contains_key("NO_COLOR") || environment.get("TERM").is_some_and(|term| term == "dumb");
+    let cli = match parse(plain) {
+        Ok(cli) => cli,
+        Err(exit_code) => return exit_code,
+    };
+    let allows = |terminal: bool| match cli.global.color {
+        Color::Auto => terminal && !plain,
+        Color::Always => true,
+        Color::Never => false,
+    };
+    let style = Style {
+        json: cli.global.output == OutputFormat::Json,
+        color: allows(std::io::stdout().is_terminal()),
+        width: std::io::stdout().is_terminal().then(terminal_width).flatten(),
+    };
+    start_logging(&cli, allows(std::io::stderr().is_terminal()));
+    let context = Context {
+        environment,
+        now: chrono::Utc::now(),
+        progress: progress::for_standard_error(cli.global.quiet, plain || cli.global.log_format == LogFormat::Json),
+        quiet: cli.global.quiet,
+    };
+    let log_format = cli.global.log_format;
+    let result = command::run(cli, &context).and_then(|report| {
+        output::print(&report, style)?;
+        Ok(report.exit_code)
+    });
+    match result {
+        Ok(exit_code) => ExitCode::from(exit_code),
+        Err(error) => report_failure(&error, style, log_format),
+    }
+}
+
+/// Parses the command line. Help and version are no errors, and go to standard output.
+fn parse(plain: bool) -> Result<Cli, ExitCode> {
+    let choice = if plain { ColorChoice::Never } else { ColorChoice::Auto };
+    let parsed = Cli::command().color(choice).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        // clap writes to the stream that fits; where that fails nobody is reading.
+        let _ = error.print();
+        let wants_json = std::env::args().any(|word| word == "--output=json" || word == "json");
+        let message = error.render().to_string();
+        if error.use_stderr() && wants_json && output::print_failure(message.trim(), &[], None, 2).is_err() {
+            return ExitCode::from(74);
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+fn terminal_width() -> Option<u16> {
+    console::Term::stdout().size_checked().map(|(_, columns)| columns)
+}
+
+fn start_logging(cli: &Cli, color: bool) {
+    let level = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    // Libraries stay silent: their lines may quote what a connection string holds.
+    let ours = Targets::new().with_target("tarsy_db", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(color);
+    let registry = tracing_subscriber::registry().with(ours);
+    match cli.global.log_format {
+        LogFormat::Text => registry.with(lines.without_time()).init(),
+        LogFormat::Json => registry.with(lines.json()).init(),
+    }
+}
+
+fn report_failure(error: &Error, style: Style, log_format: LogFormat) -> ExitCode {
+    let (causes, hint) = (error.causes(), error.hint());
+    match log_format {
+        LogFormat::Json => tracing::error!(causes = ?causes, hint, exit_code = error.exit_code(), "{error}"),
+        LogFormat::Text => {
+            let mut text = format!("error: {error}\n");
+            for cause in &causes {
+                text += &format!("  because: {cause}\n");
+            }
+            if let Some(hint) = &hint {
+                text += &format!("  hint: {hint}\n");
+            }
+            // Where standard error is gone there is nobody to tell.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        }
+    }
+    if style.json && output::print_failure(&error.to_string(), &causes, hint.as_deref(), error.exit_code()).is_err() {
+        return ExitCode::from(74);
+    }
+    ExitCode::from(error.exit_code())
+}

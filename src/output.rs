@@ -1,0 +1,209 @@
+//! A report is data; here it becomes tables for people or one JSON document.
+
+use std::io::{self, Write};
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// What a command found or did, ready for both kinds of reader.
+#[derive(Debug)]
+pub struct Report {
+    /// The document of `--output json`.
+    pub document: Value,
+    /// The tables and lines for people.
+    pub blocks: Vec<Block>,
+    /// The exit code that goes with it.
+    pub exit_code: u8,
+}
+
+impl Report {
+    /// A report of something that went well.
+    ///
+    /// # Panics
+    /// Never: the summaries are plain structures, which always have a JSON form.
+    #[must_use]
+    pub fn new(summary: &impl Serialize, blocks: Vec<Block>) -> Self {
+        let document = serde_json::to_value(summary).expect("summaries have a JSON form");
+        Self { document, blocks, exit_code: 0 }
+    }
+}
+
+/// A piece of a report for people.
+#[derive(Debug)]
+pub enum Block {
+    /// A line of text.
+    Line(String),
+    /// A table with a title.
+    Table {
+        /// What it shows.
+        title: &'static str,
+        /// The column headings; none for tables of names and values.
+        header: Vec<&'static str>,
+        /// The rows.
+        rows: Vec<Vec<Field>>,
+    },
+}
+
+/// One cell.
+#[derive(Debug, Clone)]
+pub enum Field {
+    /// Left-aligned.
+    Text(String),
+    /// Right-aligned.
+    Number(String),
+    /// A word with a colour that repeats it.
+    Status(Status),
+}
+
+impl From<&str> for Field {
+    fn from(text: &str) -> Self {
+        Field::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Field {
+    fn from(text: String) -> Self {
+        Field::Text(text)
+    }
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Worth knowing, harms nobody.
+    Note,
+    /// Worth mending.
+    Warning,
+    /// Not as it should be.
+    Failed,
+    /// Could not be looked at.
+    Skipped,
+}
+
+impl Status {
+    fn word_and_color(self) -> (&'static str, comfy_table::Color) {
+        match self {
+            Status::Ok => ("ok", comfy_table::Color::Green),
+            Status::Note => ("note", comfy_table::Color::Cyan),
+            Status::Warning => ("warning", comfy_table::Color::Yellow),
+            Status::Failed => ("FAILED", comfy_table::Color::Red),
+            Status::Skipped => ("skipped", comfy_table::Color::DarkGrey),
+        }
+    }
+}
+
+/// How the output looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// One JSON document instead of tables.
+    pub json: bool,
+    /// Whether colour is used.
+    pub color: bool,
+    /// The width of the terminal in characters, if there is one.
+    pub width: Option<u16>,
+}
+
+/// Writes a report.
+///
+/// # Errors
+/// [`Error::Output`], but not for a reader that went away.
+pub fn print(report: &Report, style: Style) -> Result<(), Error> {
+    let text = match style.json {
+        true => format!("{:#}\n", report.document),
+        false => report.blocks.iter().map(|block| rendered(block, style)).collect::<Vec<_>>().join("\n"),
+    };
+    write_out(&text)
+}
+
+/// Writes the document of a failure; for people the error goes to standard error alone.
+///
+/// # Errors
+/// [`Error::Output`].
+pub fn print_failure(message: &str, causes: &[String], hint: Option<&str>, exit_code: u8) -> Result<(), Error> {
+    let document = json!({
+        "error": { "message": message, "causes": causes, "hint": hint, "exit_code": exit_code }
+    });
+    write_out(&format!("{document:#}\n"))
+}
+
+/// Writes text to standard output. A broken pipe is quiet.
+///
+/// # Errors
+/// [`Error::Output`].
+pub fn write_out(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Error::Output),
+    }
+}
+
+fn rendered(block: &Block, style: Style) -> String {
+    match block {
+        Block::Line(text) => format!("{text}\n"),
+        Block::Table { title, header, rows } => {
+            let mut table = Table::new();
+            table.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(style.width.unwrap_or(200));
+            if !header.is_empty() {
+                table.set_header(header.iter().map(|text| bold(text, style)));
+            }
+            for row in rows {
+                table.add_row(row.iter().map(|field| cell(field, style)));
+            }
+            let title = if style.color { format!("\u{1b}[1m{title}\u{1b}[0m") } else { (*title).to_owned() };
+            format!("{title}\n{table}\n")
+        }
+    }
+}
+
+fn bold(text: &str, style: Style) -> Cell {
+    let cell = Cell::new(text);
+    if style.color { cell.add_attribute(Attribute::Bold) } else { cell }
+}
+
+fn cell(field: &Field, style: Style) -> Cell {
+    match field {
+        Field::Text(text) => Cell::new(text),
+        Field::Number(text) => Cell::new(text).set_alignment(CellAlignment::Right),
+        Field::Status(status) => {
+            let (word, color) = status.word_and_color();
+            if style.color { Cell::new(word).fg(color) } else { Cell::new(word) }
+        }
+    }
+}
+
+/// A number with its thousands set apart.
+#[must_use]
+pub fn count(number: u64) -> Field {
+    Field::Number(indicatif::HumanCount(number).to_string())
+}
+
+/// A number of bytes in the unit that fits.
+#[must_use]
+pub fn bytes(number: u64) -> Field {
+    Field::Number(indicatif::HumanBytes(number).to_string())
+}
+
+/// Microseconds since the epoch as a UTC time to the second, or a dash.
+#[must_use]
+pub fn time(microseconds: Option<i64>) -> String {
+    microseconds
+        .and_then(chrono::DateTime::from_timestamp_micros)
+        .map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+/// Microseconds since the epoch as RFC 3339 in UTC, for JSON.
+#[must_use]
+pub fn rfc3339(microseconds: i64) -> Option<String> {
+    chrono::DateTime::from_timestamp_micros(microseconds)
+        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+}

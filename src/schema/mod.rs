@@ -1,0 +1,102 @@
+//! What a database looks like now, what a revision should look like, and the difference.
+//!
+//! The expected shape is never written down here: [`expected`] replays the migrations and reads
+//! the result with the code that reads the live database.
+
+pub mod difference;
+pub mod expected;
+mod postgresql;
+mod sqlite;
+pub mod standing;
+pub mod upgrade;
+
+use std::collections::BTreeMap;
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+
+pub use difference::Difference;
+pub use standing::Standing;
+
+/// The tables of one database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// By name.
+    pub tables: BTreeMap<String, Table>,
+}
+
+/// One table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// By name; their order differs between databases of the same revision and means nothing.
+    pub columns: BTreeMap<String, Column>,
+    /// The columns of the primary key, in its order.
+    pub primary_key: Vec<String>,
+    /// By name, without those that belong to a constraint.
+    pub indexes: BTreeMap<String, Index>,
+    /// In no particular order.
+    pub foreign_keys: Vec<ForeignKey>,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// The type in the backend's own words, lower case.
+    pub kind: String,
+    /// Whether SQL NULL is allowed.
+    pub nullable: bool,
+    /// The default as an SQL expression.
+    pub default: Option<String>,
+}
+
+/// One index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Columns or expressions, in order.
+    pub columns: Vec<String>,
+    /// Whether it refuses duplicates.
+    pub unique: bool,
+    /// `btree`, `gin` and so on.
+    pub method: String,
+    /// One per column; empty where it is the type's default.
+    pub operator_classes: Vec<String>,
+    /// The condition of a partial index.
+    pub predicate: Option<String>,
+    /// False after a failed `CREATE INDEX CONCURRENTLY`.
+    pub valid: bool,
+}
+
+/// One foreign key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// The constraint's name; SQLite's have mostly none.
+    pub name: Option<String>,
+    /// The referencing columns.
+    pub columns: Vec<String>,
+    /// The table they point to.
+    pub referenced_table: String,
+    /// The columns they point to.
+    pub referenced_columns: Vec<String>,
+    /// `NO ACTION`, `CASCADE` and so on.
+    pub on_delete: String,
+    /// As `on_delete`.
+    pub on_update: String,
+    /// False for `NOT VALID`: old rows were never looked at.
+    pub validated: bool,
+}
+
+/// Reads the schema that unqualified names lead to.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
+    match connection.get_database_backend() {
+        DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Current).await,
+        _ => sqlite::read(connection).await,
+    }
+}
+
+/// Quotes an identifier for SQL that cannot be built otherwise. Every built statement uses it.
+#[must_use]
+pub fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}

@@ -1,0 +1,539 @@
+//! Settings: flag > environment > file > default, each value with where it came from.
+//!
+//! [`KEYS`] is the one list of what can be set. Reading the process environment is left to the
+//! caller, so that a test can bring its own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
+
+/// The name of the settings file that is read from the working directory when no other is named.
+pub const DEFAULT_FILE: &str = "tarsy-db.toml";
+
+/// One setting: its environment variable and its place in the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The environment variable; for the keys of [`SECRET_FILES`] also with `_FILE` behind it.
+    pub environment: &'static str,
+    /// The dotted path in the settings file.
+    pub path: &'static str,
+}
+
+const URL: Key = Key { environment: "DATABASE_URL", path: "database.url" };
+const HOST: Key = Key { environment: "DATABASE_HOST", path: "database.host" };
+const PORT: Key = Key { environment: "DATABASE_PORT", path: "database.port" };
+const USER: Key = Key { environment: "DATABASE_USER", path: "database.user" };
+const PASSWORD: Key = Key { environment: "DATABASE_PASSWORD", path: "database.password" };
+const NAME: Key = Key { environment: "DATABASE_NAME", path: "database.name" };
+const HISTORY_ENABLED: Key = Key { environment: "HISTORY_ENABLED", path: "history.enabled" };
+const RETENTION_DAYS: Key = Key { environment: "HISTORY_RETENTION_DAYS", path: "history.retention_days" };
+const POOL_SIZE: Key = Key { environment: "POSTGRES_POOL_SIZE", path: "postgres.pool_size" };
+const MAX_OVERFLOW: Key = Key { environment: "POSTGRES_MAX_OVERFLOW", path: "postgres.max_overflow" };
+const POOL_TIMEOUT: Key = Key { environment: "POSTGRES_POOL_TIMEOUT", path: "postgres.pool_timeout" };
+const POOL_RECYCLE: Key = Key { environment: "POSTGRES_POOL_RECYCLE", path: "postgres.pool_recycle" };
+const POOL_PRE_PING: Key = Key { environment: "POSTGRES_POOL_PRE_PING", path: "postgres.pool_pre_ping" };
+
+/// Every setting there is.
+pub const KEYS: [Key; 13] = [
+    URL, HOST, PORT, USER, PASSWORD, NAME, HISTORY_ENABLED, RETENTION_DAYS, POOL_SIZE, MAX_OVERFLOW, POOL_TIMEOUT,
+    POOL_RECYCLE, POOL_PRE_PING,
+];
+
+/// The settings that may stand in a file of their own: `X_FILE`, or `x_file` in the settings file.
+const SECRET_FILES: [Key; 2] = [URL, PASSWORD];
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A command-line flag.
+    Flag(&'static str),
+    /// An environment variable.
+    Environment(String),
+    /// The file that an environment variable or a setting names.
+    SecretFile(String),
+    /// The settings file.
+    File(PathBuf),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(flag) => f.write_str(flag),
+            Source::Environment(name) | Source::SecretFile(name) => write!(f, "{name}"),
+            Source::File(path) => write!(f, "{}", path.display()),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value in force.
+    pub value: T,
+    /// What set it.
+    pub source: Source,
+}
+
+impl<T> Setting<T> {
+    fn default(value: T) -> Self {
+        Self { value, source: Source::Default }
+    }
+}
+
+/// TARSy's five settings of the PostgreSQL connection pool.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Connections that are kept open.
+    pub size: Setting<u32>,
+    /// Connections beyond these that may be opened for a while.
+    pub max_overflow: Setting<u32>,
+    /// How long to wait for a connection, in seconds.
+    pub timeout: Setting<u32>,
+    /// The age in seconds at which a connection is replaced.
+    pub recycle: Setting<u32>,
+    /// Whether a connection is tried before it is used.
+    pub pre_ping: Setting<bool>,
+}
+
+impl PoolSettings {
+    /// The largest number of connections: size and overflow together, at least one.
+    #[must_use]
+    pub fn max_connections(&self) -> u32 {
+        self.size.value.saturating_add(self.max_overflow.value).max(1)
+    }
+
+    /// How long to wait for a connection.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout.value.into())
+    }
+
+    /// The age at which a connection is replaced.
+    #[must_use]
+    pub fn recycle(&self) -> Duration {
+        Duration::from_secs(self.recycle.value.into())
+    }
+}
+
+/// All settings in force.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database.
+    pub database: Setting<DatabaseUrl>,
+    /// Whether TARSy keeps a history at all.
+    pub history_enabled: Setting<bool>,
+    /// How many days of history are kept.
+    pub retention_days: Setting<u32>,
+    /// The PostgreSQL connection pool.
+    pub pool: PoolSettings,
+}
+
+/// Why the settings cannot be used. No variant carries the value of a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The value of a setting does not mean what it has to.
+    #[error("`{name}` from {source_name} is `{value}`, not {expected}")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// Where the value came from.
+        source_name: String,
+        /// The value as it was given.
+        value: String,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// A variable and its `_FILE` form are both set.
+    #[error("`{name}` and `{name}_FILE` are both set; only one may be")]
+    Both {
+        /// The variable.
+        name: &'static str,
+    },
+    /// A file that was named cannot be read.
+    #[error("cannot read {what} {path}")]
+    Read {
+        /// Which file it is.
+        what: String,
+        /// Its path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings file is not TOML. The parser's own message would quote the line, and with it a password.
+    #[error("{path}:{line}: {message}")]
+    Toml {
+        /// The settings file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The settings file has a key that means nothing.
+    #[error("{path} has the unknown setting `{key}`")]
+    UnknownKey {
+        /// The settings file.
+        path: String,
+        /// The dotted key.
+        key: String,
+        /// The known key that is most like it.
+        suggestion: &'static str,
+    },
+    /// The database URL cannot be used.
+    #[error("the database URL from {source_name} cannot be used")]
+    Url {
+        /// Where the URL came from.
+        source_name: String,
+        /// What is wrong with it.
+        source: UrlError,
+    },
+}
+
+impl SettingsError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
+            SettingsError::Url { source, .. } => source.hint().map(str::to_owned),
+            _ => None,
+        }
+    }
+}
+
+/// What the command line says about settings.
+#[derive(Debug, Default, Clone)]
+pub struct Flags {
+    /// `--database-url`.
+    pub database_url: Option<String>,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Merges the layers: flag > environment > file > default.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when a file cannot be read or a value does not mean what it has to.
+    pub fn load(flags: &Flags, environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        let layers = Layers { flags, environment, file: SettingsFile::find(flags, environment)? };
+        Ok(Self {
+            database: layers.database()?,
+            history_enabled: layers.flag(HISTORY_ENABLED, true)?,
+            retention_days: layers.number(RETENTION_DAYS, 90)?,
+            pool: PoolSettings {
+                size: layers.number(POOL_SIZE, 5)?,
+                max_overflow: layers.number(MAX_OVERFLOW, 10)?,
+                timeout: layers.number(POOL_TIMEOUT, 30)?,
+                recycle: layers.number(POOL_RECYCLE, 3600)?,
+                pre_ping: layers.flag(POOL_PRE_PING, true)?,
+            },
+        })
+    }
+
+    /// Every setting as it is shown: name, value without its secret, source.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(&'static str, String, String)> {
+        fn line<T: ToString>(key: Key, setting: &Setting<T>) -> (&'static str, String, String) {
+            (key.path, setting.value.to_string(), setting.source.to_string())
+        }
+        vec![
+            line(URL, &self.database),
+            line(HISTORY_ENABLED, &self.history_enabled),
+            line(RETENTION_DAYS, &self.retention_days),
+            line(POOL_SIZE, &self.pool.size),
+            line(MAX_OVERFLOW, &self.pool.max_overflow),
+            line(POOL_TIMEOUT, &self.pool.timeout),
+            line(POOL_RECYCLE, &self.pool.recycle),
+            line(POOL_PRE_PING, &self.pool.pre_ping),
+        ]
+    }
+}
+
+struct SettingsFile {
+    path: PathBuf,
+    table: toml::Table,
+}
+
+impl SettingsFile {
+    /// `--config`, else `TARSY_DB_CONFIG`, else `./tarsy-db.toml` if it is there.
+    fn find(flags: &Flags, environment: &BTreeMap<String, String>) -> Result<Option<Self>, SettingsError> {
+        let named = flags.config.clone().or_else(|| {
+            lookup(environment, "TARSY_DB_CONFIG").map(|(_, value)| PathBuf::from(value))
+        });
+        match named {
+            Some(path) => Self::read(&path).map(Some),
+            None => match Self::read(Path::new(DEFAULT_FILE)) {
+                Err(SettingsError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                found => found.map(Some),
+            },
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, SettingsError> {
+        let text = read_text("the settings file", path)?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            SettingsError::Toml {
+                path: path.display().to_string(),
+                line: text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1,
+                message: error.message().to_owned(),
+            }
+        })?;
+        let known = known_paths();
+        for (section, value) in &table {
+            let keys: Vec<String> = match value {
+                toml::Value::Table(inner) => inner.keys().map(|key| format!("{section}.{key}")).collect(),
+                _ => vec![section.clone()],
+            };
+            if let Some(key) = keys.into_iter().find(|key| !known.contains(&key.as_str())) {
+                let path = path.display().to_string();
+                let suggestion = most_similar(&key, &known);
+                return Err(SettingsError::UnknownKey { path, key, suggestion });
+            }
+        }
+        Ok(Self { path: path.to_owned(), table })
+    }
+
+    /// The value at a dotted path, as the text that the environment would hold.
+    fn text(&self, path: &str) -> Option<Setting<String>> {
+        let (section, key) = path.split_once('.')?;
+        let value = match self.table.get(section)?.get(key)? {
+            toml::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Some(Setting { value, source: Source::File(self.path.clone()) })
+    }
+}
+
+fn known_paths() -> Vec<&'static str> {
+    KEYS.iter().map(|key| key.path).chain(["database.url_file", "database.password_file"]).collect()
+}
+
+fn most_similar(key: &str, known: &[&'static str]) -> &'static str {
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    known
+        .iter()
+        .max_by(|a, b| {
+            let score = |path: &str| strsim::jaro_winkler(key, path).max(strsim::jaro_winkler(&last(key), &last(path)));
+            score(a).total_cmp(&score(b))
+        })
+        .expect("there are settings")
+}
+
+fn read_text(what: &str, path: &Path) -> Result<String, SettingsError> {
+    std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
+        what: what.to_owned(),
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+/// Finds a variable by its name in any case, as the backend does; the exact name comes first.
+fn lookup<'e>(environment: &'e BTreeMap<String, String>, name: &str) -> Option<(&'e str, &'e str)> {
+    environment
+        .get_key_value(name)
+        .or_else(|| environment.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)))
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+struct Layers<'a> {
+    flags: &'a Flags,
+    environment: &'a BTreeMap<String, String>,
+    file: Option<SettingsFile>,
+}
+
+impl Layers<'_> {
+    fn environment(&self, name: &str) -> Option<Setting<String>> {
+        lookup(self.environment, name)
+            .map(|(name, value)| Setting { value: value.to_owned(), source: Source::Environment(name.to_owned()) })
+    }
+
+    fn text(&self, key: Key) -> Option<Setting<String>> {
+        self.environment(key.environment).or_else(|| self.file.as_ref()?.text(key.path))
+    }
+
+    /// A setting that may stand in a file of its own; an empty value counts as not set.
+    fn secret(&self, key: Key) -> Result<Option<Setting<String>>, SettingsError> {
+        debug_assert!(SECRET_FILES.iter().any(|known| known.path == key.path), "{} has no _FILE form", key.path);
+        let given = |setting: &Setting<String>| !setting.value.is_empty();
+        let file_variable = format!("{}_FILE", key.environment);
+        let file_path = format!("{}_file", key.path);
+        let layers = [
+            (self.environment(key.environment), self.environment(&file_variable)),
+            (self.file.as_ref().and_then(|file| file.text(key.path)), self.file.as_ref().and_then(|f| f.text(&file_path))),
+        ];
+        for (direct, file) in layers {
+            match (direct.filter(given), file.filter(given)) {
+                (Some(_), Some(_)) => return Err(SettingsError::Both { name: key.environment }),
+                (Some(setting), None) => return Ok(Some(setting)),
+                (None, Some(file)) => return self.secret_from(&file_variable, &file).map(Some),
+                (None, None) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn secret_from(&self, variable: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
+        let mut value = read_text(&format!("the file that `{variable}` names,"), Path::new(&file.value))?;
+        if value.ends_with('\n') {
+            value.pop();
+            if value.ends_with('\r') {
+                value.pop();
+            }
+        }
+        let source = match &file.source {
+            Source::Environment(name) => format!("{name} ({})", file.value),
+            other => format!("{other} ({})", file.value),
+        };
+        Ok(Setting { value, source: Source::SecretFile(source) })
+    }
+
+    fn parsed<T: FromStr>(&self, key: Key, default: T, expected: &'static str) -> Result<Setting<T>, SettingsError> {
+        let Some(Setting { value, source }) = self.text(key) else { return Ok(Setting::default(default)) };
+        match value.trim().parse() {
+            Ok(value) => Ok(Setting { value, source }),
+            Err(_) => {
+                Err(SettingsError::Value { name: key.environment, source_name: source.to_string(), value, expected })
+            }
+        }
+    }
+
+    fn number(&self, key: Key, default: u32) -> Result<Setting<u32>, SettingsError> {
+        self.parsed(key, default, "a whole number from 0 to 4294967295")
+    }
+
+    fn flag(&self, key: Key, default: bool) -> Result<Setting<bool>, SettingsError> {
+        let setting = self.parsed(key, Switch(default), "one of `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`")?;
+        Ok(Setting { value: setting.value.0, source: setting.source })
+    }
+
+    fn database(&self) -> Result<Setting<DatabaseUrl>, SettingsError> {
+        let flag = self.flags.database_url.clone().map(|value| Setting { value, source: Source::Flag("--database-url") });
+        let url = match flag {
+            Some(flag) => Some(flag),
+            None => self.secret(URL)?,
+        };
+        if let Some(Setting { value, source }) = url.filter(|url| !url.value.trim().is_empty()) {
+            let value = value
+                .parse()
+                .map_err(|error| SettingsError::Url { source_name: source.to_string(), source: error })?;
+            return Ok(Setting { value, source });
+        }
+        if let Some(Setting { value: password, source }) = self.secret(PASSWORD)? {
+            let host = self.text(HOST).map_or_else(|| "localhost".to_owned(), |host| host.value);
+            let port = self.parsed(PORT, 5432, "a port from 1 to 65535")?.value;
+            let user = self.text(USER).map_or_else(|| "tarsy".to_owned(), |user| user.value);
+            let name = self.text(NAME).map_or_else(|| "tarsy".to_owned(), |name| name.value);
+            let address = PostgresqlAddress::new(host, port, Some(user), Some(Secret::new(password)), Some(name));
+            return Ok(Setting { value: DatabaseUrl::Postgresql(address), source });
+        }
+        let testing = self.environment("TESTING").filter(|testing| testing.value.eq_ignore_ascii_case("true"));
+        Ok(match testing {
+            Some(Setting { source, .. }) => {
+                let memory = SqliteLocation { path: None, busy_timeout: None };
+                Setting { value: DatabaseUrl::Sqlite(memory), source }
+            }
+            None => Setting::default(DatabaseUrl::sqlite_file("history.db")),
+        })
+    }
+}
+
+/// A truth value in the words that TARSy's own settings accept.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" | "t" | "y" => Ok(Self(true)),
+            "false" | "0" | "no" | "off" | "f" | "n" => Ok(Self(false)),
+            _ => Err(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::load(&Flags::default(), &environment)
+    }
+
+    fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("a file can be written");
+        (directory, path.to_str().expect("UTF-8").to_owned())
+    }
+
+    #[test]
+    fn nothing_set_means_history_db() {
+        let settings = load(&[]).expect("defaults");
+        assert_eq!(settings.database.value.to_string(), "history.db");
+        assert_eq!(settings.database.source, Source::Default);
+        assert_eq!(settings.retention_days, Setting::default(90));
+        assert_eq!(settings.pool.max_connections(), 15);
+        assert_eq!(load(&[("DATABASE_URL", "  ")]).expect("blank").database.source, Source::Default);
+        assert_eq!(load(&[("TESTING", "true")]).expect("testing").database.value.to_string(), ":memory:");
+    }
+
+    #[test]
+    fn the_parts_are_used_when_the_url_is_empty_and_the_password_is_literal() {
+        let parts = [("DATABASE_URL", ""), ("DATABASE_PASSWORD", "p@ss/%40 word"), ("DATABASE_HOST", "db")];
+        let settings = load(&parts).expect("parts");
+        assert_eq!(settings.database.value.to_string(), "tarsy@db:5432/tarsy");
+        let DatabaseUrl::Postgresql(address) = settings.database.value else { panic!("PostgreSQL") };
+        assert_eq!(address.password.expect("a password").expose(), "p@ss/%40 word");
+    }
+
+    #[test]
+    fn secret_files_lose_one_newline_and_exclude_their_variable() {
+        let (_directory, path) = file("password", "two newlines\n\n");
+        let settings = load(&[("DATABASE_PASSWORD_FILE", &path)]).expect("a password file");
+        let DatabaseUrl::Postgresql(address) = settings.database.value else { panic!("PostgreSQL") };
+        assert_eq!(address.password.expect("a password").expose(), "two newlines\n");
+        let both = load(&[("DATABASE_PASSWORD", "x"), ("DATABASE_PASSWORD_FILE", &path)]).expect_err("both");
+        assert!(both.to_string().contains("`DATABASE_PASSWORD` and `DATABASE_PASSWORD_FILE`"), "{both}");
+    }
+
+    #[test]
+    fn the_environment_beats_the_file_and_the_file_the_default() {
+        let (_directory, path) = file("x.toml", "[history]\nretention_days = 30\nenabled = \"no\"\n[postgres]\npool_size = 2");
+        let settings = load(&[("TARSY_DB_CONFIG", &path), ("history_retention_days", "7")]).expect("both layers");
+        assert_eq!(settings.retention_days.value, 7);
+        assert_eq!(settings.retention_days.source, Source::Environment("history_retention_days".into()));
+        assert!(!settings.history_enabled.value);
+        assert_eq!(settings.pool.size.source, Source::File(path.into()));
+        assert_eq!(settings.pool.max_overflow.source, Source::Default);
+    }
+
+    #[test]
+    fn mistakes_are_errors_and_never_defaults() {
+        let value = load(&[("HISTORY_RETENTION_DAYS", "ninety")]).expect_err("not a number");
+        assert!(value.to_string().contains("`HISTORY_RETENTION_DAYS` from HISTORY_RETENTION_DAYS is `ninety`"), "{value}");
+        let (_directory, path) = file("x.toml", "[history]\nretention_day = 30\n");
+        let unknown = load(&[("TARSY_DB_CONFIG", &path)]).expect_err("unknown");
+        assert!(unknown.to_string().contains("`history.retention_day`"), "{unknown}");
+        assert_eq!(unknown.hint().as_deref(), Some("did you mean `history.retention_days`?"));
+        assert!(load(&[("TARSY_DB_CONFIG", "/nowhere/x.toml")]).is_err());
+    }
+
+    #[test]
+    fn a_broken_settings_file_is_reported_without_its_text() {
+        let (_directory, path) = file("x.toml", "[database]\npassword = \"hunter2\n");
+        let error = load(&[("TARSY_DB_CONFIG", &path)]).expect_err("broken");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        assert!(error.to_string().contains("x.toml:2"), "{error}");
+    }
+}

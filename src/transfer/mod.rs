@@ -1,0 +1,175 @@
+//! Rows on their way from SQLite to PostgreSQL, completely or not at all.
+//!
+//! [`plan`] matches both ends by column name; [`source`] reads the whole history once to count it,
+//! to digest it and to find every value that PostgreSQL could not hold; [`copy`] loads it in one
+//! transaction; [`verify`] reads that back and compares before the commit. Creating the target's
+//! schema is left to [`crate::schema::upgrade`].
+
+pub mod copy;
+mod json;
+pub mod plan;
+pub mod source;
+pub mod value;
+pub mod verify;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::connection::{DatabaseError, Failure};
+use crate::schema::upgrade::SchemaError;
+
+pub use plan::{ColumnPlan, TablePlan};
+pub use source::{Source, Survey};
+
+/// One value that cannot be carried over exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hazard {
+    /// The table.
+    pub table: String,
+    /// The primary key of the row; bytes that are not UTF-8 are replaced.
+    pub primary_key: String,
+    /// The column.
+    pub column: String,
+    /// The byte at which the trouble begins, from 0, where one byte is to blame.
+    pub byte_offset: Option<usize>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl fmt::Display for Hazard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}` {}: {}", self.table, self.primary_key, self.column, self.reason)?;
+        self.byte_offset.map_or(Ok(()), |offset| write!(f, " at byte {offset}"))
+    }
+}
+
+/// The rows of one table that are not the same on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mismatch {
+    /// The table.
+    pub table: String,
+    /// The rows of the source.
+    pub source_rows: u64,
+    /// The rows of the target.
+    pub target_rows: u64,
+    /// The first differences: `primary key: columns`, a missing or an additional row.
+    pub differences: Vec<String>,
+}
+
+/// Why a history was not moved. The target holds no row of it.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// One of the databases refused something.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The target's schema cannot be used.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// One end has the wrong backend.
+    #[error("{role} {url} is not a {expected} database")]
+    Backend {
+        /// `the source` or `the target`.
+        role: &'static str,
+        /// The database, without its password.
+        url: String,
+        /// What it has to be.
+        expected: crate::database_url::Backend,
+    },
+    /// The source is not a TARSy history.
+    #[error("the source is not a TARSy history: {0}")]
+    SourceSchema(String),
+    /// The source stands beyond the baseline.
+    #[error("the source is at revision {revision}; this version moves histories at {baseline} only")]
+    SourceRevision {
+        /// What its ledger says.
+        revision: String,
+        /// What can be moved.
+        baseline: String,
+    },
+    /// The target stands beyond the baseline.
+    #[error("the target is at revision {revision}; this version loads into {baseline} only")]
+    TargetRevision {
+        /// What its ledger says.
+        revision: String,
+        /// What can be loaded into.
+        baseline: String,
+    },
+    /// The source has what the target has no place for.
+    #[error("the target has no place for {} of the source: {}", if .names.len() == 1 { "one item" } else { "some items" }, .names.join(", "))]
+    Lacking {
+        /// `table` or `table.column`.
+        names: Vec<String>,
+    },
+    /// The target holds rows.
+    #[error("the target already holds rows in {}", .tables.join(", "))]
+    TargetNotEmpty {
+        /// The tables with rows.
+        tables: Vec<String>,
+    },
+    /// Values that PostgreSQL cannot hold.
+    #[error("{} of the source cannot be carried over exactly; nothing was written", values(.0.len()))]
+    Hazards(Vec<Hazard>),
+    /// The target refused what looked sound.
+    #[error("the target refused to {action}; rolled back")]
+    Rejected {
+        /// What was tried.
+        action: String,
+        /// Its answer.
+        #[source]
+        cause: crate::connection::Cause,
+    },
+    /// What was read back is not what was sent.
+    #[error("the target does not hold what the source holds in {}; rolled back", tables(.0))]
+    Mismatch(Vec<Mismatch>),
+    /// Somebody wrote to the source meanwhile.
+    #[error("the source {path} changed while it was read; rolled back")]
+    SourceChanged {
+        /// The file.
+        path: String,
+    },
+}
+
+fn values(count: usize) -> String {
+    if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
+}
+
+fn tables(mismatches: &[Mismatch]) -> String {
+    mismatches.iter().map(|mismatch| mismatch.table.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+impl TransferError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            TransferError::Backend { .. } => {
+                "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
+            }
+            TransferError::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
+            TransferError::TargetRevision { .. } => {
+                "load into a new database, before TARSy's backend has upgraded it".into()
+            }
+            TransferError::Lacking { names } => {
+                let flags = names.iter().map(|name| format!("--ignore {name}")).collect::<Vec<_>>();
+                format!("to leave it behind: {}", flags.join(" "))
+            }
+            TransferError::TargetNotEmpty { .. } => {
+                "a history is moved once, into an empty database: use a new one, or remove these rows yourself".into()
+            }
+            TransferError::Hazards(_) => "mend these values in a copy of the source, and move the copy".into(),
+            TransferError::SourceChanged { .. } => "stop TARSy's backend, then start again".into(),
+            TransferError::Mismatch(_) => "look for triggers and rules on the target's tables that change rows".into(),
+            _ => return None,
+        })
+    }
+}
+
+/// A refusal of values gets an error of its own; the rest is the database's trouble.
+fn rejected(action: impl Into<String>, cause: crate::connection::Cause) -> TransferError {
+    let action = action.into();
+    match cause.failure {
+        Failure::Data => TransferError::Rejected { action, cause },
+        _ => TransferError::Database(DatabaseError { action, cause }),
+    }
+}

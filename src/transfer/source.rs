@@ -1,0 +1,229 @@
+//! The SQLite end: one snapshot, read once to survey and once to copy, never written.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use futures_util::TryStreamExt;
+use sea_orm::DatabaseConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row, Sqlite, TypeInfo, ValueRef};
+
+use super::plan::TablePlan;
+use super::value::{self, Fault, Reason, Stored};
+use super::verify::{RowDigester, TableDigest};
+use super::{Hazard, TransferError};
+use crate::connection::{self, Cause, DatabaseError, Doing, Failure};
+use crate::progress::{Amount, Progress};
+use crate::schema::quoted;
+
+/// The source, held in one read transaction.
+pub struct Source {
+    connection: PoolConnection<Sqlite>,
+    path: PathBuf,
+    /// What the file looked like, where no lock protects the snapshot.
+    at_rest: Option<FileState>,
+    data_version: i64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct FileState {
+    length: u64,
+    modified: SystemTime,
+    at_rest: bool,
+}
+
+/// What one pass over the source found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// One for each table of the plan.
+    pub tables: Vec<TableSurvey>,
+    /// Every value that the target cannot hold.
+    pub hazards: Vec<Hazard>,
+}
+
+/// What one table holds.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct TableSurvey {
+    /// Rows and the bytes of their values.
+    pub amount: Amount,
+    /// What the target has to match.
+    pub digest: TableDigest,
+}
+
+impl Survey {
+    /// All tables together.
+    #[must_use]
+    pub fn total(&self) -> Amount {
+        self.tables.iter().fold(Amount::default(), |sum, table| Amount {
+            rows: sum.rows + table.amount.rows,
+            bytes: sum.bytes + table.amount.bytes,
+        })
+    }
+}
+
+impl Source {
+    /// Takes the one connection of a source that was opened for reading, and begins its snapshot.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn begin(database: &DatabaseConnection, path: PathBuf) -> Result<Self, DatabaseError> {
+        let at_rest = connection::is_at_rest(&path).then(|| file_state(&path)).transpose()?;
+        let pool = database.get_sqlite_connection_pool();
+        let mut connection = pool.acquire().await.doing("open the source")?;
+        let data_version = data_version(&mut connection).await?;
+        sqlx::query("BEGIN").execute(&mut *connection).await.doing("begin to read the source")?;
+        Ok(Self { connection, path, at_rest, data_version })
+    }
+
+    /// Reads every row: counts, digests, and checks that the target can hold each value.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn survey(&mut self, plan: &[TablePlan], progress: &dyn Progress) -> Result<Survey, DatabaseError> {
+        let mut survey = Survey::default();
+        for table in plan {
+            progress.start(&format!("reading {}", table.name), Amount::default());
+            let mut found = TableSurvey::default();
+            let mut rows = sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *self.connection);
+            while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
+                let bytes = survey_row(table, &row, &mut found.digest, &mut survey.hazards);
+                found.amount.rows += 1;
+                found.amount.bytes += bytes;
+                progress.advance(Amount { rows: 1, bytes });
+            }
+            drop(rows);
+            self.find_orphans(table, &mut survey.hazards).await?;
+            progress.finish();
+            survey.tables.push(found);
+        }
+        Ok(survey)
+    }
+
+    /// The rows of a table, in the order of the plan's columns.
+    pub fn rows<'s>(
+        &'s mut self,
+        table: &TablePlan,
+    ) -> futures_util::stream::BoxStream<'s, Result<SqliteRow, sqlx::Error>> {
+        sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *self.connection)
+    }
+
+    /// Ends the snapshot and makes sure that it still is what the file holds.
+    ///
+    /// # Errors
+    /// [`TransferError::SourceChanged`] when somebody has written meanwhile.
+    pub async fn finish(mut self) -> Result<(), TransferError> {
+        sqlx::query("ROLLBACK").execute(&mut *self.connection).await.doing("finish reading the source")?;
+        let changed = match &self.at_rest {
+            Some(before) => file_state(&self.path)? != *before,
+            None => data_version(&mut self.connection).await? != self.data_version,
+        };
+        match changed {
+            true => Err(TransferError::SourceChanged { path: self.path.display().to_string() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks for rows that point nowhere, by the target's foreign keys: the source's need not exist.
+    async fn find_orphans(&mut self, table: &TablePlan, hazards: &mut Vec<Hazard>) -> Result<(), DatabaseError> {
+        for key in &table.foreign_keys {
+            let pairs: Vec<_> = key.columns.iter().zip(&key.referenced_columns).collect();
+            let joined = |parts: Vec<String>| parts.join(" AND ");
+            let sql = format!(
+                "SELECT {key_columns}, {columns} FROM {child} AS child WHERE {given} AND NOT EXISTS \
+                 (SELECT 1 FROM {parent} AS parent WHERE {matching})",
+                key_columns = primary_key_list(table),
+                columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "),
+                child = quoted(&table.name),
+                given = joined(key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column))).collect()),
+                parent = quoted(&key.referenced_table),
+                matching = joined(
+                    pairs.iter().map(|(from, to)| format!("parent.{} = child.{}", quoted(to), quoted(from))).collect()
+                ),
+            );
+            let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut *self.connection);
+            while let Some(row) = rows.try_next().await.doing(format!("look for orphans in {}", table.name))? {
+                let fault = Fault::whole(Reason::Orphan);
+                let places = 0..table.primary_key.len();
+                hazards.push(hazard(table, shown_key(&row, places), &key.columns.join(", "), fault));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn survey_row(table: &TablePlan, row: &SqliteRow, digest: &mut TableDigest, hazards: &mut Vec<Hazard>) -> u64 {
+    let mut digester = RowDigester::default();
+    let mut bytes = 0;
+    for (index, column) in table.columns.iter().enumerate() {
+        let stored = stored(row, index);
+        bytes += stored.size() as u64;
+        let digested = value::convert(stored, column.target).and_then(|value| {
+            value::check(&value, column.target, column.nullable)?;
+            digester.add(&value)
+        });
+        if let Err(fault) = digested {
+            hazards.push(hazard(table, shown_key(row, table.primary_key.iter().copied()), &column.name, fault));
+        }
+    }
+    digest.add(digester);
+    bytes
+}
+
+fn hazard(table: &TablePlan, primary_key: String, column: &str, fault: Fault) -> Hazard {
+    Hazard {
+        table: table.name.clone(),
+        primary_key,
+        column: column.to_owned(),
+        byte_offset: fault.offset,
+        reason: fault.reason.to_string(),
+    }
+}
+
+/// The value at `index` as SQLite stores it, not as its column was declared.
+#[must_use]
+pub fn stored(row: &SqliteRow, index: usize) -> Stored<'_> {
+    let class = row.try_get_raw(index).map(|value| (value.is_null(), value.type_info().name().to_owned()));
+    match class.as_ref().map(|(is_null, name)| (*is_null, name.as_str())) {
+        Ok((true, _)) | Err(_) => Stored::Null,
+        Ok((false, "INTEGER")) => Stored::Integer(row.get_unchecked(index)),
+        Ok((false, "REAL")) => Stored::Real(row.get_unchecked(index)),
+        Ok((false, "TEXT")) => Stored::Text(row.get_unchecked(index)),
+        Ok((false, _)) => Stored::Blob(row.get_unchecked(index)),
+    }
+}
+
+fn shown_key(row: &SqliteRow, places: impl Iterator<Item = usize>) -> String {
+    let parts = places.map(|index| match stored(row, index) {
+        Stored::Null => "NULL".to_owned(),
+        Stored::Integer(number) => number.to_string(),
+        Stored::Real(number) => number.to_string(),
+        Stored::Text(bytes) | Stored::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn select(table: &TablePlan) -> String {
+    format!("SELECT {} FROM {}", table.column_list(), quoted(&table.name))
+}
+
+fn primary_key_list(table: &TablePlan) -> String {
+    table.primary_key.iter().map(|index| quoted(&table.columns[*index].name)).collect::<Vec<_>>().join(", ")
+}
+
+async fn data_version(connection: &mut PoolConnection<Sqlite>) -> Result<i64, DatabaseError> {
+    sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut **connection).await.doing("read the source's version")
+}
+
+fn file_state(path: &std::path::Path) -> Result<FileState, DatabaseError> {
+    std::fs::metadata(path)
+        .and_then(|metadata| {
+            Ok(FileState {
+                length: metadata.len(),
+                modified: metadata.modified()?,
+                at_rest: connection::is_at_rest(path),
+            })
+        })
+        .map_err(|error| Cause::new(Failure::InputOutput, error.to_string()))
+        .doing(format!("look at {}", path.display()))
+}

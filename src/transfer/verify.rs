@@ -1,0 +1,241 @@
+//! Proves that the target holds what the source holds: every value is read back and digested.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use super::plan::TablePlan;
+use super::source::{self, Source};
+use super::value::{self, Fault, Value};
+use super::{Mismatch, TransferError};
+use crate::connection::{Cause, DatabaseError, Doing, Failure};
+use crate::progress::{Amount, Progress};
+use crate::schema::quoted;
+
+/// How many differing rows of a table are named.
+const NAMED_DIFFERENCES: usize = 10;
+
+/// A digest of a table's rows in any order: the SHA-256 of each row, added up lane by lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableDigest([u64; 4]);
+
+impl TableDigest {
+    /// Adds a row.
+    pub fn add(&mut self, row: RowDigester) {
+        let digest: [u8; 32] = row.0.finalize().into();
+        for (lane, bytes) in self.0.iter_mut().zip(digest.chunks_exact(8)) {
+            *lane = lane.wrapping_add(u64::from_be_bytes(bytes.try_into().expect("lanes are 8 bytes")));
+        }
+    }
+
+    /// The digest as 64 hexadecimal digits.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|lane| format!("{lane:016x}")).collect()
+    }
+}
+
+/// The digest of one row, value by value in the order of the plan.
+#[derive(Default)]
+pub struct RowDigester(Sha256);
+
+impl RowDigester {
+    /// Adds the next value.
+    ///
+    /// # Errors
+    /// [`Fault`] when JSON cannot be read.
+    pub fn add(&mut self, value: &Value<'_>) -> Result<(), Fault> {
+        value.digest_into(&mut self.0)
+    }
+}
+
+/// Reads a table back inside the transaction that loaded it.
+///
+/// # Errors
+/// [`DatabaseError`] when the target cannot be read.
+pub async fn digest_of_target(
+    connection: &mut PgConnection,
+    table: &TablePlan,
+    progress: &dyn Progress,
+) -> Result<(u64, TableDigest), DatabaseError> {
+    let mut digest = TableDigest::default();
+    let mut count = 0;
+    for_each_row(connection, table, |fields| {
+        let mut row = RowDigester::default();
+        let mut bytes = 0;
+        for (field, column) in fields.iter().zip(&table.columns) {
+            bytes += field.map_or(0, <[u8]>::len) as u64;
+            let value = Value::read_field(*field, column.target).ok_or_else(unreadable)?;
+            row.add(&value).map_err(|_| unreadable())?;
+        }
+        digest.add(row);
+        count += 1;
+        progress.advance(Amount { rows: 1, bytes });
+        Ok(())
+    })
+    .await?;
+    Ok((count, digest))
+}
+
+/// Finds the rows behind two different digests. Holds one short digest per value, which is acceptable
+/// only because it happens when something went wrong.
+///
+/// # Errors
+/// [`TransferError`] when one side cannot be read.
+pub async fn find_mismatch(
+    connection: &mut PgConnection,
+    source: &mut Source,
+    table: &TablePlan,
+) -> Result<Mismatch, TransferError> {
+    let mut target: HashMap<Vec<u8>, Vec<[u8; 8]>> = HashMap::new();
+    for_each_row(connection, table, |fields| {
+        let mut values = Vec::with_capacity(fields.len());
+        for (field, column) in fields.iter().zip(&table.columns) {
+            values.push(Value::read_field(*field, column.target).ok_or_else(unreadable)?);
+        }
+        target.insert(key_of(table, &values), short_digests(&values));
+        Ok(())
+    })
+    .await?;
+    let mut mismatch =
+        Mismatch { table: table.name.clone(), source_rows: 0, target_rows: target.len() as u64, differences: Vec::new() };
+    let mut differs = |text: String| {
+        if mismatch.differences.len() < NAMED_DIFFERENCES {
+            mismatch.differences.push(text);
+        }
+    };
+    let mut rows = source.rows(table);
+    while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
+        mismatch.source_rows += 1;
+        let stored = table.columns.iter().enumerate().map(|(index, column)| {
+            value::convert(source::stored(&row, index), column.target).unwrap_or(Value::Null)
+        });
+        let values: Vec<_> = stored.collect();
+        let key = key_of(table, &values);
+        let shown = String::from_utf8_lossy(&key).into_owned();
+        match target.remove(&key) {
+            None => differs(format!("{shown}: missing in the target")),
+            Some(found) => {
+                let columns: Vec<_> = (found.iter().zip(short_digests(&values)).zip(&table.columns))
+                    .filter(|((found, expected), _)| *found != expected)
+                    .map(|(_, column)| column.name.as_str())
+                    .collect();
+                if !columns.is_empty() {
+                    differs(format!("{shown}: {}", columns.join(", ")));
+                }
+            }
+        }
+    }
+    for key in target.keys() {
+        differs(format!("{}: only in the target", String::from_utf8_lossy(key)));
+    }
+    Ok(mismatch)
+}
+
+fn key_of(table: &TablePlan, values: &[Value<'_>]) -> Vec<u8> {
+    let parts = table.primary_key.iter().map(|index| match &values[*index] {
+        Value::Bytes(bytes) => bytes.to_vec(),
+        other => format!("{other:?}").into_bytes(),
+    });
+    parts.collect::<Vec<_>>().join(b", ".as_slice())
+}
+
+fn short_digests(values: &[Value<'_>]) -> Vec<[u8; 8]> {
+    let digest = |value: &Value<'_>| {
+        let mut row = RowDigester::default();
+        // What cannot be digested on one side only differs, as it should.
+        let _ = row.add(value);
+        let digest: [u8; 32] = row.0.finalize().into();
+        let mut short = [0; 8];
+        short.copy_from_slice(&digest[..8]);
+        short
+    };
+    values.iter().map(digest).collect()
+}
+
+/// Reads a table as binary COPY and hands each row's fields to `visit`.
+async fn for_each_row(
+    connection: &mut PgConnection,
+    table: &TablePlan,
+    mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
+) -> Result<(), DatabaseError> {
+    let action = format!("read back {}", table.name);
+    let sql = format!("COPY {} ({}) TO STDOUT (FORMAT binary)", quoted(&table.name), table.column_list());
+    let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
+    let mut reader = BinaryReader::default();
+    while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
+        reader.push(&chunk);
+        while let Some(length) = reader.row_length().doing(action.as_str())? {
+            visit(&reader.fields(length)).doing(action.as_str())?;
+            reader.consume(length);
+        }
+    }
+    if reader.ended { Ok(()) } else { Err(unreadable()).doing(action) }
+}
+
+fn unreadable() -> Cause {
+    Cause::new(Failure::Other, "the server sent something that is not binary COPY")
+}
+
+/// The binary COPY format: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
+#[derive(Default)]
+struct BinaryReader {
+    buffer: Vec<u8>,
+    started: bool,
+    ended: bool,
+}
+
+impl BinaryReader {
+    fn push(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The length of the row in front, if all of it is there.
+    fn row_length(&mut self) -> Result<Option<usize>, Cause> {
+        if !self.started {
+            // Signature, flags, and the length of an extension that nobody uses.
+            let Some(header) = self.buffer.get(..19) else { return Ok(None) };
+            if !header.starts_with(super::copy::SIGNATURE) || header[11..] != [0; 8] {
+                return Err(unreadable());
+            }
+            self.consume(19);
+            self.started = true;
+        }
+        let Some(count) = self.buffer.get(..2) else { return Ok(None) };
+        let count = i16::from_be_bytes([count[0], count[1]]);
+        if count == -1 {
+            self.ended = true;
+            return Ok(None);
+        }
+        let mut position = 2;
+        for _ in 0..count {
+            let Some(length) = self.field_length(position) else { return Ok(None) };
+            position += 4 + length.unwrap_or(0);
+        }
+        Ok((position <= self.buffer.len()).then_some(position))
+    }
+
+    /// The length of the field at `position`, `Some(None)` for NULL, `None` if it is not there yet.
+    fn field_length(&self, position: usize) -> Option<Option<usize>> {
+        let bytes = self.buffer.get(position..position + 4)?;
+        Some(usize::try_from(i32::from_be_bytes(bytes.try_into().expect("four bytes"))).ok())
+    }
+
+    fn fields(&self, row_length: usize) -> Vec<Option<&[u8]>> {
+        let mut fields = Vec::new();
+        let mut position = 2;
+        while position < row_length {
+            let length = self.field_length(position).flatten();
+            position += 4;
+            fields.push(length.map(|length| &self.buffer[position..position + length]));
+            position += length.unwrap_or(0);
+        }
+        fields
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.buffer.drain(..length);
+    }
+}
