@@ -225,13 +225,14 @@ pub struct Info {
 /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept, and
 /// so are those without a start. Asks before it deletes; without a terminal `--yes` is needed.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "Examples:
     tarsy-db prune --dry-run
     tarsy-db prune --older-than 30d --yes
     tarsy-db prune --before 2026-01-01T00:00:00Z --dry-run --output json")]
 pub struct Prune {
     /// Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting].
-    #[arg(long, value_name = "DURATION", conflicts_with = "before", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", conflicts_with = "before", allow_hyphen_values = true, value_parser = age)]
     pub older_than: Option<Duration>,
 
     /// Remove what started before this moment.
@@ -307,6 +308,11 @@ pub enum Verify {
 pub struct Completions {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+/// A negative age is as meaningless as none, and is refused with it.
+fn age(text: &str) -> Result<Duration, humantime::DurationError> {
+    if text.starts_with('-') { Ok(Duration::ZERO) } else { humantime::parse_duration(text) }
 }
 
 fn rfc3339(text: &str) -> Result<DateTime<Utc>, String> {

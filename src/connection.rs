@@ -36,8 +36,10 @@ pub enum Failure {
     StartingUp,
     /// The server is shutting down.
     ShuttingDown,
-    /// The server is a standby, or is recovering from a crash.
+    /// The server is recovering from a crash, or is a standby that does not answer yet.
     InRecovery,
+    /// The server is a standby.
+    Standby,
     /// The database does not accept writes.
     ReadOnly,
     /// The server has no connection left.
@@ -64,6 +66,8 @@ pub enum Failure {
     InputOutput,
     /// A value does not fit where it should go.
     Data,
+    /// There is no schema yet.
+    SchemaPending,
     /// Anything else.
     Other,
 }
@@ -73,13 +77,24 @@ impl Failure {
     #[must_use]
     pub fn may_heal(self) -> bool {
         use Failure::{
-            Busy, ConnectionLost, InRecovery, NameResolution, ReadOnly, Refused, ShuttingDown, StartingUp, TimedOut,
-            TooManyConnections, Unreachable,
+            Busy, ConnectionLost, InRecovery, NameResolution, ReadOnly, Refused, SchemaPending, ShuttingDown, Standby,
+            StartingUp, TimedOut, TooManyConnections, Unreachable,
         };
         matches!(
             self,
-            Refused | NameResolution | Unreachable | TimedOut | ConnectionLost | StartingUp | ShuttingDown | InRecovery
-                | ReadOnly | TooManyConnections | Busy
+            Refused
+                | NameResolution
+                | Unreachable
+                | TimedOut
+                | ConnectionLost
+                | StartingUp
+                | ShuttingDown
+                | InRecovery
+                | Standby
+                | ReadOnly
+                | TooManyConnections
+                | Busy
+                | SchemaPending
         )
     }
 }
@@ -95,6 +110,7 @@ impl fmt::Display for Failure {
             Failure::StartingUp => "server is starting up",
             Failure::ShuttingDown => "server is shutting down",
             Failure::InRecovery => "server is in recovery",
+            Failure::Standby => "server is a standby",
             Failure::ReadOnly => "database is read-only",
             Failure::TooManyConnections => "too many connections",
             Failure::Busy => "locked by somebody else",
@@ -108,6 +124,7 @@ impl fmt::Display for Failure {
             Failure::Corrupt => "damaged, or not a database",
             Failure::InputOutput => "input/output error",
             Failure::Data => "value refused",
+            Failure::SchemaPending => "schema is not there yet",
             Failure::Other => "error",
         })
     }
@@ -219,9 +236,10 @@ fn io_failure(error: &std::io::Error) -> Failure {
         ErrorKind::ConnectionRefused | ErrorKind::NotFound => Failure::Refused,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failure::Unreachable,
         ErrorKind::TimedOut => Failure::TimedOut,
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
-            Failure::ConnectionLost
-        }
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Failure::ConnectionLost,
         ErrorKind::PermissionDenied => Failure::Privilege,
         // std gives a failed look-up no kind of its own.
         _ if error.to_string().contains("lookup address") => Failure::NameResolution,
@@ -332,10 +350,7 @@ async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Re
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
-async fn within<T>(
-    limit: Option<Duration>,
-    attempt: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, Cause> {
+async fn within<T>(limit: Option<Duration>, attempt: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Cause> {
     let limit = limit.unwrap_or(CONNECT_TIMEOUT);
     match tokio::time::timeout(limit, attempt).await {
         Ok(result) => result.map_err(Cause::from),

@@ -24,17 +24,8 @@ pub const SCHEMES: [&str; 7] = [
 ];
 
 const SQLITE_PARAMETERS: [&str; 2] = ["timeout", "check_same_thread"];
-const POSTGRES_PARAMETERS: [&str; 9] = [
-    "host",
-    "port",
-    "sslmode",
-    "ssl",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "connect_timeout",
-    "application_name",
-];
+const POSTGRES_PARAMETERS: [&str; 9] =
+    ["host", "port", "sslmode", "ssl", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name"];
 
 /// A value that must never be shown: its `Display` and `Debug` print asterisks.
 #[derive(Clone, PartialEq, Eq)]
@@ -204,7 +195,9 @@ impl UrlError {
                  DATABASE_URL empty and give the parts: DATABASE_HOST, DATABASE_PORT, DATABASE_USER, \
                  DATABASE_PASSWORD (taken literally) and DATABASE_NAME",
             ),
-            UrlError::SeveralHosts => Some("name the host that leads to the primary, for instance a service or a proxy"),
+            UrlError::SeveralHosts => {
+                Some("name the host that leads to the primary, for instance a service or a proxy")
+            }
             _ => None,
         }
     }
@@ -431,7 +424,9 @@ mod tests {
 
     #[test]
     fn unescaped_passwords_are_recognised_wherever_they_break_the_url() {
-        for password in ["p@ss", "p:ss", "p/ss", "p?ss", "p#ss", "100%", "a b", "[x", "1/2", "@", "/@", "p?a=b", "1?x", "1@h?x"] {
+        for password in
+            ["p@ss", "p:ss", "p/ss", "p?ss", "p#ss", "100%", "a b", "[x", "1/2", "@", "/@", "p?a=b", "1?x", "1@h?x"]
+        {
             let parsed = format!("postgresql://tarsy:{password}@db/history").parse::<DatabaseUrl>();
             assert_eq!(parsed.err(), Some(UrlError::UnescapedPassword), "{password}");
         }

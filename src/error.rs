@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::connection::{Cause, ConnectError, DatabaseError, Failure};
 use crate::history::retention::RetentionError;
 use crate::interrupt::Signal;
 use crate::schema::upgrade::SchemaError;
 use crate::settings::SettingsError;
-use crate::transfer::TransferError;
+use crate::transfer::{Mismatch, TransferError};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -94,13 +96,9 @@ impl Error {
             Error::Settings(_) | Error::Retention(_) => 78,
             Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_code(error.cause.failure),
             Error::Database(error) => failure_code(error.cause.failure),
-            Error::Schema(error) | Error::Transfer(TransferError::Schema(error)) => match error {
-                SchemaError::Database(error) => failure_code(error.cause.failure),
-                SchemaError::Locked { .. } => 75,
-                SchemaError::Drift(_) | SchemaError::Incomplete { .. } | SchemaError::Ambiguous(_) => 4,
-            },
+            Error::Schema(error) => schema_code(error),
             Error::Transfer(error) => match error {
-                TransferError::Schema(_) => 4,
+                TransferError::Schema(error) => schema_code(error),
                 TransferError::Database(error) => failure_code(error.cause.failure),
                 TransferError::Hazards(_) | TransferError::Rejected { .. } => 65,
                 TransferError::Mismatch(_) => 8,
@@ -129,16 +127,19 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Settings(error) => error.hint(),
-            Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_hint(&error.cause),
-            Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause),
+            Error::Connect(error)
+            | Error::GaveUp { last: error, .. }
+            | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause),
             Error::Database(error) | Error::Schema(SchemaError::Database(error)) => failure_hint(&error.cause),
-            Error::Schema(SchemaError::Locked { .. }) => Some("wait for it to finish, or raise `--lock-timeout`".into()),
+            Error::Schema(SchemaError::Locked { .. }) => {
+                Some("wait for it to finish, or raise `--lock-timeout`".into())
+            }
             Error::Schema(SchemaError::Drift(_)) => {
                 Some("`tarsy-db check` shows the differences; nothing was changed".into())
             }
-            Error::Schema(SchemaError::Incomplete { .. }) => {
-                Some("restore the missing tables from a backup, or start with an empty database; nothing was changed".into())
-            }
+            Error::Schema(SchemaError::Incomplete { .. }) => Some(
+                "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
+            ),
             Error::Schema(SchemaError::Ambiguous(_)) => {
                 Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
             }
@@ -151,11 +152,45 @@ impl Error {
         }
     }
 
+    /// What the error is made of, where that is a list: hazards, or rows that differ.
+    #[must_use]
+    pub fn details(&self) -> Details {
+        match self {
+            Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
+            Error::Transfer(TransferError::Mismatch(mismatches)) => Details::of(mismatches, Mismatch::lines),
+            _ => Details::default(),
+        }
+    }
+
     /// The causes, outermost first, without the error itself.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
         let first: &dyn std::error::Error = self;
         std::iter::successors(first.source(), |error| error.source()).map(ToString::to_string).collect()
+    }
+}
+
+/// The items of a list, for both kinds of reader.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// For people, one a line.
+    pub lines: Vec<String>,
+    /// For JSON; null where there is no list.
+    pub document: serde_json::Value,
+}
+
+impl Details {
+    fn of<T: Serialize>(items: &[T], lines: impl Fn(&T) -> Vec<String>) -> Self {
+        let document = serde_json::to_value(items).unwrap_or_default();
+        Self { lines: items.iter().flat_map(lines).collect(), document }
+    }
+}
+
+fn schema_code(error: &SchemaError) -> u8 {
+    match error {
+        SchemaError::Database(error) => failure_code(error.cause.failure),
+        SchemaError::Locked { .. } => 75,
+        SchemaError::Drift(_) | SchemaError::Incomplete { .. } | SchemaError::Ambiguous(_) => 4,
     }
 }
 
@@ -171,6 +206,7 @@ pub fn failure_code(failure: Failure) -> u8 {
         | Failure::StartingUp
         | Failure::ShuttingDown
         | Failure::InRecovery
+        | Failure::Standby
         | Failure::ReadOnly => 69,
         Failure::TooManyConnections | Failure::Busy => 75,
         Failure::Authentication | Failure::Privilege => 77,
@@ -178,6 +214,7 @@ pub fn failure_code(failure: Failure) -> u8 {
         Failure::CannotOpen => 73,
         Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
         Failure::Data => 65,
+        Failure::SchemaPending => 3,
         Failure::Other => 1,
     }
 }
@@ -187,9 +224,14 @@ fn failure_hint(cause: &Cause) -> Option<String> {
         Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
         Failure::NameResolution => "is the host name right?",
         Failure::Authentication => "are user and password right, and does the server let them in from here?",
-        Failure::NoSuchDatabase => "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database",
-        Failure::Tls => "`sslmode=verify-full` with `sslrootcert` verifies a private CA; `sslmode=disable` goes without",
-        Failure::InRecovery | Failure::ReadOnly => "connect to the primary",
+        Failure::NoSuchDatabase => {
+            "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database"
+        }
+        Failure::Tls => {
+            "`sslmode=verify-full` with `sslrootcert` verifies a private CA; `sslmode=disable` goes without"
+        }
+        Failure::Standby | Failure::ReadOnly => "connect to the primary",
+        Failure::SchemaPending => "run `tarsy-db init`",
         Failure::TooManyConnections => "free a connection, or raise the server's `max_connections`",
         Failure::DiskFull => "free some space; nothing was changed",
         Failure::Corrupt => "restore a backup, or see https://www.sqlite.org/recovery.html",

@@ -14,6 +14,7 @@
 //! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
 //! | [`history`] | what the tables mean: sessions and what hangs on them, retention |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
+//! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
 //! | [`connection`] | connections to both backends, why one failed |
 //! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
 
@@ -26,6 +27,7 @@ pub mod history;
 pub mod interrupt;
 pub mod output;
 pub mod progress;
+pub mod readiness;
 pub mod schema;
 pub mod settings;
 pub mod transfer;

@@ -1,7 +1,7 @@
 //! Parse, run, print the error, exit code.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
@@ -13,6 +13,9 @@ use tarsy_db::progress;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// How many items of a list an error shows to people.
+const SHOWN_DETAILS: usize = 100;
 
 fn main() -> ExitCode {
     let environment: BTreeMap<String, String> = std::env::vars_os()
@@ -60,7 +63,7 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
         let _ = error.print();
         let wants_json = std::env::args().any(|word| word == "--output=json" || word == "json");
         let message = error.render().to_string();
-        if error.use_stderr() && wants_json && output::print_failure(message.trim(), &[], None, 2).is_err() {
+        if error.use_stderr() && wants_json && output::print_usage_failure(message.trim()).is_err() {
             return ExitCode::from(74);
         }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
@@ -88,24 +91,32 @@ fn start_logging(cli: &Cli, color: bool) {
     }
 }
 
+/// Tells of a failure on standard error and, for `--output json`, as the one document.
 fn report_failure(error: &Error, style: Style, log_format: LogFormat) -> ExitCode {
-    let (causes, hint) = (error.causes(), error.hint());
     match log_format {
-        LogFormat::Json => tracing::error!(causes = ?causes, hint, exit_code = error.exit_code(), "{error}"),
+        LogFormat::Json => {
+            let (causes, hint, details) = (error.causes(), error.hint(), error.details().lines);
+            tracing::error!(?causes, hint, ?details, exit_code = error.exit_code(), "{error}");
+        }
         LogFormat::Text => {
-            let mut text = format!("error: {error}\n");
-            for cause in &causes {
-                text += &format!("  because: {cause}\n");
-            }
-            if let Some(hint) = &hint {
-                text += &format!("  hint: {hint}\n");
-            }
             // Where standard error is gone there is nobody to tell.
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+            let _ = std::io::stderr().write_all(failure_text(error).as_bytes());
         }
     }
-    if style.json && output::print_failure(&error.to_string(), &causes, hint.as_deref(), error.exit_code()).is_err() {
+    if style.json && output::print_failure(error).is_err() {
         return ExitCode::from(74);
     }
     ExitCode::from(error.exit_code())
+}
+
+fn failure_text(error: &Error) -> String {
+    let mut lines = vec![format!("error: {error}")];
+    lines.extend(error.causes().iter().map(|cause| format!("  because: {cause}")));
+    let details = error.details().lines;
+    lines.extend(details.iter().take(SHOWN_DETAILS).map(|detail| format!("  - {detail}")));
+    if details.len() > SHOWN_DETAILS {
+        lines.push(format!("  - and {} more: `--output json` lists them all", details.len() - SHOWN_DETAILS));
+    }
+    lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
+    lines.join("\n") + "\n"
 }

@@ -126,11 +126,26 @@ pub fn print(report: &Report, style: Style) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Output`].
-pub fn print_failure(message: &str, causes: &[String], hint: Option<&str>, exit_code: u8) -> Result<(), Error> {
-    let document = json!({
-        "error": { "message": message, "causes": causes, "hint": hint, "exit_code": exit_code }
-    });
-    write_out(&format!("{document:#}\n"))
+pub fn print_failure(error: &Error) -> Result<(), Error> {
+    print_failure_document(&json!({
+        "message": error.to_string(),
+        "causes": error.causes(),
+        "hint": error.hint(),
+        "exit_code": error.exit_code(),
+        "details": error.details().document,
+    }))
+}
+
+/// Writes the document of a command line that could not be understood.
+///
+/// # Errors
+/// [`Error::Output`].
+pub fn print_usage_failure(message: &str) -> Result<(), Error> {
+    print_failure_document(&json!({ "message": message, "exit_code": 2 }))
+}
+
+fn print_failure_document(error: &Value) -> Result<(), Error> {
+    write_out(&format!("{:#}\n", json!({ "error": error })))
 }
 
 /// Writes text to standard output. A broken pipe is quiet.

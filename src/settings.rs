@@ -39,8 +39,19 @@ const POOL_PRE_PING: Key = Key { environment: "POSTGRES_POOL_PRE_PING", path: "p
 
 /// Every setting there is.
 pub const KEYS: [Key; 13] = [
-    URL, HOST, PORT, USER, PASSWORD, NAME, HISTORY_ENABLED, RETENTION_DAYS, POOL_SIZE, MAX_OVERFLOW, POOL_TIMEOUT,
-    POOL_RECYCLE, POOL_PRE_PING,
+    URL,
+    HOST,
+    PORT,
+    USER,
+    PASSWORD,
+    NAME,
+    HISTORY_ENABLED,
+    RETENTION_DAYS,
+    POOL_SIZE,
+    MAX_OVERFLOW,
+    POOL_TIMEOUT,
+    POOL_RECYCLE,
+    POOL_PRE_PING,
 ];
 
 /// The settings that may stand in a file of their own: `X_FILE`, or `x_file` in the settings file.
@@ -265,9 +276,10 @@ struct SettingsFile {
 impl SettingsFile {
     /// `--config`, else `TARSY_DB_CONFIG`, else `./tarsy-db.toml` if it is there.
     fn find(flags: &Flags, environment: &BTreeMap<String, String>) -> Result<Option<Self>, SettingsError> {
-        let named = flags.config.clone().or_else(|| {
-            lookup(environment, "TARSY_DB_CONFIG").map(|(_, value)| PathBuf::from(value))
-        });
+        let named = flags
+            .config
+            .clone()
+            .or_else(|| lookup(environment, "TARSY_DB_CONFIG").map(|(_, value)| PathBuf::from(value)));
         match named {
             Some(path) => Self::read(&path).map(Some),
             None => match Self::read(Path::new(DEFAULT_FILE)) {
@@ -283,7 +295,7 @@ impl SettingsFile {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             SettingsError::Toml {
                 path: path.display().to_string(),
-                line: text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1,
+                line: text.get(..start).unwrap_or_default().matches('\n').count() + 1,
                 message: error.message().to_owned(),
             }
         })?;
@@ -344,6 +356,21 @@ fn lookup<'e>(environment: &'e BTreeMap<String, String>, name: &str) -> Option<(
         .map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
+fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
+    let mut value = read_text(&format!("the file that `{variable}` names,"), Path::new(&file.value))?;
+    if value.ends_with('\n') {
+        value.pop();
+        if value.ends_with('\r') {
+            value.pop();
+        }
+    }
+    let source = match &file.source {
+        Source::Environment(name) => format!("{name} ({})", file.value),
+        other => format!("{other} ({})", file.value),
+    };
+    Ok(Setting { value, source: Source::SecretFile(source) })
+}
+
 struct Layers<'a> {
     flags: &'a Flags,
     environment: &'a BTreeMap<String, String>,
@@ -368,32 +395,20 @@ impl Layers<'_> {
         let file_path = format!("{}_file", key.path);
         let layers = [
             (self.environment(key.environment), self.environment(&file_variable)),
-            (self.file.as_ref().and_then(|file| file.text(key.path)), self.file.as_ref().and_then(|f| f.text(&file_path))),
+            (
+                self.file.as_ref().and_then(|file| file.text(key.path)),
+                self.file.as_ref().and_then(|f| f.text(&file_path)),
+            ),
         ];
         for (direct, file) in layers {
             match (direct.filter(given), file.filter(given)) {
                 (Some(_), Some(_)) => return Err(SettingsError::Both { name: key.environment }),
                 (Some(setting), None) => return Ok(Some(setting)),
-                (None, Some(file)) => return self.secret_from(&file_variable, &file).map(Some),
+                (None, Some(file)) => return secret_from(&file_variable, &file).map(Some),
                 (None, None) => {}
             }
         }
         Ok(None)
-    }
-
-    fn secret_from(&self, variable: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
-        let mut value = read_text(&format!("the file that `{variable}` names,"), Path::new(&file.value))?;
-        if value.ends_with('\n') {
-            value.pop();
-            if value.ends_with('\r') {
-                value.pop();
-            }
-        }
-        let source = match &file.source {
-            Source::Environment(name) => format!("{name} ({})", file.value),
-            other => format!("{other} ({})", file.value),
-        };
-        Ok(Setting { value, source: Source::SecretFile(source) })
     }
 
     fn parsed<T: FromStr>(&self, key: Key, default: T, expected: &'static str) -> Result<Setting<T>, SettingsError> {
@@ -411,20 +426,21 @@ impl Layers<'_> {
     }
 
     fn flag(&self, key: Key, default: bool) -> Result<Setting<bool>, SettingsError> {
-        let setting = self.parsed(key, Switch(default), "one of `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`")?;
+        let setting =
+            self.parsed(key, Switch(default), "one of `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`")?;
         Ok(Setting { value: setting.value.0, source: setting.source })
     }
 
     fn database(&self) -> Result<Setting<DatabaseUrl>, SettingsError> {
-        let flag = self.flags.database_url.clone().map(|value| Setting { value, source: Source::Flag("--database-url") });
+        let flag =
+            self.flags.database_url.clone().map(|value| Setting { value, source: Source::Flag("--database-url") });
         let url = match flag {
             Some(flag) => Some(flag),
             None => self.secret(URL)?,
         };
         if let Some(Setting { value, source }) = url.filter(|url| !url.value.trim().is_empty()) {
-            let value = value
-                .parse()
-                .map_err(|error| SettingsError::Url { source_name: source.to_string(), source: error })?;
+            let value =
+                value.parse().map_err(|error| SettingsError::Url { source_name: source.to_string(), source: error })?;
             return Ok(Setting { value, source });
         }
         if let Some(Setting { value: password, source }) = self.secret(PASSWORD)? {
@@ -509,7 +525,8 @@ mod tests {
 
     #[test]
     fn the_environment_beats_the_file_and_the_file_the_default() {
-        let (_directory, path) = file("x.toml", "[history]\nretention_days = 30\nenabled = \"no\"\n[postgres]\npool_size = 2");
+        let (_directory, path) =
+            file("x.toml", "[history]\nretention_days = 30\nenabled = \"no\"\n[postgres]\npool_size = 2");
         let settings = load(&[("TARSY_DB_CONFIG", &path), ("history_retention_days", "7")]).expect("both layers");
         assert_eq!(settings.retention_days.value, 7);
         assert_eq!(settings.retention_days.source, Source::Environment("history_retention_days".into()));
@@ -521,7 +538,10 @@ mod tests {
     #[test]
     fn mistakes_are_errors_and_never_defaults() {
         let value = load(&[("HISTORY_RETENTION_DAYS", "ninety")]).expect_err("not a number");
-        assert!(value.to_string().contains("`HISTORY_RETENTION_DAYS` from HISTORY_RETENTION_DAYS is `ninety`"), "{value}");
+        assert!(
+            value.to_string().contains("`HISTORY_RETENTION_DAYS` from HISTORY_RETENTION_DAYS is `ninety`"),
+            "{value}"
+        );
         let (_directory, path) = file("x.toml", "[history]\nretention_day = 30\n");
         let unknown = load(&[("TARSY_DB_CONFIG", &path)]).expect_err("unknown");
         assert!(unknown.to_string().contains("`history.retention_day`"), "{unknown}");

@@ -29,8 +29,7 @@ pub async fn read(connection: &impl ConnectionTrait, exists: bool) -> Result<Led
         return Ok(Ledger::Missing);
     }
     let rows = connection.query_all(Query::select().column(COLUMN).from(TABLE)).await?;
-    let mut revisions =
-        rows.iter().map(|row| row.try_get::<String>("", COLUMN)).collect::<Result<Vec<_>, DbErr>>()?;
+    let mut revisions = rows.iter().map(|row| row.try_get::<String>("", COLUMN)).collect::<Result<Vec<_>, DbErr>>()?;
     revisions.sort();
     Ok(match revisions.len() {
         0 => Ledger::Empty,
@@ -46,12 +45,14 @@ pub async fn read(connection: &impl ConnectionTrait, exists: bool) -> Result<Led
 pub async fn write(connection: &impl ConnectionTrait, before: &Ledger, revision: &str) -> Result<(), DbErr> {
     if *before == Ledger::Missing {
         let column = ColumnDef::new(COLUMN).string_len(32).not_null().take();
-        let key = Index::create().name("alembic_version_pkc").col(COLUMN).take();
-        connection.execute(Table::create().table(TABLE).col(column).primary_key(&mut key.to_owned())).await?;
+        let mut key = Index::create().name("alembic_version_pkc").col(COLUMN).take();
+        connection.execute(Table::create().table(TABLE).col(column).primary_key(&mut key)).await?;
     }
     match before {
         Ledger::Missing | Ledger::Empty => {
-            connection.execute(Query::insert().into_table(TABLE).columns([COLUMN]).values_panic([revision.into()])).await
+            connection
+                .execute(Query::insert().into_table(TABLE).columns([COLUMN]).values_panic([revision.into()]))
+                .await
         }
         Ledger::At(_) | Ledger::Several(_) => {
             connection.execute(Query::update().table(TABLE).value(COLUMN, revision)).await

@@ -8,13 +8,14 @@ use sea_orm_migration::sea_orm::DbBackend;
 pub(crate) struct Migration;
 
 impl MigrationName for Migration {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "ae85467a75d2"
     }
 }
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for mut table in [alert_sessions(), stage_executions(), llm_interactions(manager), mcp_communications()] {
             manager.create_table(table.take()).await?;
@@ -51,7 +52,7 @@ const INDEXES: [(&str, &str, &[&str]); 14] = [
 ];
 
 /// The index on whole conversations: GIN on PostgreSQL, a plain one on SQLite.
-fn conversation_index(manager: &SchemaManager) -> IndexCreateStatement {
+fn conversation_index(manager: &SchemaManager<'_>) -> IndexCreateStatement {
     let mut index = Index::create().name("ix_llm_interactions_conversation").table("llm_interactions").take();
     match manager.get_database_backend() {
         DbBackend::Postgres => index
@@ -104,7 +105,7 @@ fn stage_executions() -> TableCreateStatement {
         .take()
 }
 
-fn llm_interactions(manager: &SchemaManager) -> TableCreateStatement {
+fn llm_interactions(manager: &SchemaManager<'_>) -> TableCreateStatement {
     let conversation = match manager.get_database_backend() {
         DbBackend::Postgres => "JSONB",
         _ => "JSON",

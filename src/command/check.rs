@@ -1,2 +1,418 @@
-use crate::{error::Error,output::Report,settings::Settings};
-pub(super) async fn run<A>(_: &A, _: &Settings, _: chrono::DateTime<chrono::Utc>) -> Result<Report, Error> { todo!() }
+//! `check`: tells whether connection, schema and data are sound. Reads only.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use migration::ledger::{self, Ledger};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+use serde::Serialize;
+
+use crate::cli::Check;
+use crate::connection::{self, Access, Cause, Doing, Failure};
+use crate::database_url::DatabaseUrl;
+use crate::error::{self, Error};
+use crate::history::SESSIONS;
+use crate::history::retention::{self, ActiveSessions, Limit, Policy};
+use crate::output::{Block, Report, Status};
+use crate::schema::difference::{self, Weight};
+use crate::schema::standing::{self, Standing};
+use crate::schema::{self, Schema, expected, quoted};
+use crate::settings::Settings;
+
+/// The oldest PostgreSQL that its makers still mend.
+const OLDEST_POSTGRESQL: i32 = 14;
+/// How many faults of one kind are named.
+const NAMED: usize = 10;
+
+#[derive(Serialize)]
+struct Summary {
+    database: String,
+    sound: bool,
+    exit_code: u8,
+    checks: Vec<Finding>,
+}
+
+/// The result of one check.
+#[derive(Serialize)]
+struct Finding {
+    name: &'static str,
+    status: Status,
+    detail: String,
+    /// What this failure means for the exit code.
+    #[serde(skip)]
+    exit_code: u8,
+}
+
+impl Finding {
+    fn new(name: &'static str, status: Status, detail: impl Into<String>) -> Self {
+        Self { name, status, detail: detail.into(), exit_code: 0 }
+    }
+
+    fn failed(name: &'static str, exit_code: u8, detail: impl Into<String>) -> Self {
+        Self { name, status: Status::Failed, detail: detail.into(), exit_code }
+    }
+
+    /// A check that the database did not answer.
+    fn unanswered(name: &'static str, cause: &Cause) -> Self {
+        match cause.failure {
+            // A role that may not look is not a database that is broken.
+            Failure::Privilege => Self::new(name, Status::Skipped, format!("not permitted: {cause}")),
+            failure => Self::failed(name, error::failure_code(failure), cause.to_string()),
+        }
+    }
+}
+
+pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
+    let url = &settings.database.value;
+    let started = Instant::now();
+    let connection = connection::open(url, Access::Read).await?;
+    let opened = started.elapsed();
+    let mut checks = vec![connected(&connection, opened).await];
+    match url {
+        DatabaseUrl::Postgresql(_) => checks.extend(postgresql_server(&connection).await),
+        DatabaseUrl::Sqlite(location) => checks.push(sqlite_writable(location.path.as_deref())),
+    }
+    let standing = Standing::read(&connection).await.doing("read the ledger")?;
+    let found = schema::read(&connection).await.doing("read the schema")?;
+    checks.push(privileges(&connection, &standing).await);
+    checks.push(revision(&standing));
+    checks.push(shape(&connection, &standing, &found).await);
+    checks.push(foreign_keys(&connection, &found, arguments.deep).await);
+    checks.push(integrity(&connection, arguments.deep).await);
+    checks.push(sequences(&connection).await);
+    checks.push(old_sessions(&connection, settings, &found, now).await);
+
+    // The first failure decides: later ones often follow from it.
+    let exit_code = checks.iter().find(|check| check.status == Status::Failed).map_or(0, |check| check.exit_code);
+    let rows = checks
+        .iter()
+        .map(|check| vec![check.name.into(), crate::output::Field::Status(check.status), check.detail.as_str().into()]);
+    let verdict = match exit_code {
+        0 => format!("{url} is sound"),
+        _ => format!("{url} is NOT sound (exit code {exit_code})"),
+    };
+    let blocks = vec![
+        Block::Table { title: "checks", header: vec!["check", "result", "detail"], rows: rows.collect() },
+        Block::Line(verdict),
+    ];
+    let summary = Summary { database: url.to_string(), sound: exit_code == 0, exit_code, checks };
+    Ok(Report { exit_code, ..Report::new(&summary, blocks) })
+}
+
+async fn rows(connection: &DatabaseConnection, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
+    connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await
+}
+
+async fn connected(connection: &DatabaseConnection, opened: Duration) -> Finding {
+    let started = Instant::now();
+    match rows(connection, "SELECT 1").await.map_err(Cause::from) {
+        Ok(_) => {
+            let detail = format!("opened in {opened:.1?}, one round trip takes {:.1?}", started.elapsed());
+            Finding::new("connection", Status::Ok, detail)
+        }
+        Err(cause) => Finding::unanswered("connection", &cause),
+    }
+}
+
+async fn postgresql_server(connection: &DatabaseConnection) -> Vec<Finding> {
+    let sql = "SELECT current_setting('server_version') AS version,
+                      current_setting('server_version_num')::int / 10000 AS major,
+                      current_setting('server_encoding') AS encoding,
+                      pg_is_in_recovery() AS standby,
+                      current_setting('transaction_read_only') = 'on' AS read_only,
+                      (SELECT string_agg(split_part(c, '=', 2), ', ')
+                       FROM pg_db_role_setting s, unnest(s.setconfig) c
+                       WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
+                                                                          WHERE datname = current_database()))
+                         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
+    let answer = rows(connection, sql).await.and_then(|rows| {
+        let row = rows.first().ok_or_else(|| DbErr::RecordNotFound("one row".into()))?;
+        Ok((
+            row.try_get::<String>("", "version")?,
+            row.try_get::<i32>("", "major")?,
+            row.try_get::<String>("", "encoding")?,
+            (row.try_get::<bool>("", "standby")?, row.try_get::<bool>("", "read_only")?),
+            row.try_get::<Option<String>>("", "time_zone")?,
+        ))
+    });
+    let (version, major, encoding, (standby, read_only), time_zone) = match answer.map_err(Cause::from) {
+        Ok(answer) => answer,
+        Err(cause) => return vec![Finding::unanswered("server", &cause)],
+    };
+    let server = match major < OLDEST_POSTGRESQL {
+        true => Finding::new("server", Status::Warning, format!("PostgreSQL {version} is out of support")),
+        false => Finding::new("server", Status::Ok, format!("PostgreSQL {version}")),
+    };
+    let encoding = match encoding.as_str() {
+        "UTF8" => Finding::new("encoding", Status::Ok, encoding),
+        _ => Finding::failed("encoding", 4, format!("{encoding} cannot hold every text; TARSy needs UTF8")),
+    };
+    let is_utc = |zone: &str| matches!(zone.to_uppercase().as_str(), "UTC" | "ETC/UTC" | "GMT");
+    let time_zone = match time_zone {
+        Some(zone) if !is_utc(&zone) => {
+            let detail = format!("database or role are set to {zone}: TARSy's events would be stamped in that zone");
+            Finding::new("time zone", Status::Warning, detail)
+        }
+        _ => Finding::new("time zone", Status::Ok, "neither database nor role are set to another zone than UTC"),
+    };
+    let writable = match (standby, read_only) {
+        (true, _) => Finding::failed("writable", 69, "the server is a standby"),
+        (_, true) => Finding::failed("writable", 69, "transactions are read-only by default"),
+        _ => Finding::new("writable", Status::Ok, "the server accepts writes"),
+    };
+    vec![server, encoding, time_zone, writable]
+}
+
+/// Opening a file for writing changes nothing in it.
+fn sqlite_writable(path: Option<&std::path::Path>) -> Finding {
+    let Some(path) = path else { return Finding::new("writable", Status::Ok, "memory") };
+    let file = std::fs::OpenOptions::new().append(true).open(path);
+    match file {
+        Ok(_) => Finding::new("writable", Status::Ok, "the file can be written"),
+        Err(error) => Finding::failed("writable", 77, format!("the file cannot be written: {error}")),
+    }
+}
+
+async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Finding {
+    const NAME: &str = "privileges";
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Finding::new(NAME, Status::Ok, "SQLite has no roles");
+    }
+    if standing.tables.is_empty() {
+        return Finding::new(NAME, Status::Skipped, "there are no tables yet");
+    }
+    let tables = migration::TABLES.join("', '");
+    let sql = format!(
+        "SELECT current_user::text AS role, p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
+         FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
+         WHERE c.relname IN ('{tables}', '{}') AND c.relkind IN ('r', 'p')
+           AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+           AND NOT has_table_privilege(c.oid, p)
+         GROUP BY p ORDER BY p = 'SELECT' DESC, p",
+        ledger::TABLE
+    );
+    let lacking = rows(connection, &sql).await.and_then(|rows| {
+        let lacking =
+            rows.iter().map(|row| Ok((row.try_get::<String>("", "privilege")?, row.try_get::<String>("", "tables")?)));
+        lacking.collect::<Result<Vec<_>, DbErr>>()
+    });
+    match lacking.map_err(Cause::from) {
+        Err(cause) => Finding::unanswered(NAME, &cause),
+        Ok(lacking) if lacking.is_empty() => Finding::new(NAME, Status::Ok, "the role may read and write all tables"),
+        Ok(lacking) => {
+            let texts: Vec<_> = lacking.iter().map(|(privilege, tables)| format!("{privilege} on {tables}")).collect();
+            let detail = format!("the role lacks {}", texts.join("; "));
+            match lacking.iter().any(|(privilege, _)| privilege == "SELECT") {
+                true => Finding::failed(NAME, 77, detail),
+                false => Finding::new(NAME, Status::Warning, format!("{detail}: enough to check, not for the backend")),
+            }
+        }
+    }
+}
+
+fn revision(standing: &Standing) -> Finding {
+    const NAME: &str = "revision";
+    match (&standing.ledger, standing.tables.is_empty()) {
+        (Ledger::Missing | Ledger::Empty, true) => {
+            Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`")
+        }
+        (Ledger::Missing | Ledger::Empty, false) => {
+            Finding::failed(NAME, 3, "the tables have no ledger: run `tarsy-db init` to adopt them")
+        }
+        (Ledger::At(_), true) => Finding::failed(NAME, 3, "there is a ledger but no tables: run `tarsy-db init`"),
+        (Ledger::At(revision), false) if migration::number(revision).is_none() => {
+            Finding::failed(NAME, 5, format!("{}: newer than this tool?", standing::described(revision)))
+        }
+        (Ledger::At(revision), false) => Finding::new(NAME, Status::Ok, standing::described(revision)),
+        (Ledger::Several(revisions), _) => Finding::failed(
+            NAME,
+            4,
+            format!("`alembic_version` has {} rows: {}", revisions.len(), revisions.join(", ")),
+        ),
+    }
+}
+
+async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Schema) -> Finding {
+    const NAME: &str = "schema";
+    if standing.tables.is_empty() {
+        return Finding::new(NAME, Status::Skipped, "there are no tables yet");
+    }
+    if let Some(later) = standing.revision().filter(|revision| *revision != migration::BASELINE) {
+        let detail = format!("this version knows the shape of {} only, not of {later}", migration::BASELINE);
+        return Finding::new(NAME, Status::Skipped, detail);
+    }
+    let expected = match expected::baseline(connection).await.map_err(Cause::from) {
+        Ok(expected) => expected,
+        Err(cause) => {
+            let detail = format!("the expected shape could not be made: {cause}");
+            return Finding::new(NAME, Status::Skipped, detail);
+        }
+    };
+    let differences = difference::between(&expected, found);
+    let drifts = differences.iter().any(|difference| difference.weight == Weight::Drift);
+    let texts = named(differences.iter().map(ToString::to_string).collect());
+    match (drifts, differences.is_empty()) {
+        (true, _) => Finding::failed(NAME, 4, texts),
+        (false, true) => Finding::new(NAME, Status::Ok, format!("as in revision {}", migration::BASELINE)),
+        (false, false) => Finding::new(NAME, Status::Note, texts),
+    }
+}
+
+/// The first texts, one a line, and how many more there are.
+fn named(texts: Vec<String>) -> String {
+    let more = texts.len().saturating_sub(NAMED);
+    let mut lines: Vec<String> = texts.into_iter().take(NAMED).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
+}
+
+async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: bool) -> Finding {
+    const NAME: &str = "foreign keys";
+    if connection.get_database_backend() != DbBackend::Postgres {
+        let sql = "SELECT \"table\" AS child, parent, count(DISTINCT coalesce(rowid, 0)) AS orphans
+                   FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
+        return orphans(NAME, rows(connection, sql).await, "every row has its parent");
+    }
+    let keys = found.tables.iter().flat_map(|(table, found)| found.foreign_keys.iter().map(move |key| (table, key)));
+    if !deep {
+        let unproven: Vec<_> = keys
+            .filter(|(_, key)| !key.validated)
+            .map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", ")))
+            .collect();
+        return match unproven.is_empty() {
+            true => Finding::new(NAME, Status::Ok, "the server vouches for every row (--deep looks itself)"),
+            false => Finding::failed(NAME, 4, named(unproven)),
+        };
+    }
+    let counts: Vec<_> = keys
+        .map(|(table, key)| {
+            let pairs = key.columns.iter().zip(&key.referenced_columns);
+            let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
+            let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
+            format!(
+                "SELECT '{table}' AS child, '{parent}' AS parent, count(*) AS orphans FROM {child_table} c
+                 WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
+                parent = key.referenced_table,
+                child_table = quoted(table),
+                given = given.join(" AND "),
+                parent_table = quoted(&key.referenced_table),
+                matching = matching.join(" AND "),
+            )
+        })
+        .collect();
+    if counts.is_empty() {
+        return Finding::new(NAME, Status::Skipped, "there are none");
+    }
+    let sql = format!("SELECT * FROM ({}) counts WHERE orphans > 0", counts.join(" UNION ALL "));
+    orphans(NAME, rows(connection, &sql).await, "every row has its parent")
+}
+
+fn orphans(name: &'static str, found: Result<Vec<QueryResult>, DbErr>, sound: &str) -> Finding {
+    let texts = found.and_then(|rows| {
+        let texts = rows.iter().map(|row| {
+            let [child, parent] = ["child", "parent"].map(|column| row.try_get::<String>("", column));
+            Ok(format!("{} rows of {} point to no row of {}", row.try_get::<i64>("", "orphans")?, child?, parent?))
+        });
+        texts.collect::<Result<Vec<_>, DbErr>>()
+    });
+    match texts.map_err(Cause::from) {
+        Err(cause) => Finding::unanswered(name, &cause),
+        Ok(texts) if texts.is_empty() => Finding::new(name, Status::Ok, sound),
+        Ok(texts) => Finding::failed(name, 4, named(texts)),
+    }
+}
+
+async fn integrity(connection: &DatabaseConnection, deep: bool) -> Finding {
+    const NAME: &str = "integrity";
+    if connection.get_database_backend() == DbBackend::Postgres {
+        return Finding::new(NAME, Status::Ok, "left to the server");
+    }
+    let pragma = if deep { "integrity_check" } else { "quick_check" };
+    let lines = rows(connection, &format!("SELECT {pragma} AS line FROM pragma_{pragma}")).await;
+    let lines =
+        lines.and_then(|rows| rows.iter().map(|row| row.try_get("", "line")).collect::<Result<Vec<String>, _>>());
+    match lines.map_err(Cause::from) {
+        Err(cause) => Finding::unanswered(NAME, &cause),
+        Ok(lines) if lines == ["ok"] => Finding::new(NAME, Status::Ok, format!("{pragma} finds nothing")),
+        Ok(lines) => Finding::failed(NAME, 4, named(lines)),
+    }
+}
+
+async fn sequences(connection: &DatabaseConnection) -> Finding {
+    const NAME: &str = "sequences";
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Finding::new(NAME, Status::Ok, "SQLite counts by itself");
+    }
+    match sequences_behind(connection).await.map_err(Cause::from) {
+        Err(cause) => Finding::unanswered(NAME, &cause),
+        Ok((0, _)) => Finding::new(NAME, Status::Ok, "there are none"),
+        Ok((count, behind)) if behind.is_empty() => {
+            Finding::new(NAME, Status::Ok, format!("{count} ahead of the data"))
+        }
+        Ok((_, behind)) => Finding::failed(NAME, 4, named(behind)),
+    }
+}
+
+/// The number of sequences that columns own, and those that would give out a number that is taken.
+async fn sequences_behind(connection: &DatabaseConnection) -> Result<(usize, Vec<String>), DbErr> {
+    let owned = rows(
+        connection,
+        "SELECT t.relname::text AS table_name, a.attname::text AS column_name, s.relname::text AS sequence_name
+         FROM pg_depend d
+         JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+         JOIN pg_class t ON t.oid = d.refobjid
+         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+         WHERE d.deptype IN ('a', 'i') AND t.relnamespace = (SELECT oid FROM pg_namespace
+                                                             WHERE nspname = current_schema())",
+    )
+    .await?;
+    let mut behind = Vec::new();
+    for row in &owned {
+        let [table, column, sequence] =
+            ["table_name", "column_name", "sequence_name"].map(|name| row.try_get::<String>("", name));
+        let (table, column, sequence) = (table?, column?, sequence?);
+        let sql = format!(
+            "SELECT (SELECT max({})::bigint FROM {}) AS largest, coalesce(last_value, 0) AS given
+             FROM pg_sequences WHERE schemaname = current_schema() AND sequencename = '{}'",
+            quoted(&column),
+            quoted(&table),
+            sequence.replace('\'', "''")
+        );
+        if let Some(row) = rows(connection, &sql).await?.first() {
+            let (largest, given) = (row.try_get::<Option<i64>>("", "largest")?, row.try_get::<i64>("", "given")?);
+            if let Some(largest) = largest.filter(|largest| *largest > given) {
+                behind.push(format!("{sequence} is at {given}, but {table}.{column} goes up to {largest}"));
+            }
+        }
+    }
+    Ok((owned.len(), behind))
+}
+
+async fn old_sessions(
+    connection: &DatabaseConnection,
+    settings: &Settings,
+    found: &Schema,
+    now: DateTime<Utc>,
+) -> Finding {
+    const NAME: &str = "retention";
+    let days = settings.retention_days.value;
+    if !found.tables.contains_key(SESSIONS) {
+        return Finding::new(NAME, Status::Skipped, "there are no tables yet");
+    }
+    let limit = Limit::OlderThan(Duration::from_secs(u64::from(days) * 86_400));
+    let policy = match Policy::new(limit, ActiveSessions::Keep, now) {
+        Ok(policy) => policy,
+        Err(error) => return Finding::failed(NAME, 78, error.to_string()),
+    };
+    match retention::count_old(connection, policy.cutoff_us).await {
+        Err(error) => Finding::unanswered(NAME, &error.cause),
+        Ok(0) => Finding::new(NAME, Status::Ok, format!("no session is older than {days} days")),
+        Ok(old) => {
+            let detail =
+                format!("{old} sessions are older than {days} days: `tarsy-db prune` removes those that are over");
+            Finding::new(NAME, Status::Note, detail)
+        }
+    }
+}

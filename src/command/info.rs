@@ -1,2 +1,322 @@
-use crate::{error::Error,output::Report,settings::Settings};
-pub(super) async fn run<A>(_: &A, _: &Settings, _: chrono::DateTime<chrono::Utc>) -> Result<Report, Error> { todo!() }
+//! `info`: shows what is there and which settings are in force. Reads only.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+use serde::Serialize;
+
+use crate::cli::Info;
+use crate::connection::{self, Access, Doing};
+use crate::database_url::{Backend, DatabaseUrl};
+use crate::error::Error;
+use crate::history::SESSIONS;
+use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy};
+use crate::output::{self, Block, Field, Report};
+use crate::schema::standing::{self, Standing};
+use crate::schema::{self, Schema, quoted};
+use crate::settings::Settings;
+
+/// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
+const SMALL_FILE: u64 = 1 << 30;
+/// How many weeks the chart shows.
+const WEEKS: i64 = 26;
+/// How wide the longest bar is, in characters.
+const BAR_WIDTH: u64 = 40;
+const WEEK_SECONDS: i64 = 7 * 86_400;
+
+#[derive(Serialize)]
+struct Summary {
+    database: String,
+    backend: Backend,
+    server_version: String,
+    role: Option<String>,
+    tls: Option<String>,
+    revision: Option<String>,
+    bytes: u64,
+    tables: Vec<TableSummary>,
+    sessions: Option<Sessions>,
+    settings: BTreeMap<&'static str, SettingSummary>,
+}
+
+#[derive(Serialize)]
+struct TableSummary {
+    table: String,
+    rows: Option<u64>,
+    /// Whether `rows` was counted rather than estimated.
+    exact: bool,
+    table_bytes: Option<u64>,
+    index_bytes: Option<u64>,
+    toast_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Sessions {
+    oldest: Option<String>,
+    newest: Option<String>,
+    by_status: Vec<(String, u64)>,
+    by_week: Vec<Week>,
+    retention_days: u32,
+    /// What `prune` would remove; absent where the retention makes no sense.
+    would_remove: Option<Plan>,
+}
+
+#[derive(Serialize)]
+struct Week {
+    /// Its Monday.
+    monday: String,
+    sessions: u64,
+}
+
+#[derive(Serialize)]
+struct SettingSummary {
+    value: String,
+    source: String,
+}
+
+pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
+    let url = &settings.database.value;
+    let connection = connection::open(url, Access::Read).await?;
+    let standing = Standing::read(&connection).await.doing("read the ledger")?;
+    let found = schema::read(&connection).await.doing("read the schema")?;
+    let (server_version, role, tls, bytes) = server(&connection).await.doing("ask the server about itself")?;
+    let measured = arguments.exact || bytes <= SMALL_FILE;
+    let tables = match url {
+        DatabaseUrl::Postgresql(_) => postgresql_tables(&connection, arguments.exact).await,
+        DatabaseUrl::Sqlite(_) => sqlite_tables(&connection, &found, measured).await,
+    }
+    .doing("measure the tables")?;
+    let sessions = match found.tables.contains_key(SESSIONS) {
+        true => Some(sessions(&connection, settings, &found, now).await?),
+        false => None,
+    };
+    let shown = settings.shown().into_iter();
+    let summary = Summary {
+        database: url.to_string(),
+        backend: url.backend(),
+        server_version,
+        role,
+        tls,
+        revision: standing.revision().map(str::to_owned),
+        bytes,
+        tables,
+        sessions,
+        settings: shown.map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
+    };
+    let blocks = blocks(&summary, settings);
+    Ok(Report::new(&summary, blocks))
+}
+
+async fn rows(connection: &DatabaseConnection, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
+    connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await
+}
+
+/// Version, role, TLS, and the size of the whole database in bytes.
+async fn server(connection: &DatabaseConnection) -> Result<(String, Option<String>, Option<String>, u64), DbErr> {
+    let sql = match connection.get_database_backend() {
+        DbBackend::Postgres => {
+            "SELECT current_setting('server_version') AS version, current_user::text AS role,
+                    coalesce((SELECT s.version || ' ' || s.cipher FROM pg_stat_ssl s
+                              WHERE s.pid = pg_backend_pid() AND s.ssl), 'none') AS tls,
+                    pg_database_size(current_database()) AS bytes"
+        }
+        _ => {
+            "SELECT sqlite_version() AS version, NULL AS role, NULL AS tls,
+                    (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes"
+        }
+    };
+    let rows = rows(connection, sql).await?;
+    let row = rows.first().ok_or_else(|| DbErr::RecordNotFound("one row".to_owned()))?;
+    let bytes = row.try_get::<i64>("", "bytes")?.unsigned_abs();
+    Ok((row.try_get("", "version")?, row.try_get("", "role")?, row.try_get("", "tls")?, bytes))
+}
+
+async fn postgresql_tables(connection: &DatabaseConnection, exact: bool) -> Result<Vec<TableSummary>, DbErr> {
+    let sql = "SELECT c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
+                      pg_indexes_size(c.oid) AS index_bytes,
+                      coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
+               FROM pg_class c
+               WHERE c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+               ORDER BY c.relname";
+    let mut tables = Vec::new();
+    for row in rows(connection, sql).await? {
+        let table: String = row.try_get("", "name")?;
+        let size = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs);
+        // A table that was never analysed has no estimate.
+        let estimate = u64::try_from(row.try_get::<i64>("", "estimate")?).ok();
+        let rows = if exact || estimate.is_none() { Some(count(connection, &table).await?) } else { estimate };
+        tables.push(TableSummary {
+            exact: exact || estimate.is_none(),
+            rows,
+            table_bytes: Some(size("table_bytes")?),
+            index_bytes: Some(size("index_bytes")?),
+            toast_bytes: Some(size("toast_bytes")?),
+            table,
+        });
+    }
+    Ok(tables)
+}
+
+async fn sqlite_tables(
+    connection: &DatabaseConnection,
+    found: &Schema,
+    measured: bool,
+) -> Result<Vec<TableSummary>, DbErr> {
+    let mut sizes: BTreeMap<(String, bool), u64> = BTreeMap::new();
+    if measured {
+        let sql = "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
+                   FROM dbstat s JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1, 2";
+        for row in rows(connection, sql).await? {
+            let key = (row.try_get("", "name")?, row.try_get::<i32>("", "is_index")? != 0);
+            sizes.insert(key, row.try_get::<i64>("", "bytes")?.unsigned_abs());
+        }
+    }
+    let mut tables = Vec::new();
+    for table in found.tables.keys() {
+        let size = |is_index| measured.then(|| sizes.get(&(table.clone(), is_index)).copied().unwrap_or_default());
+        tables.push(TableSummary {
+            rows: Some(count(connection, table).await?),
+            exact: true,
+            table_bytes: size(false),
+            index_bytes: size(true),
+            toast_bytes: None,
+            table: table.clone(),
+        });
+    }
+    Ok(tables)
+}
+
+async fn count(connection: &DatabaseConnection, table: &str) -> Result<u64, DbErr> {
+    let rows = rows(connection, &format!("SELECT count(*) AS row_count FROM {}", quoted(table))).await?;
+    rows.first().map_or(Ok(0), |row| row.try_get::<i64>("", "row_count").map(i64::unsigned_abs))
+}
+
+async fn sessions(
+    connection: &DatabaseConnection,
+    settings: &Settings,
+    found: &Schema,
+    now: DateTime<Utc>,
+) -> Result<Sessions, Error> {
+    let action = "summarise the sessions";
+    let span = format!("SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS}");
+    let span = rows(connection, &span).await.doing(action)?;
+    let edge = |name: &str| span.first().and_then(|row| row.try_get::<Option<i64>>("", name).ok().flatten());
+    let retention_days = settings.retention_days.value;
+    let limit = Limit::OlderThan(Duration::from_secs(u64::from(retention_days) * 86_400));
+    let would_remove = match Policy::new(limit, ActiveSessions::Keep, now) {
+        Ok(policy) => Some(retention::plan(connection, found, &policy).await?),
+        Err(_) => None,
+    };
+    Ok(Sessions {
+        oldest: edge("oldest").and_then(output::rfc3339),
+        newest: edge("newest").and_then(output::rfc3339),
+        by_status: by_status(connection).await.doing(action)?,
+        by_week: by_week(connection).await.doing(action)?,
+        retention_days,
+        would_remove,
+    })
+}
+
+async fn by_status(connection: &DatabaseConnection) -> Result<Vec<(String, u64)>, DbErr> {
+    let sql = format!("SELECT status, count(*) AS sessions FROM {SESSIONS} GROUP BY status ORDER BY 2 DESC, 1");
+    let rows = rows(connection, &sql).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "status")?, row.try_get::<i64>("", "sessions")?.unsigned_abs())))
+        .collect()
+}
+
+/// The last weeks that have sessions, and those without any between them.
+async fn by_week(connection: &DatabaseConnection) -> Result<Vec<Week>, DbErr> {
+    // The epoch was a Thursday: three days later weeks begin on Mondays.
+    let sql = format!(
+        "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions
+         FROM {SESSIONS} WHERE started_at_us >= 0 GROUP BY 1 ORDER BY 1 DESC LIMIT {WEEKS}"
+    );
+    let mut counts = BTreeMap::new();
+    for row in rows(connection, &sql).await? {
+        counts.insert(row.try_get::<i64>("", "week")?, row.try_get::<i64>("", "sessions")?.unsigned_abs());
+    }
+    let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+        return Ok(Vec::new());
+    };
+    let first = *first.max(&(last - WEEKS + 1));
+    let weeks = (first..=*last).map(|week| {
+        let monday = DateTime::from_timestamp(week * WEEK_SECONDS - 3 * 86_400, 0).unwrap_or_default();
+        Week { monday: monday.format("%Y-%m-%d").to_string(), sessions: counts.get(&week).copied().unwrap_or(0) }
+    });
+    Ok(weeks.collect())
+}
+
+fn blocks(summary: &Summary, settings: &Settings) -> Vec<Block> {
+    let text = |value: &Option<String>| Field::from(value.clone().unwrap_or_else(|| "-".to_owned()));
+    let revision = summary.revision.as_deref().map_or_else(|| "no ledger".to_owned(), standing::described);
+    let mut facts: Vec<Vec<Field>> = vec![
+        vec!["database".into(), summary.database.as_str().into()],
+        vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],
+        vec!["revision".into(), revision.into()],
+        vec!["size".into(), indicatif::HumanBytes(summary.bytes).to_string().into()],
+    ];
+    if summary.backend == Backend::Postgresql {
+        facts.insert(2, vec!["role".into(), text(&summary.role)]);
+        facts.insert(3, vec!["TLS".into(), text(&summary.tls)]);
+    }
+    let mut blocks = vec![Block::Table { title: "database", header: vec![], rows: facts }];
+    if !summary.tables.is_empty() {
+        let dash = || Field::Number("-".to_owned());
+        let size = |bytes: Option<u64>| bytes.map_or_else(dash, output::bytes);
+        let rows = summary.tables.iter().map(|table| {
+            let rows = match (table.rows, table.exact) {
+                (None, _) => dash(),
+                (Some(rows), true) => output::count(rows),
+                (Some(rows), false) => Field::Number(format!("~{}", indicatif::HumanCount(rows))),
+            };
+            let (data, index, toast) = (size(table.table_bytes), size(table.index_bytes), size(table.toast_bytes));
+            vec![table.table.as_str().into(), rows, data, index, toast]
+        });
+        let header = vec!["table", "rows", "table size", "indexes", "TOAST"];
+        blocks.push(Block::Table { title: "tables", header, rows: rows.collect() });
+    }
+    blocks.extend(summary.sessions.iter().flat_map(session_blocks));
+    let rows = settings.shown().into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
+    blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "from"], rows: rows.collect() });
+    blocks
+}
+
+fn session_blocks(sessions: &Sessions) -> Vec<Block> {
+    let text = |value: &Option<String>| Field::from(value.clone().unwrap_or_else(|| "-".to_owned()));
+    let would_remove = match &sessions.would_remove {
+        None => "nothing: the setting makes no sense".to_owned(),
+        Some(plan) => format!(
+            "{} sessions, {} rows, {}; {} old ones stay because they are not over",
+            plan.sessions,
+            indicatif::HumanCount(plan.rows()),
+            indicatif::HumanBytes(plan.bytes()),
+            plan.kept.len()
+        ),
+    };
+    let mut rows = vec![
+        vec!["oldest".into(), text(&sessions.oldest)],
+        vec!["newest".into(), text(&sessions.newest)],
+        vec![format!("retention of {} days would remove", sessions.retention_days).into(), would_remove.into()],
+    ];
+    rows.extend(
+        sessions.by_status.iter().map(|(status, count)| vec![status.as_str().into(), count.to_string().into()]),
+    );
+    let mut blocks = vec![Block::Table { title: "sessions", header: vec![], rows }];
+    let most = sessions.by_week.iter().map(|week| week.sessions).max().unwrap_or_default();
+    if most > 0 {
+        let rows = sessions.by_week.iter().map(|week| {
+            vec![week.monday.as_str().into(), output::count(week.sessions), bar(week.sessions, most).into()]
+        });
+        let header = vec!["week from", "sessions", ""];
+        blocks.push(Block::Table { title: "sessions by week", header, rows: rows.collect() });
+    }
+    blocks
+}
+
+/// A bar as long as its share of the largest one; what is not nothing is seen.
+fn bar(value: u64, most: u64) -> String {
+    let width = (value * BAR_WIDTH).div_ceil(most);
+    "█".repeat(usize::try_from(width).unwrap_or_default())
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::wait;
-use crate::cli::{Init, Wait, WaitFor};
+use crate::cli::{Init, Wait};
 use crate::connection::{self, Access};
 use crate::error::Error;
 use crate::output::{Block, Report};
@@ -28,7 +28,7 @@ pub(super) async fn run(arguments: &Init, settings: &Settings) -> Result<Report,
         return Ok(Report::new(&summary, vec![Block::Line(line)]));
     }
     if let Some(timeout) = arguments.wait {
-        wait::until_usable(&Wait::at_most(timeout, WaitFor::Writable), url).await?;
+        wait::until_usable(&Wait::at_most(timeout), url).await?;
     }
     let connection = connection::open(url, Access::Create).await?;
     let (outcome, revision, line) = match upgrade::upgrade(&connection, arguments.lock_timeout).await? {

@@ -172,20 +172,27 @@ fn report(
             let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
             let seconds = Field::Number(format!("{:.2}", table.seconds));
             vec![
-                table.table.as_str().into(), output::count(table.rows), output::bytes(table.bytes), seconds, digest.into(),
+                table.table.as_str().into(),
+                output::count(table.rows),
+                output::bytes(table.bytes),
+                seconds,
+                digest.into(),
                 verified.into(),
             ]
         })
         .collect();
     let seconds = Field::Number(format!("{:.2}", duration.as_secs_f64()));
-    rows.push(vec!["total".into(), output::count(total.rows), output::bytes(total.bytes), seconds, "".into(), "".into()]);
+    rows.push(vec![
+        "total".into(),
+        output::count(total.rows),
+        output::bytes(total.bytes),
+        seconds,
+        "".into(),
+        "".into(),
+    ]);
     let blocks = vec![
         Block::Line(format!("moved {from} to {to}")),
-        Block::Table {
-            title: "tables",
-            header: vec!["table", "rows", "bytes", "seconds", "digest", "verified"],
-            rows,
-        },
+        Block::Table { title: "tables", header: vec!["table", "rows", "bytes", "seconds", "digest", "verified"], rows },
     ];
     let summary = Summary {
         source: from.to_string(),

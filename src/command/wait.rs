@@ -1,4 +1,220 @@
-use crate::{error::Error,output::Report,settings::Settings,cli::*,database_url::DatabaseUrl};
-pub(super) async fn run<A>(_: &A, _: &Settings) -> Result<Report, Error> { todo!() }
-pub(super) async fn until_usable(_: &Wait, _: &DatabaseUrl) -> Result<(), Error> { todo!() }
-impl Wait { pub fn at_most(_: std::time::Duration, _: WaitFor) -> Self { todo!() } }
+//! `wait`: holds the backend back until the database really is usable, and says why not.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use serde::Serialize;
+
+use crate::cli::{Wait, WaitFor};
+use crate::connection::{self, Access, Cause, ConnectError, Failure};
+use crate::database_url::DatabaseUrl;
+use crate::error::Error;
+use crate::output::{Block, Report};
+use crate::readiness;
+use crate::schema::standing::{Plan, Standing};
+use crate::settings::Settings;
+
+/// How long failures that do not heal by themselves are put up with: a server's first start may
+/// create roles and databases only after it began to answer.
+const GRACE: Duration = Duration::from_secs(10);
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether the server has begun to accept connections.
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+
+#[derive(Serialize)]
+struct Summary {
+    database: String,
+    /// `connect`, `writable` or `schema`.
+    condition: &'static str,
+    attempts: u32,
+    seconds: f64,
+}
+
+/// How long it took until the database was usable.
+pub(super) struct Waited {
+    attempts: u32,
+    duration: Duration,
+}
+
+impl Wait {
+    /// What `init --wait` asks for: as many attempts as fit into the time.
+    pub(super) fn at_most(timeout: Duration) -> Self {
+        Self {
+            condition: WaitFor::Writable,
+            timeout: Some(timeout),
+            max_attempts: u32::MAX,
+            max_interval: Duration::from_secs(30),
+            retry_all: false,
+            command: Vec::new(),
+        }
+    }
+}
+
+pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report, Error> {
+    let url = &settings.database.value;
+    let waited = match settings.history_enabled.value {
+        true => until_usable(arguments, url).await?,
+        // A backend without a history needs no database.
+        false => Waited { attempts: 0, duration: Duration::ZERO },
+    };
+    if let Some((program, rest)) = arguments.command.split_first() {
+        let source = std::process::Command::new(program).args(rest).exec();
+        return Err(Error::Exec { command: program.to_string_lossy().into_owned(), source });
+    }
+    let summary = Summary {
+        database: url.to_string(),
+        condition: match arguments.condition {
+            WaitFor::Connect => "connect",
+            WaitFor::Writable => "writable",
+            WaitFor::Schema => "schema",
+        },
+        attempts: waited.attempts,
+        seconds: waited.duration.as_secs_f64(),
+    };
+    let plural = if waited.attempts == 1 { "" } else { "s" };
+    let line = match waited.attempts {
+        0 => format!("history is disabled ({}): nothing to wait for", settings.history_enabled.source),
+        attempts => format!("{url} is usable ({attempts} attempt{plural}, {:.1?})", waited.duration),
+    };
+    Ok(Report::new(&summary, vec![Block::Line(line)]))
+}
+
+/// Tries until the database is usable.
+///
+/// # Errors
+/// [`Error::DeadlineExceeded`] or [`Error::GaveUp`], with the last failure.
+pub(super) async fn until_usable(arguments: &Wait, url: &DatabaseUrl) -> Result<Waited, Error> {
+    let started = Instant::now();
+    let mut interval = FIRST_INTERVAL;
+    let mut last: Option<ConnectError> = None;
+    let mut hopeless_since: Option<Instant> = None;
+    let mut woken_early = false;
+    for attempts in 1.. {
+        let remaining = arguments.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        let attempt = attempt(url, arguments.condition);
+        let result = match remaining {
+            Some(remaining) => tokio::time::timeout(remaining, attempt).await,
+            None => Ok(attempt.await),
+        };
+        let error = match result {
+            Ok(Ok(())) => return Ok(Waited { attempts, duration: started.elapsed() }),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(deadline_exceeded(arguments, last)),
+        };
+        let failure = error.cause.failure;
+        let is_new = last.as_ref().is_none_or(|last| last.cause.failure != failure);
+        if is_new {
+            tracing::info!("waiting for {url}: {failure}: {}", error.cause.message);
+        }
+        hopeless_since = (!failure.may_heal()).then(|| hopeless_since.unwrap_or_else(Instant::now));
+        let grace = hopeless_since.filter(|_| !arguments.retry_all).map(|since| GRACE.saturating_sub(since.elapsed()));
+        if grace == Some(Duration::ZERO) || attempts >= arguments.max_attempts {
+            return Err(Error::GaveUp { attempts, waited: rounded(started.elapsed()), last: error });
+        }
+        last = Some(error);
+
+        let remaining = arguments.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        if remaining == Some(Duration::ZERO) {
+            return Err(deadline_exceeded(arguments, last));
+        }
+        let pause = [Some(jittered(interval)), grace, remaining].into_iter().flatten().min().unwrap_or(interval);
+        woken_early = pause_or_readiness(url, failure, pause, !woken_early || is_new).await;
+        interval = (interval * 2).min(arguments.max_interval);
+    }
+    unreachable!("the attempts are limited by their own number")
+}
+
+fn deadline_exceeded(arguments: &Wait, last: Option<ConnectError>) -> Error {
+    Error::DeadlineExceeded { limit: arguments.timeout.unwrap_or_default(), last }
+}
+
+fn rounded(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Up to a tenth more or less, so that replicas that started together do not stay together.
+fn jittered(interval: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() % 1000;
+    interval * u32::try_from(900 + random / 5).unwrap_or(1000) / 1000
+}
+
+/// Sleeps, but not longer than until a server that was not there begins to accept connections.
+/// Says whether it did. `was_closed` is false if the server accepted connections already before the
+/// attempt that failed: then it has to go away first.
+async fn pause_or_readiness(url: &DatabaseUrl, failure: Failure, pause: Duration, mut was_closed: bool) -> bool {
+    let before_login = matches!(
+        failure,
+        Failure::Refused
+            | Failure::NameResolution
+            | Failure::Unreachable
+            | Failure::TimedOut
+            | Failure::ConnectionLost
+            | Failure::StartingUp
+            | Failure::ShuttingDown
+            | Failure::InRecovery
+    );
+    let DatabaseUrl::Postgresql(address) = url else {
+        tokio::time::sleep(pause).await;
+        return false;
+    };
+    if !before_login {
+        tokio::time::sleep(pause).await;
+        return false;
+    }
+    let watch = async {
+        loop {
+            match (readiness::accepts_connections(address).await, was_closed) {
+                (true, true) => return,
+                (true, false) => {}
+                (false, _) => was_closed = true,
+            }
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(pause, watch).await.is_ok()
+}
+
+/// One real attempt: connects, logs in, and looks whether the condition holds.
+async fn attempt(url: &DatabaseUrl, condition: WaitFor) -> Result<(), ConnectError> {
+    let unusable = |cause: Cause| ConnectError { target: url.to_string(), cause };
+    if let DatabaseUrl::Sqlite(location) = url {
+        let missing = location.path.as_deref().is_some_and(|path| !path.exists());
+        // `init` creates the file: there is nothing to wait for.
+        if missing && condition != WaitFor::Schema {
+            return Ok(());
+        }
+    }
+    let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
+    let connection = connection::open(url, access).await?;
+    if condition != WaitFor::Connect {
+        require_writable(&connection).await.map_err(unusable)?;
+    }
+    if condition == WaitFor::Schema {
+        let standing = Standing::read(&connection).await.map_err(|error| unusable(error.into()))?;
+        if !matches!(standing.plan(), Plan::Nothing { .. }) {
+            return Err(unusable(Cause::new(Failure::SchemaPending, "`tarsy-db init` has not run yet")));
+        }
+    }
+    connection.close().await.map_err(|error| unusable(error.into()))
+}
+
+async fn require_writable(connection: &sea_orm::DatabaseConnection) -> Result<(), Cause> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        // The lock of a writer, given back at once.
+        connection.execute_unprepared("BEGIN IMMEDIATE").await?;
+        connection.execute_unprepared("ROLLBACK").await?;
+        return Ok(());
+    }
+    let sql = "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only";
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    let flag = |name: &str| row.as_ref().is_some_and(|row| row.try_get("", name).unwrap_or(false));
+    if flag("standby") {
+        return Err(Cause::new(Failure::Standby, "the server is a standby and accepts no writes"));
+    }
+    if flag("read_only") {
+        return Err(Cause::new(Failure::ReadOnly, "transactions are read-only by default"));
+    }
+    Ok(())
+}

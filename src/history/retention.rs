@@ -1,5 +1,333 @@
-//! stub
+//! Which sessions are old enough to go: a policy, a plan, and its application batch by batch.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait, Value,
+};
+use serde::Serialize;
+
+use super::{DEPENDENTS, SESSIONS, TERMINAL_STATUSES};
+use crate::connection::{Cause, DatabaseError, Doing};
+use crate::schema::{Schema, quoted};
+
+/// How long a batch waits for a row that the backend has locked.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
+
+/// Which sessions may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Sessions that started before this moment, in microseconds since the epoch, are old.
+    pub cutoff_us: i64,
+    /// What happens to old sessions that are not over.
+    pub active: ActiveSessions,
+}
+
+/// What happens to old sessions that are not in a terminal status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActiveSessions {
+    /// They stay.
+    Keep,
+    /// They go, too.
+    Remove,
+}
+
+/// How old is old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Longer ago than this.
+    OlderThan(Duration),
+    /// Before this moment.
+    Before(DateTime<Utc>),
+}
+
+/// Why a retention cannot be applied.
 #[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct RetentionError;
-impl RetentionError { pub fn hint(&self) -> &'static str { "" } }
+pub enum RetentionError {
+    /// It would remove everything.
+    #[error("a retention of {0} would remove the whole history")]
+    NotPositive(String),
+    /// It reaches back beyond what a time can say.
+    #[error("a retention of {0} reaches back too far")]
+    TooLong(String),
+}
+
+impl RetentionError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
+            RetentionError::TooLong(_) => "give a number of days, as in `90d`",
+        }
+    }
+}
+
+impl Policy {
+    /// Works out the cutoff.
+    ///
+    /// # Errors
+    /// [`RetentionError`] for a retention that is zero, negative or too long.
+    pub fn new(limit: Limit, active: ActiveSessions, now: DateTime<Utc>) -> Result<Self, RetentionError> {
+        let cutoff = match limit {
+            Limit::OlderThan(age) => {
+                let shown = humantime::format_duration(age).to_string();
+                if age.is_zero() {
+                    return Err(RetentionError::NotPositive(shown));
+                }
+                let age = chrono::TimeDelta::from_std(age).map_err(|_| RetentionError::TooLong(shown.clone()))?;
+                now.checked_sub_signed(age).ok_or(RetentionError::TooLong(shown))?
+            }
+            Limit::Before(moment) if moment >= now => {
+                return Err(RetentionError::NotPositive(format!("everything before {moment}")));
+            }
+            Limit::Before(moment) => moment,
+        };
+        Ok(Self { cutoff_us: cutoff.timestamp_micros(), active })
+    }
+
+    /// The condition for sessions that go.
+    fn condition(&self) -> String {
+        let old = format!("started_at_us < {}", self.cutoff_us);
+        match self.active {
+            ActiveSessions::Remove => old,
+            ActiveSessions::Keep => format!("{old} AND status IN ('{}')", TERMINAL_STATUSES.join("', '")),
+        }
+    }
+}
+
+/// What an application of the policy would remove.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Sessions that go.
+    pub sessions: u64,
+    /// The start of the oldest of them, in microseconds since the epoch.
+    pub oldest_us: Option<i64>,
+    /// The start of the newest of them, in microseconds since the epoch.
+    pub newest_us: Option<i64>,
+    /// Rows and bytes that go, children first.
+    pub tables: Vec<TablePlan>,
+    /// Old sessions that stay because they are not over.
+    pub kept: Vec<KeptSession>,
+}
+
+/// What goes from one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TablePlan {
+    /// Its name.
+    pub table: &'static str,
+    /// Rows that go.
+    pub rows: u64,
+    /// Bytes of their values, as they are stored.
+    pub bytes: u64,
+}
+
+/// An old session that stays.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeptSession {
+    /// Its primary key.
+    pub session_id: String,
+    /// Why it stays.
+    pub status: String,
+    /// Its start, in microseconds since the epoch.
+    pub started_at_us: i64,
+}
+
+impl Plan {
+    /// All rows that go.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.rows).sum()
+    }
+
+    /// All bytes that go.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+}
+
+/// What was removed: rows by table.
+pub type Removed = BTreeMap<&'static str, u64>;
+
+/// Counts what the policy would remove. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub async fn plan(connection: &impl ConnectionTrait, schema: &Schema, policy: &Policy) -> Result<Plan, DatabaseError> {
+    let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", policy.condition());
+    let mut tables = Vec::new();
+    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
+        let condition = dependent.belongs.replace("{sessions}", &sessions);
+        tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
+    }
+    tables.push(table_plan(connection, schema, SESSIONS, &policy.condition()).await?);
+
+    let action = "plan the retention";
+    let span = format!(
+        "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
+        policy.condition()
+    );
+    let span = one(connection, span).await.doing(action)?;
+    let kept = format!(
+        "SELECT session_id, status, started_at_us FROM {SESSIONS} WHERE started_at_us < {} AND NOT ({}) \
+         ORDER BY started_at_us, session_id",
+        policy.cutoff_us,
+        policy.condition()
+    );
+    let kept = connection.query_all_raw(statement(connection, kept)).await.doing(action)?;
+    let kept = kept.iter().map(|row| {
+        Ok(KeptSession {
+            session_id: row.try_get("", "session_id")?,
+            status: row.try_get("", "status")?,
+            started_at_us: row.try_get("", "started_at_us")?,
+        })
+    });
+    Ok(Plan {
+        sessions: span.try_get("", "sessions").map(i64::unsigned_abs).doing(action)?,
+        oldest_us: span.try_get("", "oldest").doing(action)?,
+        newest_us: span.try_get("", "newest").doing(action)?,
+        tables,
+        kept: kept.collect::<Result<_, DbErr>>().doing(action)?,
+    })
+}
+
+async fn table_plan(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    table: &'static str,
+    condition: &str,
+) -> Result<TablePlan, DatabaseError> {
+    let size = match connection.get_database_backend() {
+        DbBackend::Postgres => "pg_column_size",
+        _ => "octet_length",
+    };
+    let columns = schema.tables.get(table).map(|table| table.columns.keys()).into_iter().flatten();
+    let sizes: Vec<_> = columns.map(|column| format!("coalesce({size}({}), 0)", quoted(column))).collect();
+    let sql = format!(
+        "SELECT count(*) AS row_count, CAST(coalesce(sum({}), 0) AS BIGINT) AS byte_count FROM {table} WHERE {condition}",
+        sizes.join(" + ")
+    );
+    let action = format!("count what goes from {table}");
+    let row = one(connection, sql).await.doing(action.as_str())?;
+    let number = |name| row.try_get("", name).map(i64::unsigned_abs).doing(action.as_str());
+    Ok(TablePlan { table, rows: number("row_count")?, bytes: number("byte_count")? })
+}
+
+/// Counts the sessions that started before the cutoff, whatever their status.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub async fn count_old(connection: &impl ConnectionTrait, cutoff_us: i64) -> Result<u64, DatabaseError> {
+    let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE started_at_us < {cutoff_us}");
+    let action = "count old sessions";
+    let row = one(connection, sql).await.doing(action)?;
+    row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
+}
+
+/// Removes the oldest sessions of the policy, at most `batch_size` of them, in one transaction.
+/// Sessions that the backend is writing to are passed over. Nothing removed means nothing left.
+///
+/// # Errors
+/// [`DatabaseError`]; the batch is rolled back.
+pub async fn remove_batch(
+    connection: &DatabaseConnection,
+    schema: &Schema,
+    policy: &Policy,
+    batch_size: u32,
+) -> Result<Removed, DatabaseError> {
+    remove(connection, schema, policy, batch_size).await.doing("remove a batch of sessions")
+}
+
+async fn remove(
+    connection: &DatabaseConnection,
+    schema: &Schema,
+    policy: &Policy,
+    batch_size: u32,
+) -> Result<Removed, Cause> {
+    let backend = connection.get_database_backend();
+    // A reader that turns into a writer may find the database busy at once: begin as a writer.
+    let sqlite_transaction_mode = (backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
+    let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+    let transaction = connection.begin_with_options(options).await?;
+    let (lock, given) = match backend {
+        DbBackend::Postgres => {
+            transaction.execute_unprepared(LOCK_TIMEOUT).await?;
+            (" FOR UPDATE SKIP LOCKED", "SELECT jsonb_array_elements_text($1::jsonb)")
+        }
+        _ => ("", "SELECT value FROM json_each($1)"),
+    };
+    let sessions = format!(
+        "SELECT session_id FROM {SESSIONS} WHERE {} ORDER BY started_at_us, session_id LIMIT {batch_size}{lock}",
+        policy.condition()
+    );
+    let rows = transaction.query_all_raw(Statement::from_string(backend, sessions)).await?;
+    let ids = rows.iter().map(|row| row.try_get("", "session_id")).collect::<Result<Vec<String>, DbErr>>()?;
+    let mut removed = Removed::new();
+    if ids.is_empty() {
+        return Ok(removed);
+    }
+    let ids = serde_json::Value::from(ids).to_string();
+    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
+        let condition = dependent.belongs.replace("{sessions}", given);
+        removed.insert(dependent.table, delete(&transaction, dependent.table, &condition, &ids).await?);
+    }
+    let condition = format!("session_id IN ({given})");
+    removed.insert(SESSIONS, delete(&transaction, SESSIONS, &condition, &ids).await?);
+    transaction.commit().await?;
+    Ok(removed)
+}
+
+async fn delete(transaction: &impl ConnectionTrait, table: &str, condition: &str, ids: &str) -> Result<u64, DbErr> {
+    let sql = format!("DELETE FROM {table} WHERE {condition}");
+    let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, [Value::from(ids)]);
+    Ok(transaction.execute_raw(statement).await?.rows_affected())
+}
+
+async fn one(connection: &impl ConnectionTrait, sql: String) -> Result<QueryResult, DbErr> {
+    let row = connection.query_one_raw(statement(connection, sql)).await?;
+    row.ok_or_else(|| DbErr::RecordNotFound("an aggregate has one row".to_owned()))
+}
+
+fn statement(connection: &impl ConnectionTrait, sql: String) -> Statement {
+    Statement::from_string(connection.get_database_backend(), sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(1_769_904_000_000_000).expect("a moment")
+    }
+
+    #[test]
+    fn the_cutoff_is_exact_to_the_microsecond() {
+        let limit = Limit::OlderThan(Duration::from_hours(90 * 24));
+        let policy = Policy::new(limit, ActiveSessions::Keep, now()).expect("a sound retention");
+        assert_eq!(policy.cutoff_us, 1_769_904_000_000_000 - 90 * 86_400 * 1_000_000);
+    }
+
+    #[test]
+    fn a_retention_that_removes_everything_is_refused() {
+        for limit in
+            [Limit::OlderThan(Duration::ZERO), Limit::Before(now()), Limit::Before(now() + Duration::from_secs(1))]
+        {
+            let refused = Policy::new(limit, ActiveSessions::Keep, now());
+            assert!(matches!(refused, Err(RetentionError::NotPositive(_))), "{limit:?}");
+        }
+        let endless = Policy::new(Limit::OlderThan(Duration::MAX), ActiveSessions::Keep, now());
+        assert!(matches!(endless, Err(RetentionError::TooLong(_))));
+    }
+
+    #[test]
+    fn only_sessions_that_are_over_go_unless_told_otherwise() {
+        let keep = Policy { cutoff_us: 5, active: ActiveSessions::Keep };
+        let expected = "started_at_us < 5 AND status IN ('completed', 'failed', 'cancelled', 'timed_out')";
+        assert_eq!(keep.condition(), expected);
+        assert_eq!(Policy { active: ActiveSessions::Remove, ..keep }.condition(), "started_at_us < 5");
+    }
+}

@@ -128,7 +128,9 @@ impl Report {
             let columns = key.columns.join(", ");
             match found.foreign_keys.iter().find(|found| shape(found) == shape(key)) {
                 Some(found) if !found.validated => {
-                    self.drift(format!("the foreign key on {table}({columns}) is NOT VALID: old rows were not looked at"));
+                    self.drift(format!(
+                        "the foreign key on {table}({columns}) is NOT VALID: old rows were not looked at"
+                    ));
                 }
                 Some(_) => {}
                 None => {
@@ -138,7 +140,8 @@ impl Report {
                 }
             }
         }
-        for key in found.foreign_keys.iter().filter(|key| !expected.foreign_keys.iter().any(|e| shape(e) == shape(key))) {
+        for key in found.foreign_keys.iter().filter(|key| !expected.foreign_keys.iter().any(|e| shape(e) == shape(key)))
+        {
             let (columns, to) = (key.columns.join(", "), &key.referenced_table);
             self.drift(format!("additional foreign key {table}({columns}) to {to} with {} on delete", key.on_delete));
         }

@@ -28,9 +28,10 @@ where
         return schema;
     }
     let options = SqlitePoolOptions::new().max_connections(1);
-    let pool = options.connect_with(SqliteConnectOptions::new().in_memory(true)).await.map_err(|error| {
-        DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into()))
-    })?;
+    let pool = options
+        .connect_with(SqliteConnectOptions::new().in_memory(true))
+        .await
+        .map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
     let scratch = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
     migration::baseline().up(&SchemaManager::new(&scratch)).await?;
     sqlite::read(&scratch).await

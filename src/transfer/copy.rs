@@ -115,7 +115,9 @@ async fn lock_empty_tables(
     execute(connection, timeout).await.doing("set the lock timeout")?;
     let lock = format!("SELECT pg_advisory_xact_lock({})", upgrade::LOCK_KEY);
     execute(connection, lock).await.doing("lock the target")?;
-    execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")).await.doing("lock the target's tables")?;
+    execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
+        .await
+        .doing("lock the target's tables")?;
     require_empty(connection, plan.iter().map(|table| table.name.as_str())).await
 }
 
@@ -199,8 +201,7 @@ async fn copy_table(
     progress.start(&format!("copying {}", table.name), survey.amount);
     let reading = format!("read {}", table.name);
     let writing = format!("copy into {}", table.name);
-    let sql =
-        format!("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)", quoted(&table.name), table.column_list());
+    let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)", quoted(&table.name), table.column_list());
     let mut copy = connection.copy_in_raw(&sql).await.map_err(|error| rejected(&*writing, Cause::from(error)))?;
     let mut buffer = Vec::with_capacity(2 * CHUNK);
     buffer.extend_from_slice(SIGNATURE);

@@ -442,8 +442,14 @@ mod tests {
     #[test]
     fn both_types_accept_sound_json() {
         for text in [
-            "null", " [ ] ", "{}", "-0.0", "1e400", r#"{"": [1, -2.5E+3, true, "\ud83d\ude80 \\u0000 \" \/"]}"#,
-            "[[[]], {\"a\": {}}]", "\"\u{7f}\u{ffff}\"",
+            "null",
+            " [ ] ",
+            "{}",
+            "-0.0",
+            "1e400",
+            r#"{"": [1, -2.5E+3, true, "\ud83d\ude80 \\u0000 \" \/"]}"#,
+            "[[[]], {\"a\": {}}]",
+            "\"\u{7f}\u{ffff}\"",
         ] {
             assert_eq!(refused(text, Kind::Json), None, "{text}");
             assert_eq!(refused(text, Kind::Jsonb), None, "{text}");
@@ -453,9 +459,28 @@ mod tests {
     #[test]
     fn malformed_json_is_refused_at_its_offset() {
         for (text, offset) in [
-            (r#"{"a": 1,}"#, 8), (r#"{"a" 1}"#, 5), ("[1 2]", 3), ("[1,]", 3), ("01", 1), ("1.", 2), ("-", 1), ("[", 1),
-            ("[}", 1), ("{'a': None}", 1), ("{\"a\": 1} x", 9), ("\"a\nb\"", 2), ("\"\\x\"", 1), ("\"\\u12g4\"", 1),
-            ("nul", 0), ("nulls", 0), ("True", 0), ("]", 0), ("1e", 2), ("\u{a0}1", 0), ("{1: 2}", 1), ("[1],", 3),
+            (r#"{"a": 1,}"#, 8),
+            (r#"{"a" 1}"#, 5),
+            ("[1 2]", 3),
+            ("[1,]", 3),
+            ("01", 1),
+            ("1.", 2),
+            ("-", 1),
+            ("[", 1),
+            ("[}", 1),
+            ("{'a': None}", 1),
+            ("{\"a\": 1} x", 9),
+            ("\"a\nb\"", 2),
+            ("\"\\x\"", 1),
+            ("\"\\u12g4\"", 1),
+            ("nul", 0),
+            ("nulls", 0),
+            ("True", 0),
+            ("]", 0),
+            ("1e", 2),
+            ("\u{a0}1", 0),
+            ("{1: 2}", 1),
+            ("[1],", 3),
         ] {
             assert_eq!(refused(text, Kind::Json), Some((Some(offset), Reason::MalformedJson)), "{text}");
         }
@@ -469,10 +494,14 @@ mod tests {
     #[test]
     fn jsonb_alone_refuses_what_it_cannot_decode() {
         for (text, reason) in [
-            (r#""a\u0000""#, Reason::NulEscape), (r#"{"\u0000": 1}"#, Reason::NulEscape),
-            (r#""\ud83dx""#, Reason::LoneSurrogate), (r#""\ude80""#, Reason::LoneSurrogate),
-            (r#""\ud83d\u0041""#, Reason::LoneSurrogate), ("1e131072", Reason::JsonNumberRange),
-            ("1e-16384", Reason::JsonNumberRange), ("1e99999999999999999999", Reason::JsonNumberRange),
+            (r#""a\u0000""#, Reason::NulEscape),
+            (r#"{"\u0000": 1}"#, Reason::NulEscape),
+            (r#""\ud83dx""#, Reason::LoneSurrogate),
+            (r#""\ude80""#, Reason::LoneSurrogate),
+            (r#""\ud83d\u0041""#, Reason::LoneSurrogate),
+            ("1e131072", Reason::JsonNumberRange),
+            ("1e-16384", Reason::JsonNumberRange),
+            ("1e99999999999999999999", Reason::JsonNumberRange),
         ] {
             assert_eq!(refused(text, Kind::Json), None, "{text}");
             assert!(matches!(refused(text, Kind::Jsonb), Some((_, found)) if found == reason), "{text}");
@@ -504,10 +533,22 @@ mod tests {
     #[test]
     fn different_jsonb_have_different_digests() {
         for (a, b) in [
-            ("1", "-1"), ("1", "10"), ("0.1", "0.01"), ("1", "\"1\""), ("null", "\"null\""), ("[1, 2]", "[2, 1]"),
-            ("[]", "{}"), ("[[]]", "[]"), (r#"{"a": 1}"#, r#"{"a": 2}"#), (r#"{"a": 1}"#, r#"{"b": 1}"#), ("true", "false"),
-            ("9007199254740993", "9007199254740992"), (r#"{"a": null}"#, "{}"), ("[\"ab\"]", "[\"a\", \"b\"]"),
-            ("0.1000000000000000055511151231257827", "0.1"), (r#"{"a": 2, "a": 1}"#, r#"{"a": 2}"#),
+            ("1", "-1"),
+            ("1", "10"),
+            ("0.1", "0.01"),
+            ("1", "\"1\""),
+            ("null", "\"null\""),
+            ("[1, 2]", "[2, 1]"),
+            ("[]", "{}"),
+            ("[[]]", "[]"),
+            (r#"{"a": 1}"#, r#"{"a": 2}"#),
+            (r#"{"a": 1}"#, r#"{"b": 1}"#),
+            ("true", "false"),
+            ("9007199254740993", "9007199254740992"),
+            (r#"{"a": null}"#, "{}"),
+            ("[\"ab\"]", "[\"a\", \"b\"]"),
+            ("0.1000000000000000055511151231257827", "0.1"),
+            (r#"{"a": 2, "a": 1}"#, r#"{"a": 2}"#),
         ] {
             assert!(!same(a, b), "{a} {b}");
         }

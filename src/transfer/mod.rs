@@ -57,6 +57,17 @@ pub struct Mismatch {
     pub differences: Vec<String>,
 }
 
+impl Mismatch {
+    /// What differs, one difference a line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let counts =
+            format!("{}: {} rows in the source, {} in the target", self.table, self.source_rows, self.target_rows);
+        let rows = self.differences.iter().map(|difference| format!("{} {difference}", self.table));
+        std::iter::once(counts).chain(rows).collect()
+    }
+}
+
 /// Why a history was not moved. The target holds no row of it.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {

@@ -61,7 +61,8 @@ pub fn plan(source: &Schema, target: &Schema, ignored: &[String]) -> Result<Vec<
                 continue;
             };
             let Some(target) = Target::from_name(&found.kind) else {
-                let message = format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
+                let message =
+                    format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
                 return Err(TransferError::SourceSchema(message));
             };
             columns.push(ColumnPlan { name: column.clone(), target, nullable: found.nullable });
@@ -70,7 +71,9 @@ pub fn plan(source: &Schema, target: &Schema, ignored: &[String]) -> Result<Vec<
             !found.nullable && found.default.is_none() && columns.iter().all(|planned| planned.name != **column)
         });
         if let Some((column, _)) = needed {
-            return Err(TransferError::SourceSchema(format!("it has no column {name}.{column}, which must not be NULL")));
+            return Err(TransferError::SourceSchema(format!(
+                "it has no column {name}.{column}, which must not be NULL"
+            )));
         }
         let primary_key = to.primary_key.iter().filter_map(|key| columns.iter().position(|column| column.name == *key));
         plans.push(TablePlan {

@@ -272,7 +272,9 @@ impl<'a> Value<'a> {
         let mut field = |bytes: &[&[u8]]| {
             let length: usize = bytes.iter().map(|part| part.len()).sum();
             buffer.extend_from_slice(&i32::try_from(length).expect("fields are shorter than 1 GB").to_be_bytes());
-            bytes.iter().for_each(|part| buffer.extend_from_slice(part));
+            for part in bytes {
+                buffer.extend_from_slice(part);
+            }
         };
         match self {
             Value::Null => buffer.extend_from_slice(&(-1_i32).to_be_bytes()),

@@ -1,6 +1,7 @@
 //! Proves that the target holds what the source holds: every value is read back and digested.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
@@ -26,14 +27,15 @@ impl TableDigest {
     pub fn add(&mut self, row: RowDigester) {
         let digest: [u8; 32] = row.0.finalize().into();
         for (lane, bytes) in self.0.iter_mut().zip(digest.chunks_exact(8)) {
-            *lane = lane.wrapping_add(u64::from_be_bytes(bytes.try_into().expect("lanes are 8 bytes")));
+            *lane = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)).wrapping_add(*lane);
         }
     }
 
     /// The digest as 64 hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0.iter().map(|lane| format!("{lane:016x}")).collect()
+        let [a, b, c, d] = self.0;
+        format!("{a:016x}{b:016x}{c:016x}{d:016x}")
     }
 }
 
@@ -99,8 +101,12 @@ pub async fn find_mismatch(
         Ok(())
     })
     .await?;
-    let mut mismatch =
-        Mismatch { table: table.name.clone(), source_rows: 0, target_rows: target.len() as u64, differences: Vec::new() };
+    let mut mismatch = Mismatch {
+        table: table.name.clone(),
+        source_rows: 0,
+        target_rows: target.len() as u64,
+        differences: Vec::new(),
+    };
     let mut differs = |text: String| {
         if mismatch.differences.len() < NAMED_DIFFERENCES {
             mismatch.differences.push(text);
@@ -109,9 +115,10 @@ pub async fn find_mismatch(
     let mut rows = source.rows(table);
     while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
         mismatch.source_rows += 1;
-        let stored = table.columns.iter().enumerate().map(|(index, column)| {
-            value::convert(source::stored(&row, index), column.target).unwrap_or(Value::Null)
-        });
+        let stored =
+            table.columns.iter().enumerate().map(|(index, column)| {
+                value::convert(source::stored(&row, index), column.target).unwrap_or(Value::Null)
+            });
         let values: Vec<_> = stored.collect();
         let key = key_of(table, &values);
         let shown = String::from_utf8_lossy(&key).into_owned();
@@ -167,9 +174,10 @@ async fn for_each_row(
     let mut reader = BinaryReader::default();
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
         reader.push(&chunk);
-        while let Some(length) = reader.row_length().doing(action.as_str())? {
-            visit(&reader.fields(length)).doing(action.as_str())?;
-            reader.consume(length);
+        while let Some(row) = reader.next_row().doing(action.as_str())? {
+            let fields: Vec<_> = row.fields.iter().map(|field| field.clone().map(|range| &reader.buffer[range])).collect();
+            visit(&fields).doing(action.as_str())?;
+            reader.consume(row.length);
         }
     }
     if reader.ended { Ok(()) } else { Err(unreadable()).doing(action) }
@@ -192,8 +200,8 @@ impl BinaryReader {
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// The length of the row in front, if all of it is there.
-    fn row_length(&mut self) -> Result<Option<usize>, Cause> {
+    /// The row in front, if all of it is there.
+    fn next_row(&mut self) -> Result<Option<RowBounds>, Cause> {
         if !self.started {
             // Signature, flags, and the length of an extension that nobody uses.
             let Some(header) = self.buffer.get(..19) else { return Ok(None) };
@@ -203,39 +211,32 @@ impl BinaryReader {
             self.consume(19);
             self.started = true;
         }
-        let Some(count) = self.buffer.get(..2) else { return Ok(None) };
-        let count = i16::from_be_bytes([count[0], count[1]]);
-        if count == -1 {
-            self.ended = true;
-            return Ok(None);
-        }
-        let mut position = 2;
+        let Some(count) = self.buffer.first_chunk() else { return Ok(None) };
+        let count = i16::from_be_bytes(*count);
+        self.ended = count == -1;
+        let mut row = RowBounds { fields: Vec::new(), length: 2 };
         for _ in 0..count {
-            let Some(length) = self.field_length(position) else { return Ok(None) };
-            position += 4 + length.unwrap_or(0);
+            let Some(length) = self.buffer[row.length..].first_chunk() else { return Ok(None) };
+            row.length += 4;
+            // A negative length is NULL.
+            let field = usize::try_from(i32::from_be_bytes(*length)).ok().map(|length| row.length..row.length + length);
+            row.length = field.as_ref().map_or(row.length, |range| range.end);
+            if row.length > self.buffer.len() {
+                return Ok(None);
+            }
+            row.fields.push(field);
         }
-        Ok((position <= self.buffer.len()).then_some(position))
-    }
-
-    /// The length of the field at `position`, `Some(None)` for NULL, `None` if it is not there yet.
-    fn field_length(&self, position: usize) -> Option<Option<usize>> {
-        let bytes = self.buffer.get(position..position + 4)?;
-        Some(usize::try_from(i32::from_be_bytes(bytes.try_into().expect("four bytes"))).ok())
-    }
-
-    fn fields(&self, row_length: usize) -> Vec<Option<&[u8]>> {
-        let mut fields = Vec::new();
-        let mut position = 2;
-        while position < row_length {
-            let length = self.field_length(position).flatten();
-            position += 4;
-            fields.push(length.map(|length| &self.buffer[position..position + length]));
-            position += length.unwrap_or(0);
-        }
-        fields
+        Ok((!self.ended).then_some(row))
     }
 
     fn consume(&mut self, length: usize) {
         self.buffer.drain(..length);
     }
+}
+
+/// Where a row and its fields lie in the buffer.
+struct RowBounds {
+    /// `None` is NULL.
+    fields: Vec<Option<Range<usize>>>,
+    length: usize,
 }

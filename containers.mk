@@ -1,0 +1,95 @@
+# Container targets; the Makefile includes this file. The services are those of compose.yaml.
+
+.PHONY: check-config containers-start containers-deploy containers-deploy-fresh containers-restart-app \
+        containers-logs containers-status containers-clean containers-compose containers-build containers-init
+
+# docker compose, docker-compose or podman-compose: the first whose engine answers. A docker client without a
+# daemon is common where podman does the work. What is too old is passed over: docker-compose 1 knows no `ls`,
+# podman-compose before 1.5 trips over containers that run already or replaces the database with the backend.
+# Looked up once, when a container target first asks, so that no other target waits for an engine.
+# `make COMPOSE=...` overrules.
+ifeq ($(origin COMPOSE), undefined)
+COMPOSE = $(eval COMPOSE := $(shell \
+  if docker compose ls -q >/dev/null 2>&1; then echo docker compose; \
+  elif docker-compose ls -q >/dev/null 2>&1; then echo docker-compose; \
+  elif printf '%s\n' 1.5 "$$(podman-compose version --short 2>/dev/null)" | sort -VC && podman info >/dev/null 2>&1; \
+  then echo podman-compose; \
+  fi))$(COMPOSE)
+endif
+
+# The same order as compose: environment, .env, default.
+TARSY_PASSWORD_FILE ?= $(or \
+  $(shell sed -n 's/^TARSY_PASSWORD_FILE=//p' .env 2>/dev/null | tr -d \"\'),$(DEVELOPMENT_PASSWORD_FILE))
+DEVELOPMENT_PASSWORD_FILE = deploy/development-password
+
+# Any tarsy-db will do to read a settings file.
+TARSY_DB ?= $(firstword $(wildcard target/release/tarsy-db target/debug/tarsy-db) $(shell command -v tarsy-db))
+
+containers-compose:
+	@[ -n "$(COMPOSE)" ] || { \
+	  echo "no working compose was found; install one of" >&2; \
+	  echo "  docker with its compose plugin, and start the daemon" >&2; \
+	  echo "  podman and podman-compose 1.5 or newer (pip install podman-compose)" >&2; \
+	  exit 1; }
+
+check-config: containers-compose ## Check the settings file, the compose file and the password file
+	@$(COMPOSE) config -q
+	@echo "compose file: valid for $(COMPOSE)"
+	@# With history off `init` reads the whole of its settings and then leaves every database alone.
+	@file=$${TARSY_DB_CONFIG:-tarsy-db.toml}; \
+	if [ -z "$${TARSY_DB_CONFIG:-}" ] && [ ! -e "$$file" ]; then \
+	  echo "settings file: none, which is fine"; \
+	elif [ -n "$(TARSY_DB)" ]; then \
+	  HISTORY_ENABLED=false $(TARSY_DB) --config "$$file" init >/dev/null && echo "settings file: $$file is valid"; \
+	elif python3 -c 'import tomllib' 2>/dev/null; then \
+	  python3 -c 'import sys, tomllib; tomllib.load(open(sys.argv[1], "rb"))' "$$file" \
+	    && echo "settings file: $$file is TOML; its keys are checked once tarsy-db is built"; \
+	else \
+	  echo "settings file: $$file was not checked; build tarsy-db first"; \
+	fi
+	@file='$(TARSY_PASSWORD_FILE)'; \
+	[ -s "$$file" ] || { echo "password file: $$file is missing or empty" >&2; exit 1; }; \
+	case $$(ls -ldL "$$file") in \
+	  ???????r*) echo "password file: $$file" ;; \
+	  *) echo "password file: $$file must be readable for all, since the containers run under users of" >&2; \
+	     echo "  their own; protect the directory instead: chmod 0444 FILE, chmod 0700 DIRECTORY" >&2; exit 1 ;; \
+	esac
+
+# One after the other: podman-compose builds all services at once and would compile tarsy-db twice.
+containers-build: containers-compose
+	$(COMPOSE) build init
+	$(COMPOSE) build backend
+
+# In the foreground: podman-compose starts the backend after an init that failed just as well, so that the
+# exit code has to be looked at here.
+containers-init: containers-build
+	$(COMPOSE) up -d database
+	$(COMPOSE) run --rm -T init
+
+containers-start: containers-init ## Build the images, start the database, prepare it, start the backend
+	$(COMPOSE) up -d --no-deps backend
+
+# podman-compose keeps a container whose image has changed; hence --force-recreate.
+containers-restart-app: containers-init ## Rebuild tarsy-db and the backend and restart them; the database runs on
+	$(COMPOSE) up -d --no-deps --force-recreate backend
+
+containers-deploy: check-config ## Check the configuration, rebuild the applications, keep the database
+	@$(MAKE) --no-print-directory containers-restart-app
+
+# The configuration is checked first: a typing error must not cost the database.
+containers-deploy-fresh: check-config ## Check the configuration, DELETE the database, start everything anew
+	@$(MAKE) --no-print-directory containers-clean
+	@$(MAKE) --no-print-directory containers-start
+
+# By name: init ran in the foreground and left no container behind, which podman-compose takes for an error.
+containers-logs: containers-compose ## Show the last 50 log lines of each container
+	$(COMPOSE) logs --tail=50 database backend
+
+containers-status: containers-compose ## Show the containers, stopped ones too
+	$(COMPOSE) ps $(if $(filter podman-compose,$(COMPOSE)),,-a)
+
+# Whoever has a password file of their own may have data that somebody misses.
+containers-clean: containers-compose ## Stop and remove the containers and DELETE the database
+	@[ '$(TARSY_PASSWORD_FILE)' = '$(DEVELOPMENT_PASSWORD_FILE)' ] || [ '$(CONFIRM)' = yes ] || { \
+	  echo "this deletes a database that is not the development one; add CONFIRM=yes" >&2; exit 1; }
+	$(COMPOSE) down --volumes --remove-orphans

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Container entrypoint of TARSy's backend: prepares the database, waits until it can be used, then becomes the
+# backend.
+#
+#   COPY --from=tarsy-db /usr/local/bin/tarsy-db /usr/local/bin/
+#   COPY entrypoint.sh /usr/local/bin/
+#   ENTRYPOINT ["entrypoint.sh"]
+#   CMD ["make", "run-prod"]
+#
+# The database is DATABASE_URL or DATABASE_URL_FILE, or else DATABASE_HOST, _PORT, _USER and _NAME with
+# DATABASE_PASSWORD or DATABASE_PASSWORD_FILE.
+#
+# Exit codes are those of tarsy-db: an orchestrator can tell a database that is not there yet (69, 124) from a
+# wrong password (77) or a wrong setting (78).
+set -eu
+
+if [ "$#" -eq 0 ]; then
+    echo "usage: $0 COMMAND [ARGUMENT]..." >&2
+    exit 2
+fi
+
+# Without a history `tarsy-db init` creates nothing, and there is no schema to wait for.
+case ${HISTORY_ENABLED:-true} in
+    [Ff]alse | FALSE | 0 | [Nn]o | [Oo]ff) exec "$@" ;;
+esac
+
+# tarsy-db reads secret files by itself; the backend reads DATABASE_URL only.
+if [ -n "${DATABASE_URL_FILE:-}" ]; then
+    DATABASE_URL=$(cat "$DATABASE_URL_FILE") || exit 78
+    # Both at once are an error to tarsy-db.
+    unset DATABASE_URL_FILE
+elif [ -z "${DATABASE_URL:-}" ] && [ -n "${DATABASE_PASSWORD_FILE:-}" ]; then
+    password=$(cat "$DATABASE_PASSWORD_FILE") || exit 78
+    # Every byte as %XX: right for any password, without a list of the characters that need it.
+    encoded=$(printf %s "$password" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g')
+    address=${DATABASE_HOST:-localhost}:${DATABASE_PORT:-5432}/${DATABASE_NAME:-tarsy}
+    DATABASE_URL=postgresql://${DATABASE_USER:-tarsy}:$encoded@$address
+fi
+[ -z "${DATABASE_URL:-}" ] || export DATABASE_URL
+
+# Any number of replicas may do this at once: one creates the schema, the others find it. In the background,
+# because a shell that is PID 1 ignores SIGTERM while it waits for a command in the foreground; the second
+# wait lets init roll back before the container ends.
+tarsy-db init --wait &
+init=$!
+trap 'kill -TERM "$init" 2>/dev/null || :; wait "$init" || exit $?; exit 143' INT TERM
+wait "$init"
+trap - INT TERM
+
+# `exec` twice (here and inside tarsy-db): the backend is PID 1 and gets the signals itself.
+exec tarsy-db wait --for schema -- "$@"

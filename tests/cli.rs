@@ -1,0 +1,6 @@
+//! Runs the binary as a user does, against real databases, and looks at what comes out.
+
+mod support;
+
+#[path = "cli/init.rs"]
+mod init;

@@ -1,0 +1,50 @@
+//! Sessions for the tests to work on, in SQL that both backends read.
+
+use super::Database;
+
+/// 2026-02-01T00:00:00Z, the moment that tests call now.
+pub(crate) const NOW: &str = "2026-02-01T00:00:00Z";
+/// The same in microseconds since the epoch.
+pub(crate) const NOW_US: i64 = 1_769_904_000_000_000;
+/// A day in microseconds.
+pub(crate) const DAY_US: i64 = 86_400_000_000;
+
+/// Writes a session with one stage, one LLM interaction and one MCP communication.
+pub(crate) fn insert_session(database: &Database, id: &str, status: &str, started_at_us: Option<i64>) {
+    let started = started_at_us.map_or("NULL".to_owned(), |started| started.to_string());
+    database.execute(&format!(
+        r#"
+        INSERT INTO alert_sessions (session_id, alert_id, alert_data, agent_type, alert_type, status, started_at_us, chain_id)
+        VALUES ('{id}', 'alert-{id}', '{{"severity": "high", "emoji": "\ud83d\ude80"}}', 'kubernetes', 'PodCrash',
+                '{status}', {started}, 'chain');
+        INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+        VALUES ('stage-{id}', '{id}', 'analysis', 0, 'Analysis', 'KubernetesAgent', 'completed');
+        INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, timestamp_us, duration_ms, success,
+                                      model_name, temperature, conversation)
+        VALUES ('llm-{id}', '{id}', 'stage-{id}', {started}, 1200, true, 'gemini', 0.1,
+                '{{"messages": [{{"role": "user", "content": "was ist los? \u00e9"}}]}}');
+        INSERT INTO mcp_communications (communication_id, step_description, request_id, session_id, stage_execution_id,
+                                        duration_ms, success, server_name, communication_type, tool_result)
+        VALUES ('mcp-{id}', 'look', 'request', '{id}', 'stage-{id}', 30, false, 'kubernetes', 'tool_call', 'null');
+        "#
+    ));
+}
+
+/// Writes many sessions at once, each with an LLM interaction of about `conversation_bytes`.
+/// They started one minute after the other, the first at `first_started_at_us`.
+pub(crate) fn insert_many(database: &Database, sessions: u32, conversation_bytes: u32, first_started_at_us: i64) {
+    let repeat = match database.is_sqlite() {
+        true => format!("replace(hex(zeroblob({})), '0', 'x')", conversation_bytes / 2),
+        false => format!("repeat(md5(n::text), {})", conversation_bytes / 32),
+    };
+    let json_cast = if database.is_sqlite() { "" } else { "::jsonb" };
+    let numbers = format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {sessions})");
+    database.execute(&format!(
+        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, started_at_us, chain_id)
+         {numbers} SELECT 's-' || n, 'a-' || n, 'kubernetes', 'completed', {first_started_at_us} + n * 60000000, 'chain'
+         FROM numbers;
+         INSERT INTO llm_interactions (interaction_id, session_id, duration_ms, success, model_name, conversation)
+         {numbers} SELECT 'l-' || n, 's-' || n, 1, true, 'gemini', ('{{\"messages\": [\"' || {repeat} || '\"]}}'){json_cast}
+         FROM numbers;"
+    ));
+}

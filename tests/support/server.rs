@@ -1,0 +1,192 @@
+//! The PostgreSQL server of a test run: `TEST_POSTGRESQL_URL`, or one that is started here.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+const PASSWORD: &str = "test-password";
+
+/// The URL of the run's server with a role that may create databases, or `None` if the tests that need
+/// one were switched off with `TARSY_DB_TEST_WITHOUT_POSTGRESQL=1`.
+pub(crate) fn shared() -> Option<&'static str> {
+    static SHARED: OnceLock<Option<(String, Option<Server>)>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| {
+        if std::env::var_os("TARSY_DB_TEST_WITHOUT_POSTGRESQL").is_some() {
+            return None;
+        }
+        if let Ok(url) = std::env::var("TEST_POSTGRESQL_URL") {
+            return Some((url, None));
+        }
+        let server = Server::start(&[]);
+        Some((server.url("postgres"), Some(server)))
+    });
+    shared.as_ref().map(|(url, _)| url.as_str())
+}
+
+/// A server of a test's own. It ends with this process, also when that is killed: a shell waits for its
+/// standard input to close, then stops the server and removes its files.
+pub(crate) struct Server {
+    directory: PathBuf,
+    binaries: PathBuf,
+    pub(crate) port: u16,
+    /// Closing it ends the server.
+    guard: std::process::Child,
+}
+
+impl Server {
+    /// Creates a cluster with password authentication and starts it.
+    ///
+    /// # Panics
+    /// With the line to run when there is no PostgreSQL to start.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let server = Self::create(settings);
+        server.run();
+        server
+    }
+
+    /// Creates a cluster without starting it.
+    pub(crate) fn create(settings: &[&str]) -> Self {
+        let binaries = binaries();
+        let directory = TempDir::with_prefix("tarsy-db-postgresql-").expect("a temporary directory").keep();
+        let port = free_port();
+        let password_file = directory.join("password");
+        std::fs::write(&password_file, PASSWORD).expect("the password can be written");
+        give_to_postgres(&directory);
+        let data = directory.join("data");
+        let initdb = as_postgres(&binaries.join("initdb"))
+            .args(["--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .arg(format!("--pwfile={}", password_file.display()))
+            .arg("--pgdata")
+            .arg(&data)
+            .output()
+            .expect("initdb runs");
+        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
+        let mut lines = vec![
+            format!("port = {port}"),
+            "listen_addresses = '127.0.0.1'".to_owned(),
+            format!("unix_socket_directories = '{}'", directory.display()),
+            "fsync = off".to_owned(),
+            "max_connections = 60".to_owned(),
+        ];
+        lines.extend(settings.iter().map(|line| (*line).to_owned()));
+        std::fs::write(data.join("postgresql.auto.conf"), lines.join("\n") + "\n").expect("settings can be written");
+        let stop = format!(
+            "read -r _; {} stop --silent --mode=immediate --pgdata={}; rm -rf {}",
+            as_postgres_words(&binaries.join("pg_ctl")).join(" "),
+            data.display(),
+            directory.display()
+        );
+        let guard = Command::new("sh")
+            .args(["-c", &stop])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell runs");
+        Self { directory, binaries, port, guard }
+    }
+
+    /// Starts the server and waits until it answers.
+    pub(crate) fn run(&self) {
+        self.start_server("--wait");
+    }
+
+    /// Starts the server without waiting for anything.
+    pub(crate) fn launch(&self) {
+        self.start_server("--no-wait");
+    }
+
+    fn start_server(&self, wait: &str) {
+        let log = format!("--log={}", self.directory.join("log").display());
+        assert!(self.pg_ctl(&["start", wait, "--timeout=60", "--silent", &log]), "no start: {}", self.log());
+    }
+
+    /// Stops the server: `smart`, `fast` or `immediate`, which is a crash.
+    pub(crate) fn stop(&self, mode: &str) {
+        assert!(self.pg_ctl(&["stop", "--silent", &format!("--mode={mode}")]), "pg_ctl stop failed");
+    }
+
+    /// The URL of a database on this server, for the superuser.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgresql://postgres:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) -> bool {
+        let mut command = as_postgres(&self.binaries.join("pg_ctl"));
+        command.args(arguments).arg("--pgdata").arg(self.directory.join("data"));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    fn log(&self) -> String {
+        let mut text = String::new();
+        let file = std::fs::File::open(self.directory.join("log"));
+        let _ = file.and_then(|mut file| file.read_to_string(&mut text));
+        text
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// The directory with `initdb`: on PATH, or where Debian and Red Hat put it.
+fn binaries() -> PathBuf {
+    let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let mut packaged: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr"]
+        .iter()
+        .filter_map(|parent| std::fs::read_dir(parent).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.path().join("bin")))
+        .collect();
+    packaged.sort();
+    packaged.reverse();
+    on_path.into_iter().chain(packaged).find(|directory| directory.join("initdb").is_file()).unwrap_or_else(|| {
+        panic!(
+            "no PostgreSQL server was found for the tests. Install one:\n    apt-get install postgresql\n\
+             or name one whose role may create databases:\n    \
+             TEST_POSTGRESQL_URL=postgresql://user:password@host/postgres make test\n\
+             or leave these tests out:\n    TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 make test"
+        )
+    })
+}
+
+/// PostgreSQL refuses to run as root: there it runs as the system user `postgres`.
+fn as_postgres(program: &Path) -> Command {
+    let words = as_postgres_words(program);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command.current_dir("/");
+    command
+}
+
+fn as_postgres_words(program: &Path) -> Vec<String> {
+    let program = program.display().to_string();
+    match is_root() {
+        true => ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", &program].map(str::to_owned).to_vec(),
+        false => vec![program],
+    }
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+fn give_to_postgres(directory: &Path) {
+    if is_root() {
+        let given = Command::new("chown").arg("-R").arg("postgres").arg(directory).status();
+        assert!(given.is_ok_and(|status| status.success()), "chown failed: is there a system user `postgres`?");
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket").port()
+}
