@@ -19,11 +19,6 @@ if [ "$#" -eq 0 ]; then
     exit 2
 fi
 
-# Without a history `tarsy-db init` creates nothing, and there is no schema to wait for.
-case ${HISTORY_ENABLED:-true} in
-    [Ff]alse | FALSE | 0 | [Nn]o | [Oo]ff) exec "$@" ;;
-esac
-
 # tarsy-db reads secret files by itself; the backend reads DATABASE_URL only.
 if [ -n "${DATABASE_URL_FILE:-}" ]; then
     DATABASE_URL=$(cat "$DATABASE_URL_FILE") || exit 78

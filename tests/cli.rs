@@ -4,3 +4,6 @@ mod support;
 
 #[path = "cli/init.rs"]
 mod init;
+
+#[path = "cli/generated.rs"]
+mod generated;

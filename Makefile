@@ -1,0 +1,44 @@
+# `make` lists the targets.
+
+.DEFAULT_GOAL := help
+
+.PHONY: help build test test-setup lint doc generate install
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+build: ## Build the release binary
+	cargo build --release --locked
+
+# The tests start a PostgreSQL server of their own, unless TEST_POSTGRESQL_URL names one or
+# TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 leaves those tests out.
+test: test-setup ## Run all tests, with a real PostgreSQL server
+	cargo test --workspace --locked
+
+test-setup:
+	@if [ -z "$${TEST_POSTGRESQL_URL:-}$${TARSY_DB_TEST_WITHOUT_POSTGRESQL:-}" ] \
+	    && ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
+	  else \
+	    echo "the tests need a PostgreSQL server: sudo apt-get install postgresql" >&2; \
+	    echo "or TEST_POSTGRESQL_URL=postgresql://user:password@host/postgres make test" >&2; \
+	    echo "or TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 make test, which leaves those tests out" >&2; \
+	    exit 1; \
+	  fi; \
+	fi
+
+lint: ## Check formatting and lints
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## Build the documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
+
+generate: ## Write completions and man pages anew
+	UPDATE_GENERATED=1 cargo test --locked --test cli generated
+
+install: ## Install the binary into cargo's directory
+	cargo install --locked --path .
+
+include containers.mk

@@ -1,0 +1,199 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[tarsy-db] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'tarsy-db'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'tarsy-db'= {
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand init 'Create the schema, or make sure that it is there'
+            cand wait 'Wait until the database is usable, then exit or run a command'
+            cand check 'Check that connection, schema and data are sound'
+            cand info 'Show what is in the database and which settings are in force'
+            cand prune 'Remove old history'
+            cand migrate-sqlite-to-postgres 'Move a history from SQLite to PostgreSQL, completely or not at all'
+            cand completions 'Print the completions for a shell'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'tarsy-db;init'= {
+            cand --wait 'Wait for the database first, at most this long [default with the flag: 5m]'
+            cand --lock-timeout 'How long to wait for somebody else''s lock'
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand --strict 'Fail with exit code 5 if the schema is newer than this tool knows'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'tarsy-db;wait'= {
+            cand --for 'What usable means'
+            cand --timeout 'Give up after this long, with exit code 124 [default: only the attempts are limited]'
+            cand --max-attempts 'Give up after this many attempts'
+            cand --max-interval 'The longest pause between attempts; the first is 1s, each next one twice as long'
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand --retry-all 'Go on even after failures that do not heal by themselves'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'tarsy-db;check'= {
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand --deep 'Also look at every row: SQLite''s `integrity_check`, PostgreSQL''s rows without a parent'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'tarsy-db;info'= {
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand --exact 'Count rows instead of taking PostgreSQL''s estimate'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'tarsy-db;prune'= {
+            cand --older-than 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting]'
+            cand --before 'Remove what started before this moment'
+            cand --now 'Count the age from this moment instead of the clock, for runs that can be repeated'
+            cand --batch-size 'How many sessions one transaction removes'
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand --dry-run 'Print the plan and change nothing'
+            cand -y 'Do not ask'
+            cand --yes 'Do not ask'
+            cand --include-active 'Remove sessions that are still active, too'
+            cand --fail-if-remaining 'Exit with 6 if sessions that started before the cutoff remain'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'tarsy-db;migrate-sqlite-to-postgres'= {
+            cand --from 'The SQLite database, as a path or URL'
+            cand --to 'The PostgreSQL database [default: the database URL]'
+            cand --verify 'What is compared before the commit'
+            cand --ignore 'Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks'
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'tarsy-db;completions'= {
+            cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
+            cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
+            cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
+            cand --log-format 'How log lines are written to standard error'
+            cand -q 'Say nothing on standard error but errors'
+            cand --quiet 'Say nothing on standard error but errors'
+            cand -v 'Say more on standard error; twice for everything'
+            cand --verbose 'Say more on standard error; twice for everything'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'tarsy-db;help'= {
+            cand init 'Create the schema, or make sure that it is there'
+            cand wait 'Wait until the database is usable, then exit or run a command'
+            cand check 'Check that connection, schema and data are sound'
+            cand info 'Show what is in the database and which settings are in force'
+            cand prune 'Remove old history'
+            cand migrate-sqlite-to-postgres 'Move a history from SQLite to PostgreSQL, completely or not at all'
+            cand completions 'Print the completions for a shell'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'tarsy-db;help;init'= {
+        }
+        &'tarsy-db;help;wait'= {
+        }
+        &'tarsy-db;help;check'= {
+        }
+        &'tarsy-db;help;info'= {
+        }
+        &'tarsy-db;help;prune'= {
+        }
+        &'tarsy-db;help;migrate-sqlite-to-postgres'= {
+        }
+        &'tarsy-db;help;completions'= {
+        }
+        &'tarsy-db;help;help'= {
+        }
+    ]
+    $completions[$command]
+}

@@ -1,0 +1,45 @@
+//! Completions and man pages are checked in. `make generate` writes them anew.
+
+use std::path::Path;
+
+use clap::{CommandFactory, ValueEnum};
+use clap_complete::Shell;
+use tarsy_db::cli::Cli;
+
+#[test]
+fn completions_are_those_of_the_command_line() {
+    for shell in Shell::value_variants() {
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut Cli::command(), "tarsy-db", &mut script);
+        let name = clap_complete::Generator::file_name(shell, "tarsy-db");
+        compare_or_write(&Path::new("completions").join(name), &script);
+    }
+}
+
+#[test]
+fn man_pages_are_those_of_the_command_line() {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    write_man_page(&command);
+    command.get_subcommands().for_each(write_man_page);
+}
+
+fn write_man_page(command: &clap::Command) {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).replace(' ', "-");
+    let mut page = Vec::new();
+    let manual = clap_mangen::Man::new(command.clone()).title(name.clone()).date("");
+    manual.render(&mut page).expect("a page can be rendered");
+    compare_or_write(&Path::new("completions/man").join(format!("{name}.1")), &page);
+}
+
+/// Compares with the file in the tree, or writes it if `UPDATE_GENERATED` is set.
+fn compare_or_write(path: &Path, expected: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("directories can be created");
+        std::fs::write(&path, expected).expect("files can be written");
+        return;
+    }
+    let found = std::fs::read(&path).unwrap_or_default();
+    assert!(found == expected, "{} is not up to date: run `make generate`", path.display());
+}
