@@ -5,5 +5,7 @@ mod support;
 #[path = "cli/init.rs"]
 mod init;
 
+#[path = "cli/documents.rs"]
+mod documents;
 #[path = "cli/generated.rs"]
 mod generated;

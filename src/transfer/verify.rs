@@ -175,7 +175,8 @@ async fn for_each_row(
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
         reader.push(&chunk);
         while let Some(row) = reader.next_row().doing(action.as_str())? {
-            let fields: Vec<_> = row.fields.iter().map(|field| field.clone().map(|range| &reader.buffer[range])).collect();
+            let fields: Vec<_> =
+                row.fields.iter().map(|field| field.clone().map(|range| &reader.buffer[range])).collect();
             visit(&fields).doing(action.as_str())?;
             reader.consume(row.length);
         }

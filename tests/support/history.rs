@@ -38,7 +38,8 @@ pub(crate) fn insert_many(database: &Database, sessions: u32, conversation_bytes
         false => format!("repeat(md5(n::text), {})", conversation_bytes / 32),
     };
     let json_cast = if database.is_sqlite() { "" } else { "::jsonb" };
-    let numbers = format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {sessions})");
+    let numbers =
+        format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {sessions})");
     database.execute(&format!(
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, started_at_us, chain_id)
          {numbers} SELECT 's-' || n, 'a-' || n, 'kubernetes', 'completed', {first_started_at_us} + n * 60000000, 'chain'

@@ -138,7 +138,8 @@ impl Drop for Server {
 
 /// The directory with `initdb`: on PATH, or where Debian and Red Hat put it.
 fn binaries() -> PathBuf {
-    let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let on_path =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
     let mut packaged: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr"]
         .iter()
         .filter_map(|parent| std::fs::read_dir(parent).ok())
@@ -168,7 +169,9 @@ fn as_postgres(program: &Path) -> Command {
 fn as_postgres_words(program: &Path) -> Vec<String> {
     let program = program.display().to_string();
     match is_root() {
-        true => ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", &program].map(str::to_owned).to_vec(),
+        true => {
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", &program].map(str::to_owned).to_vec()
+        }
         false => vec![program],
     }
 }
