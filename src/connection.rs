@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbErr, QueryResult, RuntimeErr, SqlxPostgresConnector, SqlxSqliteConnector,
+    Statement,
+};
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
@@ -293,6 +296,23 @@ impl<T, E: Into<Cause>> Doing<T> for Result<T, E> {
     }
 }
 
+/// Runs a query that has no parameters.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn rows(connection: &impl ConnectionTrait, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
+    connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await
+}
+
+/// Runs a query that gives one row, as an aggregate does.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn row(connection: &impl ConnectionTrait, sql: &str) -> Result<QueryResult, DbErr> {
+    let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
+    row.ok_or_else(|| DbErr::RecordNotFound("the query gave no row".to_owned()))
+}
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -434,9 +454,15 @@ fn create_parent(path: &Path) -> Result<(), Cause> {
 /// would miss what is in there.
 #[must_use]
 pub fn is_at_rest(path: &Path) -> bool {
+    is_in_wal_mode(path) && !wal_of(path).exists()
+}
+
+/// The file with what was written last, beside a SQLite file in WAL mode.
+#[must_use]
+pub fn wal_of(path: &Path) -> PathBuf {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
-    is_in_wal_mode(path) && !Path::new(&wal).exists()
+    wal.into()
 }
 
 /// Reads the file format's write version, byte 18 of the header: 2 is WAL.

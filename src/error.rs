@@ -224,6 +224,7 @@ fn failure_hint(cause: &Cause) -> Option<String> {
         Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
         Failure::NameResolution => "is the host name right?",
         Failure::Authentication => "are user and password right, and does the server let them in from here?",
+        Failure::Privilege => "the role, or for SQLite the system user, needs the right to do this",
         Failure::NoSuchDatabase => {
             "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database"
         }

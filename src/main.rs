@@ -59,15 +59,26 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
     let choice = if plain { ColorChoice::Never } else { ColorChoice::Auto };
     let parsed = Cli::command().color(choice).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
-        // clap writes to the stream that fits; where that fails nobody is reading.
-        let _ = error.print();
-        let wants_json = std::env::args().any(|word| word == "--output=json" || word == "json");
-        let message = error.render().to_string();
-        if error.use_stderr() && wants_json && output::print_usage_failure(message.trim()).is_err() {
+        if !error.use_stderr() {
+            // Help and version; where they cannot be written nobody is reading.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        let words: Vec<String> = std::env::args().collect();
+        let message = without_urls(&error.render().to_string(), &words);
+        let _ = std::io::stderr().write_all(message.as_bytes());
+        let wants_json = words.iter().any(|word| word == "--output=json" || word == "json");
+        if wants_json && output::print_usage_failure(message.trim()).is_err() {
             return ExitCode::from(74);
         }
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        ExitCode::from(2)
     })
+}
+
+/// Takes URLs out of a usage error: a misplaced one may hold a password.
+fn without_urls(message: &str, words: &[String]) -> String {
+    let urls = words.iter().filter(|word| word.contains("://"));
+    urls.fold(message.to_owned(), |message, url| message.replace(url.as_str(), "<URL>"))
 }
 
 fn terminal_width() -> Option<u16> {

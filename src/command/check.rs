@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
 use serde::Serialize;
 
 use crate::cli::Check;
-use crate::connection::{self, Access, Cause, Doing, Failure};
+use crate::connection::{self, Access, Cause, Doing, Failure, row, rows};
 use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
 use crate::history::SESSIONS;
@@ -65,23 +65,13 @@ impl Finding {
 pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
     let url = &settings.database.value;
     let started = Instant::now();
-    let connection = connection::open(url, Access::Read).await?;
-    let opened = started.elapsed();
-    let mut checks = vec![connected(&connection, opened).await];
-    match url {
-        DatabaseUrl::Postgresql(_) => checks.extend(postgresql_server(&connection).await),
-        DatabaseUrl::Sqlite(location) => checks.push(sqlite_writable(location.path.as_deref())),
-    }
-    let standing = Standing::read(&connection).await.doing("read the ledger")?;
-    let found = schema::read(&connection).await.doing("read the schema")?;
-    checks.push(privileges(&connection, &standing).await);
-    checks.push(revision(&standing));
-    checks.push(shape(&connection, &standing, &found).await);
-    checks.push(foreign_keys(&connection, &found, arguments.deep).await);
-    checks.push(integrity(&connection, arguments.deep).await);
-    checks.push(sequences(&connection).await);
-    checks.push(old_sessions(&connection, settings, &found, now).await);
-
+    let checks = match connection::open(url, Access::Read).await {
+        Ok(connection) => checks(arguments, settings, now, &connection, started.elapsed()).await?,
+        Err(error) => {
+            let detail = format!("{error}: {}: {}", error.cause.failure, error.cause);
+            vec![Finding::failed("connection", error::failure_code(error.cause.failure), detail)]
+        }
+    };
     // The first failure decides: later ones often follow from it.
     let exit_code = checks.iter().find(|check| check.status == Status::Failed).map_or(0, |check| check.exit_code);
     let rows = checks
@@ -99,8 +89,28 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
     Ok(Report { exit_code, ..Report::new(&summary, blocks) })
 }
 
-async fn rows(connection: &DatabaseConnection, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
-    connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await
+async fn checks(
+    arguments: &Check,
+    settings: &Settings,
+    now: DateTime<Utc>,
+    connection: &DatabaseConnection,
+    opened: Duration,
+) -> Result<Vec<Finding>, Error> {
+    let mut checks = vec![connected(connection, opened).await];
+    match &settings.database.value {
+        DatabaseUrl::Postgresql(_) => checks.extend(postgresql_server(connection).await),
+        DatabaseUrl::Sqlite(location) => checks.push(sqlite_writable(location.path.as_deref())),
+    }
+    let standing = Standing::read(connection).await.doing("read the ledger")?;
+    let found = schema::read(connection).await.doing("read the schema")?;
+    checks.push(privileges(connection, &standing).await);
+    checks.push(revision(&standing));
+    checks.push(shape(connection, &standing, &found).await);
+    checks.push(foreign_keys(connection, &found, arguments.deep).await);
+    checks.push(integrity(connection, arguments.deep).await);
+    checks.push(sequences(connection).await);
+    checks.push(old_sessions(connection, settings, &found, now).await);
+    Ok(checks)
 }
 
 async fn connected(connection: &DatabaseConnection, opened: Duration) -> Finding {
@@ -125,8 +135,7 @@ async fn postgresql_server(connection: &DatabaseConnection) -> Vec<Finding> {
                        WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                                                           WHERE datname = current_database()))
                          AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
-    let answer = rows(connection, sql).await.and_then(|rows| {
-        let row = rows.first().ok_or_else(|| DbErr::RecordNotFound("one row".into()))?;
+    let answer = row(connection, sql).await.and_then(|row| {
         Ok((
             row.try_get::<String>("", "version")?,
             row.try_get::<i32>("", "major")?,

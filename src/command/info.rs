@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Info;
-use crate::connection::{self, Access, Doing};
+use crate::connection::{self, Access, Doing, row, rows};
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
 use crate::history::SESSIONS;
@@ -108,10 +108,6 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
     Ok(Report::new(&summary, blocks))
 }
 
-async fn rows(connection: &DatabaseConnection, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
-    connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await
-}
-
 /// Version, role, TLS, and the size of the whole database in bytes.
 async fn server(connection: &DatabaseConnection) -> Result<(String, Option<String>, Option<String>, u64), DbErr> {
     let sql = match connection.get_database_backend() {
@@ -126,8 +122,7 @@ async fn server(connection: &DatabaseConnection) -> Result<(String, Option<Strin
                     (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes"
         }
     };
-    let rows = rows(connection, sql).await?;
-    let row = rows.first().ok_or_else(|| DbErr::RecordNotFound("one row".to_owned()))?;
+    let row = row(connection, sql).await?;
     let bytes = row.try_get::<i64>("", "bytes")?.unsigned_abs();
     Ok((row.try_get("", "version")?, row.try_get("", "role")?, row.try_get("", "tls")?, bytes))
 }
@@ -188,8 +183,8 @@ async fn sqlite_tables(
 }
 
 async fn count(connection: &DatabaseConnection, table: &str) -> Result<u64, DbErr> {
-    let rows = rows(connection, &format!("SELECT count(*) AS row_count FROM {}", quoted(table))).await?;
-    rows.first().map_or(Ok(0), |row| row.try_get::<i64>("", "row_count").map(i64::unsigned_abs))
+    let counted = row(connection, &format!("SELECT count(*) AS row_count FROM {}", quoted(table))).await?;
+    counted.try_get::<i64>("", "row_count").map(i64::unsigned_abs)
 }
 
 async fn sessions(
@@ -200,8 +195,8 @@ async fn sessions(
 ) -> Result<Sessions, Error> {
     let action = "summarise the sessions";
     let span = format!("SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS}");
-    let span = rows(connection, &span).await.doing(action)?;
-    let edge = |name: &str| span.first().and_then(|row| row.try_get::<Option<i64>>("", name).ok().flatten());
+    let span = row(connection, &span).await.doing(action)?;
+    let edge = |name: &str| span.try_get::<Option<i64>>("", name).doing(action);
     let retention_days = settings.retention_days.value;
     let limit = Limit::OlderThan(Duration::from_secs(u64::from(retention_days) * 86_400));
     let would_remove = match Policy::new(limit, ActiveSessions::Keep, now) {
@@ -209,8 +204,8 @@ async fn sessions(
         Err(_) => None,
     };
     Ok(Sessions {
-        oldest: edge("oldest").and_then(output::rfc3339),
-        newest: edge("newest").and_then(output::rfc3339),
+        oldest: edge("oldest")?.and_then(output::rfc3339),
+        newest: edge("newest")?.and_then(output::rfc3339),
         by_status: by_status(connection).await.doing(action)?,
         by_week: by_week(connection).await.doing(action)?,
         retention_days,

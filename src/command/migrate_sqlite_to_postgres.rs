@@ -15,6 +15,7 @@ use crate::schema::upgrade::{self, SchemaError};
 use crate::schema::{self, Schema, expected};
 use crate::settings::{Settings, SettingsError};
 use crate::transfer::copy::{self, TableLoad, Verification};
+use crate::transfer::source::FileState;
 use crate::transfer::{Source, TablePlan, TransferError, plan};
 
 /// How long to wait for somebody else's lock on the target.
@@ -54,13 +55,14 @@ pub(super) async fn run(
         return Err(wrong("the target", &to, Backend::Postgresql));
     }
 
+    let before = FileState::of(&path);
     let source = connection::open(&from, Access::Read).await?;
     let source_schema = schema_of_source(&source).await?;
     let target = connection::open_pool(&to, Access::Write, &settings.pool).await?;
     let target_schema = schema_of_target(&target).await?;
     let plan = plan::plan(&source_schema, &target_schema, &arguments.ignore)?;
 
-    let mut source = Source::begin(&source, path).await?;
+    let mut source = Source::begin(&source, path, before).await?;
     let survey = source.survey(&plan, progress).await?;
     if !survey.hazards.is_empty() {
         return Err(TransferError::Hazards(survey.hazards).into());

@@ -4,11 +4,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
-use crate::connection::{self, Access, Cause, ConnectError, Failure};
+use crate::connection::{self, Access, Cause, ConnectError, Failure, row};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
 use crate::output::{Block, Report};
@@ -208,12 +208,11 @@ async fn require_writable(connection: &sea_orm::DatabaseConnection) -> Result<()
         return Ok(());
     }
     let sql = "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only";
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-    let flag = |name: &str| row.as_ref().is_some_and(|row| row.try_get("", name).unwrap_or(false));
-    if flag("standby") {
+    let state = row(connection, sql).await?;
+    if state.try_get("", "standby")? {
         return Err(Cause::new(Failure::Standby, "the server is a standby and accepts no writes"));
     }
-    if flag("read_only") {
+    if state.try_get("", "read_only")? {
         return Err(Cause::new(Failure::ReadOnly, "transactions are read-only by default"));
     }
     Ok(())

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, Value,
 };
 use serde::Serialize;
 
 use super::{DEPENDENTS, SESSIONS, TERMINAL_STATUSES};
-use crate::connection::{Cause, DatabaseError, Doing};
+use crate::connection::{Cause, DatabaseError, Doing, row, rows};
 use crate::schema::{Schema, quoted};
 
 /// How long a batch waits for a row that the backend has locked.
@@ -171,14 +171,14 @@ pub async fn plan(connection: &impl ConnectionTrait, schema: &Schema, policy: &P
         "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
         policy.condition()
     );
-    let span = one(connection, span).await.doing(action)?;
+    let span = row(connection, &span).await.doing(action)?;
     let kept = format!(
         "SELECT session_id, status, started_at_us FROM {SESSIONS} WHERE started_at_us < {} AND NOT ({}) \
          ORDER BY started_at_us, session_id",
         policy.cutoff_us,
         policy.condition()
     );
-    let kept = connection.query_all_raw(statement(connection, kept)).await.doing(action)?;
+    let kept = rows(connection, &kept).await.doing(action)?;
     let kept = kept.iter().map(|row| {
         Ok(KeptSession {
             session_id: row.try_get("", "session_id")?,
@@ -212,7 +212,7 @@ async fn table_plan(
         sizes.join(" + ")
     );
     let action = format!("count what goes from {table}");
-    let row = one(connection, sql).await.doing(action.as_str())?;
+    let row = row(connection, &sql).await.doing(action.as_str())?;
     let number = |name| row.try_get("", name).map(i64::unsigned_abs).doing(action.as_str());
     Ok(TablePlan { table, rows: number("row_count")?, bytes: number("byte_count")? })
 }
@@ -224,7 +224,7 @@ async fn table_plan(
 pub async fn count_old(connection: &impl ConnectionTrait, cutoff_us: i64) -> Result<u64, DatabaseError> {
     let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE started_at_us < {cutoff_us}");
     let action = "count old sessions";
-    let row = one(connection, sql).await.doing(action)?;
+    let row = row(connection, &sql).await.doing(action)?;
     row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
 }
 
@@ -264,8 +264,8 @@ async fn remove(
         "SELECT session_id FROM {SESSIONS} WHERE {} ORDER BY started_at_us, session_id LIMIT {batch_size}{lock}",
         policy.condition()
     );
-    let rows = transaction.query_all_raw(Statement::from_string(backend, sessions)).await?;
-    let ids = rows.iter().map(|row| row.try_get("", "session_id")).collect::<Result<Vec<String>, DbErr>>()?;
+    let found = rows(&transaction, &sessions).await?;
+    let ids = found.iter().map(|row| row.try_get("", "session_id")).collect::<Result<Vec<String>, DbErr>>()?;
     let mut removed = Removed::new();
     if ids.is_empty() {
         return Ok(removed);
@@ -285,15 +285,6 @@ async fn delete(transaction: &impl ConnectionTrait, table: &str, condition: &str
     let sql = format!("DELETE FROM {table} WHERE {condition}");
     let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, [Value::from(ids)]);
     Ok(transaction.execute_raw(statement).await?.rows_affected())
-}
-
-async fn one(connection: &impl ConnectionTrait, sql: String) -> Result<QueryResult, DbErr> {
-    let row = connection.query_one_raw(statement(connection, sql)).await?;
-    row.ok_or_else(|| DbErr::RecordNotFound("an aggregate has one row".to_owned()))
-}
-
-fn statement(connection: &impl ConnectionTrait, sql: String) -> Statement {
-    Statement::from_string(connection.get_database_backend(), sql)
 }
 
 #[cfg(test)]

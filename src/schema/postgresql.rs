@@ -1,8 +1,9 @@
 //! Reads a schema from PostgreSQL's catalogs. Needs no privilege on the tables.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{Column, ForeignKey, Index, Schema};
+use crate::connection::rows;
 
 /// Where the tables are.
 #[derive(Debug, Clone, Copy)]
@@ -23,15 +24,12 @@ impl Namespace {
 }
 
 pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace) -> Result<Schema, DbErr> {
-    let rows = |sql: &str| {
-        let sql = sql.replace("{namespace}", namespace.oid());
-        connection.query_all_raw(Statement::from_string(DbBackend::Postgres, sql))
-    };
+    let in_namespace = |sql: &str| sql.replace("{namespace}", namespace.oid());
     let mut schema = Schema::default();
-    for row in rows(TABLES).await? {
+    for row in rows(connection, &in_namespace(TABLES)).await? {
         schema.tables.entry(row.try_get("", "table_name")?).or_default();
     }
-    for row in rows(COLUMNS).await? {
+    for row in rows(connection, &in_namespace(COLUMNS)).await? {
         let column = Column {
             kind: row.try_get("", "kind")?,
             nullable: row.try_get("", "nullable")?,
@@ -39,10 +37,10 @@ pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
         };
         table(&mut schema, &row)?.columns.insert(row.try_get("", "column_name")?, column);
     }
-    for row in rows(PRIMARY_KEYS).await? {
+    for row in rows(connection, &in_namespace(PRIMARY_KEYS)).await? {
         table(&mut schema, &row)?.primary_key = row.try_get("", "columns")?;
     }
-    for row in rows(INDEXES).await? {
+    for row in rows(connection, &in_namespace(INDEXES)).await? {
         let index = Index {
             columns: row.try_get("", "columns")?,
             unique: row.try_get("", "is_unique")?,
@@ -53,7 +51,7 @@ pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
         };
         table(&mut schema, &row)?.indexes.insert(row.try_get("", "name")?, index);
     }
-    for row in rows(FOREIGN_KEYS).await? {
+    for row in rows(connection, &in_namespace(FOREIGN_KEYS)).await? {
         let foreign_key = ForeignKey {
             name: row.try_get("", "name")?,
             columns: row.try_get("", "columns")?,

@@ -1,13 +1,13 @@
 //! Reads a schema from SQLite's pragmas.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{Column, ForeignKey, Index, Schema};
+use crate::connection::rows;
 
 pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    let rows = |sql: &str| connection.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql));
     let mut schema = Schema::default();
-    for row in rows(COLUMNS).await? {
+    for row in rows(connection, COLUMNS).await? {
         let name: String = row.try_get("", "column_name")?;
         let kind: String = row.try_get("", "kind")?;
         let column = Column {
@@ -22,7 +22,7 @@ pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, Db
         }
         table.columns.insert(name, column);
     }
-    for row in rows(INDEXES).await? {
+    for row in rows(connection, INDEXES).await? {
         let definition: String = row.try_get("", "definition")?;
         let index = Index {
             columns: Vec::new(),
@@ -38,7 +38,7 @@ pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, Db
         index.columns.push(column.unwrap_or_else(|| "(expression)".to_owned()));
         index.operator_classes.push(String::new());
     }
-    for row in rows(FOREIGN_KEYS).await? {
+    for row in rows(connection, FOREIGN_KEYS).await? {
         let first = row.try_get::<i32>("", "position")? == 0;
         let column: String = row.try_get("", "column_name")?;
         // Without a column the key points to the primary key of the other table.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+
+use crate::connection;
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,16 +48,15 @@ impl Standing {
     /// # Errors
     /// Whatever the database answers.
     pub async fn read(connection: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        let backend = connection.get_database_backend();
-        let sql = match backend {
+        let sql = match connection.get_database_backend() {
             DbBackend::Postgres => {
                 "SELECT relname::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = \
                  (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
             }
             _ => "SELECT name FROM sqlite_master WHERE type = 'table'",
         };
-        let rows = connection.query_all_raw(Statement::from_string(backend, sql)).await?;
-        let names = rows.iter().map(|row| row.try_get("", "name")).collect::<Result<BTreeSet<String>, DbErr>>()?;
+        let found = connection::rows(connection, sql).await?;
+        let names = found.iter().map(|row| row.try_get("", "name")).collect::<Result<BTreeSet<String>, DbErr>>()?;
         let ledger = ledger::read(connection, names.contains(ledger::TABLE)).await?;
         let tables = names.into_iter().filter(|name| migration::TABLES.contains(&name.as_str())).collect();
         Ok(Self { ledger, tables })

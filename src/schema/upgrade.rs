@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use migration::ledger;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::SchemaManager;
@@ -13,7 +13,7 @@ use sea_orm_migration::SchemaManager;
 use super::difference::{self, Difference, Weight};
 use super::standing::{Plan, Standing};
 use super::{expected, read};
-use crate::connection::{Cause, DatabaseError, Doing, Failure};
+use crate::connection::{Cause, DatabaseError, Doing, Failure, row, rows};
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub const LOCK_KEY: i64 = 0x7461_7273_792d_6462;
@@ -169,7 +169,7 @@ pub async fn locked(connection: &DatabaseConnection, waited: Duration) -> Schema
     SchemaError::Locked { holder, waited }
 }
 
-/// Asks for the session that has the advisory lock or a lock on one of the tables that excludes readers.
+/// Asks for the session that has the advisory lock, else for the oldest with a lock on one of the tables.
 async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
     let sql = format!(
         "SELECT format('pid %s (role %s, application `%s`, from %s, %s since %s UTC)', a.pid, a.usename,
@@ -179,24 +179,21 @@ async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<Str
          WHERE l.granted AND l.pid <> pg_backend_pid()
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
            AND ((l.locktype = 'advisory' AND l.classid = {high} AND l.objid = {low} AND l.objsubid = 1)
-             OR (l.locktype = 'relation' AND l.mode IN ('ExclusiveLock', 'AccessExclusiveLock')
-                 AND l.relation IN (SELECT oid FROM pg_class WHERE relname IN ('{ledger}', '{tables}'))))
-         ORDER BY l.locktype LIMIT 1",
+             OR (l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class WHERE relname IN ('{ledger}', '{tables}'))))
+         ORDER BY l.locktype, a.xact_start LIMIT 1",
         high = LOCK_KEY >> 32,
         low = LOCK_KEY & 0xffff_ffff,
         ledger = ledger::TABLE,
         tables = migration::TABLES.join("', '"),
     );
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-    row.map(|row| row.try_get("", "holder")).transpose()
+    rows(connection, &sql).await?.first().map(|row| row.try_get("", "holder")).transpose()
 }
 
 /// SQLite does not know who holds its locks, but Linux lists them by the file's inode.
 async fn sqlite_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
     let sql = "SELECT file FROM pragma_database_list WHERE name = 'main'";
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
-    let file: Option<String> = row.map(|row| row.try_get("", "file")).transpose()?;
-    Ok(file.and_then(|file| process_holding(Path::new(&file))))
+    let file: String = row(connection, sql).await?.try_get("", "file")?;
+    Ok(process_holding(Path::new(&file)))
 }
 
 #[cfg(target_os = "linux")]

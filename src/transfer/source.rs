@@ -1,6 +1,6 @@
 //! The SQLite end: one snapshot, read once to survey and once to copy, never written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use futures_util::TryStreamExt;
@@ -13,7 +13,7 @@ use super::plan::TablePlan;
 use super::value::{self, Fault, Reason, Stored};
 use super::verify::{RowDigester, TableDigest};
 use super::{Hazard, TransferError};
-use crate::connection::{self, Cause, DatabaseError, Doing, Failure};
+use crate::connection::{self, DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 use crate::schema::quoted;
 
@@ -21,16 +21,28 @@ use crate::schema::quoted;
 pub struct Source {
     connection: PoolConnection<Sqlite>,
     path: PathBuf,
-    /// What the file looked like, where no lock protects the snapshot.
-    at_rest: Option<FileState>,
+    before: Option<FileState>,
     data_version: i64,
 }
 
+/// What a file looks like from outside. A file at rest is read without a lock, so that only this tells
+/// whether somebody wrote meanwhile.
 #[derive(Debug, PartialEq, Eq)]
-struct FileState {
+pub struct FileState {
     length: u64,
     modified: SystemTime,
-    at_rest: bool,
+    /// The length of the `-wal` beside it.
+    wal_length: Option<u64>,
+}
+
+impl FileState {
+    /// Looks at the file, if it is there; do it before the file is opened.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let wal_length = std::fs::metadata(connection::wal_of(path)).ok().map(|metadata| metadata.len());
+        Some(Self { length: metadata.len(), modified: metadata.modified().ok()?, wal_length })
+    }
 }
 
 /// What one pass over the source found.
@@ -67,13 +79,16 @@ impl Source {
     ///
     /// # Errors
     /// [`DatabaseError`] when the file cannot be read.
-    pub async fn begin(database: &DatabaseConnection, path: PathBuf) -> Result<Self, DatabaseError> {
-        let at_rest = connection::is_at_rest(&path).then(|| file_state(&path)).transpose()?;
+    pub async fn begin(
+        database: &DatabaseConnection,
+        path: PathBuf,
+        before: Option<FileState>,
+    ) -> Result<Self, DatabaseError> {
         let pool = database.get_sqlite_connection_pool();
         let mut connection = pool.acquire().await.doing("open the source")?;
         let data_version = data_version(&mut connection).await?;
         sqlx::query("BEGIN").execute(&mut *connection).await.doing("begin to read the source")?;
-        Ok(Self { connection, path, at_rest, data_version })
+        Ok(Self { connection, path, before, data_version })
     }
 
     /// Reads every row: counts, digests, and checks that the target can hold each value.
@@ -114,11 +129,8 @@ impl Source {
     /// [`TransferError::SourceChanged`] when somebody has written meanwhile.
     pub async fn finish(mut self) -> Result<(), TransferError> {
         sqlx::query("ROLLBACK").execute(&mut *self.connection).await.doing("finish reading the source")?;
-        let changed = match &self.at_rest {
-            Some(before) => file_state(&self.path)? != *before,
-            None => data_version(&mut self.connection).await? != self.data_version,
-        };
-        match changed {
+        let written = data_version(&mut self.connection).await? != self.data_version;
+        match written || FileState::of(&self.path) != self.before {
             true => Err(TransferError::SourceChanged { path: self.path.display().to_string() }),
             false => Ok(()),
         }
@@ -213,17 +225,4 @@ fn primary_key_list(table: &TablePlan) -> String {
 
 async fn data_version(connection: &mut PoolConnection<Sqlite>) -> Result<i64, DatabaseError> {
     sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut **connection).await.doing("read the source's version")
-}
-
-fn file_state(path: &std::path::Path) -> Result<FileState, DatabaseError> {
-    std::fs::metadata(path)
-        .and_then(|metadata| {
-            Ok(FileState {
-                length: metadata.len(),
-                modified: metadata.modified()?,
-                at_rest: connection::is_at_rest(path),
-            })
-        })
-        .map_err(|error| Cause::new(Failure::InputOutput, error.to_string()))
-        .doing(format!("look at {}", path.display()))
 }
