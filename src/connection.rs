@@ -148,6 +148,13 @@ impl Cause {
     pub fn new(failure: Failure, message: impl Into<String>) -> Self {
         Self { failure, message: message.into() }
     }
+
+    /// The kind of failure and, unless it says the same, the database's answer.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let failure = self.failure.to_string();
+        if self.message == failure { failure } else { format!("{failure}: {}", self.message) }
+    }
 }
 
 impl From<sqlx::Error> for Cause {
@@ -202,7 +209,8 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "57P03" => Failure::StartingUp,
         "57P01" | "57P02" => Failure::ShuttingDown,
         "53300" => Failure::TooManyConnections,
-        "55P03" | "40001" | "40P01" | "57014" => Failure::Busy,
+        "55P03" | "40001" | "40P01" => Failure::Busy,
+        "57014" => Failure::TimedOut,
         "25006" => Failure::ReadOnly,
         "42501" => Failure::Privilege,
         "3D000" => Failure::NoSuchDatabase,

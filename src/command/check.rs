@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
     let checks = match connection::open(url, Access::Read).await {
         Ok(connection) => checks(arguments, settings, now, &connection, started.elapsed()).await?,
         Err(error) => {
-            let detail = format!("{error}: {}: {}", error.cause.failure, error.cause);
+            let detail = format!("{error}: {}", error.cause.described());
             vec![Finding::failed("connection", error::failure_code(error.cause.failure), detail)]
         }
     };

@@ -106,7 +106,7 @@ pub(super) async fn until_usable(arguments: &Wait, url: &DatabaseUrl) -> Result<
         let failure = error.cause.failure;
         let is_new = last.as_ref().is_none_or(|last| last.cause.failure != failure);
         if is_new {
-            tracing::info!("waiting for {url}: {failure}: {}", error.cause.message);
+            tracing::info!("waiting for {url}: {}", error.cause.described());
         }
         hopeless_since = (!failure.may_heal()).then(|| hopeless_since.unwrap_or_else(Instant::now));
         let grace = hopeless_since.filter(|_| !arguments.retry_all).map(|since| GRACE.saturating_sub(since.elapsed()));

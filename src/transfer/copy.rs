@@ -111,8 +111,15 @@ async fn lock_empty_tables(
     lock_timeout: Duration,
 ) -> Result<(), TransferError> {
     let names = table_list(plan);
-    let timeout = format!("SET LOCAL lock_timeout = {}", lock_timeout.as_millis());
-    execute(connection, timeout).await.doing("set the lock timeout")?;
+    // Limits that a role may have for everyday queries would end a long load.
+    let limits = format!(
+        "SET LOCAL lock_timeout = {};
+         SET LOCAL statement_timeout = 0;
+         SET LOCAL idle_in_transaction_session_timeout = 0;
+         SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'",
+        lock_timeout.as_millis()
+    );
+    execute(connection, limits).await.doing("set the time limits")?;
     let lock = format!("SELECT pg_advisory_xact_lock({})", upgrade::LOCK_KEY);
     execute(connection, lock).await.doing("lock the target")?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))

@@ -11,7 +11,7 @@ use super::json;
 const MAX_FIELD: usize = 0x3fff_ff00;
 
 /// The PostgreSQL types that TARSy's columns have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// `character varying`, with its limit in characters.
     Text(Option<usize>),
@@ -44,6 +44,20 @@ impl Target {
             "boolean" => Target::Boolean,
             "double precision" => Target::Double,
             _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Target::Text(_) => "text",
+            Target::Json => "json",
+            Target::Jsonb => "jsonb",
+            Target::BigInt => "bigint",
+            Target::Integer => "integer",
+            Target::Boolean => "boolean",
+            Target::Double => "double precision",
         })
     }
 }
@@ -109,8 +123,8 @@ pub enum Value<'a> {
 pub enum Reason {
     /// SQL NULL in a column that is NOT NULL.
     Null,
-    /// The storage class is none that the column can hold.
-    StorageClass(&'static str),
+    /// Stored as a class that the column's type has no place for.
+    StorageClass(&'static str, Target),
     /// Bytes that are not UTF-8.
     Utf8,
     /// U+0000, which PostgreSQL has no place for.
@@ -149,7 +163,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Reason::Null => "NULL in a column that is NOT NULL",
-            Reason::StorageClass(class) => return write!(f, "{class} where the column holds something else"),
+            Reason::StorageClass(class, target) => return write!(f, "stored as {class} in a column that is {target}"),
             Reason::Utf8 => "not UTF-8",
             Reason::Nul => "U+0000 in text",
             Reason::TooLong => "more characters than the column allows",
@@ -198,7 +212,7 @@ impl Fault {
 /// # Errors
 /// [`Fault`] with what is in the way.
 pub fn convert(stored: Stored<'_>, target: Target) -> Result<Value<'_>, Fault> {
-    let misplaced = Err(Fault::whole(Reason::StorageClass(stored.class())));
+    let misplaced = Err(Fault::whole(Reason::StorageClass(stored.class(), target)));
     Ok(match (target, stored) {
         (_, Stored::Null) => Value::Null,
         (Target::Text(_) | Target::Json, Stored::Text(bytes)) => Value::Bytes(Cow::Borrowed(bytes)),
@@ -352,9 +366,12 @@ mod tests {
         assert_eq!(reason(Stored::Text(b"\xc3\x28"), Target::Text(None)), Some(Reason::Utf8));
         assert_eq!(reason(Stored::Text("éé".as_bytes()), Target::Text(Some(1))), Some(Reason::TooLong));
         assert_eq!(reason(Stored::Text("éé".as_bytes()), Target::Text(Some(2))), None);
-        assert_eq!(reason(Stored::Blob(b"x"), Target::Text(None)), Some(Reason::StorageClass("BLOB")));
-        assert_eq!(reason(Stored::Text(b"fast"), Target::Integer), Some(Reason::StorageClass("TEXT")));
-        assert_eq!(reason(Stored::Real(1.5), Target::BigInt), Some(Reason::StorageClass("REAL")));
+        assert_eq!(
+            reason(Stored::Blob(b"x"), Target::Text(None)),
+            Some(Reason::StorageClass("BLOB", Target::Text(None)))
+        );
+        assert_eq!(reason(Stored::Text(b"fast"), Target::Integer), Some(Reason::StorageClass("TEXT", Target::Integer)));
+        assert_eq!(reason(Stored::Real(1.5), Target::BigInt), Some(Reason::StorageClass("REAL", Target::BigInt)));
         assert_eq!(reason(Stored::Integer(1 << 31), Target::Integer), Some(Reason::IntegerRange));
         assert_eq!(reason(Stored::Integer(2), Target::Boolean), Some(Reason::NotBoolean));
         assert_eq!(reason(Stored::Integer((1 << 53) + 1), Target::Double), Some(Reason::Inexact));
