@@ -37,7 +37,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand info 'Show what is in the database and which settings are in force'
             cand prune 'Remove old history'
             cand migrate-sqlite-to-postgres 'Move a history from SQLite to PostgreSQL, completely or not at all'
-            cand completions 'Print the completions for a shell'
+            cand completions 'Print the completions for a shell to standard output'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'tarsy-db;init'= {
@@ -55,8 +55,6 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'tarsy-db;wait'= {
             cand --for 'What usable means'
@@ -75,8 +73,6 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'tarsy-db;check'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
@@ -91,8 +87,6 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'tarsy-db;info'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
@@ -107,8 +101,6 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'tarsy-db;prune'= {
             cand --older-than 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting]'
@@ -131,8 +123,6 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'tarsy-db;migrate-sqlite-to-postgres'= {
             cand --from 'The SQLite database, as a path or URL'
@@ -150,8 +140,6 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'tarsy-db;completions'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
@@ -165,8 +153,6 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand -V 'Print version'
-            cand --version 'Print version'
         }
         &'tarsy-db;help'= {
             cand init 'Create the schema, or make sure that it is there'
@@ -175,7 +161,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand info 'Show what is in the database and which settings are in force'
             cand prune 'Remove old history'
             cand migrate-sqlite-to-postgres 'Move a history from SQLite to PostgreSQL, completely or not at all'
-            cand completions 'Print the completions for a shell'
+            cand completions 'Print the completions for a shell to standard output'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'tarsy-db;help;init'= {

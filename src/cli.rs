@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Settings come from flags, the environment, a file and defaults, in this order; `tarsy-db info`
 /// shows each with where it came from.
 #[derive(Debug, Parser)]
-#[command(name = "tarsy-db", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "tarsy-db", version, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Options that every command has.
     #[command(flatten)]
@@ -103,27 +103,60 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create the schema, or make sure that it is there.
+    ///
+    /// Creates the baseline schema (revision ae85467a75d2) and the ledger `alembic_version`, in one
+    /// transaction under a lock: any number of replicas may start at once.
+    ///
+    /// A database that is there already is left alone, whatever its revision. The tables of EP-0020
+    /// without a ledger are adopted: the ledger is written, the data is not touched. On SQLite a missing
+    /// file is created with its directory, in WAL mode.
     Init(Init),
     /// Wait until the database is usable, then exit or run a command.
+    ///
+    /// Tries to connect, authenticated, until the database is usable. Between attempts it looks every
+    /// tenth of a second whether the server has begun to accept connections, so that it returns at once
+    /// when it does.
+    ///
+    /// Prints changes of state only. What cannot heal by itself (wrong password, no such database, TLS)
+    /// ends the wait after 10 seconds. Exit code 0 when usable, 124 at the deadline, else that of the
+    /// last cause.
     Wait(Wait),
     /// Check that connection, schema and data are sound.
+    ///
+    /// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
+    /// ledger, schema, foreign keys, integrity, sequences, retention. Reads only; a role that may only SELECT is
+    /// enough.
+    ///
+    /// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is
+    /// newer than this tool, 69, 77 or 78 when there is no connection.
     Check(Check),
     /// Show what is in the database and which settings are in force.
+    ///
+    /// Shows backend, server, role, revision and size; rows and bytes of each table; sessions by status and
+    /// by week; what the retention would remove; every setting with its source. Reads only.
     Info(Info),
     /// Remove old history.
+    ///
+    /// Removes sessions that started before the cutoff, with all that hangs on them, in batches. Each batch
+    /// is one transaction, so that the backend keeps working and an interruption loses nothing but time.
+    ///
+    /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept, and
+    /// so are those without a start. Asks before it deletes; without a terminal `--yes` is needed.
     Prune(Prune),
     /// Move a history from SQLite to PostgreSQL, completely or not at all.
+    ///
+    /// Copies every row of a SQLite history into an empty PostgreSQL database, reads it back, compares every
+    /// value, and only then commits: one transaction, completely or not at all. The source is not changed,
+    /// not even by one byte.
+    ///
+    /// Creates the baseline schema first if it is not there. Values that PostgreSQL cannot hold are all
+    /// listed, nothing is written, and the exit code is 65.
     MigrateSqliteToPostgres(MigrateSqliteToPostgres),
-    /// Print the completions for a shell.
+    /// Print the completions for a shell to standard output.
     Completions(Completions),
 }
 
-/// Creates the baseline schema (revision ae85467a75d2) and the ledger `alembic_version`, in one
-/// transaction under a lock: any number of replicas may start at once.
-///
-/// A database that is there already is left alone, whatever its revision. The tables of EP-0020
-/// without a ledger are adopted: the ledger is written, the data is not touched. On SQLite a missing
-/// file is created with its directory, in WAL mode.
+/// The arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db init
@@ -143,13 +176,7 @@ pub struct Init {
     pub strict: bool,
 }
 
-/// Tries to connect, authenticated, until the database is usable. Between attempts it looks every
-/// tenth of a second whether the server has begun to accept connections, so that it returns at once
-/// when it does.
-///
-/// Prints changes of state only. What cannot heal by itself (wrong password, no such database, TLS)
-/// ends the wait after 10 seconds. Exit code 0 when usable, 124 at the deadline, else that of the
-/// last cause.
+/// The arguments of `wait`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db wait --timeout 2m
@@ -191,12 +218,7 @@ pub enum WaitFor {
     Schema,
 }
 
-/// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
-/// ledger, schema, foreign keys, integrity, sequences, retention. Reads only; a role that may only SELECT is
-/// enough.
-///
-/// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is
-/// newer than this tool, 69, 77 or 78 when there is no connection.
+/// The arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db check
@@ -207,8 +229,7 @@ pub struct Check {
     pub deep: bool,
 }
 
-/// Shows backend, server, role, revision and size; rows and bytes of each table; sessions by status and
-/// by week; what the retention would remove; every setting with its source. Reads only.
+/// The arguments of `info`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db info
@@ -219,11 +240,7 @@ pub struct Info {
     pub exact: bool,
 }
 
-/// Removes sessions that started before the cutoff, with all that hangs on them, in batches. Each batch
-/// is one transaction, so that the backend keeps working and an interruption loses nothing but time.
-///
-/// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept, and
-/// so are those without a start. Asks before it deletes; without a terminal `--yes` is needed.
+/// The arguments of `prune`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "Examples:
@@ -264,12 +281,7 @@ pub struct Prune {
     pub fail_if_remaining: bool,
 }
 
-/// Copies every row of a SQLite history into an empty PostgreSQL database, reads it back, compares every
-/// value, and only then commits: one transaction, completely or not at all. The source is not changed,
-/// not even by one byte.
-///
-/// Creates the baseline schema first if it is not there. Values that PostgreSQL cannot hold are all
-/// listed, nothing is written, and the exit code is 65.
+/// The arguments of `migrate-sqlite-to-postgres`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy
@@ -301,7 +313,7 @@ pub enum Verify {
     Counts,
 }
 
-/// Prints the completions for a shell to standard output.
+/// The arguments of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
     tarsy-db completions bash > /etc/bash_completion.d/tarsy-db")]

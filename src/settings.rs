@@ -17,7 +17,7 @@ pub const DEFAULT_FILE: &str = "tarsy-db.toml";
 /// One setting: its environment variable and its place in the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// The environment variable; for the keys of [`SECRET_FILES`] also with `_FILE` behind it.
+    /// The environment variable; for URL and password also with `_FILE` behind it.
     pub environment: &'static str,
     /// The dotted path in the settings file.
     pub path: &'static str,
