@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::connection::{Cause, ConnectError, DatabaseError, Failure};
+use crate::connection::ConnectError;
+use crate::failure::{Cause, DatabaseError, Failure};
 use crate::history::retention::RetentionError;
 use crate::interrupt::Signal;
 use crate::schema::upgrade::SchemaError;
@@ -86,6 +87,12 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+impl From<Signal> for Error {
+    fn from(signal: Signal) -> Self {
+        Error::Interrupted(signal)
+    }
 }
 
 impl Error {

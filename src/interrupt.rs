@@ -7,8 +7,6 @@ use std::fmt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::error::Error;
-
 /// The signals that end the work in an orderly way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -46,11 +44,10 @@ impl Interrupt {
     /// Begins to listen; needs a running tokio runtime.
     ///
     /// # Errors
-    /// [`Error::System`] when the handlers cannot be installed.
-    pub fn listen() -> Result<Self, Error> {
-        let install = |kind| signal(kind).map_err(|source| Error::System { action: "listen for signals", source });
-        let mut interrupt = install(SignalKind::interrupt())?;
-        let mut terminate = install(SignalKind::terminate())?;
+    /// The operating system's, when the handlers cannot be installed.
+    pub fn listen() -> std::io::Result<Self> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
             let received = tokio::select! {
@@ -64,25 +61,16 @@ impl Interrupt {
         Ok(Self(receiver))
     }
 
-    /// The signal, if one came.
-    #[must_use]
-    pub fn signal(&self) -> Option<Signal> {
-        *self.0.borrow()
-    }
-
     /// Runs `work` until it ends or a signal comes; then the work is dropped, and with it its transaction.
     ///
     /// # Errors
-    /// [`Error::Interrupted`], or the work's own.
-    pub async fn or<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Error>
-    where
-        Error: From<E>,
-    {
+    /// The signal.
+    pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
         let mut receiver = self.0.clone();
         tokio::select! {
-            result = work => Ok(result?),
+            result = work => Ok(result),
             signal = receiver.wait_for(Option::is_some) => {
-                Err(Error::Interrupted(signal.ok().and_then(|signal| *signal).unwrap_or(Signal::Interrupt)))
+                Err(signal.ok().and_then(|signal| *signal).unwrap_or(Signal::Interrupt))
             }
         }
     }

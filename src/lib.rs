@@ -15,7 +15,8 @@
 //! | [`history`] | what the tables mean: sessions and what hangs on them, retention |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
-//! | [`connection`] | connections to both backends, why one failed |
+//! | [`connection`] | connections to both backends |
+//! | [`failure`] | what a database answered, classed, and whether trying again can help |
 //! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
 
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod command;
 pub mod connection;
 pub mod database_url;
 pub mod error;
+pub mod failure;
 pub mod history;
 pub mod interrupt;
 pub mod output;

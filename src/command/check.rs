@@ -8,9 +8,10 @@ use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
 use serde::Serialize;
 
 use crate::cli::Check;
-use crate::connection::{self, Access, Cause, Doing, Failure, row, rows};
+use crate::connection::{self, Access, row, rows};
 use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
+use crate::failure::{Cause, Doing, Failure};
 use crate::history::SESSIONS;
 use crate::history::retention::{self, ActiveSessions, Limit, Policy};
 use crate::output::{Block, Report, Status};

@@ -8,9 +8,10 @@ use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Info;
-use crate::connection::{self, Access, Doing, row, rows};
+use crate::connection::{self, Access, row, rows};
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
+use crate::failure::Doing;
 use crate::history::SESSIONS;
 use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy};
 use crate::output::{self, Block, Field, Report};

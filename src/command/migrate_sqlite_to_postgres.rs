@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::cli::{MigrateSqliteToPostgres, Verify};
-use crate::connection::{self, Access, Doing};
+use crate::connection::{self, Access};
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
+use crate::failure::{Doing, Failure};
 use crate::output::{self, Block, Field, Report};
 use crate::progress::{Amount, Progress};
 use crate::schema::standing::{self, Plan, Standing};
@@ -74,7 +75,7 @@ pub(super) async fn run(
     };
     let pool = target.get_postgres_connection_pool();
     let loads = match copy::load(pool, &plan, &survey, source, verification, LOCK_TIMEOUT, progress).await {
-        Err(TransferError::Database(error)) if error.cause.failure == connection::Failure::Busy => {
+        Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
             return Err(upgrade::locked(&target, LOCK_TIMEOUT).await.into());
         }
         loads => loads?,

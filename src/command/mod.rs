@@ -45,16 +45,16 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         .build()
         .map_err(|source| Error::System { action: "start the runtime", source })?;
     runtime.block_on(async {
-        let interrupt = Interrupt::listen()?;
+        let interrupt = Interrupt::listen().map_err(|source| Error::System { action: "listen for signals", source })?;
         match cli.command {
-            Command::Init(arguments) => interrupt.or(init::run(&arguments, &settings)).await,
-            Command::Wait(arguments) => interrupt.or(wait::run(&arguments, &settings)).await,
-            Command::Check(arguments) => interrupt.or(check::run(&arguments, &settings, context.now)).await,
-            Command::Info(arguments) => interrupt.or(info::run(&arguments, &settings, context.now)).await,
+            Command::Init(arguments) => interrupt.or(init::run(&arguments, &settings)).await?,
+            Command::Wait(arguments) => interrupt.or(wait::run(&arguments, &settings)).await?,
+            Command::Check(arguments) => interrupt.or(check::run(&arguments, &settings, context.now)).await?,
+            Command::Info(arguments) => interrupt.or(info::run(&arguments, &settings, context.now)).await?,
             Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
             Command::MigrateSqliteToPostgres(arguments) => {
                 let progress = context.progress.as_ref();
-                interrupt.or(migrate_sqlite_to_postgres::run(&arguments, &settings, progress)).await
+                interrupt.or(migrate_sqlite_to_postgres::run(&arguments, &settings, progress)).await?
             }
             Command::Completions(arguments) => Ok(completions::run(&arguments)),
         }

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::Context;
 use crate::cli::Prune;
-use crate::connection::{self, Access, Doing};
+use crate::connection::{self, Access};
 use crate::error::Error;
+use crate::failure::Doing;
 use crate::history::SESSIONS;
 use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Removed};
 use crate::interrupt::Interrupt;
@@ -48,7 +49,7 @@ pub(super) async fn run(
     let policy = policy(arguments, settings, context.now)?;
     let url = &settings.database.value;
     let access = if arguments.dry_run { Access::Read } else { Access::Write };
-    let (connection, schema, plan) = interrupt.or(prepare(settings, access, &policy)).await?;
+    let (connection, schema, plan) = interrupt.or(prepare(settings, access, &policy)).await??;
     let cutoff = DateTime::from_timestamp_micros(policy.cutoff_us).unwrap_or_default();
     let mut summary = Summary {
         database: url.to_string(),
@@ -163,8 +164,8 @@ async fn apply(
     progress.start("removing sessions", Amount { rows, bytes });
     let ended = loop {
         match interrupt.or(retention::remove_batch(connection, schema, policy, batch_size)).await {
-            Ok(removed) if removed.is_empty() => break Ok(()),
-            Ok(removed) => {
+            Ok(Ok(removed)) if removed.is_empty() => break Ok(()),
+            Ok(Ok(removed)) => {
                 let done: u64 = removed.values().sum();
                 // The plan knows the bytes of all rows together: each row gets its share.
                 let share = u64::try_from(u128::from(bytes) * u128::from(done) / u128::from(rows)).unwrap_or(bytes);
@@ -173,7 +174,8 @@ async fn apply(
                     *total.entry(table).or_default() += rows;
                 }
             }
-            Err(error) => break Err(error),
+            Ok(Err(error)) => break Err(error.into()),
+            Err(signal) => break Err(signal.into()),
         }
     };
     progress.finish();

@@ -8,9 +8,10 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
-use crate::connection::{self, Access, Cause, ConnectError, Failure, row};
+use crate::connection::{self, Access, ConnectError, row};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
+use crate::failure::{Cause, Failure};
 use crate::output::{Block, Report};
 use crate::readiness;
 use crate::schema::standing::{Plan, Standing};
@@ -144,25 +145,10 @@ fn jittered(interval: Duration) -> Duration {
 /// Says whether it did. `was_closed` is false if the server accepted connections already before the
 /// attempt that failed: then it has to go away first.
 async fn pause_or_readiness(url: &DatabaseUrl, failure: Failure, pause: Duration, mut was_closed: bool) -> bool {
-    let before_login = matches!(
-        failure,
-        Failure::Refused
-            | Failure::NameResolution
-            | Failure::Unreachable
-            | Failure::TimedOut
-            | Failure::ConnectionLost
-            | Failure::StartingUp
-            | Failure::ShuttingDown
-            | Failure::InRecovery
-    );
-    let DatabaseUrl::Postgresql(address) = url else {
+    let (DatabaseUrl::Postgresql(address), true) = (url, failure.is_before_login()) else {
         tokio::time::sleep(pause).await;
         return false;
     };
-    if !before_login {
-        tokio::time::sleep(pause).await;
-        return false;
-    }
     let watch = async {
         loop {
             match (readiness::accepts_connections(address).await, was_closed) {

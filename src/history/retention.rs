@@ -11,7 +11,8 @@ use sea_orm::{
 use serde::Serialize;
 
 use super::{DEPENDENTS, SESSIONS, TERMINAL_STATUSES};
-use crate::connection::{Cause, DatabaseError, Doing, row, rows};
+use crate::connection::{row, rows};
+use crate::failure::{Cause, DatabaseError, Doing};
 use crate::schema::{Schema, quoted};
 
 /// How long a batch waits for a row that the backend has locked.

@@ -13,7 +13,8 @@ use sea_orm_migration::SchemaManager;
 use super::difference::{self, Difference, Weight};
 use super::standing::{Plan, Standing};
 use super::{expected, read};
-use crate::connection::{Cause, DatabaseError, Doing, Failure, row, rows};
+use crate::connection::{row, rows};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub const LOCK_KEY: i64 = 0x7461_7273_792d_6462;

@@ -6,17 +6,16 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
+use super::binary::{HEADER, TRAILER};
+use super::digest::TableDigest;
 use super::plan::TablePlan;
 use super::source::{self, Source, Survey, TableSurvey};
-use super::value;
-use super::verify::{self, TableDigest};
+use super::target::Target;
 use super::{Mismatch, TransferError, rejected};
-use crate::connection::{Cause, Doing, Failure};
+use super::{value, verify};
+use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress};
 use crate::schema::{quoted, upgrade};
-
-/// What a binary COPY begins with.
-pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// How many bytes are collected before they are sent.
 const CHUNK: usize = 256 * 1024;
@@ -211,8 +210,7 @@ async fn copy_table(
     let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)", quoted(&table.name), table.column_list());
     let mut copy = connection.copy_in_raw(&sql).await.map_err(|error| rejected(&*writing, Cause::from(error)))?;
     let mut buffer = Vec::with_capacity(2 * CHUNK);
-    buffer.extend_from_slice(SIGNATURE);
-    buffer.extend_from_slice(&[0; 8]);
+    buffer.extend_from_slice(HEADER);
     let columns = i16::try_from(table.columns.len()).expect("tables have fewer than 1600 columns");
     let mut rows = source.rows(table);
     while let Some(row) = rows.try_next().await.doing(reading.as_str())? {
@@ -233,7 +231,7 @@ async fn copy_table(
         }
     }
     drop(rows);
-    buffer.extend_from_slice(&(-1_i16).to_be_bytes());
+    buffer.extend_from_slice(&TRAILER);
     copy.send(buffer.as_slice()).await.map_err(|error| rejected(&*writing, Cause::from(error)))?;
     let copied = copy.finish().await.map_err(|error| rejected(&*writing, Cause::from(error)))?;
     progress.finish();
@@ -255,7 +253,7 @@ async fn finish_tables(connection: &mut PgConnection, plan: &[TablePlan]) -> Res
                 column = quoted(&column.name),
                 table = quoted(&table.name),
             );
-            if matches!(column.target, value::Target::Integer | value::Target::BigInt) {
+            if matches!(column.target, Target::Integer | Target::BigInt) {
                 let query = sqlx::query(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
                 query.execute(&mut *connection).await.doing(format!("set the sequence of {}", table.name))?;
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::value::{Fault, Reason};
+use super::hazard::{Fault, Reason};
 
 /// How deep arrays and objects may be nested. PostgreSQL's own limit follows from
 /// `max_stack_depth`; with the default of 2 MB it refuses about 13,000 levels.

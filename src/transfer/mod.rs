@@ -5,44 +5,27 @@
 //! transaction; [`verify`] reads that back and compares before the commit. Creating the target's
 //! schema is left to [`crate::schema::upgrade`].
 
+mod binary;
 pub mod copy;
+mod digest;
+pub mod hazard;
 mod json;
 pub mod plan;
 pub mod source;
+mod target;
 pub mod value;
 pub mod verify;
 
-use std::fmt;
-
 use serde::Serialize;
 
-use crate::connection::{DatabaseError, Failure};
+use crate::failure::{DatabaseError, Failure};
 use crate::schema::upgrade::SchemaError;
 
+pub use digest::TableDigest;
+pub use hazard::Hazard;
 pub use plan::{ColumnPlan, TablePlan};
 pub use source::{Source, Survey};
-
-/// One value that cannot be carried over exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Hazard {
-    /// The table.
-    pub table: String,
-    /// The primary key of the row; bytes that are not UTF-8 are replaced.
-    pub primary_key: String,
-    /// The column.
-    pub column: String,
-    /// The byte at which the trouble begins, from 0, where one byte is to blame.
-    pub byte_offset: Option<usize>,
-    /// What is wrong.
-    pub reason: String,
-}
-
-impl fmt::Display for Hazard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}` {}: {}", self.table, self.primary_key, self.column, self.reason)?;
-        self.byte_offset.map_or(Ok(()), |offset| write!(f, " at byte {offset}"))
-    }
-}
+pub use target::Target;
 
 /// The rows of one table that are not the same on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,7 +111,7 @@ pub enum TransferError {
         action: String,
         /// Its answer.
         #[source]
-        cause: crate::connection::Cause,
+        cause: crate::failure::Cause,
     },
     /// What was read back is not what was sent.
     #[error("the target does not hold what the source holds in {}; rolled back", tables(.0))]
@@ -177,7 +160,7 @@ impl TransferError {
 }
 
 /// A refusal of values gets an error of its own; the rest is the database's trouble.
-fn rejected(action: impl Into<String>, cause: crate::connection::Cause) -> TransferError {
+fn rejected(action: impl Into<String>, cause: crate::failure::Cause) -> TransferError {
     let action = action.into();
     match cause.failure {
         Failure::Data => TransferError::Rejected { action, cause },

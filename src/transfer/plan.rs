@@ -1,7 +1,7 @@
 //! Which columns go where: both ends intersected by name.
 
 use super::TransferError;
-use super::value::Target;
+use super::target::Target;
 use crate::schema::{ForeignKey, Schema, quoted};
 
 /// One table to copy.

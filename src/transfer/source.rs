@@ -9,11 +9,13 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, TypeInfo, ValueRef};
 
+use super::TransferError;
+use super::digest::{RowDigester, TableDigest};
+use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
-use super::value::{self, Fault, Reason, Stored};
-use super::verify::{RowDigester, TableDigest};
-use super::{Hazard, TransferError};
-use crate::connection::{self, DatabaseError, Doing};
+use super::value::{self, Stored};
+use crate::connection;
+use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 use crate::schema::quoted;
 

@@ -1,66 +1,15 @@
 //! One value on its way: SQLite storage class × PostgreSQL type = a value, or the reason why not.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::hazard::{Fault, Reason};
 use super::json;
+use super::target::Target;
 
 /// The longest value that a PostgreSQL field holds, in bytes.
 const MAX_FIELD: usize = 0x3fff_ff00;
-
-/// The PostgreSQL types that TARSy's columns have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
-    /// `character varying`, with its limit in characters.
-    Text(Option<usize>),
-    /// `json`: keeps every byte.
-    Json,
-    /// `jsonb`: keeps the value.
-    Jsonb,
-    /// `bigint`.
-    BigInt,
-    /// `integer`.
-    Integer,
-    /// `boolean`.
-    Boolean,
-    /// `double precision`.
-    Double,
-}
-
-impl Target {
-    /// Recognises the name that the server's `format_type` gives.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        let limit = name.strip_prefix("character varying(").and_then(|rest| rest.strip_suffix(')'));
-        Some(match name {
-            "character varying" | "text" => Target::Text(None),
-            _ if limit.is_some() => Target::Text(limit?.parse().ok()),
-            "json" => Target::Json,
-            "jsonb" => Target::Jsonb,
-            "bigint" => Target::BigInt,
-            "integer" => Target::Integer,
-            "boolean" => Target::Boolean,
-            "double precision" => Target::Double,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Target::Text(_) => "text",
-            Target::Json => "json",
-            Target::Jsonb => "jsonb",
-            Target::BigInt => "bigint",
-            Target::Integer => "integer",
-            Target::Boolean => "boolean",
-            Target::Double => "double precision",
-        })
-    }
-}
 
 /// A value as SQLite stores it, whatever its column was declared as.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,95 +65,6 @@ pub enum Value<'a> {
     Boolean(bool),
     /// `double precision`.
     Double(f64),
-}
-
-/// What keeps a value from being carried over exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// SQL NULL in a column that is NOT NULL.
-    Null,
-    /// Stored as a class that the column's type has no place for.
-    StorageClass(&'static str, Target),
-    /// Bytes that are not UTF-8.
-    Utf8,
-    /// U+0000, which PostgreSQL has no place for.
-    Nul,
-    /// More characters than the column allows.
-    TooLong,
-    /// More bytes than a field holds.
-    TooLarge,
-    /// Beyond 32 bits.
-    IntegerRange,
-    /// Not 0 or 1.
-    NotBoolean,
-    /// An integer that a double cannot hold exactly.
-    Inexact,
-    /// An infinite REAL in a JSON column.
-    Infinite,
-    /// Nothing but white space in a JSON column.
-    EmptyJson,
-    /// Not JSON.
-    MalformedJson,
-    /// `NaN` or `Infinity` in JSON.
-    NotANumber,
-    /// `\u0000` in `jsonb`.
-    NulEscape,
-    /// Half of a surrogate pair in `jsonb`.
-    LoneSurrogate,
-    /// A number that `jsonb` cannot hold.
-    JsonNumberRange,
-    /// Nested too deeply.
-    TooDeep,
-    /// A foreign key to a row that is not there.
-    Orphan,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Reason::Null => "NULL in a column that is NOT NULL",
-            Reason::StorageClass(class, target) => return write!(f, "stored as {class} in a column that is {target}"),
-            Reason::Utf8 => "not UTF-8",
-            Reason::Nul => "U+0000 in text",
-            Reason::TooLong => "more characters than the column allows",
-            Reason::TooLarge => "more bytes than a field holds",
-            Reason::IntegerRange => "beyond 32 bits",
-            Reason::NotBoolean => "neither 0 nor 1 in a boolean column",
-            Reason::Inexact => "an integer that a double cannot hold exactly",
-            Reason::Infinite => "infinite in a JSON column",
-            Reason::EmptyJson => "empty text in a JSON column",
-            Reason::MalformedJson => "not JSON",
-            Reason::NotANumber => "NaN or Infinity in JSON",
-            Reason::NulEscape => "\\u0000 in jsonb",
-            Reason::LoneSurrogate => "half of a surrogate pair in jsonb",
-            Reason::JsonNumberRange => "a number that jsonb cannot hold",
-            Reason::TooDeep => "JSON nested too deeply",
-            Reason::Orphan => "points to a row that is not there",
-        })
-    }
-}
-
-/// Why a value cannot be carried over, and where in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    /// The byte at which it begins, from 0, where one byte is to blame.
-    pub offset: Option<usize>,
-    /// What is wrong.
-    pub reason: Reason,
-}
-
-impl Fault {
-    /// A fault that begins at a byte.
-    #[must_use]
-    pub fn at(offset: usize, reason: Reason) -> Self {
-        Self { offset: Some(offset), reason }
-    }
-
-    /// A fault of the whole value.
-    #[must_use]
-    pub fn whole(reason: Reason) -> Self {
-        Self { offset: None, reason }
-    }
 }
 
 /// Converts a stored value for a column, exactly or not at all. JSON is taken as it is: see [`check`].
@@ -390,12 +250,5 @@ mod tests {
         Value::Jsonb(Cow::Borrowed(b"{}")).write_field(&mut buffer);
         Value::Boolean(true).write_field(&mut buffer);
         assert_eq!(buffer, b"\0\0\0\x04\0\0\0\x01\0\0\0\x01x\xff\xff\xff\xff\0\0\0\x03\x01{}\0\0\0\x01\x01");
-    }
-
-    #[test]
-    fn type_names_are_those_of_format_type() {
-        assert_eq!(Target::from_name("character varying(255)"), Some(Target::Text(Some(255))));
-        assert_eq!(Target::from_name("double precision"), Some(Target::Double));
-        assert_eq!(Target::from_name("bytea"), None);
     }
 }

@@ -1,57 +1,22 @@
 //! Proves that the target holds what the source holds: every value is read back and digested.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use futures_util::TryStreamExt;
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
+use super::binary::{BinaryReader, unreadable};
+use super::digest::{RowDigester, TableDigest};
 use super::plan::TablePlan;
 use super::source::{self, Source};
-use super::value::{self, Fault, Value};
+use super::value::{self, Value};
 use super::{Mismatch, TransferError};
-use crate::connection::{Cause, DatabaseError, Doing, Failure};
+use crate::failure::{Cause, DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 use crate::schema::quoted;
 
 /// How many differing rows of a table are named.
 const NAMED_DIFFERENCES: usize = 10;
-
-/// A digest of a table's rows in any order: the SHA-256 of each row, added up lane by lane.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TableDigest([u64; 4]);
-
-impl TableDigest {
-    /// Adds a row.
-    pub fn add(&mut self, row: RowDigester) {
-        let digest: [u8; 32] = row.0.finalize().into();
-        for (lane, bytes) in self.0.iter_mut().zip(digest.chunks_exact(8)) {
-            *lane = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)).wrapping_add(*lane);
-        }
-    }
-
-    /// The digest as 64 hexadecimal digits.
-    #[must_use]
-    pub fn hex(&self) -> String {
-        let [a, b, c, d] = self.0;
-        format!("{a:016x}{b:016x}{c:016x}{d:016x}")
-    }
-}
-
-/// The digest of one row, value by value in the order of the plan.
-#[derive(Default)]
-pub struct RowDigester(Sha256);
-
-impl RowDigester {
-    /// Adds the next value.
-    ///
-    /// # Errors
-    /// [`Fault`] when JSON cannot be read.
-    pub fn add(&mut self, value: &Value<'_>) -> Result<(), Fault> {
-        value.digest_into(&mut self.0)
-    }
-}
 
 /// Reads a table back inside the transaction that loaded it.
 ///
@@ -154,9 +119,8 @@ fn short_digests(values: &[Value<'_>]) -> Vec<[u8; 8]> {
         let mut row = RowDigester::default();
         // What cannot be digested on one side only differs, as it should.
         let _ = row.add(value);
-        let digest: [u8; 32] = row.0.finalize().into();
         let mut short = [0; 8];
-        short.copy_from_slice(&digest[..8]);
+        short.copy_from_slice(&row.digest()[..8]);
         short
     };
     values.iter().map(digest).collect()
@@ -175,69 +139,9 @@ async fn for_each_row(
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
         reader.push(&chunk);
         while let Some(row) = reader.next_row().doing(action.as_str())? {
-            let fields: Vec<_> =
-                row.fields.iter().map(|field| field.clone().map(|range| &reader.buffer[range])).collect();
-            visit(&fields).doing(action.as_str())?;
-            reader.consume(row.length);
+            visit(&reader.fields(&row)).doing(action.as_str())?;
+            reader.consume(&row);
         }
     }
-    if reader.ended { Ok(()) } else { Err(unreadable()).doing(action) }
-}
-
-fn unreadable() -> Cause {
-    Cause::new(Failure::Other, "the server sent something that is not binary COPY")
-}
-
-/// The binary COPY format: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
-#[derive(Default)]
-struct BinaryReader {
-    buffer: Vec<u8>,
-    started: bool,
-    ended: bool,
-}
-
-impl BinaryReader {
-    fn push(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
-    }
-
-    /// The row in front, if all of it is there.
-    fn next_row(&mut self) -> Result<Option<RowBounds>, Cause> {
-        if !self.started {
-            // Signature, flags, and the length of an extension that nobody uses.
-            let Some(header) = self.buffer.get(..19) else { return Ok(None) };
-            if !header.starts_with(super::copy::SIGNATURE) || header[11..] != [0; 8] {
-                return Err(unreadable());
-            }
-            self.consume(19);
-            self.started = true;
-        }
-        let Some(count) = self.buffer.first_chunk() else { return Ok(None) };
-        let count = i16::from_be_bytes(*count);
-        self.ended = count == -1;
-        let mut row = RowBounds { fields: Vec::new(), length: 2 };
-        for _ in 0..count {
-            let Some(length) = self.buffer[row.length..].first_chunk() else { return Ok(None) };
-            row.length += 4;
-            // A negative length is NULL.
-            let field = usize::try_from(i32::from_be_bytes(*length)).ok().map(|length| row.length..row.length + length);
-            row.length = field.as_ref().map_or(row.length, |range| range.end);
-            if row.length > self.buffer.len() {
-                return Ok(None);
-            }
-            row.fields.push(field);
-        }
-        Ok((!self.ended).then_some(row))
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.buffer.drain(..length);
-    }
-}
-
-/// Where a row and its fields lie in the buffer.
-struct RowBounds {
-    /// `None` is NULL.
-    fields: Vec<Option<Range<usize>>>,
-    length: usize,
+    if reader.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
 }
