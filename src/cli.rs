@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::database_url::Secret;
+
 /// The database tool of TARSy's alert history.
 ///
 /// Works on SQLite (the default, nothing to set up) and PostgreSQL; the URL's scheme decides.
@@ -42,8 +44,8 @@ pub struct Global {
     /// `sqlite:///relative.db`, `sqlite:////absolute/path.db`, `sqlite:///:memory:`,
     /// `postgresql://user:password@host:5432/database`. A password on the command line is seen by
     /// everybody on the machine: prefer the environment or a file.
-    #[arg(long, global = true, value_name = "URL")]
-    pub database_url: Option<String>,
+    #[arg(long, global = true, value_name = "URL", value_parser = secret)]
+    pub database_url: Option<Secret>,
 
     /// The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there].
     #[arg(long, global = true, value_name = "FILE")]
@@ -288,12 +290,12 @@ pub struct Prune {
     DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db migrate-sqlite-to-postgres")]
 pub struct MigrateSqliteToPostgres {
     /// The SQLite database, as a path or URL.
-    #[arg(long, value_name = "PATH OR URL", default_value = "sqlite:///history.db")]
-    pub from: String,
+    #[arg(long, value_name = "PATH OR URL", default_value = "sqlite:///history.db", value_parser = secret)]
+    pub from: Secret,
 
     /// The PostgreSQL database [default: the database URL].
-    #[arg(long, value_name = "URL")]
-    pub to: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    pub to: Option<Secret>,
 
     /// What is compared before the commit.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Values)]
@@ -320,6 +322,11 @@ pub enum Verify {
 pub struct Completions {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+/// A URL may hold a password, so that it is not kept as plain text.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
 }
 
 /// A negative age is as meaningless as none, and is refused with it.

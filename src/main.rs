@@ -41,7 +41,6 @@ fn main() -> ExitCode {
         environment,
         now: chrono::Utc::now(),
         progress: progress::for_standard_error(cli.global.quiet, plain || cli.global.log_format == LogFormat::Json),
-        quiet: cli.global.quiet,
     };
     let log_format = cli.global.log_format;
     let result = command::run(cli, &context).and_then(|report| {

@@ -223,7 +223,7 @@ impl SettingsError {
 #[derive(Debug, Default, Clone)]
 pub struct Flags {
     /// `--database-url`.
-    pub database_url: Option<String>,
+    pub database_url: Option<Secret>,
     /// `--config`.
     pub config: Option<PathBuf>,
 }
@@ -432,8 +432,8 @@ impl Layers<'_> {
     }
 
     fn database(&self) -> Result<Setting<DatabaseUrl>, SettingsError> {
-        let flag =
-            self.flags.database_url.clone().map(|value| Setting { value, source: Source::Flag("--database-url") });
+        let given = self.flags.database_url.as_ref().map(|url| url.expose().to_owned());
+        let flag = given.map(|value| Setting { value, source: Source::Flag("--database-url") });
         let url = match flag {
             Some(flag) => Some(flag),
             None => self.secret(URL)?,
@@ -547,6 +547,19 @@ mod tests {
         assert!(unknown.to_string().contains("`history.retention_day`"), "{unknown}");
         assert_eq!(unknown.hint().as_deref(), Some("did you mean `history.retention_days`?"));
         assert!(load(&[("TARSY_DB_CONFIG", "/nowhere/x.toml")]).is_err());
+    }
+
+    #[test]
+    fn no_layer_shows_a_password_in_its_debug_form() {
+        use clap::Parser;
+        let url = "postgresql://tarsy:hunter2@db/tarsy";
+        let flags = Flags { database_url: Some(Secret::new(url)), config: None };
+        let by_flag = Settings::load(&flags, &BTreeMap::new()).expect("a sound URL");
+        let by_parts = load(&[("DATABASE_PASSWORD", "hunter2")]).expect("parts");
+        let words = ["tarsy-db", "--database-url", url, "migrate-sqlite-to-postgres", "--from", url, "--to", url];
+        let cli = crate::cli::Cli::try_parse_from(words).expect("a sound command line");
+        let debug = format!("{flags:?} {by_flag:?} {by_parts:?} {cli:?}");
+        assert!(!debug.contains("hunter2"), "{debug}");
     }
 
     #[test]

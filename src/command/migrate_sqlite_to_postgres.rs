@@ -49,7 +49,7 @@ pub(super) async fn run(
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
     let started = Instant::now();
-    let (from, to) = (source_url(&arguments.from)?, target_url(arguments, settings)?);
+    let (from, to) = (source_url(arguments.from.expose())?, target_url(arguments, settings)?);
     let DatabaseUrl::Sqlite(location) = &from else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     let Some(path) = location.path.clone() else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     if to.backend() != Backend::Postgresql {
@@ -98,7 +98,7 @@ fn source_url(text: &str) -> Result<DatabaseUrl, Error> {
 fn target_url(arguments: &MigrateSqliteToPostgres, settings: &Settings) -> Result<DatabaseUrl, Error> {
     match &arguments.to {
         None => Ok(settings.database.value.clone()),
-        Some(text) => parsed(text, "--to"),
+        Some(url) => parsed(url.expose(), "--to"),
     }
 }
 

@@ -27,8 +27,6 @@ pub struct Context {
     pub now: DateTime<Utc>,
     /// Who is told how far the work is.
     pub progress: Box<dyn Progress>,
-    /// Whether standard error is for errors alone.
-    pub quiet: bool,
 }
 
 /// Runs one command to its end.
