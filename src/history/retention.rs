@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{DEPENDENTS, SESSIONS, TERMINAL_STATUSES};
 use crate::connection::{row, rows};
-use crate::failure::{Cause, DatabaseError, Doing};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{Schema, quoted};
 
 /// How long a batch waits for a row that the backend has locked.
@@ -271,13 +271,20 @@ async fn remove(
     if ids.is_empty() {
         return Ok(removed);
     }
+    let wanted = ids.len() as u64;
     let ids = serde_json::Value::from(ids).to_string();
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs.replace("{sessions}", given);
         removed.insert(dependent.table, delete(&transaction, dependent.table, &condition, &ids).await?);
     }
     let condition = format!("session_id IN ({given})");
-    removed.insert(SESSIONS, delete(&transaction, SESSIONS, &condition, &ids).await?);
+    let gone = delete(&transaction, SESSIONS, &condition, &ids).await?;
+    if gone != wanted {
+        // A trigger or a policy kept them: the next batch would find the same ones for ever.
+        let message = format!("the database removed {gone} of {wanted} sessions; is there a trigger or a row policy?");
+        return Err(Cause::new(Failure::Other, message));
+    }
+    removed.insert(SESSIONS, gone);
     transaction.commit().await?;
     Ok(removed)
 }
