@@ -40,11 +40,14 @@ pub enum Error {
     #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
     Newer(String),
     /// A command that needs an answer has nobody to ask.
-    #[error("{what}; not confirmed")]
+    #[error("{what}, and there is no terminal to confirm it on; nothing was changed")]
     NotConfirmed {
         /// What would have been done.
         what: String,
     },
+    /// The answer was no.
+    #[error("not confirmed; nothing was changed")]
+    Declined,
     /// `wait` ran out of time.
     #[error("the database was not usable within {}", humantime::format_duration(*.limit))]
     DeadlineExceeded {
@@ -118,7 +121,7 @@ impl Error {
             },
             Error::SchemaPending => 3,
             Error::Newer(_) => 5,
-            Error::NotConfirmed { .. } => 7,
+            Error::NotConfirmed { .. } | Error::Declined => 7,
             Error::DeadlineExceeded { .. } => 124,
             // As the shell does it: found but not runnable, or not found.
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 127,
@@ -154,7 +157,7 @@ impl Error {
             Error::Retention(error) => Some(error.hint().to_owned()),
             Error::SchemaPending => Some("run `tarsy-db init`".into()),
             Error::Newer(_) => Some("use the tarsy-db of that TARSy release".into()),
-            Error::NotConfirmed { .. } => Some("give `--yes` where nobody can answer".into()),
+            Error::NotConfirmed { .. } => Some("give `--yes`, or `--dry-run` to see the plan".into()),
             _ => None,
         }
     }

@@ -145,7 +145,7 @@ fn confirm(summary: &Summary<'_>) -> Result<(), Error> {
     asked.map_err(|source| Error::System { action: "ask for confirmation", source })?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Error::NotConfirmed { what }),
+        _ => Err(Error::Declined),
     }
 }
 

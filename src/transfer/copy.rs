@@ -68,7 +68,8 @@ pub async fn load(
             compare(&mut transaction, &mut source, plan, survey, &mut loads, progress).await?;
         }
         source.finish().await?;
-        transaction.commit().await.doing("commit")?;
+        // A connection that breaks now leaves the answer open.
+        transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
         Ok(loads)
     }
     .await;
