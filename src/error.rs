@@ -77,7 +77,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The process was told to stop.
-    #[error("stopped by {0}")]
+    #[error("stopped by {0}; what was in hand was rolled back")]
     Interrupted(Signal),
     /// The result could not be written.
     #[error("cannot write to standard output")]
