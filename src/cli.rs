@@ -301,6 +301,10 @@ pub struct MigrateSqliteToPostgres {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Values)]
     pub verify: Verify,
 
+    /// How long to wait for somebody else's lock.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub lock_timeout: Duration,
+
     /// Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks.
     #[arg(long, value_name = "NAME")]
     pub ignore: Vec<String>,
@@ -325,6 +329,7 @@ pub struct Completions {
 }
 
 /// A URL may hold a password, so that it is not kept as plain text.
+#[expect(clippy::unnecessary_wraps, reason = "the form that clap wants")]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use crate::failure::{Cause, Failure, io_message};
@@ -73,6 +73,7 @@ pub async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnectio
 }
 
 /// Opens a pool with TARSy's five settings. A SQLite file has one writer at a time, hence one connection.
+/// No session waits longer than `lock_timeout` for somebody else's lock.
 ///
 /// # Errors
 /// [`ConnectError`] with the real reason.
@@ -80,11 +81,19 @@ pub async fn open_pool(
     url: &DatabaseUrl,
     access: Access,
     settings: &PoolSettings,
+    lock_timeout: Duration,
 ) -> Result<DatabaseConnection, ConnectError> {
     match url {
-        DatabaseUrl::Sqlite(location) => open_sqlite(location, access).await,
+        DatabaseUrl::Sqlite(location) => {
+            open_sqlite(&SqliteLocation { busy_timeout: Some(lock_timeout), ..location.clone() }, access).await
+        }
         DatabaseUrl::Postgresql(address) => {
+            let set_lock_timeout = format!("SET lock_timeout = {}", milliseconds(lock_timeout));
             let options = PgPoolOptions::new()
+                .after_connect(move |connection, _| {
+                    let sql = AssertSqlSafe(set_lock_timeout.clone());
+                    Box::pin(async move { connection.execute(sql).await.map(|_| ()) })
+                })
                 .max_connections(settings.max_connections())
                 .acquire_timeout(settings.timeout())
                 .max_lifetime(settings.recycle())
@@ -93,6 +102,12 @@ pub async fn open_pool(
         }
     }
     .map_err(|cause| ConnectError { target: url.to_string(), cause })
+}
+
+/// A limit as the databases' settings take it: at least 1, because 0 means none.
+#[must_use]
+pub fn milliseconds(limit: Duration) -> i32 {
+    i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
 async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Result<DatabaseConnection, Cause> {

@@ -114,8 +114,10 @@ impl Error {
                 TransferError::Mismatch(_) => 8,
                 TransferError::SourceChanged { .. } => 75,
                 TransferError::Backend { .. } => 78,
-                TransferError::SourceSchema(_) | TransferError::Lacking { .. } => 4,
-                TransferError::TargetNotEmpty { .. }
+                TransferError::SourceSchema(_) => 4,
+                TransferError::Lacking { .. }
+                | TransferError::NotLacking { .. }
+                | TransferError::TargetNotEmpty { .. }
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,
             },

@@ -151,8 +151,11 @@ impl From<&sqlx::Error> for Cause {
             },
             sqlx::Error::Io(error) => Self::new(io_failure(error), io_message(error)),
             sqlx::Error::Tls(error) => Self::new(Failure::Tls, error.to_string()),
-            // The source of a configuration error may quote what it could not read.
-            sqlx::Error::Configuration(_) => Self::new(Failure::Configuration, "the connection settings make no sense"),
+            // The source of a configuration error may quote what it could not use.
+            sqlx::Error::Configuration(_) => Self::new(
+                Failure::Configuration,
+                "the driver cannot use a setting: a password with characters that SASLprep forbids, or a certificate",
+            ),
             sqlx::Error::PoolTimedOut => Self::new(Failure::TimedOut, "no connection became free in time"),
             sqlx::Error::Protocol(message) => Self::new(Failure::ConnectionLost, message.clone()),
             other => Self::new(Failure::Other, other.to_string()),

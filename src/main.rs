@@ -1,6 +1,5 @@
 //! Parse, run, print the error, exit code.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -10,6 +9,7 @@ use tarsy_db::command::{self, Context};
 use tarsy_db::error::Error;
 use tarsy_db::output::{self, Style};
 use tarsy_db::progress;
+use tarsy_db::settings::Environment;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -18,9 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 const SHOWN_DETAILS: usize = 100;
 
 fn main() -> ExitCode {
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment: Environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
     let plain = environment.contains_key("NO_COLOR") || environment.get("TERM").is_some_and(|term| term == "dumb");
     let cli = match parse(plain) {
         Ok(cli) => cli,
@@ -43,14 +42,21 @@ fn main() -> ExitCode {
         progress: progress::for_standard_error(cli.global.quiet, plain || cli.global.log_format == LogFormat::Json),
     };
     let log_format = cli.global.log_format;
-    let result = command::run(cli, &context).and_then(|report| {
-        output::print(&report, style)?;
-        Ok(report.exit_code)
-    });
-    match result {
-        Ok(exit_code) => ExitCode::from(exit_code),
-        Err(error) => report_failure(&error, style, log_format),
-    }
+    let exit_code = match command::run(cli, &context) {
+        Ok(report) => {
+            // A run that ended early has a summary and an error.
+            report.error.iter().for_each(|error| tell(error, log_format));
+            output::print(&report, style).map(|()| report.exit_code)
+        }
+        Err(error) => {
+            tell(&error, log_format);
+            if style.json { output::print_failure(&error).map(|()| error.exit_code()) } else { Ok(error.exit_code()) }
+        }
+    };
+    ExitCode::from(exit_code.unwrap_or_else(|error| {
+        tell(&error, log_format);
+        error.exit_code()
+    }))
 }
 
 /// Parses the command line. Help and version are no errors, and go to standard output.
@@ -63,10 +69,10 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        let words: Vec<String> = std::env::args().collect();
+        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let message = without_urls(&error.render().to_string(), &words);
         let _ = std::io::stderr().write_all(message.as_bytes());
-        let wants_json = words.iter().any(|word| word == "--output=json" || word == "json");
+        let wants_json = words.windows(2).any(|pair| pair == ["--output", "json"] || pair[1] == "--output=json");
         if wants_json && output::print_usage_failure(message.trim()).is_err() {
             return ExitCode::from(74);
         }
@@ -76,8 +82,10 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
 
 /// Takes URLs out of a usage error: a misplaced one may hold a password.
 fn without_urls(message: &str, words: &[String]) -> String {
-    let urls = words.iter().filter(|word| word.contains("://"));
-    urls.fold(message.to_owned(), |message, url| message.replace(url.as_str(), "<URL>"))
+    // `--flag=URL` is quoted by its value alone.
+    let values = words.iter().flat_map(|word| [Some(word.as_str()), word.split_once('=').map(|(_, value)| value)]);
+    let urls = values.flatten().filter(|value| value.contains("://"));
+    urls.fold(message.to_owned(), |message, url| message.replace(url, "<URL>"))
 }
 
 fn terminal_width() -> Option<u16> {
@@ -101,8 +109,8 @@ fn start_logging(cli: &Cli, color: bool) {
     }
 }
 
-/// Tells of a failure on standard error and, for `--output json`, as the one document.
-fn report_failure(error: &Error, style: Style, log_format: LogFormat) -> ExitCode {
+/// Tells of a failure on standard error.
+fn tell(error: &Error, log_format: LogFormat) {
     match log_format {
         LogFormat::Json => {
             let (causes, hint, details) = (error.causes(), error.hint(), error.details().lines);
@@ -113,10 +121,6 @@ fn report_failure(error: &Error, style: Style, log_format: LogFormat) -> ExitCod
             let _ = std::io::stderr().write_all(failure_text(error).as_bytes());
         }
     }
-    if style.json && output::print_failure(error).is_err() {
-        return ExitCode::from(74);
-    }
-    ExitCode::from(error.exit_code())
 }
 
 fn failure_text(error: &Error) -> String {

@@ -18,6 +18,8 @@ pub struct Report {
     pub blocks: Vec<Block>,
     /// The exit code that goes with it.
     pub exit_code: u8,
+    /// Why the work ended early, where a part of it was done.
+    pub error: Option<Error>,
 }
 
 impl Report {
@@ -28,7 +30,7 @@ impl Report {
     #[must_use]
     pub fn new(summary: &impl Serialize, blocks: Vec<Block>) -> Self {
         let document = serde_json::to_value(summary).expect("summaries have a JSON form");
-        Self { document, blocks, exit_code: 0 }
+        Self { document, blocks, exit_code: 0, error: None }
     }
 }
 
@@ -116,7 +118,13 @@ pub struct Style {
 /// [`Error::Output`], but not for a reader that went away.
 pub fn print(report: &Report, style: Style) -> Result<(), Error> {
     let text = match style.json {
-        true => format!("{:#}\n", report.document),
+        true => {
+            let mut document = report.document.clone();
+            if let Some(error) = &report.error {
+                document["error"] = failure_document(error);
+            }
+            format!("{document:#}\n")
+        }
         false => report.blocks.iter().map(|block| rendered(block, style)).collect::<Vec<_>>().join("\n"),
     };
     write_out(&text)
@@ -127,13 +135,17 @@ pub fn print(report: &Report, style: Style) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Output`].
 pub fn print_failure(error: &Error) -> Result<(), Error> {
-    print_failure_document(&json!({
+    write_out(&format!("{:#}\n", json!({ "error": failure_document(error) })))
+}
+
+fn failure_document(error: &Error) -> Value {
+    json!({
         "message": error.to_string(),
         "causes": error.causes(),
         "hint": error.hint(),
         "exit_code": error.exit_code(),
         "details": error.details().document,
-    }))
+    })
 }
 
 /// Writes the document of a command line that could not be understood.
@@ -141,11 +153,7 @@ pub fn print_failure(error: &Error) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Output`].
 pub fn print_usage_failure(message: &str) -> Result<(), Error> {
-    print_failure_document(&json!({ "message": message, "exit_code": 2 }))
-}
-
-fn print_failure_document(error: &Value) -> Result<(), Error> {
-    write_out(&format!("{:#}\n", json!({ "error": error })))
+    write_out(&format!("{:#}\n", json!({ "error": { "message": message, "exit_code": 2 } })))
 }
 
 /// Writes text to standard output. A broken pipe is quiet.
@@ -165,6 +173,9 @@ fn rendered(block: &Block, style: Style) -> String {
         Block::Line(text) => format!("{text}\n"),
         Block::Table { title, header, rows } => {
             let mut table = Table::new();
+            if style.color {
+                table.enforce_styling();
+            }
             table.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
             table.set_content_arrangement(ContentArrangement::Dynamic);
             table.set_width(style.width.unwrap_or(200));

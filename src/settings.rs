@@ -4,12 +4,16 @@
 //! caller, so that a test can bring its own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
+
+/// The environment variables of the process.
+pub type Environment = BTreeMap<String, OsString>;
 
 /// The name of the settings file that is read from the working directory when no other is named.
 pub const DEFAULT_FILE: &str = "tarsy-db.toml";
@@ -161,6 +165,22 @@ pub enum SettingsError {
         /// What it has to be.
         expected: &'static str,
     },
+    /// A variable is not text.
+    #[error("the environment variable `{name}` is not UTF-8")]
+    NotUtf8 {
+        /// The variable.
+        name: String,
+    },
+    /// A setting in the file is a table or a list.
+    #[error("`{key}` in {path} is a {kind}; it has to be a string, a number, `true` or `false`")]
+    NotAValue {
+        /// The settings file.
+        path: String,
+        /// The dotted key.
+        key: String,
+        /// What it is.
+        kind: &'static str,
+    },
     /// A variable and its `_FILE` form are both set.
     #[error("`{name}` and `{name}_FILE` are both set; only one may be")]
     Both {
@@ -233,7 +253,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError`] when a file cannot be read or a value does not mean what it has to.
-    pub fn load(flags: &Flags, environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
         let layers = Layers { flags, environment, file: SettingsFile::find(flags, environment)? };
         Ok(Self {
             database: layers.database()?,
@@ -275,11 +295,11 @@ struct SettingsFile {
 
 impl SettingsFile {
     /// `--config`, else `TARSY_DB_CONFIG`, else `./tarsy-db.toml` if it is there.
-    fn find(flags: &Flags, environment: &BTreeMap<String, String>) -> Result<Option<Self>, SettingsError> {
-        let named = flags
-            .config
-            .clone()
-            .or_else(|| lookup(environment, "TARSY_DB_CONFIG").map(|(_, value)| PathBuf::from(value)));
+    fn find(flags: &Flags, environment: &Environment) -> Result<Option<Self>, SettingsError> {
+        let named = match &flags.config {
+            Some(path) => Some(path.clone()),
+            None => lookup(environment, "TARSY_DB_CONFIG")?.map(|named| PathBuf::from(named.value)),
+        };
         match named {
             Some(path) => Self::read(&path).map(Some),
             None => match Self::read(Path::new(DEFAULT_FILE)) {
@@ -315,13 +335,20 @@ impl SettingsFile {
     }
 
     /// The value at a dotted path, as the text that the environment would hold.
-    fn text(&self, path: &str) -> Option<Setting<String>> {
-        let (section, key) = path.split_once('.')?;
-        let value = match self.table.get(section)?.get(key)? {
-            toml::Value::String(text) => text.clone(),
-            other => other.to_string(),
+    fn text(&self, path: &str) -> Result<Option<Setting<String>>, SettingsError> {
+        let (section, key) = path.split_once('.').unwrap_or((path, ""));
+        let value = match self.table.get(section).and_then(|keys| keys.get(key)) {
+            None => return Ok(None),
+            Some(toml::Value::String(text)) => text.clone(),
+            Some(scalar @ (toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_))) => {
+                scalar.to_string()
+            }
+            Some(other) => {
+                let (path, key, kind) = (self.path.display().to_string(), path.to_owned(), other.type_str());
+                return Err(SettingsError::NotAValue { path, key, kind });
+            }
         };
-        Some(Setting { value, source: Source::File(self.path.clone()) })
+        Ok(Some(Setting { value, source: Source::File(self.path.clone()) }))
     }
 }
 
@@ -349,11 +376,12 @@ fn read_text(what: &str, path: &Path) -> Result<String, SettingsError> {
 }
 
 /// Finds a variable by its name in any case, as the backend does; the exact name comes first.
-fn lookup<'e>(environment: &'e BTreeMap<String, String>, name: &str) -> Option<(&'e str, &'e str)> {
-    environment
-        .get_key_value(name)
-        .or_else(|| environment.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)))
-        .map(|(key, value)| (key.as_str(), value.as_str()))
+fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String>>, SettingsError> {
+    let found =
+        environment.get_key_value(name).or_else(|| environment.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)));
+    let Some((name, value)) = found else { return Ok(None) };
+    let value = value.to_str().ok_or_else(|| SettingsError::NotUtf8 { name: name.clone() })?;
+    Ok(Some(Setting { value: value.to_owned(), source: Source::Environment(name.clone()) }))
 }
 
 fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
@@ -373,18 +401,20 @@ fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>
 
 struct Layers<'a> {
     flags: &'a Flags,
-    environment: &'a BTreeMap<String, String>,
+    environment: &'a Environment,
     file: Option<SettingsFile>,
 }
 
 impl Layers<'_> {
-    fn environment(&self, name: &str) -> Option<Setting<String>> {
-        lookup(self.environment, name)
-            .map(|(name, value)| Setting { value: value.to_owned(), source: Source::Environment(name.to_owned()) })
+    fn text(&self, key: Key) -> Result<Option<Setting<String>>, SettingsError> {
+        match lookup(self.environment, key.environment)? {
+            Some(setting) => Ok(Some(setting)),
+            None => self.in_file(key.path),
+        }
     }
 
-    fn text(&self, key: Key) -> Option<Setting<String>> {
-        self.environment(key.environment).or_else(|| self.file.as_ref()?.text(key.path))
+    fn in_file(&self, path: &str) -> Result<Option<Setting<String>>, SettingsError> {
+        self.file.as_ref().map_or(Ok(None), |file| file.text(path))
     }
 
     /// A setting that may stand in a file of its own; an empty value counts as not set.
@@ -394,11 +424,8 @@ impl Layers<'_> {
         let file_variable = format!("{}_FILE", key.environment);
         let file_path = format!("{}_file", key.path);
         let layers = [
-            (self.environment(key.environment), self.environment(&file_variable)),
-            (
-                self.file.as_ref().and_then(|file| file.text(key.path)),
-                self.file.as_ref().and_then(|f| f.text(&file_path)),
-            ),
+            (lookup(self.environment, key.environment)?, lookup(self.environment, &file_variable)?),
+            (self.in_file(key.path)?, self.in_file(&file_path)?),
         ];
         for (direct, file) in layers {
             match (direct.filter(given), file.filter(given)) {
@@ -412,7 +439,7 @@ impl Layers<'_> {
     }
 
     fn parsed<T: FromStr>(&self, key: Key, default: T, expected: &'static str) -> Result<Setting<T>, SettingsError> {
-        let Some(Setting { value, source }) = self.text(key) else { return Ok(Setting::default(default)) };
+        let Some(Setting { value, source }) = self.text(key)? else { return Ok(Setting::default(default)) };
         match value.trim().parse() {
             Ok(value) => Ok(Setting { value, source }),
             Err(_) => {
@@ -444,14 +471,14 @@ impl Layers<'_> {
             return Ok(Setting { value, source });
         }
         if let Some(Setting { value: password, source }) = self.secret(PASSWORD)? {
-            let host = self.text(HOST).map_or_else(|| "localhost".to_owned(), |host| host.value);
+            let host = self.text(HOST)?.map_or_else(|| "localhost".to_owned(), |host| host.value);
             let port = self.parsed(PORT, 5432, "a port from 1 to 65535")?.value;
-            let user = self.text(USER).map_or_else(|| "tarsy".to_owned(), |user| user.value);
-            let name = self.text(NAME).map_or_else(|| "tarsy".to_owned(), |name| name.value);
+            let user = self.text(USER)?.map_or_else(|| "tarsy".to_owned(), |user| user.value);
+            let name = self.text(NAME)?.map_or_else(|| "tarsy".to_owned(), |name| name.value);
             let address = PostgresqlAddress::new(host, port, Some(user), Some(Secret::new(password)), Some(name));
             return Ok(Setting { value: DatabaseUrl::Postgresql(address), source });
         }
-        let testing = self.environment("TESTING").filter(|testing| testing.value.eq_ignore_ascii_case("true"));
+        let testing = lookup(self.environment, "TESTING")?.filter(|testing| testing.value.eq_ignore_ascii_case("true"));
         Ok(match testing {
             Some(Setting { source, .. }) => {
                 let memory = SqliteLocation { path: None, busy_timeout: None };
@@ -482,7 +509,7 @@ mod tests {
     use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         Settings::load(&Flags::default(), &environment)
     }
 
@@ -554,7 +581,7 @@ mod tests {
         use clap::Parser;
         let url = "postgresql://tarsy:hunter2@db/tarsy";
         let flags = Flags { database_url: Some(Secret::new(url)), config: None };
-        let by_flag = Settings::load(&flags, &BTreeMap::new()).expect("a sound URL");
+        let by_flag = Settings::load(&flags, &Environment::new()).expect("a sound URL");
         let by_parts = load(&[("DATABASE_PASSWORD", "hunter2")]).expect("parts");
         let words = ["tarsy-db", "--database-url", url, "migrate-sqlite-to-postgres", "--from", url, "--to", url];
         let cli = crate::cli::Cli::try_parse_from(words).expect("a sound command line");

@@ -9,3 +9,21 @@ mod init;
 mod documents;
 #[path = "cli/generated.rs"]
 mod generated;
+#[path = "cli/migrate.rs"]
+mod migrate;
+#[path = "cli/migrate_failures.rs"]
+mod migrate_failures;
+#[path = "cli/migrate_hazards.rs"]
+mod migrate_hazards;
+#[path = "cli/migrate_refusals.rs"]
+mod migrate_refusals;
+#[path = "cli/process.rs"]
+mod process;
+#[path = "cli/prune.rs"]
+mod prune;
+#[path = "cli/prune_prompt.rs"]
+mod prune_prompt;
+#[path = "cli/secrets.rs"]
+mod secrets;
+#[path = "cli/settings.rs"]
+mod settings;

@@ -10,5 +10,5 @@ pub(super) fn run(arguments: &Completions) -> Report {
     clap_complete::generate(arguments.shell, &mut Cli::command(), "tarsy-db", &mut script);
     let script = String::from_utf8(script).expect("completions are UTF-8");
     let document = serde_json::json!({ "shell": arguments.shell.to_string(), "script": script });
-    Report { document, blocks: vec![Block::Line(script.trim_end().to_owned())], exit_code: 0 }
+    Report { document, blocks: vec![Block::Line(script.trim_end().to_owned())], exit_code: 0, error: None }
 }

@@ -19,9 +19,6 @@ use crate::transfer::copy::{self, TableLoad, Verification};
 use crate::transfer::source::FileState;
 use crate::transfer::{Source, TablePlan, TransferError, plan};
 
-/// How long to wait for somebody else's lock on the target.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-
 #[derive(Serialize)]
 struct Summary {
     source: String,
@@ -59,28 +56,34 @@ pub(super) async fn run(
     let before = FileState::of(&path);
     let source = connection::open(&from, Access::Read).await?;
     let source_schema = schema_of_source(&source).await?;
-    let target = connection::open_pool(&to, Access::Write, &settings.pool).await?;
-    let target_schema = schema_of_target(&target).await?;
-    let plan = plan::plan(&source_schema, &target_schema, &arguments.ignore)?;
+    let target = connection::open_pool(&to, Access::Write, &settings.pool, arguments.lock_timeout).await?;
+    let work = async {
+        let target_schema = schema_of_target(&target).await?;
+        let plan = plan::plan(&source_schema, &target_schema, &arguments.ignore)?;
+        let mut source = Source::begin(&source, path, before).await?;
+        let survey = source.survey(&plan, progress).await?;
+        if !survey.hazards.is_empty() {
+            return Err(TransferError::Hazards(survey.hazards));
+        }
+        upgrade::upgrade(&target, arguments.lock_timeout).await?;
+        let pool = target.get_postgres_connection_pool();
+        let loads = copy::load(pool, &plan, &survey, source, verification(arguments.verify), progress).await?;
+        Ok((plan, loads, survey.total()))
+    };
+    let (plan, loads, total) = match work.await {
+        Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
+            return Err(upgrade::locked(&target, arguments.lock_timeout).await.into());
+        }
+        result => result?,
+    };
+    Ok(report(&from, &to, verification(arguments.verify), &plan, &loads, total, started.elapsed()))
+}
 
-    let mut source = Source::begin(&source, path, before).await?;
-    let survey = source.survey(&plan, progress).await?;
-    if !survey.hazards.is_empty() {
-        return Err(TransferError::Hazards(survey.hazards).into());
-    }
-    upgrade::upgrade(&target, LOCK_TIMEOUT).await?;
-    let verification = match arguments.verify {
+fn verification(verify: Verify) -> Verification {
+    match verify {
         Verify::Values => Verification::Values,
         Verify::Counts => Verification::Counts,
-    };
-    let pool = target.get_postgres_connection_pool();
-    let loads = match copy::load(pool, &plan, &survey, source, verification, LOCK_TIMEOUT, progress).await {
-        Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
-            return Err(upgrade::locked(&target, LOCK_TIMEOUT).await.into());
-        }
-        loads => loads?,
-    };
-    Ok(report(&from, &to, verification, &plan, &loads, survey.total(), started.elapsed()))
+    }
 }
 
 fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
@@ -125,7 +128,7 @@ async fn schema_of_source(source: &sea_orm::DatabaseConnection) -> Result<Schema
 }
 
 /// The schema that the target has, or will have; nothing is created before the source was found sound.
-async fn schema_of_target(target: &sea_orm::DatabaseConnection) -> Result<Schema, Error> {
+async fn schema_of_target(target: &sea_orm::DatabaseConnection) -> Result<Schema, TransferError> {
     let standing = Standing::read(target).await.doing("read the target's ledger")?;
     match standing.plan() {
         Plan::Create => return Ok(expected::baseline(target).await.doing("replay the baseline on the target")?),
@@ -133,7 +136,7 @@ async fn schema_of_target(target: &sea_orm::DatabaseConnection) -> Result<Schema
         Plan::Nothing { revision } if revision == migration::BASELINE => {}
         Plan::Nothing { revision } => {
             let [revision, baseline] = [revision.as_str(), migration::BASELINE].map(standing::described);
-            return Err(TransferError::TargetRevision { revision, baseline }.into());
+            return Err(TransferError::TargetRevision { revision, baseline });
         }
         Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),

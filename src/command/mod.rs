@@ -8,8 +8,6 @@ mod migrate_sqlite_to_postgres;
 mod prune;
 mod wait;
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 
 use crate::cli::{Cli, Command, Global};
@@ -17,12 +15,12 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::progress::Progress;
-use crate::settings::{Flags, Settings};
+use crate::settings::{Environment, Flags, Settings};
 
 /// What a command takes from the process it runs in.
 pub struct Context {
     /// The environment variables.
-    pub environment: BTreeMap<String, String>,
+    pub environment: Environment,
     /// The clock, read once.
     pub now: DateTime<Utc>,
     /// Who is told how far the work is.
@@ -42,7 +40,7 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         .enable_all()
         .build()
         .map_err(|source| Error::System { action: "start the runtime", source })?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let interrupt = Interrupt::listen().map_err(|source| Error::System { action: "listen for signals", source })?;
         match cli.command {
             Command::Init(arguments) => interrupt.or(init::run(&arguments, &settings)).await?,
@@ -56,7 +54,10 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
             }
             Command::Completions(arguments) => Ok(completions::run(&arguments)),
         }
-    })
+    });
+    // A question that nobody answered may still wait on a thread of its own.
+    runtime.shutdown_background();
+    result
 }
 
 fn settings(global: &Global, context: &Context) -> Result<Settings, Error> {

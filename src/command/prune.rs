@@ -29,8 +29,6 @@ struct Summary<'a> {
     removed: Option<RemovedSummary>,
     /// Sessions that started before the cutoff and are still there.
     remaining_sessions: Option<u64>,
-    /// Why it ended early.
-    error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -58,9 +56,9 @@ pub(super) async fn run(
         plan: &plan,
         removed: None,
         remaining_sessions: None,
-        error: None,
     };
     let mut exit_code = 0;
+    let mut ended_early = None;
     let mut blocks = Vec::new();
     if arguments.dry_run {
         summary.remaining_sessions = Some(plan.kept.len() as u64);
@@ -74,18 +72,18 @@ pub(super) async fn run(
         blocks.extend(kept_block(&plan));
     } else {
         if !arguments.yes {
-            confirm(&summary)?;
+            interrupt.or(confirm(&summary)).await??;
         }
         let started = Instant::now();
         let progress = context.progress.as_ref();
         let (removed, ended) =
             apply(&connection, &schema, &policy, arguments.batch_size, &plan, progress, interrupt).await;
-        if let Err(error) = &ended {
-            summary.error = Some(error.to_string());
-            tell(error);
-            exit_code = error.exit_code();
-        } else {
-            summary.remaining_sessions = Some(retention::count_old(&connection, policy.cutoff_us).await?);
+        match ended {
+            Ok(()) => summary.remaining_sessions = Some(retention::count_old(&connection, policy.cutoff_us).await?),
+            Err(error) => {
+                exit_code = error.exit_code();
+                ended_early = Some(error);
+            }
         }
         let sessions = removed.get(SESSIONS).copied().unwrap_or_default();
         summary.removed = Some(RemovedSummary { sessions, rows: removed, seconds: started.elapsed().as_secs_f64() });
@@ -99,7 +97,7 @@ pub(super) async fn run(
     }
     // SQLite's last connection takes the `-wal` and `-shm` files with it.
     connection.close().await.doing("close the database")?;
-    Ok(Report { exit_code, ..Report::new(&summary, blocks) })
+    Ok(Report { exit_code, error: ended_early, ..Report::new(&summary, blocks) })
 }
 
 fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<Policy, Error> {
@@ -128,7 +126,7 @@ async fn prepare(
 }
 
 /// Asks, where somebody can answer.
-fn confirm(summary: &Summary<'_>) -> Result<(), Error> {
+async fn confirm(summary: &Summary<'_>) -> Result<(), Error> {
     let what = format!(
         "{} sessions with {} rows in all would be removed from {}",
         summary.plan.sessions,
@@ -138,11 +136,16 @@ fn confirm(summary: &Summary<'_>) -> Result<(), Error> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::NotConfirmed { what });
     }
-    let mut answer = String::new();
-    let asked = std::io::stderr()
-        .write_all(format!("{what} (started before {}). Go on? [y/N] ", summary.cutoff).as_bytes())
-        .and_then(|()| std::io::stdin().read_line(&mut answer));
-    asked.map_err(|source| Error::System { action: "ask for confirmation", source })?;
+    let question = format!("{what} (started before {}). Go on? [y/N] ", summary.cutoff);
+    // On a thread of its own, so that Ctrl-C is heard while nobody answers.
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        std::io::stderr().write_all(question.as_bytes())?;
+        std::io::stdin().read_line(&mut answer)?;
+        Ok(answer)
+    });
+    let answer = answer.await.unwrap_or_else(|error| Err(error.into()));
+    let answer = answer.map_err(|source| Error::System { action: "ask for confirmation", source })?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Error::Declined),
@@ -163,29 +166,27 @@ async fn apply(
     let (rows, bytes) = (plan.rows().max(1), plan.bytes());
     progress.start("removing sessions", Amount { rows, bytes });
     let ended = loop {
-        match interrupt.or(retention::remove_batch(connection, schema, policy, batch_size)).await {
-            Ok(Ok(removed)) if removed.is_empty() => break Ok(()),
-            Ok(Ok(removed)) => {
-                let done: u64 = removed.values().sum();
-                // The plan knows the bytes of all rows together: each row gets its share.
-                let share = u64::try_from(u128::from(bytes) * u128::from(done) / u128::from(rows)).unwrap_or(bytes);
-                progress.advance(Amount { rows: done, bytes: share });
-                for (table, rows) in removed {
-                    *total.entry(table).or_default() += rows;
-                }
-            }
+        let batch = match interrupt.or(retention::remove_batch(connection, schema, policy, batch_size)).await {
+            Ok(Ok(Some(batch))) => batch,
+            Ok(Ok(None)) => break Ok(()),
             Ok(Err(error)) => break Err(error.into()),
             Err(signal) => break Err(signal.into()),
+        };
+        // Not interrupted: a commit that is on its way may happen, and has to be counted.
+        let removed = match batch.commit().await {
+            Ok(removed) => removed,
+            Err(error) => break Err(error.into()),
+        };
+        let done: u64 = removed.values().sum();
+        // The plan knows the bytes of all rows together: each row gets its share.
+        let share = u64::try_from(u128::from(bytes) * u128::from(done) / u128::from(rows)).unwrap_or(bytes);
+        progress.advance(Amount { rows: done, bytes: share });
+        for (table, rows) in removed {
+            *total.entry(table).or_default() += rows;
         }
     };
     progress.finish();
     (total, ended)
-}
-
-/// An end before the end is told beside the summary of what was done.
-fn tell(error: &Error) {
-    let text = [vec![error.to_string()], error.causes()].concat().join(": ");
-    tracing::error!("{text}; what was removed before stays removed");
 }
 
 fn plan_blocks(summary: &Summary<'_>) -> Vec<Block> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait, Value,
 };
 use serde::Serialize;
 
@@ -229,8 +229,25 @@ pub async fn count_old(connection: &impl ConnectionTrait, cutoff_us: i64) -> Res
     row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
 }
 
-/// Removes the oldest sessions of the policy, at most `batch_size` of them, in one transaction.
-/// Sessions that the backend is writing to are passed over. Nothing removed means nothing left.
+/// A batch of sessions that is removed once it is committed. Dropped before, it is rolled back.
+pub struct Batch {
+    transaction: DatabaseTransaction,
+    removed: Removed,
+}
+
+impl Batch {
+    /// Makes the removal last. From here on there is no way back: let it come to its end.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; the batch is rolled back, unless the connection broke and nobody knows.
+    pub async fn commit(self) -> Result<Removed, DatabaseError> {
+        self.transaction.commit().await.doing("commit the removal of a batch")?;
+        Ok(self.removed)
+    }
+}
+
+/// Begins to remove the oldest sessions of the policy, at most `batch_size` of them, in one transaction.
+/// Sessions that the backend is writing to are passed over; `None` means that there are no others.
 ///
 /// # Errors
 /// [`DatabaseError`]; the batch is rolled back.
@@ -239,7 +256,7 @@ pub async fn remove_batch(
     schema: &Schema,
     policy: &Policy,
     batch_size: u32,
-) -> Result<Removed, DatabaseError> {
+) -> Result<Option<Batch>, DatabaseError> {
     remove(connection, schema, policy, batch_size).await.doing("remove a batch of sessions")
 }
 
@@ -248,7 +265,7 @@ async fn remove(
     schema: &Schema,
     policy: &Policy,
     batch_size: u32,
-) -> Result<Removed, Cause> {
+) -> Result<Option<Batch>, Cause> {
     let backend = connection.get_database_backend();
     // A reader that turns into a writer may find the database busy at once: begin as a writer.
     let sqlite_transaction_mode = (backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
@@ -267,10 +284,10 @@ async fn remove(
     );
     let found = rows(&transaction, &sessions).await?;
     let ids = found.iter().map(|row| row.try_get("", "session_id")).collect::<Result<Vec<String>, DbErr>>()?;
-    let mut removed = Removed::new();
     if ids.is_empty() {
-        return Ok(removed);
+        return Ok(None);
     }
+    let mut removed = Removed::new();
     let wanted = ids.len() as u64;
     let ids = serde_json::Value::from(ids).to_string();
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
@@ -285,8 +302,7 @@ async fn remove(
         return Err(Cause::new(Failure::Other, message));
     }
     removed.insert(SESSIONS, gone);
-    transaction.commit().await?;
-    Ok(removed)
+    Ok(Some(Batch { transaction, removed }))
 }
 
 async fn delete(transaction: &impl ConnectionTrait, table: &str, condition: &str, ids: &str) -> Result<u64, DbErr> {

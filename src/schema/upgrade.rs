@@ -13,7 +13,7 @@ use sea_orm_migration::SchemaManager;
 use super::difference::{self, Difference, Weight};
 use super::standing::{Plan, Standing};
 use super::{expected, read};
-use crate::connection::{row, rows};
+use crate::connection::{self, row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
@@ -125,13 +125,13 @@ async fn compare_with_baseline(transaction: &DatabaseTransaction) -> Result<(), 
     if differences.is_empty() { Ok(()) } else { Err(SchemaError::Drift(differences)) }
 }
 
-async fn limit_lock_waits(connection: &DatabaseConnection, limit: Duration) -> Result<(), DbErr> {
-    let milliseconds = limit.as_millis().clamp(1, i32::MAX as u128);
-    let sql = match connection.get_database_backend() {
+async fn limit_lock_waits(database: &DatabaseConnection, limit: Duration) -> Result<(), DbErr> {
+    let milliseconds = connection::milliseconds(limit);
+    let sql = match database.get_database_backend() {
         DbBackend::Postgres => format!("SET lock_timeout = {milliseconds}"),
         _ => format!("PRAGMA busy_timeout = {milliseconds}"),
     };
-    connection.execute_unprepared(&sql).await.map(|_| ())
+    database.execute_unprepared(&sql).await.map(|_| ())
 }
 
 /// Opens the one transaction that may change the schema. Its lock ends with it, also behind a pooler.

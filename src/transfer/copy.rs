@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use tokio::task::coop::consume_budget;
 
 use super::binary::{HEADER, TRAILER};
 use super::digest::TableDigest;
 use super::plan::TablePlan;
 use super::source::{self, Source, Survey, TableSurvey};
 use super::target::Target;
-use super::{Mismatch, TransferError, rejected};
+use super::{TransferError, rejected};
 use super::{value, verify};
 use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress};
@@ -50,13 +51,12 @@ pub async fn load(
     survey: &Survey,
     mut source: Source,
     verification: Verification,
-    lock_timeout: Duration,
     progress: &dyn Progress,
 ) -> Result<Vec<TableLoad>, TransferError> {
     let mut connection = target.acquire().await.doing("open the target")?.detach();
     let result = async {
         let mut transaction = connection.begin().await.doing("begin the data transaction")?;
-        lock_empty_tables(&mut transaction, plan, lock_timeout).await?;
+        lock_empty_tables(&mut transaction, plan).await?;
         let aside = SetAside::take(&mut transaction, plan).await?;
         let mut loads = Vec::new();
         for (table, survey) in plan.iter().zip(&survey.tables) {
@@ -105,21 +105,12 @@ pub async fn require_empty<'t>(
     if filled.is_empty() { Ok(()) } else { Err(TransferError::TargetNotEmpty { tables: filled }) }
 }
 
-async fn lock_empty_tables(
-    connection: &mut PgConnection,
-    plan: &[TablePlan],
-    lock_timeout: Duration,
-) -> Result<(), TransferError> {
+async fn lock_empty_tables(connection: &mut PgConnection, plan: &[TablePlan]) -> Result<(), TransferError> {
     let names = table_list(plan);
     // Limits that a role may have for everyday queries would end a long load.
-    let limits = format!(
-        "SET LOCAL lock_timeout = {};
-         SET LOCAL statement_timeout = 0;
-         SET LOCAL idle_in_transaction_session_timeout = 0;
-         SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'",
-        lock_timeout.as_millis()
-    );
-    execute(connection, limits).await.doing("set the time limits")?;
+    let limits = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+                  ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
+    execute(connection, limits.to_owned()).await.doing("set the time limits")?;
     let lock = format!("SELECT pg_advisory_xact_lock({})", upgrade::LOCK_KEY);
     execute(connection, lock).await.doing("lock the target")?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
@@ -177,24 +168,29 @@ impl SetAside {
     }
 }
 
-/// Foreign keys first, then indexes that belong to no constraint. What a definition does not tell
-/// (a comment, a tablespace, a role in clustering or replication) stays where it is.
+/// Foreign keys first, then indexes that belong to no constraint, comments included. What their
+/// definitions do not tell (a tablespace, a role in clustering or replication) keeps an index where it is.
 const ASIDE: &str = "
     SELECT format('foreign key %s', f.conname) AS name, 1 AS position,
            format('ALTER TABLE %s DROP CONSTRAINT %I', f.conrelid::regclass, f.conname) AS drop_statement,
-           format('ALTER TABLE %s ADD CONSTRAINT %I %s', f.conrelid::regclass, f.conname,
-                  pg_get_constraintdef(f.oid)) AS create_statement
+           format('ALTER TABLE %s ADD CONSTRAINT %I %s', f.conrelid::regclass, f.conname, pg_get_constraintdef(f.oid))
+           || CASE WHEN obj_description(f.oid, 'pg_constraint') IS NULL THEN ''
+                   ELSE format('; COMMENT ON CONSTRAINT %I ON %s IS %L', f.conname, f.conrelid::regclass,
+                               obj_description(f.oid, 'pg_constraint'))
+              END AS create_statement
     FROM pg_constraint f
-    WHERE f.contype = 'f' AND (f.conrelid = ANY ($1::regclass[]) OR f.confrelid = ANY ($1::regclass[]))
-      AND NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = f.oid AND d.classoid = 'pg_constraint'::regclass)
+    WHERE f.contype = 'f' AND f.conparentid = 0
+      AND (f.conrelid = ANY ($1::regclass[]) OR f.confrelid = ANY ($1::regclass[]))
     UNION ALL
     SELECT format('index %s', c.relname), 2, format('DROP INDEX %s', i.indexrelid::regclass),
            pg_get_indexdef(i.indexrelid)
+           || CASE WHEN obj_description(c.oid, 'pg_class') IS NULL THEN ''
+                   ELSE format('; COMMENT ON INDEX %s IS %L', i.indexrelid::regclass, obj_description(c.oid, 'pg_class'))
+              END
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
     WHERE i.indrelid = ANY ($1::regclass[]) AND c.reltablespace = 0
       AND NOT i.indisreplident AND NOT i.indisclustered
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = i.indexrelid AND d.deptype = 'i')
-      AND NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = i.indexrelid AND d.classoid = 'pg_class'::regclass)
     ORDER BY position, name";
 
 async fn copy_table(
@@ -215,6 +211,8 @@ async fn copy_table(
     let columns = i16::try_from(table.columns.len()).expect("tables have fewer than 1600 columns");
     let mut rows = source.rows(table);
     while let Some(row) = rows.try_next().await.doing(reading.as_str())? {
+        // Rows are always ready: without this nobody would hear a signal until the table ends.
+        consume_budget().await;
         buffer.extend_from_slice(&columns.to_be_bytes());
         let mut bytes = 0;
         for (index, column) in table.columns.iter().enumerate() {
@@ -237,9 +235,7 @@ async fn copy_table(
     let copied = copy.finish().await.map_err(|error| rejected(&*writing, Cause::from(error)))?;
     progress.finish();
     if copied != survey.amount.rows {
-        let (table, source_rows) = (table.name.clone(), survey.amount.rows);
-        let mismatch = Mismatch { table, source_rows, target_rows: copied, differences: Vec::new() };
-        return Err(TransferError::Mismatch(vec![mismatch]));
+        return Err(TransferError::Mismatch(vec![verify::find_mismatch(connection, source, table).await?]));
     }
     Ok(TableLoad { amount: survey.amount, duration: started.elapsed(), digest: None })
 }

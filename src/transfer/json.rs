@@ -15,6 +15,7 @@ const MAX_DEPTH: usize = 12_000;
 /// The decimal digits that `numeric` has before the point, and after it.
 const MAX_INTEGER_DIGITS: i64 = 131_072;
 const MAX_SCALE: i64 = 16_383;
+const MAX_EXPONENT: i64 = i32::MAX as i64 / 2;
 
 /// Which of PostgreSQL's two types the text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +200,10 @@ impl<'a> Decimal<'a> {
 
     fn fits_numeric(&self) -> bool {
         let scale = length(self.fraction).saturating_sub(self.exponent);
-        scale <= MAX_SCALE && (self.is_zero() || self.integer_digits() <= MAX_INTEGER_DIGITS)
+        // Beyond the exponent's own limit even zero is refused.
+        self.exponent.abs() < MAX_EXPONENT
+            && scale <= MAX_SCALE
+            && (self.is_zero() || self.integer_digits() <= MAX_INTEGER_DIGITS)
     }
 
     /// The same text for the same number: no zeros at either end, no sign on zero.
@@ -502,6 +506,7 @@ mod tests {
             ("1e131072", Reason::JsonNumberRange),
             ("1e-16384", Reason::JsonNumberRange),
             ("1e99999999999999999999", Reason::JsonNumberRange),
+            ("[0e2000000000]", Reason::JsonNumberRange),
         ] {
             assert_eq!(refused(text, Kind::Json), None, "{text}");
             assert!(matches!(refused(text, Kind::Jsonb), Some((_, found)) if found == reason), "{text}");

@@ -95,6 +95,12 @@ pub enum TransferError {
         /// `table` or `table.column`.
         names: Vec<String>,
     },
+    /// `--ignore` names something that is not missing on the target.
+    #[error("`--ignore` is for what the target has no place for, which {} is not", .names.join(", "))]
+    NotLacking {
+        /// The names.
+        names: Vec<String>,
+    },
     /// The target holds rows.
     #[error("the target already holds rows in {}", .tables.join(", "))]
     TargetNotEmpty {

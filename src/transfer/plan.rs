@@ -40,48 +40,61 @@ impl TablePlan {
 ///
 /// # Errors
 /// [`TransferError::Lacking`] with everything of the source that the target has no place for and that
-/// `ignored` does not name; [`TransferError::SourceSchema`] when the source lacks what the target needs.
+/// `ignored` does not name; [`TransferError::NotLacking`] for names in `ignored` that would lose what the target
+/// has a place for, or mean nothing; [`TransferError::SourceSchema`] when the source lacks what the target needs.
 pub fn plan(source: &Schema, target: &Schema, ignored: &[String]) -> Result<Vec<TablePlan>, TransferError> {
-    let is_ignored = |name: &str| ignored.iter().any(|ignored| ignored == name);
-    let mut lacking: Vec<String> = source
-        .tables
-        .keys()
-        .filter(|name| !target.tables.contains_key(*name) && *name != migration::ledger::TABLE && !is_ignored(name))
-        .cloned()
-        .collect();
-    let mut plans = Vec::new();
-    for name in migration::TABLES {
-        let (Some(from), Some(to)) = (source.tables.get(name), target.tables.get(name)) else {
-            return Err(TransferError::SourceSchema(format!("it has no table `{name}`")));
-        };
-        let mut columns = Vec::new();
-        for column in from.columns.keys().filter(|column| !is_ignored(&format!("{name}.{column}"))) {
-            let Some(found) = to.columns.get(column) else {
-                lacking.push(format!("{name}.{column}"));
-                continue;
-            };
-            let Some(target) = Target::from_name(&found.kind) else {
-                let message =
-                    format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
-                return Err(TransferError::SourceSchema(message));
-            };
-            columns.push(ColumnPlan { name: column.clone(), target, nullable: found.nullable });
-        }
-        let needed = to.columns.iter().find(|(column, found)| {
-            !found.nullable && found.default.is_none() && columns.iter().all(|planned| planned.name != **column)
-        });
-        if let Some((column, _)) = needed {
-            return Err(TransferError::SourceSchema(format!(
-                "it has no column {name}.{column}, which must not be NULL"
-            )));
-        }
-        let primary_key = to.primary_key.iter().filter_map(|key| columns.iter().position(|column| column.name == *key));
-        plans.push(TablePlan {
-            name: name.to_owned(),
-            primary_key: primary_key.collect(),
-            columns,
-            foreign_keys: to.foreign_keys.clone(),
-        });
+    let lacking = lacking(source, target);
+    let not_lacking: Vec<_> = ignored.iter().filter(|name| !lacking.contains(*name)).cloned().collect();
+    if !not_lacking.is_empty() {
+        return Err(TransferError::NotLacking { names: not_lacking });
     }
-    if lacking.is_empty() { Ok(plans) } else { Err(TransferError::Lacking { names: lacking }) }
+    let names: Vec<_> = lacking.into_iter().filter(|name| !ignored.contains(name)).collect();
+    if !names.is_empty() {
+        return Err(TransferError::Lacking { names });
+    }
+    migration::TABLES.iter().map(|name| table_plan(name, source, target)).collect()
+}
+
+/// The tables, and the columns of the tables on both ends, that only the source has.
+fn lacking(source: &Schema, target: &Schema) -> Vec<String> {
+    let mut names = Vec::new();
+    for (table, from) in source.tables.iter().filter(|(table, _)| *table != migration::ledger::TABLE) {
+        match target.tables.get(table) {
+            None => names.push(table.clone()),
+            Some(to) => {
+                let columns = from.columns.keys().filter(|column| !to.columns.contains_key(*column));
+                names.extend(columns.map(|column| format!("{table}.{column}")));
+            }
+        }
+    }
+    names
+}
+
+fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan, TransferError> {
+    let (Some(from), Some(to)) = (source.tables.get(name), target.tables.get(name)) else {
+        return Err(TransferError::SourceSchema(format!("it has no table `{name}`")));
+    };
+    let mut columns = Vec::new();
+    for (column, found) in to.columns.iter().filter(|(column, _)| from.columns.contains_key(*column)) {
+        let Some(target) = Target::from_name(&found.kind) else {
+            let message =
+                format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
+            return Err(TransferError::SourceSchema(message));
+        };
+        columns.push(ColumnPlan { name: column.clone(), target, nullable: found.nullable });
+    }
+    let needed = to
+        .columns
+        .iter()
+        .find(|(column, found)| !found.nullable && found.default.is_none() && !from.columns.contains_key(*column));
+    if let Some((column, _)) = needed {
+        return Err(TransferError::SourceSchema(format!("it has no column {name}.{column}, which must not be NULL")));
+    }
+    let primary_key = to.primary_key.iter().filter_map(|key| columns.iter().position(|column| column.name == *key));
+    Ok(TablePlan {
+        name: name.to_owned(),
+        primary_key: primary_key.collect(),
+        foreign_keys: to.foreign_keys.clone(),
+        columns,
+    })
 }

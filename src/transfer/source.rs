@@ -8,6 +8,7 @@ use sea_orm::DatabaseConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, TypeInfo, ValueRef};
+use tokio::task::coop::consume_budget;
 
 use super::TransferError;
 use super::digest::{RowDigester, TableDigest};
@@ -104,6 +105,8 @@ impl Source {
             let mut found = TableSurvey::default();
             let mut rows = sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *self.connection);
             while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
+                // Rows are always ready: without this nobody would hear a signal until the table ends.
+                consume_budget().await;
                 let bytes = survey_row(table, &row, &mut found.digest, &mut survey.hazards);
                 found.amount.rows += 1;
                 found.amount.bytes += bytes;

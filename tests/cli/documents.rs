@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tarsy_db::settings::{Flags, KEYS, Settings};
+use tarsy_db::settings::{Environment, Flags, KEYS, Settings};
 
 use crate::support::{Database, Outcome};
 
@@ -65,7 +65,7 @@ fn the_commands_of_the_readme_run_one_after_the_other() {
 fn the_example_of_the_settings_names_every_setting_and_no_other() {
     let path = "examples/tarsy-db.toml";
     let flags = Flags { config: Some(project().join(path)), database_url: None };
-    Settings::load(&flags, &std::collections::BTreeMap::new()).expect("the example is sound as it is");
+    Settings::load(&flags, &Environment::new()).expect("the example is sound as it is");
 
     let is_setting = |line: &str| {
         line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))

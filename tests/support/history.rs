@@ -42,7 +42,7 @@ pub(crate) fn insert_many(database: &Database, sessions: u32, conversation_bytes
         format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {sessions})");
     database.execute(&format!(
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, started_at_us, chain_id)
-         {numbers} SELECT 's-' || n, 'a-' || n, 'kubernetes', 'completed', {first_started_at_us} + n * 60000000, 'chain'
+         {numbers} SELECT 's-' || n, 'a-' || n, 'kubernetes', 'completed', {first_started_at_us} + CAST(n AS BIGINT) * 60000000, 'chain'
          FROM numbers;
          INSERT INTO llm_interactions (interaction_id, session_id, duration_ms, success, model_name, conversation)
          {numbers} SELECT 'l-' || n, 's-' || n, 1, true, 'gemini', ('{{\"messages\": [\"' || {repeat} || '\"]}}'){json_cast}

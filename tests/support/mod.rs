@@ -2,6 +2,7 @@
 
 pub(crate) mod database;
 pub(crate) mod history;
+pub(crate) mod process;
 pub(crate) mod server;
 
 use assert_cmd::Command;

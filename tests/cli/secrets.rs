@@ -1,0 +1,212 @@
+//! A password appears nowhere: not in a result, an error, a log line or a help text.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+
+use crate::support::process::with_schema;
+use crate::support::server::free_port;
+use crate::support::{Database, Outcome, bare_tarsy_db};
+
+const MARKER: &str = "s3cr3t-m4rker";
+
+#[track_caller]
+fn assert_no_marker(outcome: &Outcome, what: &str) {
+    for (stream, text) in [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)] {
+        assert!(!text.contains(MARKER), "{what} shows the password on {stream}:\n{text}");
+    }
+}
+
+/// A server that may or may not let this role in with the marker as its password.
+struct Target {
+    name: &'static str,
+    host: String,
+    port: String,
+    user: String,
+    database: String,
+}
+
+impl Target {
+    fn url(&self) -> String {
+        format!("postgresql://{}:{MARKER}@{}:{}/{}", self.user, self.host, self.port, self.database)
+    }
+}
+
+/// The ways in which a password reaches the binary.
+const WAYS: [&str; 6] = ["flag", "URL", "URL file", "parts", "password file", "settings file"];
+
+fn command(directory: &Path, way: &str, target: &Target) -> Command {
+    let mut command = bare_tarsy_db(directory);
+    let parts = |command: &mut Command| {
+        command.env("DATABASE_HOST", &target.host).env("DATABASE_PORT", &target.port);
+        command.env("DATABASE_USER", &target.user).env("DATABASE_NAME", &target.database);
+    };
+    let file = |name: &str, text: String| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).expect("a file can be written");
+        path
+    };
+    match way {
+        "flag" => drop(command.args(["--database-url", &target.url()])),
+        "URL" => drop(command.env("DATABASE_URL", target.url())),
+        "URL file" => drop(command.env("DATABASE_URL_FILE", file("url", target.url()))),
+        "parts" => {
+            parts(&mut command);
+            command.env("DATABASE_PASSWORD", MARKER);
+        }
+        "password file" => {
+            parts(&mut command);
+            command.env("DATABASE_PASSWORD_FILE", file("password", MARKER.to_owned()));
+        }
+        _ => {
+            parts(&mut command);
+            let path = file("settings.toml", format!("[database]\npassword = \"{MARKER}\"\n"));
+            command.arg("--config").arg(path);
+        }
+    }
+    command
+}
+
+const COMMANDS: [&[&str]; 7] = [
+    &["init", "--lock-timeout", "5s"],
+    &["wait", "--max-attempts", "1"],
+    &["check", "--deep"],
+    &["info"],
+    &["prune", "--dry-run"],
+    &["migrate-sqlite-to-postgres"],
+    &["prune", "--help"],
+];
+const LOUD: [&[&str]; 2] = [&["-v", "-v", "--output", "json", "--log-format", "json"], &["-v", "-v"]];
+
+#[test]
+fn a_password_is_shown_by_no_command_whichever_way_it_came_and_whatever_the_server_says() {
+    let Some(database) = Database::postgresql() else { return };
+    let source = with_schema(Database::sqlite());
+    let (_, address) = database.url().rsplit_once('@').expect("the URL names a host");
+    let (place, name) = address.split_once('/').expect("the URL names a database");
+    let (host, port) = place.split_once(':').expect("the URL names a port");
+    let [friend, stranger] = ["friend", "stranger"].map(|suffix| format!("{name}_{suffix}"));
+    database.execute(&format!(
+        "CREATE ROLE {friend} LOGIN PASSWORD '{MARKER}'; GRANT CREATE, USAGE ON SCHEMA public TO {friend};
+         CREATE ROLE {stranger} LOGIN PASSWORD 'another'"
+    ));
+    let target = |name_of_case, user: &str, port: &str| Target {
+        name: name_of_case,
+        host: host.to_owned(),
+        port: port.to_owned(),
+        user: user.to_owned(),
+        database: name.to_owned(),
+    };
+    let targets = [
+        target("working", &friend, port),
+        target("wrong password", &stranger, port),
+        target("unreachable", &friend, &free_port().to_string()),
+    ];
+    let mut outcomes = Vec::new();
+    for target in &targets {
+        for way in WAYS {
+            for arguments in COMMANDS {
+                for loud in LOUD {
+                    let outcome = Outcome::of(command(source.directory(), way, target).args(loud).args(arguments));
+                    outcomes.push((
+                        format!("{} by {way}, {}", arguments[0], target.name),
+                        target.name,
+                        arguments,
+                        outcome,
+                    ));
+                }
+            }
+        }
+    }
+    database.execute(&format!("DROP OWNED BY {friend}; DROP ROLE {friend}, {stranger}"));
+    for (what, target, arguments, outcome) in &outcomes {
+        assert_no_marker(outcome, what);
+        let expected = match (*target, arguments.contains(&"--help")) {
+            (_, true) | ("working", false) => 0,
+            ("unreachable", false) => 69,
+            // The run's server may let everybody in.
+            _ => continue,
+        };
+        assert_eq!(outcome.code, Some(expected), "{what}: {}{}", outcome.stdout, outcome.stderr);
+    }
+}
+
+#[test]
+fn a_password_is_not_shown_where_a_url_is_wrong() {
+    let database = Database::sqlite();
+    for url in [
+        format!("postgresql://u:{MARKER}@x@h/d"),
+        format!("postgresql://u:{MARKER}/x@h/d"),
+        format!("postgresql://u:x/{MARKER}@h/d"),
+        format!("postgresql://u:x#{MARKER}@h/d"),
+        format!("postgresql://u:{MARKER}%zz@h/d"),
+        format!("postgresql://u:{MARKER}@h:port/d"),
+        format!("postgresql://u:{MARKER}@a,b/d"),
+        format!("postgresql://u:{MARKER}@h/d?password={MARKER}"),
+        format!("postgresql://u@h/d?passwort={MARKER}"),
+        format!("postgresql://u@h/d?sslmode={MARKER}"),
+        format!("postgresql://u:{MARKER}"),
+        format!("mysql://u:{MARKER}@h/d"),
+        format!("u:{MARKER}@h://d"),
+        format!("postgresql:u:{MARKER}@h/d"),
+        MARKER.to_owned(),
+    ] {
+        for loud in LOUD {
+            let by_variable =
+                Outcome::of(bare_tarsy_db(database.directory()).env("DATABASE_URL", &url).args(loud).arg("check"));
+            assert_no_marker(&by_variable.expect(78), &url);
+            let target = ["migrate-sqlite-to-postgres", "--to", &url];
+            assert_no_marker(
+                &Outcome::of(bare_tarsy_db(database.directory()).args(loud).args(target)).expect(78),
+                &url,
+            );
+            let source = ["migrate-sqlite-to-postgres", "--from", &url, "--to", "postgresql://127.0.0.1:1/x"];
+            let outcome = Outcome::of(bare_tarsy_db(database.directory()).args(loud).args(source));
+            // Without `://` it is a path, and paths are shown.
+            assert!(!url.contains("://") || !outcome.stderr.contains(MARKER), "{url}: {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_password_is_not_shown_where_the_settings_file_is_wrong() {
+    let database = Database::sqlite();
+    for text in [
+        format!("[database]\npassword = {MARKER}\n"),
+        format!("[database]\npassword = \"{MARKER}\n"),
+        format!("[database]\npassword \"{MARKER}\"\n"),
+        format!("[database]\npassword = \"x\"\npassword = \"{MARKER}\"\n"),
+        format!("[database]\npasword = \"{MARKER}\"\n"),
+        format!("[database]\npassword = \"\\{MARKER}\"\n"),
+        format!("[database]\nurl = \"postgresql://u:x@{MARKER}@h/d\"\n"),
+        format!("[database]\npassword = [\"{MARKER}\"]\nurl = 5\n"),
+    ] {
+        let path = database.directory().join("settings.toml");
+        std::fs::write(&path, &text).expect("a file can be written");
+        for loud in LOUD {
+            let mut command = bare_tarsy_db(database.directory());
+            let outcome = Outcome::of(command.arg("--config").arg(&path).args(loud).arg("check"));
+            assert_no_marker(&outcome.expect(78), &text);
+        }
+    }
+}
+
+#[test]
+fn a_password_is_not_shown_where_the_command_line_is_wrong() {
+    let database = Database::sqlite();
+    let url = format!("postgresql://u:{MARKER}@h/d");
+    let wrong: [&[&str]; 6] = [
+        &["init", &url],
+        &[&url],
+        &["--database-ur", &url, "info"],
+        &["info", "--output", &url],
+        &["prune", "--older-than", &url],
+        &["info", "--database-url", &url, "--bogus"],
+    ];
+    let shown = wrong.iter().filter_map(|arguments| {
+        let outcome = Outcome::of(bare_tarsy_db(database.directory()).args(*arguments)).expect(2);
+        let all = outcome.stdout + &outcome.stderr;
+        all.contains(MARKER).then(|| format!("{arguments:?}: {all}"))
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), Vec::<String>::new());
+}

@@ -1,0 +1,247 @@
+//! Settings: where a value comes from, which one wins, and what is said about a mistake.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::support::process::with_schema;
+use crate::support::{Database, Outcome, bare_tarsy_db, tarsy_db};
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).expect("a file can be written");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn settings(command: &mut Command) -> Value {
+    Outcome::of(command.args(["info", "--output", "json"])).expect(0).json()["settings"].clone()
+}
+
+fn value_and_source(settings: &Value, name: &str) -> (String, String) {
+    let text = |part: &str| settings[name][part].as_str().unwrap_or_else(|| panic!("no {name}")).to_owned();
+    (text("value"), text("source"))
+}
+
+/// The error of a command that has to end with 78, as one text.
+#[track_caller]
+fn configuration_error(command: &mut Command) -> String {
+    let outcome = Outcome::of(command.args(["check", "--output", "json"])).expect(78);
+    let error = outcome.json()["error"].clone();
+    assert_eq!(error["exit_code"], 78);
+    error.to_string()
+}
+
+#[track_caller]
+fn assert_contains(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no `{part}` in: {text}");
+    }
+}
+
+#[test]
+fn flag_beats_environment_beats_file_beats_default() {
+    let database = with_schema(Database::sqlite());
+    let directory = database.directory();
+    let bare = || bare_tarsy_db(directory);
+    let url = |settings: &Value| value_and_source(settings, "database.url");
+    let pair = |value: &str, source: &str| (value.to_owned(), source.to_owned());
+
+    assert_eq!(url(&settings(&mut bare())), pair("history.db", "default"));
+    write(directory, "tarsy-db.toml", "[database]\nurl = \"sqlite:///./history.db\"\n[history]\nretention_days = 30\n");
+    let from_file = settings(&mut bare());
+    assert_eq!(url(&from_file), pair("./history.db", "tarsy-db.toml"));
+    assert_eq!(value_and_source(&from_file, "history.retention_days"), pair("30", "tarsy-db.toml"));
+    assert_eq!(value_and_source(&from_file, "postgres.pool_size"), pair("5", "default"));
+
+    let absolute = directory.join("history.db").display().to_string();
+    let from_environment =
+        settings(bare().env("DATABASE_URL", format!("sqlite:///{absolute}")).env("HISTORY_RETENTION_DAYS", "7"));
+    assert_eq!(url(&from_environment), pair(&absolute, "DATABASE_URL"));
+    assert_eq!(value_and_source(&from_environment, "history.retention_days"), pair("7", "HISTORY_RETENTION_DAYS"));
+    let with_flag = settings(
+        bare().env("DATABASE_URL", "sqlite:////nowhere/x.db").args(["--database-url", "sqlite:///history.db"]),
+    );
+    assert_eq!(url(&with_flag), pair("history.db", "--database-url"));
+}
+
+#[test]
+fn the_settings_file_is_the_flags_else_the_variables_else_the_one_in_the_directory() {
+    let database = with_schema(Database::sqlite());
+    let directory = database.directory();
+    let pool_size = |command: &mut Command| value_and_source(&settings(command), "postgres.pool_size").0;
+    write(directory, "tarsy-db.toml", "[postgres]\npool_size = 1\n");
+    let second = write(directory, "second.toml", "[postgres]\npool_size = 2\n");
+    let third = write(directory, "third.toml", "[postgres]\npool_size = 3\n");
+    let bare = || bare_tarsy_db(directory);
+    assert_eq!(pool_size(&mut bare()), "1");
+    assert_eq!(pool_size(bare().env("TARSY_DB_CONFIG", &second)), "2");
+    assert_eq!(pool_size(bare().env("TARSY_DB_CONFIG", &second).args(["--config", &third])), "3");
+    let missing = configuration_error(bare().env("TARSY_DB_CONFIG", "missing.toml"));
+    assert_contains(&missing, &["missing.toml"]);
+}
+
+#[test]
+fn the_url_may_stand_in_a_file_of_its_own_and_blanks_around_it_do_not_matter() {
+    let database = with_schema(Database::sqlite());
+    let directory = database.directory();
+    let file = write(directory, "url", "sqlite:///history.db\n");
+    let from_file = settings(bare_tarsy_db(directory).env("DATABASE_URL_FILE", &file));
+    let (value, source) = value_and_source(&from_file, "database.url");
+    assert_eq!(value, "history.db");
+    assert_contains(&source, &["DATABASE_URL_FILE", &file]);
+    let blanks = settings(bare_tarsy_db(directory).env("DATABASE_URL", " \t sqlite:///history.db \r\n"));
+    assert_eq!(value_and_source(&blanks, "database.url").0, "history.db");
+    let missing = configuration_error(bare_tarsy_db(directory).env("DATABASE_URL_FILE", "/no/such/file"));
+    assert_contains(&missing, &["DATABASE_URL_FILE", "/no/such/file"]);
+}
+
+#[test]
+fn a_variable_and_its_file_form_exclude_each_other() {
+    let database = with_schema(Database::sqlite());
+    let directory = database.directory();
+    let file = write(directory, "secret", "sqlite:///history.db");
+    for name in ["DATABASE_URL", "DATABASE_PASSWORD"] {
+        let mut command = bare_tarsy_db(directory);
+        command.env(name, "sqlite:///history.db").env(format!("{name}_FILE"), &file);
+        if name == "DATABASE_PASSWORD" {
+            command.env("DATABASE_URL", "");
+        }
+        assert_contains(&configuration_error(&mut command), &[name, &format!("{name}_FILE")]);
+    }
+}
+
+/// Everything that a shell, a URL, TOML, SQL or a connection string could stumble over.
+const ODD_PASSWORD: &str = r#"p@ss:w/o?r#d %40 'q' "d" \n $HOME `x` é &=;+ "#;
+
+#[test]
+fn a_password_given_by_its_parts_is_taken_literally() {
+    let Some(database) = Database::postgresql() else { return };
+    let (_, name) = database.url().rsplit_once('/').expect("the URL names a database");
+    let (_, address) = database.url().rsplit_once('@').expect("the URL names a host");
+    let (host, port) = address.split_once('/').and_then(|(host, _)| host.split_once(':')).expect("host and port");
+    let role = format!("{name}_odd");
+    database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", ODD_PASSWORD.replace('\'', "''")));
+    let directory = database.directory();
+    let parts = || {
+        let mut command = bare_tarsy_db(directory);
+        command.env("DATABASE_HOST", host).env("DATABASE_PORT", port).env("DATABASE_USER", &role);
+        command.env("DATABASE_NAME", name).args(["wait", "--max-attempts", "1", "--for", "connect"]);
+        command
+    };
+    let file = write(directory, "password", &format!("{ODD_PASSWORD}\n"));
+    let toml = format!("[database]\npassword = {}\n", toml_string(ODD_PASSWORD));
+    let config = write(directory, "settings.toml", &toml);
+    let url = format!("postgresql://{role}:{}@{address}", percent_encoded(ODD_PASSWORD));
+    let outcomes = [
+        ("variable", Outcome::of(parts().env("DATABASE_PASSWORD", ODD_PASSWORD))),
+        ("file", Outcome::of(parts().env("DATABASE_PASSWORD_FILE", &file))),
+        ("settings file", Outcome::of(parts().env("TARSY_DB_CONFIG", &config))),
+        ("escaped URL", Outcome::of(parts().env("DATABASE_URL", url))),
+        ("wrong", Outcome::of(parts().env("DATABASE_PASSWORD", ODD_PASSWORD.trim()))),
+    ];
+    database.execute(&format!("DROP ROLE {role}"));
+    for (way, outcome) in outcomes {
+        let expected = if way == "wrong" { 77 } else { 0 };
+        assert_eq!(outcome.code, Some(expected), "{way}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_password_that_the_driver_cannot_send_is_said_to_be_the_trouble() {
+    let Some(database) = Database::postgresql() else { return };
+    let (_, name) = database.url().rsplit_once('/').expect("the URL names a database");
+    let (_, address) = database.url().rsplit_once('@').expect("the URL names a host");
+    let role = format!("{name}_emoji");
+    // PostgreSQL takes it as it is, because Unicode 3.2 (SASLprep) does not know the character.
+    database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'rocket 🚀'"));
+    let mut command = bare_tarsy_db(database.directory());
+    command.env("DATABASE_URL", format!("postgresql://{role}:{}@{address}", percent_encoded("rocket 🚀")));
+    let outcome = Outcome::of(command.args(["wait", "--max-attempts", "1", "--for", "connect"]));
+    database.execute(&format!("DROP ROLE {role}"));
+    let told = outcome.code == Some(78) && outcome.stderr.contains("password");
+    assert!(outcome.code == Some(0) || told, "{:?} {}", outcome.code, outcome.stderr);
+}
+
+fn toml_string(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |escaped, byte| escaped + &format!("%{byte:02X}"))
+}
+
+#[test]
+fn an_unescaped_password_is_explained_with_both_remedies() {
+    let database = Database::sqlite();
+    for password in ["p@ss", "p/ss", "p#ss", "p?ss", "50%"] {
+        let url = format!("postgresql://tarsy:{password}@localhost/tarsy");
+        let error = configuration_error(bare_tarsy_db(database.directory()).env("DATABASE_URL", url));
+        assert_contains(&error, &["DATABASE_URL", "percent-encode", "%40", "DATABASE_PASSWORD"]);
+        assert!(!error.contains(password), "{error}");
+    }
+}
+
+#[test]
+fn mistakes_in_urls_are_named() {
+    let database = Database::sqlite();
+    let error = |url: &str| configuration_error(bare_tarsy_db(database.directory()).env("DATABASE_URL", url));
+    assert_contains(&error("mysql://u:p@h/d"), &["mysql", "postgresql+asyncpg", "sqlite"]);
+    assert_contains(&error("history.db"), &["scheme"]);
+    assert_contains(&error("sqlite://history.db"), &["sqlite:///"]);
+    assert_contains(&error("postgresql://u:p@h:port/d"), &["port"]);
+    assert_contains(&error("postgresql://u:p@a,b/d"), &["several hosts"]);
+    assert_contains(&error("postgresql://u:p@h/d?sslmod=require"), &["sslmod", "sslmode"]);
+    assert_contains(&error("postgresql://u:p@h/d?sslmode=yes"), &["sslmode", "verify-full"]);
+}
+
+#[test]
+fn mistakes_in_the_settings_file_are_named() {
+    let database = Database::sqlite();
+    let error = |text: &str| {
+        let path = write(database.directory(), "settings.toml", text);
+        configuration_error(bare_tarsy_db(database.directory()).args(["--config", &path]))
+    };
+    assert_contains(&error("[history]\nretention_day = 3\n"), &["history.retention_day", "history.retention_days"]);
+    assert_contains(&error("[postgre]\npool_size = 3\n"), &["postgre.pool_size", "postgres.pool_size"]);
+    assert_contains(&error("retention_days = 3\n"), &["retention_days", "history.retention_days"]);
+    assert_contains(&error("[history\n"), &["settings.toml:1"]);
+    assert_contains(&error("[postgres]\npool_size = \"many\"\n"), &["POSTGRES_POOL_SIZE", "many", "settings.toml"]);
+    assert_contains(&error("[postgres]\npool_size = 2.5\n"), &["2.5"]);
+}
+
+#[test]
+fn what_is_no_single_value_is_not_made_into_one() {
+    let database = Database::sqlite();
+    for (text, setting) in [
+        ("[database.url]\nhost = \"db\"\n", "database.url"),
+        ("[database]\npassword = [\"a\"]\nhost = \"127.0.0.1\"\nport = 1\n", "database.password"),
+        ("[database.password]\nvalue = \"a\"\n", "database.password"),
+    ] {
+        let path = write(database.directory(), "settings.toml", text);
+        let error = configuration_error(bare_tarsy_db(database.directory()).args(["--config", &path]));
+        assert_contains(&error, &[setting]);
+    }
+}
+
+#[test]
+fn bad_numbers_and_switches_are_errors_and_never_defaults() {
+    let database = with_schema(Database::sqlite());
+    for (name, value) in [
+        ("HISTORY_RETENTION_DAYS", "ninety"),
+        ("HISTORY_RETENTION_DAYS", "-1"),
+        ("HISTORY_RETENTION_DAYS", "90d"),
+        ("HISTORY_ENABLED", "maybe"),
+        ("POSTGRES_POOL_SIZE", "1e3"),
+        ("POSTGRES_MAX_OVERFLOW", "4294967296"),
+        ("POSTGRES_POOL_TIMEOUT", "30s"),
+        ("POSTGRES_POOL_RECYCLE", "0x10"),
+        ("POSTGRES_POOL_PRE_PING", "2"),
+    ] {
+        assert_contains(&configuration_error(tarsy_db(&database).env(name, value)), &[name, value]);
+    }
+    let port = configuration_error(
+        tarsy_db(&database).env("DATABASE_URL", "").env("DATABASE_PASSWORD", "x").env("DATABASE_PORT", "70000"),
+    );
+    assert_contains(&port, &["DATABASE_PORT", "70000"]);
+}

@@ -1,0 +1,152 @@
+//! The binary while it runs, and somebody else's transaction while it is open.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sqlx::{AnyConnection, AssertSqlSafe};
+use tokio::runtime::Runtime;
+
+use super::{Database, Outcome, tarsy_db};
+
+/// How long a condition may take to come about before the test fails.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Looks again and again until the condition holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Creates the baseline in a database.
+pub(crate) fn with_schema(database: Database) -> Database {
+    Outcome::of(tarsy_db(&database).args(["init", "--quiet"])).expect(0);
+    database
+}
+
+/// The binary at work. It ends with the test.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<()>>,
+    stderr: Option<JoinHandle<()>>,
+    written: Arc<Mutex<[Vec<u8>; 2]>>,
+}
+
+impl Running {
+    /// Starts a command; its output is collected.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let written = Arc::<Mutex<[Vec<u8>; 2]>>::default();
+        let stdout = child.stdout.take().map(|stream| collect(stream, &written, 0));
+        let stderr = child.stderr.take().map(|stream| collect(stream, &written, 1));
+        Self { child, stdout, stderr, written }
+    }
+
+    /// Starts the binary on a database.
+    pub(crate) fn start(database: &Database, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
+        command.env_clear().current_dir(database.directory()).env("DATABASE_URL", database.url());
+        Self::of(command.args(arguments))
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal: `TERM`, `INT`, `KILL`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
+    /// What it wrote to standard error until now.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.written.lock().expect("readers do not panic")[1]).into_owned()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("the process can be asked").is_some()
+    }
+
+    /// Waits for its end. The exit code is `None` after a signal that it did not handle.
+    #[track_caller]
+    pub(crate) fn outcome(mut self) -> Outcome {
+        wait_until("the process ends", || self.is_over());
+        let status = self.child.wait().expect("the process has ended");
+        for reader in [self.stdout.take(), self.stderr.take()].into_iter().flatten() {
+            reader.join().expect("readers do not panic");
+        }
+        let [stdout, stderr] = std::mem::take(&mut *self.written.lock().expect("readers do not panic"));
+        std::process::Output { status, stdout, stderr }.into()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(process: u32, name: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "cannot send {name} to {process}");
+}
+
+fn collect(mut stream: impl Read + Send + 'static, written: &Arc<Mutex<[Vec<u8>; 2]>>, place: usize) -> JoinHandle<()> {
+    let written = Arc::clone(written);
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut chunk) {
+            written.lock().expect("readers do not panic")[place].extend_from_slice(&chunk[..length]);
+        }
+    })
+}
+
+/// A connection of somebody else, with a transaction that stays open until it is released.
+pub(crate) struct Held {
+    runtime: Runtime,
+    connection: AnyConnection,
+}
+
+impl Held {
+    /// Connects without beginning anything.
+    pub(crate) fn connect(database: &Database) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let connection = runtime.block_on(database.connect());
+        Self { runtime, connection }
+    }
+
+    /// Begins a transaction with these statements.
+    pub(crate) fn begin(database: &Database, sql: &str) -> Self {
+        let mut held = Self::connect(database);
+        let begin = if database.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        held.execute(&format!("{begin}; {sql}"));
+        held
+    }
+
+    /// Runs statements on this connection.
+    #[track_caller]
+    pub(crate) fn execute(&mut self, sql: &str) {
+        let work = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
+        self.runtime.block_on(work).unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+
+    /// Rolls back.
+    pub(crate) fn release(mut self) {
+        self.execute("ROLLBACK");
+    }
+}
