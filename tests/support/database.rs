@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::any::{AnyConnectOptions, AnyRow, install_default_drivers};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
+use super::running::PATIENCE;
 use super::server;
 
 /// An empty database that ends with the test.
@@ -42,6 +44,11 @@ impl Database {
         }
     }
 
+    /// Another empty database of the same kind.
+    pub(crate) fn another(&self) -> Self {
+        self.created.as_ref().map_or_else(Self::sqlite, |(admin_url, _)| Self::on(admin_url))
+    }
+
     /// Where the binary runs; SQLite's file is in there.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -50,6 +57,18 @@ impl Database {
     /// The URL as the user gives it.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The URL with another password, for PostgreSQL.
+    pub(crate) fn url_with_password(&self, password: &str) -> String {
+        let (before, place) = self.url.rsplit_once('@').expect("the URL names a user");
+        let (user, _) = before.rsplit_once(':').expect("the URL has a password");
+        format!("{user}:{password}@{place}")
+    }
+
+    /// The database's name, for PostgreSQL.
+    pub(crate) fn name(&self) -> &str {
+        &self.created.as_ref().expect("a SQLite file has no name").1
     }
 
     /// Whether this is a file.
@@ -77,6 +96,16 @@ impl Database {
         self.number(&format!("SELECT count(*) FROM {table}"))
     }
 
+    /// Waits until a query gives a number other than 0.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, sql: &str) {
+        let started = Instant::now();
+        while self.number(sql) == 0 {
+            assert!(started.elapsed() < PATIENCE, "never: {sql}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The rows of a query.
     pub(crate) fn query(&self, sql: &str) -> Vec<AnyRow> {
         let url = self.driver_url();
@@ -93,12 +122,38 @@ impl Database {
         connect(&self.driver_url()).await
     }
 
+    /// A connection that stays open while the test goes on.
+    pub(crate) fn session(&self) -> Session {
+        let runtime = runtime();
+        let connection = runtime.block_on(self.connect());
+        Session { runtime, connection }
+    }
+
     /// The URL as the driver reads it: another dialect than the one under test.
     pub(crate) fn driver_url(&self) -> String {
         match self.is_sqlite() {
             true => format!("sqlite://{}?mode=rwc", self.directory().join("history.db").display()),
             false => self.url.clone(),
         }
+    }
+}
+
+/// A connection of the test's own, to hold locks with, for code that is not asynchronous.
+pub(crate) struct Session {
+    runtime: tokio::runtime::Runtime,
+    connection: AnyConnection,
+}
+
+impl Session {
+    /// Runs one statement or several.
+    pub(crate) fn execute(&mut self, sql: &str) {
+        let done = self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection));
+        done.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+
+    /// Ends the connection, and with it its transaction.
+    pub(crate) fn close(self) {
+        self.runtime.block_on(self.connection.close()).expect("the connection closes");
     }
 }
 
@@ -129,5 +184,9 @@ fn execute(url: &str, sql: &str) {
 
 /// Runs a future to its end.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    runtime().block_on(work)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

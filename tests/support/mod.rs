@@ -2,11 +2,15 @@
 
 pub(crate) mod database;
 pub(crate) mod history;
+pub(crate) mod role;
+pub(crate) mod running;
 pub(crate) mod server;
 
 use assert_cmd::Command;
 
 pub(crate) use database::Database;
+pub(crate) use role::Role;
+pub(crate) use running::Running;
 
 /// The binary with nothing from this process's environment, in the database's own directory.
 pub(crate) fn tarsy_db(database: &Database) -> Command {

@@ -110,6 +110,23 @@ impl Server {
         assert!(self.pg_ctl(&["stop", "--silent", &format!("--mode={mode}")]), "pg_ctl stop failed");
     }
 
+    /// Begins a smart shutdown, which waits for the sessions that are there, and does not wait for its end.
+    pub(crate) fn begin_to_stop(&self) {
+        assert!(self.pg_ctl(&["stop", "--silent", "--no-wait", "--mode=smart"]), "pg_ctl stop failed");
+    }
+
+    /// Makes a stopped server start as a standby, which replays what it has and accepts no writes.
+    pub(crate) fn become_standby(&self) {
+        let signal = self.directory.join("data").join("standby.signal");
+        std::fs::write(&signal, "").expect("the file can be written");
+        give_to_postgres(&signal);
+    }
+
+    /// Makes a standby accept writes, and waits until it does.
+    pub(crate) fn promote(&self) {
+        assert!(self.pg_ctl(&["promote", "--silent", "--wait"]), "no promotion: {}", self.log());
+    }
+
     /// The URL of a database on this server, for the superuser.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://postgres:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
@@ -136,17 +153,14 @@ impl Drop for Server {
     }
 }
 
-/// The directory with `initdb`: on PATH, or where Debian and Red Hat put it.
+/// Whether a test can have a server of its own: not without PostgreSQL, and not where
+/// `TEST_POSTGRESQL_URL` stands in for one that is not installed.
+pub(crate) fn may_be_started() -> bool {
+    shared().is_some() && (std::env::var_os("TEST_POSTGRESQL_URL").is_none() || installed().is_some())
+}
+
 fn binaries() -> PathBuf {
-    let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    let mut packaged: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr"]
-        .iter()
-        .filter_map(|parent| std::fs::read_dir(parent).ok())
-        .flat_map(|entries| entries.flatten().map(|entry| entry.path().join("bin")))
-        .collect();
-    packaged.sort();
-    packaged.reverse();
-    on_path.into_iter().chain(packaged).find(|directory| directory.join("initdb").is_file()).unwrap_or_else(|| {
+    installed().unwrap_or_else(|| {
         panic!(
             "no PostgreSQL server was found for the tests. Install one:\n    apt-get install postgresql\n\
              or name one whose role may create databases:\n    \
@@ -154,6 +168,20 @@ fn binaries() -> PathBuf {
              or leave these tests out:\n    TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 make test"
         )
     })
+}
+
+/// The directory with `initdb`: on PATH, or where Debian and Red Hat put it.
+fn installed() -> Option<PathBuf> {
+    let on_path =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let mut packaged: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr"]
+        .iter()
+        .filter_map(|parent| std::fs::read_dir(parent).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.path().join("bin")))
+        .collect();
+    packaged.sort();
+    packaged.reverse();
+    on_path.into_iter().chain(packaged).find(|directory| directory.join("initdb").is_file())
 }
 
 /// PostgreSQL refuses to run as root: there it runs as the system user `postgres`.
@@ -168,7 +196,9 @@ fn as_postgres(program: &Path) -> Command {
 fn as_postgres_words(program: &Path) -> Vec<String> {
     let program = program.display().to_string();
     match is_root() {
-        true => ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", &program].map(str::to_owned).to_vec(),
+        true => {
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", &program].map(str::to_owned).to_vec()
+        }
         false => vec![program],
     }
 }
@@ -189,4 +219,12 @@ fn give_to_postgres(directory: &Path) {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket").port()
+}
+
+/// A port at which nobody listens, for as long as the socket lives: it is bound, so nobody else gets it.
+pub(crate) fn closed_port() -> (tokio::net::TcpSocket, u16) {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let port = socket.local_addr().expect("a bound socket").port();
+    (socket, port)
 }
