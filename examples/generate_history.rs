@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let start = Instant::now();
     let pool = connect(&arguments.output).await?;
-    upgrade::upgrade(&SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()), LOCK_TIMEOUT).await?;
+    upgrade::upgrade(&SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()), LOCK_TIMEOUT, &|| ()).await?;
     // A new schema comes with WAL, of which an unfinished file needs nothing.
     query("PRAGMA journal_mode = OFF").execute(&pool).await?;
     let sessions = arguments.sessions.or(arguments.bytes.map(|bytes| bytes.div_ceil(SESSION_BYTES)));

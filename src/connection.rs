@@ -16,7 +16,7 @@ use crate::settings::PoolSettings;
 
 /// How long one attempt to connect may take unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait for another writer of a SQLite file unless the URL says otherwise.
+/// How long to wait for somebody else's lock, on SQLite unless the URL says otherwise.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that could not be opened.
@@ -50,7 +50,8 @@ pub async fn row(connection: &impl ConnectionTrait, sql: &str) -> Result<QueryRe
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reading only; a SQLite file is not changed, and nothing is left beside it.
+    /// Reading only; a SQLite file is not changed, and nothing is left beside it that was not there
+    /// (a `-wal` without its `-shm` gets one).
     Read,
     /// Reading and writing what is there.
     Write,
@@ -66,7 +67,8 @@ pub async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnectio
     match url {
         DatabaseUrl::Sqlite(location) => open_sqlite(location, access).await,
         DatabaseUrl::Postgresql(address) => {
-            open_postgresql(address, PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT)).await
+            let options = pool_options(BUSY_TIMEOUT).max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+            open_postgresql(address, options).await
         }
     }
     .map_err(|cause| ConnectError { target: url.to_string(), cause })
@@ -88,20 +90,24 @@ pub async fn open_pool(
             open_sqlite(&SqliteLocation { busy_timeout: Some(lock_timeout), ..location.clone() }, access).await
         }
         DatabaseUrl::Postgresql(address) => {
-            let set_lock_timeout = format!("SET lock_timeout = {}", milliseconds(lock_timeout));
-            let options = PgPoolOptions::new()
-                .after_connect(move |connection, _| {
-                    let sql = AssertSqlSafe(set_lock_timeout.clone());
-                    Box::pin(async move { connection.execute(sql).await.map(|_| ()) })
-                })
+            let options = pool_options(lock_timeout)
                 .max_connections(settings.max_connections())
-                .acquire_timeout(settings.timeout())
+                .acquire_timeout(settings.timeout().max(Duration::from_secs(1)))
                 .max_lifetime(settings.recycle())
                 .test_before_acquire(settings.pre_ping.value);
             open_postgresql(address, options).await
         }
     }
     .map_err(|cause| ConnectError { target: url.to_string(), cause })
+}
+
+/// Pools whose sessions wait only so long for somebody else's lock.
+fn pool_options(lock_timeout: Duration) -> PgPoolOptions {
+    let set_lock_timeout = format!("SET lock_timeout = {}", milliseconds(lock_timeout));
+    PgPoolOptions::new().after_connect(move |connection, _| {
+        let sql = AssertSqlSafe(set_lock_timeout.clone());
+        Box::pin(async move { connection.execute(sql).await.map(|_| ()) })
+    })
 }
 
 /// A limit as the databases' settings take it: at least 1, because 0 means none.
@@ -111,12 +117,29 @@ pub fn milliseconds(limit: Duration) -> i32 {
 }
 
 async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Result<DatabaseConnection, Cause> {
+    require_certificates(address)?;
     let options = postgresql_options(address);
     // The pool retries a refused connection until its time is up and then says only that; a single one says why.
     let connection = within(address.connect_timeout, options.connect()).await?;
     connection.close().await?;
     let pool = within(address.connect_timeout, pool.connect_with(options)).await?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// The driver says only that something is not there, which sounds like the server.
+fn require_certificates(address: &PostgresqlAddress) -> Result<(), Cause> {
+    let files = [
+        ("sslrootcert", &address.ssl_root_certificate),
+        ("sslcert", &address.ssl_certificate),
+        ("sslkey", &address.ssl_key),
+    ];
+    for (name, path) in files {
+        if let Some(Err(error)) = path.as_deref().map(std::fs::File::open) {
+            let message = format!("cannot read the file that `{name}` names: {}", io_message(&error));
+            return Err(Cause::new(Failure::Configuration, message));
+        }
+    }
+    Ok(())
 }
 
 async fn within<T>(limit: Option<Duration>, attempt: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Cause> {
@@ -168,11 +191,7 @@ async fn open_sqlite(location: &SqliteLocation, access: Access) -> Result<Databa
         Some(path) => {
             match access {
                 Access::Create => create_parent(path)?,
-                Access::Read | Access::Write if !path.exists() => {
-                    let message = format!("there is no file {}", path.display());
-                    return Err(Cause::new(Failure::NoSuchDatabase, message));
-                }
-                Access::Read | Access::Write => {}
+                Access::Read | Access::Write => require_file(path)?,
             }
             options
                 .filename(path)
@@ -183,7 +202,44 @@ async fn open_sqlite(location: &SqliteLocation, access: Access) -> Result<Databa
     };
     // Memory lives in its one connection: it must never be closed for age.
     let pool = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.connect_with(options).await?))
+    let opened = async {
+        let pool = pool.connect_with(options).await?;
+        // SQLite opens anything; only reading shows whether it is a database.
+        sqlx::query("PRAGMA schema_version").execute(&pool).await?;
+        Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+    };
+    opened.await.map_err(|error: sqlx::Error| {
+        let cause = Cause::from(error);
+        let has_wal = location.path.as_deref().is_some_and(|path| wal_of(path).exists());
+        match cause.failure {
+            Failure::CannotOpen if access == Access::Read && has_wal => Cause::new(
+                Failure::CannotOpen,
+                "a `-wal` is beside the file, and reading both needs a directory that can be written: copy them to one",
+            ),
+            _ => cause,
+        }
+    })
+}
+
+/// Says why a file cannot be opened in better words than SQLite has.
+fn require_file(path: &Path) -> Result<(), Cause> {
+    let shown = path.display();
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Cause::new(Failure::CannotOpen, format!("{shown} is a directory, not a file")))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Cause::new(Failure::NoSuchDatabase, format!("there is no file {shown}")))
+        }
+        Err(error) => {
+            let failure = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => Failure::Privilege,
+                _ => Failure::CannotOpen,
+            };
+            Err(Cause::new(failure, format!("cannot open {shown}: {}", io_message(&error))))
+        }
+    }
 }
 
 fn create_parent(path: &Path) -> Result<(), Cause> {
@@ -203,15 +259,20 @@ fn create_parent(path: &Path) -> Result<(), Cause> {
 /// would miss what is in there.
 #[must_use]
 pub fn is_at_rest(path: &Path) -> bool {
-    is_in_wal_mode(path) && !wal_of(path).exists()
+    is_in_wal_mode(path) && !wal_of(path).exists() && !beside(path, "-journal").exists()
 }
 
 /// The file with what was written last, beside a SQLite file in WAL mode.
 #[must_use]
 pub fn wal_of(path: &Path) -> PathBuf {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    wal.into()
+    beside(path, "-wal")
+}
+
+/// SQLite keeps its other files beside the file itself, not beside a link to it.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
+    name.push(suffix);
+    name.into()
 }
 
 /// Reads the file format's write version, byte 18 of the header: 2 is WAL.

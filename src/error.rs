@@ -58,7 +58,7 @@ pub enum Error {
         last: Option<ConnectError>,
     },
     /// `wait` gave up.
-    #[error("gave up waiting after {attempts} attempts in {}", humantime::format_duration(*.waited))]
+    #[error("gave up waiting at attempt {attempts}, after {}", humantime::format_duration(*.waited))]
     GaveUp {
         /// The attempts made.
         attempts: u32,
@@ -77,8 +77,11 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The process was told to stop.
-    #[error("stopped by {0}; what was in hand was rolled back")]
+    #[error("stopped by {0}")]
     Interrupted(Signal),
+    /// The process was told to stop in the middle of a transaction.
+    #[error("stopped by {0}; the transaction in hand was rolled back")]
+    RolledBack(Signal),
     /// The result could not be written.
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
@@ -113,7 +116,7 @@ impl Error {
                 TransferError::Hazards(_) | TransferError::Rejected { .. } => 65,
                 TransferError::Mismatch(_) => 8,
                 TransferError::SourceChanged { .. } => 75,
-                TransferError::Backend { .. } => 78,
+                TransferError::Backend { .. } | TransferError::Encoding { .. } => 78,
                 TransferError::SourceSchema(_) => 4,
                 TransferError::Lacking { .. }
                 | TransferError::NotLacking { .. }
@@ -128,7 +131,7 @@ impl Error {
             // As the shell does it: found but not runnable, or not found.
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 127,
             Error::Exec { .. } => 126,
-            Error::Interrupted(signal) => signal.exit_code(),
+            Error::Interrupted(signal) | Error::RolledBack(signal) => signal.exit_code(),
             Error::Output(_) => 74,
             Error::System { .. } => 1,
         }
@@ -222,9 +225,10 @@ pub fn failure_code(failure: Failure) -> u8 {
         | Failure::ReadOnly => 69,
         Failure::TooManyConnections | Failure::Busy => 75,
         Failure::Authentication | Failure::Privilege => 77,
-        Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration => 78,
+        Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration | Failure::Pooler => 78,
         Failure::CannotOpen => 73,
         Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
+        Failure::Constraint | Failure::AlreadyExists => 4,
         Failure::Data => 65,
         Failure::SchemaPending => 3,
         Failure::Other => 1,
@@ -243,11 +247,19 @@ fn failure_hint(cause: &Cause) -> Option<String> {
         Failure::Tls => {
             "`sslmode=verify-full` with `sslrootcert` verifies a private CA; `sslmode=disable` goes without"
         }
-        Failure::Standby | Failure::ReadOnly => "connect to the primary",
+        Failure::Standby => "connect to the primary",
+        Failure::ReadOnly => {
+            "is `default_transaction_read_only` set for the role or the database, or is this a standby?"
+        }
+        Failure::Constraint => "other rows refer to these, or a condition of your own forbids it",
+        Failure::AlreadyExists => {
+            "a view, an index or a table of that name is in the way: `tarsy-db check` may tell more"
+        }
+        Failure::Pooler => "connect to the server itself, or to a pool in session mode",
         Failure::SchemaPending => "run `tarsy-db init`",
         Failure::TooManyConnections => "free a connection, or raise the server's `max_connections`",
         Failure::DiskFull => "free some space; nothing was changed",
-        Failure::Corrupt => "restore a backup, or see https://www.sqlite.org/recovery.html",
+        Failure::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",
         _ => return None,
     };
     Some(hint.to_owned())

@@ -54,6 +54,12 @@ pub enum Failure {
     InputOutput,
     /// A value does not fit where it should go.
     Data,
+    /// Rows refer to each other, or a condition forbids it.
+    Constraint,
+    /// Something of that name is there already.
+    AlreadyExists,
+    /// A pooler hands sessions around between transactions.
+    Pooler,
     /// There is no schema yet.
     SchemaPending,
     /// Anything else.
@@ -106,11 +112,17 @@ impl fmt::Display for Failure {
             Failure::Corrupt => "damaged, or not a database",
             Failure::InputOutput => "input/output error",
             Failure::Data => "value refused",
+            Failure::Constraint => "constraint violated",
+            Failure::AlreadyExists => "name already taken",
+            Failure::Pooler => "sessions are shared by a pooler",
             Failure::SchemaPending => "schema is not there yet",
             Failure::Other => "error",
         })
     }
 }
+
+/// SQLITE_READONLY_ROLLBACK.
+const HOT_JOURNAL: &str = "776";
 
 /// What a database, or the way to it, answered. The message never holds a password.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -147,6 +159,10 @@ impl From<&sqlx::Error> for Cause {
         match error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
                 Some(answer) => Self::new(postgresql_failure(answer), postgresql_message(answer)),
+                None if answer.code().as_deref() == Some(HOT_JOURNAL) => Self::new(
+                    Failure::CannotOpen,
+                    "a writer that crashed left a `-journal`: open the file once for writing, or take a copy of both",
+                ),
                 None => Self::new(sqlite_failure(answer.code().as_deref()), answer.message()),
             },
             sqlx::Error::Io(error) => Self::new(io_failure(error), io_message(error)),
@@ -191,19 +207,27 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "57P03" => Failure::StartingUp,
         "57P01" | "57P02" => Failure::ShuttingDown,
         "53300" => Failure::TooManyConnections,
-        "55P03" | "40001" | "40P01" => Failure::Busy,
+        "55P03" | "40001" | "40P01" | "53200" => Failure::Busy,
         "57014" => Failure::TimedOut,
         "25006" => Failure::ReadOnly,
-        "42501" => Failure::Privilege,
-        "3D000" => Failure::NoSuchDatabase,
+        // Without USAGE on it a role has no schema to create in.
+        "42501" | "3F000" => Failure::Privilege,
+        "3D000" | "57P04" => Failure::NoSuchDatabase,
         "53100" => Failure::DiskFull,
         "58030" => Failure::InputOutput,
         "54000" | "54001" => Failure::Data,
+        "42P07" => Failure::AlreadyExists,
+        "42P05" | "26000" => Failure::Pooler,
+        "XX001" | "XX002" => Failure::Corrupt,
+        // PgBouncer has one code for everything that keeps a client out.
+        "08P01" if answer.message().contains("database") => Failure::NoSuchDatabase,
+        "08P01" if answer.message().contains("auth") || answer.message().contains("user") => Failure::Authentication,
+        "57P05" | "25P03" | "25P04" => Failure::ConnectionLost,
         code => match &code[..2] {
             "08" => Failure::ConnectionLost,
             "28" => Failure::Authentication,
-            "22" | "23" => Failure::Data,
-            "XX" => Failure::Corrupt,
+            "22" => Failure::Data,
+            "23" => Failure::Constraint,
             _ => Failure::Other,
         },
     }
@@ -218,7 +242,8 @@ fn sqlite_failure(code: Option<&str>) -> Failure {
         Some(11 | 26) => Failure::Corrupt,
         Some(13) => Failure::DiskFull,
         Some(14) => Failure::CannotOpen,
-        Some(19 | 20) => Failure::Data,
+        Some(19) => Failure::Constraint,
+        Some(20) => Failure::Data,
         _ => Failure::Other,
     }
 }
@@ -234,6 +259,8 @@ fn io_failure(error: &std::io::Error) -> Failure {
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => Failure::ConnectionLost,
         ErrorKind::PermissionDenied => Failure::Privilege,
+        // The only data that is looked at while connecting is the server's certificate.
+        ErrorKind::InvalidData => Failure::Tls,
         // std gives a failed look-up no kind of its own.
         _ if error.to_string().contains("lookup address") => Failure::NameResolution,
         _ => Failure::InputOutput,

@@ -3,6 +3,8 @@
 //! Installing handlers also makes them arrive at all where the process is PID 1 of a container.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -38,7 +40,10 @@ impl fmt::Display for Signal {
 
 /// Tells whether the process was told to stop.
 #[derive(Debug, Clone)]
-pub struct Interrupt(watch::Receiver<Option<Signal>>);
+pub struct Interrupt {
+    receiver: watch::Receiver<Option<Signal>>,
+    held: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// Begins to listen; needs a running tokio runtime.
@@ -58,7 +63,12 @@ impl Interrupt {
             let _ = sender.send(Some(received));
             sender.closed().await;
         });
-        Ok(Self(receiver))
+        Ok(Self { receiver, held: Arc::default() })
+    }
+
+    /// Says that from now on a signal comes too late: a commit is on its way, and has to be heard out.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Relaxed);
     }
 
     /// Runs `work` until it ends or a signal comes; then the work is dropped, and with it its transaction.
@@ -66,12 +76,15 @@ impl Interrupt {
     /// # Errors
     /// The signal.
     pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
-        let mut receiver = self.0.clone();
-        tokio::select! {
-            result = work => Ok(result),
-            signal = receiver.wait_for(Option::is_some) => {
-                Err(signal.ok().and_then(|signal| *signal).unwrap_or(Signal::Interrupt))
-            }
+        let mut receiver = self.receiver.clone();
+        let mut work = std::pin::pin!(work);
+        let signal = tokio::select! {
+            result = &mut work => return Ok(result),
+            signal = receiver.wait_for(Option::is_some) => signal.ok().and_then(|signal| *signal),
+        };
+        match self.held.load(Ordering::Relaxed) {
+            true => Ok(work.await),
+            false => Err(signal.unwrap_or(Signal::Interrupt)),
         }
     }
 }

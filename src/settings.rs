@@ -58,9 +58,6 @@ pub const KEYS: [Key; 13] = [
     POOL_PRE_PING,
 ];
 
-/// The settings that may stand in a file of their own: `X_FILE`, or `x_file` in the settings file.
-const SECRET_FILES: [Key; 2] = [URL, PASSWORD];
-
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -107,12 +104,12 @@ impl<T> Setting<T> {
 pub struct PoolSettings {
     /// Connections that are kept open.
     pub size: Setting<u32>,
-    /// Connections beyond these that may be opened for a while.
-    pub max_overflow: Setting<u32>,
+    /// Connections beyond these that may be opened for a while; -1 is no limit, as in SQLAlchemy.
+    pub max_overflow: Setting<i32>,
     /// How long to wait for a connection, in seconds.
     pub timeout: Setting<u32>,
-    /// The age in seconds at which a connection is replaced.
-    pub recycle: Setting<u32>,
+    /// The age in seconds at which a connection is replaced; -1 is never, as in SQLAlchemy.
+    pub recycle: Setting<i32>,
     /// Whether a connection is tried before it is used.
     pub pre_ping: Setting<bool>,
 }
@@ -121,7 +118,8 @@ impl PoolSettings {
     /// The largest number of connections: size and overflow together, at least one.
     #[must_use]
     pub fn max_connections(&self) -> u32 {
-        self.size.value.saturating_add(self.max_overflow.value).max(1)
+        let overflow = u32::try_from(self.max_overflow.value).unwrap_or(u32::MAX);
+        self.size.value.saturating_add(overflow).max(1)
     }
 
     /// How long to wait for a connection.
@@ -130,10 +128,10 @@ impl PoolSettings {
         Duration::from_secs(self.timeout.value.into())
     }
 
-    /// The age at which a connection is replaced.
+    /// The age at which a connection is replaced, if ever.
     #[must_use]
-    pub fn recycle(&self) -> Duration {
-        Duration::from_secs(self.recycle.value.into())
+    pub fn recycle(&self) -> Option<Duration> {
+        u64::try_from(self.recycle.value).ok().map(Duration::from_secs)
     }
 }
 
@@ -188,12 +186,10 @@ pub enum SettingsError {
         name: &'static str,
     },
     /// A file that was named cannot be read.
-    #[error("cannot read {what} {path}")]
+    #[error("cannot read {what}")]
     Read {
         /// Which file it is.
         what: String,
-        /// Its path.
-        path: String,
         /// Why.
         source: std::io::Error,
     },
@@ -261,9 +257,9 @@ impl Settings {
             retention_days: layers.number(RETENTION_DAYS, 90)?,
             pool: PoolSettings {
                 size: layers.number(POOL_SIZE, 5)?,
-                max_overflow: layers.number(MAX_OVERFLOW, 10)?,
+                max_overflow: layers.limit(MAX_OVERFLOW, 10)?,
                 timeout: layers.number(POOL_TIMEOUT, 30)?,
-                recycle: layers.number(POOL_RECYCLE, 3600)?,
+                recycle: layers.limit(POOL_RECYCLE, 3600)?,
                 pre_ping: layers.flag(POOL_PRE_PING, true)?,
             },
         })
@@ -310,7 +306,8 @@ impl SettingsFile {
     }
 
     fn read(path: &Path) -> Result<Self, SettingsError> {
-        let text = read_text("the settings file", path)?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Read { what: format!("the settings file {}", path.display()), source })?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             SettingsError::Toml {
@@ -367,14 +364,6 @@ fn most_similar(key: &str, known: &[&'static str]) -> &'static str {
         .expect("there are settings")
 }
 
-fn read_text(what: &str, path: &Path) -> Result<String, SettingsError> {
-    std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
-        what: what.to_owned(),
-        path: path.display().to_string(),
-        source,
-    })
-}
-
 /// Finds a variable by its name in any case, as the backend does; the exact name comes first.
 fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String>>, SettingsError> {
     let found =
@@ -384,8 +373,10 @@ fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String
     Ok(Some(Setting { value: value.to_owned(), source: Source::Environment(name.clone()) }))
 }
 
+/// Reads a secret's file. Its path is never shown: somebody may have put the secret itself there.
 fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
-    let mut value = read_text(&format!("the file that `{variable}` names,"), Path::new(&file.value))?;
+    let mut value = std::fs::read_to_string(&file.value)
+        .map_err(|source| SettingsError::Read { what: format!("the file that `{variable}` names"), source })?;
     if value.ends_with('\n') {
         value.pop();
         if value.ends_with('\r') {
@@ -393,10 +384,10 @@ fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>
         }
     }
     let source = match &file.source {
-        Source::Environment(name) => format!("{name} ({})", file.value),
-        other => format!("{other} ({})", file.value),
+        Source::Environment(name) => Source::Environment(name.clone()),
+        other => Source::SecretFile(format!("{other}, {}", variable.to_lowercase())),
     };
-    Ok(Setting { value, source: Source::SecretFile(source) })
+    Ok(Setting { value, source })
 }
 
 struct Layers<'a> {
@@ -417,25 +408,23 @@ impl Layers<'_> {
         self.file.as_ref().map_or(Ok(None), |file| file.text(path))
     }
 
-    /// A setting that may stand in a file of its own; an empty value counts as not set.
-    fn secret(&self, key: Key) -> Result<Option<Setting<String>>, SettingsError> {
-        debug_assert!(SECRET_FILES.iter().any(|known| known.path == key.path), "{} has no _FILE form", key.path);
-        let given = |setting: &Setting<String>| !setting.value.is_empty();
+    /// A setting that may stand in a file of its own, from the environment or the settings file.
+    /// An empty value counts as not set.
+    fn secret(&self, key: Key, layer: Layer) -> Result<Option<Setting<String>>, SettingsError> {
         let file_variable = format!("{}_FILE", key.environment);
-        let file_path = format!("{}_file", key.path);
-        let layers = [
-            (lookup(self.environment, key.environment)?, lookup(self.environment, &file_variable)?),
-            (self.in_file(key.path)?, self.in_file(&file_path)?),
-        ];
-        for (direct, file) in layers {
-            match (direct.filter(given), file.filter(given)) {
-                (Some(_), Some(_)) => return Err(SettingsError::Both { name: key.environment }),
-                (Some(setting), None) => return Ok(Some(setting)),
-                (None, Some(file)) => return secret_from(&file_variable, &file).map(Some),
-                (None, None) => {}
+        let (direct, file) = match layer {
+            Layer::Environment => {
+                (lookup(self.environment, key.environment)?, lookup(self.environment, &file_variable)?)
             }
+            Layer::File => (self.in_file(key.path)?, self.in_file(&format!("{}_file", key.path))?),
+        };
+        let given = |setting: &Setting<String>| !setting.value.is_empty();
+        match (direct.filter(given), file.filter(given)) {
+            (Some(_), Some(_)) => Err(SettingsError::Both { name: key.environment }),
+            (Some(setting), None) => Ok(Some(setting)),
+            (None, Some(file)) => secret_from(&file_variable, &file).map(Some),
+            (None, None) => Ok(None),
         }
-        Ok(None)
     }
 
     fn parsed<T: FromStr>(&self, key: Key, default: T, expected: &'static str) -> Result<Setting<T>, SettingsError> {
@@ -452,6 +441,17 @@ impl Layers<'_> {
         self.parsed(key, default, "a whole number from 0 to 4294967295")
     }
 
+    /// A number with -1 for none.
+    fn limit(&self, key: Key, default: i32) -> Result<Setting<i32>, SettingsError> {
+        const EXPECTED: &str = "a whole number from -1 to 2147483647";
+        let setting = self.parsed(key, default, EXPECTED)?;
+        if setting.value >= -1 {
+            return Ok(setting);
+        }
+        let (value, source_name) = (setting.value.to_string(), setting.source.to_string());
+        Err(SettingsError::Value { name: key.environment, source_name, value, expected: EXPECTED })
+    }
+
     fn flag(&self, key: Key, default: bool) -> Result<Setting<bool>, SettingsError> {
         let setting =
             self.parsed(key, Switch(default), "one of `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`")?;
@@ -459,24 +459,17 @@ impl Layers<'_> {
     }
 
     fn database(&self) -> Result<Setting<DatabaseUrl>, SettingsError> {
-        let given = self.flags.database_url.as_ref().map(|url| url.expose().to_owned());
-        let flag = given.map(|value| Setting { value, source: Source::Flag("--database-url") });
-        let url = match flag {
-            Some(flag) => Some(flag),
-            None => self.secret(URL)?,
-        };
-        if let Some(Setting { value, source }) = url.filter(|url| !url.value.trim().is_empty()) {
-            let value =
-                value.parse().map_err(|error| SettingsError::Url { source_name: source.to_string(), source: error })?;
-            return Ok(Setting { value, source });
+        if let Some(flag) = self.flags.database_url.as_ref().filter(|url| !url.expose().trim().is_empty()) {
+            let value = flag.expose().to_owned();
+            return parsed_url(Setting { value, source: Source::Flag("--database-url") });
         }
-        if let Some(Setting { value: password, source }) = self.secret(PASSWORD)? {
-            let host = self.text(HOST)?.map_or_else(|| "localhost".to_owned(), |host| host.value);
-            let port = self.parsed(PORT, 5432, "a port from 1 to 65535")?.value;
-            let user = self.text(USER)?.map_or_else(|| "tarsy".to_owned(), |user| user.value);
-            let name = self.text(NAME)?.map_or_else(|| "tarsy".to_owned(), |name| name.value);
-            let address = PostgresqlAddress::new(host, port, Some(user), Some(Secret::new(password)), Some(name));
-            return Ok(Setting { value: DatabaseUrl::Postgresql(address), source });
+        for layer in [Layer::Environment, Layer::File] {
+            if let Some(url) = self.secret(URL, layer)?.filter(|url| !url.value.trim().is_empty()) {
+                return parsed_url(url);
+            }
+            if let Some(password) = self.secret(PASSWORD, layer)? {
+                return self.address(password);
+            }
         }
         let testing = lookup(self.environment, "TESTING")?.filter(|testing| testing.value.eq_ignore_ascii_case("true"));
         Ok(match testing {
@@ -487,6 +480,30 @@ impl Layers<'_> {
             None => Setting::default(DatabaseUrl::sqlite_file("history.db")),
         })
     }
+
+    fn address(&self, password: Setting<String>) -> Result<Setting<DatabaseUrl>, SettingsError> {
+        let text = |key, default: &str| {
+            Ok::<_, SettingsError>(self.text(key)?.map_or_else(|| default.to_owned(), |setting| setting.value))
+        };
+        let (host, user, name) = (text(HOST, "localhost")?, text(USER, "tarsy")?, text(NAME, "tarsy")?);
+        let port = self.parsed(PORT, 5432, "a port from 1 to 65535")?.value;
+        let secret = Secret::new(password.value);
+        let address = PostgresqlAddress::new(host, port, Some(user), Some(secret), Some(name));
+        Ok(Setting { value: DatabaseUrl::Postgresql(address), source: password.source })
+    }
+}
+
+/// Where a secret may stand, the stronger place first.
+#[derive(Debug, Clone, Copy)]
+enum Layer {
+    Environment,
+    File,
+}
+
+fn parsed_url(url: Setting<String>) -> Result<Setting<DatabaseUrl>, SettingsError> {
+    let Setting { value, source } = url;
+    let value = value.parse().map_err(|error| SettingsError::Url { source_name: source.to_string(), source: error })?;
+    Ok(Setting { value, source })
 }
 
 /// A truth value in the words that TARSy's own settings accept.

@@ -2,13 +2,22 @@
 
 mod support;
 
-#[path = "cli/init.rs"]
-mod init;
-
+#[path = "cli/baseline.rs"]
+mod baseline;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/documents.rs"]
 mod documents;
+#[path = "cli/drift.rs"]
+mod drift;
+#[path = "cli/files.rs"]
+mod files;
 #[path = "cli/generated.rs"]
 mod generated;
+#[path = "cli/info.rs"]
+mod info;
+#[path = "cli/init.rs"]
+mod init;
 #[path = "cli/migrate.rs"]
 mod migrate;
 #[path = "cli/migrate_failures.rs"]
@@ -27,3 +36,5 @@ mod prune_prompt;
 mod secrets;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/wait.rs"]
+mod wait;

@@ -44,7 +44,7 @@ pub async fn read(connection: &impl ConnectionTrait, exists: bool) -> Result<Led
 /// Whatever the database answers.
 pub async fn write(connection: &impl ConnectionTrait, before: &Ledger, revision: &str) -> Result<(), DbErr> {
     if *before == Ledger::Missing {
-        let column = ColumnDef::new(COLUMN).string_len(32).not_null().take();
+        let column = ColumnDef::new(COLUMN).custom("VARCHAR(32)").not_null().take();
         let mut key = Index::create().name("alembic_version_pkc").col(COLUMN).take();
         connection.execute(Table::create().table(TABLE).col(column).primary_key(&mut key)).await?;
     }

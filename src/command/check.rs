@@ -11,7 +11,7 @@ use crate::cli::Check;
 use crate::connection::{self, Access, row, rows};
 use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
-use crate::failure::{Cause, Doing, Failure};
+use crate::failure::{Cause, Failure};
 use crate::history::SESSIONS;
 use crate::history::retention::{self, ActiveSessions, Limit, Policy};
 use crate::output::{Block, Report, Status};
@@ -67,14 +67,16 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
     let url = &settings.database.value;
     let started = Instant::now();
     let checks = match connection::open(url, Access::Read).await {
-        Ok(connection) => checks(arguments, settings, now, &connection, started.elapsed()).await?,
+        Ok(connection) => checks(arguments, settings, now, &connection, started.elapsed()).await,
         Err(error) => {
             let detail = format!("{error}: {}", error.cause.described());
             vec![Finding::failed("connection", error::failure_code(error.cause.failure), detail)]
         }
     };
-    // The first failure decides: later ones often follow from it.
-    let exit_code = checks.iter().find(|check| check.status == Status::Failed).map_or(0, |check| check.exit_code);
+    // The first failure decides, because later ones often follow from it. Only a schema that is merely
+    // not there yet gives way: `init` mends no damage.
+    let codes = checks.iter().filter(|check| check.status == Status::Failed).map(|check| check.exit_code);
+    let exit_code = codes.clone().find(|code| *code != 3).or_else(|| codes.clone().next()).unwrap_or(0);
     let rows = checks
         .iter()
         .map(|check| vec![check.name.into(), crate::output::Field::Status(check.status), check.detail.as_str().into()]);
@@ -96,14 +98,24 @@ async fn checks(
     now: DateTime<Utc>,
     connection: &DatabaseConnection,
     opened: Duration,
-) -> Result<Vec<Finding>, Error> {
+) -> Vec<Finding> {
     let mut checks = vec![connected(connection, opened).await];
     match &settings.database.value {
         DatabaseUrl::Postgresql(_) => checks.extend(postgresql_server(connection).await),
         DatabaseUrl::Sqlite(location) => checks.push(sqlite_writable(location.path.as_deref())),
     }
-    let standing = Standing::read(connection).await.doing("read the ledger")?;
-    let found = schema::read(connection).await.doing("read the schema")?;
+    let (standing, found) = match (Standing::read(connection).await, schema::read(connection).await) {
+        (Ok(standing), Ok(found)) => (standing, found),
+        (Err(cause), _) => {
+            checks.push(Finding::failed("revision", error::failure_code(cause.failure), cause.described()));
+            return checks;
+        }
+        (_, Err(error)) => {
+            let cause = Cause::from(error);
+            checks.push(Finding::failed("schema", error::failure_code(cause.failure), cause.described()));
+            return checks;
+        }
+    };
     checks.push(privileges(connection, &standing).await);
     checks.push(revision(&standing));
     checks.push(shape(connection, &standing, &found).await);
@@ -111,7 +123,7 @@ async fn checks(
     checks.push(integrity(connection, arguments.deep).await);
     checks.push(sequences(connection).await);
     checks.push(old_sessions(connection, settings, &found, now).await);
-    Ok(checks)
+    checks
 }
 
 async fn connected(connection: &DatabaseConnection, opened: Duration) -> Finding {
@@ -196,7 +208,7 @@ async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Fin
         "SELECT current_user::text AS role, p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
          FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
          WHERE c.relname IN ('{tables}', '{}') AND c.relkind IN ('r', 'p')
-           AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+           AND pg_table_is_visible(c.oid)
            AND NOT has_table_privilege(c.oid, p)
          GROUP BY p ORDER BY p = 'SELECT' DESC, p",
         ledger::TABLE
@@ -302,9 +314,10 @@ async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: boo
             let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
             let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
             format!(
-                "SELECT '{table}' AS child, '{parent}' AS parent, count(*) AS orphans FROM {child_table} c
+                "SELECT {child} AS child, {parent} AS parent, count(*) AS orphans FROM {child_table} c
                  WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
-                parent = key.referenced_table,
+                child = literal(table),
+                parent = literal(&key.referenced_table),
                 child_table = quoted(table),
                 given = given.join(" AND "),
                 parent_table = quoted(&key.referenced_table),
@@ -317,6 +330,11 @@ async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: boo
     }
     let sql = format!("SELECT * FROM ({}) counts WHERE orphans > 0", counts.join(" UNION ALL "));
     orphans(NAME, rows(connection, &sql).await, "every row has its parent")
+}
+
+/// Quotes a text for SQL.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn orphans(name: &'static str, found: Result<Vec<QueryResult>, DbErr>, sound: &str) -> Finding {
@@ -355,49 +373,69 @@ async fn sequences(connection: &DatabaseConnection) -> Finding {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite counts by itself");
     }
-    match sequences_behind(connection).await.map_err(Cause::from) {
-        Err(cause) => Finding::unanswered(NAME, &cause),
-        Ok((0, _)) => Finding::new(NAME, Status::Ok, "there are none"),
-        Ok((count, behind)) if behind.is_empty() => {
-            Finding::new(NAME, Status::Ok, format!("{count} ahead of the data"))
-        }
-        Ok((_, behind)) => Finding::failed(NAME, 4, named(behind)),
+    let sequences = match owned_sequences(connection).await.map_err(Cause::from) {
+        Err(cause) => return Finding::unanswered(NAME, &cause),
+        Ok(sequences) => sequences,
+    };
+    let behind: Vec<_> = sequences.iter().filter_map(Sequence::fault).collect();
+    let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
+    match (behind.is_empty(), unread.is_empty()) {
+        (false, _) => Finding::failed(NAME, 4, named(behind)),
+        (true, false) => Finding::new(NAME, Status::Skipped, format!("the role may not read {}", unread.join(", "))),
+        (true, true) if sequences.is_empty() => Finding::new(NAME, Status::Ok, "there are none"),
+        (true, true) => Finding::new(NAME, Status::Ok, format!("{} ahead of the data", sequences.len())),
     }
 }
 
-/// The number of sequences that columns own, and those that would give out a number that is taken.
-async fn sequences_behind(connection: &DatabaseConnection) -> Result<(usize, Vec<String>), DbErr> {
-    let owned = rows(
-        connection,
-        "SELECT t.relname::text AS table_name, a.attname::text AS column_name, s.relname::text AS sequence_name
-         FROM pg_depend d
-         JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-         JOIN pg_class t ON t.oid = d.refobjid
-         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-         WHERE d.deptype IN ('a', 'i') AND t.relnamespace = (SELECT oid FROM pg_namespace
-                                                             WHERE nspname = current_schema())",
-    )
-    .await?;
-    let mut behind = Vec::new();
-    for row in &owned {
-        let [table, column, sequence] =
-            ["table_name", "column_name", "sequence_name"].map(|name| row.try_get::<String>("", name));
-        let (table, column, sequence) = (table?, column?, sequence?);
-        let sql = format!(
-            "SELECT (SELECT max({})::bigint FROM {}) AS largest, coalesce(last_value, 0) AS given
-             FROM pg_sequences WHERE schemaname = current_schema() AND sequencename = '{}'",
-            quoted(&column),
-            quoted(&table),
-            sequence.replace('\'', "''")
-        );
-        if let Some(row) = rows(connection, &sql).await?.first() {
-            let (largest, given) = (row.try_get::<Option<i64>>("", "largest")?, row.try_get::<i64>("", "given")?);
-            if let Some(largest) = largest.filter(|largest| *largest > given) {
-                behind.push(format!("{sequence} is at {given}, but {table}.{column} goes up to {largest}"));
-            }
-        }
+/// A sequence that a column owns.
+struct Sequence {
+    name: String,
+    /// `table.column`.
+    column: String,
+    /// The largest number in the column.
+    largest: Option<i64>,
+    /// The number that it would give out next; `None` if the role may not know.
+    next: Option<i64>,
+}
+
+impl Sequence {
+    fn fault(&self) -> Option<String> {
+        let (largest, next) = (self.largest?, self.next?);
+        let Self { name, column, .. } = self;
+        (next <= largest).then(|| format!("{name} gives out {next} next, but {column} goes up to {largest}"))
     }
-    Ok((owned.len(), behind))
+}
+
+async fn owned_sequences(connection: &DatabaseConnection) -> Result<Vec<Sequence>, DbErr> {
+    let sql = "SELECT t.relname::text AS table_name, a.attname::text AS column_name, s.relname::text AS sequence_name,
+                      has_sequence_privilege(s.seqrelid, 'SELECT') AS readable, s.seqincrement AS increment
+               FROM (SELECT q.seqrelid, q.seqincrement, c.relname FROM pg_sequence q
+                     JOIN pg_class c ON c.oid = q.seqrelid) s
+               JOIN pg_depend d ON d.objid = s.seqrelid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+               JOIN pg_class t ON t.oid = d.refobjid
+               JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+               WHERE pg_table_is_visible(t.oid)";
+    let mut sequences = Vec::new();
+    for owned in rows(connection, sql).await? {
+        let text = |name: &str| owned.try_get::<String>("", name);
+        let (table, column, name) = (text("table_name")?, text("column_name")?, text("sequence_name")?);
+        let largest = format!("SELECT max({})::bigint AS largest FROM {}", quoted(&column), quoted(&table));
+        let next = format!(
+            "SELECT CASE WHEN is_called THEN last_value + {} ELSE last_value END AS next FROM {}",
+            owned.try_get::<i64>("", "increment")?,
+            quoted(&name)
+        );
+        sequences.push(Sequence {
+            largest: row(connection, &largest).await?.try_get("", "largest")?,
+            next: match owned.try_get("", "readable")? {
+                true => Some(row(connection, &next).await?.try_get("", "next")?),
+                false => None,
+            },
+            column: format!("{table}.{column}"),
+            name,
+        });
+    }
+    Ok(sequences)
 }
 
 async fn old_sessions(
@@ -416,12 +454,12 @@ async fn old_sessions(
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, 78, error.to_string()),
     };
-    match retention::count_old(connection, policy.cutoff_us).await {
+    match retention::count_old(connection, &policy).await {
         Err(error) => Finding::unanswered(NAME, &error.cause),
         Ok(0) => Finding::new(NAME, Status::Ok, format!("no session is older than {days} days")),
         Ok(old) => {
             let detail =
-                format!("{old} sessions are older than {days} days: `tarsy-db prune` removes those that are over");
+                format!("sessions older than {days} days: {old}; `tarsy-db prune` removes those that are over");
             Finding::new(NAME, Status::Note, detail)
         }
     }

@@ -13,7 +13,7 @@ use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
 use crate::failure::Doing;
 use crate::history::SESSIONS;
-use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy};
+use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, has_start};
 use crate::output::{self, Block, Field, Report};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
@@ -133,7 +133,8 @@ async fn postgresql_tables(connection: &DatabaseConnection, exact: bool) -> Resu
                       pg_indexes_size(c.oid) AS index_bytes,
                       coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
                FROM pg_class c
-               WHERE c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+               WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid)
+                 AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
                ORDER BY c.relname";
     let mut tables = Vec::new();
     for row in rows(connection, sql).await? {
@@ -195,7 +196,11 @@ async fn sessions(
     now: DateTime<Utc>,
 ) -> Result<Sessions, Error> {
     let action = "summarise the sessions";
-    let span = format!("SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS}");
+    let backend = connection.get_database_backend();
+    let span = format!(
+        "SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
+        has_start(backend)
+    );
     let span = row(connection, &span).await.doing(action)?;
     let edge = |name: &str| span.try_get::<Option<i64>>("", name).doing(action);
     let retention_days = settings.retention_days.value;
@@ -227,7 +232,8 @@ async fn by_week(connection: &DatabaseConnection) -> Result<Vec<Week>, DbErr> {
     // The epoch was a Thursday: three days later weeks begin on Mondays.
     let sql = format!(
         "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions
-         FROM {SESSIONS} WHERE started_at_us >= 0 GROUP BY 1 ORDER BY 1 DESC LIMIT {WEEKS}"
+         FROM {SESSIONS} WHERE {} AND started_at_us >= 0 GROUP BY 1 ORDER BY 1 DESC LIMIT {WEEKS}",
+        has_start(connection.get_database_backend())
     );
     let mut counts = BTreeMap::new();
     for row in rows(connection, &sql).await? {

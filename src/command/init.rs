@@ -19,7 +19,7 @@ struct Summary {
     revision: Option<String>,
 }
 
-pub(super) async fn run(arguments: &Init, settings: &Settings) -> Result<Report, Error> {
+pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &dyn Fn()) -> Result<Report, Error> {
     let url = &settings.database.value;
     if !settings.history_enabled.value {
         let summary = Summary { database: url.to_string(), outcome: "disabled", revision: None };
@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: &Init, settings: &Settings) -> Result<Report,
         wait::until_usable(&Wait::at_most(timeout), url).await?;
     }
     let connection = connection::open(url, Access::Create).await?;
-    let (outcome, revision, line) = match upgrade::upgrade(&connection, arguments.lock_timeout).await? {
+    let (outcome, revision, line) = match upgrade::upgrade(&connection, arguments.lock_timeout, before_commit).await? {
         Outcome::Created => {
             let line = format!("created the schema in {url} at revision {}", standing::described(migration::BASELINE));
             ("created", migration::BASELINE.to_owned(), line)

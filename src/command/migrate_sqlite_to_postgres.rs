@@ -44,6 +44,7 @@ pub(super) async fn run(
     arguments: &MigrateSqliteToPostgres,
     settings: &Settings,
     progress: &dyn Progress,
+    before_commit: &dyn Fn(),
 ) -> Result<Report, Error> {
     let started = Instant::now();
     let (from, to) = (source_url(arguments.from.expose())?, target_url(arguments, settings)?);
@@ -65,9 +66,10 @@ pub(super) async fn run(
         if !survey.hazards.is_empty() {
             return Err(TransferError::Hazards(survey.hazards));
         }
-        upgrade::upgrade(&target, arguments.lock_timeout).await?;
+        upgrade::upgrade(&target, arguments.lock_timeout, &|| ()).await?;
         let pool = target.get_postgres_connection_pool();
-        let loads = copy::load(pool, &plan, &survey, source, verification(arguments.verify), progress).await?;
+        let loads =
+            copy::load(pool, &plan, &survey, source, verification(arguments.verify), progress, before_commit).await?;
         Ok((plan, loads, survey.total()))
     };
     let (plan, loads, total) = match work.await {
@@ -90,9 +92,9 @@ fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
     TransferError::Backend { role, url: url.to_string(), expected }.into()
 }
 
-/// A URL, or else a path.
+/// A URL, or else a path. What looks like a URL without its scheme is not taken, and shown, as a path.
 fn source_url(text: &str) -> Result<DatabaseUrl, Error> {
-    match text.contains("://") {
+    match text.contains("://") || (text.contains(':') && text.contains('@')) {
         false => Ok(DatabaseUrl::sqlite_file(text)),
         true => parsed(text, "--from"),
     }
@@ -129,11 +131,16 @@ async fn schema_of_source(source: &sea_orm::DatabaseConnection) -> Result<Schema
 
 /// The schema that the target has, or will have; nothing is created before the source was found sound.
 async fn schema_of_target(target: &sea_orm::DatabaseConnection) -> Result<Schema, TransferError> {
+    let encoding = connection::row(target, "SELECT current_setting('server_encoding') AS encoding").await;
+    let encoding = encoding.and_then(|row| row.try_get::<String>("", "encoding")).doing("ask for the encoding")?;
+    if encoding != "UTF8" {
+        return Err(TransferError::Encoding { encoding });
+    }
     let standing = Standing::read(target).await.doing("read the target's ledger")?;
     match standing.plan() {
         Plan::Create => return Ok(expected::baseline(target).await.doing("replay the baseline on the target")?),
         Plan::Adopt => {}
-        Plan::Nothing { revision } if revision == migration::BASELINE => {}
+        Plan::Nothing { revision } if revision == migration::BASELINE => upgrade::require_baseline(target).await?,
         Plan::Nothing { revision } => {
             let [revision, baseline] = [revision.as_str(), migration::BASELINE].map(standing::described);
             return Err(TransferError::TargetRevision { revision, baseline });

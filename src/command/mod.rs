@@ -42,15 +42,20 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         .map_err(|source| Error::System { action: "start the runtime", source })?;
     let result = runtime.block_on(async {
         let interrupt = Interrupt::listen().map_err(|source| Error::System { action: "listen for signals", source })?;
+        let before_commit = || interrupt.hold();
         match cli.command {
-            Command::Init(arguments) => interrupt.or(init::run(&arguments, &settings)).await?,
+            Command::Init(arguments) => {
+                let work = init::run(&arguments, &settings, &before_commit);
+                interrupt.or(work).await.map_err(Error::RolledBack)?
+            }
             Command::Wait(arguments) => interrupt.or(wait::run(&arguments, &settings)).await?,
             Command::Check(arguments) => interrupt.or(check::run(&arguments, &settings, context.now)).await?,
             Command::Info(arguments) => interrupt.or(info::run(&arguments, &settings, context.now)).await?,
             Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
             Command::MigrateSqliteToPostgres(arguments) => {
                 let progress = context.progress.as_ref();
-                interrupt.or(migrate_sqlite_to_postgres::run(&arguments, &settings, progress)).await?
+                let work = migrate_sqlite_to_postgres::run(&arguments, &settings, progress, &before_commit);
+                interrupt.or(work).await.map_err(Error::RolledBack)?
             }
             Command::Completions(arguments) => Ok(completions::run(&arguments)),
         }

@@ -79,7 +79,7 @@ pub(super) async fn run(
         let (removed, ended) =
             apply(&connection, &schema, &policy, arguments.batch_size, &plan, progress, interrupt).await;
         match ended {
-            Ok(()) => summary.remaining_sessions = Some(retention::count_old(&connection, policy.cutoff_us).await?),
+            Ok(()) => summary.remaining_sessions = Some(retention::count_old(&connection, &policy).await?),
             Err(error) => {
                 exit_code = error.exit_code();
                 ended_early = Some(error);
@@ -170,7 +170,7 @@ async fn apply(
             Ok(Ok(Some(batch))) => batch,
             Ok(Ok(None)) => break Ok(()),
             Ok(Err(error)) => break Err(error.into()),
-            Err(signal) => break Err(signal.into()),
+            Err(signal) => break Err(Error::RolledBack(signal)),
         };
         // Not interrupted: a commit that is on its way may happen, and has to be counted.
         let removed = match batch.commit().await {
@@ -219,7 +219,7 @@ fn kept_block(plan: &Plan) -> Option<Block> {
     });
     let header = vec!["session", "status", "started"];
     (!plan.kept.is_empty()).then(|| Block::Table {
-        title: "kept although they are old: not in a terminal status (--include-active removes them)",
+        title: "kept although they are old: not in a terminal status (--include-active), or other sessions need their stages",
         header,
         rows: rows.collect(),
     })

@@ -102,7 +102,11 @@ pub(super) async fn until_usable(arguments: &Wait, url: &DatabaseUrl) -> Result<
         let error = match result {
             Ok(Ok(())) => return Ok(Waited { attempts, duration: started.elapsed() }),
             Ok(Err(error)) => error,
-            Err(_) => return Err(deadline_exceeded(arguments, last)),
+            Err(_) => {
+                let cause = Cause::new(Failure::TimedOut, "the attempt was cut off at the deadline");
+                let unanswered = ConnectError { target: url.to_string(), cause };
+                return Err(deadline_exceeded(arguments, last.or(Some(unanswered))));
+            }
         };
         let failure = error.cause.failure;
         let is_new = last.as_ref().is_none_or(|last| last.cause.failure != failure);
@@ -167,9 +171,11 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor) -> Result<(), ConnectErr
     let unusable = |cause: Cause| ConnectError { target: url.to_string(), cause };
     if let DatabaseUrl::Sqlite(location) = url {
         let missing = location.path.as_deref().is_some_and(|path| !path.exists());
-        // `init` creates the file: there is nothing to wait for.
-        if missing && condition != WaitFor::Schema {
-            return Ok(());
+        // `init` creates the file: only the schema is worth waiting for.
+        match (missing, condition) {
+            (true, WaitFor::Schema) => return Err(unusable(schema_pending())),
+            (true, _) => return Ok(()),
+            (false, _) => {}
         }
     }
     let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
@@ -178,12 +184,16 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor) -> Result<(), ConnectErr
         require_writable(&connection).await.map_err(unusable)?;
     }
     if condition == WaitFor::Schema {
-        let standing = Standing::read(&connection).await.map_err(|error| unusable(error.into()))?;
+        let standing = Standing::read(&connection).await.map_err(unusable)?;
         if !matches!(standing.plan(), Plan::Nothing { .. }) {
-            return Err(unusable(Cause::new(Failure::SchemaPending, "`tarsy-db init` has not run yet")));
+            return Err(unusable(schema_pending()));
         }
     }
     connection.close().await.map_err(|error| unusable(error.into()))
+}
+
+fn schema_pending() -> Cause {
+    Cause::new(Failure::SchemaPending, "`tarsy-db init` has not run yet")
 }
 
 async fn require_writable(connection: &sea_orm::DatabaseConnection) -> Result<(), Cause> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait, Value,
 };
 use serde::Serialize;
 
@@ -15,8 +15,8 @@ use crate::connection::{row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{Schema, quoted};
 
-/// How long a batch waits for a row that the backend has locked.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
+/// How long a batch waits for a row that the backend has locked; how long it works is its own affair.
+const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = 0";
 
 /// Which sessions may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +91,37 @@ impl Policy {
     }
 
     /// The condition for sessions that go.
-    fn condition(&self) -> String {
-        let old = format!("started_at_us < {}", self.cutoff_us);
+    fn condition(&self, backend: DbBackend) -> String {
+        let old = self.is_old(backend);
+        let unneeded: String = ["llm_interactions", "mcp_communications"].map(unneeded_by).concat();
         match self.active {
-            ActiveSessions::Remove => old,
-            ActiveSessions::Keep => format!("{old} AND status IN ('{}')", TERMINAL_STATUSES.join("', '")),
+            ActiveSessions::Remove => format!("{old}{unneeded}"),
+            ActiveSessions::Keep => format!("{old} AND status IN ('{}'){unneeded}", TERMINAL_STATUSES.join("', '")),
         }
     }
+
+    /// The condition for sessions that started before the cutoff.
+    fn is_old(&self, backend: DbBackend) -> String {
+        format!("{} AND started_at_us < {}", has_start(backend), self.cutoff_us)
+    }
+}
+
+/// The condition that a session's start is a number: in SQLite a column may hold anything.
+#[must_use]
+pub fn has_start(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "started_at_us IS NOT NULL",
+        _ => "typeof(started_at_us) = 'integer'",
+    }
+}
+
+/// No row of another session points to a stage of this one. Such rows are damage, but a cascade would
+/// remove them uncounted, and without one they would stop every batch.
+fn unneeded_by(table: &str) -> String {
+    format!(
+        " AND NOT EXISTS (SELECT 1 FROM stage_executions s JOIN {table} o ON o.stage_execution_id = s.execution_id \
+         WHERE s.session_id = {SESSIONS}.session_id AND (o.session_id IS NULL OR o.session_id <> s.session_id))"
+    )
 }
 
 /// What an application of the policy would remove.
@@ -159,25 +183,26 @@ pub type Removed = BTreeMap<&'static str, u64>;
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
 pub async fn plan(connection: &impl ConnectionTrait, schema: &Schema, policy: &Policy) -> Result<Plan, DatabaseError> {
-    let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", policy.condition());
+    let backend = connection.get_database_backend();
+    let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", policy.condition(backend));
     let mut tables = Vec::new();
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs.replace("{sessions}", &sessions);
         tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
     }
-    tables.push(table_plan(connection, schema, SESSIONS, &policy.condition()).await?);
+    tables.push(table_plan(connection, schema, SESSIONS, &policy.condition(backend)).await?);
 
     let action = "plan the retention";
     let span = format!(
         "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
-        policy.condition()
+        policy.condition(backend)
     );
     let span = row(connection, &span).await.doing(action)?;
     let kept = format!(
-        "SELECT session_id, status, started_at_us FROM {SESSIONS} WHERE started_at_us < {} AND NOT ({}) \
+        "SELECT session_id, status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
          ORDER BY started_at_us, session_id",
-        policy.cutoff_us,
-        policy.condition()
+        policy.is_old(backend),
+        policy.condition(backend)
     );
     let kept = rows(connection, &kept).await.doing(action)?;
     let kept = kept.iter().map(|row| {
@@ -222,8 +247,9 @@ async fn table_plan(
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
-pub async fn count_old(connection: &impl ConnectionTrait, cutoff_us: i64) -> Result<u64, DatabaseError> {
-    let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE started_at_us < {cutoff_us}");
+pub async fn count_old(connection: &impl ConnectionTrait, policy: &Policy) -> Result<u64, DatabaseError> {
+    let is_old = policy.is_old(connection.get_database_backend());
+    let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE {is_old}");
     let action = "count old sessions";
     let row = row(connection, &sql).await.doing(action)?;
     row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
@@ -268,19 +294,26 @@ async fn remove(
 ) -> Result<Option<Batch>, Cause> {
     let backend = connection.get_database_backend();
     // A reader that turns into a writer may find the database busy at once: begin as a writer.
-    let sqlite_transaction_mode = (backend == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
-    let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+    let options = match backend {
+        DbBackend::Sqlite => TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        },
+        _ => {
+            TransactionOptions { isolation_level: Some(IsolationLevel::ReadCommitted), ..TransactionOptions::default() }
+        }
+    };
     let transaction = connection.begin_with_options(options).await?;
     let (lock, given) = match backend {
         DbBackend::Postgres => {
-            transaction.execute_unprepared(LOCK_TIMEOUT).await?;
+            transaction.execute_unprepared(LIMITS).await?;
             (" FOR UPDATE SKIP LOCKED", "SELECT jsonb_array_elements_text($1::jsonb)")
         }
         _ => ("", "SELECT value FROM json_each($1)"),
     };
     let sessions = format!(
         "SELECT session_id FROM {SESSIONS} WHERE {} ORDER BY started_at_us, session_id LIMIT {batch_size}{lock}",
-        policy.condition()
+        policy.condition(backend)
     );
     let found = rows(&transaction, &sessions).await?;
     let ids = found.iter().map(|row| row.try_get("", "session_id")).collect::<Result<Vec<String>, DbErr>>()?;
@@ -341,8 +374,9 @@ mod tests {
     #[test]
     fn only_sessions_that_are_over_go_unless_told_otherwise() {
         let keep = Policy { cutoff_us: 5, active: ActiveSessions::Keep };
-        let expected = "started_at_us < 5 AND status IN ('completed', 'failed', 'cancelled', 'timed_out')";
-        assert_eq!(keep.condition(), expected);
-        assert_eq!(Policy { active: ActiveSessions::Remove, ..keep }.condition(), "started_at_us < 5");
+        let remove = Policy { active: ActiveSessions::Remove, ..keep };
+        let statuses = " AND status IN ('completed', 'failed', 'cancelled', 'timed_out')";
+        assert_eq!(keep.condition(DbBackend::Postgres).replace(statuses, ""), remove.condition(DbBackend::Postgres));
+        assert!(remove.condition(DbBackend::Postgres).starts_with("started_at_us IS NOT NULL AND started_at_us < 5"));
     }
 }

@@ -67,6 +67,9 @@ impl Report {
         }
         self.indexes(table, expected, found);
         self.foreign_keys(table, expected, found);
+        for condition in found.checks.difference(&expected.checks) {
+            self.drift(format!("additional condition on {table}: {condition}"));
+        }
     }
 
     fn columns(&mut self, table: &str, expected: &Table, found: &Table) {
@@ -121,9 +124,8 @@ impl Report {
     }
 
     fn foreign_keys(&mut self, table: &str, expected: &Table, found: &Table) {
-        let shape = |key: &ForeignKey| {
-            (key.columns.clone(), key.referenced_table.clone(), key.referenced_columns.clone(), key.on_delete.clone())
-        };
+        // SQLite's keys have no names, and PostgreSQL's name says nothing that the rest does not.
+        let shape = |key: &ForeignKey| ForeignKey { name: None, validated: true, ..key.clone() };
         for key in &expected.foreign_keys {
             let columns = key.columns.join(", ");
             match found.foreign_keys.iter().find(|found| shape(found) == shape(key)) {
@@ -143,7 +145,8 @@ impl Report {
         for key in found.foreign_keys.iter().filter(|key| !expected.foreign_keys.iter().any(|e| shape(e) == shape(key)))
         {
             let (columns, to) = (key.columns.join(", "), &key.referenced_table);
-            self.drift(format!("additional foreign key {table}({columns}) to {to} with {} on delete", key.on_delete));
+            let actions = format!("{} on delete and {} on update", key.on_delete, key.on_update);
+            self.drift(format!("additional foreign key {table}({columns}) to {to} with {actions}"));
         }
     }
 }

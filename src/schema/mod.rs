@@ -10,7 +10,7 @@ mod sqlite;
 pub mod standing;
 pub mod upgrade;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
@@ -31,10 +31,12 @@ pub struct Table {
     pub columns: BTreeMap<String, Column>,
     /// The columns of the primary key, in its order.
     pub primary_key: Vec<String>,
-    /// By name, without those that belong to a constraint.
+    /// By name, without the primary key's.
     pub indexes: BTreeMap<String, Index>,
     /// In no particular order.
     pub foreign_keys: Vec<ForeignKey>,
+    /// The conditions that rows have to fulfil, as the server words them. SQLite does not list its own.
+    pub checks: BTreeSet<String>,
 }
 
 /// One column.
@@ -90,7 +92,7 @@ pub struct ForeignKey {
 /// Whatever the database answers.
 pub async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     match connection.get_database_backend() {
-        DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Current).await,
+        DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Visible).await,
         _ => sqlite::read(connection).await,
     }
 }

@@ -8,23 +8,27 @@ use crate::connection::rows;
 /// Where the tables are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Namespace {
-    /// Where unqualified names lead to.
-    Current,
+    /// Where unqualified names lead to: the whole search path, not its first schema alone.
+    Visible,
     /// The session's temporary tables.
     Temporary,
 }
 
 impl Namespace {
-    fn oid(self) -> &'static str {
+    /// The condition that the table `c` is there.
+    fn condition(self) -> &'static str {
         match self {
-            Namespace::Current => "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())",
-            Namespace::Temporary => "pg_my_temp_schema()",
+            Namespace::Visible => {
+                "pg_table_is_visible(c.oid) AND c.relpersistence <> 't'
+                 AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
+            }
+            Namespace::Temporary => "c.relnamespace = pg_my_temp_schema()",
         }
     }
 }
 
 pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace) -> Result<Schema, DbErr> {
-    let in_namespace = |sql: &str| sql.replace("{namespace}", namespace.oid());
+    let in_namespace = |sql: &str| sql.replace("{is_there}", namespace.condition());
     let mut schema = Schema::default();
     for row in rows(connection, &in_namespace(TABLES)).await? {
         schema.tables.entry(row.try_get("", "table_name")?).or_default();
@@ -51,6 +55,9 @@ pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
         };
         table(&mut schema, &row)?.indexes.insert(row.try_get("", "name")?, index);
     }
+    for row in rows(connection, &in_namespace(CHECKS)).await? {
+        table(&mut schema, &row)?.checks.insert(row.try_get("", "definition")?);
+    }
     for row in rows(connection, &in_namespace(FOREIGN_KEYS)).await? {
         let foreign_key = ForeignKey {
             name: row.try_get("", "name")?,
@@ -71,7 +78,7 @@ fn table<'s>(schema: &'s mut Schema, row: &QueryResult) -> Result<&'s mut super:
 }
 
 const TABLES: &str = "
-    SELECT relname::text AS table_name FROM pg_class WHERE relnamespace = {namespace} AND relkind IN ('r', 'p')";
+    SELECT c.relname::text AS table_name FROM pg_class c WHERE {is_there} AND c.relkind IN ('r', 'p')";
 
 const COLUMNS: &str = "
     SELECT c.relname::text AS table_name, a.attname::text AS column_name,
@@ -80,7 +87,7 @@ const COLUMNS: &str = "
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    WHERE c.relnamespace = {namespace} AND c.relkind IN ('r', 'p')";
+    WHERE {is_there} AND c.relkind IN ('r', 'p')";
 
 const PRIMARY_KEYS: &str = "
     SELECT c.relname::text AS table_name,
@@ -88,7 +95,7 @@ const PRIMARY_KEYS: &str = "
             FROM unnest(p.conkey) WITH ORDINALITY k(number, position)
             JOIN pg_attribute a ON a.attrelid = p.conrelid AND a.attnum = k.number) AS columns
     FROM pg_constraint p JOIN pg_class c ON c.oid = p.conrelid
-    WHERE c.relnamespace = {namespace} AND p.contype = 'p'";
+    WHERE {is_there} AND p.contype = 'p'";
 
 const INDEXES: &str = "
     SELECT c.relname::text AS table_name, ic.relname::text AS name, i.indisunique AS is_unique,
@@ -105,8 +112,13 @@ const INDEXES: &str = "
     JOIN pg_class c ON c.oid = i.indrelid
     JOIN pg_class ic ON ic.oid = i.indexrelid
     JOIN pg_am am ON am.oid = ic.relam
-    WHERE c.relnamespace = {namespace} AND c.relkind IN ('r', 'p')
-      AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.conindid = i.indexrelid AND p.contype IN ('p', 'u', 'x'))";
+    WHERE {is_there} AND c.relkind IN ('r', 'p')
+      AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.conindid = i.indexrelid AND p.contype = 'p')";
+
+const CHECKS: &str = "
+    SELECT c.relname::text AS table_name, pg_get_constraintdef(k.oid) AS definition
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+    WHERE {is_there} AND k.contype = 'c'";
 
 const FOREIGN_KEYS: &str = "
     SELECT c.relname::text AS table_name, f.conname::text AS name, r.relname::text AS referenced_table,
@@ -124,4 +136,4 @@ const FOREIGN_KEYS: &str = "
     FROM pg_constraint f
     JOIN pg_class c ON c.oid = f.conrelid
     JOIN pg_class r ON r.oid = f.confrelid
-    WHERE c.relnamespace = {namespace} AND f.contype = 'f'";
+    WHERE {is_there} AND f.contype = 'f'";

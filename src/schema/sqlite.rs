@@ -23,13 +23,14 @@ pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, Db
         table.columns.insert(name, column);
     }
     for row in rows(connection, INDEXES).await? {
-        let definition: String = row.try_get("", "definition")?;
+        let definition: Option<String> = row.try_get("", "definition")?;
+        let is_partial = row.try_get::<i32>("", "is_partial")? != 0;
         let index = Index {
             columns: Vec::new(),
             unique: row.try_get::<i32>("", "is_unique")? != 0,
             method: "btree".to_owned(),
             operator_classes: Vec::new(),
-            predicate: (row.try_get::<i32>("", "is_partial")? != 0).then_some(definition),
+            predicate: definition.filter(|_| is_partial),
             valid: true,
         };
         let column: Option<String> = row.try_get("", "column_name")?;
@@ -78,7 +79,7 @@ const INDEXES: &str = r"
            i.sql AS definition, c.name AS column_name
     FROM sqlite_master m JOIN pragma_index_list(m.name) l JOIN pragma_index_xinfo(l.name) c
     JOIN sqlite_master i ON i.type = 'index' AND i.name = l.name
-    WHERE m.type = 'table' AND l.origin = 'c' AND c.key = 1
+    WHERE m.type = 'table' AND l.origin <> 'pk' AND c.key = 1
     ORDER BY m.name, l.name, c.seqno";
 
 const FOREIGN_KEYS: &str = r"

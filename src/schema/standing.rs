@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use crate::connection;
+use crate::failure::{Cause, Failure};
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,17 +47,26 @@ impl Standing {
     /// Reads the ledger and looks for the tables: two queries, no lock.
     ///
     /// # Errors
-    /// Whatever the database answers.
-    pub async fn read(connection: &impl ConnectionTrait) -> Result<Self, DbErr> {
+    /// Whatever the database answers, and [`Failure::Privilege`] if there is no schema that the role may use.
+    pub async fn read(connection: &impl ConnectionTrait) -> Result<Self, Cause> {
         let sql = match connection.get_database_backend() {
+            // A row in any case: without a schema to look into, nothing found would mean nothing.
             DbBackend::Postgres => {
-                "SELECT relname::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = \
-                 (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+                "SELECT c.relname::text AS name, one.blind
+                 FROM (SELECT current_schema() IS NULL AS blind) one
+                 LEFT JOIN pg_class c ON pg_table_is_visible(c.oid) AND c.relkind IN ('r', 'p')
+                      AND c.relnamespace <> 'pg_catalog'::regnamespace"
             }
-            _ => "SELECT name FROM sqlite_master WHERE type = 'table'",
+            _ => "SELECT name, FALSE AS blind FROM sqlite_master WHERE type = 'table'",
         };
-        let found = connection::rows(connection, sql).await?;
-        let names = found.iter().map(|row| row.try_get("", "name")).collect::<Result<BTreeSet<String>, DbErr>>()?;
+        let mut names = BTreeSet::new();
+        for row in connection::rows(connection, sql).await? {
+            if row.try_get("", "blind")? {
+                let message = "the search path leads to no schema that the role may use";
+                return Err(Cause::new(Failure::Privilege, message));
+            }
+            names.extend(row.try_get::<Option<String>>("", "name")?);
+        }
         let ledger = ledger::read(connection, names.contains(ledger::TABLE)).await?;
         let tables = names.into_iter().filter(|name| migration::TABLES.contains(&name.as_str())).collect();
         Ok(Self { ledger, tables })

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use migration::ledger;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::SchemaManager;
@@ -72,11 +72,15 @@ fn ledger_says(revision: Option<&str>) -> String {
 }
 
 /// Brings the database to the baseline in one transaction. A database at any revision is left
-/// alone without taking a lock.
+/// alone without taking a lock. `before_commit` is called when there is no way back.
 ///
 /// # Errors
 /// [`SchemaError`]; the database is as it was.
-pub async fn upgrade(connection: &DatabaseConnection, lock_timeout: Duration) -> Result<Outcome, SchemaError> {
+pub async fn upgrade(
+    connection: &DatabaseConnection,
+    lock_timeout: Duration,
+    before_commit: &dyn Fn(),
+) -> Result<Outcome, SchemaError> {
     limit_lock_waits(connection, lock_timeout).await.doing("set the lock timeout")?;
     let standing = match Standing::read(connection).await.doing("read the ledger") {
         Err(error) if error.cause.failure == Failure::Busy => return Err(locked(connection, lock_timeout).await),
@@ -85,15 +89,20 @@ pub async fn upgrade(connection: &DatabaseConnection, lock_timeout: Duration) ->
     if let Plan::Nothing { revision } = standing.plan() {
         return Ok(Outcome::Present { revision });
     }
+    if standing.plan() == Plan::Create && connection.get_database_backend() == DbBackend::Sqlite {
+        // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
+        match set_wal(connection, lock_timeout).await {
+            Err(cause) if cause.failure == Failure::Busy => return Err(locked(connection, lock_timeout).await),
+            done => done.doing("set the journal mode to WAL")?,
+        }
+    }
     let transaction = match lock(connection).await {
         Err(cause) if cause.failure == Failure::Busy => return Err(locked(connection, lock_timeout).await),
         transaction => transaction.doing("lock the database")?,
     };
     let outcome = apply(&transaction).await?;
+    before_commit();
     transaction.commit().await.doing("commit")?;
-    if outcome == Outcome::Created && connection.get_database_backend() == DbBackend::Sqlite {
-        set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
-    }
     Ok(outcome)
 }
 
@@ -109,7 +118,7 @@ async fn apply(transaction: &DatabaseTransaction) -> Result<Outcome, SchemaError
             Outcome::Created
         }
         Plan::Adopt => {
-            compare_with_baseline(transaction).await?;
+            require_baseline(transaction).await?;
             Outcome::Adopted
         }
     };
@@ -117,9 +126,16 @@ async fn apply(transaction: &DatabaseTransaction) -> Result<Outcome, SchemaError
     Ok(outcome)
 }
 
-async fn compare_with_baseline(transaction: &DatabaseTransaction) -> Result<(), SchemaError> {
-    let expected = expected::baseline(transaction).await.doing("replay the baseline")?;
-    let found = read(transaction).await.doing("read the schema")?;
+/// Makes sure that the tables are those of the baseline; what an operator added does not matter.
+///
+/// # Errors
+/// [`SchemaError::Drift`] with what is different.
+pub async fn require_baseline<C>(connection: &C) -> Result<(), SchemaError>
+where
+    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
+{
+    let expected = expected::baseline(connection).await.doing("replay the baseline")?;
+    let found = read(connection).await.doing("read the schema")?;
     let mut differences = difference::between(&expected, &found);
     differences.retain(|difference| difference.weight == Weight::Drift);
     if differences.is_empty() { Ok(()) } else { Err(SchemaError::Drift(differences)) }
@@ -137,7 +153,8 @@ async fn limit_lock_waits(database: &DatabaseConnection, limit: Duration) -> Res
 /// Opens the one transaction that may change the schema. Its lock ends with it, also behind a pooler.
 async fn lock(connection: &DatabaseConnection) -> Result<DatabaseTransaction, Cause> {
     if connection.get_database_backend() == DbBackend::Postgres {
-        let transaction = connection.begin().await?;
+        // A snapshot that is older than the lock would not see what was committed while it was waited for.
+        let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
         transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK_KEY})")).await?;
         return Ok(transaction);
     }

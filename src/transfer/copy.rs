@@ -42,6 +42,7 @@ pub struct TableLoad {
 }
 
 /// Loads what the survey found into empty tables and commits, or leaves the target as it was.
+/// `before_commit` is called when there is no way back.
 ///
 /// # Errors
 /// [`TransferError`]; the transaction is rolled back.
@@ -52,6 +53,7 @@ pub async fn load(
     mut source: Source,
     verification: Verification,
     progress: &dyn Progress,
+    before_commit: &dyn Fn(),
 ) -> Result<Vec<TableLoad>, TransferError> {
     let mut connection = target.acquire().await.doing("open the target")?.detach();
     let result = async {
@@ -68,6 +70,7 @@ pub async fn load(
             compare(&mut transaction, &mut source, plan, survey, &mut loads, progress).await?;
         }
         source.finish().await?;
+        before_commit();
         // A connection that breaks now leaves the answer open.
         transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
         Ok(loads)
@@ -107,6 +110,9 @@ pub async fn require_empty<'t>(
 
 async fn lock_empty_tables(connection: &mut PgConnection, plan: &[TablePlan]) -> Result<(), TransferError> {
     let names = table_list(plan);
+    // A snapshot that is older than the lock would not see what was committed while it was waited for.
+    let isolation = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned();
+    execute(connection, isolation).await.doing("set the isolation level")?;
     // Limits that a role may have for everyday queries would end a long load.
     let limits = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
                   ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";

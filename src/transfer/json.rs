@@ -12,6 +12,8 @@ use super::hazard::{Fault, Reason};
 /// How deep arrays and objects may be nested. PostgreSQL's own limit follows from
 /// `max_stack_depth`; with the default of 2 MB it refuses about 13,000 levels.
 const MAX_DEPTH: usize = 12_000;
+/// The longest string, array or object that `jsonb` holds, in bytes; what is shorter as text surely fits.
+const MAX_JSONB: usize = 0x0fff_ffff;
 /// The decimal digits that `numeric` has before the point, and after it.
 const MAX_INTEGER_DIGITS: i64 = 131_072;
 const MAX_SCALE: i64 = 16_383;
@@ -28,6 +30,9 @@ pub(super) enum Kind {
 
 /// Says whether PostgreSQL accepts the text.
 pub(super) fn check(text: &[u8], kind: Kind) -> Result<(), Fault> {
+    if kind == Kind::Jsonb && text.len() > MAX_JSONB {
+        return Err(Fault::whole(Reason::TooLarge));
+    }
     let mut scanner = Scanner::new(text);
     while let Some(token) = scanner.next()? {
         match token {

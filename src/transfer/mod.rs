@@ -70,6 +70,12 @@ pub enum TransferError {
         /// What it has to be.
         expected: crate::database_url::Backend,
     },
+    /// The target cannot hold every text.
+    #[error("the target's encoding is {encoding}; a history needs UTF8")]
+    Encoding {
+        /// What `server_encoding` says.
+        encoding: String,
+    },
     /// The source is not a TARSy history.
     #[error("the source is not a TARSy history: {0}")]
     SourceSchema(String),
@@ -146,6 +152,7 @@ impl TransferError {
             TransferError::Backend { .. } => {
                 "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
             }
+            TransferError::Encoding { .. } => "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0".into(),
             TransferError::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
             TransferError::TargetRevision { .. } => {
                 "load into a new database, before TARSy's backend has upgraded it".into()
@@ -169,7 +176,7 @@ impl TransferError {
 fn rejected(action: impl Into<String>, cause: crate::failure::Cause) -> TransferError {
     let action = action.into();
     match cause.failure {
-        Failure::Data => TransferError::Rejected { action, cause },
+        Failure::Data | Failure::Constraint => TransferError::Rejected { action, cause },
         _ => TransferError::Database(DatabaseError { action, cause }),
     }
 }

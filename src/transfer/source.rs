@@ -143,7 +143,8 @@ impl Source {
 
     /// Looks for rows that point nowhere, by the target's foreign keys: the source's need not exist.
     async fn find_orphans(&mut self, table: &TablePlan, hazards: &mut Vec<Hazard>) -> Result<(), DatabaseError> {
-        for key in &table.foreign_keys {
+        let is_there = |name: &String| table.columns.iter().any(|column| column.name == *name);
+        for key in table.foreign_keys.iter().filter(|key| key.columns.iter().all(is_there)) {
             let pairs: Vec<_> = key.columns.iter().zip(&key.referenced_columns).collect();
             let joined = |parts: Vec<String>| parts.join(" AND ");
             let sql = format!(

@@ -397,7 +397,7 @@ fn of_two_moves_at_once_one_wins_and_the_other_is_refused() {
     let Some((source, target)) = source_and_target() else { return };
     insert_many(&source, 50, 10_000, NOW_US);
     let runs = [(); 2].map(|()| Running::start(&source, &arguments(&target)));
-    let mut codes = runs.map(|run| run.outcome().code);
+    let mut codes = runs.map(|run| run.finish().code);
     codes.sort_unstable();
     assert_eq!(codes, [Some(0), Some(7)]);
     assert_eq!(target.count("llm_interactions"), 50);

@@ -58,8 +58,8 @@ fn killed_in_the_middle_of_copy_leaves_nothing_and_the_next_run_succeeds() {
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
     run.signal("KILL");
-    assert_eq!(run.outcome().code, None);
-    halt.release();
+    assert_eq!(run.finish().code, None);
+    halt.close();
     wait_for_no_session_of_the_tool(&target);
     assert_empty(&target);
     target.execute("DROP FUNCTION halt CASCADE");
@@ -76,7 +76,7 @@ fn killed_after_copy_and_before_commit_leaves_nothing() {
     // 8 MB are compared next.
     wait_until("the comparison begins", || run.stderr().contains("comparing stage_executions"));
     run.signal("KILL");
-    assert_eq!(run.outcome().code, None);
+    assert_eq!(run.finish().code, None);
     wait_for_no_session_of_the_tool(&target);
     assert_empty(&target);
     assert_eq!(before, target.texts(indexes));
@@ -89,9 +89,9 @@ fn terminated_in_the_middle_of_copy_rolls_back() {
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
     run.signal("TERM");
-    let outcome = run.outcome().expect(143);
+    let outcome = run.finish().expect(143);
     assert_eq!(outcome.json()["error"]["exit_code"], 143);
-    halt.release();
+    halt.close();
     wait_for_no_session_of_the_tool(&target);
     assert_empty(&target);
 }
@@ -111,7 +111,7 @@ fn terminated_while_a_table_is_read_ends_before_the_table_does() {
     drop(unbroken);
     let (run, begun) = start();
     run.signal("TERM");
-    run.outcome().expect(143);
+    run.finish().expect(143);
     assert!(begun.elapsed() * 3 < whole_table, "{:?} after the signal of {whole_table:?} in all", begun.elapsed());
 }
 
@@ -129,7 +129,7 @@ fn a_server_that_crashes_in_the_middle_of_copy_is_unavailable_and_empty_afterwar
     wait_for_halted_copy(&target);
     server.stop("immediate");
     drop(halt);
-    let outcome = run.outcome().expect(69);
+    let outcome = run.finish().expect(69);
     assert_eq!(outcome.json()["error"]["exit_code"], 69);
     server.run();
     assert_empty(&target);

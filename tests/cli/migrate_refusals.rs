@@ -186,7 +186,7 @@ fn a_lock_on_the_target_ends_the_wait_after_30_seconds_and_its_holder_is_named()
             std::thread::sleep(Duration::from_millis(50));
         }
         if run.is_over() {
-            let outcome = run.outcome();
+            let outcome = run.finish();
             if outcome.code != Some(75) || !outcome.stdout.contains("the holder") {
                 wrong.push(format!("{lock}: {:?} {}", outcome.code, outcome.stdout));
             }
@@ -194,7 +194,7 @@ fn a_lock_on_the_target_ends_the_wait_after_30_seconds_and_its_holder_is_named()
             wrong.push(format!("{lock}: still waiting after {:?}", started.elapsed()));
             drop(run);
         }
-        holder.release();
+        holder.close();
         assert_eq!(target.count("alert_sessions"), 0, "{lock}");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -206,8 +206,8 @@ fn move_while_somebody_writes(source: &Database, target: &Database, writes: &str
     let run = Running::start(source, &arguments(target));
     wait_for_blocked_run(target);
     source.execute(writes);
-    lock.release();
-    run.outcome()
+    lock.close();
+    run.finish()
 }
 
 const WRITES: &str = "UPDATE alert_sessions SET status = 'failed'";

@@ -242,8 +242,8 @@ fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
         command.args(["--pid", "--fork", "--kill-child", BINARY, "wait", "--database-url", &url]);
         let run = Running::of(command.current_dir(database.directory()));
         wait_until("it waits", || run.stderr().contains("waiting for"));
-        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.id())).expect("/proc");
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.pid())).expect("/proc");
         signal(children.trim().parse().expect("one child"), name);
-        run.outcome().expect(code);
+        run.finish().expect(code);
     }
 }

@@ -228,7 +228,7 @@ on_both_backends! {
         let run = Running::start(database, &["prune", "--yes", "--now", NOW, "--batch-size", "1"]);
         wait_until("some sessions are gone", || left() < MANY);
         run.signal("KILL");
-        assert_eq!(run.outcome().code, None);
+        assert_eq!(run.finish().code, None);
         wait_for_no_session_of_the_tool(database);
         let rest = left();
         assert!(rest > 0, "it was over before it was killed");
@@ -249,7 +249,7 @@ on_both_backends! {
             );
             wait_until("some sessions are gone", || left() < MANY);
             run.signal(signal);
-            let outcome = run.outcome().expect(code);
+            let outcome = run.finish().expect(code);
             wait_for_no_session_of_the_tool(database);
             let rest = left();
             assert!(rest > 0, "it was over before it was interrupted");
@@ -323,7 +323,7 @@ fn a_session_that_somebody_has_locked_is_passed_over_and_counted() {
     assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&2.into(), &1.into()));
     assert_eq!(sessions(&database), ["two"]);
     prune(&database, &["--yes", "--fail-if-remaining"]).expect(6);
-    backend.release();
+    backend.close();
     assert_whole(&database, 1);
     prune(&database, &["--yes", "--fail-if-remaining"]).expect(0);
     assert_whole(&database, 0);
@@ -339,7 +339,7 @@ fn a_file_that_somebody_writes_to_is_busy_and_loses_nothing() {
     let mut command = tarsy_db(&database);
     command.env("DATABASE_URL", "sqlite:///history.db?timeout=0.2").args(["prune", "--yes", "--now", NOW]);
     Outcome::of(&mut command).expect(75);
-    writer.release();
+    writer.close();
     assert_whole(&database, 1);
     Outcome::of(&mut command).expect(0);
     assert_whole(&database, 0);

@@ -7,6 +7,7 @@ use sqlx::any::{AnyConnectOptions, AnyRow, install_default_drivers};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
+use super::process::wait_until;
 use super::server;
 
 /// An empty database that ends with the test.
@@ -42,6 +43,11 @@ impl Database {
         }
     }
 
+    /// Another empty database of the same kind.
+    pub(crate) fn another(&self) -> Self {
+        self.created.as_ref().map_or_else(Self::sqlite, |(admin_url, _)| Self::on(admin_url))
+    }
+
     /// Where the binary runs; SQLite's file is in there.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -50,6 +56,18 @@ impl Database {
     /// The URL as the user gives it.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The URL with another password, for PostgreSQL.
+    pub(crate) fn url_with_password(&self, password: &str) -> String {
+        let (before, place) = self.url.rsplit_once('@').expect("the URL names a user");
+        let (user, _) = before.rsplit_once(':').expect("the URL has a password");
+        format!("{user}:{password}@{place}")
+    }
+
+    /// The database's name, for PostgreSQL.
+    pub(crate) fn name(&self) -> &str {
+        &self.created.as_ref().expect("a SQLite file has no name").1
     }
 
     /// Whether this is a file.
@@ -75,6 +93,12 @@ impl Database {
     /// How many rows a table has.
     pub(crate) fn count(&self, table: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM {table}"))
+    }
+
+    /// Waits until a query gives a number other than 0.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, sql: &str) {
+        wait_until(sql, || self.number(sql) != 0);
     }
 
     /// The rows of a query.
@@ -129,5 +153,10 @@ fn execute(url: &str, sql: &str) {
 
 /// Runs a future to its end.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    runtime().block_on(work)
+}
+
+/// A runtime for a test that is not asynchronous.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

@@ -42,10 +42,26 @@ pub(crate) fn insert_many(database: &Database, sessions: u32, conversation_bytes
         format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {sessions})");
     database.execute(&format!(
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, started_at_us, chain_id)
-         {numbers} SELECT 's-' || n, 'a-' || n, 'kubernetes', 'completed', {first_started_at_us} + CAST(n AS BIGINT) * 60000000, 'chain'
+         {numbers} SELECT 's-' || n, 'a-' || n, 'kubernetes', 'completed',
+                          {first_started_at_us} + n * CAST(60000000 AS BIGINT), 'chain'
          FROM numbers;
          INSERT INTO llm_interactions (interaction_id, session_id, duration_ms, success, model_name, conversation)
          {numbers} SELECT 'l-' || n, 's-' || n, 1, true, 'gemini', ('{{\"messages\": [\"' || {repeat} || '\"]}}'){json_cast}
          FROM numbers;"
     ));
+}
+
+/// Every row of the four tables as text that shows each octet, in a fixed order.
+pub(crate) fn contents(database: &Database) -> Vec<String> {
+    let tables = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
+    let columns = |table: &str| {
+        let names =
+            format!("SELECT group_concat(format('quote(\"%w\")', name), '||') FROM pragma_table_info('{table}')");
+        database.texts(&names).remove(0).expect("the table has columns")
+    };
+    let rows = |table: &str| {
+        let row = if database.is_sqlite() { columns(table) } else { "t::text".to_owned() };
+        database.texts(&format!("SELECT '{table} ' || {row} FROM {table} t ORDER BY 1"))
+    };
+    tables.into_iter().flat_map(rows).flatten().collect()
 }

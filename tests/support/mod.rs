@@ -3,11 +3,14 @@
 pub(crate) mod database;
 pub(crate) mod history;
 pub(crate) mod process;
+pub(crate) mod role;
 pub(crate) mod server;
 
 use assert_cmd::Command;
 
 pub(crate) use database::Database;
+pub(crate) use process::Running;
+pub(crate) use role::Role;
 
 /// The binary with nothing from this process's environment, in the database's own directory.
 pub(crate) fn tarsy_db(database: &Database) -> Command {

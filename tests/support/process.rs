@@ -1,18 +1,20 @@
 //! The binary while it runs, and somebody else's transaction while it is open.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tokio::runtime::Runtime;
 
+use super::database::runtime;
 use super::{Database, Outcome, tarsy_db};
 
 /// How long a condition may take to come about before the test fails.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Looks again and again until the condition holds.
 #[track_caller]
@@ -36,6 +38,8 @@ pub(crate) struct Running {
     stdout: Option<JoinHandle<()>>,
     stderr: Option<JoinHandle<()>>,
     written: Arc<Mutex<[Vec<u8>; 2]>>,
+    /// How much of standard error [`Running::says`] has looked through.
+    heard: usize,
 }
 
 impl Running {
@@ -50,29 +54,47 @@ impl Running {
         let written = Arc::<Mutex<[Vec<u8>; 2]>>::default();
         let stdout = child.stdout.take().map(|stream| collect(stream, &written, 0));
         let stderr = child.stderr.take().map(|stream| collect(stream, &written, 1));
-        Self { child, stdout, stderr, written }
+        Self { child, stdout, stderr, written, heard: 0 }
     }
 
     /// Starts the binary on a database.
     pub(crate) fn start(database: &Database, arguments: &[&str]) -> Self {
+        Self::start_at(database.url(), database.directory(), arguments)
+    }
+
+    /// Starts the binary on any URL.
+    pub(crate) fn start_at(url: &str, directory: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
-        command.env_clear().current_dir(database.directory()).env("DATABASE_URL", database.url());
+        command.env_clear().current_dir(directory).env("DATABASE_URL", url);
         Self::of(command.args(arguments))
     }
 
     /// The number of the process.
-    pub(crate) fn id(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal: `TERM`, `INT`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
-        signal(self.id(), name);
+        signal(self.pid(), name);
     }
 
     /// What it wrote to standard error until now.
     pub(crate) fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().expect("readers do not panic")[1]).into_owned()
+    }
+
+    /// Waits until a line on standard error has `text`, behind what was waited for before.
+    #[track_caller]
+    pub(crate) fn says(&mut self, text: &str) {
+        wait_until(&format!("it says `{text}`"), || {
+            let stderr = self.stderr();
+            let found = stderr[self.heard..].find(text).map(|place| self.heard + place);
+            self.heard =
+                found.map_or(self.heard, |place| stderr[place..].find('\n').map_or(stderr.len(), |end| place + end));
+            assert!(found.is_some() || !self.is_over(), "it ended before it said `{text}`:\n{stderr}");
+            found.is_some()
+        });
     }
 
     /// Whether it has ended.
@@ -82,7 +104,7 @@ impl Running {
 
     /// Waits for its end. The exit code is `None` after a signal that it did not handle.
     #[track_caller]
-    pub(crate) fn outcome(mut self) -> Outcome {
+    pub(crate) fn finish(mut self) -> Outcome {
         wait_until("the process ends", || self.is_over());
         let status = self.child.wait().expect("the process has ended");
         for reader in [self.stdout.take(), self.stderr.take()].into_iter().flatten() {
@@ -90,6 +112,13 @@ impl Running {
         }
         let [stdout, stderr] = std::mem::take(&mut *self.written.lock().expect("readers do not panic"));
         std::process::Output { status, stdout, stderr }.into()
+    }
+}
+
+impl Running {
+    /// Ends the process as `kill -9` does. It may have ended before.
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 }
 
@@ -125,7 +154,7 @@ pub(crate) struct Held {
 impl Held {
     /// Connects without beginning anything.
     pub(crate) fn connect(database: &Database) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = runtime();
         let connection = runtime.block_on(database.connect());
         Self { runtime, connection }
     }
@@ -145,8 +174,8 @@ impl Held {
         self.runtime.block_on(work).unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 
-    /// Rolls back.
-    pub(crate) fn release(mut self) {
-        self.execute("ROLLBACK");
+    /// Ends the connection, and with it its transaction.
+    pub(crate) fn close(self) {
+        self.runtime.block_on(self.connection.close()).expect("the connection closes");
     }
 }

@@ -110,6 +110,23 @@ impl Server {
         assert!(self.pg_ctl(&["stop", "--silent", &format!("--mode={mode}")]), "pg_ctl stop failed");
     }
 
+    /// Begins a smart shutdown, which waits for the sessions that are there, and does not wait for its end.
+    pub(crate) fn begin_to_stop(&self) {
+        assert!(self.pg_ctl(&["stop", "--silent", "--no-wait", "--mode=smart"]), "pg_ctl stop failed");
+    }
+
+    /// Makes a stopped server start as a standby, which replays what it has and accepts no writes.
+    pub(crate) fn become_standby(&self) {
+        let signal = self.directory.join("data").join("standby.signal");
+        std::fs::write(&signal, "").expect("the file can be written");
+        give_to_postgres(&signal);
+    }
+
+    /// Makes a standby accept writes, and waits until it does.
+    pub(crate) fn promote(&self) {
+        assert!(self.pg_ctl(&["promote", "--silent", "--wait"]), "no promotion: {}", self.log());
+    }
+
     /// The URL of a database on this server, for the superuser.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://postgres:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
@@ -136,8 +153,25 @@ impl Drop for Server {
     }
 }
 
-/// The directory with `initdb`: on PATH, or where Debian and Red Hat put it.
+/// Whether a test can have a server of its own: not without PostgreSQL, and not where
+/// `TEST_POSTGRESQL_URL` stands in for one that is not installed.
+pub(crate) fn may_be_started() -> bool {
+    shared().is_some() && (std::env::var_os("TEST_POSTGRESQL_URL").is_none() || installed().is_some())
+}
+
 fn binaries() -> PathBuf {
+    installed().unwrap_or_else(|| {
+        panic!(
+            "no PostgreSQL server was found for the tests. Install one:\n    apt-get install postgresql\n\
+             or name one whose role may create databases:\n    \
+             TEST_POSTGRESQL_URL=postgresql://user:password@host/postgres make test\n\
+             or leave these tests out:\n    TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 make test"
+        )
+    })
+}
+
+/// The directory with `initdb`: on PATH, or where Debian and Red Hat put it.
+fn installed() -> Option<PathBuf> {
     let on_path =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
     let mut packaged: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr"]
@@ -147,14 +181,7 @@ fn binaries() -> PathBuf {
         .collect();
     packaged.sort();
     packaged.reverse();
-    on_path.into_iter().chain(packaged).find(|directory| directory.join("initdb").is_file()).unwrap_or_else(|| {
-        panic!(
-            "no PostgreSQL server was found for the tests. Install one:\n    apt-get install postgresql\n\
-             or name one whose role may create databases:\n    \
-             TEST_POSTGRESQL_URL=postgresql://user:password@host/postgres make test\n\
-             or leave these tests out:\n    TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 make test"
-        )
-    })
+    on_path.into_iter().chain(packaged).find(|directory| directory.join("initdb").is_file())
 }
 
 /// PostgreSQL refuses to run as root: there it runs as the system user `postgres`.
@@ -192,4 +219,12 @@ fn give_to_postgres(directory: &Path) {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket").port()
+}
+
+/// A port at which nobody listens, for as long as the socket lives: it is bound, so nobody else gets it.
+pub(crate) fn closed_port() -> (tokio::net::TcpSocket, u16) {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let port = socket.local_addr().expect("a bound socket").port();
+    (socket, port)
 }

@@ -1,0 +1,257 @@
+//! `check`: what can be wrong is named, with its exit code, and nothing is changed.
+
+use std::time::{Duration, Instant};
+
+use super::baseline;
+use crate::support::history::{NOW_US, contents, insert_session};
+use crate::support::{Database, Outcome, Role, Running, on_both_backends, server, tarsy_db};
+
+pub(crate) fn init(database: &Database) {
+    tarsy_db(database).arg("init").assert().success();
+}
+
+pub(crate) fn check(database: &Database, arguments: &[&str]) -> Outcome {
+    // A history of any age is within the retention unless a test says otherwise.
+    let mut command = tarsy_db(database);
+    command.env("HISTORY_RETENTION_DAYS", "3650");
+    Outcome::of(command.args(["check", "--output", "json"]).args(arguments))
+}
+
+/// What one check found: its status and detail.
+#[track_caller]
+pub(crate) fn finding(outcome: &Outcome, name: &str) -> (String, String) {
+    let report = outcome.json();
+    let checks = report["checks"].as_array().expect("a list of checks");
+    let found = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no `{name}` in {report}"));
+    let text = |field: &str| found[field].as_str().expect("a text").to_owned();
+    (text("status"), text("detail"))
+}
+
+/// Makes sure that `check` exits with `code` and that the check of that name says this.
+#[track_caller]
+pub(crate) fn finds(database: &Database, code: i32, name: &str, status: &str, detail: &str) {
+    is_found(&check(database, &[]).expect(code), name, status, detail);
+}
+
+#[track_caller]
+pub(crate) fn is_found(outcome: &Outcome, name: &str, status: &str, detail: &str) {
+    let found = finding(outcome, name);
+    assert_eq!(found.0, status, "{}", found.1);
+    assert!(found.1.contains(detail), "expected `{detail}` in `{}`", found.1);
+    assert_eq!(outcome.json()["exit_code"], outcome.code.expect("an exit code"));
+}
+
+on_both_backends! {
+    fn a_sound_baseline_is_sound(database: &Database) {
+        init(database);
+        insert_session(database, "s-1", "completed", Some(NOW_US));
+        for arguments in [&[][..], &["--deep"]] {
+            let report = check(database, arguments).expect(0).json();
+            assert_eq!(report["sound"], true);
+            let checks = report["checks"].as_array().expect("a list of checks");
+            let names: Vec<_> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
+            let of_postgresql = ["server", "encoding", "time zone"];
+            let mut expected = vec![
+                "connection", "server", "encoding", "time zone", "writable", "privileges", "revision", "schema",
+                "foreign keys", "integrity", "sequences", "retention",
+            ];
+            expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
+            assert_eq!(names, expected);
+            assert!(checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
+        }
+    }
+
+    fn an_empty_database_needs_init(database: &Database) {
+        database.execute("SELECT 1");
+        finds(database, 3, "revision", "failed", "there is no schema yet: run `tarsy-db init`");
+    }
+
+    fn tables_without_a_ledger_need_init(database: &Database) {
+        init(database);
+        database.execute("DROP TABLE alembic_version");
+        finds(database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
+    }
+
+    fn two_rows_in_the_ledger_are_a_failure(database: &Database) {
+        init(database);
+        database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
+        finds(database, 4, "revision", "failed", "`alembic_version` has 2 rows: 7c617b3e7c2c, ae85467a75d2");
+    }
+
+    fn an_unknown_revision_is_5(database: &Database) {
+        init(database);
+        database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+        finds(database, 5, "revision", "failed", "feedfacecafe (unknown to this version)");
+    }
+
+    fn a_later_revision_is_named(database: &Database) {
+        init(database);
+        database.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'");
+        finds(database, 0, "revision", "ok", "b67c135119d7 (23 of 23)");
+    }
+
+    fn old_sessions_are_noted(database: &Database) {
+        init(database);
+        insert_session(database, "s-1", "completed", Some(0));
+        finds(database, 0, "retention", "note", "sessions older than 3650 days: 1");
+        let zero = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").arg("check")).expect(78);
+        assert!(zero.stdout.contains("retention"), "{}", zero.stdout);
+    }
+
+    fn the_table_for_people_says_the_same(database: &Database) {
+        init(database);
+        let sound = Outcome::of(tarsy_db(database).arg("check")).expect(0);
+        assert!(sound.stdout.trim_end().ends_with("is sound"), "{}", sound.stdout);
+        database.execute("DROP INDEX ix_alert_sessions_status");
+        let unsound = Outcome::of(tarsy_db(database).arg("check")).expect(4);
+        assert!(unsound.stdout.trim_end().ends_with("is NOT sound (exit code 4)"), "{}", unsound.stdout);
+        assert!(unsound.stdout.contains("missing index ix_alert_sessions_status"), "{}", unsound.stdout);
+    }
+}
+
+fn check_at(url: &str, database: &Database) -> Outcome {
+    Running::start_at(url, database.directory(), &["check", "--output", "json"]).finish()
+}
+
+#[test]
+fn an_unreachable_server_is_69() {
+    let (_socket, port) = server::closed_port();
+    let url = format!("postgresql://tarsy:secret@127.0.0.1:{port}/tarsy");
+    let outcome = check_at(&url, &Database::sqlite()).expect(69);
+    assert_eq!(outcome.json()["error"]["causes"][0], "connection refused");
+    assert!(!(outcome.stdout + &outcome.stderr).contains("secret"));
+}
+
+#[test]
+fn a_wrong_password_is_77_at_once() {
+    let Some(database) = Database::postgresql() else { return };
+    let started = Instant::now();
+    let outcome = check_at(&database.url_with_password("Wr0ng-Secret"), &database).expect(77);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(!(outcome.stdout + &outcome.stderr).contains("Wr0ng-Secret"));
+}
+
+#[test]
+fn a_role_that_may_only_select_is_enough() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    let role = Role::new(&database);
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let before = (contents(&database), baseline::listing(&database));
+
+    let outcome = check_at(&role.url(), &database).expect(0);
+    is_found(&outcome, "privileges", "warning", "the role lacks DELETE on alembic_version, alert_sessions");
+    is_found(&outcome, "schema", "ok", "");
+
+    database.execute(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", database.name()));
+    let outcome = check_at(&role.url(), &database).expect(0);
+    is_found(&outcome, "schema", "skipped", "the expected shape could not be made");
+    is_found(&outcome, "schema", "skipped", "permission denied");
+    assert_eq!((contents(&database), baseline::listing(&database)), before);
+}
+
+#[test]
+fn a_role_that_may_not_select_is_77() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    let role = Role::new(&database);
+    check_at(&role.url(), &database).expect(77);
+    database.execute(&format!("GRANT SELECT ON alembic_version, alert_sessions TO {}", role.name));
+    let outcome = check_at(&role.url(), &database).expect(77);
+    let lacking = "the role lacks SELECT on llm_interactions, mcp_communications, stage_executions";
+    is_found(&outcome, "privileges", "failed", lacking);
+}
+
+#[test]
+fn a_role_that_may_not_use_the_schema_is_77() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    let role = Role::new(&database);
+    database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
+    check_at(&role.url(), &database).expect(77);
+}
+
+#[test]
+fn a_sequence_that_the_role_may_not_read_is_not_behind() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine DEFAULT VALUES");
+    let role = Role::new(&database);
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let (status, detail) = finding(&check_at(&role.url(), &database).expect(0), "sequences");
+    assert_ne!(status, "failed", "{detail}");
+}
+
+#[test]
+fn a_sequence_behind_its_data_is_named() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    database.execute(
+        "CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (1), (7);
+         CREATE TABLE yours (id BIGINT GENERATED BY DEFAULT AS IDENTITY); INSERT INTO yours (id) VALUES (3)",
+    );
+    let outcome = check(&database, &[]).expect(4);
+    is_found(&outcome, "sequences", "failed", "mine_id_seq is at 0, but mine.id goes up to 7");
+    is_found(&outcome, "sequences", "failed", "yours_id_seq is at 0, but yours.id goes up to 3");
+    database.execute("SELECT setval('mine_id_seq', 7); SELECT setval('yours_id_seq', 3)");
+    finds(&database, 0, "sequences", "ok", "2 ahead of the data");
+}
+
+#[test]
+fn a_sequence_whose_next_number_is_free_is_not_behind() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (7)");
+    // As after a restore: the sequence has given nothing yet, and begins behind the data.
+    database.execute("SELECT setval('mine_id_seq', 8, false)");
+    finds(&database, 0, "sequences", "ok", "1 ahead of the data");
+}
+
+#[test]
+fn another_time_zone_is_a_warning() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    database.execute(&format!("ALTER DATABASE {} SET timezone = 'Europe/Berlin'", database.name()));
+    finds(&database, 0, "time zone", "warning", "Europe/Berlin");
+}
+
+#[test]
+fn read_only_transactions_are_69() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
+    let outcome = check(&database, &[]).expect(69);
+    is_found(&outcome, "writable", "failed", "transactions are read-only by default");
+    is_found(&outcome, "schema", "ok", "");
+}
+
+#[test]
+fn rows_without_a_parent_are_counted() {
+    let orphans = "
+        INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+        VALUES ('e-1', 'nowhere', 'a', 0, 'A', 'k', 'failed'), ('e-2', 'nowhere', 'a', 1, 'A', 'k', 'failed')";
+    let detail = "2 rows of stage_executions point to no row of alert_sessions";
+    let sqlite = Database::sqlite();
+    init(&sqlite);
+    sqlite.execute(&format!("PRAGMA foreign_keys = OFF; {orphans}"));
+    finds(&sqlite, 4, "foreign keys", "failed", detail);
+
+    let Some(postgresql) = Database::postgresql() else { return };
+    init(&postgresql);
+    postgresql.execute(&format!("SET session_replication_role = replica; {orphans}"));
+    finds(&postgresql, 0, "foreign keys", "ok", "the server vouches for every row");
+    is_found(&check(&postgresql, &["--deep"]).expect(4), "foreign keys", "failed", detail);
+}
+
+#[test]
+fn a_foreign_key_that_was_never_proven_is_named() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    database.execute(
+        "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey,
+                      ADD CONSTRAINT stage_executions_session_id_fkey
+                      FOREIGN KEY (session_id) REFERENCES alert_sessions NOT VALID",
+    );
+    finds(&database, 4, "foreign keys", "failed", "stage_executions(session_id) is NOT VALID");
+}

@@ -1,0 +1,311 @@
+//! `wait`: real attempts until the database is usable, an early return, and every failure by its name.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sqlx::ConnectOptions;
+
+use crate::support::database::block_on;
+use crate::support::process::Held;
+use crate::support::process::PATIENCE;
+use crate::support::server::{self, Server};
+use crate::support::{Database, Outcome, Role, Running, bare_tarsy_db, on_both_backends, tarsy_db};
+
+fn wait(database: &Database, arguments: &[&str]) -> Outcome {
+    Outcome::of(tarsy_db(database).arg("wait").args(arguments))
+}
+
+/// Waits for a database that has no [`Database`] of its own, from an empty directory.
+fn wait_for(url: &str, arguments: &[&str]) -> Outcome {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    start(url, directory.path(), arguments).finish()
+}
+
+fn start(url: &str, directory: &Path, arguments: &[&str]) -> Running {
+    Running::start_at(url, directory, &[&["wait"], arguments].concat())
+}
+
+/// The states that `wait` told of, in their order.
+fn states(outcome: &Outcome) -> Vec<String> {
+    let lines = outcome.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("INFO waiting for "));
+    lines.map(|line| line.split(": ").nth(1).expect("a state").to_owned()).collect()
+}
+
+on_both_backends! {
+    fn a_database_that_is_there_is_usable_at_once(database: &Database) {
+        tarsy_db(database).arg("init").assert().success();
+        for condition in ["connect", "writable", "schema"] {
+            let report = wait(database, &["--for", condition, "--output", "json"]).expect(0).json();
+            assert_eq!(report["condition"], condition);
+            assert_eq!(report["attempts"], 1);
+        }
+    }
+
+    fn the_schema_is_waited_for_until_init_ran(database: &Database) {
+        database.execute("SELECT 1");
+        let mut waiting = Running::start(database, &["wait", "--for", "schema", "--max-interval", "1s"]);
+        waiting.says("schema is not there yet");
+        tarsy_db(database).arg("init").assert().success();
+        assert_eq!(states(&waiting.finish().expect(0)), ["schema is not there yet"]);
+    }
+
+    fn attempts_run_out(database: &Database) {
+        database.execute("SELECT 1");
+        let gave_up = wait(database, &["--for", "schema", "--max-attempts", "2"]).expect(3);
+        assert!(gave_up.stderr.contains("gave up waiting at attempt 2"), "{}", gave_up.stderr);
+        assert!(gave_up.stderr.contains("`tarsy-db init`"), "{}", gave_up.stderr);
+    }
+
+    fn the_process_becomes_the_command(database: &Database) {
+        let running = Running::start(database, &["wait", "--", "sh", "-c", "echo $$; exit 42"]);
+        let pid = running.pid();
+        let outcome = running.finish().expect(42);
+        assert_eq!(outcome.stdout, format!("{pid}\n"));
+    }
+
+    fn a_command_that_is_missing_is_127_and_one_that_cannot_run_126(database: &Database) {
+        let missing = wait(database, &["--", "no-such-command", "--flag"]).expect(127);
+        assert!(missing.stderr.contains("cannot run `no-such-command`"), "{}", missing.stderr);
+        wait(database, &["--", "/dev/null"]).expect(126);
+    }
+
+    fn the_command_does_not_run_if_the_wait_fails(database: &Database) {
+        let failed = wait(database, &["--for", "schema", "--timeout", "100ms", "--", "echo", "started"]).expect(124);
+        assert_eq!(failed.stdout, "");
+    }
+}
+
+#[test]
+fn the_wait_ends_as_soon_as_the_server_accepts_connections() {
+    if !server::may_be_started() {
+        return;
+    }
+    let server = Server::create(&[]);
+    let url = server.url("postgres");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut waiting = start(&url, directory.path(), &[]);
+    waiting.says("connection refused");
+    // The fourth attempt is due 6.3 s to 7.7 s after the first.
+    std::thread::sleep(Duration::from_secs(4));
+    server.launch();
+    let accepted = block_on(first_answer(&url));
+    let outcome = waiting.finish().expect(0);
+    let late = accepted.elapsed();
+    assert!(late < Duration::from_secs(1), "{late:?} after the server accepted connections");
+    let states = states(&outcome);
+    assert_eq!(states.iter().filter(|state| *state == "connection refused").count(), 1, "{states:?}");
+}
+
+/// The moment at which a login of somebody else first succeeds.
+async fn first_answer(url: &str) -> Instant {
+    let options: sqlx::postgres::PgConnectOptions = url.parse().expect("a URL");
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Ok(mut connection) = options.connect().await
+            && sqlx::query("SELECT 1").execute(&mut connection).await.is_ok()
+        {
+            return Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("the server never answered")
+}
+
+#[test]
+fn a_closed_port_is_refused_until_the_attempts_run_out() {
+    let (_socket, port) = server::closed_port();
+    let url = format!("postgresql://tarsy:secret@127.0.0.1:{port}/tarsy");
+    let gave_up = wait_for(&url, &["--max-attempts", "3", "--max-interval", "1s"]).expect(69);
+    assert_eq!(states(&gave_up), ["connection refused"]);
+    assert!(gave_up.stderr.contains("gave up waiting at attempt 3"), "{}", gave_up.stderr);
+    assert!(gave_up.stderr.contains(&format!("cannot connect to tarsy@127.0.0.1:{port}/tarsy")), "{}", gave_up.stderr);
+    assert!(!gave_up.stderr.contains("secret"), "{}", gave_up.stderr);
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_at_the_deadline() {
+    // The kernel accepts connections for it; nobody reads them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("a bound socket").port();
+    let started = Instant::now();
+    wait_for(&format!("postgresql://tarsy:secret@127.0.0.1:{port}/tarsy"), &["--timeout", "1s"]).expect(124);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_host_without_an_address_is_named() {
+    // An empty label is refused without asking anybody.
+    let url = "postgresql://tarsy:secret@nosuchhost..invalid/tarsy";
+    let failed = wait_for(url, &["--timeout", "1s"]).expect(124);
+    assert_eq!(states(&failed), ["host name not found"]);
+    assert!(failed.stderr.contains("not usable within 1s"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("is the host name right?"), "{}", failed.stderr);
+}
+
+/// Longer than the grace for what cannot heal.
+const BEYOND_THE_GRACE: [&str; 4] = ["--timeout", "12s", "--max-interval", "1s"];
+
+#[test]
+fn a_wrong_password_is_put_up_with_for_ten_seconds_unless_all_is_retried() {
+    let Some(database) = Database::postgresql() else { return };
+    let url = database.url_with_password("Wr0ng-Secret");
+    let started = Instant::now();
+    let given_up = start(&url, database.directory(), &["--output", "json"]);
+    let retried = start(&url, database.directory(), &[&["--retry-all"][..], &BEYOND_THE_GRACE].concat());
+    let given_up = given_up.finish().expect(77);
+    let waited = started.elapsed();
+    assert!((Duration::from_secs(9)..Duration::from_secs(20)).contains(&waited), "{waited:?}");
+    assert_eq!(given_up.json()["error"]["exit_code"], 77);
+    let retried = retried.finish().expect(124);
+    for outcome in [given_up, retried] {
+        assert_eq!(states(&outcome), ["authentication failed"]);
+        assert!(!(outcome.stdout + &outcome.stderr).contains("Wr0ng-Secret"));
+    }
+}
+
+#[test]
+fn a_schema_that_never_comes_is_waited_for_to_the_end() {
+    let databases: Vec<_> = [Some(Database::sqlite()), Database::postgresql()].into_iter().flatten().collect();
+    let arguments = [&["wait", "--for", "schema"][..], &BEYOND_THE_GRACE].concat();
+    let waiting: Vec<_> = databases.iter().map(|database| Running::start(database, &arguments)).collect();
+    for running in waiting {
+        running.finish().expect(124);
+    }
+}
+
+#[test]
+fn what_cannot_heal_has_its_own_name_and_exit_code() {
+    let Some(database) = Database::postgresql() else { return };
+    let once = ["--max-attempts", "1"];
+    let missing = wait_for(&database.url().replace(database.name(), "no_such_database"), &once).expect(78);
+    assert_eq!(states(&missing), ["no such database"]);
+    assert!(missing.stderr.contains("\"no_such_database\" does not exist"), "{}", missing.stderr);
+    let ssl: Vec<_> = database.texts("SELECT current_setting('ssl')");
+    if ssl == [Some("off".to_owned())] {
+        let plain = wait_for(&format!("{}?sslmode=require", database.url()), &once).expect(78);
+        assert_eq!(states(&plain), ["no TLS connection"]);
+    }
+}
+
+#[test]
+fn a_role_that_has_no_connection_left_waits_for_one() {
+    let Some(database) = Database::postgresql() else { return };
+    let role = Role::new(&database);
+    database.execute(&format!("ALTER ROLE {} CONNECTION LIMIT 0", role.name));
+    let mut waiting = start(&role.url(), database.directory(), &["--max-interval", "1s"]);
+    waiting.says("too many connections");
+    database.execute(&format!("ALTER ROLE {} CONNECTION LIMIT -1", role.name));
+    waiting.finish().expect(0);
+    database.execute(&format!("ALTER ROLE {} CONNECTION LIMIT 0", role.name));
+    wait_for(&role.url(), &["--max-attempts", "1"]).expect(75);
+}
+
+#[test]
+fn read_only_transactions_are_enough_to_connect_but_not_to_write() {
+    let Some(database) = Database::postgresql() else { return };
+    database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
+    wait(&database, &["--for", "connect"]).expect(0);
+    let read_only = wait(&database, &["--for", "writable", "--max-attempts", "1"]).expect(69);
+    assert_eq!(states(&read_only), ["database is read-only"]);
+}
+
+#[test]
+fn a_standby_is_not_writable_until_it_is_promoted() {
+    if !server::may_be_started() {
+        return;
+    }
+    let server = Server::start(&[]);
+    server.stop("fast");
+    server.become_standby();
+    server.run();
+    let url = server.url("postgres");
+    wait_for(&url, &["--for", "connect"]).expect(0);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut waiting = start(&url, directory.path(), &["--max-interval", "1s"]);
+    waiting.says("server is a standby");
+    let init = Running::start_at(&url, directory.path(), &["init"]).finish().expect(69);
+    assert!(init.stderr.contains("read-only"), "{}", init.stderr);
+    let check = Running::start_at(&url, directory.path(), &["check"]).finish().expect(69);
+    assert!(check.stdout.contains("the server is a standby"), "{}", check.stdout);
+    server.promote();
+    assert_eq!(states(&waiting.finish().expect(0)), ["server is a standby"]);
+}
+
+#[test]
+fn a_server_that_restarts_is_waited_for() {
+    if !server::may_be_started() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let url = server.url("postgres");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut waiting = start(&url, directory.path(), &["--for", "schema", "--max-interval", "1s"]);
+    waiting.says("schema is not there yet");
+    server.stop("fast");
+    waiting.says("connection refused");
+    server.run();
+    waiting.says("schema is not there yet");
+    Running::start_at(&url, directory.path(), &["init"]).finish().expect(0);
+    waiting.finish().expect(0);
+}
+
+#[test]
+fn a_server_that_shuts_down_is_named() {
+    if !server::may_be_started() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let url = server.url("postgres");
+    // A smart shutdown waits for this one and lets nobody else in.
+    let database = Database::on(&url);
+    let guest = Held::connect(&database);
+    server.begin_to_stop();
+    let mut waiting = start(&url, database.directory(), &["--for", "schema", "--max-interval", "1s"]);
+    waiting.says("server is shutting down");
+    guest.close();
+    waiting.says("connection refused");
+    server.run();
+    Running::start_at(&url, database.directory(), &["init"]).finish().expect(0);
+    waiting.finish().expect(0);
+}
+
+#[test]
+fn a_missing_file_is_no_obstacle_where_init_will_create_it() {
+    let database = Database::sqlite();
+    wait(&database, &["--for", "connect"]).expect(0);
+    wait(&database, &["--for", "writable"]).expect(0);
+    assert_eq!(std::fs::read_dir(database.directory()).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_74() {
+    let database = Database::sqlite();
+    std::fs::write(database.directory().join("history.db"), "no database, but longer than a header ".repeat(40))
+        .expect("the file can be written");
+    for condition in ["connect", "writable", "schema"] {
+        let damaged = wait(&database, &["--for", condition, "--max-attempts", "1"]).expect(74);
+        assert_eq!(states(&damaged), ["damaged, or not a database"]);
+    }
+}
+
+#[test]
+fn a_file_that_somebody_writes_is_waited_for() {
+    let database = Database::sqlite();
+    tarsy_db(&database).arg("init").assert().success();
+    let mut writer = Held::connect(&database);
+    writer.execute("BEGIN IMMEDIATE");
+    let url = format!("{}?timeout=0.2", database.url());
+    let mut waiting = start(&url, database.directory(), &["--max-interval", "1s"]);
+    waiting.says("locked by somebody else");
+    writer.close();
+    waiting.finish().expect(0);
+}
+
+#[test]
+fn a_disabled_history_is_not_waited_for() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut command = bare_tarsy_db(directory.path());
+    command.env("HISTORY_ENABLED", "false").env("DATABASE_URL", "postgresql://tarsy:secret@nosuchhost..invalid/tarsy");
+    let outcome = Outcome::of(command.args(["wait", "--", "echo", "started"])).expect(0);
+    assert_eq!(outcome.stdout, "started\n");
+}

@@ -1,0 +1,34 @@
+//! A PostgreSQL role that may do less than the one that owns the database.
+
+use super::Database;
+
+const PASSWORD: &str = "role-password";
+
+/// A role that may log in, and nothing more until it is granted something. It ends with the test.
+pub(crate) struct Role<'d> {
+    database: &'d Database,
+    pub(crate) name: String,
+}
+
+impl<'d> Role<'d> {
+    /// Creates the role.
+    pub(crate) fn new(database: &'d Database) -> Self {
+        let name = format!("{}_role", database.name());
+        database.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"));
+        Self { database, name }
+    }
+
+    /// The URL of the database for this role.
+    pub(crate) fn url(&self) -> String {
+        let (_, place) = self.database.url().rsplit_once('@').expect("the URL names a user");
+        format!("postgresql://{}:{PASSWORD}@{place}", self.name)
+    }
+}
+
+impl Drop for Role<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.database.execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}", name = self.name));
+        }
+    }
+}
