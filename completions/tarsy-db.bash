@@ -105,7 +105,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__check)
-            opts="-q -v -h --deep --database-url --config --output --color --quiet --verbose --log-format --help"
+            opts="-q -v -h -V --deep --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -139,7 +139,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__completions)
-            opts="-q -v -h --database-url --config --output --color --quiet --verbose --log-format --help bash elvish fish powershell zsh"
+            opts="-q -v -h -V --database-url --config --output --color --quiet --verbose --log-format --help --version bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -299,7 +299,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__info)
-            opts="-q -v -h --exact --database-url --config --output --color --quiet --verbose --log-format --help"
+            opts="-q -v -h -V --exact --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,7 +333,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__init)
-            opts="-q -v -h --wait --lock-timeout --strict --database-url --config --output --color --quiet --verbose --log-format --help"
+            opts="-q -v -h -V --wait --lock-timeout --strict --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,7 +375,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
-            opts="-q -v -h --from --to --verify --ignore --database-url --config --output --color --quiet --verbose --log-format --help"
+            opts="-q -v -h -V --from --to --verify --lock-timeout --ignore --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -391,6 +391,10 @@ _tarsy__db() {
                     ;;
                 --verify)
                     COMPREPLY=($(compgen -W "values counts" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --ignore)
@@ -425,7 +429,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__prune)
-            opts="-y -q -v -h --older-than --before --now --dry-run --yes --include-active --batch-size --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help"
+            opts="-y -q -v -h -V --older-than --before --now --dry-run --yes --include-active --batch-size --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -475,7 +479,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__wait)
-            opts="-q -v -h --for --timeout --max-attempts --max-interval --retry-all --database-url --config --output --color --quiet --verbose --log-format --help"
+            opts="-q -v -h -V --for --timeout --max-attempts --max-interval --retry-all --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -55,6 +55,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
         }
         &'tarsy-db;wait'= {
             cand --for 'What usable means'
@@ -73,6 +75,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
         }
         &'tarsy-db;check'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
@@ -87,6 +91,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
         }
         &'tarsy-db;info'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
@@ -101,6 +107,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
         }
         &'tarsy-db;prune'= {
             cand --older-than 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting]'
@@ -123,11 +131,14 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
         }
         &'tarsy-db;migrate-sqlite-to-postgres'= {
             cand --from 'The SQLite database, as a path or URL'
             cand --to 'The PostgreSQL database [default: the database URL]'
             cand --verify 'What is compared before the commit'
+            cand --lock-timeout 'How long to wait for somebody else''s lock'
             cand --ignore 'Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
             cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'
@@ -140,6 +151,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
         }
         &'tarsy-db;completions'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
@@ -153,6 +166,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --verbose 'Say more on standard error; twice for everything'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
         }
         &'tarsy-db;help'= {
             cand init 'Create the schema, or make sure that it is there'

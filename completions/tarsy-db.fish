@@ -60,6 +60,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l strict -d 'Fa
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l for -d 'What usable means' -r -f -a "connect\t'A connection is accepted'
 writable\t'The database accepts writes: a standby is not enough'
 schema\t'The tables of the baseline are there'"
@@ -79,6 +80,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l retry-all -d 
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l config -d 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l output -d 'How the result is written to standard output. `json` is exactly one document, also on failure' -r -f -a "table\t'Tables for people'
@@ -92,6 +94,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l deep -d 'Als
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l config -d 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l output -d 'How the result is written to standard output. `json` is exactly one document, also on failure' -r -f -a "table\t'Tables for people'
@@ -105,6 +108,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l exact -d 'Cou
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l older-than -d 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l before -d 'Remove what started before this moment' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l now -d 'Count the age from this moment instead of the clock, for runs that can be repeated' -r
@@ -125,10 +129,12 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l fail-if-rema
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l from -d 'The SQLite database, as a path or URL' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l to -d 'The PostgreSQL database [default: the database URL]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l verify -d 'What is compared before the commit' -r -f -a "values\t'Every value, read back from the target'
 counts\t'The number of rows'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l lock-timeout -d 'How long to wait for somebody else\'s lock' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l ignore -d 'Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l config -d 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]' -r -F
@@ -142,6 +148,7 @@ json\t'One JSON object a line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l config -d 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l output -d 'How the result is written to standard output. `json` is exactly one document, also on failure' -r -f -a "table\t'Tables for people'
@@ -154,6 +161,7 @@ json\t'One JSON object a line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "init" -d 'Create the schema, or make sure that it is there'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "wait" -d 'Wait until the database is usable, then exit or run a command'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "check" -d 'Check that connection, schema and data are sound'

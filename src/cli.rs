@@ -14,7 +14,7 @@ use crate::database_url::Secret;
 /// Settings come from flags, the environment, a file and defaults, in this order; `tarsy-db info`
 /// shows each with where it came from.
 #[derive(Debug, Parser)]
-#[command(name = "tarsy-db", version, after_help = EXIT_CODES)]
+#[command(name = "tarsy-db", version, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Options that every command has.
     #[command(flatten)]

@@ -18,7 +18,7 @@ pub struct Report {
     pub blocks: Vec<Block>,
     /// The exit code that goes with it.
     pub exit_code: u8,
-    /// Why the work ended early, where a part of it was done.
+    /// Why the work ended early, beside what was done or found until then.
     pub error: Option<Error>,
 }
 

@@ -373,10 +373,12 @@ fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String
     Ok(Some(Setting { value: value.to_owned(), source: Source::Environment(name.clone()) }))
 }
 
-/// Reads a secret's file. Its path is never shown: somebody may have put the secret itself there.
+/// Reads a secret's file. Only what surely is a path is shown: somebody may have put the secret itself there.
 fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
-    let mut value = std::fs::read_to_string(&file.value)
-        .map_err(|source| SettingsError::Read { what: format!("the file that `{variable}` names"), source })?;
+    let mut value = std::fs::read_to_string(&file.value).map_err(|source| {
+        let path = if file.value.starts_with('/') { format!(" {}", file.value) } else { String::new() };
+        SettingsError::Read { what: format!("the file{path} that `{variable}` names"), source }
+    })?;
     if value.ends_with('\n') {
         value.pop();
         if value.ends_with('\r') {

@@ -66,11 +66,11 @@ impl Finding {
 pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
     let url = &settings.database.value;
     let started = Instant::now();
-    let checks = match connection::open(url, Access::Read).await {
-        Ok(connection) => checks(arguments, settings, now, &connection, started.elapsed()).await,
+    let (checks, error) = match connection::open(url, Access::Read).await {
+        Ok(connection) => (checks(arguments, settings, now, &connection, started.elapsed()).await, None),
         Err(error) => {
-            let detail = format!("{error}: {}", error.cause.described());
-            vec![Finding::failed("connection", error::failure_code(error.cause.failure), detail)]
+            let code = error::failure_code(error.cause.failure);
+            (vec![Finding::failed("connection", code, error.cause.described())], Some(Error::Connect(error)))
         }
     };
     // The first failure decides, because later ones often follow from it. Only a schema that is merely
@@ -89,7 +89,7 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
         Block::Line(verdict),
     ];
     let summary = Summary { database: url.to_string(), sound: exit_code == 0, exit_code, checks };
-    Ok(Report { exit_code, ..Report::new(&summary, blocks) })
+    Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
 }
 
 async fn checks(
@@ -271,7 +271,7 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
         }
     };
     let differences = difference::between(&expected, found);
-    let drifts = differences.iter().any(|difference| difference.weight == Weight::Drift);
+    let drifts = differences.iter().any(|difference| difference.weight != Weight::Addition);
     let texts = named(differences.iter().map(ToString::to_string).collect());
     match (drifts, differences.is_empty()) {
         (true, _) => Finding::failed(NAME, 4, texts),

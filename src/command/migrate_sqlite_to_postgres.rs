@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::failure::{Doing, Failure};
 use crate::output::{self, Block, Field, Report};
 use crate::progress::{Amount, Progress};
+use crate::schema::difference::Weight;
 use crate::schema::standing::{self, Plan, Standing};
 use crate::schema::upgrade::{self, SchemaError};
 use crate::schema::{self, Schema, expected};
@@ -140,7 +141,10 @@ async fn schema_of_target(target: &sea_orm::DatabaseConnection) -> Result<Schema
     match standing.plan() {
         Plan::Create => return Ok(expected::baseline(target).await.doing("replay the baseline on the target")?),
         Plan::Adopt => {}
-        Plan::Nothing { revision } if revision == migration::BASELINE => upgrade::require_baseline(target).await?,
+        Plan::Nothing { revision } if revision == migration::BASELINE => {
+            // What refuses a row ends the move; what is missing would let a wrong one in.
+            upgrade::require_baseline(target, &[Weight::Addition, Weight::Restriction]).await?;
+        }
         Plan::Nothing { revision } => {
             let [revision, baseline] = [revision.as_str(), migration::BASELINE].map(standing::described);
             return Err(TransferError::TargetRevision { revision, baseline });

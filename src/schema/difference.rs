@@ -19,8 +19,10 @@ pub struct Difference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
-    /// The backend may fail or be slow because of it.
+    /// Something is missing or altered: the backend may fail or be slow because of it.
     Drift,
+    /// Something of the operator's own that may refuse rows of the backend's.
+    Restriction,
     /// Something of the operator's own, which harms nobody.
     Addition,
 }
@@ -55,6 +57,10 @@ impl Report {
         self.0.push(Difference { weight: Weight::Drift, text });
     }
 
+    fn restriction(&mut self, text: String) {
+        self.0.push(Difference { weight: Weight::Restriction, text });
+    }
+
     fn addition(&mut self, text: String) {
         self.0.push(Difference { weight: Weight::Addition, text });
     }
@@ -68,7 +74,7 @@ impl Report {
         self.indexes(table, expected, found);
         self.foreign_keys(table, expected, found);
         for condition in found.checks.difference(&expected.checks) {
-            self.drift(format!("additional condition on {table}: {condition}"));
+            self.restriction(format!("additional condition on {table}: {condition}"));
         }
     }
 
@@ -95,7 +101,7 @@ impl Report {
         for (name, column) in found.columns.iter().filter(|(name, _)| !expected.columns.contains_key(*name)) {
             match column.nullable || column.default.is_some() {
                 true => self.addition(format!("additional column {table}.{name} ({})", column.kind)),
-                false => self.drift(format!(
+                false => self.restriction(format!(
                     "additional column {table}.{name} ({}) is NOT NULL without a default: the backend cannot insert",
                     column.kind
                 )),
@@ -118,7 +124,12 @@ impl Report {
             match index.unique {
                 false => self.addition(format!("additional index {name} on {table}({})", index.columns.join(", "))),
                 // It may refuse rows that the backend writes.
-                true => self.drift(format!("additional unique index {name} on {table}({})", index.columns.join(", "))),
+                true => {
+                    self.restriction(format!(
+                        "additional unique index {name} on {table}({})",
+                        index.columns.join(", ")
+                    ));
+                }
             }
         }
     }
@@ -146,7 +157,7 @@ impl Report {
         {
             let (columns, to) = (key.columns.join(", "), &key.referenced_table);
             let actions = format!("{} on delete and {} on update", key.on_delete, key.on_update);
-            self.drift(format!("additional foreign key {table}({columns}) to {to} with {actions}"));
+            self.restriction(format!("additional foreign key {table}({columns}) to {to} with {actions}"));
         }
     }
 }

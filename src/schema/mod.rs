@@ -35,7 +35,7 @@ pub struct Table {
     pub indexes: BTreeMap<String, Index>,
     /// In no particular order.
     pub foreign_keys: Vec<ForeignKey>,
-    /// The conditions that rows have to fulfil, as the server words them. SQLite does not list its own.
+    /// The conditions that rows have to fulfil: name and definition. SQLite does not list its own.
     pub checks: BTreeSet<String>,
 }
 

@@ -116,7 +116,7 @@ const INDEXES: &str = "
       AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.conindid = i.indexrelid AND p.contype = 'p')";
 
 const CHECKS: &str = "
-    SELECT c.relname::text AS table_name, pg_get_constraintdef(k.oid) AS definition
+    SELECT c.relname::text AS table_name, format('%s %s', k.conname, pg_get_constraintdef(k.oid)) AS definition
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
     WHERE {is_there} AND k.contype = 'c'";
 

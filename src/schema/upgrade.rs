@@ -118,7 +118,7 @@ async fn apply(transaction: &DatabaseTransaction) -> Result<Outcome, SchemaError
             Outcome::Created
         }
         Plan::Adopt => {
-            require_baseline(transaction).await?;
+            require_baseline(transaction, &[Weight::Addition]).await?;
             Outcome::Adopted
         }
     };
@@ -126,18 +126,18 @@ async fn apply(transaction: &DatabaseTransaction) -> Result<Outcome, SchemaError
     Ok(outcome)
 }
 
-/// Makes sure that the tables are those of the baseline; what an operator added does not matter.
+/// Makes sure that the tables are those of the baseline, but for differences of the `tolerated` weights.
 ///
 /// # Errors
 /// [`SchemaError::Drift`] with what is different.
-pub async fn require_baseline<C>(connection: &C) -> Result<(), SchemaError>
+pub async fn require_baseline<C>(connection: &C, tolerated: &[Weight]) -> Result<(), SchemaError>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
     let expected = expected::baseline(connection).await.doing("replay the baseline")?;
     let found = read(connection).await.doing("read the schema")?;
     let mut differences = difference::between(&expected, &found);
-    differences.retain(|difference| difference.weight == Weight::Drift);
+    differences.retain(|difference| !tolerated.contains(&difference.weight));
     if differences.is_empty() { Ok(()) } else { Err(SchemaError::Drift(differences)) }
 }
 

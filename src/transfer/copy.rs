@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
-use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 
 use super::binary::{HEADER, TRAILER};
 use super::digest::TableDigest;
@@ -218,7 +218,7 @@ async fn copy_table(
     let mut rows = source.rows(table);
     while let Some(row) = rows.try_next().await.doing(reading.as_str())? {
         // Rows are always ready: without this nobody would hear a signal until the table ends.
-        consume_budget().await;
+        yield_now().await;
         buffer.extend_from_slice(&columns.to_be_bytes());
         let mut bytes = 0;
         for (index, column) in table.columns.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
-use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 
 use super::binary::{BinaryReader, unreadable};
 use super::digest::{RowDigester, TableDigest};
@@ -80,7 +80,7 @@ pub async fn find_mismatch(
     };
     let mut rows = source.rows(table);
     while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
-        consume_budget().await;
+        yield_now().await;
         mismatch.source_rows += 1;
         let stored =
             table.columns.iter().enumerate().map(|(index, column)| {
@@ -140,7 +140,7 @@ async fn for_each_row(
     let mut reader = BinaryReader::default();
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
         // Chunks are often ready: without this nobody would hear a signal until the table ends.
-        consume_budget().await;
+        yield_now().await;
         reader.push(&chunk);
         while let Some(row) = reader.next_row().doing(action.as_str())? {
             visit(&reader.fields(&row)).doing(action.as_str())?;

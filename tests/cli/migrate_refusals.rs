@@ -59,9 +59,9 @@ fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
         "ALTER TABLE llm_interactions ADD COLUMN our_score REAL DEFAULT 0.5;
          CREATE TABLE our_notes (id INTEGER PRIMARY KEY)",
     );
-    let refused = Outcome::of(&mut migrate(&source, &target)).expect(4);
+    let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
     assert_message(&refused, &["our_notes", "llm_interactions.our_score", "--ignore"]);
-    let one_ignored = Outcome::of(migrate(&source, &target).args(["--ignore", "our_notes"])).expect(4);
+    let one_ignored = Outcome::of(migrate(&source, &target).args(["--ignore", "our_notes"])).expect(7);
     assert_message(&one_ignored, &["llm_interactions.our_score"]);
     assert_eq!(target.count("alert_sessions"), 0);
     let both = ["--ignore", "our_notes", "--ignore", "llm_interactions.our_score"];

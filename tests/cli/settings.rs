@@ -89,7 +89,7 @@ fn the_url_may_stand_in_a_file_of_its_own_and_blanks_around_it_do_not_matter() {
     let from_file = settings(bare_tarsy_db(directory).env("DATABASE_URL_FILE", &file));
     let (value, source) = value_and_source(&from_file, "database.url");
     assert_eq!(value, "history.db");
-    assert_contains(&source, &["DATABASE_URL_FILE", &file]);
+    assert_eq!(source, "DATABASE_URL_FILE");
     let blanks = settings(bare_tarsy_db(directory).env("DATABASE_URL", " \t sqlite:///history.db \r\n"));
     assert_eq!(value_and_source(&blanks, "database.url").0, "history.db");
     let missing = configuration_error(bare_tarsy_db(directory).env("DATABASE_URL_FILE", "/no/such/file"));
