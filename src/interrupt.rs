@@ -76,6 +76,8 @@ impl Interrupt {
     /// # Errors
     /// The signal.
     pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
+        // A server that answers at once leaves the runtime no pause in which to hear a signal.
+        tokio::task::yield_now().await;
         let mut receiver = self.receiver.clone();
         let mut work = std::pin::pin!(work);
         let signal = tokio::select! {

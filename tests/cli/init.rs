@@ -323,3 +323,38 @@ fn init_that_may_wait_no_longer_is_124() {
     assert!(failed.stderr.contains("not usable within 1s"), "{}", failed.stderr);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
+
+#[test]
+fn a_schema_of_the_roles_own_does_not_hide_the_history() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database, &[]).expect(0);
+    database.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER");
+    assert_eq!(outcome(&database).0, "present");
+    assert_eq!(database.number("SELECT count(*) FROM pg_tables WHERE tablename = 'alert_sessions'"), 1);
+    Outcome::of(tarsy_db(&database).arg("check")).expect(0);
+}
+
+#[test]
+fn ten_at_once_all_succeed_in_any_isolation() {
+    let Some(database) = Database::postgresql() else { return };
+    database.execute(&format!("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", database.name()));
+    let ten: Vec<_> = (0..10).map(|_| Running::start(&database, &["init"])).collect();
+    for running in ten {
+        running.finish().expect(0);
+    }
+    assert_eq!(ledger(&database).len(), 1);
+}
+
+#[test]
+fn terminated_while_it_commits_it_hears_the_commit_out() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database, &[]).expect(0);
+    database.execute("DELETE FROM alembic_version");
+    let halt = Held::halt_commits(&database, "alembic_version", "INSERT");
+    let running = Running::start(&database, &["init", "--output", "json"]);
+    Held::wait_for_halted_commit(&database);
+    running.signal("TERM");
+    halt.close();
+    assert_eq!(running.finish().expect(0).json()["outcome"], "adopted");
+    assert_eq!(ledger(&database).len(), 1);
+}

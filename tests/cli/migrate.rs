@@ -402,3 +402,16 @@ fn of_two_moves_at_once_one_wins_and_the_other_is_refused() {
     assert_eq!(codes, [Some(0), Some(7)]);
     assert_eq!(target.count("llm_interactions"), 50);
 }
+
+#[test]
+fn a_link_to_the_source_leads_to_its_left_over_wal() {
+    let Some(target) = Database::postgresql() else { return };
+    let source = with_left_over_wal();
+    let links = tempfile::tempdir().expect("a temporary directory");
+    let link = links.path().join("history.db");
+    std::os::unix::fs::symlink(source.directory().join("history.db"), &link).expect("a link can be made");
+    let mut command = bare_tarsy_db(links.path());
+    command.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--to", target.url()]);
+    Outcome::of(&mut command).expect(0);
+    assert_eq!(target.count("alert_sessions"), source.count("alert_sessions"));
+}

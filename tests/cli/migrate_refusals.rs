@@ -236,3 +236,39 @@ fn a_source_in_use_that_somebody_writes_to_meanwhile_is_not_moved() {
     drop(backend);
     assert_eq!(target.texts("SELECT status FROM alert_sessions"), [Some("failed".to_owned())]);
 }
+
+#[test]
+fn rows_that_are_committed_while_the_lock_is_waited_for_are_seen_in_any_isolation() {
+    let Some((source, target)) = one_session_and_target() else { return };
+    target.execute(&format!("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'", target.name()));
+    let mut somebody = Held::begin(&target, "SELECT 1");
+    somebody.execute(
+        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id) VALUES ('precious', 'a', 'k', 's', 'c')",
+    );
+    let run = Running::start(&source, &arguments(&target));
+    wait_for_blocked_run(&target);
+    somebody.execute("COMMIT");
+    assert_message(&run.finish().expect(7), &["alert_sessions"]);
+    assert_eq!(target.texts("SELECT session_id FROM alert_sessions"), [Some("precious".to_owned())]);
+}
+
+#[test]
+fn a_target_that_lost_a_foreign_key_is_refused() {
+    let Some((source, target)) = one_session_and_target() else { return };
+    target.execute("ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey");
+    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(4), &["missing foreign key stage_executions"]);
+    assert_eq!(target.count("alert_sessions"), 0);
+}
+
+#[test]
+fn a_target_that_cannot_hold_every_text_is_refused() {
+    let Some((source, target)) = one_session_and_target() else { return };
+    let name = format!("{}_latin1", target.name());
+    target.execute(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"));
+    let url = target.url().replace(target.name(), &name);
+    let mut command = bare_tarsy_db(source.directory());
+    command.args(["--output", "json", "migrate-sqlite-to-postgres", "--from", "history.db", "--to", &url]);
+    let refused = Outcome::of(&mut command).expect(78);
+    target.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
+    assert_message(&refused, &["LATIN1", "UTF8"]);
+}

@@ -100,6 +100,33 @@ on_both_backends! {
         assert_whole(database, 1);
     }
 
+    fn a_session_whose_stage_another_one_needs_is_kept_and_listed(database: &Database) {
+        init(database);
+        insert_session(database, "needed", "completed", Some(OLD_US));
+        insert_session(database, "old", "completed", Some(OLD_US));
+        insert_session(database, "new", "completed", Some(NOW_US));
+        database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
+        let pruned = prune(database, &["--yes"]).expect(0).json();
+        assert_eq!(sessions(database), ["needed", "new"]);
+        assert_eq!(pruned["plan"]["kept"][0]["session_id"], "needed");
+        assert_eq!(pruned["removed"]["rows"]["llm_interactions"], 1);
+        assert_whole(database, 2);
+    }
+
+    fn sessions_that_the_database_keeps_end_the_run(database: &Database) {
+        init(database);
+        insert_session(database, "kept", "completed", Some(OLD_US));
+        match database.is_sqlite() {
+            true => database.execute(
+                "CREATE TRIGGER keep BEFORE DELETE ON alert_sessions BEGIN SELECT RAISE(IGNORE); END",
+            ),
+            false => database.execute("CREATE RULE keep AS ON DELETE TO alert_sessions DO INSTEAD NOTHING"),
+        }
+        let failed = prune(database, &["--yes"]).expect(1);
+        assert!(failed.stderr.contains("removed 0 of 1 sessions"), "{}", failed.stderr);
+        assert_whole(database, 1);
+    }
+
     fn a_dry_run_changes_nothing_and_plans_what_the_run_removes(database: &Database) {
         init(database);
         for (number, started) in [OLD_US, OLD_US + 7, EDGE_US - 1, EDGE_US, NOW_US].into_iter().enumerate() {
@@ -343,4 +370,34 @@ fn a_file_that_somebody_writes_to_is_busy_and_loses_nothing() {
     assert_whole(&database, 1);
     Outcome::of(&mut command).expect(0);
     assert_whole(&database, 0);
+}
+
+#[test]
+fn a_start_that_is_no_number_is_never_old_and_stops_nothing() {
+    let database = Database::sqlite();
+    init(&database);
+    for (id, start) in [("text", "'2025-01-01'"), ("real", "1.5"), ("old", "0")] {
+        insert_session(&database, id, "completed", Some(NOW_US));
+        database.execute(&format!("UPDATE alert_sessions SET started_at_us = {start} WHERE session_id = '{id}'"));
+    }
+    prune(&database, &["--yes"]).expect(0);
+    assert_eq!(sessions(&database), ["real", "text"]);
+    Outcome::of(tarsy_db(&database).arg("info")).expect(0);
+}
+
+#[test]
+fn a_batch_whose_commit_is_on_its_way_is_counted() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    insert_session(&database, "one", "completed", Some(OLD_US));
+    insert_session(&database, "two", "completed", Some(OLD_US + 1));
+    let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
+    let running = Running::start(&database, &["prune", "--now", NOW, "--output", "json", "--yes", "--batch-size", "1"]);
+    Held::wait_for_halted_commit(&database);
+    running.signal("TERM");
+    halt.close();
+    let stopped = running.finish().expect(143).json();
+    assert_eq!(stopped["removed"]["sessions"], 1);
+    assert_eq!(stopped["error"]["exit_code"], 143);
+    assert_eq!(sessions(&database), ["two"]);
 }

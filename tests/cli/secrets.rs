@@ -210,3 +210,23 @@ fn a_password_is_not_shown_where_the_command_line_is_wrong() {
     });
     assert_eq!(shown.collect::<Vec<_>>(), Vec::<String>::new());
 }
+
+#[test]
+fn a_password_in_the_place_of_a_path_is_not_shown() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (name, value) in [
+        ("DATABASE_URL_FILE", format!("postgresql://tarsy:{MARKER}@db/tarsy")),
+        ("DATABASE_PASSWORD_FILE", MARKER.to_owned()),
+    ] {
+        let outcome = Outcome::of(bare_tarsy_db(directory.path()).args(["info", "--output", "json"]).env(name, value));
+        assert_no_marker(&outcome.expect(78), name);
+    }
+    for url in [format!("tarsy:{MARKER}@db/tarsy"), format!("postgresql:/tarsy:{MARKER}@db")] {
+        let arguments = ["migrate-sqlite-to-postgres", "--from", &url, "--to", "postgresql://tarsy@db/tarsy"];
+        assert_no_marker(&Outcome::of(bare_tarsy_db(directory.path()).args(arguments)).expect(78), &url);
+    }
+    for flag in ["--output", "--older-than"] {
+        let argument = format!("{flag}=postgresql://tarsy:{MARKER}@db/tarsy");
+        assert_no_marker(&Outcome::of(bare_tarsy_db(directory.path()).args(["prune", &argument])).expect(2), flag);
+    }
+}

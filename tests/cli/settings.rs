@@ -245,3 +245,15 @@ fn bad_numbers_and_switches_are_errors_and_never_defaults() {
     );
     assert_contains(&port, &["DATABASE_PORT", "70000"]);
 }
+
+#[test]
+fn the_parts_in_the_environment_beat_a_url_in_the_file() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    write(directory.path(), "tarsy-db.toml", "[database]\nurl = \"sqlite:///other.db\"\n");
+    let mut command = bare_tarsy_db(directory.path());
+    command
+        .args(["check", "--output", "json"])
+        .env("DATABASE_PASSWORD", "x")
+        .env("DATABASE_HOST", "nosuchhost.invalid");
+    assert_eq!(Outcome::of(&mut command).expect(69).json()["database"], "tarsy@nosuchhost.invalid:5432/tarsy");
+}
