@@ -3,11 +3,10 @@
 //! Installing handlers also makes them arrive at all where the process is PID 1 of a container.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::Mutex;
 
 /// The signals that end the work in an orderly way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +38,23 @@ impl fmt::Display for Signal {
 }
 
 /// Tells whether the process was told to stop.
-#[derive(Debug, Clone)]
 pub struct Interrupt {
-    receiver: watch::Receiver<Option<Signal>>,
-    held: Arc<AtomicBool>,
+    streams: Mutex<Streams>,
+    held: AtomicBool,
+}
+
+struct Streams {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Streams {
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
 }
 
 impl Interrupt {
@@ -51,19 +63,9 @@ impl Interrupt {
     /// # Errors
     /// The operating system's, when the handlers cannot be installed.
     pub fn listen() -> std::io::Result<Self> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let (sender, receiver) = watch::channel(None);
-        tokio::spawn(async move {
-            let received = tokio::select! {
-                _ = interrupt.recv() => Signal::Interrupt,
-                _ = terminate.recv() => Signal::Terminate,
-            };
-            // The receiver may be gone: then the work is done anyway.
-            let _ = sender.send(Some(received));
-            sender.closed().await;
-        });
-        Ok(Self { receiver, held: Arc::default() })
+        let streams =
+            Streams { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+        Ok(Self { streams: Mutex::new(streams), held: AtomicBool::new(false) })
     }
 
     /// Says that from now on a signal comes too late: a commit is on its way, and has to be heard out.
@@ -72,21 +74,23 @@ impl Interrupt {
     }
 
     /// Runs `work` until it ends or a signal comes; then the work is dropped, and with it its transaction.
+    /// A signal that came before, while nobody listened, counts.
     ///
     /// # Errors
     /// The signal.
     pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
-        // A server that answers at once leaves the runtime no pause in which to hear a signal.
+        let mut streams = self.streams.lock().await;
+        // Lets the runtime look for signals: with a server that answers at once nothing else would.
         tokio::task::yield_now().await;
-        let mut receiver = self.receiver.clone();
         let mut work = std::pin::pin!(work);
         let signal = tokio::select! {
+            biased;
+            signal = streams.next() => signal,
             result = &mut work => return Ok(result),
-            signal = receiver.wait_for(Option::is_some) => signal.ok().and_then(|signal| *signal),
         };
         match self.held.load(Ordering::Relaxed) {
             true => Ok(work.await),
-            false => Err(signal.unwrap_or(Signal::Interrupt)),
+            false => Err(signal),
         }
     }
 }
