@@ -1,7 +1,5 @@
 //! `migrate-sqlite-to-postgres`: what it refuses to begin, and whom it gives way to.
 
-use std::time::{Duration, Instant};
-
 use super::migrate::{arguments, migrate, source_and_target};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{Held, Running, wait_until, with_schema};
@@ -168,36 +166,15 @@ fn wait_for_blocked_run(target: &Database) {
 }
 
 #[test]
-fn a_lock_on_the_target_ends_the_wait_after_30_seconds_and_its_holder_is_named() {
-    // Two runs at once, because the tool's own limit cannot be shortened.
-    let locks = ["LOCK TABLE llm_interactions IN ROW EXCLUSIVE MODE", "LOCK TABLE llm_interactions"];
-    let mut runs = Vec::new();
-    for lock in locks {
-        let Some((source, target)) = one_session_and_target() else { return };
+fn a_lock_on_the_target_ends_the_wait_and_its_holder_is_named() {
+    let Some((source, target)) = one_session_and_target() else { return };
+    for lock in ["LOCK TABLE llm_interactions IN ROW EXCLUSIVE MODE", "LOCK TABLE llm_interactions"] {
         let holder = Held::begin(&target, &format!("SET application_name = 'the holder'; {lock}"));
-        let run = Running::start(&source, &arguments(&target));
-        wait_for_blocked_run(&target);
-        runs.push((lock, source, target, holder, run));
-    }
-    let started = Instant::now();
-    let mut wrong = Vec::new();
-    for (lock, _source, target, holder, mut run) in runs {
-        while !run.is_over() && started.elapsed() < Duration::from_secs(50) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        if run.is_over() {
-            let outcome = run.finish();
-            if outcome.code != Some(75) || !outcome.stdout.contains("the holder") {
-                wrong.push(format!("{lock}: {:?} {}", outcome.code, outcome.stdout));
-            }
-        } else {
-            wrong.push(format!("{lock}: still waiting after {:?}", started.elapsed()));
-            drop(run);
-        }
+        let refused = Outcome::of(migrate(&source, &target).args(["--lock-timeout", "300ms"])).expect(75);
+        assert_message(&refused, &["the holder", "--lock-timeout"]);
         holder.close();
         assert_eq!(target.count("alert_sessions"), 0, "{lock}");
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// Holds the run back after it has read the source once, lets somebody write, and lets it go on.
