@@ -223,7 +223,7 @@ pub fn failure_code(failure: Failure) -> u8 {
         | Failure::InRecovery
         | Failure::Standby
         | Failure::ReadOnly => 69,
-        Failure::TooManyConnections | Failure::Busy => 75,
+        Failure::TooManyConnections | Failure::Busy | Failure::Conflict => 75,
         Failure::Authentication | Failure::Privilege => 77,
         Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration | Failure::Pooler => 78,
         Failure::CannotOpen => 73,

@@ -32,8 +32,10 @@ pub enum Failure {
     ReadOnly,
     /// The server has no connection left.
     TooManyConnections,
-    /// A lock is held by somebody else, or a deadlock was broken.
+    /// A lock is held by somebody else.
     Busy,
+    /// A deadlock was broken, or two transactions could not be put in an order.
+    Conflict,
     /// User or password are refused.
     Authentication,
     /// The role, or the system user, may not do this.
@@ -82,8 +84,9 @@ impl Failure {
     /// Whether the same attempt may succeed later without anybody's help.
     #[must_use]
     pub fn may_heal(self) -> bool {
-        use Failure::{Busy, ReadOnly, SchemaPending, Standby, TooManyConnections};
-        self.is_before_login() || matches!(self, Standby | ReadOnly | TooManyConnections | Busy | SchemaPending)
+        use Failure::{Busy, Conflict, ReadOnly, SchemaPending, Standby, TooManyConnections};
+        self.is_before_login()
+            || matches!(self, Standby | ReadOnly | TooManyConnections | Busy | Conflict | SchemaPending)
     }
 }
 
@@ -102,6 +105,7 @@ impl fmt::Display for Failure {
             Failure::ReadOnly => "database is read-only",
             Failure::TooManyConnections => "too many connections",
             Failure::Busy => "locked by somebody else",
+            Failure::Conflict => "in conflict with another transaction",
             Failure::Authentication => "authentication failed",
             Failure::Privilege => "permission denied",
             Failure::NoSuchDatabase => "no such database",
@@ -207,7 +211,8 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "57P03" => Failure::StartingUp,
         "57P01" | "57P02" => Failure::ShuttingDown,
         "53300" => Failure::TooManyConnections,
-        "55P03" | "40001" | "40P01" | "53200" => Failure::Busy,
+        "55P03" => Failure::Busy,
+        "40001" | "40P01" => Failure::Conflict,
         "57014" => Failure::TimedOut,
         "25006" => Failure::ReadOnly,
         // Without USAGE on it a role has no schema to create in.

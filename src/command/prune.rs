@@ -63,12 +63,12 @@ pub(super) async fn run(
     if arguments.dry_run {
         summary.remaining_sessions = Some(plan.kept.len() as u64);
         blocks = plan_blocks(&summary);
-        if arguments.fail_if_remaining && !plan.kept.is_empty() {
-            exit_code = 6;
-        }
     } else if plan.sessions == 0 {
         summary.remaining_sessions = Some(plan.kept.len() as u64);
-        blocks.push(Block::Line(format!("nothing to remove from {url}: no session started before {}", summary.cutoff)));
+        blocks.push(Block::Line(format!(
+            "nothing to remove from {url}: no session that is over started before {}",
+            summary.cutoff
+        )));
         blocks.extend(kept_block(&plan));
     } else {
         if !arguments.yes {
@@ -79,7 +79,8 @@ pub(super) async fn run(
         let (removed, ended) =
             apply(&connection, &schema, &policy, arguments.batch_size, &plan, progress, interrupt).await;
         match ended {
-            Ok(()) => summary.remaining_sessions = Some(retention::count_old(&connection, &policy).await?),
+            // What was removed is told in any case.
+            Ok(()) => summary.remaining_sessions = retention::count_old(&connection, &policy).await.ok(),
             Err(error) => {
                 exit_code = error.exit_code();
                 ended_early = Some(error);

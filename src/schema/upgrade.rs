@@ -13,7 +13,7 @@ use sea_orm_migration::SchemaManager;
 use super::difference::{self, Difference, Weight};
 use super::standing::{Plan, Standing};
 use super::{expected, read};
-use crate::connection::{self, row, rows};
+use crate::connection::{milliseconds, row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
@@ -81,28 +81,32 @@ pub async fn upgrade(
     lock_timeout: Duration,
     before_commit: &dyn Fn(),
 ) -> Result<Outcome, SchemaError> {
+    match bring_to_baseline(connection, lock_timeout, before_commit).await {
+        Err(SchemaError::Database(error)) if error.cause.failure == Failure::Busy => {
+            Err(locked(connection, lock_timeout).await)
+        }
+        result => result,
+    }
+}
+
+async fn bring_to_baseline(
+    connection: &DatabaseConnection,
+    lock_timeout: Duration,
+    before_commit: &dyn Fn(),
+) -> Result<Outcome, SchemaError> {
     limit_lock_waits(connection, lock_timeout).await.doing("set the lock timeout")?;
-    let standing = match Standing::read(connection).await.doing("read the ledger") {
-        Err(error) if error.cause.failure == Failure::Busy => return Err(locked(connection, lock_timeout).await),
-        standing => standing?,
-    };
+    let standing = Standing::read(connection).await.doing("read the ledger")?;
     if let Plan::Nothing { revision } = standing.plan() {
         return Ok(Outcome::Present { revision });
     }
     if standing.plan() == Plan::Create && connection.get_database_backend() == DbBackend::Sqlite {
         // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
-        match set_wal(connection, lock_timeout).await {
-            Err(cause) if cause.failure == Failure::Busy => return Err(locked(connection, lock_timeout).await),
-            done => done.doing("set the journal mode to WAL")?,
-        }
+        set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
     }
-    let transaction = match lock(connection).await {
-        Err(cause) if cause.failure == Failure::Busy => return Err(locked(connection, lock_timeout).await),
-        transaction => transaction.doing("lock the database")?,
-    };
+    let transaction = lock(connection).await.doing("lock the database")?;
     let outcome = apply(&transaction).await?;
     before_commit();
-    transaction.commit().await.doing("commit")?;
+    transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
     Ok(outcome)
 }
 
@@ -141,17 +145,17 @@ where
     if differences.is_empty() { Ok(()) } else { Err(SchemaError::Drift(differences)) }
 }
 
-async fn limit_lock_waits(database: &DatabaseConnection, limit: Duration) -> Result<(), DbErr> {
-    let milliseconds = connection::milliseconds(limit);
-    let sql = match database.get_database_backend() {
+async fn limit_lock_waits(connection: &DatabaseConnection, limit: Duration) -> Result<(), DbErr> {
+    let milliseconds = milliseconds(limit);
+    let sql = match connection.get_database_backend() {
         DbBackend::Postgres => format!("SET lock_timeout = {milliseconds}"),
         _ => format!("PRAGMA busy_timeout = {milliseconds}"),
     };
-    database.execute_unprepared(&sql).await.map(|_| ())
+    connection.execute_unprepared(&sql).await.map(|_| ())
 }
 
 /// Opens the one transaction that may change the schema. Its lock ends with it, also behind a pooler.
-async fn lock(connection: &DatabaseConnection) -> Result<DatabaseTransaction, Cause> {
+async fn lock(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
         // A snapshot that is older than the lock would not see what was committed while it was waited for.
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
@@ -160,7 +164,7 @@ async fn lock(connection: &DatabaseConnection) -> Result<DatabaseTransaction, Ca
     }
     let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
     let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-    Ok(connection.begin_with_options(options).await?)
+    connection.begin_with_options(options).await
 }
 
 /// Switches a file that was just created to WAL. The switch needs the file for itself and does not
