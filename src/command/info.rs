@@ -56,11 +56,17 @@ struct TableSummary {
 struct Sessions {
     oldest: Option<String>,
     newest: Option<String>,
-    by_status: Vec<(String, u64)>,
+    by_status: Vec<StatusCount>,
     by_week: Vec<Week>,
     retention_days: u32,
     /// What `prune` would remove; absent where the retention makes no sense.
     would_remove: Option<Plan>,
+}
+
+#[derive(Serialize)]
+struct StatusCount {
+    status: String,
+    sessions: u64,
 }
 
 #[derive(Serialize)]
@@ -219,12 +225,14 @@ async fn sessions(
     })
 }
 
-async fn by_status(connection: &DatabaseConnection) -> Result<Vec<(String, u64)>, DbErr> {
+async fn by_status(connection: &DatabaseConnection) -> Result<Vec<StatusCount>, DbErr> {
     let sql = format!("SELECT status, count(*) AS sessions FROM {SESSIONS} GROUP BY status ORDER BY 2 DESC, 1");
     let rows = rows(connection, &sql).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("", "status")?, row.try_get::<i64>("", "sessions")?.unsigned_abs())))
-        .collect()
+    let counts = rows.iter().map(|row| {
+        let sessions = row.try_get::<i64>("", "sessions")?.unsigned_abs();
+        Ok(StatusCount { status: row.try_get("", "status")?, sessions })
+    });
+    counts.collect()
 }
 
 /// The last weeks that have sessions, and those without any between them.
@@ -303,7 +311,7 @@ fn session_blocks(sessions: &Sessions) -> Vec<Block> {
         vec![format!("retention of {} days would remove", sessions.retention_days).into(), would_remove.into()],
     ];
     rows.extend(
-        sessions.by_status.iter().map(|(status, count)| vec![status.as_str().into(), count.to_string().into()]),
+        sessions.by_status.iter().map(|count| vec![count.status.as_str().into(), count.sessions.to_string().into()]),
     );
     let mut blocks = vec![Block::Table { title: "sessions", header: vec![], rows }];
     let most = sessions.by_week.iter().map(|week| week.sessions).max().unwrap_or_default();

@@ -68,7 +68,11 @@ on_both_backends! {
         let report = &info(database, &[])["sessions"];
         assert_eq!(report["oldest"], "2026-01-04T23:59:59.999999Z");
         assert_eq!(report["newest"], "2026-01-19T00:00:00Z");
-        assert_eq!(report["by_status"], json!([["completed", 3], ["failed", 1], ["in_progress", 1]]));
+        assert_eq!(report["by_status"], json!([
+            { "status": "completed", "sessions": 3 },
+            { "status": "failed", "sessions": 1 },
+            { "status": "in_progress", "sessions": 1 },
+        ]));
         assert_eq!(
             report["by_week"],
             json!([
