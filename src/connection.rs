@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbErr, QueryResult, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
 };
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
@@ -16,8 +16,8 @@ use crate::settings::PoolSettings;
 
 /// How long one attempt to connect may take unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait for somebody else's lock, on SQLite unless the URL says otherwise.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for somebody else's lock where the command has no limit of its own.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,15 +59,20 @@ pub enum Access {
     Create,
 }
 
-/// Opens one connection, for work that takes no more.
+/// Opens one connection, for work that takes no more, that waits no longer than `lock_timeout` for
+/// somebody else's lock.
 ///
 /// # Errors
 /// [`ConnectError`] with the real reason; the pool alone would only say that time ran out.
-pub async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, ConnectError> {
+pub async fn open(
+    url: &DatabaseUrl,
+    access: Access,
+    lock_timeout: Duration,
+) -> Result<DatabaseConnection, ConnectError> {
     match url {
-        DatabaseUrl::Sqlite(location) => open_sqlite(location, access).await,
+        DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
         DatabaseUrl::Postgresql(address) => {
-            let options = pool_options(BUSY_TIMEOUT).max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+            let options = pool_options(lock_timeout).max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
             open_postgresql(address, options).await
         }
     }
@@ -86,9 +91,7 @@ pub async fn open_pool(
     lock_timeout: Duration,
 ) -> Result<DatabaseConnection, ConnectError> {
     match url {
-        DatabaseUrl::Sqlite(location) => {
-            open_sqlite(&SqliteLocation { busy_timeout: Some(lock_timeout), ..location.clone() }, access).await
-        }
+        DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
         DatabaseUrl::Postgresql(address) => {
             let options = pool_options(lock_timeout)
                 .max_connections(settings.max_connections())
@@ -133,7 +136,7 @@ fn require_certificates(address: &PostgresqlAddress) -> Result<(), Cause> {
         ("sslcert", &address.ssl_certificate),
         ("sslkey", &address.ssl_key),
     ];
-    for (name, path) in files {
+    for (name, path) in files.into_iter().filter(|_| !matches!(address.ssl_mode, PgSslMode::Disable)) {
         if let Some(Err(error)) = path.as_deref().map(std::fs::File::open) {
             let message = format!("cannot read the file that `{name}` names: {}", io_message(&error));
             return Err(Cause::new(Failure::Configuration, message));
@@ -181,17 +184,21 @@ fn postgresql_options(address: &PostgresqlAddress) -> PgConnectOptions {
     options
 }
 
-async fn open_sqlite(location: &SqliteLocation, access: Access) -> Result<DatabaseConnection, Cause> {
+async fn open_sqlite(
+    location: &SqliteLocation,
+    access: Access,
+    lock_timeout: Duration,
+) -> Result<DatabaseConnection, Cause> {
     let mut options = SqliteConnectOptions::new()
-        .busy_timeout(location.busy_timeout.unwrap_or(BUSY_TIMEOUT))
+        .busy_timeout(location.busy_timeout.unwrap_or(lock_timeout))
         .foreign_keys(true)
         .disable_statement_logging();
     options = match &location.path {
         None => options.in_memory(true),
         Some(path) => {
             match access {
-                Access::Create => create_parent(path)?,
-                Access::Read | Access::Write => require_file(path)?,
+                Access::Create if !path.exists() => create_parent(path)?,
+                Access::Read | Access::Write | Access::Create => require_file(path, access)?,
             }
             options
                 .filename(path)
@@ -222,9 +229,11 @@ async fn open_sqlite(location: &SqliteLocation, access: Access) -> Result<Databa
 }
 
 /// Says why a file cannot be opened in better words than SQLite has.
-fn require_file(path: &Path) -> Result<(), Cause> {
+fn require_file(path: &Path, access: Access) -> Result<(), Cause> {
     let shown = path.display();
-    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+    // Where SQLite may not write it opens for reading, and does not say so.
+    let opened = std::fs::OpenOptions::new().read(true).append(access == Access::Write).open(path);
+    match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => {
             Err(Cause::new(Failure::CannotOpen, format!("{shown} is a directory, not a file")))
         }
@@ -234,7 +243,7 @@ fn require_file(path: &Path) -> Result<(), Cause> {
         }
         Err(error) => {
             let failure = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => Failure::Privilege,
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Failure::Privilege,
                 _ => Failure::CannotOpen,
             };
             Err(Cause::new(failure, format!("cannot open {shown}: {}", io_message(&error))))

@@ -79,8 +79,8 @@ pub enum Error {
     /// The process was told to stop.
     #[error("stopped by {0}")]
     Interrupted(Signal),
-    /// The process was told to stop in the middle of a transaction.
-    #[error("stopped by {0}; the transaction in hand was rolled back")]
+    /// The process was told to stop while it may have had a transaction in hand.
+    #[error("stopped by {0}; what was not committed was rolled back")]
     RolledBack(Signal),
     /// The result could not be written.
     #[error("cannot write to standard output")]

@@ -180,10 +180,12 @@ pub enum SettingsError {
         kind: &'static str,
     },
     /// A variable and its `_FILE` form are both set.
-    #[error("`{name}` and `{name}_FILE` are both set; only one may be")]
+    #[error("`{name}` and `{file_name}` are both set; only one may be")]
     Both {
-        /// The variable.
+        /// The setting, as a variable or as a key of the settings file.
         name: &'static str,
+        /// The setting that names a file.
+        file_name: String,
     },
     /// A file that was named cannot be read.
     #[error("cannot read {what}")]
@@ -374,10 +376,10 @@ fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String
 }
 
 /// Reads a secret's file. Only what surely is a path is shown: somebody may have put the secret itself there.
-fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
+fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
     let mut value = std::fs::read_to_string(&file.value).map_err(|source| {
         let path = if file.value.starts_with('/') { format!(" {}", file.value) } else { String::new() };
-        SettingsError::Read { what: format!("the file{path} that `{variable}` names"), source }
+        SettingsError::Read { what: format!("the file{path} that `{name}` names"), source }
     })?;
     if value.ends_with('\n') {
         value.pop();
@@ -387,7 +389,7 @@ fn secret_from(variable: &str, file: &Setting<String>) -> Result<Setting<String>
     }
     let source = match &file.source {
         Source::Environment(name) => Source::Environment(name.clone()),
-        other => Source::SecretFile(format!("{other}, {}", variable.to_lowercase())),
+        other => Source::SecretFile(format!("{other}, {name}")),
     };
     Ok(Setting { value, source })
 }
@@ -413,18 +415,19 @@ impl Layers<'_> {
     /// A setting that may stand in a file of its own, from the environment or the settings file.
     /// An empty value counts as not set.
     fn secret(&self, key: Key, layer: Layer) -> Result<Option<Setting<String>>, SettingsError> {
-        let file_variable = format!("{}_FILE", key.environment);
+        let (name, file_name) = match layer {
+            Layer::Environment => (key.environment, format!("{}_FILE", key.environment)),
+            Layer::File => (key.path, format!("{}_file", key.path)),
+        };
         let (direct, file) = match layer {
-            Layer::Environment => {
-                (lookup(self.environment, key.environment)?, lookup(self.environment, &file_variable)?)
-            }
-            Layer::File => (self.in_file(key.path)?, self.in_file(&format!("{}_file", key.path))?),
+            Layer::Environment => (lookup(self.environment, name)?, lookup(self.environment, &file_name)?),
+            Layer::File => (self.in_file(name)?, self.in_file(&file_name)?),
         };
         let given = |setting: &Setting<String>| !setting.value.is_empty();
         match (direct.filter(given), file.filter(given)) {
-            (Some(_), Some(_)) => Err(SettingsError::Both { name: key.environment }),
+            (Some(_), Some(_)) => Err(SettingsError::Both { name, file_name }),
             (Some(setting), None) => Ok(Some(setting)),
-            (None, Some(file)) => secret_from(&file_variable, &file).map(Some),
+            (None, Some(file)) => secret_from(&file_name, &file).map(Some),
             (None, None) => Ok(None),
         }
     }
@@ -485,7 +488,8 @@ impl Layers<'_> {
 
     fn address(&self, password: Setting<String>) -> Result<Setting<DatabaseUrl>, SettingsError> {
         let text = |key, default: &str| {
-            Ok::<_, SettingsError>(self.text(key)?.map_or_else(|| default.to_owned(), |setting| setting.value))
+            let given = self.text(key)?.map(|setting| setting.value).filter(|value| !value.is_empty());
+            Ok::<_, SettingsError>(given.unwrap_or_else(|| default.to_owned()))
         };
         let (host, user, name) = (text(HOST, "localhost")?, text(USER, "tarsy")?, text(NAME, "tarsy")?);
         let port = self.parsed(PORT, 5432, "a port from 1 to 65535")?.value;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use migration::ledger::{self, Ledger};
+use migration::ledger;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
 use serde::Serialize;
 
 use crate::cli::Check;
-use crate::connection::{self, Access, row, rows};
+use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
 use crate::failure::{Cause, Failure};
@@ -16,8 +16,8 @@ use crate::history::SESSIONS;
 use crate::history::retention::{self, ActiveSessions, Limit, Policy};
 use crate::output::{Block, Report, Status};
 use crate::schema::difference::{self, Weight};
-use crate::schema::standing::{self, Standing};
-use crate::schema::{self, Schema, expected, quoted};
+use crate::schema::standing::{self, Plan, Standing};
+use crate::schema::{self, Schema, expected, literal, quoted};
 use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.
@@ -65,9 +65,14 @@ impl Finding {
 
 pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
     let url = &settings.database.value;
+    // Before SQLite opens the file: closing it afterwards would drop SQLite's own locks.
+    let writable = match url {
+        DatabaseUrl::Sqlite(location) => Some(sqlite_writable(location.path.as_deref())),
+        DatabaseUrl::Postgresql(_) => None,
+    };
     let started = Instant::now();
-    let (checks, error) = match connection::open(url, Access::Read).await {
-        Ok(connection) => (checks(arguments, settings, now, &connection, started.elapsed()).await, None),
+    let (checks, error) = match connection::open(url, Access::Read, LOCK_TIMEOUT).await {
+        Ok(connection) => (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None),
         Err(error) => {
             let code = error::failure_code(error.cause.failure);
             (vec![Finding::failed("connection", code, error.cause.described())], Some(Error::Connect(error)))
@@ -98,11 +103,12 @@ async fn checks(
     now: DateTime<Utc>,
     connection: &DatabaseConnection,
     opened: Duration,
+    writable: Option<Finding>,
 ) -> Vec<Finding> {
     let mut checks = vec![connected(connection, opened).await];
-    match &settings.database.value {
-        DatabaseUrl::Postgresql(_) => checks.extend(postgresql_server(connection).await),
-        DatabaseUrl::Sqlite(location) => checks.push(sqlite_writable(location.path.as_deref())),
+    match writable {
+        Some(writable) => checks.push(writable),
+        None => checks.extend(postgresql_server(connection).await),
     }
     let (standing, found) = match (Standing::read(connection).await, schema::read(connection).await) {
         (Ok(standing), Ok(found)) => (standing, found),
@@ -234,23 +240,25 @@ async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Fin
 
 fn revision(standing: &Standing) -> Finding {
     const NAME: &str = "revision";
-    match (&standing.ledger, standing.tables.is_empty()) {
-        (Ledger::Missing | Ledger::Empty, true) => {
-            Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`")
+    match standing.plan() {
+        Plan::Nothing { revision } if migration::number(&revision).is_none() => {
+            Finding::failed(NAME, 5, format!("{}: newer than this tool?", standing::described(&revision)))
         }
-        (Ledger::Missing | Ledger::Empty, false) => {
-            Finding::failed(NAME, 3, "the tables have no ledger: run `tarsy-db init` to adopt them")
+        Plan::Nothing { revision } => Finding::new(NAME, Status::Ok, standing::described(&revision)),
+        Plan::Create if standing.revision().is_some() => {
+            Finding::failed(NAME, 3, "there is a ledger but no tables: run `tarsy-db init`")
         }
-        (Ledger::At(_), true) => Finding::failed(NAME, 3, "there is a ledger but no tables: run `tarsy-db init`"),
-        (Ledger::At(revision), false) if migration::number(revision).is_none() => {
-            Finding::failed(NAME, 5, format!("{}: newer than this tool?", standing::described(revision)))
+        Plan::Create => Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`"),
+        Plan::Adopt => Finding::failed(NAME, 3, "the tables have no ledger: run `tarsy-db init` to adopt them"),
+        Plan::Incomplete { revision, missing } => {
+            let ledger =
+                revision.map_or("there is no ledger".to_owned(), |revision| format!("the ledger says {revision}"));
+            Finding::failed(NAME, 4, format!("{ledger}, and there is no table {}", missing.join(", ")))
         }
-        (Ledger::At(revision), false) => Finding::new(NAME, Status::Ok, standing::described(revision)),
-        (Ledger::Several(revisions), _) => Finding::failed(
-            NAME,
-            4,
-            format!("`alembic_version` has {} rows: {}", revisions.len(), revisions.join(", ")),
-        ),
+        Plan::Ambiguous { revisions } => {
+            let rows = revisions.join(", ");
+            Finding::failed(NAME, 4, format!("`alembic_version` has {} rows: {rows}", revisions.len()))
+        }
     }
 }
 
@@ -330,11 +338,6 @@ async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: boo
     }
     let sql = format!("SELECT * FROM ({}) counts WHERE orphans > 0", counts.join(" UNION ALL "));
     orphans(NAME, rows(connection, &sql).await, "every row has its parent")
-}
-
-/// Quotes a text for SQL.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn orphans(name: &'static str, found: Result<Vec<QueryResult>, DbErr>, sound: &str) -> Finding {

@@ -8,12 +8,12 @@ use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Info;
-use crate::connection::{self, Access, row, rows};
+use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
 use crate::failure::Doing;
 use crate::history::SESSIONS;
-use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, has_start};
+use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Selection, has_start};
 use crate::output::{self, Block, Field, Report};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
@@ -84,7 +84,7 @@ struct SettingSummary {
 
 pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
     let url = &settings.database.value;
-    let connection = connection::open(url, Access::Read).await?;
+    let connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
     let standing = Standing::read(&connection).await.doing("read the ledger")?;
     let found = schema::read(&connection).await.doing("read the schema")?;
     let (server_version, role, tls, bytes) = server(&connection).await.doing("ask the server about itself")?;
@@ -212,7 +212,10 @@ async fn sessions(
     let retention_days = settings.retention_days.value;
     let limit = Limit::OlderThan(Duration::from_secs(u64::from(retention_days) * 86_400));
     let would_remove = match Policy::new(limit, ActiveSessions::Keep, now) {
-        Ok(policy) => Some(retention::plan(connection, found, &policy).await?),
+        Ok(policy) => {
+            let selection = Selection::of(connection, found, policy).await?;
+            Some(retention::plan(connection, found, &selection).await?)
+        }
         Err(_) => None,
     };
     Ok(Sessions {

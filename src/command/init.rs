@@ -6,6 +6,7 @@ use super::wait;
 use crate::cli::{Init, Wait};
 use crate::connection::{self, Access};
 use crate::error::Error;
+use crate::failure::Failure;
 use crate::output::{Block, Report};
 use crate::schema::standing;
 use crate::schema::upgrade::{self, Outcome};
@@ -30,7 +31,12 @@ pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &d
     if let Some(timeout) = arguments.wait {
         wait::until_usable(&Wait::at_most(timeout), url).await?;
     }
-    let connection = connection::open(url, Access::Create).await?;
+    let connection = match connection::open(url, Access::Create, arguments.lock_timeout).await {
+        Err(error) if error.cause.failure == Failure::Busy => {
+            return Err(upgrade::locked_file(url, arguments.lock_timeout).into());
+        }
+        connection => connection?,
+    };
     let (outcome, revision, line) = match upgrade::upgrade(&connection, arguments.lock_timeout, before_commit).await? {
         Outcome::Created => {
             let line = format!("created the schema in {url} at revision {}", standing::described(migration::BASELINE));

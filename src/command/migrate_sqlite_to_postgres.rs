@@ -56,7 +56,7 @@ pub(super) async fn run(
     }
 
     let before = FileState::of(&path);
-    let source = connection::open(&from, Access::Read).await?;
+    let source = connection::open(&from, Access::Read, arguments.lock_timeout).await?;
     let source_schema = schema_of_source(&source).await?;
     let target = connection::open_pool(&to, Access::Write, &settings.pool, arguments.lock_timeout).await?;
     let work = async {

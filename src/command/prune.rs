@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::Context;
 use crate::cli::Prune;
-use crate::connection::{self, Access};
+use crate::connection::{self, Access, LOCK_TIMEOUT};
 use crate::error::Error;
 use crate::failure::Doing;
 use crate::history::SESSIONS;
-use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Removed};
+use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Removed, Selection};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Block, Field, Report};
 use crate::progress::{Amount, Progress};
@@ -47,7 +47,7 @@ pub(super) async fn run(
     let policy = policy(arguments, settings, context.now)?;
     let url = &settings.database.value;
     let access = if arguments.dry_run { Access::Read } else { Access::Write };
-    let (connection, schema, plan) = interrupt.or(prepare(settings, access, &policy)).await??;
+    let (connection, schema, selection, plan) = interrupt.or(prepare(settings, access, policy)).await??;
     let cutoff = DateTime::from_timestamp_micros(policy.cutoff_us).unwrap_or_default();
     let mut summary = Summary {
         database: url.to_string(),
@@ -77,7 +77,7 @@ pub(super) async fn run(
         let started = Instant::now();
         let progress = context.progress.as_ref();
         let (removed, ended) =
-            apply(&connection, &schema, &policy, arguments.batch_size, &plan, progress, interrupt).await;
+            apply(&connection, &schema, &selection, arguments.batch_size, &plan, progress, interrupt).await;
         match ended {
             // What was removed is told in any case.
             Ok(()) => summary.remaining_sessions = retention::count_old(&connection, &policy).await.ok(),
@@ -96,8 +96,8 @@ pub(super) async fn run(
     {
         exit_code = 6;
     }
-    // SQLite's last connection takes the `-wal` and `-shm` files with it.
-    connection.close().await.doing("close the database")?;
+    // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
+    connection.close().await.ok();
     Ok(Report { exit_code, error: ended_early, ..Report::new(&summary, blocks) })
 }
 
@@ -115,15 +115,16 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
 async fn prepare(
     settings: &Settings,
     access: Access,
-    policy: &Policy,
-) -> Result<(DatabaseConnection, Schema, Plan), Error> {
-    let connection = connection::open(&settings.database.value, access).await?;
+    policy: Policy,
+) -> Result<(DatabaseConnection, Schema, Selection, Plan), Error> {
+    let connection = connection::open(&settings.database.value, access, LOCK_TIMEOUT).await?;
     let schema = schema::read(&connection).await.doing("read the schema")?;
     if !schema.tables.contains_key(SESSIONS) {
         return Err(Error::SchemaPending);
     }
-    let plan = retention::plan(&connection, &schema, policy).await?;
-    Ok((connection, schema, plan))
+    let selection = Selection::of(&connection, &schema, policy).await?;
+    let plan = retention::plan(&connection, &schema, &selection).await?;
+    Ok((connection, schema, selection, plan))
 }
 
 /// Asks, where somebody can answer.
@@ -157,7 +158,7 @@ async fn confirm(summary: &Summary<'_>) -> Result<(), Error> {
 async fn apply(
     connection: &DatabaseConnection,
     schema: &Schema,
-    policy: &Policy,
+    selection: &Selection,
     batch_size: u32,
     plan: &Plan,
     progress: &dyn Progress,
@@ -167,7 +168,7 @@ async fn apply(
     let (rows, bytes) = (plan.rows().max(1), plan.bytes());
     progress.start("removing sessions", Amount { rows, bytes });
     let ended = loop {
-        let batch = match interrupt.or(retention::remove_batch(connection, schema, policy, batch_size)).await {
+        let batch = match interrupt.or(retention::remove_batch(connection, schema, selection, batch_size)).await {
             Ok(Ok(Some(batch))) => batch,
             Ok(Ok(None)) => break Ok(()),
             Ok(Err(error)) => break Err(error.into()),

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
-use crate::connection::{self, Access, ConnectError, row};
+use crate::connection::{self, Access, ConnectError, LOCK_TIMEOUT, row};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
 use crate::failure::{Cause, Failure};
@@ -27,6 +27,8 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Serialize)]
 struct Summary {
     database: String,
+    /// `usable` or `disabled`.
+    outcome: &'static str,
     /// `connect`, `writable` or `schema`.
     condition: &'static str,
     attempts: u32,
@@ -66,6 +68,7 @@ pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
     }
     let summary = Summary {
         database: url.to_string(),
+        outcome: if waited.attempts == 0 { "disabled" } else { "usable" },
         condition: match arguments.condition {
             WaitFor::Connect => "connect",
             WaitFor::Writable => "writable",
@@ -179,7 +182,7 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor) -> Result<(), ConnectErr
         }
     }
     let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
-    let connection = connection::open(url, access).await?;
+    let connection = connection::open(url, access, LOCK_TIMEOUT).await?;
     if condition != WaitFor::Connect {
         require_writable(&connection).await.map_err(unusable)?;
     }

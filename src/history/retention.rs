@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{DEPENDENTS, SESSIONS, TERMINAL_STATUSES};
 use crate::connection::{row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::schema::{Schema, quoted};
+use crate::schema::{Schema, literal, quoted};
 
 /// How long a batch waits for a row that the backend has locked; how long it works is its own affair.
 const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = 0";
@@ -90,16 +90,6 @@ impl Policy {
         Ok(Self { cutoff_us: cutoff.timestamp_micros(), active })
     }
 
-    /// The condition for sessions that go.
-    fn condition(&self, backend: DbBackend) -> String {
-        let old = self.is_old(backend);
-        let unneeded: String = ["llm_interactions", "mcp_communications"].map(unneeded_by).concat();
-        match self.active {
-            ActiveSessions::Remove => format!("{old}{unneeded}"),
-            ActiveSessions::Keep => format!("{old} AND status IN ('{}'){unneeded}", TERMINAL_STATUSES.join("', '")),
-        }
-    }
-
     /// The condition for sessions that started before the cutoff.
     fn is_old(&self, backend: DbBackend) -> String {
         format!("{} AND started_at_us < {}", has_start(backend), self.cutoff_us)
@@ -115,14 +105,63 @@ pub fn has_start(backend: DbBackend) -> &'static str {
     }
 }
 
-/// No row of another session points to a stage of this one. Such rows are damage, but a cascade would
-/// remove them uncounted, and without one they would stop every batch.
-fn unneeded_by(table: &str) -> String {
-    format!(
-        " AND NOT EXISTS (SELECT 1 FROM stage_executions s JOIN {table} o ON o.stage_execution_id = s.execution_id \
-         WHERE s.session_id = {SESSIONS}.session_id AND (o.session_id IS NULL OR o.session_id <> s.session_id))"
-    )
+/// The sessions of a database that a policy removes.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    policy: Policy,
+    backend: DbBackend,
+    /// Sessions that have to stay because rows of other sessions refer to their stages. Such rows are
+    /// damage, but a cascade would remove them uncounted, and without one they would stop every batch.
+    needed: Vec<String>,
 }
+
+impl Selection {
+    /// Applies a policy to a database. Reads only.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the database cannot be read.
+    pub async fn of(connection: &impl ConnectionTrait, schema: &Schema, policy: Policy) -> Result<Self, DatabaseError> {
+        let mut needed = Vec::new();
+        for (table, column) in REFERENCES_TO_STAGES {
+            let has = |name: &str, column: &str| {
+                schema.tables.get(name).is_some_and(|table| table.columns.contains_key(column))
+            };
+            if !has(table, column) || !has("stage_executions", "execution_id") {
+                continue;
+            }
+            let sql = format!(
+                "SELECT DISTINCT s.session_id AS session_id
+                 FROM stage_executions s JOIN {table} o ON o.{column} = s.execution_id
+                 WHERE s.session_id IS NOT NULL AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
+            );
+            let action = format!("look for references from {table} to other sessions");
+            for row in rows(connection, &sql).await.doing(action.as_str())? {
+                needed.push(row.try_get("", "session_id").doing(action.as_str())?);
+            }
+        }
+        Ok(Self { policy, backend: connection.get_database_backend(), needed })
+    }
+
+    /// The condition for sessions that go.
+    fn condition(&self) -> String {
+        let mut parts = vec![self.policy.is_old(self.backend)];
+        if self.policy.active == ActiveSessions::Keep {
+            parts.push(format!("status IN ('{}')", TERMINAL_STATUSES.join("', '")));
+        }
+        if !self.needed.is_empty() {
+            let ids: Vec<_> = self.needed.iter().map(|id| literal(id)).collect();
+            parts.push(format!("session_id NOT IN ({})", ids.join(", ")));
+        }
+        parts.join(" AND ")
+    }
+}
+
+/// The columns that point to a stage.
+const REFERENCES_TO_STAGES: [(&str, &str); 3] = [
+    ("llm_interactions", "stage_execution_id"),
+    ("mcp_communications", "stage_execution_id"),
+    ("stage_executions", "parent_stage_execution_id"),
+];
 
 /// What an application of the policy would remove.
 #[derive(Debug, Clone, Serialize)]
@@ -178,31 +217,34 @@ impl Plan {
 /// What was removed: rows by table.
 pub type Removed = BTreeMap<&'static str, u64>;
 
-/// Counts what the policy would remove. Reads only.
+/// Counts what would be removed. Reads only.
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
-pub async fn plan(connection: &impl ConnectionTrait, schema: &Schema, policy: &Policy) -> Result<Plan, DatabaseError> {
-    let backend = connection.get_database_backend();
-    let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", policy.condition(backend));
+pub async fn plan(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    selection: &Selection,
+) -> Result<Plan, DatabaseError> {
+    let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
     let mut tables = Vec::new();
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs.replace("{sessions}", &sessions);
         tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
     }
-    tables.push(table_plan(connection, schema, SESSIONS, &policy.condition(backend)).await?);
+    tables.push(table_plan(connection, schema, SESSIONS, &selection.condition()).await?);
 
     let action = "plan the retention";
     let span = format!(
         "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
-        policy.condition(backend)
+        selection.condition()
     );
     let span = row(connection, &span).await.doing(action)?;
     let kept = format!(
         "SELECT session_id, status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
          ORDER BY started_at_us, session_id",
-        policy.is_old(backend),
-        policy.condition(backend)
+        selection.policy.is_old(selection.backend),
+        selection.condition()
     );
     let kept = rows(connection, &kept).await.doing(action)?;
     let kept = kept.iter().map(|row| {
@@ -272,7 +314,7 @@ impl Batch {
     }
 }
 
-/// Begins to remove the oldest sessions of the policy, at most `batch_size` of them, in one transaction.
+/// Begins to remove the oldest sessions of the selection, at most `batch_size` of them, in one transaction.
 /// Sessions that the backend is writing to are passed over; `None` means that there are no others.
 ///
 /// # Errors
@@ -280,16 +322,16 @@ impl Batch {
 pub async fn remove_batch(
     connection: &DatabaseConnection,
     schema: &Schema,
-    policy: &Policy,
+    selection: &Selection,
     batch_size: u32,
 ) -> Result<Option<Batch>, DatabaseError> {
-    remove(connection, schema, policy, batch_size).await.doing("remove a batch of sessions")
+    remove(connection, schema, selection, batch_size).await.doing("remove a batch of sessions")
 }
 
 async fn remove(
     connection: &DatabaseConnection,
     schema: &Schema,
-    policy: &Policy,
+    selection: &Selection,
     batch_size: u32,
 ) -> Result<Option<Batch>, Cause> {
     let backend = connection.get_database_backend();
@@ -313,7 +355,7 @@ async fn remove(
     };
     let sessions = format!(
         "SELECT session_id FROM {SESSIONS} WHERE {} ORDER BY started_at_us, session_id LIMIT {batch_size}{lock}",
-        policy.condition(backend)
+        selection.condition()
     );
     let found = rows(&transaction, &sessions).await?;
     let ids = found.iter().map(|row| row.try_get("", "session_id")).collect::<Result<Vec<String>, DbErr>>()?;
@@ -372,11 +414,14 @@ mod tests {
     }
 
     #[test]
-    fn only_sessions_that_are_over_go_unless_told_otherwise() {
-        let keep = Policy { cutoff_us: 5, active: ActiveSessions::Keep };
-        let remove = Policy { active: ActiveSessions::Remove, ..keep };
-        let statuses = " AND status IN ('completed', 'failed', 'cancelled', 'timed_out')";
-        assert_eq!(keep.condition(DbBackend::Postgres).replace(statuses, ""), remove.condition(DbBackend::Postgres));
-        assert!(remove.condition(DbBackend::Postgres).starts_with("started_at_us IS NOT NULL AND started_at_us < 5"));
+    fn only_sessions_that_are_over_and_not_needed_go_unless_told_otherwise() {
+        let policy = Policy { cutoff_us: 5, active: ActiveSessions::Keep };
+        let keep = Selection { policy, backend: DbBackend::Postgres, needed: vec!["it's".to_owned()] };
+        let expected = "started_at_us IS NOT NULL AND started_at_us < 5 \
+                        AND status IN ('completed', 'failed', 'cancelled', 'timed_out') AND session_id NOT IN ('it''s')";
+        assert_eq!(keep.condition(), expected);
+        let policy = Policy { active: ActiveSessions::Remove, ..policy };
+        let remove = Selection { policy, backend: DbBackend::Sqlite, needed: Vec::new() };
+        assert_eq!(remove.condition(), "typeof(started_at_us) = 'integer' AND started_at_us < 5");
     }
 }

@@ -97,6 +97,12 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     }
 }
 
+/// Quotes a text for SQL that cannot be built otherwise.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// Quotes an identifier for SQL that cannot be built otherwise. Every built statement uses it.
 #[must_use]
 pub fn quoted(identifier: &str) -> String {

@@ -14,6 +14,7 @@ use super::difference::{self, Difference, Weight};
 use super::standing::{Plan, Standing};
 use super::{expected, read};
 use crate::connection::{milliseconds, row, rows};
+use crate::database_url::DatabaseUrl;
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
@@ -188,6 +189,17 @@ pub async fn locked(connection: &DatabaseConnection, waited: Duration) -> Schema
         _ => sqlite_holder(connection).await,
     };
     let holder = holder.ok().flatten().unwrap_or_else(|| "another process".to_owned());
+    SchemaError::Locked { holder, waited }
+}
+
+/// As [`locked`], where the file could not even be opened.
+#[must_use]
+pub fn locked_file(url: &DatabaseUrl, waited: Duration) -> SchemaError {
+    let path = match url {
+        DatabaseUrl::Sqlite(location) => location.path.as_deref(),
+        DatabaseUrl::Postgresql(_) => None,
+    };
+    let holder = path.and_then(process_holding).unwrap_or_else(|| "another process".to_owned());
     SchemaError::Locked { holder, waited }
 }
 

@@ -42,6 +42,14 @@ pub(crate) fn is_found(outcome: &Outcome, name: &str, status: &str, detail: &str
 }
 
 on_both_backends! {
+    fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Database) {
+        init(database);
+        database.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'; DROP TABLE llm_interactions");
+        finds(database, 4, "revision", "failed", "llm_interactions");
+        // What is left can still be looked at.
+        Outcome::of(tarsy_db(database).arg("info")).expect(0);
+    }
+
     fn a_sound_baseline_is_sound(database: &Database) {
         init(database);
         insert_session(database, "s-1", "completed", Some(NOW_US));

@@ -358,3 +358,15 @@ fn terminated_while_it_commits_it_hears_the_commit_out() {
     assert_eq!(running.finish().expect(0).json()["outcome"], "adopted");
     assert_eq!(ledger(&database).len(), 1);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_holder_of_a_file_that_cannot_even_be_read_is_named() {
+    let database = Database::sqlite();
+    database.execute("CREATE TABLE mine (id INTEGER)");
+    let mut holder = Held::connect(&database);
+    holder.execute("BEGIN EXCLUSIVE");
+    let refused = init(&database, &["--lock-timeout", "300ms"]).expect(75);
+    holder.close();
+    assert!(refused.stderr.contains(&format!("process {}", std::process::id())), "{}", refused.stderr);
+}

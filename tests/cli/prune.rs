@@ -113,6 +113,20 @@ on_both_backends! {
         assert_whole(database, 2);
     }
 
+    fn a_session_whose_stage_is_the_parent_of_anothers_is_kept(database: &Database) {
+        init(database);
+        insert_session(database, "needed", "completed", Some(OLD_US));
+        insert_session(database, "new", "completed", Some(NOW_US));
+        // As revision 18 has it.
+        database.execute(
+            "ALTER TABLE stage_executions ADD COLUMN parent_stage_execution_id VARCHAR
+                 REFERENCES stage_executions (execution_id);
+             UPDATE stage_executions SET parent_stage_execution_id = 'stage-needed' WHERE session_id = 'new'",
+        );
+        prune(database, &["--yes"]).expect(0);
+        assert_eq!(sessions(database), ["needed", "new"]);
+    }
+
     fn sessions_that_the_database_keeps_end_the_run(database: &Database) {
         init(database);
         insert_session(database, "kept", "completed", Some(OLD_US));
