@@ -163,7 +163,7 @@ fn binaries() -> PathBuf {
     installed().unwrap_or_else(|| {
         panic!(
             "no PostgreSQL server was found for the tests. Install one:\n    apt-get install postgresql\n\
-             or name one whose role may create databases:\n    \
+             or name one, as a superuser:\n    \
              TEST_POSTGRESQL_URL=postgresql://user:password@host/postgres make test\n\
              or leave these tests out:\n    TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 make test"
         )
