@@ -135,11 +135,42 @@ impl PoolSettings {
     }
 }
 
+/// The parts of a PostgreSQL address, each from where it came.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The host.
+    pub host: Setting<String>,
+    /// The TCP port.
+    pub port: Setting<u16>,
+    /// The role.
+    pub user: Setting<String>,
+    /// The role's password.
+    pub password: Setting<Secret>,
+    /// The database.
+    pub name: Setting<String>,
+}
+
+impl Parts {
+    /// The address that they make, from where the password came.
+    fn address(&self) -> Setting<DatabaseUrl> {
+        let address = PostgresqlAddress::new(
+            self.host.value.clone(),
+            self.port.value,
+            Some(self.user.value.clone()),
+            Some(self.password.value.clone()),
+            Some(self.name.value.clone()),
+        );
+        Setting { value: DatabaseUrl::Postgresql(address), source: self.password.source.clone() }
+    }
+}
+
 /// All settings in force.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The database.
     pub database: Setting<DatabaseUrl>,
+    /// The parts that the database's address was made of, if it was.
+    pub parts: Option<Parts>,
     /// Whether TARSy keeps a history at all.
     pub history_enabled: Setting<bool>,
     /// How many days of history are kept.
@@ -253,8 +284,10 @@ impl Settings {
     /// [`SettingsError`] when a file cannot be read or a value does not mean what it has to.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
         let layers = Layers { flags, environment, file: SettingsFile::find(flags, environment)? };
+        let (database, parts) = layers.database()?;
         Ok(Self {
-            database: layers.database()?,
+            database,
+            parts,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, 90)?,
             pool: PoolSettings {
@@ -267,14 +300,30 @@ impl Settings {
         })
     }
 
+    /// How long history is kept.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days.value) * 86_400)
+    }
+
     /// Every setting as it is shown: name, value without its secret, source.
     #[must_use]
     pub fn shown(&self) -> Vec<(&'static str, String, String)> {
         fn line<T: ToString>(key: Key, setting: &Setting<T>) -> (&'static str, String, String) {
             (key.path, setting.value.to_string(), setting.source.to_string())
         }
-        vec![
-            line(URL, &self.database),
+        let parts = self.parts.iter().flat_map(|parts| {
+            [
+                line(HOST, &parts.host),
+                line(PORT, &parts.port),
+                line(USER, &parts.user),
+                line(PASSWORD, &parts.password),
+                line(NAME, &parts.name),
+            ]
+        });
+        let mut lines = vec![line(URL, &self.database)];
+        lines.extend(parts);
+        lines.extend([
             line(HISTORY_ENABLED, &self.history_enabled),
             line(RETENTION_DAYS, &self.retention_days),
             line(POOL_SIZE, &self.pool.size),
@@ -282,7 +331,8 @@ impl Settings {
             line(POOL_TIMEOUT, &self.pool.timeout),
             line(POOL_RECYCLE, &self.pool.recycle),
             line(POOL_PRE_PING, &self.pool.pre_ping),
-        ]
+        ]);
+        lines
     }
 }
 
@@ -463,39 +513,43 @@ impl Layers<'_> {
         Ok(Setting { value: setting.value.0, source: setting.source })
     }
 
-    fn database(&self) -> Result<Setting<DatabaseUrl>, SettingsError> {
+    fn database(&self) -> Result<(Setting<DatabaseUrl>, Option<Parts>), SettingsError> {
         if let Some(flag) = self.flags.database_url.as_ref().filter(|url| !url.expose().trim().is_empty()) {
             let value = flag.expose().to_owned();
-            return parsed_url(Setting { value, source: Source::Flag("--database-url") });
+            return Ok((parsed_url(Setting { value, source: Source::Flag("--database-url") })?, None));
         }
         for layer in [Layer::Environment, Layer::File] {
             if let Some(url) = self.secret(URL, layer)?.filter(|url| !url.value.trim().is_empty()) {
-                return parsed_url(url);
+                return Ok((parsed_url(url)?, None));
             }
             if let Some(password) = self.secret(PASSWORD, layer)? {
-                return self.address(password);
+                let parts = self.parts(password)?;
+                return Ok((parts.address(), Some(parts)));
             }
         }
         let testing = lookup(self.environment, "TESTING")?.filter(|testing| testing.value.eq_ignore_ascii_case("true"));
-        Ok(match testing {
+        let database = match testing {
             Some(Setting { source, .. }) => {
                 let memory = SqliteLocation { path: None, busy_timeout: None };
                 Setting { value: DatabaseUrl::Sqlite(memory), source }
             }
             None => Setting::default(DatabaseUrl::sqlite_file("history.db")),
-        })
+        };
+        Ok((database, None))
     }
 
-    fn address(&self, password: Setting<String>) -> Result<Setting<DatabaseUrl>, SettingsError> {
+    fn parts(&self, password: Setting<String>) -> Result<Parts, SettingsError> {
         let text = |key, default: &str| {
-            let given = self.text(key)?.map(|setting| setting.value).filter(|value| !value.is_empty());
-            Ok::<_, SettingsError>(given.unwrap_or_else(|| default.to_owned()))
+            let given = self.text(key)?.filter(|setting| !setting.value.is_empty());
+            Ok::<_, SettingsError>(given.unwrap_or_else(|| Setting::default(default.to_owned())))
         };
-        let (host, user, name) = (text(HOST, "localhost")?, text(USER, "tarsy")?, text(NAME, "tarsy")?);
-        let port = self.parsed(PORT, 5432, "a port from 1 to 65535")?.value;
-        let secret = Secret::new(password.value);
-        let address = PostgresqlAddress::new(host, port, Some(user), Some(secret), Some(name));
-        Ok(Setting { value: DatabaseUrl::Postgresql(address), source: password.source })
+        Ok(Parts {
+            host: text(HOST, "localhost")?,
+            port: self.parsed(PORT, 5432, "a port from 1 to 65535")?,
+            user: text(USER, "tarsy")?,
+            password: Setting { value: Secret::new(password.value), source: password.source },
+            name: text(NAME, "tarsy")?,
+        })
     }
 }
 
@@ -559,6 +613,11 @@ mod tests {
         let parts = [("DATABASE_URL", ""), ("DATABASE_PASSWORD", "p@ss/%40 word"), ("DATABASE_HOST", "db")];
         let settings = load(&parts).expect("parts");
         assert_eq!(settings.database.value.to_string(), "tarsy@db:5432/tarsy");
+        let shown = settings.shown();
+        let line = |name: &str| shown.iter().find(|(key, ..)| *key == name).cloned().expect("the part is shown");
+        assert_eq!(line("database.host"), ("database.host", "db".into(), "DATABASE_HOST".into()));
+        assert_eq!(line("database.user"), ("database.user", "tarsy".into(), "default".into()));
+        assert_eq!(line("database.password"), ("database.password", "***".into(), "DATABASE_PASSWORD".into()));
         let DatabaseUrl::Postgresql(address) = settings.database.value else { panic!("PostgreSQL") };
         assert_eq!(address.password.expect("a password").expose(), "p@ss/%40 word");
     }

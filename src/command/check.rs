@@ -452,7 +452,7 @@ async fn old_sessions(
     if !found.tables.contains_key(SESSIONS) {
         return Finding::new(NAME, Status::Skipped, "there are no tables yet");
     }
-    let limit = Limit::OlderThan(Duration::from_secs(u64::from(days) * 86_400));
+    let limit = Limit::OlderThan(settings.retention());
     let policy = match Policy::new(limit, ActiveSessions::Keep, now) {
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, 78, error.to_string()),

@@ -1,7 +1,6 @@
 //! `info`: shows what is there and which settings are in force. Reads only.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
@@ -210,7 +209,7 @@ async fn sessions(
     let span = row(connection, &span).await.doing(action)?;
     let edge = |name: &str| span.try_get::<Option<i64>>("", name).doing(action);
     let retention_days = settings.retention_days.value;
-    let limit = Limit::OlderThan(Duration::from_secs(u64::from(retention_days) * 86_400));
+    let limit = Limit::OlderThan(settings.retention());
     let would_remove = match Policy::new(limit, ActiveSessions::Keep, now) {
         Ok(policy) => {
             let selection = Selection::of(connection, found, policy).await?;

@@ -106,7 +106,7 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
     let limit = match (arguments.before, arguments.older_than) {
         (Some(moment), _) => Limit::Before(moment),
         (None, Some(age)) => Limit::OlderThan(age),
-        (None, None) => Limit::OlderThan(Duration::from_secs(u64::from(settings.retention_days.value) * 86_400)),
+        (None, None) => Limit::OlderThan(settings.retention()),
     };
     let active = if arguments.include_active { ActiveSessions::Remove } else { ActiveSessions::Keep };
     Ok(Policy::new(limit, active, now)?)

@@ -12,6 +12,12 @@ pub(crate) use database::Database;
 pub(crate) use process::Running;
 pub(crate) use role::Role;
 
+/// Whether the tests that mount a disk or make a process 1 were switched off; otherwise they fail where they
+/// cannot run.
+pub(crate) fn without_root() -> bool {
+    std::env::var_os("TARSY_DB_TEST_WITHOUT_ROOT").is_some()
+}
+
 /// The binary with nothing from this process's environment, in the database's own directory.
 pub(crate) fn tarsy_db(database: &Database) -> Command {
     let mut command = bare_tarsy_db(database.directory());
