@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use migration::Revision;
 
 use crate::database_url::Secret;
 
@@ -104,14 +105,15 @@ pub enum LogFormat {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create the schema, or make sure that it is there.
+    /// Create or upgrade the schema, or make sure that it is there.
     ///
-    /// Creates the baseline schema (revision ae85467a75d2) and the ledger `alembic_version`, in one
-    /// transaction under a lock: any number of replicas may start at once.
+    /// Brings the database to a revision of TARSy's schema, by default the baseline (ae85467a75d2), on which
+    /// every TARSy release can start and upgrade by itself. All that is pending is applied in one transaction
+    /// under a lock, with TARSy's own ledger `alembic_version`: any number of replicas may start at once.
     ///
-    /// A database that is there already is left alone, whatever its revision. The tables of EP-0020
-    /// without a ledger are adopted: the ledger is written, the data is not touched. On SQLite a missing
-    /// file is created with its directory, in WAL mode.
+    /// A database that stands there or beyond is left alone. Tables without a ledger are adopted: their shape
+    /// tells the revision, and the ledger is written. What is not as it should be is refused with the
+    /// differences (4). On SQLite a missing file is created with its directory, in WAL mode.
     Init(Init),
     /// Wait until the database is usable, then exit or run a command.
     ///
@@ -126,8 +128,8 @@ pub enum Command {
     /// Check that connection, schema and data are sound.
     ///
     /// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
-    /// ledger, schema, foreign keys, integrity, sequences, retention. Reads only; a role that may only SELECT is
-    /// enough.
+    /// ledger, schema, foreign keys, integrity, sequences, retention. The schema is compared with the shape that
+    /// the ledger's revision should have. Reads only, but for `--fix`; a role that may only SELECT is enough.
     ///
     /// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is
     /// newer than this tool, 69, 77 or 78 when there is no connection.
@@ -162,8 +164,23 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db init
-    DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db init --wait=2m")]
+    DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db init --wait=2m
+    tarsy-db init --to head --dry-run
+    tarsy-db init --to head --sql > upgrade.sql")]
 pub struct Init {
+    /// The revision to reach: `head`, `baseline`, an id or the beginning of one, or a number from 1 to 23
+    /// [env: TARSY_DB_SCHEMA] [default: baseline].
+    #[arg(long, value_name = "REVISION")]
+    pub to: Option<Revision>,
+
+    /// Print what would be done, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print the SQL that would be run, and change nothing.
+    #[arg(long)]
+    pub sql: bool,
+
     /// Wait for the database first, at most this long [default with the flag: 5m].
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
           value_parser = humantime::parse_duration)]
@@ -216,7 +233,7 @@ pub enum WaitFor {
     Connect,
     /// The database accepts writes: a standby is not enough.
     Writable,
-    /// The tables of the baseline are there.
+    /// The schema is there, at the revision that the settings ask for or beyond.
     Schema,
 }
 
@@ -224,8 +241,13 @@ pub enum WaitFor {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db check
-    tarsy-db check --deep --output json")]
+    tarsy-db check --deep --output json
+    tarsy-db check --fix")]
 pub struct Check {
+    /// Create indexes that are missing and put sequences behind their data, then check.
+    #[arg(long)]
+    pub fix: bool,
+
     /// Also look at every row: SQLite's `integrity_check`, PostgreSQL's rows without a parent.
     #[arg(long)]
     pub deep: bool,

@@ -149,9 +149,17 @@ impl Error {
             Error::Schema(SchemaError::Locked { .. }) => {
                 Some("wait for it to finish, or raise `--lock-timeout`".into())
             }
-            Error::Schema(SchemaError::Drift(_)) => {
-                Some("`tarsy-db check` shows the differences; nothing was changed".into())
-            }
+            Error::Schema(SchemaError::Drift(drift)) => Some(match drift.looks_like {
+                Some(revision) => format!(
+                    "if it is the ledger that is wrong, `UPDATE alembic_version SET version_num = '{}'` mends it; \
+                     otherwise restore a backup; nothing was changed",
+                    revision.id()
+                ),
+                None => "`tarsy-db check` shows the differences, `tarsy-db check --fix` mends what is safe; \
+                         nothing was changed"
+                    .into(),
+            }),
+            Error::Schema(SchemaError::Leftover(tables)) => Some(leftover_hint(tables)),
             Error::Schema(SchemaError::Incomplete { .. }) => Some(
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
             ),
@@ -201,11 +209,24 @@ impl Details {
     }
 }
 
+/// Which of the two tables is complete cannot be known from outside.
+pub fn leftover_hint(tables: &[String]) -> String {
+    let table = tables.first().map_or("", String::as_str);
+    let original = table.trim_start_matches("_alembic_tmp_");
+    format!(
+        "make a copy of the file; where `{original}` is there with all its rows, `DROP TABLE {table}` removes what is \
+         left of its unfinished copy; nothing was changed"
+    )
+}
+
 fn schema_code(error: &SchemaError) -> u8 {
     match error {
         SchemaError::Database(error) => failure_code(error.cause.failure),
         SchemaError::Locked { .. } => 75,
-        SchemaError::Drift(_) | SchemaError::Incomplete { .. } | SchemaError::Ambiguous(_) => 4,
+        SchemaError::Drift(_)
+        | SchemaError::Incomplete { .. }
+        | SchemaError::Ambiguous(_)
+        | SchemaError::Leftover(_) => 4,
     }
 }
 

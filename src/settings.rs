@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use migration::{Revision, UnknownRevision};
+
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
 
 /// The environment variables of the process.
@@ -35,6 +37,7 @@ const PASSWORD: Key = Key { environment: "DATABASE_PASSWORD", path: "database.pa
 const NAME: Key = Key { environment: "DATABASE_NAME", path: "database.name" };
 const HISTORY_ENABLED: Key = Key { environment: "HISTORY_ENABLED", path: "history.enabled" };
 const RETENTION_DAYS: Key = Key { environment: "HISTORY_RETENTION_DAYS", path: "history.retention_days" };
+const SCHEMA_TARGET: Key = Key { environment: "TARSY_DB_SCHEMA", path: "schema.target" };
 const POOL_SIZE: Key = Key { environment: "POSTGRES_POOL_SIZE", path: "postgres.pool_size" };
 const MAX_OVERFLOW: Key = Key { environment: "POSTGRES_MAX_OVERFLOW", path: "postgres.max_overflow" };
 const POOL_TIMEOUT: Key = Key { environment: "POSTGRES_POOL_TIMEOUT", path: "postgres.pool_timeout" };
@@ -42,7 +45,7 @@ const POOL_RECYCLE: Key = Key { environment: "POSTGRES_POOL_RECYCLE", path: "pos
 const POOL_PRE_PING: Key = Key { environment: "POSTGRES_POOL_PRE_PING", path: "postgres.pool_pre_ping" };
 
 /// Every setting there is.
-pub const KEYS: [Key; 13] = [
+pub const KEYS: [Key; 14] = [
     URL,
     HOST,
     PORT,
@@ -51,6 +54,7 @@ pub const KEYS: [Key; 13] = [
     NAME,
     HISTORY_ENABLED,
     RETENTION_DAYS,
+    SCHEMA_TARGET,
     POOL_SIZE,
     MAX_OVERFLOW,
     POOL_TIMEOUT,
@@ -175,6 +179,8 @@ pub struct Settings {
     pub history_enabled: Setting<bool>,
     /// How many days of history are kept.
     pub retention_days: Setting<u32>,
+    /// The revision that the schema should have at least.
+    pub schema_target: Setting<Revision>,
     /// The PostgreSQL connection pool.
     pub pool: PoolSettings,
 }
@@ -290,6 +296,7 @@ impl Settings {
             parts,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, 90)?,
+            schema_target: layers.parsed(SCHEMA_TARGET, Revision::BASELINE, UnknownRevision::EXPECTED)?,
             pool: PoolSettings {
                 size: layers.number(POOL_SIZE, 5)?,
                 max_overflow: layers.limit(MAX_OVERFLOW, 10)?,
@@ -326,6 +333,7 @@ impl Settings {
         lines.extend([
             line(HISTORY_ENABLED, &self.history_enabled),
             line(RETENTION_DAYS, &self.retention_days),
+            line(SCHEMA_TARGET, &self.schema_target),
             line(POOL_SIZE, &self.pool.size),
             line(MAX_OVERFLOW, &self.pool.max_overflow),
             line(POOL_TIMEOUT, &self.pool.timeout),

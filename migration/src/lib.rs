@@ -3,52 +3,208 @@
 //! One file per revision, named by its number and id. Locking, transactions and the decision what
 //! to apply are left to the caller.
 
+mod alter;
+mod definition;
 pub mod ledger;
 mod r01_ae85467a75d2;
+mod r02_7c617b3e7c2c;
+mod r03_3eafea61046d;
+mod r04_9d8fd988188d;
+mod r05_3d5f7251e766;
+mod r06_3717971cb125;
+mod r07_8bc629164789;
+mod r08_ab12cd34ef56;
+mod r09_9f8e7d6c5b4a;
+mod r10_da4300b74d0e;
+mod r11_11b500f06df2;
+mod r12_09f57a2a2439;
+mod r13_88f7a5fba343;
+mod r14_921cbd5111ad;
+mod r15_01b89ac17a5e;
+mod r16_aedb48dd0326;
+mod r17_c2f1e3d4a5b6;
+mod r18_d7e8f9a0b1c2;
+mod r19_f0dd17b71ce2;
+mod r20_a1b2c3d4e5f6;
+mod r21_b31503eedb30;
+mod r22_c4d5e6f7g8h9;
+mod r23_b67c135119d7;
+
+use std::fmt;
+use std::str::FromStr;
 
 use sea_orm_migration::MigrationTrait;
 
-/// The ids of all revisions that TARSy has released, oldest first. The last one is TARSy's head.
-pub const RELEASED: [&str; 23] = [
-    BASELINE,
-    "7c617b3e7c2c",
-    "3eafea61046d",
-    "9d8fd988188d",
-    "3d5f7251e766",
-    "3717971cb125",
-    "8bc629164789",
-    "ab12cd34ef56",
-    "9f8e7d6c5b4a",
-    "da4300b74d0e",
-    "11b500f06df2",
-    "09f57a2a2439",
-    "88f7a5fba343",
-    "921cbd5111ad",
-    "01b89ac17a5e",
-    "aedb48dd0326",
-    "c2f1e3d4a5b6",
-    "d7e8f9a0b1c2",
-    "f0dd17b71ce2",
-    "a1b2c3d4e5f6",
-    "b31503eedb30",
-    "c4d5e6f7g8h9",
-    "b67c135119d7",
+/// Every revision that TARSy has released, oldest first, with what it changes.
+static CHAIN: [(&dyn MigrationTrait, &str); 23] = [
+    (&r01_ae85467a75d2::Migration, "the four tables of EP-0020"),
+    (&r02_7c617b3e7c2c::Migration, "llm_interactions + interaction_type, filled from the conversations"),
+    (&r03_3eafea61046d::Migration, "table events"),
+    (&r04_9d8fd988188d::Migration, "alert_sessions - alert_id: its values are lost"),
+    (&r05_3d5f7251e766::Migration, "alert_sessions + pod_id, last_interaction_at, both filled"),
+    (&r06_3717971cb125::Migration, "the foreign keys to sessions and stages cascade"),
+    (&r07_8bc629164789::MIGRATION, "llm_interactions + mcp_event_id"),
+    (&r08_ab12cd34ef56::MIGRATION, "alert_sessions + author"),
+    (&r09_9f8e7d6c5b4a::MIGRATION, "alert_sessions + runbook_url"),
+    (&r10_da4300b74d0e::MIGRATION, "alert_sessions + mcp_selection"),
+    (
+        &r11_11b500f06df2::Migration,
+        "tables chats, chat_user_messages; stage_executions + chat_id, chat_user_message_id",
+    ),
+    (&r12_09f57a2a2439::MIGRATION, "stage_executions + current_iteration"),
+    (&r13_88f7a5fba343::MIGRATION, "alert_sessions + pause_metadata"),
+    (&r14_921cbd5111ad::MIGRATION, "llm_interactions + response_metadata"),
+    (&r15_01b89ac17a5e::MIGRATION, "llm_interactions + native_tools_config"),
+    (&r16_aedb48dd0326::MIGRATION, "alert_sessions + final_analysis_summary"),
+    (&r17_c2f1e3d4a5b6::MIGRATION, "llm_interactions + thinking_content"),
+    (&r18_d7e8f9a0b1c2::Migration, "stage_executions + parent_stage_execution_id, parallel_index, parallel_type"),
+    (&r19_f0dd17b71ce2::Migration, "stage_executions + expected_parallel_count - two indexes"),
+    (&r20_a1b2c3d4e5f6::MIGRATION, "stage_executions + paused_at_us"),
+    (&r21_b31503eedb30::MIGRATION, "stage_executions + iteration_strategy"),
+    (&r22_c4d5e6f7g8h9::MIGRATION, "alert_sessions + executive_summary_error"),
+    (&r23_b67c135119d7::MIGRATION, "alert_sessions + slack_message_fingerprint"),
 ];
 
-/// The revision that every TARSy release can start on.
-pub const BASELINE: &str = "ae85467a75d2";
+/// One of the revisions that this version knows; later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(usize);
 
-/// The tables of the baseline, parents before children.
-pub const TABLES: [&str; 4] = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
+impl Revision {
+    /// The revision that every TARSy release can start on.
+    pub const BASELINE: Self = Self(0);
+    /// The newest one.
+    pub const HEAD: Self = Self(CHAIN.len() - 1);
 
-/// The migration that creates the baseline in an empty database.
-#[must_use]
-pub fn baseline() -> Box<dyn MigrationTrait> {
-    Box::new(r01_ae85467a75d2::Migration)
+    /// All of them, oldest first.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (0..CHAIN.len()).map(Self)
+    }
+
+    /// Those that lead from `before`, or from nothing, to this one.
+    pub fn since(self, before: Option<Self>) -> impl Iterator<Item = Self> {
+        (before.map_or(0, |before| before.0 + 1)..=self.0).map(Self)
+    }
+
+    /// The revision that the ledger calls `id`, or `None` if this version does not know it.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::all().find(|revision| revision.id() == id)
+    }
+
+    /// What the ledger calls it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        CHAIN[self.0].0.name()
+    }
+
+    /// Its place among all revisions, from 1.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self.0 + 1
+    }
+
+    /// What it changes, in a few words.
+    #[must_use]
+    pub fn change(self) -> &'static str {
+        CHAIN[self.0].1
+    }
+
+    /// What turns a database at the revision before into one at this.
+    #[must_use]
+    pub fn migration(self) -> &'static dyn MigrationTrait {
+        CHAIN[self.0].0
+    }
+
+    /// TARSy's tables at this revision, parents before children.
+    #[must_use]
+    pub fn tables(self) -> Vec<&'static str> {
+        TABLES.iter().filter(|(since, _)| *since <= self.number()).map(|(_, table)| *table).collect()
+    }
 }
 
-/// The number of a revision, from 1, or `None` if this version does not know it.
-#[must_use]
-pub fn number(revision: &str) -> Option<usize> {
-    RELEASED.iter().position(|known| *known == revision).map(|index| index + 1)
+/// The tables of all revisions, parents before children, each with the number of the revision that brings it.
+const TABLES: [(usize, &str); 7] = [
+    (1, "alert_sessions"),
+    (1, "stage_executions"),
+    (1, "llm_interactions"),
+    (1, "mcp_communications"),
+    (3, "events"),
+    (11, "chats"),
+    (11, "chat_user_messages"),
+];
+
+/// As in `b67c135119d7 (23 of 23)`.
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} of {})", self.id(), self.number(), CHAIN.len())
+    }
+}
+
+/// A text that names no revision, or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownRevision;
+
+impl fmt::Display for UnknownRevision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(UnknownRevision::EXPECTED)
+    }
+}
+
+impl UnknownRevision {
+    /// What would have been understood.
+    pub const EXPECTED: &'static str =
+        "`head`, `baseline`, a revision's number from 1 to 23, its id or the beginning of it";
+}
+
+impl std::error::Error for UnknownRevision {}
+
+impl FromStr for Revision {
+    type Err = UnknownRevision;
+
+    /// Understands `head`, `baseline`, a number from 1, an id, and the beginning of one id only. What could be a
+    /// number and a beginning (`11`) is the number.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "head" => return Ok(Self::HEAD),
+            "baseline" => return Ok(Self::BASELINE),
+            "" => return Err(UnknownRevision),
+            _ => {}
+        }
+        if let Some(revision) = Self::all().find(|revision| text.parse() == Ok(revision.number())) {
+            return Ok(revision);
+        }
+        let mut matching = Self::all().filter(|revision| revision.id().starts_with(text));
+        match (matching.next(), matching.next()) {
+            (Some(only), None) => Ok(only),
+            _ => Err(UnknownRevision),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_named_in_five_ways() {
+        let id = |text: &str| text.parse::<Revision>().map(Revision::id);
+        assert_eq!(id("head"), Ok("b67c135119d7"));
+        assert_eq!(id("baseline"), Ok("ae85467a75d2"));
+        assert_eq!(id("c4d5e6f7g8h9"), Ok("c4d5e6f7g8h9"));
+        assert_eq!(id("88"), Ok("88f7a5fba343"));
+        assert_eq!(id("11"), Ok("11b500f06df2"));
+        assert_eq!(id("09"), Ok("9f8e7d6c5b4a"));
+        assert_eq!(id("09f"), Ok("09f57a2a2439"));
+        for wrong in ["", "0", "24", "3d5f7251e7666", "a", "HEAD", "-1"] {
+            assert_eq!(id(wrong), Err(UnknownRevision), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_way_begins_behind_where_it_starts() {
+        let numbers = |from, to: Revision| to.since(from).map(Revision::number).collect::<Vec<_>>();
+        assert_eq!(numbers(None, Revision(2)), [1, 2, 3]);
+        assert_eq!(numbers(Some(Revision(0)), Revision(2)), [2, 3]);
+        assert_eq!(numbers(Some(Revision(2)), Revision(2)), [0; 0]);
+    }
 }

@@ -5,6 +5,8 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
+use crate::alter::{optional, required};
+
 pub(crate) struct Migration;
 
 impl MigrationName for Migration {
@@ -156,16 +158,6 @@ fn mcp_communications() -> TableCreateStatement {
         .foreign_key(&mut to_session("mcp_communications"))
         .foreign_key(&mut to_stage("mcp_communications"))
         .take()
-}
-
-/// A NOT NULL column. The type is a literal because both backends know these names by themselves,
-/// and SQLite's affinity follows from the name.
-fn required(name: &'static str, kind: &'static str) -> ColumnDef {
-    ColumnDef::new(name).custom(kind).not_null().take()
-}
-
-fn optional(name: &'static str, kind: &'static str) -> ColumnDef {
-    ColumnDef::new(name).custom(kind).null().take()
 }
 
 fn to_session(table: &'static str) -> ForeignKeyCreateStatement {

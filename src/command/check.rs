@@ -1,9 +1,10 @@
-//! `check`: tells whether connection, schema and data are sound. Reads only.
+//! `check`: tells whether connection, schema and data are sound. Reads only, unless it is asked to mend.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use migration::ledger;
+use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
 use serde::Serialize;
 
@@ -15,9 +16,11 @@ use crate::failure::{Cause, Failure};
 use crate::history::SESSIONS;
 use crate::history::retention::{self, ActiveSessions, Limit, Policy};
 use crate::output::{Block, Report, Status};
-use crate::schema::difference::{self, Weight};
+use crate::schema::sequence::{self, Sequence};
+use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, Schema, expected, literal, quoted};
+use crate::schema::upgrade::SchemaError;
+use crate::schema::{self, Schema, difference, expected, literal, quoted, repair};
 use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.
@@ -71,7 +74,8 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
         DatabaseUrl::Postgresql(_) => None,
     };
     let started = Instant::now();
-    let (checks, error) = match connection::open(url, Access::Read, LOCK_TIMEOUT).await {
+    let access = if arguments.fix { Access::Write } else { Access::Read };
+    let (checks, error) = match connection::open(url, access, LOCK_TIMEOUT).await {
         Ok(connection) => (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None),
         Err(error) => {
             let code = error::failure_code(error.cause.failure);
@@ -106,6 +110,9 @@ async fn checks(
     writable: Option<Finding>,
 ) -> Vec<Finding> {
     let mut checks = vec![connected(connection, opened).await];
+    if arguments.fix {
+        checks.extend(mend(connection).await);
+    }
     match writable {
         Some(writable) => checks.push(writable),
         None => checks.extend(postgresql_server(connection).await),
@@ -123,7 +130,7 @@ async fn checks(
         }
     };
     checks.push(privileges(connection, &standing).await);
-    checks.push(revision(&standing));
+    checks.push(revision(&standing, settings.schema_target.value));
     checks.push(shape(connection, &standing, &found).await);
     checks.push(foreign_keys(connection, &found, arguments.deep).await);
     checks.push(integrity(connection, arguments.deep).await);
@@ -206,10 +213,10 @@ async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Fin
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite has no roles");
     }
-    if standing.tables.is_empty() {
+    if standing.is_empty() {
         return Finding::new(NAME, Status::Skipped, "there are no tables yet");
     }
-    let tables = migration::TABLES.join("', '");
+    let tables = Revision::HEAD.tables().join("', '");
     let sql = format!(
         "SELECT current_user::text AS role, p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
          FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
@@ -238,17 +245,21 @@ async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Fin
     }
 }
 
-fn revision(standing: &Standing) -> Finding {
+fn revision(standing: &Standing, target: Revision) -> Finding {
     const NAME: &str = "revision";
-    match standing.plan() {
-        Plan::Nothing { revision } if migration::number(&revision).is_none() => {
+    match standing.plan(target) {
+        Plan::Nothing { revision } if Revision::from_id(&revision).is_none() => {
             Finding::failed(NAME, 5, format!("{}: newer than this tool?", standing::described(&revision)))
         }
         Plan::Nothing { revision } => Finding::new(NAME, Status::Ok, standing::described(&revision)),
-        Plan::Create if standing.revision().is_some() => {
+        Plan::Upgrade { from, to } => {
+            let detail = format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`");
+            Finding::failed(NAME, 3, detail)
+        }
+        Plan::Create { .. } if standing.revision().is_some() => {
             Finding::failed(NAME, 3, "there is a ledger but no tables: run `tarsy-db init`")
         }
-        Plan::Create => Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`"),
+        Plan::Create { .. } => Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`"),
         Plan::Adopt => Finding::failed(NAME, 3, "the tables have no ledger: run `tarsy-db init` to adopt them"),
         Plan::Incomplete { revision, missing } => {
             let ledger =
@@ -257,34 +268,88 @@ fn revision(standing: &Standing) -> Finding {
         }
         Plan::Ambiguous { revisions } => {
             let rows = revisions.join(", ");
-            Finding::failed(NAME, 4, format!("`alembic_version` has {} rows: {rows}", revisions.len()))
+            let count = revisions.len();
+            let detail =
+                format!("`alembic_version` has {count} rows: {rows}; find out which one is right, delete the others");
+            Finding::failed(NAME, 4, detail)
+        }
+        Plan::Leftover { tables } => {
+            let left = SchemaError::Leftover(tables.clone());
+            Finding::failed(NAME, 4, format!("{left}: {}", error::leftover_hint(&tables)))
         }
     }
 }
 
 async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Schema) -> Finding {
     const NAME: &str = "schema";
-    if standing.tables.is_empty() {
+    if standing.is_empty() {
         return Finding::new(NAME, Status::Skipped, "there are no tables yet");
     }
-    if let Some(later) = standing.revision().filter(|revision| *revision != migration::BASELINE) {
-        let detail = format!("this version knows the shape of {} only, not of {later}", migration::BASELINE);
-        return Finding::new(NAME, Status::Skipped, detail);
-    }
-    let expected = match expected::baseline(connection).await.map_err(Cause::from) {
-        Ok(expected) => expected,
+    let (revision, shape) = match shape_of(connection, standing, found).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            return Finding::new(NAME, Status::Skipped, "this version does not know the shape of that revision");
+        }
         Err(cause) => {
-            let detail = format!("the expected shape could not be made: {cause}");
-            return Finding::new(NAME, Status::Skipped, detail);
+            return Finding::new(NAME, Status::Skipped, format!("the expected shape could not be made: {cause}"));
         }
     };
-    let differences = difference::between(&expected, found);
-    let drifts = differences.iter().any(|difference| difference.weight != Weight::Addition);
-    let texts = named(differences.iter().map(ToString::to_string).collect());
-    match (drifts, differences.is_empty()) {
-        (true, _) => Finding::failed(NAME, 4, texts),
-        (false, true) => Finding::new(NAME, Status::Ok, format!("as in revision {}", migration::BASELINE)),
-        (false, false) => Finding::new(NAME, Status::Note, texts),
+    let faults = difference::texts(shape.faults());
+    if !faults.is_empty() {
+        return Finding::failed(NAME, 4, faults.join("\n"));
+    }
+    let mut lines = vec![format!("as in revision {revision}")];
+    if shape.shape != Shape::A {
+        lines.push(shape.shape.origin().to_owned());
+    }
+    if shape.has_doubled_keys {
+        lines.push("foreign keys are there twice, as TARSy's own upgrade leaves them: harmless".to_owned());
+    }
+    let status = if shape.differences.is_empty() { Status::Ok } else { Status::Note };
+    lines.extend(difference::texts(shape.differences.iter()));
+    Finding::new(NAME, status, lines.join("\n"))
+}
+
+/// The form that the tables are most like: of the ledger's revision, or where there is none, of any. `None` for
+/// revisions that this version does not know.
+async fn shape_of(
+    connection: &DatabaseConnection,
+    standing: &Standing,
+    found: &Schema,
+) -> Result<Option<(Revision, Match)>, Cause> {
+    let Some(revision) = standing.revision() else {
+        return Ok(Some(shape::likest(connection, found).await?));
+    };
+    let Some(revision) = Revision::from_id(revision) else { return Ok(None) };
+    let replayed = expected::replay(connection, &BTreeSet::from([revision])).await?;
+    let shape = shape::closest(connection.get_database_backend(), revision, &replayed[&revision], found);
+    Ok(Some((revision, shape)))
+}
+
+/// Mends what is safe, and says what was done.
+async fn mend(connection: &DatabaseConnection) -> Option<Finding> {
+    const NAME: &str = "repairs";
+    let repairs = async {
+        let (standing, found) = (Standing::read(connection).await?, schema::read(connection).await?);
+        let shape = shape_of(connection, &standing, &found).await?;
+        let differences = shape.map(|(_, shape)| shape.differences).unwrap_or_default();
+        Ok::<_, Cause>(repair::plan(connection, &differences).await?)
+    };
+    let repairs = match repairs.await {
+        Ok(repairs) => repairs,
+        Err(cause) => return Some(Finding::unanswered(NAME, &cause)),
+    };
+    let mut done = Vec::new();
+    for repair in &repairs {
+        if let Err(error) = repair.apply(connection).await {
+            done.push(format!("{error}: {}", error.cause));
+            return Some(Finding::failed(NAME, error::failure_code(error.cause.failure), done.join("\n")));
+        }
+        done.push(repair.done());
+    }
+    match done.is_empty() {
+        true => Some(Finding::new(NAME, Status::Ok, "there is nothing that can be mended here")),
+        false => Some(Finding::new(NAME, Status::Note, done.join("\n"))),
     }
 }
 
@@ -376,7 +441,7 @@ async fn sequences(connection: &DatabaseConnection) -> Finding {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite counts by itself");
     }
-    let sequences = match owned_sequences(connection).await.map_err(Cause::from) {
+    let sequences = match sequence::read(connection).await.map_err(Cause::from) {
         Err(cause) => return Finding::unanswered(NAME, &cause),
         Ok(sequences) => sequences,
     };
@@ -388,57 +453,6 @@ async fn sequences(connection: &DatabaseConnection) -> Finding {
         (true, true) if sequences.is_empty() => Finding::new(NAME, Status::Ok, "there are none"),
         (true, true) => Finding::new(NAME, Status::Ok, format!("{} ahead of the data", sequences.len())),
     }
-}
-
-/// A sequence that a column owns.
-struct Sequence {
-    name: String,
-    /// `table.column`.
-    column: String,
-    /// The largest number in the column.
-    largest: Option<i64>,
-    /// The number that it would give out next; `None` if the role may not know.
-    next: Option<i64>,
-}
-
-impl Sequence {
-    fn fault(&self) -> Option<String> {
-        let (largest, next) = (self.largest?, self.next?);
-        let Self { name, column, .. } = self;
-        (next <= largest).then(|| format!("{name} gives out {next} next, but {column} goes up to {largest}"))
-    }
-}
-
-async fn owned_sequences(connection: &DatabaseConnection) -> Result<Vec<Sequence>, DbErr> {
-    let sql = "SELECT t.relname::text AS table_name, a.attname::text AS column_name, s.relname::text AS sequence_name,
-                      has_sequence_privilege(s.seqrelid, 'SELECT') AS readable, s.seqincrement AS increment
-               FROM (SELECT q.seqrelid, q.seqincrement, c.relname FROM pg_sequence q
-                     JOIN pg_class c ON c.oid = q.seqrelid) s
-               JOIN pg_depend d ON d.objid = s.seqrelid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-               JOIN pg_class t ON t.oid = d.refobjid
-               JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-               WHERE pg_table_is_visible(t.oid)";
-    let mut sequences = Vec::new();
-    for owned in rows(connection, sql).await? {
-        let text = |name: &str| owned.try_get::<String>("", name);
-        let (table, column, name) = (text("table_name")?, text("column_name")?, text("sequence_name")?);
-        let largest = format!("SELECT max({})::bigint AS largest FROM {}", quoted(&column), quoted(&table));
-        let next = format!(
-            "SELECT CASE WHEN is_called THEN last_value + {} ELSE last_value END AS next FROM {}",
-            owned.try_get::<i64>("", "increment")?,
-            quoted(&name)
-        );
-        sequences.push(Sequence {
-            largest: row(connection, &largest).await?.try_get("", "largest")?,
-            next: match owned.try_get("", "readable")? {
-                true => Some(row(connection, &next).await?.try_get("", "next")?),
-                false => None,
-            },
-            column: format!("{table}.{column}"),
-            name,
-        });
-    }
-    Ok(sequences)
 }
 
 async fn old_sessions(

@@ -1,7 +1,10 @@
 //! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use migration::Revision;
+use sea_orm::{DatabaseConnection, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{MigrateSqliteToPostgres, Verify};
@@ -13,8 +16,8 @@ use crate::output::{self, Block, Field, Report};
 use crate::progress::{Amount, Progress};
 use crate::schema::difference::Weight;
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::upgrade::{self, SchemaError};
-use crate::schema::{self, Schema, expected};
+use crate::schema::upgrade::{self, Drift, SchemaError};
+use crate::schema::{self, Schema, expected, shape};
 use crate::settings::{Settings, SettingsError};
 use crate::transfer::copy::{self, TableLoad, Verification};
 use crate::transfer::source::FileState;
@@ -24,6 +27,8 @@ use crate::transfer::{Source, TablePlan, TransferError, plan};
 struct Summary {
     source: String,
     target: String,
+    /// What both ends are at.
+    revision: &'static str,
     rows: u64,
     bytes: u64,
     seconds: f64,
@@ -57,17 +62,17 @@ pub(super) async fn run(
 
     let before = FileState::of(&path);
     let source = connection::open(&from, Access::Read, arguments.lock_timeout).await?;
-    let source_schema = schema_of_source(&source).await?;
+    let (revision, source_schema) = survey_source(&source).await?;
     let target = connection::open_pool(&to, Access::Write, &settings.pool, arguments.lock_timeout).await?;
     let work = async {
-        let target_schema = schema_of_target(&target).await?;
-        let plan = plan::plan(&source_schema, &target_schema, &arguments.ignore)?;
+        let target_schema = schema_of_target(&target, revision).await?;
+        let plan = plan::plan(&revision.tables(), &source_schema, &target_schema, &arguments.ignore)?;
         let mut source = Source::begin(&source, path, before).await?;
         let survey = source.survey(&plan, progress).await?;
         if !survey.hazards.is_empty() {
             return Err(TransferError::Hazards(survey.hazards));
         }
-        upgrade::upgrade(&target, arguments.lock_timeout, &|| ()).await?;
+        upgrade::upgrade(&target, revision, arguments.lock_timeout, &|| ()).await?;
         let pool = target.get_postgres_connection_pool();
         let loads =
             copy::load(pool, &plan, &survey, source, verification(arguments.verify), progress, before_commit).await?;
@@ -75,11 +80,11 @@ pub(super) async fn run(
     };
     let (plan, loads, total) = match work.await {
         Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
-            return Err(upgrade::locked(&target, arguments.lock_timeout).await.into());
+            return Err(SchemaError::locked(&target, arguments.lock_timeout).await.into());
         }
         result => result?,
     };
-    Ok(report(&from, &to, verification(arguments.verify), &plan, &loads, total, started.elapsed()))
+    Ok(report(&from, &to, revision, verification(arguments.verify), &plan, &loads, total, started.elapsed()))
 }
 
 fn verification(verify: Verify) -> Verification {
@@ -112,56 +117,84 @@ fn parsed(text: &str, flag: &str) -> Result<DatabaseUrl, Error> {
     text.parse().map_err(|source| SettingsError::Url { source_name: flag.to_owned(), source }.into())
 }
 
-async fn schema_of_source(source: &sea_orm::DatabaseConnection) -> Result<Schema, Error> {
+/// The revision of the source, and its schema.
+async fn survey_source(source: &DatabaseConnection) -> Result<(Revision, Schema), Error> {
     let standing = Standing::read(source).await.doing("read the source's ledger")?;
-    match standing.plan() {
-        Plan::Adopt => {}
-        Plan::Nothing { revision } if revision == migration::BASELINE => {}
-        Plan::Nothing { revision } => {
-            let [revision, baseline] = [revision.as_str(), migration::BASELINE].map(standing::described);
-            return Err(TransferError::SourceRevision { revision, baseline }.into());
+    let found = schema::read(source).await.doing("read the source's schema")?;
+    // What an interrupted upgrade left behind has no place on the target, and is named as such.
+    let standing = Standing { leftovers: Vec::new(), ..standing };
+    let revision = match standing.plan(Revision::BASELINE) {
+        Plan::Nothing { revision } | Plan::Incomplete { revision: Some(revision), .. } => {
+            Revision::from_id(&revision).ok_or(TransferError::SourceRevision { revision })?
         }
-        Plan::Create => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into()).into()),
-        Plan::Incomplete { missing, .. } => {
-            return Err(TransferError::SourceSchema(format!("it has no table {}", missing.join(", "))).into());
-        }
+        Plan::Adopt => shape::likest(source, &found).await.doing("replay the revisions")?.0,
+        Plan::Incomplete { revision: None, .. } => Revision::BASELINE,
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+        Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into()).into()),
+        Plan::Upgrade { .. } | Plan::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
+    };
+    for (table, columns) in expected::columns(revision).await.doing("replay the revisions")? {
+        let missing = match found.tables.get(&table) {
+            None => Some(format!("table {table}")),
+            Some(found) => columns
+                .iter()
+                .find(|column| !found.columns.contains_key(*column))
+                .map(|column| format!("column {table}.{column}")),
+        };
+        if let Some(missing) = missing {
+            let message = format!("it is at revision {revision}, but has no {missing}");
+            return Err(TransferError::SourceSchema(message).into());
+        }
     }
-    Ok(schema::read(source).await.doing("read the source's schema")?)
+    Ok((revision, found))
 }
 
-/// The schema that the target has, or will have; nothing is created before the source was found sound.
-async fn schema_of_target(target: &sea_orm::DatabaseConnection) -> Result<Schema, TransferError> {
+/// The schema that the target has, or will have at the source's revision; nothing is created before the source was
+/// found sound.
+async fn schema_of_target(target: &DatabaseConnection, revision: Revision) -> Result<Schema, TransferError> {
     let encoding = connection::row(target, "SELECT current_setting('server_encoding') AS encoding").await;
     let encoding = encoding.and_then(|row| row.try_get::<String>("", "encoding")).doing("ask for the encoding")?;
     if encoding != "UTF8" {
         return Err(TransferError::Encoding { encoding });
     }
+    let beyond = |found: String| TransferError::TargetRevision { revision: found, source_revision: revision };
     let standing = Standing::read(target).await.doing("read the target's ledger")?;
-    match standing.plan() {
-        Plan::Create => return Ok(expected::baseline(target).await.doing("replay the baseline on the target")?),
-        Plan::Adopt => {}
-        Plan::Nothing { revision } if revision == migration::BASELINE => {
-            // What refuses a row ends the move; what is missing would let a wrong one in.
-            upgrade::require_baseline(target, &[Weight::Addition, Weight::Restriction]).await?;
-        }
-        Plan::Nothing { revision } => {
-            let [revision, baseline] = [revision.as_str(), migration::BASELINE].map(standing::described);
-            return Err(TransferError::TargetRevision { revision, baseline });
-        }
+    let found = schema::read(target).await.doing("read the target's schema")?;
+    let start = match standing.plan(revision) {
+        Plan::Create { to } if to > revision => return Err(beyond(to.to_string())),
+        Plan::Create { .. } => None,
+        Plan::Adopt => Some(shape::likest(target, &found).await.doing("replay the revisions")?.0),
+        Plan::Upgrade { from, .. } => Some(from),
+        Plan::Nothing { revision: at } => match Revision::from_id(&at) {
+            Some(at) => Some(at),
+            None => return Err(beyond(standing::described(&at))),
+        },
         Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+        Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
+    };
+    if let Some(start) = start {
+        if start > revision {
+            return Err(beyond(start.to_string()));
+        }
+        let pool = target.get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.doing("open the target")?;
+        copy::require_empty(&mut connection, start.tables().into_iter()).await?;
     }
-    let pool = target.get_postgres_connection_pool();
-    let mut connection = pool.acquire().await.doing("open the target")?;
-    copy::require_empty(&mut connection, migration::TABLES.into_iter()).await?;
-    drop(connection);
-    Ok(schema::read(target).await.doing("read the target's schema")?)
+    let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
+    if start != Some(revision) {
+        return Ok(replayed[&revision].clone());
+    }
+    // What refuses a row ends the move; what is missing would let a wrong one in.
+    let shape = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found);
+    let faults: Vec<_> = shape.differences.into_iter().filter(|fault| fault.weight == Weight::Drift).collect();
+    if faults.is_empty() { Ok(found) } else { Err(SchemaError::from(Drift::new(revision, faults)).into()) }
 }
 
 fn report(
     from: &DatabaseUrl,
     to: &DatabaseUrl,
+    revision: Revision,
     verification: Verification,
     plan: &[TablePlan],
     loads: &[TableLoad],
@@ -208,12 +241,13 @@ fn report(
         "".into(),
     ]);
     let blocks = vec![
-        Block::Line(format!("moved {from} to {to}")),
+        Block::Line(format!("moved {from} to {to}, both at revision {revision}")),
         Block::Table { title: "tables", header: vec!["table", "rows", "bytes", "seconds", "digest", "verified"], rows },
     ];
     let summary = Summary {
         source: from.to_string(),
         target: to.to_string(),
+        revision: revision.id(),
         rows: total.rows,
         bytes: total.bytes,
         seconds: duration.as_secs_f64(),

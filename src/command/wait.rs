@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
+use migration::Revision;
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
@@ -58,7 +59,7 @@ impl Wait {
 pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report, Error> {
     let url = &settings.database.value;
     let waited = match settings.history_enabled.value {
-        true => until_usable(arguments, url).await?,
+        true => until_usable(arguments, settings).await?,
         // A backend without a history needs no database.
         false => Waited { attempts: 0, duration: Duration::ZERO },
     };
@@ -89,7 +90,8 @@ pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
 ///
 /// # Errors
 /// [`Error::DeadlineExceeded`] or [`Error::GaveUp`], with the last failure.
-pub(super) async fn until_usable(arguments: &Wait, url: &DatabaseUrl) -> Result<Waited, Error> {
+pub(super) async fn until_usable(arguments: &Wait, settings: &Settings) -> Result<Waited, Error> {
+    let url = &settings.database.value;
     let started = Instant::now();
     let mut interval = FIRST_INTERVAL;
     let mut last: Option<ConnectError> = None;
@@ -97,7 +99,7 @@ pub(super) async fn until_usable(arguments: &Wait, url: &DatabaseUrl) -> Result<
     let mut woken_early = false;
     for attempts in 1.. {
         let remaining = arguments.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-        let attempt = attempt(url, arguments.condition);
+        let attempt = attempt(url, arguments.condition, settings.schema_target.value);
         let result = match remaining {
             Some(remaining) => tokio::time::timeout(remaining, attempt).await,
             None => Ok(attempt.await),
@@ -170,7 +172,7 @@ async fn pause_or_readiness(url: &DatabaseUrl, failure: Failure, pause: Duration
 }
 
 /// One real attempt: connects, logs in, and looks whether the condition holds.
-async fn attempt(url: &DatabaseUrl, condition: WaitFor) -> Result<(), ConnectError> {
+async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Result<(), ConnectError> {
     let unusable = |cause: Cause| ConnectError { target: url.to_string(), cause };
     if let DatabaseUrl::Sqlite(location) = url {
         let missing = location.path.as_deref().is_some_and(|path| !path.exists());
@@ -188,7 +190,7 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor) -> Result<(), ConnectErr
     }
     if condition == WaitFor::Schema {
         let standing = Standing::read(&connection).await.map_err(unusable)?;
-        if !matches!(standing.plan(), Plan::Nothing { .. }) {
+        if !matches!(standing.plan(target), Plan::Nothing { .. }) {
             return Err(unusable(schema_pending()));
         }
     }

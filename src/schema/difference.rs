@@ -4,15 +4,22 @@ use std::fmt;
 
 use migration::ledger;
 
+use super::repair::Repair;
 use super::{ForeignKey, Index, Schema, Table};
 
+/// How many differences are named.
+const NAMED: usize = 10;
+
 /// One difference, in a sentence that names the place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct Difference {
     /// How much it matters.
     pub weight: Weight,
     /// For instance `missing index ix_alert_sessions_status on alert_sessions(status)`.
     pub text: String,
+    /// What mends it, where that is safe.
+    #[serde(skip)]
+    pub repair: Option<Repair>,
 }
 
 /// How much a difference matters.
@@ -25,6 +32,12 @@ pub enum Weight {
     Restriction,
     /// Something of the operator's own, which harms nobody.
     Addition,
+}
+
+impl PartialEq for Difference {
+    fn eq(&self, other: &Self) -> bool {
+        (self.weight, &self.text) == (other.weight, &other.text)
+    }
 }
 
 impl fmt::Display for Difference {
@@ -46,7 +59,7 @@ pub fn between(expected: &Schema, found: &Schema) -> Vec<Difference> {
     for name in found.tables.keys().filter(|name| !expected.tables.contains_key(*name) && *name != ledger::TABLE) {
         report.addition(format!("additional table {name}"));
     }
-    report.0.sort();
+    report.0.sort_by(|a, b| (a.weight, &a.text).cmp(&(b.weight, &b.text)));
     report.0
 }
 
@@ -54,15 +67,19 @@ struct Report(Vec<Difference>);
 
 impl Report {
     fn drift(&mut self, text: String) {
-        self.0.push(Difference { weight: Weight::Drift, text });
+        self.add(Weight::Drift, text, None);
     }
 
     fn restriction(&mut self, text: String) {
-        self.0.push(Difference { weight: Weight::Restriction, text });
+        self.add(Weight::Restriction, text, None);
     }
 
     fn addition(&mut self, text: String) {
-        self.0.push(Difference { weight: Weight::Addition, text });
+        self.add(Weight::Addition, text, None);
+    }
+
+    fn add(&mut self, weight: Weight, text: String, repair: Option<Repair>) {
+        self.0.push(Difference { weight, text, repair });
     }
 
     fn table(&mut self, table: &str, expected: &Table, found: &Table) {
@@ -81,11 +98,11 @@ impl Report {
     fn columns(&mut self, table: &str, expected: &Table, found: &Table) {
         for (name, column) in &expected.columns {
             let Some(found) = found.columns.get(name) else {
-                self.drift(format!("missing column {table}.{name} ({})", column.kind));
+                self.drift(format!("missing column {table}.{name} ({})", short(&column.kind)));
                 continue;
             };
             if found.kind != column.kind {
-                self.drift(format!("{table}.{name} is {}, expected {}", found.kind, column.kind));
+                self.drift(format!("{table}.{name} is {}, expected {}", short(&found.kind), short(&column.kind)));
             }
             if found.nullable != column.nullable {
                 let word = |nullable| if nullable { "nullable" } else { "NOT NULL" };
@@ -100,10 +117,10 @@ impl Report {
         }
         for (name, column) in found.columns.iter().filter(|(name, _)| !expected.columns.contains_key(*name)) {
             match column.nullable || column.default.is_some() {
-                true => self.addition(format!("additional column {table}.{name} ({})", column.kind)),
+                true => self.addition(format!("additional column {table}.{name} ({})", short(&column.kind))),
                 false => self.restriction(format!(
                     "additional column {table}.{name} ({}) is NOT NULL without a default: the backend cannot insert",
-                    column.kind
+                    short(&column.kind)
                 )),
             }
         }
@@ -112,8 +129,15 @@ impl Report {
     fn indexes(&mut self, table: &str, expected: &Table, found: &Table) {
         for (name, index) in &expected.indexes {
             match found.indexes.get(name) {
-                None => self.drift(format!("missing index {name} on {table}({})", index.columns.join(", "))),
-                Some(found) if !found.valid => self.drift(format!("index {name} on {table} is invalid")),
+                None => {
+                    let text = format!("missing index {name} on {table}({})", index.columns.join(", "));
+                    let (name, table, index) = (name.clone(), table.to_owned(), index.clone());
+                    self.add(Weight::Drift, text, Some(Repair::CreateIndex { name, table, index }));
+                }
+                Some(found) if !found.valid => {
+                    let repair = Repair::RebuildIndex { name: name.clone() };
+                    self.add(Weight::Drift, format!("index {name} on {table} is invalid"), Some(repair));
+                }
                 Some(found) if found != index => {
                     self.drift(format!("index {name} is {}, expected {}", described(found), described(index)));
                 }
@@ -135,31 +159,64 @@ impl Report {
     }
 
     fn foreign_keys(&mut self, table: &str, expected: &Table, found: &Table) {
-        // SQLite's keys have no names, and PostgreSQL's name says nothing that the rest does not.
-        let shape = |key: &ForeignKey| ForeignKey { name: None, validated: true, ..key.clone() };
+        let known = || expected.foreign_keys.iter().chain(&expected.optional_foreign_keys);
+        let mut altered = Vec::new();
         for key in &expected.foreign_keys {
             let columns = key.columns.join(", ");
-            match found.foreign_keys.iter().find(|found| shape(found) == shape(key)) {
-                Some(found) if !found.validated => {
-                    self.drift(format!(
-                        "the foreign key on {table}({columns}) is NOT VALID: old rows were not looked at"
-                    ));
+            if let Some(found) = found.foreign_keys.iter().find(|found| found.is_like(key)) {
+                if !found.validated {
+                    let text = "is NOT VALID: old rows were not looked at";
+                    self.drift(format!("the foreign key on {table}({columns}) {text}"));
                 }
-                Some(_) => {}
-                None => {
-                    let target = format!("{}({})", key.referenced_table, key.referenced_columns.join(", "));
-                    let action = &key.on_delete;
-                    self.drift(format!("missing foreign key {table}({columns}) to {target} with {action} on delete"));
-                }
+                continue;
+            }
+            let target = format!("{}({})", key.referenced_table, key.referenced_columns.join(", "));
+            let same_place = found.foreign_keys.iter().find(|found| {
+                !known().any(|key| key.is_like(found))
+                    && (&found.columns, &found.referenced_table, &found.referenced_columns)
+                        == (&key.columns, &key.referenced_table, &key.referenced_columns)
+            });
+            if let Some(found) = same_place {
+                let [is, should] = [found, key].map(actions);
+                self.drift(format!("the foreign key {table}({columns}) to {target} has {is}, expected {should}"));
+                altered.push(found);
+            } else {
+                let actions = actions(key);
+                self.drift(format!("missing foreign key {table}({columns}) to {target} with {actions}"));
             }
         }
-        for key in found.foreign_keys.iter().filter(|key| !expected.foreign_keys.iter().any(|e| shape(e) == shape(key)))
-        {
+        for key in found.foreign_keys.iter().filter(|key| !known().any(|known| known.is_like(key))) {
+            if altered.contains(&key) {
+                continue;
+            }
             let (columns, to) = (key.columns.join(", "), &key.referenced_table);
-            let actions = format!("{} on delete and {} on update", key.on_delete, key.on_update);
-            self.restriction(format!("additional foreign key {table}({columns}) to {to} with {actions}"));
+            self.restriction(format!("additional foreign key {table}({columns}) to {to} with {}", actions(key)));
         }
     }
+}
+
+fn actions(key: &ForeignKey) -> String {
+    match key.on_update.as_str() {
+        "NO ACTION" => format!("{} on delete", key.on_delete),
+        on_update => format!("{} on delete and {on_update} on update", key.on_delete),
+    }
+}
+
+/// The first texts, and how many more there are.
+#[must_use]
+pub fn texts<'d>(differences: impl Iterator<Item = &'d Difference>) -> Vec<String> {
+    let mut texts: Vec<_> = differences.map(ToString::to_string).collect();
+    let more = texts.len().saturating_sub(NAMED);
+    if more > 0 {
+        texts.truncate(NAMED);
+        texts.push(format!("and {more} more"));
+    }
+    texts
+}
+
+/// PostgreSQL's types in the words that people write.
+fn short(kind: &str) -> String {
+    kind.replace("character varying", "varchar").replace("timestamp without time zone", "timestamp")
 }
 
 fn described(index: &Index) -> String {

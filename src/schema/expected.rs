@@ -1,12 +1,19 @@
 //! The shape that a revision should have: its migrations, replayed where nobody sees it.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, SqlxSqliteConnector, TransactionTrait};
+use std::collections::{BTreeMap, BTreeSet};
+
+use migration::Revision;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlxSqliteConnector, TransactionTrait,
+};
 use sea_orm_migration::SchemaManager;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::{Schema, postgresql, sqlite};
+use crate::connection::rows;
 
-/// Replays the baseline and reads what came out: the four tables, without the ledger.
+/// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
+/// those: TARSy's tables, without the ledger.
 ///
 /// On SQLite that happens in memory; on PostgreSQL with temporary tables in a transaction that is
 /// rolled back, for which the role needs no more than `TEMPORARY` on the database, and the server
@@ -14,25 +21,72 @@ use super::{Schema, postgresql, sqlite};
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn baseline<C>(connection: &C) -> Result<Schema, DbErr>
+pub async fn replay<C>(connection: &C, wanted: &BTreeSet<Revision>) -> Result<BTreeMap<Revision, Schema>, DbErr>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
-    if connection.get_database_backend() == DbBackend::Postgres {
-        let transaction = connection.begin().await?;
-        transaction.execute_unprepared("SET TRANSACTION READ WRITE").await?;
-        transaction.execute_unprepared("SET LOCAL search_path = pg_temp").await?;
-        migration::baseline().up(&SchemaManager::new(&transaction)).await?;
-        let schema = postgresql::read(&transaction, postgresql::Namespace::Temporary).await;
-        transaction.rollback().await?;
-        return schema;
+    let last = wanted.last().copied().unwrap_or(Revision::BASELINE);
+    let mut schemas = BTreeMap::new();
+    match connection.get_database_backend() {
+        DbBackend::Postgres => {
+            let transaction = begin_temporary(connection).await?;
+            for revision in last.since(None) {
+                revision.migration().up(&SchemaManager::new(&transaction)).await?;
+                if wanted.contains(&revision) {
+                    schemas.insert(revision, postgresql::read(&transaction, postgresql::Namespace::Temporary).await?);
+                }
+            }
+            transaction.rollback().await?;
+        }
+        _ => {
+            let scratch = memory().await?;
+            for revision in last.since(None) {
+                revision.migration().up(&SchemaManager::new(&scratch)).await?;
+                if wanted.contains(&revision) {
+                    schemas.insert(revision, sqlite::read(&scratch).await?);
+                }
+            }
+        }
     }
-    let options = SqlitePoolOptions::new().max_connections(1);
+    Ok(schemas)
+}
+
+/// The tables and columns of a revision, which are the same on both backends: replayed in memory, so that no
+/// server is asked.
+///
+/// # Errors
+/// Whatever SQLite answers.
+pub async fn columns(revision: Revision) -> Result<BTreeMap<String, BTreeSet<String>>, DbErr> {
+    let scratch = memory().await?;
+    for revision in revision.since(None) {
+        revision.migration().up(&SchemaManager::new(&scratch)).await?;
+    }
+    let sql = "SELECT m.name AS table_name, c.name AS column_name
+               FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'";
+    let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in rows(&scratch, sql).await? {
+        tables.entry(row.try_get("", "table_name")?).or_default().insert(row.try_get("", "column_name")?);
+    }
+    Ok(tables)
+}
+
+/// Begins a transaction in which unqualified names are those of temporary tables. It is to be rolled back.
+pub(super) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, DbErr>
+where
+    C: TransactionTrait<Transaction = DatabaseTransaction>,
+{
+    let transaction = connection.begin().await?;
+    transaction.execute_unprepared("SET TRANSACTION READ WRITE").await?;
+    transaction.execute_unprepared("SET LOCAL search_path = pg_temp").await?;
+    Ok(transaction)
+}
+
+/// A SQLite database that ends with its one connection.
+pub(super) async fn memory() -> Result<DatabaseConnection, DbErr> {
+    let options = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = options
         .connect_with(SqliteConnectOptions::new().in_memory(true))
         .await
         .map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
-    let scratch = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
-    migration::baseline().up(&SchemaManager::new(&scratch)).await?;
-    sqlite::read(&scratch).await
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }

@@ -5,7 +5,12 @@
 
 pub mod difference;
 pub mod expected;
+pub mod lock;
 mod postgresql;
+pub mod repair;
+pub mod script;
+pub mod sequence;
+pub mod shape;
 mod sqlite;
 pub mod standing;
 pub mod upgrade;
@@ -24,6 +29,12 @@ pub struct Schema {
     pub tables: BTreeMap<String, Table>,
 }
 
+impl Schema {
+    fn column_mut(&mut self, table: &str, column: &str) -> Option<&mut Column> {
+        self.tables.get_mut(table)?.columns.get_mut(column)
+    }
+}
+
 /// One table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
@@ -35,6 +46,8 @@ pub struct Table {
     pub indexes: BTreeMap<String, Index>,
     /// In no particular order.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Those that may be there or not; a schema that was read has none.
+    pub optional_foreign_keys: Vec<ForeignKey>,
     /// The conditions that rows have to fulfil: name and definition. SQLite does not list its own.
     pub checks: BTreeSet<String>,
 }
@@ -84,6 +97,16 @@ pub struct ForeignKey {
     pub on_update: String,
     /// False for `NOT VALID`: old rows were never looked at.
     pub validated: bool,
+}
+
+impl ForeignKey {
+    /// Whether both say the same. SQLite's keys have no names, and PostgreSQL's name says nothing that the rest
+    /// does not.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let shape = |key: &Self| Self { name: None, validated: true, ..key.clone() };
+        shape(self) == shape(other)
+    }
 }
 
 /// Reads the schema that unqualified names lead to.

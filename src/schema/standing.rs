@@ -1,35 +1,51 @@
 //! Where a database stands, and what `init` makes of that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use crate::connection;
 use crate::failure::{Cause, Failure};
 
+/// How Alembic, which TARSy upgrades itself with, calls the copy of a table that it rebuilds on SQLite.
+const LEFTOVER: &str = "_alembic_tmp_";
+
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The ledger.
     pub ledger: Ledger,
-    /// Those of the baseline's tables that are there.
-    pub tables: BTreeSet<String>,
+    /// Those of TARSy's tables that are there, with their columns.
+    pub tables: BTreeMap<String, BTreeSet<String>>,
+    /// Tables that an interrupted upgrade of the backend's left behind.
+    pub leftovers: Vec<String>,
 }
 
-/// What has to happen for the baseline to be there.
+/// What has to happen for a revision to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing: the database has this revision.
+    /// Nothing: the database has this revision, which is the target, a later one, or unknown.
     Nothing {
         /// What the ledger says.
         revision: String,
     },
     /// Create the tables and the ledger.
-    Create,
-    /// Compare the tables with the baseline, then write the ledger.
+    Create {
+        /// The target, or what an otherwise empty database says of itself.
+        to: Revision,
+    },
+    /// Find out by their shape of which revision the tables are, write the ledger, and go on from there.
     Adopt,
-    /// The ledger names a revision but tables are missing.
+    /// Apply what is pending.
+    Upgrade {
+        /// What the ledger says.
+        from: Revision,
+        /// The target.
+        to: Revision,
+    },
+    /// Tables are missing.
     Incomplete {
         /// What the ledger says, if it says anything.
         revision: Option<String>,
@@ -41,6 +57,11 @@ pub enum Plan {
         /// Its rows.
         revisions: Vec<String>,
     },
+    /// An interrupted upgrade of the backend's left tables behind.
+    Leftover {
+        /// Their names.
+        tables: Vec<String>,
+    },
 }
 
 impl Standing {
@@ -49,27 +70,36 @@ impl Standing {
     /// # Errors
     /// Whatever the database answers, and [`Failure::Privilege`] if there is no schema that the role may use.
     pub async fn read(connection: &impl ConnectionTrait) -> Result<Self, Cause> {
+        let names = [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat().join("', '");
         let sql = match connection.get_database_backend() {
             // A row in any case: without a schema to look into, nothing found would mean nothing.
-            DbBackend::Postgres => {
-                "SELECT c.relname::text AS name, one.blind
+            DbBackend::Postgres => format!(
+                "SELECT c.relname::text AS table_name, a.attname::text AS column_name, one.blind
                  FROM (SELECT current_schema() IS NULL AS blind) one
-                 LEFT JOIN pg_class c ON pg_table_is_visible(c.oid) AND c.relkind IN ('r', 'p')
-                      AND c.relnamespace <> 'pg_catalog'::regnamespace"
-            }
-            _ => "SELECT name, FALSE AS blind FROM sqlite_master WHERE type = 'table'",
+                 LEFT JOIN pg_class c ON c.relname IN ('{names}') AND c.relkind IN ('r', 'p')
+                      AND pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace
+                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            ),
+            _ => format!(
+                "SELECT m.name AS table_name, c.name AS column_name, FALSE AS blind
+                 FROM sqlite_master m JOIN pragma_table_info(m.name) c
+                 WHERE m.type = 'table' AND (m.name IN ('{names}') OR substr(m.name, 1, 13) = '{LEFTOVER}')"
+            ),
         };
-        let mut names = BTreeSet::new();
-        for row in connection::rows(connection, sql).await? {
+        let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for row in connection::rows(connection, &sql).await? {
             if row.try_get("", "blind")? {
                 let message = "the search path leads to no schema that the role may use";
                 return Err(Cause::new(Failure::Privilege, message));
             }
-            names.extend(row.try_get::<Option<String>>("", "name")?);
+            if let Some(table) = row.try_get::<Option<String>>("", "table_name")? {
+                tables.entry(table).or_default().extend(row.try_get::<Option<String>>("", "column_name")?);
+            }
         }
-        let ledger = ledger::read(connection, names.contains(ledger::TABLE)).await?;
-        let tables = names.into_iter().filter(|name| migration::TABLES.contains(&name.as_str())).collect();
-        Ok(Self { ledger, tables })
+        let ledger = ledger::read(connection, tables.remove(ledger::TABLE).is_some()).await?;
+        let leftovers: Vec<_> = tables.keys().filter(|name| name.starts_with(LEFTOVER)).cloned().collect();
+        tables.retain(|name, _| !leftovers.contains(name));
+        Ok(Self { ledger, tables, leftovers })
     }
 
     /// The revision, if the ledger names exactly one.
@@ -81,19 +111,39 @@ impl Standing {
         }
     }
 
-    /// Decides what brings the database to the baseline.
+    /// Whether there is no history: none of the tables that every revision has.
     #[must_use]
-    pub fn plan(&self) -> Plan {
-        let missing: Vec<_> = migration::TABLES.into_iter().filter(|table| !self.tables.contains(*table)).collect();
-        match &self.ledger {
-            Ledger::Several(revisions) => Plan::Ambiguous { revisions: revisions.clone() },
-            Ledger::At(revision) if missing.is_empty() => Plan::Nothing { revision: revision.clone() },
+    pub fn is_empty(&self) -> bool {
+        Revision::BASELINE.tables().iter().all(|table| !self.tables.contains_key(*table))
+    }
+
+    /// Decides what brings the database to the target.
+    #[must_use]
+    pub fn plan(&self, target: Revision) -> Plan {
+        let known = self.revision().and_then(Revision::from_id);
+        let missing = || -> Vec<&'static str> {
+            // Of a revision that nobody knows at least what the target needs is expected.
+            let needed = match self.ledger {
+                Ledger::At(_) => known.unwrap_or(target),
+                Ledger::Missing | Ledger::Empty | Ledger::Several(_) => Revision::BASELINE,
+            };
+            needed.tables().into_iter().filter(|table| !self.tables.contains_key(*table)).collect()
+        };
+        if let Ledger::Several(revisions) = &self.ledger {
+            return Plan::Ambiguous { revisions: revisions.clone() };
+        }
+        if !self.leftovers.is_empty() {
+            return Plan::Leftover { tables: self.leftovers.clone() };
+        }
+        match (self.revision(), known, missing().as_slice()) {
+            (None, _, _) if self.is_empty() => Plan::Create { to: target },
             // A ledger that was stamped before its tables were made.
-            Ledger::At(revision) if revision == migration::BASELINE && self.tables.is_empty() => Plan::Create,
-            Ledger::Missing | Ledger::Empty if self.tables.is_empty() => Plan::Create,
-            Ledger::Missing | Ledger::Empty if missing.is_empty() => Plan::Adopt,
-            Ledger::At(_) | Ledger::Missing | Ledger::Empty => {
-                Plan::Incomplete { revision: self.revision().map(str::to_owned), missing }
+            (Some(_), Some(known), _) if self.is_empty() => Plan::Create { to: known.max(target) },
+            (None, _, []) => Plan::Adopt,
+            (Some(_), Some(from), []) if from < target => Plan::Upgrade { from, to: target },
+            (Some(revision), _, []) => Plan::Nothing { revision: revision.to_owned() },
+            (revision, _, missing) => {
+                Plan::Incomplete { revision: revision.map(str::to_owned), missing: missing.to_vec() }
             }
         }
     }
@@ -102,8 +152,8 @@ impl Standing {
 /// A revision as people write it: the id, and its number if this version knows it.
 #[must_use]
 pub fn described(revision: &str) -> String {
-    match migration::number(revision) {
-        Some(number) => format!("{revision} ({number} of {})", migration::RELEASED.len()),
+    match Revision::from_id(revision) {
+        Some(known) => known.to_string(),
         None => format!("{revision} (unknown to this version)"),
     }
 }
@@ -112,24 +162,36 @@ pub fn described(revision: &str) -> String {
 mod tests {
     use super::*;
 
-    fn plan(ledger: Ledger, tables: &[&str]) -> Plan {
-        Standing { ledger, tables: tables.iter().map(|table| (*table).to_owned()).collect() }.plan()
+    fn standing(ledger: Ledger, tables: &[&str]) -> Standing {
+        let tables = tables.iter().map(|table| ((*table).to_owned(), BTreeSet::new())).collect();
+        Standing { ledger, tables, leftovers: Vec::new() }
     }
 
     #[test]
-    fn plans_follow_from_the_ledger_and_the_tables() {
-        let all = &migration::TABLES;
+    fn plans_follow_from_the_ledger_the_tables_and_the_target() {
+        let (baseline, head) = (Revision::BASELINE, Revision::HEAD);
+        let (four, seven) = (&baseline.tables()[..], &head.tables()[..]);
         let at = |revision: &str| Ledger::At(revision.to_owned());
+        let plan = |ledger, tables: &[&str]| standing(ledger, tables).plan(baseline);
+        let to_head = |ledger, tables: &[&str]| standing(ledger, tables).plan(head);
         let nothing = |revision: &str| Plan::Nothing { revision: revision.to_owned() };
-        assert_eq!(plan(Ledger::Missing, &[]), Plan::Create);
-        assert_eq!(plan(Ledger::Empty, &[]), Plan::Create);
-        assert_eq!(plan(at(migration::BASELINE), &[]), Plan::Create);
-        assert_eq!(plan(Ledger::Missing, all), Plan::Adopt);
-        assert_eq!(plan(at(migration::BASELINE), all), nothing(migration::BASELINE));
-        assert_eq!(plan(at("b67c135119d7"), all), nothing("b67c135119d7"));
-        assert_eq!(plan(at("unknown"), all), nothing("unknown"));
-        assert!(matches!(plan(at("b67c135119d7"), &[]), Plan::Incomplete { missing, .. } if missing.len() == 4));
-        assert!(matches!(plan(Ledger::Missing, &all[..2]), Plan::Incomplete { revision: None, .. }));
-        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), all), Plan::Ambiguous { .. }));
+        assert_eq!(plan(Ledger::Missing, &[]), Plan::Create { to: baseline });
+        assert_eq!(plan(Ledger::Missing, &["events"]), Plan::Create { to: baseline });
+        assert_eq!(to_head(Ledger::Empty, &[]), Plan::Create { to: head });
+        assert_eq!(to_head(at(baseline.id()), &[]), Plan::Create { to: head });
+        assert_eq!(plan(at(head.id()), &[]), Plan::Create { to: head });
+        assert_eq!(plan(Ledger::Missing, four), Plan::Adopt);
+        assert_eq!(to_head(Ledger::Empty, seven), Plan::Adopt);
+        assert_eq!(plan(at(baseline.id()), four), nothing(baseline.id()));
+        assert_eq!(to_head(at(baseline.id()), four), Plan::Upgrade { from: baseline, to: head });
+        assert_eq!(plan(at(head.id()), seven), nothing(head.id()));
+        assert_eq!(plan(at("unknown"), four), nothing("unknown"));
+        assert!(matches!(to_head(at("unknown"), four), Plan::Incomplete { missing, .. } if missing.len() == 3));
+        assert!(matches!(plan(at("unknown"), &[]), Plan::Incomplete { missing, .. } if missing.len() == 4));
+        assert!(matches!(plan(at(head.id()), four), Plan::Incomplete { missing, .. } if missing.len() == 3));
+        assert!(matches!(plan(Ledger::Missing, &four[..2]), Plan::Incomplete { revision: None, .. }));
+        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Plan::Ambiguous { .. }));
+        let left = Standing { leftovers: vec!["_alembic_tmp_x".into()], ..standing(at(head.id()), seven) };
+        assert!(matches!(left.plan(baseline), Plan::Leftover { .. }));
     }
 }

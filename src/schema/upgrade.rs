@@ -1,45 +1,102 @@
-//! Brings a database to the baseline: lock, read the ledger, migrate, write the ledger, commit.
+//! Brings a database to a revision: survey, lock, look again, migrate, write the ledger, commit.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use migration::ledger;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use migration::{Revision, ledger};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, TransactionTrait};
 use sea_orm_migration::SchemaManager;
 
-use super::difference::{self, Difference, Weight};
+use super::difference::{self, Difference};
+use super::shape::{self, Match};
 use super::standing::{Plan, Standing};
-use super::{expected, read};
-use crate::connection::{milliseconds, row, rows};
+use super::{Schema, expected, lock, read};
 use crate::database_url::DatabaseUrl;
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
-/// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
-pub const LOCK_KEY: i64 = 0x7461_7273_792d_6462;
+/// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 
-/// What [`upgrade`] found or did.
+/// What a database was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The database had a revision already and was left alone.
-    Present {
-        /// What its ledger says.
-        revision: String,
-    },
-    /// The baseline was created.
-    Created,
-    /// The tables of an EP-0020 database were there; the ledger was written.
-    Adopted,
+pub enum Start {
+    /// There was no history.
+    Empty,
+    /// TARSy's tables were there, without a ledger; their shape tells the revision.
+    Tables(Revision),
+    /// The ledger said this.
+    Ledger(String),
 }
 
-/// Why the schema could not be brought to the baseline. Nothing was changed.
+/// What [`upgrade`] would do, and what it expects to find.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// What the database is.
+    pub start: Start,
+    /// What has to be applied, in this order.
+    pub pending: Vec<Revision>,
+    standing: Standing,
+    /// The shapes of the revisions to start from and to end at, and of the one behind the start.
+    expected: BTreeMap<Revision, Schema>,
+}
+
+impl Survey {
+    /// Where the database will stand.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        match (self.pending.last(), &self.start) {
+            (Some(last), _) => last.id(),
+            (None, Start::Ledger(revision)) => revision,
+            (None, Start::Tables(revision)) => revision.id(),
+            (None, Start::Empty) => unreachable!("what is empty has everything pending"),
+        }
+    }
+
+    /// Whether nothing has to be done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.pending.is_empty() && matches!(self.start, Start::Ledger(_))
+    }
+
+    /// What the database is at now, as far as this version knows it.
+    #[must_use]
+    pub fn known_start(&self) -> Option<Revision> {
+        match &self.start {
+            Start::Empty => None,
+            Start::Tables(revision) => Some(*revision),
+            Start::Ledger(revision) => Revision::from_id(revision),
+        }
+    }
+
+    /// What the ledger says now.
+    #[must_use]
+    pub fn ledger(&self) -> &ledger::Ledger {
+        &self.standing.ledger
+    }
+
+    /// Makes sure that the tables are those of the revision to start from.
+    fn require_start(&self, backend: DbBackend, found: &Schema) -> Result<(), SchemaError> {
+        let Some(start) = self.known_start() else { return Ok(()) };
+        let faults = self.faults(backend, start, found);
+        let next = self.pending.first().map(|next| self.faults(backend, *next, found));
+        // The backend's own upgrade on SQLite is not atomic: what belongs to the next revision may be there already.
+        let is_half_done =
+            backend == DbBackend::Sqlite && next.is_some_and(|next| faults.iter().all(|fault| !next.contains(fault)));
+        if faults.is_empty() || is_half_done { Ok(()) } else { Err(SchemaError::Drift(Drift::new(start, faults))) }
+    }
+
+    fn faults(&self, backend: DbBackend, revision: Revision, found: &Schema) -> Vec<Difference> {
+        let Some(expected) = self.expected.get(&revision) else { return Vec::new() };
+        shape::closest(backend, revision, expected, found).faults().cloned().collect()
+    }
+}
+
+/// Why the schema could not be brought to a revision. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The tables are there but are not those of the baseline.
-    #[error("the tables are not those of revision `{}`: {}", migration::BASELINE, texts(.0))]
-    Drift(Vec<Difference>),
+    /// The tables are there but are not those of the revision.
+    #[error(transparent)]
+    Drift(#[from] Drift),
     /// Some tables are there and some are not.
     #[error("the database is incomplete: {} missing{}", .missing.join(", "), ledger_says(.revision.as_deref()))]
     Incomplete {
@@ -51,6 +108,9 @@ pub enum SchemaError {
     /// The ledger has several rows.
     #[error("`alembic_version` has {} rows ({}); it must have one", .0.len(), .0.join(", "))]
     Ambiguous(Vec<String>),
+    /// An interrupted upgrade of the backend's left tables behind.
+    #[error("an interrupted upgrade of TARSy's backend left {} behind", .0.join(", "))]
+    Leftover(Vec<String>),
     /// Somebody held the lock for too long.
     #[error("the database is locked by {holder}; gave up after {waited}", waited = humantime::format_duration(*.waited))]
     Locked {
@@ -64,108 +124,223 @@ pub enum SchemaError {
     Database(#[from] DatabaseError),
 }
 
-fn texts(differences: &[Difference]) -> String {
-    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+/// Tables that are not those of the revision that they should have.
+#[derive(Debug, thiserror::Error)]
+#[error("the tables are not those of revision {revision}{}: {}", likeness(*.looks_like), difference::texts(.faults.iter()).join("; "))]
+pub struct Drift {
+    /// The revision.
+    pub revision: Revision,
+    /// What is different.
+    pub faults: Vec<Difference>,
+    /// The revision that they are of, if there is one.
+    pub looks_like: Option<Revision>,
+}
+
+impl Drift {
+    /// Of tables that are like no other revision either.
+    #[must_use]
+    pub fn new(revision: Revision, faults: Vec<Difference>) -> Self {
+        Self { revision, faults, looks_like: None }
+    }
+}
+
+fn likeness(looks_like: Option<Revision>) -> String {
+    looks_like.map(|revision| format!(", but of {revision}")).unwrap_or_default()
 }
 
 fn ledger_says(revision: Option<&str>) -> String {
     revision.map(|revision| format!(", though the ledger says `{revision}`")).unwrap_or_default()
 }
 
-/// Brings the database to the baseline in one transaction. A database at any revision is left
-/// alone without taking a lock. `before_commit` is called when there is no way back.
+impl SchemaError {
+    /// The error that names who holds the lock: call it when [`Failure::Busy`] came back.
+    pub async fn locked(connection: &DatabaseConnection, waited: Duration) -> Self {
+        SchemaError::Locked { holder: lock::holder(connection).await, waited }
+    }
+
+    /// As [`SchemaError::locked`], where the file could not even be opened.
+    #[must_use]
+    pub fn locked_file(url: &DatabaseUrl, waited: Duration) -> Self {
+        SchemaError::Locked { holder: lock::holder_of_file(url), waited }
+    }
+
+    fn is_busy(&self) -> bool {
+        matches!(self, SchemaError::Database(error) if error.cause.failure == Failure::Busy)
+    }
+}
+
+/// Brings the database to `target` in one transaction. A database that is there, or beyond, is left alone
+/// without taking a lock. Tables that somebody holds are asked for again and again, briefly each time, until
+/// `lock_timeout` is over. `before_commit` is called when there is no way back.
 ///
 /// # Errors
 /// [`SchemaError`]; the database is as it was.
 pub async fn upgrade(
     connection: &DatabaseConnection,
+    target: Revision,
     lock_timeout: Duration,
     before_commit: &dyn Fn(),
-) -> Result<Outcome, SchemaError> {
-    match bring_to_baseline(connection, lock_timeout, before_commit).await {
-        Err(SchemaError::Database(error)) if error.cause.failure == Failure::Busy => {
-            Err(locked(connection, lock_timeout).await)
+) -> Result<Survey, SchemaError> {
+    let started = Instant::now();
+    let [mut pause, longest] = PAUSES;
+    loop {
+        match attempt(connection, target, lock_timeout, before_commit).await {
+            Ok(Some(done)) => return Ok(done),
+            // Somebody else was quicker: look again.
+            Ok(None) => {}
+            Err(error) if error.is_busy() && started.elapsed() + pause < lock_timeout => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            Err(error) if error.is_busy() => return Err(SchemaError::locked(connection, lock_timeout).await),
+            Err(error) => return Err(error),
         }
-        result => result,
     }
 }
 
-async fn bring_to_baseline(
-    connection: &DatabaseConnection,
-    lock_timeout: Duration,
-    before_commit: &dyn Fn(),
-) -> Result<Outcome, SchemaError> {
-    limit_lock_waits(connection, lock_timeout).await.doing("set the lock timeout")?;
+/// Finds out what [`upgrade`] would do. Reads only, and takes no lock.
+///
+/// # Errors
+/// [`SchemaError`].
+pub async fn survey(connection: &DatabaseConnection, target: Revision) -> Result<Survey, SchemaError> {
     let standing = Standing::read(connection).await.doing("read the ledger")?;
-    if let Plan::Nothing { revision } = standing.plan() {
-        return Ok(Outcome::Present { revision });
-    }
-    if standing.plan() == Plan::Create && connection.get_database_backend() == DbBackend::Sqlite {
-        // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
-        set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
-    }
-    let transaction = lock(connection).await.doing("lock the database")?;
-    let outcome = apply(&transaction).await?;
-    before_commit();
-    transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
-    Ok(outcome)
-}
-
-/// Reads again under the lock, because ten replicas may start at once, and does what is needed.
-async fn apply(transaction: &DatabaseTransaction) -> Result<Outcome, SchemaError> {
-    let standing = Standing::read(transaction).await.doing("read the ledger")?;
-    let outcome = match standing.plan() {
-        Plan::Nothing { revision } => return Ok(Outcome::Present { revision }),
+    let backend = connection.get_database_backend();
+    let mut survey = Survey { start: Start::Empty, pending: Vec::new(), standing, expected: BTreeMap::new() };
+    match survey.standing.plan(target) {
+        Plan::Nothing { revision } => {
+            if let Some(known) = Revision::from_id(&revision) {
+                require_columns(connection, &survey.standing, known).await?;
+            }
+            survey.start = Start::Ledger(revision);
+        }
+        Plan::Create { to } => survey.pending = to.since(None).collect(),
+        Plan::Adopt => {
+            let found = read(connection).await.doing("read the schema")?;
+            let (revision, shape) = shape::likest(connection, &found).await.doing("replay the revisions")?;
+            if let Some(faults) = faults_of(&shape) {
+                return Err(Drift::new(revision, faults).into());
+            }
+            survey.start = Start::Tables(revision);
+            survey.pending = target.since(Some(revision)).collect();
+        }
+        Plan::Upgrade { from, to } => {
+            survey.start = Start::Ledger(from.id().to_owned());
+            survey.pending = to.since(Some(from)).collect();
+        }
         Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }),
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions)),
-        Plan::Create => {
-            migration::baseline().up(&SchemaManager::new(transaction)).await.doing("create the tables")?;
-            Outcome::Created
+        Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables)),
+    }
+    if let (Some(start), Some(first), Some(last)) =
+        (survey.known_start(), survey.pending.first(), survey.pending.last())
+    {
+        let wanted = BTreeSet::from([start, *first, *last]);
+        survey.expected = expected::replay(connection, &wanted).await.doing("replay the revisions")?;
+        let found = read(connection).await.doing("read the schema")?;
+        match survey.require_start(backend, &found) {
+            Err(SchemaError::Drift(drift)) => return Err(identified(connection, drift, &found).await?.into()),
+            result => result?,
         }
-        Plan::Adopt => {
-            require_baseline(transaction, &[Weight::Addition]).await?;
-            Outcome::Adopted
-        }
-    };
-    ledger::write(transaction, &standing.ledger, migration::BASELINE).await.doing("write the ledger")?;
-    Ok(outcome)
+    }
+    Ok(survey)
 }
 
-/// Makes sure that the tables are those of the baseline, but for differences of the `tolerated` weights.
+/// Makes sure that the columns of the revision that the ledger names are there, without asking for more.
+async fn require_columns(
+    connection: &DatabaseConnection,
+    standing: &Standing,
+    revision: Revision,
+) -> Result<(), SchemaError> {
+    let expected = expected::columns(revision).await.doing("replay the revisions")?;
+    let is_there = |(table, columns): (&String, &BTreeSet<String>)| {
+        standing.tables.get(table).is_some_and(|found| columns.is_subset(found))
+    };
+    if expected.iter().all(is_there) {
+        return Ok(());
+    }
+    let found = read(connection).await.doing("read the schema")?;
+    match require(connection, revision, &found).await {
+        Err(SchemaError::Drift(drift)) => Err(identified(connection, drift, &found).await?.into()),
+        result => result.map(|_| ()),
+    }
+}
+
+/// Makes sure that the tables are those of a revision, in whatever shape, and says in which.
 ///
 /// # Errors
 /// [`SchemaError::Drift`] with what is different.
-pub async fn require_baseline<C>(connection: &C, tolerated: &[Weight]) -> Result<(), SchemaError>
+pub async fn require<C>(connection: &C, revision: Revision, found: &Schema) -> Result<Match, SchemaError>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
-    let expected = expected::baseline(connection).await.doing("replay the baseline")?;
-    let found = read(connection).await.doing("read the schema")?;
-    let mut differences = difference::between(&expected, &found);
-    differences.retain(|difference| !tolerated.contains(&difference.weight));
-    if differences.is_empty() { Ok(()) } else { Err(SchemaError::Drift(differences)) }
-}
-
-async fn limit_lock_waits(connection: &DatabaseConnection, limit: Duration) -> Result<(), DbErr> {
-    let milliseconds = milliseconds(limit);
-    let sql = match connection.get_database_backend() {
-        DbBackend::Postgres => format!("SET lock_timeout = {milliseconds}"),
-        _ => format!("PRAGMA busy_timeout = {milliseconds}"),
-    };
-    connection.execute_unprepared(&sql).await.map(|_| ())
-}
-
-/// Opens the one transaction that may change the schema. Its lock ends with it, also behind a pooler.
-async fn lock(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    if connection.get_database_backend() == DbBackend::Postgres {
-        // A snapshot that is older than the lock would not see what was committed while it was waited for.
-        let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK_KEY})")).await?;
-        return Ok(transaction);
+    let replayed = expected::replay(connection, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
+    let shape = shape::closest(connection.get_database_backend(), revision, &replayed[&revision], found);
+    match faults_of(&shape) {
+        None => Ok(shape),
+        Some(faults) => Err(Drift::new(revision, faults).into()),
     }
-    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-    let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-    connection.begin_with_options(options).await
+}
+
+fn faults_of(shape: &Match) -> Option<Vec<Difference>> {
+    let faults: Vec<_> = shape.faults().cloned().collect();
+    (!faults.is_empty()).then_some(faults)
+}
+
+/// Adds to a drift which revision the tables are of, if there is one.
+async fn identified(connection: &DatabaseConnection, drift: Drift, found: &Schema) -> Result<Drift, SchemaError> {
+    let (revision, shape) = shape::likest(connection, found).await.doing("replay the revisions")?;
+    let looks_like = (revision != drift.revision && shape.faults().next().is_none()).then_some(revision);
+    Ok(Drift { looks_like, ..drift })
+}
+
+/// Does what a survey says, or nothing if it is out of date when the lock is there: ten replicas may start at once.
+async fn attempt(
+    connection: &DatabaseConnection,
+    target: Revision,
+    lock_timeout: Duration,
+    before_commit: &dyn Fn(),
+) -> Result<Option<Survey>, SchemaError> {
+    let survey = survey(connection, target).await?;
+    if survey.is_done() {
+        return Ok(Some(survey));
+    }
+    if survey.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
+        // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
+        set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
+    }
+    let transaction = lock::begin(connection).await.doing("lock the database")?;
+    if Standing::read(&transaction).await.doing("read the ledger")? != survey.standing {
+        return Ok(None);
+    }
+    apply(&transaction, &survey).await?;
+    before_commit();
+    transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
+    Ok(Some(survey))
+}
+
+async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), SchemaError> {
+    let backend = transaction.get_database_backend();
+    if survey.known_start().is_some() && !survey.pending.is_empty() {
+        let tables = survey.standing.tables.keys().map(String::as_str);
+        lock::take_tables(transaction, tables).await.doing("lock the tables")?;
+        survey.require_start(backend, &read(transaction).await.doing("read the schema")?)?;
+    }
+    for revision in &survey.pending {
+        tracing::info!("applying {revision}: {}", revision.change());
+        migrate(transaction, *revision).await.doing(format!("apply revision {revision}"))?;
+    }
+    if let (Some(last), true) = (survey.pending.last(), survey.known_start().is_some()) {
+        let faults = survey.faults(backend, *last, &read(transaction).await.doing("read the schema")?);
+        if !faults.is_empty() {
+            return Err(Drift::new(*last, faults).into());
+        }
+    }
+    let before = &survey.standing.ledger;
+    Ok(ledger::write(transaction, before, survey.revision()).await.doing("write the ledger")?)
+}
+
+async fn migrate(transaction: &DatabaseTransaction, revision: Revision) -> Result<(), DbErr> {
+    revision.migration().up(&SchemaManager::new(transaction)).await
 }
 
 /// Switches a file that was just created to WAL. The switch needs the file for itself and does not
@@ -180,82 +355,4 @@ async fn set_wal(connection: &DatabaseConnection, limit: Duration) -> Result<(),
             result => return result.map(|_| ()),
         }
     }
-}
-
-/// The error that names who holds the lock: call it when [`Failure::Busy`] came back.
-pub async fn locked(connection: &DatabaseConnection, waited: Duration) -> SchemaError {
-    let holder = match connection.get_database_backend() {
-        DbBackend::Postgres => postgresql_holder(connection).await,
-        _ => sqlite_holder(connection).await,
-    };
-    let holder = holder.ok().flatten().unwrap_or_else(|| "another process".to_owned());
-    SchemaError::Locked { holder, waited }
-}
-
-/// As [`locked`], where the file could not even be opened.
-#[must_use]
-pub fn locked_file(url: &DatabaseUrl, waited: Duration) -> SchemaError {
-    let path = match url {
-        DatabaseUrl::Sqlite(location) => location.path.as_deref(),
-        DatabaseUrl::Postgresql(_) => None,
-    };
-    let holder = path.and_then(process_holding).unwrap_or_else(|| "another process".to_owned());
-    SchemaError::Locked { holder, waited }
-}
-
-/// Asks for the session that has the advisory lock, else for the oldest with a lock on one of the tables.
-async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
-    let sql = format!(
-        "SELECT format('pid %s (role %s, application `%s`, from %s, %s since %s UTC)', a.pid, a.usename,
-                       a.application_name, coalesce(host(a.client_addr), 'a local socket'), a.state,
-                       to_char(a.state_change AT TIME ZONE 'UTC', 'HH24:MI:SS')) AS holder
-         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-         WHERE l.granted AND l.pid <> pg_backend_pid()
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND ((l.locktype = 'advisory' AND l.classid = {high} AND l.objid = {low} AND l.objsubid = 1)
-             OR (l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class WHERE relname IN ('{ledger}', '{tables}'))))
-         ORDER BY l.locktype, a.xact_start LIMIT 1",
-        high = LOCK_KEY >> 32,
-        low = LOCK_KEY & 0xffff_ffff,
-        ledger = ledger::TABLE,
-        tables = migration::TABLES.join("', '"),
-    );
-    rows(connection, &sql).await?.first().map(|row| row.try_get("", "holder")).transpose()
-}
-
-/// SQLite does not know who holds its locks, but Linux lists them by the file's inode.
-async fn sqlite_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
-    let sql = "SELECT file FROM pragma_database_list WHERE name = 'main'";
-    let file: String = row(connection, sql).await?.try_get("", "file")?;
-    Ok(process_holding(Path::new(&file)))
-}
-
-#[cfg(target_os = "linux")]
-fn process_holding(file: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    // In WAL mode the lock on the writer's place is on the shared-memory file.
-    let inodes: Vec<u64> = ["", "-shm"]
-        .iter()
-        .filter_map(|suffix| {
-            let mut path = file.as_os_str().to_owned();
-            path.push(suffix);
-            std::fs::metadata(PathBuf::from(path)).ok().map(|metadata| metadata.ino())
-        })
-        .collect();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let own = std::process::id();
-    // `1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 120 120`
-    locks.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let (&"WRITE", pid, place) = (fields.get(3)?, fields.get(4)?, fields.get(5)?) else { return None };
-        let inode: u64 = place.rsplit(':').next()?.parse().ok()?;
-        let pid: u32 = pid.parse().ok().filter(|pid| *pid != own)?;
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        inodes.contains(&inode).then(|| format!("process {pid} ({})", name.trim()))
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process_holding(_file: &Path) -> Option<String> {
-    None
 }

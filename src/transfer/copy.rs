@@ -16,7 +16,7 @@ use super::{TransferError, rejected};
 use super::{value, verify};
 use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress};
-use crate::schema::{quoted, upgrade};
+use crate::schema::{lock, quoted};
 
 /// How many bytes are collected before they are sent.
 const CHUNK: usize = 256 * 1024;
@@ -117,7 +117,7 @@ async fn lock_empty_tables(connection: &mut PgConnection, plan: &[TablePlan]) ->
     let limits = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
                   ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
     execute(connection, limits.to_owned()).await.doing("set the time limits")?;
-    let lock = format!("SELECT pg_advisory_xact_lock({})", upgrade::LOCK_KEY);
+    let lock = format!("SELECT pg_advisory_xact_lock({})", lock::KEY);
     execute(connection, lock).await.doing("lock the target")?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
         .await

@@ -16,6 +16,7 @@ mod target;
 pub mod value;
 pub mod verify;
 
+use migration::Revision;
 use serde::Serialize;
 
 use crate::failure::{DatabaseError, Failure};
@@ -79,21 +80,19 @@ pub enum TransferError {
     /// The source is not a TARSy history.
     #[error("the source is not a TARSy history: {0}")]
     SourceSchema(String),
-    /// The source stands beyond the baseline.
-    #[error("the source is at revision {revision}; this version moves histories at {baseline} only")]
+    /// The source stands where this version has never been.
+    #[error("the source is at revision `{revision}`, which this version does not know")]
     SourceRevision {
         /// What its ledger says.
         revision: String,
-        /// What can be moved.
-        baseline: String,
     },
-    /// The target stands beyond the baseline.
-    #[error("the target is at revision {revision}; this version loads into {baseline} only")]
+    /// The target stands beyond the source.
+    #[error("the target is at revision {revision}, beyond the source's {source_revision}")]
     TargetRevision {
-        /// What its ledger says.
+        /// Where the target stands.
         revision: String,
-        /// What can be loaded into.
-        baseline: String,
+        /// Where the source stands.
+        source_revision: Revision,
     },
     /// The source has what the target has no place for.
     #[error("the target has no place for {} of the source: {}", if .names.len() == 1 { "one item" } else { "some items" }, .names.join(", "))]
@@ -155,7 +154,9 @@ impl TransferError {
             TransferError::Encoding { .. } => "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0".into(),
             TransferError::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
             TransferError::TargetRevision { .. } => {
-                "load into a new database, before TARSy's backend has upgraded it".into()
+                "load into a new database; or bring a copy of the source to the target's revision first, \
+                 with `tarsy-db init --to`"
+                    .into()
             }
             TransferError::Lacking { names } => {
                 let flags = names.iter().map(|name| format!("--ignore {name}")).collect::<Vec<_>>();

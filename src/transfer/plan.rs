@@ -36,13 +36,18 @@ impl TablePlan {
     }
 }
 
-/// Matches both ends, parents before children.
+/// Matches both ends, `tables` by name, parents before children.
 ///
 /// # Errors
 /// [`TransferError::Lacking`] with everything of the source that the target has no place for and that
 /// `ignored` does not name; [`TransferError::NotLacking`] for names in `ignored` that would lose what the target
 /// has a place for, or mean nothing; [`TransferError::SourceSchema`] when the source lacks what the target needs.
-pub fn plan(source: &Schema, target: &Schema, ignored: &[String]) -> Result<Vec<TablePlan>, TransferError> {
+pub fn plan(
+    tables: &[&str],
+    source: &Schema,
+    target: &Schema,
+    ignored: &[String],
+) -> Result<Vec<TablePlan>, TransferError> {
     let lacking = lacking(source, target);
     let not_lacking: Vec<_> = ignored.iter().filter(|name| !lacking.contains(*name)).cloned().collect();
     if !not_lacking.is_empty() {
@@ -52,7 +57,7 @@ pub fn plan(source: &Schema, target: &Schema, ignored: &[String]) -> Result<Vec<
     if !names.is_empty() {
         return Err(TransferError::Lacking { names });
     }
-    migration::TABLES.iter().map(|name| table_plan(name, source, target)).collect()
+    tables.iter().map(|name| table_plan(name, source, target)).collect()
 }
 
 /// The tables, and the columns of the tables on both ends, that only the source has.

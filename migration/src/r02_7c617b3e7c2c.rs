@@ -1,0 +1,55 @@
+//! Revision 02, `7c617b3e7c2c`, of 2025-10-03. Parent: `ae85467a75d2`.
+//!
+//! `llm_interactions.interaction_type`: what a call to the model was for. Old rows are classified by the text of
+//! their conversation, as TARSy does it: the marker of an analysis counts wherever it stands.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::alter::{add_column, execute, required};
+
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "7c617b3e7c2c"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let mut column = required("interaction_type", "VARCHAR(50)");
+        // Rows that are neither need no second write: the default says so.
+        if add_column(manager, "llm_interactions", column.default("investigation").take()).await? {
+            execute(manager, classify(manager.get_database_backend())).await?;
+        }
+        Ok(())
+    }
+}
+
+/// SQLite's LIKE ignores the case of ASCII letters and PostgreSQL's does not, in TARSy as here.
+fn classify(backend: DbBackend) -> String {
+    let kind = |text: &str| {
+        format!(
+            "CASE WHEN {text} LIKE '%You are an expert at summarizing technical output%' THEN 'summarization'
+                  WHEN {text} LIKE '%Final Answer:%' THEN 'final_analysis' END"
+        )
+    };
+    match backend {
+        // OFFSET keeps the server from writing out a conversation once for each comparison.
+        DbBackend::Postgres => format!(
+            "UPDATE llm_interactions SET interaction_type = classified.kind
+             FROM (SELECT interaction_id, {} AS kind
+                   FROM (SELECT interaction_id, conversation::text AS conversation FROM llm_interactions OFFSET 0) texts
+                  ) classified
+             WHERE classified.interaction_id = llm_interactions.interaction_id AND classified.kind IS NOT NULL",
+            kind("conversation")
+        ),
+        _ => format!(
+            "UPDATE llm_interactions SET interaction_type = {kind} WHERE {kind} IS NOT NULL",
+            kind = kind("conversation")
+        ),
+    }
+}

@@ -1,0 +1,46 @@
+//! Revision 03, `3eafea61046d`, of 2025-10-08. Parent: `7c617b3e7c2c`.
+//!
+//! Table `events`: what the replicas of the backend tell each other and the dashboards.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::alter::{create_indexes, optional, required};
+
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "3eafea61046d"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let (id, moment, now) = match manager.get_database_backend() {
+            DbBackend::Postgres => ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE", "now()"),
+            _ => ("INTEGER", "DATETIME", "CURRENT_TIMESTAMP"),
+        };
+        let table = Table::create()
+            .if_not_exists()
+            .table("events")
+            .col(required("id", id))
+            .col(required("channel", "VARCHAR(100)"))
+            .col(optional("payload", "JSON"))
+            .col(required("created_at", moment).default(Expr::cust(now)))
+            .primary_key(Index::create().col("id"))
+            .take();
+        manager.create_table(table).await?;
+        create_indexes(
+            manager,
+            &[
+                ("idx_events_created_at", "events", &["created_at"]),
+                ("idx_events_channel_id", "events", &["channel", "id"]),
+                ("ix_events_channel", "events", &["channel"]),
+            ],
+        )
+        .await
+    }
+}

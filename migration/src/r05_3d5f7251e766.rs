@@ -1,0 +1,38 @@
+//! Revision 05, `3d5f7251e766`, of 2025-10-10. Parent: `9d8fd988188d`.
+//!
+//! `alert_sessions.pod_id` and `last_interaction_at`: which replica works on a session, and when it last did.
+//! Filled as TARSy does it, in every run: an unknown pod, idle since the start.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::alter::{add_column, create_indexes, execute, optional};
+
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "3d5f7251e766"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        add_column(manager, "alert_sessions", optional("pod_id", "VARCHAR(255)")).await?;
+        add_column(manager, "alert_sessions", optional("last_interaction_at", "BIGINT")).await?;
+        let columns = &["status", "last_interaction_at"];
+        create_indexes(manager, &[("ix_alert_sessions_status_last_interaction", "alert_sessions", columns)]).await?;
+        let now_us = match manager.get_database_backend() {
+            DbBackend::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+            _ => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+        };
+        let fill = format!(
+            "UPDATE alert_sessions SET pod_id = coalesce(pod_id, 'unknown'),
+                    last_interaction_at = coalesce(last_interaction_at, started_at_us, {now_us})
+             WHERE pod_id IS NULL OR last_interaction_at IS NULL"
+        );
+        execute(manager, fill).await
+    }
+}

@@ -1,0 +1,8 @@
+//! Revision 15, `01b89ac17a5e`, of 2025-11-21. Parent: `921cbd5111ad`.
+//!
+//! `llm_interactions.native_tools_config`: the provider's own tools that were switched on.
+
+use crate::alter::AddColumns;
+
+pub(crate) const MIGRATION: AddColumns =
+    AddColumns { id: "01b89ac17a5e", table: "llm_interactions", columns: &[("native_tools_config", "JSON")] };

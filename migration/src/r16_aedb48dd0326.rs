@@ -1,0 +1,8 @@
+//! Revision 16, `aedb48dd0326`, of 2025-12-01. Parent: `01b89ac17a5e`.
+//!
+//! `alert_sessions.final_analysis_summary`: the short form of the final analysis.
+
+use crate::alter::AddColumns;
+
+pub(crate) const MIGRATION: AddColumns =
+    AddColumns { id: "aedb48dd0326", table: "alert_sessions", columns: &[("final_analysis_summary", "VARCHAR")] };

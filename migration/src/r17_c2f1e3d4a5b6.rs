@@ -1,0 +1,8 @@
+//! Revision 17, `c2f1e3d4a5b6`, of 2025-12-04. Parent: `aedb48dd0326`.
+//!
+//! `llm_interactions.thinking_content`: what the model thought before it answered.
+
+use crate::alter::AddColumns;
+
+pub(crate) const MIGRATION: AddColumns =
+    AddColumns { id: "c2f1e3d4a5b6", table: "llm_interactions", columns: &[("thinking_content", "VARCHAR")] };

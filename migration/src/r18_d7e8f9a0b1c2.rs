@@ -1,0 +1,56 @@
+//! Revision 18, `d7e8f9a0b1c2`, of 2025-12-06. Parent: `c2f1e3d4a5b6`.
+//!
+//! Stages that run side by side: `stage_executions.parent_stage_execution_id`, `parallel_index`, `parallel_type`.
+//! TARSy makes the key to the parent on PostgreSQL only; here SQLite has it as well. TARSy's own rebuild of the table on
+//! SQLite drops the doubled key to the session, and so does this.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::alter::{Key, OnDelete, add_column, create_indexes, optional, required};
+use crate::r06_3717971cb125::SESSION_OF_STAGE;
+
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "d7e8f9a0b1c2"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        if manager.get_database_backend() != DbBackend::Postgres {
+            SESSION_OF_STAGE.replace_others(manager).await?;
+        }
+        add_column(manager, TABLE, optional(PARENT, "VARCHAR")).await?;
+        add_column(manager, TABLE, required("parallel_index", "INTEGER").default(0).take()).await?;
+        add_column(manager, TABLE, required("parallel_type", "VARCHAR").default("single").take()).await?;
+        create_indexes(manager, &INDEXES).await?;
+        match manager.get_database_backend() {
+            DbBackend::Postgres if KEY.is_there(manager).await? => {}
+            DbBackend::Postgres => KEY.add(manager).await?,
+            _ => KEY.replace_others(manager).await?,
+        }
+        Ok(())
+    }
+}
+
+const TABLE: &str = "stage_executions";
+const PARENT: &str = "parent_stage_execution_id";
+const KEY: Key = Key {
+    name: "fk_stage_executions_parent",
+    table: TABLE,
+    column: PARENT,
+    referenced_table: TABLE,
+    referenced_column: "execution_id",
+    on_delete: OnDelete::NoAction,
+};
+
+/// Dropped again by the next revision.
+pub(crate) const INDEXES: [(&str, &str, &[&str]); 2] = [
+    ("ix_stage_executions_parent_stage_execution_id", TABLE, &[PARENT]),
+    ("ix_stage_executions_session_parent", TABLE, &["session_id", PARENT]),
+];

@@ -1,0 +1,28 @@
+//! Revision 19, `f0dd17b71ce2`, of 2025-12-10. Parent: `d7e8f9a0b1c2`.
+//!
+//! `stage_executions.expected_parallel_count`; both indexes of the revision before go again.
+
+use sea_orm_migration::prelude::*;
+
+use crate::alter::{add_column, drop_index, optional};
+use crate::r18_d7e8f9a0b1c2::INDEXES;
+
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "f0dd17b71ce2"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        add_column(manager, "stage_executions", optional("expected_parallel_count", "INTEGER")).await?;
+        for (name, ..) in INDEXES {
+            drop_index(manager, name).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! What can be mended while the backend works, without touching a row: indexes and sequences.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+
+use super::difference::Difference;
+use super::sequence::{self, Sequence};
+use super::{Index, quoted};
+use crate::failure::{DatabaseError, Doing};
+
+/// One thing to mend.
+#[derive(Debug, Clone)]
+pub enum Repair {
+    /// Create an index that is missing.
+    CreateIndex {
+        /// Its name.
+        name: String,
+        /// The table.
+        table: String,
+        /// What it should be.
+        index: Index,
+    },
+    /// Build an index that is invalid again.
+    RebuildIndex {
+        /// Its name.
+        name: String,
+    },
+    /// Put a sequence behind the data.
+    AdvanceSequence(Sequence),
+}
+
+impl Repair {
+    /// What is done, as in `created index ix_mine`.
+    #[must_use]
+    pub fn done(&self) -> String {
+        match self {
+            Repair::CreateIndex { name, .. } => format!("created index {name}"),
+            Repair::RebuildIndex { name } => format!("built index {name} again"),
+            Repair::AdvanceSequence(sequence) => format!("put sequence {} behind the data", sequence.name),
+        }
+    }
+
+    /// Does it. On PostgreSQL indexes are built while others write; an interruption leaves an invalid one, which the
+    /// next run builds again.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; nothing but that invalid index remains.
+    pub async fn apply(&self, connection: &DatabaseConnection) -> Result<(), DatabaseError> {
+        let is_postgresql = connection.get_database_backend() == DbBackend::Postgres;
+        match self {
+            Repair::CreateIndex { name, table, index } => {
+                let done = build(connection, &create_index(is_postgresql, name, table, index)).await;
+                if done.is_err() && is_postgresql {
+                    let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
+                    connection.execute_unprepared(&leftover).await.ok();
+                }
+                done.doing(format!("create index {name}"))
+            }
+            Repair::RebuildIndex { name } => {
+                let sql = format!("REINDEX INDEX CONCURRENTLY {}", quoted(name));
+                build(connection, &sql).await.doing(format!("build index {name} again"))
+            }
+            Repair::AdvanceSequence(sequence) => {
+                sequence.advance(connection).await.doing(format!("advance sequence {}", sequence.name))
+            }
+        }
+    }
+}
+
+/// Lists what can be mended: some of the `differences`, and sequences behind their data.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn plan(connection: &impl ConnectionTrait, differences: &[Difference]) -> Result<Vec<Repair>, DbErr> {
+    let mut repairs: Vec<_> = differences.iter().filter_map(|difference| difference.repair.clone()).collect();
+    let behind = sequence::read(connection).await?.into_iter().filter(|sequence| sequence.fault().is_some());
+    repairs.extend(behind.map(Repair::AdvanceSequence));
+    Ok(repairs)
+}
+
+/// Building waits for every older transaction, but nobody waits for it: it may take its time.
+async fn build(connection: &DatabaseConnection, sql: &str) -> Result<(), DbErr> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+    }
+    connection.execute_unprepared(sql).await.map(|_| ())
+}
+
+fn create_index(is_postgresql: bool, name: &str, table: &str, index: &Index) -> String {
+    let columns = index.columns.iter().zip(&index.operator_classes);
+    let columns: Vec<_> =
+        columns.map(|(column, class)| format!("{} {class}", quoted(column)).trim_end().to_owned()).collect();
+    let unique = if index.unique { "UNIQUE " } else { "" };
+    let (how, method) = match is_postgresql {
+        true => ("CONCURRENTLY ", format!(" USING {}", index.method)),
+        false => ("", String::new()),
+    };
+    format!("CREATE {unique}INDEX {how}{} ON {}{method} ({})", quoted(name), quoted(table), columns.join(", "))
+}

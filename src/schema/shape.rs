@@ -1,0 +1,194 @@
+//! The forms in which databases of one revision really exist: how they look depends on the release that
+//! they were born with, because TARSy creates a new database from its newest models and upgrades an
+//! old one step by step.
+
+use migration::Revision;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait};
+
+use super::difference::{self, Difference, Weight};
+use super::{ForeignKey, Schema, expected};
+
+/// One legitimate form of a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Born with EP-0020 or one of the revisions 01 to 03, or created by this tool.
+    A,
+    /// Born with revision 04 or 05: `pod_id` has no limit.
+    B,
+    /// Born with one of the revisions 06 to 17: as B, and `session_id` may be NULL.
+    C,
+    /// Born with one of the revisions 18 to 23: as C, and parallel stages have no defaults.
+    D,
+    /// A SQLite file that is older than EP-0020: timestamps are INTEGER, some of them NOT NULL.
+    Older,
+}
+
+impl Shape {
+    const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::D, Self::Older];
+
+    /// The number of the first revision at which this form differs from the one before.
+    fn first(self) -> usize {
+        match self {
+            Shape::A | Shape::Older => 1,
+            Shape::B => 5,
+            Shape::C => 6,
+            Shape::D => 18,
+        }
+    }
+
+    /// Where databases of this form come from.
+    #[must_use]
+    pub fn origin(self) -> &'static str {
+        match self {
+            Shape::A => "shape A: born with EP-0020 or revisions 01 to 03, or created by tarsy-db",
+            Shape::B => "shape B: born with revision 04 or 05",
+            Shape::C => "shape C: born with revisions 06 to 17",
+            Shape::D => "shape D: born with revisions 18 to 23",
+            Shape::Older => "born before EP-0020: INTEGER timestamps",
+        }
+    }
+}
+
+/// The form that a database is most like.
+#[derive(Debug, Clone)]
+pub struct Match {
+    /// The form.
+    pub shape: Shape,
+    /// What is different all the same.
+    pub differences: Vec<Difference>,
+    /// Whether foreign keys are there twice, as TARSy's own upgrade leaves them on SQLite.
+    pub has_doubled_keys: bool,
+}
+
+impl Match {
+    /// The differences that are more than additions of the operator's.
+    pub fn faults(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(|difference| difference.weight != Weight::Addition)
+    }
+}
+
+/// Finds the form of `revision` that `found` is most like, by what the replay of its migrations gave.
+///
+/// # Panics
+/// Never: the first form belongs to every revision.
+#[must_use]
+pub fn closest(backend: DbBackend, revision: Revision, replayed: &Schema, found: &Schema) -> Match {
+    let shapes = Shape::ALL
+        .into_iter()
+        .filter(|shape| revision.number() >= shape.first() && (*shape != Shape::Older || backend == DbBackend::Sqlite));
+    let matches = shapes.map(|shape| {
+        let mut expected = replayed.clone();
+        reshape(&mut expected, backend, shape, found);
+        let differences = difference::between(&expected, found);
+        Match { shape, differences, has_doubled_keys: has_doubled_keys(&expected, found) }
+    });
+    matches.min_by_key(|found| found.faults().count()).expect("there is always shape A")
+}
+
+/// Finds the revision that the tables are most like: the latest of those with the fewest faults, because what a
+/// later revision has is no fault in an earlier one.
+///
+/// # Errors
+/// Whatever the database answers.
+///
+/// # Panics
+/// Never: there are revisions.
+pub async fn likest<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), DbErr>
+where
+    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
+{
+    let backend = connection.get_database_backend();
+    let replayed = expected::replay(connection, &Revision::all().collect()).await?;
+    let matches =
+        replayed.iter().rev().map(|(revision, schema)| (*revision, closest(backend, *revision, schema, found)));
+    Ok(matches.min_by_key(|(_, found)| found.faults().count()).expect("there are revisions"))
+}
+
+/// Turns the replayed schema, which has shape A, into the one that a database of another shape would have.
+fn reshape(schema: &mut Schema, backend: DbBackend, shape: Shape, found: &Schema) {
+    if backend == DbBackend::Sqlite {
+        allow_sqlite_keys(schema, shape);
+    }
+    if matches!(shape, Shape::B | Shape::C | Shape::D)
+        && let Some(pod) = schema.column_mut("alert_sessions", "pod_id")
+    {
+        pod.kind = pod.kind.trim_end_matches("(255)").to_owned();
+    }
+    if matches!(shape, Shape::C | Shape::D) {
+        for table in ["stage_executions", "llm_interactions", "mcp_communications"] {
+            if let Some(session) = schema.column_mut(table, "session_id") {
+                session.nullable = true;
+            }
+        }
+    }
+    if shape == Shape::D {
+        for column in ["parallel_index", "parallel_type"] {
+            if let Some(column) = schema.column_mut("stage_executions", column) {
+                column.default = None;
+            }
+        }
+    }
+    if shape == Shape::Older {
+        age(schema, found);
+    }
+}
+
+/// Allows the keys that differ on SQLite without harm. TARSy makes no key to the parent of parallel stages there,
+/// but for databases that were born with it; and in databases older than revision 06 its upgrade leaves the old
+/// keys beside the new ones.
+fn allow_sqlite_keys(schema: &mut Schema, shape: Shape) {
+    let has_parallel_stages = schema.column_mut("stage_executions", "parallel_type").is_some();
+    for (name, table) in &mut schema.tables {
+        let (to_parent, others): (Vec<_>, Vec<_>) =
+            table.foreign_keys.drain(..).partition(|key| key.columns == ["parent_stage_execution_id"]);
+        table.foreign_keys = others;
+        match shape {
+            Shape::D => table.foreign_keys.extend(to_parent),
+            _ => table.optional_foreign_keys.extend(to_parent),
+        }
+        let was_rebuilt = name == "stage_executions" && has_parallel_stages;
+        let is_doubled = matches!(name.as_str(), "stage_executions" | "llm_interactions" | "mcp_communications")
+            && !was_rebuilt
+            && matches!(shape, Shape::A | Shape::B | Shape::Older);
+        if is_doubled {
+            let cascading = table.foreign_keys.iter().filter(|key| key.on_delete == "CASCADE");
+            let doubles = cascading.map(|key| ForeignKey { on_delete: "NO ACTION".to_owned(), ..key.clone() });
+            table.optional_foreign_keys.extend(doubles);
+        }
+    }
+}
+
+fn has_doubled_keys(expected: &Schema, found: &Schema) -> bool {
+    found.tables.iter().any(|(name, table)| {
+        let Some(expected) = expected.tables.get(name) else { return false };
+        table.foreign_keys.iter().any(|key| {
+            key.on_delete == "NO ACTION"
+                && expected.optional_foreign_keys.iter().any(|optional| optional.is_like(key))
+                && expected.foreign_keys.iter().any(|required| required.columns == key.columns)
+        })
+    })
+}
+
+/// Takes over from a file that is older than EP-0020 what was different then.
+fn age(schema: &mut Schema, found: &Schema) {
+    const TIMES: [&str; 5] = ["started_at_us", "completed_at_us", "timestamp_us", "start_time_us", "end_time_us"];
+    const REQUIRED: [(&str, &str); 3] = [
+        ("alert_sessions", "started_at_us"),
+        ("llm_interactions", "timestamp_us"),
+        ("mcp_communications", "timestamp_us"),
+    ];
+    for (name, table) in &mut schema.tables {
+        let Some(old) = found.tables.get(name) else { continue };
+        for column in TIMES {
+            let (Some(expected), Some(old)) = (table.columns.get_mut(column), old.columns.get(column)) else {
+                continue;
+            };
+            if old.kind == "integer" {
+                expected.kind.clone_from(&old.kind);
+            }
+            if REQUIRED.contains(&(name.as_str(), column)) {
+                expected.nullable &= old.nullable;
+            }
+        }
+    }
+}
