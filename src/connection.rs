@@ -16,6 +16,8 @@ use crate::settings::PoolSettings;
 
 /// How long one attempt to connect may take unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the pool may be silent before it is looked for the reason.
+const SILENCE: Duration = Duration::from_millis(50);
 /// How long to wait for somebody else's lock where the command has no limit of its own.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -122,11 +124,26 @@ pub fn milliseconds(limit: Duration) -> i32 {
 async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Result<DatabaseConnection, Cause> {
     require_certificates(address)?;
     let options = postgresql_options(address);
-    // The pool retries a refused connection until its time is up and then says only that; a single one says why.
-    let connection = within(address.connect_timeout, options.connect()).await?;
-    connection.close().await?;
-    let pool = within(address.connect_timeout, pool.connect_with(options)).await?;
+    let limit = address.connect_timeout;
+    let pool = tokio::select! {
+        biased;
+        pool = within(limit, pool.connect_with(options.clone())) => pool,
+        cause = reason_of_silence(&options, limit) => Err(cause),
+    }?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// Why the pool says nothing: it tries a refused connection again until its time is up, and then says only that. A
+/// single connection beside it, a moment later, says why. Does not end where that one comes about.
+async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) -> Cause {
+    tokio::time::sleep(SILENCE).await;
+    match within(limit, options.connect()).await {
+        Ok(connection) => {
+            connection.close().await.ok();
+            std::future::pending().await
+        }
+        Err(cause) => cause,
+    }
 }
 
 /// The driver says only that something is not there, which sounds like the server.

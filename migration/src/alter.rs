@@ -6,6 +6,12 @@ use sea_orm_migration::sea_orm::{DbBackend, Statement};
 
 use crate::definition;
 
+/// A migration that tells by which columns it is recognised.
+pub(crate) trait Step: MigrationTrait {
+    /// The columns, as table and column, that it adds to tables that were there before.
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)>;
+}
+
 /// A revision that adds columns to one table and does nothing else.
 pub(crate) struct AddColumns {
     pub(crate) id: &'static str,
@@ -28,6 +34,12 @@ impl MigrationTrait for AddColumns {
             add_column(manager, self.table, optional(name, kind)).await?;
         }
         Ok(())
+    }
+}
+
+impl Step for AddColumns {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        self.columns.iter().map(|(name, _)| (self.table, *name)).collect()
     }
 }
 

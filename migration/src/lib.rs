@@ -35,8 +35,10 @@ use std::str::FromStr;
 
 use sea_orm_migration::MigrationTrait;
 
+use alter::Step;
+
 /// Every revision that TARSy has released, oldest first, with what it changes.
-static CHAIN: [(&dyn MigrationTrait, &str); 23] = [
+static CHAIN: [(&dyn Step, &str); 23] = [
     (&r01_ae85467a75d2::Migration, "the four tables of EP-0020"),
     (&r02_7c617b3e7c2c::Migration, "llm_interactions + interaction_type, filled from the conversations"),
     (&r03_3eafea61046d::Migration, "table events"),
@@ -113,6 +115,11 @@ impl Revision {
     #[must_use]
     pub fn migration(self) -> &'static dyn MigrationTrait {
         CHAIN[self.0].0
+    }
+
+    /// The columns, as table and column, that this revision and those before add to tables that were there.
+    pub fn added_columns(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.since(None).flat_map(|revision| CHAIN[revision.0].0.added_columns())
     }
 
     /// TARSy's tables at this revision, parents before children.

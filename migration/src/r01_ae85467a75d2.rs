@@ -5,7 +5,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{optional, required};
+use crate::alter::{Step, optional, required};
 
 pub(crate) struct Migration;
 
@@ -33,6 +33,12 @@ impl MigrationTrait for Migration {
             manager.create_index(index).await?;
         }
         manager.create_index(conversation_index(manager)).await
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
     }
 }
 

@@ -6,7 +6,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{add_column, execute, required};
+use crate::alter::{Step, add_column, execute, required};
 
 pub(crate) struct Migration;
 
@@ -26,6 +26,12 @@ impl MigrationTrait for Migration {
             execute(manager, classify(manager.get_database_backend())).await?;
         }
         Ok(())
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("llm_interactions", "interaction_type")]
     }
 }
 

@@ -5,7 +5,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{create_indexes, optional, required};
+use crate::alter::{Step, create_indexes, optional, required};
 
 pub(crate) struct Migration;
 
@@ -42,5 +42,11 @@ impl MigrationTrait for Migration {
             ],
         )
         .await
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
     }
 }

@@ -4,7 +4,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{drop_index, has_column};
+use crate::alter::{Step, drop_index, has_column};
 
 pub(crate) struct Migration;
 
@@ -23,5 +23,11 @@ impl MigrationTrait for Migration {
             manager.alter_table(Table::alter().table("alert_sessions").drop_column("alert_id").take()).await?;
         }
         Ok(())
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
     }
 }

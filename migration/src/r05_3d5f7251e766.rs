@@ -6,7 +6,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{add_column, create_indexes, execute, optional};
+use crate::alter::{Step, add_column, create_indexes, execute, optional};
 
 pub(crate) struct Migration;
 
@@ -34,5 +34,11 @@ impl MigrationTrait for Migration {
              WHERE pod_id IS NULL OR last_interaction_at IS NULL"
         );
         execute(manager, fill).await
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("alert_sessions", "pod_id"), ("alert_sessions", "last_interaction_at")]
     }
 }

@@ -4,7 +4,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{Key, OnDelete};
+use crate::alter::{Key, OnDelete, Step};
 
 pub(crate) struct Migration;
 
@@ -22,6 +22,12 @@ impl MigrationTrait for Migration {
             key.replace_others(manager).await?;
         }
         Ok(())
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
     }
 }
 

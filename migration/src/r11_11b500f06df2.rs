@@ -5,7 +5,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{add_column, create_indexes, optional, required};
+use crate::alter::{Step, add_column, create_indexes, optional, required};
 
 pub(crate) struct Migration;
 
@@ -25,6 +25,12 @@ impl MigrationTrait for Migration {
         add_column(manager, "stage_executions", optional("chat_id", "VARCHAR")).await?;
         add_column(manager, "stage_executions", optional("chat_user_message_id", "VARCHAR")).await?;
         Ok(())
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("stage_executions", "chat_id"), ("stage_executions", "chat_user_message_id")]
     }
 }
 

@@ -7,7 +7,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Key, OnDelete, add_column, create_indexes, optional, required};
+use crate::alter::{Key, OnDelete, Step, add_column, create_indexes, optional, required};
 use crate::r06_3717971cb125::SESSION_OF_STAGE;
 
 pub(crate) struct Migration;
@@ -35,6 +35,16 @@ impl MigrationTrait for Migration {
             _ => KEY.replace_others(manager).await?,
         }
         Ok(())
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("stage_executions", "parent_stage_execution_id"),
+            ("stage_executions", "parallel_index"),
+            ("stage_executions", "parallel_type"),
+        ]
     }
 }
 

@@ -4,7 +4,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{add_column, drop_index, optional};
+use crate::alter::{Step, add_column, drop_index, optional};
 use crate::r18_d7e8f9a0b1c2::INDEXES;
 
 pub(crate) struct Migration;
@@ -24,5 +24,11 @@ impl MigrationTrait for Migration {
             drop_index(manager, name).await?;
         }
         Ok(())
+    }
+}
+
+impl Step for Migration {
+    fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("stage_executions", "expected_parallel_count")]
     }
 }

@@ -116,7 +116,7 @@ fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<Str
         vec![Field::Number(revision.number().to_string()), revision.id().into(), revision.change().into()]
     });
     let mut blocks = vec![Block::Line(line)];
-    if !survey.pending.is_empty() {
+    if survey.start != Start::Empty && !survey.pending.is_empty() {
         let title = if dry_run { "pending (nothing was changed)" } else { "applied" };
         blocks.push(Block::Table { title, header: vec!["", "revision", "change"], rows: rows.collect() });
     }

@@ -133,13 +133,15 @@ async fn survey_source(source: &DatabaseConnection) -> Result<(Revision, Schema)
         Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into()).into()),
         Plan::Upgrade { .. } | Plan::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
     };
-    for (table, columns) in expected::columns(revision).await.doing("replay the revisions")? {
-        let missing = match found.tables.get(&table) {
+    let expected = expected::replay(source, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
+    for (table, expected) in &expected[&revision].tables {
+        let missing = match found.tables.get(table) {
             None => Some(format!("table {table}")),
-            Some(found) => columns
-                .iter()
-                .find(|column| !found.columns.contains_key(*column))
-                .map(|column| format!("column {table}.{column}")),
+            Some(found) => {
+                let mut columns = expected.columns.keys();
+                let missing = columns.find(|column| !found.columns.contains_key(*column));
+                missing.map(|column| format!("column {table}.{column}"))
+            }
         };
         if let Some(missing) = missing {
             let message = format!("it is at revision {revision}, but has no {missing}");

@@ -10,7 +10,6 @@ use sea_orm_migration::SchemaManager;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::{Schema, postgresql, sqlite};
-use crate::connection::rows;
 
 /// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
 /// those: TARSy's tables, without the ledger.
@@ -49,25 +48,6 @@ where
         }
     }
     Ok(schemas)
-}
-
-/// The tables and columns of a revision, which are the same on both backends: replayed in memory, so that no
-/// server is asked.
-///
-/// # Errors
-/// Whatever SQLite answers.
-pub async fn columns(revision: Revision) -> Result<BTreeMap<String, BTreeSet<String>>, DbErr> {
-    let scratch = memory().await?;
-    for revision in revision.since(None) {
-        revision.migration().up(&SchemaManager::new(&scratch)).await?;
-    }
-    let sql = "SELECT m.name AS table_name, c.name AS column_name
-               FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'";
-    let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in rows(&scratch, sql).await? {
-        tables.entry(row.try_get("", "table_name")?).or_default().insert(row.try_get("", "column_name")?);
-    }
-    Ok(tables)
 }
 
 /// Begins a transaction in which unqualified names are those of temporary tables. It is to be rolled back.
