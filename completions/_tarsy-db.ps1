@@ -34,7 +34,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Create the schema, or make sure that it is there')
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Create or upgrade the schema, or make sure that it is there')
             [CompletionResult]::new('wait', 'wait', [CompletionResultType]::ParameterValue, 'Wait until the database is usable, then exit or run a command')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check that connection, schema and data are sound')
             [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what is in the database and which settings are in force')
@@ -45,6 +45,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             break
         }
         'tarsy-db;init' {
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'The revision to reach: `head`, `baseline`, an id or the beginning of one, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]')
             [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Wait for the database first, at most this long [default with the flag: 5m]')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for somebody else''s lock')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
@@ -52,6 +53,8 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How the result is written to standard output. `json` is exactly one document, also on failure')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines are written to standard error')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Print what would be done, and change nothing')
+            [CompletionResult]::new('--sql', '--sql', [CompletionResultType]::ParameterName, 'Print the SQL that would be run, and change nothing')
             [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Fail with exit code 5 if the schema is newer than this tool knows')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing on standard error but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing on standard error but errors')
@@ -90,6 +93,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How the result is written to standard output. `json` is exactly one document, also on failure')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines are written to standard error')
+            [CompletionResult]::new('--fix', '--fix', [CompletionResultType]::ParameterName, 'Create indexes that are missing and put sequences behind their data, then check')
             [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also look at every row: SQLite''s `integrity_check`, PostgreSQL''s rows without a parent')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing on standard error but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing on standard error but errors')
@@ -181,7 +185,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             break
         }
         'tarsy-db;help' {
-            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Create the schema, or make sure that it is there')
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Create or upgrade the schema, or make sure that it is there')
             [CompletionResult]::new('wait', 'wait', [CompletionResultType]::ParameterValue, 'Wait until the database is usable, then exit or run a command')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check that connection, schema and data are sound')
             [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what is in the database and which settings are in force')

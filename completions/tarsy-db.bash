@@ -105,7 +105,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__check)
-            opts="-q -v -h -V --deep --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --fix --deep --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,12 +333,16 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__init)
-            opts="-q -v -h -V --wait --lock-timeout --strict --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --to --dry-run --sql --wait --lock-timeout --strict --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

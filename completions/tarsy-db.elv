@@ -31,7 +31,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
             cand --version 'Print version'
-            cand init 'Create the schema, or make sure that it is there'
+            cand init 'Create or upgrade the schema, or make sure that it is there'
             cand wait 'Wait until the database is usable, then exit or run a command'
             cand check 'Check that connection, schema and data are sound'
             cand info 'Show what is in the database and which settings are in force'
@@ -41,6 +41,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'tarsy-db;init'= {
+            cand --to 'The revision to reach: `head`, `baseline`, an id or the beginning of one, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]'
             cand --wait 'Wait for the database first, at most this long [default with the flag: 5m]'
             cand --lock-timeout 'How long to wait for somebody else''s lock'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
@@ -48,6 +49,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
             cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
             cand --log-format 'How log lines are written to standard error'
+            cand --dry-run 'Print what would be done, and change nothing'
+            cand --sql 'Print the SQL that would be run, and change nothing'
             cand --strict 'Fail with exit code 5 if the schema is newer than this tool knows'
             cand -q 'Say nothing on standard error but errors'
             cand --quiet 'Say nothing on standard error but errors'
@@ -84,6 +87,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
             cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
             cand --log-format 'How log lines are written to standard error'
+            cand --fix 'Create indexes that are missing and put sequences behind their data, then check'
             cand --deep 'Also look at every row: SQLite''s `integrity_check`, PostgreSQL''s rows without a parent'
             cand -q 'Say nothing on standard error but errors'
             cand --quiet 'Say nothing on standard error but errors'
@@ -170,7 +174,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --version 'Print version'
         }
         &'tarsy-db;help'= {
-            cand init 'Create the schema, or make sure that it is there'
+            cand init 'Create or upgrade the schema, or make sure that it is there'
             cand wait 'Wait until the database is usable, then exit or run a command'
             cand check 'Check that connection, schema and data are sound'
             cand info 'Show what is in the database and which settings are in force'

@@ -37,7 +37,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s q -l quiet -d 'Say no
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s V -l version -d 'Print version'
-complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "init" -d 'Create the schema, or make sure that it is there'
+complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "init" -d 'Create or upgrade the schema, or make sure that it is there'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "wait" -d 'Wait until the database is usable, then exit or run a command'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "check" -d 'Check that connection, schema and data are sound'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "info" -d 'Show what is in the database and which settings are in force'
@@ -45,6 +45,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "prune" -d 'Remove
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "migrate-sqlite-to-postgres" -d 'Move a history from SQLite to PostgreSQL, completely or not at all'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "completions" -d 'Print the completions for a shell to standard output'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l to -d 'The revision to reach: `head`, `baseline`, an id or the beginning of one, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l wait -d 'Wait for the database first, at most this long [default with the flag: 5m]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l lock-timeout -d 'How long to wait for somebody else\'s lock' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
@@ -56,6 +57,8 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l dry-run -d 'Print what would be done, and change nothing'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l sql -d 'Print the SQL that would be run, and change nothing'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l strict -d 'Fail with exit code 5 if the schema is newer than this tool knows'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s v -l verbose -d 'Say more on standard error; twice for everything'
@@ -63,7 +66,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s h -l help -d 
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l for -d 'What usable means' -r -f -a "connect\t'A connection is accepted'
 writable\t'The database accepts writes: a standby is not enough'
-schema\t'The tables of the baseline are there'"
+schema\t'The schema is there, at the revision that the settings ask for or beyond'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l timeout -d 'Give up after this long, with exit code 124 [default: only the attempts are limited]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l max-attempts -d 'Give up after this many attempts' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l max-interval -d 'The longest pause between attempts; the first is 1s, each next one twice as long' -r
@@ -90,6 +93,7 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fix -d 'Create indexes that are missing and put sequences behind their data, then check'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l deep -d 'Also look at every row: SQLite\'s `integrity_check`, PostgreSQL\'s rows without a parent'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s v -l verbose -d 'Say more on standard error; twice for everything'
@@ -162,7 +166,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s q -l q
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s V -l version -d 'Print version'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "init" -d 'Create the schema, or make sure that it is there'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "init" -d 'Create or upgrade the schema, or make sure that it is there'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "wait" -d 'Wait until the database is usable, then exit or run a command'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "check" -d 'Check that connection, schema and data are sound'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "info" -d 'Show what is in the database and which settings are in force'

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
+use migration::Revision;
 use sea_orm::SqlxSqliteConnector;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -69,7 +70,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let start = Instant::now();
     let pool = connect(&arguments.output).await?;
-    upgrade::upgrade(&SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()), LOCK_TIMEOUT, &|| ()).await?;
+    let database = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
+    upgrade::upgrade(&database, Revision::BASELINE, LOCK_TIMEOUT, &|| ()).await?;
     // A new schema comes with WAL, of which an unfinished file needs nothing.
     query("PRAGMA journal_mode = OFF").execute(&pool).await?;
     let sessions = arguments.sessions.or(arguments.bytes.map(|bytes| bytes.div_ceil(SESSION_BYTES)));

@@ -92,10 +92,16 @@ on_both_backends! {
         finds(database, 5, "revision", "failed", "feedfacecafe (unknown to this version)");
     }
 
-    fn a_later_revision_is_named(database: &Database) {
-        init(database);
-        database.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'");
+    fn a_later_revision_is_named_and_compared_with_its_own_shape(database: &Database) {
+        Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(0);
         finds(database, 0, "revision", "ok", "b67c135119d7 (23 of 23)");
+        finds(database, 0, "schema", "ok", "as in revision b67c135119d7 (23 of 23)");
+    }
+
+    fn a_revision_that_the_settings_ask_for_is_pending(database: &Database) {
+        init(database);
+        let check = Outcome::of(tarsy_db(database).env("TARSY_DB_SCHEMA", "head").args(["check", "--output", "json"]));
+        is_found(&check.expect(3), "revision", "failed", "`schema.target` asks for b67c135119d7 (23 of 23)");
     }
 
     fn old_sessions_are_noted(database: &Database) {

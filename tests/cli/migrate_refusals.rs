@@ -3,7 +3,7 @@
 use super::migrate::{arguments, migrate, source_and_target};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{Held, Running, wait_until, with_schema};
-use crate::support::{Database, Outcome, bare_tarsy_db};
+use crate::support::{Database, Outcome, bare_tarsy_db, tarsy_db};
 
 fn assert_message(outcome: &Outcome, parts: &[&str]) {
     let document = outcome.json();
@@ -35,18 +35,27 @@ fn a_target_that_holds_one_row_anywhere_is_left_alone() {
 }
 
 #[test]
-fn a_source_at_a_later_revision_is_refused() {
+fn a_source_at_an_unknown_revision_is_refused() {
     let Some((source, target)) = one_session_and_target() else { return };
-    source.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'");
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["source", "b67c135119d7"]);
+    source.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["source", "feedfacecafe"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
 #[test]
-fn a_target_at_a_later_revision_is_refused() {
+fn a_source_that_is_not_what_its_ledger_says_is_refused() {
     let Some((source, target)) = one_session_and_target() else { return };
-    target.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'");
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["target", "b67c135119d7"]);
+    source.execute("UPDATE alembic_version SET version_num = '7c617b3e7c2c'");
+    let refused = Outcome::of(&mut migrate(&source, &target)).expect(4);
+    assert_message(&refused, &["7c617b3e7c2c", "no column llm_interactions.interaction_type"]);
+    assert_eq!(target.count("alert_sessions"), 0);
+}
+
+#[test]
+fn a_target_beyond_the_source_is_refused() {
+    let Some((source, target)) = one_session_and_target() else { return };
+    Outcome::of(tarsy_db(&target).args(["init", "--to", "2"])).expect(0);
+    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["7c617b3e7c2c", "beyond", "ae85467a75d2"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
