@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use migration::Revision;
 use serde::Serialize;
 
 use crate::connection::ConnectError;
@@ -150,11 +151,7 @@ impl Error {
                 Some("wait for it to finish, or raise `--lock-timeout`".into())
             }
             Error::Schema(SchemaError::Drift(drift)) => Some(match drift.looks_like {
-                Some(revision) => format!(
-                    "if it is the ledger that is wrong, `UPDATE alembic_version SET version_num = '{}'` mends it; \
-                     otherwise restore a backup; nothing was changed",
-                    revision.id()
-                ),
+                Some(revision) => format!("{}; nothing was changed", ledger_hint(revision)),
                 None => "`tarsy-db check` shows the differences, `tarsy-db check --fix` mends what is safe; \
                          nothing was changed"
                     .into(),
@@ -228,6 +225,16 @@ fn schema_code(error: &SchemaError) -> u8 {
         | SchemaError::Ambiguous(_)
         | SchemaError::Leftover(_) => 4,
     }
+}
+
+/// What to do about a ledger that names another revision than the one that the tables are of.
+#[must_use]
+pub fn ledger_hint(revision: Revision) -> String {
+    format!(
+        "if it is the ledger that is wrong, `UPDATE alembic_version SET version_num = '{}'` mends it; otherwise restore a \
+         backup",
+        revision.id()
+    )
 }
 
 /// The exit code of a failure at the database.

@@ -289,8 +289,13 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
             return Finding::new(NAME, Status::Skipped, format!("the expected shape could not be made: {cause}"));
         }
     };
-    let faults = difference::texts(shape.faults());
+    let mut faults = difference::texts(shape.faults());
     if !faults.is_empty() {
+        if standing.revision().is_some()
+            && let Ok(Some(other)) = shape::look_alike(connection, revision, found).await
+        {
+            faults.insert(0, format!("these are the tables of revision {other}: {}", error::ledger_hint(other)));
+        }
         return Finding::failed(NAME, 4, faults.join("\n"));
     }
     let mut lines = vec![format!("as in revision {revision}")];
@@ -338,7 +343,9 @@ async fn mend(connection: &DatabaseConnection) -> Option<Finding> {
     for repair in &repairs {
         if let Err(error) = repair.apply(connection).await {
             done.push(format!("{error}: {}", error.cause));
-            return Some(Finding::failed(NAME, error::failure_code(error.cause.failure), done.join("\n")));
+            // What the database refuses to have mended stays as it was: drift.
+            let code = if error.cause.failure == Failure::Other { 4 } else { error::failure_code(error.cause.failure) };
+            return Some(Finding::failed(NAME, code, done.join("\n")));
         }
         done.push(repair.done());
     }

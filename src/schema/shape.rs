@@ -104,6 +104,27 @@ where
     Ok(matches.min_by_key(|(_, found)| found.faults().count()).expect("there are revisions"))
 }
 
+/// Finds the revision that the tables are of if it is another than the ledger's `revision`. Tables that are lost do
+/// not count as never made: columns that came with them or later are there.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn look_alike<C>(connection: &C, revision: Revision, found: &Schema) -> Result<Option<Revision>, DbErr>
+where
+    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
+{
+    let (other, shape) = likest(connection, found).await?;
+    if other == revision || shape.faults().next().is_some() {
+        return Ok(None);
+    }
+    let known: Vec<_> = other.added_columns().collect();
+    let is_beyond = |(table, column): (&str, &str)| {
+        !known.contains(&(table, column))
+            && found.tables.get(table).is_some_and(|table| table.columns.contains_key(column))
+    };
+    Ok((!revision.added_columns().any(is_beyond)).then_some(other))
+}
+
 /// Turns the replayed schema, which has shape A, into the one that a database of another shape would have.
 fn reshape(schema: &mut Schema, backend: DbBackend, shape: Shape, found: &Schema) {
     if backend == DbBackend::Sqlite {

@@ -243,7 +243,7 @@ async fn survey_of(
             survey.pending = to.since(Some(from)).collect();
         }
         Plan::Incomplete { revision, missing } => {
-            return Err(incomplete(connection, &survey.standing, revision, missing).await?);
+            return Err(incomplete(connection, revision, missing).await?);
         }
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions)),
         Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables)),
@@ -265,22 +265,19 @@ async fn survey_of(
 /// Tells a ledger that says too much from tables that are lost.
 async fn incomplete(
     connection: &DatabaseConnection,
-    standing: &Standing,
     revision: Option<String>,
     missing: Vec<&'static str>,
 ) -> Result<SchemaError, SchemaError> {
     let lost = SchemaError::Incomplete { revision: revision.clone(), missing };
     let Some(revision) = revision.as_deref().and_then(Revision::from_id) else { return Ok(lost) };
     let found = read(connection).await.doing("read the schema")?;
-    let drift = match require(connection, revision, &found).await {
-        Err(SchemaError::Drift(drift)) => identified(connection, drift, &found).await?,
-        result => return result.map(|_| lost),
-    };
-    // What later revisions bring beside the tables shows that they were there.
-    let before: BTreeSet<_> = drift.looks_like.into_iter().flat_map(Revision::added_columns).collect();
-    let is_later = |place: &(&str, &str)| !before.contains(place) && standing.has_column(place.0, place.1);
-    let is_wrong_ledger = drift.looks_like.is_some() && !revision.added_columns().any(|place| is_later(&place));
-    Ok(if is_wrong_ledger { drift.into() } else { lost })
+    match require(connection, revision, &found).await {
+        Err(SchemaError::Drift(drift)) => {
+            let drift = identified(connection, drift, &found).await?;
+            Ok(if drift.looks_like.is_some() { drift.into() } else { lost })
+        }
+        result => result.map(|_| lost),
+    }
 }
 
 /// Makes sure that the columns that set the ledger's revision apart from earlier ones are there, at no cost where
@@ -323,8 +320,7 @@ fn faults_of(shape: &Match) -> Option<Vec<Difference>> {
 
 /// Adds to a drift which revision the tables are of, if there is one.
 async fn identified(connection: &DatabaseConnection, drift: Drift, found: &Schema) -> Result<Drift, SchemaError> {
-    let (revision, shape) = shape::likest(connection, found).await.doing("replay the revisions")?;
-    let looks_like = (revision != drift.revision && shape.faults().next().is_none()).then_some(revision);
+    let looks_like = shape::look_alike(connection, drift.revision, found).await.doing("replay the revisions")?;
     Ok(Drift { looks_like, ..drift })
 }
 
