@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "cli/adoption.rs"]
+mod adoption;
 #[path = "cli/backfills.rs"]
 mod backfills;
 #[path = "cli/baseline.rs"]
@@ -14,6 +16,8 @@ mod documents;
 mod drift;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/fix.rs"]
+mod fix;
 #[path = "cli/generated.rs"]
 mod generated;
 #[path = "cli/info.rs"]

@@ -56,7 +56,7 @@ const SQLITE_QUERIES: [&str; 4] = [
             || coalesce(' DEFAULT ' || c.dflt_value, '')
      FROM sqlite_schema m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'",
     "SELECT m.name || ': '
-            || iif(m.sql LIKE '%CONSTRAINT \"alembic_version_pkc\" PRIMARY KEY%', 'alembic_version_pkc ', '') || 'PRIMARY KEY (' || group_concat(c.name, ', ') || ')'
+            || iif(replace(m.sql, '\"', '') LIKE '%CONSTRAINT alembic_version_pkc PRIMARY KEY%', 'alembic_version_pkc ', '') || 'PRIMARY KEY (' || group_concat(c.name, ', ') || ')'
      FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.pk > 0 GROUP BY m.name",
     "SELECT m.name || ': FOREIGN KEY (' || group_concat(f.\"from\", ', ') || ') REFERENCES ' || f.\"table\" || '('
             || group_concat(f.\"to\", ', ') || ') ON DELETE ' || f.on_delete || ' ON UPDATE ' || f.on_update

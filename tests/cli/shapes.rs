@@ -35,7 +35,7 @@ pub(crate) fn tables(database: &Database, born: Born, revision: usize) -> String
 }
 
 fn ddl(is_sqlite: bool, born: Born, revision: usize, order: Doubled) -> String {
-    let mut sql = String::new();
+    let mut statements = Vec::new();
     for (since, table, key) in TABLES {
         if since > revision {
             continue;
@@ -45,20 +45,22 @@ fn ddl(is_sqlite: bool, born: Born, revision: usize, order: Doubled) -> String {
         let mut lines: Vec<String> = of_table.map(|(.., column)| shaped(is_sqlite, born, table, column)).collect();
         lines.push(format!("PRIMARY KEY ({key})"));
         lines.extend(keys(is_sqlite, born, table, revision, order));
-        sql += &format!("CREATE TABLE {table} (\n\t{}\n);\n", lines.join(", \n\t"));
+        statements.push(format!("CREATE TABLE {table} (\n\t{}\n)", lines.join(", \n\t")));
     }
     for (table, from, until, name, columns) in INDEXES {
         if (from..until).contains(&revision) {
             let unique = if name == "ix_alert_sessions_alert_id" { "UNIQUE " } else { "" };
-            sql += &format!("CREATE {unique}INDEX {name} ON {table} ({columns});\n");
+            statements.push(format!("CREATE {unique}INDEX {name} ON {table} ({columns})"));
         }
     }
-    sql + match is_sqlite {
-        true => "CREATE INDEX ix_llm_interactions_conversation ON llm_interactions (conversation);\n",
+    let conversation = match is_sqlite {
+        true => "CREATE INDEX ix_llm_interactions_conversation ON llm_interactions (conversation)",
         false => {
-            "CREATE INDEX ix_llm_interactions_conversation ON llm_interactions USING gin (conversation jsonb_path_ops);\n"
+            "CREATE INDEX ix_llm_interactions_conversation ON llm_interactions USING gin (conversation jsonb_path_ops)"
         }
-    }
+    };
+    statements.push(conversation.to_owned());
+    statements.join(";\n")
 }
 
 /// A column as a database of this birth has it.
