@@ -24,6 +24,8 @@ mod migrate;
 mod migrate_failures;
 #[path = "cli/migrate_hazards.rs"]
 mod migrate_hazards;
+#[path = "cli/migrate_moments.rs"]
+mod migrate_moments;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
 #[path = "cli/process.rs"]
