@@ -1,5 +1,6 @@
 //! What the tables mean: sessions, what hangs on them, and how long they are kept.
 
+pub mod batch;
 pub mod retention;
 
 /// The statuses of a session that is over; every other one counts as active.
