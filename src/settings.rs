@@ -35,6 +35,7 @@ const PASSWORD: Key = Key { environment: "DATABASE_PASSWORD", path: "database.pa
 const NAME: Key = Key { environment: "DATABASE_NAME", path: "database.name" };
 const HISTORY_ENABLED: Key = Key { environment: "HISTORY_ENABLED", path: "history.enabled" };
 const RETENTION_DAYS: Key = Key { environment: "HISTORY_RETENTION_DAYS", path: "history.retention_days" };
+const EVENT_RETENTION_HOURS: Key = Key { environment: "EVENT_RETENTION_HOURS", path: "history.event_retention_hours" };
 const POOL_SIZE: Key = Key { environment: "POSTGRES_POOL_SIZE", path: "postgres.pool_size" };
 const MAX_OVERFLOW: Key = Key { environment: "POSTGRES_MAX_OVERFLOW", path: "postgres.max_overflow" };
 const POOL_TIMEOUT: Key = Key { environment: "POSTGRES_POOL_TIMEOUT", path: "postgres.pool_timeout" };
@@ -42,7 +43,7 @@ const POOL_RECYCLE: Key = Key { environment: "POSTGRES_POOL_RECYCLE", path: "pos
 const POOL_PRE_PING: Key = Key { environment: "POSTGRES_POOL_PRE_PING", path: "postgres.pool_pre_ping" };
 
 /// Every setting there is.
-pub const KEYS: [Key; 13] = [
+pub const KEYS: [Key; 14] = [
     URL,
     HOST,
     PORT,
@@ -51,6 +52,7 @@ pub const KEYS: [Key; 13] = [
     NAME,
     HISTORY_ENABLED,
     RETENTION_DAYS,
+    EVENT_RETENTION_HOURS,
     POOL_SIZE,
     MAX_OVERFLOW,
     POOL_TIMEOUT,
@@ -175,6 +177,8 @@ pub struct Settings {
     pub history_enabled: Setting<bool>,
     /// How many days of history are kept.
     pub retention_days: Setting<u32>,
+    /// How many hours events are kept.
+    pub event_retention_hours: Setting<u32>,
     /// The PostgreSQL connection pool.
     pub pool: PoolSettings,
 }
@@ -290,6 +294,7 @@ impl Settings {
             parts,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, 90)?,
+            event_retention_hours: layers.number(EVENT_RETENTION_HOURS, 24)?,
             pool: PoolSettings {
                 size: layers.number(POOL_SIZE, 5)?,
                 max_overflow: layers.limit(MAX_OVERFLOW, 10)?,
@@ -326,6 +331,7 @@ impl Settings {
         lines.extend([
             line(HISTORY_ENABLED, &self.history_enabled),
             line(RETENTION_DAYS, &self.retention_days),
+            line(EVENT_RETENTION_HOURS, &self.event_retention_hours),
             line(POOL_SIZE, &self.pool.size),
             line(MAX_OVERFLOW, &self.pool.max_overflow),
             line(POOL_TIMEOUT, &self.pool.timeout),
@@ -603,6 +609,7 @@ mod tests {
         assert_eq!(settings.database.value.to_string(), "history.db");
         assert_eq!(settings.database.source, Source::Default);
         assert_eq!(settings.retention_days, Setting::default(90));
+        assert_eq!(settings.event_retention_hours, Setting::default(24));
         assert_eq!(settings.pool.max_connections(), 15);
         assert_eq!(load(&[("DATABASE_URL", "  ")]).expect("blank").database.source, Source::Default);
         assert_eq!(load(&[("TESTING", "true")]).expect("testing").database.value.to_string(), ":memory:");

@@ -32,6 +32,8 @@ mod migrate_refusals;
 mod process;
 #[path = "cli/prune.rs"]
 mod prune;
+#[path = "cli/prune_events.rs"]
+mod prune_events;
 #[path = "cli/prune_newest.rs"]
 mod prune_newest;
 #[path = "cli/prune_prompt.rs"]

@@ -48,6 +48,9 @@ pub enum RetentionError {
     /// It reaches back beyond what a time can say.
     #[error("a retention of {0} reaches back too far")]
     TooLong(String),
+    /// It would remove every event, or reaches back beyond what a time can say.
+    #[error("events cannot be kept for {0} hours")]
+    Events(u32),
 }
 
 impl RetentionError {
@@ -57,6 +60,7 @@ impl RetentionError {
         match self {
             RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
             RetentionError::TooLong(_) => "give a number of days, as in `90d`",
+            RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to what browsers may need, 24 for a day",
         }
     }
 }
@@ -254,7 +258,8 @@ pub async fn plan(
     })
 }
 
-async fn table_plan(
+/// Counts the rows of a table that meet a condition, and their bytes.
+pub(super) async fn table_plan(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     table: &'static str,
