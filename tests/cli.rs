@@ -24,12 +24,18 @@ mod migrate;
 mod migrate_failures;
 #[path = "cli/migrate_hazards.rs"]
 mod migrate_hazards;
+#[path = "cli/migrate_moments.rs"]
+mod migrate_moments;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/prune.rs"]
 mod prune;
+#[path = "cli/prune_events.rs"]
+mod prune_events;
+#[path = "cli/prune_newest.rs"]
+mod prune_newest;
 #[path = "cli/prune_prompt.rs"]
 mod prune_prompt;
 #[path = "cli/secrets.rs"]
