@@ -4,6 +4,15 @@ use super::TransferError;
 use super::target::Target;
 use crate::schema::{ForeignKey, Schema, quoted};
 
+/// What is to be copied.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The tables, parents before children.
+    pub tables: Vec<TablePlan>,
+    /// What makes the target's columns take all that the source's may hold.
+    pub relaxations: Vec<String>,
+}
+
 /// One table to copy.
 #[derive(Debug, Clone)]
 pub struct TablePlan {
