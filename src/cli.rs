@@ -153,8 +153,8 @@ pub enum Command {
     /// value, and only then commits: one transaction, completely or not at all. The source is not changed,
     /// not even by one byte.
     ///
-    /// Creates the baseline schema first if it is not there. Values that PostgreSQL cannot hold are all
-    /// listed, nothing is written, and the exit code is 65.
+    /// Brings the target to the source's revision first. Values that PostgreSQL cannot hold are all listed,
+    /// nothing is written, and the exit code is 65.
     MigrateSqliteToPostgres(MigrateSqliteToPostgres),
     /// Print the completions for a shell to standard output.
     Completions(Completions),
