@@ -249,7 +249,7 @@ pub fn failure_code(failure: Failure) -> u8 {
         Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration | Failure::Pooler => 78,
         Failure::CannotOpen => 73,
         Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
-        Failure::Constraint | Failure::AlreadyExists => 4,
+        Failure::Constraint | Failure::Needed | Failure::AlreadyExists => 4,
         Failure::Data => 65,
         Failure::SchemaPending => 3,
         Failure::Other => 1,
@@ -273,6 +273,9 @@ fn failure_hint(cause: &Cause) -> Option<String> {
             "is `default_transaction_read_only` set for the role or the database, or is this a standby?"
         }
         Failure::Constraint => "other rows refer to these, or a condition of your own forbids it",
+        Failure::Needed => {
+            "drop the view or trigger of your own that uses it, and create it again afterwards; nothing was changed"
+        }
         Failure::AlreadyExists => {
             "a view, an index or a table of that name is in the way: `tarsy-db check` may tell more"
         }

@@ -294,8 +294,14 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
             return Finding::new(NAME, Status::Skipped, format!("the expected shape could not be made: {cause}"));
         }
     };
-    let faults = difference::texts(shape.faults());
+    let mut faults = difference::texts(shape.faults());
     if !faults.is_empty() {
+        if let Ok((other, likest)) = shape::likest(connection, found).await
+            && other != revision
+            && likest.faults().next().is_none()
+        {
+            faults.push(format!("the tables are those of revision {other}: is the ledger wrong?"));
+        }
         return Finding::failed(NAME, 4, faults.join("\n"));
     }
     let mut lines = vec![format!("as in revision {revision}")];
