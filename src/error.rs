@@ -159,7 +159,9 @@ impl Error {
                          nothing was changed"
                     .into(),
             }),
-            Error::Schema(SchemaError::Leftover(tables)) => Some(leftover_hint(tables)),
+            Error::Schema(SchemaError::Leftover(tables)) => {
+                Some(format!("{}; nothing was changed", leftover_hint(tables)))
+            }
             Error::Schema(SchemaError::Incomplete { .. }) => Some(
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
             ),
@@ -215,7 +217,7 @@ pub fn leftover_hint(tables: &[String]) -> String {
     let original = table.trim_start_matches("_alembic_tmp_");
     format!(
         "make a copy of the file; where `{original}` is there with all its rows, `DROP TABLE {table}` removes what is \
-         left of its unfinished copy; nothing was changed"
+         left of its unfinished copy"
     )
 }
 

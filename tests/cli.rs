@@ -28,6 +28,8 @@ mod migrate_hazards;
 mod migrate_moments;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
+#[path = "cli/migrate_revisions.rs"]
+mod migrate_revisions;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/prune.rs"]

@@ -300,7 +300,7 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
             && other != revision
             && likest.faults().next().is_none()
         {
-            faults.push(format!("the tables are those of revision {other}: is the ledger wrong?"));
+            faults.insert(0, format!("the tables are those of revision {other}: is the ledger wrong?"));
         }
         return Finding::failed(NAME, 4, faults.join("\n"));
     }
