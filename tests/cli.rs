@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "cli/backfills.rs"]
+mod backfills;
 #[path = "cli/baseline.rs"]
 mod baseline;
 #[path = "cli/check.rs"]
@@ -40,9 +42,15 @@ mod prune_events;
 mod prune_newest;
 #[path = "cli/prune_prompt.rs"]
 mod prune_prompt;
+#[path = "cli/revisions.rs"]
+mod revisions;
 #[path = "cli/secrets.rs"]
 mod secrets;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/targets.rs"]
+mod targets;
+#[path = "cli/upgrade.rs"]
+mod upgrade;
 #[path = "cli/wait.rs"]
 mod wait;

@@ -26,7 +26,8 @@ impl MigrationTrait for Migration {
         create_indexes(manager, &[("ix_alert_sessions_status_last_interaction", "alert_sessions", columns)]).await?;
         let now_us = match manager.get_database_backend() {
             DbBackend::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-            _ => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            // `unixepoch('subsec')` is NULL before SQLite 3.42, where the printed SQL may be run.
+            _ => "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
         };
         let fill = format!(
             "UPDATE alert_sessions SET pod_id = coalesce(pod_id, 'unknown'),

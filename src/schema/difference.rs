@@ -132,7 +132,10 @@ impl Report {
                 None => {
                     let text = format!("missing index {name} on {table}({})", index.columns.join(", "));
                     let (name, table, index) = (name.clone(), table.to_owned(), index.clone());
-                    self.add(Weight::Drift, text, Some(Repair::CreateIndex { name, table, index }));
+                    // SQLite would take the name of a missing column for a text, and index that.
+                    let can_be_created = index.columns.iter().all(|column| found.columns.contains_key(column));
+                    let repair = Repair::CreateIndex { name, table, index };
+                    self.add(Weight::Drift, text, can_be_created.then_some(repair));
                 }
                 Some(found) if !found.valid => {
                     let repair = Repair::RebuildIndex { name: name.clone() };

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use super::difference::Difference;
 use super::sequence::{self, Sequence};
 use super::{Index, quoted};
-use crate::failure::{DatabaseError, Doing};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
 /// One thing to mend.
 #[derive(Debug, Clone)]
@@ -48,8 +48,11 @@ impl Repair {
         let is_postgresql = connection.get_database_backend() == DbBackend::Postgres;
         match self {
             Repair::CreateIndex { name, table, index } => {
-                let done = build(connection, &create_index(is_postgresql, name, table, index)).await;
-                if done.is_err() && is_postgresql {
+                let done =
+                    build(connection, &create_index(is_postgresql, name, table, index)).await.map_err(Cause::from);
+                // What is there already is somebody else's, who may be building it now.
+                let is_ours = |cause: &Cause| cause.failure != Failure::AlreadyExists;
+                if is_postgresql && done.as_ref().is_err_and(is_ours) {
                     let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
                     connection.execute_unprepared(&leftover).await.ok();
                 }

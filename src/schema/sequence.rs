@@ -5,6 +5,9 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLe
 use super::quoted;
 use crate::connection::{row, rows};
 
+/// How long the writers of a sequence's table are waited for.
+const LOCK_TIMEOUT: &str = "2s";
+
 /// A sequence that a column owns.
 #[derive(Debug, Clone)]
 pub struct Sequence {
@@ -36,6 +39,8 @@ impl Sequence {
     pub async fn advance(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
         let [name, table, column] = [&self.name, &self.table, &self.column].map(|name| quoted(name));
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+        // Writers queue up behind whoever waits for a lock.
+        transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let sql = format!(
             "SELECT setval({}, greatest((SELECT max({column}) FROM {table}), (SELECT last_value FROM {name})))",

@@ -210,9 +210,10 @@ fn age(schema: &mut Schema, found: &Schema) {
             let (Some(expected), Some(old)) = (table.columns.get_mut(column), old.columns.get(column)) else {
                 continue;
             };
-            if old.kind == "integer" {
-                expected.kind.clone_from(&old.kind);
+            if old.kind != "integer" {
+                continue;
             }
+            expected.kind.clone_from(&old.kind);
             if REQUIRED.contains(&(name.as_str(), column)) {
                 expected.nullable &= old.nullable;
             }

@@ -111,6 +111,12 @@ impl Standing {
         }
     }
 
+    /// Whether one of TARSy's tables has a column.
+    #[must_use]
+    pub fn has_column(&self, table: &str, column: &str) -> bool {
+        self.tables.get(table).is_some_and(|columns| columns.contains(column))
+    }
+
     /// Whether there is no history: none of the tables that every revision has.
     #[must_use]
     pub fn is_empty(&self) -> bool {

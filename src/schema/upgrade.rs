@@ -227,7 +227,9 @@ pub async fn survey(connection: &DatabaseConnection, target: Revision) -> Result
             survey.start = Start::Ledger(from.id().to_owned());
             survey.pending = to.since(Some(from)).collect();
         }
-        Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }),
+        Plan::Incomplete { revision, missing } => {
+            return Err(incomplete(connection, &survey.standing, revision, missing).await?);
+        }
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions)),
         Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables)),
     }
@@ -245,6 +247,27 @@ pub async fn survey(connection: &DatabaseConnection, target: Revision) -> Result
     Ok(survey)
 }
 
+/// Tells a ledger that says too much from tables that are lost.
+async fn incomplete(
+    connection: &DatabaseConnection,
+    standing: &Standing,
+    revision: Option<String>,
+    missing: Vec<&'static str>,
+) -> Result<SchemaError, SchemaError> {
+    let lost = SchemaError::Incomplete { revision: revision.clone(), missing };
+    let Some(revision) = revision.as_deref().and_then(Revision::from_id) else { return Ok(lost) };
+    let found = read(connection).await.doing("read the schema")?;
+    let drift = match require(connection, revision, &found).await {
+        Err(SchemaError::Drift(drift)) => identified(connection, drift, &found).await?,
+        result => return result.map(|_| lost),
+    };
+    // What later revisions bring beside the tables shows that they were there.
+    let before: BTreeSet<_> = drift.looks_like.into_iter().flat_map(Revision::added_columns).collect();
+    let is_later = |place: &(&str, &str)| !before.contains(place) && standing.has_column(place.0, place.1);
+    let is_wrong_ledger = drift.looks_like.is_some() && !revision.added_columns().any(|place| is_later(&place));
+    Ok(if is_wrong_ledger { drift.into() } else { lost })
+}
+
 /// Makes sure that the columns that set the ledger's revision apart from earlier ones are there, at no cost where
 /// they are.
 async fn require_columns(
@@ -252,9 +275,7 @@ async fn require_columns(
     standing: &Standing,
     revision: Revision,
 ) -> Result<(), SchemaError> {
-    let is_there =
-        |(table, column): (&str, &str)| standing.tables.get(table).is_some_and(|columns| columns.contains(column));
-    if revision.added_columns().all(is_there) {
+    if revision.added_columns().all(|(table, column)| standing.has_column(table, column)) {
         return Ok(());
     }
     let found = read(connection).await.doing("read the schema")?;

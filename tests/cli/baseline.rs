@@ -7,7 +7,17 @@ use crate::support::Database;
 /// Makes sure that the database has the baseline and nothing else.
 #[track_caller]
 pub(crate) fn is_there(database: &Database) {
-    let expected = if database.is_sqlite() { SQLITE } else { POSTGRESQL };
+    is_listed(database, expected(database));
+}
+
+/// The listing of the baseline.
+pub(crate) fn expected(database: &Database) -> &'static str {
+    if database.is_sqlite() { SQLITE } else { POSTGRESQL }
+}
+
+/// Makes sure that the database has what is expected and nothing else.
+#[track_caller]
+pub(crate) fn is_listed(database: &Database, expected: &str) {
     let found = listing(database);
     let lines_of = |one: &str, other: &str| {
         one.lines().filter(|line| !other.lines().any(|other| other == *line)).map(str::to_owned).collect::<Vec<_>>()
@@ -24,7 +34,7 @@ pub(crate) fn listing(database: &Database) -> String {
     lines.join("\n")
 }
 
-const POSTGRESQL_QUERIES: [&str; 3] = [
+const POSTGRESQL_QUERIES: [&str; 4] = [
     "SELECT table_name || '.' || column_name || ' ' || format_type(a.atttypid, a.atttypmod)
             || CASE is_nullable WHEN 'NO' THEN ' NOT NULL' ELSE '' END || coalesce(' DEFAULT ' || column_default, '')
      FROM information_schema.columns
@@ -35,6 +45,10 @@ const POSTGRESQL_QUERIES: [&str; 3] = [
      FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'",
     "SELECT tablename || ': ' || regexp_replace(indexdef, '^CREATE (.*) ON public\\.\\w+ ', '\\1 ')
      FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT IN (SELECT conname FROM pg_constraint)",
+    "SELECT s.seqrelid::regclass::text || ': ' || s.seqtypid::regtype::text || ' SEQUENCE OWNED BY '
+            || d.refobjid::regclass::text || '.' || a.attname
+     FROM pg_sequence s LEFT JOIN pg_depend d ON d.objid = s.seqrelid AND d.deptype = 'a'
+     LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid",
 ];
 
 const SQLITE_QUERIES: [&str; 4] = [

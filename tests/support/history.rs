@@ -51,17 +51,48 @@ pub(crate) fn insert_many(database: &Database, sessions: u32, conversation_bytes
     ));
 }
 
-/// Every row of the four tables as text that shows each octet, in a fixed order.
+/// Tables with columns of theirs.
+pub(crate) type Columns = Vec<(String, Vec<String>)>;
+
+/// TARSy's tables that are there, with all their columns in the order of the names.
+pub(crate) fn columns(database: &Database) -> Columns {
+    let tables = [
+        "alert_sessions",
+        "chat_user_messages",
+        "chats",
+        "events",
+        "llm_interactions",
+        "mcp_communications",
+        "stage_executions",
+    ];
+    let of_table = |table: &str| {
+        let names = match database.is_sqlite() {
+            true => format!("SELECT name FROM pragma_table_info('{table}') ORDER BY 1"),
+            false => format!(
+                "SELECT column_name::text FROM information_schema.columns WHERE table_name = '{table}' ORDER BY 1"
+            ),
+        };
+        (table.to_owned(), database.texts(&names).into_iter().flatten().collect::<Vec<_>>())
+    };
+    tables.into_iter().map(of_table).filter(|(_, columns)| !columns.is_empty()).collect()
+}
+
+/// Every row of these columns as text that shows each octet, in a fixed order.
+pub(crate) fn values(database: &Database, columns: &Columns) -> Vec<String> {
+    let value = |column: &String| match database.is_sqlite() {
+        true => format!(
+            "typeof(\"{column}\") || ' ' || iif(typeof(\"{column}\") IN ('text', 'blob'), hex(\"{column}\"), quote(\"{column}\"))"
+        ),
+        false => format!("coalesce(quote_literal(\"{column}\"::text), 'NULL')"),
+    };
+    let rows = |(table, columns): &(String, Vec<String>)| {
+        let row = columns.iter().map(value).collect::<Vec<_>>().join(" || ', ' || ");
+        database.texts(&format!("SELECT '{table} ' || {row} FROM {table} ORDER BY 1"))
+    };
+    columns.iter().flat_map(rows).flatten().collect()
+}
+
+/// Every row of every table as text that shows each octet, in a fixed order.
 pub(crate) fn contents(database: &Database) -> Vec<String> {
-    let tables = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
-    let columns = |table: &str| {
-        let names =
-            format!("SELECT group_concat(format('quote(\"%w\")', name), '||') FROM pragma_table_info('{table}')");
-        database.texts(&names).remove(0).expect("the table has columns")
-    };
-    let rows = |table: &str| {
-        let row = if database.is_sqlite() { columns(table) } else { "t::text".to_owned() };
-        database.texts(&format!("SELECT '{table} ' || {row} FROM {table} t ORDER BY 1"))
-    };
-    tables.into_iter().flat_map(rows).flatten().collect()
+    values(database, &columns(database))
 }
