@@ -22,7 +22,7 @@ use crate::schema::{self, Schema, expected};
 use crate::settings::{Settings, SettingsError};
 use crate::transfer::copy::{self, TableLoad, Verification};
 use crate::transfer::source::FileState;
-use crate::transfer::{Source, TablePlan, TransferError, plan};
+use crate::transfer::{Source, TransferError, plan};
 
 #[derive(Serialize)]
 struct Summary {
@@ -68,7 +68,7 @@ pub(super) async fn run(
     let work = async {
         let (target_schema, relaxations) = schema_of_target(&target, revision, shape).await?;
         let tables = plan::plan(&revision.tables(), &source_schema, &target_schema, &arguments.ignore)?;
-        let plan = plan::Plan { tables, relaxations };
+        let plan = plan::Plan { revision, tables, relaxations };
         let mut source = Source::begin(&source, path, before).await?;
         let survey = source.survey(&plan.tables, progress).await?;
         if !survey.hazards.is_empty() {
@@ -86,7 +86,7 @@ pub(super) async fn run(
         }
         result => result?,
     };
-    Ok(report(&from, &to, revision, verification(arguments.verify), &plan.tables, &loads, total, started.elapsed()))
+    Ok(report(&from, &to, verification(arguments.verify), &plan, &loads, total, started.elapsed()))
 }
 
 fn verification(verify: Verify) -> Verification {
@@ -191,17 +191,16 @@ async fn schema_of_target(
         copy::require_empty(&mut connection, start.tables().into_iter()).await?;
     }
     let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    let before = match start == Some(revision) {
-        false => replayed[&revision].clone(),
-        true => {
-            // What refuses a row ends the move; what is missing would let a wrong one in.
-            let differences = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found).differences;
-            let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == Weight::Drift).collect();
-            if !faults.is_empty() {
-                return Err(SchemaError::from(Drift::new(revision, faults)).into());
-            }
-            found
+    let before = if start == Some(revision) {
+        // What refuses a row ends the move; what is missing would let a wrong one in.
+        let differences = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found).differences;
+        let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == Weight::Drift).collect();
+        if !faults.is_empty() {
+            return Err(SchemaError::from(Drift::new(revision, faults)).into());
         }
+        found
+    } else {
+        replayed[&revision].clone()
     };
     let mut after = before.clone();
     shape::relax(&mut after, shape);
@@ -212,9 +211,8 @@ async fn schema_of_target(
 fn report(
     from: &DatabaseUrl,
     to: &DatabaseUrl,
-    revision: Revision,
     verification: Verification,
-    plan: &[TablePlan],
+    plan: &plan::Plan,
     loads: &[TableLoad],
     total: Amount,
     duration: Duration,
@@ -223,7 +221,9 @@ fn report(
         Verification::Values => "values",
         Verification::Counts => "counts",
     };
+    let revision = plan.revision;
     let tables: Vec<TableSummary> = plan
+        .tables
         .iter()
         .zip(loads)
         .map(|(table, load)| TableSummary {

@@ -58,7 +58,7 @@ pub async fn load(
     let mut connection = target.acquire().await.doing("open the target")?.detach();
     let result = async {
         let mut transaction = connection.begin().await.doing("begin the data transaction")?;
-        let Plan { tables, relaxations } = plan;
+        let Plan { tables, relaxations, .. } = plan;
         lock_empty_tables(&mut transaction, tables).await?;
         for relaxation in relaxations {
             execute(&mut transaction, relaxation.clone()).await.doing("give the target the shape of the source")?;
