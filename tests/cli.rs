@@ -48,6 +48,8 @@ mod revisions;
 mod secrets;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/shapes.rs"]
+mod shapes;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/upgrade.rs"]

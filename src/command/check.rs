@@ -117,15 +117,10 @@ async fn checks(
         Some(writable) => checks.push(writable),
         None => checks.extend(postgresql_server(connection).await),
     }
-    let (standing, found) = match (Standing::read(connection).await, schema::read(connection).await) {
-        (Ok(standing), Ok(found)) => (standing, found),
-        (Err(cause), _) => {
+    let (standing, found) = match schema::read_standing(connection).await {
+        Ok(read) => read,
+        Err(cause) => {
             checks.push(Finding::failed("revision", error::failure_code(cause.failure), cause.described()));
-            return checks;
-        }
-        (_, Err(error)) => {
-            let cause = Cause::from(error);
-            checks.push(Finding::failed("schema", error::failure_code(cause.failure), cause.described()));
             return checks;
         }
     };
@@ -336,7 +331,7 @@ async fn shape_of(
 async fn mend(connection: &DatabaseConnection) -> Option<Finding> {
     const NAME: &str = "repairs";
     let repairs = async {
-        let (standing, found) = (Standing::read(connection).await?, schema::read(connection).await?);
+        let (standing, found) = schema::read_standing(connection).await?;
         let shape = shape_of(connection, &standing, &found).await?;
         let differences = shape.map(|(_, shape)| shape.differences).unwrap_or_default();
         Ok::<_, Cause>(repair::plan(connection, &differences).await?)

@@ -22,6 +22,8 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 pub use difference::Difference;
 pub use standing::Standing;
 
+use crate::failure::Cause;
+
 /// The tables of one database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {
@@ -117,6 +119,22 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     match connection.get_database_backend() {
         DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Visible).await,
         _ => sqlite::read(connection).await,
+    }
+}
+
+/// Reads where the database stands, and the schema that belongs to it: an upgrade may end in between.
+///
+/// # Errors
+/// As [`Standing::read`].
+pub async fn read_standing(connection: &impl ConnectionTrait) -> Result<(Standing, Schema), Cause> {
+    let mut standing = Standing::read(connection).await?;
+    loop {
+        let found = read(connection).await?;
+        let after = Standing::read(connection).await?;
+        if after == standing {
+            return Ok((standing, found));
+        }
+        standing = after;
     }
 }
 

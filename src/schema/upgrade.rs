@@ -203,7 +203,22 @@ pub async fn upgrade(
 /// # Errors
 /// [`SchemaError`].
 pub async fn survey(connection: &DatabaseConnection, target: Revision) -> Result<Survey, SchemaError> {
-    let standing = Standing::read(connection).await.doing("read the ledger")?;
+    loop {
+        let standing = Standing::read(connection).await.doing("read the ledger")?;
+        let result = survey_of(connection, target, standing.clone()).await;
+        // Somebody else's upgrade between the ledger and the tables looks like drift.
+        let is_final = !matches!(result, Err(SchemaError::Drift(_) | SchemaError::Incomplete { .. }));
+        if is_final || Standing::read(connection).await.doing("read the ledger")? == standing {
+            return result;
+        }
+    }
+}
+
+async fn survey_of(
+    connection: &DatabaseConnection,
+    target: Revision,
+    standing: Standing,
+) -> Result<Survey, SchemaError> {
     let backend = connection.get_database_backend();
     let mut survey = Survey { start: Start::Empty, pending: Vec::new(), standing, expected: BTreeMap::new() };
     match survey.standing.plan(target) {
