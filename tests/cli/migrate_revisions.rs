@@ -1,6 +1,8 @@
 //! `migrate-sqlite-to-postgres` at TARSy's revisions: whatever the source has arrives.
 
+use super::check::{check, is_found};
 use super::migrate::migrate;
+use super::shapes::{self, Born};
 use crate::support::{Database, Outcome, tarsy_db};
 
 /// The tables, each with the first revision that has it and a row in the columns that it was born with.
@@ -159,4 +161,59 @@ fn rows_in_a_table_of_a_later_revision_are_rows() {
     let refused = Outcome::of(&mut migrate(&source_at(23), &target)).expect(7);
     assert!(refused.stderr.contains("already holds rows in events"), "{}", refused.stderr);
     assert_eq!(target.count("events"), 1);
+}
+
+#[test]
+fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
+    let births = [
+        (Born::Before, 23, "as in revision"),
+        (Born::A, 10, "as in revision"),
+        (Born::A, 23, "as in revision"),
+        (Born::B, 5, "shape B"),
+        (Born::C, 10, "shape C"),
+        (Born::C, 23, "shape C"),
+        (Born::D, 23, "shape D"),
+    ];
+    for (born, revision, shape) in births {
+        let Some(target) = Database::postgresql() else { return };
+        let source = Database::sqlite();
+        source.execute(&shapes::tables(&source, born, revision));
+        shapes::stamp(&source, revision);
+        shapes::fill(&source, revision);
+        let long = "x".repeat(300);
+        if born >= Born::B {
+            source.execute(&format!("UPDATE alert_sessions SET pod_id = '{long}'"));
+        }
+        if born >= Born::C {
+            source.execute("UPDATE llm_interactions SET session_id = NULL");
+        }
+        Outcome::of(&mut migrate(&source, &target)).expect(0);
+        for (table, since) in
+            [("alert_sessions", 1), ("llm_interactions", 1), ("events", 3), ("chat_user_messages", 11)]
+        {
+            if since <= revision {
+                assert_eq!(target.count(table), 1, "{table} of {born:?} at {revision}");
+            }
+        }
+        if born >= Born::B {
+            assert_eq!(target.texts("SELECT pod_id FROM alert_sessions"), [Some(long)]);
+        }
+        let sessions = target.texts("SELECT session_id FROM llm_interactions");
+        assert_eq!(sessions, [(born < Born::C).then(|| "s".to_owned())], "{born:?}");
+        is_found(&check(&target, &[]).expect(0), "schema", "ok", shape);
+    }
+}
+
+#[test]
+fn a_prepared_target_takes_what_the_source_may_hold() {
+    let Some(target) = Database::postgresql() else { return };
+    Outcome::of(tarsy_db(&target).args(["init", "--to", "head"])).expect(0);
+    let source = Database::sqlite();
+    source.execute(&shapes::tables(&source, Born::D, 23));
+    shapes::stamp(&source, 23);
+    shapes::fill(&source, 23);
+    source.execute("UPDATE stage_executions SET session_id = NULL");
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    assert_eq!(target.texts("SELECT session_id FROM stage_executions"), [None]);
+    is_found(&check(&target, &[]).expect(0), "schema", "ok", "shape D");
 }
