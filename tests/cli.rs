@@ -12,6 +12,8 @@ mod check;
 mod documents;
 #[path = "cli/drift.rs"]
 mod drift;
+#[path = "cli/every_revision.rs"]
+mod every_revision;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/generated.rs"]

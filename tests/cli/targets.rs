@@ -12,7 +12,10 @@ fn init(database: &Database, arguments: &[&str]) -> Outcome {
 }
 
 /// The names of what is in the database's directory, and the octets of its file.
-fn files(database: &Database) -> (Vec<std::ffi::OsString>, Option<Vec<u8>>) {
+/// The names in the directory, and the bytes of SQLite's file.
+type Files = (Vec<std::ffi::OsString>, Option<Vec<u8>>);
+
+fn files(database: &Database) -> Files {
     let entries = std::fs::read_dir(database.directory()).expect("a directory");
     let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
     names.sort();
@@ -20,7 +23,7 @@ fn files(database: &Database) -> (Vec<std::ffi::OsString>, Option<Vec<u8>>) {
 }
 
 /// What must not change, whatever is asked.
-fn everything(database: &Database) -> (String, Vec<String>, (Vec<std::ffi::OsString>, Option<Vec<u8>>)) {
+fn everything(database: &Database) -> (String, Vec<String>, Files) {
     let files = files(database);
     match database.is_sqlite() && files.1.is_none() {
         true => (String::new(), Vec::new(), files),
