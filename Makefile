@@ -5,7 +5,7 @@
 .PHONY: help build test test-setup lint doc generate install
 
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 build: ## Build the release binary
 	cargo build --release --locked
@@ -14,6 +14,13 @@ build: ## Build the release binary
 # TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 leaves those tests out.
 test: test-setup ## Run all tests, with a real PostgreSQL server
 	cargo test --workspace --locked
+
+# Started from binaries that are fetched, so what names another server or none does not count. As root it takes the
+# system user that the installed PostgreSQL brings.
+test-postgresql-%: test-setup ## Run all tests on PostgreSQL 16, 17 or 18
+	binaries=$$(tests/support/fetch-postgresql $*) && "$$binaries/postgres" --version && \
+	env -u TEST_POSTGRESQL_URL -u TARSY_DB_TEST_WITHOUT_POSTGRESQL TEST_POSTGRESQL_BIN="$$binaries" \
+	    cargo test --workspace --locked
 
 test-setup:
 	@if [ -z "$${TEST_POSTGRESQL_URL:-}$${TARSY_DB_TEST_WITHOUT_POSTGRESQL:-}" ] \

@@ -433,7 +433,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__prune)
-            opts="-y -q -v -h -V --older-than --before --now --dry-run --yes --include-active --batch-size --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-y -q -v -h -V --older-than --before --now --events --dry-run --yes --include-active --batch-size --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -124,6 +124,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
             cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
             cand --log-format 'How log lines are written to standard error'
+            cand --events 'Remove old events, too: those that are older than the event retention setting, 24 hours unless it is set'
             cand --dry-run 'Print the plan and change nothing'
             cand -y 'Do not ask'
             cand --yes 'Do not ask'

@@ -126,6 +126,7 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l events -d 'Remove old events, too: those that are older than the event retention setting, 24 hours unless it is set'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l dry-run -d 'Print the plan and change nothing'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s y -l yes -d 'Do not ask'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l include-active -d 'Remove sessions that are still active, too'

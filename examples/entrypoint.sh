@@ -10,6 +10,9 @@
 # The database is DATABASE_URL or DATABASE_URL_FILE, or else DATABASE_HOST, _PORT, _USER and _NAME with
 # DATABASE_PASSWORD or DATABASE_PASSWORD_FILE.
 #
+# The schema is brought to the baseline, and the backend upgrades it by itself; TARSY_DB_SCHEMA=head asks for the
+# newest revision that tarsy-db knows instead.
+#
 # Exit codes are those of tarsy-db: an orchestrator can tell a database that is not there yet (69, 124) from a
 # wrong password (77) or a wrong setting (78).
 set -eu

@@ -145,7 +145,7 @@ pub enum Command {
     /// is one transaction, so that the backend keeps working and an interruption loses nothing but time.
     ///
     /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept, and
-    /// so are those without a start. Asks before it deletes; without a terminal `--yes` is needed.
+    /// so are those without a start. `--events` removes old events as well. Asks before it deletes; without a terminal `--yes` is needed.
     Prune(Prune),
     /// Move a history from SQLite to PostgreSQL, completely or not at all.
     ///
@@ -153,8 +153,8 @@ pub enum Command {
     /// value, and only then commits: one transaction, completely or not at all. The source is not changed,
     /// not even by one byte.
     ///
-    /// Creates the baseline schema first if it is not there. Values that PostgreSQL cannot hold are all
-    /// listed, nothing is written, and the exit code is 65.
+    /// Brings the target to the source's revision first. Values that PostgreSQL cannot hold are all listed,
+    /// nothing is written, and the exit code is 65.
     MigrateSqliteToPostgres(MigrateSqliteToPostgres),
     /// Print the completions for a shell to standard output.
     Completions(Completions),
@@ -270,6 +270,7 @@ pub struct Info {
 #[command(after_help = "Examples:
     tarsy-db prune --dry-run
     tarsy-db prune --older-than 30d --yes
+    tarsy-db prune --events --yes
     tarsy-db prune --before 2026-01-01T00:00:00Z --dry-run --output json")]
 pub struct Prune {
     /// Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting].
@@ -283,6 +284,14 @@ pub struct Prune {
     /// Count the age from this moment instead of the clock, for runs that can be repeated.
     #[arg(long, value_name = "RFC 3339", value_parser = rfc3339)]
     pub now: Option<DateTime<Utc>>,
+
+    /// Remove old events, too: those that are older than the event retention setting, 24 hours unless it is set.
+    ///
+    /// Events are what the backend sends to browsers. How long they are kept is a setting of its own, to which
+    /// `--older-than` and `--before` mean nothing. Where there is no table `events` (TARSy has it from revision
+    /// 3eafea61046d on) nothing is removed.
+    #[arg(long)]
+    pub events: bool,
 
     /// Print the plan and change nothing.
     #[arg(long)]

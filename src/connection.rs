@@ -17,7 +17,7 @@ use crate::settings::PoolSettings;
 /// How long one attempt to connect may take unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the pool may be silent before it is looked for the reason.
-const SILENCE: Duration = Duration::from_millis(50);
+const SILENCE: Duration = Duration::from_millis(200);
 /// How long to wait for somebody else's lock where the command has no limit of its own.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -156,7 +156,9 @@ impl Error {
                          nothing was changed"
                     .into(),
             }),
-            Error::Schema(SchemaError::Leftover(tables)) => Some(leftover_hint(tables)),
+            Error::Schema(SchemaError::Leftover(tables)) => {
+                Some(format!("{}; nothing was changed", leftover_hint(tables)))
+            }
             Error::Schema(SchemaError::Incomplete { .. }) => Some(
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
             ),
@@ -212,7 +214,7 @@ pub fn leftover_hint(tables: &[String]) -> String {
     let original = table.trim_start_matches("_alembic_tmp_");
     format!(
         "make a copy of the file; where `{original}` is there with all its rows, `DROP TABLE {table}` removes what is \
-         left of its unfinished copy; nothing was changed"
+         left of its unfinished copy"
     )
 }
 
@@ -256,7 +258,7 @@ pub fn failure_code(failure: Failure) -> u8 {
         Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration | Failure::Pooler => 78,
         Failure::CannotOpen => 73,
         Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
-        Failure::Constraint | Failure::AlreadyExists => 4,
+        Failure::Constraint | Failure::Needed | Failure::AlreadyExists => 4,
         Failure::Data => 65,
         Failure::SchemaPending => 3,
         Failure::Other => 1,
@@ -280,6 +282,9 @@ fn failure_hint(cause: &Cause) -> Option<String> {
             "is `default_transaction_read_only` set for the role or the database, or is this a standby?"
         }
         Failure::Constraint => "other rows refer to these, or a condition of your own forbids it",
+        Failure::Needed => {
+            "drop the view or trigger of your own that uses it, and create it again afterwards; nothing was changed"
+        }
         Failure::AlreadyExists => {
             "a view, an index or a table of that name is in the way: `tarsy-db check` may tell more"
         }

@@ -58,6 +58,8 @@ pub enum Failure {
     Data,
     /// Rows refer to each other, or a condition forbids it.
     Constraint,
+    /// Something else, such as a view, needs what should go.
+    Needed,
     /// Something of that name is there already.
     AlreadyExists,
     /// A pooler hands sessions around between transactions.
@@ -117,6 +119,7 @@ impl fmt::Display for Failure {
             Failure::InputOutput => "input/output error",
             Failure::Data => "value refused",
             Failure::Constraint => "constraint violated",
+            Failure::Needed => "needed by something else",
             Failure::AlreadyExists => "name already taken",
             Failure::Pooler => "sessions are shared by a pooler",
             Failure::SchemaPending => "schema is not there yet",
@@ -167,6 +170,8 @@ impl From<&sqlx::Error> for Cause {
                     Failure::CannotOpen,
                     "a writer that crashed left a `-journal`: open the file once for writing, or take a copy of both",
                 ),
+                // `error in view mine after drop column: no such column: alert_id`: only the text tells.
+                None if answer.message().starts_with("error in ") => Self::new(Failure::Needed, answer.message()),
                 None => Self::new(sqlite_failure(answer.code().as_deref()), answer.message()),
             },
             sqlx::Error::Io(error) => Self::new(io_failure(error), io_message(error)),
@@ -221,6 +226,7 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "53100" => Failure::DiskFull,
         "58030" => Failure::InputOutput,
         "54000" | "54001" => Failure::Data,
+        "2BP01" => Failure::Needed,
         "42P07" => Failure::AlreadyExists,
         "42P05" | "26000" => Failure::Pooler,
         "XX001" | "XX002" => Failure::Corrupt,

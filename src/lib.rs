@@ -12,7 +12,7 @@
 //! | [`progress`] | work reports what it did; bars, log lines or silence |
 //! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
 //! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
-//! | [`history`] | what the tables mean: sessions and what hangs on them, retention |
+//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
 //! | [`connection`] | connections to both backends |

@@ -37,6 +37,7 @@ const PASSWORD: Key = Key { environment: "DATABASE_PASSWORD", path: "database.pa
 const NAME: Key = Key { environment: "DATABASE_NAME", path: "database.name" };
 const HISTORY_ENABLED: Key = Key { environment: "HISTORY_ENABLED", path: "history.enabled" };
 const RETENTION_DAYS: Key = Key { environment: "HISTORY_RETENTION_DAYS", path: "history.retention_days" };
+const EVENT_RETENTION_HOURS: Key = Key { environment: "EVENT_RETENTION_HOURS", path: "history.event_retention_hours" };
 const SCHEMA_TARGET: Key = Key { environment: "TARSY_DB_SCHEMA", path: "schema.target" };
 const POOL_SIZE: Key = Key { environment: "POSTGRES_POOL_SIZE", path: "postgres.pool_size" };
 const MAX_OVERFLOW: Key = Key { environment: "POSTGRES_MAX_OVERFLOW", path: "postgres.max_overflow" };
@@ -45,7 +46,7 @@ const POOL_RECYCLE: Key = Key { environment: "POSTGRES_POOL_RECYCLE", path: "pos
 const POOL_PRE_PING: Key = Key { environment: "POSTGRES_POOL_PRE_PING", path: "postgres.pool_pre_ping" };
 
 /// Every setting there is.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 15] = [
     URL,
     HOST,
     PORT,
@@ -54,6 +55,7 @@ pub const KEYS: [Key; 14] = [
     NAME,
     HISTORY_ENABLED,
     RETENTION_DAYS,
+    EVENT_RETENTION_HOURS,
     SCHEMA_TARGET,
     POOL_SIZE,
     MAX_OVERFLOW,
@@ -179,6 +181,8 @@ pub struct Settings {
     pub history_enabled: Setting<bool>,
     /// How many days of history are kept.
     pub retention_days: Setting<u32>,
+    /// How many hours events are kept.
+    pub event_retention_hours: Setting<u32>,
     /// The revision that the schema should have at least.
     pub schema_target: Setting<Revision>,
     /// The PostgreSQL connection pool.
@@ -296,6 +300,7 @@ impl Settings {
             parts,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, 90)?,
+            event_retention_hours: layers.number(EVENT_RETENTION_HOURS, 24)?,
             schema_target: layers.parsed(SCHEMA_TARGET, Revision::BASELINE, UnknownRevision::EXPECTED)?,
             pool: PoolSettings {
                 size: layers.number(POOL_SIZE, 5)?,
@@ -333,6 +338,7 @@ impl Settings {
         lines.extend([
             line(HISTORY_ENABLED, &self.history_enabled),
             line(RETENTION_DAYS, &self.retention_days),
+            line(EVENT_RETENTION_HOURS, &self.event_retention_hours),
             line(SCHEMA_TARGET, &self.schema_target),
             line(POOL_SIZE, &self.pool.size),
             line(MAX_OVERFLOW, &self.pool.max_overflow),
@@ -611,6 +617,7 @@ mod tests {
         assert_eq!(settings.database.value.to_string(), "history.db");
         assert_eq!(settings.database.source, Source::Default);
         assert_eq!(settings.retention_days, Setting::default(90));
+        assert_eq!(settings.event_retention_hours, Setting::default(24));
         assert_eq!(settings.pool.max_connections(), 15);
         assert_eq!(load(&[("DATABASE_URL", "  ")]).expect("blank").database.source, Source::Default);
         assert_eq!(load(&[("TESTING", "true")]).expect("testing").database.value.to_string(), ":memory:");

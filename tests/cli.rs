@@ -14,6 +14,8 @@ mod check;
 mod documents;
 #[path = "cli/drift.rs"]
 mod drift;
+#[path = "cli/every_revision.rs"]
+mod every_revision;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/fix.rs"]
@@ -30,12 +32,20 @@ mod migrate;
 mod migrate_failures;
 #[path = "cli/migrate_hazards.rs"]
 mod migrate_hazards;
+#[path = "cli/migrate_moments.rs"]
+mod migrate_moments;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
+#[path = "cli/migrate_revisions.rs"]
+mod migrate_revisions;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/prune.rs"]
 mod prune;
+#[path = "cli/prune_events.rs"]
+mod prune_events;
+#[path = "cli/prune_newest.rs"]
+mod prune_newest;
 #[path = "cli/prune_prompt.rs"]
 mod prune_prompt;
 #[path = "cli/revisions.rs"]

@@ -15,13 +15,14 @@ use crate::failure::{Doing, Failure};
 use crate::output::{self, Block, Field, Report};
 use crate::progress::{Amount, Progress};
 use crate::schema::difference::Weight;
+use crate::schema::shape::{self, Shape};
 use crate::schema::standing::{self, Plan, Standing};
 use crate::schema::upgrade::{self, Drift, SchemaError};
-use crate::schema::{self, Schema, expected, shape};
+use crate::schema::{self, Schema, expected};
 use crate::settings::{Settings, SettingsError};
 use crate::transfer::copy::{self, TableLoad, Verification};
 use crate::transfer::source::FileState;
-use crate::transfer::{Source, TablePlan, TransferError, plan};
+use crate::transfer::{Source, TransferError, plan};
 
 #[derive(Serialize)]
 struct Summary {
@@ -62,13 +63,14 @@ pub(super) async fn run(
 
     let before = FileState::of(&path);
     let source = connection::open(&from, Access::Read, arguments.lock_timeout).await?;
-    let (revision, source_schema) = survey_source(&source).await?;
+    let (revision, shape, source_schema) = survey_source(&source).await?;
     let target = connection::open_pool(&to, Access::Write, &settings.pool, arguments.lock_timeout).await?;
     let work = async {
-        let target_schema = schema_of_target(&target, revision).await?;
-        let plan = plan::plan(&revision.tables(), &source_schema, &target_schema, &arguments.ignore)?;
+        let (target_schema, relaxations) = schema_of_target(&target, revision, shape).await?;
+        let tables = plan::plan(&revision.tables(), &source_schema, &target_schema, &arguments.ignore)?;
+        let plan = plan::Plan { revision, tables, relaxations };
         let mut source = Source::begin(&source, path, before).await?;
-        let survey = source.survey(&plan, progress).await?;
+        let survey = source.survey(&plan.tables, progress).await?;
         if !survey.hazards.is_empty() {
             return Err(TransferError::Hazards(survey.hazards));
         }
@@ -84,7 +86,7 @@ pub(super) async fn run(
         }
         result => result?,
     };
-    Ok(report(&from, &to, revision, verification(arguments.verify), &plan, &loads, total, started.elapsed()))
+    Ok(report(&from, &to, verification(arguments.verify), &plan, &loads, total, started.elapsed()))
 }
 
 fn verification(verify: Verify) -> Verification {
@@ -117,8 +119,8 @@ fn parsed(text: &str, flag: &str) -> Result<DatabaseUrl, Error> {
     text.parse().map_err(|source| SettingsError::Url { source_name: flag.to_owned(), source }.into())
 }
 
-/// The revision of the source, and its schema.
-async fn survey_source(source: &DatabaseConnection) -> Result<(Revision, Schema), Error> {
+/// The revision of the source, its shape, and its schema.
+async fn survey_source(source: &DatabaseConnection) -> Result<(Revision, Shape, Schema), Error> {
     let standing = Standing::read(source).await.doing("read the source's ledger")?;
     let found = schema::read(source).await.doing("read the source's schema")?;
     // What an interrupted upgrade left behind has no place on the target, and is named as such.
@@ -148,12 +150,17 @@ async fn survey_source(source: &DatabaseConnection) -> Result<(Revision, Schema)
             return Err(TransferError::SourceSchema(message).into());
         }
     }
-    Ok((revision, found))
+    let shape = shape::closest(DbBackend::Sqlite, revision, &expected[&revision], &found).shape;
+    Ok((revision, shape, found))
 }
 
-/// The schema that the target has, or will have at the source's revision; nothing is created before the source was
-/// found sound.
-async fn schema_of_target(target: &DatabaseConnection, revision: Revision) -> Result<Schema, TransferError> {
+/// The schema that the target will have, at the source's revision and in a shape that takes the source's rows, and
+/// the statements that give it this shape. Nothing is created before the source was found sound.
+async fn schema_of_target(
+    target: &DatabaseConnection,
+    revision: Revision,
+    shape: Shape,
+) -> Result<(Schema, Vec<String>), TransferError> {
     let encoding = connection::row(target, "SELECT current_setting('server_encoding') AS encoding").await;
     let encoding = encoding.and_then(|row| row.try_get::<String>("", "encoding")).doing("ask for the encoding")?;
     if encoding != "UTF8" {
@@ -184,21 +191,28 @@ async fn schema_of_target(target: &DatabaseConnection, revision: Revision) -> Re
         copy::require_empty(&mut connection, start.tables().into_iter()).await?;
     }
     let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    if start != Some(revision) {
-        return Ok(replayed[&revision].clone());
-    }
-    // What refuses a row ends the move; what is missing would let a wrong one in.
-    let shape = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found);
-    let faults: Vec<_> = shape.differences.into_iter().filter(|fault| fault.weight == Weight::Drift).collect();
-    if faults.is_empty() { Ok(found) } else { Err(SchemaError::from(Drift::new(revision, faults)).into()) }
+    let before = if start == Some(revision) {
+        // What refuses a row ends the move; what is missing would let a wrong one in.
+        let differences = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found).differences;
+        let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == Weight::Drift).collect();
+        if !faults.is_empty() {
+            return Err(SchemaError::from(Drift::new(revision, faults)).into());
+        }
+        found
+    } else {
+        replayed[&revision].clone()
+    };
+    let mut after = before.clone();
+    shape::relax(&mut after, shape);
+    let relaxations = shape::relaxations(&before, &after);
+    Ok((after, relaxations))
 }
 
 fn report(
     from: &DatabaseUrl,
     to: &DatabaseUrl,
-    revision: Revision,
     verification: Verification,
-    plan: &[TablePlan],
+    plan: &plan::Plan,
     loads: &[TableLoad],
     total: Amount,
     duration: Duration,
@@ -207,7 +221,9 @@ fn report(
         Verification::Values => "values",
         Verification::Counts => "counts",
     };
+    let revision = plan.revision;
     let tables: Vec<TableSummary> = plan
+        .tables
         .iter()
         .zip(loads)
         .map(|(table, load)| TableSummary {

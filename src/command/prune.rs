@@ -11,9 +11,11 @@ use super::Context;
 use crate::cli::Prune;
 use crate::connection::{self, Access, LOCK_TIMEOUT};
 use crate::error::Error;
-use crate::failure::Doing;
+use crate::failure::{DatabaseError, Doing};
 use crate::history::SESSIONS;
-use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Removed, Selection};
+use crate::history::batch::{Batch, Removed};
+use crate::history::events::{self, EVENTS, EventPolicy};
+use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Selection};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Block, Field, Report};
 use crate::progress::{Amount, Progress};
@@ -24,11 +26,21 @@ use crate::settings::Settings;
 struct Summary<'a> {
     database: String,
     cutoff: String,
+    /// `None` without `--events`.
+    event_cutoff: Option<String>,
     dry_run: bool,
     plan: &'a Plan,
     removed: Option<RemovedSummary>,
     /// Sessions that started before the cutoff and are still there.
     remaining_sessions: Option<u64>,
+}
+
+impl Summary<'_> {
+    /// How many events go, and the cutoff for them; `None` without `--events`, or where there is no table of them.
+    fn events(&self) -> Option<(u64, &str)> {
+        let planned = self.plan.tables.iter().find(|table| table.table == EVENTS)?;
+        Some((planned.rows, self.event_cutoff.as_deref()?))
+    }
 }
 
 #[derive(Serialize)]
@@ -44,43 +56,43 @@ pub(super) async fn run(
     context: &Context,
     interrupt: &Interrupt,
 ) -> Result<Report, Error> {
-    let policy = policy(arguments, settings, context.now)?;
+    let now = arguments.now.unwrap_or(context.now);
+    let policy = policy(arguments, settings, now)?;
+    let hours = settings.event_retention_hours.value;
+    let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;
     let url = &settings.database.value;
     let access = if arguments.dry_run { Access::Read } else { Access::Write };
-    let (connection, schema, selection, plan) = interrupt.or(prepare(settings, access, policy)).await??;
+    let work = interrupt.or(prepare(settings, access, policy, event_policy)).await??;
+    let (connection, plan) = (&work.connection, &work.plan);
     let cutoff = DateTime::from_timestamp_micros(policy.cutoff_us).unwrap_or_default();
     let mut summary = Summary {
         database: url.to_string(),
-        cutoff: cutoff.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        cutoff: shown(cutoff),
+        event_cutoff: event_policy.map(|policy| shown(policy.cutoff)),
         dry_run: arguments.dry_run,
-        plan: &plan,
+        plan,
         removed: None,
         remaining_sessions: None,
     };
     let mut exit_code = 0;
     let mut ended_early = None;
-    let mut blocks = Vec::new();
+    let blocks;
     if arguments.dry_run {
         summary.remaining_sessions = Some(plan.kept.len() as u64);
         blocks = plan_blocks(&summary);
-    } else if plan.sessions == 0 {
+    } else if plan.rows() == 0 {
         summary.remaining_sessions = Some(plan.kept.len() as u64);
-        blocks.push(Block::Line(format!(
-            "nothing to remove from {url}: no session that is over started before {}",
-            summary.cutoff
-        )));
-        blocks.extend(kept_block(&plan));
+        blocks = nothing_blocks(&summary);
     } else {
         if !arguments.yes {
             interrupt.or(confirm(&summary)).await??;
         }
         let started = Instant::now();
         let progress = context.progress.as_ref();
-        let (removed, ended) =
-            apply(&connection, &schema, &selection, arguments.batch_size, &plan, progress, interrupt).await;
+        let (removed, ended) = apply(&work, arguments.batch_size, progress, interrupt).await;
         match ended {
             // What was removed is told in any case.
-            Ok(()) => summary.remaining_sessions = retention::count_old(&connection, &policy).await.ok(),
+            Ok(()) => summary.remaining_sessions = retention::count_old(connection, &policy).await.ok(),
             Err(error) => {
                 exit_code = error.exit_code();
                 ended_early = Some(error);
@@ -96,13 +108,13 @@ pub(super) async fn run(
     {
         exit_code = 6;
     }
+    let report = Report { exit_code, error: ended_early, ..Report::new(&summary, blocks) };
     // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
-    connection.close().await.ok();
-    Ok(Report { exit_code, error: ended_early, ..Report::new(&summary, blocks) })
+    work.connection.close().await.ok();
+    Ok(report)
 }
 
 fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<Policy, Error> {
-    let now = arguments.now.unwrap_or(now);
     let limit = match (arguments.before, arguments.older_than) {
         (Some(moment), _) => Limit::Before(moment),
         (None, Some(age)) => Limit::OlderThan(age),
@@ -112,33 +124,54 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
     Ok(Policy::new(limit, active, now)?)
 }
 
+/// A moment as the summary has it.
+fn shown(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// What a run works on, and what it would remove.
+struct Work {
+    connection: DatabaseConnection,
+    schema: Schema,
+    selection: Selection,
+    /// `None` without `--events`, or where there are none.
+    events: Option<EventPolicy>,
+    plan: Plan,
+}
+
 async fn prepare(
     settings: &Settings,
     access: Access,
     policy: Policy,
-) -> Result<(DatabaseConnection, Schema, Selection, Plan), Error> {
+    event_policy: Option<EventPolicy>,
+) -> Result<Work, Error> {
     let connection = connection::open(&settings.database.value, access, LOCK_TIMEOUT).await?;
     let schema = schema::read(&connection).await.doing("read the schema")?;
     if !schema.tables.contains_key(SESSIONS) {
         return Err(Error::SchemaPending);
     }
     let selection = Selection::of(&connection, &schema, policy).await?;
-    let plan = retention::plan(&connection, &schema, &selection).await?;
-    Ok((connection, schema, selection, plan))
+    let mut plan = retention::plan(&connection, &schema, &selection).await?;
+    let events = event_policy.filter(|_| events::are_kept(&schema));
+    if let Some(policy) = &events {
+        plan.tables.push(events::plan(&connection, &schema, policy).await?);
+    }
+    Ok(Work { connection, schema, selection, events, plan })
 }
 
 /// Asks, where somebody can answer.
 async fn confirm(summary: &Summary<'_>) -> Result<(), Error> {
-    let what = format!(
-        "{} sessions with {} rows in all would be removed from {}",
-        summary.plan.sessions,
-        summary.plan.rows(),
-        summary.database
-    );
+    let Summary { plan, database, cutoff, .. } = summary;
+    let (events, from_before) = match summary.events() {
+        Some((events, cutoff)) => (format!(" and {events} events"), format!("; events from before {cutoff}")),
+        None => Default::default(),
+    };
+    let (sessions, rows) = (plan.sessions, plan.rows());
+    let what = format!("{sessions} sessions{events} with {rows} rows in all would be removed from {database}");
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::NotConfirmed { what });
     }
-    let question = format!("{what} (started before {}). Go on? [y/N] ", summary.cutoff);
+    let question = format!("{what} (started before {cutoff}{from_before}). Go on? [y/N] ");
     // On a thread of its own, so that Ctrl-C is heard while nobody answers.
     let answer = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();
@@ -154,41 +187,69 @@ async fn confirm(summary: &Summary<'_>) -> Result<(), Error> {
     }
 }
 
-/// Removes batch after batch; a signal rolls back the one in hand. Returns what is gone in any case.
+/// Removes the sessions, then the events. Returns what is gone in any case.
 async fn apply(
-    connection: &DatabaseConnection,
-    schema: &Schema,
-    selection: &Selection,
+    work: &Work,
     batch_size: u32,
-    plan: &Plan,
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> (Removed, Result<(), Error>) {
-    let mut total = Removed::new();
-    let (rows, bytes) = (plan.rows().max(1), plan.bytes());
-    progress.start("removing sessions", Amount { rows, bytes });
-    let ended = loop {
-        let batch = match interrupt.or(retention::remove_batch(connection, schema, selection, batch_size)).await {
-            Ok(Ok(Some(batch))) => batch,
-            Ok(Ok(None)) => break Ok(()),
-            Ok(Err(error)) => break Err(error.into()),
-            Err(signal) => break Err(Error::RolledBack(signal)),
-        };
+    let Work { connection, schema, selection, events, plan } = work;
+    let planned = Amount { rows: plan.rows().max(1), bytes: plan.bytes() };
+    let mut total: Removed = plan.tables.iter().map(|table| (table.table, 0)).collect();
+    progress.start("removing old history", planned);
+    let sessions = async || retention::remove_batch(connection, schema, selection, batch_size).await;
+    let mut ended = remove_all(sessions, planned, progress, interrupt, &mut total).await;
+    if let (Ok(()), Some(policy)) = (&ended, events) {
+        let events = async || events::remove_batch(connection, policy).await;
+        ended = remove_all(events, planned, progress, interrupt, &mut total).await;
+    }
+    progress.finish();
+    (total, ended)
+}
+
+/// Removes batch after batch, as long as there is a next one; a signal rolls back the one in hand. What is gone is
+/// added to the total in any case.
+async fn remove_all(
+    next: impl AsyncFn() -> Result<Option<Batch>, DatabaseError>,
+    planned: Amount,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+    total: &mut Removed,
+) -> Result<(), Error> {
+    while let Some(batch) = interrupt.or(next()).await.map_err(Error::RolledBack)?? {
         // Not interrupted: a commit that is on its way may happen, and has to be counted.
-        let removed = match batch.commit().await {
-            Ok(removed) => removed,
-            Err(error) => break Err(error.into()),
-        };
-        let done: u64 = removed.values().sum();
+        let removed = batch.commit().await?;
+        let rows: u64 = removed.values().sum();
         // The plan knows the bytes of all rows together: each row gets its share.
-        let share = u64::try_from(u128::from(bytes) * u128::from(done) / u128::from(rows)).unwrap_or(bytes);
-        progress.advance(Amount { rows: done, bytes: share });
+        let share = u128::from(planned.bytes) * u128::from(rows) / u128::from(planned.rows);
+        progress.advance(Amount { rows, bytes: u64::try_from(share).unwrap_or(planned.bytes) });
         for (table, rows) in removed {
             *total.entry(table).or_default() += rows;
         }
-    };
-    progress.finish();
-    (total, ended)
+    }
+    Ok(())
+}
+
+fn nothing_blocks(summary: &Summary<'_>) -> Vec<Block> {
+    let Summary { database, cutoff, .. } = summary;
+    let events = summary.events().map(|(_, cutoff)| format!(", no event is from before {cutoff}")).unwrap_or_default();
+    let line = format!("nothing to remove from {database}: no session that is over started before {cutoff}{events}");
+    let mut blocks = vec![Block::Line(line)];
+    blocks.extend(no_events_block(summary));
+    blocks.extend(kept_block(summary.plan));
+    blocks
+}
+
+/// Says that `--events` had nothing to do.
+fn no_events_block(summary: &Summary<'_>) -> Option<Block> {
+    let there_are_none = summary.event_cutoff.is_some() && summary.events().is_none();
+    there_are_none.then(|| {
+        let since = events::SINCE;
+        Block::Line(format!(
+            "no events to remove: there is no table `{EVENTS}`, which TARSy has since revision {since}"
+        ))
+    })
 }
 
 fn plan_blocks(summary: &Summary<'_>) -> Vec<Block> {
@@ -199,17 +260,21 @@ fn plan_blocks(summary: &Summary<'_>) -> Vec<Block> {
         .map(|table| vec![table.table.into(), output::count(table.rows), output::bytes(table.bytes)])
         .collect();
     rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
-    let facts = vec![
+    let mut facts: Vec<Vec<Field>> = vec![
         vec!["database".into(), summary.database.as_str().into()],
         vec!["cutoff".into(), summary.cutoff.as_str().into()],
         vec!["sessions".into(), plan.sessions.to_string().into()],
         vec!["oldest".into(), output::time(plan.oldest_us).into()],
         vec!["newest".into(), output::time(plan.newest_us).into()],
     ];
+    if let Some((_, cutoff)) = summary.events() {
+        facts.insert(2, vec!["cutoff of events".into(), cutoff.into()]);
+    }
     let mut blocks = vec![
         Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
         Block::Table { title: "rows that would go", header: vec!["table", "rows", "bytes"], rows },
     ];
+    blocks.extend(no_events_block(summary));
     blocks.extend(kept_block(plan));
     blocks
 }
@@ -232,13 +297,18 @@ fn removed_blocks(summary: &Summary<'_>, duration: Duration) -> Vec<Block> {
     let rows = summary.plan.tables.iter().map(|table| {
         vec![table.table.into(), output::count(removed.rows.get(table.table).copied().unwrap_or_default())]
     });
+    let events = match (removed.rows.get(EVENTS), &summary.event_cutoff) {
+        (Some(rows), Some(cutoff)) => format!(" and {rows} events from before {cutoff}"),
+        _ => String::new(),
+    };
     let mut blocks = vec![
         Block::Line(format!(
-            "removed {} sessions that started before {} from {} in {duration:.1?}",
+            "removed {} sessions that started before {}{events} from {} in {duration:.1?}",
             removed.sessions, summary.cutoff, summary.database
         )),
         Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
     ];
+    blocks.extend(no_events_block(summary));
     blocks.extend(kept_block(summary.plan));
     blocks
 }

@@ -1,5 +1,7 @@
-//! What the tables mean: sessions, what hangs on them, and how long they are kept.
+//! What the tables mean: sessions, what hangs on them, events, and how long all of that is kept.
 
+pub mod batch;
+pub mod events;
 pub mod retention;
 
 /// The statuses of a session that is over; every other one counts as active.

@@ -1,22 +1,16 @@
 //! Which sessions are old enough to go: a policy, a plan, and its application batch by batch.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::batch::Batch;
 use super::{DEPENDENTS, SESSIONS, TERMINAL_STATUSES};
 use crate::connection::{row, rows};
-use crate::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::failure::{Cause, DatabaseError, Doing};
 use crate::schema::{Schema, literal, quoted};
-
-/// How long a batch waits for a row that the backend has locked; how long it works is its own affair.
-const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = 0";
 
 /// Which sessions may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +48,9 @@ pub enum RetentionError {
     /// It reaches back beyond what a time can say.
     #[error("a retention of {0} reaches back too far")]
     TooLong(String),
+    /// It would remove every event, or reaches back beyond what a time can say.
+    #[error("events cannot be kept for {0} hours")]
+    Events(u32),
 }
 
 impl RetentionError {
@@ -63,6 +60,7 @@ impl RetentionError {
         match self {
             RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
             RetentionError::TooLong(_) => "give a number of days, as in `90d`",
+            RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to what browsers may need, 24 for a day",
         }
     }
 }
@@ -214,9 +212,6 @@ impl Plan {
     }
 }
 
-/// What was removed: rows by table.
-pub type Removed = BTreeMap<&'static str, u64>;
-
 /// Counts what would be removed. Reads only.
 ///
 /// # Errors
@@ -263,7 +258,8 @@ pub async fn plan(
     })
 }
 
-async fn table_plan(
+/// Counts the rows of a table that meet a condition, and their bytes.
+pub(super) async fn table_plan(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     table: &'static str,
@@ -297,23 +293,6 @@ pub async fn count_old(connection: &impl ConnectionTrait, policy: &Policy) -> Re
     row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
 }
 
-/// A batch of sessions that is removed once it is committed. Dropped before, it is rolled back.
-pub struct Batch {
-    transaction: DatabaseTransaction,
-    removed: Removed,
-}
-
-impl Batch {
-    /// Makes the removal last. From here on there is no way back: let it come to its end.
-    ///
-    /// # Errors
-    /// [`DatabaseError`]; the batch is rolled back, unless the connection broke and nobody knows.
-    pub async fn commit(self) -> Result<Removed, DatabaseError> {
-        self.transaction.commit().await.doing("commit the removal of a batch")?;
-        Ok(self.removed)
-    }
-}
-
 /// Begins to remove the oldest sessions of the selection, at most `batch_size` of them, in one transaction.
 /// Sessions that the backend is writing to are passed over; `None` means that there are no others.
 ///
@@ -334,56 +313,27 @@ async fn remove(
     selection: &Selection,
     batch_size: u32,
 ) -> Result<Option<Batch>, Cause> {
-    let backend = connection.get_database_backend();
-    // A reader that turns into a writer may find the database busy at once: begin as a writer.
-    let options = match backend {
-        DbBackend::Sqlite => TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        },
-        _ => {
-            TransactionOptions { isolation_level: Some(IsolationLevel::ReadCommitted), ..TransactionOptions::default() }
-        }
-    };
-    let transaction = connection.begin_with_options(options).await?;
-    let (lock, given) = match backend {
-        DbBackend::Postgres => {
-            transaction.execute_unprepared(LIMITS).await?;
-            (" FOR UPDATE SKIP LOCKED", "SELECT jsonb_array_elements_text($1::jsonb)")
-        }
-        _ => ("", "SELECT value FROM json_each($1)"),
-    };
+    let mut batch = Batch::begin(connection).await?;
     let sessions = format!(
-        "SELECT session_id FROM {SESSIONS} WHERE {} ORDER BY started_at_us, session_id LIMIT {batch_size}{lock}",
+        "SELECT session_id FROM {SESSIONS} WHERE {} ORDER BY started_at_us, session_id LIMIT {batch_size}",
         selection.condition()
     );
-    let found = rows(&transaction, &sessions).await?;
-    let ids = found.iter().map(|row| row.try_get("", "session_id")).collect::<Result<Vec<String>, DbErr>>()?;
+    let ids: Vec<String> = batch.lock(&sessions).await?;
     if ids.is_empty() {
         return Ok(None);
     }
-    let mut removed = Removed::new();
-    let wanted = ids.len() as u64;
+    let given = match selection.backend {
+        DbBackend::Postgres => "SELECT jsonb_array_elements_text($1::jsonb)",
+        _ => "SELECT value FROM json_each($1)",
+    };
+    let wanted = ids.len();
     let ids = serde_json::Value::from(ids).to_string();
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs.replace("{sessions}", given);
-        removed.insert(dependent.table, delete(&transaction, dependent.table, &condition, &ids).await?);
+        batch.delete(dependent.table, &condition, &ids).await?;
     }
-    let condition = format!("session_id IN ({given})");
-    let gone = delete(&transaction, SESSIONS, &condition, &ids).await?;
-    if gone != wanted {
-        // A trigger or a policy kept them: the next batch would find the same ones for ever.
-        let message = format!("the database removed {gone} of {wanted} sessions; is there a trigger or a row policy?");
-        return Err(Cause::new(Failure::Other, message));
-    }
-    removed.insert(SESSIONS, gone);
-    Ok(Some(Batch { transaction, removed }))
-}
-
-async fn delete(transaction: &impl ConnectionTrait, table: &str, condition: &str, ids: &str) -> Result<u64, DbErr> {
-    let sql = format!("DELETE FROM {table} WHERE {condition}");
-    let statement = Statement::from_sql_and_values(transaction.get_database_backend(), sql, [Value::from(ids)]);
-    Ok(transaction.execute_raw(statement).await?.rows_affected())
+    batch.delete_all(wanted, SESSIONS, &format!("session_id IN ({given})"), &ids).await?;
+    Ok(Some(batch))
 }
 
 #[cfg(test)]

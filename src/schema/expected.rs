@@ -26,25 +26,22 @@ where
 {
     let last = wanted.last().copied().unwrap_or(Revision::BASELINE);
     let mut schemas = BTreeMap::new();
-    match connection.get_database_backend() {
-        DbBackend::Postgres => {
-            let transaction = begin_temporary(connection).await?;
-            for revision in last.since(None) {
-                revision.migration().up(&SchemaManager::new(&transaction)).await?;
-                if wanted.contains(&revision) {
-                    schemas.insert(revision, postgresql::read(&transaction, postgresql::Namespace::Temporary).await?);
-                }
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let transaction = begin_temporary(connection).await?;
+        for revision in last.since(None) {
+            revision.migration().up(&SchemaManager::new(&transaction)).await?;
+            if wanted.contains(&revision) {
+                schemas.insert(revision, postgresql::read(&transaction, postgresql::Namespace::Temporary).await?);
             }
-            transaction.rollback().await?;
         }
-        _ => {
-            let scratch = memory().await?;
-            for revision in last.since(None) {
-                revision.migration().up(&SchemaManager::new(&scratch)).await?;
-                if wanted.contains(&revision) {
-                    schemas.insert(revision, sqlite::read(&scratch).await?);
-                }
-            }
+        transaction.rollback().await?;
+        return Ok(schemas);
+    }
+    let scratch = memory().await?;
+    for revision in last.since(None) {
+        revision.migration().up(&SchemaManager::new(&scratch)).await?;
+        if wanted.contains(&revision) {
+            schemas.insert(revision, sqlite::read(&scratch).await?);
         }
     }
     Ok(schemas)
@@ -69,4 +66,32 @@ pub(super) async fn memory() -> Result<DatabaseConnection, DbErr> {
         .await
         .map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_that_a_revision_tells_are_those_that_it_adds() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let all: BTreeSet<_> = Revision::all().collect();
+        let schemas =
+            runtime.block_on(async { replay(&memory().await?, &all).await }).expect("the chain can be replayed");
+        let columns = |schema: &Schema| -> BTreeSet<(String, String)> {
+            let columns = |(table, found): (&String, &super::super::Table)| {
+                found.columns.keys().map(|column| (table.clone(), column.clone())).collect::<Vec<_>>()
+            };
+            schema.tables.iter().flat_map(columns).collect()
+        };
+        for (before, after) in all.iter().zip(all.iter().skip(1)) {
+            let [old, new] = [before, after].map(|revision| columns(&schemas[revision]));
+            let is_of_old_table = |(table, _): &&(String, String)| schemas[before].tables.contains_key(table);
+            let added: BTreeSet<_> = new.difference(&old).filter(is_of_old_table).cloned().collect();
+            let told = after.added_columns().map(|(table, column)| (table.to_owned(), column.to_owned()));
+            let before: BTreeSet<_> = before.added_columns().collect();
+            let told = told.filter(|(table, column)| !before.contains(&(table.as_str(), column.as_str())));
+            assert_eq!(told.collect::<BTreeSet<_>>(), added, "{after}");
+        }
+    }
 }

@@ -23,8 +23,9 @@ pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<
     }
     let (mut script, statements) = match connection.get_database_backend() {
         DbBackend::Postgres => {
-            let begin = ["BEGIN".to_owned(), format!("SELECT pg_advisory_xact_lock({})", lock::KEY)];
-            (begin.to_vec(), on_postgresql(connection, survey).await?)
+            let limit = "SET LOCAL lock_timeout = '5s'".to_owned();
+            let begin = vec!["BEGIN".to_owned(), limit, format!("SELECT pg_advisory_xact_lock({})", lock::KEY)];
+            (begin, on_postgresql(connection, survey).await?)
         }
         _ => (vec!["BEGIN IMMEDIATE".to_owned()], on_sqlite(connection, survey).await?),
     };

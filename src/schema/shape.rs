@@ -6,11 +6,13 @@ use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait};
 
 use super::difference::{self, Difference, Weight};
-use super::{ForeignKey, Schema, expected};
+use super::{ForeignKey, Schema, expected, quoted};
 
-/// One legitimate form of a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One legitimate form of a revision. Each allows what those before it allow, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
+    /// A SQLite file that is older than EP-0020: timestamps are INTEGER, some of them NOT NULL.
+    Older,
     /// Born with EP-0020 or one of the revisions 01 to 03, or created by this tool.
     A,
     /// Born with revision 04 or 05: `pod_id` has no limit.
@@ -19,8 +21,6 @@ pub enum Shape {
     C,
     /// Born with one of the revisions 18 to 23: as C, and parallel stages have no defaults.
     D,
-    /// A SQLite file that is older than EP-0020: timestamps are INTEGER, some of them NOT NULL.
-    Older,
 }
 
 impl Shape {
@@ -130,28 +130,55 @@ fn reshape(schema: &mut Schema, backend: DbBackend, shape: Shape, found: &Schema
     if backend == DbBackend::Sqlite {
         allow_sqlite_keys(schema, shape);
     }
-    if matches!(shape, Shape::B | Shape::C | Shape::D)
+    relax(schema, shape);
+    if shape == Shape::Older {
+        age(schema, found);
+    }
+}
+
+/// Allows what a shape allows in its columns.
+pub fn relax(schema: &mut Schema, shape: Shape) {
+    if shape >= Shape::B
         && let Some(pod) = schema.column_mut("alert_sessions", "pod_id")
     {
         pod.kind = pod.kind.trim_end_matches("(255)").to_owned();
     }
-    if matches!(shape, Shape::C | Shape::D) {
+    if shape >= Shape::C {
         for table in ["stage_executions", "llm_interactions", "mcp_communications"] {
             if let Some(session) = schema.column_mut(table, "session_id") {
                 session.nullable = true;
             }
         }
     }
-    if shape == Shape::D {
+    if shape >= Shape::D {
         for column in ["parallel_index", "parallel_type"] {
             if let Some(column) = schema.column_mut("stage_executions", column) {
                 column.default = None;
             }
         }
     }
-    if shape == Shape::Older {
-        age(schema, found);
+}
+
+/// The statements that turn the columns of one PostgreSQL schema into those of its relaxed form.
+#[must_use]
+pub fn relaxations(before: &Schema, after: &Schema) -> Vec<String> {
+    let mut statements = Vec::new();
+    for (table, relaxed) in &after.tables {
+        for (name, relaxed) in &relaxed.columns {
+            let Some(strict) = before.tables.get(table).and_then(|table| table.columns.get(name)) else { continue };
+            let alter = format!("ALTER TABLE {} ALTER {}", quoted(table), quoted(name));
+            if strict.kind != relaxed.kind {
+                statements.push(format!("{alter} TYPE {}", relaxed.kind));
+            }
+            if strict.nullable != relaxed.nullable {
+                statements.push(format!("{alter} DROP NOT NULL"));
+            }
+            if strict.default != relaxed.default {
+                statements.push(format!("{alter} DROP DEFAULT"));
+            }
+        }
     }
+    statements
 }
 
 /// Allows the keys that differ on SQLite without harm. TARSy makes no key to the parent of parallel stages there,

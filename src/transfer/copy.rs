@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 
 use super::binary::{HEADER, TRAILER};
 use super::digest::TableDigest;
-use super::plan::TablePlan;
+use super::plan::{Plan, TablePlan};
 use super::source::{self, Source, Survey, TableSurvey};
 use super::target::Target;
 use super::{TransferError, rejected};
@@ -48,7 +48,7 @@ pub struct TableLoad {
 /// [`TransferError`]; the transaction is rolled back.
 pub async fn load(
     target: &PgPool,
-    plan: &[TablePlan],
+    plan: &Plan,
     survey: &Survey,
     mut source: Source,
     verification: Verification,
@@ -58,16 +58,20 @@ pub async fn load(
     let mut connection = target.acquire().await.doing("open the target")?.detach();
     let result = async {
         let mut transaction = connection.begin().await.doing("begin the data transaction")?;
-        lock_empty_tables(&mut transaction, plan).await?;
-        let aside = SetAside::take(&mut transaction, plan).await?;
+        let Plan { tables, relaxations, .. } = plan;
+        lock_empty_tables(&mut transaction, tables).await?;
+        for relaxation in relaxations {
+            execute(&mut transaction, relaxation.clone()).await.doing("give the target the shape of the source")?;
+        }
+        let aside = SetAside::take(&mut transaction, tables).await?;
         let mut loads = Vec::new();
-        for (table, survey) in plan.iter().zip(&survey.tables) {
+        for (table, survey) in tables.iter().zip(&survey.tables) {
             loads.push(copy_table(&mut transaction, &mut source, table, survey, progress).await?);
         }
         aside.rebuild(&mut transaction, progress).await?;
-        finish_tables(&mut transaction, plan).await?;
+        finish_tables(&mut transaction, tables).await?;
         if verification == Verification::Values {
-            compare(&mut transaction, &mut source, plan, survey, &mut loads, progress).await?;
+            compare(&mut transaction, &mut source, tables, survey, &mut loads, progress).await?;
         }
         source.finish().await?;
         before_commit();
@@ -251,8 +255,9 @@ async fn finish_tables(connection: &mut PgConnection, plan: &[TablePlan]) -> Res
     for table in plan {
         for column in &table.columns {
             let sql = format!(
-                "SELECT setval(s, coalesce((SELECT max({column}) FROM {table}), 0) + 1, false)
-                 FROM pg_get_serial_sequence($1, $2) s WHERE s IS NOT NULL",
+                "SELECT setval(s, greatest(largest, 1), coalesce(largest >= 1, false))
+                 FROM pg_get_serial_sequence($1, $2) s, (SELECT max({column}) AS largest FROM {table}) t
+                 WHERE s IS NOT NULL",
                 column = quoted(&column.name),
                 table = quoted(&table.name),
             );

@@ -63,6 +63,8 @@ pub enum Reason {
     LoneSurrogate,
     /// A number that `jsonb` cannot hold.
     JsonNumberRange,
+    /// Text that is not an exact moment in UTC.
+    NotAMoment,
     /// Nested too deeply.
     TooDeep,
     /// A foreign key to a row that is not there.
@@ -88,6 +90,7 @@ impl fmt::Display for Reason {
             Reason::NulEscape => "\\u0000 in jsonb",
             Reason::LoneSurrogate => "half of a surrogate pair in jsonb",
             Reason::JsonNumberRange => "a number that jsonb cannot hold",
+            Reason::NotAMoment => "not a moment like 2026-01-31 12:00:00",
             Reason::TooDeep => "JSON nested too deeply",
             Reason::Orphan => "points to a row that is not there",
         })

@@ -10,6 +10,7 @@ pub mod copy;
 mod digest;
 pub mod hazard;
 mod json;
+mod moment;
 pub mod plan;
 pub mod source;
 mod target;

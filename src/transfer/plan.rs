@@ -1,8 +1,21 @@
 //! Which columns go where: both ends intersected by name.
 
+use migration::Revision;
+
 use super::TransferError;
 use super::target::Target;
 use crate::schema::{ForeignKey, Schema, quoted};
+
+/// What is to be copied.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The revision of both ends.
+    pub revision: Revision,
+    /// The tables, parents before children.
+    pub tables: Vec<TablePlan>,
+    /// What makes the target's columns take all that the source's may hold.
+    pub relaxations: Vec<String>,
+}
 
 /// One table to copy.
 #[derive(Debug, Clone)]

@@ -19,15 +19,18 @@ pub enum Target {
     Boolean,
     /// `double precision`.
     Double,
+    /// `timestamp without time zone`.
+    Timestamp,
 }
 
 impl Target {
-    /// Recognises the name that the server's `format_type` gives.
+    /// Recognises the name that the server's `format_type` gives, and the short form of it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let limit = name.strip_prefix("character varying(").and_then(|rest| rest.strip_suffix(')'));
+        let limit = ["character varying(", "varchar("].iter().find_map(|prefix| name.strip_prefix(prefix));
+        let limit = limit.and_then(|rest| rest.strip_suffix(')'));
         Some(match name {
-            "character varying" | "text" => Target::Text(None),
+            "character varying" | "varchar" | "text" => Target::Text(None),
             _ if limit.is_some() => Target::Text(limit?.parse().ok()),
             "json" => Target::Json,
             "jsonb" => Target::Jsonb,
@@ -35,6 +38,7 @@ impl Target {
             "integer" => Target::Integer,
             "boolean" => Target::Boolean,
             "double precision" => Target::Double,
+            "timestamp without time zone" | "timestamp" => Target::Timestamp,
             _ => return None,
         })
     }
@@ -50,6 +54,7 @@ impl fmt::Display for Target {
             Target::Integer => "integer",
             Target::Boolean => "boolean",
             Target::Double => "double precision",
+            Target::Timestamp => "timestamp without time zone",
         })
     }
 }
@@ -59,9 +64,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn type_names_are_those_of_format_type() {
-        assert_eq!(Target::from_name("character varying(255)"), Some(Target::Text(Some(255))));
+    fn type_names_are_those_of_format_type_or_short() {
+        for name in ["character varying(255)", "varchar(255)"] {
+            assert_eq!(Target::from_name(name), Some(Target::Text(Some(255))), "{name}");
+        }
+        for name in ["character varying", "varchar", "text"] {
+            assert_eq!(Target::from_name(name), Some(Target::Text(None)), "{name}");
+        }
+        for name in ["timestamp without time zone", "timestamp"] {
+            assert_eq!(Target::from_name(name), Some(Target::Timestamp), "{name}");
+        }
         assert_eq!(Target::from_name("double precision"), Some(Target::Double));
-        assert_eq!(Target::from_name("bytea"), None);
+        for name in ["bytea", "timestamp with time zone", "timestamp(3) without time zone"] {
+            assert_eq!(Target::from_name(name), None, "{name}");
+        }
     }
 }

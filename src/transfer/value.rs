@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::hazard::{Fault, Reason};
 use super::json;
+use super::moment;
 use super::target::Target;
 
 /// The longest value that a PostgreSQL field holds, in bytes.
@@ -65,6 +66,8 @@ pub enum Value<'a> {
     Boolean(bool),
     /// `double precision`.
     Double(f64),
+    /// `timestamp without time zone`, in microseconds since 2000-01-01.
+    Timestamp(i64),
 }
 
 /// Converts a stored value for a column, exactly or not at all. JSON is taken as it is: see [`check`].
@@ -91,6 +94,9 @@ pub fn convert(stored: Stored<'_>, target: Target) -> Result<Value<'_>, Fault> {
         (Target::Boolean, Stored::Integer(_)) => return Err(Fault::whole(Reason::NotBoolean)),
         (Target::Double, Stored::Real(number)) => Value::Double(number),
         (Target::Double, Stored::Integer(number)) => Value::Double(exact_double(number)?),
+        (Target::Timestamp, Stored::Text(bytes)) => {
+            Value::Timestamp(moment::parse(bytes).ok_or(Fault::whole(Reason::NotAMoment))?)
+        }
         _ => return misplaced,
     })
 }
@@ -155,7 +161,7 @@ impl<'a> Value<'a> {
             Value::Bytes(bytes) => field(&[bytes]),
             // The one version of jsonb's binary format there is.
             Value::Jsonb(bytes) => field(&[&[1], bytes]),
-            Value::BigInt(number) => field(&[&number.to_be_bytes()]),
+            Value::BigInt(number) | Value::Timestamp(number) => field(&[&number.to_be_bytes()]),
             Value::Integer(number) => field(&[&number.to_be_bytes()]),
             Value::Boolean(truth) => field(&[&[u8::from(*truth)]]),
             Value::Double(number) => field(&[&number.to_be_bytes()]),
@@ -173,6 +179,7 @@ impl<'a> Value<'a> {
             Target::Integer => Value::Integer(i32::from_be_bytes(bytes.try_into().ok()?)),
             Target::Boolean => Value::Boolean(*bytes.first()? != 0),
             Target::Double => Value::Double(f64::from_be_bytes(bytes.try_into().ok()?)),
+            Target::Timestamp => Value::Timestamp(i64::from_be_bytes(bytes.try_into().ok()?)),
         })
     }
 
@@ -194,6 +201,7 @@ impl<'a> Value<'a> {
             Value::Integer(number) => add(4, &number.to_be_bytes()),
             Value::Boolean(truth) => add(5, &[u8::from(*truth)]),
             Value::Double(number) => add(6, &number.to_bits().to_be_bytes()),
+            Value::Timestamp(number) => add(7, &number.to_be_bytes()),
         }
         Ok(())
     }
@@ -218,6 +226,8 @@ mod tests {
         assert_eq!(convert(Stored::Real(1.5), Target::Json), Ok(Value::Bytes(Cow::Borrowed(b"1.5"))));
         assert_eq!(convert(Stored::Real(1e300), Target::Jsonb), Ok(Value::Jsonb(Cow::Borrowed(b"1e300"))));
         assert_eq!(convert(Stored::Null, Target::Json), Ok(Value::Null));
+        let second = Stored::Text(b"2000-01-01 00:00:01");
+        assert_eq!(convert(second, Target::Timestamp), Ok(Value::Timestamp(1_000_000)));
     }
 
     #[test]
@@ -237,12 +247,21 @@ mod tests {
         assert_eq!(reason(Stored::Integer((1 << 53) + 1), Target::Double), Some(Reason::Inexact));
         assert_eq!(reason(Stored::Real(f64::INFINITY), Target::Json), Some(Reason::Infinite));
         assert_eq!(reason(Stored::Real(f64::INFINITY), Target::Double), None);
+        assert_eq!(reason(Stored::Text(b"yesterday"), Target::Timestamp), Some(Reason::NotAMoment));
+        for (stored, class) in [
+            (Stored::Integer(0), "INTEGER"),
+            (Stored::Real(2_460_000.5), "REAL"),
+            (Stored::Blob(b"2000-01-01 00:00:01"), "BLOB"),
+        ] {
+            assert_eq!(reason(stored, Target::Timestamp), Some(Reason::StorageClass(class, Target::Timestamp)));
+        }
         assert!(check(&Value::Null, Target::Json, false).is_err());
     }
 
     #[test]
     fn fields_are_what_postgresql_reads() {
-        // As `COPY (SELECT 1::int, 'x'::varchar, NULL::json, '{}'::jsonb, true) TO STDOUT (FORMAT binary)` prints them.
+        // As `COPY (SELECT 1::int, 'x'::varchar, NULL::json, '{}'::jsonb, true, timestamp '2026-01-31 12:00:00')
+        // TO STDOUT (FORMAT binary)` prints them.
         let mut buffer = Vec::new();
         Value::Integer(1).write_field(&mut buffer);
         Value::Bytes(Cow::Borrowed(b"x")).write_field(&mut buffer);
@@ -250,5 +269,10 @@ mod tests {
         Value::Jsonb(Cow::Borrowed(b"{}")).write_field(&mut buffer);
         Value::Boolean(true).write_field(&mut buffer);
         assert_eq!(buffer, b"\0\0\0\x04\0\0\0\x01\0\0\0\x01x\xff\xff\xff\xff\0\0\0\x03\x01{}\0\0\0\x01\x01");
+        buffer.clear();
+        let moment = convert(Stored::Text(b"2026-01-31 12:00:00"), Target::Timestamp).expect("a moment");
+        moment.write_field(&mut buffer);
+        assert_eq!(buffer, b"\0\0\0\x08\0\x02\xec\xac\x99\x11\x50\0");
+        assert_eq!(Value::read_field(Some(&buffer[4..]), Target::Timestamp), Some(moment));
     }
 }

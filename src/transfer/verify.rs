@@ -111,6 +111,8 @@ pub async fn find_mismatch(
 fn key_of(table: &TablePlan, values: &[Value<'_>]) -> Vec<u8> {
     let parts = table.primary_key.iter().map(|index| match &values[*index] {
         Value::Bytes(bytes) => bytes.to_vec(),
+        Value::Integer(number) => number.to_string().into_bytes(),
+        Value::BigInt(number) => number.to_string().into_bytes(),
         other => format!("{other:?}").into_bytes(),
     });
     parts.collect::<Vec<_>>().join(b", ".as_slice())
@@ -148,4 +150,25 @@ async fn for_each_row(
         }
     }
     if reader.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::{ColumnPlan, Target};
+    use super::*;
+
+    #[test]
+    fn keys_are_shown_as_the_database_shows_them() {
+        let column = |name: &str, target| ColumnPlan { name: name.to_owned(), target, nullable: false };
+        let table = TablePlan {
+            name: "events".to_owned(),
+            columns: vec![column("channel", Target::Text(None)), column("id", Target::Integer)],
+            primary_key: vec![1, 0],
+            foreign_keys: Vec::new(),
+        };
+        let values = [Value::Bytes(Cow::Borrowed(b"sessions")), Value::Integer(-5)];
+        assert_eq!(key_of(&table, &values), b"-5, sessions");
+    }
 }

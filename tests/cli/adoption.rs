@@ -235,3 +235,25 @@ fn columns_that_were_added_in_part_are_added_wholly() {
         is_completed(&database);
     }
 }
+
+#[test]
+fn what_no_upgrade_leaves_behind_is_not_completed() {
+    for (revision, change, detail) in [
+        (10, "DROP INDEX ix_alert_sessions_status", "missing index ix_alert_sessions_status"),
+        (
+            5,
+            "ALTER TABLE alert_sessions DROP COLUMN chain_definition",
+            "missing column alert_sessions.chain_definition",
+        ),
+        (3, "DROP INDEX idx_events_channel_id", "missing index idx_events_channel_id"),
+    ] {
+        let database = Database::sqlite();
+        init_to(&database, &revision.to_string());
+        fill(&database, revision);
+        database.execute(change);
+        let before = (baseline::listing(&database), contents(&database));
+        let refused = Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(4);
+        assert!(refused.stderr.contains(detail), "{}", refused.stderr);
+        assert_eq!((baseline::listing(&database), contents(&database)), before);
+    }
+}

@@ -133,6 +133,28 @@ fn an_index_is_created_while_others_write() {
 }
 
 #[test]
+fn two_at_once_leave_a_sound_index() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "head");
+    database.execute("DROP INDEX ix_chats_session_id");
+    let writer =
+        Held::begin(&database, "INSERT INTO chats (chat_id, conversation_history, chain_id) VALUES ('c', '', 'c')");
+    let first = Running::start(&database, &["check", "--fix"]);
+    // The index is there from now on, and is invalid.
+    database.wait_until("SELECT count(*) FROM pg_class WHERE relname = 'ix_chats_session_id'");
+    let second = Running::start(&database, &["check", "--fix"]);
+    database.wait_until(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+         AND query LIKE 'REINDEX INDEX CONCURRENTLY%'",
+    );
+    writer.close();
+    first.finish().expect(0);
+    second.finish().expect(0);
+    stands_at(&database, 23);
+    assert_eq!(database.number("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), 0);
+}
+
+#[test]
 fn an_invalid_index_is_built_again() {
     let Some(database) = Database::postgresql() else { return };
     init_to(&database, "baseline");

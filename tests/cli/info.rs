@@ -140,8 +140,9 @@ on_both_backends! {
         assert_eq!(setting("postgres.pool_recycle"), ("3600", "default"));
         assert_eq!(setting("postgres.pool_pre_ping"), ("true", "default"));
         assert_eq!(setting("history.enabled"), ("true", "default"));
+        assert_eq!(setting("history.event_retention_hours"), ("24", "default"));
         assert_eq!(setting("schema.target"), ("ae85467a75d2 (1 of 23)", "default"));
-        assert_eq!(report["settings"].as_object().expect("settings").len(), 9);
+        assert_eq!(report["settings"].as_object().expect("settings").len(), 10);
 
         let flagged = tarsy_db(database).env("DATABASE_URL", "sqlite:///other.db")
             .args(["info", "--output", "json", "--database-url", database.url()]).output().expect("the binary runs");

@@ -137,7 +137,7 @@ on_both_backends! {
             false => database.execute("CREATE RULE keep AS ON DELETE TO alert_sessions DO INSTEAD NOTHING"),
         }
         let failed = prune(database, &["--yes"]).expect(1);
-        assert!(failed.stderr.contains("removed 0 of 1 sessions"), "{}", failed.stderr);
+        assert!(failed.stderr.contains("removed 0 of 1 rows of alert_sessions"), "{}", failed.stderr);
         assert_whole(database, 1);
     }
 

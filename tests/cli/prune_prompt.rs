@@ -5,12 +5,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::prune::init;
+use super::prune_events::{init_with_events, insert_events};
 use crate::support::Database;
 use crate::support::history::insert_session;
 
 /// Runs `prune` on a terminal of its own, answers its question, and gives the exit code and what was shown.
 fn answered(database: &Database, answer: &str) -> (Option<i32>, String) {
-    let mut terminal = on_a_terminal(database);
+    answered_to("prune", database, answer)
+}
+
+/// Does as [`answered`] with a command line of the test's own.
+fn answered_to(arguments: &str, database: &Database, answer: &str) -> (Option<i32>, String) {
+    let mut terminal = on_a_terminal(arguments, database);
     let mut keyboard = terminal.stdin.take().expect("a keyboard");
     let mut screen = terminal.stdout.take().expect("a screen");
     let mut shown = String::new();
@@ -39,8 +45,8 @@ fn answered(database: &Database, answer: &str) -> (Option<i32>, String) {
     (ended.and_then(|status| status.code()), shown + &reader.join().expect("the reader does not panic"))
 }
 
-fn on_a_terminal(database: &Database) -> Child {
-    let command = format!("exec '{}' prune", env!("CARGO_BIN_EXE_tarsy-db"));
+fn on_a_terminal(arguments: &str, database: &Database) -> Child {
+    let command = format!("exec '{}' {arguments}", env!("CARGO_BIN_EXE_tarsy-db"));
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"]);
     script.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "dumb");
@@ -72,6 +78,22 @@ fn anything_else_removes_nothing() {
         assert_eq!(code, Some(7), "{answer:?}: {shown}");
         assert_eq!(database.count("alert_sessions"), 1, "{answer:?}");
     }
+}
+
+#[test]
+fn the_question_names_events_where_they_go() {
+    let database = Database::sqlite();
+    init_with_events(&database);
+    insert_session(&database, "old", "completed", Some(0));
+    insert_events(&database, &["'2020-01-01 00:00:00'", "'2020-01-01 00:00:00.000000'"]);
+    let (code, shown) = answered_to("prune --events", &database, "n\n");
+    assert_eq!(code, Some(7), "{shown}");
+    assert!(shown.contains("1 sessions and 2 events with 6 rows"), "{shown}");
+    assert!(shown.contains("events from before "), "{shown}");
+    assert_eq!(database.count("events"), 2);
+    let (code, shown) = answered_to("prune --events", &database, "y\n");
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!((database.count("events"), database.count("alert_sessions")), (0, 0));
 }
 
 #[test]

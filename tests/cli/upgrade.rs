@@ -55,6 +55,20 @@ on_both_backends! {
         fails_without_a_trace(database, 4, "stage_executions.parallel_type is integer, expected varchar");
     }
 
+    fn what_the_operator_added_stays(database: &Database) {
+        init_to(database, "baseline");
+        insert_session(database, "s-1", "completed", Some(NOW_US));
+        database.execute("CREATE TABLE mine (id INTEGER); CREATE INDEX ix_mine ON alert_sessions (chain_id);
+                          ALTER TABLE llm_interactions ADD COLUMN note VARCHAR;
+                          UPDATE llm_interactions SET note = 'kept';
+                          CREATE VIEW seen AS SELECT session_id, note FROM llm_interactions");
+        init_to(database, "head");
+        assert_eq!(database.texts("SELECT note FROM seen"), [Some("kept".to_owned())]);
+        let listing = baseline::listing(database);
+        assert!(listing.contains("mine.id ") && listing.contains("INDEX ix_mine "), "{listing}");
+        Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "3650").arg("check")).expect(0);
+    }
+
     fn a_killed_upgrade_leaves_nothing_or_everything(database: &Database) {
         let fresh = || {
             let database = database.another();

@@ -1,4 +1,5 @@
-//! The PostgreSQL server of a test run: `TEST_POSTGRESQL_URL`, or one that is started here.
+//! The PostgreSQL server of a test run: `TEST_POSTGRESQL_URL`, or one that is started here from the binaries in
+//! `TEST_POSTGRESQL_BIN`, or from the installed ones.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -160,6 +161,16 @@ pub(crate) fn may_be_started() -> bool {
 }
 
 fn binaries() -> PathBuf {
+    if let Some(directory) = std::env::var_os("TEST_POSTGRESQL_BIN") {
+        let directory = PathBuf::from(directory);
+        // Absolute, because the server is not started in the working directory of the tests.
+        assert!(
+            directory.is_absolute() && directory.join("initdb").is_file(),
+            "TEST_POSTGRESQL_BIN has to be the absolute path of a directory with `initdb`, and is `{}`",
+            directory.display()
+        );
+        return directory;
+    }
     installed().unwrap_or_else(|| {
         panic!(
             "no PostgreSQL server was found for the tests. Install one:\n    apt-get install postgresql\n\

@@ -1,0 +1,140 @@
+//! Which events are old enough to go. The backend sends them to browsers; after some hours nobody asks for them.
+
+use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+
+use super::batch::Batch;
+use super::retention::{self, RetentionError, TablePlan};
+use crate::failure::{Cause, DatabaseError, Doing};
+use crate::schema::Schema;
+
+/// The table of the events.
+pub const EVENTS: &str = "events";
+
+/// The revision that brings the table.
+pub const SINCE: &str = "3eafea61046d";
+
+/// How many events one transaction removes: their rows are small, and the backend is not kept waiting.
+const BATCH_SIZE: u32 = 1000;
+
+/// Which events may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventPolicy {
+    /// Events from before this moment, a whole microsecond, are old.
+    pub cutoff: DateTime<Utc>,
+}
+
+impl EventPolicy {
+    /// Works out the cutoff from the age that an event reaches, in hours.
+    ///
+    /// # Errors
+    /// [`RetentionError::Events`] for no hours, which would remove every event, and for more than time has.
+    pub fn new(hours: u32, now: DateTime<Utc>) -> Result<Self, RetentionError> {
+        let cutoff = TimeDelta::try_hours(hours.into()).and_then(|age| now.checked_sub_signed(age));
+        // Before the year 1 neither backend has a text for it.
+        let cutoff = cutoff.filter(|cutoff| hours > 0 && cutoff.year() > 0);
+        cutoff.map(|cutoff| Self { cutoff: cutoff.trunc_subsecs(6) }).ok_or(RetentionError::Events(hours))
+    }
+
+    /// The condition for events from before the cutoff.
+    fn is_old(&self, backend: DbBackend) -> String {
+        let cutoff = self.cutoff.format("%Y-%m-%d %H:%M:%S%.6f");
+        match backend {
+            DbBackend::Postgres => format!("created_at < timestamp '{cutoff}'"),
+            _ => format!("{} AND {FILLED_UP} < '{cutoff}'", is_moment()),
+        }
+    }
+}
+
+/// A moment of SQLite with what it lacks of six digits of fraction: all of them after 19 characters.
+/// `CURRENT_TIMESTAMP` writes none and Python six, and only texts of one length compare as moments do.
+const FILLED_UP: &str = "(replace(created_at, 'T', ' ') || substr('.000000', octet_length(created_at) - 18))";
+
+/// The condition that SQLite's text is a moment, whole seconds or up to six digits more. Nobody knows how old
+/// anything else is, and it stays. Adding nothing makes another moment of one that does not exist.
+fn is_moment() -> String {
+    let second = format!("substr({FILLED_UP}, 1, 19)");
+    let digit = "[0-9]";
+    format!(
+        "typeof(created_at) = 'text' AND created_at NOT GLOB '*.' AND octet_length({FILLED_UP}) = 26
+         AND datetime({second}, '+0 seconds') = {second} AND substr({FILLED_UP}, 20) GLOB '.{}'",
+        digit.repeat(6)
+    )
+}
+
+/// Whether the database has events. A table of that name that is not TARSy's is not touched.
+#[must_use]
+pub fn are_kept(schema: &Schema) -> bool {
+    let columns = ["id", "channel", "payload", "created_at"];
+    schema.tables.get(EVENTS).is_some_and(|table| columns.iter().all(|column| table.columns.contains_key(*column)))
+}
+
+/// Counts what would be removed. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub async fn plan(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    policy: &EventPolicy,
+) -> Result<TablePlan, DatabaseError> {
+    let is_old = policy.is_old(connection.get_database_backend());
+    retention::table_plan(connection, schema, EVENTS, &is_old).await
+}
+
+/// Begins to remove old events, the first ones that were written, in one transaction. Those that somebody else has
+/// locked are passed over; `None` means that there are no others.
+///
+/// # Errors
+/// [`DatabaseError`]; the batch is rolled back.
+pub async fn remove_batch(
+    connection: &DatabaseConnection,
+    policy: &EventPolicy,
+) -> Result<Option<Batch>, DatabaseError> {
+    remove(connection, policy).await.doing("remove a batch of events")
+}
+
+async fn remove(connection: &DatabaseConnection, policy: &EventPolicy) -> Result<Option<Batch>, Cause> {
+    let backend = connection.get_database_backend();
+    let mut batch = Batch::begin(connection).await?;
+    let is_old = policy.is_old(backend);
+    // Under a name of its own: PostgreSQL would call the cast `id`, sort by that and pass over the index.
+    let events =
+        format!("SELECT CAST(id AS BIGINT) AS event FROM {EVENTS} WHERE {is_old} ORDER BY id LIMIT {BATCH_SIZE}");
+    let ids: Vec<i64> = batch.lock(&events).await?;
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let condition = match backend {
+        DbBackend::Postgres => "id IN (SELECT jsonb_array_elements($1::jsonb)::bigint)",
+        _ => "id IN (SELECT value FROM json_each($1))",
+    };
+    let wanted = ids.len();
+    let ids = serde_json::Value::from(ids).to_string();
+    batch.delete_all(wanted, EVENTS, condition, &ids).await?;
+    Ok(Some(batch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(1_769_904_000_000_001).expect("a moment")
+    }
+
+    #[test]
+    fn the_cutoff_is_exact_to_the_microsecond() {
+        let policy = EventPolicy::new(24, now()).expect("a sound retention");
+        assert_eq!(policy.is_old(DbBackend::Postgres), "created_at < timestamp '2026-01-31 00:00:00.000001'");
+        assert!(policy.is_old(DbBackend::Sqlite).ends_with(" < '2026-01-31 00:00:00.000001'"));
+    }
+
+    #[test]
+    fn a_retention_that_removes_everything_or_ends_before_the_year_1_is_refused() {
+        for hours in [0, 2026 * 366 * 24, u32::MAX] {
+            assert!(matches!(EventPolicy::new(hours, now()), Err(RetentionError::Events(_))), "{hours}");
+        }
+        assert!(EventPolicy::new(1, now()).is_ok());
+    }
+}
