@@ -9,7 +9,7 @@ use crate::connection::ConnectError;
 use crate::failure::{Cause, DatabaseError, Failure};
 use crate::history::retention::RetentionError;
 use crate::interrupt::Signal;
-use crate::schema::upgrade::SchemaError;
+use crate::schema::SchemaError;
 use crate::settings::SettingsError;
 use crate::transfer::{Mismatch, TransferError};
 

@@ -19,8 +19,7 @@ use crate::output::{Block, Report, Status};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::upgrade::SchemaError;
-use crate::schema::{self, Schema, difference, expected, literal, quoted, repair};
+use crate::schema::{self, Schema, SchemaError, difference, expected, literal, quoted, repair};
 use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.

@@ -11,9 +11,8 @@ use crate::database_url::{DatabaseUrl, SqliteLocation};
 use crate::error::Error;
 use crate::failure::{Doing, Failure};
 use crate::output::{Block, Field, Report};
-use crate::schema::script;
-use crate::schema::standing;
-use crate::schema::upgrade::{self, SchemaError, Start, Survey};
+use crate::schema::survey::{Start, Survey, survey};
+use crate::schema::{SchemaError, script, standing, upgrade};
 use crate::settings::Settings;
 
 #[derive(Serialize)]
@@ -62,7 +61,7 @@ pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &d
     let dry_run = arguments.dry_run || arguments.sql;
     let mut connection = open(arguments, url, dry_run).await?;
     let survey = match dry_run {
-        true => upgrade::survey(&connection, target).await?,
+        true => survey(&connection, target).await?,
         false => upgrade::upgrade(&connection, target, arguments.lock_timeout, before_commit).await?,
     };
     if let (Start::Ledger(revision), true) = (&survey.start, arguments.strict)

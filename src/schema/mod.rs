@@ -4,6 +4,7 @@
 //! the result with the code that reads the live database.
 
 pub mod difference;
+mod error;
 pub mod expected;
 pub mod lock;
 mod postgresql;
@@ -13,6 +14,7 @@ pub mod sequence;
 pub mod shape;
 mod sqlite;
 pub mod standing;
+pub mod survey;
 pub mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 pub use difference::Difference;
+pub use error::{Drift, SchemaError};
 pub use standing::Standing;
 
 use crate::failure::Cause;

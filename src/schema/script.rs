@@ -6,7 +6,7 @@ use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use sea_orm_migration::SchemaManager;
 
-use super::upgrade::Survey;
+use super::survey::Survey;
 use super::{expected, lock};
 use crate::connection::{row, rows};
 

@@ -21,7 +21,7 @@ use migration::Revision;
 use serde::Serialize;
 
 use crate::failure::{DatabaseError, Failure};
-use crate::schema::upgrade::SchemaError;
+use crate::schema::SchemaError;
 
 pub use digest::TableDigest;
 pub use hazard::Hazard;

@@ -1,0 +1,89 @@
+//! Why a schema is refused.
+
+use std::time::Duration;
+
+use migration::Revision;
+use sea_orm::DatabaseConnection;
+
+use super::difference::{self, Difference};
+use super::lock;
+use crate::database_url::DatabaseUrl;
+use crate::failure::{DatabaseError, Failure};
+
+/// Why the schema could not be brought to a revision. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The tables are there but are not those of the revision.
+    #[error(transparent)]
+    Drift(#[from] Drift),
+    /// Some tables are there and some are not.
+    #[error("the database is incomplete: {} missing{}", .missing.join(", "), ledger_says(.revision.as_deref()))]
+    Incomplete {
+        /// What the ledger says.
+        revision: Option<String>,
+        /// The tables that are missing.
+        missing: Vec<&'static str>,
+    },
+    /// The ledger has several rows.
+    #[error("`alembic_version` has {} rows ({}); it must have one", .0.len(), .0.join(", "))]
+    Ambiguous(Vec<String>),
+    /// An interrupted upgrade of the backend's left tables behind.
+    #[error("an interrupted upgrade of TARSy's backend left {} behind", .0.join(", "))]
+    Leftover(Vec<String>),
+    /// Somebody held the lock for too long.
+    #[error("the database is locked by {holder}; gave up after {waited}", waited = humantime::format_duration(*.waited))]
+    Locked {
+        /// Who holds the lock, as far as the database tells.
+        holder: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The database refused something.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Tables that are not those of the revision that they should have.
+#[derive(Debug, thiserror::Error)]
+#[error("the tables are not those of revision {revision}{}: {}", likeness(*.looks_like), difference::texts(.faults.iter()).join("; "))]
+pub struct Drift {
+    /// The revision.
+    pub revision: Revision,
+    /// What is different.
+    pub faults: Vec<Difference>,
+    /// The revision that they are of, if there is one.
+    pub looks_like: Option<Revision>,
+}
+
+impl Drift {
+    /// Of tables that are like no other revision either.
+    #[must_use]
+    pub fn new(revision: Revision, faults: Vec<Difference>) -> Self {
+        Self { revision, faults, looks_like: None }
+    }
+}
+
+fn likeness(looks_like: Option<Revision>) -> String {
+    looks_like.map(|revision| format!(", but of {revision}")).unwrap_or_default()
+}
+
+fn ledger_says(revision: Option<&str>) -> String {
+    revision.map(|revision| format!(", though the ledger says `{revision}`")).unwrap_or_default()
+}
+
+impl SchemaError {
+    /// The error that names who holds the lock: call it when [`Failure::Busy`] came back.
+    pub async fn locked(connection: &DatabaseConnection, waited: Duration) -> Self {
+        SchemaError::Locked { holder: lock::holder(connection).await, waited }
+    }
+
+    /// As [`SchemaError::locked`], where the file could not even be opened.
+    #[must_use]
+    pub fn locked_file(url: &DatabaseUrl, waited: Duration) -> Self {
+        SchemaError::Locked { holder: lock::holder_of_file(url), waited }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, SchemaError::Database(error) if error.cause.failure == Failure::Busy)
+    }
+}
