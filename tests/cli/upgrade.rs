@@ -171,9 +171,11 @@ fn an_upgrade_that_may_wait_no_longer_names_the_reader() {
         let mut reader = Held::connect(&database);
         reader.execute(&format!("SET application_name = 'reader of {table}'; BEGIN; SELECT count(*) FROM {table}"));
         let before = contents(&database);
+        let started = Instant::now();
         let busy = Outcome::of(tarsy_db(&database).args(TO_HEAD).args(["--lock-timeout", "1s"])).expect(75);
         assert!(busy.stderr.contains(&format!("application `reader of {table}`")), "{}", busy.stderr);
         assert!(busy.stderr.contains("gave up after 1s"), "{}", busy.stderr);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         reader.close();
         baseline::is_there(&database);
         assert_eq!(contents(&database), before);
