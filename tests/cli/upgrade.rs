@@ -171,9 +171,11 @@ fn an_upgrade_that_may_wait_no_longer_names_the_reader() {
         let mut reader = Held::connect(&database);
         reader.execute(&format!("SET application_name = 'reader of {table}'; BEGIN; SELECT count(*) FROM {table}"));
         let before = contents(&database);
+        let started = Instant::now();
         let busy = Outcome::of(tarsy_db(&database).args(TO_HEAD).args(["--lock-timeout", "1s"])).expect(75);
         assert!(busy.stderr.contains(&format!("application `reader of {table}`")), "{}", busy.stderr);
         assert!(busy.stderr.contains("gave up after 1s"), "{}", busy.stderr);
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         reader.close();
         baseline::is_there(&database);
         assert_eq!(contents(&database), before);
@@ -222,4 +224,28 @@ fn new_tables_come_to_where_the_history_is() {
     assert_eq!(database.number(elsewhere), 0);
     database.execute("DO $$ BEGIN EXECUTE format('DROP SCHEMA %I', current_user); END $$");
     stands_at(&database, 23);
+}
+
+#[test]
+fn no_table_is_written_anew() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "baseline");
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    let files = "SELECT relname || ' ' || pg_relation_filenode(oid) FROM pg_class
+                 WHERE relname IN ('alert_sessions', 'stage_executions', 'llm_interactions', 'mcp_communications',
+                                   'ix_llm_interactions_conversation') ORDER BY 1";
+    let before = database.texts(files);
+    assert_eq!(before.len(), 5);
+    init_to(&database, "head");
+    assert_eq!(database.texts(files), before);
+}
+
+#[test]
+fn a_database_at_its_target_waits_for_nobody() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "head");
+    let writer = Held::begin(&database, "LOCK TABLE alert_sessions, events, llm_interactions IN ACCESS EXCLUSIVE MODE");
+    let present = Outcome::of(tarsy_db(&database).args(TO_HEAD).args(["--lock-timeout", "1s"])).expect(0);
+    assert!(present.stdout.contains("left alone"), "{}", present.stdout);
+    writer.close();
 }
