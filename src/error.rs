@@ -10,6 +10,7 @@ use crate::failure::{Cause, DatabaseError, Failure};
 use crate::history::retention::RetentionError;
 use crate::interrupt::Signal;
 use crate::schema::SchemaError;
+use crate::schema::standing::Leftover;
 use crate::settings::SettingsError;
 use crate::transfer::{Mismatch, TransferError};
 
@@ -152,13 +153,19 @@ impl Error {
             }
             Error::Schema(SchemaError::Drift(drift)) => Some(match drift.looks_like {
                 Some(revision) => format!("{}; nothing was changed", ledger_hint(revision)),
-                None => "`tarsy-db check` shows the differences, `tarsy-db check --fix` mends what is safe; \
-                         nothing was changed"
-                    .into(),
+                None if drift.faults.iter().all(|fault| fault.repair.is_some()) => {
+                    "`tarsy-db check --fix` mends this; nothing was changed".into()
+                }
+                None => "`tarsy-db check` shows the differences; nothing was changed".into(),
             }),
             Error::Schema(SchemaError::Leftover(tables)) => {
                 Some(format!("{}; nothing was changed", leftover_hint(tables)))
             }
+            Error::Schema(SchemaError::InTheWay { .. }) => Some(
+                "something of your own is in the way: a view, a trigger, an index, a table or a column. Move it aside, \
+                 upgrade, and bring it back; nothing was changed"
+                    .into(),
+            ),
             Error::Schema(SchemaError::Incomplete { .. }) => Some(
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
             ),
@@ -208,14 +215,17 @@ impl Details {
     }
 }
 
-/// Which of the two tables is complete cannot be known from outside.
-pub fn leftover_hint(tables: &[String]) -> String {
-    let table = tables.first().map_or("", String::as_str);
-    let original = table.trim_start_matches("_alembic_tmp_");
-    format!(
-        "make a copy of the file; where `{original}` is there with all its rows, `DROP TABLE {table}` removes what is \
-         left of its unfinished copy"
-    )
+/// What to do about tables that an interrupted upgrade left behind.
+#[must_use]
+pub fn leftover_hint(tables: &[Leftover]) -> String {
+    let what = tables.iter().map(|left| {
+        let (copy, original) = (&left.copy, left.original());
+        match left.original_is_there {
+            true => format!("`{original}` is there, and `DROP TABLE {copy}` removes its unfinished copy"),
+            false => format!("`{original}` is gone, and `ALTER TABLE {copy} RENAME TO {original}` brings it back"),
+        }
+    });
+    format!("make a copy of the file first; {}", what.collect::<Vec<_>>().join("; "))
 }
 
 fn schema_code(error: &SchemaError) -> u8 {
@@ -225,7 +235,8 @@ fn schema_code(error: &SchemaError) -> u8 {
         SchemaError::Drift(_)
         | SchemaError::Incomplete { .. }
         | SchemaError::Ambiguous(_)
-        | SchemaError::Leftover(_) => 4,
+        | SchemaError::Leftover(_)
+        | SchemaError::InTheWay { .. } => 4,
     }
 }
 
@@ -283,7 +294,7 @@ fn failure_hint(cause: &Cause) -> Option<String> {
         }
         Failure::Constraint => "other rows refer to these, or a condition of your own forbids it",
         Failure::Needed => {
-            "drop the view or trigger of your own that uses it, and create it again afterwards; nothing was changed"
+            "drop what uses it (a view, a trigger, an index or a policy of your own) and create it again afterwards"
         }
         Failure::AlreadyExists => {
             "a view, an index or a table of that name is in the way: `tarsy-db check` may tell more"

@@ -226,8 +226,10 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "53100" => Failure::DiskFull,
         "58030" => Failure::InputOutput,
         "54000" | "54001" => Failure::Data,
-        "2BP01" => Failure::Needed,
-        "42P07" => Failure::AlreadyExists,
+        "2BP01" | "0A000" => Failure::Needed,
+        "42P07" | "42710" | "42809" => Failure::AlreadyExists,
+        // What a trigger of the operator's raises.
+        "P0001" => Failure::Constraint,
         "42P05" | "26000" => Failure::Pooler,
         "XX001" | "XX002" => Failure::Corrupt,
         // PgBouncer has one code for everything that keeps a client out.

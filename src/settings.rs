@@ -301,7 +301,7 @@ impl Settings {
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, 90)?,
             event_retention_hours: layers.number(EVENT_RETENTION_HOURS, 24)?,
-            schema_target: layers.parsed(SCHEMA_TARGET, Revision::BASELINE, UnknownRevision::EXPECTED)?,
+            schema_target: layers.schema_target()?,
             pool: PoolSettings {
                 size: layers.number(POOL_SIZE, 5)?,
                 max_overflow: layers.limit(MAX_OVERFLOW, 10)?,
@@ -503,6 +503,14 @@ impl Layers<'_> {
             Err(_) => {
                 Err(SettingsError::Value { name: key.environment, source_name: source.to_string(), value, expected })
             }
+        }
+    }
+
+    /// An empty value counts as not set.
+    fn schema_target(&self) -> Result<Setting<Revision>, SettingsError> {
+        match self.text(SCHEMA_TARGET)?.filter(|setting| !setting.value.trim().is_empty()) {
+            Some(_) => self.parsed(SCHEMA_TARGET, Revision::BASELINE, UnknownRevision::EXPECTED),
+            None => Ok(Setting::default(Revision::BASELINE)),
         }
     }
 

@@ -60,7 +60,8 @@ pub(crate) async fn execute(manager: &SchemaManager<'_>, sql: impl Into<String>)
     manager.get_connection().execute_raw(statement).await.map(|_| ())
 }
 
-async fn texts(manager: &SchemaManager<'_>, sql: String) -> Result<Vec<String>, DbErr> {
+/// The texts that a query gives in its column `answer`.
+pub(crate) async fn texts(manager: &SchemaManager<'_>, sql: String) -> Result<Vec<String>, DbErr> {
     let statement = Statement::from_string(manager.get_database_backend(), sql);
     let rows = manager.get_connection().query_all_raw(statement).await?;
     rows.iter().map(|row| row.try_get("", "answer")).collect()

@@ -38,9 +38,13 @@ pub(crate) async fn replace_foreign_keys(
         .ok_or_else(|| DbErr::Custom(format!("the definition of {table} cannot be read")))?;
     let version: i32 = row.try_get("", "version")?;
     alter::execute(manager, "PRAGMA writable_schema = ON").await?;
-    let update = "UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ?";
-    let values = [Value::from(edited), Value::from(table)];
-    connection.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, update, values)).await?;
+    // The text that was read must be the one that is replaced: any other describes rows of another form.
+    let update = "UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ? AND sql = ?";
+    let values = [Value::from(edited), Value::from(table), Value::from(definition)];
+    let updated = connection.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, update, values)).await?;
+    if updated.rows_affected() != 1 {
+        return Err(DbErr::RecordNotUpdated);
+    }
     // Tells every connection, this one included, to read the definitions again.
     alter::execute(manager, format!("PRAGMA schema_version = {}", version.wrapping_add(1))).await?;
     alter::execute(manager, "PRAGMA writable_schema = RESET").await

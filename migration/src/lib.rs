@@ -177,7 +177,8 @@ impl FromStr for Revision {
             "" => return Err(UnknownRevision),
             _ => {}
         }
-        if let Some(revision) = Self::all().find(|revision| text.parse() == Ok(revision.number())) {
+        let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse()).and_then(Result::ok);
+        if let Some(revision) = Self::all().find(|revision| number == Some(revision.number())) {
             return Ok(revision);
         }
         let mut matching = Self::all().filter(|revision| revision.id().starts_with(text));
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!(id("11"), Ok("11b500f06df2"));
         assert_eq!(id("09"), Ok("9f8e7d6c5b4a"));
         assert_eq!(id("09f"), Ok("09f57a2a2439"));
-        for wrong in ["", "0", "24", "3d5f7251e7666", "a", "HEAD", "-1"] {
+        for wrong in ["", "0", "24", "+5", "3d5f7251e7666", "a", "HEAD", "-1"] {
             assert_eq!(id(wrong), Err(UnknownRevision), "{wrong}");
         }
     }

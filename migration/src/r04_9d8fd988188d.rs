@@ -4,7 +4,9 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{Step, drop_index, has_column};
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::alter::{Step, drop_index, has_column, texts};
 
 pub(crate) struct Migration;
 
@@ -20,6 +22,10 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         drop_index(manager, "ix_alert_sessions_alert_id").await?;
         if has_column(manager, "alert_sessions", "alert_id").await? {
+            let uses = uses(manager).await?;
+            if !uses.is_empty() {
+                return Err(DbErr::Custom(format!("`alert_id` is used by {}", uses.join(", "))));
+            }
             manager.alter_table(Table::alter().table("alert_sessions").drop_column("alert_id").take()).await?;
         }
         Ok(())
@@ -30,4 +36,23 @@ impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
+}
+
+/// What of the operator's own would vanish with the column on PostgreSQL, or point nowhere on SQLite, without a word.
+async fn uses(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
+    let sql = match manager.get_database_backend() {
+        DbBackend::Postgres => {
+            "SELECT pg_describe_object(d.classid, d.objid, 0) AS answer
+             FROM pg_depend d
+             JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+             WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = 'alert_sessions'::regclass
+               AND a.attname = 'alert_id' AND d.deptype IN ('a', 'i')"
+        }
+        _ => {
+            "SELECT 'foreign key on ' || m.name AS answer
+             FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) k
+             WHERE m.type = 'table' AND m.rootpage > 0 AND k.\"table\" = 'alert_sessions' AND k.\"to\" = 'alert_id'"
+        }
+    };
+    texts(manager, sql.to_owned()).await
 }

@@ -19,7 +19,7 @@ use crate::output::{Block, Report, Status};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, Schema, SchemaError, difference, expected, literal, quoted, repair};
+use crate::schema::{self, Schema, SchemaError, difference, expected, literal, lock, quoted, repair};
 use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.
@@ -110,7 +110,7 @@ async fn checks(
 ) -> Vec<Finding> {
     let mut checks = vec![connected(connection, opened).await];
     if arguments.fix {
-        checks.extend(mend(connection).await);
+        checks.push(mend(connection).await);
     }
     match writable {
         Some(writable) => checks.push(writable),
@@ -326,31 +326,38 @@ async fn shape_of(
 }
 
 /// Mends what is safe, and says what was done.
-async fn mend(connection: &DatabaseConnection) -> Option<Finding> {
+async fn mend(connection: &DatabaseConnection) -> Finding {
     const NAME: &str = "repairs";
     let repairs = async {
+        if !lock::begin_to_mend(connection).await? {
+            return Err(Cause::new(Failure::Busy, "another `check --fix` is at work"));
+        }
         let (standing, found) = schema::read_standing(connection).await?;
         let shape = shape_of(connection, &standing, &found).await?;
         let differences = shape.map(|(_, shape)| shape.differences).unwrap_or_default();
-        Ok::<_, Cause>(repair::plan(connection, &differences).await?)
+        Ok(repair::plan(connection, &differences).await?)
     };
     let repairs = match repairs.await {
         Ok(repairs) => repairs,
-        Err(cause) => return Some(Finding::unanswered(NAME, &cause)),
+        Err(cause) => return Finding::unanswered(NAME, &cause),
     };
-    let mut done = Vec::new();
+    let mut lines = Vec::new();
+    let mut code = None;
     for repair in &repairs {
-        if let Err(error) = repair.apply(connection).await {
-            done.push(format!("{error}: {}", error.cause));
-            // What the database refuses to have mended stays as it was: drift.
-            let code = if error.cause.failure == Failure::Other { 4 } else { error::failure_code(error.cause.failure) };
-            return Some(Finding::failed(NAME, code, done.join("\n")));
+        match repair.apply(connection).await {
+            Ok(()) => lines.push(repair.done()),
+            Err(error) => {
+                lines.push(format!("{error}: {}", error.cause));
+                // What the database refuses to have mended stays as it was: drift.
+                let failure = error.cause.failure;
+                code = code.or(Some(if failure == Failure::Other { 4 } else { error::failure_code(failure) }));
+            }
         }
-        done.push(repair.done());
     }
-    match done.is_empty() {
-        true => Some(Finding::new(NAME, Status::Ok, "there is nothing that can be mended here")),
-        false => Some(Finding::new(NAME, Status::Note, done.join("\n"))),
+    match code {
+        Some(code) => Finding::failed(NAME, code, lines.join("\n")),
+        None if lines.is_empty() => Finding::new(NAME, Status::Ok, "there is nothing that can be mended here"),
+        None => Finding::new(NAME, Status::Note, lines.join("\n")),
     }
 }
 

@@ -59,39 +59,63 @@ pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &d
     }
     let target = arguments.to.unwrap_or(settings.schema_target.value);
     let dry_run = arguments.dry_run || arguments.sql;
-    let mut connection = open(arguments, url, dry_run).await?;
-    let survey = match dry_run {
-        true => survey(&connection, target).await?,
-        false => upgrade::upgrade(&connection, target, arguments.lock_timeout, before_commit).await?,
+    let mut sql = None;
+    let survey = if dry_run {
+        let mut connection = open_to_look(arguments, url).await?;
+        let survey = survey(&connection, target).await?;
+        if arguments.sql {
+            sql = Some(script::of(&mut connection, &survey).await.doing("write down the upgrade")?);
+        }
+        connection.close().await.ok();
+        survey
+    } else {
+        reach(arguments, url, target, before_commit).await?
     };
     if let (Start::Ledger(revision), true) = (&survey.start, arguments.strict)
         && Revision::from_id(revision).is_none()
     {
         return Err(Error::Newer(revision.clone()));
     }
-    let sql = match arguments.sql {
-        true => Some(script::of(&mut connection, &survey).await.doing("write down the upgrade")?),
-        false => None,
-    };
-    connection.close().await.ok();
     Ok(report(url, &survey, dry_run, sql))
 }
 
-async fn open(arguments: &Init, url: &DatabaseUrl, dry_run: bool) -> Result<DatabaseConnection, Error> {
-    let (url, access) = match (url, dry_run) {
-        (_, false) => (url, Access::Create),
-        // What is not there yet is looked at without creating it.
-        (DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }), true) if !path.exists() => {
-            (&DatabaseUrl::Sqlite(SqliteLocation { path: None, busy_timeout: None }), Access::Read)
-        }
-        (_, true) => (url, Access::Read),
-    };
+async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
     match connection::open(url, access, arguments.lock_timeout).await {
         Err(error) if error.cause.failure == Failure::Busy => {
             Err(SchemaError::locked_file(url, arguments.lock_timeout).into())
         }
         connection => Ok(connection?),
     }
+}
+
+/// Opens a database without changing anything; a file that is not there is taken for an empty one.
+async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseConnection, Error> {
+    match url {
+        DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) if !path.exists() => {
+            let memory = DatabaseUrl::Sqlite(SqliteLocation { path: None, busy_timeout: None });
+            open(arguments, &memory, Access::Read).await
+        }
+        _ => open(arguments, url, Access::Read).await,
+    }
+}
+
+/// Brings the database to the target. A file that cannot be written is well if it is there already.
+async fn reach(
+    arguments: &Init,
+    url: &DatabaseUrl,
+    target: Revision,
+    before_commit: &dyn Fn(),
+) -> Result<Survey, Error> {
+    let connection = match open(arguments, url, Access::Create).await {
+        Err(Error::Connect(error)) if error.cause.failure == Failure::Privilege => {
+            let looked = async { Ok::<_, Error>(survey(&open_to_look(arguments, url).await?, target).await?) };
+            return looked.await.ok().filter(Survey::is_done).ok_or(Error::Connect(error));
+        }
+        connection => connection?,
+    };
+    let done = upgrade::upgrade(&connection, target, arguments.lock_timeout, before_commit).await?;
+    connection.close().await.ok();
+    Ok(done)
 }
 
 fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<String>>) -> Report {
@@ -120,7 +144,14 @@ fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<Str
         blocks.push(Block::Table { title, header: vec!["", "revision", "change"], rows: rows.collect() });
     }
     if let Some(statements) = &sql {
-        blocks = vec![Block::Line(statements.iter().map(|sql| format!("{sql};")).collect::<Vec<_>>().join("\n"))];
+        // Without these words both shells would go on after an error.
+        let comment = match (statements.is_empty(), url) {
+            (true, _) => format!("-- {url} is at revision {revision}: nothing to do"),
+            (false, DatabaseUrl::Sqlite(_)) => "-- run with: sqlite3 -bail FILE".to_owned(),
+            (false, DatabaseUrl::Postgresql(_)) => "-- run with: psql --set ON_ERROR_STOP=1".to_owned(),
+        };
+        let lines = std::iter::once(comment).chain(statements.iter().map(|sql| format!("{sql};")));
+        blocks = vec![Block::Line(lines.collect::<Vec<_>>().join("\n"))];
     }
     let summary = Summary {
         database: url.to_string(),

@@ -83,6 +83,9 @@ impl Report {
     }
 
     fn table(&mut self, table: &str, expected: &Table, found: &Table) {
+        if found.is_unlogged && !expected.is_unlogged {
+            self.drift(format!("{table} is UNLOGGED: a crash of the server empties it"));
+        }
         self.columns(table, expected, found);
         if expected.primary_key != found.primary_key {
             let [is, should] = [found, expected].map(|table| table.primary_key.join(", "));
@@ -199,9 +202,10 @@ impl Report {
 }
 
 fn actions(key: &ForeignKey) -> String {
+    let deferrable = if key.is_deferrable { ", deferrable" } else { "" };
     match key.on_update.as_str() {
-        "NO ACTION" => format!("{} on delete", key.on_delete),
-        on_update => format!("{} on delete and {on_update} on update", key.on_delete),
+        "NO ACTION" => format!("{} on delete{deferrable}", key.on_delete),
+        on_update => format!("{} on delete and {on_update} on update{deferrable}", key.on_delete),
     }
 }
 

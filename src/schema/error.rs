@@ -7,8 +7,9 @@ use sea_orm::DatabaseConnection;
 
 use super::difference::{self, Difference};
 use super::lock;
+use super::standing::Leftover;
 use crate::database_url::DatabaseUrl;
-use crate::failure::{DatabaseError, Failure};
+use crate::failure::{Cause, DatabaseError, Failure};
 
 /// Why the schema could not be brought to a revision. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +29,17 @@ pub enum SchemaError {
     #[error("`alembic_version` has {} rows ({}); it must have one", .0.len(), .0.join(", "))]
     Ambiguous(Vec<String>),
     /// An interrupted upgrade of the backend's left tables behind.
-    #[error("an interrupted upgrade of TARSy's backend left {} behind", .0.join(", "))]
-    Leftover(Vec<String>),
+    #[error("an interrupted upgrade of TARSy's backend left {} behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join(", "))]
+    Leftover(Vec<Leftover>),
+    /// A revision cannot be applied, because of something that the database has and TARSy does not know.
+    #[error("cannot apply revision {revision}")]
+    InTheWay {
+        /// The revision.
+        revision: Revision,
+        /// What the database answered.
+        #[source]
+        cause: Cause,
+    },
     /// Somebody held the lock for too long.
     #[error("the database is locked by {holder}; gave up after {waited}", waited = humantime::format_duration(*.waited))]
     Locked {
@@ -83,7 +93,18 @@ impl SchemaError {
         SchemaError::Locked { holder: lock::holder_of_file(url), waited }
     }
 
+    /// Tells what is in the way from what would have failed as well without it.
+    pub(super) fn not_applied(revision: Revision, cause: Cause) -> Self {
+        match cause.failure {
+            Failure::Other | Failure::Data | Failure::Constraint | Failure::Needed | Failure::AlreadyExists => {
+                SchemaError::InTheWay { revision, cause }
+            }
+            _ => DatabaseError { action: format!("apply revision {revision}"), cause }.into(),
+        }
+    }
+
+    /// Whether the same may go well in a moment.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(self, SchemaError::Database(error) if error.cause.failure == Failure::Busy)
+        matches!(self, SchemaError::Database(error) if matches!(error.cause.failure, Failure::Busy | Failure::Conflict))
     }
 }

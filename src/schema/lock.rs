@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use migration::{Revision, ledger};
+use migration::Revision;
+use migration::ledger::{self, Ledger};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
 
+use super::standing::Standing;
 use crate::connection::{row, rows};
 use crate::database_url::DatabaseUrl;
 
@@ -18,12 +20,26 @@ pub const KEY: i64 = 0x7461_7273_792d_6462;
 /// it is short; the caller tries again later.
 const TABLE_LOCK_TIMEOUT: &str = "200ms";
 
+/// Whether nobody else mends this database now; from here on this session does, until it ends. Asks without waiting:
+/// whoever waits in the server holds a snapshot, and building an index waits for those.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn begin_to_mend(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(true);
+    }
+    let sql = format!("SELECT pg_try_advisory_lock({}) AS is_alone", KEY + 1);
+    row(connection, &sql).await?.try_get("", "is_alone")
+}
+
 /// Opens the one transaction that may change the schema. Its lock ends with it, also behind a pooler.
 pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
         // A snapshot that is older than the lock would not see what was committed while it was waited for.
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({KEY})")).await?;
+        transaction.execute_unprepared(NO_TIME_LIMITS).await?;
+        transaction.execute_unprepared(&statement()).await?;
         return Ok(transaction);
     }
     let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
@@ -31,27 +47,38 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTra
     connection.begin_with_options(options).await
 }
 
-/// Takes the tables for this transaction alone, all or none, and makes unqualified names lead to where they are:
-/// a role with a schema of its own would create new tables there. SQLite has locked them already.
-pub(super) async fn take_tables<'t>(
-    transaction: &DatabaseTransaction,
-    tables: impl Iterator<Item = &'t str>,
-) -> Result<(), DbErr> {
-    if transaction.get_database_backend() != DbBackend::Postgres {
-        return Ok(());
+/// Limits that a role may have for everyday queries would end a long upgrade.
+const NO_TIME_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+    ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
+
+/// The statement that takes the lock on PostgreSQL.
+pub(super) fn statement() -> String {
+    format!("SELECT pg_advisory_xact_lock({KEY})")
+}
+
+/// Takes the tables and the ledger for this transaction alone, all or none. SQLite has locked them already.
+pub(super) async fn take_tables(transaction: &DatabaseTransaction, standing: &Standing) -> Result<(), DbErr> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        for statement in taking_tables(standing) {
+            transaction.execute_unprepared(&statement).await?;
+        }
     }
-    // Limits that a role may have for everyday queries would end a long upgrade.
-    transaction
-        .execute_unprepared(&format!(
-            "SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0;
-             SET LOCAL idle_in_transaction_session_timeout = 0;
-             LOCK TABLE {} IN ACCESS EXCLUSIVE MODE;
-             SELECT set_config('search_path', relnamespace::regnamespace::text, true)
-             FROM pg_class WHERE oid = 'alert_sessions'::regclass",
-            tables.collect::<Vec<_>>().join(", ")
-        ))
-        .await
-        .map(|_| ())
+    Ok(())
+}
+
+/// The statements of [`take_tables`] on PostgreSQL. They also make new tables come to where the others are: a role with
+/// a schema of its own would create them there.
+pub(super) fn taking_tables(standing: &Standing) -> [String; 3] {
+    let has_ledger = standing.ledger != Ledger::Missing;
+    let tables = standing.tables.keys().map(String::as_str).chain(has_ledger.then_some(ledger::TABLE));
+    let tables: Vec<_> = tables.collect();
+    [
+        format!("SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"),
+        format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", ")),
+        "SELECT set_config('search_path', relnamespace::regnamespace || ', ' || current_setting('search_path'), true)
+         FROM pg_class WHERE oid = 'alert_sessions'::regclass"
+            .to_owned(),
+    ]
 }
 
 /// Who holds the lock, as far as the database tells.
@@ -75,9 +102,12 @@ pub(super) fn holder_of_file(url: &DatabaseUrl) -> String {
 /// Asks for the session that has the advisory lock, else for the oldest with a lock on one of the tables.
 async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
     let sql = format!(
-        "SELECT format('pid %s (role %s, application `%s`, from %s, %s since %s UTC)', a.pid, a.usename,
-                       a.application_name, coalesce(host(a.client_addr), 'a local socket'), a.state,
-                       to_char(a.state_change AT TIME ZONE 'UTC', 'HH24:MI:SS')) AS holder
+        "SELECT format('pid %s (role %s, application `%s`%s)', a.pid, a.usename, a.application_name,
+                       -- A role without rights is not told more.
+                       CASE WHEN a.state IS NULL THEN ''
+                            ELSE format(', from %s, %s since %s UTC', coalesce(host(a.client_addr), 'a local socket'),
+                                        a.state, to_char(a.state_change AT TIME ZONE 'UTC', 'HH24:MI:SS'))
+                       END) AS holder
          FROM pg_locks l JOIN pg_stat_activity a USING (pid)
          WHERE l.granted AND l.pid <> pg_backend_pid()
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -53,6 +53,8 @@ pub struct Table {
     pub foreign_keys: Vec<ForeignKey>,
     /// Those that may be there or not; a schema that was read has none.
     pub optional_foreign_keys: Vec<ForeignKey>,
+    /// Whether a crash of the server empties it.
+    pub is_unlogged: bool,
     /// The conditions that rows have to fulfil: name and definition. SQLite does not list its own.
     pub checks: BTreeSet<String>,
 }
@@ -102,6 +104,8 @@ pub struct ForeignKey {
     pub on_update: String,
     /// False for `NOT VALID`: old rows were never looked at.
     pub validated: bool,
+    /// Whether it may be checked at the end of a transaction only.
+    pub is_deferrable: bool,
 }
 
 impl ForeignKey {

@@ -31,7 +31,7 @@ pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
     let in_namespace = |sql: &str| sql.replace("{is_there}", namespace.condition());
     let mut schema = Schema::default();
     for row in rows(connection, &in_namespace(TABLES)).await? {
-        schema.tables.entry(row.try_get("", "table_name")?).or_default();
+        table(&mut schema, &row)?.is_unlogged = row.try_get("", "is_unlogged")?;
     }
     for row in rows(connection, &in_namespace(COLUMNS)).await? {
         let column = Column {
@@ -67,6 +67,7 @@ pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
             on_delete: row.try_get("", "on_delete")?,
             on_update: row.try_get("", "on_update")?,
             validated: row.try_get("", "validated")?,
+            is_deferrable: row.try_get("", "is_deferrable")?,
         };
         table(&mut schema, &row)?.foreign_keys.push(foreign_key);
     }
@@ -78,14 +79,20 @@ fn table<'s>(schema: &'s mut Schema, row: &QueryResult) -> Result<&'s mut super:
 }
 
 const TABLES: &str = "
-    SELECT c.relname::text AS table_name FROM pg_class c WHERE {is_there} AND c.relkind IN ('r', 'p')";
+    SELECT c.relname::text AS table_name, c.relpersistence = 'u' AS is_unlogged
+    FROM pg_class c WHERE {is_there} AND c.relkind IN ('r', 'p')";
 
 const COLUMNS: &str = "
     SELECT c.relname::text AS table_name, a.attname::text AS column_name,
-           format_type(a.atttypid, a.atttypmod) AS kind, NOT a.attnotnull AS nullable,
-           pg_get_expr(d.adbin, d.adrelid) AS default_expression
+           format_type(a.atttypid, a.atttypmod)
+           || CASE WHEN a.attcollation <> t.typcollation THEN format(' COLLATE %s', a.attcollation::regcollation)
+                   ELSE '' END AS kind,
+           NOT a.attnotnull AS nullable,
+           CASE WHEN a.attidentity <> '' THEN 'the next identity' ELSE pg_get_expr(d.adbin, d.adrelid)
+                END AS default_expression
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE {is_there} AND c.relkind IN ('r', 'p')";
 
@@ -101,6 +108,7 @@ const INDEXES: &str = "
     SELECT c.relname::text AS table_name, ic.relname::text AS name, i.indisunique AS is_unique,
            i.indisvalid AS valid, am.amname::text AS method, pg_get_expr(i.indpred, i.indrelid) AS predicate,
            (SELECT array_agg(coalesce(a.attname::text, pg_get_indexdef(i.indexrelid, k.position::int, true))
+                             || CASE WHEN i.indoption[k.position - 1] & 1 = 1 THEN ' DESC' ELSE '' END
                              ORDER BY k.position)
             FROM unnest(i.indkey) WITH ORDINALITY k(number, position)
             LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0
@@ -118,11 +126,11 @@ const INDEXES: &str = "
 const CHECKS: &str = "
     SELECT c.relname::text AS table_name, format('%s %s', k.conname, pg_get_constraintdef(k.oid)) AS definition
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-    WHERE {is_there} AND k.contype = 'c'";
+    WHERE {is_there} AND k.contype IN ('c', 'x')";
 
 const FOREIGN_KEYS: &str = "
-    SELECT c.relname::text AS table_name, f.conname::text AS name, r.relname::text AS referenced_table,
-           f.convalidated AS validated,
+    SELECT c.relname::text AS table_name, f.conname::text AS name, f.confrelid::regclass::text AS referenced_table,
+           f.convalidated AS validated, f.condeferrable AS is_deferrable,
            (SELECT array_agg(a.attname::text ORDER BY k.position)
             FROM unnest(f.conkey) WITH ORDINALITY k(number, position)
             JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.number) AS columns,
@@ -135,5 +143,4 @@ const FOREIGN_KEYS: &str = "
                 WHEN 'd' THEN 'SET DEFAULT' ELSE 'RESTRICT' END AS on_update
     FROM pg_constraint f
     JOIN pg_class c ON c.oid = f.conrelid
-    JOIN pg_class r ON r.oid = f.confrelid
     WHERE {is_there} AND f.contype = 'f'";

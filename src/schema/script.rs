@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex};
 
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use sea_orm_migration::SchemaManager;
 
 use super::survey::Survey;
-use super::{expected, lock};
+use super::{Schema, expected, literal, lock, postgresql, quoted};
 use crate::connection::{row, rows};
 
-/// The statements of an upgrade, without those that only look, in the transaction that they need.
+/// The statements of an upgrade, without those that only look, in the transaction that they need. They fail on a
+/// database that has changed since the survey.
 ///
-/// On SQLite they are applied to a copy of the definitions in memory; on PostgreSQL to temporary tables in a
+/// On SQLite they are applied to a copy of TARSy's definitions in memory; on PostgreSQL to temporary tables in a
 /// transaction that is rolled back.
 ///
 /// # Errors
@@ -21,50 +22,106 @@ pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<
     if survey.is_done() {
         return Ok(Vec::new());
     }
-    let (mut script, statements) = match connection.get_database_backend() {
-        DbBackend::Postgres => {
-            let limit = "SET LOCAL lock_timeout = '5s'".to_owned();
-            let begin = vec!["BEGIN".to_owned(), limit, format!("SELECT pg_advisory_xact_lock({})", lock::KEY)];
-            (begin, on_postgresql(connection, survey).await?)
-        }
-        _ => (vec!["BEGIN IMMEDIATE".to_owned()], on_sqlite(connection, survey).await?),
+    let mut script = match connection.get_database_backend() {
+        DbBackend::Postgres => on_postgresql(connection, survey).await?,
+        _ => on_sqlite(connection, survey).await?,
     };
-    script.extend(statements);
     script.push("COMMIT".to_owned());
     Ok(script)
 }
 
 async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
+    let mut script = vec!["BEGIN".to_owned(), lock::statement()];
+    if survey.has_tables() {
+        script.extend(lock::taking_tables(&survey.standing));
+    }
+    let expected = match survey.ledger() {
+        Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
+        Ledger::At(revision) => {
+            format!("(SELECT array_agg(version_num::text) FROM alembic_version) = '{{{revision}}}'")
+        }
+        Ledger::Empty | Ledger::Several(_) => {
+            "NOT EXISTS (SELECT FROM alembic_version WHERE version_num <> '')".to_owned()
+        }
+    };
+    script.push(format!(
+        "DO $$ BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END $$"
+    ));
+
     let recorder = Recorder::on(connection);
+    let live = super::read(connection).await?;
     let transaction = expected::begin_temporary(connection).await?;
     if let Some(start) = survey.known_start() {
         for revision in start.since(None) {
             revision.migration().up(&SchemaManager::new(&transaction)).await?;
         }
+        rename_keys(&transaction, &live).await?;
     }
-    if *survey.ledger() != Ledger::Missing {
-        ledger::write(&transaction, &Ledger::Missing, "").await?;
-    }
+    write_ledger(&transaction, survey).await?;
     recorder.clear();
     pending(&transaction, survey).await?;
-    let statements = recorder.statements();
+    script.extend(recorder.statements());
     transaction.rollback().await?;
-    Ok(statements)
+    Ok(script)
+}
+
+/// Gives the temporary tables' foreign keys the names of the live ones: an upgrade drops them by name.
+async fn rename_keys(transaction: &DatabaseTransaction, live: &Schema) -> Result<(), DbErr> {
+    let scratch = postgresql::read(transaction, postgresql::Namespace::Temporary).await?;
+    for (name, table) in &scratch.tables {
+        let found = live.tables.get(name).map(|table| table.foreign_keys.as_slice()).unwrap_or_default();
+        for key in &table.foreign_keys {
+            let names = (&key.name, found.iter().find(|live| live.is_like(key)).map(|live| &live.name));
+            if let (Some(old), Some(Some(new))) = names
+                && old != new
+            {
+                let rename = format!("ALTER TABLE {name} RENAME CONSTRAINT {} TO {}", quoted(old), quoted(new));
+                transaction.execute_unprepared(&rename).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a ledger that says what the live one says.
+async fn write_ledger(connection: &impl ConnectionTrait, survey: &Survey) -> Result<(), DbErr> {
+    match survey.ledger() {
+        Ledger::Missing => Ok(()),
+        Ledger::At(revision) => ledger::write(connection, &Ledger::Missing, revision).await,
+        Ledger::Empty | Ledger::Several(_) => ledger::write(connection, &Ledger::Missing, "").await,
+    }
 }
 
 async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
     let mut scratch = expected::memory().await?;
-    // What SQLite needs for itself comes by itself.
-    let definitions = r"SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
-                        ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 ELSE 2 END, rowid";
-    for definition in rows(connection, definitions).await? {
+    let tables: Vec<_> = survey.standing.tables.keys().map(|table| literal(table)).collect();
+    let definitions = format!(
+        "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name IN ({}) AND type IN ('table', 'index')
+         ORDER BY type = 'index', rowid",
+        tables.join(", ")
+    );
+    for definition in rows(connection, &definitions).await? {
         scratch.execute_unprepared(&definition.try_get::<String>("", "sql")?).await?;
     }
+    write_ledger(&scratch, survey).await?;
     let version: i32 = row(connection, "PRAGMA schema_version").await?.try_get("", "schema_version")?;
     scratch.execute_unprepared(&format!("PRAGMA schema_version = {version}")).await?;
+    let revision = match survey.ledger() {
+        Ledger::At(revision) => {
+            format!("(SELECT group_concat(version_num) FROM alembic_version) = {}", literal(revision))
+        }
+        Ledger::Missing | Ledger::Empty | Ledger::Several(_) => "1".to_owned(),
+    };
+    let mut script = vec![
+        "BEGIN IMMEDIATE".to_owned(),
+        "CREATE TEMP TABLE surveyed (is_unchanged CHECK (is_unchanged))".to_owned(),
+        format!("INSERT INTO surveyed SELECT schema_version = {version} AND {revision} FROM pragma_schema_version"),
+        "DROP TABLE surveyed".to_owned(),
+    ];
     let recorder = Recorder::on(&mut scratch);
     pending(&scratch, survey).await?;
-    Ok(recorder.statements())
+    script.extend(recorder.statements());
+    Ok(script)
 }
 
 async fn pending<'c, C>(connection: &'c C, survey: &Survey) -> Result<(), DbErr>

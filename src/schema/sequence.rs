@@ -1,5 +1,7 @@
-//! The sequences that columns own, and whether they are ahead of the data. SQLite counts by itself.
+//! The sequences that TARSy's columns take their numbers from, and whether they are ahead of the data. SQLite counts
+//! by itself.
 
+use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 
 use super::quoted;
@@ -8,7 +10,7 @@ use crate::connection::{row, rows};
 /// How long the writers of a sequence's table are waited for.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// A sequence that a column owns.
+/// A sequence that a column takes its numbers from.
 #[derive(Debug, Clone)]
 pub struct Sequence {
     /// Its name.
@@ -51,7 +53,7 @@ impl Sequence {
     }
 }
 
-/// Reads the sequences of all tables that unqualified names lead to.
+/// Reads the sequences of TARSy's tables.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -59,16 +61,25 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, Db
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
-    let sql = "SELECT t.relname::text AS table_name, a.attname::text AS column_name, s.relname::text AS sequence_name,
-                      has_sequence_privilege(s.seqrelid, 'SELECT') AS readable, s.seqincrement AS increment
-               FROM (SELECT q.seqrelid, q.seqincrement, c.relname FROM pg_sequence q
-                     JOIN pg_class c ON c.oid = q.seqrelid) s
-               JOIN pg_depend d ON d.objid = s.seqrelid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-               JOIN pg_class t ON t.oid = d.refobjid
-               JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-               WHERE pg_table_is_visible(t.oid)";
+    // A column takes its numbers from a sequence by its default or as an identity, whoever owns the sequence.
+    let sql = format!(
+        "SELECT t.relname::text AS table_name, a.attname::text AS column_name, c.relname::text AS sequence_name,
+                has_sequence_privilege(s.seqrelid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT') AS readable,
+                s.seqincrement AS increment
+         FROM pg_sequence s
+         JOIN pg_class c ON c.oid = s.seqrelid
+         JOIN (SELECT f.refobjid AS sequence, d.adrelid AS relation, d.adnum AS number
+               FROM pg_depend f JOIN pg_attrdef d ON f.classid = 'pg_attrdef'::regclass AND f.objid = d.oid
+               UNION SELECT i.objid, i.refobjid, i.refobjsubid FROM pg_depend i
+               WHERE i.classid = 'pg_class'::regclass AND i.deptype = 'i') u ON u.sequence = s.seqrelid
+         JOIN pg_class t ON t.oid = u.relation
+         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = u.number
+         WHERE pg_table_is_visible(t.oid) AND t.relname IN ('{}') AND s.seqincrement > 0
+           AND a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)",
+        Revision::HEAD.tables().join("', '")
+    );
     let mut sequences = Vec::new();
-    for owned in rows(connection, sql).await? {
+    for owned in rows(connection, &sql).await? {
         let text = |name: &str| owned.try_get::<String>("", name);
         let (table, column, name) = (text("table_name")?, text("column_name")?, text("sequence_name")?);
         let largest = format!("SELECT max({})::bigint AS largest FROM {}", quoted(&column), quoted(&table));
@@ -77,12 +88,10 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, Db
             owned.try_get::<i64>("", "increment")?,
             quoted(&name)
         );
+        let readable: bool = owned.try_get("", "readable")?;
         sequences.push(Sequence {
-            largest: row(connection, &largest).await?.try_get("", "largest")?,
-            next: match owned.try_get("", "readable")? {
-                true => Some(row(connection, &next).await?.try_get("", "next")?),
-                false => None,
-            },
+            largest: if readable { row(connection, &largest).await?.try_get("", "largest")? } else { None },
+            next: if readable { Some(row(connection, &next).await?.try_get("", "next")?) } else { None },
             name,
             table,
             column,

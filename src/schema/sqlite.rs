@@ -36,7 +36,8 @@ pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, Db
         let column: Option<String> = row.try_get("", "column_name")?;
         let index = table(&mut schema, &row)?.indexes.entry(row.try_get("", "name")?).or_insert(index);
         // Only an expression has no name.
-        index.columns.push(column.unwrap_or_else(|| "(expression)".to_owned()));
+        let order = if row.try_get::<i32>("", "is_descending")? == 0 { "" } else { " DESC" };
+        index.columns.push(column.unwrap_or_else(|| "(expression)".to_owned()) + order);
         index.operator_classes.push(String::new());
     }
     for row in rows(connection, FOREIGN_KEYS).await? {
@@ -54,6 +55,7 @@ pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, Db
                 on_delete: row.try_get("", "on_delete")?,
                 on_update: row.try_get("", "on_update")?,
                 validated: true,
+                is_deferrable: false,
             });
         }
         let foreign_key = foreign_keys.last_mut().expect("every key has a first column");
@@ -71,20 +73,20 @@ const COLUMNS: &str = r"
     SELECT m.name AS table_name, c.name AS column_name, c.type AS kind, c.'notnull' AS not_null,
            c.dflt_value AS default_expression, c.pk AS key_position
     FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c
-    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\'
+    WHERE m.type = 'table' AND m.rootpage > 0 AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\'
     ORDER BY m.name, c.pk";
 
 const INDEXES: &str = r"
     SELECT m.name AS table_name, l.name AS name, l.'unique' AS is_unique, l.partial AS is_partial,
-           i.sql AS definition, c.name AS column_name
+           i.sql AS definition, c.name AS column_name, c.'desc' AS is_descending
     FROM sqlite_master m JOIN pragma_index_list(m.name) l JOIN pragma_index_xinfo(l.name) c
     JOIN sqlite_master i ON i.type = 'index' AND i.name = l.name
-    WHERE m.type = 'table' AND l.origin <> 'pk' AND c.key = 1
+    WHERE m.type = 'table' AND m.rootpage > 0 AND l.origin <> 'pk' AND c.key = 1
     ORDER BY m.name, l.name, c.seqno";
 
 const FOREIGN_KEYS: &str = r"
     SELECT m.name AS table_name, f.seq AS position, f.'from' AS column_name, f.'table' AS referenced_table,
            f.'to' AS referenced_column, f.on_delete AS on_delete, f.on_update AS on_update
     FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f
-    WHERE m.type = 'table'
+    WHERE m.type = 'table' AND m.rootpage > 0
     ORDER BY m.name, f.id, f.seq";

@@ -20,7 +20,24 @@ pub struct Standing {
     /// Those of TARSy's tables that are there, with their columns.
     pub tables: BTreeMap<String, BTreeSet<String>>,
     /// Tables that an interrupted upgrade of the backend's left behind.
-    pub leftovers: Vec<String>,
+    pub leftovers: Vec<Leftover>,
+}
+
+/// A table that TARSy's backend was copying another one into when it was interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Its name.
+    pub copy: String,
+    /// Whether the original is still there; otherwise the copy is complete, and all there is.
+    pub original_is_there: bool,
+}
+
+impl Leftover {
+    /// The name of the table that was to be replaced.
+    #[must_use]
+    pub fn original(&self) -> &str {
+        self.copy.trim_start_matches(LEFTOVER)
+    }
 }
 
 /// What has to happen for a revision to be there.
@@ -59,8 +76,8 @@ pub enum Plan {
     },
     /// An interrupted upgrade of the backend's left tables behind.
     Leftover {
-        /// Their names.
-        tables: Vec<String>,
+        /// They.
+        tables: Vec<Leftover>,
     },
 }
 
@@ -97,8 +114,12 @@ impl Standing {
             }
         }
         let ledger = ledger::read(connection, tables.remove(ledger::TABLE).is_some()).await?;
-        let leftovers: Vec<_> = tables.keys().filter(|name| name.starts_with(LEFTOVER)).cloned().collect();
-        tables.retain(|name, _| !leftovers.contains(name));
+        let leftovers = tables.keys().filter_map(|name| {
+            let original = name.strip_prefix(LEFTOVER)?;
+            Some(Leftover { copy: name.clone(), original_is_there: tables.contains_key(original) })
+        });
+        let leftovers: Vec<_> = leftovers.collect();
+        tables.retain(|name, _| !name.starts_with(LEFTOVER));
         Ok(Self { ledger, tables, leftovers })
     }
 
@@ -197,7 +218,10 @@ mod tests {
         assert!(matches!(plan(at(head.id()), four), Plan::Incomplete { missing, .. } if missing.len() == 3));
         assert!(matches!(plan(Ledger::Missing, &four[..2]), Plan::Incomplete { revision: None, .. }));
         assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Plan::Ambiguous { .. }));
-        let left = Standing { leftovers: vec!["_alembic_tmp_x".into()], ..standing(at(head.id()), seven) };
+        let left = Standing {
+            leftovers: vec![Leftover { copy: "_alembic_tmp_x".into(), original_is_there: true }],
+            ..standing(at(head.id()), seven)
+        };
         assert!(matches!(left.plan(baseline), Plan::Leftover { .. }));
     }
 }

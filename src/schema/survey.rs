@@ -63,6 +63,11 @@ impl Survey {
         }
     }
 
+    /// Whether there are tables of TARSy's, which others may be using.
+    pub(super) fn has_tables(&self) -> bool {
+        self.known_start().is_some()
+    }
+
     /// What the ledger says now.
     #[must_use]
     pub fn ledger(&self) -> &ledger::Ledger {

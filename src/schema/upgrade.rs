@@ -33,8 +33,8 @@ pub async fn upgrade(
             Ok(Some(done)) => return Ok(done),
             // Somebody else was quicker: look again.
             Ok(None) => {}
-            Err(error) if error.is_busy() && started.elapsed() + pause < lock_timeout => {
-                tokio::time::sleep(pause).await;
+            Err(error) if error.is_busy() && started.elapsed() < lock_timeout => {
+                tokio::time::sleep(pause.min(lock_timeout.saturating_sub(started.elapsed()))).await;
                 pause = (pause * 2).min(longest);
             }
             Err(error) if error.is_busy() => return Err(SchemaError::locked(connection, lock_timeout).await),
@@ -59,6 +59,10 @@ async fn attempt(
         set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
     }
     let transaction = lock::begin(connection).await.doing("lock the database")?;
+    if survey.has_tables() && !survey.pending.is_empty() {
+        // TARSy's backend does not know our lock: only the tables' own keep it away.
+        lock::take_tables(&transaction, &survey.standing).await.doing("lock the tables")?;
+    }
     if Standing::read(&transaction).await.doing("read the ledger")? != survey.standing {
         return Ok(None);
     }
@@ -70,9 +74,7 @@ async fn attempt(
 
 async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), SchemaError> {
     let backend = transaction.get_database_backend();
-    if survey.known_start().is_some() && !survey.pending.is_empty() {
-        let tables = survey.standing.tables.keys().map(String::as_str);
-        lock::take_tables(transaction, tables).await.doing("lock the tables")?;
+    if survey.has_tables() {
         let found = read(transaction).await.doing("read the schema")?;
         survey.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
@@ -80,8 +82,8 @@ async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(),
         if survey.start != Start::Empty {
             tracing::info!("applying {revision}: {}", revision.change());
         }
-        let manager = SchemaManager::new(transaction);
-        revision.migration().up(&manager).await.doing(format!("apply revision {revision}"))?;
+        let done = revision.migration().up(&SchemaManager::new(transaction)).await;
+        done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
     }
     if !survey.pending.is_empty() {
         let found = read(transaction).await.doing("read the schema")?;
