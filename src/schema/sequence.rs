@@ -1,7 +1,6 @@
-//! The sequences that TARSy's columns take their numbers from, and whether they are ahead of the data. SQLite counts
+//! The sequences that columns take their numbers from, and whether they are ahead of the data. SQLite counts
 //! by itself.
 
-use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 
 use super::quoted;
@@ -53,7 +52,7 @@ impl Sequence {
     }
 }
 
-/// Reads the sequences of TARSy's tables.
+/// Reads the sequences of all tables that unqualified names lead to, the operator's own as well.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -62,8 +61,8 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, Db
         return Ok(Vec::new());
     }
     // A column takes its numbers from a sequence by its default or as an identity, whoever owns the sequence.
-    let sql = format!(
-        "SELECT t.relname::text AS table_name, a.attname::text AS column_name, c.relname::text AS sequence_name,
+    let sql = "
+         SELECT t.relname::text AS table_name, a.attname::text AS column_name, c.relname::text AS sequence_name,
                 has_sequence_privilege(s.seqrelid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT') AS readable,
                 s.seqincrement AS increment
          FROM pg_sequence s
@@ -74,12 +73,10 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, Db
                WHERE i.classid = 'pg_class'::regclass AND i.deptype = 'i') u ON u.sequence = s.seqrelid
          JOIN pg_class t ON t.oid = u.relation
          JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = u.number
-         WHERE pg_table_is_visible(t.oid) AND t.relname IN ('{}') AND s.seqincrement > 0
-           AND a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)",
-        Revision::HEAD.tables().join("', '")
-    );
+         WHERE pg_table_is_visible(t.oid) AND t.relnamespace <> 'pg_catalog'::regnamespace AND s.seqincrement > 0
+           AND a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)";
     let mut sequences = Vec::new();
-    for owned in rows(connection, &sql).await? {
+    for owned in rows(connection, sql).await? {
         let text = |name: &str| owned.try_get::<String>("", name);
         let (table, column, name) = (text("table_name")?, text("column_name")?, text("sequence_name")?);
         let largest = format!("SELECT max({})::bigint AS largest FROM {}", quoted(&column), quoted(&table));
