@@ -1,0 +1,243 @@
+//! Databases as operators leave them: what is their own stays, or is named where it is in the way.
+
+use super::baseline;
+use super::check::{check, finding, finds, is_found};
+use super::revisions::{init_to, ledger, stands_at};
+use crate::support::history::{NOW_US, contents, insert_session};
+use crate::support::process::Held;
+use crate::support::{Database, Outcome, Running, on_both_backends, tarsy_db};
+
+/// Makes sure that an upgrade to head exits with 4, says this, and changes nothing.
+#[track_caller]
+fn is_in_the_way(database: &Database, words: &str) {
+    let before = (baseline::listing(database), contents(database), ledger(database));
+    let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
+    assert!(refused.stderr.contains(words), "no `{words}` in {}", refused.stderr);
+    assert!((baseline::listing(database), contents(database), ledger(database)) == before, "something changed");
+}
+
+/// A baseline with a session in it, altered.
+fn altered(database: &Database, sql: &str) -> Database {
+    let database = database.another();
+    init_to(&database, "baseline");
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    database.execute(sql);
+    database
+}
+
+/// Runs what `--sql` prints.
+fn run_printed_sql(database: &Database, printed: &Outcome) {
+    database.execute(&printed.stdout);
+}
+
+on_both_backends! {
+    fn tables_and_columns_with_the_names_of_later_ones_are_in_the_way(database: &Database) {
+        for (sql, words) in [
+            ("CREATE TABLE events (id INTEGER, what VARCHAR(10))", "created_at"),
+            ("CREATE TABLE chats (chat_id INTEGER)", "11b500f06df2 (11 of 23)"),
+            ("ALTER TABLE stage_executions ADD COLUMN parallel_index VARCHAR", "stage_executions.parallel_index is"),
+        ] {
+            is_in_the_way(&altered(database, sql), words);
+        }
+    }
+
+    fn a_table_of_a_later_name_is_an_addition_before_and_not_taken_for_tarsys_after(database: &Database) {
+        database.execute("CREATE TABLE events (id INTEGER, channel VARCHAR(100), payload JSON, created_at TIMESTAMP)");
+        let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
+        assert!(refused.stderr.contains("events"), "{}", refused.stderr);
+        init_to(database, "baseline");
+        is_found(&check(database, &[]).expect(0), "schema", "note", "additional table events");
+        is_in_the_way(database, "events");
+    }
+
+    fn an_index_on_what_goes_is_not_dropped_without_a_word(database: &Database) {
+        let database = altered(database, "CREATE INDEX mine ON alert_sessions (agent_type, alert_id)");
+        is_in_the_way(&database, "mine");
+        database.execute("DROP INDEX mine");
+        init_to(&database, "head");
+        stands_at(&database, 23);
+    }
+
+    fn columns_of_a_later_revision_are_of_no_earlier_one(database: &Database) {
+        init_to(database, "head");
+        for index in ["ix_chats_session_id", "ix_chats_created_at", "ix_chats_pod_last_interaction"] {
+            database.execute(&format!("DROP INDEX {index}"));
+        }
+        let (_, detail) = finding(&check(database, &[]).expect(4), "schema");
+        assert!(detail.contains("missing index ix_chats_session_id on chats(session_id)"), "{detail}");
+        assert!(!detail.contains("UPDATE"), "{detail}");
+        database.execute("DROP TABLE alembic_version");
+        let refused = Outcome::of(tarsy_db(database).arg("init")).expect(4);
+        assert!(refused.stderr.contains("b67c135119d7 (23 of 23): missing index ix_chats_"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("`tarsy-db check --fix` mends this"), "{}", refused.stderr);
+    }
+
+    fn a_ledger_with_an_empty_text_is_an_empty_one(database: &Database) {
+        init_to(database, "11");
+        database.execute("UPDATE alembic_version SET version_num = ''");
+        Outcome::of(tarsy_db(database).arg("init")).expect(0);
+        stands_at(database, 11);
+    }
+
+    fn printed_sql_fails_on_a_database_that_has_changed(database: &Database) {
+        let database = altered(database, "SELECT 1");
+        let printed = Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
+        assert!(printed.stdout.starts_with("-- run with: "), "{}", printed.stdout);
+        init_to(&database, "2");
+        let before = (baseline::listing(&database), contents(&database));
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_printed_sql(&database, &printed)));
+        assert!(run.is_err(), "the script ran");
+        assert!((baseline::listing(&database), contents(&database)) == before);
+    }
+}
+
+#[test]
+fn what_may_lose_or_refuse_rows_on_postgresql_is_drift() {
+    for (sql, detail) in [
+        ("ALTER TABLE events SET UNLOGGED", "events is UNLOGGED"),
+        (
+            "DROP INDEX ix_events_channel; CREATE INDEX ix_events_channel ON events (channel DESC)",
+            "index ix_events_channel is btree(channel DESC), expected btree(channel)",
+        ),
+        (
+            "ALTER TABLE chats ALTER CONSTRAINT chats_session_id_fkey DEFERRABLE INITIALLY DEFERRED",
+            "chats(session_id) to alert_sessions(session_id) has NO ACTION on delete, deferrable",
+        ),
+        (
+            "ALTER TABLE alert_sessions ADD CONSTRAINT one EXCLUDE USING btree (chain_id WITH =)",
+            "additional condition on alert_sessions: one EXCLUDE",
+        ),
+        (
+            r#"ALTER TABLE chats ALTER created_by TYPE varchar COLLATE "C""#,
+            r#"chats.created_by is varchar COLLATE "C", expected varchar"#,
+        ),
+        (
+            "CREATE SCHEMA other; CREATE TABLE other.alert_sessions (session_id varchar PRIMARY KEY);
+             ALTER TABLE chats DROP CONSTRAINT chats_session_id_fkey,
+                   ADD CONSTRAINT chats_session_id_fkey FOREIGN KEY (session_id) REFERENCES other.alert_sessions",
+            "additional foreign key chats(session_id) to other.alert_sessions",
+        ),
+    ] {
+        let Some(database) = Database::postgresql() else { return };
+        init_to(&database, "head");
+        database.execute(sql);
+        finds(&database, 4, "schema", "failed", detail);
+    }
+}
+
+#[test]
+fn an_identity_of_the_operators_needs_no_default() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "head");
+    database.execute("ALTER TABLE alert_sessions ADD COLUMN mine bigint GENERATED ALWAYS AS IDENTITY");
+    finds(&database, 0, "schema", "note", "additional column alert_sessions.mine (bigint)");
+}
+
+#[test]
+fn a_sequence_that_nobody_owns_is_looked_at_and_one_of_texts_is_not() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "head");
+    database.execute(
+        "ALTER SEQUENCE events_id_seq OWNED BY NONE; INSERT INTO events (id, channel) VALUES (99, 'c');
+         CREATE SEQUENCE jobs_seq; CREATE TABLE jobs (id text PRIMARY KEY DEFAULT 'J-' || nextval('jobs_seq'));
+         INSERT INTO jobs DEFAULT VALUES",
+    );
+    finds(&database, 4, "sequences", "failed", "events_id_seq gives out 1 next, but events.id goes up to 99");
+    check(&database, &["--fix"]).expect(0);
+    database.execute("INSERT INTO events (channel) VALUES ('c')");
+    assert_eq!(database.number("SELECT max(id)::bigint FROM events"), 100);
+}
+
+#[test]
+fn tables_of_modules_are_passed_over_on_sqlite() {
+    let database = Database::sqlite();
+    init_to(&database, "baseline");
+    database.execute("CREATE VIRTUAL TABLE mine USING fts5(words)");
+    check(&database, &[]).expect(0);
+    Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
+    init_to(&database, "head");
+    finds(&database, 0, "revision", "ok", "b67c135119d7");
+}
+
+#[test]
+fn a_key_to_what_goes_is_in_the_way_on_sqlite() {
+    let database =
+        altered(&Database::sqlite(), "CREATE TABLE mine (alert_id VARCHAR REFERENCES alert_sessions (alert_id))");
+    is_in_the_way(&database, "`alert_id` is used by foreign key on mine");
+}
+
+#[test]
+fn a_copy_that_replaced_its_original_but_for_the_name_is_told_from_one_that_did_not() {
+    let database = Database::sqlite();
+    init_to(&database, "baseline");
+    database.execute("ALTER TABLE stage_executions RENAME TO _alembic_tmp_stage_executions");
+    let refused = Outcome::of(tarsy_db(&database).arg("init")).expect(4);
+    let hint = "`ALTER TABLE _alembic_tmp_stage_executions RENAME TO stage_executions` brings it back";
+    assert!(refused.stderr.contains(hint), "{}", refused.stderr);
+}
+
+#[test]
+fn printed_sql_takes_keys_by_the_names_that_they_have() {
+    let Some(database) = Database::postgresql() else { return };
+    let database =
+        altered(&database, "ALTER TABLE stage_executions RENAME CONSTRAINT stage_executions_session_id_fkey TO mine");
+    let printed = Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
+    run_printed_sql(&database, &printed);
+    stands_at(&database, 23);
+}
+
+#[test]
+fn new_tables_come_to_where_the_others_are() {
+    for is_printed in [false, true] {
+        let Some(database) = Database::postgresql() else { return };
+        init_to(&database, "baseline");
+        database.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER");
+        if is_printed {
+            let printed = Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
+            run_printed_sql(&database, &printed);
+        } else {
+            init_to(&database, "head");
+        }
+        let in_public = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+        assert_eq!(database.number(in_public), 8);
+        finds(&database, 0, "schema", "ok", "b67c135119d7");
+    }
+}
+
+/// Begins what TARSy's backend does without our lock, and waits until `init` waits for it.
+fn init_behind(database: &Database, sql: &str) -> (Held, Running) {
+    init_to(database, "baseline");
+    let backend = Held::begin(database, &format!("LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE; {sql}"));
+    let init = Running::start(database, &["init", "--to", "head"]);
+    database.wait_until(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+         AND query LIKE 'LOCK TABLE%'",
+    );
+    (backend, init)
+}
+
+#[test]
+fn what_the_backend_upgraded_meanwhile_is_not_done_again() {
+    let Some(database) = Database::postgresql() else { return };
+    let (mut backend, init) = init_behind(
+        &database,
+        "ALTER TABLE llm_interactions ADD COLUMN interaction_type VARCHAR(50) DEFAULT 'investigation' NOT NULL;
+         UPDATE alembic_version SET version_num = '7c617b3e7c2c'",
+    );
+    backend.execute("COMMIT");
+    let done = init.finish().expect(0);
+    assert!(done.stdout.contains("from revision 7c617b3e7c2c (2 of 23)"), "{}", done.stdout);
+    stands_at(&database, 23);
+}
+
+#[test]
+fn a_revision_that_a_newer_backend_wrote_meanwhile_is_not_overwritten() {
+    let Some(database) = Database::postgresql() else { return };
+    let newer = "UPDATE alembic_version SET version_num = 'ffff00000024';
+                 CREATE TABLE events (); CREATE TABLE chats (); CREATE TABLE chat_user_messages ()";
+    let (mut backend, init) = init_behind(&database, newer);
+    backend.execute("COMMIT");
+    let done = init.finish().expect(0);
+    assert!(done.stdout.contains("ffff00000024 (unknown to this version): left alone"), "{}", done.stdout);
+    assert_eq!(ledger(&database), [Some("ffff00000024".to_owned())]);
+}
