@@ -24,8 +24,6 @@ use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.
 const OLDEST_POSTGRESQL: i32 = 14;
-/// How many faults of one kind are named.
-const NAMED: usize = 10;
 
 #[derive(Serialize)]
 struct Summary {
@@ -295,6 +293,11 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
         {
             faults.insert(0, format!("these are the tables of revision {other}: {}", error::ledger_hint(other)));
         }
+        if let Some(next) = half_done(connection, revision, &shape, found).await {
+            let part =
+                format!("a part of revision {next} is there: `tarsy-db init --to {}` completes it", next.number());
+            faults.insert(0, part);
+        }
         return Finding::failed(NAME, 4, faults.join("\n"));
     }
     let mut lines = vec![format!("as in revision {revision}")];
@@ -323,6 +326,20 @@ async fn shape_of(
     let replayed = expected::replay(connection, &BTreeSet::from([revision])).await?;
     let shape = shape::closest(connection.get_database_backend(), revision, &replayed[&revision], found);
     Ok(Some((revision, shape)))
+}
+
+/// The revision that TARSy's backend was upgrading to when it was interrupted, where that explains every fault.
+async fn half_done(
+    connection: &DatabaseConnection,
+    revision: Revision,
+    shape: &Match,
+    found: &Schema,
+) -> Option<Revision> {
+    let backend = connection.get_database_backend();
+    let next = Revision::HEAD.since(Some(revision)).next()?;
+    let replayed = expected::replay(connection, &BTreeSet::from([next])).await.ok()?;
+    let after = shape::closest(backend, next, &replayed[&next], found);
+    shape::is_half_done(backend, shape, &after).then_some(next)
 }
 
 /// Mends what is safe, and says what was done.
@@ -363,12 +380,7 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
 
 /// The first texts, one a line, and how many more there are.
 fn named(texts: Vec<String>) -> String {
-    let more = texts.len().saturating_sub(NAMED);
-    let mut lines: Vec<String> = texts.into_iter().take(NAMED).collect();
-    if more > 0 {
-        lines.push(format!("and {more} more"));
-    }
-    lines.join("\n")
+    difference::first_of(texts).join("\n")
 }
 
 async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: bool) -> Finding {

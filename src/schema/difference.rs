@@ -209,10 +209,15 @@ fn actions(key: &ForeignKey) -> String {
     }
 }
 
-/// The first texts, and how many more there are.
+/// The texts of the first differences, and how many more there are.
 #[must_use]
 pub fn texts<'d>(differences: impl Iterator<Item = &'d Difference>) -> Vec<String> {
-    let mut texts: Vec<_> = differences.map(ToString::to_string).collect();
+    first_of(differences.map(ToString::to_string).collect())
+}
+
+/// The first texts, and how many more there are.
+#[must_use]
+pub fn first_of(mut texts: Vec<String>) -> Vec<String> {
     let more = texts.len().saturating_sub(NAMED);
     if more > 0 {
         texts.truncate(NAMED);

@@ -7,6 +7,7 @@ use sea_orm::DatabaseConnection;
 
 use super::difference::{self, Difference};
 use super::lock;
+use super::shape::Match;
 use super::standing::Leftover;
 use crate::database_url::DatabaseUrl;
 use crate::failure::{Cause, DatabaseError, Failure};
@@ -66,6 +67,13 @@ pub struct Drift {
 }
 
 impl Drift {
+    /// Of tables with faults, if they have any.
+    #[must_use]
+    pub fn of(revision: Revision, shape: &Match) -> Option<Self> {
+        let faults: Vec<_> = shape.faults().cloned().collect();
+        (!faults.is_empty()).then(|| Self::new(revision, faults))
+    }
+
     /// Of tables that are like no other revision either.
     #[must_use]
     pub fn new(revision: Revision, faults: Vec<Difference>) -> Self {

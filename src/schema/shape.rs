@@ -122,6 +122,13 @@ where
     Ok((other != revision && shape.faults().next().is_none()).then_some(other))
 }
 
+/// Whether what is wrong in a revision is explained by a part of the next one: the backend's own upgrade on SQLite
+/// is not atomic.
+#[must_use]
+pub fn is_half_done(backend: DbBackend, before: &Match, after: &Match) -> bool {
+    backend == DbBackend::Sqlite && before.faults().all(|fault| !after.faults().any(|other| other == fault))
+}
+
 /// Turns the replayed schema, which has shape A, into the one that a database of another shape would have.
 fn reshape(schema: &mut Schema, backend: DbBackend, shape: Shape, found: &Schema) {
     if backend == DbBackend::Sqlite {

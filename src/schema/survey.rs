@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
-use super::difference::Difference;
+use super::shape::Match;
 use super::standing::{Plan, Standing};
 use super::{Drift, Schema, SchemaError, expected, read, shape};
 use crate::failure::Doing;
@@ -77,26 +77,22 @@ impl Survey {
     /// What is wrong with the tables to start from.
     pub(super) fn drift_at_start(&self, backend: DbBackend, found: &Schema) -> Option<Drift> {
         let start = self.known_start()?;
-        let faults = self.faults(backend, start, found);
-        // The backend's own upgrade on SQLite is not atomic: what belongs to the next revision may be there already.
-        let is_half_done = backend == DbBackend::Sqlite
-            && self.pending.first().is_some_and(|next| {
-                let next = self.faults(backend, *next, found);
-                faults.iter().all(|fault| !next.contains(fault))
-            });
-        (!faults.is_empty() && !is_half_done).then(|| Drift::new(start, faults))
+        let before = self.compared(backend, start, found)?;
+        let next = self.pending.first().and_then(|next| self.compared(backend, *next, found));
+        match next.is_some_and(|after| shape::is_half_done(backend, &before, &after)) {
+            true => None,
+            false => Drift::of(start, &before),
+        }
     }
 
     /// What is wrong with the tables after the last pending revision.
     pub(super) fn drift_at_end(&self, backend: DbBackend, found: &Schema) -> Option<Drift> {
         let end = *self.pending.last()?;
-        let faults = self.faults(backend, end, found);
-        (!faults.is_empty()).then(|| Drift::new(end, faults))
+        Drift::of(end, &self.compared(backend, end, found)?)
     }
 
-    fn faults(&self, backend: DbBackend, revision: Revision, found: &Schema) -> Vec<Difference> {
-        let Some(expected) = self.expected.get(&revision) else { return Vec::new() };
-        shape::closest(backend, revision, expected, found).faults().cloned().collect()
+    fn compared(&self, backend: DbBackend, revision: Revision, found: &Schema) -> Option<Match> {
+        self.expected.get(&revision).map(|expected| shape::closest(backend, revision, expected, found))
     }
 }
 
@@ -168,8 +164,7 @@ async fn require_columns(
 async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
     let found = read(connection).await.doing("read the schema")?;
     let (revision, shape) = shape::likest(connection, &found).await.doing("replay the revisions")?;
-    let faults: Vec<_> = shape.faults().cloned().collect();
-    if faults.is_empty() { Ok(revision) } else { Err(Drift::new(revision, faults).into()) }
+    Drift::of(revision, &shape).map_or(Ok(revision), |drift| Err(drift.into()))
 }
 
 /// Tells a ledger that says too much from tables that are lost.
@@ -194,10 +189,9 @@ async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Op
     let replayed = expected::replay(connection, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
     let found = read(connection).await.doing("read the schema")?;
     let shape = shape::closest(connection.get_database_backend(), revision, &replayed[&revision], &found);
-    let faults: Vec<_> = shape.faults().cloned().collect();
-    match faults.is_empty() {
-        true => Ok(None),
-        false => identified(connection, Drift::new(revision, faults), &found).await.map(Some),
+    match Drift::of(revision, &shape) {
+        None => Ok(None),
+        Some(drift) => identified(connection, drift, &found).await.map(Some),
     }
 }
 
