@@ -26,14 +26,16 @@ struct Summary {
     /// Where it stands now.
     revision: Option<String>,
     /// The revisions that were applied, in their order.
-    applied: Vec<Applied>,
+    applied: Vec<Step>,
+    /// With `dry_run`: those that would be.
+    pending: Vec<Step>,
     /// With `--sql`: the statements.
     #[serde(skip_serializing_if = "Option::is_none")]
     sql: Option<Vec<String>>,
 }
 
 #[derive(Serialize)]
-struct Applied {
+struct Step {
     revision: &'static str,
     number: usize,
     change: &'static str,
@@ -50,6 +52,7 @@ pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &d
             from: None,
             revision: None,
             applied: Vec::new(),
+            pending: Vec::new(),
             sql: None,
         };
         return Ok(Report::new(&summary, vec![Block::Line(line)]));
@@ -153,6 +156,12 @@ fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<Str
         let lines = std::iter::once(comment).chain(statements.iter().map(|sql| format!("{sql};")));
         blocks = vec![Block::Line(lines.collect::<Vec<_>>().join("\n"))];
     }
+    let steps = survey.pending.iter().map(|revision| Step {
+        revision: revision.id(),
+        number: revision.number(),
+        change: revision.change(),
+    });
+    let (applied, pending) = if dry_run { (Vec::new(), steps.collect()) } else { (steps.collect(), Vec::new()) };
     let summary = Summary {
         database: url.to_string(),
         outcome,
@@ -163,11 +172,8 @@ fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<Str
             Start::Ledger(revision) => Some(revision.clone()),
         },
         revision: Some(survey.revision().to_owned()),
-        applied: survey
-            .pending
-            .iter()
-            .map(|revision| Applied { revision: revision.id(), number: revision.number(), change: revision.change() })
-            .collect(),
+        applied,
+        pending,
         sql,
     };
     Report::new(&summary, blocks)

@@ -39,6 +39,7 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTra
         // A snapshot that is older than the lock would not see what was committed while it was waited for.
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
         transaction.execute_unprepared(NO_TIME_LIMITS).await?;
+        transaction.execute_unprepared(EVERY_ROW).await?;
         transaction.execute_unprepared(&statement()).await?;
         return Ok(transaction);
     }
@@ -50,6 +51,9 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTra
 /// Limits that a role may have for everyday queries would end a long upgrade.
 const NO_TIME_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
     ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
+
+/// A row policy would keep rows from being filled, without a word: this makes it an error.
+pub(super) const EVERY_ROW: &str = "SET LOCAL row_security = off";
 
 /// The statement that takes the lock on PostgreSQL.
 pub(super) fn statement() -> String {

@@ -31,7 +31,7 @@ pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<
 }
 
 async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
-    let mut script = vec!["BEGIN".to_owned(), lock::statement()];
+    let mut script = vec!["BEGIN".to_owned(), lock::EVERY_ROW.to_owned(), lock::statement()];
     if survey.has_tables() {
         script.extend(lock::taking_tables(&survey.standing));
     }

@@ -5,7 +5,7 @@ use super::check::{check, finding, finds, is_found};
 use super::revisions::{init_to, ledger, stands_at};
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, Running, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, Role, Running, on_both_backends, tarsy_db};
 
 /// Makes sure that an upgrade to head exits with 4, says this, and changes nothing.
 #[track_caller]
@@ -240,4 +240,22 @@ fn a_revision_that_a_newer_backend_wrote_meanwhile_is_not_overwritten() {
     let done = init.finish().expect(0);
     assert!(done.stdout.contains("ffff00000024 (unknown to this version): left alone"), "{}", done.stdout);
     assert_eq!(ledger(&database), [Some("ffff00000024".to_owned())]);
+}
+
+#[test]
+fn a_row_policy_does_not_keep_rows_from_being_filled_without_a_word() {
+    let Some(database) = Database::postgresql() else { return };
+    let database = altered(&database, "ALTER TABLE alert_sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+    let role = Role::new(&database);
+    for table in ["alembic_version", "alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {
+        database.execute(&format!("ALTER TABLE {table} OWNER TO {}", role.name));
+    }
+    database.execute(&format!("GRANT CREATE ON SCHEMA public TO {}", role.name));
+    let before = (baseline::listing(&database), contents(&database));
+    let init = Running::start_at(&role.url(), database.directory(), &["init", "--to", "5"]).finish().expect(77);
+    assert!(init.stderr.contains("row-level security"), "{}", init.stderr);
+    assert!((baseline::listing(&database), contents(&database)) == before);
+    database.execute("ALTER TABLE alert_sessions NO FORCE ROW LEVEL SECURITY");
+    Running::start_at(&role.url(), database.directory(), &["init", "--to", "5"]).finish().expect(0);
+    assert_eq!(database.texts("SELECT pod_id FROM alert_sessions"), [Some("unknown".to_owned())]);
 }

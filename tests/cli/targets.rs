@@ -96,7 +96,7 @@ on_both_backends! {
         let report = init(database, &["--to", "head", "--dry-run", "--output", "json"]).expect(0).json();
         assert_eq!((&report["outcome"], &report["dry_run"]), (&"created".into(), &true.into()));
         assert!(report["from"].is_null());
-        assert_eq!(report["applied"].as_array().map(Vec::len), Some(23));
+        assert_eq!(report["pending"].as_array().map(Vec::len), Some(23));
     }
 
     fn a_dry_run_names_what_is_pending_and_changes_nothing(database: &Database) {
@@ -111,17 +111,17 @@ on_both_backends! {
         let report = init(database, &["--to", "18", "--dry-run", "--output", "json"]).expect(0).json();
         assert_eq!((&report["outcome"], &report["dry_run"]), (&"upgraded".into(), &true.into()));
         assert_eq!((&report["from"], &report["revision"]), (&IDS[0].into(), &IDS[17].into()));
-        let applied = report["applied"].as_array().expect("a list");
-        let named: Vec<_> = applied.iter().filter_map(|applied| applied["revision"].as_str()).collect();
+        let pending = report["pending"].as_array().expect("a list");
+        let named: Vec<_> = pending.iter().filter_map(|step| step["revision"].as_str()).collect();
         assert_eq!(named, IDS[1..18]);
-        let numbers: Vec<_> = applied.iter().filter_map(|applied| applied["number"].as_u64()).collect();
+        let numbers: Vec<_> = pending.iter().filter_map(|step| step["number"].as_u64()).collect();
         assert_eq!(numbers, (2..=18).collect::<Vec<_>>());
-        assert!(applied[0]["change"].as_str().is_some_and(|change| change.contains("interaction_type")));
+        assert!(pending[0]["change"].as_str().is_some_and(|change| change.contains("interaction_type")));
         assert!(report["sql"].is_null());
         assert_eq!(everything(database), before);
 
         let report = init(database, &["--to", "18", "--output", "json"]).expect(0).json();
-        assert_eq!((&report["dry_run"], &report["applied"]), (&false.into(), &applied.clone().into()));
+        assert_eq!((&report["dry_run"], &report["applied"]), (&false.into(), &pending.clone().into()));
         let report = init(database, &["--dry-run", "--output", "json"]).expect(0).json();
         assert_eq!((&report["outcome"], &report["applied"]), (&"present".into(), &serde_json::json!([])));
     }
