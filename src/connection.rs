@@ -75,6 +75,8 @@ pub async fn open(
         DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
         DatabaseUrl::Postgresql(address) => {
             let options = pool_options(lock_timeout).max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+            // Locks belong to the session: it must never be replaced for age.
+            let options = options.max_lifetime(None).idle_timeout(None);
             open_postgresql(address, options).await
         }
     }

@@ -194,6 +194,8 @@ impl From<DbErr> for Cause {
             DbErr::Conn(RuntimeErr::SqlxError(source))
             | DbErr::Exec(RuntimeErr::SqlxError(source))
             | DbErr::Query(RuntimeErr::SqlxError(source)) => Self::from(source.as_ref()),
+            // What a migration finds in its way.
+            DbErr::Custom(message) => Self::new(Failure::Needed, message.clone()),
             DbErr::ConnectionAcquire(_) => Self::new(Failure::TimedOut, "no connection became free in time"),
             _ => Self::new(Failure::Other, error.to_string()),
         }

@@ -117,6 +117,27 @@ pub(crate) async fn drop_index(manager: &SchemaManager<'_>, name: &str) -> Resul
     execute(manager, format!("DROP INDEX IF EXISTS {name}")).await
 }
 
+/// Makes sure that nothing of the operator's keeps rows of a table from being filled, or changes more of them.
+pub(crate) async fn require_plain_updates(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+    let sql = match manager.get_database_backend() {
+        DbBackend::Postgres => format!(
+            "SELECT format('trigger %s', tgname) AS answer FROM pg_trigger
+             WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
+             UNION ALL SELECT format('rule %s', rulename) FROM pg_rewrite
+             WHERE ev_class = '{table}'::regclass AND ev_type = '2' AND ev_enabled <> 'D' ORDER BY 1"
+        ),
+        _ => format!(
+            "SELECT 'trigger ' || name AS answer FROM sqlite_schema
+             WHERE type = 'trigger' AND tbl_name = '{table}' AND upper(sql) LIKE '%UPDATE%ON%' ORDER BY 1"
+        ),
+    };
+    let found = texts(manager, sql).await?;
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(DbErr::Custom(format!("{} of {table} would see rows being filled", found.join(", ")))),
+    }
+}
+
 /// A foreign key on one column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {

@@ -6,7 +6,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Step, add_column, execute, required};
+use crate::alter::{Step, add_column, execute, require_plain_updates, required};
 
 pub(crate) struct Migration;
 
@@ -23,6 +23,7 @@ impl MigrationTrait for Migration {
         let mut column = required("interaction_type", "VARCHAR(50)");
         // Rows that are neither need no second write: the default says so.
         if add_column(manager, "llm_interactions", column.default("investigation").take()).await? {
+            require_plain_updates(manager, "llm_interactions").await?;
             execute(manager, classify(manager.get_database_backend())).await?;
         }
         Ok(())

@@ -6,7 +6,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Step, add_column, create_indexes, execute, optional};
+use crate::alter::{Step, add_column, create_indexes, execute, optional, require_plain_updates};
 
 pub(crate) struct Migration;
 
@@ -24,6 +24,7 @@ impl MigrationTrait for Migration {
         add_column(manager, "alert_sessions", optional("last_interaction_at", "BIGINT")).await?;
         let columns = &["status", "last_interaction_at"];
         create_indexes(manager, &[("ix_alert_sessions_status_last_interaction", "alert_sessions", columns)]).await?;
+        require_plain_updates(manager, "alert_sessions").await?;
         let now_us = match manager.get_database_backend() {
             DbBackend::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
             // `unixepoch('subsec')` is NULL before SQLite 3.42, where the printed SQL may be run.

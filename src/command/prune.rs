@@ -146,7 +146,7 @@ async fn prepare(
     event_policy: Option<EventPolicy>,
 ) -> Result<Work, Error> {
     let connection = connection::open(&settings.database.value, access, LOCK_TIMEOUT).await?;
-    let schema = schema::read(&connection).await.doing("read the schema")?;
+    let (_, schema) = schema::read_standing(&connection).await.doing("read the schema")?;
     if !schema.tables.contains_key(SESSIONS) {
         return Err(Error::SchemaPending);
     }

@@ -93,6 +93,9 @@ impl Report {
         }
         self.indexes(table, expected, found);
         self.foreign_keys(table, expected, found);
+        for hook in found.hooks.difference(&expected.hooks) {
+            self.addition(format!("additional {hook} on {table}"));
+        }
         for condition in found.checks.difference(&expected.checks) {
             self.restriction(format!("additional condition on {table}: {condition}"));
         }

@@ -7,7 +7,6 @@ use sea_orm::DatabaseConnection;
 
 use super::difference::{self, Difference};
 use super::lock;
-use super::shape::Match;
 use super::standing::Leftover;
 use crate::database_url::DatabaseUrl;
 use crate::failure::{Cause, DatabaseError, Failure};
@@ -69,8 +68,8 @@ pub struct Drift {
 impl Drift {
     /// Of tables with faults, if they have any.
     #[must_use]
-    pub fn of(revision: Revision, shape: &Match) -> Option<Self> {
-        let faults: Vec<_> = shape.faults().cloned().collect();
+    pub fn of<'f>(revision: Revision, faults: impl Iterator<Item = &'f Difference>) -> Option<Self> {
+        let faults: Vec<_> = faults.cloned().collect();
         (!faults.is_empty()).then(|| Self::new(revision, faults))
     }
 

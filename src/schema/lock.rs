@@ -9,7 +9,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use super::standing::Standing;
+use super::survey::Survey;
 use crate::connection::{row, rows};
 use crate::database_url::DatabaseUrl;
 
@@ -49,21 +49,22 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTra
 }
 
 /// Limits that a role may have for everyday queries would end a long upgrade.
-const NO_TIME_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
+pub(crate) const NO_TIME_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
     ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
 
 /// A row policy would keep rows from being filled, without a word: this makes it an error.
 pub(super) const EVERY_ROW: &str = "SET LOCAL row_security = off";
 
 /// The statement that takes the lock on PostgreSQL.
-pub(super) fn statement() -> String {
+pub(crate) fn statement() -> String {
     format!("SELECT pg_advisory_xact_lock({KEY})")
 }
 
-/// Takes the tables and the ledger for this transaction alone, all or none. SQLite has locked them already.
-pub(super) async fn take_tables(transaction: &DatabaseTransaction, standing: &Standing) -> Result<(), DbErr> {
+/// Keeps everybody else from the ledger, and from the tables what would disturb `survey`. SQLite has locked them
+/// already.
+pub(super) async fn take_tables(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
-        for statement in taking_tables(standing) {
+        for statement in taking_tables(survey) {
             transaction.execute_unprepared(&statement).await?;
         }
     }
@@ -72,17 +73,21 @@ pub(super) async fn take_tables(transaction: &DatabaseTransaction, standing: &St
 
 /// The statements of [`take_tables`] on PostgreSQL. They also make new tables come to where the others are: a role with
 /// a schema of its own would create them there.
-pub(super) fn taking_tables(standing: &Standing) -> [String; 3] {
-    let has_ledger = standing.ledger != Ledger::Missing;
-    let tables = standing.tables.keys().map(String::as_str).chain(has_ledger.then_some(ledger::TABLE));
-    let tables: Vec<_> = tables.collect();
-    [
+pub(super) fn taking_tables(survey: &Survey) -> Vec<String> {
+    let tables: Vec<_> = survey.standing.tables.keys().map(String::as_str).collect();
+    // Where nothing but the ledger is written, readers and writers need not go away.
+    let mode = if survey.pending.is_empty() { "SHARE UPDATE EXCLUSIVE" } else { "ACCESS EXCLUSIVE" };
+    let mut statements = vec![
         format!("SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"),
-        format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", ")),
+        format!("LOCK TABLE {} IN {mode} MODE", tables.join(", ")),
         "SELECT set_config('search_path', relnamespace::regnamespace || ', ' || current_setting('search_path'), true)
          FROM pg_class WHERE oid = 'alert_sessions'::regclass"
             .to_owned(),
-    ]
+    ];
+    if *survey.ledger() != Ledger::Missing {
+        statements.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", ledger::TABLE));
+    }
+    statements
 }
 
 /// Who holds the lock, as far as the database tells.

@@ -6,6 +6,7 @@
 pub mod difference;
 mod error;
 pub mod expected;
+mod inheritance;
 pub mod lock;
 mod postgresql;
 pub mod repair;
@@ -55,6 +56,8 @@ pub struct Table {
     pub optional_foreign_keys: Vec<ForeignKey>,
     /// Whether a crash of the server empties it.
     pub is_unlogged: bool,
+    /// What does something of its own when rows are written or read: triggers, rules, row policies.
+    pub hooks: BTreeSet<String>,
     /// The conditions that rows have to fulfil: name and definition. SQLite does not list its own.
     pub checks: BTreeSet<String>,
 }

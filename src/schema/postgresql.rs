@@ -58,6 +58,9 @@ pub(super) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
     for row in rows(connection, &in_namespace(CHECKS)).await? {
         table(&mut schema, &row)?.checks.insert(row.try_get("", "definition")?);
     }
+    for row in rows(connection, &in_namespace(HOOKS)).await? {
+        table(&mut schema, &row)?.hooks.insert(row.try_get("", "hook")?);
+    }
     for row in rows(connection, &in_namespace(FOREIGN_KEYS)).await? {
         let foreign_key = ForeignKey {
             name: row.try_get("", "name")?,
@@ -127,6 +130,14 @@ const CHECKS: &str = "
     SELECT c.relname::text AS table_name, format('%s %s', k.conname, pg_get_constraintdef(k.oid)) AS definition
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
     WHERE {is_there} AND k.contype IN ('c', 'x')";
+
+const HOOKS: &str = "
+    SELECT c.relname::text AS table_name, h.hook FROM pg_class c, LATERAL (
+        SELECT format('trigger %s', tgname) FROM pg_trigger
+        WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'
+        UNION ALL SELECT format('rule %s', rulename) FROM pg_rewrite WHERE ev_class = c.oid AND ev_enabled <> 'D'
+        UNION ALL SELECT 'row security' WHERE c.relrowsecurity) h(hook)
+    WHERE {is_there} AND c.relkind IN ('r', 'p')";
 
 const FOREIGN_KEYS: &str = "
     SELECT c.relname::text AS table_name, f.conname::text AS name, f.confrelid::regclass::text AS referenced_table,

@@ -75,7 +75,10 @@ impl Repair {
 /// Whatever the database answers.
 pub async fn plan(connection: &impl ConnectionTrait, differences: &[Difference]) -> Result<Vec<Repair>, DbErr> {
     let mut repairs: Vec<_> = differences.iter().filter_map(|difference| difference.repair.clone()).collect();
-    let behind = sequence::read(connection).await?.into_iter().filter(|sequence| sequence.fault().is_some());
+    let behind = sequence::read(connection)
+        .await?
+        .into_iter()
+        .filter(|sequence| sequence.is_tarsys && sequence.fault().is_some());
     repairs.extend(behind.map(Repair::AdvanceSequence));
     Ok(repairs)
 }

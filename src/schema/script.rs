@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 use sea_orm_migration::SchemaManager;
 
 use super::survey::Survey;
-use super::{Schema, expected, literal, lock, postgresql, quoted};
+use super::{Schema, expected, inheritance, literal, lock, postgresql, quoted};
 use crate::connection::{row, rows};
 
 /// The statements of an upgrade, without those that only look, in the transaction that they need. They fail on a
@@ -31,9 +31,10 @@ pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<
 }
 
 async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
-    let mut script = vec!["BEGIN".to_owned(), lock::EVERY_ROW.to_owned(), lock::statement()];
+    let begin = ["BEGIN", lock::NO_TIME_LIMITS, lock::EVERY_ROW].map(str::to_owned);
+    let mut script = [&begin[..], &[lock::statement()]].concat();
     if survey.has_tables() {
-        script.extend(lock::taking_tables(&survey.standing));
+        script.extend(lock::taking_tables(survey));
     }
     let expected = match survey.ledger() {
         Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
@@ -50,34 +51,44 @@ async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> 
 
     let recorder = Recorder::on(connection);
     let live = super::read(connection).await?;
+    let inherited = inheritance::statements(connection, survey).await?;
     let transaction = expected::begin_temporary(connection).await?;
     if let Some(start) = survey.known_start() {
         for revision in start.since(None) {
             revision.migration().up(&SchemaManager::new(&transaction)).await?;
         }
-        rename_keys(&transaction, &live).await?;
+        take_over_keys(&transaction, &live).await?;
     }
     write_ledger(&transaction, survey).await?;
     recorder.clear();
     pending(&transaction, survey).await?;
     script.extend(recorder.statements());
+    script.extend(inherited);
     transaction.rollback().await?;
     Ok(script)
 }
 
-/// Gives the temporary tables' foreign keys the names of the live ones: an upgrade drops them by name.
-async fn rename_keys(transaction: &DatabaseTransaction, live: &Schema) -> Result<(), DbErr> {
+/// Gives the temporary tables the live ones' foreign keys among themselves: an upgrade drops keys by name.
+async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Result<(), DbErr> {
     let scratch = postgresql::read(transaction, postgresql::Namespace::Temporary).await?;
     for (name, table) in &scratch.tables {
-        let found = live.tables.get(name).map(|table| table.foreign_keys.as_slice()).unwrap_or_default();
-        for key in &table.foreign_keys {
-            let names = (&key.name, found.iter().find(|live| live.is_like(key)).map(|live| &live.name));
-            if let (Some(old), Some(Some(new))) = names
-                && old != new
-            {
-                let rename = format!("ALTER TABLE {name} RENAME CONSTRAINT {} TO {}", quoted(old), quoted(new));
-                transaction.execute_unprepared(&rename).await?;
-            }
+        let Some(found) = live.tables.get(name) else { continue };
+        for key in table.foreign_keys.iter().filter_map(|key| key.name.as_deref()) {
+            let drop = format!("ALTER TABLE {name} DROP CONSTRAINT {}", quoted(key));
+            transaction.execute_unprepared(&drop).await?;
+        }
+        for key in found.foreign_keys.iter().filter(|key| scratch.tables.contains_key(&key.referenced_table)) {
+            let list = |columns: &[String]| columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+            let add = format!(
+                "ALTER TABLE {name} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON UPDATE {}",
+                quoted(key.name.as_deref().unwrap_or_default()),
+                list(&key.columns),
+                quoted(&key.referenced_table),
+                list(&key.referenced_columns),
+                key.on_delete,
+                key.on_update
+            );
+            transaction.execute_unprepared(&add).await?;
         }
     }
     Ok(())
@@ -110,7 +121,10 @@ async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<V
         Ledger::At(revision) => {
             format!("(SELECT group_concat(version_num) FROM alembic_version) = {}", literal(revision))
         }
-        Ledger::Missing | Ledger::Empty | Ledger::Several(_) => "1".to_owned(),
+        Ledger::Missing => "1".to_owned(),
+        Ledger::Empty | Ledger::Several(_) => {
+            "NOT EXISTS (SELECT 1 FROM alembic_version WHERE version_num <> '')".to_owned()
+        }
     };
     let mut script = vec![
         "BEGIN IMMEDIATE".to_owned(),
@@ -129,10 +143,11 @@ where
     C: ConnectionTrait,
     &'c C: sea_orm_migration::IntoSchemaManagerConnection<'c>,
 {
+    ledger::write(connection, survey.ledger(), survey.revision()).await?;
     for revision in &survey.pending {
         revision.migration().up(&SchemaManager::new(connection)).await?;
     }
-    ledger::write(connection, survey.ledger(), survey.revision()).await
+    Ok(())
 }
 
 /// Writes down what a connection runs.

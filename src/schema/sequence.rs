@@ -1,6 +1,7 @@
 //! The sequences that columns take their numbers from, and whether they are ahead of the data. SQLite counts
 //! by itself.
 
+use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 
 use super::quoted;
@@ -12,8 +13,10 @@ const LOCK_TIMEOUT: &str = "2s";
 /// A sequence that a column takes its numbers from.
 #[derive(Debug, Clone)]
 pub struct Sequence {
-    /// Its name.
+    /// Its name, quoted and with its schema where it needs that.
     pub name: String,
+    /// Whether the column is one of TARSy's.
+    pub is_tarsys: bool,
     /// The table of the column.
     pub table: String,
     /// The column.
@@ -38,14 +41,15 @@ impl Sequence {
     /// # Errors
     /// Whatever the database answers.
     pub async fn advance(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
-        let [name, table, column] = [&self.name, &self.table, &self.column].map(|name| quoted(name));
+        let [table, column] = [&self.table, &self.column].map(|name| quoted(name));
+        let name = &self.name;
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
         // Writers queue up behind whoever waits for a lock.
         transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let sql = format!(
             "SELECT setval({}, greatest((SELECT max({column}) FROM {table}), (SELECT last_value FROM {name})))",
-            super::literal(&name)
+            super::literal(name)
         );
         transaction.execute_unprepared(&sql).await?;
         transaction.commit().await
@@ -60,35 +64,39 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, Db
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
-    // A column takes its numbers from a sequence by its default or as an identity, whoever owns the sequence.
-    let sql = "
-         SELECT t.relname::text AS table_name, a.attname::text AS column_name, c.relname::text AS sequence_name,
+    // TARSy's columns take their numbers from a sequence by their default, whoever owns the sequence by now.
+    let sql = format!(
+        "SELECT t.relname::text AS table_name, a.attname::text AS column_name, s.seqrelid::regclass::text AS sequence_name,
                 has_sequence_privilege(s.seqrelid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT') AS readable,
-                s.seqincrement AS increment
+                s.seqincrement AS increment, t.relname IN ('{}') AS is_tarsys
          FROM pg_sequence s
-         JOIN pg_class c ON c.oid = s.seqrelid
-         JOIN (SELECT f.refobjid AS sequence, d.adrelid AS relation, d.adnum AS number
+         JOIN (SELECT i.objid AS sequence, i.refobjid AS relation, i.refobjsubid AS number FROM pg_depend i
+               WHERE i.classid = 'pg_class'::regclass AND i.deptype IN ('a', 'i')
+               UNION SELECT f.refobjid, d.adrelid, d.adnum
                FROM pg_depend f JOIN pg_attrdef d ON f.classid = 'pg_attrdef'::regclass AND f.objid = d.oid
-               UNION SELECT i.objid, i.refobjid, i.refobjsubid FROM pg_depend i
-               WHERE i.classid = 'pg_class'::regclass AND i.deptype = 'i') u ON u.sequence = s.seqrelid
-         JOIN pg_class t ON t.oid = u.relation
+               JOIN pg_class c ON c.oid = d.adrelid AND c.relname IN ('{0}')) u ON u.sequence = s.seqrelid
+         JOIN pg_class t ON t.oid = u.relation AND t.relkind IN ('r', 'p')
          JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = u.number
-         WHERE pg_table_is_visible(t.oid) AND t.relnamespace <> 'pg_catalog'::regnamespace AND s.seqincrement > 0
-           AND a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)";
+         WHERE pg_table_is_visible(t.oid) AND t.relnamespace <> 'pg_catalog'::regnamespace
+           AND s.seqincrement > 0 AND NOT s.seqcycle
+           AND a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)",
+        Revision::HEAD.tables().join("', '")
+    );
     let mut sequences = Vec::new();
-    for owned in rows(connection, sql).await? {
+    for owned in rows(connection, &sql).await? {
         let text = |name: &str| owned.try_get::<String>("", name);
         let (table, column, name) = (text("table_name")?, text("column_name")?, text("sequence_name")?);
         let largest = format!("SELECT max({})::bigint AS largest FROM {}", quoted(&column), quoted(&table));
         let next = format!(
             "SELECT CASE WHEN is_called THEN last_value + {} ELSE last_value END AS next FROM {}",
             owned.try_get::<i64>("", "increment")?,
-            quoted(&name)
+            name
         );
         let readable: bool = owned.try_get("", "readable")?;
         sequences.push(Sequence {
             largest: if readable { row(connection, &largest).await?.try_get("", "largest")? } else { None },
             next: if readable { Some(row(connection, &next).await?.try_get("", "next")?) } else { None },
+            is_tarsys: owned.try_get("", "is_tarsys")?,
             name,
             table,
             column,

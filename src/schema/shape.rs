@@ -61,6 +61,11 @@ pub struct Match {
 }
 
 impl Match {
+    /// What is missing or altered. What the operator added may refuse rows, but no revision.
+    pub fn alterations(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(|difference| difference.weight == Weight::Drift)
+    }
+
     /// The differences that are more than additions of the operator's.
     pub fn faults(&self) -> impl Iterator<Item = &Difference> {
         self.differences.iter().filter(|difference| difference.weight != Weight::Addition)

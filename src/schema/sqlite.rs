@@ -40,6 +40,9 @@ pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, Db
         index.columns.push(column.unwrap_or_else(|| "(expression)".to_owned()) + order);
         index.operator_classes.push(String::new());
     }
+    for row in rows(connection, TRIGGERS).await? {
+        table(&mut schema, &row)?.hooks.insert(row.try_get("", "hook")?);
+    }
     for row in rows(connection, FOREIGN_KEYS).await? {
         let first = row.try_get::<i32>("", "position")? == 0;
         let column: String = row.try_get("", "column_name")?;
@@ -83,6 +86,11 @@ const INDEXES: &str = r"
     JOIN sqlite_master i ON i.type = 'index' AND i.name = l.name
     WHERE m.type = 'table' AND m.rootpage > 0 AND l.origin <> 'pk' AND c.key = 1
     ORDER BY m.name, l.name, c.seqno";
+
+const TRIGGERS: &str = r"
+    SELECT t.tbl_name AS table_name, 'trigger ' || t.name AS hook FROM sqlite_master t
+    JOIN sqlite_master m ON m.type = 'table' AND m.rootpage > 0 AND m.name = t.tbl_name
+    WHERE t.type = 'trigger'";
 
 const FOREIGN_KEYS: &str = r"
     SELECT m.name AS table_name, f.seq AS position, f.'from' AS column_name, f.'table' AS referenced_table,

@@ -36,7 +36,7 @@ impl Leftover {
     /// The name of the table that was to be replaced.
     #[must_use]
     pub fn original(&self) -> &str {
-        self.copy.trim_start_matches(LEFTOVER)
+        self.copy.strip_prefix(LEFTOVER).unwrap_or_default()
     }
 }
 
@@ -115,7 +115,8 @@ impl Standing {
         }
         let ledger = ledger::read(connection, tables.remove(ledger::TABLE).is_some()).await?;
         let leftovers = tables.keys().filter_map(|name| {
-            let original = name.strip_prefix(LEFTOVER)?;
+            // A copy of the operator's own table is the operator's affair.
+            let original = name.strip_prefix(LEFTOVER).filter(|name| Revision::HEAD.tables().contains(name))?;
             Some(Leftover { copy: name.clone(), original_is_there: tables.contains_key(original) })
         });
         let leftovers: Vec<_> = leftovers.collect();

@@ -30,8 +30,8 @@ pub struct Survey {
     pub pending: Vec<Revision>,
     /// What it was decided by.
     pub(super) standing: Standing,
-    /// The shapes of the revisions to start from and to end at, and of the one behind the start. None where there is
-    /// nothing that could be anything else.
+    /// The shapes of the revisions to start from and to end at, and of the one behind the start; empty where there are
+    /// no tables that could have another.
     expected: BTreeMap<Revision, Schema>,
 }
 
@@ -68,6 +68,12 @@ impl Survey {
         self.known_start().is_some()
     }
 
+    /// The tables that the pending revisions create.
+    pub(super) fn created_tables(&self) -> Vec<&'static str> {
+        let tables = self.pending.last().map(|last| last.tables()).unwrap_or_default();
+        tables.into_iter().filter(|table| !self.standing.tables.contains_key(*table)).collect()
+    }
+
     /// What the ledger says now.
     #[must_use]
     pub fn ledger(&self) -> &ledger::Ledger {
@@ -81,14 +87,14 @@ impl Survey {
         let next = self.pending.first().and_then(|next| self.compared(backend, *next, found));
         match next.is_some_and(|after| shape::is_half_done(backend, &before, &after)) {
             true => None,
-            false => Drift::of(start, &before),
+            false => Drift::of(start, before.alterations()),
         }
     }
 
     /// What is wrong with the tables after the last pending revision.
     pub(super) fn drift_at_end(&self, backend: DbBackend, found: &Schema) -> Option<Drift> {
         let end = *self.pending.last()?;
-        Drift::of(end, &self.compared(backend, end, found)?)
+        Drift::of(end, self.compared(backend, end, found)?.alterations())
     }
 
     fn compared(&self, backend: DbBackend, revision: Revision, found: &Schema) -> Option<Match> {
@@ -133,10 +139,9 @@ async fn survey_of(
         Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables)),
     };
     let mut survey = Survey { start, pending, standing, expected: BTreeMap::new() };
-    if let (Some(first), Some(last), false) =
-        (survey.pending.first(), survey.pending.last(), survey.standing.tables.is_empty())
-    {
-        let wanted: BTreeSet<_> = survey.known_start().into_iter().chain([*first, *last]).collect();
+    let (first, last) = (survey.pending.first(), survey.pending.last());
+    let wanted: BTreeSet<_> = survey.known_start().iter().chain(first).chain(last).copied().collect();
+    if !survey.is_done() && !survey.standing.tables.is_empty() {
         survey.expected = expected::replay(connection, &wanted).await.doing("replay the revisions")?;
         let found = read(connection).await.doing("read the schema")?;
         if let Some(drift) = survey.drift_at_start(connection.get_database_backend(), &found) {
@@ -164,7 +169,7 @@ async fn require_columns(
 async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
     let found = read(connection).await.doing("read the schema")?;
     let (revision, shape) = shape::likest(connection, &found).await.doing("replay the revisions")?;
-    Drift::of(revision, &shape).map_or(Ok(revision), |drift| Err(drift.into()))
+    Drift::of(revision, shape.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
 }
 
 /// Tells a ledger that says too much from tables that are lost.
@@ -189,7 +194,7 @@ async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Op
     let replayed = expected::replay(connection, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
     let found = read(connection).await.doing("read the schema")?;
     let shape = shape::closest(connection.get_database_backend(), revision, &replayed[&revision], &found);
-    match Drift::of(revision, &shape) {
+    match Drift::of(revision, shape.faults()) {
         None => Ok(None),
         Some(drift) => identified(connection, drift, &found).await.map(Some),
     }

@@ -8,7 +8,7 @@ use sea_orm_migration::SchemaManager;
 
 use super::standing::Standing;
 use super::survey::{Start, Survey, survey};
-use super::{SchemaError, lock, read};
+use super::{SchemaError, difference, inheritance, lock, read};
 use crate::failure::{Cause, Doing, Failure};
 
 /// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
@@ -31,7 +31,6 @@ pub async fn upgrade(
     loop {
         match attempt(connection, target, lock_timeout, before_commit).await {
             Ok(Some(done)) => return Ok(done),
-            // Somebody else was quicker: look again.
             Ok(None) => {}
             Err(error) if error.is_busy() && started.elapsed() < lock_timeout => {
                 tokio::time::sleep(pause.min(lock_timeout.saturating_sub(started.elapsed()))).await;
@@ -43,7 +42,8 @@ pub async fn upgrade(
     }
 }
 
-/// Does what a survey says, or nothing if it is out of date when the lock is there: ten replicas may start at once.
+/// Does what a survey says. `None` if somebody else was quicker: ten replicas may start at once, and TARSy's backend
+/// does not know our lock.
 async fn attempt(
     connection: &DatabaseConnection,
     target: Revision,
@@ -58,18 +58,32 @@ async fn attempt(
         // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
         set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
     }
+    match transact(connection, &survey, before_commit).await {
+        Ok(is_done) => Ok(is_done.then_some(survey)),
+        Err(error) => match Standing::read(connection).await {
+            Ok(standing) if standing != survey.standing => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Does what a survey says in one transaction, or nothing if it is out of date when the locks are there.
+async fn transact(
+    connection: &DatabaseConnection,
+    survey: &Survey,
+    before_commit: &dyn Fn(),
+) -> Result<bool, SchemaError> {
     let transaction = lock::begin(connection).await.doing("lock the database")?;
-    if survey.has_tables() && !survey.pending.is_empty() {
-        // TARSy's backend does not know our lock: only the tables' own keep it away.
-        lock::take_tables(&transaction, &survey.standing).await.doing("lock the tables")?;
+    if survey.has_tables() {
+        lock::take_tables(&transaction, survey).await.doing("lock the tables")?;
     }
     if Standing::read(&transaction).await.doing("read the ledger")? != survey.standing {
-        return Ok(None);
+        return Ok(false);
     }
-    apply(&transaction, &survey).await?;
+    apply(&transaction, survey).await?;
     before_commit();
     transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
-    Ok(Some(survey))
+    Ok(true)
 }
 
 async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), SchemaError> {
@@ -78,6 +92,8 @@ async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(),
         let found = read(transaction).await.doing("read the schema")?;
         survey.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
+    // First, as TARSy's backend does it: two that begin at different ends wait for each other.
+    ledger::write(transaction, survey.ledger(), survey.revision()).await.doing("write the ledger")?;
     for revision in &survey.pending {
         if survey.start != Start::Empty {
             tracing::info!("applying {revision}: {}", revision.change());
@@ -85,11 +101,17 @@ async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(),
         let done = revision.migration().up(&SchemaManager::new(transaction)).await;
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
     }
-    if !survey.pending.is_empty() {
+    if let Some(last) = survey.pending.last() {
+        for statement in inheritance::statements(transaction, survey).await.doing("look for grants")? {
+            transaction.execute_unprepared(&statement).await.doing("give the new tables to whom the others belong")?;
+        }
         let found = read(transaction).await.doing("read the schema")?;
-        survey.drift_at_end(backend, &found).map_or(Ok(()), Err)?;
+        if let Some(drift) = survey.drift_at_end(backend, &found) {
+            let cause = Cause::new(Failure::Needed, difference::texts(drift.faults.iter()).join("; "));
+            return Err(SchemaError::InTheWay { revision: *last, cause });
+        }
     }
-    Ok(ledger::write(transaction, survey.ledger(), survey.revision()).await.doing("write the ledger")?)
+    Ok(())
 }
 
 /// Switches a file that was just created to WAL. The switch needs the file for itself and does not

@@ -117,12 +117,8 @@ async fn lock_empty_tables(connection: &mut PgConnection, plan: &[TablePlan]) ->
     // A snapshot that is older than the lock would not see what was committed while it was waited for.
     let isolation = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned();
     execute(connection, isolation).await.doing("set the isolation level")?;
-    // Limits that a role may have for everyday queries would end a long load.
-    let limits = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
-                  ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
-    execute(connection, limits.to_owned()).await.doing("set the time limits")?;
-    let lock = format!("SELECT pg_advisory_xact_lock({})", lock::KEY);
-    execute(connection, lock).await.doing("lock the target")?;
+    execute(connection, lock::NO_TIME_LIMITS.to_owned()).await.doing("set the time limits")?;
+    execute(connection, lock::statement()).await.doing("lock the target")?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
         .await
         .doing("lock the target's tables")?;

@@ -259,3 +259,114 @@ fn a_row_policy_does_not_keep_rows_from_being_filled_without_a_word() {
     Running::start_at(&role.url(), database.directory(), &["init", "--to", "5"]).finish().expect(0);
     assert_eq!(database.texts("SELECT pod_id FROM alert_sessions"), [Some("unknown".to_owned())]);
 }
+
+#[test]
+fn a_ledger_that_the_backend_writes_meanwhile_gets_no_second_row() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "baseline");
+    database.execute("DELETE FROM alembic_version");
+    let mut backend = Held::begin(
+        &database,
+        "INSERT INTO alembic_version VALUES ('ae85467a75d2');
+         ALTER TABLE llm_interactions ADD COLUMN interaction_type VARCHAR(50) DEFAULT 'investigation' NOT NULL;
+         UPDATE alembic_version SET version_num = '7c617b3e7c2c'",
+    );
+    let init = Running::start(&database, &["init"]);
+    database.wait_until(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+         AND application_name = 'tarsy'",
+    );
+    backend.execute("COMMIT");
+    init.finish().expect(0);
+    stands_at(&database, 2);
+}
+
+#[test]
+fn a_ledger_that_the_backend_creates_meanwhile_is_no_drift() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "baseline");
+    database.execute("DROP TABLE alembic_version");
+    let ledger_of_its_own = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
+                                 CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
+                             INSERT INTO alembic_version VALUES ('ae85467a75d2')";
+    let mut backend = Held::begin(&database, ledger_of_its_own);
+    let init = Running::start(&database, &["init"]);
+    database.wait_until(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+         AND application_name = 'tarsy'",
+    );
+    backend.execute("COMMIT");
+    init.finish().expect(0);
+    stands_at(&database, 1);
+}
+
+#[test]
+fn new_tables_are_for_whom_the_others_are() {
+    for is_printed in [false, true] {
+        let Some(database) = Database::postgresql() else { return };
+        init_to(&database, "baseline");
+        let backend = Role::new(&database);
+        let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO";
+        database.execute(&format!("{grant} {}", backend.name));
+        if is_printed {
+            let printed = Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
+            run_printed_sql(&database, &printed);
+        } else {
+            init_to(&database, "head");
+        }
+        stands_at(&database, 23);
+        let check = Running::start_at(&backend.url(), database.directory(), &["check", "--output", "json"]);
+        is_found(&check.finish().expect(0), "privileges", "ok", "may read and write all tables");
+        let numbers =
+            format!("SELECT has_sequence_privilege('{}', 'events_id_seq', 'USAGE')::int::bigint", backend.name);
+        assert_eq!(database.number(&numbers), 1);
+    }
+}
+
+#[test]
+fn new_tables_belong_to_the_owner_of_the_others() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "baseline");
+    let owner = Role::new(&database);
+    for table in ["alembic_version", "alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {
+        database.execute(&format!("ALTER TABLE {table} OWNER TO {}", owner.name));
+    }
+    init_to(&database, "head");
+    let owners = database.texts("SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'public'");
+    assert_eq!(owners, [Some(owner.name.clone())]);
+    let sequence = "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE relname = 'events_id_seq'";
+    assert_eq!(database.texts(sequence), [Some(owner.name.clone())]);
+}
+
+#[test]
+fn a_trigger_that_would_see_rows_being_filled_is_named() {
+    let skip = "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;";
+    for (table, revision) in [("llm_interactions", 2), ("alert_sessions", 5)] {
+        let sqlite = Database::sqlite();
+        let trigger = format!("CREATE TRIGGER mine BEFORE UPDATE ON {table}");
+        let words = format!("trigger mine of {table} would see rows being filled");
+        is_in_the_way(&altered(&sqlite, &format!("{trigger} BEGIN SELECT raise(IGNORE); END")), &words);
+        let Some(database) = Database::postgresql() else { continue };
+        let database = altered(&database, &format!("{skip} {trigger} FOR EACH ROW EXECUTE FUNCTION skip()"));
+        is_in_the_way(&database, &words);
+        is_found(&check(&database, &[]).expect(0), "schema", "note", &format!("additional trigger mine on {table}"));
+        database.execute(&format!("ALTER TABLE {table} DISABLE TRIGGER mine"));
+        init_to(&database, &revision.to_string());
+    }
+}
+
+#[test]
+fn sequences_of_the_operators_tables_are_not_moved() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "head");
+    database.execute(
+        "CREATE SCHEMA other; CREATE SEQUENCE other.s; CREATE SEQUENCE s;
+         CREATE TABLE mine (id bigint PRIMARY KEY DEFAULT nextval('other.s')); INSERT INTO mine VALUES (50);
+         CREATE SEQUENCE round MAXVALUE 10 CYCLE;
+         CREATE TABLE yours (id bigint DEFAULT nextval('round')); ALTER SEQUENCE round OWNED BY yours.id;
+         INSERT INTO yours VALUES (10)",
+    );
+    check(&database, &["--fix"]).expect(0);
+    assert_eq!(database.number("SELECT last_value FROM s"), 1);
+    assert_eq!(database.number("SELECT last_value FROM round"), 1);
+}

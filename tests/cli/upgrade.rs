@@ -205,12 +205,13 @@ fn limits_of_the_role_do_not_end_an_upgrade() {
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     database.execute(&format!(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NEW; END $$;
-         CREATE TRIGGER slow BEFORE UPDATE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION slow();
+        "CREATE FUNCTION slow() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN true; END $$;
+         ALTER TABLE alert_sessions ADD CONSTRAINT slow CHECK (slow()) NOT VALID;
          ALTER DATABASE {} SET statement_timeout = '2s'",
         database.name()
     ));
     init_to(&database, "head");
+    database.execute("ALTER TABLE alert_sessions DROP CONSTRAINT slow");
     stands_at(&database, 23);
 }
 
