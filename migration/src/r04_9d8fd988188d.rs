@@ -46,7 +46,10 @@ async fn uses(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
              FROM pg_depend d
              JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
              WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = 'alert_sessions'::regclass
-               AND a.attname = 'alert_id' AND d.deptype IN ('a', 'i')"
+               AND a.attname = 'alert_id' AND d.deptype IN ('a', 'i')
+               -- Since PostgreSQL 18 NOT NULL is a constraint with a name.
+               AND NOT EXISTS (SELECT FROM pg_constraint n WHERE d.classid = 'pg_constraint'::regclass
+                                                             AND n.oid = d.objid AND n.contype = 'n')"
         }
         _ => {
             "SELECT 'foreign key on ' || m.name AS answer
