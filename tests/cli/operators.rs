@@ -205,25 +205,28 @@ fn new_tables_come_to_where_the_others_are() {
 }
 
 /// Begins what TARSy's backend does without our lock, and waits until `init` waits for it.
-fn init_behind(database: &Database, sql: &str) -> (Held, Running) {
-    init_to(database, "baseline");
-    let backend = Held::begin(database, &format!("LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE; {sql}"));
-    let init = Running::start(database, &["init", "--to", "head"]);
+fn init_behind(database: &Database, backend: &str, arguments: &[&str]) -> (Held, Running) {
+    let backend = Held::begin(database, backend);
+    let init = Running::start(database, arguments);
     database.wait_until(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND query LIKE 'LOCK TABLE%'",
+         AND application_name = 'tarsy'",
     );
     (backend, init)
 }
 
+const LOCK: &str = "LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE;";
+const TO_HEAD: [&str; 3] = ["init", "--to", "head"];
+
 #[test]
 fn what_the_backend_upgraded_meanwhile_is_not_done_again() {
     let Some(database) = Database::postgresql() else { return };
-    let (mut backend, init) = init_behind(
-        &database,
-        "ALTER TABLE llm_interactions ADD COLUMN interaction_type VARCHAR(50) DEFAULT 'investigation' NOT NULL;
-         UPDATE alembic_version SET version_num = '7c617b3e7c2c'",
+    init_to(&database, "baseline");
+    let upgrade = format!(
+        "{LOCK} ALTER TABLE llm_interactions ADD COLUMN interaction_type VARCHAR(50) DEFAULT 'investigation' NOT NULL;
+         UPDATE alembic_version SET version_num = '7c617b3e7c2c'"
     );
+    let (mut backend, init) = init_behind(&database, &upgrade, &TO_HEAD);
     backend.execute("COMMIT");
     let done = init.finish().expect(0);
     assert!(done.stdout.contains("from revision 7c617b3e7c2c (2 of 23)"), "{}", done.stdout);
@@ -233,9 +236,12 @@ fn what_the_backend_upgraded_meanwhile_is_not_done_again() {
 #[test]
 fn a_revision_that_a_newer_backend_wrote_meanwhile_is_not_overwritten() {
     let Some(database) = Database::postgresql() else { return };
-    let newer = "UPDATE alembic_version SET version_num = 'ffff00000024';
-                 CREATE TABLE events (); CREATE TABLE chats (); CREATE TABLE chat_user_messages ()";
-    let (mut backend, init) = init_behind(&database, newer);
+    init_to(&database, "baseline");
+    let newer = format!(
+        "{LOCK} UPDATE alembic_version SET version_num = 'ffff00000024';
+         CREATE TABLE events (); CREATE TABLE chats (); CREATE TABLE chat_user_messages ()"
+    );
+    let (mut backend, init) = init_behind(&database, &newer, &TO_HEAD);
     backend.execute("COMMIT");
     let done = init.finish().expect(0);
     assert!(done.stdout.contains("ffff00000024 (unknown to this version): left alone"), "{}", done.stdout);
@@ -265,17 +271,10 @@ fn a_ledger_that_the_backend_writes_meanwhile_gets_no_second_row() {
     let Some(database) = Database::postgresql() else { return };
     init_to(&database, "baseline");
     database.execute("DELETE FROM alembic_version");
-    let mut backend = Held::begin(
-        &database,
-        "INSERT INTO alembic_version VALUES ('ae85467a75d2');
-         ALTER TABLE llm_interactions ADD COLUMN interaction_type VARCHAR(50) DEFAULT 'investigation' NOT NULL;
-         UPDATE alembic_version SET version_num = '7c617b3e7c2c'",
-    );
-    let init = Running::start(&database, &["init"]);
-    database.wait_until(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND application_name = 'tarsy'",
-    );
+    let upgrade = "INSERT INTO alembic_version VALUES ('ae85467a75d2');
+                   ALTER TABLE llm_interactions ADD COLUMN interaction_type VARCHAR(50) DEFAULT 'investigation' NOT NULL;
+                   UPDATE alembic_version SET version_num = '7c617b3e7c2c'";
+    let (mut backend, init) = init_behind(&database, upgrade, &["init"]);
     backend.execute("COMMIT");
     init.finish().expect(0);
     stands_at(&database, 2);
@@ -289,12 +288,7 @@ fn a_ledger_that_the_backend_creates_meanwhile_is_no_drift() {
     let ledger_of_its_own = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
                                  CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
                              INSERT INTO alembic_version VALUES ('ae85467a75d2')";
-    let mut backend = Held::begin(&database, ledger_of_its_own);
-    let init = Running::start(&database, &["init"]);
-    database.wait_until(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND application_name = 'tarsy'",
-    );
+    let (mut backend, init) = init_behind(&database, ledger_of_its_own, &["init"]);
     backend.execute("COMMIT");
     init.finish().expect(0);
     stands_at(&database, 1);
