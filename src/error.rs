@@ -115,7 +115,7 @@ impl Error {
             Error::Transfer(error) => match error {
                 TransferError::Schema(error) => schema_code(error),
                 TransferError::Database(error) => failure_code(error.cause.failure),
-                TransferError::Hazards(_) | TransferError::Rejected { .. } => 65,
+                TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => 65,
                 TransferError::Mismatch(_) => 8,
                 TransferError::SourceChanged { .. } => 75,
                 TransferError::Backend { .. } | TransferError::Encoding { .. } => 78,

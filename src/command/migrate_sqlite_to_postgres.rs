@@ -1,6 +1,7 @@
 //! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use migration::Revision;
@@ -17,11 +18,13 @@ use crate::progress::{Amount, Progress};
 use crate::schema::difference::Weight;
 use crate::schema::shape::{self, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, Drift, Schema, SchemaError, expected, upgrade};
+use crate::schema::{self, Drift, Schema, SchemaError, expected};
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::copy::{self, TableLoad, Verification};
+use crate::transfer::load::{self, Load, TableLoad, Toast, Verification};
+use crate::transfer::TableDigest;
 use crate::transfer::source::FileState;
-use crate::transfer::{Source, TransferError, plan};
+use crate::transfer::policy::Policies;
+use crate::transfer::{Exceptions, Source, TransferError, plan};
 
 #[derive(Serialize)]
 struct Summary {
@@ -63,21 +66,40 @@ pub(super) async fn run(
     let before = FileState::of(&path);
     let source = connection::open(&from, Access::Read, arguments.lock_timeout).await?;
     let (revision, shape, source_schema) = survey_source(&source).await?;
-    let target = connection::open_pool(&to, Access::Write, &settings.pool, arguments.lock_timeout).await?;
+    let target = connection::open(&to, Access::Write, arguments.lock_timeout).await?;
     let work = async {
         let (target_schema, relaxations) = schema_of_target(&target, revision, shape).await?;
         let tables = plan::plan(&revision.tables(), &source_schema, &target_schema, &arguments.ignore)?;
         let plan = plan::Plan { revision, tables, relaxations };
         let mut source = Source::begin(&source, path, before).await?;
-        let survey = source.survey(&plan.tables, progress).await?;
-        if !survey.hazards.is_empty() {
-            return Err(TransferError::Hazards(survey.hazards));
+        let amounts = source.estimate(&plan.tables).await?;
+        let policies = Arc::new(Policies::default());
+        let exceptions = Arc::new(Exceptions::default());
+        let load = Load {
+            plan: &plan,
+            amounts: &amounts,
+            policies: Arc::clone(&policies),
+            exceptions: Arc::clone(&exceptions),
+            lock_timeout: arguments.lock_timeout,
+            verification: verification(arguments.verify),
+            toast: Toast::Lz4,
+            progress,
+            before_commit,
+        };
+        match load.run(&target, &mut source).await {
+            Ok(loads) => {
+                let total = loads.iter().map(|load| load.amount).sum();
+                Ok((plan, loads, total))
+            }
+            Err(error @ (TransferError::Unfit | TransferError::Rejected { .. })) => {
+                let survey = source.survey(&plan.tables, &amounts, &policies, &exceptions, progress).await?;
+                if survey.hazards.is_empty() {
+                    return Err(error);
+                }
+                Err(TransferError::Hazards(survey.hazards))
+            }
+            Err(error) => Err(error),
         }
-        upgrade::upgrade(&target, revision, arguments.lock_timeout, &|| ()).await?;
-        let pool = target.get_postgres_connection_pool();
-        let loads =
-            copy::load(pool, &plan, &survey, source, verification(arguments.verify), progress, before_commit).await?;
-        Ok((plan, loads, survey.total()))
     };
     let (plan, loads, total) = match work.await {
         Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
@@ -90,7 +112,7 @@ pub(super) async fn run(
 
 fn verification(verify: Verify) -> Verification {
     match verify {
-        Verify::Values => Verification::Values,
+        Verify::Values => Verification::Full,
         Verify::Counts => Verification::Counts,
     }
 }
@@ -187,7 +209,7 @@ async fn schema_of_target(
         }
         let pool = target.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.doing("open the target")?;
-        copy::require_empty(&mut connection, start.tables().into_iter()).await?;
+        load::require_empty(&mut connection, start.tables().into_iter()).await?;
     }
     let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
     let before = if start == Some(revision) {
@@ -217,7 +239,8 @@ fn report(
     duration: Duration,
 ) -> Report {
     let verified = match verification {
-        Verification::Values => "values",
+        Verification::Full => "full",
+        Verification::None => "none",
         Verification::Counts => "counts",
     };
     let revision = plan.revision;
@@ -230,7 +253,7 @@ fn report(
             rows: load.amount.rows,
             bytes: load.amount.bytes,
             seconds: load.duration.as_secs_f64(),
-            digest: load.digest.map(|digest| digest.hex()),
+            digest: load.digest.as_ref().map(TableDigest::hex),
         })
         .collect();
     let mut rows: Vec<Vec<Field>> = tables

@@ -21,6 +21,12 @@ pub struct Hazard {
     pub reason: String,
 }
 
+impl Hazard {
+    pub fn new(table: &str, primary_key: String, column: &str, fault: Fault) -> Self {
+        Self { table: table.to_owned(), primary_key, column: column.to_owned(), byte_offset: fault.offset, reason: fault.reason.to_string() }
+    }
+}
+
 impl fmt::Display for Hazard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} `{}` {}: {}", self.table, self.primary_key, self.column, self.reason)?;
@@ -69,6 +75,8 @@ pub enum Reason {
     TooDeep,
     /// A foreign key to a row that is not there.
     Orphan,
+    DuplicateRow,
+    IndexEntry,
 }
 
 impl fmt::Display for Reason {
@@ -92,6 +100,8 @@ impl fmt::Display for Reason {
             Reason::JsonNumberRange => "a number that jsonb cannot hold",
             Reason::NotAMoment => "not a moment like 2026-01-31 12:00:00",
             Reason::TooDeep => "JSON nested too deeply",
+            Reason::DuplicateRow => "the same as another row's in a unique index",
+            Reason::IndexEntry => "too long for an index",
             Reason::Orphan => "points to a row that is not there",
         })
     }
@@ -113,6 +123,9 @@ impl Fault {
         Self { offset: Some(offset), reason }
     }
 
+    pub fn orphan() -> Self { Self::whole(Reason::Orphan) }
+    pub fn duplicate_row() -> Self { Self::whole(Reason::DuplicateRow) }
+    pub fn index_entry() -> Self { Self::whole(Reason::IndexEntry) }
     /// A fault of the whole value.
     #[must_use]
     pub fn whole(reason: Reason) -> Self {

@@ -1,21 +1,30 @@
 //! Rows on their way from SQLite to PostgreSQL, completely or not at all.
 //!
-//! [`plan`] matches both ends by column name; [`source`] reads the whole history once to count it,
-//! to digest it and to find every value that PostgreSQL could not hold; [`copy`] loads it in one
-//! transaction; [`verify`] reads that back and compares before the commit. Creating the target's
-//! schema is left to [`crate::schema::upgrade`].
+//! [`plan`] matches both ends by column name. [`reader`] takes rows from SQLite on a thread of its own, one [`value`] after the
+//! other through the checks, and [`copy`] sends them; [`load`] does that in one transaction, with indexes and foreign keys
+//! set [`aside`], and [`verify`] reads it all back before the commit. What the target would refuse ends the load; then
+//! [`source`] is looked at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to
+//! [`crate::schema::upgrade`].
 
+mod aside;
 mod binary;
-pub mod copy;
+pub mod change;
+mod constraint;
+mod copy;
 mod digest;
+mod estimate;
+mod exceptions;
 pub mod hazard;
 mod json;
+pub mod load;
 mod moment;
 pub mod plan;
+pub mod policy;
+mod reader;
 pub mod source;
 mod target;
 pub mod value;
-pub mod verify;
+mod verify;
 
 use migration::Revision;
 use serde::Serialize;
@@ -24,6 +33,7 @@ use crate::failure::{DatabaseError, Failure};
 use crate::schema::SchemaError;
 
 pub use digest::TableDigest;
+pub use exceptions::Exceptions;
 pub use hazard::Hazard;
 pub use plan::{ColumnPlan, TablePlan};
 pub use source::{Source, Survey};
@@ -125,6 +135,9 @@ pub enum TransferError {
         #[source]
         cause: crate::failure::Cause,
     },
+    /// There is at least one value that cannot be carried over; the whole source has to be looked at for all of them.
+    #[error("the source holds values that cannot be carried over exactly; rolled back")]
+    Unfit,
     /// What was read back is not what was sent.
     #[error("the target does not hold what the source holds in {}; rolled back", tables(.0))]
     Mismatch(Vec<Mismatch>),

@@ -38,6 +38,17 @@ impl Stored<'_> {
         }
     }
 
+    /// The value as people read it; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Stored::Null => "NULL".into(),
+            Stored::Integer(number) => number.to_string().into(),
+            Stored::Real(number) => number.to_string().into(),
+            Stored::Text(bytes) | Stored::Blob(bytes) => String::from_utf8_lossy(bytes),
+        }
+    }
+
     fn class(&self) -> &'static str {
         match self {
             Stored::Null => "NULL",
@@ -68,6 +79,12 @@ pub enum Value<'a> {
     Double(f64),
     /// `timestamp without time zone`, in microseconds since 2000-01-01.
     Timestamp(i64),
+}
+
+pub struct Carried<'a> { pub value: Value<'a>, pub faults: Vec<Fault>, pub changes: Vec<(super::policy::Class, super::policy::Policy)> }
+pub fn carry<'a>(stored: Stored<'a>, column: &super::plan::ColumnPlan, _p: &super::policy::Policies, digester: &mut super::digest::RowDigester) -> Carried<'a> {
+    let r = convert(stored, column.target).and_then(|value| { check(&value, column.target, column.nullable)?; digester.add(&value)?; Ok(value) });
+    match r { Ok(value) => Carried { value, faults: vec![], changes: vec![] }, Err(f) => Carried { value: Value::Null, faults: vec![f], changes: vec![] } }
 }
 
 /// Converts a stored value for a column, exactly or not at all. JSON is taken as it is: see [`check`].
