@@ -230,7 +230,7 @@ fn report(
             rows: load.amount.rows,
             bytes: load.amount.bytes,
             seconds: load.duration.as_secs_f64(),
-            digest: load.digest.map(|digest| digest.hex()),
+            digest: load.digest.as_ref().map(|digest| digest.hex()),
         })
         .collect();
     let mut rows: Vec<Vec<Field>> = tables

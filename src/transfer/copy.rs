@@ -8,12 +8,14 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::task::yield_now;
 
 use super::binary::{HEADER, TRAILER};
-use super::digest::TableDigest;
+use super::carry::carry;
+use super::digest::{RowDigester, TableDigest};
 use super::plan::{Plan, TablePlan};
+use super::policy::Policies;
 use super::source::{self, Source, Survey, TableSurvey};
 use super::target::Target;
+use super::verify;
 use super::{TransferError, rejected};
-use super::{value, verify};
 use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress};
 use crate::schema::{lock, quoted};
@@ -31,7 +33,7 @@ pub enum Verification {
 }
 
 /// What happened to one table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TableLoad {
     /// Rows and the bytes of their values.
     pub amount: Amount,
@@ -224,10 +226,11 @@ async fn copy_table(
         for (index, column) in table.columns.iter().enumerate() {
             let stored = source::stored(&row, index);
             bytes += stored.size() as u64;
-            let value = value::convert(stored, column.target)
-                .map_err(|fault| Cause::new(Failure::Data, fault.reason.to_string()))
-                .doing(reading.as_str())?;
-            value.write_field(&mut buffer);
+            let carried = carry(stored, column, &Policies::default(), &mut RowDigester::default());
+            if let Some(fault) = carried.faults.first() {
+                return Err(Cause::new(Failure::Data, fault.reason.to_string())).doing(reading.as_str())?;
+            }
+            carried.value.write_field(&mut buffer);
         }
         progress.advance(Amount { rows: 1, bytes });
         if buffer.len() >= CHUNK {

@@ -6,12 +6,18 @@
 //! schema is left to [`crate::schema::upgrade`].
 
 mod binary;
+pub mod carry;
 pub mod copy;
-mod digest;
+pub mod digest;
 pub mod hazard;
 mod json;
+mod jsonb;
+mod mend;
 mod moment;
+pub mod normalised;
+mod number;
 pub mod plan;
+pub mod policy;
 pub mod source;
 mod target;
 pub mod value;

@@ -11,10 +11,12 @@ use sqlx::{AssertSqlSafe, Row, Sqlite, TypeInfo, ValueRef};
 use tokio::task::yield_now;
 
 use super::TransferError;
-use super::digest::{RowDigester, TableDigest};
+use super::carry::carry;
+use super::digest::{self, RowDigester, TableDigest};
 use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
-use super::value::{self, Stored};
+use super::policy::Policies;
+use super::value::Stored;
 use crate::connection;
 use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
@@ -58,7 +60,7 @@ pub struct Survey {
 }
 
 /// What one table holds.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub struct TableSurvey {
     /// Rows and the bytes of their values.
     pub amount: Amount,
@@ -163,7 +165,7 @@ impl Source {
             while let Some(row) = rows.try_next().await.doing(format!("look for orphans in {}", table.name))? {
                 let fault = Fault::whole(Reason::Orphan);
                 let places = 0..table.primary_key.len();
-                hazards.push(hazard(table, shown_key(&row, places), &key.columns.join(", "), fault));
+                hazards.push(Hazard::new(&table.name, shown_key(&row, places), &key.columns.join(", "), &fault));
             }
         }
         Ok(())
@@ -173,29 +175,19 @@ impl Source {
 fn survey_row(table: &TablePlan, row: &SqliteRow, digest: &mut TableDigest, hazards: &mut Vec<Hazard>) -> u64 {
     let mut digester = RowDigester::default();
     let mut bytes = 0;
+    let mut values = Vec::with_capacity(table.columns.len());
     for (index, column) in table.columns.iter().enumerate() {
         let stored = stored(row, index);
         bytes += stored.size() as u64;
-        let digested = value::convert(stored, column.target).and_then(|value| {
-            value::check(&value, column.target, column.nullable)?;
-            digester.add(&value)
-        });
-        if let Err(fault) = digested {
-            hazards.push(hazard(table, shown_key(row, table.primary_key.iter().copied()), &column.name, fault));
+        let carried = carry(stored, column, &Policies::default(), &mut digester);
+        for fault in &carried.faults {
+            let key = shown_key(row, table.primary_key.iter().copied());
+            hazards.push(Hazard::new(&table.name, key, &column.name, fault));
         }
+        values.push(carried.value);
     }
-    digest.add(digester);
+    digest.add(digest::bucket(table.primary_key.iter().map(|index| &values[*index])), digester);
     bytes
-}
-
-fn hazard(table: &TablePlan, primary_key: String, column: &str, fault: Fault) -> Hazard {
-    Hazard {
-        table: table.name.clone(),
-        primary_key,
-        column: column.to_owned(),
-        byte_offset: fault.offset,
-        reason: fault.reason.to_string(),
-    }
 }
 
 /// The value at `index` as SQLite stores it, not as its column was declared.

@@ -7,10 +7,12 @@ use sqlx::PgConnection;
 use tokio::task::yield_now;
 
 use super::binary::{BinaryReader, unreadable};
-use super::digest::{RowDigester, TableDigest};
+use super::carry::carry;
+use super::digest::{self, RowDigester, TableDigest};
 use super::plan::TablePlan;
+use super::policy::Policies;
 use super::source::{self, Source};
-use super::value::{self, Value};
+use super::value::Value;
 use super::{Mismatch, TransferError};
 use crate::failure::{Cause, DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
@@ -33,12 +35,14 @@ pub async fn digest_of_target(
     for_each_row(connection, table, |fields| {
         let mut row = RowDigester::default();
         let mut bytes = 0;
+        let mut values = Vec::with_capacity(fields.len());
         for (field, column) in fields.iter().zip(&table.columns) {
             bytes += field.map_or(0, <[u8]>::len) as u64;
             let value = Value::read_field(*field, column.target).ok_or_else(unreadable)?;
             row.add(&value).map_err(|_| unreadable())?;
+            values.push(value);
         }
-        digest.add(row);
+        digest.add(digest::bucket(table.primary_key.iter().map(|index| &values[*index])), row);
         count += 1;
         progress.advance(Amount { rows: 1, bytes });
         Ok(())
@@ -82,10 +86,10 @@ pub async fn find_mismatch(
     while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
         yield_now().await;
         mismatch.source_rows += 1;
-        let stored =
-            table.columns.iter().enumerate().map(|(index, column)| {
-                value::convert(source::stored(&row, index), column.target).unwrap_or(Value::Null)
-            });
+        let stored = table.columns.iter().enumerate().map(|(index, column)| {
+            let stored = source::stored(&row, index);
+            carry(stored, column, &Policies::default(), &mut RowDigester::default()).value
+        });
         let values: Vec<_> = stored.collect();
         let key = key_of(table, &values);
         let shown = String::from_utf8_lossy(&key).into_owned();
