@@ -41,7 +41,11 @@ impl SetAside {
         Ok(Self { rebuild })
     }
 
-    pub(super) async fn rebuild(self, connection: &mut PgConnection, progress: &dyn Progress) -> Result<(), TransferError> {
+    pub(super) async fn rebuild(
+        self,
+        connection: &mut PgConnection,
+        progress: &dyn Progress,
+    ) -> Result<(), TransferError> {
         for Rebuild { name, sql } in self.rebuild {
             progress.start(&format!("building {name}"), Amount::default());
             let action = format!("build {name}");

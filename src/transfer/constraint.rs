@@ -6,15 +6,17 @@ use std::collections::HashSet;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row};
 
-use super::hazard::{Fault, Hazard};
+use super::hazard::{Fault, Hazard, Reason};
 use super::plan::{TablePlan, UniqueKey};
 use super::reader::AnyRow;
 use crate::failure::Cause;
 use crate::schema::{ForeignKey, quoted};
 
+/// How much of a value is shown.
+const SHOWN_CHARACTERS: u32 = 200;
 /// What surely fits into an entry of PostgreSQL's b-tree: 2704 bytes at most, less its header and padding. What is
 /// longer may still be compressed enough, which only the server can tell.
-const SAFE_ENTRY: usize = 2600;
+pub(super) const SAFE_ENTRY: usize = 2600;
 
 /// The rows of a table whose foreign key leads nowhere, by primary key.
 pub(super) fn orphans(connection: &Connection, table: &TablePlan, key: &ForeignKey) -> Result<Vec<String>, Cause> {
@@ -49,9 +51,8 @@ pub(super) fn missing_parents(
         time = own(&["timestamp_us", "started_at_us", "created_at_us"]).unwrap_or("NULL".to_owned()),
     );
     let mut statement = connection.prepare(&sql)?;
-    let families = statement.query_map([], |row| {
-        Ok(Family { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? })
-    })?;
+    let families = statement
+        .query_map([], |row| Ok(Family { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? }))?;
     Ok(families.collect::<Result<_, _>>()?)
 }
 
@@ -107,7 +108,7 @@ pub(super) fn duplicates(connection: &Connection, table: &TablePlan) -> Result<V
         );
         let column = key.columns.join(", ");
         let found = keys(connection, table, &sql, [])?.into_iter();
-        hazards.extend(found.map(|key| Hazard::new(&table.name, key, &column, Fault::duplicate_row())));
+        hazards.extend(found.map(|key| Hazard::new(&table.name, key, &column, &Fault::whole(Reason::DuplicateRow))));
     }
     Ok(hazards)
 }
@@ -167,6 +168,26 @@ pub(super) fn children(
         quoted(column)
     );
     keys(connection, table, &sql, [parents])
+}
+
+/// The beginning of one value, as an SQL literal.
+pub(super) fn shown_value(
+    connection: &Connection,
+    table: &TablePlan,
+    primary_key: &str,
+    column: &str,
+) -> Result<Option<String>, Cause> {
+    let ([key], Some(_)) = (table.primary_key.as_slice(), table.position(column)) else { return Ok(None) };
+    let sql = format!(
+        "SELECT substr(quote({}), 1, {SHOWN_CHARACTERS}) FROM {} WHERE CAST({} AS TEXT) = ?1",
+        quoted(column),
+        quoted(&table.name),
+        quoted(&table.columns[*key].name)
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([primary_key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(row.get_ref(0)?.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The primary keys that a query names first.

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::binary::{HEADER, TRAILER};
+use super::change::Change;
 use super::reader::{Pass, Reader, TableRead};
 use super::{TransferError, rejected};
 use crate::failure::{Cause, Doing};
@@ -20,6 +21,7 @@ pub(super) async fn copy_table(
     pass: Pass,
     total: Amount,
     progress: &dyn Progress,
+    note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
 ) -> Result<(TableRead, u64), TransferError> {
     let table = pass.table.clone();
     progress.start(&format!("copying {}", table.name), total);
@@ -30,6 +32,7 @@ pub(super) async fn copy_table(
     copy.send(HEADER.as_slice()).await.map_err(refused)?;
     let mut reading = reader.read(pass).doing(format!("read {}", table.name))?;
     while let Some(chunk) = reading.chunks.recv().await {
+        note(&chunk.changes)?;
         copy.send(chunk.bytes).await.map_err(refused)?;
         progress.advance(chunk.amount);
     }

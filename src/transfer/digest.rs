@@ -5,44 +5,88 @@ use sha2::{Digest, Sha256};
 use super::hazard::Fault;
 use super::value::Value;
 
-/// Which part of a table's digest a row counts for, by its primary key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Bucket(u16);
+/// How many parts a table is divided into, so that a difference can be searched for in a few of them.
+pub const BUCKETS: usize = 4096;
 
-impl Bucket {
-    pub const COUNT: u64 = 4096;
-    pub fn of(key: &[u8]) -> Self {
-        let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-        Self(((hash >> 32) % Self::COUNT) as u16)
+/// A digest of a table's rows in any order: the SHA-256 of each row, added up lane by lane, bucket by bucket.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TableDigest(Box<[[u64; 4]]>);
+
+impl Default for TableDigest {
+    fn default() -> Self {
+        Self(vec![[0; 4]; BUCKETS].into_boxed_slice())
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableDigest(Vec<[u64; 4]>);
-impl Default for TableDigest { fn default() -> Self { Self(vec![[0; 4]; Bucket::COUNT as usize]) } }
+impl std::fmt::Debug for TableDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TableDigest({})", self.hex())
+    }
+}
 
 impl TableDigest {
-    /// Adds a row.
-    pub fn add(&mut self, bucket: Bucket, row: RowDigester) {
-        for (lane, bytes) in self.0[bucket.0 as usize].iter_mut().zip(row.digest().chunks_exact(8)) {
-            *lane = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)).wrapping_add(*lane);
-        }
-    }
-    pub fn differing_buckets(&self, other: &Self) -> impl Iterator<Item = Bucket> {
-        self.0.iter().zip(&other.0).enumerate().filter(|(_, (a, b))| a != b).map(|(i, _)| Bucket(i as u16)).collect::<Vec<_>>().into_iter()
-    }
-    pub fn merge(&mut self, other: &Self) {
-        for (a, b) in self.0.iter_mut().zip(&other.0) { for (a, b) in a.iter_mut().zip(b) { *a = a.wrapping_add(*b); } }
+    /// Adds a row to the bucket that its key has: see [`bucket`].
+    pub fn add(&mut self, bucket: usize, row: RowDigester) {
+        let digest = row.digest();
+        let (lanes, _) = digest.as_chunks::<8>();
+        let row = std::array::from_fn(|lane| u64::from_be_bytes(lanes[lane]));
+        add(&mut self.0[bucket % BUCKETS], row);
     }
 
-    /// The digest as 64 hexadecimal digits.
+    /// Adds the rows of another part of the table.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, lanes) in self.0.iter_mut().zip(&other.0) {
+            add(sum, *lanes);
+        }
+    }
+
+    /// The buckets whose rows are not the same.
+    #[must_use]
+    pub fn differing_buckets(&self, other: &Self) -> Vec<usize> {
+        (0..BUCKETS).filter(|&bucket| self.0[bucket] != other.0[bucket]).collect()
+    }
+
+    /// The sum over all buckets as 64 hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {
-        let mut s = [0u64; 4];
-        for b in &self.0 { for (a, b) in s.iter_mut().zip(b) { *a = a.wrapping_add(*b); } }
-        let [a, b, c, d] = s;
-        format!("{a:016x}{b:016x}{c:016x}{d:016x}")
+        let mut sum = [0; 4];
+        for lanes in &self.0 {
+            add(&mut sum, *lanes);
+        }
+        sum.map(|lane| format!("{lane:016x}")).concat()
     }
+}
+
+fn add(sum: &mut [u64; 4], lanes: [u64; 4]) {
+    for (sum, lane) in sum.iter_mut().zip(lanes) {
+        *sum = sum.wrapping_add(lane);
+    }
+}
+
+/// The bucket of a row by the values of its primary key, the same on both ends.
+#[must_use]
+pub fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v Value<'b>>) -> usize {
+    // FNV-1a: nobody is to be kept from choosing keys that meet in one bucket.
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for value in primary_key {
+        match value {
+            Value::Bytes(bytes) => add(bytes),
+            Value::BigInt(number) | Value::Timestamp(number) => add(&number.to_be_bytes()),
+            Value::Integer(number) => add(&number.to_be_bytes()),
+            Value::Boolean(truth) => add(&[u8::from(*truth)]),
+            Value::Double(number) => add(&number.to_be_bytes()),
+            // The text differs on both ends; nobody makes a primary key of it.
+            Value::Null | Value::Jsonb(_) => add(&[0]),
+        }
+        add(&[0xff]);
+    }
+    // The upper half is mixed better than the lower.
+    usize::try_from(hash >> 40).map_or(0, |hash| hash % BUCKETS)
 }
 
 /// The digest of one row, value by value in the order of the plan.
@@ -50,17 +94,75 @@ impl TableDigest {
 pub struct RowDigester(Sha256);
 
 impl RowDigester {
-    /// Adds the next value.
+    /// Adds the next value, as it was read back from the target.
     ///
     /// # Errors
-    /// [`Fault`] when JSON cannot be read.
+    /// [`Fault`] when `jsonb` cannot be read, which no server sends.
     pub fn add(&mut self, value: &Value<'_>) -> Result<(), Fault> {
-        value.digest_into(&mut self.0)
+        value.digest_into(self)
+    }
+
+    /// Adds a value under the tag of its type. Equal values and no others give the same bytes.
+    pub(super) fn add_bytes(&mut self, tag: u8, bytes: &[u8]) {
+        let mut head = [tag, 0, 0, 0, 0, 0, 0, 0, 0];
+        head[1..].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
+        self.0.update(head);
+        self.0.update(bytes);
     }
 
     /// The digest itself.
     #[must_use]
     pub fn digest(self) -> [u8; 32] {
         self.0.finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn row(number: i64) -> RowDigester {
+        let mut row = RowDigester::default();
+        row.add(&Value::BigInt(number)).expect("a number");
+        row
+    }
+
+    #[test]
+    fn parts_in_any_order_make_the_whole() {
+        let [mut whole, mut first, mut second] = [(); 3].map(|()| TableDigest::default());
+        for number in 0..1000_i64 {
+            let bucket = bucket([&Value::BigInt(number)]);
+            whole.add(bucket, row(number));
+            if number % 3 == 0 { &mut first } else { &mut second }.add(bucket, row(number));
+        }
+        assert_ne!(first, second);
+        second.merge(&first);
+        assert_eq!(second, whole);
+        assert_eq!(second.hex(), whole.hex());
+        assert_eq!(whole.hex().len(), 64);
+    }
+
+    #[test]
+    fn a_difference_is_in_the_bucket_of_its_row() {
+        let [mut a, mut b] = [(); 2].map(|()| TableDigest::default());
+        for number in 0..1000_i64 {
+            let bucket = bucket([&Value::BigInt(number)]);
+            a.add(bucket, row(number));
+            b.add(bucket, row(if number == 500 { 0 } else { number }));
+        }
+        assert_eq!(a.differing_buckets(&b), [bucket([&Value::BigInt(500)])]);
+        assert_eq!(a.differing_buckets(&a), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn keys_are_spread_over_the_buckets() {
+        let text = |number: u32| Value::Bytes(Cow::Owned(format!("session-{number}").into_bytes()));
+        let mut counts = vec![0_u32; BUCKETS];
+        for number in 0..40_960 {
+            counts[bucket([&text(number), &Value::Integer(1)])] += 1;
+        }
+        assert!(counts.iter().all(|count| (1..40).contains(count)), "{:?}", counts.iter().max());
     }
 }

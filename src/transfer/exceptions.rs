@@ -79,12 +79,7 @@ impl Exceptions {
     }
 
     /// Makes up the rows that orphans point to.
-    fn adopt_orphans(
-        &mut self,
-        connection: &Connection,
-        tables: &[Arc<TablePlan>],
-        now_us: i64,
-    ) -> Result<(), Cause> {
+    fn adopt_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>], now_us: i64) -> Result<(), Cause> {
         // Children first: what is made up for them may need a parent itself.
         for table in tables.iter().rev() {
             for key in foreign_keys(table) {
@@ -106,11 +101,15 @@ impl Exceptions {
 /// A row that stands for one that is gone: what may be NULL is NULL, the rest says that it is made up.
 fn placeholder(table: &TablePlan, key: &ForeignKey, family: &Family, now_us: i64) -> Vec<Value> {
     let value = |column: &ColumnPlan| match (column.name.as_str(), column.target) {
-        (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => family.missing.clone().into(),
+        (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => {
+            family.missing.clone().into()
+        }
         ("session_id", _) => family.session.clone().unwrap_or_else(|| family.missing.clone()).into(),
         // A status that is final, so that retention removes the row one day.
         ("status", _) => "failed".to_owned().into(),
-        ("started_at_us" | "timestamp_us" | "created_at_us", Target::BigInt) => family.earliest_us.unwrap_or(now_us).into(),
+        ("started_at_us" | "timestamp_us" | "created_at_us", Target::BigInt) => {
+            family.earliest_us.unwrap_or(now_us).into()
+        }
         ("error_message", _) => MADE_UP.to_owned().into(),
         // There may be only one of each.
         ("alert_id", _) => family.missing.clone().into(),

@@ -7,9 +7,11 @@ use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::aside::SetAside;
+use super::change::Change;
 use super::copy::copy_table;
 use super::digest::TableDigest;
 use super::exceptions::Exceptions;
+use super::normalised::Normalisation;
 use super::plan::{Plan, TablePlan};
 use super::policy::Policies;
 use super::reader::{Pass, Purpose, TableRead};
@@ -58,8 +60,10 @@ pub struct Load<'l> {
     pub toast: Toast,
     /// Who is told how far it is.
     pub progress: &'l dyn Progress,
-    /// Is called when there is no way back.
-    pub before_commit: &'l dyn Fn(),
+    /// Is told of what policies change.
+    pub note: &'l dyn Fn(&[Change]) -> Result<(), TransferError>,
+    /// Is called with what was done when there is no way back, and may still refuse.
+    pub before_commit: &'l dyn Fn(&[TableLoad]) -> Result<(), TransferError>,
 }
 
 /// What happened to one table.
@@ -71,6 +75,8 @@ pub struct TableLoad {
     pub duration: Duration,
     /// The digest that both ends have, if every value was compared.
     pub digest: Option<TableDigest>,
+    /// How many values `jsonb` prints differently, one number for each kind of normalisation.
+    pub normalised: [u64; Normalisation::ALL.len()],
 }
 
 impl Load<'_> {
@@ -80,11 +86,7 @@ impl Load<'_> {
     /// # Errors
     /// [`TransferError`]; the transaction is rolled back. [`TransferError::Unfit`] at the first value that cannot be
     /// carried over.
-    pub async fn run(
-        &self,
-        target: &DatabaseConnection,
-        source: &mut Source,
-    ) -> Result<Vec<TableLoad>, TransferError> {
+    pub async fn run(&self, target: &DatabaseConnection, source: &mut Source) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.doing("open the target")?;
         // The driver counts it as begun, and does not end it: what SeaORM begins on this connection is a savepoint.
@@ -127,12 +129,18 @@ impl Load<'_> {
         for (table, amount) in tables.iter().zip(self.amounts) {
             let started = Instant::now();
             let reader = &mut source.reader;
-            let (read, copied) = copy_table(connection, reader, self.pass(table), *amount, self.progress).await?;
+            let (read, copied) =
+                copy_table(connection, reader, self.pass(table), *amount, self.progress, self.note).await?;
             if copied != read.amount.rows {
                 let mismatch = self.compare_table(connection, source, table, &read).await?.err();
                 return Err(TransferError::Mismatch(mismatch.into_iter().collect()));
             }
-            loads.push(TableLoad { amount: read.amount, duration: started.elapsed(), digest: None });
+            loads.push(TableLoad {
+                amount: read.amount,
+                duration: started.elapsed(),
+                digest: None,
+                normalised: read.normalised,
+            });
             reads.push(read);
         }
         aside.rebuild(connection, self.progress).await?;
@@ -143,7 +151,7 @@ impl Load<'_> {
             Verification::None => {}
         }
         source.finish().await?;
-        (self.before_commit)();
+        (self.before_commit)(&loads)?;
         // A connection that breaks now leaves the answer open.
         let committed = execute(connection, "COMMIT".to_owned()).await;
         committed.doing("learn whether the commit took place (`tarsy-db info` tells)")?;

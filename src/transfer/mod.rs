@@ -8,19 +8,25 @@
 
 mod aside;
 mod binary;
+pub mod carry;
 pub mod change;
 mod constraint;
 mod copy;
-mod digest;
+pub mod digest;
 mod estimate;
 mod exceptions;
 pub mod hazard;
 mod json;
+mod jsonb;
 pub mod load;
+mod mend;
 mod moment;
+pub mod normalised;
+mod number;
 pub mod plan;
 pub mod policy;
 mod reader;
+pub mod report;
 pub mod source;
 mod target;
 pub mod value;
@@ -135,6 +141,23 @@ pub enum TransferError {
         #[source]
         cause: crate::failure::Cause,
     },
+    /// The choice of policies makes no sense.
+    #[error(transparent)]
+    Policies(policy::PolicyError),
+    /// The report cannot be written.
+    #[error("cannot write the report {path}")]
+    Report {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The report of a move that took place is there already.
+    #[error("{path} is the report of a move that took place; it may hold the only copy of values that were changed")]
+    ReportExists {
+        /// The file.
+        path: String,
+    },
     /// There is at least one value that cannot be carried over; the whole source has to be looked at for all of them.
     #[error("the source holds values that cannot be carried over exactly; rolled back")]
     Unfit,
@@ -179,7 +202,12 @@ impl TransferError {
             TransferError::TargetNotEmpty { .. } => {
                 "a history is moved once, into an empty database: use a new one, or remove these rows yourself".into()
             }
-            TransferError::Hazards(_) => "mend these values in a copy of the source, and move the copy".into(),
+            TransferError::Hazards(_) => {
+                "mend these values in a copy of the source and move the copy, or choose what is done about a class of \
+                 them: `--on CLASS=POLICY`, with `--report FILE`"
+                    .into()
+            }
+            TransferError::ReportExists { .. } => "give `--report` another file".into(),
             TransferError::SourceChanged { .. } => "stop TARSy's backend, then start again".into(),
             TransferError::Mismatch(_) => "look for triggers and rules on the target's tables that change rows".into(),
             _ => return None,

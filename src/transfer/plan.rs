@@ -77,6 +77,23 @@ impl TablePlan {
     }
 }
 
+/// What PostgreSQL's schema is where SQLite's is `expected`, for looking at a source without a target.
+#[must_use]
+pub fn assumed_target(expected: &Schema) -> Schema {
+    let mut assumed = expected.clone();
+    for table in assumed.tables.values_mut() {
+        for (name, column) in &mut table.columns {
+            column.kind = match column.kind.as_str() {
+                "json" if name == "conversation" => "jsonb".to_owned(),
+                "float" => "double precision".to_owned(),
+                "datetime" => "timestamp without time zone".to_owned(),
+                other => other.to_owned(),
+            };
+        }
+    }
+    assumed
+}
+
 /// Matches both ends, `tables` by name, parents before children.
 ///
 /// # Errors
@@ -138,12 +155,10 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     }
     let position = |key: &String| columns.iter().position(|column| column.name == *key);
     let travels = |keys: &[String]| keys.iter().all(|key| position(key).is_some());
-    let unique_keys = unique_keys(to).filter(|key| travels(key)).map(|key| UniqueKey {
-        is_unique_in_source: unique_keys(from).any(|own| own == key),
-        columns: key.to_vec(),
-    });
-    let is_text =
-        |key: &String| position(key).is_some_and(|index| matches!(columns[index].target, Target::Text(_)));
+    let unique_keys = unique_keys(to)
+        .filter(|key| travels(key))
+        .map(|key| UniqueKey { is_unique_in_source: unique_keys(from).any(|own| own == key), columns: key.to_vec() });
+    let is_text = |key: &String| position(key).is_some_and(|index| matches!(columns[index].target, Target::Text(_)));
     let b_trees = to.indexes.values().filter(|index| index.method == "btree").map(|index| &index.columns);
     let b_trees = b_trees.chain([&to.primary_key]).filter(|keys| travels(keys) && keys.iter().any(is_text));
     Ok(TablePlan {

@@ -13,13 +13,16 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
+use super::carry::{carry, truncated};
 use super::change::Change;
-use super::digest::{Bucket, RowDigester, TableDigest};
+use super::constraint::SAFE_ENTRY;
+use super::digest::{RowDigester, TableDigest, bucket};
 use super::exceptions::Exceptions;
 use super::hazard::Hazard;
+use super::normalised::Normalisation;
 use super::plan::TablePlan;
 use super::policy::{Class, Policies, Policy};
-use super::value::{Stored, Value, carry};
+use super::value::{Stored, Value};
 use super::verify::{RowDigests, key_of, short_digest};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::progress::{Amount, Progress};
@@ -34,7 +37,7 @@ const BYTES_PER_CHUNK: u64 = 4 * 1024 * 1024;
 const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// One connection to the source, in its read transaction.
-pub struct Reader {
+pub(super) struct Reader {
     /// On its way while a thread has it.
     connection: Option<PoolConnection<Sqlite>>,
 }
@@ -82,6 +85,8 @@ pub struct TableRead {
     pub digest: TableDigest,
     /// The values that the target cannot hold.
     pub hazards: Vec<Hazard>,
+    /// How many values `jsonb` prints differently, one number for each kind of normalisation.
+    pub normalised: [u64; Normalisation::ALL.len()],
 }
 
 /// A pass that goes on, and the chunks that come from it.
@@ -103,7 +108,7 @@ impl Reading<'_> {
 impl Reader {
     /// Takes a connection that is in its read transaction.
     #[must_use]
-    pub fn new(connection: PoolConnection<Sqlite>) -> Self {
+    pub(super) fn new(connection: PoolConnection<Sqlite>) -> Self {
         Self { connection: Some(connection) }
     }
 
@@ -142,7 +147,7 @@ impl Reader {
     }
 
     /// Short digests of the values of the rows that count for some buckets.
-    pub(super) async fn row_digests(&mut self, pass: Pass, buckets: BTreeSet<Bucket>) -> Result<RowDigests, Cause> {
+    pub(super) async fn row_digests(&mut self, pass: Pass, buckets: BTreeSet<usize>) -> Result<RowDigests, Cause> {
         self.run(move |connection| row_digests(connection, &pass, &buckets)).await
     }
 
@@ -151,7 +156,8 @@ impl Reader {
         work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
     ) -> Result<JoinHandle<(PoolConnection<Sqlite>, Result<T, Cause>)>, Cause> {
         let runtime = Handle::current();
-        let mut connection = self.connection.take().ok_or_else(|| Cause::new(Failure::Other, "the source is in use"))?;
+        let mut connection =
+            self.connection.take().ok_or_else(|| Cause::new(Failure::Other, "the source is in use"))?;
         Ok(tokio::task::spawn_blocking(move || {
             let result = with_handle(&runtime, &mut connection, work);
             (connection, result)
@@ -198,13 +204,22 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
         let mut values = Vec::with_capacity(table.columns.len());
         for (index, column) in table.columns.iter().enumerate() {
             let value = row.stored(index);
-            let carried = carry(value, column, &pass.policies, &mut digester);
+            let cut = cut_for_index(pass, index, value);
+            if cut != value {
+                let (class, policy) = (Class::IndexEntry, Policy::Truncate);
+                let change = Change::of_value(&table.name, key(), &column.name, class, policy, value);
+                outgoing.chunk.changes.push(change);
+            }
+            let carried = carry(cut, column, &pass.policies, &mut digester);
             for fault in carried.faults {
-                found.hazards.push(Hazard::new(&table.name, key(), &column.name, fault));
+                found.hazards.push(Hazard::new(&table.name, key(), &column.name, &fault));
             }
             for (class, policy) in carried.changes {
                 let change = Change::of_value(&table.name, key(), &column.name, class, policy, value);
                 outgoing.chunk.changes.push(change);
+            }
+            for normalisation in carried.normalised.iter() {
+                found.normalised[normalisation as usize] += 1;
             }
             outgoing.chunk.amount.bytes += value.size() as u64;
             values.push(carried.value);
@@ -222,7 +237,7 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
 }
 
 /// Short digests of the values of the rows that count for some buckets.
-fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<Bucket>) -> Result<RowDigests, Cause> {
+fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<usize>) -> Result<RowDigests, Cause> {
     let table = pass.table.as_ref();
     let mut found = RowDigests::new();
     for_each_row(connection, pass, |row| {
@@ -230,11 +245,17 @@ fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<Bucket>)
             return Ok(ControlFlow::Continue(()));
         }
         let value = |index: usize| {
-            carry(row.stored(index), &table.columns[index], &pass.policies, &mut RowDigester::default()).value
+            carry(
+                cut_for_index(pass, index, row.stored(index)),
+                &table.columns[index],
+                &pass.policies,
+                &mut RowDigester::default(),
+            )
+            .value
         };
-        let key = key_of(table.primary_key.iter().map(|index| value(*index)));
-        if buckets.contains(&Bucket::of(&key)) {
-            found.insert(key, (0..table.columns.len()).map(|index| short_digest(&value(index))).collect());
+        let key: Vec<_> = table.primary_key.iter().map(|index| value(*index)).collect();
+        if buckets.contains(&bucket(&key)) {
+            found.insert(key_of(&key), (0..table.columns.len()).map(|index| short_digest(&value(index))).collect());
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -293,8 +314,23 @@ impl<'r> AnyRow<'r> {
     }
 }
 
-fn bucket_of(table: &TablePlan, values: &[Value<'_>]) -> Bucket {
-    Bucket::of(&key_of(table.primary_key.iter().map(|index| &values[*index])))
+fn bucket_of(table: &TablePlan, values: &[Value<'_>]) -> usize {
+    bucket(table.primary_key.iter().map(|index| &values[*index]))
+}
+
+/// The value, or under the policy for index entries so much of it that every b-tree surely holds it.
+fn cut_for_index<'r>(pass: &Pass, index: usize, value: Stored<'r>) -> Stored<'r> {
+    let name = &pass.table.columns[index].name;
+    match value {
+        Stored::Text(bytes)
+            if bytes.len() > SAFE_ENTRY
+                && pass.policies.of(Class::IndexEntry) == Policy::Truncate
+                && pass.table.b_trees.iter().flatten().any(|column| column == name) =>
+        {
+            Stored::Text(truncated(bytes, SAFE_ENTRY))
+        }
+        other => other,
+    }
 }
 
 /// Collects chunks and sends them on.
@@ -315,9 +351,9 @@ impl<'s> Outgoing<'s> {
         let columns = i16::try_from(values.len()).expect("tables have fewer than 1600 columns");
         self.push(&columns.to_be_bytes())?;
         for value in values {
-            let mut field = Vec::new();
-            value.write_field(&mut field);
-            self.push(&field)?;
+            let (head, body) = value.field_parts();
+            self.push(&head)?;
+            self.push(body)?;
         }
         self.send_if_due()
     }

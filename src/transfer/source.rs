@@ -11,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use super::TransferError;
 use super::constraint::{self, LongEntry};
 use super::exceptions::Exceptions;
-use super::hazard::{Fault, Hazard};
+use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
 use super::policy::{Class, Policies, Policy};
 use super::reader::{Pass, Purpose, Reader, TableRead};
@@ -54,8 +54,8 @@ pub struct Survey {
     pub tables: Vec<TableRead>,
     /// Every value and row that the target cannot hold.
     pub hazards: Vec<Hazard>,
-    /// Entries of which only the server can tell whether an index holds them, by table.
-    pub(super) long_entries: Vec<(Arc<TablePlan>, LongEntry)>,
+    /// Index entries so long that only the server can tell whether they fit: it compresses them first.
+    pub long_entries: Vec<Hazard>,
 }
 
 impl Survey {
@@ -90,10 +90,32 @@ impl Source {
     /// [`DatabaseError`] when the file cannot be read.
     pub async fn estimate(&mut self, tables: &[Arc<TablePlan>]) -> Result<Vec<Amount>, DatabaseError> {
         let tables = tables.to_vec();
-        let amounts = self.reader.run(move |connection| {
-            tables.iter().map(|table| super::estimate::of_table(connection, table)).collect()
-        });
+        let amounts = self
+            .reader
+            .run(move |connection| tables.iter().map(|table| super::estimate::of_table(connection, table)).collect());
         amounts.await.doing("count the rows of the source")
+    }
+
+    /// Adds the values to hazards that are about one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn show_values(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        hazards: &mut Vec<Hazard>,
+    ) -> Result<(), DatabaseError> {
+        let (tables, mut found) = (tables.to_vec(), std::mem::take(hazards));
+        let shown = self.reader.run(move |connection| {
+            for hazard in &mut found {
+                if let Some(table) = tables.iter().find(|table| table.name == hazard.table) {
+                    hazard.value = constraint::shown_value(connection, table, &hazard.primary_key, &hazard.column)?;
+                }
+            }
+            Ok(found)
+        });
+        *hazards = shown.await.doing("read the values that cannot be carried over")?;
+        Ok(())
     }
 
     /// Decides about the rows that do not simply go over.
@@ -139,7 +161,10 @@ impl Source {
             let is_listed = policies.of(Class::Orphan) == Policy::Fail;
             survey.hazards.extend(orphans.into_iter().filter(|_| is_listed));
             survey.hazards.extend(duplicates);
-            survey.long_entries.extend(long_entries.into_iter().map(|entry| (Arc::clone(table), entry)));
+            survey.long_entries.extend(long_entries.into_iter().map(|entry| {
+                let fault = Fault::whole(Reason::IndexEntry);
+                Hazard::new(&table.name, entry.key, &entry.columns.join(", "), &fault)
+            }));
         }
         Ok(survey)
     }
@@ -154,7 +179,7 @@ impl Source {
             for key in constraint::foreign_keys(&own) {
                 let column = key.columns.join(", ");
                 let found = constraint::orphans(connection, &own, key)?.into_iter();
-                orphans.extend(found.map(|key| Hazard::new(&own.name, key, &column, Fault::orphan())));
+                orphans.extend(found.map(|key| Hazard::new(&own.name, key, &column, &Fault::whole(Reason::Orphan))));
             }
             Ok((orphans, constraint::duplicates(connection, &own)?, constraint::long_entries(connection, &own)?))
         });

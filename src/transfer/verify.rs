@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::task::yield_now;
 
 use super::binary::{RowSplitter, unreadable};
-use super::digest::{Bucket, RowDigester, TableDigest};
+use super::digest::{BUCKETS, RowDigester, TableDigest, bucket};
 use super::plan::TablePlan;
 use super::reader::{Pass, Reader, TableRead};
 use super::value::Value;
@@ -54,12 +54,12 @@ pub(super) async fn digest_of_target(
     Ok((count, digest))
 }
 
-fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<Bucket, Cause> {
+fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, Cause> {
     let mut values = Vec::with_capacity(table.primary_key.len());
     for index in &table.primary_key {
         values.push(Value::read_field(fields[*index], table.columns[*index].target).ok_or_else(unreadable)?);
     }
-    Ok(Bucket::of(&key_of(values)))
+    Ok(bucket(&values))
 }
 
 /// Finds the rows behind two different digests, or the first of them.
@@ -74,9 +74,9 @@ pub(super) async fn find_mismatch(
     (target_rows, digest): (u64, &TableDigest),
 ) -> Result<Mismatch, TransferError> {
     let table = pass.table.clone();
-    let rows_per_bucket = read.amount.rows.max(target_rows) / Bucket::COUNT + 1;
+    let rows_per_bucket = read.amount.rows.max(target_rows) / BUCKETS as u64 + 1;
     let wanted = usize::try_from(ROWS_HELD / rows_per_bucket).unwrap_or(usize::MAX).max(1);
-    let buckets: BTreeSet<Bucket> = read.digest.differing_buckets(digest).take(wanted).collect();
+    let buckets: BTreeSet<usize> = read.digest.differing_buckets(digest).into_iter().take(wanted).collect();
     let mut target = RowDigests::new();
     for_each_row(connection, &table, "", |fields| {
         if !buckets.contains(&bucket_of(&table, fields)?) {

@@ -139,7 +139,7 @@ fn every_value_arrives_as_it_is() {
         let found = target.texts(&format!("SELECT {shown} FROM {table} WHERE {key_column} = '{key}'"));
         assert_eq!(found, [expected.map(str::to_owned)], "{table}.{column} = {written}");
     }
-    assert_eq!(moved["verified"], "values");
+    assert_eq!(moved["verified"], "full");
     assert_eq!(moved["rows"], 4 * SAMPLES.len());
     for table in moved["tables"].as_array().expect("a list of tables") {
         assert_eq!(table["rows"], SAMPLES.len(), "{table}");
