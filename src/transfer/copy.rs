@@ -12,7 +12,7 @@ use super::digest::TableDigest;
 use super::plan::{Plan, TablePlan};
 use super::source::{self, Source, Survey, TableSurvey};
 use super::target::Target;
-use super::{TransferError, rejected};
+use super::{TransferError, rejected, session};
 use super::{value, verify};
 use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress};
@@ -117,7 +117,7 @@ async fn lock_empty_tables(connection: &mut PgConnection, plan: &[TablePlan]) ->
     // A snapshot that is older than the lock would not see what was committed while it was waited for.
     let isolation = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned();
     execute(connection, isolation).await.doing("set the isolation level")?;
-    execute(connection, lock::NO_TIME_LIMITS.to_owned()).await.doing("set the time limits")?;
+    execute(connection, session::SETTINGS.to_owned()).await.doing("set what the transaction needs")?;
     execute(connection, lock::statement()).await.doing("lock the target")?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
         .await

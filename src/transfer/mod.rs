@@ -8,10 +8,13 @@
 mod binary;
 pub mod copy;
 mod digest;
+mod disk;
 pub mod hazard;
 mod json;
 mod moment;
+pub mod obstacle;
 pub mod plan;
+pub mod session;
 pub mod source;
 mod target;
 pub mod value;
@@ -25,6 +28,7 @@ use crate::schema::SchemaError;
 
 pub use digest::TableDigest;
 pub use hazard::Hazard;
+pub use obstacle::Obstacle;
 pub use plan::{ColumnPlan, TablePlan};
 pub use source::{Source, Survey};
 pub use target::Target;
@@ -72,12 +76,9 @@ pub enum TransferError {
         /// What it has to be.
         expected: crate::database_url::Backend,
     },
-    /// The target cannot hold every text.
-    #[error("the target's encoding is {encoding}; a history needs UTF8")]
-    Encoding {
-        /// What `server_encoding` says.
-        encoding: String,
-    },
+    /// Things on the target that the move would fail at.
+    #[error("{} in the way on the target; nothing was changed", things(.0.len()))]
+    Obstacles(Vec<Obstacle>),
     /// The source is not a TARSy history.
     #[error("the source is not a TARSy history: {0}")]
     SourceSchema(String),
@@ -140,6 +141,10 @@ fn values(count: usize) -> String {
     if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
 }
 
+fn things(count: usize) -> String {
+    if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") }
+}
+
 fn tables(mismatches: &[Mismatch]) -> String {
     mismatches.iter().map(|mismatch| mismatch.table.as_str()).collect::<Vec<_>>().join(", ")
 }
@@ -152,7 +157,6 @@ impl TransferError {
             TransferError::Backend { .. } => {
                 "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
             }
-            TransferError::Encoding { .. } => "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0".into(),
             TransferError::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
             TransferError::TargetRevision { .. } => {
                 "load into a new database; or bring a copy of the source to the target's revision first, \

@@ -245,16 +245,3 @@ fn a_target_that_lost_a_foreign_key_is_refused() {
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(4), &["missing foreign key stage_executions"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
-
-#[test]
-fn a_target_that_cannot_hold_every_text_is_refused() {
-    let Some((source, target)) = one_session_and_target() else { return };
-    let name = format!("{}_latin1", target.name());
-    target.execute(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"));
-    let url = target.url().replace(target.name(), &name);
-    let mut command = bare_tarsy_db(source.directory());
-    command.args(["--output", "json", "migrate-sqlite-to-postgres", "--from", "history.db", "--to", &url]);
-    let refused = Outcome::of(&mut command).expect(78);
-    target.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
-    assert_message(&refused, &["LATIN1", "UTF8"]);
-}
