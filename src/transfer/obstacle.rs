@@ -188,13 +188,16 @@ const CHECKS: [(Kind, Weight, &str); 28] = [
 ];
 
 /// What all of them begin with: the tables that are wanted, the columns that may be filled, those of the tables that
-/// are there, and where a setting comes from.
+/// are there, the schema in which the others come to be, and where a setting comes from.
 const OURS: &str = "
     WITH wanted AS (SELECT unnest($1::text[]) AS name),
     known AS (SELECT unnest($2::text[]) AS place),
     ours AS (
         SELECT c.*, c.oid::regclass::text AS name FROM pg_class c JOIN wanted ON c.relname = wanted.name
         WHERE pg_table_is_visible(c.oid) AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'),
+    place AS (
+        SELECT coalesce((SELECT relnamespace FROM ours WHERE relname = 'alert_sessions'),
+                        to_regnamespace(quote_ident(current_schema()))) AS schema),
     reset AS (
         SELECT name, CASE source
             WHEN 'user' THEN format('ALTER ROLE %I RESET %s', session_user, name)
@@ -231,9 +234,8 @@ const CREATE: &str = "
            format('is closed: permission denied for role `%s` to create tables and indexes', current_user),
            format('GRANT CREATE ON SCHEMA %I TO %I', n.nspname, current_user)
     FROM pg_namespace n
-    WHERE NOT has_schema_privilege(n.oid, 'CREATE')
-      AND (n.oid IN (SELECT relnamespace FROM ours)
-           OR n.nspname = current_schema() AND NOT EXISTS (SELECT FROM ours WHERE relname = 'alert_sessions'))";
+    WHERE n.oid IN (SELECT relnamespace FROM ours UNION SELECT schema FROM place)
+      AND NOT has_schema_privilege(n.oid, 'CREATE')";
 
 /// The shape that the tables should have is replayed with temporary ones.
 const TEMPORARY: &str = "
@@ -281,6 +283,7 @@ const SEQUENCE_PRIVILEGES: &str = "
     -- Asked of anything else this is an error, and conditions have no order.
     WHERE CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'UPDATE') END";
 
+/// Where a table would be created, or where it hides one.
 const NAMES: &str = "
     SELECT format('%s %s', kind, c.relname), 'has the name of one of TARSy''s tables',
            CASE WHEN kind = 'partitioned table' THEN 'use a new database: rows cannot be loaded frozen into its parts'
@@ -291,8 +294,11 @@ const NAMES: &str = "
     FROM pg_class c, LATERAL (SELECT CASE WHEN c.relpersistence = 't' THEN 'temporary table' ELSE CASE c.relkind
         WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence'
         WHEN 'p' THEN 'partitioned table' WHEN 'c' THEN 'composite type' ELSE 'index' END END AS kind) k
-    WHERE (c.relname IN (SELECT name FROM wanted) OR c.relname = 'alembic_version')
-      AND pg_table_is_visible(c.oid) AND (c.relkind <> 'r' OR c.relpersistence = 't')";
+    WHERE (c.relname IN (SELECT name FROM wanted) OR c.relname = 'alembic_version') AND pg_table_is_visible(c.oid)
+      AND CASE WHEN c.relpersistence = 't' OR c.relkind = 'p' THEN true
+               ELSE c.relkind <> 'r' AND (c.relnamespace = (SELECT schema FROM place) OR EXISTS (
+                   SELECT FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+                   WHERE t.relname = c.relname AND t.relkind = 'r' AND n.nspname = ANY (current_schemas(false)))) END";
 
 /// Every table has a type of its name: a domain or an enumeration would be in its way.
 const TYPES: &str = "
@@ -300,20 +306,19 @@ const TYPES: &str = "
            format('rename it: ALTER TYPE %s RENAME TO ...', t.oid::regtype)
     FROM pg_type t
     WHERE (t.typname IN (SELECT name FROM wanted) OR t.typname = 'alembic_version')
-      AND t.typrelid = 0 AND t.typelem = 0 AND t.typnamespace::regnamespace::text = quote_ident(current_schema())";
+      AND t.typrelid = 0 AND t.typelem = 0 AND t.typnamespace = (SELECT schema FROM place)";
 
 /// Which of them does the backend mean?
 const SCHEMAS: &str = "
     SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text),
-           format('%s in another schema than the one that will be filled, %s',
-                  CASE count(*) WHEN 1 THEN 'is' ELSE 'are' END, target),
-           'make sure that the backend''s search path leads to the same: it is that of the backend''s role'
-    FROM pg_class c,
-         (SELECT coalesce((SELECT relnamespace::regnamespace::text FROM ours WHERE relname = 'alert_sessions'),
-                          quote_ident(current_schema())) AS target) t
+           format(CASE WHEN count(*) = 1 THEN 'is' ELSE 'are' END
+                  || CASE WHEN is_visible THEN ' filled in another schema than the others, which are in %s'
+                          ELSE ' there as well, beside those that are filled in schema %s' END, schema::regnamespace),
+           'make sure that the search path of the backend''s role leads where yours does'
+    FROM pg_class c, place, LATERAL (SELECT pg_table_is_visible(c.oid) AS is_visible) v
     WHERE c.relname IN (SELECT name FROM wanted) AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-      AND c.relnamespace::regnamespace::text <> target AND has_schema_privilege(c.relnamespace, 'USAGE')
-    GROUP BY target";
+      AND c.relnamespace <> schema AND has_schema_privilege(c.relnamespace, 'USAGE')
+    GROUP BY schema, is_visible";
 
 const PARTITIONS: &str = "
     SELECT name, format('is a partition of %s: its indexes and foreign keys cannot be set aside', inhparent::regclass),
@@ -403,16 +408,16 @@ const SUBSCRIPTIONS: &str = "
     FROM ours JOIN pg_subscription_rel r ON r.srrelid = ours.oid JOIN pg_subscription s ON s.oid = r.srsubid
     GROUP BY s.subname";
 
-/// The session is named as far as the role may know.
+/// The session is named as far as the role may know. What has no role is the server's own, and gives way.
 const LOCKS: &str = "
     SELECT format('pid %s', a.pid),
-           format('(role %s, application `%s`%s) holds %s', a.usename, a.application_name,
-                  ', ' || a.state || ', for ' || to_char(clock_timestamp() - a.xact_start, 'HH24:MI:SS'),
+           format('(role %s%s%s%s) holds %s', a.usename, ', application `' || a.application_name || '`', ', ' || a.state,
+                  ', for ' || to_char(clock_timestamp() - a.xact_start, 'HH24:MI:SS'),
                   string_agg(DISTINCT coalesce(ours.name, 'the lock of another tarsy-db'), ', ')),
            'it is waited for until `--lock-timeout`: stop TARSy''s backend and whatever else uses the target'
     FROM pg_locks l JOIN pg_stat_activity a USING (pid) LEFT JOIN ours ON l.locktype = 'relation' AND l.relation = ours.oid
     WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND l.pid <> pg_backend_pid() AND a.backend_type = 'client backend' AND (ours.oid IS NOT NULL OR {advisory})
+      AND l.pid <> pg_backend_pid() AND a.usename IS NOT NULL AND (ours.oid IS NOT NULL OR {advisory})
     GROUP BY a.pid, a.usename, a.application_name, a.state, a.xact_start";
 
 /// A prepared transaction has no session; the number behind its locks is its transaction's.

@@ -3,6 +3,10 @@
 
 use super::baseline::listing;
 use super::migrate::{migrate, source_and_target};
+use sqlx::Connection;
+use tarsy_db::transfer::obstacle::{self, Kind, Wanted, Weight};
+
+use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{Held, with_schema};
 use crate::support::server::{self, Server};
@@ -355,7 +359,12 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
         ),
         (
             "CREATE SCHEMA other; CREATE TABLE other.alert_sessions (a int)",
-            ["other.alert_sessions is in another schema than the one that will be filled, public", "search path"],
+            ["other.alert_sessions is there as well, beside those that are filled in schema public", "search path"],
+        ),
+        (
+            "CREATE SCHEMA other; ALTER TABLE events SET SCHEMA other; ALTER ROLE CURRENT_USER IN DATABASE {database}
+                 SET search_path = public, other",
+            ["events is filled in another schema than the others, which are in public", "search path"],
         ),
         (
             "CREATE SUBSCRIPTION ours CONNECTION 'dbname=nowhere' PUBLICATION theirs
@@ -371,7 +380,7 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
             Outcome::of(init.args(["init", "--to", "head"]).env("DATABASE_URL", database.url())).expect(0);
         }
         target.execute(FUNCTION);
-        target.execute(sql);
+        target.execute(&sql.replace("{database}", target.name()));
         is_warned_of(Outcome::of(&mut migrate(&source, &target)), &words);
         assert_eq!(target.number("SELECT count(*) FROM ONLY llm_interactions"), 1, "{sql}");
         if sql.contains("SUBSCRIPTION") {
@@ -403,6 +412,15 @@ fn whoever_uses_the_tables_is_named_before_they_are_waited_for() {
     for words in ["application `the reader`, idle in transaction, for 00:00:0", ") holds alert_sessions"] {
         assert!(refused.stderr.contains(words), "no `{words}` in {}", refused.stderr);
     }
+    // Whoever has fewer rights is told less.
+    let role = Role::new(&target);
+    grant_everyday_rights(&target, &role);
+    let refused = migrate_as(&source, &role).expect(77);
+    assert!(
+        refused.stderr.contains("(role postgres, application `the reader`) holds alert_sessions"),
+        "{}",
+        refused.stderr
+    );
     somebody.close();
     assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).stderr, "");
 }
@@ -521,11 +539,18 @@ fn a_replication_role_is_set_back_by_whoever_may_and_refused_otherwise() {
     target.execute(&format!("ALTER DATABASE {} SET session_replication_role = replica", target.name()));
     let refused = migrate_as(&source, &role).expect(7);
     is_listed(&refused, "replication_role", "`session_replication_role`", &["is `replica`"]);
-    // An orphan that no foreign key would refuse in that role.
-    source.execute("PRAGMA foreign_keys = OFF; UPDATE llm_interactions SET session_id = 'nobody'");
-    Outcome::of(&mut migrate(&source, &target)).expect(65);
-    source.execute("PRAGMA foreign_keys = OFF; UPDATE llm_interactions SET session_id = 'one'");
+    // A trigger that is not one of replication's fires, as the foreign keys' own do.
+    let target = with_schema(target.another());
+    target.execute(&format!(
+        "CREATE TABLE seen (role text);
+         CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO seen SELECT current_setting('session_replication_role'); RETURN NULL; END $$;
+         CREATE TRIGGER ours AFTER INSERT ON alert_sessions EXECUTE FUNCTION ours();
+         ALTER DATABASE {} SET session_replication_role = replica",
+        target.name()
+    ));
     Outcome::of(&mut migrate(&source, &target)).expect(0);
+    assert_eq!(target.texts("SELECT role FROM seen"), [Some("origin".to_owned())]);
 }
 
 #[test]
@@ -536,4 +561,55 @@ fn an_encoding_that_cannot_hold_every_text_is_78() {
     let refused = migrate_to(&source, &target.url().replace(target.name(), &name)).expect(78);
     target.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
     is_listed(&refused, "encoding", "the database", &["LATIN1", "UTF8"]);
+}
+
+#[test]
+fn a_schema_of_the_roles_own_and_a_view_elsewhere_lead_nobody_astray() {
+    let Some((source, target)) = one_session_and_target() else { return };
+    let role = Role::new(&target);
+    grant_everyday_rights(&target, &role);
+    give_tables_to(&target, &role.name);
+    target.execute(&format!(
+        "CREATE SCHEMA AUTHORIZATION {name}; CREATE SCHEMA elsewhere; CREATE VIEW elsewhere.alert_sessions AS SELECT 1 AS a;
+         ALTER ROLE {name} SET search_path = \"$user\", public, elsewhere",
+        name = role.name
+    ));
+    assert_eq!(migrate_as(&source, &role).expect(0).stderr, "");
+    assert_eq!(target.number("SELECT count(*) FROM public.llm_interactions"), 1);
+    assert_eq!(target.number(&format!("SELECT count(*) FROM pg_tables WHERE schemaname = '{}'", role.name)), 0);
+    // A view that hides the table is in the way.
+    target.execute(&format!("CREATE VIEW {}.stage_executions AS SELECT 1 AS a", role.name));
+    let refused = migrate_as(&source, &role).expect(7);
+    let view = ("name".to_owned(), "view stage_executions".to_owned());
+    assert!(obstacles(&refused).contains(&view), "{}", refused.stdout);
+    target.execute(&format!("DROP VIEW {}.stage_executions", role.name));
+}
+
+#[test]
+fn the_room_on_the_servers_disk_is_known_where_it_runs_here_and_says_where() {
+    const EXABYTE: u64 = 1_000_000_000_000_000_000;
+    if !server::may_be_started() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let target = with_schema(Database::on(&server.url("postgres")));
+    let role = Role::new(&target);
+    let looked = |url: &str, need: u64| {
+        block_on(async {
+            let mut connection = sqlx::PgConnection::connect(url).await.expect("a connection");
+            let found = obstacle::look(&mut connection, &Wanted::default(), Some(need)).await.expect("it may look");
+            found.into_iter().filter(|obstacle| obstacle.kind == Kind::Disk).collect::<Vec<_>>()
+        })
+    };
+    let [obstacle] = &looked(target.url(), EXABYTE)[..] else { panic!("one obstacle") };
+    assert_eq!(obstacle.weight, Weight::Refusal);
+    assert!(
+        obstacle.what.contains("the history may need about 1000000001074 MB, 1074 MB of it for the write-ahead log"),
+        "{obstacle}"
+    );
+    assert_eq!(looked(target.url(), 1000), []);
+    // This one may not know where the files are.
+    assert_eq!(looked(&role.url(), EXABYTE), []);
+    target.execute(&format!("GRANT pg_read_all_settings TO {}", role.name));
+    assert_eq!(looked(&role.url(), EXABYTE).len(), 1);
 }
