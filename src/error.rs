@@ -12,6 +12,7 @@ use crate::interrupt::Signal;
 use crate::schema::SchemaError;
 use crate::schema::standing::Leftover;
 use crate::settings::SettingsError;
+use crate::transfer::obstacle::{Kind, Obstacle};
 use crate::transfer::{Mismatch, TransferError};
 
 /// Why a command did not do what it was asked for.
@@ -121,7 +122,8 @@ impl Error {
                 TransferError::Report { .. } => 73,
                 TransferError::ReportExists { .. } => 7,
                 TransferError::SourceChanged { .. } => 75,
-                TransferError::Backend { .. } | TransferError::Encoding { .. } => 78,
+                TransferError::Backend { .. } => 78,
+                TransferError::Obstacles(obstacles) => obstacles_code(obstacles),
                 TransferError::SourceSchema(_) => 4,
                 TransferError::Lacking { .. }
                 | TransferError::NotLacking { .. }
@@ -189,6 +191,9 @@ impl Error {
     pub fn details(&self) -> Details {
         match self {
             Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
+            Error::Transfer(TransferError::Obstacles(obstacles)) => {
+                Details::of(obstacles, |obstacle| vec![obstacle.to_string()])
+            }
             Error::Transfer(TransferError::Mismatch(mismatches)) => Details::of(mismatches, Mismatch::lines),
             _ => Details::default(),
         }
@@ -216,6 +221,22 @@ impl Details {
         let document = serde_json::to_value(items).unwrap_or_default();
         Self { lines: items.iter().flat_map(lines).collect(), document }
     }
+}
+
+/// The code that all obstacles share, so that whoever tries again on some codes does not where one of the obstacles
+/// needs somebody; otherwise that of a refusal.
+fn obstacles_code(obstacles: &[Obstacle]) -> u8 {
+    let code = |obstacle: &Obstacle| match obstacle.kind {
+        Kind::Privilege => 77,
+        Kind::Standby | Kind::ReadOnly => 69,
+        Kind::Prepared => 75,
+        Kind::Encoding => 78,
+        Kind::Disk => 74,
+        _ => 7,
+    };
+    let mut codes = obstacles.iter().map(code);
+    let first = codes.next().unwrap_or(7);
+    if codes.all(|code| code == first) { first } else { 7 }
 }
 
 /// What to do about tables that an interrupted upgrade left behind.

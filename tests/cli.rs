@@ -34,6 +34,8 @@ mod migrate_failures;
 mod migrate_hazards;
 #[path = "cli/migrate_moments.rs"]
 mod migrate_moments;
+#[path = "cli/migrate_obstacles.rs"]
+mod migrate_obstacles;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
 #[path = "cli/migrate_revisions.rs"]

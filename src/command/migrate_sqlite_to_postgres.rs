@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,14 @@ use crate::error::Error;
 use crate::failure::{DatabaseError, Doing, Failure};
 use crate::output::{self, Block, Field, Report};
 use crate::progress::{Amount, Progress};
-use crate::schema::difference::Weight;
+use crate::schema::difference;
 use crate::schema::shape::{self, Shape};
 use crate::schema::standing::{self, Plan, Standing};
 use crate::schema::{self, Drift, Schema, SchemaError, expected};
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::load::{self, Load, TableLoad, Toast, Verification};
+use crate::transfer::load::{Load, TableLoad, Toast, Verification};
 use crate::transfer::normalised::Normalisation;
+use crate::transfer::obstacle::{self, Wanted, Weight};
 use crate::transfer::policy::Policies;
 use crate::transfer::report::ReportFile;
 use crate::transfer::source::{FileState, Survey};
@@ -175,6 +176,7 @@ impl Run<'_> {
         let lock_timeout = self.arguments.lock_timeout;
         let target = connection::open(to, Access::Write, lock_timeout).await?;
         let work = async {
+            require_free_way(&target, &Wanted::new(&revision.tables(), schema), &path).await?;
             let (target_schema, relaxations) = schema_of_target(&target, *revision, *shape).await?;
             let tables = plan::plan(&revision.tables(), schema, &target_schema, &self.arguments.ignore)?;
             let plan = plan::Plan { revision: *revision, tables, relaxations };
@@ -324,6 +326,19 @@ async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, Error> 
     Ok(SourceEnd { revision, shape, schema: found, expected })
 }
 
+/// Looks at everything that is in the way on the target, and says what is worth knowing.
+async fn require_free_way(target: &DatabaseConnection, wanted: &Wanted, source: &Path) -> Result<(), TransferError> {
+    let need = std::fs::metadata(source).ok().map(|metadata| metadata.len());
+    let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?;
+    let obstacles = obstacle::look(&mut connection, wanted, need).await?;
+    let (refusals, warnings): (Vec<_>, Vec<_>) =
+        obstacles.into_iter().partition(|obstacle| obstacle.weight == Weight::Refusal);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if refusals.is_empty() { Ok(()) } else { Err(TransferError::Obstacles(refusals)) }
+}
+
 /// The schema that the target will have, at the source's revision and in a shape that takes the source's rows, and
 /// the statements that give it this shape. Nothing is created before the source was found sound.
 async fn schema_of_target(
@@ -331,11 +346,6 @@ async fn schema_of_target(
     revision: Revision,
     shape: Shape,
 ) -> Result<(Schema, Vec<String>), TransferError> {
-    let encoding = connection::row(target, "SELECT current_setting('server_encoding') AS encoding").await;
-    let encoding = encoding.and_then(|row| row.try_get::<String>("", "encoding")).doing("ask for the encoding")?;
-    if encoding != "UTF8" {
-        return Err(TransferError::Encoding { encoding });
-    }
     let beyond = |found: String| TransferError::TargetRevision { revision: found, source_revision: revision };
     let standing = Standing::read(target).await.doing("read the target's ledger")?;
     let found = schema::read(target).await.doing("read the target's schema")?;
@@ -352,19 +362,15 @@ async fn schema_of_target(
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
         Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
     };
-    if let Some(start) = start {
-        if start > revision {
-            return Err(beyond(start.to_string()));
-        }
-        let pool = target.get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.doing("open the target")?;
-        load::require_empty(&mut connection, start.tables().into_iter()).await?;
+    if let Some(start) = start.filter(|start| *start > revision) {
+        return Err(beyond(start.to_string()));
     }
     let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
     let before = if start == Some(revision) {
         // What refuses a row ends the move; what is missing would let a wrong one in.
         let differences = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found).differences;
-        let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == Weight::Drift).collect();
+        let faults: Vec<_> =
+            differences.into_iter().filter(|fault| fault.weight == difference::Weight::Drift).collect();
         if !faults.is_empty() {
             return Err(SchemaError::from(Drift::new(revision, faults)).into());
         }

@@ -17,7 +17,7 @@ use super::policy::Policies;
 use super::reader::{Pass, Purpose, TableRead};
 use super::source::Source;
 use super::target::Target;
-use super::{Mismatch, TransferError, verify};
+use super::{Mismatch, TransferError, session, verify};
 use crate::failure::Doing;
 use crate::progress::{Amount, Progress};
 use crate::schema::{lock, quoted, upgrade};
@@ -226,7 +226,7 @@ impl Load<'_> {
 const SETTINGS: &[(&str, &str)] = &[
     // A snapshot that is older than the lock would not see what was committed while it was waited for.
     ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "set the isolation level"),
-    (lock::NO_TIME_LIMITS, "set the time limits"),
+    (session::SETTINGS, "set what the transaction needs"),
 ];
 
 /// Where the server has it; elsewhere the setting has no such value.

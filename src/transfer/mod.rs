@@ -13,6 +13,7 @@ pub mod change;
 mod constraint;
 mod copy;
 pub mod digest;
+mod disk;
 mod estimate;
 mod exceptions;
 pub mod hazard;
@@ -23,10 +24,12 @@ mod mend;
 mod moment;
 pub mod normalised;
 mod number;
+pub mod obstacle;
 pub mod plan;
 pub mod policy;
 mod reader;
 pub mod report;
+pub mod session;
 pub mod source;
 mod target;
 pub mod value;
@@ -41,6 +44,7 @@ use crate::schema::SchemaError;
 pub use digest::TableDigest;
 pub use exceptions::Exceptions;
 pub use hazard::Hazard;
+pub use obstacle::Obstacle;
 pub use plan::{ColumnPlan, TablePlan};
 pub use source::{Source, Survey};
 pub use target::Target;
@@ -88,12 +92,9 @@ pub enum TransferError {
         /// What it has to be.
         expected: crate::database_url::Backend,
     },
-    /// The target cannot hold every text.
-    #[error("the target's encoding is {encoding}; a history needs UTF8")]
-    Encoding {
-        /// What `server_encoding` says.
-        encoding: String,
-    },
+    /// Things on the target that the move would fail at.
+    #[error("{} in the way on the target; nothing was changed", things(.0.len()))]
+    Obstacles(Vec<Obstacle>),
     /// The source is not a TARSy history.
     #[error("the source is not a TARSy history: {0}")]
     SourceSchema(String),
@@ -176,6 +177,10 @@ fn values(count: usize) -> String {
     if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
 }
 
+fn things(count: usize) -> String {
+    if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") }
+}
+
 fn tables(mismatches: &[Mismatch]) -> String {
     mismatches.iter().map(|mismatch| mismatch.table.as_str()).collect::<Vec<_>>().join(", ")
 }
@@ -188,7 +193,6 @@ impl TransferError {
             TransferError::Backend { .. } => {
                 "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
             }
-            TransferError::Encoding { .. } => "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0".into(),
             TransferError::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
             TransferError::TargetRevision { .. } => {
                 "load into a new database; or bring a copy of the source to the target's revision first, \

@@ -112,7 +112,7 @@ fn a_trigger_that_alters_a_value_is_found_and_everything_rolled_back() {
 
 #[test]
 fn a_trigger_that_drops_a_row_is_found_and_everything_rolled_back() {
-    for verify in ["values", "counts"] {
+    for verify in ["full", "counts"] {
         let Some((source, target)) = one_session_and_target() else { return };
         insert_session(&source, "two", "completed", Some(NOW_US));
         target.execute(
@@ -244,17 +244,4 @@ fn a_target_that_lost_a_foreign_key_is_refused() {
     target.execute("ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey");
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(4), &["missing foreign key stage_executions"]);
     assert_eq!(target.count("alert_sessions"), 0);
-}
-
-#[test]
-fn a_target_that_cannot_hold_every_text_is_refused() {
-    let Some((source, target)) = one_session_and_target() else { return };
-    let name = format!("{}_latin1", target.name());
-    target.execute(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"));
-    let url = target.url().replace(target.name(), &name);
-    let mut command = bare_tarsy_db(source.directory());
-    command.args(["--output", "json", "migrate-sqlite-to-postgres", "--from", "history.db", "--to", &url]);
-    let refused = Outcome::of(&mut command).expect(78);
-    target.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
-    assert_message(&refused, &["LATIN1", "UTF8"]);
 }
