@@ -1,6 +1,7 @@
 //! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use migration::Revision;
@@ -20,8 +21,8 @@ use crate::schema::standing::{self, Plan, Standing};
 use crate::schema::{self, Drift, Schema, SchemaError, expected, upgrade};
 use crate::settings::{Settings, SettingsError};
 use crate::transfer::copy::{self, TableLoad, Verification};
-use crate::transfer::source::FileState;
-use crate::transfer::{Source, TransferError, plan};
+use crate::transfer::snapshot::Terms;
+use crate::transfer::{Snapshot, Source, TransferError, plan};
 
 #[derive(Serialize)]
 struct Summary {
@@ -60,15 +61,20 @@ pub(super) async fn run(
         return Err(wrong("the target", &to, Backend::Postgresql));
     }
 
-    let before = FileState::of(&path);
-    let source = connection::open(&from, Access::Read, arguments.lock_timeout).await?;
-    let (revision, shape, source_schema) = survey_source(&source).await?;
+    let terms = Terms {
+        readers: NonZeroUsize::MIN,
+        lock_timeout: location.busy_timeout.unwrap_or(arguments.lock_timeout),
+        directory: &std::env::temp_dir(),
+    };
+    let snapshot = Snapshot::take(&path, &terms, progress).await.map_err(TransferError::from)?;
+    tracing::info!("the source {from}: {}", snapshot.origin());
+    let (revision, shape, source_schema) = survey_source(&snapshot.readers()[0]).await?;
     let target = connection::open_pool(&to, Access::Write, &settings.pool, arguments.lock_timeout).await?;
     let work = async {
         let (target_schema, relaxations) = schema_of_target(&target, revision, shape).await?;
         let tables = plan::plan(&revision.tables(), &source_schema, &target_schema, &arguments.ignore)?;
         let plan = plan::Plan { revision, tables, relaxations };
-        let mut source = Source::begin(&source, path, before).await?;
+        let mut source = Source::begin(snapshot).await?;
         let survey = source.survey(&plan.tables, progress).await?;
         if !survey.hazards.is_empty() {
             return Err(TransferError::Hazards(survey.hazards));

@@ -73,7 +73,9 @@ pub async fn load(
         if verification == Verification::Values {
             compare(&mut transaction, &mut source, tables, survey, &mut loads, progress).await?;
         }
-        source.finish().await?;
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
         before_commit();
         // A connection that breaks now leaves the answer open.
         transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;

@@ -12,7 +12,10 @@ pub mod hazard;
 mod json;
 mod moment;
 pub mod plan;
+mod scratch;
+pub mod snapshot;
 pub mod source;
+mod sqlite_file;
 mod target;
 pub mod value;
 pub mod verify;
@@ -26,6 +29,7 @@ use crate::schema::SchemaError;
 pub use digest::TableDigest;
 pub use hazard::Hazard;
 pub use plan::{ColumnPlan, TablePlan};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use source::{Source, Survey};
 pub use target::Target;
 
@@ -59,6 +63,9 @@ pub enum TransferError {
     /// One of the databases refused something.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The source cannot be opened.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The target's schema cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -167,7 +174,9 @@ impl TransferError {
                 "a history is moved once, into an empty database: use a new one, or remove these rows yourself".into()
             }
             TransferError::Hazards(_) => "mend these values in a copy of the source, and move the copy".into(),
-            TransferError::SourceChanged { .. } => "stop TARSy's backend, then start again".into(),
+            TransferError::SourceChanged { .. } => {
+                "start again, and either stop TARSy's backend before or let it run all the time".into()
+            }
             TransferError::Mismatch(_) => "look for triggers and rules on the target's tables that change rows".into(),
             _ => return None,
         })

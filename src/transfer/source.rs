@@ -1,10 +1,6 @@
 //! The SQLite end: one snapshot, read once to survey and once to copy, never written.
 
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
-
 use futures_util::TryStreamExt;
-use sea_orm::DatabaseConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, TypeInfo, ValueRef};
@@ -14,8 +10,8 @@ use super::TransferError;
 use super::digest::{RowDigester, TableDigest};
 use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
+use super::snapshot::{Aftermath, Snapshot};
 use super::value::{self, Stored};
-use crate::connection;
 use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 use crate::schema::quoted;
@@ -23,29 +19,7 @@ use crate::schema::quoted;
 /// The source, held in one read transaction.
 pub struct Source {
     connection: PoolConnection<Sqlite>,
-    path: PathBuf,
-    before: Option<FileState>,
-    data_version: i64,
-}
-
-/// What a file looks like from outside. A file at rest is read without a lock, so that only this tells
-/// whether somebody wrote meanwhile.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FileState {
-    length: u64,
-    modified: SystemTime,
-    /// The length of the `-wal` beside it.
-    wal_length: Option<u64>,
-}
-
-impl FileState {
-    /// Looks at the file, if it is there; do it before the file is opened.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        let wal_length = std::fs::metadata(connection::wal_of(path)).ok().map(|metadata| metadata.len());
-        Some(Self { length: metadata.len(), modified: metadata.modified().ok()?, wal_length })
-    }
+    snapshot: Snapshot,
 }
 
 /// What one pass over the source found.
@@ -78,20 +52,14 @@ impl Survey {
 }
 
 impl Source {
-    /// Takes the one connection of a source that was opened for reading, and begins its snapshot.
+    /// Takes the first connection of a snapshot.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file cannot be read.
-    pub async fn begin(
-        database: &DatabaseConnection,
-        path: PathBuf,
-        before: Option<FileState>,
-    ) -> Result<Self, DatabaseError> {
-        let pool = database.get_sqlite_connection_pool();
-        let mut connection = pool.acquire().await.doing("open the source")?;
-        let data_version = data_version(&mut connection).await?;
-        sqlx::query("BEGIN").execute(&mut *connection).await.doing("begin to read the source")?;
-        Ok(Self { connection, path, before, data_version })
+    /// [`DatabaseError`] when somebody else has it.
+    pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
+        let pool = snapshot.readers()[0].get_sqlite_connection_pool();
+        let connection = pool.acquire().await.doing("open the source")?;
+        Ok(Self { connection, snapshot })
     }
 
     /// Reads every row: counts, digests, and checks that the target can hold each value.
@@ -128,17 +96,13 @@ impl Source {
         sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *self.connection)
     }
 
-    /// Ends the snapshot and makes sure that it still is what the file holds.
+    /// Ends the snapshot and tells what happened to the source meanwhile.
     ///
     /// # Errors
-    /// [`TransferError::SourceChanged`] when somebody has written meanwhile.
-    pub async fn finish(mut self) -> Result<(), TransferError> {
-        sqlx::query("ROLLBACK").execute(&mut *self.connection).await.doing("finish reading the source")?;
-        let written = data_version(&mut self.connection).await? != self.data_version;
-        match written || FileState::of(&self.path) != self.before {
-            true => Err(TransferError::SourceChanged { path: self.path.display().to_string() }),
-            false => Ok(()),
-        }
+    /// [`TransferError::SourceChanged`] when what was read cannot be trusted.
+    pub async fn finish(self) -> Result<Aftermath, TransferError> {
+        drop(self.connection);
+        self.snapshot.finish().await
     }
 
     /// Looks for rows that point nowhere, by the target's foreign keys: the source's need not exist.
@@ -227,8 +191,4 @@ fn select(table: &TablePlan) -> String {
 
 fn primary_key_list(table: &TablePlan) -> String {
     table.primary_key.iter().map(|index| quoted(&table.columns[*index].name)).collect::<Vec<_>>().join(", ")
-}
-
-async fn data_version(connection: &mut PoolConnection<Sqlite>) -> Result<i64, DatabaseError> {
-    sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut **connection).await.doing("read the source's version")
 }
