@@ -150,7 +150,9 @@ impl Error {
             Error::Connect(error)
             | Error::GaveUp { last: error, .. }
             | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause),
-            Error::Database(error) | Error::Schema(SchemaError::Database(error)) => failure_hint(&error.cause),
+            Error::Database(error)
+            | Error::Schema(SchemaError::Database(error))
+            | Error::Transfer(TransferError::Database(error)) => failure_hint(&error.cause),
             Error::Schema(SchemaError::Locked { .. }) => {
                 Some("wait for it to finish, or raise `--lock-timeout`".into())
             }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
-use rustix::process::{Flock, FlockType, fcntl_getlk};
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::failure::{Cause, Failure, io_message};
 
@@ -116,7 +116,7 @@ impl SqliteFile {
                 Err(Errno::AGAIN | Errno::ACCESS) if started.elapsed() < limit => tokio::time::sleep(PAUSE).await,
                 Err(Errno::AGAIN | Errno::ACCESS) => {
                     let holder = fcntl_getlk(&self.file, &Flock::from(FlockType::ReadLock)).ok().flatten();
-                    let holder = holder.and_then(|lock| lock.pid).map(|pid| pid.as_raw_nonzero());
+                    let holder = holder.and_then(|lock| lock.pid).map(Pid::as_raw_nonzero);
                     let holder = holder.map_or("somebody".to_owned(), |pid| format!("process {pid}"));
                     return Err(Fault::new(
                         Failure::Busy,

@@ -5,7 +5,7 @@ use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{Held, Running, wait_until, with_schema};
 use crate::support::{Database, Outcome, bare_tarsy_db, tarsy_db};
 
-fn assert_message(outcome: &Outcome, parts: &[&str]) {
+pub(crate) fn assert_message(outcome: &Outcome, parts: &[&str]) {
     let document = outcome.json();
     let error = &document["error"];
     assert_eq!(error["exit_code"].as_i64(), outcome.code.map(i64::from));
@@ -15,7 +15,7 @@ fn assert_message(outcome: &Outcome, parts: &[&str]) {
 }
 
 /// A source with one session, and a target with the baseline.
-fn one_session_and_target() -> Option<(Database, Database)> {
+pub(crate) fn one_session_and_target() -> Option<(Database, Database)> {
     let (source, target) = source_and_target()?;
     insert_session(&source, "one", "completed", Some(NOW_US));
     Some((source, with_schema(target)))
@@ -168,7 +168,7 @@ fn a_role_that_may_not_create_is_told_so() {
 }
 
 /// Waits until the run stands before a lock of the target.
-fn wait_for_blocked_run(target: &Database) {
+pub(crate) fn wait_for_blocked_run(target: &Database) {
     let blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                    AND application_name = 'tarsy' AND wait_event_type = 'Lock'";
     wait_until("the run waits for the lock", || target.number(blocked) == 1);
@@ -187,7 +187,7 @@ fn a_lock_on_the_target_ends_the_wait_and_its_holder_is_named() {
 }
 
 /// Holds the run back after it has read the source once, lets somebody write, and lets it go on.
-pub(crate) fn move_while_somebody_writes(source: &Database, target: &Database, writes: &str) -> Outcome {
+fn move_while_somebody_writes(source: &Database, target: &Database, writes: &str) -> Outcome {
     let lock = Held::begin(target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
     let run = Running::start(source, &arguments(target));
     wait_for_blocked_run(target);
