@@ -47,7 +47,7 @@ pub struct Terms<'t> {
 
 /// Where the rows come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", tag = "origin", content = "why")]
 pub enum Origin {
     /// The file, which nobody is using.
     AtRest,
@@ -122,9 +122,9 @@ pub enum SnapshotError {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Aftermath {
     /// Somebody wrote to it: what they wrote was not read.
-    pub is_written_to: bool,
+    pub written_since: bool,
     /// Whoever was using it ended, and could not take the `-wal` along because of this reader.
-    pub is_wal_left: bool,
+    pub wal_left: bool,
 }
 
 impl Aftermath {
@@ -135,7 +135,7 @@ impl Aftermath {
             "the source was written to after its snapshot was taken: what was written since then stays behind";
         let left =
             "whoever was using the source ended meanwhile and left the `-wal` beside it: it is part of the history";
-        [(self.is_written_to, written), (self.is_wal_left, left)]
+        [(self.written_since, written), (self.wal_left, left)]
             .into_iter()
             .filter_map(|(is_so, text)| is_so.then_some(text))
             .collect()
@@ -143,6 +143,9 @@ impl Aftermath {
 }
 
 /// One state of the source, seen by one or several connections.
+///
+/// While it exists nothing else of the process may open the source or its `-shm`, because closing them again would give
+/// up the locks that keep the state; asking for their metadata is harmless.
 pub struct Snapshot {
     origin: Origin,
     path: PathBuf,
@@ -238,21 +241,21 @@ impl Snapshot {
                 version(&mut connection).await
             };
             let now = ended.await.doing("finish reading the source")?;
-            aftermath.is_written_to = now != *data_version;
+            aftermath.written_since = now != *data_version;
         }
         for reader in &self.readers {
             reader.get_sqlite_connection_pool().close().await;
         }
         match &self.held {
             Held::Beside { index, .. } => {
-                aftermath.is_wal_left = !index.is_in_use().unwrap_or(true);
+                aftermath.wal_left = !index.is_in_use().unwrap_or(true);
             }
             Held::Seen(before) => {
                 let now = SqliteFile::open(&self.path).ok().and_then(|file| file.look().ok());
                 let is_changed = now.as_ref() != Some(before);
                 match self.origin {
                     Origin::AtRest if is_changed => return Err(changed()),
-                    _ => aftermath.is_written_to = is_changed,
+                    _ => aftermath.written_since = is_changed,
                 }
             }
         }

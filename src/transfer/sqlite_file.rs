@@ -112,7 +112,9 @@ impl SqliteFile {
         let started = Instant::now();
         loop {
             match fcntl_lock(&self.file, FlockOperation::NonBlockingLockShared) {
+                // Where there are no locks there is nobody to wait for, and looking twice has to do.
                 Ok(()) => return Ok(()),
+                Err(error) if has_no_locks(error) => return Ok(()),
                 Err(Errno::AGAIN | Errno::ACCESS) if started.elapsed() < limit => tokio::time::sleep(PAUSE).await,
                 Err(Errno::AGAIN | Errno::ACCESS) => {
                     let holder = fcntl_getlk(&self.file, &Flock::from(FlockType::ReadLock)).ok().flatten();
@@ -131,7 +133,10 @@ impl SqliteFile {
 
     /// Lets others write again.
     pub(super) fn unlock(&self) -> io::Result<()> {
-        Ok(fcntl_lock(&self.file, FlockOperation::Unlock)?)
+        match fcntl_lock(&self.file, FlockOperation::Unlock) {
+            Err(error) if !has_no_locks(error) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The file itself, to be read from its beginning.
@@ -190,15 +195,19 @@ pub(super) struct Index(File);
 impl Index {
     /// Whether another process has the file open in WAL mode.
     pub(super) fn is_in_use(&self) -> io::Result<bool> {
-        Ok(fcntl_getlk(&self.0, &Flock::from(FlockType::WriteLock))?.is_some())
+        match fcntl_getlk(&self.0, &Flock::from(FlockType::WriteLock)) {
+            Ok(lock) => Ok(lock.is_some()),
+            Err(error) if has_no_locks(error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What every transaction begins with. It changes with each commit, and never comes back. `None` while somebody
     /// is writing it.
     pub(super) fn header(&self) -> io::Result<Option<[u8; INDEX_HEADER]>> {
         let mut copies = [[0; INDEX_HEADER]; 2];
-        self.0.read_exact_at(copies.as_flattened_mut(), 0)?;
-        Ok((copies[0] == copies[1]).then_some(copies[0]))
+        let length = read_at_most(&self.0, copies.as_flattened_mut())?;
+        Ok((length == 2 * INDEX_HEADER && copies[0] == copies[1]).then_some(copies[0]))
     }
 }
 
@@ -297,6 +306,11 @@ impl Look {
     fn number(&self, offset: usize) -> u32 {
         self.header[offset..].first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
     }
+}
+
+/// Whether the file system has no locks at all.
+fn has_no_locks(error: Errno) -> bool {
+    [Errno::NOLCK, Errno::NOSYS, Errno::NOTSUP, Errno::INVAL].contains(&error)
 }
 
 /// What a file that is not SQLite's may be instead, and what to do then.
