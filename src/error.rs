@@ -13,7 +13,7 @@ use crate::schema::SchemaError;
 use crate::schema::standing::Leftover;
 use crate::settings::SettingsError;
 use crate::transfer::obstacle::{Kind, Obstacle};
-use crate::transfer::{Mismatch, TransferError};
+use crate::transfer::{Mismatch, SnapshotError, TransferError};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,9 @@ impl Error {
             Error::Transfer(error) => match error {
                 TransferError::Schema(error) => schema_code(error),
                 TransferError::Database(error) => failure_code(error.cause.failure),
+                TransferError::Snapshot(SnapshotError::Source { cause, .. } | SnapshotError::Copy { cause, .. }) => {
+                    failure_code(cause.failure)
+                }
                 TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => 65,
                 TransferError::Mismatch(_) => 8,
                 TransferError::Policies(_) => 2,
@@ -152,7 +155,9 @@ impl Error {
             Error::Connect(error)
             | Error::GaveUp { last: error, .. }
             | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause),
-            Error::Database(error) | Error::Schema(SchemaError::Database(error)) => failure_hint(&error.cause),
+            Error::Database(error)
+            | Error::Schema(SchemaError::Database(error))
+            | Error::Transfer(TransferError::Database(error)) => failure_hint(&error.cause),
             Error::Schema(SchemaError::Locked { .. }) => {
                 Some("wait for it to finish, or raise `--lock-timeout`".into())
             }
@@ -176,6 +181,12 @@ impl Error {
             ),
             Error::Schema(SchemaError::Ambiguous(_)) => {
                 Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
+            }
+            Error::Transfer(TransferError::Snapshot(SnapshotError::Source { cause, hint, .. })) => {
+                hint.map(str::to_owned).or_else(|| failure_hint(cause))
+            }
+            Error::Transfer(TransferError::Snapshot(SnapshotError::Copy { why, .. })) => {
+                Some(format!("TMPDIR names another directory for the copy, which is needed because {why}"))
             }
             Error::Transfer(error) => error.hint(),
             Error::Retention(error) => Some(error.hint().to_owned()),

@@ -40,6 +40,8 @@ mod migrate_obstacles;
 mod migrate_refusals;
 #[path = "cli/migrate_revisions.rs"]
 mod migrate_revisions;
+#[path = "cli/migrate_source.rs"]
+mod migrate_source;
 #[path = "cli/operators.rs"]
 mod operators;
 #[path = "cli/process.rs"]

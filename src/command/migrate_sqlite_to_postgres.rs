@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,9 @@ use crate::transfer::normalised::Normalisation;
 use crate::transfer::obstacle::{self, Wanted, Weight};
 use crate::transfer::policy::Policies;
 use crate::transfer::report::ReportFile;
-use crate::transfer::source::{FileState, Survey};
-use crate::transfer::{Exceptions, Source, TableDigest, TransferError, plan};
+use crate::transfer::snapshot::{Origin, Terms};
+use crate::transfer::source::Survey;
+use crate::transfer::{Exceptions, Snapshot, Source, TableDigest, TransferError, plan};
 
 #[derive(Serialize)]
 struct Summary {
@@ -73,22 +75,31 @@ pub(super) async fn run(
     if !arguments.check_only && to.backend() != Backend::Postgresql {
         return Err(wrong("the target", &to, Backend::Postgresql));
     }
-    let before = FileState::of(&path);
-    let database = connection::open(&from, Access::Read, arguments.lock_timeout).await?;
-    let end = survey_source(&database).await?;
+    let terms = Terms {
+        readers: NonZeroUsize::MIN,
+        lock_timeout: location.busy_timeout.unwrap_or(arguments.lock_timeout),
+        directory: &std::env::temp_dir(),
+    };
+    let snapshot = Snapshot::take(&path, &terms, progress).await.map_err(TransferError::from)?;
+    match snapshot.origin() {
+        Origin::AtRest => tracing::debug!("the source {from}: {}", Origin::AtRest),
+        origin => tracing::info!("the source {from}: {origin}"),
+    }
+    let end = survey_source(&snapshot.readers()[0]).await?;
     let report = arguments.report.as_deref().map(ReportFile::create).transpose()?.map(RefCell::new);
     let heading = json!({
         "tool": format!("tarsy-db {}", env!("CARGO_PKG_VERSION")),
         "started": now.to_rfc3339_opts(SecondsFormat::AutoSi, true),
         "source": from.to_string(),
+        "snapshot": snapshot.origin(),
         "revision": end.revision.id(),
         "policies": policies.choices().map(|choice| (choice.class.to_string(), choice.policy.to_string().into()))
             .collect::<serde_json::Map<_, serde_json::Value>>(),
     });
     let run = Run { arguments, policies, progress, now, report: report.as_ref(), heading };
     let result = match arguments.check_only {
-        true => run.check(&from, &database, path, before, &end, started).await,
-        false => run.load(&from, &to, &database, path, before, &end, before_commit, started).await,
+        true => run.check(&from, snapshot, &end, started).await,
+        false => run.load(&from, &to, &path, snapshot, &end, before_commit, started).await,
     };
     if let Err(Error::Transfer(TransferError::Hazards(hazards))) = &result {
         run.complete_report("refused", &json!({ "hazards": hazards }))?;
@@ -117,19 +128,19 @@ impl Run<'_> {
     async fn check(
         &self,
         from: &DatabaseUrl,
-        database: &DatabaseConnection,
-        path: PathBuf,
-        before: Option<FileState>,
+        snapshot: Snapshot,
         end: &SourceEnd,
         started: Instant,
     ) -> Result<Report, Error> {
         let assumed = plan::assumed_target(&end.expected);
         let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed, &self.arguments.ignore)?;
-        let mut source = Source::begin(database, path, before).await?;
+        let mut source = Source::begin(snapshot).await?;
         let amounts = source.estimate(&tables).await?;
         let exceptions = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
         let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
-        source.finish().await?;
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
         if !survey.hazards.is_empty() {
             return Err(TransferError::Hazards(survey.hazards).into());
         }
@@ -165,9 +176,8 @@ impl Run<'_> {
         &self,
         from: &DatabaseUrl,
         to: &DatabaseUrl,
-        database: &DatabaseConnection,
-        path: PathBuf,
-        before: Option<FileState>,
+        path: &Path,
+        snapshot: Snapshot,
         end: &SourceEnd,
         before_commit: &dyn Fn(),
         started: Instant,
@@ -176,11 +186,11 @@ impl Run<'_> {
         let lock_timeout = self.arguments.lock_timeout;
         let target = connection::open(to, Access::Write, lock_timeout).await?;
         let work = async {
-            require_free_way(&target, &Wanted::new(&revision.tables(), schema), &path).await?;
+            require_free_way(&target, &Wanted::new(&revision.tables(), schema), path).await?;
             let (target_schema, relaxations) = schema_of_target(&target, *revision, *shape).await?;
             let tables = plan::plan(&revision.tables(), schema, &target_schema, &self.arguments.ignore)?;
             let plan = plan::Plan { revision: *revision, tables, relaxations };
-            let mut source = Source::begin(database, path, before).await?;
+            let mut source = Source::begin(snapshot).await?;
             let amounts = source.estimate(&plan.tables).await?;
             let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros()).await?;
             let exceptions = Arc::new(exceptions);

@@ -150,7 +150,9 @@ impl Load<'_> {
             Verification::Counts => self.compare_counts(connection, &reads).await?,
             Verification::None => {}
         }
-        source.finish().await?;
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
         (self.before_commit)(&loads)?;
         // A connection that breaks now leaves the answer open.
         let committed = execute(connection, "COMMIT".to_owned()).await;

@@ -29,8 +29,11 @@ pub mod plan;
 pub mod policy;
 mod reader;
 pub mod report;
+mod scratch;
 pub mod session;
+pub mod snapshot;
 pub mod source;
+mod sqlite_file;
 mod target;
 pub mod value;
 mod verify;
@@ -46,6 +49,7 @@ pub use exceptions::Exceptions;
 pub use hazard::Hazard;
 pub use obstacle::Obstacle;
 pub use plan::{ColumnPlan, TablePlan};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use source::{Source, Survey};
 pub use target::Target;
 
@@ -79,6 +83,9 @@ pub enum TransferError {
     /// One of the databases refused something.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The source cannot be opened.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The target's schema cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -212,7 +219,9 @@ impl TransferError {
                     .into()
             }
             TransferError::ReportExists { .. } => "give `--report` another file".into(),
-            TransferError::SourceChanged { .. } => "stop TARSy's backend, then start again".into(),
+            TransferError::SourceChanged { .. } => {
+                "start again, and either stop TARSy's backend before or let it run all the time".into()
+            }
             TransferError::Mismatch(_) => "look for triggers and rules on the target's tables that change rows".into(),
             _ => return None,
         })

@@ -151,6 +151,11 @@ impl Reader {
         self.run(move |connection| row_digests(connection, &pass, &buckets)).await
     }
 
+    /// Gives the connection back.
+    pub(super) fn release(&mut self) {
+        self.connection = None;
+    }
+
     fn start<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,

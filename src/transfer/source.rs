@@ -1,12 +1,6 @@
 //! The SQLite end: one snapshot, never written.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
-
-use sea_orm::DatabaseConnection;
-use sqlx::Sqlite;
-use sqlx::pool::PoolConnection;
 
 use super::TransferError;
 use super::constraint::{self, LongEntry};
@@ -15,36 +9,15 @@ use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
 use super::policy::{Class, Policies, Policy};
 use super::reader::{Pass, Purpose, Reader, TableRead};
-use crate::connection;
+use super::snapshot::{Aftermath, Snapshot};
 use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 
 /// The source, held in one read transaction.
 pub struct Source {
     pub(super) reader: Reader,
-    path: PathBuf,
-    before: Option<FileState>,
-    data_version: i64,
-}
-
-/// What a file looks like from outside. A file at rest is read without a lock, so that only this tells
-/// whether somebody wrote meanwhile.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FileState {
-    length: u64,
-    modified: SystemTime,
-    /// The length of the `-wal` beside it.
-    wal_length: Option<u64>,
-}
-
-impl FileState {
-    /// Looks at the file, if it is there; do it before the file is opened.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        let wal_length = std::fs::metadata(connection::wal_of(path)).ok().map(|metadata| metadata.len());
-        Some(Self { length: metadata.len(), modified: metadata.modified().ok()?, wal_length })
-    }
+    /// Until it is ended.
+    snapshot: Option<Snapshot>,
 }
 
 /// What one look at the whole source found.
@@ -67,21 +40,14 @@ impl Survey {
 }
 
 impl Source {
-    /// Takes the one connection of a source that was opened for reading, and begins its snapshot.
+    /// Takes the first connection of a snapshot.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file cannot be read.
-    pub async fn begin(
-        database: &DatabaseConnection,
-        path: PathBuf,
-        before: Option<FileState>,
-    ) -> Result<Self, DatabaseError> {
-        let pool = database.get_sqlite_connection_pool();
-        let mut connection: PoolConnection<Sqlite> = pool.acquire().await.doing("open the source")?;
-        let data_version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *connection).await;
-        let data_version = data_version.doing("read the source's version")?;
-        sqlx::query("BEGIN").execute(&mut *connection).await.doing("begin to read the source")?;
-        Ok(Self { reader: Reader::new(connection), path, before, data_version })
+    /// [`DatabaseError`] when somebody else has it.
+    pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
+        let pool = snapshot.readers()[0].get_sqlite_connection_pool();
+        let connection = pool.acquire().await.doing("open the source")?;
+        Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot) })
     }
 
     /// How many rows each table has, and about how many bytes of values: from a sample of its rows.
@@ -186,19 +152,15 @@ impl Source {
         found.await.doing(format!("look for orphans and duplicates in {}", table.name))
     }
 
-    /// Ends the snapshot and makes sure that it still is what the file holds.
+    /// Ends the snapshot and tells what happened to the source meanwhile.
     ///
     /// # Errors
-    /// [`TransferError::SourceChanged`] when somebody has written meanwhile.
-    pub async fn finish(&mut self) -> Result<(), TransferError> {
-        let version = self.reader.run(|connection| {
-            connection.execute_batch("ROLLBACK")?;
-            Ok(connection.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?)
-        });
-        let written = version.await.doing("finish reading the source")? != self.data_version;
-        match written || FileState::of(&self.path) != self.before {
-            true => Err(TransferError::SourceChanged { path: self.path.display().to_string() }),
-            false => Ok(()),
+    /// [`TransferError::SourceChanged`] when what was read cannot be trusted.
+    pub async fn finish(&mut self) -> Result<Aftermath, TransferError> {
+        self.reader.release();
+        match self.snapshot.take() {
+            Some(snapshot) => snapshot.finish().await,
+            None => Ok(Aftermath::default()),
         }
     }
 }
