@@ -491,7 +491,7 @@ fn limits_and_defaults_of_the_role_do_not_end_the_load() {
          CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              PERFORM pg_sleep(2.5);
              INSERT INTO seen SELECT format('%s %s', name, current_setting(name)) FROM unnest(ARRAY [
-                 'synchronous_commit', 'row_security', 'maintenance_work_mem', 'client_connection_check_interval',
+                 'synchronous_commit', 'row_security', 'client_connection_check_interval',
                  'transaction_isolation', 'statement_timeout', 'jit']) name;
              RETURN NULL; END $$;
          CREATE TRIGGER slow AFTER INSERT ON llm_interactions EXECUTE FUNCTION slow()"
@@ -505,7 +505,6 @@ fn limits_and_defaults_of_the_role_do_not_end_the_load() {
         [
             "client_connection_check_interval 1s",
             "jit off",
-            "maintenance_work_mem 256MB",
             "row_security off",
             "statement_timeout 0",
             "synchronous_commit local",
