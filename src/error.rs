@@ -123,13 +123,13 @@ impl Error {
                 TransferError::Mismatch(_) => 8,
                 TransferError::Policies(_) => 2,
                 TransferError::Report { .. } => 73,
-                TransferError::ReportExists { .. } => 7,
                 TransferError::SourceChanged { .. } => 75,
                 TransferError::Backend { .. } => 78,
                 TransferError::Obstacles(obstacles) => obstacles_code(obstacles),
                 TransferError::SourceSchema(_) => 4,
                 TransferError::Lacking { .. }
                 | TransferError::NotLacking { .. }
+                | TransferError::ReportExists { .. }
                 | TransferError::TargetNotEmpty { .. }
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,

@@ -42,6 +42,9 @@ pub(super) struct Reader {
     connection: Option<PoolConnection<Sqlite>>,
 }
 
+/// Work on the connection, which comes back with the result.
+type Thread<T> = JoinHandle<(PoolConnection<Sqlite>, Result<T, Cause>)>;
+
 /// Which rows of a table are read: from the first rowid to before the last.
 pub(super) type RowIds = std::ops::Range<i64>;
 
@@ -92,7 +95,7 @@ pub struct TableRead {
 /// A pass that goes on, and the chunks that come from it.
 pub(super) struct Reading<'r> {
     reader: &'r mut Reader,
-    thread: JoinHandle<(PoolConnection<Sqlite>, Result<TableRead, Cause>)>,
+    thread: Thread<TableRead>,
     pub(super) chunks: mpsc::Receiver<Chunk>,
 }
 
@@ -159,7 +162,7 @@ impl Reader {
     fn start<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
-    ) -> Result<JoinHandle<(PoolConnection<Sqlite>, Result<T, Cause>)>, Cause> {
+    ) -> Result<Thread<T>, Cause> {
         let runtime = Handle::current();
         let mut connection =
             self.connection.take().ok_or_else(|| Cause::new(Failure::Other, "the source is in use"))?;
@@ -169,10 +172,7 @@ impl Reader {
         }))
     }
 
-    async fn take_back<T>(
-        &mut self,
-        thread: JoinHandle<(PoolConnection<Sqlite>, Result<T, Cause>)>,
-    ) -> Result<T, Cause> {
+    async fn take_back<T>(&mut self, thread: Thread<T>) -> Result<T, Cause> {
         let (connection, result) = thread.await.map_err(|error| Cause::new(Failure::Other, error.to_string()))?;
         self.connection = Some(connection);
         result
@@ -202,7 +202,7 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
             outgoing.chunk.changes.push(Change::of_placeholder(&table.name, key(), &table.key_columns()));
         }
         if pass.exceptions.drops(table, key) {
-            outgoing.left_behind(table, key(), row);
+            outgoing.left_behind(table, &key(), row);
             return Ok(ControlFlow::Continue(()));
         }
         let mut digester = RowDigester::default();
@@ -364,10 +364,10 @@ impl<'s> Outgoing<'s> {
     }
 
     /// Notes a row that does not go over, value by value.
-    fn left_behind(&mut self, table: &TablePlan, key: String, row: AnyRow<'_>) {
+    fn left_behind(&mut self, table: &TablePlan, key: &str, row: AnyRow<'_>) {
         self.chunk.changes.extend(table.columns.iter().enumerate().map(|(index, column)| {
             let (class, policy) = (Class::Orphan, Policy::Drop);
-            Change::of_value(&table.name, key.clone(), &column.name, class, policy, row.stored(index))
+            Change::of_value(&table.name, key.to_owned(), &column.name, class, policy, row.stored(index))
         }));
     }
 
