@@ -34,8 +34,10 @@ impl SetAside {
             rebuild.push(Rebuild { name, sql: sql.doing("list the indexes")? });
         }
         // Rows that are frozen from the start need no second write, but only in a table that this
-        // transaction has truncated.
-        execute(connection, format!("TRUNCATE {}", table_list(plan))).await.doing("truncate the empty tables")?;
+        // transaction has truncated. The sequences are new as well: what is set in an old one stays set after a rollback.
+        execute(connection, format!("TRUNCATE {} RESTART IDENTITY", table_list(plan)))
+            .await
+            .doing("truncate the empty tables")?;
         // Foreign keys were dropped first, and come back last.
         rebuild.reverse();
         Ok(Self { rebuild })

@@ -1,8 +1,8 @@
 //! Rows on their way from SQLite to PostgreSQL, completely or not at all.
 //!
-//! [`plan`] matches both ends by column name. [`reader`] takes rows from SQLite on a thread of its own, one [`value`] after the
-//! other through the checks, and [`copy`] sends them; [`load`] does that in one transaction, with indexes and foreign keys
-//! set [`aside`], and [`verify`] reads it all back before the commit. What the target would refuse ends the load; then
+//! [`plan`] matches both ends by column name. `reader` takes rows from SQLite on a thread of its own, one [`value`] after the
+//! other through the checks, and `copy` sends them; [`load`] does that in one transaction, with indexes and foreign keys
+//! set `aside`, and `verify` reads it all back before the commit. What the target would refuse ends the load; then
 //! [`source`] is looked at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to
 //! [`crate::schema::upgrade`].
 
