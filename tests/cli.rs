@@ -38,6 +38,8 @@ mod migrate_moments;
 mod migrate_refusals;
 #[path = "cli/migrate_revisions.rs"]
 mod migrate_revisions;
+#[path = "cli/migrate_values.rs"]
+mod migrate_values;
 #[path = "cli/operators.rs"]
 mod operators;
 #[path = "cli/process.rs"]
