@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-setup lint doc generate install
+.PHONY: help build test test-setup lint doc generate bench-migrate install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -44,6 +44,9 @@ doc: ## Build the documentation, warnings denied
 
 generate: ## Write completions and man pages anew
 	UPDATE_GENERATED=1 cargo test --locked --test cli generated
+
+bench-migrate: ## Measure the migration beside pgloader, csv and the floor
+	benches/migrate
 
 install: ## Install the binary into cargo's directory
 	cargo install --locked --path .

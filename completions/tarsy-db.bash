@@ -379,7 +379,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
-            opts="-q -v -h -V --from --to --verify --lock-timeout --ignore --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --from --to --verify --check-only --on --report --show-values --toast --lock-timeout --ignore --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -394,7 +394,19 @@ _tarsy__db() {
                     return 0
                     ;;
                 --verify)
-                    COMPREPLY=($(compgen -W "values counts" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "full counts none" -- "${cur}"))
+                    return 0
+                    ;;
+                --on)
+                    COMPREPLY=($(compgen -W "nul=replace nul=strip lone-surrogate=replace lone-surrogate=strip non-finite=null non-finite=string number-range=null number-range=string orphan=drop orphan=adopt integer-range=clamp integer-range=null invalid-utf8=replace storage-class=convert inexact=null invalid-json=string invalid-json=null depth=string depth=null too-long=truncate index-entry=truncate duplicate-key=last" -- "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --toast)
+                    COMPREPLY=($(compgen -W "lz4 keep" -- "${cur}"))
                     return 0
                     ;;
                 --lock-timeout)

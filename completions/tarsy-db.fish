@@ -137,8 +137,34 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s h -l help -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l from -d 'The SQLite database, as a path or URL' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l to -d 'The PostgreSQL database [default: the database URL]' -r
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l verify -d 'What is compared before the commit' -r -f -a "values\t'Every value, read back from the target'
-counts\t'The number of rows'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l verify -d 'What is compared before the commit' -r -f -a "full\t'Every value, read back from the target'
+counts\t'The number of rows'
+none\t'Nothing: the server took every row'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l on -d 'What is done with a class of values that cannot be carried over exactly, instead of ending the move' -r -f -a "nul=replace\t'U+FFFD takes the place of U+0000 in text and JSON'
+nul=strip\t'U+0000 is left out of text and JSON'
+lone-surrogate=replace\t'U+FFFD takes the place of half a surrogate pair in JSON'
+lone-surrogate=strip\t'half a surrogate pair is left out of JSON'
+non-finite=null\t'NaN and Infinity in JSON become null'
+non-finite=string\t'NaN and Infinity in JSON become the strings that name them'
+number-range=null\t'a number that jsonb cannot hold becomes null'
+number-range=string\t'a number that jsonb cannot hold becomes a string of its digits'
+orphan=drop\t'a row that points to a missing row is left out'
+orphan=adopt\t'a row that points to a missing row gets a placeholder to point to'
+integer-range=clamp\t'an integer out of range becomes the nearest that the column holds'
+integer-range=null\t'an integer out of range becomes NULL, where the column allows NULL'
+invalid-utf8=replace\t'U+FFFD takes the place of bytes that are not UTF-8'
+storage-class=convert\t'a value stored as another class is converted, if that is exact'
+inexact=null\t'a value without exact counterpart becomes NULL, where the column allows it'
+invalid-json=string\t'text that is not JSON becomes one JSON string'
+invalid-json=null\t'text that is not JSON becomes JSON null'
+depth=string\t'JSON nested too deeply becomes one JSON string'
+depth=null\t'JSON nested too deeply becomes JSON null'
+too-long=truncate\t'text with too many characters for its column loses its end'
+index-entry=truncate\t'indexed text of more than 2,600 bytes loses its end'
+duplicate-key=last\t'of several values for one key jsonb keeps the last'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l report -d 'Write a report in JSON: tables, digests, hazards, policies and every change that they made' -r -F
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l toast -d 'How PostgreSQL compresses long values of this load' -r -f -a "lz4\t'With LZ4, which is faster, where the server has it'
+keep\t'As the server is set'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l lock-timeout -d 'How long to wait for somebody else\'s lock' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l ignore -d 'Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
@@ -150,6 +176,8 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l check-only -d 'Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l show-values -d 'Show the values that cannot be carried over, too: they may be confidential'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s h -l help -d 'Print help (see more with \'--help\')'

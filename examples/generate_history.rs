@@ -6,6 +6,9 @@
 //!
 //! The same arguments give the same rows: all choices come from `--seed`, all times from `--now`, and every value
 //! also fits PostgreSQL. A session is told as rows in memory, then inserted. The schema is `tarsy_db::schema`'s.
+//!
+//! One GB is 2,050 sessions with 24,700 LLM interactions, whose conversations grow from 5 to 96 kB, and 50,600
+//! communications. With `--profile small` it is 2.1 million rows, nearly all below 400 bytes.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -13,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use migration::Revision;
 use sea_orm::SqlxSqliteConnector;
 use serde::Serialize;
@@ -24,8 +27,8 @@ use tarsy_db::schema::upgrade;
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const CONVERSATION_INDEX: &str = "ix_llm_interactions_conversation";
-/// What an average session adds to the file, measured.
-const SESSION_BYTES: u64 = 314_000;
+/// What the sessions of `--profile small` hold of interactions and of communications.
+const SMALL_SESSION_EVENTS: usize = 30;
 const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 24 * 60 * MINUTE_US;
 /// Longer than any session, so that none of them ends after `--now`.
@@ -40,9 +43,18 @@ struct Arguments {
     /// Number of sessions to write.
     #[arg(long, value_name = "COUNT", required_unless_present = "bytes", conflicts_with = "bytes")]
     sessions: Option<u64>,
-    /// Instead, the size of the file if all sessions were average: bytes, or with kB, MB or GB, e.g. `500MB`.
+    /// Instead, the size of the history if all sessions were average: bytes, or with kB, MB or GB, e.g. `500MB`.
+    ///
+    /// The index on conversations does not count: it holds every conversation a second time, so that the file is
+    /// nearly twice as large.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     bytes: Option<u64>,
+    /// What the rows are like.
+    #[arg(long, value_enum, default_value_t = Profile::Conversations)]
+    profile: Profile,
+    /// Give the first session one more communication, whose result has about this size.
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    largest_value: Option<u64>,
     /// Seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -52,6 +64,24 @@ struct Arguments {
     /// Days before `--now` over which the sessions are spread.
     #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u16).range(1..))]
     days: u16,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Profile {
+    /// Whole conversations and results of tools, as TARSy writes them.
+    Conversations,
+    /// As many rows as possible: short conversations and results only.
+    Small,
+}
+
+impl Profile {
+    /// What an average session adds to the file, measured.
+    fn session_bytes(self) -> u64 {
+        match self {
+            Self::Conversations => 488_000,
+            Self::Small => 29_400,
+        }
+    }
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -74,7 +104,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     upgrade::upgrade(&database, Revision::BASELINE, LOCK_TIMEOUT, &|| ()).await?;
     // A new schema comes with WAL, of which an unfinished file needs nothing.
     query("PRAGMA journal_mode = OFF").execute(&pool).await?;
-    let sessions = arguments.sessions.or(arguments.bytes.map(|bytes| bytes.div_ceil(SESSION_BYTES)));
+    let session_bytes = arguments.profile.session_bytes();
+    let sessions = arguments.sessions.or(arguments.bytes.map(|bytes| bytes.div_ceil(session_bytes)));
     let sessions = sessions.expect("clap demands one of the two");
     let rows = fill(&pool, sessions, &arguments).await?;
     query("PRAGMA journal_mode = WAL").execute(&pool).await?;
@@ -112,7 +143,8 @@ async fn fill(pool: &SqlitePool, sessions: u64, arguments: &Arguments) -> Result
     for number in 0..sessions {
         let offset_us = i128::from(span_us - LONGEST_SESSION_US) * i128::from(number) / i128::from(sessions);
         let age_us = span_us - i64::try_from(offset_us).expect("less than the span");
-        let session = tell_session(&mut random, arguments.now, age_us);
+        let largest_value = arguments.largest_value.filter(|_| number == 0);
+        let session = tell_session(&mut random, arguments, age_us, largest_value);
         rows += insert(&mut transaction, "alert_sessions", vec![session.row]).await?;
         rows += insert(&mut transaction, "stage_executions", session.stages).await?;
         rows += insert(&mut transaction, "llm_interactions", session.interactions).await?;
@@ -191,12 +223,13 @@ struct Story<'random> {
     session_id: String,
     now_us: i64,
     alert: String,
+    profile: Profile,
     session: Session,
 }
 
 /// Makes up a session of about the given age and everything that happened in it.
-fn tell_session(random: &mut Random, now: DateTime<Utc>, age_us: i64) -> Session {
-    let started_at_us = now.timestamp_micros() - age_us + random.between(0, 20 * MINUTE_US);
+fn tell_session(random: &mut Random, arguments: &Arguments, age_us: i64, largest_value: Option<u64>) -> Session {
+    let started_at_us = arguments.now.timestamp_micros() - age_us + random.between(0, 20 * MINUTE_US);
     let status = Status::draw(random, age_us);
     let (chain_id, agent, alert_types, stages) = random.pick(&CHAINS);
     let stage = |name: &&str| json!({"name": name, "agent": agent, "iteration_strategy": "react"});
@@ -213,7 +246,9 @@ fn tell_session(random: &mut Random, now: DateTime<Utc>, age_us: i64) -> Session
     }));
     let alert_id = format!("{alert_type}_{:012x}_{started_at_us}", random.next() >> 16);
     let session_id = random.uuid();
-    let mut story = Story { random, session_id, now_us: started_at_us, alert, session: Session::default() };
+    let (now_us, profile, session) = (started_at_us, arguments.profile, Session::default());
+    let mut story = Story { random, session_id, now_us, alert, profile, session };
+    let stages = if let Profile::Small = arguments.profile { &stages[..1] } else { stages };
     let reached = match status {
         Status::Completed => stages.len(),
         Status::Failed | Status::InProgress => 1 + story.random.below(stages.len()),
@@ -221,6 +256,9 @@ fn tell_session(random: &mut Random, now: DateTime<Utc>, age_us: i64) -> Session
     };
     for (index, name) in stages[..reached].iter().enumerate() {
         story.stage(index, name, agent, if index + 1 == reached { status } else { Status::Completed });
+    }
+    if let Some(bytes) = largest_value {
+        story.call_long(bytes);
     }
     let analysis = (status == Status::Completed).then(|| story.analysis(alert_type));
     let error = (status == Status::Failed).then_some("Chain processing failed: 1 stage failure");
@@ -238,30 +276,19 @@ fn tell_session(random: &mut Random, now: DateTime<Utc>, age_us: i64) -> Session
 }
 
 impl Story<'_> {
-    /// Tells one stage: thought, tool and observation in turn, until the answer, the failure or the present.
+    /// Tells one stage: thought, tools and observations in turn, until the answer, the failure or the present.
     fn stage(&mut self, index: usize, name: &str, agent: &str, status: Status) {
         let (id, started_at_us) = (self.random.uuid(), self.now_us);
-        self.list_tools(&id);
-        let mut conversation = Conversation::default();
-        conversation.push("system", INSTRUCTIONS);
-        conversation.push("user", &format!("Question: what happened?\n\n## Alert\n{}\n\n{RUNBOOK}", self.alert));
-        for _ in 0..=self.random.below(9) {
-            if self.random.below(30) == 0 {
-                self.fail_llm(&id);
-            }
-            let (server, tools) = self.random.pick(&SERVERS);
-            let (tool, thought) = (self.random.pick(tools), self.random.sentence());
-            conversation.push("assistant", &format!("Thought: {thought}\nAction: {server}.{tool}\nAction Input: {{}}"));
-            self.call_llm(Some(&id), Ok(&conversation));
-            let observation = self.call_tool(&id, server, tool);
-            conversation.push("user", &format!("Observation: {server}.{tool}: {observation}"));
-        }
+        let mut conversation = match self.profile {
+            Profile::Conversations => self.investigate(&id),
+            Profile::Small => self.hurry(&id),
+        };
 
         let (mut output, mut error) = (Value::Null, None);
         if status == Status::Failed {
             error = Some(format!("Stage '{name}' failed with agent '{agent}': {}", self.fail_llm(&id)));
         } else if status == Status::Completed {
-            let report = self.random.report();
+            let report = self.report();
             conversation.push("assistant", &format!("Thought: enough is known.\nFinal Answer: {report}"));
             self.call_llm(Some(&id), Ok(&conversation));
             output = json!({
@@ -281,11 +308,60 @@ impl Story<'_> {
         }));
     }
 
+    /// Thinks and calls tools until enough is known, each thought with all that was observed before.
+    fn investigate(&mut self, stage_id: &str) -> Conversation {
+        self.list_tools(stage_id);
+        let mut conversation = Conversation::default();
+        let handbook_bytes = 4_000 + self.random.below(21_000);
+        let handbook = self.random.text(handbook_bytes);
+        conversation.push("system", &format!("{INSTRUCTIONS}\n\n{handbook}"));
+        conversation.push("user", &format!("Question: what happened?\n\n## Alert\n{}\n\n{RUNBOOK}", self.alert));
+        for _ in 0..=self.random.below(8) {
+            if self.random.below(30) == 0 {
+                self.fail_llm(stage_id);
+            }
+            let (server, tools) = self.random.pick(&SERVERS);
+            let (tool, thought) = (self.random.pick(tools), self.random.text(800));
+            conversation.push("assistant", &format!("Thought: {thought}\nAction: {server}.{tool}\nAction Input: {{}}"));
+            self.call_llm(Some(stage_id), Ok(&conversation));
+            for _ in 0..=self.random.below(4) {
+                let observation = self.call_tool(stage_id, server, tool);
+                conversation.push("user", &format!("Observation: {server}.{tool}: {observation}"));
+            }
+        }
+        conversation
+    }
+
+    /// Asks little and often, finds no tools, and remembers nothing.
+    fn hurry(&mut self, stage_id: &str) -> Conversation {
+        for _ in 0..SMALL_SESSION_EVENTS {
+            let mut conversation = Conversation::default();
+            conversation.push("user", self.random.pick(&APPS));
+            self.call_llm(Some(stage_id), Ok(&conversation));
+            self.call_mcp(Some(stage_id), "all_servers", None, Ok(&json!({})));
+        }
+        Conversation::default()
+    }
+
+    fn report(&mut self) -> String {
+        match self.profile {
+            Profile::Conversations => self.random.report(),
+            Profile::Small => self.random.sentence(),
+        }
+    }
+
+    /// Calls a tool that answers at great length, which no model gets to see.
+    fn call_long(&mut self, bytes: u64) {
+        let bytes = usize::try_from(bytes).expect("a value fits into memory");
+        let result = json!({"result": self.random.text(bytes)});
+        self.call_mcp(None, "kubernetes-server", Some("pods_log"), Ok(&result));
+    }
+
     /// Writes the final analysis, now and then by a call that belongs to no stage.
     fn analysis(&mut self, alert_type: &str) -> String {
-        let report = self.random.report();
+        let report = self.report();
         if self.random.below(5) == 0 {
-            let results = self.random.text(2_000);
+            let results = self.random.text(5_000);
             self.ask(None, "You are an SRE. Write the report from the results of all stages.", &results, &report);
         }
         format!("# Alert Analysis Report\n\n**Alert Type:** {alert_type}\n\n## Analysis\n\n{report}")
@@ -336,21 +412,21 @@ impl Story<'_> {
         let schema = json!({"type": "object", "properties": {"limit": {"type": "integer", "default": 50}}});
         let tool = |name: &&str| json!({"name": name, "description": format!("{name} 🚦"), "inputSchema": schema});
         let tools = SERVERS.iter().map(|(server, tools)| (*server, tools.iter().map(tool).collect::<Value>()));
-        self.call_mcp(stage_id, "all_servers", None, Ok(&tools.collect()));
+        self.call_mcp(Some(stage_id), "all_servers", None, Ok(&tools.collect()));
     }
 
     /// Calls a tool and returns what the model gets to see of its result.
     fn call_tool(&mut self, stage_id: &str, server: &str, tool: &str) -> String {
         if self.random.below(25) == 0 {
             let error = format!("Failed to call tool {tool}: {} ⏱ after \"30s\"", self.random.pick(&ERRORS));
-            self.call_mcp(stage_id, server, Some(tool), Err(&error));
+            self.call_mcp(Some(stage_id), server, Some(tool), Err(&error));
             return error;
         }
-        // From 200 bytes to 20 kB, half of them below 700 bytes. One in thirty is so long that it is summarized.
+        // From 140 bytes to 14 kB, half of them below 500 bytes. One in thirty is so long that it is summarized.
         let root = 100 + self.random.below(901);
-        let result = self.random.text(200_000_000 / (root * root));
-        self.call_mcp(stage_id, server, Some(tool), Ok(&json!({"result": result})));
-        if result.len() < 12_000 {
+        let result = self.random.text(140_000_000 / (root * root));
+        self.call_mcp(Some(stage_id), server, Some(tool), Ok(&json!({"result": result})));
+        if result.len() < 9_000 {
             return result;
         }
         let summary = self.random.text(600);
@@ -359,7 +435,7 @@ impl Story<'_> {
     }
 
     /// Adds a request to an MCP server: the call of a tool, or the listing of all tools.
-    fn call_mcp(&mut self, stage_id: &str, server: &str, tool: Option<&str>, outcome: Result<&Value, &str>) {
+    fn call_mcp(&mut self, stage_id: Option<&str>, server: &str, tool: Option<&str>, outcome: Result<&Value, &str>) {
         let (started_at_us, duration_ms) = (self.now_us, self.wait(9_000));
         let response = outcome.map_or("null".to_owned(), python_json);
         let (kind, step, arguments, result, tools) = match tool {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use migration::Revision;
 
 use crate::database_url::Secret;
+use crate::transfer::policy::Choice;
 
 /// The database tool of TARSy's alert history.
 ///
@@ -318,6 +320,8 @@ pub struct Prune {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy
+    tarsy-db migrate-sqlite-to-postgres --from history.db --check-only
+    tarsy-db migrate-sqlite-to-postgres --on nul=replace --on orphan=adopt --report move.json
     DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db migrate-sqlite-to-postgres")]
 pub struct MigrateSqliteToPostgres {
     /// The SQLite database, as a path or URL.
@@ -329,8 +333,30 @@ pub struct MigrateSqliteToPostgres {
     pub to: Option<Secret>,
 
     /// What is compared before the commit.
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Values)]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Full)]
     pub verify: Verify,
+
+    /// Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written.
+    #[arg(long, conflicts_with_all = ["to", "verify", "toast"])]
+    pub check_only: bool,
+
+    /// What is done with a class of values that cannot be carried over exactly, instead of ending the move.
+    ///
+    /// Each change is recorded in the report with the original bytes.
+    #[arg(long = "on", value_name = "CLASS=POLICY", requires = "report", value_parser = ChoiceParser)]
+    pub policies: Vec<Choice>,
+
+    /// Write a report in JSON: tables, digests, hazards, policies and every change that they made.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<std::path::PathBuf>,
+
+    /// Show the values that cannot be carried over, too: they may be confidential.
+    #[arg(long)]
+    pub show_values: bool,
+
+    /// How PostgreSQL compresses long values of this load.
+    #[arg(long, value_enum, value_name = "METHOD", default_value_t = Toast::Lz4)]
+    pub toast: Toast,
 
     /// How long to wait for somebody else's lock.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
@@ -345,9 +371,42 @@ pub struct MigrateSqliteToPostgres {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
     /// Every value, read back from the target.
-    Values,
+    Full,
     /// The number of rows.
     Counts,
+    /// Nothing: the server took every row.
+    None,
+}
+
+/// How `migrate-sqlite-to-postgres` has long values compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Toast {
+    /// With LZ4, which is faster, where the server has it.
+    Lz4,
+    /// As the server is set.
+    Keep,
+}
+
+/// Reads `nul=replace`, and knows all that there is for completions and help.
+#[derive(Clone)]
+struct ChoiceParser;
+
+impl TypedValueParser for ChoiceParser {
+    type Value = Choice;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Choice, clap::Error> {
+        let parser = clap::builder::StringValueParser::new().try_map(|text| text.parse::<Choice>());
+        parser.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Choice::all().map(|choice| PossibleValue::new(choice.to_string()).help(choice.help()))))
+    }
 }
 
 /// The arguments of `completions`.

@@ -12,7 +12,8 @@ use crate::interrupt::Signal;
 use crate::schema::SchemaError;
 use crate::schema::standing::Leftover;
 use crate::settings::SettingsError;
-use crate::transfer::{Mismatch, TransferError};
+use crate::transfer::obstacle::{Kind, Obstacle};
+use crate::transfer::{Mismatch, SnapshotError, TransferError};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -115,13 +116,20 @@ impl Error {
             Error::Transfer(error) => match error {
                 TransferError::Schema(error) => schema_code(error),
                 TransferError::Database(error) => failure_code(error.cause.failure),
-                TransferError::Hazards(_) | TransferError::Rejected { .. } => 65,
+                TransferError::Snapshot(SnapshotError::Source { cause, .. } | SnapshotError::Copy { cause, .. }) => {
+                    failure_code(cause.failure)
+                }
+                TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => 65,
                 TransferError::Mismatch(_) => 8,
+                TransferError::Policies(_) => 2,
+                TransferError::Report { .. } => 73,
                 TransferError::SourceChanged { .. } => 75,
-                TransferError::Backend { .. } | TransferError::Encoding { .. } => 78,
+                TransferError::Backend { .. } => 78,
+                TransferError::Obstacles(obstacles) => obstacles_code(obstacles),
                 TransferError::SourceSchema(_) => 4,
                 TransferError::Lacking { .. }
                 | TransferError::NotLacking { .. }
+                | TransferError::ReportExists { .. }
                 | TransferError::TargetNotEmpty { .. }
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,
@@ -147,7 +155,9 @@ impl Error {
             Error::Connect(error)
             | Error::GaveUp { last: error, .. }
             | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause),
-            Error::Database(error) | Error::Schema(SchemaError::Database(error)) => failure_hint(&error.cause),
+            Error::Database(error)
+            | Error::Schema(SchemaError::Database(error))
+            | Error::Transfer(TransferError::Database(error)) => failure_hint(&error.cause),
             Error::Schema(SchemaError::Locked { .. }) => {
                 Some("wait for it to finish, or raise `--lock-timeout`".into())
             }
@@ -172,6 +182,12 @@ impl Error {
             Error::Schema(SchemaError::Ambiguous(_)) => {
                 Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
             }
+            Error::Transfer(TransferError::Snapshot(SnapshotError::Source { cause, hint, .. })) => {
+                hint.map(str::to_owned).or_else(|| failure_hint(cause))
+            }
+            Error::Transfer(TransferError::Snapshot(SnapshotError::Copy { why, .. })) => {
+                Some(format!("TMPDIR names another directory for the copy, which is needed because {why}"))
+            }
             Error::Transfer(error) => error.hint(),
             Error::Retention(error) => Some(error.hint().to_owned()),
             Error::SchemaPending => Some("run `tarsy-db init`".into()),
@@ -186,6 +202,9 @@ impl Error {
     pub fn details(&self) -> Details {
         match self {
             Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
+            Error::Transfer(TransferError::Obstacles(obstacles)) => {
+                Details::of(obstacles, |obstacle| vec![obstacle.to_string()])
+            }
             Error::Transfer(TransferError::Mismatch(mismatches)) => Details::of(mismatches, Mismatch::lines),
             _ => Details::default(),
         }
@@ -213,6 +232,22 @@ impl Details {
         let document = serde_json::to_value(items).unwrap_or_default();
         Self { lines: items.iter().flat_map(lines).collect(), document }
     }
+}
+
+/// The code that all obstacles share, so that whoever tries again on some codes does not where one of the obstacles
+/// needs somebody; otherwise that of a refusal.
+fn obstacles_code(obstacles: &[Obstacle]) -> u8 {
+    let code = |obstacle: &Obstacle| match obstacle.kind {
+        Kind::Privilege => 77,
+        Kind::Standby | Kind::ReadOnly => 69,
+        Kind::Prepared => 75,
+        Kind::Encoding => 78,
+        Kind::Disk => 74,
+        _ => 7,
+    };
+    let mut codes = obstacles.iter().map(code);
+    let first = codes.next().unwrap_or(7);
+    if codes.all(|code| code == first) { first } else { 7 }
 }
 
 /// What to do about tables that an interrupted upgrade left behind.

@@ -172,7 +172,10 @@ impl From<&sqlx::Error> for Cause {
                 ),
                 // `error in view mine after drop column: no such column: alert_id`: only the text tells.
                 None if answer.message().starts_with("error in ") => Self::new(Failure::Needed, answer.message()),
-                None => Self::new(sqlite_failure(answer.code().as_deref()), answer.message()),
+                None => {
+                    let code = answer.code().and_then(|code| code.parse().ok());
+                    Self::new(sqlite_failure(code), answer.message())
+                }
             },
             sqlx::Error::Io(error) => Self::new(io_failure(error), io_message(error)),
             sqlx::Error::Tls(error) => Self::new(Failure::Tls, error.to_string()),
@@ -184,6 +187,18 @@ impl From<&sqlx::Error> for Cause {
             sqlx::Error::PoolTimedOut => Self::new(Failure::TimedOut, "no connection became free in time"),
             sqlx::Error::Protocol(message) => Self::new(Failure::ConnectionLost, message.clone()),
             other => Self::new(Failure::Other, other.to_string()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Cause {
+    fn from(error: rusqlite::Error) -> Self {
+        match &error {
+            rusqlite::Error::SqliteFailure(code, message) => {
+                let failure = sqlite_failure(Some(code.extended_code));
+                Self::new(failure, message.clone().unwrap_or_else(|| code.to_string()))
+            }
+            _ => Self::new(Failure::Other, error.to_string()),
         }
     }
 }
@@ -249,8 +264,8 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
 }
 
 /// Classes a result code: <https://www.sqlite.org/rescode.html>. The lowest byte is the primary code.
-fn sqlite_failure(code: Option<&str>) -> Failure {
-    match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
+fn sqlite_failure(code: Option<i32>) -> Failure {
+    match code.map(|code| code & 0xff) {
         Some(5 | 6) => Failure::Busy,
         Some(3 | 8 | 23) => Failure::Privilege,
         Some(10) => Failure::InputOutput,

@@ -19,6 +19,22 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.bytes += more.bytes;
+    }
+}
+
+impl std::iter::Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), |mut sum, amount| {
+            sum += amount;
+            sum
+        })
+    }
+}
+
 /// Is told how far the work is.
 pub trait Progress: Send + Sync {
     /// A stage begins; `total` is all zero when nobody knows.
@@ -64,8 +80,7 @@ impl Stage {
     }
 
     fn advance(&mut self, done: Amount) {
-        self.done.rows += done.rows;
-        self.done.bytes += done.bytes;
+        self.done += done;
     }
 
     /// `12,345 of 20,000 rows`, or without the total where nobody knows it.

@@ -34,10 +34,14 @@ mod migrate_failures;
 mod migrate_hazards;
 #[path = "cli/migrate_moments.rs"]
 mod migrate_moments;
+#[path = "cli/migrate_obstacles.rs"]
+mod migrate_obstacles;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
 #[path = "cli/migrate_revisions.rs"]
 mod migrate_revisions;
+#[path = "cli/migrate_source.rs"]
+mod migrate_source;
 #[path = "cli/migrate_values.rs"]
 mod migrate_values;
 #[path = "cli/operators.rs"]

@@ -54,7 +54,8 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
             Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
             Command::MigrateSqliteToPostgres(arguments) => {
                 let progress = context.progress.as_ref();
-                let work = migrate_sqlite_to_postgres::run(&arguments, &settings, progress, &before_commit);
+                let work =
+                    migrate_sqlite_to_postgres::run(&arguments, &settings, context.now, progress, &before_commit);
                 interrupt.or(work).await.map_err(Error::RolledBack)?
             }
             Command::Completions(arguments) => Ok(completions::run(&arguments)),

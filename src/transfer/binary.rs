@@ -1,7 +1,5 @@
 //! PostgreSQL's binary COPY format: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
 
-use std::ops::Range;
-
 use crate::failure::{Cause, Failure};
 
 /// What the format begins with: the signature, no flags, no extension.
@@ -9,69 +7,86 @@ pub(super) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with, where a row would have its number of fields.
 pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// Takes the format apart, row by row, however the server cut it into messages.
+/// Takes the format apart, row by row, however the server cut it into messages. It sends a row a message, which
+/// is read where it lies.
 #[derive(Default)]
-pub(super) struct BinaryReader {
-    buffer: Vec<u8>,
+pub(super) struct RowSplitter {
+    /// The beginning of a row whose rest is still to come.
+    pending: Vec<u8>,
     started: bool,
     ended: bool,
 }
 
-impl BinaryReader {
-    /// Adds what the server sent.
-    pub(super) fn push(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
-    }
-
-    /// The row in front, if all of it is there.
-    pub(super) fn next_row(&mut self) -> Result<Option<RowBounds>, Cause> {
-        if !self.started {
-            let Some(header) = self.buffer.first_chunk() else { return Ok(None) };
-            if header != HEADER {
-                return Err(unreadable());
-            }
-            self.buffer.drain(..HEADER.len());
-            self.started = true;
+impl RowSplitter {
+    /// Adds what the server sent, and hands on the fields of each row that is complete; `None` is NULL.
+    pub(super) fn push(
+        &mut self,
+        chunk: &[u8],
+        visit: &mut impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
+    ) -> Result<(), Cause> {
+        if self.pending.is_empty() {
+            let used = self.split(chunk, visit)?;
+            self.pending.extend_from_slice(&chunk[used..]);
+        } else {
+            let mut bytes = std::mem::take(&mut self.pending);
+            bytes.extend_from_slice(chunk);
+            let used = self.split(&bytes, visit)?;
+            bytes.drain(..used);
+            self.pending = bytes;
         }
-        let Some(count) = self.buffer.first_chunk() else { return Ok(None) };
-        let count = i16::from_be_bytes(*count);
-        self.ended = count == -1;
-        let mut row = RowBounds { fields: Vec::new(), length: 2 };
-        for _ in 0..count {
-            let Some(length) = self.buffer[row.length..].first_chunk() else { return Ok(None) };
-            row.length += 4;
-            // A negative length is NULL.
-            let field = usize::try_from(i32::from_be_bytes(*length)).ok().map(|length| row.length..row.length + length);
-            row.length = field.as_ref().map_or(row.length, |range| range.end);
-            if row.length > self.buffer.len() {
-                return Ok(None);
-            }
-            row.fields.push(field);
-        }
-        Ok((!self.ended).then_some(row))
-    }
-
-    /// The fields of a row; `None` is NULL.
-    pub(super) fn fields(&self, row: &RowBounds) -> Vec<Option<&[u8]>> {
-        row.fields.iter().map(|field| field.clone().map(|range| &self.buffer[range])).collect()
-    }
-
-    /// Drops the row in front.
-    pub(super) fn consume(&mut self, row: &RowBounds) {
-        self.buffer.drain(..row.length);
+        Ok(())
     }
 
     /// Whether the trailer has come.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
+
+    /// Hands on the complete rows, and says how many bytes they took.
+    fn split(
+        &mut self,
+        bytes: &[u8],
+        visit: &mut impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
+    ) -> Result<usize, Cause> {
+        let mut used = 0;
+        if !self.started {
+            let Some(header) = bytes.first_chunk() else { return Ok(0) };
+            if header != HEADER {
+                return Err(unreadable());
+            }
+            self.started = true;
+            used = HEADER.len();
+        }
+        let mut fields = Vec::new();
+        while !self.ended {
+            fields.clear();
+            let Some(length) = row(&bytes[used..], &mut fields, &mut self.ended) else { break };
+            used += length;
+            if !self.ended {
+                visit(&fields)?;
+            }
+        }
+        Ok(used)
+    }
 }
 
-/// Where a row and its fields lie in the buffer.
-pub(super) struct RowBounds {
-    /// `None` is NULL.
-    fields: Vec<Option<Range<usize>>>,
-    length: usize,
+/// Finds the fields of the row in front, and how many bytes it has; `None` if its end is still to come.
+fn row<'b>(bytes: &'b [u8], fields: &mut Vec<Option<&'b [u8]>>, ended: &mut bool) -> Option<usize> {
+    let count = i16::from_be_bytes(*bytes.first_chunk()?);
+    *ended = count == -1;
+    let mut position = 2;
+    for _ in 0..count {
+        let length = i32::from_be_bytes(*bytes[position..].first_chunk()?);
+        position += 4;
+        // A negative length is NULL.
+        let field = match usize::try_from(length) {
+            Ok(length) => Some(bytes.get(position..position + length)?),
+            Err(_) => None,
+        };
+        position += field.map_or(0, <[u8]>::len);
+        fields.push(field);
+    }
+    Some(position)
 }
 
 /// The error for an answer that is not in this format.

@@ -34,6 +34,9 @@ pub struct Carried<'a> {
 /// Carries a stored value over into a column, exactly, or changed as the policies say, or not at all. Then every
 /// class of trouble is found: behind one that fails the value is mended tentatively. Offsets are those of the stored
 /// bytes. A value without faults is added to the digest, as the target is to send it back.
+///
+/// # Panics
+/// Never: `jsonb` is digested from what was read of it, and nothing else has to be read.
 pub fn carry<'a>(
     stored: Stored<'a>,
     column: &ColumnPlan,
@@ -103,8 +106,8 @@ impl<'p> Judge<'p> {
             }
             return policy;
         }
-        let origins = self.origins.iter().rev();
-        let offset = fault.offset.and_then(|offset| origins.fold(Some(offset), |at, origin| origin.of(at?)));
+        let mut origins = self.origins.iter().rev();
+        let offset = fault.offset.and_then(|offset| origins.try_fold(offset, |at, origin| origin.of(at)));
         let fault = Fault { offset, policies, ..fault };
         match self.faults.iter_mut().find(|known| known.class() == class) {
             None => self.faults.push(fault),
@@ -349,15 +352,12 @@ impl<'a> Fit<'a> {
     }
 
     fn of_whole(number: i128, target: Target, converted: bool) -> Self {
-        let (value, exact) = match target {
-            Target::Integer => {
-                let nearest = number.clamp(i32::MIN.into(), i32::MAX.into());
-                (i32::try_from(nearest).ok().map(Value::Integer), nearest == number)
-            }
-            _ => {
-                let nearest = number.clamp(i64::MIN.into(), i64::MAX.into());
-                (i64::try_from(nearest).ok().map(Value::BigInt), nearest == number)
-            }
+        let (value, exact) = if target == Target::Integer {
+            let nearest = number.clamp(i32::MIN.into(), i32::MAX.into());
+            (i32::try_from(nearest).ok().map(Value::Integer), nearest == number)
+        } else {
+            let nearest = number.clamp(i64::MIN.into(), i64::MAX.into());
+            (i64::try_from(nearest).ok().map(Value::BigInt), nearest == number)
         };
         let nearest = value.expect("the number was clamped");
         match (exact, converted) {

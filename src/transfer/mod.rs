@@ -1,27 +1,42 @@
 //! Rows on their way from SQLite to PostgreSQL, completely or not at all.
 //!
-//! [`plan`] matches both ends by column name; [`source`] reads the whole history once to count it,
-//! to digest it and to find every value that PostgreSQL could not hold; [`copy`] loads it in one
-//! transaction; [`verify`] reads that back and compares before the commit. Creating the target's
-//! schema is left to [`crate::schema::upgrade`].
+//! [`plan`] matches both ends by column name. [`reader`] takes rows from SQLite on a thread of its own, one [`value`] after the
+//! other through the checks, and [`copy`] sends them; [`load`] does that in one transaction, with indexes and foreign keys
+//! set [`aside`], and [`verify`] reads it all back before the commit. What the target would refuse ends the load; then
+//! [`source`] is looked at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to
+//! [`crate::schema::upgrade`].
 
+mod aside;
 mod binary;
 pub mod carry;
-pub mod copy;
+pub mod change;
+mod constraint;
+mod copy;
 pub mod digest;
+mod disk;
+mod estimate;
+mod exceptions;
 pub mod hazard;
 mod json;
 mod jsonb;
+pub mod load;
 mod mend;
 mod moment;
 pub mod normalised;
 mod number;
+pub mod obstacle;
 pub mod plan;
 pub mod policy;
+mod reader;
+pub mod report;
+mod scratch;
+pub mod session;
+pub mod snapshot;
 pub mod source;
+mod sqlite_file;
 mod target;
 pub mod value;
-pub mod verify;
+mod verify;
 
 use migration::Revision;
 use serde::Serialize;
@@ -30,8 +45,11 @@ use crate::failure::{DatabaseError, Failure};
 use crate::schema::SchemaError;
 
 pub use digest::TableDigest;
+pub use exceptions::Exceptions;
 pub use hazard::Hazard;
+pub use obstacle::Obstacle;
 pub use plan::{ColumnPlan, TablePlan};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use source::{Source, Survey};
 pub use target::Target;
 
@@ -65,6 +83,9 @@ pub enum TransferError {
     /// One of the databases refused something.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The source cannot be opened.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The target's schema cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -78,12 +99,9 @@ pub enum TransferError {
         /// What it has to be.
         expected: crate::database_url::Backend,
     },
-    /// The target cannot hold every text.
-    #[error("the target's encoding is {encoding}; a history needs UTF8")]
-    Encoding {
-        /// What `server_encoding` says.
-        encoding: String,
-    },
+    /// Things on the target that the move would fail at.
+    #[error("{} in the way on the target; nothing was changed", things(.0.len()))]
+    Obstacles(Vec<Obstacle>),
     /// The source is not a TARSy history.
     #[error("the source is not a TARSy history: {0}")]
     SourceSchema(String),
@@ -131,6 +149,26 @@ pub enum TransferError {
         #[source]
         cause: crate::failure::Cause,
     },
+    /// The choice of policies makes no sense.
+    #[error(transparent)]
+    Policies(policy::PolicyError),
+    /// The report cannot be written.
+    #[error("cannot write the report {path}")]
+    Report {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The report of a move that took place is there already.
+    #[error("{path} is the report of a move that took place; it may hold the only copy of values that were changed")]
+    ReportExists {
+        /// The file.
+        path: String,
+    },
+    /// There is at least one value that cannot be carried over; the whole source has to be looked at for all of them.
+    #[error("the source holds values that cannot be carried over exactly; rolled back")]
+    Unfit,
     /// What was read back is not what was sent.
     #[error("the target does not hold what the source holds in {}; rolled back", tables(.0))]
     Mismatch(Vec<Mismatch>),
@@ -146,6 +184,10 @@ fn values(count: usize) -> String {
     if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
 }
 
+fn things(count: usize) -> String {
+    if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") }
+}
+
 fn tables(mismatches: &[Mismatch]) -> String {
     mismatches.iter().map(|mismatch| mismatch.table.as_str()).collect::<Vec<_>>().join(", ")
 }
@@ -158,7 +200,6 @@ impl TransferError {
             TransferError::Backend { .. } => {
                 "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
             }
-            TransferError::Encoding { .. } => "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0".into(),
             TransferError::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
             TransferError::TargetRevision { .. } => {
                 "load into a new database; or bring a copy of the source to the target's revision first, \
@@ -172,8 +213,15 @@ impl TransferError {
             TransferError::TargetNotEmpty { .. } => {
                 "a history is moved once, into an empty database: use a new one, or remove these rows yourself".into()
             }
-            TransferError::Hazards(_) => "mend these values in a copy of the source, and move the copy".into(),
-            TransferError::SourceChanged { .. } => "stop TARSy's backend, then start again".into(),
+            TransferError::Hazards(_) => {
+                "mend these values in a copy of the source and move the copy, or choose what is done about a class of \
+                 them: `--on CLASS=POLICY`, with `--report FILE`"
+                    .into()
+            }
+            TransferError::ReportExists { .. } => "give `--report` another file".into(),
+            TransferError::SourceChanged { .. } => {
+                "start again, and either stop TARSy's backend before or let it run all the time".into()
+            }
             TransferError::Mismatch(_) => "look for triggers and rules on the target's tables that change rows".into(),
             _ => return None,
         })

@@ -43,7 +43,7 @@ impl<'a> Decimal<'a> {
 
     /// Whether `numeric` prints it as it is written here.
     pub(super) fn is_printed_as_written(&self) -> bool {
-        !self.has_exponent && !(self.negative && self.is_zero())
+        !(self.has_exponent || self.negative && self.is_zero())
     }
 
     /// Appends the same bytes for the same number: its sign, its point, its digits without zeros at either end.

@@ -1,10 +1,13 @@
 //! Which columns go where: both ends intersected by name.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use migration::Revision;
 
 use super::TransferError;
 use super::target::Target;
-use crate::schema::{ForeignKey, Schema, quoted};
+use crate::schema::{ForeignKey, Schema, Table, quoted};
 
 /// What is to be copied.
 #[derive(Debug, Clone)]
@@ -12,7 +15,7 @@ pub struct Plan {
     /// The revision of both ends.
     pub revision: Revision,
     /// The tables, parents before children.
-    pub tables: Vec<TablePlan>,
+    pub tables: Vec<Arc<TablePlan>>,
     /// What makes the target's columns take all that the source's may hold.
     pub relaxations: Vec<String>,
 }
@@ -28,6 +31,19 @@ pub struct TablePlan {
     pub primary_key: Vec<usize>,
     /// The target's foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
+    /// What may be there only once on the target, its primary key included.
+    pub unique_keys: Vec<UniqueKey>,
+    /// The columns of the target's b-trees with text in them.
+    pub b_trees: BTreeSet<Vec<String>>,
+}
+
+/// Columns whose values may be there only once on the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueKey {
+    /// The columns.
+    pub columns: Vec<String>,
+    /// Whether the source keeps them unique, too.
+    pub is_unique_in_source: bool,
 }
 
 /// One column to copy.
@@ -47,6 +63,35 @@ impl TablePlan {
     pub fn column_list(&self) -> String {
         self.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
     }
+
+    /// The columns of the primary key as people read them.
+    #[must_use]
+    pub fn key_columns(&self) -> String {
+        self.primary_key.iter().map(|index| self.columns[*index].name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Where a column travels, if it does.
+    #[must_use]
+    pub fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|own| own.name == column)
+    }
+}
+
+/// What PostgreSQL's schema is where SQLite's is `expected`, for looking at a source without a target.
+#[must_use]
+pub fn assumed_target(expected: &Schema) -> Schema {
+    let mut assumed = expected.clone();
+    for table in assumed.tables.values_mut() {
+        for (name, column) in &mut table.columns {
+            column.kind = match column.kind.as_str() {
+                "json" if name == "conversation" => "jsonb".to_owned(),
+                "float" => "double precision".to_owned(),
+                "datetime" => "timestamp without time zone".to_owned(),
+                other => other.to_owned(),
+            };
+        }
+    }
+    assumed
 }
 
 /// Matches both ends, `tables` by name, parents before children.
@@ -60,7 +105,7 @@ pub fn plan(
     source: &Schema,
     target: &Schema,
     ignored: &[String],
-) -> Result<Vec<TablePlan>, TransferError> {
+) -> Result<Vec<Arc<TablePlan>>, TransferError> {
     let lacking = lacking(source, target);
     let not_lacking: Vec<_> = ignored.iter().filter(|name| !lacking.contains(*name)).cloned().collect();
     if !not_lacking.is_empty() {
@@ -70,7 +115,7 @@ pub fn plan(
     if !names.is_empty() {
         return Err(TransferError::Lacking { names });
     }
-    tables.iter().map(|name| table_plan(name, source, target)).collect()
+    tables.iter().map(|name| table_plan(name, source, target).map(Arc::new)).collect()
 }
 
 /// The tables, and the columns of the tables on both ends, that only the source has.
@@ -108,11 +153,26 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     if let Some((column, _)) = needed {
         return Err(TransferError::SourceSchema(format!("it has no column {name}.{column}, which must not be NULL")));
     }
-    let primary_key = to.primary_key.iter().filter_map(|key| columns.iter().position(|column| column.name == *key));
+    let position = |key: &String| columns.iter().position(|column| column.name == *key);
+    let travels = |keys: &[String]| keys.iter().all(|key| position(key).is_some());
+    let unique_keys = unique_keys(to)
+        .filter(|key| travels(key))
+        .map(|key| UniqueKey { is_unique_in_source: unique_keys(from).any(|own| own == key), columns: key.to_vec() });
+    let is_text = |key: &String| position(key).is_some_and(|index| matches!(columns[index].target, Target::Text(_)));
+    let b_trees = to.indexes.values().filter(|index| index.method == "btree").map(|index| &index.columns);
+    let b_trees = b_trees.chain([&to.primary_key]).filter(|keys| travels(keys) && keys.iter().any(is_text));
     Ok(TablePlan {
         name: name.to_owned(),
-        primary_key: primary_key.collect(),
+        primary_key: to.primary_key.iter().filter_map(position).collect(),
         foreign_keys: to.foreign_keys.clone(),
+        unique_keys: unique_keys.collect(),
+        b_trees: b_trees.cloned().collect(),
         columns,
     })
+}
+
+/// The primary key, and the unique indexes of plain columns over all rows.
+fn unique_keys(table: &Table) -> impl Iterator<Item = &[String]> {
+    let indexes = table.indexes.values().filter(|index| index.unique && index.predicate.is_none());
+    [table.primary_key.as_slice()].into_iter().chain(indexes.map(|index| index.columns.as_slice()))
 }

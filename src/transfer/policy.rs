@@ -221,7 +221,7 @@ impl Choice {
             (Class::Depth, Policy::String) => "JSON nested too deeply becomes one JSON string",
             (Class::Depth, Policy::Null) => "JSON nested too deeply becomes JSON null",
             (Class::TooLong, Policy::Truncate) => "text with too many characters for its column loses its end",
-            (Class::IndexEntry, Policy::Truncate) => "text with too many bytes for its index loses its end",
+            (Class::IndexEntry, Policy::Truncate) => "indexed text of more than 2,600 bytes loses its end",
             (Class::DuplicateKey, Policy::Last) => "of several values for one key jsonb keeps the last",
             _ => "nothing is written",
         }

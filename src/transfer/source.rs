@@ -1,226 +1,166 @@
-//! The SQLite end: one snapshot, read once to survey and once to copy, never written.
+//! The SQLite end: one snapshot, never written.
 
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
-
-use futures_util::TryStreamExt;
-use sea_orm::DatabaseConnection;
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, Sqlite, TypeInfo, ValueRef};
-use tokio::task::yield_now;
+use std::sync::Arc;
 
 use super::TransferError;
-use super::carry::carry;
-use super::digest::{self, RowDigester, TableDigest};
+use super::constraint::{self, LongEntry};
+use super::exceptions::Exceptions;
 use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
-use super::policy::Policies;
-use super::value::Stored;
-use crate::connection;
+use super::policy::{Class, Policies, Policy};
+use super::reader::{Pass, Purpose, Reader, TableRead};
+use super::snapshot::{Aftermath, Snapshot};
 use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
-use crate::schema::quoted;
 
 /// The source, held in one read transaction.
 pub struct Source {
-    connection: PoolConnection<Sqlite>,
-    path: PathBuf,
-    before: Option<FileState>,
-    data_version: i64,
+    pub(super) reader: Reader,
+    /// Until it is ended.
+    snapshot: Option<Snapshot>,
 }
 
-/// What a file looks like from outside. A file at rest is read without a lock, so that only this tells
-/// whether somebody wrote meanwhile.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FileState {
-    length: u64,
-    modified: SystemTime,
-    /// The length of the `-wal` beside it.
-    wal_length: Option<u64>,
-}
-
-impl FileState {
-    /// Looks at the file, if it is there; do it before the file is opened.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        let wal_length = std::fs::metadata(connection::wal_of(path)).ok().map(|metadata| metadata.len());
-        Some(Self { length: metadata.len(), modified: metadata.modified().ok()?, wal_length })
-    }
-}
-
-/// What one pass over the source found.
+/// What one look at the whole source found.
 #[derive(Debug, Default)]
 pub struct Survey {
     /// One for each table of the plan.
-    pub tables: Vec<TableSurvey>,
-    /// Every value that the target cannot hold.
+    pub tables: Vec<TableRead>,
+    /// Every value and row that the target cannot hold.
     pub hazards: Vec<Hazard>,
-}
-
-/// What one table holds.
-#[derive(Debug, Default, Clone)]
-pub struct TableSurvey {
-    /// Rows and the bytes of their values.
-    pub amount: Amount,
-    /// What the target has to match.
-    pub digest: TableDigest,
+    /// Index entries so long that only the server can tell whether they fit: it compresses them first.
+    pub long_entries: Vec<Hazard>,
 }
 
 impl Survey {
     /// All tables together.
     #[must_use]
     pub fn total(&self) -> Amount {
-        self.tables.iter().fold(Amount::default(), |sum, table| Amount {
-            rows: sum.rows + table.amount.rows,
-            bytes: sum.bytes + table.amount.bytes,
-        })
+        self.tables.iter().map(|table| table.amount).sum()
     }
 }
 
 impl Source {
-    /// Takes the one connection of a source that was opened for reading, and begins its snapshot.
+    /// Takes the first connection of a snapshot.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file cannot be read.
-    pub async fn begin(
-        database: &DatabaseConnection,
-        path: PathBuf,
-        before: Option<FileState>,
-    ) -> Result<Self, DatabaseError> {
-        let pool = database.get_sqlite_connection_pool();
-        let mut connection = pool.acquire().await.doing("open the source")?;
-        let data_version = data_version(&mut connection).await?;
-        sqlx::query("BEGIN").execute(&mut *connection).await.doing("begin to read the source")?;
-        Ok(Self { connection, path, before, data_version })
+    /// [`DatabaseError`] when somebody else has it.
+    pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
+        let pool = snapshot.readers()[0].get_sqlite_connection_pool();
+        let connection = pool.acquire().await.doing("open the source")?;
+        Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot) })
     }
 
-    /// Reads every row: counts, digests, and checks that the target can hold each value.
+    /// How many rows each table has, and about how many bytes of values: from a sample of its rows.
     ///
     /// # Errors
     /// [`DatabaseError`] when the file cannot be read.
-    pub async fn survey(&mut self, plan: &[TablePlan], progress: &dyn Progress) -> Result<Survey, DatabaseError> {
-        let mut survey = Survey::default();
-        for table in plan {
-            progress.start(&format!("reading {}", table.name), Amount::default());
-            let mut found = TableSurvey::default();
-            let mut rows = sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *self.connection);
-            while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
-                // Rows are always ready: without this nobody would hear a signal until the table ends.
-                yield_now().await;
-                let bytes = survey_row(table, &row, &mut found.digest, &mut survey.hazards);
-                found.amount.rows += 1;
-                found.amount.bytes += bytes;
-                progress.advance(Amount { rows: 1, bytes });
+    pub async fn estimate(&mut self, tables: &[Arc<TablePlan>]) -> Result<Vec<Amount>, DatabaseError> {
+        let tables = tables.to_vec();
+        let amounts = self
+            .reader
+            .run(move |connection| tables.iter().map(|table| super::estimate::of_table(connection, table)).collect());
+        amounts.await.doing("count the rows of the source")
+    }
+
+    /// Adds the values to hazards that are about one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn show_values(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        hazards: &mut Vec<Hazard>,
+    ) -> Result<(), DatabaseError> {
+        let (tables, mut found) = (tables.to_vec(), std::mem::take(hazards));
+        let shown = self.reader.run(move |connection| {
+            for hazard in &mut found {
+                if let Some(table) = tables.iter().find(|table| table.name == hazard.table) {
+                    hazard.value = constraint::shown_value(connection, table, &hazard.primary_key, &hazard.column)?;
+                }
             }
-            drop(rows);
-            self.find_orphans(table, &mut survey.hazards).await?;
-            progress.finish();
-            survey.tables.push(found);
+            Ok(found)
+        });
+        *hazards = shown.await.doing("read the values that cannot be carried over")?;
+        Ok(())
+    }
+
+    /// Decides about the rows that do not simply go over.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn decide(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        policies: &Arc<Policies>,
+        now_us: i64,
+    ) -> Result<Exceptions, DatabaseError> {
+        let (tables, policies) = (tables.to_vec(), Arc::clone(policies));
+        let decided = self.reader.run(move |connection| Exceptions::decide(connection, &tables, &policies, now_us));
+        decided.await.doing("look for orphans in the source")
+    }
+
+    /// Looks at every row without writing anything: counts, digests, and everything that the target cannot hold.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn survey(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        amounts: &[Amount],
+        policies: &Arc<Policies>,
+        exceptions: &Arc<Exceptions>,
+        progress: &dyn Progress,
+    ) -> Result<Survey, DatabaseError> {
+        let mut survey = Survey::default();
+        for (table, amount) in tables.iter().zip(amounts) {
+            let pass = Pass {
+                table: Arc::clone(table),
+                row_ids: None,
+                policies: Arc::clone(policies),
+                exceptions: Arc::clone(exceptions),
+                purpose: Purpose::Look,
+            };
+            let mut read = self.reader.look(pass, *amount, progress).await?;
+            survey.hazards.append(&mut read.hazards);
+            survey.tables.push(read);
+            let (orphans, duplicates, long_entries) = self.constraints(table).await?;
+            let is_listed = policies.of(Class::Orphan) == Policy::Fail;
+            survey.hazards.extend(orphans.into_iter().filter(|_| is_listed));
+            survey.hazards.extend(duplicates);
+            survey.long_entries.extend(long_entries.into_iter().map(|entry| {
+                let fault = Fault::whole(Reason::IndexEntry);
+                Hazard::new(&table.name, entry.key, &entry.columns.join(", "), &fault)
+            }));
         }
         Ok(survey)
     }
 
-    /// The rows of a table, in the order of the plan's columns.
-    pub fn rows<'s>(
-        &'s mut self,
-        table: &TablePlan,
-    ) -> futures_util::stream::BoxStream<'s, Result<SqliteRow, sqlx::Error>> {
-        sqlx::query(AssertSqlSafe(select(table))).fetch(&mut *self.connection)
+    async fn constraints(
+        &mut self,
+        table: &Arc<TablePlan>,
+    ) -> Result<(Vec<Hazard>, Vec<Hazard>, Vec<LongEntry>), DatabaseError> {
+        let own = Arc::clone(table);
+        let found = self.reader.run(move |connection| {
+            let mut orphans = Vec::new();
+            for key in constraint::foreign_keys(&own) {
+                let column = key.columns.join(", ");
+                let found = constraint::orphans(connection, &own, key)?.into_iter();
+                orphans.extend(found.map(|key| Hazard::new(&own.name, key, &column, &Fault::whole(Reason::Orphan))));
+            }
+            Ok((orphans, constraint::duplicates(connection, &own)?, constraint::long_entries(connection, &own)?))
+        });
+        found.await.doing(format!("look for orphans and duplicates in {}", table.name))
     }
 
-    /// Ends the snapshot and makes sure that it still is what the file holds.
+    /// Ends the snapshot and tells what happened to the source meanwhile.
     ///
     /// # Errors
-    /// [`TransferError::SourceChanged`] when somebody has written meanwhile.
-    pub async fn finish(mut self) -> Result<(), TransferError> {
-        sqlx::query("ROLLBACK").execute(&mut *self.connection).await.doing("finish reading the source")?;
-        let written = data_version(&mut self.connection).await? != self.data_version;
-        match written || FileState::of(&self.path) != self.before {
-            true => Err(TransferError::SourceChanged { path: self.path.display().to_string() }),
-            false => Ok(()),
+    /// [`TransferError::SourceChanged`] when what was read cannot be trusted.
+    pub async fn finish(&mut self) -> Result<Aftermath, TransferError> {
+        self.reader.release();
+        match self.snapshot.take() {
+            Some(snapshot) => snapshot.finish().await,
+            None => Ok(Aftermath::default()),
         }
     }
-
-    /// Looks for rows that point nowhere, by the target's foreign keys: the source's need not exist.
-    async fn find_orphans(&mut self, table: &TablePlan, hazards: &mut Vec<Hazard>) -> Result<(), DatabaseError> {
-        let is_there = |name: &String| table.columns.iter().any(|column| column.name == *name);
-        for key in table.foreign_keys.iter().filter(|key| key.columns.iter().all(is_there)) {
-            let pairs: Vec<_> = key.columns.iter().zip(&key.referenced_columns).collect();
-            let joined = |parts: Vec<String>| parts.join(" AND ");
-            let sql = format!(
-                "SELECT {key_columns}, {columns} FROM {child} AS child WHERE {given} AND NOT EXISTS \
-                 (SELECT 1 FROM {parent} AS parent WHERE {matching})",
-                key_columns = primary_key_list(table),
-                columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "),
-                child = quoted(&table.name),
-                given = joined(key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column))).collect()),
-                parent = quoted(&key.referenced_table),
-                matching = joined(
-                    pairs.iter().map(|(from, to)| format!("parent.{} = child.{}", quoted(to), quoted(from))).collect()
-                ),
-            );
-            let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut *self.connection);
-            while let Some(row) = rows.try_next().await.doing(format!("look for orphans in {}", table.name))? {
-                let fault = Fault::whole(Reason::Orphan);
-                let places = 0..table.primary_key.len();
-                hazards.push(Hazard::new(&table.name, shown_key(&row, places), &key.columns.join(", "), &fault));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn survey_row(table: &TablePlan, row: &SqliteRow, digest: &mut TableDigest, hazards: &mut Vec<Hazard>) -> u64 {
-    let mut digester = RowDigester::default();
-    let mut bytes = 0;
-    let mut values = Vec::with_capacity(table.columns.len());
-    for (index, column) in table.columns.iter().enumerate() {
-        let stored = stored(row, index);
-        bytes += stored.size() as u64;
-        let carried = carry(stored, column, &Policies::default(), &mut digester);
-        for fault in &carried.faults {
-            let key = shown_key(row, table.primary_key.iter().copied());
-            hazards.push(Hazard::new(&table.name, key, &column.name, fault));
-        }
-        values.push(carried.value);
-    }
-    digest.add(digest::bucket(table.primary_key.iter().map(|index| &values[*index])), digester);
-    bytes
-}
-
-/// The value at `index` as SQLite stores it, not as its column was declared.
-#[must_use]
-pub fn stored(row: &SqliteRow, index: usize) -> Stored<'_> {
-    let class = row.try_get_raw(index).map(|value| (value.is_null(), value.type_info().name().to_owned()));
-    match class.as_ref().map(|(is_null, name)| (*is_null, name.as_str())) {
-        Ok((true, _)) | Err(_) => Stored::Null,
-        Ok((false, "INTEGER")) => Stored::Integer(row.get_unchecked(index)),
-        Ok((false, "REAL")) => Stored::Real(row.get_unchecked(index)),
-        Ok((false, "TEXT")) => Stored::Text(row.get_unchecked(index)),
-        Ok((false, _)) => Stored::Blob(row.get_unchecked(index)),
-    }
-}
-
-fn shown_key(row: &SqliteRow, places: impl Iterator<Item = usize>) -> String {
-    let parts = places.map(|index| match stored(row, index) {
-        Stored::Null => "NULL".to_owned(),
-        Stored::Integer(number) => number.to_string(),
-        Stored::Real(number) => number.to_string(),
-        Stored::Text(bytes) | Stored::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    });
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-fn select(table: &TablePlan) -> String {
-    format!("SELECT {} FROM {}", table.column_list(), quoted(&table.name))
-}
-
-fn primary_key_list(table: &TablePlan) -> String {
-    table.primary_key.iter().map(|index| quoted(&table.columns[*index].name)).collect::<Vec<_>>().join(", ")
-}
-
-async fn data_version(connection: &mut PoolConnection<Sqlite>) -> Result<i64, DatabaseError> {
-    sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut **connection).await.doing("read the source's version")
 }

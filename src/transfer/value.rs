@@ -27,6 +27,17 @@ pub enum Stored<'a> {
 }
 
 impl Stored<'_> {
+    /// The value as people read it; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Stored::Null => "NULL".into(),
+            Stored::Integer(number) => number.to_string().into(),
+            Stored::Real(number) => number.to_string().into(),
+            Stored::Text(bytes) | Stored::Blob(bytes) => String::from_utf8_lossy(bytes),
+        }
+    }
+
     /// How many bytes the value has.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -1,17 +1,16 @@
 //! Proves that the target holds what the source holds: every value is read back and digested.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use tokio::task::yield_now;
 
-use super::binary::{BinaryReader, unreadable};
-use super::carry::carry;
-use super::digest::{self, RowDigester, TableDigest};
+use super::binary::{RowSplitter, unreadable};
+use super::digest::{BUCKETS, RowDigester, TableDigest, bucket};
 use super::plan::TablePlan;
-use super::policy::Policies;
-use super::source::{self, Source};
+use super::reader::{Pass, Reader, TableRead};
 use super::value::Value;
 use super::{Mismatch, TransferError};
 use crate::failure::{Cause, DatabaseError, Doing};
@@ -20,29 +19,33 @@ use crate::schema::quoted;
 
 /// How many differing rows of a table are named.
 const NAMED_DIFFERENCES: usize = 10;
+/// About how many rows are held at a time to find these.
+const ROWS_HELD: u64 = 20_000;
 
-/// Reads a table back inside the transaction that loaded it.
+/// By primary key: a short digest of each value.
+pub(super) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
+
+/// Reads a table back, or the rows of it that `condition` names.
 ///
 /// # Errors
 /// [`DatabaseError`] when the target cannot be read.
-pub async fn digest_of_target(
+pub(super) async fn digest_of_target(
     connection: &mut PgConnection,
     table: &TablePlan,
+    condition: &str,
     progress: &dyn Progress,
 ) -> Result<(u64, TableDigest), DatabaseError> {
     let mut digest = TableDigest::default();
     let mut count = 0;
-    for_each_row(connection, table, |fields| {
+    for_each_row(connection, table, condition, |fields| {
         let mut row = RowDigester::default();
         let mut bytes = 0;
-        let mut values = Vec::with_capacity(fields.len());
         for (field, column) in fields.iter().zip(&table.columns) {
             bytes += field.map_or(0, <[u8]>::len) as u64;
             let value = Value::read_field(*field, column.target).ok_or_else(unreadable)?;
             row.add(&value).map_err(|_| unreadable())?;
-            values.push(value);
         }
-        digest.add(digest::bucket(table.primary_key.iter().map(|index| &values[*index])), row);
+        digest.add(bucket_of(table, fields)?, row);
         count += 1;
         progress.advance(Amount { rows: 1, bytes });
         Ok(())
@@ -51,69 +54,64 @@ pub async fn digest_of_target(
     Ok((count, digest))
 }
 
-/// Finds the rows behind two different digests. Holds one short digest per value, which is acceptable
-/// only because it happens when something went wrong.
+fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, Cause> {
+    let mut values = Vec::with_capacity(table.primary_key.len());
+    for index in &table.primary_key {
+        values.push(Value::read_field(fields[*index], table.columns[*index].target).ok_or_else(unreadable)?);
+    }
+    Ok(bucket(&values))
+}
+
+/// Finds the rows behind two different digests, or the first of them.
 ///
 /// # Errors
 /// [`TransferError`] when one side cannot be read.
-pub async fn find_mismatch(
+pub(super) async fn find_mismatch(
     connection: &mut PgConnection,
-    source: &mut Source,
-    table: &TablePlan,
+    reader: &mut Reader,
+    pass: Pass,
+    read: &TableRead,
+    (target_rows, digest): (u64, &TableDigest),
 ) -> Result<Mismatch, TransferError> {
-    let mut target: HashMap<Vec<u8>, Vec<[u8; 8]>> = HashMap::new();
-    for_each_row(connection, table, |fields| {
+    let table = pass.table.clone();
+    let rows_per_bucket = read.amount.rows.max(target_rows) / BUCKETS as u64 + 1;
+    let wanted = usize::try_from(ROWS_HELD / rows_per_bucket).unwrap_or(usize::MAX).max(1);
+    let buckets: BTreeSet<usize> = read.digest.differing_buckets(digest).into_iter().take(wanted).collect();
+    let mut target = RowDigests::new();
+    for_each_row(connection, &table, "", |fields| {
+        if !buckets.contains(&bucket_of(&table, fields)?) {
+            return Ok(());
+        }
         let mut values = Vec::with_capacity(fields.len());
         for (field, column) in fields.iter().zip(&table.columns) {
             values.push(Value::read_field(*field, column.target).ok_or_else(unreadable)?);
         }
-        target.insert(key_of(table, &values), short_digests(&values));
+        let key = key_of(table.primary_key.iter().map(|index| &values[*index]));
+        target.insert(key, values.iter().map(short_digest).collect());
         Ok(())
     })
     .await?;
-    let mut mismatch = Mismatch {
-        table: table.name.clone(),
-        source_rows: 0,
-        target_rows: target.len() as u64,
-        differences: Vec::new(),
-    };
-    let mut differs = |text: String| {
-        if mismatch.differences.len() < NAMED_DIFFERENCES {
-            mismatch.differences.push(text);
-        }
-    };
-    let mut rows = source.rows(table);
-    while let Some(row) = rows.try_next().await.doing(format!("read {}", table.name))? {
-        yield_now().await;
-        mismatch.source_rows += 1;
-        let stored = table.columns.iter().enumerate().map(|(index, column)| {
-            let stored = source::stored(&row, index);
-            carry(stored, column, &Policies::default(), &mut RowDigester::default()).value
-        });
-        let values: Vec<_> = stored.collect();
-        let key = key_of(table, &values);
-        let shown = String::from_utf8_lossy(&key).into_owned();
-        match target.remove(&key) {
-            None => differs(format!("{shown}: missing in the target")),
-            Some(found) => {
-                let columns: Vec<_> = (found.iter().zip(short_digests(&values)).zip(&table.columns))
-                    .filter(|((found, expected), _)| *found != expected)
-                    .map(|(_, column)| column.name.as_str())
-                    .collect();
-                if !columns.is_empty() {
-                    differs(format!("{shown}: {}", columns.join(", ")));
-                }
-            }
-        }
-    }
-    for key in target.keys() {
-        differs(format!("{}: only in the target", String::from_utf8_lossy(key)));
-    }
-    Ok(mismatch)
+    let source = reader.row_digests(pass, buckets).await.doing(format!("read {}", table.name))?;
+    let differences = differences(&table, &source, &target);
+    Ok(Mismatch { table: table.name.clone(), source_rows: read.amount.rows, target_rows, differences })
 }
 
-fn key_of(table: &TablePlan, values: &[Value<'_>]) -> Vec<u8> {
-    let parts = table.primary_key.iter().map(|index| match &values[*index] {
+fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> Vec<String> {
+    let shown = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+    let changed = source.iter().filter_map(|(key, expected)| {
+        let Some(found) = target.get(key) else { return Some(format!("{}: not in the target", shown(key))) };
+        let values = found.iter().zip(expected).zip(&table.columns);
+        let columns: Vec<_> = values.filter(|((a, b), _)| a != b).map(|(_, column)| column.name.as_str()).collect();
+        (!columns.is_empty()).then(|| format!("{}: {}", shown(key), columns.join(", ")))
+    });
+    let additional = target.keys().filter(|key| !source.contains_key(*key));
+    let additional = additional.map(|key| format!("{}: only in the target", shown(key)));
+    changed.chain(additional).take(NAMED_DIFFERENCES).collect()
+}
+
+/// The primary key as both ends write it.
+pub(super) fn key_of<'v>(values: impl IntoIterator<Item = impl Borrow<Value<'v>>>) -> Vec<u8> {
+    let parts = values.into_iter().map(|value| match value.borrow() {
         Value::Bytes(bytes) => bytes.to_vec(),
         Value::Integer(number) => number.to_string().into_bytes(),
         Value::BigInt(number) => number.to_string().into_bytes(),
@@ -122,57 +120,48 @@ fn key_of(table: &TablePlan, values: &[Value<'_>]) -> Vec<u8> {
     parts.collect::<Vec<_>>().join(b", ".as_slice())
 }
 
-fn short_digests(values: &[Value<'_>]) -> Vec<[u8; 8]> {
-    let digest = |value: &Value<'_>| {
-        let mut row = RowDigester::default();
-        // What cannot be digested on one side only differs, as it should.
-        let _ = row.add(value);
-        let mut short = [0; 8];
-        short.copy_from_slice(&row.digest()[..8]);
-        short
-    };
-    values.iter().map(digest).collect()
+/// A digest that is good enough to tell which values of a row differ.
+pub(super) fn short_digest(value: &Value<'_>) -> [u8; 8] {
+    let mut row = RowDigester::default();
+    // What cannot be digested on one side only differs, as it should.
+    let _ = row.add(value);
+    let mut short = [0; 8];
+    short.copy_from_slice(&row.digest()[..8]);
+    short
 }
 
 /// Reads a table as binary COPY and hands each row's fields to `visit`.
 async fn for_each_row(
     connection: &mut PgConnection,
     table: &TablePlan,
+    condition: &str,
     mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
 ) -> Result<(), DatabaseError> {
     let action = format!("read back {}", table.name);
-    let sql = format!("COPY {} ({}) TO STDOUT (FORMAT binary)", quoted(&table.name), table.column_list());
+    let (columns, name) = (table.column_list(), quoted(&table.name));
+    let sql = match condition {
+        "" => format!("COPY {name} ({columns}) TO STDOUT (FORMAT binary)"),
+        condition => format!("COPY (SELECT {columns} FROM {name} WHERE {condition}) TO STDOUT (FORMAT binary)"),
+    };
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
-    let mut reader = BinaryReader::default();
+    let mut rows = RowSplitter::default();
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
         // Chunks are often ready: without this nobody would hear a signal until the table ends.
         yield_now().await;
-        reader.push(&chunk);
-        while let Some(row) = reader.next_row().doing(action.as_str())? {
-            visit(&reader.fields(&row)).doing(action.as_str())?;
-            reader.consume(&row);
-        }
+        rows.push(&chunk, &mut visit).doing(action.as_str())?;
     }
-    if reader.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
+    if rows.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
 
-    use super::super::{ColumnPlan, Target};
     use super::*;
 
     #[test]
     fn keys_are_shown_as_the_database_shows_them() {
-        let column = |name: &str, target| ColumnPlan { name: name.to_owned(), target, nullable: false };
-        let table = TablePlan {
-            name: "events".to_owned(),
-            columns: vec![column("channel", Target::Text(None)), column("id", Target::Integer)],
-            primary_key: vec![1, 0],
-            foreign_keys: Vec::new(),
-        };
-        let values = [Value::Bytes(Cow::Borrowed(b"sessions")), Value::Integer(-5)];
-        assert_eq!(key_of(&table, &values), b"-5, sessions");
+        let values = [Value::Integer(-5), Value::Bytes(Cow::Borrowed(b"sessions"))];
+        assert_eq!(key_of(&values), b"-5, sessions");
     }
 }

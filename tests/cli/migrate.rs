@@ -80,7 +80,7 @@ const SAMPLES: &[Sample] = &[
     sample(JSON, r#"'{"b": 1,  "a": 2, "b" :3}'"#, JSON_TEXT, r#"{"b": 1,  "a": 2, "b" :3}"#),
     sample(JSON, "' [-0.0, 1e400, 1E+2]' || char(10)", JSON_TEXT, " [-0.0, 1e400, 1E+2]\n"),
     sample(JSON, "'[123456789012345678901234567890]'", JSON_TEXT, "[123456789012345678901234567890]"),
-    sample(JSON, r#"'"\u00e9\u0000\ud83d \\u0000"'"#, JSON_TEXT, r#""\u00e9\u0000\ud83d \\u0000""#),
+    sample(JSON, r#"'"\u00e9 \ud83d\ude80 \\u0000"'"#, JSON_TEXT, r#""\u00e9 \ud83d\ude80 \\u0000""#),
     sample(JSON, "'null'", JSON_TEXT, "null"),
     Sample { table: JSON.0, column: JSON.1, written: "NULL", shown: JSON_TEXT, expected: None },
     // A bare number is stored as INTEGER or REAL.
@@ -133,13 +133,15 @@ fn every_value_arrives_as_it_is() {
         let (key_column, key) = key(table, &number.to_string());
         source.execute(&format!("UPDATE {table} SET {column} = {written} WHERE {key_column} = '{key}'"));
     }
-    let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
+    // Of two values for one key jsonb keeps the last, which has to be asked for.
+    let allowed = ["--on", "duplicate-key=last", "--report", "report.json"];
+    let moved = Outcome::of(migrate(&source, &target).args(allowed)).expect(0).json();
     for (number, Sample { table, column, written, shown, expected }) in SAMPLES.iter().enumerate() {
         let (key_column, key) = key(table, &number.to_string());
         let found = target.texts(&format!("SELECT {shown} FROM {table} WHERE {key_column} = '{key}'"));
         assert_eq!(found, [expected.map(str::to_owned)], "{table}.{column} = {written}");
     }
-    assert_eq!(moved["verified"], "values");
+    assert_eq!(moved["verified"], "full");
     assert_eq!(moved["rows"], 4 * SAMPLES.len());
     for table in moved["tables"].as_array().expect("a list of tables") {
         assert_eq!(table["rows"], SAMPLES.len(), "{table}");
@@ -204,7 +206,7 @@ fn statistics_that_sqlite_keeps_for_itself_are_no_table_of_the_history() {
 }
 
 /// Every file of a directory: name, content, time of the last change.
-fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
+pub(crate) fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let entries = std::fs::read_dir(directory).expect("the directory can be read");
     let entries = entries.map(|entry| {
         let path = entry.expect("an entry").path();
@@ -230,7 +232,7 @@ fn the_source_is_not_changed_in_either_journal_mode() {
 }
 
 /// Copies a database as it is after a crash: one session in the file, another only in the `-wal`.
-fn with_left_over_wal() -> Database {
+pub(crate) fn with_left_over_wal() -> Database {
     let original = with_schema(Database::sqlite());
     insert_session(&original, "in-the-file", "completed", Some(NOW_US));
     let mut writer = Held::connect(&original);
@@ -246,28 +248,8 @@ fn with_left_over_wal() -> Database {
     copy
 }
 
-#[test]
-fn rows_that_are_only_in_a_left_over_wal_arrive_and_the_files_stay() {
-    let Some(target) = Database::postgresql() else { return };
-    let source = with_left_over_wal();
-    let file_alone = Database::sqlite();
-    let alone = file_alone.directory().join("history.db");
-    std::fs::copy(source.directory().join("history.db"), alone).expect("a copy");
-    assert_eq!(file_alone.count("alert_sessions"), 1, "the second session is in the -wal only");
-
-    let before = files(source.directory());
-    Outcome::of(&mut migrate(&source, &target)).expect(0);
-    let sessions = target.texts("SELECT session_id FROM alert_sessions ORDER BY 1");
-    assert_eq!(sessions, [Some("in-the-file".to_owned()), Some("in-the-wal".to_owned())]);
-    let after = files(source.directory());
-    assert!(before.keys().eq(after.keys()), "{:?}", after.keys());
-    for file in ["history.db", "history.db-wal"] {
-        assert!(before[file] == after[file], "{file} changed");
-    }
-}
-
 /// The same move by somebody who may read the source but write nothing beside it.
-fn migrate_read_only(source: &Database, target: &Database) -> Outcome {
+pub(crate) fn migrate_read_only(source: &Database, target: &Database) -> Outcome {
     let script = r#"chmod 0444 history.db*; chmod 0555 .
         if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; fi
         "$@"; code=$?; chmod 0755 .; exit $code"#;
@@ -288,48 +270,6 @@ fn a_source_in_a_directory_that_cannot_be_written_is_moved() {
         source.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
         migrate_read_only(&source, &target).expect(0);
         assert_eq!(target.count("llm_interactions"), 1, "{journal_mode}");
-    }
-}
-
-#[test]
-fn a_left_over_wal_that_cannot_be_read_is_never_passed_over() {
-    for without_index in [false, true] {
-        let Some(target) = Database::postgresql() else { return };
-        let source = with_left_over_wal();
-        if without_index {
-            std::fs::remove_file(source.directory().join("history.db-shm")).expect("the file is there");
-        }
-        let moved = migrate_read_only(&source, &target);
-        if moved.code == Some(0) {
-            assert_eq!(target.count("alert_sessions"), 2, "without -shm: {without_index}");
-        } else {
-            assert!([73, 74, 77].map(Some).contains(&moved.code), "{:?}\n{}", moved.code, moved.stderr);
-            assert_eq!(moved.json()["error"]["exit_code"].as_i64(), moved.code.map(i64::from));
-        }
-    }
-}
-
-#[test]
-fn a_transaction_that_a_crash_left_unfinished_is_not_moved() {
-    let Some((source, target)) = source_and_target() else { return };
-    source.execute("PRAGMA journal_mode = DELETE");
-    insert_many(&source, 200, 4000, NOW_US);
-    // Written to the file before the commit because the cache is too small to keep it.
-    let mut writer = Held::connect(&source);
-    writer.execute("PRAGMA cache_size = 5; BEGIN IMMEDIATE; UPDATE llm_interactions SET conversation = '[\"torn\"]'");
-    let copy = Database::sqlite();
-    for file in ["history.db", "history.db-journal"] {
-        std::fs::copy(source.directory().join(file), copy.directory().join(file)).expect("a copy");
-    }
-    drop(writer);
-    let torn = std::fs::read(copy.directory().join("history.db")).expect("a file");
-    assert!(torn.windows(6).any(|bytes| bytes == b"\"torn\""), "the file holds what was never committed");
-    let moved = Outcome::of(&mut migrate(&copy, &target));
-    if moved.code == Some(0) {
-        let torn = "SELECT count(*) FROM llm_interactions WHERE conversation = '[\"torn\"]'";
-        assert_eq!(target.number(torn), 0);
-    } else {
-        assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
     }
 }
 

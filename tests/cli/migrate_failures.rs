@@ -100,10 +100,10 @@ fn terminated_while_a_table_is_read_ends_before_the_table_does() {
     insert_many(&source, 3000, 20_000, NOW_US);
     let run = Running::start(&source, &[&["-v"], arguments(&target).as_slice()].concat());
     // Each table is told of when it has been read, the one before the large one first.
-    wait_until("the large table is being read", || run.stderr().contains("reading stage_executions"));
+    wait_until("the large table is being read", || run.stderr().contains("copying stage_executions"));
     run.signal("TERM");
     let stopped = run.finish().expect(143);
-    assert!(!stopped.stderr.contains("reading llm_interactions"), "{}", stopped.stderr);
+    assert!(!stopped.stderr.contains("copying llm_interactions"), "{}", stopped.stderr);
 }
 
 #[test]

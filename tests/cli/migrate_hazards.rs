@@ -26,6 +26,7 @@ const LONE: &str = "half of a surrogate pair in jsonb";
 const RANGE: &str = "a number that jsonb cannot hold";
 const NOT_UTF8: &str = "not UTF-8";
 const NOT_BOOLEAN: &str = "neither 0 nor 1 in a boolean column";
+const NOT_WHOLE: &str = "not a whole number in an integer column";
 const BEYOND: &str = "beyond 32 bits";
 
 /// Table and column, the SQL expression that writes the value, the byte and the reason of the report.
@@ -66,13 +67,18 @@ const HAZARDS: &[HazardCase] = &[
     (TEXT, "x'0001feff'", None, "stored as BLOB in a column that is text"),
     (TEXT, "CAST('good text' AS BLOB)", None, "stored as BLOB in a column that is text"),
     (JSON, "CAST('{}' AS BLOB)", None, "stored as BLOB in a column that is json"),
-    (BIGINT, "1.5", None, "stored as REAL in a column that is bigint"),
-    (BIGINT, "1e19", None, "stored as REAL in a column that is bigint"),
-    (BIGINT, "9e999", None, "stored as REAL in a column that is bigint"),
+    (BIGINT, "1.5", None, NOT_WHOLE),
+    (BIGINT, "1e19", None, "stored as REAL in a column that is bigint; beyond 64 bits"),
+    (BIGINT, "9e999", None, NOT_WHOLE),
     (BOOLEAN, "2", None, NOT_BOOLEAN),
     (BOOLEAN, "-1", None, NOT_BOOLEAN),
     (BOOLEAN, "'true'", None, "stored as TEXT in a column that is boolean"),
     (BOOLEAN, "0.5", None, "stored as REAL in a column that is boolean"),
+    // The server would take these, and fail at the first `->>`.
+    (JSON, r#"'{"a": "\u0000"}'"#, Some(7), r"\u0000 in json"),
+    (JSON, r#"'{"a": "x\ud83dy"}'"#, Some(8), "half of a surrogate pair in json"),
+    (JSON, r#"'{"a": "x\ude00y"}'"#, Some(8), "half of a surrogate pair in json"),
+    (JSONB, r#"'{"a": 1, "b": {"c": 1, "c": 1}}'"#, Some(23), "a key that its object has already"),
     (JSON, "'1e400'", None, "infinite in a JSON column"),
     (JSONB, "'[1e131072]'", Some(1), RANGE),
     (JSONB, "'[1e-16384]'", Some(1), RANGE),
@@ -84,9 +90,6 @@ const HAZARDS: &[HazardCase] = &[
 const HARMLESS: &[((&str, &str), &str)] = &[
     (JSON, r#"'{"a": "b\\u0000c"}'"#),
     (JSONB, r#"'{"a": "b\\u0000c"}'"#),
-    (JSON, r#"'{"a": "\u0000"}'"#),
-    (JSON, r#"'{"a": "x\ud83dy"}'"#),
-    (JSON, r#"'{"a": "x\ude00y"}'"#),
     (JSONB, r#"'{"a": "\ud83d\ude80"}'"#),
     (JSON, "'[1e131072]'"),
     (JSON, "NULL"),
@@ -130,7 +133,9 @@ fn every_hazard_is_listed_in_one_run_and_no_look_alike() {
         let key = write(&source, &format!("hazard-{number}"), *place, value);
         // The depth at which it is refused is the server's and the tool's affair.
         let (offset, reason) = if *reason == "deep" { (Some(0), "JSON nested too deeply") } else { (*offset, *reason) };
-        expected.insert((place.0.to_owned(), key, place.1.to_owned(), offset, reason.to_owned()));
+        for reason in reason.split("; ") {
+            expected.insert((place.0.to_owned(), key.clone(), place.1.to_owned(), offset, reason.to_owned()));
+        }
     }
     for (number, (place, value)) in HARMLESS.iter().enumerate() {
         write(&source, &format!("harmless-{number}"), *place, value);
@@ -221,9 +226,10 @@ fn text_too_long_for_an_index_is_refused_and_the_target_has_no_rows() {
     // Random, so that the server cannot compress it.
     write(&source, "one", ("alert_sessions", "alert_type"), "hex(randomblob(6000))");
     let outcome = Outcome::of(&mut migrate(&source, &target)).expect(65);
-    assert!(outcome.stdout.contains("ix_alert_sessions_alert_type"), "{}", outcome.stdout);
-    assert_eq!(target.count("alert_sessions"), 0);
-    assert_eq!(target.count("llm_interactions"), 0);
+    let [table, key, column, reason] =
+        ["alert_sessions", "one", "alert_type", "more bytes than an index entry holds"].map(str::to_owned);
+    assert_eq!(listed(&outcome), BTreeSet::from([(table, key, column, None, reason)]));
+    assert_no_tables(&target);
 }
 
 #[test]
@@ -234,9 +240,13 @@ fn duplicates_that_a_source_without_its_unique_index_holds_are_refused() {
         write(&source, session, ("alert_sessions", "alert_id"), "'the same'");
     }
     let outcome = Outcome::of(&mut migrate(&source, &target)).expect(65);
-    assert!(outcome.stdout.contains("ix_alert_sessions_alert_id"), "{}", outcome.stdout);
-    assert!(outcome.stdout.contains("the same"), "{}", outcome.stdout);
-    assert_eq!(target.count("alert_sessions"), 0);
+    let duplicate = |key: &str| {
+        let [table, key, column, reason] =
+            ["alert_sessions", key, "alert_id", "a unique key that another row has already"].map(str::to_owned);
+        (table, key, column, None, reason)
+    };
+    assert_eq!(listed(&outcome), BTreeSet::from([duplicate("one"), duplicate("two")]));
+    assert_no_tables(&target);
 }
 
 /// JSON of every kind, sound or not. None is a bare number: SQLite would not keep its text.
@@ -267,7 +277,10 @@ fn json_is_listed_exactly_where_postgresql_refuses_it() {
             let (key_column, key) = key(table, &session);
             let literal = text.replace('\'', "''");
             source.execute(&format!("UPDATE {table} SET {column} = '{literal}' WHERE {key_column} = '{key}'"));
-            if !accepts(&target, kind, text) {
+            // Escapes that only the first `->>` would fail at; and what would lose a value without a word.
+            let is_escaped = kind == "json" && text.contains("\\u") && !accepts(&target, "jsonb", text);
+            let loses_value = kind == "jsonb" && *text == r#"{"a": 1, "a": 2}"#;
+            if is_escaped || loses_value || !accepts(&target, kind, text) {
                 refused.insert((table.to_owned(), *text));
             }
         }

@@ -33,7 +33,7 @@ fn moments_arrive_to_the_microsecond() {
     ];
     let Some((source, target)) = with_moments(&samples.map(|(written, _)| written)) else { return };
     let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
-    assert_eq!(moved["verified"], "values");
+    assert_eq!(moved["verified"], "full");
     let found = target.texts("SELECT noted_at::text FROM alert_sessions ORDER BY session_id");
     assert_eq!(found, samples.map(|(_, expected)| expected.map(str::to_owned)));
 }

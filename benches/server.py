@@ -1,0 +1,140 @@
+"""A PostgreSQL server for the comparison alone, and the databases on it."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from measure import Failed, program
+
+DATABASE = "bench"
+# What every database of a run is made from: TARSy's schema without foreign keys and indexes, but for primary keys.
+BARE = "bare"
+# The definitions as the server tells them, in the order in which they can be created.
+ASIDE = """
+SELECT format('index %s', c.relname), pg_get_indexdef(i.indexrelid), format('DROP INDEX %s', i.indexrelid::regclass)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE c.relnamespace = 'public'::regnamespace AND NOT i.indisprimary AND i.indisvalid
+UNION ALL
+SELECT format('key %s', f.conname),
+       format('ALTER TABLE %s ADD CONSTRAINT %I %s', f.conrelid::regclass, f.conname, pg_get_constraintdef(f.oid)),
+       format('ALTER TABLE %s DROP CONSTRAINT %I', f.conrelid::regclass, f.conname)
+FROM pg_constraint f WHERE f.contype = 'f' AND f.convalidated
+ORDER BY 1
+"""
+
+
+class Server:
+    """A server with its default settings, on a free port of loopback, that nobody else can log in to."""
+
+    def __init__(self, directory, locale):
+        self.directory = directory
+        self.binaries = find_binaries()
+        self.password = secrets.token_hex()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.environment = os.environ | {
+            "PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "postgres", "PGPASSWORD": self.password,
+            "PGDATABASE": DATABASE,
+        }  # fmt: skip
+        self.locale = locale
+        self.process = None
+
+    def __enter__(self):
+        # PostgreSQL refuses to run as root.
+        self.directory.mkdir()
+        self.account = {}
+        if os.geteuid() == 0:
+            self.account = {"user": "postgres", "group": "postgres", "extra_groups": []}
+            shutil.chown(self.directory, "postgres", "postgres")
+        password_file = self.directory / "password"
+        password_file.touch(0o600)
+        password_file.write_text(self.password)
+        if self.account:
+            shutil.chown(password_file, "postgres")
+        data = self.directory / "data"
+        initdb = [
+            self.binaries / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", f"--locale={self.locale}",
+            "-A", "scram-sha-256", f"--pwfile={password_file}",
+        ]  # fmt: skip
+        made = subprocess.run(initdb, capture_output=True, text=True, cwd=self.directory, check=False, **self.account)
+        if made.returncode != 0:
+            raise SystemExit(f"initdb: {made.stderr.strip()}")
+        with (self.directory / "log").open("w") as log:
+            # A session of its own: Ctrl-C is for the client, which is rolled back before the server stops.
+            self.process = subprocess.Popen(
+                [
+                    self.binaries / "postgres", "-D", data, "-p", str(self.port),
+                    "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+                ],
+                stdout=log, stderr=log, cwd=self.directory, start_new_session=True, **self.account,
+            )  # fmt: skip
+        try:
+            self.wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def wait(self):
+        """Waits until the server takes queries."""
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(Failed):
+                self.query("SELECT 1", "postgres")
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the server does not start:\n{(self.directory / 'log').read_text()}")
+            time.sleep(0.05)
+
+    def __exit__(self, *_):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait()
+        shutil.rmtree(self.directory)
+
+    def query(self, sql, database=DATABASE):
+        """Returns rows as lists of text."""
+        psql = [program("psql"), "-X", "-q", "-A", "-t", "-F", "\x1f", "-R", "\x1e", "-v", "ON_ERROR_STOP=1"]
+        asked = subprocess.run(
+            [*psql, "-d", database, "-c", sql], env=self.environment, capture_output=True, text=True, check=False
+        )
+        if asked.returncode != 0:
+            raise Failed(asked.stderr.strip())
+        records = asked.stdout.removesuffix("\n")
+        return [record.split("\x1f") for record in records.split("\x1e")] if records else []
+
+    def make_bare(self):
+        """Takes indexes and foreign keys out of the database that TARSy's schema is in, and returns them."""
+        aside = self.query(ASIDE, BARE)
+        # Foreign keys first: they need the unique indexes.
+        for _, _, drop in reversed(aside):
+            self.query(drop, BARE)
+        return [create for _, create, _ in aside]
+
+    def fresh_database(self, toast, template="template0"):
+        """Gives each run a new database, and a server that has nothing left to write."""
+        self.drop_database()
+        self.query(f"CREATE DATABASE {DATABASE} TEMPLATE {template}", "postgres")
+        self.query(f"ALTER DATABASE {DATABASE} SET default_toast_compression = {toast}", "postgres")
+        self.query("CHECKPOINT", "postgres")
+
+    def drop_database(self):
+        """Drops what a run has left."""
+        self.query(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", "postgres")
+
+
+def find_binaries():
+    """The directory with `initdb`: on PATH, or the newest where Debian and Red Hat put it."""
+    on_path = shutil.which("initdb")
+    packaged = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), *Path("/usr").glob("pgsql-*/bin/initdb")]
+    newest = sorted(packaged, key=lambda path: int("".join(filter(str.isdigit, str(path)))))
+    if not on_path and not newest:
+        raise SystemExit("`initdb` is missing: sudo apt-get install postgresql")
+    return Path(on_path).resolve().parent if on_path else newest[-1].parent

@@ -1,0 +1,180 @@
+"""The ways to move a history that are compared, each told to do its best."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import Cost, Failed, measured, program
+from server import ASIDE, BARE, Server
+
+# What pgloader's own documentation takes, and four times what the server gives an index by default.
+INDEX_MEMORY = "512MB"
+
+
+@dataclass
+class Bench:
+    """What all ways work with."""
+
+    tarsy_db: Path
+    manual: str
+    server: Server
+    # Room for the files of a way.
+    directory: Path
+    source: Path
+    # The rows of each table in the source, and its columns.
+    rows: dict[str, int]
+    columns: dict[str, str]
+    # The indexes and foreign keys that all have to end with, as SQL.
+    aside: list[str]
+
+    def psql(self, *commands):
+        """A command that runs others in one connection and stops at the first error."""
+        psql = [program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
+        return psql + [argument for command in commands for argument in ("-c", command)]
+
+    def rebuild(self):
+        """What creates indexes and foreign keys again, with the parallel workers that the server has."""
+        return [f"SET maintenance_work_mem = '{INDEX_MEMORY}'", *self.aside]
+
+    def measured(self, command):
+        """Runs a command where the files are."""
+        return measured(command, self.server.environment, self.directory)
+
+
+@dataclass
+class Way:
+    """A tool with its options, and the compression of large values on the server."""
+
+    name: str
+    toast: str
+
+    template = BARE
+
+    def run(self, bench):
+        """Moves the history into the fresh database and returns what that cost."""
+        return sum(map(bench.measured, self.commands(bench)), Cost())
+
+    def commands(self, bench):
+        """What is run in turn, and counts."""
+        raise NotImplementedError
+
+
+@dataclass
+class TarsyDb(Way):
+    """This tool, which creates the schema as well."""
+
+    options: tuple[str, ...] = ()
+
+    template = "template0"
+
+    def commands(self, bench):
+        toast = ["--toast", "lz4" if self.toast == "lz4" else "keep"] if "--toast " in bench.manual else []
+        url = f"postgresql://127.0.0.1:{bench.server.port}/{bench.server.environment['PGDATABASE']}"
+        migrate = [bench.tarsy_db, "migrate-sqlite-to-postgres", "--from", bench.source, "--to", url]
+        return [[*migrate, *toast, *self.options]]
+
+
+class Floor(Way):
+    """The least that one connection can take: binary files that are there beforehand need no work on the client."""
+
+    def commands(self, bench):
+        copies = [
+            f"\\copy {table} ({columns}) from {table}.binary (format binary)"
+            for table, columns in bench.columns.items()
+        ]
+        return [bench.psql(*copies, *bench.rebuild())]
+
+    @staticmethod
+    def write_files(bench):
+        """Makes the files from a database that holds the history."""
+        for table, columns in bench.columns.items():
+            bench.measured(bench.psql(f"\\copy {table} ({columns}) to {table}.binary (format binary)"))
+
+
+class Csv(Way):
+    """By hand: sqlite3 writes, psql copies, both at the same time."""
+
+    def commands(self, bench):
+        program("sqlite3")
+        export = f"sqlite3 -readonly -csv {bench.source.name}"
+        copies = [
+            f"\\copy {table} ({columns}) from program '{export} \"SELECT {columns} FROM {table}\"' (format csv)"
+            for table, columns in bench.columns.items()
+        ]
+        return [bench.psql(*copies, *bench.rebuild())]
+
+
+class Pgloader(Way):
+    """pgloader with the fastest settings that were found for it."""
+
+    # * The schema is there, with the types that TARSy needs: pgloader's own (text, bigint and json for all) would be
+    #   no database for TARSy. It needs no casts, because SQLite's 0 and 1 are booleans to PostgreSQL's COPY as well.
+    # * It leaves indexes in place while it copies into tables that are there, which takes small rows four times as
+    #   long. So they are dropped before and created afterwards, on all cores.
+    # * Rows wait between reader and writer as strings of four bytes a character. With the default of 100,000 rows a
+    #   GB of conversations exhausts the heap of 1 GB, after which half of the rows are missing. A hundred are as fast
+    #   as any number, and more only fill the memory.
+    # * The heap's size is compiled in: the options of SBCL's runtime do not reach it.
+    # * Two threads a table (one reads, one writes) and four tables at once are the defaults. With `workers = 1` it
+    #   waits for itself for ever, and more writers a table gain nothing: the reader is what they wait for.
+    # * `on error stop`, which keeps no batch for a second try, is not faster.
+    COMMANDS = """
+        LOAD DATABASE FROM '{source}' INTO postgresql://{user}@{host}:{port}/{database}
+        WITH data only, create no tables, include no drop, reset no sequences,
+             workers = 4, concurrency = 1, prefetch rows = {rows}, batch rows = {rows}, batch size = 20 MB
+        EXCLUDING TABLE NAMES LIKE 'alembic_version';
+    """
+
+    def commands(self, bench):
+        environment = bench.server.environment
+        load = bench.directory / "pgloader.load"
+        load.write_text(
+            self.COMMANDS.format(
+                source=bench.source, user=environment["PGUSER"], host=environment["PGHOST"],
+                port=environment["PGPORT"], database=environment["PGDATABASE"], rows=100,
+            )
+        )  # fmt: skip
+        pgloader = [program("pgloader"), "--client-min-messages", "error", "--root-dir", bench.directory / "pgloader"]
+        return [[*pgloader, load], bench.psql(*bench.rebuild())]
+
+
+def ways(manual):
+    """All ways, as far as this build of tarsy-db has the options, those with lz4 first."""
+    full = "full" if "- full:" in manual else "values"
+    found = []
+    for toast in ("lz4", "pglz"):
+        found += [
+            TarsyDb("tarsy-db, counts", toast, one_connection(manual, "--verify", "counts")),
+            TarsyDb("tarsy-db, every value", toast, one_connection(manual, "--verify", full)),
+        ]
+        if "--jobs " in manual:
+            found += [
+                TarsyDb("tarsy-db, counts, 2 jobs", toast, ("--verify", "counts", "--jobs", "2")),
+                TarsyDb("tarsy-db, every value, 2 jobs", toast, ("--verify", full, "--jobs", "2")),
+            ]
+        found += [Pgloader("pgloader", toast), Floor("floor", toast), Csv("csv", toast)]
+    return found
+
+
+def one_connection(manual, *options):
+    """The default number of jobs depends on the machine."""
+    return (*options, "--jobs", "1") if "--jobs " in manual else options
+
+
+def check(bench, way):
+    """Makes sure that nothing is missing: every row, index and foreign key, and the compression that was asked for."""
+    for table, expected in bench.rows.items():
+        [[found]] = bench.server.query(f"SELECT count(*) FROM {table}")
+        if int(found) != expected:
+            raise Failed(f"{table} has {int(found):,} rows of {expected:,}")
+    missing = set(bench.aside) - {create for _, create, _ in bench.server.query(ASIDE)}
+    if missing:
+        raise Failed(f"{len(missing)} indexes and foreign keys are missing")
+    compressed = bench.server.query("SELECT DISTINCT pg_column_compression(conversation) FROM llm_interactions")
+    if wrong := {method for [method] in compressed} - {"", way.toast}:
+        raise Failed(f"conversations are compressed with {', '.join(sorted(wrong))}")
+
+
+def digests(bench):
+    """What the tables hold, in any order."""
+    digest = "count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)"
+    return [bench.server.query(f"SELECT '{table}', {digest} FROM {table} t")[0] for table in bench.rows]

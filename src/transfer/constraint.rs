@@ -1,0 +1,211 @@
+//! Looks in the source for rows that the target's keys and indexes would refuse: orphans, duplicates, entries that an
+//! index cannot hold. The source need not have the same keys, and SQLite does not always look at its own.
+
+use std::collections::HashSet;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Params, Row};
+
+use super::hazard::{Fault, Hazard, Reason};
+use super::plan::{TablePlan, UniqueKey};
+use super::reader::AnyRow;
+use crate::failure::Cause;
+use crate::schema::{ForeignKey, quoted};
+
+/// How much of a value is shown.
+const SHOWN_CHARACTERS: u32 = 200;
+/// What surely fits into an entry of PostgreSQL's b-tree: 2704 bytes at most, less its header and padding. What is
+/// longer may still be compressed enough, which only the server can tell.
+pub(super) const SAFE_ENTRY: usize = 2600;
+
+/// The rows of a table whose foreign key leads nowhere, by primary key.
+pub(super) fn orphans(connection: &Connection, table: &TablePlan, key: &ForeignKey) -> Result<Vec<String>, Cause> {
+    let sql = format!("SELECT {} {}", primary_key_list(table), from_orphans(table, key));
+    keys(connection, table, &sql, [])
+}
+
+/// A row that is not there, and what the rows say of it that point to it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Family {
+    /// Its key.
+    pub(super) missing: String,
+    /// The session that its children belong to.
+    pub(super) session: Option<String>,
+    /// When the first of them began, in microseconds since the epoch.
+    pub(super) earliest_us: Option<i64>,
+}
+
+/// The rows that a table points to and that are not there. Keys of one column only, as TARSy's are.
+pub(super) fn missing_parents(
+    connection: &Connection,
+    table: &TablePlan,
+    key: &ForeignKey,
+) -> Result<Vec<Family>, Cause> {
+    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
+    let own = |names: &[&str]| names.iter().find(|name| table.position(name).is_some()).map(|name| quoted(name));
+    let sql = format!(
+        "SELECT CAST({column} AS TEXT), min(CAST({session} AS TEXT)), min(CAST({time} AS INTEGER)) {} GROUP BY 1",
+        from_orphans(table, key),
+        column = quoted(column),
+        session = own(&["session_id"]).unwrap_or("NULL".to_owned()),
+        time = own(&["timestamp_us", "started_at_us", "created_at_us"]).unwrap_or("NULL".to_owned()),
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let families = statement
+        .query_map([], |row| Ok(Family { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? }))?;
+    Ok(families.collect::<Result<_, _>>()?)
+}
+
+/// The row that a made-up one points to, if it is not there.
+pub(super) fn missing_parent_of(
+    connection: &Connection,
+    table: &TablePlan,
+    key: &ForeignKey,
+    row: &[Value],
+) -> Result<Option<Family>, Cause> {
+    let ([column], [referenced]) = (key.columns.as_slice(), key.referenced_columns.as_slice()) else { return Ok(None) };
+    let Some(Value::Text(missing)) = table.position(column).map(|index| &row[index]) else { return Ok(None) };
+    let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quoted(&key.referenced_table), quoted(referenced));
+    let is_there = connection.prepare(&sql)?.exists([missing])?;
+    Ok((!is_there).then(|| Family { missing: missing.clone(), session: None, earliest_us: None }))
+}
+
+fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
+    let given = key.columns.iter().map(|column| format!("child.{} IS NOT NULL", quoted(column)));
+    let pairs = key.columns.iter().zip(&key.referenced_columns);
+    let matching = pairs.map(|(from, to)| format!("parent.{} = child.{}", quoted(to), quoted(from)));
+    format!(
+        "FROM {child} AS child WHERE {given} AND NOT EXISTS (SELECT 1 FROM {parent} AS parent WHERE {matching})",
+        child = quoted(&table.name),
+        given = given.collect::<Vec<_>>().join(" AND "),
+        parent = quoted(&key.referenced_table),
+        matching = matching.collect::<Vec<_>>().join(" AND "),
+    )
+}
+
+/// The foreign keys of a table whose columns travel.
+pub(super) fn foreign_keys(table: &TablePlan) -> impl Iterator<Item = &ForeignKey> {
+    table.foreign_keys.iter().filter(|key| key.columns.iter().all(|column| table.position(column).is_some()))
+}
+
+/// The rows of a table that a unique index of the target would take for the same.
+pub(super) fn duplicates(connection: &Connection, table: &TablePlan) -> Result<Vec<Hazard>, Cause> {
+    let mut hazards = Vec::new();
+    for key in &table.unique_keys {
+        // Of one storage class, and unique on this end already: nothing to find.
+        if key.is_unique_in_source && storage_classes(connection, table, key)? <= 1 {
+            continue;
+        }
+        let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT)", quoted(column)));
+        let texts = texts.collect::<Vec<_>>().join(", ");
+        let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
+        let sql = format!(
+            "SELECT {keys} FROM {name} WHERE ({texts}) IN (SELECT {texts} FROM {name} WHERE {given} \
+             GROUP BY {texts} HAVING count(*) > 1)",
+            keys = primary_key_list(table),
+            name = quoted(&table.name),
+            given = given.collect::<Vec<_>>().join(" AND "),
+        );
+        let column = key.columns.join(", ");
+        let found = keys(connection, table, &sql, [])?.into_iter();
+        hazards.extend(found.map(|key| Hazard::new(&table.name, key, &column, &Fault::whole(Reason::DuplicateRow))));
+    }
+    Ok(hazards)
+}
+
+fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, Cause> {
+    let counts = key.columns.iter().map(|column| format!("count(DISTINCT typeof({}))", quoted(column)));
+    let sql = format!("SELECT max({}, 0) FROM {}", counts.collect::<Vec<_>>().join(", "), quoted(&table.name));
+    Ok(connection.query_row(&sql, [], |row| row.get(0))?)
+}
+
+/// A row with an entry that may not fit into one of the target's b-trees.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LongEntry {
+    pub(super) key: String,
+    /// The columns of the index.
+    pub(super) columns: Vec<String>,
+    /// Their values.
+    pub(super) values: Vec<Value>,
+}
+
+/// The rows whose entries may be too long, each for one index, and what the index would have to hold.
+pub(super) fn long_entries(connection: &Connection, table: &TablePlan) -> Result<Vec<LongEntry>, Cause> {
+    let mut found = Vec::new();
+    for columns in &table.b_trees {
+        let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
+        let keys = table.primary_key.len();
+        let sql = format!(
+            "SELECT {keys}, {columns} FROM {name} WHERE {lengths} > {SAFE_ENTRY}",
+            keys = primary_key_list(table),
+            columns = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "),
+            name = quoted(&table.name),
+            lengths = lengths.collect::<Vec<_>>().join(" + "),
+        );
+        let mut statement = connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let values = (keys..keys + columns.len()).map(|index| row.get(index)).collect::<Result<_, _>>()?;
+            found.push(LongEntry { key: leading_key(table, row), columns: columns.clone(), values });
+        }
+    }
+    Ok(found)
+}
+
+/// The rows of a table that point to one of `parents`.
+pub(super) fn children(
+    connection: &Connection,
+    table: &TablePlan,
+    key: &ForeignKey,
+    parents: &HashSet<String>,
+) -> Result<Vec<String>, Cause> {
+    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
+    let parents = serde_json::to_string(parents).expect("texts have a JSON form");
+    let sql = format!(
+        "SELECT {} FROM {} WHERE {} IN (SELECT value FROM json_each(?1))",
+        primary_key_list(table),
+        quoted(&table.name),
+        quoted(column)
+    );
+    keys(connection, table, &sql, [parents])
+}
+
+/// The beginning of one value, as an SQL literal.
+pub(super) fn shown_value(
+    connection: &Connection,
+    table: &TablePlan,
+    primary_key: &str,
+    column: &str,
+) -> Result<Option<String>, Cause> {
+    let ([key], Some(_)) = (table.primary_key.as_slice(), table.position(column)) else { return Ok(None) };
+    let sql = format!(
+        "SELECT substr(quote({}), 1, {SHOWN_CHARACTERS}) FROM {} WHERE CAST({} AS TEXT) = ?1",
+        quoted(column),
+        quoted(&table.name),
+        quoted(&table.columns[*key].name)
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([primary_key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(row.get_ref(0)?.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// The primary keys that a query names first.
+fn keys(connection: &Connection, table: &TablePlan, sql: &str, parameters: impl Params) -> Result<Vec<String>, Cause> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push(leading_key(table, row));
+    }
+    Ok(keys)
+}
+
+/// The primary key where a query names it first.
+fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
+    AnyRow::Stored(row).shown_key(0..table.primary_key.len())
+}
+
+fn primary_key_list(table: &TablePlan) -> String {
+    table.primary_key.iter().map(|index| quoted(&table.columns[*index].name)).collect::<Vec<_>>().join(", ")
+}

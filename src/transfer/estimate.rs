@@ -1,0 +1,47 @@
+//! How much there is to move, about, before everything was read.
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+
+use super::plan::TablePlan;
+use crate::failure::Cause;
+use crate::progress::Amount;
+use crate::schema::quoted;
+
+/// How many rows of a table are looked at.
+const SAMPLE: i64 = 200;
+
+/// The rows of a table, counted, and the bytes of their values, from rows all over it.
+pub(super) fn of_table(connection: &Connection, table: &TablePlan) -> Result<Amount, Cause> {
+    let name = quoted(&table.name);
+    let rows = connection.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get::<_, i64>(0))?;
+    let sizes = table.columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(&column.name)));
+    let sizes = sizes.collect::<Vec<_>>().join(" + ");
+    // Evenly spaced rowids; what lies between them is not read.
+    let sql = format!(
+        "WITH RECURSIVE bounds AS (SELECT min(rowid) AS first, max(rowid) AS last FROM {name}),
+             place (number, at) AS (SELECT 0, first FROM bounds UNION ALL
+                 SELECT number + 1, first + (last - first) / {SAMPLE} * (number + 1)
+                        + (last - first) % {SAMPLE} * (number + 1) / {SAMPLE}
+                 FROM place, bounds WHERE number < {SAMPLE} - 1)
+         SELECT avg(size) FROM (
+             SELECT (SELECT {sizes} FROM {name} WHERE rowid >= at ORDER BY rowid LIMIT 1) AS size FROM place)"
+    );
+    let average = match connection.query_row(&sql, [], |row| Ok(as_number(row.get_ref(0)?))) {
+        Ok(average) => average,
+        // A table WITHOUT ROWID.
+        Err(rusqlite::Error::SqliteFailure(..)) => 0.0,
+        Err(error) => return Err(error.into()),
+    };
+    let rows = u64::try_from(rows).unwrap_or(0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a guess")]
+    let bytes = (average * rows as f64) as u64;
+    Ok(Amount { rows, bytes })
+}
+
+fn as_number(value: ValueRef<'_>) -> f64 {
+    match value {
+        ValueRef::Real(number) => number,
+        _ => 0.0,
+    }
+}

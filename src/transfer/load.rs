@@ -1,0 +1,292 @@
+//! The PostgreSQL end: everything in one transaction, so that a failure anywhere leaves nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::DatabaseConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::aside::SetAside;
+use super::change::Change;
+use super::copy::copy_table;
+use super::digest::TableDigest;
+use super::exceptions::Exceptions;
+use super::normalised::Normalisation;
+use super::plan::{Plan, TablePlan};
+use super::policy::Policies;
+use super::reader::{Pass, Purpose, TableRead};
+use super::source::Source;
+use super::target::Target;
+use super::{Mismatch, TransferError, session, verify};
+use crate::failure::Doing;
+use crate::progress::{Amount, Progress};
+use crate::schema::{lock, quoted, upgrade};
+
+/// What is compared before the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// Every value, read back from the target.
+    Full,
+    /// The number of rows.
+    Counts,
+    /// Nothing beyond what the server itself says of the load.
+    None,
+}
+
+/// How new values are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toast {
+    /// With LZ4, where the server has it.
+    Lz4,
+    /// As the server is set.
+    Keep,
+}
+
+/// How a history is to be loaded.
+pub struct Load<'l> {
+    /// What goes where.
+    pub plan: &'l Plan,
+    /// About how much each table has.
+    pub amounts: &'l [Amount],
+    /// What to do about values that the target cannot hold.
+    pub policies: Arc<Policies>,
+    /// The rows that do not simply go over.
+    pub exceptions: Arc<Exceptions>,
+    /// How long to wait for somebody else's lock.
+    pub lock_timeout: Duration,
+    /// What is compared.
+    pub verification: Verification,
+    /// How new values are compressed.
+    pub toast: Toast,
+    /// Who is told how far it is.
+    pub progress: &'l dyn Progress,
+    /// Is told of what policies change.
+    pub note: &'l dyn Fn(&[Change]) -> Result<(), TransferError>,
+    /// Is called with what was done when there is no way back, and may still refuse.
+    pub before_commit: &'l dyn Fn(&[TableLoad]) -> Result<(), TransferError>,
+}
+
+/// What happened to one table.
+#[derive(Debug, Clone)]
+pub struct TableLoad {
+    /// Rows and the bytes of their values.
+    pub amount: Amount,
+    /// How long it took to copy and to read back.
+    pub duration: Duration,
+    /// The digest that both ends have, if every value was compared.
+    pub digest: Option<TableDigest>,
+    /// How many values `jsonb` prints differently, one number for each kind of normalisation.
+    pub normalised: [u64; Normalisation::ALL.len()],
+}
+
+impl Load<'_> {
+    /// Brings the target to the plan's revision, loads the source into its empty tables and commits, or leaves the target
+    /// as it was. `target` has one connection, which is used up.
+    ///
+    /// # Errors
+    /// [`TransferError`]; the transaction is rolled back. [`TransferError::Unfit`] at the first value that cannot be
+    /// carried over.
+    pub async fn run(&self, target: &DatabaseConnection, source: &mut Source) -> Result<Vec<TableLoad>, TransferError> {
+        let pool = target.get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.doing("open the target")?;
+        // The driver counts it as begun, and does not end it: what SeaORM begins on this connection is a savepoint.
+        std::mem::forget(connection.begin().await.doing("begin the transaction")?);
+        for (statement, action) in SETTINGS {
+            execute(&mut connection, (*statement).to_owned()).await.doing(*action)?;
+        }
+        drop(connection);
+        upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
+        let mut connection = pool.acquire().await.doing("open the target")?.detach();
+        let result = self.in_transaction(&mut connection, source).await;
+        // After a failed COPY the connection is out of step: it is never used again.
+        match result {
+            Ok(loads) => {
+                connection.close().await.ok();
+                Ok(loads)
+            }
+            Err(error) => {
+                connection.close_hard().await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    async fn in_transaction(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+    ) -> Result<Vec<TableLoad>, TransferError> {
+        let Plan { tables, relaxations, .. } = self.plan;
+        lock_empty_tables(connection, tables).await?;
+        for relaxation in relaxations {
+            execute(connection, relaxation.clone()).await.doing("give the target the shape of the source")?;
+        }
+        if self.toast == Toast::Lz4 {
+            execute(connection, LZ4.to_owned()).await.doing("choose the compression")?;
+        }
+        let aside = SetAside::take(connection, tables).await?;
+        let (mut reads, mut loads) = (Vec::new(), Vec::new());
+        for (table, amount) in tables.iter().zip(self.amounts) {
+            let started = Instant::now();
+            let reader = &mut source.reader;
+            let (read, copied) =
+                copy_table(connection, reader, self.pass(table), *amount, self.progress, self.note).await?;
+            if copied != read.amount.rows {
+                let mismatch = self.compare_table(connection, source, table, &read).await?.err();
+                return Err(TransferError::Mismatch(mismatch.into_iter().collect()));
+            }
+            loads.push(TableLoad {
+                amount: read.amount,
+                duration: started.elapsed(),
+                digest: None,
+                normalised: read.normalised,
+            });
+            reads.push(read);
+        }
+        aside.rebuild(connection, self.progress).await?;
+        finish_tables(connection, tables).await?;
+        match self.verification {
+            Verification::Full => self.compare(connection, source, &reads, &mut loads).await?,
+            Verification::Counts => self.compare_counts(connection, &reads).await?,
+            Verification::None => {}
+        }
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
+        (self.before_commit)(&loads)?;
+        // A connection that breaks now leaves the answer open.
+        let committed = execute(connection, "COMMIT".to_owned()).await;
+        committed.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
+        Ok(loads)
+    }
+
+    fn pass(&self, table: &Arc<TablePlan>) -> Pass {
+        Pass {
+            table: Arc::clone(table),
+            row_ids: None,
+            policies: Arc::clone(&self.policies),
+            exceptions: Arc::clone(&self.exceptions),
+            purpose: Purpose::Copy,
+        }
+    }
+
+    async fn compare(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        reads: &[TableRead],
+        loads: &mut [TableLoad],
+    ) -> Result<(), TransferError> {
+        let mut mismatches = Vec::new();
+        for ((table, read), load) in self.plan.tables.iter().zip(reads).zip(loads) {
+            let started = Instant::now();
+            match self.compare_table(connection, source, table, read).await? {
+                Ok(digest) => load.digest = Some(digest),
+                Err(mismatch) => mismatches.push(mismatch),
+            }
+            load.duration += started.elapsed();
+        }
+        if mismatches.is_empty() { Ok(()) } else { Err(TransferError::Mismatch(mismatches)) }
+    }
+
+    /// The digest of both ends, or what differs.
+    async fn compare_table(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        table: &Arc<TablePlan>,
+        read: &TableRead,
+    ) -> Result<Result<TableDigest, Mismatch>, TransferError> {
+        self.progress.start(&format!("comparing {}", table.name), read.amount);
+        let (rows, digest) = verify::digest_of_target(connection, table, "", self.progress).await?;
+        self.progress.finish();
+        if rows == read.amount.rows && digest == read.digest {
+            return Ok(Ok(digest));
+        }
+        let pass = Pass { purpose: Purpose::Look, ..self.pass(table) };
+        let mismatch = verify::find_mismatch(connection, &mut source.reader, pass, read, (rows, &digest)).await?;
+        Ok(Err(mismatch))
+    }
+
+    async fn compare_counts(&self, connection: &mut PgConnection, reads: &[TableRead]) -> Result<(), TransferError> {
+        let mut mismatches = Vec::new();
+        for (table, read) in self.plan.tables.iter().zip(reads) {
+            let sql = format!("SELECT count(*) FROM {}", quoted(&table.name));
+            let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
+            let target_rows = u64::try_from(counted.doing(format!("count {}", table.name))?).unwrap_or(0);
+            let source_rows = read.amount.rows;
+            if target_rows != source_rows {
+                let (table, differences) = (table.name.clone(), Vec::new());
+                mismatches.push(Mismatch { table, source_rows, target_rows, differences });
+            }
+        }
+        if mismatches.is_empty() { Ok(()) } else { Err(TransferError::Mismatch(mismatches)) }
+    }
+}
+
+/// What the transaction begins with, and what for.
+const SETTINGS: &[(&str, &str)] = &[
+    // A snapshot that is older than the lock would not see what was committed while it was waited for.
+    ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "set the isolation level"),
+    (session::SETTINGS, "set what the transaction needs"),
+];
+
+/// Where the server has it; elsewhere the setting has no such value.
+const LZ4: &str = "SELECT set_config(name, 'lz4', true) FROM pg_settings
+    WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
+
+/// Names the tables that hold rows.
+///
+/// # Errors
+/// [`TransferError::TargetNotEmpty`], or the target cannot be read.
+pub async fn require_empty<'t>(
+    connection: &mut PgConnection,
+    tables: impl Iterator<Item = &'t str>,
+) -> Result<(), TransferError> {
+    let mut filled = Vec::new();
+    for table in tables {
+        let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
+        let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
+        if has_rows.doing(format!("look into {table}"))? {
+            filled.push(table.to_owned());
+        }
+    }
+    if filled.is_empty() { Ok(()) } else { Err(TransferError::TargetNotEmpty { tables: filled }) }
+}
+
+async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
+    let names = table_list(plan);
+    execute(connection, lock::statement()).await.doing("lock the target")?;
+    execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
+        .await
+        .doing("lock the target's tables")?;
+    require_empty(connection, plan.iter().map(|table| table.name.as_str())).await
+}
+
+pub(super) fn table_list(plan: &[Arc<TablePlan>]) -> String {
+    plan.iter().map(|table| quoted(&table.name)).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ())
+}
+
+/// Sets sequences behind their data and gives the planner its statistics.
+async fn finish_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
+    for table in plan {
+        for column in &table.columns {
+            let sql = format!(
+                "SELECT setval(s, greatest(largest, 1), coalesce(largest >= 1, false))
+                 FROM pg_get_serial_sequence($1, $2) s, (SELECT max({column}) AS largest FROM {table}) t
+                 WHERE s IS NOT NULL",
+                column = quoted(&column.name),
+                table = quoted(&table.name),
+            );
+            if matches!(column.target, Target::Integer | Target::BigInt) {
+                let query = sqlx::query(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
+                query.execute(&mut *connection).await.doing(format!("set the sequence of {}", table.name))?;
+            }
+        }
+    }
+    Ok(execute(connection, format!("ANALYZE {}", table_list(plan))).await.doing("analyze the tables")?)
+}

@@ -1,0 +1,115 @@
+//! The report of a move: one JSON document, private, in place completely or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::TransferError;
+use super::change::Change;
+
+/// A report that is being written, beside the place where it will be. Dropped before it was published, it is gone.
+pub struct ReportFile {
+    path: PathBuf,
+    unfinished: PathBuf,
+    writer: BufWriter<File>,
+    changes: u64,
+    /// Whether the file is in its place.
+    is_published: bool,
+}
+
+impl ReportFile {
+    /// Begins a report. What the changes replaced may stand in no other place, so that the report of a move that took
+    /// place is never written over.
+    ///
+    /// # Errors
+    /// [`TransferError::Report`], or [`TransferError::ReportExists`].
+    pub fn create(path: &Path) -> Result<Self, TransferError> {
+        if is_of_a_move(path) {
+            return Err(TransferError::ReportExists { path: path.display().to_string() });
+        }
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}", std::process::id()));
+        let unfinished = path.with_file_name(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
+        let writer = BufWriter::new(file.map_err(|source| failed(path, source))?);
+        let mut report = Self { path: path.to_owned(), unfinished, writer, changes: 0, is_published: false };
+        report.write(b"{\n\"changes\": [")?;
+        Ok(report)
+    }
+
+    /// Adds what a policy changed.
+    ///
+    /// # Errors
+    /// [`TransferError::Report`].
+    pub fn add(&mut self, changes: &[Change]) -> Result<(), TransferError> {
+        for change in changes {
+            self.write(if self.changes == 0 { b"\n" } else { b",\n" })?;
+            self.changes += 1;
+            self.write_json(change)?;
+        }
+        Ok(())
+    }
+
+    /// How many changes it has.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Adds the rest and makes sure that it is on the disk, still under its other name.
+    ///
+    /// # Errors
+    /// [`TransferError::Report`].
+    pub fn complete(&mut self, document: &Value) -> Result<(), TransferError> {
+        self.write(b"\n]")?;
+        for (name, value) in document.as_object().into_iter().flatten() {
+            self.write(format!(",\n\"{name}\": ").as_bytes())?;
+            self.write_json(value)?;
+        }
+        self.write(b"\n}\n")?;
+        let written = self.writer.flush().and_then(|()| self.writer.get_ref().sync_all());
+        written.map_err(|source| failed(&self.path, source))
+    }
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// [`TransferError::Report`].
+    pub fn publish(mut self) -> Result<(), TransferError> {
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let renamed = std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent)?.sync_all());
+        self.is_published = true;
+        renamed.map_err(|source| failed(&self.path, source))
+    }
+
+    fn write_json(&mut self, value: &impl Serialize) -> Result<(), TransferError> {
+        serde_json::to_writer(&mut self.writer, value).map_err(|error| failed(&self.path, io::Error::from(error)))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
+        self.writer.write_all(bytes).map_err(|source| failed(&self.path, source))
+    }
+}
+
+impl Drop for ReportFile {
+    fn drop(&mut self) {
+        if !self.is_published {
+            let _ = std::fs::remove_file(&self.unfinished);
+        }
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> TransferError {
+    TransferError::Report { path: path.display().to_string(), source }
+}
+
+/// Whether the file tells of a move that took place.
+fn is_of_a_move(path: &Path) -> bool {
+    let document = std::fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    document.is_some_and(|document| document["outcome"] == "moved")
+}
