@@ -42,6 +42,8 @@ mod migrate_refusals;
 mod migrate_revisions;
 #[path = "cli/migrate_source.rs"]
 mod migrate_source;
+#[path = "cli/migrate_values.rs"]
+mod migrate_values;
 #[path = "cli/operators.rs"]
 mod operators;
 #[path = "cli/process.rs"]

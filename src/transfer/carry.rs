@@ -145,8 +145,7 @@ impl<'p> Judge<'p> {
         if self.is_too_large(&text) {
             return text;
         }
-        // Tentatively each U+0000 is a character, as long as nobody has said otherwise.
-        let text = self.characters(text, Policy::Replace);
+        let text = self.characters(text);
         match limit.and_then(|limit| Some((limit, end_of_characters(&text, limit)?))) {
             None => text,
             Some((limit, end)) => {
@@ -165,7 +164,7 @@ impl<'p> Judge<'p> {
     }
 
     /// Makes sure that a text is UTF-8 and without U+0000.
-    fn characters<'a>(&mut self, text: Cow<'a, [u8]>, tentative: Policy) -> Cow<'a, [u8]> {
+    fn characters<'a>(&mut self, text: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
         let mut text = text;
         if let Err(error) = std::str::from_utf8(&text) {
             self.decide(Fault::at(error.valid_up_to(), Reason::Utf8));
@@ -175,10 +174,7 @@ impl<'p> Judge<'p> {
         }
         if text.contains(&0) {
             let first = text.iter().position(|byte| *byte == 0).unwrap_or_default();
-            let policy = match self.decide(Fault::at(first, Reason::Nul)) {
-                Policy::Fail => tentative,
-                policy => policy,
-            };
+            let policy = self.decide(Fault::at(first, Reason::Nul));
             let (mended, origin) = mend::nul(&text, policy);
             self.origins.push(origin);
             text = Cow::Owned(mended);
@@ -227,7 +223,7 @@ impl<'p> Judge<'p> {
 
     /// Replaces what is wrong in a JSON text, or else the text.
     fn mended_json<'a>(&mut self, text: Cow<'a, [u8]>, kind: Kind) -> Cow<'a, [u8]> {
-        let text = self.characters(text, Policy::Strip);
+        let text = self.characters(text);
         let mended = mend::json(&text, kind, self.policies);
         let depth = mended.faults.iter().find(|fault| fault.class() == Class::Depth);
         if let Some(whole) = mended.unreadable.as_ref().or(depth) {
@@ -427,4 +423,250 @@ fn written_double(text: &[u8]) -> Option<f64> {
         && !text.last().is_some_and(u8::is_ascii_whitespace);
     let double: f64 = if is_number { std::str::from_utf8(text).ok()?.parse().ok()? } else { return None };
     (double.is_finite() && number::equal(text, real(double).as_bytes())).then_some(double)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(target: Target) -> ColumnPlan {
+        ColumnPlan { name: "column".to_owned(), target, nullable: true }
+    }
+
+    fn carried<'a>(stored: Stored<'a>, target: Target, choices: &[&str]) -> Carried<'a> {
+        let choices: Vec<_> = choices.iter().map(|text| text.parse().expect("a choice")).collect();
+        let policies = Policies::new(&choices).expect("policies");
+        carry(stored, &column(target), &policies, &mut RowDigester::default())
+    }
+
+    fn text(bytes: &str) -> Stored<'_> {
+        Stored::Text(bytes.as_bytes())
+    }
+
+    /// The classes of all faults, and where they begin.
+    fn faults(stored: Stored<'_>, target: Target, choices: &[&str]) -> Vec<(&'static str, Option<usize>)> {
+        let faults = carried(stored, target, choices).faults;
+        faults.iter().map(|fault| (fault.class().name(), fault.offset)).collect()
+    }
+
+    /// What is sent for a value that a policy has mended.
+    #[track_caller]
+    fn mended(stored: Stored<'_>, target: Target, choices: &[&str]) -> Value<'static> {
+        let carried = carried(stored, target, choices);
+        assert_eq!(carried.faults, [], "{choices:?}");
+        let changes: Vec<_> = carried.changes.iter().map(|(class, policy)| format!("{class}={policy}")).collect();
+        assert_eq!(changes, choices);
+        match carried.value {
+            Value::Bytes(bytes) => Value::Bytes(Cow::Owned(bytes.into_owned())),
+            Value::Jsonb(bytes) => Value::Jsonb(Cow::Owned(bytes.into_owned())),
+            Value::Null => Value::Null,
+            Value::BigInt(number) => Value::BigInt(number),
+            Value::Integer(number) => Value::Integer(number),
+            Value::Boolean(truth) => Value::Boolean(truth),
+            Value::Double(number) => Value::Double(number),
+            Value::Timestamp(moment) => Value::Timestamp(moment),
+        }
+    }
+
+    fn bytes(text: &str) -> Value<'_> {
+        Value::Bytes(Cow::Borrowed(text.as_bytes()))
+    }
+
+    fn jsonb(text: &str) -> Value<'_> {
+        Value::Jsonb(Cow::Borrowed(text.as_bytes()))
+    }
+
+    #[test]
+    fn what_fits_is_carried_over_exactly() {
+        let integers = Value::Double(9_007_199_254_740_992.0);
+        for (stored, target, expected) in [
+            (text("x"), Target::Text(None), bytes("x")),
+            (text("éé"), Target::Text(Some(2)), bytes("éé")),
+            (Stored::Integer(i64::MIN), Target::BigInt, Value::BigInt(i64::MIN)),
+            (Stored::Integer(-1 << 31), Target::Integer, Value::Integer(i32::MIN)),
+            (Stored::Integer(1), Target::Boolean, Value::Boolean(true)),
+            (Stored::Integer(1 << 53), Target::Double, integers),
+            (Stored::Integer((1 << 53) + 2), Target::Double, Value::Double(9_007_199_254_740_994.0)),
+            (Stored::Real(f64::INFINITY), Target::Double, Value::Double(f64::INFINITY)),
+            (Stored::Real(1.5), Target::Json, bytes("1.5")),
+            (Stored::Real(1e300), Target::Jsonb, jsonb("1e300")),
+            (Stored::Integer(7), Target::Jsonb, jsonb("7")),
+            (Stored::Null, Target::Json, Value::Null),
+            (text("2000-01-01 00:00:01"), Target::Timestamp, Value::Timestamp(1_000_000)),
+            (
+                text(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
+                Target::Json,
+                bytes(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
+            ),
+        ] {
+            let carried = carried(stored, target, &[]);
+            assert_eq!((carried.value, carried.faults), (expected, vec![]), "{stored:?} {target}");
+            assert_eq!(carried.changes, []);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_a_fault_of_its_class() {
+        let varchar = Target::Text(Some(1));
+        for (stored, target, class, offset) in [
+            (text("a\0b"), Target::Text(None), "nul", Some(1)),
+            (Stored::Text(b"ab\xc3\x28"), Target::Text(None), "invalid-utf8", Some(2)),
+            (text("éé"), varchar, "too-long", Some(2)),
+            (text("é "), varchar, "too-long", Some(2)),
+            (Stored::Blob(b"x"), Target::Text(None), "storage-class", None),
+            (Stored::Blob(b"\0\x01\xfe\xff"), Target::Text(None), "inexact", None),
+            (Stored::Blob(b"{}"), Target::Json, "storage-class", None),
+            (Stored::Integer(1), Target::Text(None), "storage-class", None),
+            (text("fast"), Target::Integer, "inexact", None),
+            (text(""), Target::Integer, "inexact", None),
+            (text("007"), Target::Integer, "inexact", None),
+            (text("-12"), Target::Integer, "storage-class", None),
+            (Stored::Real(1.5), Target::BigInt, "inexact", None),
+            (Stored::Real(f64::INFINITY), Target::BigInt, "inexact", None),
+            (Stored::Real(12.0), Target::BigInt, "storage-class", None),
+            (Stored::Integer(1 << 31), Target::Integer, "integer-range", None),
+            (Stored::Integer(2), Target::Boolean, "inexact", None),
+            (text("true"), Target::Boolean, "storage-class", None),
+            (text("yes-ish"), Target::Boolean, "inexact", None),
+            (Stored::Real(0.5), Target::Boolean, "inexact", None),
+            (Stored::Integer((1 << 53) + 1), Target::Double, "inexact", None),
+            (text("hot"), Target::Double, "inexact", None),
+            (text("0.10"), Target::Double, "storage-class", None),
+            (text("0.1000000000000000055511151231257827"), Target::Double, "inexact", None),
+            (text("[1]"), Target::Double, "inexact", None),
+            (Stored::Real(f64::INFINITY), Target::Json, "non-finite", None),
+            (text("yesterday"), Target::Timestamp, "inexact", None),
+            (Stored::Integer(0), Target::Timestamp, "inexact", None),
+            (Stored::Blob(b"2000-01-01 00:00:01"), Target::Timestamp, "storage-class", None),
+            (text(r#"["\u0000"]"#), Target::Json, "nul", Some(2)),
+            (text(r#"["\u0000"]"#), Target::Jsonb, "nul", Some(2)),
+            (text(r#"["\ud83d"]"#), Target::Json, "lone-surrogate", Some(2)),
+            (text(r#"{"a": 1, "a": 2}"#), Target::Jsonb, "duplicate-key", Some(9)),
+            (text("[1e131072]"), Target::Jsonb, "number-range", Some(1)),
+            (text("[NaN]"), Target::Json, "non-finite", Some(1)),
+            (text("[1,]"), Target::Json, "invalid-json", Some(3)),
+            (text(" "), Target::Json, "invalid-json", None),
+        ] {
+            assert_eq!(faults(stored, target, &[]), [(class, offset)], "{stored:?} {target}");
+        }
+        let required = ColumnPlan { nullable: false, ..column(Target::Json) };
+        let carried = carry(Stored::Null, &required, &Policies::default(), &mut RowDigester::default());
+        assert_eq!(carried.faults, [Fault::whole(Reason::Null)]);
+    }
+
+    #[test]
+    fn all_classes_of_one_value_are_found_at_their_bytes() {
+        let stored = Stored::Text(b"[\"\xff\0\", \"\\u0000 \\ud83d\", NaN, 1e131072, {\"k\": 1, \"\\u006b\": 2}]");
+        let expected = [
+            ("invalid-utf8", Some(2)),
+            ("nul", Some(3)),
+            ("lone-surrogate", Some(15)),
+            ("non-finite", Some(24)),
+            ("number-range", Some(29)),
+            ("duplicate-key", Some(48)),
+        ];
+        assert_eq!(faults(stored, Target::Jsonb, &[]), expected);
+        // A policy takes its own class off the list, and no other.
+        let expected: Vec<_> = expected.into_iter().filter(|(class, _)| *class != "nul").collect();
+        assert_eq!(faults(stored, Target::Jsonb, &["nul=strip"]), expected);
+        assert_eq!(carried(stored, Target::Jsonb, &["nul=strip"]).changes, []);
+        let all =
+            ["invalid-utf8=replace", "nul=strip", "lone-surrogate=strip", "non-finite=string", "number-range=null"];
+        let all = [&all[..], &["duplicate-key=last"]].concat();
+        let expected = "[\"\u{fffd}\", \" \", \"NaN\", null, {\"k\": 1, \"\\u006b\": 2}]";
+        assert_eq!(mended(stored, Target::Jsonb, &all), jsonb(expected));
+        let long = Stored::Text(b"ab\0\xffcd");
+        let expected = [("invalid-utf8", Some(3)), ("nul", Some(2)), ("too-long", Some(4))];
+        assert_eq!(faults(long, Target::Text(Some(4)), &[]), expected);
+        let far = Stored::Text(b"99999999999");
+        assert_eq!(faults(far, Target::Integer, &[]), [("storage-class", None), ("integer-range", None)]);
+        assert_eq!(faults(text("[NaN, }"), Target::Json, &[]), [("invalid-json", Some(6)), ("non-finite", Some(1))]);
+    }
+
+    #[test]
+    fn policies_change_what_is_wrong_and_nothing_else() {
+        let varchar = Target::Text(Some(3));
+        for (stored, target, choice, expected) in [
+            (text("a\0b\0"), Target::Text(None), "nul=replace", bytes("a\u{fffd}b\u{fffd}")),
+            (text("a\0b\0"), Target::Text(None), "nul=strip", bytes("ab")),
+            (text("{ \"a\\u0000\" :1e5}"), Target::Json, "nul=replace", bytes("{ \"a\\ufffd\" :1e5}")),
+            (text("{ \"a\\u0000\" :1e5}"), Target::Jsonb, "nul=strip", jsonb("{ \"a\" :1e5}")),
+            (text("[\"\0\"]\0"), Target::Json, "nul=strip", bytes("[\"\"]")),
+            (
+                text(r#"["\ud83d\ud83d\ude80\ude80"]"#),
+                Target::Json,
+                "lone-surrogate=strip",
+                bytes(r#"["\ud83d\ude80"]"#),
+            ),
+            (text(r#"["\ude80x"]"#), Target::Jsonb, "lone-surrogate=replace", jsonb(r#"["\ufffdx"]"#)),
+            (text("[ NaN,-Infinity ]"), Target::Json, "non-finite=null", bytes("[ null,null ]")),
+            (text("[ NaN,-Infinity ]"), Target::Json, "non-finite=string", bytes(r#"[ "NaN","-Infinity" ]"#)),
+            (Stored::Real(f64::NEG_INFINITY), Target::Json, "non-finite=string", bytes("\"-Infinity\"")),
+            (Stored::Real(f64::INFINITY), Target::Jsonb, "non-finite=null", jsonb("null")),
+            (text("[1e131072]"), Target::Jsonb, "number-range=string", jsonb("[\"1e131072\"]")),
+            (Stored::Integer(1 << 40), Target::Integer, "integer-range=clamp", Value::Integer(i32::MAX)),
+            (Stored::Integer(-(1 << 40)), Target::Integer, "integer-range=clamp", Value::Integer(i32::MIN)),
+            (Stored::Integer(1 << 40), Target::Integer, "integer-range=null", Value::Null),
+            (Stored::Text(b"\xf0\x9f\x9a"), Target::Text(None), "invalid-utf8=replace", bytes("\u{fffd}")),
+            (Stored::Blob(b"x"), Target::Text(None), "storage-class=convert", bytes("x")),
+            (Stored::Blob(b"{}"), Target::Jsonb, "storage-class=convert", jsonb("{}")),
+            (Stored::Real(1.5), Target::Text(None), "storage-class=convert", bytes("1.5")),
+            (text("12"), Target::BigInt, "storage-class=convert", Value::BigInt(12)),
+            (text("True"), Target::Boolean, "storage-class=convert", Value::Boolean(true)),
+            (text("1.5e1"), Target::Double, "storage-class=convert", Value::Double(15.0)),
+            (text("fast"), Target::Integer, "inexact=null", Value::Null),
+            (Stored::Blob(b"\xff"), Target::Json, "inexact=null", bytes("null")),
+            (text("{'a': None}\n"), Target::Json, "invalid-json=string", bytes("\"{'a': None}\\n\"")),
+            (text("[\"\\u0000\""), Target::Jsonb, "invalid-json=string", jsonb(r#""[\"\\u0000\"""#)),
+            (text(""), Target::Jsonb, "invalid-json=null", jsonb("null")),
+            (text("éééé"), varchar, "too-long=truncate", bytes("ééé")),
+            (text(r#"{"a":1,"a":2}"#), Target::Jsonb, "duplicate-key=last", jsonb(r#"{"a":1,"a":2}"#)),
+        ] {
+            assert_eq!(mended(stored, target, &[choice]), expected, "{stored:?} {choice}");
+        }
+        let deep = format!("[\"\\u0000\", {}{}]", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        let class = |name, offset| (name, Some(offset));
+        assert_eq!(faults(text(&deep), Target::Json, &[]), [class("depth", MAX_DEPTH + 10), class("nul", 2)]);
+        assert_eq!(mended(text(&deep), Target::Jsonb, &["depth=null"]), jsonb("null"));
+        let string = mended(text(&deep), Target::Json, &["depth=string"]);
+        assert_eq!(string, bytes(&format!("\"{}\"", deep.replace('\\', "\\\\").replace('"', "\\\""))));
+    }
+
+    #[test]
+    fn null_takes_no_place_that_must_be_filled() {
+        let choices = ["integer-range=null", "inexact=null"].map(|text| text.parse().expect("a choice"));
+        let policies = Policies::new(&choices).expect("policies");
+        let required = |target| ColumnPlan { nullable: false, ..column(target) };
+        let mut digester = RowDigester::default();
+        let beyond = carry(Stored::Integer(1 << 40), &required(Target::Integer), &policies, &mut digester);
+        assert_eq!(beyond.faults[0].policies, [Policy::Clamp]);
+        let fast = carry(text("fast"), &required(Target::Integer), &policies, &mut digester);
+        assert_eq!(fast.faults[0].policies, []);
+        // JSON has a null of its own.
+        let blob = carry(Stored::Blob(b"\xff"), &required(Target::Json), &policies, &mut digester);
+        assert_eq!(blob.value, bytes("null"));
+    }
+
+    #[test]
+    fn both_ends_have_the_same_digest() {
+        for (stored, target, sent_back) in [
+            (text(r#" {"b":1.0,"a":"\u00e9"} "#), Target::Jsonb, Some(&b"\x01{\"a\": \"\xc3\xa9\", \"b\": 1.0}"[..])),
+            (text("[1]"), Target::Json, Some(b"[1]")),
+            (Stored::Null, Target::Jsonb, None),
+            (Stored::Integer(5), Target::Integer, Some(b"\0\0\0\x05")),
+        ] {
+            let [mut source, mut read_back] = [RowDigester::default(), RowDigester::default()];
+            assert_eq!(carry(stored, &column(target), &Policies::default(), &mut source).faults, []);
+            read_back.add(&Value::read_field(sent_back, target).expect("a field")).expect("a value");
+            assert_eq!(source.digest(), read_back.digest(), "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(truncated("aéx".as_bytes(), 2), b"a");
+        assert_eq!(truncated("aéx".as_bytes(), 3), "aé".as_bytes());
+        assert_eq!(truncated("aé".as_bytes(), 3), "aé".as_bytes());
+        assert_eq!(truncated("é".as_bytes(), 1), b"");
+    }
 }

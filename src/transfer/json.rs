@@ -355,3 +355,119 @@ fn plain_length(text: &[u8]) -> usize {
     let is_special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
     text.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, kind: Kind) -> Option<(usize, Reason)> {
+        let read = read(text.as_bytes(), kind, MAX_DEPTH, &mut Verdict);
+        read.err().map(|trouble| (trouble.bytes.start, trouble.reason))
+    }
+
+    #[test]
+    fn both_types_accept_sound_json() {
+        for text in [
+            "null",
+            " [ ] ",
+            "{}",
+            "-0.0",
+            "1e400",
+            r#"{"": [1, -2.5E+3, true, "\ud83d\ude80 \\u0000 \" \/"]}"#,
+            "[[[]], {\"a\": {}}]",
+            "\"\u{7f}\u{2028}é\"",
+            "\t\r\n1 ",
+        ] {
+            assert_eq!(refused(text, Kind::Json), None, "{text}");
+            assert_eq!(refused(text, Kind::Jsonb), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_where_it_begins() {
+        for (text, offset) in [
+            (r#"{"a": 1,}"#, 8),
+            (r#"{"a": "cut"#, 10),
+            ("{'a': None}", 1),
+            (r#"{"a": 1} x"#, 9),
+            ("\"a\nb\"", 2),
+            ("[", 1),
+            ("[1 2]", 3),
+            ("[,]", 1),
+            ("{\"a\" 1}", 5),
+            ("01", 1),
+            ("1.", 2),
+            ("-", 1),
+            ("-NaN", 1),
+            (r#""\x""#, 1),
+            (r#""\u12g4""#, 1),
+            ("{]", 1),
+            ("True", 0),
+            ("]", 0),
+            ("1e", 2),
+            ("\u{a0}1", 0),
+            ("{1: 2}", 1),
+            ("[1],", 3),
+            ("\"\u{1}\"", 1),
+            ("nul", 0),
+        ] {
+            assert_eq!(refused(text, Kind::Json), Some((offset, Reason::MalformedJson)), "{text}");
+        }
+        for (text, offset) in [("NaN", 0), ("[Infinity]", 1), ("-Infinity", 0)] {
+            assert_eq!(refused(text, Kind::Json), Some((offset, Reason::NotANumber)), "{text}");
+        }
+        assert_eq!(refused(" \n", Kind::Json), Some((0, Reason::EmptyJson)));
+    }
+
+    #[test]
+    fn strings_have_to_be_characters_in_both_types() {
+        for (text, reason) in [
+            (r#""a\u0000""#, Reason::NulEscape as fn(Kind) -> Reason),
+            (r#"{"\u0000": 1}"#, Reason::NulEscape),
+            (r#""\ud83dx""#, Reason::LoneSurrogate),
+            (r#""\ude80""#, Reason::LoneSurrogate),
+            (r#""\ud83d\u0041""#, Reason::LoneSurrogate),
+            (r#""\ud83d\ud83d\ude80""#, Reason::LoneSurrogate),
+        ] {
+            for kind in [Kind::Json, Kind::Jsonb] {
+                assert_eq!(refused(text, kind).map(|(_, found)| found), Some(reason(kind)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_have_limits_in_jsonb() {
+        // Those that a real server has.
+        for text in ["1e131072", "1e-16384", "1e99999999999999999999", "[0e2000000000]"] {
+            assert_eq!(refused(text, Kind::Json), None, "{text}");
+            assert!(matches!(refused(text, Kind::Jsonb), Some((_, Reason::JsonNumberRange))), "{text}");
+        }
+        for text in ["1e131071", "1e-16383", "0e131072"] {
+            assert_eq!(refused(text, Kind::Jsonb), None, "{text}");
+        }
+        assert_eq!(refused(&"9".repeat(131_072), Kind::Jsonb), None);
+        assert!(refused(&"9".repeat(131_073), Kind::Jsonb).is_some());
+        assert_eq!(refused(&format!("0.{}", "9".repeat(16_383)), Kind::Jsonb), None);
+        assert!(refused(&format!("0.{}", "9".repeat(16_384)), Kind::Jsonb).is_some());
+    }
+
+    #[test]
+    fn depth_is_limited_without_recursion() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(refused(&deep(20_000), Kind::Json), Some((MAX_DEPTH, Reason::TooDeep)));
+        assert_eq!(refused(&deep(MAX_DEPTH), Kind::Jsonb), None);
+    }
+
+    #[test]
+    fn plain_text_ends_at_every_byte_that_it_may_end_at() {
+        for length in 0..40 {
+            for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+                let mut text = vec![b' '; length];
+                text.extend([special, b'!', b'"', 0xff, b'#', b'[', b']', 0x7f, 0x80, b' ']);
+                assert_eq!(plain_length(&text), length, "{special}");
+            }
+            let text = [b' ', b'!', b'#', 0x7f, 0x80, 0xff, 0xa2, 0xdc, 0x9f].repeat(length);
+            assert_eq!(plain_length(&text), text.len());
+        }
+    }
+}

@@ -237,3 +237,108 @@ impl Part {
         bytes.truncate(content);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoding(text: &str) -> Vec<u8> {
+        read(text.as_bytes(), usize::MAX).unwrap_or_else(|trouble| panic!("{trouble:?}: {text}")).encoding
+    }
+
+    fn same(a: &str, b: &str) -> bool {
+        encoding(a) == encoding(b)
+    }
+
+    #[test]
+    fn equal_jsonb_have_equal_encodings() {
+        assert!(same(r#"{"b": 1, "a": [1, 2]}"#, r#" {"a":[1.0,20e-1],"b":1} "#));
+        assert!(same(r#"{"a": 1, "a": 2}"#, r#"{"a": 2}"#));
+        assert!(same(
+            r#"{"b": {"d": 1, "c": [2]}, "a": 3, "b": {"c": [2], "d": 1}}"#,
+            r#"{"a": 3, "b": {"c": [2], "d": 1}}"#
+        ));
+        assert!(same(r#""\u00e9\n\/""#, "\"é\\u000a/\""));
+        assert!(same(r#""\ud83d\ude80""#, "\"🚀\""));
+        assert!(same("-0", "0.000") && same("1E+2", "100") && same("0.1e1", "1") && same("-1e-2", "-0.01"));
+        assert!(same("1e400", &format!("1{}", "0".repeat(400))));
+        for length in [60, 64, 65, 4095, 4096, 4097, 20_000] {
+            let plain = "é".repeat(length);
+            assert!(same(&format!("\"{plain}\""), &format!("\"{}\"", "\\u00e9".repeat(length))), "{length}");
+            let numbers = |number: &str| format!("[{}]", vec![number; length].join(","));
+            assert!(same(&numbers("1"), &numbers("10e-1")), "{length}");
+            let members = |order: &mut dyn Iterator<Item = usize>| {
+                order.map(|number| format!("\"{number}\": {number}")).collect::<Vec<_>>().join(",")
+            };
+            let (up, down) = (members(&mut (0..length)), members(&mut (0..length).rev()));
+            assert!(same(&format!("{{{up}}}"), &format!("{{{down}}}")), "{length}");
+        }
+    }
+
+    #[test]
+    fn different_jsonb_have_different_encodings() {
+        let long = "x".repeat(5000);
+        let [string, other, array] =
+            [format!("\"{long}\""), format!("\"{long}x\""), format!("[\"{long}\", \"{long}\"]")];
+        for (a, b) in [
+            ("1", "-1"),
+            ("1", "10"),
+            ("0.1", "0.01"),
+            ("1", "\"1\""),
+            ("null", "\"null\""),
+            ("[1, 2]", "[2, 1]"),
+            ("[]", "{}"),
+            ("[]", "\"\""),
+            ("0", "\"\""),
+            ("[[]]", "[]"),
+            (r#"{"a": 1}"#, r#"{"a": 2}"#),
+            (r#"{"a": 1}"#, r#"{"b": 1}"#),
+            ("true", "false"),
+            ("9007199254740993", "9007199254740992"),
+            (r#"{"a": null}"#, "{}"),
+            ("[\"ab\"]", "[\"a\", \"b\"]"),
+            ("0.1000000000000000055511151231257827", "0.1"),
+            (r#"{"a": 2, "a": 1}"#, r#"{"a": 2}"#),
+            (string.as_str(), other.as_str()),
+            (string.as_str(), array.as_str()),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_short() {
+        for text in [format!("\"{}\"", "x".repeat(100_000)), format!("[{}1]", "1, ".repeat(100_000))] {
+            assert_eq!(encoding(&text).len(), 34);
+        }
+    }
+
+    #[test]
+    fn what_the_server_prints_differently_is_known() {
+        let names = |text: &str| {
+            let read = read(text.as_bytes(), usize::MAX).unwrap_or_else(|trouble| panic!("{trouble:?}: {text}"));
+            read.normalised.iter().map(Normalisation::name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(r#"{"b": 1, "aa": [1.50, "\u001f\n\\ é", {}, []]}"#), Vec::<&str>::new());
+        assert_eq!(names(r#"{"aa": 1, "b": 2}"#), ["key-order"]);
+        for text in ["[1,2]", "[1 , 2]", "[ ]", "1 ", "{\"a\":1}", "[1,\n2]"] {
+            assert_eq!(names(text), ["spacing"], "{text}");
+        }
+        for text in ["-0", "[-0.0]", "1e0", "1E5"] {
+            assert_eq!(names(text), ["number-form"], "{text}");
+        }
+        for text in [r#""\/""#, r#""\u00e9""#, r#""\u000a""#, r#""\u001F""#, r#""\u0041""#, r#"{"\ud83d\ude80": 1}"#] {
+            assert_eq!(names(text), ["escapes"], "{text}");
+        }
+        assert_eq!(names(r#"{"a": 1, "a": 2}"#), ["duplicate-keys"]);
+        assert_eq!(names(r#"{"a":1, "b": 2, "a": -0}"#), ["key-order", "spacing", "number-form", "duplicate-keys"]);
+    }
+
+    #[test]
+    fn the_first_key_that_is_there_already_is_named() {
+        let duplicate = |text: &str| read(text.as_bytes(), usize::MAX).ok().and_then(|read| read.duplicate);
+        assert_eq!(duplicate(r#"{"a": 1, "b": 2, "a": 3, "b": 4}"#), Some(17));
+        assert_eq!(duplicate(r#"{"a": {"c": 1, "\u0063": 2}, "a": 3}"#), Some(15));
+        assert_eq!(duplicate(r#"[{"a": 1}, {"a": 1}]"#), None);
+    }
+}

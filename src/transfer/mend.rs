@@ -72,10 +72,10 @@ pub(super) fn utf8(text: &[u8]) -> (Vec<u8>, Origin) {
     mended.finish()
 }
 
-/// Replaces or strips U+0000.
+/// Strips U+0000, or replaces it, also tentatively: that hides nothing else.
 pub(super) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, Origin) {
     let mut mended = Mended::new(text);
-    let replacement = if policy == Policy::Replace { REPLACEMENT } else { b"" };
+    let replacement = if policy == Policy::Strip { b"" } else { REPLACEMENT };
     for (offset, byte) in text.iter().enumerate() {
         if *byte == 0 {
             mended.replace(offset..offset + 1, replacement);

@@ -1,0 +1,729 @@
+//! Values on their way, thousands of them made at random: what is let through arrives as it is, what is refused
+//! PostgreSQL would refuse or change. PostgreSQL itself is the judge.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Row};
+use tarsy_db::transfer::carry::{Carried, carry};
+use tarsy_db::transfer::digest::RowDigester;
+use tarsy_db::transfer::policy::{Choice, Class, Policies, Policy};
+use tarsy_db::transfer::value::{Stored, Value};
+use tarsy_db::transfer::{ColumnPlan, Target};
+
+use crate::support::Database;
+use crate::support::database::block_on;
+
+/// Small, seeded, and the same on every machine: a failure can be looked at again.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        number ^ (number >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).expect("below a usize")
+    }
+
+    fn one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+
+    fn pick<'t, T>(&mut self, choices: &'t [T]) -> &'t T {
+        &choices[self.below(choices.len())]
+    }
+}
+
+const NUMBERS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "42",
+    "1.5",
+    "1.50",
+    "-0",
+    "-0.0",
+    "0.10",
+    "1e2",
+    "1E+2",
+    "12e-1",
+    "0e0",
+    "-0e5",
+    "100",
+    "1e15",
+    "123456789012345678901234567890",
+    "9223372036854775808",
+    "0.1000000000000000055511151231257827",
+    "1e-20",
+    "0e131072",
+    "0e-16384",
+    "10.0e-1",
+];
+const ODD_NUMBERS: &[&str] = &[
+    "01",
+    "+1",
+    ".5",
+    "1.",
+    "1e",
+    "--1",
+    "0x1",
+    "1_0",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "-NaN",
+    "nan",
+    "1e131071",
+    "1e131072",
+    "-1e131072",
+    "1e-16383",
+    "1e-16384",
+    "0.01e131073",
+    "1.5e-16383",
+    "0e99999999999999999999",
+    "1e99999999999999999999",
+    "1e-2000000000",
+    "0e1073741822",
+    "0e1073741823",
+    "0e-1073741823",
+];
+const PLAIN: &[&str] = &[
+    "a",
+    "b",
+    "ab",
+    "key",
+    "role",
+    " ",
+    "é",
+    "漢",
+    "🚀",
+    "\u{7f}",
+    "\u{2028}",
+    "\u{feff}",
+    "/",
+    "'",
+    "long text without end",
+    r"\n",
+    r"\t",
+    r"\b",
+    r"\f",
+    r"\r",
+    r#"\""#,
+    r"\\",
+    r"\/",
+    r"\u00e9",
+    r"\u0041",
+    r"\u001f",
+    r"\u001F",
+    r"\u000a",
+    r"\u0007",
+    r"\u007f",
+    r"\ud83d\ude80",
+    r"\uD83D\uDE80",
+    r"\\u0000",
+    r"\uffff",
+    r"\u0022",
+    r"\u005c",
+];
+const ODD: &[&[u8]] = &[
+    br"\u0000",
+    br"\ud83d",
+    br"\ude80",
+    br"\ud83d\u0041",
+    br"\ud83d\ud83d\ude80",
+    br"\ude80\ud83d",
+    br"\x",
+    br"\u12g4",
+    br"\u12",
+    br"\U0041",
+    br"\",
+    b"\n",
+    b"\x01",
+    b"\t",
+    b"\0",
+    b"\xc3\x28",
+    b"\xed\xa0\xbd",
+    b"\xf0\x9f\x9a",
+    b"\xff",
+    b"\xc0\x80",
+    b"\xf4\x90\x80\x80",
+    br"\ud83d\",
+    br"\u0000\ud83d",
+];
+const SPACES: &[&str] = &["", " ", "  ", "\n", "\t\r\n", " "];
+
+/// Writes JSON of every shape, sound unless `oddity` lets something slip in now and then.
+struct Writer<'r> {
+    random: &'r mut Random,
+    text: Vec<u8>,
+    /// One token in so many is odd; none with 0.
+    oddity: usize,
+}
+
+impl Writer<'_> {
+    fn is_odd(&mut self) -> bool {
+        self.oddity != 0 && self.random.one_in(self.oddity)
+    }
+
+    fn value(&mut self, depth: usize) {
+        match self.random.below(if depth > 4 { 5 } else { 9 }) {
+            0 => self.text.extend(*self.random.pick(&[&b"true"[..], b"false", b"null"])),
+            1 | 2 => self.number(),
+            3 | 4 => self.string(6),
+            5 | 6 => self.container(b"[]", depth, Self::value),
+            _ => self.container(b"{}", depth, |writer, depth| {
+                writer.string(2);
+                writer.space("");
+                writer.text.push(b':');
+                writer.space(" ");
+                writer.value(depth);
+            }),
+        }
+    }
+
+    fn container(&mut self, brackets: &[u8; 2], depth: usize, mut member: impl FnMut(&mut Self, usize)) {
+        self.text.push(brackets[0]);
+        for index in 0..self.random.below(5) {
+            if index > 0 {
+                self.text.push(b',');
+                self.space(" ");
+            }
+            member(self, depth + 1);
+            self.space("");
+        }
+        self.text.push(brackets[1]);
+    }
+
+    /// White space as the server would print it, mostly.
+    fn space(&mut self, usual: &str) {
+        let space = if self.random.one_in(12) { *self.random.pick(SPACES) } else { usual };
+        self.text.extend(space.as_bytes());
+    }
+
+    fn number(&mut self) {
+        let number = if self.is_odd() { self.random.pick(ODD_NUMBERS) } else { self.random.pick(NUMBERS) };
+        self.text.extend(number.as_bytes());
+    }
+
+    fn string(&mut self, most: usize) {
+        self.text.push(b'"');
+        for _ in 0..self.random.below(most) {
+            let odd = self.is_odd();
+            let piece = if odd { *self.random.pick(ODD) } else { self.random.pick(PLAIN).as_bytes() };
+            // Now and then beyond what is kept as it is in a digest.
+            let times = if self.random.one_in(100) { 700 } else { 1 };
+            self.text.extend(piece.repeat(times));
+        }
+        self.text.push(b'"');
+    }
+}
+
+/// A text for a JSON column: sound, with something odd inside, or with bytes moved about.
+fn json_text(random: &mut Random) -> Vec<u8> {
+    let oddity = *random.pick(&[0, 8, 30]);
+    let mut writer = Writer { random, text: Vec::new(), oddity };
+    writer.space("");
+    writer.value(0);
+    writer.space("");
+    let mut text = writer.text;
+    if random.one_in(4) && !text.is_empty() {
+        let place = random.below(text.len());
+        match random.below(4) {
+            0 => drop(text.remove(place)),
+            1 => text.insert(place, *random.pick(b"\"\\{}[],: 0e-.\0\x1f\xff\n")),
+            2 => text.truncate(place),
+            _ => text[place] = *random.pick(b"\"\\{}[],:x1 "),
+        }
+    }
+    text
+}
+
+/// Texts that chance would take long to find.
+fn chosen_json_texts() -> Vec<Vec<u8>> {
+    let words = ["", " ", "nul", "nullx", "null null", "TRUE", "'a'", "\"", "[", "]", "{", "}", "[}", "{]", "[1 2]"];
+    let more =
+        ["[,]", "{,}", "{\"\": 1}", "{\"a\" 1}", "{\"a\":}", "{1: 2}", "\u{feff}[]", "\u{a0}[]", "\u{b}[]", "[1]\u{c}"];
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    let texts = words.iter().chain(&more).chain(ODD_NUMBERS).chain(NUMBERS).map(|text| (*text).to_owned());
+    let digits = [131_072, 131_073].map(|digits| "9".repeat(digits)).into_iter();
+    let decimals = [16_383, 16_384].map(|digits| format!("0.{}", "9".repeat(digits))).into_iter();
+    let strings = [60, 64, 65, 5000].map(|length| format!("\"{}\"", "é".repeat(length))).into_iter();
+    texts
+        .chain(digits)
+        .chain(decimals)
+        .chain(strings)
+        .chain([nested(1000), nested(11_000)])
+        .map(String::into_bytes)
+        .collect()
+}
+
+/// What the server makes of a text.
+struct Ruling {
+    /// `json` takes it, and every string in it can be read.
+    json: bool,
+    /// What `jsonb` prints, if it takes it.
+    jsonb: Option<Vec<u8>>,
+    /// Whether an object has a key twice.
+    has_duplicates: bool,
+    /// Equal for equal `jsonb`.
+    rank: Option<i64>,
+}
+
+/// `json_strip_nulls` decodes every string of a `json`, and no number.
+const RULE: &str = "
+    CREATE FUNCTION rule(bytes bytea, OUT is_json boolean, OUT as_jsonb jsonb, OUT has_duplicates boolean)
+    LANGUAGE plpgsql AS $$
+    DECLARE written text;
+    BEGIN
+        is_json := false;
+        has_duplicates := false;
+        BEGIN
+            written := convert_from(bytes, 'UTF8');
+            PERFORM json_strip_nulls(written::json);
+            is_json := true;
+        EXCEPTION WHEN OTHERS THEN NULL;
+        END;
+        BEGIN
+            as_jsonb := written::jsonb;
+        EXCEPTION WHEN OTHERS THEN NULL;
+        END;
+        IF is_json AND written NOT LIKE '[[[[[[[[%' THEN
+            WITH RECURSIVE part(value) AS (
+                SELECT written::json
+                UNION ALL
+                SELECT inner_part.value FROM part, LATERAL (
+                    SELECT value FROM json_each(CASE json_typeof(part.value) WHEN 'object' THEN part.value END)
+                    UNION ALL
+                    SELECT value FROM json_array_elements(CASE json_typeof(part.value) WHEN 'array' THEN part.value END)
+                ) AS inner_part
+            )
+            SELECT bool_or((SELECT count(*) > count(DISTINCT key) FROM json_object_keys(
+                       CASE json_typeof(value) WHEN 'object' THEN value END) AS key))
+            INTO has_duplicates FROM part;
+        END IF;
+    END $$";
+
+async fn rulings(connection: &mut PgConnection, texts: &[Vec<u8>]) -> Vec<Ruling> {
+    sqlx::raw_sql(RULE).execute(&mut *connection).await.expect("the function is made");
+    let sql = "SELECT is_json, convert_to(as_jsonb::text, 'UTF8') AS jsonb, has_duplicates,
+                      CASE WHEN as_jsonb IS NOT NULL THEN dense_rank() OVER (ORDER BY as_jsonb) END AS rank
+               FROM unnest($1::bytea[]) WITH ORDINALITY AS given(bytes, number), rule(bytes) ORDER BY number";
+    let rows = sqlx::query(sql).bind(texts).fetch_all(connection).await.expect("the server rules");
+    let ruling = |row: &sqlx::postgres::PgRow| Ruling {
+        json: row.get("is_json"),
+        jsonb: row.get("jsonb"),
+        has_duplicates: row.get("has_duplicates"),
+        rank: row.get("rank"),
+    };
+    rows.iter().map(ruling).collect()
+}
+
+async fn connect(database: &Database) -> PgConnection {
+    PgConnection::connect(database.url()).await.expect("the server answers")
+}
+
+fn column(target: Target) -> ColumnPlan {
+    ColumnPlan { name: "value".to_owned(), target, nullable: true }
+}
+
+fn carried<'a>(stored: Stored<'a>, target: Target, policies: &Policies) -> (Carried<'a>, [u8; 32]) {
+    let mut digester = RowDigester::default();
+    let carried = carry(stored, &column(target), policies, &mut digester);
+    (carried, digester.digest())
+}
+
+fn digest_of(value: &Value<'_>) -> [u8; 32] {
+    let mut digester = RowDigester::default();
+    digester.add(value).expect("the server's own");
+    digester.digest()
+}
+
+fn policies(choices: &[&str]) -> Policies {
+    let choices: Vec<Choice> = choices.iter().map(|text| text.parse().expect("a choice")).collect();
+    Policies::new(&choices).expect("no contradiction")
+}
+
+fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned()
+}
+
+#[test]
+fn json_is_judged_as_postgresql_judges_it() {
+    let Some(database) = Database::postgresql() else { return };
+    let mut random = Random(1);
+    let mut texts = chosen_json_texts();
+    texts.extend((0..6000).map(|_| json_text(&mut random)));
+    let rulings = block_on(async { rulings(&mut connect(&database).await, &texts).await });
+    let (strict, last) = (Policies::default(), policies(&["duplicate-key=last"]));
+    let mut counts = [0; 5];
+    let mut digests: BTreeMap<i64, [u8; 32]> = BTreeMap::new();
+    for (text, ruling) in texts.iter().zip(&rulings) {
+        let stored = Stored::Text(text);
+        let (json, _) = carried(stored, Target::Json, &strict);
+        assert_eq!(json.faults.is_empty(), ruling.json, "json: {:?} {}", json.faults, shown(text));
+        assert!(json.normalised.is_empty());
+
+        let (jsonb, _) = carried(stored, Target::Jsonb, &strict);
+        let lasting = carried(stored, Target::Jsonb, &last);
+        assert_eq!(lasting.0.faults.is_empty(), ruling.jsonb.is_some(), "{:?} {}", lasting.0.faults, shown(text));
+        let Some(printed) = &ruling.jsonb else {
+            counts[0] += 1;
+            continue;
+        };
+        let is_duplicate = jsonb.faults.iter().any(|fault| fault.class() == Class::DuplicateKey);
+        assert_eq!(is_duplicate, ruling.has_duplicates, "{}", shown(text));
+        assert_eq!(lasting.0.normalised.is_empty(), printed == text, "{:?} {}", lasting.0.normalised, shown(text));
+        assert_eq!(lasting.1, digest_of(&Value::Jsonb(printed.as_slice().into())), "{}", shown(text));
+        // The same digest for the same `jsonb`, in the server's opinion.
+        let known = digests.entry(ruling.rank.expect("a rank")).or_insert(lasting.1);
+        assert_eq!(*known, lasting.1, "{}", shown(text));
+        counts[1] += 1;
+        counts[2] += usize::from(is_duplicate);
+        counts[3] += usize::from(printed == text);
+    }
+    // And no digest for two of them.
+    let mut distinct: Vec<_> = digests.values().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), digests.len());
+    counts[4] = digests.len();
+    assert!(counts.iter().all(|count| *count > 300), "chance has left something out: {counts:?}");
+}
+
+#[test]
+fn mended_json_is_json_for_postgresql() {
+    let Some(database) = Database::postgresql() else { return };
+    let mut random = Random(2);
+    let all = [
+        ["nul=replace", "lone-surrogate=strip", "non-finite=null", "number-range=string", "invalid-json=string"],
+        ["nul=strip", "lone-surrogate=replace", "non-finite=string", "number-range=null", "invalid-json=null"],
+    ];
+    let sets = all.map(|set| policies(&[&set[..], &["invalid-utf8=replace", "duplicate-key=last"]].concat()));
+    let texts: Vec<_> = chosen_json_texts().into_iter().chain((0..4000).map(|_| json_text(&mut random))).collect();
+    let mut sent = Vec::new();
+    let mut changed = 0;
+    for text in &texts {
+        for (policies, target) in sets.iter().flat_map(|set| [(set, Target::Json), (set, Target::Jsonb)]) {
+            let (mended, digest) = carried(Stored::Text(text), target, policies);
+            assert_eq!(mended.faults, [], "{}", shown(text));
+            let (Value::Bytes(bytes) | Value::Jsonb(bytes)) = mended.value else { panic!("{}", shown(text)) };
+            let only_duplicates = mended.changes.iter().all(|(class, _)| *class == Class::DuplicateKey);
+            assert_eq!(bytes.as_ref() == text.as_slice(), only_duplicates, "{:?} {}", mended.changes, shown(text));
+            changed += usize::from(!only_duplicates);
+            sent.push((target, bytes.into_owned(), digest));
+        }
+    }
+    assert!(changed > 2000, "chance has left something out: {changed}");
+    let bytes: Vec<_> = sent.iter().map(|(_, bytes, _)| bytes.clone()).collect();
+    let rulings = block_on(async { rulings(&mut connect(&database).await, &bytes).await });
+    for ((target, bytes, digest), ruling) in sent.iter().zip(&rulings) {
+        assert!(ruling.json, "{}", shown(bytes));
+        if *target == Target::Jsonb {
+            let printed = ruling.jsonb.as_deref().unwrap_or_else(|| panic!("refused: {}", shown(bytes)));
+            assert_eq!(*digest, digest_of(&Value::Jsonb(printed.into())), "{}", shown(bytes));
+        }
+    }
+}
+
+/// Bytes, or a number, in each of SQLite's storage classes.
+#[derive(Debug, Clone)]
+enum Original {
+    Integer(i64),
+    Real(f64),
+    Text(Vec<u8>),
+    Blob(Vec<u8>),
+}
+
+impl Original {
+    fn stored(&self) -> Stored<'_> {
+        match self {
+            Original::Integer(number) => Stored::Integer(*number),
+            Original::Real(number) => Stored::Real(*number),
+            Original::Text(bytes) => Stored::Text(bytes),
+            Original::Blob(bytes) => Stored::Blob(bytes),
+        }
+    }
+
+    /// What somebody would write to mean this value.
+    fn written(&self) -> Vec<u8> {
+        match self {
+            Original::Integer(number) => number.to_string().into_bytes(),
+            Original::Real(f64::INFINITY) => b"Infinity".to_vec(),
+            Original::Real(f64::NEG_INFINITY) => b"-Infinity".to_vec(),
+            Original::Real(number) => format!("{number:e}").into_bytes(),
+            Original::Text(bytes) | Original::Blob(bytes) => bytes.clone(),
+        }
+    }
+}
+
+fn text(random: &mut Random) -> Vec<u8> {
+    const WORDS: &[&str] = &[
+        "",
+        "fast",
+        "12abc",
+        "true",
+        "FALSE",
+        "yes-ish",
+        "2147483648",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "007",
+        "+5",
+        " 5",
+        "5 ",
+        "-0",
+        "1.5",
+        "1e3",
+        "0.1",
+        "0.10",
+        "1e400",
+        "Infinity",
+        "-Infinity",
+        "NaN",
+        "inf",
+        "2026-01-31 12:00:00",
+        "2026-01-31T12:00:00.123456",
+        "1999-12-31 23:59:59.5",
+        "0001-01-01 00:00:00",
+        "2026-02-29 12:00:00",
+        "2026-01-31 24:00:00",
+        "2026-01-31 12:00:00+02",
+        "now",
+        "2026-01-31",
+        "1",
+        "0",
+        "é😀漢字",
+        "back\\slash\ttab\r\n",
+        "{}",
+        "null",
+        "abc   ",
+        "exactly ten",
+        "éééééééééé",
+        "ééééééééééé",
+    ];
+    match random.below(5) {
+        0 => random.pick(WORDS).as_bytes().to_vec(),
+        1 => (0..random.below(14)).flat_map(|_| random.pick(PLAIN).as_bytes().to_vec()).collect(),
+        2 => (0..random.below(14))
+            .flat_map(|_| if random.one_in(9) { random.pick(ODD).to_vec() } else { b"x ".to_vec() })
+            .collect(),
+        3 => {
+            // Days and hours that no calendar has are among them.
+            let [year, month, day] = [9999, 13, 30].map(|limit| 1 + random.below(limit));
+            let [hour, minute, second] = [25, 61, 61].map(|limit| random.below(limit));
+            let fraction = ["", ".5", ".000001", ".999999", ".1234567"][random.below(5)];
+            format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}").into_bytes()
+        }
+        _ => {
+            let number = random.next() >> random.below(64);
+            let sign = if random.one_in(2) { "-" } else { "" };
+            format!("{sign}{number}").into_bytes()
+        }
+    }
+}
+
+fn original(random: &mut Random) -> Original {
+    match random.below(6) {
+        0 => {
+            let bits = *random.pick(&[1, 2, 32, 33, 54, 64]);
+            let number = (random.next() >> (64 - bits)).cast_signed();
+            Original::Integer(if random.one_in(2) { number.wrapping_neg() } else { number })
+        }
+        1 => match random.below(3) {
+            0 => Original::Real(*random.pick(&[
+                0.0,
+                -0.0,
+                1.0,
+                0.5,
+                1e19,
+                -1e300,
+                5e-324,
+                f64::INFINITY,
+                f64::NEG_INFINITY,
+                12.0,
+                0.1,
+            ])),
+            // SQLite has no NaN: it stores NULL.
+            1 => Original::Real(Some(f64::from_bits(random.next())).filter(|number| !number.is_nan()).unwrap_or(1.5)),
+            _ => Original::Real(f64::from(i32::try_from(random.below(1 << 30)).expect("small")) / 4.0),
+        },
+        2 | 3 => Original::Text(text(random)),
+        4 => Original::Text(json_text(random)),
+        _ => Original::Blob(if random.one_in(2) { text(random) } else { json_text(random) }),
+    }
+}
+
+const TARGETS: &[(Target, &str)] = &[
+    (Target::Text(None), "text"),
+    (Target::Text(Some(10)), "varchar(10)"),
+    (Target::Json, "json"),
+    (Target::Jsonb, "jsonb"),
+    (Target::BigInt, "bigint"),
+    (Target::Integer, "integer"),
+    (Target::Boolean, "boolean"),
+    (Target::Double, "double precision"),
+    (Target::Timestamp, "timestamp"),
+];
+
+/// What came back from a table of one column, in the order of the rows.
+struct Table {
+    fields: Vec<Option<Vec<u8>>>,
+}
+
+/// Sends values as the tool sends them, and reads them back as it reads them.
+async fn there_and_back(connection: &mut PgConnection, kind: &str, values: &[Value<'_>]) -> Table {
+    let create = format!("DROP TABLE IF EXISTS carried; CREATE TABLE carried (id integer, value {kind})");
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.expect("a table");
+    let mut buffer = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    for (id, value) in (0..).zip(values) {
+        buffer.extend(2_i16.to_be_bytes());
+        Value::Integer(id).write_field(&mut buffer);
+        value.write_field(&mut buffer);
+    }
+    buffer.extend((-1_i16).to_be_bytes());
+    let mut copy = connection.copy_in_raw("COPY carried FROM STDIN (FORMAT binary)").await.expect("a copy begins");
+    copy.send(buffer.as_slice()).await.expect("the server reads");
+    copy.finish().await.unwrap_or_else(|error| panic!("{kind}: let through and refused: {error}"));
+    let sql = "COPY (SELECT value FROM carried ORDER BY id) TO STDOUT (FORMAT binary)";
+    let chunks = connection.copy_out_raw(sql).await.expect("a copy begins");
+    let bytes = chunks.try_fold(Vec::new(), |mut bytes, chunk| async move {
+        bytes.extend_from_slice(&chunk);
+        Ok(bytes)
+    });
+    let bytes = bytes.await.expect("the server writes");
+    let mut rest = &bytes[19..];
+    let mut fields = Vec::new();
+    while let [0, 1, a, b, c, d, after @ ..] = rest {
+        let length = i32::from_be_bytes([*a, *b, *c, *d]);
+        let (field, after) = after.split_at(usize::try_from(length).unwrap_or(0));
+        fields.push((length >= 0).then(|| field.to_vec()));
+        rest = after;
+    }
+    assert_eq!((fields.len(), rest), (values.len(), &[0xff, 0xff][..]));
+    Table { fields }
+}
+
+/// The numbers of the rows whose value is not what the server itself makes of the text.
+async fn differing(connection: &mut PgConnection, kind: &str, written: &[Option<String>]) -> Vec<i32> {
+    // As text, because neither `json` nor NaN nor -0 can be compared as they are.
+    let sql = format!(
+        "SELECT id FROM carried JOIN unnest($1::text[]) WITH ORDINALITY AS given(written, number) ON number = id + 1
+         WHERE value::text IS DISTINCT FROM written::{kind}::text"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(written).fetch_all(connection).await;
+    rows.expect("the server reads what it was given").iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn values_of_every_storage_class_arrive_in_every_type_or_are_reported() {
+    let Some(database) = Database::postgresql() else { return };
+    block_on(async {
+        let mut connection = connect(&database).await;
+        for (number, (target, kind)) in TARGETS.iter().enumerate() {
+            let mut random = Random(100 + number as u64);
+            let originals: Vec<_> = (0..2500).map(|_| original(&mut random)).collect();
+            for policies in [Policies::default(), policies(&["storage-class=convert", "duplicate-key=last"])] {
+                let all: Vec<_> = originals
+                    .iter()
+                    .map(|original| (original, carried(original.stored(), *target, &policies)))
+                    .collect();
+                let (sound, faulty): (Vec<_>, Vec<_>) =
+                    all.into_iter().partition(|(_, (carried, _))| carried.faults.is_empty());
+                assert!(sound.len() > 40 && faulty.len() > 50, "{kind}: {} {}", sound.len(), faulty.len());
+                let values: Vec<_> = sound.iter().map(|(_, (carried, _))| carried.value.clone()).collect();
+                let table = there_and_back(&mut connection, kind, &values).await;
+                for ((original, (_, digest)), field) in sound.iter().zip(&table.fields) {
+                    let value = Value::read_field(field.as_deref(), *target).expect("a field of the type");
+                    assert_eq!(digest_of(&value), *digest, "{kind}: {original:?}");
+                }
+                // What is stored is, to the server, what the text of the original means.
+                let written: Vec<_> = sound
+                    .iter()
+                    .map(|(original, _)| {
+                        Some(String::from_utf8(written_for(original, *target)).expect("was let through"))
+                    })
+                    .collect();
+                let wrong = differing(&mut connection, kind, &written).await;
+                let wrong: Vec<_> = wrong.iter().map(|id| sound[usize::try_from(*id).expect("a number")].0).collect();
+                assert_eq!(wrong.len(), 0, "{kind}: {wrong:?}");
+            }
+        }
+    });
+}
+
+/// What has to arrive. A number that somebody wants as text, or as whole, has more than one form.
+fn written_for(original: &Original, target: Target) -> Vec<u8> {
+    match (original, target) {
+        (Original::Real(number), Target::Text(_) | Target::Json | Target::Jsonb) if number.is_finite() => {
+            format!("{number:?}").into_bytes()
+        }
+        (Original::Real(number), Target::BigInt | Target::Integer | Target::Boolean) => {
+            format!("{number:.0}").replace("-0", "0").into_bytes()
+        }
+        _ => original.written(),
+    }
+}
+
+#[test]
+fn text_that_postgresql_takes_unchanged_is_not_refused() {
+    let Some(database) = Database::postgresql() else { return };
+    let mut random = Random(3);
+    let texts: Vec<_> = (0..4000).map(|_| text(&mut random)).collect();
+    let function = "
+        CREATE TABLE short (value varchar(10));
+        CREATE FUNCTION takes(bytes bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+        BEGIN
+            TRUNCATE short;
+            -- Refuses what is too long, where a cast would cut it.
+            INSERT INTO short VALUES (convert_from(bytes, 'UTF8'));
+            RETURN (SELECT value = convert_from(bytes, 'UTF8') FROM short);
+        EXCEPTION WHEN OTHERS THEN RETURN false;
+        END $$";
+    let takes: Vec<bool> = block_on(async {
+        let mut connection = connect(&database).await;
+        sqlx::raw_sql(function).execute(&mut connection).await.expect("the function is made");
+        let sql =
+            "SELECT takes(bytes) FROM unnest($1::bytea[]) WITH ORDINALITY AS given(bytes, number) ORDER BY number";
+        sqlx::query_scalar(sql).bind(&texts).fetch_all(&mut connection).await.expect("the server rules")
+    });
+    for (text, takes) in texts.iter().zip(&takes) {
+        let (carried, _) = carried(Stored::Text(text), Target::Text(Some(10)), &Policies::default());
+        assert_eq!(carried.faults.is_empty(), *takes, "{:?} {}", carried.faults, shown(text));
+    }
+    assert!(takes.iter().filter(|takes| **takes).count() > 500 && takes.iter().filter(|takes| !**takes).count() > 500);
+}
+
+#[test]
+fn every_policy_lets_its_own_class_through() {
+    let mut random = Random(4);
+    for choice in Choice::all().filter(|choice| !matches!(choice.class, Class::Orphan | Class::IndexEntry)) {
+        let policies = Policies::new(&[choice]).expect("one choice");
+        let mut mended = 0;
+        for (target, _) in TARGETS {
+            for _ in 0..1500 {
+                let original = original(&mut random);
+                let (before, _) = carried(original.stored(), *target, &Policies::default());
+                let (after, _) = carried(original.stored(), *target, &policies);
+                let classes =
+                    |carried: &Carried<'_>| carried.faults.iter().map(|fault| fault.class()).collect::<Vec<_>>();
+                if classes(&before) == [choice.class] {
+                    assert_eq!(after.faults, [], "{choice}: {original:?}");
+                    assert_eq!(after.changes, [(choice.class, choice.policy)], "{choice}: {original:?}");
+                    mended += 1;
+                } else if !classes(&before).contains(&choice.class) {
+                    // As text, because NaN is not equal to itself.
+                    assert_eq!(format!("{after:?}"), format!("{before:?}"), "{choice}: {original:?}");
+                }
+            }
+        }
+        // Chance does not nest deeply enough.
+        assert!(mended > 0 || choice.class == Class::Depth, "{choice}");
+        assert_ne!(choice.policy, Policy::Fail);
+    }
+}
