@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tarsy_db::transfer::carry::{Carried, carry};
 use tarsy_db::transfer::digest::RowDigester;
+use tarsy_db::transfer::hazard::Fault;
 use tarsy_db::transfer::policy::{Choice, Class, Policies, Policy};
 use tarsy_db::transfer::value::{Stored, Value};
 use tarsy_db::transfer::{ColumnPlan, Target};
@@ -176,8 +177,8 @@ impl Writer<'_> {
             0 => self.text.extend(*self.random.pick(&[&b"true"[..], b"false", b"null"])),
             1 | 2 => self.number(),
             3 | 4 => self.string(6),
-            5 | 6 => self.container(b"[]", depth, Self::value),
-            _ => self.container(b"{}", depth, |writer, depth| {
+            5 | 6 => self.container(*b"[]", depth, Self::value),
+            _ => self.container(*b"{}", depth, |writer, depth| {
                 writer.string(2);
                 writer.space("");
                 writer.text.push(b':');
@@ -187,7 +188,7 @@ impl Writer<'_> {
         }
     }
 
-    fn container(&mut self, brackets: &[u8; 2], depth: usize, mut member: impl FnMut(&mut Self, usize)) {
+    fn container(&mut self, brackets: [u8; 2], depth: usize, mut member: impl FnMut(&mut Self, usize)) {
         self.text.push(brackets[0]);
         for index in 0..self.random.below(5) {
             if index > 0 {
@@ -710,8 +711,7 @@ fn every_policy_lets_its_own_class_through() {
                 let original = original(&mut random);
                 let (before, _) = carried(original.stored(), *target, &Policies::default());
                 let (after, _) = carried(original.stored(), *target, &policies);
-                let classes =
-                    |carried: &Carried<'_>| carried.faults.iter().map(|fault| fault.class()).collect::<Vec<_>>();
+                let classes = |carried: &Carried<'_>| carried.faults.iter().map(Fault::class).collect::<Vec<_>>();
                 if classes(&before) == [choice.class] {
                     assert_eq!(after.faults, [], "{choice}: {original:?}");
                     assert_eq!(after.changes, [(choice.class, choice.policy)], "{choice}: {original:?}");
