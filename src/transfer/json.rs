@@ -173,13 +173,15 @@ impl<L: Listener> Scanner<'_, '_, L> {
     }
 
     /// Skips white space, of which `jsonb` prints its own amount.
+    #[inline]
     fn blanks(&mut self, printed: &[u8]) {
-        let rest = &self.text[self.position..];
-        let count = rest.iter().position(|byte| !is_blank(*byte)).unwrap_or(rest.len());
-        if rest[..count] != *printed {
+        let start = self.position;
+        while self.text.get(self.position).is_some_and(|byte| is_blank(*byte)) {
+            self.position += 1;
+        }
+        if self.text[start..self.position] != *printed {
             self.normalised.insert(Normalisation::Spacing);
         }
-        self.position += count;
     }
 
     fn string(&mut self) -> Result<(), Trouble> {

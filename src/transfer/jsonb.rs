@@ -52,7 +52,7 @@ struct Encoder {
     duplicate: Option<usize>,
 }
 
-/// A string, number, array or object that is being encoded.
+/// A string, array or object that is being encoded.
 struct Part {
     tag: u8,
     /// Where its head is.
@@ -153,9 +153,10 @@ impl Listener for Encoder {
     }
 
     fn number(&mut self, number: &Decimal<'_>) {
-        self.begin(b'n');
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; HEAD]);
         number.encode_into(&mut self.bytes);
-        self.end();
+        self.seal(b'n', start, None);
     }
 
     fn word(&mut self, word: &[u8]) {
@@ -178,14 +179,19 @@ impl Encoder {
             self.put_in_order(&part);
         }
         self.members.truncate(part.members);
-        let (start, content) = (part.start, part.start + HEAD);
-        let (tag, length) = match part.hasher {
-            None if self.bytes.len() - content <= INLINE => (part.tag, self.bytes.len() - content),
+        self.seal(part.tag, part.start, part.hasher);
+    }
+
+    /// Gives what was encoded from `start` on its head, in its short form if it is long.
+    fn seal(&mut self, tag: u8, start: usize, hasher: Option<Sha256>) {
+        let content = start + HEAD;
+        let (tag, length) = match hasher {
+            None if self.bytes.len() - content <= INLINE => (tag, self.bytes.len() - content),
             hasher => {
                 let digest = hasher.unwrap_or_default().chain_update(&self.bytes[content..]).finalize();
                 self.bytes.truncate(content);
                 self.bytes.extend_from_slice(&digest);
-                (part.tag.to_ascii_uppercase(), digest.len())
+                (tag.to_ascii_uppercase(), digest.len())
             }
         };
         self.bytes[start] = tag;

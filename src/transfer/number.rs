@@ -50,17 +50,27 @@ impl<'a> Decimal<'a> {
     pub(super) fn encode_into(&self, bytes: &mut Vec<u8>) {
         let start = bytes.len();
         bytes.push(if self.negative { b'-' } else { b'+' });
-        let point = i32::try_from(self.integer_digits()).unwrap_or(i32::MAX);
-        bytes.extend_from_slice(&point.to_be_bytes());
+        bytes.extend_from_slice(&[0; 4]);
         let content = bytes.len();
-        bytes.extend(self.digits().skip_while(|digit| **digit == b'0'));
-        while bytes.len() > content && bytes.last() == Some(&b'0') {
-            bytes.pop();
-        }
-        if bytes.len() == content {
+        let is_digit = |digit: &u8| *digit != b'0';
+        let first = self.integer.iter().position(is_digit);
+        let fraction = match first {
+            Some(first) => {
+                bytes.extend_from_slice(&self.integer[first..]);
+                self.fraction
+            }
+            None => &self.fraction[self.fraction.iter().position(is_digit).unwrap_or(self.fraction.len())..],
+        };
+        bytes.extend_from_slice(fraction);
+        let Some(last) = bytes[content..].iter().rposition(is_digit) else {
             // Zero has neither sign nor point.
             bytes.truncate(start);
-        }
+            return;
+        };
+        let digits_before_point = length(&bytes[content..]) - length(self.fraction) + self.exponent;
+        bytes.truncate(content + last + 1);
+        let point = i32::try_from(digits_before_point).unwrap_or(i32::MAX);
+        bytes[start + 1..content].copy_from_slice(&point.to_be_bytes());
     }
 
     fn digits(&self) -> impl Iterator<Item = &u8> {

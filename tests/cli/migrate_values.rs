@@ -127,6 +127,8 @@ const PLAIN: &[&str] = &[
     r"\u007f",
     r"\ud83d\ude80",
     r"\uD83D\uDE80",
+    r"\ud800\udc00",
+    r"\udbff\udfff",
     r"\\u0000",
     r"\uffff",
     r"\u0022",
