@@ -3,6 +3,7 @@
 /// The decimal digits that `numeric` has before the point, and after it.
 const MAX_INTEGER_DIGITS: i64 = 131_072;
 const MAX_SCALE: i64 = 16_383;
+/// PostgreSQL 16 takes one more, for a zero.
 const MAX_EXPONENT: i64 = i32::MAX as i64 / 2;
 
 /// A number in JSON's syntax: `0.digits × 10^exponent`, exactly.
