@@ -321,6 +321,7 @@ pub struct Prune {
 #[command(after_help = "Examples:
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy
     tarsy-db migrate-sqlite-to-postgres --from history.db --check-only
+    tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy --verify-only
     tarsy-db migrate-sqlite-to-postgres --on nul=replace --on orphan=adopt --report move.json
     DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db migrate-sqlite-to-postgres")]
 pub struct MigrateSqliteToPostgres {
@@ -339,6 +340,10 @@ pub struct MigrateSqliteToPostgres {
     /// Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written.
     #[arg(long, conflicts_with_all = ["to", "verify", "toast"])]
     pub check_only: bool,
+
+    /// Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written.
+    #[arg(long, conflicts_with_all = ["check_only", "verify", "toast"])]
+    pub verify_only: bool,
 
     /// What is done with a class of values that cannot be carried over exactly, instead of ending the move.
     ///

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use crate::failure::{Cause, Failure, io_message};
@@ -133,6 +133,14 @@ async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Re
         cause = reason_of_silence(&options, limit) => Err(cause),
     }?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// Opens a connection without a pool, which says at once why it does not come about. It has no limits for locks.
+///
+/// # Errors
+/// The reason.
+pub async fn open_single(address: &PostgresqlAddress) -> Result<PgConnection, Cause> {
+    within(address.connect_timeout, postgresql_options(address).connect()).await
 }
 
 /// Why the pool says nothing: it tries a refused connection again until its time is up, and then says only that. A

@@ -32,7 +32,7 @@ pub enum Error {
     Schema(#[from] SchemaError),
     /// The history could not be moved.
     #[error(transparent)]
-    Transfer(#[from] TransferError),
+    Transfer(TransferError),
     /// The retention makes no sense.
     #[error(transparent)]
     Retention(#[from] RetentionError),
@@ -85,6 +85,9 @@ pub enum Error {
     /// The process was told to stop while it may have had a transaction in hand.
     #[error("stopped by {0}; what was not committed was rolled back")]
     RolledBack(Signal),
+    /// The process was told to stop, and the server may not have noticed yet.
+    #[error("stopped by {0}; what was not committed is rolled back as soon as the server notices")]
+    RollingBack(Signal),
     /// The result could not be written.
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
@@ -104,6 +107,17 @@ impl From<Signal> for Error {
     }
 }
 
+/// What is no trouble of the transfer itself is told, and hinted at, as everywhere.
+impl From<TransferError> for Error {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Database(error) => Error::Database(error),
+            TransferError::Schema(error) => Error::Schema(error),
+            error => Error::Transfer(error),
+        }
+    }
+}
+
 impl Error {
     /// The exit code, as in the table of the README.
     #[must_use]
@@ -120,7 +134,7 @@ impl Error {
                     failure_code(cause.failure)
                 }
                 TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => 65,
-                TransferError::Mismatch(_) => 8,
+                TransferError::Mismatch(_) | TransferError::Different(_) => 8,
                 TransferError::Policies(_) => 2,
                 TransferError::Report { .. } => 73,
                 TransferError::SourceChanged { .. } => 75,
@@ -141,7 +155,7 @@ impl Error {
             // As the shell does it: found but not runnable, or not found.
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 127,
             Error::Exec { .. } => 126,
-            Error::Interrupted(signal) | Error::RolledBack(signal) => signal.exit_code(),
+            Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
             Error::Output(_) => 74,
             Error::System { .. } => 1,
         }
@@ -205,7 +219,9 @@ impl Error {
             Error::Transfer(TransferError::Obstacles(obstacles)) => {
                 Details::of(obstacles, |obstacle| vec![obstacle.to_string()])
             }
-            Error::Transfer(TransferError::Mismatch(mismatches)) => Details::of(mismatches, Mismatch::lines),
+            Error::Transfer(TransferError::Mismatch(mismatches) | TransferError::Different(mismatches)) => {
+                Details::of(mismatches, Mismatch::lines)
+            }
             _ => Details::default(),
         }
     }
@@ -315,6 +331,9 @@ fn failure_hint(cause: &Cause) -> Option<String> {
     let hint = match cause.failure {
         Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
         Failure::NameResolution => "is the host name right?",
+        Failure::ConnectionLost | Failure::ShuttingDown => {
+            "`tarsy-db wait` waits until the server is back; what was not committed is rolled back"
+        }
         Failure::Authentication => "are user and password right, and does the server let them in from here?",
         Failure::Privilege => "the role, or for SQLite the system user, needs the right to do this",
         Failure::NoSuchDatabase => {

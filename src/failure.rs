@@ -299,6 +299,10 @@ fn io_failure(error: &std::io::Error) -> Failure {
 
 /// The text of an I/O error without the operating system's number behind it.
 pub(crate) fn io_message(error: &std::io::Error) -> String {
+    // The driver's words for it count bytes.
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return "the connection was closed by the other end".to_owned();
+    }
     let text = error.to_string();
     match text.rsplit_once(" (os error") {
         Some((text, _)) => text.to_lowercase(),

@@ -28,6 +28,8 @@ mod info;
 mod init;
 #[path = "cli/migrate.rs"]
 mod migrate;
+#[path = "cli/migrate_crashes.rs"]
+mod migrate_crashes;
 #[path = "cli/migrate_failures.rs"]
 mod migrate_failures;
 #[path = "cli/migrate_hazards.rs"]
@@ -36,6 +38,8 @@ mod migrate_hazards;
 mod migrate_moments;
 #[path = "cli/migrate_obstacles.rs"]
 mod migrate_obstacles;
+#[path = "cli/migrate_network.rs"]
+mod migrate_network;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
 #[path = "cli/migrate_revisions.rs"]

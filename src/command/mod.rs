@@ -54,9 +54,7 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
             Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
             Command::MigrateSqliteToPostgres(arguments) => {
                 let progress = context.progress.as_ref();
-                let work =
-                    migrate_sqlite_to_postgres::run(&arguments, &settings, context.now, progress, &before_commit);
-                interrupt.or(work).await.map_err(Error::RolledBack)?
+                migrate_sqlite_to_postgres::run(&arguments, &settings, context.now, progress, &interrupt).await
             }
             Command::Completions(arguments) => Ok(completions::run(&arguments)),
         }

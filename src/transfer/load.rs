@@ -17,7 +17,9 @@ use super::policy::Policies;
 use super::reader::{Pass, Purpose, TableRead};
 use super::source::Source;
 use super::target::Target;
-use super::{Mismatch, TransferError, session, verify};
+use super::watch::Watch;
+use super::verify::Comparison;
+use super::{Mismatch, TransferError, session};
 use crate::failure::Doing;
 use crate::progress::{Amount, Progress};
 use crate::schema::{lock, quoted, upgrade};
@@ -62,7 +64,9 @@ pub struct Load<'l> {
     pub progress: &'l dyn Progress,
     /// Is told of what policies change.
     pub note: &'l dyn Fn(&[Change]) -> Result<(), TransferError>,
-    /// Is called with what was done when there is no way back, and may still refuse.
+    /// Who notices that the way to the target has fallen silent.
+    pub watch: &'l Watch<'l>,
+    /// Is called with what was done right before the commit, and may still refuse.
     pub before_commit: &'l dyn Fn(&[TableLoad]) -> Result<(), TransferError>,
 }
 
@@ -94,6 +98,7 @@ impl Load<'_> {
         for (statement, action) in SETTINGS {
             execute(&mut connection, (*statement).to_owned()).await.doing(*action)?;
         }
+        self.watch.join(&mut connection).await?;
         drop(connection);
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
         let mut connection = pool.acquire().await.doing("open the target")?.detach();
@@ -132,8 +137,7 @@ impl Load<'_> {
             let (read, copied) =
                 copy_table(connection, reader, self.pass(table), *amount, self.progress, self.note).await?;
             if copied != read.amount.rows {
-                let mismatch = self.compare_table(connection, source, table, &read).await?.err();
-                return Err(TransferError::Mismatch(mismatch.into_iter().collect()));
+                self.comparison([(table, &read)]).run(connection, &mut source.reader).await?;
             }
             loads.push(TableLoad {
                 amount: read.amount,
@@ -146,7 +150,12 @@ impl Load<'_> {
         aside.rebuild(connection, self.progress).await?;
         finish_tables(connection, tables).await?;
         match self.verification {
-            Verification::Full => self.compare(connection, source, &reads, &mut loads).await?,
+            Verification::Full => {
+                let compared = self.comparison(tables.iter().zip(&reads)).run(connection, &mut source.reader).await?;
+                for (load, (digest, duration)) in loads.iter_mut().zip(compared) {
+                    (load.digest, load.duration) = (Some(digest), load.duration + duration);
+                }
+            }
             Verification::Counts => self.compare_counts(connection, &reads).await?,
             Verification::None => {}
         }
@@ -154,6 +163,7 @@ impl Load<'_> {
             tracing::warn!("{warning}");
         }
         (self.before_commit)(&loads)?;
+        self.watch.commit_begins();
         // A connection that breaks now leaves the answer open.
         let committed = execute(connection, "COMMIT".to_owned()).await;
         committed.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
@@ -170,42 +180,9 @@ impl Load<'_> {
         }
     }
 
-    async fn compare(
-        &self,
-        connection: &mut PgConnection,
-        source: &mut Source,
-        reads: &[TableRead],
-        loads: &mut [TableLoad],
-    ) -> Result<(), TransferError> {
-        let mut mismatches = Vec::new();
-        for ((table, read), load) in self.plan.tables.iter().zip(reads).zip(loads) {
-            let started = Instant::now();
-            match self.compare_table(connection, source, table, read).await? {
-                Ok(digest) => load.digest = Some(digest),
-                Err(mismatch) => mismatches.push(mismatch),
-            }
-            load.duration += started.elapsed();
-        }
-        if mismatches.is_empty() { Ok(()) } else { Err(TransferError::Mismatch(mismatches)) }
-    }
-
-    /// The digest of both ends, or what differs.
-    async fn compare_table(
-        &self,
-        connection: &mut PgConnection,
-        source: &mut Source,
-        table: &Arc<TablePlan>,
-        read: &TableRead,
-    ) -> Result<Result<TableDigest, Mismatch>, TransferError> {
-        self.progress.start(&format!("comparing {}", table.name), read.amount);
-        let (rows, digest) = verify::digest_of_target(connection, table, "", self.progress).await?;
-        self.progress.finish();
-        if rows == read.amount.rows && digest == read.digest {
-            return Ok(Ok(digest));
-        }
-        let pass = Pass { purpose: Purpose::Look, ..self.pass(table) };
-        let mismatch = verify::find_mismatch(connection, &mut source.reader, pass, read, (rows, &digest)).await?;
-        Ok(Err(mismatch))
+    fn comparison<'c>(&'c self, tables: impl IntoIterator<Item = (&'c Arc<TablePlan>, &'c TableRead)>) -> Comparison<'c> {
+        let tables = tables.into_iter().map(|(table, read)| (self.pass(table), read)).collect();
+        Comparison { tables, progress: self.progress, watch: self.watch }
     }
 
     async fn compare_counts(&self, connection: &mut PgConnection, reads: &[TableRead]) -> Result<(), TransferError> {

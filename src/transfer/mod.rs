@@ -2,7 +2,8 @@
 //!
 //! [`plan`] matches both ends by column name. `reader` takes rows from SQLite on a thread of its own, one [`value`] after the
 //! other through the checks, and `copy` sends them; [`load`] does that in one transaction, with indexes and foreign keys
-//! set `aside`, and `verify` reads it all back before the commit. What the target would refuse ends the load; then
+//! set `aside`, and `verify` reads it all back before the commit, while [`watch`] notices a network that has fallen
+//! silent. What the target would refuse ends the load; then
 //! [`source`] is looked at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to
 //! [`crate::schema::upgrade`].
 
@@ -14,6 +15,7 @@ mod constraint;
 mod copy;
 pub mod digest;
 mod disk;
+pub mod ends;
 mod estimate;
 mod exceptions;
 pub mod hazard;
@@ -36,7 +38,8 @@ pub mod source;
 mod sqlite_file;
 mod target;
 pub mod value;
-mod verify;
+pub mod verify;
+mod watch;
 
 use migration::Revision;
 use serde::Serialize;
@@ -52,6 +55,7 @@ pub use plan::{ColumnPlan, TablePlan};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use source::{Source, Survey};
 pub use target::Target;
+pub use watch::Watch;
 
 /// The rows of one table that are not the same on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -172,6 +176,9 @@ pub enum TransferError {
     /// What was read back is not what was sent.
     #[error("the target does not hold what the source holds in {}; rolled back", tables(.0))]
     Mismatch(Vec<Mismatch>),
+    /// A target that was filled earlier does not hold what the source holds.
+    #[error("the target does not hold what the source holds in {}", tables(.0))]
+    Different(Vec<Mismatch>),
     /// Somebody wrote to the source meanwhile.
     #[error("the source {path} changed while it was read; rolled back")]
     SourceChanged {
@@ -221,6 +228,11 @@ impl TransferError {
             TransferError::ReportExists { .. } => "give `--report` another file".into(),
             TransferError::SourceChanged { .. } => {
                 "start again, and either stop TARSy's backend before or let it run all the time".into()
+            }
+            TransferError::Different(_) => {
+                "what TARSy wrote to the target since it was moved is only there; values that a policy changed need the \
+                 same `--on` as then"
+                    .into()
             }
             TransferError::Mismatch(_) => "look for triggers and rules on the target's tables that change rows".into(),
             _ => return None,

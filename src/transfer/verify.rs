@@ -2,17 +2,25 @@
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use sqlx::PgConnection;
+use sea_orm::DatabaseConnection;
+use sqlx::{Connection, PgConnection};
 use tokio::task::yield_now;
 
 use super::binary::{RowSplitter, unreadable};
 use super::digest::{BUCKETS, RowDigester, TableDigest, bucket};
+use super::exceptions::Exceptions;
+use super::load::{TableLoad, execute};
 use super::plan::TablePlan;
-use super::reader::{Pass, Reader, TableRead};
+use super::policy::Policies;
+use super::reader::{Pass, Purpose, Reader, TableRead};
+use super::source::Source;
 use super::value::Value;
-use super::{Mismatch, TransferError};
+use super::watch::Watch;
+use super::{Mismatch, TransferError, session};
 use crate::failure::{Cause, DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 use crate::schema::quoted;
@@ -62,6 +70,105 @@ fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, Cause
     Ok(bucket(&values))
 }
 
+/// What was read of the source, and has to be in the target.
+pub(super) struct Comparison<'c> {
+    /// What was read, each table with its pass and what it found.
+    pub(super) tables: Vec<(Pass, &'c TableRead)>,
+    pub(super) progress: &'c dyn Progress,
+    pub(super) watch: &'c Watch<'c>,
+}
+
+impl Comparison<'_> {
+    /// Reads every table back: the digests that both ends have, and how long each took.
+    ///
+    /// # Errors
+    /// [`TransferError::Mismatch`] with all tables that differ, or one side cannot be read.
+    pub(super) async fn run(
+        &self,
+        connection: &mut PgConnection,
+        reader: &mut Reader,
+    ) -> Result<Vec<(TableDigest, Duration)>, TransferError> {
+        let (mut equal, mut mismatches) = (Vec::new(), Vec::new());
+        for (pass, read) in &self.tables {
+            let started = Instant::now();
+            self.progress.start(&format!("comparing {}", pass.table.name), read.amount);
+            let (rows, digest) = digest_of_target(connection, &pass.table, "", self.progress).await?;
+            self.progress.finish();
+            if rows == read.amount.rows && digest == read.digest {
+                equal.push((digest, started.elapsed()));
+            } else {
+                let search = find_mismatch(connection, reader, pass.clone(), read, (rows, &digest), self.watch);
+                mismatches.push(search.await?);
+            }
+        }
+        if mismatches.is_empty() { Ok(equal) } else { Err(TransferError::Mismatch(mismatches)) }
+    }
+}
+
+/// A target that was filled earlier, or by another tool, and what it has to hold.
+pub struct StandingTarget<'t> {
+    /// What is to be there.
+    pub tables: &'t [Arc<TablePlan>],
+    /// What was done about values that the target cannot hold.
+    pub policies: Arc<Policies>,
+    /// The rows that did not simply go over.
+    pub exceptions: Arc<Exceptions>,
+    /// What was read of the source, table by table.
+    pub reads: &'t [TableRead],
+    /// Who is told how far it is.
+    pub progress: &'t dyn Progress,
+    /// Who notices that the way to the target has fallen silent.
+    pub watch: &'t Watch<'t>,
+}
+
+impl StandingTarget<'_> {
+    /// Compares one state of the target with the source, and changes nothing.
+    ///
+    /// # Errors
+    /// [`TransferError::Different`] with all tables that differ, or one side cannot be read.
+    pub async fn compare(
+        &self,
+        target: &DatabaseConnection,
+        source: &mut Source,
+    ) -> Result<Vec<TableLoad>, TransferError> {
+        let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?.detach();
+        for (statement, action) in SETTINGS {
+            execute(&mut connection, (*statement).to_owned()).await.doing(*action)?;
+        }
+        self.watch.join(&mut connection).await?;
+        let pass = |table: &Arc<TablePlan>| Pass {
+            table: Arc::clone(table),
+            row_ids: None,
+            policies: Arc::clone(&self.policies),
+            exceptions: Arc::clone(&self.exceptions),
+            purpose: Purpose::Look,
+        };
+        let tables = self.tables.iter().map(pass).zip(self.reads).collect();
+        let comparison = Comparison { tables, progress: self.progress, watch: self.watch };
+        let compared = comparison.run(&mut connection, &mut source.reader).await.map_err(|error| match error {
+            TransferError::Mismatch(mismatches) => TransferError::Different(mismatches),
+            error => error,
+        })?;
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
+        connection.close().await.ok();
+        let loads = self.reads.iter().zip(compared).map(|(read, (digest, duration))| TableLoad {
+            amount: read.amount,
+            duration,
+            digest: Some(digest),
+            normalised: read.normalised,
+        });
+        Ok(loads.collect())
+    }
+}
+
+/// What reading a target begins with, and what for.
+const SETTINGS: &[(&str, &str)] = &[
+    ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin the transaction"),
+    (session::SETTINGS, "set what the transaction needs"),
+];
+
 /// Finds the rows behind two different digests, or the first of them.
 ///
 /// # Errors
@@ -72,6 +179,7 @@ pub(super) async fn find_mismatch(
     pass: Pass,
     read: &TableRead,
     (target_rows, digest): (u64, &TableDigest),
+    watch: &Watch<'_>,
 ) -> Result<Mismatch, TransferError> {
     let table = pass.table.clone();
     let rows_per_bucket = read.amount.rows.max(target_rows) / BUCKETS as u64 + 1;
@@ -91,7 +199,8 @@ pub(super) async fn find_mismatch(
         Ok(())
     })
     .await?;
-    let source = reader.row_digests(pass, buckets).await.doing(format!("read {}", table.name))?;
+    let source = watch.elsewhere(reader.row_digests(Pass { purpose: Purpose::Look, ..pass }, buckets)).await;
+    let source = source.doing(format!("read {}", table.name))?;
     let differences = differences(&table, &source, &target);
     Ok(Mismatch { table: table.name.clone(), source_rows: read.amount.rows, target_rows, differences })
 }

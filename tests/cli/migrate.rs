@@ -19,7 +19,12 @@ pub(crate) fn source_and_target() -> Option<(Database, Database)> {
 
 /// The command line of a move, with JSON for its result.
 pub(crate) fn arguments(target: &Database) -> [&str; 7] {
-    ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", target.url(), "--output", "json"]
+    arguments_to(target.url())
+}
+
+/// The same to a URL.
+pub(crate) fn arguments_to(url: &str) -> [&str; 7] {
+    ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", url, "--output", "json"]
 }
 
 /// The move from a source to a target.

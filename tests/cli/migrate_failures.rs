@@ -36,7 +36,7 @@ fn wait_for_halted_copy(target: &Database) {
 }
 
 /// Waits until the server has noticed that the client is gone.
-fn wait_for_no_session_of_the_tool(target: &Database) {
+pub(crate) fn wait_for_no_session_of_the_tool(target: &Database) {
     let sessions = "SELECT count(*) FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name = 'tarsy'";
     wait_until("the server has ended the session", || target.number(sessions) == 0);

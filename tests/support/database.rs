@@ -65,6 +65,19 @@ impl Database {
         format!("{user}:{password}@{place}")
     }
 
+    /// The port of the server, for PostgreSQL.
+    pub(crate) fn port(&self) -> u16 {
+        let (server, _) = self.url.rsplit_once('/').expect("the URL names a database");
+        let (_, port) = server.rsplit_once(':').expect("the URL names a port");
+        port.parse().expect("a port")
+    }
+
+    /// The URL with another port of this machine, for PostgreSQL.
+    pub(crate) fn url_through(&self, port: u16) -> String {
+        let (login, _) = self.url.rsplit_once('@').expect("the URL names a user");
+        format!("{login}@127.0.0.1:{port}/{}", self.name())
+    }
+
     /// The database's name, for PostgreSQL.
     pub(crate) fn name(&self) -> &str {
         &self.created.as_ref().expect("a SQLite file has no name").1

@@ -3,6 +3,7 @@
 pub(crate) mod database;
 pub(crate) mod history;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod role;
 pub(crate) mod server;
 

@@ -1,80 +1,75 @@
 //! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
 
+mod summary;
+
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use migration::Revision;
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::DatabaseConnection;
 use serde::Serialize;
 use serde_json::json;
 
+use self::summary::summary;
 use crate::cli::{self, MigrateSqliteToPostgres, Verify};
 use crate::connection::{self, Access};
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
 use crate::failure::{DatabaseError, Doing, Failure};
-use crate::output::{self, Block, Field, Report};
+use crate::interrupt::Interrupt;
+use crate::output::{self, Block, Report};
 use crate::progress::{Amount, Progress};
-use crate::schema::difference;
-use crate::schema::shape::{self, Shape};
-use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, Drift, Schema, SchemaError, expected};
+use crate::schema::{self, SchemaError};
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::load::{Load, TableLoad, Toast, Verification};
-use crate::transfer::normalised::Normalisation;
+use crate::transfer::ends::{SourceEnd, schema_of_target, survey_source};
+use crate::transfer::load::{Load, Toast, Verification};
 use crate::transfer::obstacle::{self, Wanted, Weight};
 use crate::transfer::policy::Policies;
 use crate::transfer::report::ReportFile;
 use crate::transfer::snapshot::{Origin, Terms};
 use crate::transfer::source::Survey;
-use crate::transfer::{Exceptions, Snapshot, Source, TableDigest, TransferError, plan};
-
-#[derive(Serialize)]
-struct Summary {
-    source: String,
-    target: String,
-    /// What both ends are at.
-    revision: &'static str,
-    rows: u64,
-    bytes: u64,
-    seconds: f64,
-    /// `full`, `counts` or `none`.
-    verified: &'static str,
-    /// How many values `jsonb` prints differently, by kind.
-    normalised: BTreeMap<&'static str, u64>,
-    tables: Vec<TableSummary>,
-}
-
-#[derive(Serialize)]
-struct TableSummary {
-    table: String,
-    rows: u64,
-    bytes: u64,
-    seconds: f64,
-    digest: Option<String>,
-}
+use crate::transfer::verify::StandingTarget;
+use crate::transfer::{Exceptions, Snapshot, Source, TransferError, Watch, plan};
 
 pub(super) async fn run(
     arguments: &MigrateSqliteToPostgres,
     settings: &Settings,
     now: DateTime<Utc>,
     progress: &dyn Progress,
-    before_commit: &dyn Fn(),
+    interrupt: &Interrupt,
+) -> Result<Report, Error> {
+    if arguments.check_only {
+        let work = move_history(arguments, now, progress, None);
+        return interrupt.or(work).await?;
+    }
+    let to = target_url(arguments, settings)?;
+    let DatabaseUrl::Postgresql(address) = &to else { return Err(wrong("the target", &to, Backend::Postgresql)) };
+    let before_commit = || interrupt.hold();
+    let watch = Watch::new(address, &before_commit);
+    let progress = watch.over_progress(progress);
+    let work = move_history(arguments, now, &progress, Some((&to, &watch)));
+    match interrupt.or(work).await {
+        Ok(result) => result,
+        Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
+        Err(signal) => Err(Error::RollingBack(signal)),
+    }
+}
+
+/// Looks at the source, and moves it if there is a target.
+async fn move_history(
+    arguments: &MigrateSqliteToPostgres,
+    now: DateTime<Utc>,
+    progress: &dyn Progress,
+    target: Option<(&DatabaseUrl, &Watch<'_>)>,
 ) -> Result<Report, Error> {
     let started = Instant::now();
     let policies = Arc::new(Policies::new(&arguments.policies).map_err(TransferError::Policies)?);
     let from = source_url(arguments.from.expose())?;
     let DatabaseUrl::Sqlite(location) = &from else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     let Some(path) = location.path.clone() else { return Err(wrong("the source", &from, Backend::Sqlite)) };
-    let to = target_url(arguments, settings)?;
-    if !arguments.check_only && to.backend() != Backend::Postgresql {
-        return Err(wrong("the target", &to, Backend::Postgresql));
-    }
     let terms = Terms {
         readers: NonZeroUsize::MIN,
         lock_timeout: location.busy_timeout.unwrap_or(arguments.lock_timeout),
@@ -97,9 +92,10 @@ pub(super) async fn run(
             .collect::<serde_json::Map<_, serde_json::Value>>(),
     });
     let run = Run { arguments, policies, progress, now, report: report.as_ref(), heading };
-    let result = match arguments.check_only {
-        true => run.check(&from, snapshot, &end, started).await,
-        false => run.load(&from, &to, &path, snapshot, &end, before_commit, started).await,
+    let result = match target {
+        None => run.check(&from, snapshot, &end, started).await,
+        Some((to, watch)) if arguments.verify_only => run.compare(&from, to, snapshot, &end, watch, started).await,
+        Some((to, watch)) => run.load(&from, to, &path, snapshot, &end, watch, started).await,
     };
     if let Err(Error::Transfer(TransferError::Hazards(hazards))) = &result {
         run.complete_report("refused", &json!({ "hazards": hazards }))?;
@@ -171,6 +167,52 @@ impl Run<'_> {
         Ok(Report::new(&summary, blocks))
     }
 
+    /// Compares the source with a target that was filled earlier, or by another tool.
+    async fn compare(
+        &self,
+        from: &DatabaseUrl,
+        to: &DatabaseUrl,
+        snapshot: Snapshot,
+        end: &SourceEnd,
+        watch: &Watch<'_>,
+        started: Instant,
+    ) -> Result<Report, Error> {
+        let target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
+        let work = async {
+            let found = schema::read(&target).await.doing("read the target's schema")?;
+            let tables = plan::plan(&end.revision.tables(), &end.schema, &found, &self.arguments.ignore)?;
+            let mut source = Source::begin(snapshot).await?;
+            let survey = async {
+                let amounts = source.estimate(&tables).await?;
+                let exceptions = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
+                let exceptions = Arc::new(exceptions);
+                let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
+                Ok::<_, TransferError>((survey, exceptions))
+            };
+            let (survey, exceptions) = watch.elsewhere(survey).await?;
+            if !survey.hazards.is_empty() {
+                return Err(TransferError::Hazards(survey.hazards));
+            }
+            let comparison = StandingTarget {
+                tables: &tables,
+                policies: Arc::clone(&self.policies),
+                exceptions,
+                reads: &survey.tables,
+                progress: self.progress,
+                watch,
+            };
+            let loads = comparison.compare(&target, &mut source).await?;
+            Ok((tables, loads))
+        };
+        let (tables, loads) = watch.over(work).await?;
+        let line = format!("{to} holds what {from} holds, at revision {}", end.revision);
+        let (summary, mut blocks) =
+            summary(from, to, Verify::Full, end.revision, &tables, &loads, started.elapsed());
+        blocks.insert(0, Block::Line(line));
+        self.complete_report("compared", &summary)?;
+        Ok(Report::new(&summary, blocks))
+    }
+
     #[expect(clippy::too_many_arguments, reason = "both ends, and what is known of them")]
     async fn load(
         &self,
@@ -179,7 +221,7 @@ impl Run<'_> {
         path: &Path,
         snapshot: Snapshot,
         end: &SourceEnd,
-        before_commit: &dyn Fn(),
+        watch: &Watch<'_>,
         started: Instant,
     ) -> Result<Report, Error> {
         let SourceEnd { revision, shape, schema, .. } = end;
@@ -191,8 +233,9 @@ impl Run<'_> {
             let tables = plan::plan(&revision.tables(), schema, &target_schema, &self.arguments.ignore)?;
             let plan = plan::Plan { revision: *revision, tables, relaxations };
             let mut source = Source::begin(snapshot).await?;
-            let amounts = source.estimate(&plan.tables).await?;
-            let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros()).await?;
+            let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
+            let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
+            let exceptions = watch.elsewhere(exceptions).await?;
             let exceptions = Arc::new(exceptions);
             let load = Load {
                 plan: &plan,
@@ -208,16 +251,17 @@ impl Run<'_> {
                 progress: self.progress,
                 note: &|changes| self.report.map_or(Ok(()), |report| report.borrow_mut().add(changes)),
                 before_commit: &|loads| {
-                    let (summary, _) = summary(from, to, self.arguments.verify, &plan, loads, started.elapsed());
-                    self.complete_report("moved", &summary)?;
-                    before_commit();
-                    Ok(())
+                    let (verify, elapsed) = (self.arguments.verify, started.elapsed());
+                    let (summary, _) = summary(from, to, verify, *revision, &plan.tables, loads, elapsed);
+                    self.complete_report("moved", &summary)
                 },
+                watch,
             };
             match load.run(&target, &mut source).await {
                 Ok(loads) => Ok((plan, loads)),
                 Err(error @ (TransferError::Unfit | TransferError::Rejected { .. })) => {
-                    let survey = self.survey(&mut source, &plan.tables, &amounts, &exceptions).await?;
+                    let survey = self.survey(&mut source, &plan.tables, &amounts, &exceptions);
+                    let survey = watch.elsewhere(survey).await?;
                     // The index was built of these, and one of them at least is too long.
                     let hazards = [survey.hazards, survey.long_entries].concat();
                     Err(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
@@ -225,13 +269,16 @@ impl Run<'_> {
                 Err(error) => Err(error),
             }
         };
-        let (plan, loads) = match work.await {
+        let (plan, loads) = match watch.over(work).await {
             Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
-                return Err(SchemaError::locked(&target, lock_timeout).await.into());
+                let holder = async { Err(SchemaError::locked(&target, lock_timeout).await.into()) };
+                return watch.over(holder).await;
             }
             result => result?,
         };
-        let (summary, blocks) = summary(from, to, self.arguments.verify, &plan, &loads, started.elapsed());
+        let (summary, mut blocks) =
+            summary(from, to, self.arguments.verify, *revision, &plan.tables, &loads, started.elapsed());
+        blocks.insert(0, Block::Line(format!("moved {from} to {to}, both at revision {revision}")));
         Ok(Report::new(&summary, blocks))
     }
 
@@ -292,50 +339,6 @@ fn parsed(text: &str, flag: &str) -> Result<DatabaseUrl, Error> {
     text.parse().map_err(|source| SettingsError::Url { source_name: flag.to_owned(), source }.into())
 }
 
-/// What the source is.
-struct SourceEnd {
-    revision: Revision,
-    shape: Shape,
-    schema: Schema,
-    /// What a source of its revision has.
-    expected: Schema,
-}
-
-async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, Error> {
-    let standing = Standing::read(source).await.doing("read the source's ledger")?;
-    let found = schema::read(source).await.doing("read the source's schema")?;
-    // What an interrupted upgrade left behind has no place on the target, and is named as such.
-    let standing = Standing { leftovers: Vec::new(), ..standing };
-    let revision = match standing.plan(Revision::BASELINE) {
-        Plan::Nothing { revision } | Plan::Incomplete { revision: Some(revision), .. } => {
-            Revision::from_id(&revision).ok_or(TransferError::SourceRevision { revision })?
-        }
-        Plan::Adopt => shape::likest(source, &found).await.doing("replay the revisions")?.0,
-        Plan::Incomplete { revision: None, .. } => Revision::BASELINE,
-        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
-        Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into()).into()),
-        Plan::Upgrade { .. } | Plan::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
-    };
-    let expected = expected::replay(source, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    for (table, expected) in &expected[&revision].tables {
-        let missing = match found.tables.get(table) {
-            None => Some(format!("table {table}")),
-            Some(found) => {
-                let mut columns = expected.columns.keys();
-                let missing = columns.find(|column| !found.columns.contains_key(*column));
-                missing.map(|column| format!("column {table}.{column}"))
-            }
-        };
-        if let Some(missing) = missing {
-            let message = format!("it is at revision {revision}, but has no {missing}");
-            return Err(TransferError::SourceSchema(message).into());
-        }
-    }
-    let shape = shape::closest(DbBackend::Sqlite, revision, &expected[&revision], &found).shape;
-    let expected = expected[&revision].clone();
-    Ok(SourceEnd { revision, shape, schema: found, expected })
-}
-
 /// Looks at everything that is in the way on the target, and says what is worth knowing.
 async fn require_free_way(target: &DatabaseConnection, wanted: &Wanted, source: &Path) -> Result<(), TransferError> {
     let need = std::fs::metadata(source).ok().map(|metadata| metadata.len());
@@ -347,111 +350,4 @@ async fn require_free_way(target: &DatabaseConnection, wanted: &Wanted, source: 
         tracing::warn!("{warning}");
     }
     if refusals.is_empty() { Ok(()) } else { Err(TransferError::Obstacles(refusals)) }
-}
-
-/// The schema that the target will have, at the source's revision and in a shape that takes the source's rows, and
-/// the statements that give it this shape. Nothing is created before the source was found sound.
-async fn schema_of_target(
-    target: &DatabaseConnection,
-    revision: Revision,
-    shape: Shape,
-) -> Result<(Schema, Vec<String>), TransferError> {
-    let beyond = |found: String| TransferError::TargetRevision { revision: found, source_revision: revision };
-    let standing = Standing::read(target).await.doing("read the target's ledger")?;
-    let found = schema::read(target).await.doing("read the target's schema")?;
-    let start = match standing.plan(revision) {
-        Plan::Create { to } if to > revision => return Err(beyond(to.to_string())),
-        Plan::Create { .. } => None,
-        Plan::Adopt => Some(shape::likest(target, &found).await.doing("replay the revisions")?.0),
-        Plan::Upgrade { from, .. } => Some(from),
-        Plan::Nothing { revision: at } => match Revision::from_id(&at) {
-            Some(at) => Some(at),
-            None => return Err(beyond(standing::described(&at))),
-        },
-        Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
-        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
-        Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
-    };
-    if let Some(start) = start.filter(|start| *start > revision) {
-        return Err(beyond(start.to_string()));
-    }
-    let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    let before = if start == Some(revision) {
-        // What refuses a row ends the move; what is missing would let a wrong one in.
-        let differences = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found).differences;
-        let faults: Vec<_> =
-            differences.into_iter().filter(|fault| fault.weight == difference::Weight::Drift).collect();
-        if !faults.is_empty() {
-            return Err(SchemaError::from(Drift::new(revision, faults)).into());
-        }
-        found
-    } else {
-        replayed[&revision].clone()
-    };
-    let mut after = before.clone();
-    shape::relax(&mut after, shape);
-    let relaxations = shape::relaxations(&before, &after);
-    Ok((after, relaxations))
-}
-
-fn summary(
-    from: &DatabaseUrl,
-    to: &DatabaseUrl,
-    verify: Verify,
-    plan: &plan::Plan,
-    loads: &[TableLoad],
-    duration: Duration,
-) -> (Summary, Vec<Block>) {
-    let verified = match verify {
-        Verify::Full => "full",
-        Verify::Counts => "counts",
-        Verify::None => "none",
-    };
-    let total: Amount = loads.iter().map(|load| load.amount).sum();
-    let tables: Vec<TableSummary> = (plan.tables.iter().zip(loads))
-        .map(|(table, load)| TableSummary {
-            table: table.name.clone(),
-            rows: load.amount.rows,
-            bytes: load.amount.bytes,
-            seconds: load.duration.as_secs_f64(),
-            digest: load.digest.as_ref().map(TableDigest::hex),
-        })
-        .collect();
-    let mut rows: Vec<Vec<Field>> = tables
-        .iter()
-        .map(|table| {
-            let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
-            let seconds = Field::Number(format!("{:.2}", table.seconds));
-            let (rows, bytes) = (output::count(table.rows), output::bytes(table.bytes));
-            vec![table.table.as_str().into(), rows, bytes, seconds, digest.into(), verified.into()]
-        })
-        .collect();
-    let seconds = Field::Number(format!("{:.2}", duration.as_secs_f64()));
-    let (count, bytes) = (output::count(total.rows), output::bytes(total.bytes));
-    rows.push(vec!["total".into(), count, bytes, seconds, "".into(), "".into()]);
-    let normalised: BTreeMap<&'static str, u64> = Normalisation::ALL
-        .into_iter()
-        .map(|kind| (kind.name(), loads.iter().map(|load| load.normalised[kind as usize]).sum()))
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    let mut blocks = vec![
-        Block::Line(format!("moved {from} to {to}, both at revision {}", plan.revision)),
-        Block::Table { title: "tables", header: vec!["table", "rows", "bytes", "seconds", "digest", "verified"], rows },
-    ];
-    if !normalised.is_empty() {
-        let kinds: Vec<_> = normalised.iter().map(|(kind, count)| format!("{kind} in {count}")).collect();
-        blocks.push(Block::Line(format!("jsonb keeps the value, not the text: it changed {}", kinds.join(", "))));
-    }
-    let summary = Summary {
-        source: from.to_string(),
-        target: to.to_string(),
-        revision: plan.revision.id(),
-        rows: total.rows,
-        bytes: total.bytes,
-        seconds: duration.as_secs_f64(),
-        verified,
-        normalised,
-        tables,
-    };
-    (summary, blocks)
 }
