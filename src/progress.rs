@@ -1,14 +1,17 @@
-//! Work reports how far it is and never knows who draws: bars on a terminal, log lines elsewhere,
+//! Work reports how far it is and never knows who draws: bars on a terminal, a line every ten seconds elsewhere,
 //! or nothing.
 
+use std::fmt;
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 
-/// How often a log line tells how far the work is.
+/// How often a line tells how far the work is.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a bar moves by itself.
+const TICK: Duration = Duration::from_millis(200);
 
 /// How much of something there is, or was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,10 +38,49 @@ impl std::iter::Sum for Amount {
     }
 }
 
+/// What is being done, and to what: `copying events`, `indexing events (idx_events_created_at)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// What is done.
+    pub phase: &'static str,
+    /// To what: stages of one subject share a bar.
+    pub subject: String,
+    /// To which part of it.
+    pub part: Option<String>,
+}
+
+impl Stage {
+    /// A stage that is about the whole of its subject.
+    #[must_use]
+    pub fn new(phase: &'static str, subject: &str) -> Self {
+        Self { phase, subject: subject.to_owned(), part: None }
+    }
+
+    /// What is done, without the subject.
+    fn phase(&self) -> String {
+        self.part.as_ref().map_or(self.phase.to_owned(), |part| format!("{} ({part})", self.phase))
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.phase, self.subject)?;
+        self.part.as_ref().map_or(Ok(()), |part| write!(f, " ({part})"))
+    }
+}
+
 /// Is told how far the work is.
 pub trait Progress: Send + Sync {
-    /// A stage begins; `total` is all zero when nobody knows.
-    fn start(&self, stage: &str, total: Amount);
+    /// A stage begins; `total` is all zero when nobody knows. Several may go on at once. A stage whose meter is
+    /// dropped unfinished has failed.
+    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_>;
+
+    /// Takes away what was drawn: the work is over.
+    fn clear(&self) {}
+}
+
+/// Is told how far one stage is.
+pub trait Meter: Send + Sync {
     /// So much was done since the last call.
     fn advance(&self, done: Amount);
     /// The stage is over.
@@ -50,8 +92,8 @@ pub trait Progress: Send + Sync {
 pub fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> {
     match (quiet, std::io::stderr().is_terminal() && !plain) {
         (true, _) => Box::new(Silence),
-        (false, true) => Box::new(Bar(Mutex::new(None))),
-        (false, false) => Box::new(LogLines(Mutex::new(None))),
+        (false, true) => Box::new(Bars::default()),
+        (false, false) => Box::new(Lines::default()),
     }
 }
 
@@ -59,102 +101,209 @@ pub fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> {
 pub struct Silence;
 
 impl Progress for Silence {
-    fn start(&self, _stage: &str, _total: Amount) {}
+    fn begin(&self, _stage: Stage, _total: Amount) -> Box<dyn Meter + '_> {
+        Box::new(Self)
+    }
+}
+
+impl Meter for Silence {
     fn advance(&self, _done: Amount) {}
     fn finish(&self) {}
 }
 
-struct Stage {
-    name: String,
+/// How far one stage is.
+struct Gauge {
+    stage: Stage,
     total: Amount,
-    done: Amount,
+    done: Mutex<Amount>,
     started: Instant,
-    logged: Instant,
-    bar: ProgressBar,
 }
 
-impl Stage {
-    fn new(name: &str, total: Amount, bar: ProgressBar) -> Self {
-        let now = Instant::now();
-        Self { name: name.to_owned(), total, done: Amount::default(), started: now, logged: now, bar }
+impl Gauge {
+    fn new(stage: Stage, total: Amount) -> Self {
+        Self { stage, total, done: Mutex::default(), started: Instant::now() }
     }
 
-    fn advance(&mut self, done: Amount) {
-        self.done += done;
+    /// Adds to what was done, and gives all of it.
+    fn advance(&self, more: Amount) -> Amount {
+        let mut done = lock(&self.done);
+        *done += more;
+        *done
     }
 
-    /// `12,345 of 20,000 rows`, or without the total where nobody knows it.
-    fn rows(&self) -> String {
-        match self.total.rows {
-            0 => format!("{} rows", HumanCount(self.done.rows)),
-            total => format!("{} of {} rows", HumanCount(self.done.rows), HumanCount(total)),
+    /// `12,345 of 20,000 rows, 210 MiB of 520 MiB, 52 MiB/s, 6s left`, as far as that is known.
+    fn text(&self) -> String {
+        let (done, elapsed) = (*lock(&self.done), self.started.elapsed());
+        if done == Amount::default() {
+            return format!("for {}", seconds(elapsed));
         }
-    }
-
-    /// Bytes per second since the stage began.
-    fn rate(&self) -> u64 {
-        let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        self.done.bytes.saturating_mul(1000) / milliseconds
-    }
-}
-
-struct Bar(Mutex<Option<Stage>>);
-
-impl Progress for Bar {
-    fn start(&self, name: &str, total: Amount) {
-        let bar = ProgressBar::with_draw_target(Some(total.bytes), ProgressDrawTarget::stderr());
-        let template = if total.bytes == 0 {
-            "{prefix:28} {spinner} {msg}, {bytes}, {elapsed}"
-        } else {
-            "{prefix:28} {wide_bar} {msg}, {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left"
+        let of = |done: String, total: Option<String>| match total {
+            Some(total) => format!("{done} of {total}"),
+            None => done,
         };
-        bar.set_style(ProgressStyle::with_template(template).expect("the templates are sound"));
-        bar.set_prefix(name.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        *lock(&self.0) = Some(Stage::new(name, total, bar));
+        let Amount { rows, bytes } = self.total;
+        let rows = of(HumanCount(done.rows).to_string(), (rows > 0).then(|| HumanCount(rows).to_string()));
+        let size = of(HumanBytes(done.bytes).to_string(), (bytes > 0).then(|| HumanBytes(bytes).to_string()));
+        let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = done.bytes.saturating_mul(1000) / milliseconds;
+        let left = bytes.saturating_sub(done.bytes).checked_div(rate).filter(|left| *left > 0);
+        let left = left.map_or(String::new(), |left| format!(", {} left", seconds(Duration::from_secs(left))));
+        format!("{rows} rows, {size}, {}/s{left}", HumanBytes(rate))
     }
+}
 
-    fn advance(&self, done: Amount) {
-        if let Some(stage) = lock(&self.0).as_mut() {
-            stage.advance(done);
-            stage.bar.set_message(stage.rows());
-            stage.bar.set_position(stage.done.bytes);
+/// A duration without what is less than a second.
+fn seconds(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// A bar for each subject, which shows the stage that it is in.
+#[derive(Default)]
+struct Bars {
+    all: Mutex<Vec<Bar>>,
+    drawn: MultiProgress,
+}
+
+struct Bar {
+    subject: String,
+    drawn: ProgressBar,
+    in_use: bool,
+}
+
+impl Bars {
+    /// The bar of a subject and its number, or one more where that is in use.
+    fn take(&self, subject: &str) -> (usize, ProgressBar) {
+        let mut all = lock(&self.all);
+        let number = all.iter().position(|bar| !bar.in_use && bar.subject == subject).unwrap_or(all.len());
+        if number == all.len() {
+            let drawn = self.drawn.add(ProgressBar::no_length());
+            drawn.set_prefix(subject.to_owned());
+            all.push(Bar { subject: subject.to_owned(), drawn, in_use: false });
         }
+        all[number].in_use = true;
+        all[number].drawn.reset();
+        all[number].drawn.enable_steady_tick(TICK);
+        (number, all[number].drawn.clone())
     }
 
-    fn finish(&self) {
-        if let Some(stage) = lock(&self.0).take() {
-            stage.bar.finish_and_clear();
+    /// Lets a bar be used again. One for each subject stays to be seen.
+    fn give_back(&self, number: usize) {
+        let mut all = lock(&self.all);
+        let Some(bar) = all.get_mut(number) else { return };
+        bar.in_use = false;
+        let drawn = bar.drawn.clone();
+        let subject = bar.subject.clone();
+        if all.iter().position(|bar| bar.subject == subject) == Some(number) {
+            drawn.disable_steady_tick();
+        } else {
+            drawn.finish_and_clear();
         }
     }
 }
 
-struct LogLines(Mutex<Option<Stage>>);
-
-impl Progress for LogLines {
-    fn start(&self, name: &str, total: Amount) {
-        *lock(&self.0) = Some(Stage::new(name, total, ProgressBar::hidden()));
+impl Progress for Bars {
+    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
+        let (number, drawn) = self.take(&stage.subject);
+        let template = if total.bytes == 0 { "{prefix:18} {spinner} {msg}" } else { "{prefix:18} {wide_bar} {msg}" };
+        drawn.set_style(ProgressStyle::with_template(template).expect("the templates are sound"));
+        drawn.set_length(total.bytes);
+        drawn.set_message(stage.phase());
+        Box::new(BarMeter { bars: self, gauge: Gauge::new(stage, total), number, drawn })
     }
 
+    fn clear(&self) {
+        lock(&self.all).drain(..).for_each(|bar| bar.drawn.finish_and_clear());
+    }
+}
+
+struct BarMeter<'b> {
+    bars: &'b Bars,
+    gauge: Gauge,
+    number: usize,
+    drawn: ProgressBar,
+}
+
+impl Meter for BarMeter<'_> {
     fn advance(&self, done: Amount) {
-        let mut stage = lock(&self.0);
-        let Some(stage) = stage.as_mut() else { return };
-        stage.advance(done);
-        if stage.logged.elapsed() >= LOG_INTERVAL {
-            stage.logged = Instant::now();
-            let (bytes, rate) = (HumanBytes(stage.done.bytes), HumanBytes(stage.rate()));
-            tracing::info!("{}: {}, {bytes}, {rate}/s", stage.name, stage.rows());
-        }
+        let done = self.gauge.advance(done);
+        self.drawn.set_message(format!("{} {}", self.gauge.stage.phase(), self.gauge.text()));
+        self.drawn.set_position(done.bytes);
     }
 
     fn finish(&self) {
-        if let Some(stage) = lock(&self.0).take() {
-            tracing::debug!("{}: {} in {:.1?}", stage.name, stage.rows(), stage.started.elapsed());
+        let took = self.gauge.started.elapsed();
+        self.drawn.set_style(ProgressStyle::with_template("{prefix:18} ✓ {msg}").expect("the template is sound"));
+        self.drawn.set_message(format!("{} done in {took:.1?}", self.gauge.stage.phase()));
+    }
+}
+
+impl Drop for BarMeter<'_> {
+    fn drop(&mut self) {
+        self.bars.give_back(self.number);
+    }
+}
+
+/// A line for each stage that goes on, every ten seconds.
+#[derive(Default)]
+struct Lines {
+    stages: Arc<Mutex<Vec<Weak<Gauge>>>>,
+}
+
+impl Progress for Lines {
+    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
+        let gauge = Arc::new(Gauge::new(stage, total));
+        let mut stages = lock(&self.stages);
+        if stages.capacity() == 0 {
+            let stages = Arc::downgrade(&self.stages);
+            std::thread::spawn(move || tell_of(&stages));
+        }
+        stages.retain(|stage| stage.strong_count() > 0);
+        stages.push(Arc::downgrade(&gauge));
+        Box::new(gauge)
+    }
+}
+
+impl Meter for Arc<Gauge> {
+    fn advance(&self, done: Amount) {
+        Gauge::advance(self, done);
+    }
+
+    fn finish(&self) {
+        let rows = HumanCount(lock(&self.done).rows);
+        tracing::debug!("{}: {rows} rows in {:.1?}", self.stage, self.started.elapsed());
+    }
+}
+
+/// Tells of the stages that go on, for as long as anybody has any.
+fn tell_of(stages: &Weak<Mutex<Vec<Weak<Gauge>>>>) {
+    loop {
+        std::thread::sleep(LOG_INTERVAL);
+        let Some(stages) = stages.upgrade() else { return };
+        let going_on: Vec<_> = lock(&stages).iter().filter_map(Weak::upgrade).collect();
+        for gauge in going_on {
+            tracing::info!("{}: {}", gauge.stage, gauge.text());
         }
     }
 }
 
 /// A panic elsewhere does not make what was counted wrong.
-fn lock(stage: &Mutex<Option<Stage>>) -> std::sync::MutexGuard<'_, Option<Stage>> {
-    stage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(counted: &Mutex<T>) -> MutexGuard<'_, T> {
+    counted.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_tells_what_is_known() {
+        let gauge = |total| Gauge::new(Stage::new("copying", "events"), total);
+        assert_eq!(gauge(Amount::default()).text(), "for 0s");
+        let known = gauge(Amount { rows: 20_000, bytes: 2048 });
+        known.advance(Amount { rows: 12_345, bytes: 1024 });
+        assert!(known.text().starts_with("12,345 of 20,000 rows, 1.00 KiB of 2.00 KiB, "), "{}", known.text());
+        let unknown = gauge(Amount::default());
+        unknown.advance(Amount { rows: 1, bytes: 1024 });
+        assert!(unknown.text().starts_with("1 rows, 1.00 KiB, "), "{}", unknown.text());
+    }
 }

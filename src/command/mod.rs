@@ -61,6 +61,7 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
     });
     // A question that nobody answered may still wait on a thread of its own.
     runtime.shutdown_background();
+    context.progress.clear();
     result
 }
 

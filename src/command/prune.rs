@@ -18,7 +18,7 @@ use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Selection};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Block, Field, Report};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Meter, Progress, Stage};
 use crate::schema::{self, Schema};
 use crate::settings::Settings;
 
@@ -197,14 +197,14 @@ async fn apply(
     let Work { connection, schema, selection, events, plan } = work;
     let planned = Amount { rows: plan.rows().max(1), bytes: plan.bytes() };
     let mut total: Removed = plan.tables.iter().map(|table| (table.table, 0)).collect();
-    progress.start("removing old history", planned);
+    let meter = progress.begin(Stage::new("removing", "old history"), planned);
     let sessions = async || retention::remove_batch(connection, schema, selection, batch_size).await;
-    let mut ended = remove_all(sessions, planned, progress, interrupt, &mut total).await;
+    let mut ended = remove_all(sessions, planned, meter.as_ref(), interrupt, &mut total).await;
     if let (Ok(()), Some(policy)) = (&ended, events) {
         let events = async || events::remove_batch(connection, policy).await;
-        ended = remove_all(events, planned, progress, interrupt, &mut total).await;
+        ended = remove_all(events, planned, meter.as_ref(), interrupt, &mut total).await;
     }
-    progress.finish();
+    meter.finish();
     (total, ended)
 }
 
@@ -213,7 +213,7 @@ async fn apply(
 async fn remove_all(
     next: impl AsyncFn() -> Result<Option<Batch>, DatabaseError>,
     planned: Amount,
-    progress: &dyn Progress,
+    meter: &dyn Meter,
     interrupt: &Interrupt,
     total: &mut Removed,
 ) -> Result<(), Error> {
@@ -223,7 +223,7 @@ async fn remove_all(
         let rows: u64 = removed.values().sum();
         // The plan knows the bytes of all rows together: each row gets its share.
         let share = u128::from(planned.bytes) * u128::from(rows) / u128::from(planned.rows);
-        progress.advance(Amount { rows, bytes: u64::try_from(share).unwrap_or(planned.bytes) });
+        meter.advance(Amount { rows, bytes: u64::try_from(share).unwrap_or(planned.bytes) });
         for (table, rows) in removed {
             *total.entry(table).or_default() += rows;
         }

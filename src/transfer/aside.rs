@@ -9,7 +9,7 @@ use super::load::{execute, table_list};
 use super::plan::TablePlan;
 use super::{TransferError, rejected};
 use crate::failure::{Cause, Doing};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Progress, Stage};
 
 /// Indexes and foreign keys that are dropped for the load, as the server defines them: an operator's
 /// own come back too.
@@ -19,6 +19,7 @@ pub(super) struct SetAside {
 
 struct Rebuild {
     name: String,
+    stage: Stage,
     sql: String,
 }
 
@@ -28,10 +29,12 @@ impl SetAside {
         let rows = sqlx::query(ASIDE).bind(names).fetch_all(&mut *connection).await.doing("list the indexes")?;
         let mut rebuild = Vec::new();
         for row in rows {
-            let [name, drop, sql] = ["name", "drop_statement", "create_statement"].map(|column| row.try_get(column));
-            let name: String = name.doing("list the indexes")?;
-            execute(connection, drop.doing("list the indexes")?).await.doing(format!("set {name} aside"))?;
-            rebuild.push(Rebuild { name, sql: sql.doing("list the indexes")? });
+            let text = |column: &str| row.try_get::<String, _>(column).doing("list the indexes");
+            let name = text("name")?;
+            execute(connection, text("drop_statement")?).await.doing(format!("set {name} aside"))?;
+            let phase = if text("kind")? == "foreign key" { "checking" } else { "indexing" };
+            let stage = Stage { phase, subject: text("table_name")?, part: Some(format!("{} {}", text("kind")?, text("object")?)) };
+            rebuild.push(Rebuild { name, stage, sql: text("create_statement")? });
         }
         // Rows that are frozen from the start need no second write, but only in a table that this
         // transaction has truncated. The sequences are new as well: what is set in an old one stays set after a rollback.
@@ -48,11 +51,11 @@ impl SetAside {
         connection: &mut PgConnection,
         progress: &dyn Progress,
     ) -> Result<(), TransferError> {
-        for Rebuild { name, sql } in self.rebuild {
-            progress.start(&format!("building {name}"), Amount::default());
+        for Rebuild { name, stage, sql } in self.rebuild {
+            let meter = progress.begin(stage, Amount::default());
             let action = format!("build {name}");
             execute(connection, sql).await.map_err(|error| rejected(action, Cause::from(error)))?;
-            progress.finish();
+            meter.finish();
         }
         Ok(())
     }
@@ -61,7 +64,8 @@ impl SetAside {
 /// Foreign keys first, then indexes that belong to no constraint, comments included. What their
 /// definitions do not tell (a tablespace, a role in clustering or replication) keeps an index where it is.
 const ASIDE: &str = "
-    SELECT format('foreign key %s', f.conname) AS name, 1 AS position,
+    SELECT format('foreign key %s', f.conname) AS name, 1 AS position, 'foreign key' AS kind, f.conname::text AS object,
+           f.conrelid::regclass::text AS table_name,
            format('ALTER TABLE %s DROP CONSTRAINT %I', f.conrelid::regclass, f.conname) AS drop_statement,
            format('ALTER TABLE %s ADD CONSTRAINT %I %s', f.conrelid::regclass, f.conname, pg_get_constraintdef(f.oid))
            || CASE WHEN obj_description(f.oid, 'pg_constraint') IS NULL THEN ''
@@ -72,7 +76,8 @@ const ASIDE: &str = "
     WHERE f.contype = 'f' AND f.conparentid = 0
       AND (f.conrelid = ANY ($1::regclass[]) OR f.confrelid = ANY ($1::regclass[]))
     UNION ALL
-    SELECT format('index %s', c.relname), 2, format('DROP INDEX %s', i.indexrelid::regclass),
+    SELECT format('index %s', c.relname), 2, (SELECT upper(amname) FROM pg_am WHERE oid = c.relam), c.relname::text,
+           i.indrelid::regclass::text, format('DROP INDEX %s', i.indexrelid::regclass),
            pg_get_indexdef(i.indexrelid)
            || CASE WHEN obj_description(c.oid, 'pg_class') IS NULL THEN ''
                    ELSE format('; COMMENT ON INDEX %s IS %L', i.indexrelid::regclass, obj_description(c.oid, 'pg_class'))

@@ -7,7 +7,7 @@ use super::change::Change;
 use super::reader::{Pass, Reader, TableRead};
 use super::{TransferError, rejected};
 use crate::failure::{Cause, Doing};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Progress, Stage};
 use crate::schema::quoted;
 
 /// Copies a table, or as much of it as the pass names. Gives what was read, and how many rows the server took.
@@ -24,7 +24,7 @@ pub(super) async fn copy_table(
     note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
 ) -> Result<(TableRead, u64), TransferError> {
     let table = pass.table.clone();
-    progress.start(&format!("copying {}", table.name), total);
+    let meter = progress.begin(Stage::new("copying", &table.name), total);
     let writing = format!("copy into {}", table.name);
     let refused = |error| rejected(&*writing, Cause::from(error));
     let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)", quoted(&table.name), table.column_list());
@@ -34,7 +34,7 @@ pub(super) async fn copy_table(
     while let Some(chunk) = reading.chunks.recv().await {
         note(&chunk.changes)?;
         copy.send(chunk.bytes).await.map_err(refused)?;
-        progress.advance(chunk.amount);
+        meter.advance(chunk.amount);
     }
     let read = reading.finish().await.doing(format!("read {}", table.name))?;
     if !read.hazards.is_empty() {
@@ -42,6 +42,6 @@ pub(super) async fn copy_table(
     }
     copy.send(TRAILER.as_slice()).await.map_err(refused)?;
     let copied = copy.finish().await.map_err(refused)?;
-    progress.finish();
+    meter.finish();
     Ok((read, copied))
 }

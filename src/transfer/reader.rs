@@ -25,7 +25,7 @@ use super::policy::{Class, Policies, Policy};
 use super::value::{Stored, Value};
 use super::verify::{RowDigests, key_of, short_digest};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Progress, Stage};
 use crate::schema::quoted;
 
 /// How many bytes of binary COPY are collected before they are sent on.
@@ -139,13 +139,13 @@ impl Reader {
         progress: &dyn Progress,
     ) -> Result<TableRead, DatabaseError> {
         let name = pass.table.name.clone();
-        progress.start(&format!("reading {name}"), total);
+        let meter = progress.begin(Stage::new("reading", &name), total);
         let mut reading = self.read(pass).doing(format!("read {name}"))?;
         while let Some(chunk) = reading.chunks.recv().await {
-            progress.advance(chunk.amount);
+            meter.advance(chunk.amount);
         }
         let read = reading.finish().await.doing(format!("read {name}"))?;
-        progress.finish();
+        meter.finish();
         Ok(read)
     }
 

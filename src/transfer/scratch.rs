@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::task::yield_now;
 
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Meter};
 
 /// What the directories' names begin with.
 const PREFIX: &str = "tarsy-db-source-";
@@ -55,7 +55,7 @@ impl Scratch {
     }
 
     /// Copies a whole file into it, in place of what was there under this name.
-    pub(super) async fn copy(&self, mut from: &File, name: &str, progress: &dyn Progress) -> io::Result<()> {
+    pub(super) async fn copy(&self, mut from: &File, name: &str, meter: &dyn Meter) -> io::Result<()> {
         let to = self.join(name);
         match std::fs::remove_file(&to) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -69,7 +69,7 @@ impl Scratch {
             if bytes == 0 {
                 return Ok(());
             }
-            progress.advance(Amount { rows: 0, bytes });
+            meter.advance(Amount { rows: 0, bytes });
             yield_now().await;
         }
     }

@@ -27,3 +27,8 @@ pub const SETTINGS: &str = "
         END AS value
         FROM pg_settings) chosen
     WHERE value IS NOT NULL";
+
+/// To be run before rows are read back: large values are elsewhere than in their table, which therefore looks too small
+/// for parallel workers. With this set, the server starts them for every small query as well.
+pub const PARALLEL: &str = "SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0;
+    SET LOCAL min_parallel_table_scan_size = 0";

@@ -25,7 +25,7 @@ use super::TransferError;
 use super::scratch::{self, Scratch};
 use super::sqlite_file::{self, Fault, Index, Look, SqliteFile};
 use crate::failure::{Cause, Doing, Failure, io_message};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Progress, Stage};
 
 /// How often a copy is begun before the source counts as never at rest. The last one is made under a lock.
 const ATTEMPTS: u32 = 3;
@@ -303,16 +303,16 @@ async fn copy(
         let message = format!("it takes {}, and {} are free there", HumanBytes(needed), HumanBytes(free));
         return Err(told(Cause::new(Failure::DiskFull, message)));
     }
-    progress.start("copying the source", Amount { rows: 0, bytes });
-    scratch.copy(file.content(), COPY, progress).await.map_err(failed)?;
+    let meter = progress.begin(Stage::new("copying", "the source"), Amount { rows: 0, bytes });
+    scratch.copy(file.content(), COPY, meter.as_ref()).await.map_err(failed)?;
     for suffix in SUFFIXES {
         match File::open(file.beside(suffix)) {
-            Ok(other) => scratch.copy(&other, &format!("{COPY}{suffix}"), progress).await.map_err(failed)?,
+            Ok(other) => scratch.copy(&other, &format!("{COPY}{suffix}"), meter.as_ref()).await.map_err(failed)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
     }
-    progress.finish();
+    meter.finish();
     Ok(scratch)
 }
 

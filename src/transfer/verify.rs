@@ -14,15 +14,16 @@ use super::binary::{RowSplitter, unreadable};
 use super::digest::{BUCKETS, RowDigester, TableDigest, bucket};
 use super::exceptions::Exceptions;
 use super::load::{TableLoad, execute};
-use super::plan::TablePlan;
+use super::plan::{ColumnPlan, TablePlan};
 use super::policy::Policies;
 use super::reader::{Pass, Purpose, Reader, TableRead};
 use super::source::Source;
+use super::target::Target;
 use super::value::Value;
 use super::watch::Watch;
 use super::{Mismatch, TransferError, session};
 use crate::failure::{Cause, DatabaseError, Doing};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Meter, Progress, Stage};
 use crate::schema::quoted;
 
 /// How many differing rows of a table are named.
@@ -41,7 +42,7 @@ pub(super) async fn digest_of_target(
     connection: &mut PgConnection,
     table: &TablePlan,
     condition: &str,
-    progress: &dyn Progress,
+    meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
     let mut digest = TableDigest::default();
     let mut count = 0;
@@ -55,7 +56,7 @@ pub(super) async fn digest_of_target(
         }
         digest.add(bucket_of(table, fields)?, row);
         count += 1;
-        progress.advance(Amount { rows: 1, bytes });
+        meter.advance(Amount { rows: 1, bytes });
         Ok(())
     })
     .await?;
@@ -88,12 +89,13 @@ impl Comparison<'_> {
         connection: &mut PgConnection,
         reader: &mut Reader,
     ) -> Result<Vec<(TableDigest, Duration)>, TransferError> {
+        execute(connection, session::PARALLEL.to_owned()).await.doing("ask for parallel workers")?;
         let (mut equal, mut mismatches) = (Vec::new(), Vec::new());
         for (pass, read) in &self.tables {
             let started = Instant::now();
-            self.progress.start(&format!("comparing {}", pass.table.name), read.amount);
-            let (rows, digest) = digest_of_target(connection, &pass.table, "", self.progress).await?;
-            self.progress.finish();
+            let meter = self.progress.begin(Stage::new("comparing", &pass.table.name), read.amount);
+            let (rows, digest) = digest_of_target(connection, &pass.table, "", meter.as_ref()).await?;
+            meter.finish();
             if rows == read.amount.rows && digest == read.digest {
                 equal.push((digest, started.elapsed()));
             } else {
@@ -239,6 +241,20 @@ pub(super) fn short_digest(value: &Value<'_>) -> [u8; 8] {
     short
 }
 
+/// The statement that reads a table, or some of its rows, as binary COPY.
+///
+/// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take over,
+/// once [`session::PARALLEL`] has asked for them. It gives the bytes that a plain COPY would send.
+fn copy_out(table: &TablePlan, condition: &str) -> String {
+    let column = |column: &ColumnPlan| match column.target {
+        Target::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
+        _ => quoted(&column.name),
+    };
+    let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
+    let condition = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
+    format!("COPY (SELECT {columns} FROM ONLY {}{condition}) TO STDOUT (FORMAT binary)", quoted(&table.name))
+}
+
 /// Reads a table as binary COPY and hands each row's fields to `visit`.
 async fn for_each_row(
     connection: &mut PgConnection,
@@ -247,11 +263,7 @@ async fn for_each_row(
     mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
 ) -> Result<(), DatabaseError> {
     let action = format!("read back {}", table.name);
-    let (columns, name) = (table.column_list(), quoted(&table.name));
-    let sql = match condition {
-        "" => format!("COPY {name} ({columns}) TO STDOUT (FORMAT binary)"),
-        condition => format!("COPY (SELECT {columns} FROM {name} WHERE {condition}) TO STDOUT (FORMAT binary)"),
-    };
+    let sql = copy_out(table, condition);
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
     let mut rows = RowSplitter::default();
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use crate::connection;
 use crate::database_url::PostgresqlAddress;
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Meter, Progress, Stage};
 
 /// How long the server may be silent before it is asked, and how long it may take to answer, unless the URL
 /// has a `connect_timeout`.
@@ -54,8 +54,8 @@ pub struct Watch<'w> {
     moves: AtomicU64,
     /// How many parts of the work wait for something else than the target.
     elsewhere: AtomicU64,
-    /// What the work is at.
-    stage: Mutex<Option<String>>,
+    /// What the work is at, or was when it failed.
+    stages: Mutex<Vec<Stage>>,
     is_committing: AtomicBool,
 }
 
@@ -72,7 +72,7 @@ impl<'w> Watch<'w> {
             sessions: Mutex::default(),
             moves: AtomicU64::default(),
             elsewhere: AtomicU64::default(),
-            stage: Mutex::default(),
+            stages: Mutex::default(),
             is_committing: AtomicBool::default(),
         }
     }
@@ -131,7 +131,7 @@ impl<'w> Watch<'w> {
             // It may still hold its locks, and would for hours.
             self.end_sessions().await;
         }
-        let stage = lock(&self.stage).take();
+        let stage = lock(&self.stages).pop();
         let action = match (self.is_committing.load(Ordering::Relaxed), stage) {
             (true, _) => "learn whether the commit took place (`tarsy-db info` tells)".to_owned(),
             (false, Some(stage)) => format!("go on {stage}"),
@@ -308,21 +308,36 @@ struct Overheard<'w> {
 }
 
 impl Progress for Overheard<'_> {
-    fn start(&self, stage: &str, total: Amount) {
+    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
         self.watch.moved();
-        *lock(&self.watch.stage) = Some(stage.to_owned());
-        self.progress.start(stage, total);
+        lock(&self.watch.stages).push(stage.clone());
+        Box::new(OverheardMeter { watch: self.watch, stage: stage.clone(), meter: self.progress.begin(stage, total) })
     }
 
+    fn clear(&self) {
+        self.progress.clear();
+    }
+}
+
+struct OverheardMeter<'w> {
+    watch: &'w Watch<'w>,
+    stage: Stage,
+    meter: Box<dyn Meter + 'w>,
+}
+
+impl Meter for OverheardMeter<'_> {
     fn advance(&self, done: Amount) {
         self.watch.moved();
-        self.progress.advance(done);
+        self.meter.advance(done);
     }
 
     fn finish(&self) {
         self.watch.moved();
-        *lock(&self.watch.stage) = None;
-        self.progress.finish();
+        let mut stages = lock(&self.watch.stages);
+        if let Some(place) = stages.iter().position(|stage| *stage == self.stage) {
+            stages.remove(place);
+        }
+        self.meter.finish();
     }
 }
 
