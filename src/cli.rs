@@ -321,6 +321,7 @@ pub struct Prune {
 #[command(after_help = "Examples:
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy
     tarsy-db migrate-sqlite-to-postgres --from history.db --check-only
+    tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy --dry-run
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy --verify-only
     tarsy-db migrate-sqlite-to-postgres --on nul=replace --on orphan=adopt --report move.json
     DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db migrate-sqlite-to-postgres")]
@@ -340,6 +341,11 @@ pub struct MigrateSqliteToPostgres {
     /// Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written.
     #[arg(long, conflicts_with_all = ["to", "verify", "toast"])]
     pub check_only: bool,
+
+    /// Go as far as possible without moving a row: look at every value of the source and at what is in the way on the
+    /// target, and say how large it will be and how long it will take; nothing is written.
+    #[arg(long, conflicts_with_all = ["check_only", "verify_only"])]
+    pub dry_run: bool,
 
     /// Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written.
     #[arg(long, conflicts_with_all = ["check_only", "verify", "toast"])]

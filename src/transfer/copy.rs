@@ -2,7 +2,6 @@
 
 use sqlx::PgConnection;
 
-use super::binary::{HEADER, TRAILER};
 use super::change::Change;
 use super::reader::{Pass, Reader, TableRead};
 use super::{TransferError, rejected};
@@ -29,7 +28,6 @@ pub(super) async fn copy_table(
     let refused = |error| rejected(&*writing, Cause::from(error));
     let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)", quoted(&table.name), table.column_list());
     let mut copy = connection.copy_in_raw(&sql).await.map_err(refused)?;
-    copy.send(HEADER.as_slice()).await.map_err(refused)?;
     let mut reading = reader.read(pass).doing(format!("read {}", table.name))?;
     while let Some(chunk) = reading.chunks.recv().await {
         note(&chunk.changes)?;
@@ -40,7 +38,6 @@ pub(super) async fn copy_table(
     if !read.hazards.is_empty() {
         return Err(TransferError::Unfit);
     }
-    copy.send(TRAILER.as_slice()).await.map_err(refused)?;
     let copied = copy.finish().await.map_err(refused)?;
     meter.finish();
     Ok((read, copied))

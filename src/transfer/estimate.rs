@@ -4,6 +4,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::plan::TablePlan;
+use super::reader::RowIds;
 use crate::failure::Cause;
 use crate::progress::Amount;
 use crate::schema::quoted;
@@ -37,6 +38,30 @@ pub(super) fn of_table(connection: &Connection, table: &TablePlan) -> Result<Amo
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a guess")]
     let bytes = (average * rows as f64) as u64;
     Ok(Amount { rows, bytes })
+}
+
+/// Ranges of rowids at evenly spaced places of a table, with about so many of its bytes together; none where the rows
+/// have no rowid.
+pub(super) fn places(
+    connection: &Connection,
+    table: &TablePlan,
+    bytes: u64,
+    total_bytes: u64,
+    places: u64,
+) -> Result<Vec<RowIds>, Cause> {
+    let sql = format!("SELECT min(rowid), max(rowid) FROM {}", quoted(&table.name));
+    let (first, last): (i64, i64) = match connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))) {
+        Ok(ends) => ends,
+        Err(_) => return Ok(Vec::new()),
+    };
+    let (first, span) = (i128::from(first), i128::from(last) - i128::from(first) + 1);
+    let places = i128::from(places);
+    let length = (span * i128::from(bytes) / i128::from(total_bytes.max(1)) / places).max(1);
+    let place = |number: i128| {
+        let start = first + span * number / places;
+        Some(i64::try_from(start).ok()?..i64::try_from(start + length).ok()?)
+    };
+    Ok((0..places).filter_map(place).collect())
 }
 
 fn as_number(value: ValueRef<'_>) -> f64 {

@@ -20,7 +20,7 @@ use super::target::Target;
 use super::watch::Watch;
 use super::verify::Comparison;
 use super::{Mismatch, TransferError, session};
-use crate::failure::Doing;
+use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 use crate::schema::{lock, quoted, upgrade};
 
@@ -63,11 +63,11 @@ pub struct Load<'l> {
     /// Who is told how far it is.
     pub progress: &'l dyn Progress,
     /// Is told of what policies change.
-    pub note: &'l dyn Fn(&[Change]) -> Result<(), TransferError>,
+    pub note: Box<dyn Fn(&[Change]) -> Result<(), TransferError> + 'l>,
     /// Who notices that the way to the target has fallen silent.
     pub watch: &'l Watch<'l>,
     /// Is called with what was done right before the commit, and may still refuse.
-    pub before_commit: &'l dyn Fn(&[TableLoad]) -> Result<(), TransferError>,
+    pub before_commit: Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>,
 }
 
 /// What happened to one table.
@@ -126,16 +126,14 @@ impl Load<'_> {
         for relaxation in relaxations {
             execute(connection, relaxation.clone()).await.doing("give the target the shape of the source")?;
         }
-        if self.toast == Toast::Lz4 {
-            execute(connection, LZ4.to_owned()).await.doing("choose the compression")?;
-        }
+        self.choose_compression(connection).await?;
         let aside = SetAside::take(connection, tables).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
         for (table, amount) in tables.iter().zip(self.amounts) {
             let started = Instant::now();
             let reader = &mut source.reader;
             let (read, copied) =
-                copy_table(connection, reader, self.pass(table), *amount, self.progress, self.note).await?;
+                copy_table(connection, reader, self.pass(table), *amount, self.progress, &*self.note).await?;
             if copied != read.amount.rows {
                 self.comparison([(table, &read)]).run(connection, &mut source.reader).await?;
             }
@@ -170,7 +168,14 @@ impl Load<'_> {
         Ok(loads)
     }
 
-    fn pass(&self, table: &Arc<TablePlan>) -> Pass {
+    pub(super) async fn choose_compression(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+        match self.toast {
+            Toast::Lz4 => execute(connection, LZ4.to_owned()).await.doing("choose the compression"),
+            Toast::Keep => Ok(()),
+        }
+    }
+
+    pub(super) fn pass(&self, table: &Arc<TablePlan>) -> Pass {
         Pass {
             table: Arc::clone(table),
             row_ids: None,
@@ -207,6 +212,15 @@ const SETTINGS: &[(&str, &str)] = &[
     ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "set the isolation level"),
     (session::SETTINGS, "set what the transaction needs"),
 ];
+
+/// Whether the server can compress with LZ4.
+///
+/// # Errors
+/// [`DatabaseError`] when the target cannot be read.
+pub async fn has_lz4(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
+    sqlx::query_scalar(sql).fetch_one(connection).await.doing("ask for compression methods")
+}
 
 /// Where the server has it; elsewhere the setting has no such value.
 const LZ4: &str = "SELECT set_config(name, 'lz4', true) FROM pg_settings

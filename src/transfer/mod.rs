@@ -18,6 +18,7 @@ mod disk;
 pub mod ends;
 mod estimate;
 mod exceptions;
+pub mod forecast;
 pub mod hazard;
 mod json;
 mod jsonb;
@@ -49,6 +50,7 @@ use crate::schema::SchemaError;
 
 pub use digest::TableDigest;
 pub use exceptions::Exceptions;
+pub use forecast::Forecast;
 pub use hazard::Hazard;
 pub use obstacle::Obstacle;
 pub use plan::{ColumnPlan, TablePlan};

@@ -35,6 +35,8 @@ pub struct TablePlan {
     pub unique_keys: Vec<UniqueKey>,
     /// The columns of the target's b-trees with text in them.
     pub b_trees: BTreeSet<Vec<String>>,
+    /// The method of each of the target's indexes, its primary key included.
+    pub index_methods: Vec<String>,
 }
 
 /// Columns whose values may be there only once on the target.
@@ -68,6 +70,12 @@ impl TablePlan {
     #[must_use]
     pub fn key_columns(&self) -> String {
         self.primary_key.iter().map(|index| self.columns[*index].name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How many indexes of a method the target has.
+    #[must_use]
+    pub fn index_count(&self, method: &str) -> u64 {
+        self.index_methods.iter().filter(|own| *own == method).count() as u64
     }
 
     /// Where a column travels, if it does.
@@ -167,6 +175,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
         foreign_keys: to.foreign_keys.clone(),
         unique_keys: unique_keys.collect(),
         b_trees: b_trees.cloned().collect(),
+        index_methods: to.indexes.values().map(|index| index.method.clone()).chain(["btree".to_owned()]).collect(),
         columns,
     })
 }

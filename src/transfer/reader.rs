@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
+use super::binary::{HEADER, TRAILER};
 use super::carry::{carry, truncated};
 use super::change::Change;
 use super::constraint::SAFE_ENTRY;
@@ -24,7 +25,8 @@ use super::plan::TablePlan;
 use super::policy::{Class, Policies, Policy};
 use super::value::{Stored, Value};
 use super::verify::{RowDigests, key_of, short_digest};
-use crate::failure::{Cause, DatabaseError, Doing, Failure};
+use super::TransferError;
+use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress, Stage};
 use crate::schema::quoted;
 
@@ -71,7 +73,7 @@ pub(super) enum Purpose {
 /// A piece of a table on its way.
 #[derive(Default)]
 pub(super) struct Chunk {
-    /// Binary COPY, cut anywhere; empty if the rows are only looked at.
+    /// A stream of binary COPY, cut anywhere; empty if the rows are only looked at.
     pub(super) bytes: Vec<u8>,
     /// What was read for it.
     pub(super) amount: Amount,
@@ -137,11 +139,13 @@ impl Reader {
         pass: Pass,
         total: Amount,
         progress: &dyn Progress,
-    ) -> Result<TableRead, DatabaseError> {
+        note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
+    ) -> Result<TableRead, TransferError> {
         let name = pass.table.name.clone();
         let meter = progress.begin(Stage::new("reading", &name), total);
         let mut reading = self.read(pass).doing(format!("read {name}"))?;
         while let Some(chunk) = reading.chunks.recv().await {
+            note(&chunk.changes)?;
             meter.advance(chunk.amount);
         }
         let read = reading.finish().await.doing(format!("read {name}"))?;
@@ -196,6 +200,8 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
     let table = pass.table.as_ref();
     let mut found = TableRead::default();
     let mut outgoing = Outgoing::new(sender, pass.purpose);
+    // In the same messages as the rows: small ones on their own may wait for the server's TCP acknowledgement.
+    outgoing.push(HEADER)?;
     for_each_row(connection, pass, |row| {
         let key = || row.shown_key(table.primary_key.iter().copied());
         if let AnyRow::MadeUp(_) = row {
@@ -236,6 +242,7 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
         found.digest.add(bucket_of(table, &values), digester);
         Ok(ControlFlow::Continue(()))
     })?;
+    outgoing.push(&TRAILER)?;
     outgoing.send()?;
     found.amount = outgoing.sent;
     Ok(found)

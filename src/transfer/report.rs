@@ -1,7 +1,7 @@
 //! The report of a move: one JSON document, private, in place completely or not at all.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::TransferError;
 use super::change::Change;
+
+/// How a report begins.
+const BEGINNING: &[u8] = b"{\n\"changes\": [";
 
 /// A report that is being written, beside the place where it will be. Dropped before it was published, it is gone.
 pub struct ReportFile {
@@ -38,7 +41,7 @@ impl ReportFile {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
         let writer = BufWriter::new(file.map_err(|source| failed(path, source))?);
         let mut report = Self { path: path.to_owned(), unfinished, writer, changes: 0, is_published: false };
-        report.write(b"{\n\"changes\": [")?;
+        report.write(BEGINNING)?;
         Ok(report)
     }
 
@@ -55,10 +58,16 @@ impl ReportFile {
         Ok(())
     }
 
-    /// How many changes it has.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.changes
+    /// Forgets the changes: the work that made them was rolled back.
+    ///
+    /// # Errors
+    /// [`TransferError::Report`].
+    pub fn forget_changes(&mut self) -> Result<(), TransferError> {
+        self.changes = 0;
+        // What the buffer holds is written first.
+        let emptied = self.writer.rewind().and_then(|()| self.writer.get_ref().set_len(0));
+        emptied.map_err(|source| failed(&self.path, source))?;
+        self.write(BEGINNING)
     }
 
     /// Adds the rest and makes sure that it is on the disk, still under its other name.

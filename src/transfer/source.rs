@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::TransferError;
+use super::change::Change;
 use super::constraint::{self, LongEntry};
 use super::exceptions::Exceptions;
 use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
 use super::policy::{Class, Policies, Policy};
-use super::reader::{Pass, Purpose, Reader, TableRead};
+use super::reader::{Pass, Purpose, Reader, RowIds, TableRead};
 use super::snapshot::{Aftermath, Snapshot};
 use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
@@ -62,6 +63,19 @@ impl Source {
         amounts.await.doing("count the rows of the source")
     }
 
+    /// Rows of about so many bytes together, from several places of a table.
+    pub(super) async fn places(
+        &mut self,
+        table: &Arc<TablePlan>,
+        bytes: u64,
+        total_bytes: u64,
+        places: u64,
+    ) -> Result<Vec<RowIds>, DatabaseError> {
+        let own = Arc::clone(table);
+        let found = self.reader.run(move |connection| super::estimate::places(connection, &own, bytes, total_bytes, places));
+        found.await.doing("choose a sample of the source")
+    }
+
     /// Adds the values to hazards that are about one.
     ///
     /// # Errors
@@ -99,10 +113,11 @@ impl Source {
         decided.await.doing("look for orphans in the source")
     }
 
-    /// Looks at every row without writing anything: counts, digests, and everything that the target cannot hold.
+    /// Looks at every row without writing anything: counts, digests, and everything that the target cannot hold. `note`
+    /// is told of what policies would change.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file cannot be read.
+    /// [`TransferError`] when the file cannot be read, or what `note` gives.
     pub async fn survey(
         &mut self,
         tables: &[Arc<TablePlan>],
@@ -110,7 +125,8 @@ impl Source {
         policies: &Arc<Policies>,
         exceptions: &Arc<Exceptions>,
         progress: &dyn Progress,
-    ) -> Result<Survey, DatabaseError> {
+        note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
+    ) -> Result<Survey, TransferError> {
         let mut survey = Survey::default();
         for (table, amount) in tables.iter().zip(amounts) {
             let pass = Pass {
@@ -120,7 +136,7 @@ impl Source {
                 exceptions: Arc::clone(exceptions),
                 purpose: Purpose::Look,
             };
-            let mut read = self.reader.look(pass, *amount, progress).await?;
+            let mut read = self.reader.look(pass, *amount, progress, note).await?;
             survey.hazards.append(&mut read.hazards);
             survey.tables.push(read);
             let (orphans, duplicates, long_entries) = self.constraints(table).await?;

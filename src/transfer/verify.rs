@@ -34,19 +34,18 @@ const ROWS_HELD: u64 = 20_000;
 /// By primary key: a short digest of each value.
 pub(super) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
 
-/// Reads a table back, or the rows of it that `condition` names.
+/// Reads a table back.
 ///
 /// # Errors
 /// [`DatabaseError`] when the target cannot be read.
 pub(super) async fn digest_of_target(
     connection: &mut PgConnection,
     table: &TablePlan,
-    condition: &str,
     meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
     let mut digest = TableDigest::default();
     let mut count = 0;
-    for_each_row(connection, table, condition, |fields| {
+    for_each_row(connection, table, |fields| {
         let mut row = RowDigester::default();
         let mut bytes = 0;
         for (field, column) in fields.iter().zip(&table.columns) {
@@ -94,7 +93,7 @@ impl Comparison<'_> {
         for (pass, read) in &self.tables {
             let started = Instant::now();
             let meter = self.progress.begin(Stage::new("comparing", &pass.table.name), read.amount);
-            let (rows, digest) = digest_of_target(connection, &pass.table, "", meter.as_ref()).await?;
+            let (rows, digest) = digest_of_target(connection, &pass.table, meter.as_ref()).await?;
             meter.finish();
             if rows == read.amount.rows && digest == read.digest {
                 equal.push((digest, started.elapsed()));
@@ -188,7 +187,7 @@ pub(super) async fn find_mismatch(
     let wanted = usize::try_from(ROWS_HELD / rows_per_bucket).unwrap_or(usize::MAX).max(1);
     let buckets: BTreeSet<usize> = read.digest.differing_buckets(digest).into_iter().take(wanted).collect();
     let mut target = RowDigests::new();
-    for_each_row(connection, &table, "", |fields| {
+    for_each_row(connection, &table, |fields| {
         if !buckets.contains(&bucket_of(&table, fields)?) {
             return Ok(());
         }
@@ -241,29 +240,27 @@ pub(super) fn short_digest(value: &Value<'_>) -> [u8; 8] {
     short
 }
 
-/// The statement that reads a table, or some of its rows, as binary COPY.
+/// The statement that reads a table as binary COPY.
 ///
 /// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take over,
 /// once [`session::PARALLEL`] has asked for them. It gives the bytes that a plain COPY would send.
-fn copy_out(table: &TablePlan, condition: &str) -> String {
+fn copy_out(table: &TablePlan) -> String {
     let column = |column: &ColumnPlan| match column.target {
         Target::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
         _ => quoted(&column.name),
     };
     let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
-    let condition = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
-    format!("COPY (SELECT {columns} FROM ONLY {}{condition}) TO STDOUT (FORMAT binary)", quoted(&table.name))
+    format!("COPY (SELECT {columns} FROM ONLY {}) TO STDOUT (FORMAT binary)", quoted(&table.name))
 }
 
 /// Reads a table as binary COPY and hands each row's fields to `visit`.
 async fn for_each_row(
     connection: &mut PgConnection,
     table: &TablePlan,
-    condition: &str,
     mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
 ) -> Result<(), DatabaseError> {
     let action = format!("read back {}", table.name);
-    let sql = copy_out(table, condition);
+    let sql = copy_out(table);
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
     let mut rows = RowSplitter::default();
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {

@@ -10,13 +10,13 @@ use crate::support::process::{Held, Running};
 use crate::support::proxy::{Moment, Proxy, Silence};
 use crate::support::{Database, Outcome, tarsy_db};
 
-/// One after the other: connecting, the schema, COPY, an index, the comparison.
+/// Connecting, the schema, COPY at its middle and its beginning, an index, the comparison.
 const STAGES: [(Moment<'static>, &str); 6] = [
     (Moment::After("user\0"), "cannot connect to "),
     (Moment::After("alembic_version"), "cannot go on\n"),
     (Moment::Before("l-50"), "cannot go on copying llm_interactions\n"),
-    (Moment::After("CREATE INDEX idx_events_created_at"), "cannot go on building index idx_events_created_at\n"),
-    (Moment::After("COPY \"chats\" (\"chat_id\""), "cannot go on copying chats\n"),
+    (Moment::After("CREATE INDEX idx_events_created_at"), "cannot go on indexing events (BTREE idx_events_created_at)\n"),
+    (Moment::After("COPY \"chats\" ("), "cannot go on copying chats\n"),
     (Moment::After("TO STDOUT"), "cannot go on comparing "),
 ];
 

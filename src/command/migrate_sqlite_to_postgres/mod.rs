@@ -1,38 +1,35 @@
 //! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
 
+mod check;
+mod compare;
+mod load;
 mod summary;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sea_orm::DatabaseConnection;
 use serde::Serialize;
 use serde_json::json;
 
-use self::summary::summary;
-use crate::cli::{self, MigrateSqliteToPostgres, Verify};
-use crate::connection::{self, Access};
+use crate::cli::MigrateSqliteToPostgres;
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
-use crate::failure::{DatabaseError, Doing, Failure};
 use crate::interrupt::Interrupt;
-use crate::output::{self, Block, Report};
+use crate::output::Report;
 use crate::progress::{Amount, Progress};
-use crate::schema::{self, SchemaError};
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::ends::{SourceEnd, schema_of_target, survey_source};
-use crate::transfer::load::{Load, Toast, Verification};
-use crate::transfer::obstacle::{self, Wanted, Weight};
-use crate::transfer::policy::Policies;
+use crate::transfer::change::Change;
+use crate::transfer::ends::{SourceEnd, survey_source};
+use crate::transfer::policy::{Class, Policies, Policy};
 use crate::transfer::report::ReportFile;
 use crate::transfer::snapshot::{Origin, Terms};
 use crate::transfer::source::Survey;
-use crate::transfer::verify::StandingTarget;
-use crate::transfer::{Exceptions, Snapshot, Source, TransferError, Watch, plan};
+use crate::transfer::{Exceptions, Snapshot, Source, TablePlan, TransferError, Watch};
 
 pub(super) async fn run(
     arguments: &MigrateSqliteToPostgres,
@@ -91,11 +88,23 @@ async fn move_history(
         "policies": policies.choices().map(|choice| (choice.class.to_string(), choice.policy.to_string().into()))
             .collect::<serde_json::Map<_, serde_json::Value>>(),
     });
-    let run = Run { arguments, policies, progress, now, report: report.as_ref(), heading };
+    let source = SourceSide { url: &from, path: &path, origin: snapshot.origin(), end: &end };
+    let run = Run {
+        arguments,
+        policies,
+        progress,
+        now,
+        started,
+        source,
+        report: report.as_ref(),
+        changes: RefCell::default(),
+        heading,
+    };
     let result = match target {
-        None => run.check(&from, snapshot, &end, started).await,
-        Some((to, watch)) if arguments.verify_only => run.compare(&from, to, snapshot, &end, watch, started).await,
-        Some((to, watch)) => run.load(&from, to, &path, snapshot, &end, watch, started).await,
+        None => run.check(snapshot).await,
+        Some((to, watch)) if arguments.verify_only => run.compare(to, snapshot, watch).await,
+        Some((to, watch)) if arguments.dry_run => run.rehearse(to, snapshot, watch).await,
+        Some((to, watch)) => run.load(to, snapshot, watch).await,
     };
     if let Err(Error::Transfer(TransferError::Hazards(hazards))) = &result {
         run.complete_report("refused", &json!({ "hazards": hazards }))?;
@@ -114,186 +123,56 @@ struct Run<'r> {
     policies: Arc<Policies>,
     progress: &'r dyn Progress,
     now: DateTime<Utc>,
+    started: Instant,
+    source: SourceSide<'r>,
     report: Option<&'r RefCell<ReportFile>>,
+    changes: RefCell<Changes>,
     /// What every report begins with.
     heading: serde_json::Value,
 }
 
+/// What is known of the source.
+#[derive(Clone, Copy)]
+struct SourceSide<'r> {
+    url: &'r DatabaseUrl,
+    path: &'r Path,
+    origin: Origin,
+    end: &'r SourceEnd,
+}
+
+/// How many values of a table were changed, by class and policy.
+type Changes = BTreeMap<(String, Class, Policy), u64>;
+
 impl Run<'_> {
-    /// Looks at the source alone.
-    async fn check(
-        &self,
-        from: &DatabaseUrl,
-        snapshot: Snapshot,
-        end: &SourceEnd,
-        started: Instant,
-    ) -> Result<Report, Error> {
-        let assumed = plan::assumed_target(&end.expected);
-        let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed, &self.arguments.ignore)?;
-        let mut source = Source::begin(snapshot).await?;
-        let amounts = source.estimate(&tables).await?;
-        let exceptions = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
-        let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
-        for warning in source.finish().await?.warnings() {
-            tracing::warn!("{warning}");
-        }
-        if !survey.hazards.is_empty() {
-            return Err(TransferError::Hazards(survey.hazards).into());
-        }
-        if !survey.long_entries.is_empty() {
-            tracing::warn!(
-                "{} values are so long that PostgreSQL may refuse them in an index; only the server can tell",
-                survey.long_entries.len()
-            );
-        }
-        let rows = tables.iter().zip(&survey.tables);
-        let summary = json!({
-            "outcome": "checked",
-            "source": from.to_string(),
-            "revision": end.revision.id(),
-            "tables": rows.clone().map(|(table, read)| json!({
-                "table": table.name, "rows": read.amount.rows, "bytes": read.amount.bytes, "digest": read.digest.hex(),
-            })).collect::<Vec<_>>(),
-            "seconds": started.elapsed().as_secs_f64(),
-        });
-        self.complete_report("checked", &summary)?;
-        let rows = rows.map(|(table, read)| {
-            vec![table.name.as_str().into(), output::count(read.amount.rows), output::bytes(read.amount.bytes)]
-        });
-        let blocks = vec![
-            Block::Line(format!("{from}, at revision {}: PostgreSQL can hold every value exactly", end.revision)),
-            Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() },
-        ];
-        Ok(Report::new(&summary, blocks))
-    }
-
-    /// Compares the source with a target that was filled earlier, or by another tool.
-    async fn compare(
-        &self,
-        from: &DatabaseUrl,
-        to: &DatabaseUrl,
-        snapshot: Snapshot,
-        end: &SourceEnd,
-        watch: &Watch<'_>,
-        started: Instant,
-    ) -> Result<Report, Error> {
-        let target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
-        let work = async {
-            let found = schema::read(&target).await.doing("read the target's schema")?;
-            let tables = plan::plan(&end.revision.tables(), &end.schema, &found, &self.arguments.ignore)?;
-            let mut source = Source::begin(snapshot).await?;
-            let survey = async {
-                let amounts = source.estimate(&tables).await?;
-                let exceptions = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
-                let exceptions = Arc::new(exceptions);
-                let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
-                Ok::<_, TransferError>((survey, exceptions))
-            };
-            let (survey, exceptions) = watch.elsewhere(survey).await?;
-            if !survey.hazards.is_empty() {
-                return Err(TransferError::Hazards(survey.hazards));
-            }
-            let comparison = StandingTarget {
-                tables: &tables,
-                policies: Arc::clone(&self.policies),
-                exceptions,
-                reads: &survey.tables,
-                progress: self.progress,
-                watch,
-            };
-            let loads = comparison.compare(&target, &mut source).await?;
-            Ok((tables, loads))
-        };
-        let (tables, loads) = watch.over(work).await?;
-        let line = format!("{to} holds what {from} holds, at revision {}", end.revision);
-        let (summary, mut blocks) =
-            summary(from, to, Verify::Full, end.revision, &tables, &loads, started.elapsed());
-        blocks.insert(0, Block::Line(line));
-        self.complete_report("compared", &summary)?;
-        Ok(Report::new(&summary, blocks))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "both ends, and what is known of them")]
-    async fn load(
-        &self,
-        from: &DatabaseUrl,
-        to: &DatabaseUrl,
-        path: &Path,
-        snapshot: Snapshot,
-        end: &SourceEnd,
-        watch: &Watch<'_>,
-        started: Instant,
-    ) -> Result<Report, Error> {
-        let SourceEnd { revision, shape, schema, .. } = end;
-        let lock_timeout = self.arguments.lock_timeout;
-        let target = connection::open(to, Access::Write, lock_timeout).await?;
-        let work = async {
-            require_free_way(&target, &Wanted::new(&revision.tables(), schema), path).await?;
-            let (target_schema, relaxations) = schema_of_target(&target, *revision, *shape).await?;
-            let tables = plan::plan(&revision.tables(), schema, &target_schema, &self.arguments.ignore)?;
-            let plan = plan::Plan { revision: *revision, tables, relaxations };
-            let mut source = Source::begin(snapshot).await?;
-            let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
-            let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
-            let exceptions = watch.elsewhere(exceptions).await?;
-            let exceptions = Arc::new(exceptions);
-            let load = Load {
-                plan: &plan,
-                amounts: &amounts,
-                policies: Arc::clone(&self.policies),
-                exceptions: Arc::clone(&exceptions),
-                lock_timeout,
-                verification: verification(self.arguments.verify),
-                toast: match self.arguments.toast {
-                    cli::Toast::Lz4 => Toast::Lz4,
-                    cli::Toast::Keep => Toast::Keep,
-                },
-                progress: self.progress,
-                note: &|changes| self.report.map_or(Ok(()), |report| report.borrow_mut().add(changes)),
-                before_commit: &|loads| {
-                    let (verify, elapsed) = (self.arguments.verify, started.elapsed());
-                    let (summary, _) = summary(from, to, verify, *revision, &plan.tables, loads, elapsed);
-                    self.complete_report("moved", &summary)
-                },
-                watch,
-            };
-            match load.run(&target, &mut source).await {
-                Ok(loads) => Ok((plan, loads)),
-                Err(error @ (TransferError::Unfit | TransferError::Rejected { .. })) => {
-                    let survey = self.survey(&mut source, &plan.tables, &amounts, &exceptions);
-                    let survey = watch.elsewhere(survey).await?;
-                    // The index was built of these, and one of them at least is too long.
-                    let hazards = [survey.hazards, survey.long_entries].concat();
-                    Err(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
-                }
-                Err(error) => Err(error),
-            }
-        };
-        let (plan, loads) = match watch.over(work).await {
-            Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
-                let holder = async { Err(SchemaError::locked(&target, lock_timeout).await.into()) };
-                return watch.over(holder).await;
-            }
-            result => result?,
-        };
-        let (summary, mut blocks) =
-            summary(from, to, self.arguments.verify, *revision, &plan.tables, &loads, started.elapsed());
-        blocks.insert(0, Block::Line(format!("moved {from} to {to}, both at revision {revision}")));
-        Ok(Report::new(&summary, blocks))
-    }
-
+    /// Looks at every row of the source.
     async fn survey(
         &self,
         source: &mut Source,
-        tables: &[Arc<plan::TablePlan>],
+        tables: &[Arc<TablePlan>],
         amounts: &[Amount],
         exceptions: &Arc<Exceptions>,
-    ) -> Result<Survey, DatabaseError> {
-        let mut survey = source.survey(tables, amounts, &self.policies, exceptions, self.progress).await?;
+    ) -> Result<Survey, TransferError> {
+        let note = &|changes: &[Change]| self.note(changes);
+        let mut survey = source.survey(tables, amounts, &self.policies, exceptions, self.progress, note).await?;
         if self.arguments.show_values {
             source.show_values(tables, &mut survey.hazards).await?;
         }
         Ok(survey)
+    }
+
+    /// Remembers what policies change.
+    fn note(&self, changes: &[Change]) -> Result<(), TransferError> {
+        let mut counts = self.changes.borrow_mut();
+        for Change { table, class, policy, .. } in changes {
+            *counts.entry((table.clone(), *class, *policy)).or_default() += 1;
+        }
+        self.report.map_or(Ok(()), |report| report.borrow_mut().add(changes))
+    }
+
+    /// Forgets what policies changed: it was rolled back.
+    fn forget_changes(&self) -> Result<(), TransferError> {
+        self.changes.borrow_mut().clear();
+        self.report.map_or(Ok(()), |report| report.borrow_mut().forget_changes())
     }
 
     /// Writes all but the place of the report.
@@ -305,14 +184,6 @@ impl Run<'_> {
             document.as_object_mut().expect("the heading is an object").extend(summary);
         }
         report.borrow_mut().complete(&document)
-    }
-}
-
-fn verification(verify: Verify) -> Verification {
-    match verify {
-        Verify::Full => Verification::Full,
-        Verify::Counts => Verification::Counts,
-        Verify::None => Verification::None,
     }
 }
 
@@ -339,15 +210,3 @@ fn parsed(text: &str, flag: &str) -> Result<DatabaseUrl, Error> {
     text.parse().map_err(|source| SettingsError::Url { source_name: flag.to_owned(), source }.into())
 }
 
-/// Looks at everything that is in the way on the target, and says what is worth knowing.
-async fn require_free_way(target: &DatabaseConnection, wanted: &Wanted, source: &Path) -> Result<(), TransferError> {
-    let need = std::fs::metadata(source).ok().map(|metadata| metadata.len());
-    let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?;
-    let obstacles = obstacle::look(&mut connection, wanted, need).await?;
-    let (refusals, warnings): (Vec<_>, Vec<_>) =
-        obstacles.into_iter().partition(|obstacle| obstacle.weight == Weight::Refusal);
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
-    if refusals.is_empty() { Ok(()) } else { Err(TransferError::Obstacles(refusals)) }
-}

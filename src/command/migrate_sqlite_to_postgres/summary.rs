@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use migration::Revision;
 use serde::Serialize;
 
+use super::{Changes, Run};
 use crate::cli::Verify;
 use crate::database_url::DatabaseUrl;
 use crate::output::{self, Block, Field};
@@ -40,65 +39,73 @@ struct TableSummary {
     digest: Option<String>,
 }
 
-/// One table of a summary for each table of the plan, and the blocks that show them.
-pub(super) fn summary(
-    from: &DatabaseUrl,
-    to: &DatabaseUrl,
-    verify: Verify,
-    revision: Revision,
-    tables: &[Arc<TablePlan>],
-    loads: &[TableLoad],
-    duration: Duration,
-) -> (Summary, Vec<Block>) {
-    let verified = match verify {
-        Verify::Full => "full",
-        Verify::Counts => "counts",
-        Verify::None => "none",
-    };
-    let total: Amount = loads.iter().map(|load| load.amount).sum();
-    let tables: Vec<TableSummary> = (tables.iter().zip(loads))
-        .map(|(table, load)| TableSummary {
+impl Summary {
+    /// One table of a summary for each table of the plan.
+    pub(super) fn new(
+        run: &Run<'_>,
+        to: &DatabaseUrl,
+        verify: Verify,
+        tables: &[Arc<TablePlan>],
+        loads: &[TableLoad],
+    ) -> Self {
+        let total: Amount = loads.iter().map(|load| load.amount).sum();
+        let tables = (tables.iter().zip(loads)).map(|(table, load)| TableSummary {
             table: table.name.clone(),
             rows: load.amount.rows,
             bytes: load.amount.bytes,
             seconds: load.duration.as_secs_f64(),
             digest: load.digest.as_ref().map(TableDigest::hex),
-        })
-        .collect();
-    let mut rows: Vec<Vec<Field>> = tables
-        .iter()
-        .map(|table| {
-            let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
-            let seconds = Field::Number(format!("{:.2}", table.seconds));
-            let (rows, bytes) = (output::count(table.rows), output::bytes(table.bytes));
-            vec![table.table.as_str().into(), rows, bytes, seconds, digest.into(), verified.into()]
-        })
-        .collect();
-    let seconds = Field::Number(format!("{:.2}", duration.as_secs_f64()));
-    let (count, bytes) = (output::count(total.rows), output::bytes(total.bytes));
-    rows.push(vec!["total".into(), count, bytes, seconds, "".into(), "".into()]);
-    let normalised: BTreeMap<&'static str, u64> = Normalisation::ALL
-        .into_iter()
-        .map(|kind| (kind.name(), loads.iter().map(|load| load.normalised[kind as usize]).sum()))
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    let mut blocks = vec![
-        Block::Table { title: "tables", header: vec!["table", "rows", "bytes", "seconds", "digest", "verified"], rows },
-    ];
-    if !normalised.is_empty() {
-        let kinds: Vec<_> = normalised.iter().map(|(kind, count)| format!("{kind} in {count}")).collect();
-        blocks.push(Block::Line(format!("jsonb keeps the value, not the text: it changed {}", kinds.join(", "))));
+        });
+        let normalised = Normalisation::ALL
+            .into_iter()
+            .map(|kind| (kind.name(), loads.iter().map(|load| load.normalised[kind as usize]).sum()))
+            .filter(|(_, count)| *count > 0);
+        Self {
+            source: run.source.url.to_string(),
+            target: to.to_string(),
+            revision: run.source.end.revision.id(),
+            rows: total.rows,
+            bytes: total.bytes,
+            seconds: run.started.elapsed().as_secs_f64(),
+            verified: match verify {
+                Verify::Full => "full",
+                Verify::Counts => "counts",
+                Verify::None => "none",
+            },
+            normalised: normalised.collect(),
+            tables: tables.collect(),
+        }
     }
-    let summary = Summary {
-        source: from.to_string(),
-        target: to.to_string(),
-        revision: revision.id(),
-        rows: total.rows,
-        bytes: total.bytes,
-        seconds: duration.as_secs_f64(),
-        verified,
-        normalised,
-        tables,
-    };
-    (summary, blocks)
+
+    /// The same for people.
+    pub(super) fn blocks(&self, changes: &Changes) -> Vec<Block> {
+        let mut rows: Vec<Vec<Field>> = (self.tables.iter())
+            .map(|table| {
+                let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
+                let seconds = Field::Number(format!("{:.2}", table.seconds));
+                let (rows, bytes) = (output::count(table.rows), output::bytes(table.bytes));
+                vec![table.table.as_str().into(), rows, bytes, seconds, digest.into(), self.verified.into()]
+            })
+            .collect();
+        let seconds = Field::Number(format!("{:.2}", self.seconds));
+        let (count, bytes) = (output::count(self.rows), output::bytes(self.bytes));
+        rows.push(vec!["total".into(), count, bytes, seconds, "".into(), "".into()]);
+        let header = vec!["table", "rows", "bytes", "seconds", "digest", "verified"];
+        let mut blocks = vec![Block::Table { title: "tables", header, rows }];
+        blocks.extend(changes_block(changes));
+        if !self.normalised.is_empty() {
+            let kinds: Vec<_> = self.normalised.iter().map(|(kind, count)| format!("{kind} in {count}")).collect();
+            blocks.push(Block::Line(format!("jsonb keeps the value, not the text: it changed {}", kinds.join(", "))));
+        }
+        blocks
+    }
+}
+
+/// What policies changed, where they changed something.
+pub(super) fn changes_block(changes: &Changes) -> Option<Block> {
+    let rows = changes.iter().map(|((table, class, policy), count)| {
+        vec![table.as_str().into(), class.to_string().into(), policy.to_string().into(), output::count(*count)]
+    });
+    let header = vec!["table", "class", "policy", "values"];
+    (!changes.is_empty()).then(|| Block::Table { title: "changes", header, rows: rows.collect() })
 }

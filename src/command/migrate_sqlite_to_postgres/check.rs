@@ -1,0 +1,57 @@
+//! `--check-only`: looks at the source alone.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Run;
+use super::summary::changes_block;
+use crate::error::Error;
+use crate::output::{self, Block, Report};
+use crate::transfer::{Snapshot, Source, TransferError, plan};
+
+impl Run<'_> {
+    /// Looks whether PostgreSQL can hold every value, as far as that can be known without a server.
+    pub(super) async fn check(&self, snapshot: Snapshot) -> Result<Report, Error> {
+        let (end, from) = (self.source.end, self.source.url);
+        let assumed = plan::assumed_target(&end.expected);
+        let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed, &self.arguments.ignore)?;
+        let mut source = Source::begin(snapshot).await?;
+        let amounts = source.estimate(&tables).await?;
+        let exceptions = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
+        let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
+        if !survey.hazards.is_empty() {
+            return Err(TransferError::Hazards(survey.hazards).into());
+        }
+        if !survey.long_entries.is_empty() {
+            tracing::warn!(
+                "{} values are so long that PostgreSQL may refuse them in an index; only the server can tell",
+                survey.long_entries.len()
+            );
+        }
+        let rows = tables.iter().zip(&survey.tables);
+        let summary = json!({
+            "outcome": "checked",
+            "source": from.to_string(),
+            "revision": end.revision.id(),
+            "tables": rows.clone().map(|(table, read)| json!({
+                "table": table.name, "rows": read.amount.rows, "bytes": read.amount.bytes, "digest": read.digest.hex(),
+            })).collect::<Vec<_>>(),
+            "seconds": self.started.elapsed().as_secs_f64(),
+        });
+        self.complete_report("checked", &summary)?;
+        let rows = rows.map(|(table, read)| {
+            vec![table.name.as_str().into(), output::count(read.amount.rows), output::bytes(read.amount.bytes)]
+        });
+        let held = if self.changes.borrow().is_empty() { "every value exactly" } else { "what the policies make of it" };
+        let mut blocks = vec![
+            Block::Line(format!("{from}, at revision {}: PostgreSQL can hold {held}", end.revision)),
+            Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() },
+        ];
+        blocks.extend(changes_block(&self.changes.borrow()));
+        Ok(Report::new(&summary, blocks))
+    }
+}

@@ -1,0 +1,61 @@
+//! `--verify-only`: compares the source with a target that was filled earlier, or by another tool.
+
+use std::sync::Arc;
+
+use super::Run;
+use super::summary::Summary;
+use crate::cli::Verify;
+use crate::connection::{self, Access};
+use crate::database_url::DatabaseUrl;
+use crate::error::Error;
+use crate::failure::Doing;
+use crate::output::{Block, Report};
+use crate::schema;
+use crate::transfer::verify::StandingTarget;
+use crate::transfer::{Snapshot, Source, TransferError, Watch, plan};
+
+impl Run<'_> {
+    /// Compares every value, and changes nothing.
+    pub(super) async fn compare(
+        &self,
+        to: &DatabaseUrl,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Report, Error> {
+        let (end, from) = (self.source.end, self.source.url);
+        let target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
+        let work = async {
+            let found = schema::read(&target).await.doing("read the target's schema")?;
+            let tables = plan::plan(&end.revision.tables(), &end.schema, &found, &self.arguments.ignore)?;
+            let mut source = Source::begin(snapshot).await?;
+            let survey = async {
+                let amounts = source.estimate(&tables).await?;
+                let exceptions = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
+                let exceptions = Arc::new(exceptions);
+                let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
+                Ok::<_, TransferError>((survey, exceptions))
+            };
+            let (survey, exceptions) = watch.elsewhere(survey).await?;
+            if !survey.hazards.is_empty() {
+                return Err(TransferError::Hazards(survey.hazards));
+            }
+            let comparison = StandingTarget {
+                tables: &tables,
+                policies: Arc::clone(&self.policies),
+                exceptions,
+                reads: &survey.tables,
+                progress: self.progress,
+                watch,
+            };
+            let loads = comparison.compare(&target, &mut source).await?;
+            Ok((tables, loads))
+        };
+        let (tables, loads) = watch.over(work).await?;
+        let summary = Summary::new(self, to, Verify::Full, &tables, &loads);
+        self.complete_report("compared", &summary)?;
+        let line = format!("{to} holds what {from} holds, at revision {}", end.revision);
+        let mut blocks = vec![Block::Line(line)];
+        blocks.extend(summary.blocks(&self.changes.borrow()));
+        Ok(Report::new(&summary, blocks))
+    }
+}

@@ -1,0 +1,255 @@
+//! The move itself, and `--dry-run`, which goes as far as it can without it.
+
+use std::sync::Arc;
+
+use indicatif::{HumanBytes, HumanCount};
+use sea_orm::DatabaseConnection;
+use serde_json::json;
+
+use super::summary::{Summary, changes_block};
+use super::Run;
+use crate::cli::{self, Verify};
+use crate::connection::{self, Access};
+use crate::database_url::DatabaseUrl;
+use crate::error::Error;
+use crate::failure::{Doing, Failure};
+use crate::output::{self, Block, Report};
+use crate::progress::Amount;
+use crate::schema::SchemaError;
+use crate::transfer::ends::schema_of_target;
+use crate::transfer::load::{Load, TableLoad, Toast, Verification, has_lz4};
+use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight};
+use crate::transfer::plan::{self, Plan};
+use crate::transfer::{Exceptions, Forecast, Snapshot, Source, TransferError, Watch};
+
+/// What is known before the first row moves.
+struct Prepared {
+    plan: Plan,
+    source: Source,
+    amounts: Vec<Amount>,
+    exceptions: Arc<Exceptions>,
+    /// What is worth knowing of the target.
+    warnings: Vec<Obstacle>,
+    /// Whether long values are compressed with LZ4.
+    is_lz4: bool,
+}
+
+impl Run<'_> {
+    /// Says what a move would do, and what is in its way. Every value of the source is looked at; of the target nothing
+    /// is changed.
+    pub(super) async fn rehearse(
+        &self,
+        to: &DatabaseUrl,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Report, Error> {
+        let target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let work = async {
+            let mut prepared = self.prepare(&target, snapshot, watch).await?;
+            let forecast = self.forecast(to, &mut prepared, watch).await?;
+            let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
+            let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
+            for warning in watch.elsewhere(source.finish()).await?.warnings() {
+                tracing::warn!("{warning}");
+            }
+            if !survey.hazards.is_empty() {
+                return Err(TransferError::Hazards(survey.hazards));
+            }
+            // Those that were counted, not those that were thought to be there.
+            prepared.amounts = survey.tables.iter().map(|read| read.amount).collect();
+            Ok((prepared, forecast))
+        };
+        let (prepared, forecast) = watch.over(work).await?;
+        self.planned(to, &prepared, forecast)
+    }
+
+    /// Moves the history.
+    pub(super) async fn load(
+        &self,
+        to: &DatabaseUrl,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Report, Error> {
+        let lock_timeout = self.arguments.lock_timeout;
+        let target = connection::open(to, Access::Write, lock_timeout).await?;
+        let work = async {
+            let mut prepared = self.prepare(&target, snapshot, watch).await?;
+            for warning in &prepared.warnings {
+                tracing::warn!("{warning}");
+            }
+            let forecast = self.forecast(to, &mut prepared, watch).await?;
+            self.announce(to, &prepared, forecast);
+            let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
+            let before_commit = Box::new(|loads: &[TableLoad]| {
+                let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, loads);
+                self.complete_report("moved", &summary)
+            });
+            let loaded = self.loading(plan, amounts, exceptions, watch, before_commit).run(&target, source).await;
+            match loaded {
+                Ok(loads) => Ok((prepared.plan, loads)),
+                Err(error @ (TransferError::Unfit | TransferError::Rejected { .. })) => {
+                    self.forget_changes()?;
+                    let survey = self.survey(source, &plan.tables, amounts, exceptions);
+                    let survey = watch.elsewhere(survey).await?;
+                    // The index was built of these, and one of them at least is too long.
+                    let hazards = [survey.hazards, survey.long_entries].concat();
+                    Err(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
+                }
+                Err(error) => Err(error),
+            }
+        };
+        let (plan, loads) = match watch.over(work).await {
+            Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
+                let holder = async { Err(SchemaError::locked(&target, lock_timeout).await.into()) };
+                return watch.over(holder).await;
+            }
+            result => result?,
+        };
+        let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, &loads);
+        let (from, revision) = (self.source.url, self.source.end.revision);
+        let mut blocks = vec![Block::Line(format!("moved {from} to {to}, both at revision {revision}"))];
+        blocks.extend(summary.blocks(&self.changes.borrow()));
+        blocks.push(Block::Line(format!(
+            "next: give TARSy's backend DATABASE_URL=postgresql://{to} with the password, start it, and run \
+             `tarsy-db check --deep`\nkeep: {from}, which is as it was{}",
+            self.arguments.report.as_ref().map_or(String::new(), |report| format!(", and {}", report.display()))
+        )));
+        Ok(Report::new(&summary, blocks))
+    }
+
+    /// Looks at both ends.
+    async fn prepare(
+        &self,
+        target: &DatabaseConnection,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Prepared, TransferError> {
+        let end = self.source.end;
+        let need = std::fs::metadata(self.source.path).ok().map(|metadata| metadata.len());
+        let pool = target.get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.doing("open the target")?;
+        let wanted = Wanted::new(&end.revision.tables(), &end.schema);
+        let obstacles = obstacle::look(&mut connection, &wanted, need).await?;
+        let (refusals, warnings): (Vec<_>, Vec<_>) =
+            obstacles.into_iter().partition(|obstacle| obstacle.weight == Weight::Refusal);
+        if !refusals.is_empty() {
+            return Err(TransferError::Obstacles(refusals));
+        }
+        let is_lz4 = self.arguments.toast == cli::Toast::Lz4 && has_lz4(&mut connection).await?;
+        drop(connection);
+        let (target_schema, relaxations) = schema_of_target(target, end.revision, end.shape).await?;
+        let tables = plan::plan(&end.revision.tables(), &end.schema, &target_schema, &self.arguments.ignore)?;
+        let plan = Plan { revision: end.revision, tables, relaxations };
+        let mut source = Source::begin(snapshot).await?;
+        let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
+        let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
+        let exceptions = Arc::new(watch.elsewhere(exceptions).await?);
+        Ok(Prepared { plan, source, amounts, exceptions, warnings, is_lz4 })
+    }
+
+    fn loading<'l>(
+        &'l self,
+        plan: &'l Plan,
+        amounts: &'l [Amount],
+        exceptions: &Arc<Exceptions>,
+        watch: &'l Watch<'l>,
+        before_commit: Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>,
+    ) -> Load<'l> {
+        Load {
+            plan,
+            amounts,
+            policies: Arc::clone(&self.policies),
+            exceptions: Arc::clone(exceptions),
+            lock_timeout: self.arguments.lock_timeout,
+            verification: match self.arguments.verify {
+                Verify::Full => Verification::Full,
+                Verify::Counts => Verification::Counts,
+                Verify::None => Verification::None,
+            },
+            toast: match self.arguments.toast {
+                cli::Toast::Lz4 => Toast::Lz4,
+                cli::Toast::Keep => Toast::Keep,
+            },
+            progress: self.progress,
+            note: Box::new(|changes| self.note(changes)),
+            before_commit,
+            watch,
+        }
+    }
+
+    async fn forecast(
+        &self,
+        to: &DatabaseUrl,
+        prepared: &mut Prepared,
+        watch: &Watch<'_>,
+    ) -> Result<Option<Forecast>, TransferError> {
+        let DatabaseUrl::Postgresql(address) = to else { return Ok(None) };
+        let Prepared { plan, source, amounts, exceptions, .. } = prepared;
+        self.loading(plan, amounts, exceptions, watch, Box::new(|_| Ok(()))).forecast(address, source).await
+    }
+
+    /// Says what is about to happen.
+    fn announce(&self, to: &DatabaseUrl, prepared: &Prepared, forecast: Option<Forecast>) {
+        let total: Amount = prepared.amounts.iter().copied().sum();
+        let (rows, size) = (HumanCount(total.rows), HumanBytes(total.bytes));
+        tracing::info!("moving {rows} rows with about {size} of values from {} to {to}", self.source.url);
+        if let Some(forecast) = forecast {
+            let compressed = if prepared.is_lz4 { ", long values compressed with lz4" } else { "" };
+            tracing::info!(
+                "the target will take about {}{compressed}; this will take about {}: a sample went at {}/s",
+                HumanBytes(forecast.target_bytes),
+                humantime::format_duration(std::time::Duration::from_secs(forecast.seconds)),
+                HumanBytes(forecast.bytes_per_second)
+            );
+        }
+    }
+
+    /// The plan as a report.
+    fn planned(&self, to: &DatabaseUrl, prepared: &Prepared, forecast: Option<Forecast>) -> Result<Report, Error> {
+        let Prepared { plan, amounts, warnings, is_lz4, .. } = prepared;
+        let (from, end) = (self.source.url, self.source.end);
+        let total: Amount = amounts.iter().copied().sum();
+        let tables = plan.tables.iter().zip(amounts);
+        let summary = json!({
+            "outcome": "planned",
+            "source": from.to_string(),
+            "snapshot": self.source.origin,
+            "target": to.to_string(),
+            "revision": end.revision.id(),
+            "rows": total.rows,
+            "bytes": total.bytes,
+            "forecast": forecast,
+            "compression": if *is_lz4 { "lz4" } else { "as the server is set" },
+            "warnings": warnings,
+            "tables": tables.clone().map(|(table, amount)| json!({
+                "table": table.name, "rows": amount.rows, "bytes": amount.bytes,
+            })).collect::<Vec<_>>(),
+        });
+        self.complete_report("planned", &summary)?;
+        let soon = || "a few seconds".to_owned();
+        let facts = [
+            ("source", format!("{from}: {}", self.source.origin)),
+            ("target", format!("{to}, in one transaction, at revision {}", end.revision)),
+            ("size", forecast.map_or("little".to_owned(), |forecast| format!("about {}", HumanBytes(forecast.target_bytes)))),
+            ("time", forecast.map_or_else(soon, |forecast| {
+                let duration = humantime::format_duration(std::time::Duration::from_secs(forecast.seconds));
+                format!("about {duration}: a sample went at {}/s", HumanBytes(forecast.bytes_per_second))
+            })),
+            ("compression", if *is_lz4 { "lz4 for long values".to_owned() } else { "as the server is set".to_owned() }),
+        ];
+        let mut rows: Vec<_> = tables
+            .map(|(table, amount)| {
+                vec![table.name.as_str().into(), output::count(amount.rows), output::bytes(amount.bytes)]
+            })
+            .collect();
+        rows.push(vec!["total".into(), output::count(total.rows), output::bytes(total.bytes)]);
+        let facts = facts.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect();
+        let mut blocks = vec![
+            Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
+            Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows },
+        ];
+        blocks.extend(changes_block(&self.changes.borrow()));
+        blocks.extend(warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
+        Ok(Report::new(&summary, blocks))
+    }
+}
