@@ -118,16 +118,16 @@ class Server:
             self.query(drop, BARE)
         return [create for _, create, _ in aside]
 
-    def fresh_database(self, toast, template="template0"):
+    def fresh_database(self, toast, template="template0", database=DATABASE):
         """Gives each run a new database, and a server that has nothing left to write."""
-        self.drop_database()
-        self.query(f"CREATE DATABASE {DATABASE} TEMPLATE {template}", "postgres")
-        self.query(f"ALTER DATABASE {DATABASE} SET default_toast_compression = {toast}", "postgres")
+        self.drop_database(database)
+        self.query(f"CREATE DATABASE {database} TEMPLATE {template}", "postgres")
+        self.query(f"ALTER DATABASE {database} SET default_toast_compression = {toast}", "postgres")
         self.query("CHECKPOINT", "postgres")
 
-    def drop_database(self):
+    def drop_database(self, database=DATABASE):
         """Drops what a run has left."""
-        self.query(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", "postgres")
+        self.query(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", "postgres")
 
 
 def find_binaries():

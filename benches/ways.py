@@ -1,13 +1,18 @@
 """The ways to move a history that are compared, each told to do its best."""
 
+import shlex
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from measure import Cost, Failed, measured, program
-from server import ASIDE, BARE, Server
+from server import ASIDE, BARE, DATABASE, Server
 
 # What pgloader's own documentation takes, and four times what the server gives an index by default.
 INDEX_MEMORY = "512MB"
+# Where half of a history goes.
+SECOND = f"{DATABASE}_2"
 
 
 @dataclass
@@ -15,7 +20,6 @@ class Bench:
     """What all ways work with."""
 
     tarsy_db: Path
-    manual: str
     server: Server
     # Room for the files of a way.
     directory: Path
@@ -57,6 +61,19 @@ class Way:
         """What is run in turn, and counts."""
         raise NotImplementedError
 
+    def check(self, bench):
+        """Makes sure that nothing is missing: every row, index and foreign key, and the compression asked for."""
+        for table, expected in bench.rows.items():
+            [[found]] = bench.server.query(f"SELECT count(*) FROM {table}")
+            if int(found) != expected:
+                raise Failed(f"{table} has {int(found):,} rows of {expected:,}")
+        missing = set(bench.aside) - {create for _, create, _ in bench.server.query(ASIDE)}
+        if missing:
+            raise Failed(f"{len(missing)} indexes and foreign keys are missing")
+        compressed = bench.server.query("SELECT DISTINCT pg_column_compression(conversation) FROM llm_interactions")
+        if wrong := {method for [method] in compressed} - {"", self.toast}:
+            raise Failed(f"conversations are compressed with {', '.join(sorted(wrong))}")
+
 
 @dataclass
 class TarsyDb(Way):
@@ -67,10 +84,51 @@ class TarsyDb(Way):
     template = "template0"
 
     def commands(self, bench):
-        toast = ["--toast", "lz4" if self.toast == "lz4" else "keep"] if "--toast " in bench.manual else []
-        url = f"postgresql://127.0.0.1:{bench.server.port}/{bench.server.environment['PGDATABASE']}"
-        migrate = [bench.tarsy_db, "migrate-sqlite-to-postgres", "--from", bench.source, "--to", url]
-        return [[*migrate, *toast, *self.options]]
+        return [self.command(bench, bench.source, bench.server.environment["PGDATABASE"])]
+
+    def command(self, bench, source, database):
+        """Moves one file into one database."""
+        toast = "lz4" if self.toast == "lz4" else "keep"
+        url = f"postgresql://127.0.0.1:{bench.server.port}/{database}"
+        migrate = [bench.tarsy_db, "migrate-sqlite-to-postgres", "--from", source, "--to", url]
+        return [*migrate, "--toast", toast, *self.options]
+
+
+class Halves(TarsyDb):
+    """This tool twice at the same time, each with half of the history and a database of its own: two connections to
+    one database, with private tables that are put into place at the end, could hardly be faster."""
+
+    def run(self, bench):
+        bench.server.fresh_database(self.toast, database=SECOND)
+        halves = zip(self.sources(bench), [bench.server.environment["PGDATABASE"], SECOND])
+        first, second = (shlex.join(map(str, self.command(bench, *half))) for half in halves)
+        return bench.measured(["sh", "-c", f"{first} & {second} && wait $!"])
+
+    def check(self, bench):
+        for table, expected in bench.rows.items():
+            found = [bench.server.query(f"SELECT count(*) FROM {table}", name)[0][0] for name in [DATABASE, SECOND]]
+            if sum(map(int, found)) != expected:
+                raise Failed(f"{table} has {' and '.join(found)} rows of {expected}")
+
+    @staticmethod
+    def sources(bench):
+        return [bench.directory / f"half-{number}.db" for number in range(2)]
+
+    @staticmethod
+    def write_files(bench):
+        """Makes the halves: every other session, with all that belongs to it."""
+        for number, path in enumerate(Halves.sources(bench)):
+            with closing(sqlite3.connect(bench.source)) as source:
+                source.execute("VACUUM INTO ?", [str(path)])
+            with closing(sqlite3.connect(path)) as half:
+                half.execute(f"CREATE TEMP TABLE gone AS SELECT session_id FROM alert_sessions WHERE rowid % 2 = {number}")
+                half.execute("CREATE INDEX temp.by_id ON gone (session_id)")
+                for table in reversed(bench.rows):
+                    half.execute(f"DELETE FROM {table} WHERE session_id IN (SELECT session_id FROM gone)")
+                half.commit()
+                half.execute("VACUUM")
+                # As the whole is: a file with a rollback journal would be copied first.
+                half.execute("PRAGMA journal_mode = wal")
 
 
 class Floor(Way):
@@ -137,41 +195,19 @@ class Pgloader(Way):
         return [[*pgloader, load], bench.psql(*bench.rebuild())]
 
 
-def ways(manual):
-    """All ways, as far as this build of tarsy-db has the options, those with lz4 first."""
-    full = "full" if "- full:" in manual else "values"
+def ways():
+    """All ways, those with lz4 first."""
     found = []
     for toast in ("lz4", "pglz"):
         found += [
-            TarsyDb("tarsy-db, counts", toast, one_connection(manual, "--verify", "counts")),
-            TarsyDb("tarsy-db, every value", toast, one_connection(manual, "--verify", full)),
+            TarsyDb("tarsy-db, counts", toast, ("--verify", "counts")),
+            TarsyDb("tarsy-db, every value", toast),
+            Halves("two at once, half each", toast),
+            Pgloader("pgloader", toast),
+            Floor("floor", toast),
+            Csv("csv", toast),
         ]
-        if "--jobs " in manual:
-            found += [
-                TarsyDb("tarsy-db, counts, 2 jobs", toast, ("--verify", "counts", "--jobs", "2")),
-                TarsyDb("tarsy-db, every value, 2 jobs", toast, ("--verify", full, "--jobs", "2")),
-            ]
-        found += [Pgloader("pgloader", toast), Floor("floor", toast), Csv("csv", toast)]
     return found
-
-
-def one_connection(manual, *options):
-    """The default number of jobs depends on the machine."""
-    return (*options, "--jobs", "1") if "--jobs " in manual else options
-
-
-def check(bench, way):
-    """Makes sure that nothing is missing: every row, index and foreign key, and the compression that was asked for."""
-    for table, expected in bench.rows.items():
-        [[found]] = bench.server.query(f"SELECT count(*) FROM {table}")
-        if int(found) != expected:
-            raise Failed(f"{table} has {int(found):,} rows of {expected:,}")
-    missing = set(bench.aside) - {create for _, create, _ in bench.server.query(ASIDE)}
-    if missing:
-        raise Failed(f"{len(missing)} indexes and foreign keys are missing")
-    compressed = bench.server.query("SELECT DISTINCT pg_column_compression(conversation) FROM llm_interactions")
-    if wrong := {method for [method] in compressed} - {"", way.toast}:
-        raise Failed(f"conversations are compressed with {', '.join(sorted(wrong))}")
 
 
 def digests(bench):

@@ -1,4 +1,4 @@
-//! Indexes and foreign keys, set aside for the load: a b-tree that is built from all rows at once takes a fraction of the
+//! Indexes, primary and foreign keys, set aside for the load: a b-tree that is built from all rows at once takes a fraction of the
 //! time of one that grows row by row.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{TransferError, rejected};
 use crate::failure::{Cause, Doing};
 use crate::progress::{Amount, Progress, Stage};
 
-/// Indexes and foreign keys that are dropped for the load, as the server defines them: an operator's
+/// Indexes and keys that are dropped for the load, as the server defines them: an operator's
 /// own come back too.
 pub(super) struct SetAside {
     rebuild: Vec<Rebuild>,
@@ -61,7 +61,7 @@ impl SetAside {
     }
 }
 
-/// Foreign keys first, then indexes that belong to no constraint, comments included. What their
+/// Foreign keys first, then indexes that belong to no constraint, then primary keys, comments included. What their
 /// definitions do not tell (a tablespace, a role in clustering or replication) keeps an index where it is.
 const ASIDE: &str = "
     SELECT format('foreign key %s', f.conname) AS name, 1 AS position, 'foreign key' AS kind, f.conname::text AS object,
@@ -86,4 +86,21 @@ const ASIDE: &str = "
     WHERE i.indrelid = ANY ($1::regclass[]) AND c.reltablespace = 0
       AND NOT i.indisreplident AND NOT i.indisclustered
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = i.indexrelid AND d.deptype = 'i')
+    UNION ALL
+    SELECT format('index %s', p.conname), 3, 'BTREE', p.conname::text, p.conrelid::regclass::text,
+           format('ALTER TABLE %s DROP CONSTRAINT %I', p.conrelid::regclass, p.conname),
+           format('ALTER TABLE %s ADD CONSTRAINT %I %s', p.conrelid::regclass, p.conname, pg_get_constraintdef(p.oid))
+           || CASE WHEN obj_description(p.oid, 'pg_constraint') IS NULL THEN ''
+                   ELSE format('; COMMENT ON CONSTRAINT %I ON %s IS %L', p.conname, p.conrelid::regclass,
+                               obj_description(p.oid, 'pg_constraint'))
+              END
+           || CASE WHEN obj_description(c.oid, 'pg_class') IS NULL THEN ''
+                   ELSE format('; COMMENT ON INDEX %s IS %L', c.oid::regclass, obj_description(c.oid, 'pg_class'))
+              END
+    FROM pg_constraint p JOIN pg_index i ON i.indexrelid = p.conindid JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE p.contype = 'p' AND p.conrelid = ANY ($1::regclass[]) AND c.reltablespace = 0 AND c.reloptions IS NULL
+      AND NOT i.indisreplident AND NOT i.indisclustered
+      -- A view that groups by the key needs it.
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_constraint'::regclass AND d.refobjid = p.oid
+                                                AND d.deptype = 'n')
     ORDER BY position, name";

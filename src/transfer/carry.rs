@@ -126,7 +126,6 @@ impl<'p> Judge<'p> {
 
     /// A value as text, or `None` if there is no exact one.
     fn text_of<'a>(&mut self, stored: Stored<'a>) -> Option<Cow<'a, [u8]>> {
-        let convertible = Fault::whole(Reason::Convertible(stored.class(), self.target));
         let text: Cow<'a, [u8]> = match stored {
             Stored::Text(bytes) => return Some(Cow::Borrowed(bytes)),
             Stored::Blob(bytes) if is_text(bytes) => Cow::Borrowed(bytes),
@@ -137,7 +136,7 @@ impl<'p> Judge<'p> {
             Stored::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
             Stored::Real(number) => Cow::Owned(real(number).into_bytes()),
         };
-        self.decide(convertible);
+        self.decide(Fault::whole(Reason::Convertible(stored.class(), self.target)));
         Some(text)
     }
 
@@ -250,17 +249,17 @@ impl<'p> Judge<'p> {
     }
 
     fn scalar<'a>(&mut self, stored: Stored<'a>) -> Value<'a> {
-        let (class, target) = (stored.class(), self.target);
-        let convertible = Fault::whole(Reason::Convertible(class, target));
+        let target = self.target;
+        let convertible = || Fault::whole(Reason::Convertible(stored.class(), target));
         match Fit::of(stored, target) {
             Fit::As(value) => value,
             Fit::Converted(value) => {
-                self.decide(convertible);
+                self.decide(convertible());
                 value
             }
             Fit::Beyond { nearest, converted } => {
                 if converted {
-                    self.decide(convertible);
+                    self.decide(convertible());
                 }
                 match self.decide(Fault::whole(Reason::IntegerRange(target))) {
                     Policy::Null => Value::Null,
@@ -325,29 +324,29 @@ impl<'a> Fit<'a> {
     }
 
     fn of_number_or_text(stored: Stored<'a>, target: Target) -> Self {
-        let misplaced = Fit::Not(Reason::Misplaced(stored.class(), target));
+        let misplaced = || Fit::Not(Reason::Misplaced(stored.class(), target));
         match (target, stored) {
             (Target::BigInt | Target::Integer, _) => match whole(stored) {
                 Some(number) => Self::of_whole(number, target, !matches!(stored, Stored::Integer(_))),
                 None => match stored {
                     Stored::Real(number) => Fit::Not(Reason::NotWhole(number)),
-                    _ => misplaced,
+                    _ => misplaced(),
                 },
             },
             (Target::Boolean, Stored::Integer(number @ (0 | 1))) => Fit::As(Value::Boolean(number == 1)),
             (Target::Boolean, Stored::Integer(_)) => Fit::Not(Reason::NotBoolean),
-            (Target::Boolean, _) => truth(stored).map_or(misplaced, |truth| Fit::Converted(Value::Boolean(truth))),
+            (Target::Boolean, _) => truth(stored).map_or_else(misplaced, |truth| Fit::Converted(Value::Boolean(truth))),
             (Target::Double, Stored::Real(number)) => Fit::As(Value::Double(number)),
             (Target::Double, Stored::Integer(number)) => {
                 exact_double(number).map_or(Fit::Not(Reason::NotDouble), |double| Fit::As(Value::Double(double)))
             }
             (Target::Double, Stored::Text(text)) => {
-                written_double(text).map_or(misplaced, |number| Fit::Converted(Value::Double(number)))
+                written_double(text).map_or_else(misplaced, |number| Fit::Converted(Value::Double(number)))
             }
             (Target::Timestamp, Stored::Text(text)) => {
                 moment::parse(text).map_or(Fit::Not(Reason::NotAMoment), |moment| Fit::As(Value::Timestamp(moment)))
             }
-            _ => misplaced,
+            _ => misplaced(),
         }
     }
 

@@ -8,6 +8,11 @@ use super::value::Value;
 /// How many parts a table is divided into, so that a difference can be searched for in a few of them.
 pub const BUCKETS: usize = 4096;
 
+/// What precedes a value in a row's digest: the tag of its type and its length.
+const HEAD: usize = 1 + size_of::<u64>();
+/// The longest value that is hashed together with what precedes it.
+const SHORT: usize = 55;
+
 /// A digest of a table's rows in any order: the SHA-256 of each row, added up lane by lane, bucket by bucket.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TableDigest(Box<[[u64; 4]]>);
@@ -104,10 +109,20 @@ impl RowDigester {
 
     /// Adds a value under the tag of its type. Equal values and no others give the same bytes.
     pub(super) fn add_bytes(&mut self, tag: u8, bytes: &[u8]) {
-        let mut head = [tag, 0, 0, 0, 0, 0, 0, 0, 0];
-        head[1..].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
-        self.0.update(head);
-        self.0.update(bytes);
+        // Most values are short, and a call for each part would take longer than hashing it.
+        let mut piece = [0; HEAD + SHORT];
+        piece[0] = tag;
+        piece[1..HEAD].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
+        match piece.get_mut(HEAD..HEAD + bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.0.update(&piece[..HEAD + bytes.len()]);
+            }
+            None => {
+                self.0.update(&piece[..HEAD]);
+                self.0.update(bytes);
+            }
+        }
     }
 
     /// The digest itself.

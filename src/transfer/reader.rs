@@ -216,12 +216,12 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
         for (index, column) in table.columns.iter().enumerate() {
             let value = row.stored(index);
             let cut = cut_for_index(pass, index, value);
-            if cut != value {
+            if cut.is_some() {
                 let (class, policy) = (Class::IndexEntry, Policy::Truncate);
                 let change = Change::of_value(&table.name, key(), &column.name, class, policy, value);
                 outgoing.chunk.changes.push(change);
             }
-            let carried = carry(cut, column, &pass.policies, &mut digester);
+            let carried = carry(cut.unwrap_or(value), column, &pass.policies, &mut digester);
             for fault in carried.faults {
                 found.hazards.push(Hazard::new(&table.name, key(), &column.name, &fault));
             }
@@ -257,13 +257,9 @@ fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<usize>) 
             return Ok(ControlFlow::Continue(()));
         }
         let value = |index: usize| {
-            carry(
-                cut_for_index(pass, index, row.stored(index)),
-                &table.columns[index],
-                &pass.policies,
-                &mut RowDigester::default(),
-            )
-            .value
+            let stored = row.stored(index);
+            let cut = cut_for_index(pass, index, stored).unwrap_or(stored);
+            carry(cut, &table.columns[index], &pass.policies, &mut RowDigester::default()).value
         };
         let key: Vec<_> = table.primary_key.iter().map(|index| value(*index)).collect();
         if buckets.contains(&bucket(&key)) {
@@ -330,8 +326,8 @@ fn bucket_of(table: &TablePlan, values: &[Value<'_>]) -> usize {
     bucket(table.primary_key.iter().map(|index| &values[*index]))
 }
 
-/// The value, or under the policy for index entries so much of it that every b-tree surely holds it.
-fn cut_for_index<'r>(pass: &Pass, index: usize, value: Stored<'r>) -> Stored<'r> {
+/// Under the policy for index entries, so much of a value that every b-tree surely holds it; `None` if that is all of it.
+fn cut_for_index<'r>(pass: &Pass, index: usize, value: Stored<'r>) -> Option<Stored<'r>> {
     let name = &pass.table.columns[index].name;
     match value {
         Stored::Text(bytes)
@@ -339,9 +335,9 @@ fn cut_for_index<'r>(pass: &Pass, index: usize, value: Stored<'r>) -> Stored<'r>
                 && pass.policies.of(Class::IndexEntry) == Policy::Truncate
                 && pass.table.b_trees.iter().flatten().any(|column| column == name) =>
         {
-            Stored::Text(truncated(bytes, SAFE_ENTRY))
+            Some(Stored::Text(truncated(bytes, SAFE_ENTRY)))
         }
-        other => other,
+        _ => None,
     }
 }
 

@@ -28,6 +28,11 @@ use crate::schema::quoted;
 
 /// How many differing rows of a table are named.
 const NAMED_DIFFERENCES: usize = 10;
+/// After how much others get their turn: small rows come one in a chunk.
+const BYTES_WITHOUT_YIELD: usize = 64 * 1024;
+/// How much is read back until somebody hears of it.
+const TOLD_ROWS: u64 = 1000;
+const TOLD_BYTES: u64 = 1_000_000;
 /// About how many rows are held at a time to find these.
 const ROWS_HELD: u64 = 20_000;
 
@@ -44,21 +49,24 @@ pub(super) async fn digest_of_target(
     meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
     let mut digest = TableDigest::default();
-    let mut count = 0;
+    let (mut count, mut untold) = (0, Amount::default());
     for_each_row(connection, table, |fields| {
         let mut row = RowDigester::default();
-        let mut bytes = 0;
+        untold.rows += 1;
         for (field, column) in fields.iter().zip(&table.columns) {
-            bytes += field.map_or(0, <[u8]>::len) as u64;
+            untold.bytes += field.map_or(0, <[u8]>::len) as u64;
             let value = Value::read_field(*field, column.target).ok_or_else(unreadable)?;
             row.add(&value).map_err(|_| unreadable())?;
         }
         digest.add(bucket_of(table, fields)?, row);
         count += 1;
-        meter.advance(Amount { rows: 1, bytes });
+        if untold.rows >= TOLD_ROWS || untold.bytes >= TOLD_BYTES {
+            meter.advance(std::mem::take(&mut untold));
+        }
         Ok(())
     })
     .await?;
+    meter.advance(untold);
     Ok((count, digest))
 }
 
@@ -263,9 +271,14 @@ async fn for_each_row(
     let sql = copy_out(table);
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
     let mut rows = RowSplitter::default();
+    let mut since_yield = 0;
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
         // Chunks are often ready: without this nobody would hear a signal until the table ends.
-        yield_now().await;
+        since_yield += chunk.len();
+        if since_yield >= BYTES_WITHOUT_YIELD {
+            since_yield = 0;
+            yield_now().await;
+        }
         rows.push(&chunk, &mut visit).doing(action.as_str())?;
     }
     if rows.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
