@@ -40,14 +40,22 @@ mod migrate_moments;
 mod migrate_obstacles;
 #[path = "cli/migrate_network.rs"]
 mod migrate_network;
+#[path = "cli/migrate_plan.rs"]
+mod migrate_plan;
+#[path = "cli/migrate_policies.rs"]
+mod migrate_policies;
 #[path = "cli/migrate_refusals.rs"]
 mod migrate_refusals;
+#[path = "cli/migrate_report.rs"]
+mod migrate_report;
 #[path = "cli/migrate_revisions.rs"]
 mod migrate_revisions;
 #[path = "cli/migrate_source.rs"]
 mod migrate_source;
 #[path = "cli/migrate_values.rs"]
 mod migrate_values;
+#[path = "cli/migrate_verify_only.rs"]
+mod migrate_verify_only;
 #[path = "cli/operators.rs"]
 mod operators;
 #[path = "cli/process.rs"]

@@ -20,13 +20,14 @@ pub(super) fn of_table(connection: &Connection, table: &TablePlan) -> Result<Amo
     let sizes = sizes.collect::<Vec<_>>().join(" + ");
     // Evenly spaced rowids; what lies between them is not read.
     let sql = format!(
-        "WITH RECURSIVE bounds AS (SELECT min(rowid) AS first, max(rowid) AS last FROM {name}),
+        "WITH RECURSIVE bounds (first, last) AS ({}),
              place (number, at) AS (SELECT 0, first FROM bounds UNION ALL
                  SELECT number + 1, first + (last - first) / {SAMPLE} * (number + 1)
                         + (last - first) % {SAMPLE} * (number + 1) / {SAMPLE}
                  FROM place, bounds WHERE number < {SAMPLE} - 1)
          SELECT avg(size) FROM (
-             SELECT (SELECT {sizes} FROM {name} WHERE rowid >= at ORDER BY rowid LIMIT 1) AS size FROM place)"
+             SELECT (SELECT {sizes} FROM {name} WHERE rowid >= at ORDER BY rowid LIMIT 1) AS size FROM place)",
+        ends(table)
     );
     let average = match connection.query_row(&sql, [], |row| Ok(as_number(row.get_ref(0)?))) {
         Ok(average) => average,
@@ -49,8 +50,7 @@ pub(super) fn places(
     total_bytes: u64,
     places: u64,
 ) -> Result<Vec<RowIds>, Cause> {
-    let sql = format!("SELECT min(rowid), max(rowid) FROM {}", quoted(&table.name));
-    let (first, last): (i64, i64) = match connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))) {
+    let (first, last): (i64, i64) = match connection.query_row(&ends(table), [], |row| Ok((row.get(0)?, row.get(1)?))) {
         Ok(ends) => ends,
         Err(_) => return Ok(Vec::new()),
     };
@@ -62,6 +62,12 @@ pub(super) fn places(
         Some(i64::try_from(start).ok()?..i64::try_from(start + length).ok()?)
     };
     Ok((0..places).filter_map(place).collect())
+}
+
+/// The first and the last rowid. Asked for together in a plain query, SQLite would look at every row.
+fn ends(table: &TablePlan) -> String {
+    let name = quoted(&table.name);
+    format!("SELECT (SELECT min(rowid) FROM {name}), (SELECT max(rowid) FROM {name})")
 }
 
 fn as_number(value: ValueRef<'_>) -> f64 {
