@@ -11,9 +11,8 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::HumanBytes;
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
@@ -37,8 +36,6 @@ const SUFFIXES: [&str; 2] = ["-wal", "-journal"];
 /// What a snapshot needs to know.
 #[derive(Debug, Clone)]
 pub struct Terms<'t> {
-    /// How many connections see the snapshot, for that many to read at once.
-    pub readers: NonZeroUsize,
     /// How long to wait for a writer.
     pub lock_timeout: Duration,
     /// Where a copy goes if one is needed: the directory for temporary files.
@@ -142,7 +139,7 @@ impl Aftermath {
     }
 }
 
-/// One state of the source, seen by one or several connections.
+/// One state of the source.
 ///
 /// While it exists nothing else of the process may open the source or its `-shm`, because closing them again would give
 /// up the locks that keep the state; asking for their metadata is harmless.
@@ -150,7 +147,7 @@ pub struct Snapshot {
     origin: Origin,
     path: PathBuf,
     // Dropped before `held`: closing the files gives up SQLite's locks as well.
-    readers: Vec<DatabaseConnection>,
+    reader: DatabaseConnection,
     held: Held,
 }
 
@@ -163,7 +160,7 @@ enum Held {
 }
 
 impl Snapshot {
-    /// Looks at the source and opens it, or a copy of it; on every connection a read transaction is begun.
+    /// Looks at the source and opens it, or a copy of it; a read transaction is begun.
     ///
     /// # Errors
     /// [`SnapshotError`]
@@ -179,17 +176,18 @@ impl Snapshot {
             let look = file.look().map_err(|error| told(error.into()))?;
             look.judge().map_err(told)?;
             if let Some(index) = file.index_in_use().map_err(|error| told(error.into()))? {
-                let (readers, data_version) = beside(&file.path, &index, terms).await.map_err(told)?;
+                let (reader, data_version) =
+                    beside(&file.path, terms).await.map_err(|error| told(Cause::from(error).into()))?;
                 let held = Held::Beside { _file: file, index, data_version };
-                return Ok(Self { origin: Origin::InUse, path: path.to_owned(), readers, held });
+                return Ok(Self { origin: Origin::InUse, path: path.to_owned(), reader, held });
             }
             let Some(why) = why_copy(&look) else {
                 let real = file.path.clone();
                 // Nobody is kept from using it: if somebody does, the end tells.
                 drop(file);
-                let readers = open_at_rest(&real, terms.readers).await.map_err(|cause| told(cause.into()))?;
+                let reader = open_at_rest(&real).await.map_err(|error| told(Cause::from(error).into()))?;
                 let held = Held::Seen(look);
-                return Ok(Self { origin: Origin::AtRest, path: path.to_owned(), readers, held });
+                return Ok(Self { origin: Origin::AtRest, path: path.to_owned(), reader, held });
             };
             // A writer gives up after some seconds, so that it is not kept waiting before there is no other way.
             if attempt < ATTEMPTS {
@@ -201,9 +199,9 @@ impl Snapshot {
                 continue;
             }
             drop(file);
-            let readers = open_copy(&scratch, why, terms).await.map_err(told)?;
+            let reader = open_copy(&scratch, why).await.map_err(told)?;
             let held = Held::Seen(look);
-            return Ok(Self { origin: Origin::Copied(why), path: path.to_owned(), readers, held });
+            return Ok(Self { origin: Origin::Copied(why), path: path.to_owned(), reader, held });
         }
         let message = format!("it was written to during each of {ATTEMPTS} attempts to copy it");
         Err(told(Fault {
@@ -218,14 +216,13 @@ impl Snapshot {
         self.origin
     }
 
-    /// The connections, each a pool of its own with exactly one, in a read transaction that is not to be ended.
-    /// They all see the same.
+    /// A pool with exactly one connection, in a read transaction that is not to be ended.
     #[must_use]
-    pub fn readers(&self) -> &[DatabaseConnection] {
-        &self.readers
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
     }
 
-    /// Ends the reading and tells what happened to the source meanwhile. Waits until all connections are given back.
+    /// Ends the reading and tells what happened to the source meanwhile. Waits until the connection is given back.
     ///
     /// # Errors
     /// [`TransferError::SourceChanged`] when the file was read without a lock and somebody has written: what was read
@@ -233,8 +230,8 @@ impl Snapshot {
     pub async fn finish(self) -> Result<Aftermath, TransferError> {
         let changed = || TransferError::SourceChanged { path: self.path.display().to_string() };
         let mut aftermath = Aftermath::default();
+        let pool = self.reader.get_sqlite_connection_pool();
         if let Held::Beside { data_version, .. } = &self.held {
-            let pool = self.readers[0].get_sqlite_connection_pool();
             let ended = async {
                 let mut connection = pool.acquire().await?;
                 connection.execute("ROLLBACK").await?;
@@ -243,9 +240,7 @@ impl Snapshot {
             let now = ended.await.doing("finish reading the source")?;
             aftermath.written_since = now != *data_version;
         }
-        for reader in &self.readers {
-            reader.get_sqlite_connection_pool().close().await;
-        }
+        pool.close().await;
         match &self.held {
             Held::Beside { index, .. } => {
                 aftermath.wal_left = !index.is_in_use().unwrap_or(true);
@@ -317,7 +312,7 @@ async fn copy(
 }
 
 /// Lets SQLite recover the copy, and opens it. Nothing of it has a name any more when the `scratch` is dropped.
-async fn open_copy(scratch: &Scratch, why: Why, terms: &Terms<'_>) -> Result<Vec<DatabaseConnection>, Fault> {
+async fn open_copy(scratch: &Scratch, why: Why) -> Result<DatabaseConnection, Fault> {
     let path = scratch.join(COPY);
     if why != Why::RollbackJournal {
         let options = options(&path).synchronous(SqliteSynchronous::Off).read_only(false);
@@ -330,49 +325,24 @@ async fn open_copy(scratch: &Scratch, why: Why, terms: &Terms<'_>) -> Result<Vec
         recovered.await.map_err(Cause::from)?;
         SqliteFile::open(&path)?.look()?.judge()?;
     }
-    Ok(open_at_rest(&path, terms.readers).await?)
+    Ok(open_at_rest(&path).await.map_err(Cause::from)?)
 }
 
 /// Opens a file that is not written to, without locks and without looking for anything beside it.
-async fn open_at_rest(path: &Path, readers: NonZeroUsize) -> Result<Vec<DatabaseConnection>, Cause> {
-    let mut connections = Vec::new();
-    for _ in 0..readers.get() {
-        let pool = open(options(path).immutable(true)).await?;
-        begin(&pool).await?;
-        connections.push(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
-    }
-    Ok(connections)
+async fn open_at_rest(path: &Path) -> Result<DatabaseConnection, sqlx::Error> {
+    let pool = open(options(path).immutable(true)).await?;
+    begin(&pool).await?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
-/// Opens a file that somebody else is using, and has all connections begin at the same state.
-async fn beside(path: &Path, index: &Index, terms: &Terms<'_>) -> Result<(Vec<DatabaseConnection>, i64), Fault> {
-    let started = Instant::now();
-    let mut pools = Vec::new();
-    for _ in 0..terms.readers.get() {
-        pools.push(open(options(path).busy_timeout(terms.lock_timeout)).await?);
-    }
-    loop {
-        let before = index.header()?;
-        for pool in &pools {
-            begin(pool).await?;
-        }
-        // No commit came between the first and the last of them.
-        if before.is_some() && before == index.header()? {
-            break;
-        }
-        if started.elapsed() > terms.lock_timeout {
-            let message = format!("{} connections could not begin between two commits", pools.len());
-            let hint = "try again at a quieter time, or with `--jobs 1`";
-            return Err(Fault { cause: Cause::new(Failure::Busy, message), hint: Some(hint) });
-        }
-        for pool in &pools {
-            pool.execute("ROLLBACK").await.map_err(Cause::from)?;
-        }
-    }
-    let mut first = pools[0].acquire().await.map_err(Cause::from)?;
-    let data_version = version(&mut first).await.map_err(Cause::from)?;
-    drop(first);
-    Ok((pools.into_iter().map(SqlxSqliteConnector::from_sqlx_sqlite_pool).collect(), data_version))
+/// Opens a file that somebody else is using, and gives the version of its data.
+async fn beside(path: &Path, terms: &Terms<'_>) -> Result<(DatabaseConnection, i64), sqlx::Error> {
+    let pool = open(options(path).busy_timeout(terms.lock_timeout)).await?;
+    begin(&pool).await?;
+    let mut connection = pool.acquire().await?;
+    let data_version = version(&mut connection).await?;
+    drop(connection);
+    Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), data_version))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -380,16 +350,15 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Opens one connection that is never replaced: its transaction is the snapshot.
-async fn open(options: SqliteConnectOptions) -> Result<SqlitePool, Cause> {
+async fn open(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     let pool = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-    pool.test_before_acquire(false).connect_with(options).await.map_err(Cause::from)
+    pool.test_before_acquire(false).connect_with(options).await
 }
 
 /// A transaction takes its snapshot with the first read, which also shows whether this is a database.
-async fn begin(pool: &SqlitePool) -> Result<(), Cause> {
+async fn begin(pool: &SqlitePool) -> Result<(), sqlx::Error> {
     pool.execute("BEGIN").await?;
-    pool.execute("SELECT count(*) FROM sqlite_schema").await?;
-    Ok(())
+    pool.execute("SELECT count(*) FROM sqlite_schema").await.map(|_| ())
 }
 
 /// A number that changes when another connection has written.

@@ -41,12 +41,12 @@ impl Survey {
 }
 
 impl Source {
-    /// Takes the first connection of a snapshot.
+    /// Takes the connection of a snapshot.
     ///
     /// # Errors
     /// [`DatabaseError`] when somebody else has it.
     pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
-        let pool = snapshot.readers()[0].get_sqlite_connection_pool();
+        let pool = snapshot.reader().get_sqlite_connection_pool();
         let connection = pool.acquire().await.doing("open the source")?;
         Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot) })
     }

@@ -23,9 +23,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The length of the header.
 const HEADER: usize = 100;
-/// The header of the write-ahead log's index, of which two copies stand at the beginning of the `-shm`.
-/// <https://www.sqlite.org/walformat.html#the_wal_index_header>
-const INDEX_HEADER: usize = 48;
 
 /// Why a file cannot be read.
 #[derive(Debug)]
@@ -200,14 +197,6 @@ impl Index {
             Err(error) if has_no_locks(error) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// What every transaction begins with. It changes with each commit, and never comes back. `None` while somebody
-    /// is writing it.
-    pub(super) fn header(&self) -> io::Result<Option<[u8; INDEX_HEADER]>> {
-        let mut copies = [[0; INDEX_HEADER]; 2];
-        let length = read_at_most(&self.0, copies.as_flattened_mut())?;
-        Ok((length == 2 * INDEX_HEADER && copies[0] == copies[1]).then_some(copies[0]))
     }
 }
 

@@ -7,7 +7,6 @@ mod summary;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -68,7 +67,6 @@ async fn move_history(
     let DatabaseUrl::Sqlite(location) = &from else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     let Some(path) = location.path.clone() else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     let terms = Terms {
-        readers: NonZeroUsize::MIN,
         lock_timeout: location.busy_timeout.unwrap_or(arguments.lock_timeout),
         directory: &std::env::temp_dir(),
     };
@@ -77,7 +75,7 @@ async fn move_history(
         Origin::AtRest => tracing::debug!("the source {from}: {}", Origin::AtRest),
         origin => tracing::info!("the source {from}: {origin}"),
     }
-    let end = survey_source(&snapshot.readers()[0]).await?;
+    let end = survey_source(snapshot.reader()).await?;
     let report = arguments.report.as_deref().map(ReportFile::create).transpose()?.map(RefCell::new);
     let heading = json!({
         "tool": format!("tarsy-db {}", env!("CARGO_PKG_VERSION")),
