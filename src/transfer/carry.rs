@@ -43,6 +43,11 @@ pub fn carry<'a>(
     policies: &Policies,
     digester: &mut RowDigester,
 ) -> Carried<'a> {
+    if let Some(value) = exact(stored, column)
+        && value.digest_into(digester).is_ok()
+    {
+        return Carried { value, faults: Vec::new(), changes: Vec::new(), normalised: Normalised::default() };
+    }
     let mut judge = Judge::new(column, policies);
     let mut read = None;
     let value = match (column.target, stored) {
@@ -63,6 +68,23 @@ pub fn carry<'a>(
         None => value.digest_into(digester).expect("only `jsonb` has to be read"),
     }
     Carried { value, faults, changes, normalised }
+}
+
+/// A value that goes over as it is, as nearly all do; JSON has to be read before that is known.
+fn exact<'a>(stored: Stored<'a>, column: &ColumnPlan) -> Option<Value<'a>> {
+    match (column.target, stored) {
+        (_, Stored::Null) if column.nullable => Some(Value::Null),
+        (Target::Text(limit), Stored::Text(bytes))
+            if bytes.len() <= limit.unwrap_or(MAX_FIELD).min(MAX_FIELD) && is_text(bytes) =>
+        {
+            Some(Value::Bytes(Cow::Borrowed(bytes)))
+        }
+        (Target::Text(_) | Target::Json | Target::Jsonb, _) => None,
+        _ => match Fit::of(stored, column.target) {
+            Fit::As(value) => Some(value),
+            _ => None,
+        },
+    }
 }
 
 /// The longest beginning of a text in UTF-8 that has at most so many bytes and ends with a character.

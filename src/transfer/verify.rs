@@ -2,12 +2,14 @@
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sea_orm::DatabaseConnection;
 use sqlx::{Connection, PgConnection};
+use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
 use super::binary::{RowSplitter, unreadable};
@@ -22,52 +24,79 @@ use super::target::Target;
 use super::value::Value;
 use super::watch::Watch;
 use super::{Mismatch, TransferError, session};
-use crate::failure::{Cause, DatabaseError, Doing};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::progress::{Amount, Meter, Progress, Stage};
 use crate::schema::quoted;
 
 /// How many differing rows of a table are named.
 const NAMED_DIFFERENCES: usize = 10;
-/// After how much others get their turn: small rows come one in a chunk.
-const BYTES_WITHOUT_YIELD: usize = 64 * 1024;
-/// How much is read back until somebody hears of it.
-const TOLD_ROWS: u64 = 1000;
-const TOLD_BYTES: u64 = 1_000_000;
+/// How much is read back until it is handed on, and others get their turn.
+const BATCH_BYTES: u64 = 64 * 1024;
 /// About how many rows are held at a time to find these.
 const ROWS_HELD: u64 = 20_000;
 
 /// By primary key: a short digest of each value.
 pub(super) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
 
-/// Reads a table back.
+/// Reads a table back. What comes is digested on a thread of its own.
 ///
 /// # Errors
 /// [`DatabaseError`] when the target cannot be read.
 pub(super) async fn digest_of_target(
     connection: &mut PgConnection,
-    table: &TablePlan,
+    table: &Arc<TablePlan>,
     meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
-    let mut digest = TableDigest::default();
-    let (mut count, mut untold) = (0, Amount::default());
-    for_each_row(connection, table, |fields| {
+    let action = format!("read back {}", table.name);
+    // One batch in hand, one on its way: a value may be large.
+    let (sender, batches) = mpsc::channel(1);
+    let own = Arc::clone(table);
+    let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
+    let sql = copy_out(table);
+    let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
+    let (mut batch, mut amount) = (Vec::new(), Amount::default());
+    while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
+        // The server sends a row a chunk.
+        amount += Amount { rows: 1, bytes: chunk.len() as u64 };
+        batch.push(chunk);
+        if amount.bytes >= BATCH_BYTES {
+            // Where this fails the thread has ended, and says why.
+            if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                break;
+            }
+            meter.advance(std::mem::take(&mut amount));
+            // Chunks are often ready: without this nobody would hear a signal until the table ends.
+            yield_now().await;
+        }
+    }
+    sender.send(batch).await.ok();
+    drop(sender);
+    meter.advance(amount);
+    let digested = digesting.await.unwrap_or_else(|error| Err(Cause::new(Failure::Other, error.to_string())));
+    digested.doing(action)
+}
+
+fn digest_of_batches(
+    table: &TablePlan,
+    mut batches: mpsc::Receiver<Vec<impl Deref<Target = [u8]>>>,
+) -> Result<(u64, TableDigest), Cause> {
+    let (mut rows, mut count, mut digest) = (RowSplitter::default(), 0, TableDigest::default());
+    let mut add = |fields: &[Option<&[u8]>]| {
         let mut row = RowDigester::default();
-        untold.rows += 1;
         for (field, column) in fields.iter().zip(&table.columns) {
-            untold.bytes += field.map_or(0, <[u8]>::len) as u64;
             let value = Value::read_field(*field, column.target).ok_or_else(unreadable)?;
             row.add(&value).map_err(|_| unreadable())?;
         }
         digest.add(bucket_of(table, fields)?, row);
         count += 1;
-        if untold.rows >= TOLD_ROWS || untold.bytes >= TOLD_BYTES {
-            meter.advance(std::mem::take(&mut untold));
-        }
         Ok(())
-    })
-    .await?;
-    meter.advance(untold);
-    Ok((count, digest))
+    };
+    while let Some(batch) = batches.blocking_recv() {
+        for chunk in batch {
+            rows.push(&chunk, &mut add)?;
+        }
+    }
+    if rows.has_ended() { Ok((count, digest)) } else { Err(unreadable()) }
 }
 
 fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, Cause> {
@@ -271,14 +300,8 @@ async fn for_each_row(
     let sql = copy_out(table);
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
     let mut rows = RowSplitter::default();
-    let mut since_yield = 0;
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
-        // Chunks are often ready: without this nobody would hear a signal until the table ends.
-        since_yield += chunk.len();
-        if since_yield >= BYTES_WITHOUT_YIELD {
-            since_yield = 0;
-            yield_now().await;
-        }
+        yield_now().await;
         rows.push(&chunk, &mut visit).doing(action.as_str())?;
     }
     if rows.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
