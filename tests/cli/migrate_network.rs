@@ -8,6 +8,7 @@ use super::migrate_crashes::{COMMIT, history, picture};
 use super::migrate_failures::wait_for_no_session_of_the_tool;
 use crate::support::process::{Held, Running};
 use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::server::{self, Server};
 use crate::support::{Database, Outcome, tarsy_db};
 
 /// Connecting, the schema, COPY at its middle and its beginning, an index, the comparison.
@@ -89,6 +90,26 @@ fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
         ends.proxy.cut();
         assert!(picture(&ends.target) == ends.before, "{moment:?}");
     }
+}
+
+#[test]
+fn a_target_that_turns_read_only_meanwhile_is_told_and_left_as_it_is() {
+    if !server::may_be_started() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let target = Database::on(&server.url("postgres"));
+    let (source, before, proxy) = (history(), picture(&target), Proxy::to(server.port));
+    proxy.halt_at(Moment::After("alembic_version"), Silence::Network);
+    let mut run = Running::start(&source, &arguments_to(&target.url_through(proxy.port)));
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    target.execute("ALTER SYSTEM SET default_transaction_read_only = on");
+    target.execute("SELECT pg_reload_conf()");
+    target.wait_until("SELECT count(*) FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'");
+    proxy.resume();
+    let outcome = run.finish().expect(69);
+    assert!(outcome.stderr.contains("read-only"), "{}", outcome.stderr);
+    assert!(picture(&target) == before);
 }
 
 #[test]
