@@ -154,6 +154,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
             cand --log-format 'How log lines are written to standard error'
             cand --check-only 'Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written'
+            cand --dry-run 'Go as far as possible without moving a row: look at every value of the source and at what is in the way on the target, and say how large it will be and how long it will take; nothing is written'
+            cand --verify-only 'Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written'
             cand --show-values 'Show the values that cannot be carried over, too: they may be confidential'
             cand -q 'Say nothing on standard error but errors'
             cand --quiet 'Say nothing on standard error but errors'

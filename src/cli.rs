@@ -318,6 +318,7 @@ pub struct Prune {
 
 /// The arguments of `migrate-sqlite-to-postgres`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "Examples:
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy
     tarsy-db migrate-sqlite-to-postgres --from history.db --check-only

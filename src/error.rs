@@ -144,6 +144,7 @@ impl Error {
                 TransferError::Lacking { .. }
                 | TransferError::NotLacking { .. }
                 | TransferError::ReportExists { .. }
+                | TransferError::NoReport { .. }
                 | TransferError::TargetNotEmpty { .. }
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,

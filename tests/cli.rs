@@ -36,10 +36,10 @@ mod migrate_failures;
 mod migrate_hazards;
 #[path = "cli/migrate_moments.rs"]
 mod migrate_moments;
-#[path = "cli/migrate_obstacles.rs"]
-mod migrate_obstacles;
 #[path = "cli/migrate_network.rs"]
 mod migrate_network;
+#[path = "cli/migrate_obstacles.rs"]
+mod migrate_obstacles;
 #[path = "cli/migrate_plan.rs"]
 mod migrate_plan;
 #[path = "cli/migrate_policies.rs"]

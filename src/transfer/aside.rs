@@ -33,7 +33,11 @@ impl SetAside {
             let name = text("name")?;
             execute(connection, text("drop_statement")?).await.doing(format!("set {name} aside"))?;
             let phase = if text("kind")? == "foreign key" { "checking" } else { "indexing" };
-            let stage = Stage { phase, subject: text("table_name")?, part: Some(format!("{} {}", text("kind")?, text("object")?)) };
+            let stage = Stage {
+                phase,
+                subject: text("table_name")?,
+                part: Some(format!("{} {}", text("kind")?, text("object")?)),
+            };
             rebuild.push(Rebuild { name, stage, sql: text("create_statement")? });
         }
         // Rows that are frozen from the start need no second write, but only in a table that this

@@ -56,6 +56,12 @@ pub(super) fn missing_parents(
     Ok(families.collect::<Result<_, _>>()?)
 }
 
+/// When the last session began, in microseconds since the epoch.
+pub(super) fn latest_start(connection: &Connection) -> Result<Option<i64>, Cause> {
+    let sql = "SELECT max(started_at_us) FROM alert_sessions WHERE typeof(started_at_us) = 'integer'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
 /// The row that a made-up one points to, if it is not there.
 pub(super) fn missing_parent_of(
     connection: &Connection,

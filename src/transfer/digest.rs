@@ -106,15 +106,12 @@ impl RowDigester {
         let mut piece = [0; HEAD + SHORT];
         piece[0] = tag;
         piece[1..HEAD].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
-        match piece.get_mut(HEAD..HEAD + bytes.len()) {
-            Some(place) => {
-                place.copy_from_slice(bytes);
-                self.0.update(&piece[..HEAD + bytes.len()]);
-            }
-            None => {
-                self.0.update(&piece[..HEAD]);
-                self.0.update(bytes);
-            }
+        if let Some(place) = piece.get_mut(HEAD..HEAD + bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.0.update(&piece[..HEAD + bytes.len()]);
+        } else {
+            self.0.update(&piece[..HEAD]);
+            self.0.update(bytes);
         }
     }
 

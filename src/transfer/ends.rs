@@ -40,7 +40,7 @@ pub async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, Tra
         Plan::Adopt => shape::likest(source, &found).await.doing("replay the revisions")?.0,
         Plan::Incomplete { revision: None, .. } => Revision::BASELINE,
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
-        Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into()).into()),
+        Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into())),
         Plan::Upgrade { .. } | Plan::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
     };
     let expected = expected::replay(source, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
@@ -55,7 +55,7 @@ pub async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, Tra
         };
         if let Some(missing) = missing {
             let message = format!("it is at revision {revision}, but has no {missing}");
-            return Err(TransferError::SourceSchema(message).into());
+            return Err(TransferError::SourceSchema(message));
         }
     }
     let shape = shape::closest(DbBackend::Sqlite, revision, &expected[&revision], &found).shape;

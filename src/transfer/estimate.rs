@@ -49,10 +49,10 @@ pub(super) fn places(
     bytes: u64,
     total_bytes: u64,
     places: u64,
-) -> Result<Vec<RowIds>, Cause> {
+) -> Vec<RowIds> {
     let (first, last): (i64, i64) = match connection.query_row(&ends(table), [], |row| Ok((row.get(0)?, row.get(1)?))) {
         Ok(ends) => ends,
-        Err(_) => return Ok(Vec::new()),
+        Err(_) => return Vec::new(),
     };
     let (first, span) = (i128::from(first), i128::from(last) - i128::from(first) + 1);
     let places = i128::from(places);
@@ -61,7 +61,7 @@ pub(super) fn places(
         let start = first + span * number / places;
         Some(i64::try_from(start).ok()?..i64::try_from(start + length).ok()?)
     };
-    Ok((0..places).filter_map(place).collect())
+    (0..places).filter_map(place).collect()
 }
 
 /// The first and the last rowid. Asked for together in a plain query, SQLite would look at every row.

@@ -27,7 +27,7 @@ pub struct Exceptions {
 
 impl Exceptions {
     /// Decides about the orphans of a source. `now_us` is the time, in microseconds since the epoch, that a row is
-    /// given whose children have none.
+    /// given whose children have none, as no session has.
     pub(super) fn decide(
         connection: &Connection,
         tables: &[Arc<TablePlan>],
@@ -80,18 +80,36 @@ impl Exceptions {
 
     /// Makes up the rows that orphans point to.
     fn adopt_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>], now_us: i64) -> Result<(), Cause> {
+        // Not the present: what is made up has to be the same when both ends are compared another day.
+        let time_us = constraint::latest_start(connection)?.unwrap_or(now_us);
+        let mut missing = Vec::new();
+        // When the first child of each missing row began, by table and key: its children may be in several tables.
+        let mut earliest = BTreeMap::<(String, String), i64>::new();
         // Children first: what is made up for them may need a parent itself.
         for table in tables.iter().rev() {
-            for key in foreign_keys(table) {
-                let Some(parent) = tables.iter().find(|parent| parent.name == key.referenced_table) else { continue };
-                let mut families = constraint::missing_parents(connection, table, key)?;
-                for row in self.placeholders(table) {
-                    families.extend(constraint::missing_parent_of(connection, table, key, row)?);
+            let mut keys: Vec<_> = foreign_keys(table).collect();
+            // What a row lacks in its own table may need a parent as well.
+            keys.sort_by_key(|key| key.referenced_table != table.name);
+            for key in keys {
+                let families = constraint::missing_parents(connection, table, key)?;
+                for Family { missing, earliest_us, .. } in &families {
+                    if let Some(began) = *earliest_us {
+                        let first = earliest.entry((key.referenced_table.clone(), missing.clone())).or_insert(began);
+                        *first = began.min(*first);
+                    }
                 }
-                let made_up = self.placeholders.entry(parent.name.clone()).or_default();
-                for family in families {
-                    made_up.entry(family.missing.clone()).or_insert_with(|| placeholder(parent, key, &family, now_us));
-                }
+                missing.push((table, key, families));
+            }
+        }
+        for (table, key, mut families) in missing {
+            let Some(parent) = tables.iter().find(|parent| parent.name == key.referenced_table) else { continue };
+            for row in self.placeholders(table) {
+                families.extend(constraint::missing_parent_of(connection, table, key, row)?);
+            }
+            let made_up = self.placeholders.entry(parent.name.clone()).or_default();
+            for family in families {
+                let began = earliest.get(&(parent.name.clone(), family.missing.clone())).copied().unwrap_or(time_us);
+                made_up.entry(family.missing.clone()).or_insert_with(|| placeholder(parent, key, &family, began));
             }
         }
         Ok(())
@@ -99,7 +117,7 @@ impl Exceptions {
 }
 
 /// A row that stands for one that is gone: what may be NULL is NULL, the rest says that it is made up.
-fn placeholder(table: &TablePlan, key: &ForeignKey, family: &Family, now_us: i64) -> Vec<Value> {
+fn placeholder(table: &TablePlan, key: &ForeignKey, family: &Family, began_us: i64) -> Vec<Value> {
     let value = |column: &ColumnPlan| match (column.name.as_str(), column.target) {
         (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => {
             family.missing.clone().into()
@@ -107,9 +125,7 @@ fn placeholder(table: &TablePlan, key: &ForeignKey, family: &Family, now_us: i64
         ("session_id", _) => family.session.clone().unwrap_or_else(|| family.missing.clone()).into(),
         // A status that is final, so that retention removes the row one day.
         ("status", _) => "failed".to_owned().into(),
-        ("started_at_us" | "timestamp_us" | "created_at_us", Target::BigInt) => {
-            family.earliest_us.unwrap_or(now_us).into()
-        }
+        ("started_at_us" | "timestamp_us" | "created_at_us", Target::BigInt) => began_us.into(),
         ("error_message", _) => MADE_UP.to_owned().into(),
         // There may be only one of each.
         ("alert_id", _) => family.missing.clone().into(),

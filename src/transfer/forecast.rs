@@ -110,7 +110,9 @@ impl Load<'_> {
         const ACTION: &str = "try out a sample";
         let columns = table.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.target));
         let columns = columns.collect::<Vec<_>>().join(", ");
-        execute(connection, format!("CREATE TEMPORARY TABLE {} ({columns})", quoted(&table.name))).await.doing(ACTION)?;
+        execute(connection, format!("CREATE TEMPORARY TABLE {} ({columns})", quoted(&table.name)))
+            .await
+            .doing(ACTION)?;
         let (mut sample, mut fastest) = (Amount::default(), u128::MAX);
         for row_ids in places {
             let pass = Pass { row_ids: Some(row_ids), ..self.pass(table) };

@@ -17,8 +17,8 @@ use super::policy::Policies;
 use super::reader::{Pass, Purpose, TableRead};
 use super::source::Source;
 use super::target::Target;
-use super::watch::Watch;
 use super::verify::Comparison;
+use super::watch::Watch;
 use super::{Mismatch, TransferError, session};
 use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
@@ -44,6 +44,12 @@ pub enum Toast {
     Keep,
 }
 
+/// Hears of what policies change, and may refuse.
+pub type Note<'l> = Box<dyn Fn(&[Change]) -> Result<(), TransferError> + 'l>;
+
+/// Hears what was done right before the commit, and may still refuse.
+pub type LastWord<'l> = Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>;
+
 /// How a history is to be loaded.
 pub struct Load<'l> {
     /// What goes where.
@@ -63,11 +69,11 @@ pub struct Load<'l> {
     /// Who is told how far it is.
     pub progress: &'l dyn Progress,
     /// Is told of what policies change.
-    pub note: Box<dyn Fn(&[Change]) -> Result<(), TransferError> + 'l>,
+    pub note: Note<'l>,
     /// Who notices that the way to the target has fallen silent.
     pub watch: &'l Watch<'l>,
     /// Is called with what was done right before the commit, and may still refuse.
-    pub before_commit: Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>,
+    pub before_commit: LastWord<'l>,
 }
 
 /// What happened to one table.
@@ -185,7 +191,10 @@ impl Load<'_> {
         }
     }
 
-    fn comparison<'c>(&'c self, tables: impl IntoIterator<Item = (&'c Arc<TablePlan>, &'c TableRead)>) -> Comparison<'c> {
+    fn comparison<'c>(
+        &'c self,
+        tables: impl IntoIterator<Item = (&'c Arc<TablePlan>, &'c TableRead)>,
+    ) -> Comparison<'c> {
         let tables = tables.into_iter().map(|(table, read)| (self.pass(table), read)).collect();
         Comparison { tables, progress: self.progress, watch: self.watch }
     }
@@ -218,7 +227,8 @@ const SETTINGS: &[(&str, &str)] = &[
 /// # Errors
 /// [`DatabaseError`] when the target cannot be read.
 pub async fn has_lz4(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
-    let sql = "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
+    let sql =
+        "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
     sqlx::query_scalar(sql).fetch_one(connection).await.doing("ask for compression methods")
 }
 

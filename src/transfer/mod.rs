@@ -2,7 +2,7 @@
 //!
 //! [`plan`] matches both ends by column name. `reader` takes rows from SQLite on a thread of its own, one [`value`] after the
 //! other through the checks, and `copy` sends them; [`load`] does that in one transaction, with indexes and foreign keys
-//! set `aside`, and `verify` reads it all back before the commit, while [`watch`] notices a network that has fallen
+//! set `aside`, and `verify` reads it all back before the commit, while `watch` notices a network that has fallen
 //! silent. What the target would refuse ends the load; then
 //! [`source`] is looked at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to
 //! [`crate::schema::upgrade`].
@@ -172,6 +172,12 @@ pub enum TransferError {
         /// The file.
         path: String,
     },
+    /// Something else is in the place of the report.
+    #[error("{path} is there, and is no report that could be written over")]
+    NoReport {
+        /// The file.
+        path: String,
+    },
     /// There is at least one value that cannot be carried over; the whole source has to be looked at for all of them.
     #[error("the source holds values that cannot be carried over exactly; rolled back")]
     Unfit,
@@ -227,7 +233,7 @@ impl TransferError {
                  them: `--on CLASS=POLICY`, with `--report FILE`"
                     .into()
             }
-            TransferError::ReportExists { .. } => "give `--report` another file".into(),
+            TransferError::ReportExists { .. } | TransferError::NoReport { .. } => "give `--report` another file".into(),
             TransferError::SourceChanged { .. } => {
                 "start again, and either stop TARSy's backend before or let it run all the time".into()
             }

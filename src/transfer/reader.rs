@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
+use super::TransferError;
 use super::binary::{HEADER, TRAILER};
 use super::carry::{carry, truncated};
 use super::change::Change;
@@ -25,7 +26,6 @@ use super::plan::TablePlan;
 use super::policy::{Class, Policies, Policy};
 use super::value::{Stored, Value};
 use super::verify::{RowDigests, key_of, short_digest};
-use super::TransferError;
 use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress, Stage};
 use crate::schema::quoted;
@@ -208,7 +208,7 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
             outgoing.chunk.changes.push(Change::of_placeholder(&table.name, key(), &table.key_columns()));
         }
         if pass.exceptions.drops(table, key) {
-            outgoing.left_behind(table, &key(), row);
+            outgoing.left_behind(table, &key(), row)?;
             return Ok(ControlFlow::Continue(()));
         }
         let mut digester = RowDigester::default();
@@ -329,14 +329,15 @@ fn bucket_of(table: &TablePlan, values: &[Value<'_>]) -> usize {
 /// Under the policy for index entries, so much of a value that every b-tree surely holds it; `None` if that is all of it.
 fn cut_for_index<'r>(pass: &Pass, index: usize, value: Stored<'r>) -> Option<Stored<'r>> {
     let name = &pass.table.columns[index].name;
+    let is_too_long = |bytes: &[u8]| {
+        bytes.len() > SAFE_ENTRY
+            && pass.policies.of(Class::IndexEntry) == Policy::Truncate
+            && pass.table.b_trees.iter().flatten().any(|column| column == name)
+    };
     match value {
-        Stored::Text(bytes)
-            if bytes.len() > SAFE_ENTRY
-                && pass.policies.of(Class::IndexEntry) == Policy::Truncate
-                && pass.table.b_trees.iter().flatten().any(|column| column == name) =>
-        {
-            Some(Stored::Text(truncated(bytes, SAFE_ENTRY)))
-        }
+        Stored::Text(bytes) if is_too_long(bytes) => Some(Stored::Text(truncated(bytes, SAFE_ENTRY))),
+        // Another policy may make a text of it.
+        Stored::Blob(bytes) if is_too_long(bytes) => Some(Stored::Blob(truncated(bytes, SAFE_ENTRY))),
         _ => None,
     }
 }
@@ -347,11 +348,13 @@ struct Outgoing<'s> {
     chunk: Chunk,
     purpose: Purpose,
     sent: Amount,
+    /// What the changes of this chunk hold of rows that stay behind.
+    left_behind: Amount,
 }
 
 impl<'s> Outgoing<'s> {
     fn new(sender: &'s Sender<Chunk>, purpose: Purpose) -> Self {
-        Self { sender, chunk: Chunk::default(), purpose, sent: Amount::default() }
+        Self { sender, chunk: Chunk::default(), purpose, sent: Amount::default(), left_behind: Amount::default() }
     }
 
     fn row(&mut self, values: &[Value<'_>]) -> Result<(), Cause> {
@@ -367,11 +370,15 @@ impl<'s> Outgoing<'s> {
     }
 
     /// Notes a row that does not go over, value by value.
-    fn left_behind(&mut self, table: &TablePlan, key: &str, row: AnyRow<'_>) {
-        self.chunk.changes.extend(table.columns.iter().enumerate().map(|(index, column)| {
-            let (class, policy) = (Class::Orphan, Policy::Drop);
-            Change::of_value(&table.name, key.to_owned(), &column.name, class, policy, row.stored(index))
-        }));
+    fn left_behind(&mut self, table: &TablePlan, key: &str, row: AnyRow<'_>) -> Result<(), Cause> {
+        self.left_behind.rows += 1;
+        for (index, column) in table.columns.iter().enumerate() {
+            let (class, policy, value) = (Class::Orphan, Policy::Drop, row.stored(index));
+            self.left_behind.bytes += value.size() as u64;
+            let change = Change::of_value(&table.name, key.to_owned(), &column.name, class, policy, value);
+            self.chunk.changes.push(change);
+        }
+        self.send_if_due()
     }
 
     /// Adds bytes; those of a large value travel in pieces, so that it is never held twice.
@@ -392,12 +399,13 @@ impl<'s> Outgoing<'s> {
 
     /// Lets others hear of rows that are many and small, or not encoded.
     fn send_if_due(&mut self) -> Result<(), Cause> {
-        let Amount { rows, bytes } = self.chunk.amount;
+        let Amount { rows, bytes } = [self.chunk.amount, self.left_behind].into_iter().sum();
         if rows >= ROWS_PER_CHUNK || bytes >= BYTES_PER_CHUNK { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<(), Cause> {
         let chunk = std::mem::take(&mut self.chunk);
+        self.left_behind = Amount::default();
         self.sent += chunk.amount;
         self.sender.blocking_send(chunk).map_err(|_| Cause::new(Failure::Other, "nobody takes what was read"))
     }

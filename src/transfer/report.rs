@@ -1,11 +1,11 @@
 //! The report of a move: one JSON document, private, in place completely or not at all.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::TransferError;
@@ -20,27 +20,25 @@ pub struct ReportFile {
     unfinished: PathBuf,
     writer: BufWriter<File>,
     changes: u64,
-    /// Whether the file is in its place.
-    is_published: bool,
+    /// Whether the file stays, in its place or beside it.
+    stays: bool,
 }
 
 impl ReportFile {
     /// Begins a report. What the changes replaced may stand in no other place, so that the report of a move that took
-    /// place is never written over.
+    /// place is never written over; and neither is what is no report at all, such as the source.
     ///
     /// # Errors
-    /// [`TransferError::Report`], or [`TransferError::ReportExists`].
+    /// [`TransferError::Report`], [`TransferError::ReportExists`] or [`TransferError::NoReport`].
     pub fn create(path: &Path) -> Result<Self, TransferError> {
-        if is_of_a_move(path) {
-            return Err(TransferError::ReportExists { path: path.display().to_string() });
-        }
+        make_sure_that_it_may_go(path)?;
         let mut name = std::ffi::OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(format!(".{}", std::process::id()));
         let unfinished = path.with_file_name(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
         let writer = BufWriter::new(file.map_err(|source| failed(path, source))?);
-        let mut report = Self { path: path.to_owned(), unfinished, writer, changes: 0, is_published: false };
+        let mut report = Self { path: path.to_owned(), unfinished, writer, changes: 0, stays: false };
         report.write(BEGINNING)?;
         Ok(report)
     }
@@ -92,8 +90,15 @@ impl ReportFile {
     pub fn publish(mut self) -> Result<(), TransferError> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let renamed = std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent)?.sync_all());
-        self.is_published = true;
+        self.stays = true;
         renamed.map_err(|source| failed(&self.path, source))
+    }
+
+    /// Leaves it under its other name, which is given: nobody knows whether what it tells of took place.
+    #[must_use]
+    pub fn leave(mut self) -> PathBuf {
+        self.stays = true;
+        self.unfinished.clone()
     }
 
     fn write_json(&mut self, value: &impl Serialize) -> Result<(), TransferError> {
@@ -107,7 +112,7 @@ impl ReportFile {
 
 impl Drop for ReportFile {
     fn drop(&mut self) {
-        if !self.is_published {
+        if !self.stays {
             let _ = std::fs::remove_file(&self.unfinished);
         }
     }
@@ -117,8 +122,31 @@ fn failed(path: &Path, source: io::Error) -> TransferError {
     TransferError::Report { path: path.display().to_string(), source }
 }
 
-/// Whether the file tells of a move that took place.
-fn is_of_a_move(path: &Path) -> bool {
-    let document = std::fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-    document.is_some_and(|document| document["outcome"] == "moved")
+/// What a report says of itself.
+#[derive(Deserialize)]
+struct Earlier {
+    outcome: String,
+}
+
+/// Makes sure that there is nothing in the place, or nothing that anybody could miss.
+fn make_sure_that_it_may_go(path: &Path) -> Result<(), TransferError> {
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    if metadata.is_dir() {
+        return Err(failed(path, io::ErrorKind::IsADirectory.into()));
+    }
+    if metadata.is_file() && metadata.len() == 0 {
+        return Ok(());
+    }
+    let no_report = || TransferError::NoReport { path: path.display().to_string() };
+    if !metadata.is_file() {
+        return Err(no_report());
+    }
+    let file = File::open(path).map_err(|source| failed(path, source))?;
+    match serde_json::from_reader(BufReader::new(file)) {
+        Ok(Earlier { outcome }) if outcome == "moved" => {
+            Err(TransferError::ReportExists { path: path.display().to_string() })
+        }
+        Ok(_) => Ok(()),
+        Err(_) => Err(no_report()),
+    }
 }

@@ -72,7 +72,9 @@ impl Source {
         places: u64,
     ) -> Result<Vec<RowIds>, DatabaseError> {
         let own = Arc::clone(table);
-        let found = self.reader.run(move |connection| super::estimate::places(connection, &own, bytes, total_bytes, places));
+        let found = self
+            .reader
+            .run(move |connection| Ok(super::estimate::places(connection, &own, bytes, total_bytes, places)));
         found.await.doing("choose a sample of the source")
     }
 
@@ -140,10 +142,11 @@ impl Source {
             survey.hazards.append(&mut read.hazards);
             survey.tables.push(read);
             let (orphans, duplicates, long_entries) = self.constraints(table).await?;
-            let is_listed = policies.of(Class::Orphan) == Policy::Fail;
-            survey.hazards.extend(orphans.into_iter().filter(|_| is_listed));
+            let is_listed = |class| policies.of(class) == Policy::Fail;
+            survey.hazards.extend(orphans.into_iter().filter(|_| is_listed(Class::Orphan)));
             survey.hazards.extend(duplicates);
-            survey.long_entries.extend(long_entries.into_iter().map(|entry| {
+            let long_entries = long_entries.into_iter().filter(|_| is_listed(Class::IndexEntry));
+            survey.long_entries.extend(long_entries.map(|entry| {
                 let fault = Fault::whole(Reason::IndexEntry);
                 Hazard::new(&table.name, entry.key, &entry.columns.join(", "), &fault)
             }));

@@ -105,6 +105,12 @@ impl<'w> Watch<'w> {
         (self.before_commit)();
     }
 
+    /// Whether a COMMIT was on its way.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.is_committing.load(Ordering::Relaxed)
+    }
+
     /// Passes on what work tells of its progress, and takes every word of it for a movement.
     #[must_use]
     pub fn over_progress<'p>(&'p self, progress: &'p dyn Progress) -> impl Progress + 'p {
@@ -132,7 +138,7 @@ impl<'w> Watch<'w> {
             self.end_sessions().await;
         }
         let stage = lock(&self.stages).pop();
-        let action = match (self.is_committing.load(Ordering::Relaxed), stage) {
+        let action = match (self.is_committing(), stage) {
             (true, _) => "learn whether the commit took place (`tarsy-db info` tells)".to_owned(),
             (false, Some(stage)) => format!("go on {stage}"),
             (false, None) => "go on".to_owned(),

@@ -108,7 +108,7 @@ impl Pictures {
 
 /// Moments all over a run: one in each of as many equal parts, anywhere in it, always the same.
 fn moments(count: u64, total: u64) -> impl Iterator<Item = u64> {
-    let mut seed = 0x7461_7273_79_u64;
+    let mut seed = 0x0074_6172_7379_u64;
     (0..count).map(move |part| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (part * total + (seed >> 33) % total) / count
@@ -202,7 +202,11 @@ fn the_server_crashes_at_10_moments() {
         server.stop("immediate");
         let is_committing = matches!(moment, Moment::After(_));
         // What the server said last still comes through, and then the end.
-        if is_committing { proxy.cut() } else { proxy.resume() }
+        if is_committing {
+            proxy.cut();
+        } else {
+            proxy.resume();
+        }
         let outcome = run.finish().expect(69);
         assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
         let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";

@@ -16,7 +16,10 @@ const STAGES: [(Moment<'static>, &str); 6] = [
     (Moment::After("user\0"), "cannot connect to "),
     (Moment::After("alembic_version"), "cannot go on\n"),
     (Moment::Before("l-50"), "cannot go on copying llm_interactions\n"),
-    (Moment::After("CREATE INDEX idx_events_created_at"), "cannot go on indexing events (BTREE idx_events_created_at)\n"),
+    (
+        Moment::After("CREATE INDEX idx_events_created_at"),
+        "cannot go on indexing events (BTREE idx_events_created_at)\n",
+    ),
     (Moment::After("COPY \"chats\" ("), "cannot go on copying chats\n"),
     (Moment::After("TO STDOUT"), "cannot go on comparing "),
 ];
@@ -54,7 +57,6 @@ impl Ends {
         let silent = Instant::now();
         let outcome = run.finish();
         assert!(silent.elapsed() < SOON, "{moment:?}: {:?}", silent.elapsed());
-        println!("{moment:?} {silence:?} after {:?}: {}", silent.elapsed(), outcome.stderr);
         assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
         outcome.expect(69)
     }
@@ -100,16 +102,22 @@ fn a_target_that_turns_read_only_meanwhile_is_told_and_left_as_it_is() {
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
     let (source, before, proxy) = (history(), picture(&target), Proxy::to(server.port));
-    proxy.halt_at(Moment::After("alembic_version"), Silence::Network);
+    // It has been found writable, and nothing was written yet.
+    proxy.halt_at(Moment::After("current_setting('session_replication_role')"), Silence::Network);
     let mut run = Running::start(&source, &arguments_to(&target.url_through(proxy.port)));
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
-    target.execute("ALTER SYSTEM SET default_transaction_read_only = on");
-    target.execute("SELECT pg_reload_conf()");
-    target.wait_until("SELECT count(*) FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'");
+    set_read_only(&target, "on");
     proxy.resume();
     let outcome = run.finish().expect(69);
     assert!(outcome.stderr.contains("read-only"), "{}", outcome.stderr);
     assert!(picture(&target) == before);
+    set_read_only(&target, "off");
+}
+
+fn set_read_only(target: &Database, value: &str) {
+    target.execute(&format!("ALTER SYSTEM SET default_transaction_read_only = {value}"));
+    target.execute("SELECT pg_reload_conf()");
+    target.wait_until(&format!("SELECT count(*) WHERE current_setting('default_transaction_read_only') = '{value}'"));
 }
 
 #[test]
@@ -180,7 +188,6 @@ fn is_interrupted_while(ends: &Ends, activity: &str) {
          LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
     );
     let gone = told.elapsed();
-    println!("{activity}: ended after {ended:?}, gone after {gone:?}");
     assert!(gone < Duration::from_secs(1), "ended after {ended:?}, gone after {gone:?}: {activity}");
     assert!(outcome.stderr.contains("stopped by SIGINT; what was not committed was rolled back"), "{}", outcome.stderr);
 }
@@ -235,7 +242,6 @@ fn ctrl_c_while_rows_are_read_back_ends_both_sides_within_a_second() {
     run.finish().expect(130);
     wait_for_no_session_of_the_tool(&ends.target);
     let gone = told.elapsed();
-    println!("read back: gone after {gone:?}");
     assert!(gone < Duration::from_secs(1), "{gone:?}");
     ends.proxy.cut();
     assert!(picture(&ends.target) == ends.before);
@@ -252,7 +258,6 @@ fn ctrl_c_over_a_silent_network_ends_within_a_second() {
         let told = Instant::now();
         run.signal("INT");
         let outcome = run.finish().expect(130);
-        println!("{moment:?} after {:?}: {}", told.elapsed(), outcome.stderr);
         assert!(told.elapsed() < Duration::from_millis(1500), "{moment:?}: {:?}", told.elapsed());
         ends.proxy.cut();
         wait_for_no_session_of_the_tool(&ends.target);

@@ -82,17 +82,17 @@ fn give_tables_to(target: &Database, role: &str) {
 fn on_an_ordinary_database_nothing_is_said() {
     let Some((source, target)) = one_session_and_nothing() else { return };
     let fresh = Outcome::of(&mut migrate(&source, &target)).expect(0);
-    assert_eq!(fresh.stderr, "");
+    assert_eq!(fresh.worries(), [""; 0]);
     let prepared = with_schema(target.another());
-    assert_eq!(Outcome::of(&mut migrate(&source, &prepared)).expect(0).stderr, "");
+    assert_eq!(Outcome::of(&mut migrate(&source, &prepared)).expect(0).worries(), [""; 0]);
     // As a role of its own, which owns nothing but what it creates.
     let target = target.another();
     let role = Role::new(&target);
     grant_everyday_rights(&target, &role);
-    assert_eq!(migrate_as(&source, &role).expect(0).stderr, "");
+    assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
     // As the owner of what was prepared.
     target.execute("TRUNCATE alert_sessions, stage_executions, llm_interactions, mcp_communications");
-    assert_eq!(migrate_as(&source, &role).expect(0).stderr, "");
+    assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
     assert_eq!(target.count("mcp_communications"), 1);
 }
 
@@ -182,7 +182,7 @@ fn whoever_may_only_write_rows_cannot_set_indexes_aside() {
     target.execute(&format!("REVOKE TRUNCATE, INSERT ON alert_sessions FROM {name}, {name}_owner"));
     is_listed(&migrate_as(&source, &role).expect(77), "privilege", "alert_sessions", &["GRANT INSERT, TRUNCATE"]);
     target.execute(&format!("GRANT TRUNCATE, INSERT ON alert_sessions TO {name}"));
-    assert_eq!(migrate_as(&source, &role).expect(0).stderr, "");
+    assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
     target.execute(&format!("DROP OWNED BY {name}_owner CASCADE; DROP ROLE {name}_owner"));
 }
 
@@ -307,7 +307,7 @@ fn a_policy_that_does_not_concern_the_role_and_columns_that_fill_themselves_are_
          CREATE TRIGGER on_update BEFORE UPDATE OR DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION ours();
          ALTER TABLE alert_sessions DISABLE TRIGGER disabled, ENABLE REPLICA TRIGGER replica",
     );
-    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).stderr, "");
+    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).worries(), [""; 0]);
     assert_eq!(target.texts("SELECT upper || ours || number FROM alert_sessions"), [Some("COMPLETED71".to_owned())]);
 }
 
@@ -422,7 +422,7 @@ fn whoever_uses_the_tables_is_named_before_they_are_waited_for() {
         refused.stderr
     );
     somebody.close();
-    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).stderr, "");
+    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).worries(), [""; 0]);
 }
 
 #[test]
@@ -450,7 +450,7 @@ fn a_commit_that_may_wait_for_another_server_is_told() {
     let server = Server::start(&["synchronous_standby_names = 'elsewhere'", "synchronous_commit = local"]);
     let target = Database::on(&server.url("postgres"));
     let (source, name) = (with_schema(Database::sqlite()), target.name());
-    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).stderr, "");
+    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).worries(), [""; 0]);
     target.execute(&format!("ALTER DATABASE {name} SET temp_file_limit = '1MB'"));
     is_warned_of(Outcome::of(&mut migrate(&source, &target)), &["`temp_file_limit` is 1MB", "ALTER DATABASE"]);
     target.execute(&format!("ALTER DATABASE {name} SET synchronous_commit = on"));
@@ -526,7 +526,7 @@ fn indexes_come_back_where_they_were_whatever_the_roles_tablespace() {
     target.execute("CREATE INDEX there ON alert_sessions (status) TABLESPACE elsewhere");
     target.execute(&format!("ALTER DATABASE {} SET default_tablespace = 'elsewhere'", target.name()));
     assert_eq!(target.number(number), 1);
-    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).stderr, "");
+    assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).worries(), [""; 0]);
     assert_eq!(target.number(number), 1);
 }
 
@@ -573,7 +573,7 @@ fn a_schema_of_the_roles_own_and_a_view_elsewhere_lead_nobody_astray() {
          ALTER ROLE {name} SET search_path = \"$user\", public, elsewhere",
         name = role.name
     ));
-    assert_eq!(migrate_as(&source, &role).expect(0).stderr, "");
+    assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
     assert_eq!(target.number("SELECT count(*) FROM public.llm_interactions"), 1);
     assert_eq!(target.number(&format!("SELECT count(*) FROM pg_tables WHERE schemaname = '{}'", role.name)), 0);
     // A view that hides the table is in the way.

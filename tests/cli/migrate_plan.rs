@@ -101,7 +101,8 @@ fn people_read_the_plan_too() {
 #[test]
 fn the_compression_is_lz4_where_the_server_has_it_unless_it_is_to_be_kept() {
     let Some((source, target)) = one_session_and_target() else { return };
-    let has_lz4 = "SELECT count(*) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
+    let has_lz4 =
+        "SELECT count(*) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
     let expected = if target.number(has_lz4) == 1 { "lz4" } else { "as the server is set" };
     assert_eq!(rehearse(&source, &target).expect(0).json()["compression"], expected);
     let kept = Outcome::of(migrate(&source, &target).args(["--dry-run", "--toast", "keep"])).expect(0).json();
@@ -177,7 +178,9 @@ fn a_large_history_has_a_forecast_that_the_move_keeps_to() {
 fn a_large_history_with_a_hazard_is_refused_as_a_small_one() {
     let Some((source, target)) = source_and_target() else { return };
     insert_many(&source, 3000, 20_000, NOW_US);
-    source.execute(r#"UPDATE llm_interactions SET conversation = '["\u0000"]' WHERE interaction_id IN ('l-2', 'l-2999')"#);
+    source.execute(
+        r#"UPDATE llm_interactions SET conversation = '["\u0000"]' WHERE interaction_id IN ('l-2', 'l-2999')"#,
+    );
     for option in [&[][..], &["--dry-run"]] {
         let refused = Outcome::of(migrate(&source, &target).args(option)).expect(65).json();
         assert_eq!(refused["error"]["details"].as_array().map(Vec::len), Some(2), "{option:?}");
@@ -199,7 +202,10 @@ fn a_check_needs_no_server() {
     assert!(before == files(source.directory()));
     let mut command = bare_tarsy_db(source.directory());
     let shown = Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"])).expect(0).stdout;
-    assert!(shown.contains("history.db, at revision b67c135119d7 (23 of 23): PostgreSQL can hold every value"), "{shown}");
+    assert!(
+        shown.contains("history.db, at revision b67c135119d7 (23 of 23): PostgreSQL can hold every value"),
+        "{shown}"
+    );
     source.execute("UPDATE events SET payload = '[NaN]' WHERE id = 3");
     let mut command = bare_tarsy_db(source.directory());
     let refused = Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"])).expect(65);
@@ -297,9 +303,8 @@ fn a_view_that_groups_by_the_primary_key_is_in_nobodys_way() {
          CREATE MATERIALIZED VIEW stages AS SELECT execution_id, agent, count(*) AS number FROM stage_executions
              GROUP BY execution_id",
     );
-    let keys = |target: &Database| {
-        picture(target).into_iter().filter(|line| line.contains("_pkey")).collect::<Vec<_>>()
-    };
+    let keys =
+        |target: &Database| picture(target).into_iter().filter(|line| line.contains("_pkey")).collect::<Vec<_>>();
     let before = keys(&target);
     assert_eq!(rehearse(&source, &target).expect(0).json()["outcome"], "planned");
     Outcome::of(&mut migrate(&source, &target)).expect(0);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tarsy_db::transfer::policy::{Choice, Class};
 
 use super::migrate::{key, migrate, source_and_target};
+use super::shapes::{self, Born};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::{Database, Outcome, tarsy_db};
 
@@ -22,7 +23,8 @@ const BIGINT: Place = ("alert_sessions", "completed_at_us", "completed_at_us::te
 const INTEGER: Place = ("stage_executions", "duration_ms", "duration_ms::text");
 const DOUBLE: Place = ("llm_interactions", "temperature", "temperature::text");
 const BOOLEAN: Place = ("mcp_communications", "success", "success::text");
-const DEEP_JSON: Place = ("mcp_communications", "tool_result", "left(tool_result::text, 3) || length(tool_result::text)");
+const DEEP_JSON: Place =
+    ("mcp_communications", "tool_result", "left(tool_result::text, 3) || length(tool_result::text)");
 const DEEP_JSONB: Place =
     ("llm_interactions", "conversation", "left(conversation::text, 3) || length(conversation::text)");
 /// At most 100 characters.
@@ -155,7 +157,7 @@ fn changes(report: &Value) -> Vec<String> {
     let line = |change: &Value| {
         let text = |name: &str| change[name].as_str().unwrap_or_else(|| panic!("no {name} in {change}")).to_owned();
         let original = STANDARD.decode(text("original")).expect("base64");
-        let original: String = original.iter().map(|byte| format!("{byte:02X}")).collect();
+        let original = original.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
         let [table, key, column, class] = ["table", "primary_key", "column", "class"].map(text);
         format!("{table} {key} {column} {class}={} {} {original}", text("policy"), text("stored"))
     };
@@ -177,11 +179,7 @@ fn change_of(source: &Database, table: &str, (key_column, key): (&str, &str), co
 }
 
 /// The lines of the changes that a policy makes to the values of its class, of all cases with their numbers.
-fn changes_of<'c>(
-    source: &Database,
-    cases: impl Iterator<Item = (usize, &'c Case)>,
-    choice: Choice,
-) -> Vec<String> {
+fn changes_of<'c>(source: &Database, cases: impl Iterator<Item = (usize, &'c Case)>, choice: Choice) -> Vec<String> {
     let own = cases.filter(|(_, case)| case.class == choice.class.name());
     let line = |(number, case): (usize, &Case)| {
         let (table, column, _) = case.place;
@@ -241,9 +239,11 @@ fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reporte
         let refused = Outcome::of(migrate(&source, &target).args(with_policies(&[&chosen]))).expect(65).json();
         let hazards = &refused["error"]["details"];
         let text = |hazard: &Value, name: &str| hazard[name].as_str().expect("a text").to_owned();
-        let listed = hazards.as_array().expect("a list of hazards").iter().map(|hazard| {
-            ["table", "primary_key", "column", "class"].map(|name| text(hazard, name)).join(" ")
-        });
+        let listed = hazards
+            .as_array()
+            .expect("a list of hazards")
+            .iter()
+            .map(|hazard| ["table", "primary_key", "column", "class"].map(|name| text(hazard, name)).join(" "));
         let mut listed: Vec<_> = listed.collect();
         let others = CASES.iter().enumerate().filter(|(_, case)| case.class != choice.class.name());
         let mut expected: Vec<_> = others
@@ -310,6 +310,18 @@ fn several_policies_mend_one_value_and_each_has_its_line() {
         llm("nul=strip"),
     ];
     assert_eq!(changes(&report(&source)), expected);
+}
+
+#[test]
+fn bytes_that_become_text_are_cut_for_an_index_as_well() {
+    let Some((source, target)) = source_and_target() else { return };
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    source.execute("UPDATE alert_sessions SET alert_type = CAST(hex(randomblob(6000)) AS BLOB)");
+    let both = with_policies(&["storage-class=convert", "index-entry=truncate"]);
+    Outcome::of(migrate(&source, &target).args(both)).expect(0);
+    assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 2600);
+    let change = |choice| change_of(&source, "alert_sessions", ("session_id", "one"), "alert_type", choice);
+    assert_eq!(changes(&report(&source)), [change("index-entry=truncate"), change("storage-class=convert")]);
 }
 
 #[test]
@@ -418,7 +430,8 @@ fn dropped_orphans_stay_behind_with_all_that_hangs_on_them_and_each_value_is_lis
     assert!(expected.contains(&"llm_interactions l-hangs temperature orphan=drop real 302E35".to_owned()));
     assert_eq!(changes(&report(&source)), expected);
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
-    Outcome::of(migrate(&source, &target).args(["--verify-only", "--on", "orphan=drop", "--report", "again.json"])).expect(0);
+    Outcome::of(migrate(&source, &target).args(["--verify-only", "--on", "orphan=drop", "--report", "again.json"]))
+        .expect(0);
 }
 
 #[test]
@@ -445,10 +458,14 @@ fn dropped_orphans_leave_the_list_and_other_hazards_stay_on_it() {
 fn adopted_orphans_arrive_below_a_placeholder() {
     let Some(target) = Database::postgresql() else { return };
     let source = source_with_orphans();
-    source.execute("UPDATE stage_executions SET stage_name = 'Ana', stage_output = NULL WHERE execution_id = 'e-orphan'");
+    source
+        .execute("UPDATE stage_executions SET stage_name = 'Ana', stage_output = NULL WHERE execution_id = 'e-orphan'");
     Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
     assert_eq!(target.count("stage_executions"), 3);
-    assert_eq!(target.texts("SELECT session_id FROM stage_executions WHERE execution_id = 'e-orphan'"), [Some("gone".to_owned())]);
+    assert_eq!(
+        target.texts("SELECT session_id FROM stage_executions WHERE execution_id = 'e-orphan'"),
+        [Some("gone".to_owned())]
+    );
     assert_eq!(target.texts("SELECT session_id FROM chats WHERE chat_id = 'c-orphan'"), [Some("gone".to_owned())]);
     let placeholder = target.texts(
         "SELECT concat_ws(' ', agent_type, status, chain_id, started_at_us) FROM alert_sessions
@@ -487,13 +504,39 @@ fn chains_of_missing_rows_are_made_up_from_the_bottom() {
     let messages = target.texts("SELECT m.message_id FROM chat_user_messages m JOIN chats USING (chat_id) ORDER BY 1");
     assert_eq!(messages, [Some("u-hangs".to_owned()), Some("u-kept".to_owned())]);
     let made_up = changes(&report(&source));
-    for row in
-        ["alert_sessions also-gone session_id", "chats c-kept chat_id", "chats c-orphan chat_id",
-         "stage_executions e-kept execution_id", "stage_executions e-orphan execution_id"]
-    {
+    for row in [
+        "alert_sessions also-gone session_id",
+        "chats c-kept chat_id",
+        "chats c-orphan chat_id",
+        "stage_executions e-kept execution_id",
+        "stage_executions e-orphan execution_id",
+    ] {
         let line = format!("{row} orphan=adopt absent ");
         assert_eq!(made_up.iter().filter(|made_up| **made_up == line).count(), 1, "{row} in {made_up:#?}");
     }
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[test]
+fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
+    let Some(target) = Database::postgresql() else { return };
+    let source = Database::sqlite();
+    source.execute(&shapes::tables(&source, Born::D, 23));
+    shapes::stamp(&source, 23);
+    shapes::fill(&source, 23);
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         UPDATE stage_executions SET session_id = NULL, parent_stage_execution_id = 'gone'",
+    );
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let stages = "SELECT concat_ws(' ', execution_id, session_id, parent_stage_execution_id) FROM stage_executions
+                  ORDER BY 1";
+    assert_eq!(target.texts(stages), [Some("e gone".to_owned()), Some("gone gone".to_owned())]);
+    let expected = [
+        "alert_sessions gone session_id orphan=adopt absent ",
+        "stage_executions gone execution_id orphan=adopt absent ",
+    ];
+    assert_eq!(changes(&report(&source)), expected);
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 
@@ -547,6 +590,7 @@ fn what_cannot_be_chosen_is_a_usage_error() {
     }
     // What was changed has to be written down.
     let mut command = tarsy_db(&source);
-    let refused = Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only", "--on", "nul=strip"])).expect(2);
+    let refused =
+        Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only", "--on", "nul=strip"])).expect(2);
     assert!(refused.stderr.contains("--report"), "{}", refused.stderr);
 }

@@ -62,7 +62,9 @@ fn names(source: &Database) -> Vec<String> {
 fn changed(report: &Value) -> Vec<String> {
     let changes = report["changes"].as_array().expect("a list of changes").iter();
     let mut changed: Vec<_> = changes
-        .map(|change| ["table", "column", "class", "policy"].map(|name| change[name].as_str().expect("a text")).join(" "))
+        .map(|change| {
+            ["table", "column", "class", "policy"].map(|name| change[name].as_str().expect("a text")).join(" ")
+        })
         .collect();
     changed.sort();
     changed
@@ -278,7 +280,8 @@ fn a_place_where_no_report_can_be_is_refused_before_anything_is_written() {
 #[test]
 fn what_is_no_report_is_not_written_over() {
     let Some((source, target)) = one_session_and_nothing() else { return };
-    for (name, content) in [("notes.txt", "outcome"), ("notes.json", r#"{"outcomes": "moved"}"#), ("list.json", "[1]")] {
+    for (name, content) in [("notes.txt", "outcome"), ("notes.json", r#"{"outcomes": "moved"}"#), ("list.json", "[1]")]
+    {
         std::fs::write(source.directory().join(name), content).expect("a file can be written");
     }
     let before = files(source.directory());
@@ -324,7 +327,8 @@ fn a_check_lists_the_would_be_changes() {
     let rows = ["stage_executions", "llm_interactions", "mcp_communications"];
     let columns = |table: &&str| source.number(&format!("SELECT count(*) FROM pragma_table_info('{table}')"));
     expected.truncate(1);
-    let (dropped, others): (Vec<_>, Vec<_>) = changed(&read(&source)).into_iter().partition(|line| line.ends_with(" drop"));
+    let (dropped, others): (Vec<_>, Vec<_>) =
+        changed(&read(&source)).into_iter().partition(|line| line.ends_with(" drop"));
     assert_eq!(others, expected);
     assert_eq!(i64::try_from(dropped.len()).expect("few"), rows.iter().map(columns).sum::<i64>());
 }
@@ -335,8 +339,14 @@ fn a_rehearsal_and_a_comparison_list_them_too() {
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     let expected = ["alert_sessions final_analysis nul strip", "llm_interactions conversation nul strip"];
     Outcome::of(migrate(&source, &target).arg("--dry-run").args(STRIP)).expect(0);
-    assert_eq!((&read(&source)["outcome"], changed(&read(&source))), (&json!("planned"), expected.map(str::to_owned).to_vec()));
+    assert_eq!(
+        (&read(&source)["outcome"], changed(&read(&source))),
+        (&json!("planned"), expected.map(str::to_owned).to_vec())
+    );
     Outcome::of(migrate(&source, &target).args(["--on", "nul=strip", "--report", "move.json"])).expect(0);
     Outcome::of(migrate(&source, &target).arg("--verify-only").args(STRIP)).expect(0);
-    assert_eq!((&read(&source)["outcome"], changed(&read(&source))), (&json!("compared"), expected.map(str::to_owned).to_vec()));
+    assert_eq!(
+        (&read(&source)["outcome"], changed(&read(&source))),
+        (&json!("compared"), expected.map(str::to_owned).to_vec())
+    );
 }

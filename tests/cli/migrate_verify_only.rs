@@ -121,7 +121,9 @@ fn missing_and_additional_rows_are_named() {
         "table": "chat_user_messages", "source_rows": 100, "target_rows": 99, "differences": ["m-7: not in the target"],
     }]);
     assert_eq!(found.json()["error"]["details"], expected);
-    target.execute("INSERT INTO chat_user_messages (message_id, chat_id, content, author) VALUES ('m-0', 'c-7', 'new', 'me')");
+    target.execute(
+        "INSERT INTO chat_user_messages (message_id, chat_id, content, author) VALUES ('m-0', 'c-7', 'new', 'me')",
+    );
     let found = compare(&source, &target).expect(8);
     let expected = json!([{
         "table": "chat_user_messages", "source_rows": 100, "target_rows": 100,
@@ -169,13 +171,18 @@ fn jsonb_in_another_order_and_with_other_blanks_is_equal_and_json_is_not() {
     source.execute(
         r#"UPDATE llm_interactions SET conversation = '{"messages" :[ ],"b":{"y":1,"x":"\u00e9"},  "a": 1.5e1}'"#,
     );
-    target.execute(
-        r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}'"#,
-    );
+    target
+        .execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}'"#);
     let compared = compare(&source, &target).expect(0).json();
     assert_eq!(compared["normalised"]["key-order"], 1);
-    target.execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "e", "y": 1}, "messages": []}'"#);
-    compare(&source, &target).expect(8);
+    target
+        .execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "e", "y": 1}, "messages": []}'"#);
+    assert_message(&compare(&source, &target).expect(8), &["llm-one: conversation"]);
+    target.execute(
+        r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}';
+           UPDATE mcp_communications SET tool_result = ' null'"#,
+    );
+    assert_message(&compare(&source, &target).expect(8), &["mcp-one: tool_result"]);
 }
 
 #[test]
@@ -185,7 +192,9 @@ fn a_target_that_was_filled_by_other_means_is_equal() {
     for session in ["two", "three"] {
         insert_session(&source, session, "failed", None);
     }
-    for (session, status, started) in [("three", "failed", None), ("one", "completed", Some(NOW_US)), ("two", "failed", None)] {
+    for (session, status, started) in
+        [("three", "failed", None), ("one", "completed", Some(NOW_US)), ("two", "failed", None)]
+    {
         insert_session(&target, session, status, started);
     }
     let before = picture(&target);

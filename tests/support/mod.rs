@@ -53,6 +53,11 @@ impl Outcome {
         self
     }
 
+    /// The lines of standard error that are more than information.
+    pub(crate) fn worries(&self) -> Vec<&str> {
+        self.stderr.lines().filter(|line| !line.starts_with(" INFO ")).collect()
+    }
+
     /// Standard output as the one JSON document it has to be.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {

@@ -37,6 +37,11 @@ struct Shared {
     changed: Condvar,
 }
 
+enum Halted {
+    Everything,
+    Connection(usize),
+}
+
 #[derive(Default)]
 struct State {
     passed: u64,
@@ -46,8 +51,8 @@ struct State {
     text: Option<(Vec<u8>, bool)>,
     limit: Option<u64>,
     silence: Option<Silence>,
-    /// What is silent now: everything, or one connection.
-    halted: Option<Option<usize>>,
+    /// What is silent now.
+    halted: Option<Halted>,
     /// Whether what was still let through is through.
     is_silent: bool,
     is_over: bool,
@@ -55,12 +60,19 @@ struct State {
 
 impl State {
     fn is_halted(&self, connection: usize) -> bool {
-        matches!(self.halted, Some(None)) || self.halted == Some(Some(connection))
+        match self.halted {
+            None => false,
+            Some(Halted::Everything) => true,
+            Some(Halted::Connection(halted)) => halted == connection,
+        }
     }
 
     fn halt(&mut self, connection: usize) {
         (self.limit, self.text) = (None, None);
-        self.halted = Some((self.silence == Some(Silence::Connection)).then_some(connection));
+        self.halted = Some(match self.silence {
+            Some(Silence::Connection) => Halted::Connection(connection),
+            _ => Halted::Everything,
+        });
     }
 
     /// How many of these bytes may pass, and whether the moment comes behind them.

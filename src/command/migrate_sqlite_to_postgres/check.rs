@@ -46,7 +46,8 @@ impl Run<'_> {
         let rows = rows.map(|(table, read)| {
             vec![table.name.as_str().into(), output::count(read.amount.rows), output::bytes(read.amount.bytes)]
         });
-        let held = if self.changes.borrow().is_empty() { "every value exactly" } else { "what the policies make of it" };
+        let held =
+            if self.changes.borrow().is_empty() { "every value exactly" } else { "what the policies make of it" };
         let mut blocks = vec![
             Block::Line(format!("{from}, at revision {}: PostgreSQL can hold {held}", end.revision)),
             Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() },

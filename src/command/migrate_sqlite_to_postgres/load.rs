@@ -6,8 +6,8 @@ use indicatif::{HumanBytes, HumanCount};
 use sea_orm::DatabaseConnection;
 use serde_json::json;
 
-use super::summary::{Summary, changes_block};
 use super::Run;
+use super::summary::{Summary, changes_block};
 use crate::cli::{self, Verify};
 use crate::connection::{self, Access};
 use crate::database_url::DatabaseUrl;
@@ -17,7 +17,7 @@ use crate::output::{self, Block, Report};
 use crate::progress::Amount;
 use crate::schema::SchemaError;
 use crate::transfer::ends::schema_of_target;
-use crate::transfer::load::{Load, TableLoad, Toast, Verification, has_lz4};
+use crate::transfer::load::{LastWord, Load, TableLoad, Toast, Verification, has_lz4};
 use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight};
 use crate::transfer::plan::{self, Plan};
 use crate::transfer::{Exceptions, Forecast, Snapshot, Source, TransferError, Watch};
@@ -64,19 +64,11 @@ impl Run<'_> {
     }
 
     /// Moves the history.
-    pub(super) async fn load(
-        &self,
-        to: &DatabaseUrl,
-        snapshot: Snapshot,
-        watch: &Watch<'_>,
-    ) -> Result<Report, Error> {
+    pub(super) async fn load(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
         let lock_timeout = self.arguments.lock_timeout;
         let target = connection::open(to, Access::Write, lock_timeout).await?;
         let work = async {
             let mut prepared = self.prepare(&target, snapshot, watch).await?;
-            for warning in &prepared.warnings {
-                tracing::warn!("{warning}");
-            }
             let forecast = self.forecast(to, &mut prepared, watch).await?;
             self.announce(to, &prepared, forecast);
             let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
@@ -132,6 +124,12 @@ impl Run<'_> {
         let obstacles = obstacle::look(&mut connection, &wanted, need).await?;
         let (refusals, warnings): (Vec<_>, Vec<_>) =
             obstacles.into_iter().partition(|obstacle| obstacle.weight == Weight::Refusal);
+        // A plan has them itself.
+        if !self.arguments.dry_run || !refusals.is_empty() {
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+        }
         if !refusals.is_empty() {
             return Err(TransferError::Obstacles(refusals));
         }
@@ -153,7 +151,7 @@ impl Run<'_> {
         amounts: &'l [Amount],
         exceptions: &Arc<Exceptions>,
         watch: &'l Watch<'l>,
-        before_commit: Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>,
+        before_commit: LastWord<'l>,
     ) -> Load<'l> {
         Load {
             plan,
@@ -230,11 +228,17 @@ impl Run<'_> {
         let facts = [
             ("source", format!("{from}: {}", self.source.origin)),
             ("target", format!("{to}, in one transaction, at revision {}", end.revision)),
-            ("size", forecast.map_or("little".to_owned(), |forecast| format!("about {}", HumanBytes(forecast.target_bytes)))),
-            ("time", forecast.map_or_else(soon, |forecast| {
-                let duration = humantime::format_duration(std::time::Duration::from_secs(forecast.seconds));
-                format!("about {duration}: a sample went at {}/s", HumanBytes(forecast.bytes_per_second))
-            })),
+            (
+                "size",
+                forecast.map_or("little".to_owned(), |forecast| format!("about {}", HumanBytes(forecast.target_bytes))),
+            ),
+            (
+                "time",
+                forecast.map_or_else(soon, |forecast| {
+                    let duration = humantime::format_duration(std::time::Duration::from_secs(forecast.seconds));
+                    format!("about {duration}: a sample went at {}/s", HumanBytes(forecast.bytes_per_second))
+                }),
+            ),
             ("compression", if *is_lz4 { "lz4 for long values".to_owned() } else { "as the server is set".to_owned() }),
         ];
         let mut rows: Vec<_> = tables

@@ -109,8 +109,14 @@ async fn move_history(
     }
     drop(run);
     let has_outcome = matches!(&result, Ok(_) | Err(Error::Transfer(TransferError::Hazards(_))));
-    if let Some(report) = report.filter(|_| has_outcome) {
-        report.into_inner().publish()?;
+    let is_lost = matches!(&result, Err(Error::Database(error)) if error.cause.failure.is_before_login());
+    let is_unknown = is_lost && target.is_some_and(|(_, watch)| watch.is_committing());
+    match report.map(RefCell::into_inner) {
+        Some(report) if has_outcome => report.publish()?,
+        Some(report) if is_unknown => {
+            tracing::warn!("if the commit took place, this is its report: {}", report.leave().display());
+        }
+        _ => {}
     }
     result
 }
@@ -207,4 +213,3 @@ fn target_url(arguments: &MigrateSqliteToPostgres, settings: &Settings) -> Resul
 fn parsed(text: &str, flag: &str) -> Result<DatabaseUrl, Error> {
     text.parse().map_err(|source| SettingsError::Url { source_name: flag.to_owned(), source }.into())
 }
-
