@@ -257,7 +257,7 @@ fn ctrl_c_over_a_silent_network_ends_within_a_second() {
         assert!(ends.proxy.has_halted(&mut run), "{}", run.stderr());
         let told = Instant::now();
         run.signal("INT");
-        let outcome = run.finish().expect(130);
+        run.finish().expect(130);
         assert!(told.elapsed() < Duration::from_millis(1500), "{moment:?}: {:?}", told.elapsed());
         ends.proxy.cut();
         wait_for_no_session_of_the_tool(&ends.target);
