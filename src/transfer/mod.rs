@@ -1,11 +1,10 @@
 //! Rows on their way from SQLite to PostgreSQL, completely or not at all.
 //!
-//! [`plan`] matches both ends by column name. `reader` takes rows from SQLite on a thread of its own, one [`value`] after the
-//! other through the checks, and `copy` sends them; [`load`] does that in one transaction, with indexes and foreign keys
-//! set `aside`, and `verify` reads it all back before the commit, while `watch` notices a network that has fallen
-//! silent. What the target would refuse ends the load; then
-//! [`source`] is looked at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to
-//! [`crate::schema::upgrade`].
+//! [`plan`] matches both ends by column name, and [`forecast`] tells from a sample how long it will take. `reader` takes
+//! rows from SQLite on a thread of its own, one [`value`] after the other through the checks, and `copy` sends them; [`load`]
+//! does that in one transaction, with indexes and keys set `aside`, and `verify` reads it all back before the commit, while
+//! `watch` notices a network that has fallen silent. What the target would refuse ends the load; then [`source`] is looked
+//! at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to [`crate::schema::upgrade`].
 
 mod aside;
 mod binary;

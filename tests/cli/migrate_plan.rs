@@ -152,6 +152,26 @@ fn warnings_are_in_the_plan() {
 }
 
 #[test]
+fn what_only_an_index_can_tell_is_a_warning_beforehand() {
+    let Some((source, target)) = one_session_and_target() else { return };
+    // The server compresses it until it fits.
+    source.execute("UPDATE alert_sessions SET alert_type = replace(hex(zeroblob(3000)), '00', 'x')");
+    let warning = "values so long that an index of PostgreSQL may not hold them: 1; only the server can tell";
+    let mut check = bare_tarsy_db(source.directory());
+    check.args(["migrate-sqlite-to-postgres", "--check-only"]);
+    for outcome in [Outcome::of(&mut check), rehearse(&source, &target)] {
+        let stderr = outcome.expect(0).stderr;
+        assert!(stderr.contains(warning), "{stderr}");
+    }
+    let cut = ["--check-only", "--on", "index-entry=truncate", "--report", "report.json"];
+    let mut check = bare_tarsy_db(source.directory());
+    let certain = Outcome::of(check.arg("migrate-sqlite-to-postgres").args(cut)).expect(0);
+    assert!(!certain.stderr.contains("so long"), "{}", certain.stderr);
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 3000);
+}
+
+#[test]
 fn a_large_history_has_a_forecast_that_the_move_keeps_to() {
     let Some((source, target)) = source_and_target() else { return };
     insert_many(&source, 4000, 20_000, NOW_US);

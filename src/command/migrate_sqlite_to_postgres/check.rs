@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Run;
 use super::summary::changes_block;
+use super::{Run, warn_of_long_entries};
 use crate::error::Error;
 use crate::output::{self, Block, Report};
 use crate::transfer::{Snapshot, Source, TransferError, plan};
@@ -26,12 +26,7 @@ impl Run<'_> {
         if !survey.hazards.is_empty() {
             return Err(TransferError::Hazards(survey.hazards).into());
         }
-        if !survey.long_entries.is_empty() {
-            tracing::warn!(
-                "{} values are so long that PostgreSQL may refuse them in an index; only the server can tell",
-                survey.long_entries.len()
-            );
-        }
+        warn_of_long_entries(&survey);
         let rows = tables.iter().zip(&survey.tables);
         let summary = json!({
             "outcome": "checked",

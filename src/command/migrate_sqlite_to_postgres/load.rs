@@ -6,8 +6,8 @@ use indicatif::{HumanBytes, HumanCount};
 use sea_orm::DatabaseConnection;
 use serde_json::json;
 
-use super::Run;
 use super::summary::{Summary, changes_block};
+use super::{Run, warn_of_long_entries};
 use crate::cli::{self, Verify};
 use crate::connection::{self, Access};
 use crate::database_url::DatabaseUrl;
@@ -55,6 +55,7 @@ impl Run<'_> {
             if !survey.hazards.is_empty() {
                 return Err(TransferError::Hazards(survey.hazards));
             }
+            warn_of_long_entries(&survey);
             // Those that were counted, not those that were thought to be there.
             prepared.amounts = survey.tables.iter().map(|read| read.amount).collect();
             Ok((prepared, forecast))

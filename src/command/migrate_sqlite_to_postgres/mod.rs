@@ -191,6 +191,16 @@ impl Run<'_> {
     }
 }
 
+/// Says of what only a move finds out.
+fn warn_of_long_entries(survey: &Survey) {
+    if !survey.long_entries.is_empty() {
+        tracing::warn!(
+            "values so long that an index of PostgreSQL may not hold them: {}; only the server can tell",
+            survey.long_entries.len()
+        );
+    }
+}
+
 fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
     TransferError::Backend { role, url: url.to_string(), expected }.into()
 }
