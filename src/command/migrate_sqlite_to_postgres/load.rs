@@ -84,7 +84,7 @@ impl Run<'_> {
                     self.forget_changes()?;
                     let survey = self.survey(source, &plan.tables, amounts, exceptions);
                     let survey = watch.elsewhere(survey).await?;
-                    // The index was built of these, and one of them at least is too long.
+                    // One run names all that may be in the way, also what only the server can judge.
                     let hazards = [survey.hazards, survey.long_entries].concat();
                     Err(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
                 }
