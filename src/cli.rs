@@ -272,6 +272,8 @@ pub struct Info {
 #[command(after_help = "Examples:
     tarsy-db prune --dry-run
     tarsy-db prune --older-than 30d --yes
+    tarsy-db prune --archive history-2026-02.db --yes
+    tarsy-db prune --max-duration 1h --fail-if-remaining --yes
     tarsy-db prune --events --yes
     tarsy-db prune --before 2026-01-01T00:00:00Z --dry-run --output json")]
 pub struct Prune {
@@ -286,6 +288,18 @@ pub struct Prune {
     /// Count the age from this moment instead of the clock, for runs that can be repeated.
     #[arg(long, value_name = "RFC 3339", value_parser = rfc3339)]
     pub now: Option<DateTime<Utc>>,
+
+    /// Only sessions with this status; may be repeated.
+    #[arg(long, value_name = "STATUS")]
+    pub status: Vec<String>,
+
+    /// Only sessions of this type of alert; may be repeated.
+    #[arg(long, value_name = "TYPE")]
+    pub alert_type: Vec<String>,
+
+    /// Only sessions of this type of agent; may be repeated.
+    #[arg(long, value_name = "TYPE")]
+    pub agent_type: Vec<String>,
 
     /// Remove old events, too: those that are older than the event retention setting, 24 hours unless it is set.
     ///
@@ -307,9 +321,33 @@ pub struct Prune {
     #[arg(long)]
     pub include_active: bool,
 
-    /// How many sessions one transaction removes.
-    #[arg(long, value_name = "SESSIONS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub batch_size: u32,
+    /// Refuse, with exit code 7, to remove more than this share of all sessions.
+    #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = percent)]
+    pub max_share: f64,
+
+    /// Copy what is about to go into this SQLite file first: a TARSy database at the same revision, which is created
+    /// if need be.
+    ///
+    /// `tarsy-db check` and `info` read it, and `migrate-sqlite-to-postgres --append` brings it back. It is on the disk
+    /// before anything is removed; a run that was killed is simply repeated.
+    #[arg(long, value_name = "FILE", conflicts_with = "events")]
+    pub archive: Option<std::path::PathBuf>,
+
+    /// Compress the archive in the end: `FILE.zst` takes the place of `FILE`.
+    #[arg(long, requires = "archive")]
+    pub compress: bool,
+
+    /// How long one transaction may keep others waiting; by default short while others write, longer while nobody does.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub batch_time: Option<Duration>,
+
+    /// Stop after this long, when the transaction in hand is over.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub max_duration: Option<Duration>,
+
+    /// How long to try again when the connection breaks, or the database is busy or read-only.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub retry_for: Duration,
 
     /// Exit with 6 if sessions that started before the cutoff remain.
     #[arg(long)]
@@ -434,6 +472,13 @@ pub struct Completions {
 #[expect(clippy::unnecessary_wraps, reason = "the form that clap wants")]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
+}
+
+/// A share from 0 to 1, given as a percentage with or without its sign.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
+    let share = number.map(|percent| percent / 100.0).filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "not a percentage like `50%`".to_owned())
 }
 
 /// A negative age is as meaningless as none, and is refused with it.

@@ -305,7 +305,7 @@ pub fn wal_of(path: &Path) -> PathBuf {
 }
 
 /// SQLite keeps its other files beside the file itself, not beside a link to it.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(suffix);
     name.into()

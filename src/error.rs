@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::connection::ConnectError;
 use crate::failure::{Cause, DatabaseError, Failure};
-use crate::history::retention::RetentionError;
+use crate::history::archive::ArchiveError;
+use crate::history::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::schema::SchemaError;
 use crate::schema::standing::Leftover;
@@ -48,6 +49,22 @@ pub enum Error {
         /// What would have been done.
         what: String,
     },
+    /// Too much would go at once: the cutoff may be wrong.
+    #[error(
+        "{sessions} of {of_sessions} sessions would be removed, which is more than {}%; nothing was changed",
+        (limit * 1000.0).round() / 10.0
+    )]
+    TooLargeAShare {
+        /// The sessions that would go.
+        sessions: u64,
+        /// All there are.
+        of_sessions: u64,
+        /// The share that is allowed; 1 is all.
+        limit: f64,
+    },
+    /// There is no archive to write to.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The answer was no.
     #[error("not confirmed; nothing was changed")]
     Declined,
@@ -151,7 +168,17 @@ impl Error {
             },
             Error::SchemaPending => 3,
             Error::Newer(_) => 5,
-            Error::NotConfirmed { .. } | Error::Declined => 7,
+            Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => 7,
+            Error::Archive(error) => match error {
+                ArchiveError::Connect(error) => failure_code(error.cause.failure),
+                ArchiveError::Create { .. } => 73,
+                ArchiveError::Compress { .. } => 74,
+                ArchiveError::Schema(error) => schema_code(error),
+                ArchiveError::Database(error) => failure_code(error.cause.failure),
+                ArchiveError::Foreign { .. } | ArchiveError::Lacking { .. } => 7,
+                ArchiveError::Revision(_) => 5,
+                ArchiveError::NoLedger => 3,
+            },
             Error::DeadlineExceeded { .. } => 124,
             // As the shell does it: found but not runnable, or not found.
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 127,
@@ -207,6 +234,10 @@ impl Error {
             Error::Retention(error) => Some(error.hint().to_owned()),
             Error::SchemaPending => Some("run `tarsy-db init`".into()),
             Error::Newer(_) => Some("use the tarsy-db of that TARSy release".into()),
+            Error::TooLargeAShare { .. } => Some(
+                "is the cutoff right? `--dry-run` shows the plan; `--max-share 100%` removes that much all the same".into(),
+            ),
+            Error::Archive(error) => error.hint().map(str::to_owned),
             Error::NotConfirmed { .. } => Some("give `--yes`, or `--dry-run` to see the plan".into()),
             _ => None,
         }

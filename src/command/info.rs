@@ -12,7 +12,9 @@ use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
 use crate::failure::Doing;
 use crate::history::SESSIONS;
-use crate::history::retention::{self, ActiveSessions, Limit, Plan, Policy, Selection, has_start};
+use crate::history::plan::{self, Plan};
+use crate::history::policy::{ActiveSessions, Limit, Policy, has_start};
+use crate::history::retention::Selection;
 use crate::output::{self, Block, Field, Report};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
@@ -213,7 +215,7 @@ async fn sessions(
     let would_remove = match Policy::new(limit, ActiveSessions::Keep, now) {
         Ok(policy) => {
             let selection = Selection::of(connection, found, policy).await?;
-            Some(retention::plan(connection, found, &selection).await?)
+            Some(plan::plan(connection, found, &selection).await?)
         }
         Err(_) => None,
     };

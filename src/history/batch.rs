@@ -1,61 +1,145 @@
-//! One transaction that removes rows. Which ones is left to [`super::retention`] and [`super::events`].
+//! One transaction that removes rows, and archives them first if they are to be kept. Which ones is left to
+//! [`super::retention`], [`super::events`] and [`super::orphans`].
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait, TryGetable, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, QueryResult,
+    SqliteTransactionMode, Statement, StreamTrait, TransactionOptions, TransactionTrait, Value,
 };
 
-use crate::connection::rows;
-use crate::failure::{Cause, DatabaseError, Doing, Failure};
+use super::archive::{Archive, Shelf};
+use crate::connection::{milliseconds, rows};
+use crate::failure::{Cause, DatabaseError, Failure};
 
-/// How long a batch waits for a row that the backend has locked; how long it works is its own affair.
-const LIMITS: &str = "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = 0";
+/// How long a transaction of this size may keep others waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For a lock that somebody else has.
+    pub lock: Duration,
+    /// For each statement; `None` where it has to come to its end.
+    pub statement: Option<Duration>,
+}
 
 /// What was removed: rows by table.
 pub type Removed = BTreeMap<&'static str, u64>;
 
+/// Where a batch failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the database that is pruned.
+    Database,
+    /// In the archive.
+    Archive,
+}
+
+/// Why a batch was rolled back.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}")]
+pub struct BatchError {
+    /// What was tried.
+    pub action: String,
+    /// Where it failed.
+    pub place: Place,
+    /// What is gone if the commit took place, of which nobody knows.
+    pub in_doubt: Option<Removed>,
+    /// Why.
+    #[source]
+    pub cause: Cause,
+}
+
+impl BatchError {
+    pub(super) fn in_archive(cause: Cause) -> Self {
+        Self { action: "archive what is to be removed".to_owned(), place: Place::Archive, in_doubt: None, cause }
+    }
+}
+
+impl<E: Into<Cause>> From<E> for BatchError {
+    fn from(error: E) -> Self {
+        Self {
+            action: "remove a batch of old rows".to_owned(),
+            place: Place::Database,
+            in_doubt: None,
+            cause: error.into(),
+        }
+    }
+}
+
+impl From<BatchError> for DatabaseError {
+    fn from(error: BatchError) -> Self {
+        Self { action: error.action, cause: error.cause }
+    }
+}
+
 /// Rows that are removed once the batch is committed. Dropped before, it is rolled back.
 pub struct Batch {
     transaction: DatabaseTransaction,
+    shelf: Option<Shelf>,
     removed: Removed,
+    began: Instant,
 }
 
 impl Batch {
     /// Begins a transaction that removes nothing yet.
-    pub(super) async fn begin(connection: &DatabaseConnection) -> Result<Self, DbErr> {
+    pub(super) async fn begin(
+        connection: &DatabaseConnection,
+        limits: Limits,
+        archive: Option<&Archive>,
+    ) -> Result<Self, BatchError> {
+        let shelf = match archive {
+            Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
+            None => None,
+        };
         let mut options = TransactionOptions::default();
-        match connection.get_database_backend() {
+        match ConnectionTrait::get_database_backend(connection) {
             // A reader that turns into a writer may find the database busy at once: begin as a writer.
             DbBackend::Sqlite => options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate),
             _ => options.isolation_level = Some(IsolationLevel::ReadCommitted),
         }
         let transaction = connection.begin_with_options(options).await?;
-        if transaction.get_database_backend() == DbBackend::Postgres {
-            transaction.execute_unprepared(LIMITS).await?;
+        if ConnectionTrait::get_database_backend(&transaction) == DbBackend::Postgres {
+            let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
+            let sql = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
+            transaction.execute_unprepared(&sql).await?;
         }
-        Ok(Self { transaction, removed: Removed::new() })
+        Ok(Self { transaction, shelf, removed: Removed::new(), began: Instant::now() })
     }
 
-    /// The first column of the rows that a query finds, which are locked; those that somebody else has locked
-    /// are passed over.
-    pub(super) async fn lock<T: TryGetable>(&self, query: &str) -> Result<Vec<T>, DbErr> {
-        let lock = match self.transaction.get_database_backend() {
+    /// The rows that a query finds, which are locked; those that somebody else has locked are passed over.
+    pub(super) async fn lock(&self, query: &str) -> Result<Vec<QueryResult>, DbErr> {
+        let lock = match ConnectionTrait::get_database_backend(&self.transaction) {
             DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",
             _ => "",
         };
-        let found = rows(&self.transaction, &format!("{query}{lock}")).await?;
-        found.iter().map(|row| row.try_get_by_index(0)).collect()
+        rows(&self.transaction, &format!("{query}{lock}")).await
     }
 
     /// Removes the rows of a table that meet a condition, to which `given` is bound as `$1`.
-    pub(super) async fn delete(&mut self, table: &'static str, condition: &str, given: &str) -> Result<u64, DbErr> {
+    pub(super) async fn delete(
+        &mut self,
+        table: &'static str,
+        condition: &str,
+        given: &str,
+    ) -> Result<u64, BatchError> {
         let sql = format!("DELETE FROM {table} WHERE {condition}");
-        let backend = self.transaction.get_database_backend();
-        let statement = Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
-        let gone = self.transaction.execute_raw(statement).await?.rows_affected();
-        self.removed.insert(table, gone);
+        let backend = ConnectionTrait::get_database_backend(&self.transaction);
+        let statement = |sql: String| Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
+        let gone = match &mut self.shelf {
+            None => self.transaction.execute_raw(statement(sql)).await?.rows_affected(),
+            Some(shelf) => {
+                let returning = shelf.returning(table).map_err(BatchError::in_archive)?;
+                let mut gone = self.transaction.stream_raw(statement(format!("{sql} RETURNING {returning}"))).await?;
+                let mut count = 0;
+                while let Some(row) = gone.try_next().await? {
+                    shelf.store(table, &row).await.map_err(BatchError::in_archive)?;
+                    count += 1;
+                }
+                count
+            }
+        };
+        *self.removed.entry(table).or_default() += gone;
         Ok(gone)
     }
 
@@ -66,23 +150,33 @@ impl Batch {
         table: &'static str,
         condition: &str,
         given: &str,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), BatchError> {
         let gone = self.delete(table, condition, given).await?;
         if gone != wanted as u64 {
             // A trigger or a policy kept them: the next batch would find the same ones for ever.
             let message =
                 format!("the database removed {gone} of {wanted} rows of {table}; is there a trigger or a row policy?");
-            return Err(Cause::new(Failure::Other, message));
+            return Err(Cause::new(Failure::Other, message).into());
         }
         Ok(())
     }
 
-    /// Makes the removal last. From here on there is no way back: let it come to its end.
+    /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on
+    /// there is no way back: let it come to its end.
     ///
     /// # Errors
-    /// [`DatabaseError`]; the batch is rolled back, unless the connection broke and nobody knows.
-    pub async fn commit(self) -> Result<Removed, DatabaseError> {
-        self.transaction.commit().await.doing("commit the removal of a batch")?;
-        Ok(self.removed)
+    /// [`BatchError`]; the batch is rolled back, unless the connection broke and nobody knows.
+    pub async fn commit(self) -> Result<(Removed, Duration), BatchError> {
+        if let Some(shelf) = self.shelf {
+            shelf.commit().await.map_err(BatchError::in_archive)?;
+        }
+        match self.transaction.commit().await {
+            Ok(()) => Ok((self.removed, self.began.elapsed())),
+            Err(error) => {
+                let error = BatchError::from(error);
+                let in_doubt = error.cause.failure.is_before_login().then_some(self.removed);
+                Err(BatchError { action: "commit the removal of old rows".to_owned(), in_doubt, ..error })
+            }
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Which events are old enough to go. The backend sends them to browsers; after some hours nobody asks for them.
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
-use super::batch::Batch;
-use super::retention::{self, RetentionError, TablePlan};
-use crate::failure::{Cause, DatabaseError, Doing};
+use super::batch::{Batch, BatchError, Limits};
+use super::plan::{TablePlan, table_plan};
+use super::policy::RetentionError;
+use crate::failure::DatabaseError;
 use crate::schema::Schema;
 
 /// The table of the events.
@@ -13,9 +14,6 @@ pub const EVENTS: &str = "events";
 
 /// The revision that brings the table.
 pub const SINCE: &str = "3eafea61046d";
-
-/// How many events one transaction removes: their rows are small, and the backend is not kept waiting.
-const BATCH_SIZE: u32 = 1000;
 
 /// Which events may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,29 +77,27 @@ pub async fn plan(
     policy: &EventPolicy,
 ) -> Result<TablePlan, DatabaseError> {
     let is_old = policy.is_old(connection.get_database_backend());
-    retention::table_plan(connection, schema, EVENTS, &is_old).await
+    table_plan(connection, schema, EVENTS, &is_old).await
 }
 
-/// Begins to remove old events, the first ones that were written, in one transaction. Those that somebody else has
-/// locked are passed over; `None` means that there are no others.
+/// Begins to remove old events, the first ones that were written, at most `size` of them, in one transaction. Those that
+/// somebody else has locked are passed over; `None` means that there are no others.
 ///
 /// # Errors
-/// [`DatabaseError`]; the batch is rolled back.
+/// [`BatchError`]; the batch is rolled back.
 pub async fn remove_batch(
     connection: &DatabaseConnection,
     policy: &EventPolicy,
-) -> Result<Option<Batch>, DatabaseError> {
-    remove(connection, policy).await.doing("remove a batch of events")
-}
-
-async fn remove(connection: &DatabaseConnection, policy: &EventPolicy) -> Result<Option<Batch>, Cause> {
+    size: u32,
+    limits: Limits,
+) -> Result<Option<Batch>, BatchError> {
     let backend = connection.get_database_backend();
-    let mut batch = Batch::begin(connection).await?;
+    let mut batch = Batch::begin(connection, limits, None).await?;
     let is_old = policy.is_old(backend);
     // Under a name of its own: PostgreSQL would call the cast `id`, sort by that and pass over the index.
-    let events =
-        format!("SELECT CAST(id AS BIGINT) AS event FROM {EVENTS} WHERE {is_old} ORDER BY id LIMIT {BATCH_SIZE}");
-    let ids: Vec<i64> = batch.lock(&events).await?;
+    let events = format!("SELECT CAST(id AS BIGINT) AS event FROM {EVENTS} WHERE {is_old} ORDER BY id LIMIT {size}");
+    let found = batch.lock(&events).await?;
+    let ids = found.iter().map(|row| row.try_get("", "event")).collect::<Result<Vec<i64>, DbErr>>()?;
     if ids.is_empty() {
         return Ok(None);
     }

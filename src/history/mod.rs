@@ -1,8 +1,17 @@
 //! What the tables mean: sessions, what hangs on them, events, and how long all of that is kept.
 
+pub mod archive;
 pub mod batch;
 pub mod events;
+pub mod exclusive;
+pub mod neighbours;
+pub mod pace;
+pub mod parent_index;
+pub mod plan;
+pub mod policy;
 pub mod retention;
+pub mod sqlite;
+pub mod zstd_file;
 
 /// The statuses of a session that is over; every other one counts as active.
 pub const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];

@@ -36,6 +36,12 @@ pub struct Schema {
 }
 
 impl Schema {
+    /// Whether there is a table with a column of that name.
+    #[must_use]
+    pub fn has_column(&self, table: &str, column: &str) -> bool {
+        self.tables.get(table).is_some_and(|table| table.columns.contains_key(column))
+    }
+
     fn column_mut(&mut self, table: &str, column: &str) -> Option<&mut Column> {
         self.tables.get_mut(table)?.columns.get_mut(column)
     }

@@ -27,7 +27,7 @@ on_both_backends! {
             let rows = plan["plan"]["tables"].as_array().expect("tables").iter();
             assert_eq!(rows.map(|table| table["rows"].as_u64().expect("a number")).sum::<u64>(), 4, "{plan:#}");
         }
-        let removed = json(database, &["prune", "--yes", "--older-than", "1d"]);
+        let removed = json(database, &["prune", "--max-share", "100%", "--yes", "--older-than", "1d"]);
         assert_eq!(removed["removed"]["sessions"], 1);
         for table in ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {
             assert_eq!(database.count(table), 0, "{table}");

@@ -15,7 +15,7 @@ const COMMANDS: [&[&str]; 6] = [
     &["wait", "--max-attempts", "1"],
     &["check"],
     &["info"],
-    &["prune", "--yes"],
+    &["prune", "--max-share", "100%", "--yes"],
     &["migrate-sqlite-to-postgres"],
 ];
 
@@ -87,7 +87,8 @@ fn an_environment_that_is_not_utf_8_is_no_crash() {
     for name in ["HISTORY_RETENTION_DAYS", "DATABASE_URL"] {
         let mut command = tarsy_db(&database);
         command.env(name, OsStr::from_bytes(b"postgresql://u:\xff@h/d"));
-        Outcome::of(command.args(["prune", "--yes", "--now", "2026-02-01T00:00:00Z"])).expect(78);
+        Outcome::of(command.args(["prune", "--max-share", "100%", "--yes", "--now", "2026-02-01T00:00:00Z"]))
+            .expect(78);
     }
 }
 
@@ -165,9 +166,9 @@ fn quiet_leaves_standard_error_empty_when_all_is_well() {
         &["wait"],
         &["check", "--deep"],
         &["info"],
-        &["prune", "--yes", "--now", "2030-01-01T00:00:00Z", "--dry-run"],
+        &["prune", "--max-share", "100%", "--yes", "--now", "2030-01-01T00:00:00Z", "--dry-run"],
         &["migrate-sqlite-to-postgres", "--to", url],
-        &["prune", "--yes", "--now", "2030-01-01T00:00:00Z"],
+        &["prune", "--max-share", "100%", "--yes", "--now", "2030-01-01T00:00:00Z"],
     ];
     for arguments in commands {
         let outcome = Outcome::of(tarsy_db(&database).arg("-q").args(arguments)).expect(0);

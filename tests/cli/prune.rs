@@ -17,7 +17,9 @@ pub(super) fn init(database: &Database) {
 
 /// A run at [`NOW`] with JSON for its result.
 pub(super) fn prune(database: &Database, arguments: &[&str]) -> Outcome {
-    Outcome::of(tarsy_db(database).args(["prune", "--now", NOW, "--output", "json"]).args(arguments))
+    Outcome::of(
+        tarsy_db(database).args(["prune", "--now", NOW, "--output", "json", "--max-share", "100%"]).args(arguments),
+    )
 }
 
 fn sessions(database: &Database) -> Vec<String> {
@@ -167,17 +169,20 @@ on_both_backends! {
         assert_whole(database, 3);
     }
 
-    fn a_batch_that_fails_is_rolled_back_and_those_before_it_stay_removed(database: &Database) {
+    fn a_session_that_cannot_be_removed_stops_no_other(database: &Database) {
         init(database);
         for number in 1..=5 {
             insert_session(database, &number.to_string(), "completed", Some(OLD_US + number));
         }
         refuse_to_delete(database, "4");
-        let outcome = prune(database, &["--yes", "--batch-size", "2"]);
+        let outcome = prune(database, &["--yes"]);
         assert!(outcome.code.is_some_and(|code| code != 0), "{}", outcome.stdout);
-        assert_eq!(sessions(database), ["3", "4", "5"]);
-        assert_whole(database, 3);
-        assert_eq!(outcome.json()["removed"]["sessions"], 2);
+        assert_eq!(sessions(database), ["4"]);
+        assert_whole(database, 1);
+        let summary = outcome.json();
+        assert_eq!((&summary["removed"]["sessions"], &summary["remaining_sessions"]), (&4.into(), &1.into()));
+        assert_eq!(summary["stuck"][0]["session_id"], "4");
+        assert!(summary["stuck"][0]["reason"].as_str().is_some_and(|reason| reason.contains("not this one")));
         assert!(outcome.stderr.contains("not this one"), "{}", outcome.stderr);
     }
 
@@ -189,15 +194,15 @@ on_both_backends! {
         assert_eq!(outcome.json()["error"]["exit_code"].as_i64(), outcome.code.map(i64::from), "{}", outcome.stdout);
     }
 
-    fn five_sessions_go_in_batches_of_two(database: &Database) {
+    fn five_sessions_go_in_batches(database: &Database) {
         init(database);
         for number in 1..=5 {
             insert_session(database, &number.to_string(), "completed", Some(OLD_US));
         }
-        let pruned = prune(database, &["--yes", "--batch-size", "2"]).expect(0).json();
-        assert_eq!(pruned["removed"]["sessions"], 5);
+        let pruned = prune(database, &["--yes", "--batch-time", "1us"]).expect(0).json();
+        assert_eq!((&pruned["removed"]["sessions"], &pruned["removed"]["batches"]), (&5.into(), &5.into()));
         assert_whole(database, 0);
-        let again = prune(database, &["--yes", "--batch-size", "2"]).expect(0).json();
+        let again = prune(database, &["--yes", "--batch-time", "1us"]).expect(0).json();
         assert_eq!(again["plan"]["sessions"], 0);
         assert_eq!(again["remaining_sessions"], 0);
     }
@@ -232,12 +237,12 @@ on_both_backends! {
             assert_eq!(refused.json()["error"]["exit_code"], 78, "{arguments:?}");
         }
         for days in ["0", "-5", "ninety"] {
-            Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", days).args(["prune", "--yes"])).expect(78);
+            Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", days).args(["prune", "--max-share", "100%", "--yes"])).expect(78);
         }
         assert_whole(database, 1);
         // A sound flag makes a senseless setting irrelevant.
         Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0")
-            .args(["prune", "--yes", "--older-than", "1d", "--now", NOW])).expect(0);
+            .args(["prune", "--max-share", "100%", "--yes", "--older-than", "1d", "--now", NOW])).expect(0);
         assert_whole(database, 0);
     }
 
@@ -266,7 +271,7 @@ on_both_backends! {
 
     fn killed_in_the_middle_whole_sessions_are_gone_and_the_next_run_finishes(database: &Database) {
         let left = many(database);
-        let run = Running::start(database, &["prune", "--yes", "--now", NOW, "--batch-size", "1"]);
+        let run = Running::start(database, &["prune", "--max-share", "100%", "--yes", "--now", NOW, "--batch-time", "1us"]);
         wait_until("some sessions are gone", || left() < MANY);
         run.signal("KILL");
         assert_eq!(run.finish().code, None);
@@ -286,7 +291,7 @@ on_both_backends! {
             let left = many(database);
             let run = Running::start(
                 database,
-                &["prune", "--yes", "--now", NOW, "--batch-size", "1", "--output", "json"],
+                &["prune", "--max-share", "100%", "--yes", "--now", NOW, "--batch-time", "1us", "--output", "json"],
             );
             wait_until("some sessions are gone", || left() < MANY);
             run.signal(signal);
@@ -360,7 +365,7 @@ fn a_session_that_somebody_has_locked_is_passed_over_and_counted() {
         insert_session(&database, session, "completed", Some(OLD_US));
     }
     let backend = Held::begin(&database, "SELECT session_id FROM alert_sessions WHERE session_id = 'two' FOR UPDATE");
-    let pruned = prune(&database, &["--yes", "--batch-size", "1"]).expect(0).json();
+    let pruned = prune(&database, &["--yes", "--batch-time", "1us"]).expect(0).json();
     assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&2.into(), &1.into()));
     assert_eq!(sessions(&database), ["two"]);
     prune(&database, &["--yes", "--fail-if-remaining"]).expect(6);
@@ -378,7 +383,8 @@ fn a_file_that_somebody_writes_to_is_busy_and_loses_nothing() {
     let writer = Held::begin(&database, "UPDATE alert_sessions SET status = 'failed'");
     // The driver's own wait would be 5 seconds.
     let mut command = tarsy_db(&database);
-    command.env("DATABASE_URL", "sqlite:///history.db?timeout=0.2").args(["prune", "--yes", "--now", NOW]);
+    command.env("DATABASE_URL", "sqlite:///history.db?timeout=0.2");
+    command.args(["prune", "--max-share", "100%", "--retry-for", "500ms", "--yes", "--now", NOW]);
     Outcome::of(&mut command).expect(75);
     writer.close();
     assert_whole(&database, 1);
@@ -406,7 +412,10 @@ fn a_batch_whose_commit_is_on_its_way_is_counted() {
     insert_session(&database, "one", "completed", Some(OLD_US));
     insert_session(&database, "two", "completed", Some(OLD_US + 1));
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let running = Running::start(&database, &["prune", "--now", NOW, "--output", "json", "--yes", "--batch-size", "1"]);
+    let running = Running::start(
+        &database,
+        &["prune", "--max-share", "100%", "--now", NOW, "--output", "json", "--yes", "--batch-time", "1us"],
+    );
     Held::wait_for_halted_commit(&database);
     running.signal("TERM");
     halt.close();

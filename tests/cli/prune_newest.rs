@@ -103,7 +103,7 @@ on_both_backends! {
         insert_whole_session(database, "new", "completed", NOW_US);
         insert_whole_session(database, "active", "in_progress", OLD_US);
         assert_whole(database, 7);
-        let pruned = prune(database, &["--yes", "--batch-size", "2"]).expect(0).json();
+        let pruned = prune(database, &["--yes", "--batch-time", "1us"]).expect(0).json();
         assert_whole(database, 2);
         assert_eq!(database.texts("SELECT session_id FROM alert_sessions ORDER BY 1"),
                    [Some("active".to_owned()), Some("new".to_owned())]);

@@ -11,7 +11,7 @@ use crate::support::history::insert_session;
 
 /// Runs `prune` on a terminal of its own, answers its question, and gives the exit code and what was shown.
 fn answered(database: &Database, answer: &str) -> (Option<i32>, String) {
-    answered_to("prune", database, answer)
+    answered_to("prune --max-share 100%", database, answer)
 }
 
 /// Does as [`answered`] with a command line of the test's own.
@@ -86,12 +86,12 @@ fn the_question_names_events_where_they_go() {
     init_with_events(&database);
     insert_session(&database, "old", "completed", Some(0));
     insert_events(&database, &["'2020-01-01 00:00:00'", "'2020-01-01 00:00:00.000000'"]);
-    let (code, shown) = answered_to("prune --events", &database, "n\n");
+    let (code, shown) = answered_to("prune --max-share 100% --events", &database, "n\n");
     assert_eq!(code, Some(7), "{shown}");
     assert!(shown.contains("1 sessions and 2 events with 6 rows"), "{shown}");
     assert!(shown.contains("events from before "), "{shown}");
     assert_eq!(database.count("events"), 2);
-    let (code, shown) = answered_to("prune --events", &database, "y\n");
+    let (code, shown) = answered_to("prune --max-share 100% --events", &database, "y\n");
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!((database.count("events"), database.count("alert_sessions")), (0, 0));
 }

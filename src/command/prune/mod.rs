@@ -1,0 +1,253 @@
+//! `prune`: removes old history while the backend keeps working.
+
+mod removal;
+mod summary;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use sea_orm::DatabaseConnection;
+
+use super::Context;
+use crate::cli::Prune;
+use crate::connection::{self, Access, LOCK_TIMEOUT};
+use crate::database_url::DatabaseUrl;
+use crate::error::Error;
+use crate::failure::Doing;
+use crate::history::SESSIONS;
+use crate::history::archive::Archive;
+use crate::history::events::{self, EventPolicy};
+use crate::history::exclusive::Exclusive;
+use crate::history::neighbours::Neighbours;
+use crate::history::plan::{self, Plan};
+use crate::history::policy::{ActiveSessions, Filter, Limit, Policy};
+use crate::history::retention::{self, Selection};
+use crate::history::{parent_index, sqlite, zstd_file};
+use crate::interrupt::Interrupt;
+use crate::output::{Block, Report};
+use crate::progress::{Amount, Stage};
+use crate::schema::{self, Schema};
+use crate::settings::Settings;
+
+use removal::{Removal, Stop, Terms};
+use summary::Summary;
+
+/// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
+const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(
+    arguments: &Prune,
+    settings: &Settings,
+    context: &Context,
+    interrupt: &Interrupt,
+) -> Result<Report, Error> {
+    let started = Instant::now();
+    let now = arguments.now.unwrap_or(context.now);
+    let policy = policy(arguments, settings, now)?;
+    let hours = settings.event_retention_hours.value;
+    let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;
+    let url = &settings.database.value;
+    let mut summary = Summary::new(url, &policy, event_policy.as_ref(), arguments.dry_run);
+    let Some(mut work) = interrupt.or(Work::prepare(url, arguments, policy, event_policy)).await?? else {
+        let line = format!("another prune is at work on {url}: nothing to do here");
+        return Ok(Report::new(&summary, vec![Block::Line(line)]));
+    };
+    summary.plan(&work.plan);
+    let mut stopped = None;
+    let mut blocks;
+    if arguments.dry_run {
+        summary.remaining_sessions = Some(work.plan.kept.len() as u64);
+        blocks = summary.plan_blocks(arguments.max_share);
+    } else if work.plan.rows() == 0 {
+        summary.remaining_sessions = Some(work.plan.kept.len() as u64);
+        blocks = summary.nothing_blocks();
+    } else {
+        refuse_too_large_a_share(&work.plan, arguments.max_share)?;
+        if !arguments.yes {
+            interrupt.or(confirm(&summary)).await??;
+        }
+        let terms = Terms {
+            batch_time: arguments.batch_time,
+            deadline: arguments.max_duration.and_then(|limit| started.checked_add(limit)),
+            retry_for: arguments.retry_for,
+        };
+        let has_index = interrupt.or(parent_index::build(&work.connection, &work.schema, &work.plan)).await??;
+        let planned = Amount { rows: work.plan.rows().max(1), bytes: work.plan.bytes() };
+        let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
+        let outcome = Removal::new(&mut work, terms, interrupt, meter.as_ref(), planned).run().await;
+        meter.finish();
+        if has_index {
+            parent_index::drop(&work.connection).await;
+        }
+        // What was removed is told in any case.
+        summary.remaining_sessions = retention::count_old(&work.connection, &work.selection.policy).await.ok();
+        summary.tell(&outcome, started.elapsed());
+        blocks = summary.removed_blocks();
+        stopped =
+            outcome.stopped.or_else(|| outcome.stuck.into_iter().next().map(|stuck| Stop::Failed(stuck.error.into())));
+    }
+    match work.close(arguments.compress).await {
+        Ok(None) => {}
+        Ok(Some(path)) => {
+            blocks.push(Block::Line(format!("archived in {}", path.display())));
+            summary.archive = Some(path.display().to_string());
+        }
+        Err(error) => stopped = stopped.or(Some(Stop::Failed(error))),
+    }
+    let error = match stopped {
+        None | Some(Stop::Deadline | Stop::TakenOver) => None,
+        Some(Stop::Signal(signal)) => Some(Error::Interrupted(signal)),
+        Some(Stop::Failed(error)) => Some(error),
+    };
+    let remain = summary.remaining_sessions.is_some_and(|remaining| remaining > 0);
+    let exit_code = match &error {
+        None | Some(Error::Interrupted(_)) if arguments.fail_if_remaining && remain => 6,
+        None => 0,
+        Some(error) => error.exit_code(),
+    };
+    Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
+}
+
+fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<Policy, Error> {
+    let limit = match (arguments.before, arguments.older_than) {
+        (Some(moment), _) => Limit::Before(moment),
+        (None, Some(age)) => Limit::OlderThan(age),
+        (None, None) => Limit::OlderThan(settings.retention()),
+    };
+    let active = if arguments.include_active { ActiveSessions::Remove } else { ActiveSessions::Keep };
+    let filter = Filter {
+        statuses: arguments.status.clone(),
+        alert_types: arguments.alert_type.clone(),
+        agent_types: arguments.agent_type.clone(),
+    };
+    Ok(Policy { filter, ..Policy::new(limit, active, now)? })
+}
+
+fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
+    let Plan { sessions, of_sessions, .. } = *plan;
+    if plan.share() > limit { Err(Error::TooLargeAShare { sessions, of_sessions, limit }) } else { Ok(()) }
+}
+
+/// What a run works on, and what it would remove.
+struct Work {
+    url: DatabaseUrl,
+    connection: DatabaseConnection,
+    schema: Schema,
+    selection: Selection,
+    /// `None` without `--events`, or where there are none.
+    events: Option<EventPolicy>,
+    plan: Plan,
+    archive: Option<Archive>,
+    neighbours: Neighbours,
+    /// `None` for a dry run. Let go of last: see [`Exclusive`].
+    exclusive: Option<Exclusive>,
+}
+
+impl Work {
+    /// Looks what there is to do. `None` if another prune is doing it.
+    async fn prepare(
+        url: &DatabaseUrl,
+        arguments: &Prune,
+        policy: Policy,
+        event_policy: Option<EventPolicy>,
+    ) -> Result<Option<Self>, Error> {
+        let mut exclusive = None;
+        if !arguments.dry_run {
+            exclusive = Exclusive::take(url).await?;
+            if exclusive.is_none() {
+                return Ok(None);
+            }
+        }
+        let access = if arguments.dry_run { Access::Read } else { Access::Write };
+        let connection = open(url, access).await?;
+        let (standing, schema) = schema::read_standing(&connection).await.doing("read the schema")?;
+        if !schema.tables.contains_key(SESSIONS) {
+            return Err(Error::SchemaPending);
+        }
+        let selection = Selection::of(&connection, &schema, policy).await?;
+        let mut plan = plan::plan(&connection, &schema, &selection).await?;
+        let events = event_policy.filter(|_| events::are_kept(&schema));
+        if let Some(policy) = &events {
+            plan.tables.push(events::plan(&connection, &schema, policy).await?);
+        }
+        let archive = match &arguments.archive {
+            Some(path) if !arguments.dry_run && plan.rows() > 0 => {
+                Some(Archive::open(path, url, &standing, &schema).await?)
+            }
+            _ => None,
+        };
+        sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
+        let neighbours = neighbours(&connection, url).await?;
+        let url = url.clone();
+        Ok(Some(Self { url, connection, schema, selection, events, plan, archive, neighbours, exclusive }))
+    }
+
+    /// Opens the database again, after the connection broke. False if somebody else prunes it by now.
+    async fn reconnect(&mut self) -> Result<bool, Error> {
+        self.exclusive = None;
+        self.exclusive = Exclusive::take(&self.url).await?;
+        if self.exclusive.is_none() {
+            return Ok(false);
+        }
+        self.connection = open(&self.url, Access::Write).await?;
+        Ok(true)
+    }
+
+    /// Closes the databases. Returns where the archive is, if there is one.
+    async fn close(self, compress: bool) -> Result<Option<PathBuf>, Error> {
+        // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
+        self.connection.close().await.ok();
+        drop(self.neighbours);
+        drop(self.exclusive);
+        let Some(archive) = self.archive else { return Ok(None) };
+        let path = archive.close().await?;
+        Ok(Some(if compress { zstd_file::compress(&path)? } else { path }))
+    }
+}
+
+async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
+    let lock_timeout = match url {
+        DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
+        DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
+    };
+    Ok(connection::open(url, access, lock_timeout).await?)
+}
+
+async fn neighbours(connection: &DatabaseConnection, url: &DatabaseUrl) -> Result<Neighbours, Error> {
+    let path = match url {
+        DatabaseUrl::Sqlite(location) => location.path.as_deref(),
+        DatabaseUrl::Postgresql(_) => None,
+    };
+    Ok(Neighbours::of(connection, path).await.doing("see who else uses the database")?)
+}
+
+/// Asks, where somebody can answer.
+async fn confirm(summary: &Summary) -> Result<(), Error> {
+    let Summary { database, cutoff, .. } = summary;
+    let Some(plan) = &summary.plan else { return Ok(()) };
+    let (events, from_before) = match summary.events() {
+        Some((events, cutoff)) => (format!(" and {events} events"), format!("; events from before {cutoff}")),
+        None => Default::default(),
+    };
+    let (sessions, rows) = (plan.sessions, plan.rows());
+    let what = format!("{sessions} sessions{events} with {rows} rows in all would be removed from {database}");
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Error::NotConfirmed { what });
+    }
+    let question = format!("{what} (started before {cutoff}{from_before}). Go on? [y/N] ");
+    // On a thread of its own, so that Ctrl-C is heard while nobody answers.
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        std::io::stderr().write_all(question.as_bytes())?;
+        std::io::stdin().read_line(&mut answer)?;
+        Ok(answer)
+    });
+    let answer = answer.await.unwrap_or_else(|error| Err(error.into()));
+    let answer = answer.map_err(|source| Error::System { action: "ask for confirmation", source })?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Error::Declined),
+    }
+}

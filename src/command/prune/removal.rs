@@ -1,0 +1,369 @@
+//! Removes what was planned, batch after batch: short ones while others are at work, again after a failure that heals,
+//! around what cannot be removed, until a signal or the time is up.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::DbBackend;
+use serde::Serialize;
+
+use super::Work;
+use crate::error::Error;
+use crate::failure::{DatabaseError, Doing, Failure};
+use crate::history::SESSIONS;
+use crate::history::batch::{Batch, BatchError, Limits, Place, Removed};
+use crate::history::events;
+use crate::history::pace::{Done, Pace};
+use crate::history::retention::{self, Pass, Taken};
+use crate::interrupt::{Interrupt, Signal};
+use crate::progress::{Amount, Meter};
+
+/// How long a batch waits for a lock that somebody else has. Meanwhile others may wait for what it has locked itself.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long PostgreSQL may work on a statement of a batch; one that takes longer is begun again with half as much.
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
+/// What the first batch takes, sessions or events: nobody knows how large they are.
+const FIRST_SIZE: u32 = 1;
+/// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
+const MOST_STUCK: usize = 100;
+/// How long to wait before the next attempt after a failure, at first and at most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+
+/// How a removal goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// How long a batch may keep others waiting; `None` is left to who the others are.
+    pub(super) batch_time: Option<Duration>,
+    /// When to stop.
+    pub(super) deadline: Option<Instant>,
+    /// For how long to try again.
+    pub(super) retry_for: Duration,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) rows: Removed,
+    pub(super) batches: u64,
+    /// The longest time for which others were kept waiting.
+    pub(super) longest_batch: Duration,
+    /// Sessions that could not be removed.
+    pub(super) stuck: Vec<Stuck>,
+    /// Why it ended before everything was gone.
+    pub(super) stopped: Option<Stop>,
+}
+
+/// A session that could not be removed.
+#[derive(Debug, Serialize)]
+pub(super) struct Stuck {
+    pub(super) session_id: String,
+    pub(super) reason: String,
+    #[serde(skip)]
+    pub(super) error: DatabaseError,
+}
+
+/// Why a removal ended early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The time was up.
+    Deadline,
+    /// Somebody else began to prune the database while the connection was away.
+    TakenOver,
+    /// A signal came; the batch in hand was finished.
+    Signal(Signal),
+    /// It failed.
+    Failed(Error),
+}
+
+/// What came of an attempt to remove a batch.
+enum Attempt {
+    Removed,
+    Nothing,
+    Failed(BatchError),
+}
+
+/// A removal that goes on.
+pub(super) struct Removal<'r> {
+    work: &'r mut Work,
+    terms: Terms,
+    interrupt: &'r Interrupt,
+    meter: &'r dyn Meter,
+    planned: Amount,
+    outcome: Outcome,
+    /// Came while a batch was in hand.
+    signal: Option<Signal>,
+    /// Since when nothing has succeeded.
+    failing_since: Option<Instant>,
+}
+
+impl<'r> Removal<'r> {
+    /// Prepares it. `planned` is what all rows that are to go amount to.
+    pub(super) fn new(
+        work: &'r mut Work,
+        terms: Terms,
+        interrupt: &'r Interrupt,
+        meter: &'r dyn Meter,
+        planned: Amount,
+    ) -> Self {
+        let rows = work.plan.tables.iter().map(|table| (table.table, 0)).collect();
+        let outcome = Outcome { rows, ..Outcome::default() };
+        Self { work, terms, interrupt, meter, planned, outcome, signal: None, failing_since: None }
+    }
+
+    /// Removes the sessions, then the events.
+    pub(super) async fn run(mut self) -> Outcome {
+        let ended = match self.remove_sessions().await {
+            Ok(()) => self.remove_events().await,
+            stopped => stopped,
+        };
+        self.outcome.stopped = ended.err();
+        self.outcome
+    }
+
+    /// Goes over the sessions until nothing more comes of it: what the backend had locked is met again.
+    async fn remove_sessions(&mut self) -> Result<(), Stop> {
+        let mut pace = Pace::new(FIRST_SIZE);
+        let mut pass = Pass::default();
+        let mut before = self.sessions();
+        loop {
+            let mut taken = Vec::new();
+            match self.attempt_sessions(&mut pace, &pass, &mut taken).await? {
+                Attempt::Removed => pass.after = taken.pop(),
+                Attempt::Failed(error) => self.after_failure(error, taken, &mut pace, &mut pass).await?,
+                Attempt::Nothing if self.sessions() == before => return Ok(()),
+                Attempt::Nothing => {
+                    pass.after = None;
+                    before = self.sessions();
+                }
+            }
+        }
+    }
+
+    fn sessions(&self) -> u64 {
+        self.outcome.rows.get(SESSIONS).copied().unwrap_or_default()
+    }
+
+    async fn attempt_sessions(
+        &mut self,
+        pace: &mut Pace,
+        pass: &Pass,
+        taken: &mut Vec<Taken>,
+    ) -> Result<Attempt, Stop> {
+        self.stop_if_due().await?;
+        let Work { connection, schema, selection, archive, .. } = &*self.work;
+        let (size, limits) = (pace.size(), limits(pace));
+        let begun = retention::remove_batch(connection, schema, selection, pass, size, limits, archive.as_ref(), taken);
+        let finished = finish(self.interrupt, &mut self.signal, commit(begun)).await?;
+        let units = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        self.settle(finished, units, pace).await
+    }
+
+    async fn remove_events(&mut self) -> Result<(), Stop> {
+        let Some(policy) = self.work.events else { return Ok(()) };
+        let mut pace = Pace::new(FIRST_SIZE);
+        loop {
+            self.stop_if_due().await?;
+            let begun = events::remove_batch(&self.work.connection, &policy, pace.size(), limits(&pace));
+            let finished = finish(self.interrupt, &mut self.signal, commit(begun)).await?;
+            let units = pace.size();
+            match self.settle(finished, units, &mut pace).await? {
+                Attempt::Removed => {}
+                Attempt::Nothing => return Ok(()),
+                Attempt::Failed(error) if is_too_slow(&error, &pace) => pace.halve(units as usize),
+                Attempt::Failed(error) => self.try_again(error, &[]).await?,
+            }
+        }
+    }
+
+    /// Counts what a batch has removed, learns from it, and lets others have their turn.
+    async fn settle(
+        &mut self,
+        finished: Result<Option<(Removed, Duration)>, BatchError>,
+        units: u32,
+        pace: &mut Pace,
+    ) -> Result<Attempt, Stop> {
+        let (removed, held) = match finished {
+            Ok(None) => return Ok(Attempt::Nothing),
+            Ok(Some(done)) => done,
+            Err(error) => return Ok(Attempt::Failed(error)),
+        };
+        self.failing_since = None;
+        self.outcome.batches += 1;
+        self.outcome.longest_batch = self.outcome.longest_batch.max(held);
+        let amount = self.count(removed);
+        let company = self.work.neighbours.company(&self.work.connection).await;
+        let company = company.doing("see who else uses the database").map_err(|error| Stop::Failed(error.into()))?;
+        pace.learn(&Done { units, amount, held }, self.terms.batch_time.unwrap_or(company.batch_time()));
+        self.rest(company.pause(held)).await?;
+        Ok(Attempt::Removed)
+    }
+
+    fn count(&mut self, removed: Removed) -> Amount {
+        let rows: u64 = removed.values().sum();
+        // The plan knows the bytes of all rows together: each row gets its share.
+        let share = u128::from(self.planned.bytes) * u128::from(rows) / u128::from(self.planned.rows.max(1));
+        let amount = Amount { rows, bytes: u64::try_from(share).unwrap_or(self.planned.bytes) };
+        self.meter.advance(amount);
+        for (table, rows) in removed {
+            *self.outcome.rows.entry(table).or_default() += rows;
+        }
+        amount
+    }
+
+    /// Finds out whether another attempt can help, and prepares it: with fewer sessions, without the one that cannot
+    /// be removed, or later.
+    async fn after_failure(
+        &mut self,
+        error: BatchError,
+        mut taken: Vec<Taken>,
+        pace: &mut Pace,
+        pass: &mut Pass,
+    ) -> Result<(), Stop> {
+        if is_too_slow(&error, pace) {
+            pace.halve(pace.size().try_into().unwrap_or(usize::MAX));
+            return Ok(());
+        }
+        if taken.is_empty() || !self.is_about_rows(&error) {
+            return self.try_again(error, &taken).await;
+        }
+        if taken.len() > 1 {
+            pace.halve(taken.len());
+            return Ok(());
+        }
+        // What somebody else has locked is met again in the next pass.
+        if !is_contention(error.cause.failure) {
+            let Some(Taken { session_id, .. }) = taken.first() else { return Ok(()) };
+            pass.without.insert(session_id.clone());
+            let (session_id, reason) = (session_id.clone(), error.cause.to_string());
+            let error = DatabaseError::from(error);
+            if self.outcome.stuck.len() == MOST_STUCK {
+                return Err(Stop::Failed(error.into()));
+            }
+            self.outcome.stuck.push(Stuck { session_id, reason, error });
+        }
+        pass.after = taken.pop();
+        Ok(())
+    }
+
+    /// Whether it is some of the rows that failed, and not the database.
+    fn is_about_rows(&self, error: &BatchError) -> bool {
+        use Failure::{Busy, Conflict, Constraint, Data, Needed, Other, TimedOut};
+        let is_sqlite = self.work.selection.backend() == DbBackend::Sqlite;
+        match (error.place, error.cause.failure) {
+            // One writer at a time: whoever is busy with the file is busy with all of it.
+            (_, Busy) if is_sqlite => false,
+            (Place::Database, failure) => {
+                matches!(failure, Busy | Conflict | Constraint | Data | Needed | Other | TimedOut)
+            }
+            (Place::Archive, failure) => matches!(failure, Constraint | Data),
+        }
+    }
+
+    /// Waits until another attempt may succeed, and connects again where that is needed.
+    async fn try_again(&mut self, error: BatchError, taken: &[Taken]) -> Result<(), Stop> {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        let failure = error.cause.failure;
+        let is_over = || since.elapsed() >= self.terms.retry_for;
+        if error.place == Place::Archive || !failure.may_heal() || is_over() {
+            return Err(Stop::Failed(DatabaseError::from(error).into()));
+        }
+        let in_doubt = error.in_doubt.clone();
+        let left = humantime::format_duration(Duration::from_secs(
+            self.terms.retry_for.saturating_sub(since.elapsed()).as_secs(),
+        ));
+        tracing::warn!("{error}: {}; trying again for {left}", error.cause.described());
+        let [mut pause, longest] = PAUSES;
+        let keeps_connection = is_contention(failure) || self.work.selection.backend() == DbBackend::Sqlite;
+        loop {
+            self.rest(pause).await?;
+            pause = (pause * 2).min(longest);
+            if keeps_connection {
+                return Ok(());
+            }
+            let is_over = since.elapsed() >= self.terms.retry_for;
+            match self.work.reconnect().await {
+                Ok(true) => break,
+                Ok(false) if is_over => return Err(Stop::TakenOver),
+                Ok(false) => {}
+                Err(error) if is_over || !may_heal(&error) => return Err(Stop::Failed(error)),
+                Err(_) => {}
+            }
+        }
+        tracing::info!("the connection is back");
+        if let Some(removed) = in_doubt {
+            let left = retention::count_left(&self.work.connection, taken).await;
+            if left.map_err(|error| Stop::Failed(error.into()))? == 0 {
+                self.count(removed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits, unless it is time to stop.
+    async fn rest(&mut self, pause: Duration) -> Result<(), Stop> {
+        let left = self.terms.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let rest = tokio::time::sleep(pause.min(left.unwrap_or(Duration::MAX)));
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.interrupt.or(rest).await.map_err(Stop::Signal)
+    }
+
+    /// Between two batches.
+    async fn stop_if_due(&mut self) -> Result<(), Stop> {
+        if let Some(signal) = self.signal {
+            return Err(Stop::Signal(signal));
+        }
+        self.interrupt.or(std::future::ready(())).await.map_err(Stop::Signal)?;
+        match self.terms.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(Stop::Deadline),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Commits a batch as soon as it is there.
+async fn commit(
+    begun: impl Future<Output = Result<Option<Batch>, BatchError>>,
+) -> Result<Option<(Removed, Duration)>, BatchError> {
+    match begun.await? {
+        None => Ok(None),
+        Some(batch) => batch.commit().await.map(Some),
+    }
+}
+
+/// Lets the work in hand come to its end although a signal came, which is noted; a second one ends it.
+async fn finish<T>(
+    interrupt: &Interrupt,
+    noted: &mut Option<Signal>,
+    work: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    let mut work = std::pin::pin!(work);
+    match interrupt.or(&mut work).await {
+        Ok(result) => return Ok(result),
+        Err(signal) => *noted = Some(signal),
+    }
+    tracing::info!("stopping after the batch in hand; a second signal rolls it back");
+    interrupt.or(&mut work).await.map_err(|signal| Stop::Failed(Error::RolledBack(signal)))
+}
+
+/// A batch of one has to come to its end.
+fn limits(pace: &Pace) -> Limits {
+    Limits { lock: LOCK_TIMEOUT, statement: (pace.size() > 1).then_some(STATEMENT_TIMEOUT) }
+}
+
+fn is_too_slow(error: &BatchError, pace: &Pace) -> bool {
+    error.place == Place::Database && error.cause.failure == Failure::TimedOut && pace.size() > 1
+}
+
+/// Whether somebody else holds what the batch needs.
+fn is_contention(failure: Failure) -> bool {
+    matches!(failure, Failure::Busy | Failure::Conflict)
+}
+
+fn may_heal(error: &Error) -> bool {
+    match error {
+        Error::Connect(error) => error.cause.failure.may_heal(),
+        Error::Database(error) => error.cause.failure.may_heal(),
+        _ => false,
+    }
+}

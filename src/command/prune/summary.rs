@@ -1,0 +1,229 @@
+//! What a prune would do or has done, for both kinds of reader.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use super::removal::{Outcome, Stop, Stuck};
+use crate::database_url::DatabaseUrl;
+use crate::history::SESSIONS;
+use crate::history::batch::Removed;
+use crate::history::events::{self, EVENTS, EventPolicy};
+use crate::history::plan::Plan;
+use crate::history::policy::Policy;
+use crate::output::{self, Block, Field};
+
+#[derive(Serialize)]
+pub(super) struct Summary {
+    pub(super) database: String,
+    pub(super) cutoff: String,
+    /// `None` without `--events`.
+    event_cutoff: Option<String>,
+    dry_run: bool,
+    /// `None` if another prune is at work.
+    pub(super) plan: Option<Plan>,
+    /// The sessions that go, as a share of all; 1 for all.
+    share: Option<f64>,
+    removed: Option<RemovedSummary>,
+    /// Sessions that started before the cutoff and are still there.
+    pub(super) remaining_sessions: Option<u64>,
+    /// Sessions that could not be removed, and why.
+    stuck: Vec<StuckSummary>,
+    /// The file with what was removed.
+    pub(super) archive: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RemovedSummary {
+    sessions: u64,
+    rows: Removed,
+    seconds: f64,
+    batches: u64,
+    /// The longest time for which a batch may have kept others waiting.
+    longest_batch_seconds: f64,
+    /// Why not everything went: `deadline`, `signal`, `failure`, `taken_over`.
+    stopped: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct StuckSummary {
+    session_id: String,
+    reason: String,
+}
+
+impl Summary {
+    pub(super) fn new(database: &DatabaseUrl, policy: &Policy, events: Option<&EventPolicy>, dry_run: bool) -> Self {
+        let cutoff = DateTime::from_timestamp_micros(policy.cutoff_us).unwrap_or_default();
+        Self {
+            database: database.to_string(),
+            cutoff: shown(cutoff),
+            event_cutoff: events.map(|policy| shown(policy.cutoff)),
+            dry_run,
+            plan: None,
+            share: None,
+            removed: None,
+            remaining_sessions: None,
+            stuck: Vec::new(),
+            archive: None,
+        }
+    }
+
+    /// Takes in what there is to do.
+    pub(super) fn plan(&mut self, plan: &Plan) {
+        self.share = Some(plan.share());
+        self.plan = Some(plan.clone());
+    }
+
+    /// Takes in what was done.
+    pub(super) fn tell(&mut self, outcome: &Outcome, duration: Duration) {
+        self.removed = Some(RemovedSummary {
+            sessions: outcome.rows.get(SESSIONS).copied().unwrap_or_default(),
+            rows: outcome.rows.clone(),
+            seconds: duration.as_secs_f64(),
+            batches: outcome.batches,
+            longest_batch_seconds: outcome.longest_batch.as_secs_f64(),
+            stopped: outcome.stopped.as_ref().map(|stop| match stop {
+                Stop::Deadline => "deadline",
+                Stop::TakenOver => "taken_over",
+                Stop::Signal(_) => "signal",
+                Stop::Failed(_) => "failure",
+            }),
+        });
+        let stuck = outcome.stuck.iter().map(|Stuck { session_id, reason, .. }| StuckSummary {
+            session_id: session_id.clone(),
+            reason: reason.clone(),
+        });
+        self.stuck = stuck.collect();
+    }
+
+    /// How many events go, and the cutoff for them; `None` without `--events`, or where there is no table of them.
+    pub(super) fn events(&self) -> Option<(u64, &str)> {
+        let planned = self.plan.as_ref()?.tables.iter().find(|table| table.table == EVENTS)?;
+        Some((planned.rows, self.event_cutoff.as_deref()?))
+    }
+
+    pub(super) fn nothing_blocks(&self) -> Vec<Block> {
+        let Self { database, cutoff, .. } = self;
+        let events = self.events().map(|(_, cutoff)| format!(", no event is from before {cutoff}")).unwrap_or_default();
+        let line =
+            format!("nothing to remove from {database}: no session that is over started before {cutoff}{events}");
+        let mut blocks = vec![Block::Line(line)];
+        blocks.extend(self.no_events_block());
+        blocks.extend(self.kept_block());
+        blocks
+    }
+
+    /// Says that `--events` had nothing to do.
+    fn no_events_block(&self) -> Option<Block> {
+        let there_are_none = self.event_cutoff.is_some() && self.events().is_none();
+        there_are_none.then(|| {
+            let since = events::SINCE;
+            Block::Line(format!(
+                "no events to remove: there is no table `{EVENTS}`, which TARSy has since revision {since}"
+            ))
+        })
+    }
+
+    /// The plan. `max_share` is the share above which a run is refused.
+    pub(super) fn plan_blocks(&self, max_share: f64) -> Vec<Block> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let mut rows: Vec<Vec<Field>> = plan
+            .tables
+            .iter()
+            .map(|table| vec![table.table.into(), output::count(table.rows), output::bytes(table.bytes)])
+            .collect();
+        rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
+        let sessions = format!("{} of {} ({})", plan.sessions, plan.of_sessions, percentage(plan.share()));
+        let mut facts: Vec<Vec<Field>> = vec![
+            vec!["database".into(), self.database.as_str().into()],
+            vec!["cutoff".into(), self.cutoff.as_str().into()],
+            vec!["sessions".into(), sessions.into()],
+            vec!["oldest".into(), output::time(plan.oldest_us).into()],
+            vec!["newest".into(), output::time(plan.newest_us).into()],
+        ];
+        if let Some((_, cutoff)) = self.events() {
+            facts.insert(2, vec!["cutoff of events".into(), cutoff.into()]);
+        }
+        let mut blocks = vec![
+            Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
+            Block::Table { title: "rows that would go", header: vec!["table", "rows", "bytes"], rows },
+        ];
+        if plan.share() > max_share {
+            let (share, limit) = (percentage(plan.share()), percentage(max_share));
+            blocks.push(Block::Line(format!(
+                "a run would be refused: {share} of all sessions are more than {limit}; `--max-share` allows more"
+            )));
+        }
+        blocks.extend(self.no_events_block());
+        blocks.extend(self.kept_block());
+        blocks
+    }
+
+    fn kept_block(&self) -> Option<Block> {
+        let kept = &self.plan.as_ref()?.kept;
+        let rows = kept.iter().map(|session| {
+            let started = output::time(Some(session.started_at_us));
+            vec![session.session_id.as_str().into(), session.status.as_str().into(), started.into()]
+        });
+        let header = vec!["session", "status", "started"];
+        (!kept.is_empty()).then(|| Block::Table {
+            title: "kept although they are old: not in a terminal status (--include-active), or other sessions need their stages",
+            header,
+            rows: rows.collect(),
+        })
+    }
+
+    pub(super) fn removed_blocks(&self) -> Vec<Block> {
+        let (Some(removed), Some(plan)) = (&self.removed, &self.plan) else { return Vec::new() };
+        let rows = plan.tables.iter().map(|table| {
+            vec![table.table.into(), output::count(removed.rows.get(table.table).copied().unwrap_or_default())]
+        });
+        let events = match (removed.rows.get(EVENTS), &self.event_cutoff) {
+            (Some(rows), Some(cutoff)) => format!(" and {rows} events from before {cutoff}"),
+            _ => String::new(),
+        };
+        let mut blocks = vec![
+            Block::Line(format!(
+                "removed {} sessions that started before {}{events} from {} in {:.1?}; no batch took longer than {:.0?}",
+                removed.sessions,
+                self.cutoff,
+                self.database,
+                Duration::from_secs_f64(removed.seconds),
+                Duration::from_secs_f64(removed.longest_batch_seconds),
+            )),
+            Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
+        ];
+        if removed.stopped.is_some() {
+            let why = match removed.stopped {
+                Some("deadline") => "the time was up",
+                Some("taken_over") => "another prune is at work by now",
+                _ => "it was stopped",
+            };
+            let remaining =
+                self.remaining_sessions.map_or("an unknown number of".to_owned(), |count| count.to_string());
+            blocks.push(Block::Line(format!(
+                "{why}: {remaining} sessions from before the cutoff are still there; the next run goes on"
+            )));
+        }
+        blocks.extend(self.no_events_block());
+        blocks.extend(self.kept_block());
+        if !self.stuck.is_empty() {
+            let rows =
+                self.stuck.iter().map(|stuck| vec![stuck.session_id.as_str().into(), stuck.reason.as_str().into()]);
+            let header = vec!["session", "reason"];
+            blocks.push(Block::Table { title: "could not be removed", header, rows: rows.collect() });
+        }
+        blocks
+    }
+}
+
+/// A moment as the summary has it.
+fn shown(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// A share for people.
+pub(crate) fn percentage(share: f64) -> String {
+    format!("{}%", (share * 1000.0).round() / 10.0)
+}

@@ -1,0 +1,403 @@
+//! The archive of what is pruned: a TARSy SQLite database at the same revision. The backend can open it, `sqlite3` can
+//! query it, and `migrate-sqlite-to-postgres --append` brings it back.
+//!
+//! What a batch removes is read as it is removed, written, read back and compared, and is on the disk before the removal
+//! is committed. A crash in between leaves both; the next run writes the same rows again.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use migration::Revision;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait, Value,
+};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
+
+use super::zstd_file;
+use crate::connection::{self, Access, ConnectError};
+use crate::database_url::{Backend, DatabaseUrl, SqliteLocation};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::schema::{self, Column, Schema, SchemaError, Standing, quoted, upgrade};
+
+/// How long to wait for somebody who has the archive open.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no archive to write to. Nothing was removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The file cannot be opened.
+    #[error("cannot open the archive")]
+    Connect(#[from] ConnectError),
+    /// The file cannot be created.
+    #[error("cannot create the archive {path}")]
+    Create {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It cannot be compressed, or a compressed one cannot be read.
+    #[error("cannot {action} {path}")]
+    Compress {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The schema of a new archive cannot be created.
+    #[error("cannot create the schema of the archive")]
+    Schema(#[from] SchemaError),
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The file is there and holds something else.
+    #[error("{path} is no archive of this history: {why}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What it is.
+        why: String,
+    },
+    /// The database has what an archive has no place for.
+    #[error("the archive has no place for {}", .names.join(", "))]
+    Lacking {
+        /// `table.column`.
+        names: Vec<String>,
+    },
+    /// The database's revision is not one that an archive can be made at.
+    #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
+    Revision(String),
+    /// It has no ledger.
+    #[error("the database has no ledger, so that an archive cannot be made at the same revision")]
+    NoLedger,
+}
+
+impl ArchiveError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            ArchiveError::Foreign { .. } => "give `--archive` another file; nothing was removed",
+            ArchiveError::Lacking { .. } => {
+                "a column of your own would be lost: move it aside, or prune without an archive; nothing was removed"
+            }
+            ArchiveError::Revision(_) => "use the tarsy-db of that TARSy release",
+            ArchiveError::NoLedger => "run `tarsy-db init`",
+            _ => return None,
+        })
+    }
+}
+
+/// An archive that rows are added to.
+pub struct Archive {
+    connection: DatabaseConnection,
+    path: PathBuf,
+    tables: BTreeMap<&'static str, ArchivedTable>,
+}
+
+/// A table of the archive, and how the database's rows get into it.
+#[derive(Debug, Clone)]
+struct ArchivedTable {
+    /// The places of the primary key's columns.
+    key: Vec<usize>,
+    columns: Vec<String>,
+    /// What a row of the database has to give, so that it can be written here.
+    returning: String,
+    /// The statement that writes a row and gives it back.
+    insert: String,
+}
+
+impl Archive {
+    /// Opens the archive of a database, or creates it.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; a file that is there is not changed.
+    pub async fn open(
+        path: &Path,
+        database: &DatabaseUrl,
+        standing: &Standing,
+        found: &Schema,
+    ) -> Result<Self, ArchiveError> {
+        let revision = match standing.revision() {
+            None => return Err(ArchiveError::NoLedger),
+            Some(id) => Revision::from_id(id).ok_or_else(|| ArchiveError::Revision(id.to_owned()))?,
+        };
+        let foreign = |why: String| ArchiveError::Foreign { path: path.display().to_string(), why };
+        if let DatabaseUrl::Sqlite(SqliteLocation { path: Some(pruned), .. }) = database
+            && is_same_file(path, pruned)
+        {
+            return Err(foreign("it is the database itself".to_owned()));
+        }
+        zstd_file::restore(path)?;
+        create(path).map_err(|source| ArchiveError::Create { path: path.display().to_string(), source })?;
+        let url = DatabaseUrl::Sqlite(SqliteLocation { path: Some(path.to_owned()), busy_timeout: None });
+        let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
+        let action = "read the schema of the archive";
+        // Also one of which a crash left no more than the file.
+        if schema::read(&connection).await.doing(action)?.tables.is_empty() {
+            upgrade::upgrade(&connection, revision, LOCK_TIMEOUT, &|| ()).await?;
+        }
+        let (there, schema) = schema::read_standing(&connection).await.doing(action)?;
+        match there.revision() {
+            Some(id) if id == revision.id() => {}
+            Some(id) => return Err(foreign(format!("it is at revision {id}, and the database at {revision}"))),
+            None => return Err(foreign("it is no TARSy database".to_owned())),
+        }
+        // Children are written before their parents; a row that replaces another must not take its children along.
+        connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.doing(action)?;
+        connection.execute_unprepared("PRAGMA synchronous = FULL").await.doing(action)?;
+        let tables = tables(database.backend(), found, &schema)?;
+        Ok(Self { connection, path: path.to_owned(), tables })
+    }
+
+    /// Begins a transaction of the archive.
+    pub(super) async fn begin(&self) -> Result<Shelf, Cause> {
+        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+        let transaction = self.connection.begin_with_options(options).await?;
+        Ok(Shelf { transaction, tables: self.tables.clone() })
+    }
+
+    /// Puts all that was written into the one file, and closes it.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; what was written is in the file or in the `-wal` beside it.
+    pub async fn close(self) -> Result<PathBuf, DatabaseError> {
+        let action = format!("close the archive {}", self.path.display());
+        self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.doing(action.as_str())?;
+        self.connection.close().await.doing(action)?;
+        Ok(self.path)
+    }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+/// Creates the file, for its owner alone, unless it is there.
+fn create(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent)?.sync_all()
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Matches the tables of a database with those of its archive.
+fn tables(
+    backend: Backend,
+    found: &Schema,
+    archive: &Schema,
+) -> Result<BTreeMap<&'static str, ArchivedTable>, ArchiveError> {
+    let mut tables = BTreeMap::new();
+    let mut lacking = Vec::new();
+    let kept = super::DEPENDENTS.iter().map(|dependent| dependent.table).chain([super::SESSIONS]);
+    for name in kept {
+        let Some(table) = found.tables.get(name) else { continue };
+        let Some(there) = archive.tables.get(name) else {
+            lacking.push(name.to_owned());
+            continue;
+        };
+        let mut columns = Vec::new();
+        let mut returning = Vec::new();
+        for (column, Column { kind, .. }) in &table.columns {
+            match returned(backend, column, kind).filter(|_| there.columns.contains_key(column)) {
+                None => lacking.push(format!("{name}.{column}")),
+                Some(expression) => {
+                    columns.push(column.clone());
+                    returning.push(expression);
+                }
+            }
+        }
+        let place = |key: &String| columns.iter().position(|column| column == key);
+        let key = there.primary_key.iter().filter_map(place).collect();
+        let insert = insert(name, &columns, &there.primary_key);
+        tables.insert(name, ArchivedTable { key, columns, returning: returning.join(", "), insert });
+    }
+    if lacking.is_empty() { Ok(tables) } else { Err(ArchiveError::Lacking { names: lacking }) }
+}
+
+/// The row that is there already is an older state of the same one: a run that crashed wrote it, or it was brought back.
+fn insert(table: &str, columns: &[String], key: &[String]) -> String {
+    let names: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+    let values: Vec<_> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
+    let key: Vec<_> = key.iter().map(|name| quoted(name)).collect();
+    let updates: Vec<_> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    format!(
+        "INSERT INTO {table} ({names}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {updates} RETURNING {names}",
+        table = quoted(table),
+        names = names.join(", "),
+        values = values.join(", "),
+        key = key.join(", "),
+        updates = updates.join(", "),
+    )
+}
+
+/// A transaction of the archive. Dropped before it is committed, it is rolled back.
+pub(super) struct Shelf {
+    transaction: DatabaseTransaction,
+    tables: BTreeMap<&'static str, ArchivedTable>,
+}
+
+impl Shelf {
+    fn table(&self, name: &str) -> Result<&ArchivedTable, Cause> {
+        self.tables.get(name).ok_or_else(|| Cause::new(Failure::Other, format!("the archive has no table {name}")))
+    }
+
+    /// What a row of the database has to give, so that [`Shelf::store`] can read it.
+    pub(super) fn returning(&self, table: &str) -> Result<&str, Cause> {
+        Ok(&self.table(table)?.returning)
+    }
+
+    /// Writes a row and makes sure that it can be read back as it is.
+    pub(super) async fn store(&self, table: &str, row: &QueryResult) -> Result<(), Cause> {
+        let columns = self.table(table)?;
+        let values = values(row, columns.columns.len())?;
+        let (mut sql, mut given) = (columns.insert.clone(), Vec::with_capacity(values.len()));
+        for (index, value) in values.iter().enumerate() {
+            given.push(value.given());
+            if value.is_no_unicode() {
+                // The driver takes no such text: its bytes are cast to one, which changes nothing.
+                let number = index + 1;
+                sql = sql.replacen(&format!("?{number},"), &format!("CAST(?{number} AS TEXT),"), 1);
+                sql = sql.replacen(&format!("?{number})"), &format!("CAST(?{number} AS TEXT))"), 1);
+            }
+        }
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, given);
+        let written = self.transaction.query_one_raw(statement).await?;
+        let written = written.ok_or_else(|| DbErr::RecordNotFound("the archive gave no row back".to_owned()))?;
+        let written = self::values(&written, values.len())?;
+        let changed = values.iter().zip(&written).position(|(sent, kept)| !sent.is_kept_as(kept));
+        match changed {
+            None => Ok(()),
+            Some(index) => {
+                let key: Vec<_> = columns.key.iter().map(|place| values[*place].shown()).collect();
+                let message = format!(
+                    "{table} {}: SQLite cannot hold `{}` exactly in a column of that type",
+                    key.join(", "),
+                    columns.columns[index]
+                );
+                Err(Cause::new(Failure::Data, message))
+            }
+        }
+    }
+
+    /// Makes the rows last: they are on the disk.
+    pub(super) async fn commit(self) -> Result<(), Cause> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+/// A column's value in one of the forms that SQLite has for what TARSy writes; `None` for what it has none for.
+fn returned(backend: Backend, column: &str, kind: &str) -> Option<String> {
+    let name = quoted(column);
+    if backend == Backend::Sqlite {
+        return Some(name);
+    }
+    Some(match kind {
+        "boolean" => format!("{name}::int::bigint"),
+        "bigint" | "integer" | "smallint" => format!("{name}::bigint"),
+        "double precision" => format!("{name}::float8"),
+        "json" | "jsonb" | "text" => format!("{name}::text"),
+        _ if kind.starts_with("character varying") => format!("{name}::text"),
+        _ => return None,
+    })
+}
+
+/// A value as SQLite stores it.
+#[derive(Debug, Clone, PartialEq)]
+enum Stored {
+    Null,
+    Integer(i64),
+    Real(f64),
+    /// Its bytes may be anything.
+    Text(Vec<u8>),
+    Blob(Vec<u8>),
+}
+
+impl Stored {
+    fn given(&self) -> Value {
+        match self {
+            Stored::Null => Value::BigInt(None),
+            Stored::Integer(number) => (*number).into(),
+            Stored::Real(number) => (*number).into(),
+            Stored::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => text.into(),
+                Err(_) => bytes.clone().into(),
+            },
+            Stored::Blob(bytes) => bytes.clone().into(),
+        }
+    }
+
+    fn is_no_unicode(&self) -> bool {
+        matches!(self, Stored::Text(bytes) if std::str::from_utf8(bytes).is_err())
+    }
+
+    /// Whether nothing is lost: the same, or JSON's whole number, which SQLite keeps as one.
+    fn is_kept_as(&self, kept: &Self) -> bool {
+        match (self, kept) {
+            (Stored::Real(sent), Stored::Real(kept)) => sent.to_bits() == kept.to_bits(),
+            (Stored::Text(text), Stored::Integer(number)) => *text == number.to_string().into_bytes(),
+            (sent, kept) => sent == kept,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Stored::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Stored::Integer(number) => number.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// The first values of a row of either backend.
+fn values(row: &QueryResult, columns: usize) -> Result<Vec<Stored>, Cause> {
+    let value = |index| match row.try_as_sqlite_row() {
+        Some(row) => sqlite_value(row, index).map_err(Cause::from),
+        None => postgresql_value(row, index).map_err(Cause::from),
+    };
+    (0..columns).map(value).collect()
+}
+
+fn sqlite_value(row: &SqliteRow, index: usize) -> Result<Stored, sqlx::Error> {
+    let value = row.try_get_raw(index)?;
+    if value.is_null() {
+        return Ok(Stored::Null);
+    }
+    let kind = value.type_info().name().to_owned();
+    let decoded = match kind.as_str() {
+        "INTEGER" => <i64 as Decode<'_, Sqlite>>::decode(value).map(Stored::Integer),
+        "REAL" => <f64 as Decode<'_, Sqlite>>::decode(value).map(Stored::Real),
+        "TEXT" => <Vec<u8> as Decode<'_, Sqlite>>::decode(value).map(Stored::Text),
+        _ => <Vec<u8> as Decode<'_, Sqlite>>::decode(value).map(Stored::Blob),
+    };
+    decoded.map_err(sqlx::Error::Decode)
+}
+
+fn postgresql_value(row: &QueryResult, index: usize) -> Result<Stored, DbErr> {
+    let Some(row) = row.try_as_pg_row() else { return Err(DbErr::Custom("a row of neither backend".to_owned())) };
+    let failed = |error: sqlx::Error| DbErr::Query(sea_orm::RuntimeErr::SqlxError(error.into()));
+    let value = row.try_get_raw(index).map_err(failed)?;
+    if value.is_null() {
+        return Ok(Stored::Null);
+    }
+    let kind = value.type_info().name().to_owned();
+    let value = match kind.as_str() {
+        "INT8" => row.try_get(index).map(Stored::Integer),
+        "FLOAT8" => row.try_get(index).map(Stored::Real),
+        _ => row.try_get::<String, _>(index).map(|text| Stored::Text(text.into_bytes())),
+    };
+    value.map_err(failed)
+}

@@ -1,0 +1,106 @@
+//! Who else uses the database while it is pruned, and what is owed to them.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+
+use super::pace::turn_of_others;
+use crate::connection::{beside, row};
+
+/// How long after a foreign commit the next one is expected.
+const MEMORY: Duration = Duration::from_secs(2);
+
+/// How the database is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// PostgreSQL: others are kept waiting by the rows that a batch has locked, and by nothing else.
+    Server,
+    /// SQLite, and nobody else has the file open.
+    Nobody,
+    /// SQLite, and others have the file open, or nobody can tell, but none of them writes.
+    Readers,
+    /// SQLite, and somebody writes: one writer at a time.
+    Writers,
+}
+
+impl Company {
+    /// How long a batch may keep others waiting.
+    #[must_use]
+    pub fn batch_time(self) -> Duration {
+        Duration::from_millis(match self {
+            Company::Server => 40,
+            Company::Nobody => 1000,
+            Company::Readers => 80,
+            Company::Writers => 20,
+        })
+    }
+
+    /// How long to stay away after a batch that kept others waiting for `held`.
+    #[must_use]
+    pub fn pause(self, held: Duration) -> Duration {
+        match self {
+            Company::Server | Company::Nobody => Duration::ZERO,
+            Company::Readers | Company::Writers => turn_of_others(held),
+        }
+    }
+}
+
+/// Watches who else uses a database.
+pub struct Neighbours {
+    backend: DbBackend,
+    /// The `-shm` of a file in WAL mode, on which each process that has the file open holds a lock.
+    ///
+    /// Outlives the connection: to close it would drop the locks that SQLite has on it in this process.
+    index: Option<File>,
+    data_version: i64,
+    last_commit: Option<Instant>,
+}
+
+impl Neighbours {
+    /// Begins to watch. `path` is SQLite's file, which `connection` has open.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn of(connection: &DatabaseConnection, path: Option<&Path>) -> Result<Self, DbErr> {
+        let backend = connection.get_database_backend();
+        let mut neighbours = Self { backend, index: None, data_version: 0, last_commit: None };
+        if backend == DbBackend::Sqlite {
+            let mode = row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")?;
+            neighbours.index = path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok());
+            neighbours.data_version = data_version(connection).await?;
+            // Until the contrary is seen.
+            neighbours.last_commit = Some(Instant::now());
+        }
+        Ok(neighbours)
+    }
+
+    /// Looks who is there now.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn company(&mut self, connection: &DatabaseConnection) -> Result<Company, DbErr> {
+        if self.backend != DbBackend::Sqlite {
+            return Ok(Company::Server);
+        }
+        // A lock that this process holds itself does not count.
+        let lock = self.index.as_ref().map(|index| fcntl_getlk(index, &Flock::from(FlockType::WriteLock)));
+        if let Some(Ok(None)) = lock {
+            return Ok(Company::Nobody);
+        }
+        let version = data_version(connection).await?;
+        if version != self.data_version {
+            self.data_version = version;
+            self.last_commit = Some(Instant::now());
+        }
+        let writes = self.last_commit.is_some_and(|last| last.elapsed() < MEMORY);
+        Ok(if writes { Company::Writers } else { Company::Readers })
+    }
+}
+
+/// A number that changes with each commit of another connection.
+async fn data_version(connection: &DatabaseConnection) -> Result<i64, DbErr> {
+    row(connection, "PRAGMA data_version").await?.try_get("", "data_version")
+}

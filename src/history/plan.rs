@@ -1,0 +1,142 @@
+//! What a policy would remove, counted before anything is.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use serde::Serialize;
+
+use super::retention::Selection;
+use super::{DEPENDENTS, SESSIONS};
+use crate::connection::{row, rows};
+use crate::failure::{DatabaseError, Doing};
+use crate::schema::{Schema, quoted};
+
+/// What an application of the policy would remove.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Sessions that go.
+    pub sessions: u64,
+    /// All sessions that there are.
+    pub of_sessions: u64,
+    /// The start of the oldest of them, in microseconds since the epoch.
+    pub oldest_us: Option<i64>,
+    /// The start of the newest of them, in microseconds since the epoch.
+    pub newest_us: Option<i64>,
+    /// Rows and bytes that go, children first.
+    pub tables: Vec<TablePlan>,
+    /// Old sessions that stay because they are not over, or because others need their stages.
+    pub kept: Vec<KeptSession>,
+}
+
+/// What goes from one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TablePlan {
+    /// Its name.
+    pub table: &'static str,
+    /// Rows that go.
+    pub rows: u64,
+    /// Bytes of their values, as they are stored: compressed, and with those that PostgreSQL keeps out of line (TOAST).
+    pub bytes: u64,
+}
+
+/// An old session that stays.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeptSession {
+    /// Its primary key.
+    pub session_id: String,
+    /// Why it stays.
+    pub status: String,
+    /// Its start, in microseconds since the epoch.
+    pub started_at_us: i64,
+}
+
+impl Plan {
+    /// All rows that go.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.rows).sum()
+    }
+
+    /// The sessions that go, as a share of all: 0 for none, 1 for all.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 sessions")]
+    pub fn share(&self) -> f64 {
+        if self.of_sessions == 0 { 0.0 } else { self.sessions as f64 / self.of_sessions as f64 }
+    }
+
+    /// All bytes that go.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+}
+
+/// Counts what would be removed. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub async fn plan(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    selection: &Selection,
+) -> Result<Plan, DatabaseError> {
+    let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
+    let mut tables = Vec::new();
+    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
+        let condition = dependent.belongs.replace("{sessions}", &sessions);
+        tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
+    }
+    tables.push(table_plan(connection, schema, SESSIONS, &selection.condition()).await?);
+
+    let action = "plan the retention";
+    let span = format!(
+        "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest,
+                (SELECT count(*) FROM {SESSIONS}) AS of_sessions
+         FROM {SESSIONS} WHERE {}",
+        selection.condition()
+    );
+    let span = row(connection, &span).await.doing(action)?;
+    let kept = format!(
+        "SELECT session_id, status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
+         ORDER BY started_at_us, session_id",
+        selection.policy.is_old(selection.backend()),
+        selection.condition()
+    );
+    let kept = rows(connection, &kept).await.doing(action)?;
+    let kept = kept.iter().map(|row| {
+        Ok(KeptSession {
+            session_id: row.try_get("", "session_id")?,
+            status: row.try_get("", "status")?,
+            started_at_us: row.try_get("", "started_at_us")?,
+        })
+    });
+    Ok(Plan {
+        sessions: span.try_get("", "sessions").map(i64::unsigned_abs).doing(action)?,
+        of_sessions: span.try_get("", "of_sessions").map(i64::unsigned_abs).doing(action)?,
+        oldest_us: span.try_get("", "oldest").doing(action)?,
+        newest_us: span.try_get("", "newest").doing(action)?,
+        tables,
+        kept: kept.collect::<Result<_, DbErr>>().doing(action)?,
+    })
+}
+
+/// Counts the rows of a table that meet a condition, and their bytes.
+pub(super) async fn table_plan(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    table: &'static str,
+    condition: &str,
+) -> Result<TablePlan, DatabaseError> {
+    let size = match connection.get_database_backend() {
+        DbBackend::Postgres => "pg_column_size",
+        _ => "octet_length",
+    };
+    let columns = schema.tables.get(table).map(|table| table.columns.keys()).into_iter().flatten();
+    let sizes: Vec<_> = columns.map(|column| format!("coalesce({size}({}), 0)", quoted(column))).collect();
+    let sql = format!(
+        "SELECT count(*) AS row_count, CAST(coalesce(sum({}), 0) AS BIGINT) AS byte_count FROM {table} WHERE {condition}",
+        sizes.join(" + ")
+    );
+    let action = format!("count what goes from {table}");
+    let row = row(connection, &sql).await.doing(action.as_str())?;
+    let number = |name| row.try_get("", name).map(i64::unsigned_abs).doing(action.as_str());
+    Ok(TablePlan { table, rows: number("row_count")?, bytes: number("byte_count")? })
+}

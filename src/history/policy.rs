@@ -1,0 +1,178 @@
+//! Which sessions may go: a cutoff, what is over, and what the operator asks for besides.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sea_orm::DbBackend;
+
+use super::TERMINAL_STATUSES;
+use crate::schema::{literal, quoted};
+
+/// Which sessions may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Sessions that started before this moment, in microseconds since the epoch, are old.
+    pub cutoff_us: i64,
+    /// What happens to old sessions that are not over.
+    pub active: ActiveSessions,
+    /// Only these.
+    pub filter: Filter,
+}
+
+/// What happens to old sessions that are not in a terminal status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActiveSessions {
+    /// They stay.
+    Keep,
+    /// They go, too.
+    Remove,
+}
+
+/// What a session has to be to be meant at all: one of the values of each list that is not empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Its status.
+    pub statuses: Vec<String>,
+    /// Its alert's type.
+    pub alert_types: Vec<String>,
+    /// Its agent's type.
+    pub agent_types: Vec<String>,
+}
+
+/// How old is old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Longer ago than this.
+    OlderThan(Duration),
+    /// Before this moment.
+    Before(DateTime<Utc>),
+}
+
+/// Why a retention cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// It would remove everything.
+    #[error("a retention of {0} would remove the whole history")]
+    NotPositive(String),
+    /// It reaches back beyond what a time can say.
+    #[error("a retention of {0} reaches back too far")]
+    TooLong(String),
+    /// It would remove every event, or reaches back beyond what a time can say.
+    #[error("events cannot be kept for {0} hours")]
+    Events(u32),
+}
+
+impl RetentionError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
+            RetentionError::TooLong(_) => "give a number of days, as in `90d`",
+            RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to what browsers may need, 24 for a day",
+        }
+    }
+}
+
+impl Policy {
+    /// Works out the cutoff; no session is filtered out.
+    ///
+    /// # Errors
+    /// [`RetentionError`] for a retention that is zero, negative or too long.
+    pub fn new(limit: Limit, active: ActiveSessions, now: DateTime<Utc>) -> Result<Self, RetentionError> {
+        let cutoff = match limit {
+            Limit::OlderThan(age) => {
+                let shown = humantime::format_duration(age).to_string();
+                if age.is_zero() {
+                    return Err(RetentionError::NotPositive(shown));
+                }
+                let age = chrono::TimeDelta::from_std(age).map_err(|_| RetentionError::TooLong(shown.clone()))?;
+                now.checked_sub_signed(age).ok_or(RetentionError::TooLong(shown))?
+            }
+            Limit::Before(moment) if moment >= now => {
+                return Err(RetentionError::NotPositive(format!("everything before {moment}")));
+            }
+            Limit::Before(moment) => moment,
+        };
+        Ok(Self { cutoff_us: cutoff.timestamp_micros(), active, filter: Filter::default() })
+    }
+
+    /// The condition for sessions that are meant and started before the cutoff.
+    #[must_use]
+    pub fn is_old(&self, backend: DbBackend) -> String {
+        let mut parts = vec![has_start(backend).to_owned(), format!("started_at_us < {}", self.cutoff_us)];
+        parts.extend(self.filter.conditions());
+        parts.join(" AND ")
+    }
+
+    /// The condition for sessions that go: old, and over unless those that are not go, too.
+    #[must_use]
+    pub fn goes(&self, backend: DbBackend) -> String {
+        let is_old = self.is_old(backend);
+        match self.active {
+            ActiveSessions::Keep => format!("{is_old} AND {}", is_one_of("status", &TERMINAL_STATUSES)),
+            ActiveSessions::Remove => is_old,
+        }
+    }
+}
+
+impl Filter {
+    fn conditions(&self) -> impl Iterator<Item = String> {
+        let lists = [("status", &self.statuses), ("alert_type", &self.alert_types), ("agent_type", &self.agent_types)];
+        lists.into_iter().filter(|(_, values)| !values.is_empty()).map(|(column, values)| is_one_of(column, values))
+    }
+}
+
+/// The condition that a column has one of these values.
+fn is_one_of(column: &str, values: &[impl AsRef<str>]) -> String {
+    let values: Vec<_> = values.iter().map(|value| literal(value.as_ref())).collect();
+    format!("{} IN ({})", quoted(column), values.join(", "))
+}
+
+/// The condition that a session's start is a number: in SQLite a column may hold anything.
+#[must_use]
+pub fn has_start(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "started_at_us IS NOT NULL",
+        _ => "typeof(started_at_us) = 'integer'",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(1_769_904_000_000_000).expect("a moment")
+    }
+
+    #[test]
+    fn the_cutoff_is_exact_to_the_microsecond() {
+        let limit = Limit::OlderThan(Duration::from_hours(90 * 24));
+        let policy = Policy::new(limit, ActiveSessions::Keep, now()).expect("a sound retention");
+        assert_eq!(policy.cutoff_us, 1_769_904_000_000_000 - 90 * 86_400 * 1_000_000);
+    }
+
+    #[test]
+    fn a_retention_that_removes_everything_is_refused() {
+        for limit in
+            [Limit::OlderThan(Duration::ZERO), Limit::Before(now()), Limit::Before(now() + Duration::from_secs(1))]
+        {
+            let refused = Policy::new(limit, ActiveSessions::Keep, now());
+            assert!(matches!(refused, Err(RetentionError::NotPositive(_))), "{limit:?}");
+        }
+        let endless = Policy::new(Limit::OlderThan(Duration::MAX), ActiveSessions::Keep, now());
+        assert!(matches!(endless, Err(RetentionError::TooLong(_))));
+    }
+
+    #[test]
+    fn only_sessions_that_are_over_and_meant_go_unless_told_otherwise() {
+        let filter = Filter { alert_types: vec!["it's".to_owned()], ..Filter::default() };
+        let keep = Policy { cutoff_us: 5, active: ActiveSessions::Keep, filter };
+        let expected = "started_at_us IS NOT NULL AND started_at_us < 5 AND \"alert_type\" IN ('it''s') \
+                        AND \"status\" IN ('completed', 'failed', 'cancelled', 'timed_out')";
+        assert_eq!(keep.goes(DbBackend::Postgres), expected);
+        let remove = Policy { active: ActiveSessions::Remove, filter: Filter::default(), ..keep };
+        assert_eq!(remove.goes(DbBackend::Sqlite), "typeof(started_at_us) = 'integer' AND started_at_us < 5");
+    }
+}

@@ -1,0 +1,38 @@
+//! How SQLite is set up for the removal of many rows.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+
+use super::{DEPENDENTS, SESSIONS};
+use crate::connection::row;
+use crate::schema::Schema;
+
+/// Pages that are kept in memory, in KiB: the rows of a session lie together, but their entries in the indexes do not.
+const CACHE_KIB: u32 = 64 * 1024;
+
+/// Sets up a connection, which is used for nothing else.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn set_up(connection: &DatabaseConnection, schema: &Schema) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Sqlite {
+        return Ok(());
+    }
+    connection.execute_unprepared(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
+    if row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")? == "wal" {
+        // A loss of power may bring back the last sessions that were removed, whole: the next run removes them again.
+        connection.execute_unprepared("PRAGMA synchronous = NORMAL").await?;
+    }
+    if all_keys_are_known(schema) {
+        // A session goes with everything that hangs on it, and none whose stages others need. For the parent of a stage,
+        // which has no index, SQLite would look through all stages for each one that goes.
+        connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
+    }
+    Ok(())
+}
+
+/// Whether nothing but TARSy's own tables points to them.
+fn all_keys_are_known(schema: &Schema) -> bool {
+    let is_known = |name: &str| name == SESSIONS || DEPENDENTS.iter().any(|dependent| dependent.table == name);
+    let foreign = schema.tables.iter().filter(|(name, _)| !is_known(name));
+    !foreign.flat_map(|(_, table)| &table.foreign_keys).any(|key| is_known(&key.referenced_table))
+}

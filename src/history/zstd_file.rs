@@ -1,0 +1,132 @@
+//! An archive in compressed form: `FILE.zst` in the place of `FILE`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::archive::ArchiveError;
+
+/// zstd's own default: what is left to gain is small, the time it takes is not.
+const LEVEL: i32 = 3;
+
+/// Compresses a file, makes sure that it can be read back, and takes its place. Returns the name of the compressed one;
+/// an earlier one of that name, which [`restore`] had begun with, is replaced.
+///
+/// # Errors
+/// [`ArchiveError::Compress`]; the file is as it was.
+pub fn compress(path: &Path) -> Result<PathBuf, ArchiveError> {
+    let compressed = compressed(path);
+    let done = write_beside(&compressed, |target| {
+        let mut encoder = zstd::Encoder::new(target, LEVEL)?;
+        encoder.include_checksum(true)?;
+        io::copy(&mut File::open(path)?, &mut encoder)?;
+        encoder.finish().map(|_| ())
+    });
+    let done = done.and_then(|unfinished| {
+        make_sure_of_same(path, &unfinished)?;
+        put_in_place(&unfinished, &compressed)?;
+        std::fs::remove_file(path)
+    });
+    done.map_err(|source| failed("compress", path, source))?;
+    Ok(compressed)
+}
+
+/// Brings a compressed file back, unless the file itself is there or there is none.
+///
+/// # Errors
+/// [`ArchiveError::Compress`].
+pub fn restore(path: &Path) -> Result<(), ArchiveError> {
+    let compressed = compressed(path);
+    if path.exists() || !compressed.exists() {
+        return Ok(());
+    }
+    let done =
+        write_beside(path, |target| io::copy(&mut zstd::Decoder::new(File::open(&compressed)?)?, target).map(|_| ()));
+    let done = done.and_then(|unfinished| put_in_place(&unfinished, path));
+    done.map_err(|source| failed("read the compressed archive", &compressed, source))
+}
+
+fn compressed(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".zst");
+    name.into()
+}
+
+/// Writes a file that will be `path`, for its owner alone, and makes sure that it is on the disk.
+fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<PathBuf> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    let unfinished = path.with_file_name(name);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let mut writer = BufWriter::new(file);
+    let written = write(&mut writer).and_then(|()| writer.into_inner()?.sync_all());
+    match written {
+        Ok(()) => Ok(unfinished),
+        Err(error) => {
+            let _ = std::fs::remove_file(&unfinished);
+            Err(error)
+        }
+    }
+}
+
+fn put_in_place(unfinished: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(unfinished, path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Reads both and compares them.
+fn make_sure_of_same(path: &Path, compressed: &Path) -> io::Result<()> {
+    let mut original = BufReader::new(File::open(path)?);
+    let mut restored = BufReader::new(zstd::Decoder::new(File::open(compressed)?)?);
+    let (mut expected, mut found) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let length = original.read(&mut expected)?;
+        // What is shorter ends too early, which is an error.
+        restored.read_exact(&mut found[..length])?;
+        if expected[..length] != found[..length] || (length == 0 && restored.read(&mut found)? > 0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "what was compressed cannot be read back"));
+        }
+        if length == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> ArchiveError {
+    ArchiveError::Compress { action, path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_compressed_comes_back_as_it_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("archive.db");
+        let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&path, &content).expect("the file can be written");
+        let compressed = compress(&path).expect("it can be compressed");
+        assert!(!path.exists() && compressed.metadata().expect("it is there").len() < 800_000);
+        restore(&path).expect("it can be restored");
+        assert!(std::fs::read(&path).expect("it is there") == content);
+        assert_eq!(std::fs::read_dir(directory.path()).expect("the directory").count(), 2);
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_restored() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("archive.db");
+        std::fs::write(&path, vec![7; 100_000]).expect("the file can be written");
+        let compressed = compress(&path).expect("it can be compressed");
+        let mut bytes = std::fs::read(&compressed).expect("it is there");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&compressed, bytes).expect("the file can be written");
+        assert!(restore(&path).is_err() && !path.exists());
+        assert_eq!(std::fs::read_dir(directory.path()).expect("the directory").count(), 1);
+    }
+}
