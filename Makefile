@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-setup lint doc generate bench-migrate install
+.PHONY: help build test test-setup lint doc generate bench-migrate bench-prune install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -47,6 +47,9 @@ generate: ## Write completions and man pages anew
 
 bench-migrate: ## Measure the migration beside pgloader, csv and the floor
 	benches/migrate
+
+bench-prune: ## Measure the removal of old history beside a writer and SQL by hand
+	benches/prune
 
 install: ## Install the binary into cargo's directory
 	cargo install --locked --path .

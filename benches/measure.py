@@ -1,14 +1,17 @@
-"""What a command costs, and what machine it ran on."""
+"""What a command costs, what machine it ran on, and how that is told."""
 
+import argparse
+import importlib
 import os
 import platform
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # pgloader can wait for itself for ever (`workers = 1` does).
@@ -32,15 +35,30 @@ class Cost:
         return Cost(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds, peak_kib)
 
 
-def measured(command, environment, directory):
-    """Runs a command and returns its cost, with that of its children."""
+@dataclass
+class Result:
+    """What the runs of one way took, or why it failed."""
+
+    way: object
+    costs: list[Cost] = field(default_factory=list)
+    failure: str | None = None
+
+    def seconds(self):
+        return [cost.seconds for cost in self.costs]
+
+    def peak_kib(self):
+        return max(cost.peak_kib for cost in self.costs)
+
+
+def measured(command, environment, directory, answer=None):
+    """Runs a command and returns its cost, with that of its children. `answer` is a file for its standard output."""
     with tempfile.NamedTemporaryFile("r") as usage, tempfile.TemporaryFile("w+") as said:
         # Not the usage that this process sees: the peak of a child starts at the size of the process that forked it,
         # and an interpreter is larger than what is measured here.
         timed = [program("time"), "-f", "%U %S %M", "-o", usage.name, *map(str, command)]
         started = time.perf_counter()
         process = subprocess.Popen(
-            timed, env=environment, cwd=directory, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+            timed, env=environment, cwd=directory, stdin=subprocess.DEVNULL, stdout=answer or said, stderr=said,
             start_new_session=True,
         )  # fmt: skip
         try:
@@ -66,7 +84,10 @@ def last_words(text):
     return (errors or lines or ["nothing said"])[-1][:200]
 
 
-PACKAGES = {"time": "time", "sqlite3": "sqlite3", "psql": "postgresql-client", "pgloader": "pgloader"}
+PACKAGES = {
+    "time": "time", "sqlite3": "sqlite3", "psql": "postgresql-client", "pgloader": "pgloader",
+    "psycopg2": "python3-psycopg2",
+}  # fmt: skip
 
 
 def program(name):
@@ -75,6 +96,14 @@ def program(name):
     if path is None:
         raise SystemExit(f"`{name}` is missing: sudo apt-get install {PACKAGES[name]}")
     return path
+
+
+def module(name):
+    """A module of Python, or what to install."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise SystemExit(f"`{name}` is missing in {sys.executable}: sudo apt-get install {PACKAGES[name]}") from None
 
 
 def machine():
@@ -90,3 +119,50 @@ def version(*command):
     """The version that a program gives itself: the first number in its first lines."""
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return re.search(r"\d+\.[\d.]+", said)[0]
+
+
+def parser(description, rounds, room):
+    """A command line with the options that all comparisons have."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--bytes", default="1GB", help="size of the history, as `generate_history` takes it [1GB]")
+    options.add_argument("--rounds", type=int, default=rounds, help=f"how often each way runs [{rounds}]")
+    options.add_argument(
+        "--only", action="append", metavar="NAME", help="only ways whose name begins so; may be repeated"
+    )
+    options.add_argument("--locale", default="C", help="the server's; others take longer to build indexes [C]")
+    options.add_argument("--output", choices=["text", "markdown"], default="text", help="form of the result [text]")
+    options.add_argument("--directory", default="/var/tmp", help=f"room for {room} [/var/tmp]")
+    return options
+
+
+def named(way, arguments):
+    """Whether `--only` leaves a way in."""
+    return not arguments.only or way.name.startswith(tuple(arguments.only))
+
+
+def note_load(heading):
+    """Tells what comes next, and whether the machine is free for it."""
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    # What just ran here still counts in the average of a minute.
+    warning = "  WARNING: others work on this machine" if load > 0.3 * cores else ""
+    print(f"\n{heading}, load {load:.2f} on {cores} cores{warning}", file=sys.stderr)
+
+
+def rounds(arguments):
+    return "1 round" if arguments.rounds == 1 else f"{arguments.rounds} rounds"
+
+
+def megabytes(kib):
+    return f"{kib * 1024 / 1e6:,.0f} MB"
+
+
+def rendered(rows, output):
+    """A table of texts, the first row being its head."""
+    if output == "markdown":
+        lines = [f"| {' | '.join(row)} |" for row in rows]
+        return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+    # A failure may be as long as it likes.
+    widths = [
+        max(len(row[column]) for row in rows if not row[column].startswith("failed")) for column in range(len(rows[0]))
+    ]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

@@ -7,10 +7,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
-from measure import Failed, program
+from measure import Failed, program, version
 
 DATABASE = "bench"
 # What every database of a run is made from: TARSy's schema without foreign keys and indexes, but for primary keys.
@@ -29,12 +31,32 @@ ORDER BY 1
 """
 
 
-class Server:
-    """A server with its default settings, on a free port of loopback, that nobody else can log in to."""
+@contextlib.contextmanager
+def working(arguments, settings=()):
+    """A server and a directory to work in, both gone afterwards."""
+    # As Ctrl-C: whatever ends this ends the server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # On a disk: below /tmp there may be memory.
+    with tempfile.TemporaryDirectory(prefix="tarsy-db-bench-", dir=arguments.directory) as directory:
+        # The server's user has to find its way through.
+        os.chmod(directory, 0o711)
+        with Server(Path(directory) / "server", arguments.locale, settings) as server:
+            yield server, Path(directory)
 
-    def __init__(self, directory, locale):
+
+class Server:
+    """A server with its default settings, on a free port of loopback, that nobody else can log in to.
+
+    Others than the defaults are given as `name=value`."""
+
+    def __init__(self, directory, locale, settings=()):
         self.directory = directory
+        self.settings = settings
+        self.log = directory / "log"
         self.binaries = find_binaries()
+        # A copy of the files, as all had it before 15, is faster than writing every page to the log as well.
+        is_recent = int(version(self.binaries / "postgres", "--version").partition(".")[0]) >= 15
+        self.strategy = "STRATEGY file_copy" if is_recent else ""
         self.password = secrets.token_hex()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -66,12 +88,13 @@ class Server:
         made = subprocess.run(initdb, capture_output=True, text=True, cwd=self.directory, check=False, **self.account)
         if made.returncode != 0:
             raise SystemExit(f"initdb: {made.stderr.strip()}")
-        with (self.directory / "log").open("w") as log:
+        with self.log.open("w") as log:
             # A session of its own: Ctrl-C is for the client, which is rolled back before the server stops.
             self.process = subprocess.Popen(
                 [
                     self.binaries / "postgres", "-D", data, "-p", str(self.port),
                     "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+                    *(argument for setting in self.settings for argument in ("-c", setting)),
                 ],
                 stdout=log, stderr=log, cwd=self.directory, start_new_session=True, **self.account,
             )  # fmt: skip
@@ -90,7 +113,7 @@ class Server:
                 self.query("SELECT 1", "postgres")
                 return
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"the server does not start:\n{(self.directory / 'log').read_text()}")
+                raise SystemExit(f"the server does not start:\n{self.log.read_text()}")
             time.sleep(0.05)
 
     def __exit__(self, *_):
@@ -121,7 +144,7 @@ class Server:
     def fresh_database(self, toast, template="template0", database=DATABASE):
         """Gives each run a new database, and a server that has nothing left to write."""
         self.drop_database(database)
-        self.query(f"CREATE DATABASE {database} TEMPLATE {template}", "postgres")
+        self.query(f"CREATE DATABASE {database} TEMPLATE {template} {self.strategy}", "postgres")
         self.query(f"ALTER DATABASE {database} SET default_toast_compression = {toast}", "postgres")
         self.query("CHECKPOINT", "postgres")
 

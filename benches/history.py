@@ -1,0 +1,42 @@
+"""What is measured, and the histories that it is measured with."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from measure import last_words
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+# The end of every history, as a text and in microseconds since the epoch.
+NOW, NOW_US = "2026-02-01T00:00:00Z", 1_769_904_000_000_000
+
+
+def build():
+    """Builds what is measured."""
+    command = ["cargo", "build", "--release", "--locked", "--bin", "tarsy-db", "--example", "generate_history"]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+
+
+def generate(history, *options):
+    """Makes the history, and tells what is in it."""
+    command = ["cargo", "run", "--quiet", "--release", "--locked", "--example", "generate_history", "--"]
+    made = subprocess.run(
+        [*command, "--output", history, "--now", NOW, *options],
+        cwd=REPOSITORY, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    sessions, rows, size, *_ = made.stdout.split(", ")
+    return f"{sessions}, {rows}, {size}"
+
+
+def tarsy_db():
+    """The binary that was built."""
+    return Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release" / "tarsy-db"
+
+
+def call(directory, *arguments, environment=None):
+    """Runs that binary for what is not measured."""
+    called = subprocess.run(
+        [tarsy_db(), *arguments], env=environment, cwd=directory, capture_output=True, text=True, check=False
+    )
+    if called.returncode != 0:
+        raise SystemExit(f"tarsy-db {arguments[0]}: {last_words(called.stderr)}")
