@@ -10,6 +10,8 @@ mod backfills;
 mod baseline;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/check_orphans.rs"]
+mod check_orphans;
 #[path = "cli/documents.rs"]
 mod documents;
 #[path = "cli/drift.rs"]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use migration::{Revision, ledger};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Check;
@@ -14,12 +14,13 @@ use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
 use crate::failure::{Cause, Failure};
 use crate::history::SESSIONS;
+use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::retention::{self, ActiveSessions, Limit, Policy};
 use crate::output::{Block, Report, Status};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, Schema, SchemaError, difference, expected, literal, lock, quoted, repair};
+use crate::schema::{self, ForeignKey, Schema, SchemaError, difference, expected, literal, lock, quoted, repair};
 use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.
@@ -385,59 +386,110 @@ fn named(texts: Vec<String>) -> String {
 
 async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: bool) -> Finding {
     const NAME: &str = "foreign keys";
-    if connection.get_database_backend() != DbBackend::Postgres {
-        let sql = "SELECT \"table\" AS child, parent, count(DISTINCT coalesce(rowid, 0)) AS orphans
-                   FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
-        return orphans(NAME, rows(connection, sql).await, "every row has its parent");
+    if connection.get_database_backend() == DbBackend::Postgres && !deep {
+        return vouched_for(NAME, found);
     }
-    let keys = found.tables.iter().flat_map(|(table, found)| found.foreign_keys.iter().map(move |key| (table, key)));
-    if !deep {
-        let unproven: Vec<_> = keys
-            .filter(|(_, key)| !key.validated)
-            .map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", ")))
-            .collect();
-        return match unproven.is_empty() {
-            true => Finding::new(NAME, Status::Ok, "the server vouches for every row (--deep looks itself)"),
-            false => Finding::failed(NAME, 4, named(unproven)),
-        };
+    let counts = match orphans::count(connection, found).await {
+        Ok(counts) => counts,
+        Err(error) => return Finding::unanswered(NAME, &error.cause),
+    };
+    let others = match other_orphans(connection, found).await.map_err(Cause::from) {
+        Ok(others) => others,
+        Err(cause) => return Finding::unanswered(NAME, &cause),
+    };
+    let of_tarsy = counts.iter().map(|count| lost(count.rows, count.reference.child, count.reference.parent));
+    let lines = named(of_tarsy.chain(others).collect());
+    match (lines.is_empty(), counts.is_empty()) {
+        (true, _) => Finding::new(NAME, Status::Ok, "every row has its parent"),
+        (false, true) => Finding::failed(NAME, 4, lines),
+        (false, false) => {
+            let next = "`tarsy-db prune --orphans --dry-run` shows what would be removed";
+            Finding::failed(NAME, 4, format!("{lines}\n{next}"))
+        }
     }
-    let counts: Vec<_> = keys
-        .map(|(table, key)| {
-            let pairs = key.columns.iter().zip(&key.referenced_columns);
-            let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
-            let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
-            format!(
-                "SELECT {child} AS child, {parent} AS parent, count(*) AS orphans FROM {child_table} c
-                 WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
-                child = literal(table),
-                parent = literal(&key.referenced_table),
-                child_table = quoted(table),
-                given = given.join(" AND "),
-                parent_table = quoted(&key.referenced_table),
-                matching = matching.join(" AND "),
-            )
-        })
-        .collect();
-    if counts.is_empty() {
-        return Finding::new(NAME, Status::Skipped, "there are none");
-    }
-    let sql = format!("SELECT * FROM ({}) counts WHERE orphans > 0", counts.join(" UNION ALL "));
-    orphans(NAME, rows(connection, &sql).await, "every row has its parent")
 }
 
-fn orphans(name: &'static str, found: Result<Vec<QueryResult>, DbErr>, sound: &str) -> Finding {
-    let texts = found.and_then(|rows| {
-        let texts = rows.iter().map(|row| {
-            let [child, parent] = ["child", "parent"].map(|column| row.try_get::<String>("", column));
-            Ok(format!("{} rows of {} point to no row of {}", row.try_get::<i64>("", "orphans")?, child?, parent?))
-        });
-        texts.collect::<Result<Vec<_>, DbErr>>()
-    });
-    match texts.map_err(Cause::from) {
-        Err(cause) => Finding::unanswered(name, &cause),
-        Ok(texts) if texts.is_empty() => Finding::new(name, Status::Ok, sound),
-        Ok(texts) => Finding::failed(name, 4, named(texts)),
+/// What PostgreSQL's own constraints make sure of.
+fn vouched_for(name: &'static str, found: &Schema) -> Finding {
+    let unproven = keys(found).filter(|(_, key)| !key.validated);
+    let unproven: Vec<_> =
+        unproven.map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", "))).collect();
+    if !unproven.is_empty() {
+        return Finding::failed(name, 4, named(unproven));
     }
+    let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
+    let unguarded: Vec<_> = unguarded
+        .map(|reference| format!("{}({}) has none: --deep looks", reference.child, reference.column))
+        .collect();
+    match unguarded.is_empty() {
+        true => Finding::new(name, Status::Ok, "the server vouches for every row (--deep looks itself)"),
+        false => Finding::new(name, Status::Note, named(unguarded)),
+    }
+}
+
+/// All foreign keys, each with its table.
+fn keys(found: &Schema) -> impl Iterator<Item = (&String, &ForeignKey)> {
+    found.tables.iter().flat_map(|(table, found)| found.foreign_keys.iter().map(move |key| (table, key)))
+}
+
+fn is_enforced(reference: &Reference, found: &Schema) -> bool {
+    keys(found).any(|(table, key)| reference.is_enforced_by(table, key))
+}
+
+fn lost(rows: u64, child: &str, parent: &str) -> String {
+    format!("{rows} rows of {child} point to no row of {parent}")
+}
+
+/// The rows without a parent by foreign keys that are not TARSy's.
+async fn other_orphans(connection: &DatabaseConnection, found: &Schema) -> Result<Vec<String>, DbErr> {
+    let others =
+        keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
+    let counts: Vec<_> = match connection.get_database_backend() {
+        DbBackend::Postgres => others.map(|(table, key)| postgresql_orphans(table, key)).collect(),
+        _ => others.map(|(table, key)| sqlite_orphans(table, key)).collect(),
+    };
+    let mut texts = Vec::new();
+    for sql in counts {
+        let counted = row(connection, &sql).await?;
+        let [child, parent] = ["child", "parent"].map(|column| counted.try_get::<String>("", column));
+        match counted.try_get::<i64>("", "orphans")?.unsigned_abs() {
+            0 => {}
+            rows => texts.push(lost(rows, &child?, &parent?)),
+        }
+    }
+    Ok(texts)
+}
+
+/// Counts the rows that refer to nothing by this key.
+fn postgresql_orphans(table: &str, key: &ForeignKey) -> String {
+    let pairs = key.columns.iter().zip(&key.referenced_columns);
+    let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
+    let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
+    format!(
+        "SELECT {child} AS child, {parent} AS parent, count(*) AS orphans FROM {child_table} c
+         WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
+        child = literal(table),
+        parent = literal(&key.referenced_table),
+        child_table = quoted(table),
+        given = given.join(" AND "),
+        // The catalog gives it with its schema and quotes, where it needs them.
+        parent_table = key.referenced_table,
+        matching = matching.join(" AND "),
+    )
+}
+
+/// As [`postgresql_orphans`]; SQLite knows what a key without columns points to. It gives a row once for each of
+/// several keys that say the same.
+fn sqlite_orphans(table: &str, key: &ForeignKey) -> String {
+    format!(
+        "SELECT {child} AS child, {parent} AS parent, count(DISTINCT coalesce(c.rowid, 0)) AS orphans
+         FROM pragma_foreign_key_check({child}) c
+         JOIN pragma_foreign_key_list({child}) k ON k.id = c.fkid AND k.seq = 0
+         WHERE k.\"table\" = {parent} AND k.\"from\" = {column}",
+        child = literal(table),
+        parent = literal(&key.referenced_table),
+        column = literal(&key.columns[0]),
+    )
 }
 
 async fn integrity(connection: &DatabaseConnection, deep: bool) -> Finding {

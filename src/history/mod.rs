@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod events;
+pub mod orphans;
 pub mod retention;
 
 /// The statuses of a session that is over; every other one counts as active.

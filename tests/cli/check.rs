@@ -241,24 +241,6 @@ fn read_only_transactions_are_69() {
 }
 
 #[test]
-fn rows_without_a_parent_are_counted() {
-    let orphans = "
-        INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
-        VALUES ('e-1', 'nowhere', 'a', 0, 'A', 'k', 'failed'), ('e-2', 'nowhere', 'a', 1, 'A', 'k', 'failed')";
-    let detail = "2 rows of stage_executions point to no row of alert_sessions";
-    let sqlite = Database::sqlite();
-    init(&sqlite);
-    sqlite.execute(&format!("PRAGMA foreign_keys = OFF; {orphans}"));
-    finds(&sqlite, 4, "foreign keys", "failed", detail);
-
-    let Some(postgresql) = Database::postgresql() else { return };
-    init(&postgresql);
-    postgresql.execute(&format!("SET session_replication_role = replica; {orphans}"));
-    finds(&postgresql, 0, "foreign keys", "ok", "the server vouches for every row");
-    is_found(&check(&postgresql, &["--deep"]).expect(4), "foreign keys", "failed", detail);
-}
-
-#[test]
 fn a_foreign_key_that_was_never_proven_is_named() {
     let Some(database) = Database::postgresql() else { return };
     init(&database);
