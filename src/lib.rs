@@ -12,8 +12,9 @@
 //! | [`progress`] | work reports what it did; bars, log lines or silence |
 //! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
 //! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
-//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention |
+//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention, space |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
+//! | [`file_system`] | what file systems have room for |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
 //! | [`connection`] | connections to both backends |
 //! | [`failure`] | what a database answered, classed, and whether trying again can help |
@@ -25,6 +26,7 @@ pub mod connection;
 pub mod database_url;
 pub mod error;
 pub mod failure;
+pub mod file_system;
 pub mod history;
 pub mod interrupt;
 pub mod output;

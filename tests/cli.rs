@@ -78,6 +78,8 @@ mod secrets;
 mod settings;
 #[path = "cli/shapes.rs"]
 mod shapes;
+#[path = "cli/space.rs"]
+mod space;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/upgrade.rs"]

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod events;
 pub mod orphans;
 pub mod retention;
+pub mod space;
 
 /// The statuses of a session that is over; every other one counts as active.
 pub const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];
