@@ -13,10 +13,10 @@ use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
 use crate::failure::{Cause, Failure};
-use crate::history::SESSIONS;
 use crate::history::orphans::{self, REFERENCES, Reference};
-use crate::history::retention::{self, ActiveSessions, Limit, Policy};
-use crate::output::{Block, Report, Status};
+use crate::history::retention::{ActiveSessions, Limit, Policy};
+use crate::history::{SESSIONS, overdue};
+use crate::output::{self, Block, Report, Status};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
@@ -86,7 +86,7 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
     let exit_code = codes.clone().find(|code| *code != 3).or_else(|| codes.clone().next()).unwrap_or(0);
     let rows = checks
         .iter()
-        .map(|check| vec![check.name.into(), crate::output::Field::Status(check.status), check.detail.as_str().into()]);
+        .map(|check| vec![check.name.into(), output::Field::Status(check.status), check.detail.as_str().into()]);
     let verdict = match exit_code {
         0 => format!("{url} is sound"),
         _ => format!("{url} is NOT sound (exit code {exit_code})"),
@@ -128,7 +128,7 @@ async fn checks(
     checks.push(foreign_keys(connection, &found, arguments.deep).await);
     checks.push(integrity(connection, arguments.deep).await);
     checks.push(sequences(connection).await);
-    checks.push(old_sessions(connection, settings, &found, now).await);
+    checks.push(old_sessions(connection, settings, &found, now, arguments.fail_if_overdue).await);
     checks
 }
 
@@ -532,6 +532,7 @@ async fn old_sessions(
     settings: &Settings,
     found: &Schema,
     now: DateTime<Utc>,
+    fail_if_overdue: bool,
 ) -> Finding {
     const NAME: &str = "retention";
     let days = settings.retention_days.value;
@@ -543,13 +544,34 @@ async fn old_sessions(
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, 78, error.to_string()),
     };
-    match retention::count_old(connection, &policy).await {
-        Err(error) => Finding::unanswered(NAME, &error.cause),
-        Ok(0) => Finding::new(NAME, Status::Ok, format!("no session is older than {days} days")),
-        Ok(old) => {
-            let detail =
-                format!("sessions older than {days} days: {old}; `tarsy-db prune` removes those that are over");
-            Finding::new(NAME, Status::Note, detail)
+    let old = match overdue::count(connection, found, &policy).await {
+        Ok(old) => old,
+        Err(error) => return Finding::unanswered(NAME, &error.cause),
+    };
+    let mut lines = Vec::new();
+    if old.overdue > 0 {
+        let (sessions, oldest) = (old.overdue, output::time(old.oldest_us));
+        lines.push(format!(
+            "sessions past the retention of {days} days by more than a day: {sessions}, the oldest from {oldest}; \
+             `tarsy-db prune` seems not to have run"
+        ));
+    } else if old.removable > 0 {
+        let sessions = old.removable;
+        lines.push(format!("sessions older than {days} days: {sessions}; the next `tarsy-db prune` removes them"));
+    }
+    if old.kept > 0 {
+        let sessions = old.kept;
+        lines.push(format!(
+            "sessions older than {days} days that `prune` keeps, most of them because they are not over: {sessions}; \
+             `tarsy-db prune --dry-run` lists them"
+        ));
+    }
+    match (old.overdue > 0, fail_if_overdue) {
+        (true, true) => Finding::failed(NAME, 6, lines.join("\n")),
+        (true, false) => Finding::new(NAME, Status::Warning, lines.join("\n")),
+        (false, _) if lines.is_empty() => {
+            Finding::new(NAME, Status::Ok, format!("no session is older than {days} days"))
         }
+        (false, _) => Finding::new(NAME, Status::Note, lines.join("\n")),
     }
 }

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod events;
 pub mod orphans;
+pub mod overdue;
 pub mod retention;
 pub mod space;
 

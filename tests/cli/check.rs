@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::baseline;
-use crate::support::history::{NOW_US, contents, insert_session};
+use super::info::now_us;
+use crate::support::history::{DAY_US, NOW_US, contents, insert_session};
 use crate::support::{Database, Outcome, Role, Running, on_both_backends, server, tarsy_db};
 
 pub(crate) fn init(database: &Database) {
@@ -104,10 +105,37 @@ on_both_backends! {
         is_found(&check.expect(3), "revision", "failed", "`schema.target` asks for b67c135119d7 (23 of 23)");
     }
 
-    fn old_sessions_are_noted(database: &Database) {
+    fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database: &Database) {
         init(database);
-        insert_session(database, "s-1", "completed", Some(0));
-        finds(database, 0, "retention", "note", "sessions older than 3650 days: 1");
+        let cutoff_us = now_us() - 3650 * DAY_US;
+        insert_session(database, "due", "completed", Some(cutoff_us - DAY_US / 2));
+        finds(database, 0, "retention", "note", "sessions older than 3650 days: 1; the next `tarsy-db prune`");
+        check(database, &["--fail-if-overdue"]).expect(0);
+        insert_session(database, "overdue", "failed", Some(0));
+        insert_session(database, "overdue-too", "timed_out", Some(cutoff_us - 2 * DAY_US));
+        let detail = "sessions past the retention of 3650 days by more than a day: 2, the oldest from \
+                      1970-01-01 00:00:00 UTC; `tarsy-db prune` seems not to have run";
+        finds(database, 0, "retention", "warning", detail);
+        let failed = check(database, &["--fail-if-overdue"]).expect(6);
+        is_found(&failed, "retention", "failed", detail);
+    }
+
+    fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
+        init(database);
+        insert_session(database, "active", "in_progress", Some(0));
+        insert_session(database, "needed", "completed", Some(0));
+        insert_session(database, "new", "completed", Some(NOW_US));
+        insert_session(database, "without-a-start", "completed", None);
+        database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
+        let outcome = check(database, &["--fail-if-overdue"]).expect(0);
+        let detail = "sessions older than 3650 days that `prune` keeps, most of them because they are not over: 2";
+        is_found(&outcome, "retention", "note", detail);
+        let (_, text) = finding(&outcome, "retention");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    fn a_retention_that_removes_everything_is_78(database: &Database) {
+        init(database);
         let zero = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").arg("check")).expect(78);
         assert!(zero.stdout.contains("retention"), "{}", zero.stdout);
     }
