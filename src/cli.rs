@@ -130,7 +130,7 @@ pub enum Command {
     /// Check that connection, schema and data are sound.
     ///
     /// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
-    /// ledger, schema, foreign keys, integrity, sequences, retention. The schema is compared with the shape that
+    /// ledger, schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with the shape that
     /// the ledger's revision should have. Reads only, but for `--fix`; a role that may only SELECT is enough.
     ///
     /// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is

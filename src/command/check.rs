@@ -17,6 +17,7 @@ use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::retention::{ActiveSessions, Limit, Policy};
 use crate::history::{SESSIONS, overdue};
 use crate::output::{self, Block, Report, Status};
+use crate::schema::recommended::{self, ParentIndex};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
@@ -125,6 +126,7 @@ async fn checks(
     checks.push(privileges(connection, &standing).await);
     checks.push(revision(&standing, settings.schema_target.value));
     checks.push(shape(connection, &standing, &found).await);
+    checks.push(indexes(connection.get_database_backend(), &found));
     checks.push(foreign_keys(connection, &found, arguments.deep).await);
     checks.push(integrity(connection, arguments.deep).await);
     checks.push(sequences(connection).await);
@@ -311,6 +313,29 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
     let status = if shape.differences.is_empty() { Status::Ok } else { Status::Note };
     lines.extend(difference::texts(shape.differences.iter()));
     Finding::new(NAME, status, lines.join("\n"))
+}
+
+/// Whether there is the index that no revision makes.
+fn indexes(backend: DbBackend, found: &Schema) -> Finding {
+    const NAME: &str = "indexes";
+    let use_of_it = "for each stage that is removed the whole table is read";
+    match ParentIndex::of(found) {
+        ParentIndex::NotNeeded => Finding::new(NAME, Status::Ok, "no foreign key needs one that TARSy does not make"),
+        ParentIndex::Present(name) => {
+            Finding::new(NAME, Status::Ok, format!("{name} serves the foreign key to parallel parents"))
+        }
+        ParentIndex::Invalid(name) => {
+            let detail = format!("{name} is invalid, and {use_of_it}: `REINDEX INDEX CONCURRENTLY {}`", quoted(&name));
+            Finding::new(NAME, Status::Note, detail)
+        }
+        ParentIndex::Missing => {
+            let detail = format!(
+                "the foreign key to parallel parents has none, and {use_of_it}: recommended is\n{}",
+                recommended::create_parent_index(backend)
+            );
+            Finding::new(NAME, Status::Note, detail)
+        }
+    }
 }
 
 /// The form that the tables are most like: of the ledger's revision, or where there is none, of any. `None` for

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::baseline;
 use super::info::now_us;
+use super::shapes::{self, Born};
 use crate::support::history::{DAY_US, NOW_US, contents, insert_session};
 use crate::support::{Database, Outcome, Role, Running, on_both_backends, server, tarsy_db};
 
@@ -62,7 +63,7 @@ on_both_backends! {
             let of_postgresql = ["server", "encoding", "time zone"];
             let mut expected = vec![
                 "connection", "server", "encoding", "time zone", "writable", "privileges", "revision", "schema",
-                "foreign keys", "integrity", "sequences", "retention",
+                "indexes", "foreign keys", "integrity", "sequences", "retention",
             ];
             expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
             assert_eq!(names, expected);
@@ -149,6 +150,37 @@ on_both_backends! {
         assert!(unsound.stdout.trim_end().ends_with("is NOT sound (exit code 4)"), "{}", unsound.stdout);
         assert!(unsound.stdout.contains("missing index ix_alert_sessions_status"), "{}", unsound.stdout);
     }
+}
+
+const PARENT_INDEX: &str = "ix_stage_executions_parent ON stage_executions (parent_stage_execution_id) \
+                            WHERE parent_stage_execution_id IS NOT NULL";
+
+#[test]
+fn the_index_for_parallel_parents_is_recommended_and_can_be_created_as_it_is_told() {
+    let Some(database) = Database::postgresql() else { return };
+    Outcome::of(tarsy_db(&database).args(["init", "--to", "17"])).expect(0);
+    finds(&database, 0, "indexes", "ok", "no foreign key");
+    Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(0);
+    let command = format!("CREATE INDEX CONCURRENTLY {PARENT_INDEX}");
+    finds(&database, 0, "indexes", "note", &command);
+    database.execute(&command);
+    finds(&database, 0, "indexes", "ok", "ix_stage_executions_parent");
+    finds(&database, 0, "schema", "note", "additional index ix_stage_executions_parent");
+    database
+        .execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_stage_executions_parent'::regclass");
+    finds(&database, 0, "indexes", "note", "`REINDEX INDEX CONCURRENTLY \"ix_stage_executions_parent\"`");
+}
+
+#[test]
+fn the_index_for_parallel_parents_is_recommended_on_sqlite_where_a_key_uses_it() {
+    let database = Database::sqlite();
+    database.execute(&shapes::tables(&database, Born::D, 23));
+    init(&database);
+    let command = format!("CREATE INDEX {PARENT_INDEX}");
+    finds(&database, 0, "indexes", "note", &command);
+    database.execute(&command);
+    finds(&database, 0, "indexes", "ok", "ix_stage_executions_parent");
+    finds(&database, 0, "schema", "note", "additional index ix_stage_executions_parent");
 }
 
 fn check_at(url: &str, database: &Database) -> Outcome {
