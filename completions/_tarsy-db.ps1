@@ -95,6 +95,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines are written to standard error')
             [CompletionResult]::new('--fix', '--fix', [CompletionResultType]::ParameterName, 'Create indexes that are missing and put sequences behind their data, then check')
             [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also look at every row: SQLite''s `integrity_check`, PostgreSQL''s rows without a parent')
+            [CompletionResult]::new('--fail-if-overdue', '--fail-if-overdue', [CompletionResultType]::ParameterName, 'Fail with exit code 6 if sessions are past the retention by more than a day, instead of warning of them')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing on standard error but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing on standard error but errors')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more on standard error; twice for everything')

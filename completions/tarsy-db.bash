@@ -105,7 +105,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__subcmd__db__subcmd__check)
-            opts="-q -v -h -V --fix --deep --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --fix --deep --fail-if-overdue --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

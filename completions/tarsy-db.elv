@@ -89,6 +89,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --log-format 'How log lines are written to standard error'
             cand --fix 'Create indexes that are missing and put sequences behind their data, then check'
             cand --deep 'Also look at every row: SQLite''s `integrity_check`, PostgreSQL''s rows without a parent'
+            cand --fail-if-overdue 'Fail with exit code 6 if sessions are past the retention by more than a day, instead of warning of them'
             cand -q 'Say nothing on standard error but errors'
             cand --quiet 'Say nothing on standard error but errors'
             cand -v 'Say more on standard error; twice for everything'

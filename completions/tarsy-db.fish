@@ -95,6 +95,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l log-format -
 json\t'One JSON object a line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fix -d 'Create indexes that are missing and put sequences behind their data, then check'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l deep -d 'Also look at every row: SQLite\'s `integrity_check`, PostgreSQL\'s rows without a parent'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fail-if-overdue -d 'Fail with exit code 6 if sessions are past the retention by more than a day, instead of warning of them'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'

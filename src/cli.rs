@@ -130,16 +130,18 @@ pub enum Command {
     /// Check that connection, schema and data are sound.
     ///
     /// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
-    /// ledger, schema, foreign keys, integrity, sequences, retention. The schema is compared with the shape that
+    /// ledger, schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with the shape that
     /// the ledger's revision should have. Reads only, but for `--fix`; a role that may only SELECT is enough.
     ///
     /// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is
-    /// newer than this tool, 69, 77 or 78 when there is no connection.
+    /// newer than this tool, 6 when retention stopped (`--fail-if-overdue`), 69, 77 or 78 when there is no
+    /// connection.
     Check(Check),
     /// Show what is in the database and which settings are in force.
     ///
-    /// Shows backend, server, role, revision and size; rows and bytes of each table; sessions by status and
-    /// by week; what the retention would remove; every setting with its source. Reads only.
+    /// Shows backend, server, role, revision and size; rows and bytes of each table; the space that removed rows
+    /// left, with the command that gives it back where that is worth while; sessions by status and by week; what
+    /// the retention would remove; every setting with its source. Reads only.
     Info(Info),
     /// Remove old history.
     ///
@@ -244,6 +246,7 @@ pub enum WaitFor {
 #[command(after_help = "Examples:
     tarsy-db check
     tarsy-db check --deep --output json
+    tarsy-db check --fail-if-overdue
     tarsy-db check --fix")]
 pub struct Check {
     /// Create indexes that are missing and put sequences behind their data, then check.
@@ -253,6 +256,13 @@ pub struct Check {
     /// Also look at every row: SQLite's `integrity_check`, PostgreSQL's rows without a parent.
     #[arg(long)]
     pub deep: bool,
+
+    /// Fail with exit code 6 if sessions are past the retention by more than a day, instead of warning of them.
+    ///
+    /// Retention that stopped without a word is what this finds: `prune` has not run, or has not come to its end.
+    /// Only sessions count that `prune` would remove; those that are not over never do.
+    #[arg(long)]
+    pub fail_if_overdue: bool,
 }
 
 /// The arguments of `info`.

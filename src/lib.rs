@@ -10,23 +10,29 @@
 //! | [`output`] | a report is data; here it becomes a table or JSON |
 //! | [`settings`] | flag > environment > file > default, each value with its source |
 //! | [`progress`] | work reports what it did; bars, log lines or silence |
+//! | [`metrics`] | what a run of `prune` did, for Prometheus |
 //! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
 //! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
-//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention |
+//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention, space |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
+//! | [`file_system`] | what file systems have room for |
+//! | [`atomic_file`] | a file that is in its place completely or not at all |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
 //! | [`connection`] | connections to both backends |
 //! | [`failure`] | what a database answered, classed, and whether trying again can help |
 //! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
 
+pub mod atomic_file;
 pub mod cli;
 pub mod command;
 pub mod connection;
 pub mod database_url;
 pub mod error;
 pub mod failure;
+pub mod file_system;
 pub mod history;
 pub mod interrupt;
+pub mod metrics;
 pub mod output;
 pub mod progress;
 pub mod readiness;

@@ -10,6 +10,8 @@ mod backfills;
 mod baseline;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/check_orphans.rs"]
+mod check_orphans;
 #[path = "cli/documents.rs"]
 mod documents;
 #[path = "cli/drift.rs"]
@@ -76,6 +78,8 @@ mod secrets;
 mod settings;
 #[path = "cli/shapes.rs"]
 mod shapes;
+#[path = "cli/space.rs"]
+mod space;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/upgrade.rs"]

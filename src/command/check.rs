@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use migration::{Revision, ledger};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr, QueryResult};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Check;
@@ -13,14 +13,15 @@ use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
 use crate::failure::{Cause, Failure};
-use crate::history::SESSIONS;
+use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::policy::{ActiveSessions, Limit, Policy};
-use crate::history::retention;
-use crate::output::{Block, Report, Status};
+use crate::history::{SESSIONS, overdue};
+use crate::output::{self, Block, Report, Status};
+use crate::schema::recommended::{self, ParentIndex};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, Schema, SchemaError, difference, expected, literal, lock, quoted, repair};
+use crate::schema::{self, ForeignKey, Schema, SchemaError, difference, expected, literal, lock, quoted, repair};
 use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.
@@ -86,7 +87,7 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
     let exit_code = codes.clone().find(|code| *code != 3).or_else(|| codes.clone().next()).unwrap_or(0);
     let rows = checks
         .iter()
-        .map(|check| vec![check.name.into(), crate::output::Field::Status(check.status), check.detail.as_str().into()]);
+        .map(|check| vec![check.name.into(), output::Field::Status(check.status), check.detail.as_str().into()]);
     let verdict = match exit_code {
         0 => format!("{url} is sound"),
         _ => format!("{url} is NOT sound (exit code {exit_code})"),
@@ -125,10 +126,11 @@ async fn checks(
     checks.push(privileges(connection, &standing).await);
     checks.push(revision(&standing, settings.schema_target.value));
     checks.push(shape(connection, &standing, &found).await);
+    checks.push(indexes(connection.get_database_backend(), &found));
     checks.push(foreign_keys(connection, &found, arguments.deep).await);
     checks.push(integrity(connection, arguments.deep).await);
     checks.push(sequences(connection).await);
-    checks.push(old_sessions(connection, settings, &found, now).await);
+    checks.push(old_sessions(connection, settings, &found, now, arguments.fail_if_overdue).await);
     checks
 }
 
@@ -313,6 +315,29 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
     Finding::new(NAME, status, lines.join("\n"))
 }
 
+/// Whether there is the index that no revision makes.
+fn indexes(backend: DbBackend, found: &Schema) -> Finding {
+    const NAME: &str = "indexes";
+    let use_of_it = "for each stage that is removed the whole table is read";
+    match ParentIndex::of(found) {
+        ParentIndex::NotNeeded => Finding::new(NAME, Status::Ok, "no foreign key needs one that TARSy does not make"),
+        ParentIndex::Present(name) => {
+            Finding::new(NAME, Status::Ok, format!("{name} serves the foreign key to parallel parents"))
+        }
+        ParentIndex::Invalid(name) => {
+            let detail = format!("{name} is invalid, and {use_of_it}: `REINDEX INDEX CONCURRENTLY {}`", quoted(&name));
+            Finding::new(NAME, Status::Note, detail)
+        }
+        ParentIndex::Missing => {
+            let detail = format!(
+                "the foreign key to parallel parents has none, and {use_of_it}: recommended is\n{}",
+                recommended::create_parent_index(backend)
+            );
+            Finding::new(NAME, Status::Note, detail)
+        }
+    }
+}
+
 /// The form that the tables are most like: of the ledger's revision, or where there is none, of any. `None` for
 /// revisions that this version does not know.
 async fn shape_of(
@@ -386,59 +411,110 @@ fn named(texts: Vec<String>) -> String {
 
 async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: bool) -> Finding {
     const NAME: &str = "foreign keys";
-    if connection.get_database_backend() != DbBackend::Postgres {
-        let sql = "SELECT \"table\" AS child, parent, count(DISTINCT coalesce(rowid, 0)) AS orphans
-                   FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2";
-        return orphans(NAME, rows(connection, sql).await, "every row has its parent");
+    if connection.get_database_backend() == DbBackend::Postgres && !deep {
+        return vouched_for(NAME, found);
     }
-    let keys = found.tables.iter().flat_map(|(table, found)| found.foreign_keys.iter().map(move |key| (table, key)));
-    if !deep {
-        let unproven: Vec<_> = keys
-            .filter(|(_, key)| !key.validated)
-            .map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", ")))
-            .collect();
-        return match unproven.is_empty() {
-            true => Finding::new(NAME, Status::Ok, "the server vouches for every row (--deep looks itself)"),
-            false => Finding::failed(NAME, 4, named(unproven)),
-        };
+    let counts = match orphans::count(connection, found).await {
+        Ok(counts) => counts,
+        Err(error) => return Finding::unanswered(NAME, &error.cause),
+    };
+    let others = match other_orphans(connection, found).await.map_err(Cause::from) {
+        Ok(others) => others,
+        Err(cause) => return Finding::unanswered(NAME, &cause),
+    };
+    let of_tarsy = counts.iter().map(|count| lost(count.rows, count.reference.child, count.reference.parent));
+    let lines = named(of_tarsy.chain(others).collect());
+    match (lines.is_empty(), counts.is_empty()) {
+        (true, _) => Finding::new(NAME, Status::Ok, "every row has its parent"),
+        (false, true) => Finding::failed(NAME, 4, lines),
+        (false, false) => {
+            let next = "`tarsy-db prune --orphans --dry-run` shows what would be removed";
+            Finding::failed(NAME, 4, format!("{lines}\n{next}"))
+        }
     }
-    let counts: Vec<_> = keys
-        .map(|(table, key)| {
-            let pairs = key.columns.iter().zip(&key.referenced_columns);
-            let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
-            let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
-            format!(
-                "SELECT {child} AS child, {parent} AS parent, count(*) AS orphans FROM {child_table} c
-                 WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
-                child = literal(table),
-                parent = literal(&key.referenced_table),
-                child_table = quoted(table),
-                given = given.join(" AND "),
-                parent_table = quoted(&key.referenced_table),
-                matching = matching.join(" AND "),
-            )
-        })
-        .collect();
-    if counts.is_empty() {
-        return Finding::new(NAME, Status::Skipped, "there are none");
-    }
-    let sql = format!("SELECT * FROM ({}) counts WHERE orphans > 0", counts.join(" UNION ALL "));
-    orphans(NAME, rows(connection, &sql).await, "every row has its parent")
 }
 
-fn orphans(name: &'static str, found: Result<Vec<QueryResult>, DbErr>, sound: &str) -> Finding {
-    let texts = found.and_then(|rows| {
-        let texts = rows.iter().map(|row| {
-            let [child, parent] = ["child", "parent"].map(|column| row.try_get::<String>("", column));
-            Ok(format!("{} rows of {} point to no row of {}", row.try_get::<i64>("", "orphans")?, child?, parent?))
-        });
-        texts.collect::<Result<Vec<_>, DbErr>>()
-    });
-    match texts.map_err(Cause::from) {
-        Err(cause) => Finding::unanswered(name, &cause),
-        Ok(texts) if texts.is_empty() => Finding::new(name, Status::Ok, sound),
-        Ok(texts) => Finding::failed(name, 4, named(texts)),
+/// What PostgreSQL's own constraints make sure of.
+fn vouched_for(name: &'static str, found: &Schema) -> Finding {
+    let unproven = keys(found).filter(|(_, key)| !key.validated);
+    let unproven: Vec<_> =
+        unproven.map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", "))).collect();
+    if !unproven.is_empty() {
+        return Finding::failed(name, 4, named(unproven));
     }
+    let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
+    let unguarded: Vec<_> = unguarded
+        .map(|reference| format!("{}({}) has none: --deep looks", reference.child, reference.column))
+        .collect();
+    match unguarded.is_empty() {
+        true => Finding::new(name, Status::Ok, "the server vouches for every row (--deep looks itself)"),
+        false => Finding::new(name, Status::Note, named(unguarded)),
+    }
+}
+
+/// All foreign keys, each with its table.
+fn keys(found: &Schema) -> impl Iterator<Item = (&String, &ForeignKey)> {
+    found.tables.iter().flat_map(|(table, found)| found.foreign_keys.iter().map(move |key| (table, key)))
+}
+
+fn is_enforced(reference: &Reference, found: &Schema) -> bool {
+    keys(found).any(|(table, key)| reference.is_enforced_by(table, key))
+}
+
+fn lost(rows: u64, child: &str, parent: &str) -> String {
+    format!("{rows} rows of {child} point to no row of {parent}")
+}
+
+/// The rows without a parent by foreign keys that are not TARSy's.
+async fn other_orphans(connection: &DatabaseConnection, found: &Schema) -> Result<Vec<String>, DbErr> {
+    let others =
+        keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
+    let counts: Vec<_> = match connection.get_database_backend() {
+        DbBackend::Postgres => others.map(|(table, key)| postgresql_orphans(table, key)).collect(),
+        _ => others.map(|(table, key)| sqlite_orphans(table, key)).collect(),
+    };
+    let mut texts = Vec::new();
+    for sql in counts {
+        let counted = row(connection, &sql).await?;
+        let [child, parent] = ["child", "parent"].map(|column| counted.try_get::<String>("", column));
+        match counted.try_get::<i64>("", "orphans")?.unsigned_abs() {
+            0 => {}
+            rows => texts.push(lost(rows, &child?, &parent?)),
+        }
+    }
+    Ok(texts)
+}
+
+/// Counts the rows that refer to nothing by this key.
+fn postgresql_orphans(table: &str, key: &ForeignKey) -> String {
+    let pairs = key.columns.iter().zip(&key.referenced_columns);
+    let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
+    let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
+    format!(
+        "SELECT {child} AS child, {parent} AS parent, count(*) AS orphans FROM {child_table} c
+         WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
+        child = literal(table),
+        parent = literal(&key.referenced_table),
+        child_table = quoted(table),
+        given = given.join(" AND "),
+        // The catalog gives it with its schema and quotes, where it needs them.
+        parent_table = key.referenced_table,
+        matching = matching.join(" AND "),
+    )
+}
+
+/// As [`postgresql_orphans`]; SQLite knows what a key without columns points to. It gives a row once for each of
+/// several keys that say the same.
+fn sqlite_orphans(table: &str, key: &ForeignKey) -> String {
+    format!(
+        "SELECT {child} AS child, {parent} AS parent, count(DISTINCT coalesce(c.rowid, 0)) AS orphans
+         FROM pragma_foreign_key_check({child}) c
+         JOIN pragma_foreign_key_list({child}) k ON k.id = c.fkid AND k.seq = 0
+         WHERE k.\"table\" = {parent} AND k.\"from\" = {column}",
+        child = literal(table),
+        parent = literal(&key.referenced_table),
+        column = literal(&key.columns[0]),
+    )
 }
 
 async fn integrity(connection: &DatabaseConnection, deep: bool) -> Finding {
@@ -481,6 +557,7 @@ async fn old_sessions(
     settings: &Settings,
     found: &Schema,
     now: DateTime<Utc>,
+    fail_if_overdue: bool,
 ) -> Finding {
     const NAME: &str = "retention";
     let days = settings.retention_days.value;
@@ -492,13 +569,34 @@ async fn old_sessions(
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, 78, error.to_string()),
     };
-    match retention::count_old(connection, &policy).await {
-        Err(error) => Finding::unanswered(NAME, &error.cause),
-        Ok(0) => Finding::new(NAME, Status::Ok, format!("no session is older than {days} days")),
-        Ok(old) => {
-            let detail =
-                format!("sessions older than {days} days: {old}; `tarsy-db prune` removes those that are over");
-            Finding::new(NAME, Status::Note, detail)
+    let old = match overdue::count(connection, found, &policy).await {
+        Ok(old) => old,
+        Err(error) => return Finding::unanswered(NAME, &error.cause),
+    };
+    let mut lines = Vec::new();
+    if old.overdue > 0 {
+        let (sessions, oldest) = (old.overdue, output::time(old.oldest_us));
+        lines.push(format!(
+            "sessions past the retention of {days} days by more than a day: {sessions}, the oldest from {oldest}; \
+             `tarsy-db prune` seems not to have run"
+        ));
+    } else if old.removable > 0 {
+        let sessions = old.removable;
+        lines.push(format!("sessions older than {days} days: {sessions}; the next `tarsy-db prune` removes them"));
+    }
+    if old.kept > 0 {
+        let sessions = old.kept;
+        lines.push(format!(
+            "sessions older than {days} days that `prune` keeps, most of them because they are not over: {sessions}; \
+             `tarsy-db prune --dry-run` lists them"
+        ));
+    }
+    match (old.overdue > 0, fail_if_overdue) {
+        (true, true) => Finding::failed(NAME, 6, lines.join("\n")),
+        (true, false) => Finding::new(NAME, Status::Warning, lines.join("\n")),
+        (false, _) if lines.is_empty() => {
+            Finding::new(NAME, Status::Ok, format!("no session is older than {days} days"))
         }
+        (false, _) => Finding::new(NAME, Status::Note, lines.join("\n")),
     }
 }

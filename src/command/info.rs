@@ -15,6 +15,7 @@ use crate::history::SESSIONS;
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Limit, Policy, has_start};
 use crate::history::retention::Selection;
+use crate::history::space::{self, Space};
 use crate::output::{self, Block, Field, Report};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
@@ -38,6 +39,7 @@ struct Summary {
     revision: Option<String>,
     bytes: u64,
     tables: Vec<TableSummary>,
+    space: SpaceSummary,
     sessions: Option<Sessions>,
     settings: BTreeMap<&'static str, SettingSummary>,
 }
@@ -51,6 +53,16 @@ struct TableSummary {
     table_bytes: Option<u64>,
     index_bytes: Option<u64>,
     toast_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct SpaceSummary {
+    /// What could be given back; an estimate on PostgreSQL.
+    reclaimable_bytes: u64,
+    /// What gives it back; `None` where that is not worth while.
+    next_command: Option<String>,
+    #[serde(flatten)]
+    parts: Space,
 }
 
 #[derive(Serialize)]
@@ -95,6 +107,7 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
         DatabaseUrl::Sqlite(_) => sqlite_tables(&connection, &found, measured).await,
     }
     .doing("measure the tables")?;
+    let parts = space::reclaimable(&connection, &found).await?;
     let sessions = match found.tables.contains_key(SESSIONS) {
         true => Some(sessions(&connection, settings, &found, now).await?),
         false => None,
@@ -109,6 +122,7 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
         revision: standing.revision().map(str::to_owned),
         bytes,
         tables,
+        space: SpaceSummary { reclaimable_bytes: parts.reclaimable_bytes(), next_command: parts.next_command(), parts },
         sessions,
         settings: shown.map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
     };
@@ -291,9 +305,36 @@ fn blocks(summary: &Summary, settings: &Settings) -> Vec<Block> {
         let header = vec!["table", "rows", "table size", "indexes", "TOAST"];
         blocks.push(Block::Table { title: "tables", header, rows: rows.collect() });
     }
+    blocks.extend(space_blocks(&summary.space));
     blocks.extend(summary.sessions.iter().flat_map(session_blocks));
     let rows = settings.shown().into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "from"], rows: rows.collect() });
+    blocks
+}
+
+fn space_blocks(space: &SpaceSummary) -> Vec<Block> {
+    let text = |value: &Option<String>| Field::from(value.clone().unwrap_or_else(|| "-".to_owned()));
+    let mut blocks = Vec::new();
+    match &space.parts {
+        Space::Tables(tables) if tables.is_empty() => {}
+        Space::Tables(tables) => {
+            let rows = tables.iter().map(|table| {
+                let dead = output::count(table.dead_rows);
+                let (by_hand, by_server) = (text(&table.last_vacuum), text(&table.last_autovacuum));
+                vec![table.table.as_str().into(), dead, output::bytes(table.reclaimable_bytes), by_hand, by_server]
+            });
+            let header = vec!["table", "dead rows", "bytes (estimate)", "last VACUUM", "last autovacuum"];
+            blocks.push(Block::Table { title: "space to reclaim", header, rows: rows.collect() });
+        }
+        Space::File(file) => {
+            let rows = vec![
+                vec!["free pages in the file".into(), output::bytes(file.reclaimable_bytes)],
+                vec!["auto_vacuum".into(), file.auto_vacuum.to_string().into()],
+            ];
+            blocks.push(Block::Table { title: "space to reclaim", header: vec![], rows });
+        }
+    }
+    blocks.extend(space.next_command.iter().map(|command| Block::Line(format!("`{command}` reclaims this space"))));
     blocks
 }
 

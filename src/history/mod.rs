@@ -5,11 +5,14 @@ pub mod batch;
 pub mod events;
 pub mod exclusive;
 pub mod neighbours;
+pub mod orphans;
+pub mod overdue;
 pub mod pace;
 pub mod parent_index;
 pub mod plan;
 pub mod policy;
 pub mod retention;
+pub mod space;
 pub mod sqlite;
 pub mod zstd_file;
 

@@ -1,11 +1,11 @@
 //! An archive in compressed form: `FILE.zst` in the place of `FILE`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::archive::ArchiveError;
+use crate::atomic_file::AtomicFile;
 
 /// zstd's own default: what is left to gain is small, the time it takes is not.
 const LEVEL: i32 = 3;
@@ -17,15 +17,14 @@ const LEVEL: i32 = 3;
 /// [`ArchiveError::Compress`]; the file is as it was.
 pub fn compress(path: &Path) -> Result<PathBuf, ArchiveError> {
     let compressed = compressed(path);
-    let done = write_beside(&compressed, |target| {
+    let done = AtomicFile::create(&compressed, 0o600).and_then(|target| {
         let mut encoder = zstd::Encoder::new(target, LEVEL)?;
         encoder.include_checksum(true)?;
         io::copy(&mut File::open(path)?, &mut encoder)?;
-        encoder.finish().map(|_| ())
-    });
-    let done = done.and_then(|unfinished| {
-        make_sure_of_same(path, &unfinished)?;
-        put_in_place(&unfinished, &compressed)?;
+        let target = encoder.finish()?;
+        target.file().sync_all()?;
+        make_sure_of_same(path, target.unfinished())?;
+        target.publish()?;
         std::fs::remove_file(path)
     });
     done.map_err(|source| failed("compress", path, source))?;
@@ -41,9 +40,11 @@ pub fn restore(path: &Path) -> Result<(), ArchiveError> {
     if path.exists() || !compressed.exists() {
         return Ok(());
     }
-    let done =
-        write_beside(path, |target| io::copy(&mut zstd::Decoder::new(File::open(&compressed)?)?, target).map(|_| ()));
-    let done = done.and_then(|unfinished| put_in_place(&unfinished, path));
+    let done = AtomicFile::create(path, 0o600).and_then(|mut target| {
+        io::copy(&mut zstd::Decoder::new(File::open(&compressed)?)?, &mut target)?;
+        target.file().sync_all()?;
+        target.publish()
+    });
     done.map_err(|source| failed("read the compressed archive", &compressed, source))
 }
 
@@ -51,30 +52,6 @@ fn compressed(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".zst");
     name.into()
-}
-
-/// Writes a file that will be `path`, for its owner alone, and makes sure that it is on the disk.
-fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<PathBuf> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", std::process::id()));
-    let unfinished = path.with_file_name(name);
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    let mut writer = BufWriter::new(file);
-    let written = write(&mut writer).and_then(|()| writer.into_inner()?.sync_all());
-    match written {
-        Ok(()) => Ok(unfinished),
-        Err(error) => {
-            let _ = std::fs::remove_file(&unfinished);
-            Err(error)
-        }
-    }
-}
-
-fn put_in_place(unfinished: &Path, path: &Path) -> io::Result<()> {
-    std::fs::rename(unfinished, path)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
 }
 
 /// Reads both and compares them.

@@ -1,11 +1,12 @@
 //! How much room the target's disk has: known only where its server runs on this very machine and tells the role
 //! where its files are. Otherwise nothing is said.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::{PgConnection, Row};
 
 use super::obstacle::{Kind, Obstacle, Weight};
+use crate::file_system;
 
 /// Compression may make a history this much smaller than it was thought to be, and hardly more.
 const LEAST: u64 = 8;
@@ -32,9 +33,9 @@ pub(super) async fn look(
     if !is_here(process, &row.try_get::<String, _>("port")?) {
         return Ok(None);
     }
-    let Some(free) = free(Path::new(&place)) else { return Ok(None) };
+    let Ok(free) = file_system::free(Path::new(&place)) else { return Ok(None) };
     // The directory of the log may be a link to elsewhere, which only the server's own user can follow.
-    let is_shared = data.is_some_and(|data| is_same_device(&place, &data));
+    let is_shared = data.is_some_and(|data| file_system::is_same_device(place.as_ref(), data.as_ref()));
     let log = if is_shared { log_limit.unwrap_or(need).min(need) } else { 0 };
     Ok(judge(&Room { place, free, log }, need))
 }
@@ -64,18 +65,6 @@ fn is_here(process: i32, port: &str) -> bool {
     let title = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let title = String::from_utf8_lossy(&title).into_owned();
     title.starts_with("postgres:") && title.contains(port)
-}
-
-fn free(place: &Path) -> Option<u64> {
-    let room = rustix::fs::statvfs(place).ok()?;
-    Some(room.f_bavail.saturating_mul(room.f_frsize))
-}
-
-#[cfg(unix)]
-fn is_same_device(a: &str, b: &str) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &str| std::fs::metadata(PathBuf::from(path)).ok().map(|metadata| metadata.dev());
-    device(a).is_some_and(|a| device(b) == Some(a))
 }
 
 fn judge(room: &Room, need: u64) -> Option<Obstacle> {

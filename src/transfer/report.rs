@@ -1,8 +1,7 @@
 //! The report of a move: one JSON document, private, in place completely or not at all.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use serde_json::Value;
 
 use super::TransferError;
 use super::change::Change;
+use crate::atomic_file::AtomicFile;
 
 /// How a report begins.
 const BEGINNING: &[u8] = b"{\n\"changes\": [";
@@ -17,11 +17,8 @@ const BEGINNING: &[u8] = b"{\n\"changes\": [";
 /// A report that is being written, beside the place where it will be. Dropped before it was published, it is gone.
 pub struct ReportFile {
     path: PathBuf,
-    unfinished: PathBuf,
-    writer: BufWriter<File>,
+    writer: BufWriter<AtomicFile>,
     changes: u64,
-    /// Whether the file stays, in its place or beside it.
-    stays: bool,
 }
 
 impl ReportFile {
@@ -32,13 +29,8 @@ impl ReportFile {
     /// [`TransferError::Report`], [`TransferError::ReportExists`] or [`TransferError::NoReport`].
     pub fn create(path: &Path) -> Result<Self, TransferError> {
         make_sure_that_it_may_go(path)?;
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
-        let unfinished = path.with_file_name(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
-        let writer = BufWriter::new(file.map_err(|source| failed(path, source))?);
-        let mut report = Self { path: path.to_owned(), unfinished, writer, changes: 0, stays: false };
+        let file = AtomicFile::create(path, 0o600).map_err(|source| failed(path, source))?;
+        let mut report = Self { path: path.to_owned(), writer: BufWriter::new(file), changes: 0 };
         report.write(BEGINNING)?;
         Ok(report)
     }
@@ -63,7 +55,7 @@ impl ReportFile {
     pub fn forget_changes(&mut self) -> Result<(), TransferError> {
         self.changes = 0;
         // What the buffer holds is written first.
-        let emptied = self.writer.rewind().and_then(|()| self.writer.get_ref().set_len(0));
+        let emptied = self.writer.rewind().and_then(|()| self.writer.get_ref().file().set_len(0));
         emptied.map_err(|source| failed(&self.path, source))?;
         self.write(BEGINNING)
     }
@@ -79,7 +71,7 @@ impl ReportFile {
             self.write_json(value)?;
         }
         self.write(b"\n}\n")?;
-        let written = self.writer.flush().and_then(|()| self.writer.get_ref().sync_all());
+        let written = self.writer.flush().and_then(|()| self.writer.get_ref().file().sync_all());
         written.map_err(|source| failed(&self.path, source))
     }
 
@@ -87,18 +79,16 @@ impl ReportFile {
     ///
     /// # Errors
     /// [`TransferError::Report`].
-    pub fn publish(mut self) -> Result<(), TransferError> {
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let renamed = std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent)?.sync_all());
-        self.stays = true;
-        renamed.map_err(|source| failed(&self.path, source))
+    pub fn publish(self) -> Result<(), TransferError> {
+        let (file, _) = self.writer.into_parts();
+        file.publish().map_err(|source| failed(&self.path, source))
     }
 
     /// Leaves it under its other name, which is given: nobody knows whether what it tells of took place.
     #[must_use]
-    pub fn leave(mut self) -> PathBuf {
-        self.stays = true;
-        self.unfinished.clone()
+    pub fn leave(self) -> PathBuf {
+        let (file, _) = self.writer.into_parts();
+        file.leave()
     }
 
     fn write_json(&mut self, value: &impl Serialize) -> Result<(), TransferError> {
@@ -107,14 +97,6 @@ impl ReportFile {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
         self.writer.write_all(bytes).map_err(|source| failed(&self.path, source))
-    }
-}
-
-impl Drop for ReportFile {
-    fn drop(&mut self) {
-        if !self.stays {
-            let _ = std::fs::remove_file(&self.unfinished);
-        }
     }
 }
 

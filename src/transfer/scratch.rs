@@ -81,12 +81,6 @@ impl Drop for Scratch {
     }
 }
 
-/// The bytes that are free for this user where a path is.
-pub(super) fn free(path: &Path) -> io::Result<u64> {
-    let found = rustix::fs::statvfs(path)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }

@@ -21,9 +21,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSy
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::TransferError;
-use super::scratch::{self, Scratch};
+use super::scratch::Scratch;
 use super::sqlite_file::{self, Fault, Index, Look, SqliteFile};
 use crate::failure::{Cause, Doing, Failure, io_message};
+use crate::file_system;
 use crate::progress::{Amount, Progress, Stage};
 
 /// How often a copy is begun before the source counts as never at rest. The last one is made under a lock.
@@ -293,7 +294,7 @@ async fn copy(
     let bytes = look.file.length + look.wal_length() + look.journal_length();
     // What is in the `-wal` goes into the file, whose pages it may all be new.
     let needed = bytes + look.wal_length();
-    let free = scratch::free(directory).map_err(failed)?;
+    let free = file_system::free(directory).map_err(failed)?;
     if free < needed {
         let message = format!("it takes {}, and {} are free there", HumanBytes(needed), HumanBytes(free));
         return Err(told(Cause::new(Failure::DiskFull, message)));

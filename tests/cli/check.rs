@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::baseline;
-use crate::support::history::{NOW_US, contents, insert_session};
+use super::info::now_us;
+use super::shapes::{self, Born};
+use crate::support::history::{DAY_US, NOW_US, contents, insert_session};
 use crate::support::{Database, Outcome, Role, Running, on_both_backends, server, tarsy_db};
 
 pub(crate) fn init(database: &Database) {
@@ -61,7 +63,7 @@ on_both_backends! {
             let of_postgresql = ["server", "encoding", "time zone"];
             let mut expected = vec![
                 "connection", "server", "encoding", "time zone", "writable", "privileges", "revision", "schema",
-                "foreign keys", "integrity", "sequences", "retention",
+                "indexes", "foreign keys", "integrity", "sequences", "retention",
             ];
             expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
             assert_eq!(names, expected);
@@ -104,10 +106,37 @@ on_both_backends! {
         is_found(&check.expect(3), "revision", "failed", "`schema.target` asks for b67c135119d7 (23 of 23)");
     }
 
-    fn old_sessions_are_noted(database: &Database) {
+    fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database: &Database) {
         init(database);
-        insert_session(database, "s-1", "completed", Some(0));
-        finds(database, 0, "retention", "note", "sessions older than 3650 days: 1");
+        let cutoff_us = now_us() - 3650 * DAY_US;
+        insert_session(database, "due", "completed", Some(cutoff_us - DAY_US / 2));
+        finds(database, 0, "retention", "note", "sessions older than 3650 days: 1; the next `tarsy-db prune`");
+        check(database, &["--fail-if-overdue"]).expect(0);
+        insert_session(database, "overdue", "failed", Some(0));
+        insert_session(database, "overdue-too", "timed_out", Some(cutoff_us - 2 * DAY_US));
+        let detail = "sessions past the retention of 3650 days by more than a day: 2, the oldest from \
+                      1970-01-01 00:00:00 UTC; `tarsy-db prune` seems not to have run";
+        finds(database, 0, "retention", "warning", detail);
+        let failed = check(database, &["--fail-if-overdue"]).expect(6);
+        is_found(&failed, "retention", "failed", detail);
+    }
+
+    fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
+        init(database);
+        insert_session(database, "active", "in_progress", Some(0));
+        insert_session(database, "needed", "completed", Some(0));
+        insert_session(database, "new", "completed", Some(NOW_US));
+        insert_session(database, "without-a-start", "completed", None);
+        database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
+        let outcome = check(database, &["--fail-if-overdue"]).expect(0);
+        let detail = "sessions older than 3650 days that `prune` keeps, most of them because they are not over: 2";
+        is_found(&outcome, "retention", "note", detail);
+        let (_, text) = finding(&outcome, "retention");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    fn a_retention_that_removes_everything_is_78(database: &Database) {
+        init(database);
         let zero = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").arg("check")).expect(78);
         assert!(zero.stdout.contains("retention"), "{}", zero.stdout);
     }
@@ -121,6 +150,37 @@ on_both_backends! {
         assert!(unsound.stdout.trim_end().ends_with("is NOT sound (exit code 4)"), "{}", unsound.stdout);
         assert!(unsound.stdout.contains("missing index ix_alert_sessions_status"), "{}", unsound.stdout);
     }
+}
+
+const PARENT_INDEX: &str = "ix_stage_executions_parent ON stage_executions (parent_stage_execution_id) \
+                            WHERE parent_stage_execution_id IS NOT NULL";
+
+#[test]
+fn the_index_for_parallel_parents_is_recommended_and_can_be_created_as_it_is_told() {
+    let Some(database) = Database::postgresql() else { return };
+    Outcome::of(tarsy_db(&database).args(["init", "--to", "17"])).expect(0);
+    finds(&database, 0, "indexes", "ok", "no foreign key");
+    Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(0);
+    let command = format!("CREATE INDEX CONCURRENTLY {PARENT_INDEX}");
+    finds(&database, 0, "indexes", "note", &command);
+    database.execute(&command);
+    finds(&database, 0, "indexes", "ok", "ix_stage_executions_parent");
+    finds(&database, 0, "schema", "note", "additional index ix_stage_executions_parent");
+    database
+        .execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_stage_executions_parent'::regclass");
+    finds(&database, 0, "indexes", "note", "`REINDEX INDEX CONCURRENTLY \"ix_stage_executions_parent\"`");
+}
+
+#[test]
+fn the_index_for_parallel_parents_is_recommended_on_sqlite_where_a_key_uses_it() {
+    let database = Database::sqlite();
+    database.execute(&shapes::tables(&database, Born::D, 23));
+    init(&database);
+    let command = format!("CREATE INDEX {PARENT_INDEX}");
+    finds(&database, 0, "indexes", "note", &command);
+    database.execute(&command);
+    finds(&database, 0, "indexes", "ok", "ix_stage_executions_parent");
+    finds(&database, 0, "schema", "note", "additional index ix_stage_executions_parent");
 }
 
 fn check_at(url: &str, database: &Database) -> Outcome {
@@ -238,24 +298,6 @@ fn read_only_transactions_are_69() {
     let outcome = check(&database, &[]).expect(69);
     is_found(&outcome, "writable", "failed", "transactions are read-only by default");
     is_found(&outcome, "schema", "ok", "");
-}
-
-#[test]
-fn rows_without_a_parent_are_counted() {
-    let orphans = "
-        INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
-        VALUES ('e-1', 'nowhere', 'a', 0, 'A', 'k', 'failed'), ('e-2', 'nowhere', 'a', 1, 'A', 'k', 'failed')";
-    let detail = "2 rows of stage_executions point to no row of alert_sessions";
-    let sqlite = Database::sqlite();
-    init(&sqlite);
-    sqlite.execute(&format!("PRAGMA foreign_keys = OFF; {orphans}"));
-    finds(&sqlite, 4, "foreign keys", "failed", detail);
-
-    let Some(postgresql) = Database::postgresql() else { return };
-    init(&postgresql);
-    postgresql.execute(&format!("SET session_replication_role = replica; {orphans}"));
-    finds(&postgresql, 0, "foreign keys", "ok", "the server vouches for every row");
-    is_found(&check(&postgresql, &["--deep"]).expect(4), "foreign keys", "failed", detail);
 }
 
 #[test]

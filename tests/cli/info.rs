@@ -11,7 +11,7 @@ use crate::support::{Database, Outcome, Role, Running, on_both_backends, tarsy_d
 /// 2026-01-05T00:00:00Z, a Monday.
 const MONDAY_US: i64 = 1_767_571_200_000_000;
 
-fn info(database: &Database, arguments: &[&str]) -> Value {
+pub(super) fn info(database: &Database, arguments: &[&str]) -> Value {
     Outcome::of(tarsy_db(database).args(["info", "--output", "json"]).args(arguments)).expect(0).json()
 }
 
@@ -22,7 +22,7 @@ fn table<'r>(report: &'r Value, name: &str) -> &'r Value {
     tables.iter().find(|table| table["table"] == name).unwrap_or_else(|| panic!("no `{name}` in {report:#}"))
 }
 
-fn now_us() -> i64 {
+pub(super) fn now_us() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right");
     i64::try_from(since_epoch.as_micros()).expect("the clock is right")
 }
@@ -181,6 +181,8 @@ fn the_server_and_the_role_are_named_but_no_password() {
     let report = json.json();
     assert_eq!(report["role"], role.name.as_str());
     assert_eq!(report["tls"], "none");
+    let space = report["space"]["tables"].as_array().expect("a list of tables");
+    assert!(space.iter().all(|table| table["may_vacuum"] == false), "{report:#}");
     let version = database.texts("SELECT current_setting('server_version')").remove(0).expect("a version");
     assert_eq!(report["server_version"], version);
     let shown = report["database"].as_str().expect("a text");

@@ -1,0 +1,21 @@
+//! What file systems have room for.
+
+use std::io;
+use std::path::Path;
+
+/// The bytes that are free for this user where a path is.
+///
+/// # Errors
+/// Whatever the operating system answers.
+pub fn free(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Whether both paths share one device, and with it the room that is free; not where that cannot be told.
+#[must_use]
+pub fn is_same_device(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.dev());
+    device(a).is_some_and(|a| device(b) == Some(a))
+}
