@@ -319,6 +319,10 @@ pub struct Prune {
     #[arg(long)]
     pub events: bool,
 
+    /// Remove orphans, too: rows whose session, stage or chat is gone, as `check` shows them.
+    #[arg(long)]
+    pub orphans: bool,
+
     /// Print the plan and change nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -350,6 +354,18 @@ pub struct Prune {
     /// How long one transaction may keep others waiting; by default short while others write, longer while nobody does.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub batch_time: Option<Duration>,
+
+    /// Give the space that is free afterwards back to the operating system as far as possible: `VACUUM (ANALYZE)` on
+    /// PostgreSQL's tables; on SQLite free pages leave the file.
+    ///
+    /// A SQLite file without `auto_vacuum` is copied as a whole: nobody can write meanwhile, and the disk needs room
+    /// for it.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub vacuum: bool,
+
+    /// Write what was done as metrics for Prometheus's node exporter (textfile collector).
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub metrics_file: Option<std::path::PathBuf>,
 
     /// Stop after this long, when the transaction in hand is over.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]

@@ -22,6 +22,15 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+impl Amount {
+    /// What some of the rows amount to: each has its share of the bytes.
+    #[must_use]
+    pub fn part(&self, rows: u64) -> Self {
+        let bytes = u128::from(self.bytes) * u128::from(rows) / u128::from(self.rows.max(1));
+        Self { rows, bytes: u64::try_from(bytes).unwrap_or(self.bytes) }
+    }
+}
+
 impl std::ops::AddAssign for Amount {
     fn add_assign(&mut self, more: Self) {
         self.rows += more.rows;

@@ -83,7 +83,10 @@ pub struct Batch {
 
 impl Batch {
     /// Begins a transaction that removes nothing yet.
-    pub(super) async fn begin(
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub async fn begin(
         connection: &DatabaseConnection,
         limits: Limits,
         archive: Option<&Archive>,
@@ -159,6 +162,18 @@ impl Batch {
             return Err(Cause::new(Failure::Other, message).into());
         }
         Ok(())
+    }
+
+    /// The rows that are gone so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.removed.values().sum()
+    }
+
+    /// How long it has kept others waiting.
+    #[must_use]
+    pub fn held(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on

@@ -27,13 +27,12 @@ pub enum Company {
 }
 
 impl Company {
-    /// How long a batch may keep others waiting.
+    /// How long a batch may keep others waiting, once there are any.
     #[must_use]
     pub fn batch_time(self) -> Duration {
         Duration::from_millis(match self {
             Company::Server => 40,
-            Company::Nobody => 1000,
-            Company::Readers => 80,
+            Company::Nobody | Company::Readers => 80,
             Company::Writers => 20,
         })
     }
@@ -77,6 +76,14 @@ impl Neighbours {
         Ok(neighbours)
     }
 
+    /// Whether nobody else has the file open; false where nobody can tell.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        // A lock that this process holds itself does not count.
+        let lock = self.index.as_ref().map(|index| fcntl_getlk(index, &Flock::from(FlockType::WriteLock)));
+        matches!(lock, Some(Ok(None)))
+    }
+
     /// Looks who is there now.
     ///
     /// # Errors
@@ -85,9 +92,7 @@ impl Neighbours {
         if self.backend != DbBackend::Sqlite {
             return Ok(Company::Server);
         }
-        // A lock that this process holds itself does not count.
-        let lock = self.index.as_ref().map(|index| fcntl_getlk(index, &Flock::from(FlockType::WriteLock)));
-        if let Some(Ok(None)) = lock {
+        if self.is_alone() {
             return Ok(Company::Nobody);
         }
         let version = data_version(connection).await?;

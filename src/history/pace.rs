@@ -26,7 +26,7 @@ pub struct Pace {
 #[derive(Debug, Clone, Copy)]
 pub struct Done {
     /// The units that it took.
-    pub units: u32,
+    pub units: usize,
     /// What it removed.
     pub amount: Amount,
     /// How long it kept others waiting.
@@ -48,15 +48,16 @@ impl Pace {
 
     /// Learns from a batch: the next one aims at `target`.
     pub fn learn(&mut self, done: &Done, target: Duration) {
-        let ratio = |limit: u128, used: u128| u32::try_from(u128::from(done.units) * limit / used.max(1));
+        let ratio = |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1));
         let fitting = [
             ratio(target.as_micros(), done.held.as_micros()),
             ratio(MOST.rows.into(), done.amount.rows.into()),
             ratio(MOST.bytes.into(), done.amount.bytes.into()),
         ];
         let fitting = fitting.into_iter().map(|size| size.unwrap_or(u32::MAX)).min().unwrap_or(1);
-        // A batch that took fewer than it might have, because there were no more, tells little.
-        self.size = fitting.clamp(1, done.units.max(self.size).saturating_mul(GROWTH));
+        if done.units > 0 {
+            self.size = fitting.clamp(1, self.size.saturating_mul(GROWTH));
+        }
     }
 
     /// A batch took too long, or one of its units cannot be removed: half of what it took.
@@ -79,7 +80,7 @@ pub fn turn_of_others(held: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn done(units: u32, held_ms: u64) -> Done {
+    fn done(units: usize, held_ms: u64) -> Done {
         Done { units, amount: Amount { rows: 10, bytes: 10 }, held: Duration::from_millis(held_ms) }
     }
 
@@ -89,7 +90,7 @@ mod tests {
     fn a_batch_grows_by_steps_and_shrinks_at_once() {
         let mut pace = Pace::new(1);
         let sizes = [2, 4, 8].map(|_| {
-            pace.learn(&done(pace.size(), 1), TARGET);
+            pace.learn(&done(pace.size() as usize, 1), TARGET);
             pace.size()
         });
         assert_eq!(sizes, [2, 4, 8]);

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::orphans::OrphanCount;
 use super::retention::Selection;
 use super::{DEPENDENTS, SESSIONS};
 use crate::connection::{row, rows};
@@ -22,6 +23,8 @@ pub struct Plan {
     pub newest_us: Option<i64>,
     /// Rows and bytes that go, children first.
     pub tables: Vec<TablePlan>,
+    /// Rows whose session, stage or chat is gone, which go, too.
+    pub orphans: Vec<OrphanCount>,
     /// Old sessions that stay because they are not over, or because others need their stages.
     pub kept: Vec<KeptSession>,
 }
@@ -49,10 +52,11 @@ pub struct KeptSession {
 }
 
 impl Plan {
-    /// All rows that go.
+    /// All rows that go; a row that lacks both its session and its stage counts twice.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.tables.iter().map(|table| table.rows).sum()
+        let orphans = self.orphans.iter().map(|orphans| orphans.rows);
+        self.tables.iter().map(|table| table.rows).chain(orphans).sum()
     }
 
     /// The sessions that go, as a share of all: 0 for none, 1 for all.
@@ -114,6 +118,7 @@ pub async fn plan(
         oldest_us: span.try_get("", "oldest").doing(action)?,
         newest_us: span.try_get("", "newest").doing(action)?,
         tables,
+        orphans: Vec::new(),
         kept: kept.collect::<Result<_, DbErr>>().doing(action)?,
     })
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
-use super::archive::Archive;
-use super::batch::{Batch, BatchError, Limits};
+use super::batch::{Batch, BatchError};
 use super::policy::Policy;
 use super::{DEPENDENTS, SESSIONS};
 use crate::connection::{row, rows};
@@ -115,45 +114,43 @@ impl Pass {
     }
 }
 
-/// Takes the next sessions of a pass, at most `size` of them, and begins to remove them in one transaction. Sessions that
-/// the backend is writing to are passed over; `None` means that there are no others. What was taken is told in any case.
+/// Takes the next sessions of a pass, at most `size` of them, and removes them within a batch. Sessions that the backend
+/// is writing to are passed over. What was taken is added to `taken`, also where it fails; returns how many there were.
 ///
 /// # Errors
-/// [`BatchError`]; the batch is rolled back.
-pub async fn remove_batch(
-    connection: &DatabaseConnection,
+/// [`BatchError`]; the batch is to be dropped.
+pub async fn remove(
+    batch: &mut Batch,
     schema: &Schema,
     selection: &Selection,
     pass: &Pass,
     size: u32,
-    limits: Limits,
-    archive: Option<&Archive>,
     taken: &mut Vec<Taken>,
-) -> Result<Option<Batch>, BatchError> {
-    let mut batch = Batch::begin(connection, limits, archive).await?;
+) -> Result<usize, BatchError> {
     let sessions = format!(
         "SELECT session_id, started_at_us FROM {SESSIONS} WHERE {}{} ORDER BY started_at_us, session_id LIMIT {size}",
         selection.condition(),
         pass.condition()
     );
-    for row in batch.lock(&sessions).await? {
-        taken.push(taken_of(&row)?);
-    }
-    if taken.is_empty() {
-        return Ok(None);
+    let found = batch.lock(&sessions).await?;
+    let found = found.iter().map(taken_of).collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() {
+        return Ok(0);
     }
     let given = match selection.backend {
         DbBackend::Postgres => "SELECT jsonb_array_elements_text($1::jsonb)",
         _ => "SELECT value FROM json_each($1)",
     };
-    let ids: Vec<&str> = taken.iter().map(|session| session.session_id.as_str()).collect();
+    let ids: Vec<&str> = found.iter().map(|session| session.session_id.as_str()).collect();
     let ids = serde_json::Value::from(ids).to_string();
+    let count = found.len();
+    taken.extend(found);
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs.replace("{sessions}", given);
         batch.delete(dependent.table, &condition, &ids).await?;
     }
-    batch.delete_all(taken.len(), SESSIONS, &format!("session_id IN ({given})"), &ids).await?;
-    Ok(Some(batch))
+    batch.delete_all(count, SESSIONS, &format!("session_id IN ({given})"), &ids).await?;
+    Ok(count)
 }
 
 fn taken_of(row: &QueryResult) -> Result<Taken, DbErr> {

@@ -19,6 +19,7 @@ use crate::failure::Doing;
 use crate::history::SESSIONS;
 use crate::history::archive::Archive;
 use crate::history::events::{self, EventPolicy};
+use crate::history::orphans;
 use crate::history::exclusive::Exclusive;
 use crate::history::neighbours::Neighbours;
 use crate::history::plan::{self, Plan};
@@ -171,6 +172,9 @@ impl Work {
         let events = event_policy.filter(|_| events::are_kept(&schema));
         if let Some(policy) = &events {
             plan.tables.push(events::plan(&connection, &schema, policy).await?);
+        }
+        if arguments.orphans {
+            plan.orphans = orphans::count(&connection, &schema).await?;
         }
         let archive = match &arguments.archive {
             Some(path) if !arguments.dry_run && plan.rows() > 0 => {

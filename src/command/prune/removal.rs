@@ -1,6 +1,7 @@
 //! Removes what was planned, batch after batch: short ones while others are at work, again after a failure that heals,
 //! around what cannot be removed, until a signal or the time is up.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use sea_orm::DbBackend;
@@ -12,6 +13,8 @@ use crate::failure::{DatabaseError, Doing, Failure};
 use crate::history::SESSIONS;
 use crate::history::batch::{Batch, BatchError, Limits, Place, Removed};
 use crate::history::events;
+use crate::history::neighbours::Company;
+use crate::history::orphans::{self, REFERENCES};
 use crate::history::pace::{Done, Pace};
 use crate::history::retention::{self, Pass, Taken};
 use crate::interrupt::{Interrupt, Signal};
@@ -23,6 +26,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
 /// What the first batch takes, sessions or events: nobody knows how large they are.
 const FIRST_SIZE: u32 = 1;
+/// How long a transaction goes on at most while nobody else has SQLite's file open.
+const LONGEST_ALONE: Duration = Duration::from_secs(10);
 /// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
 const MOST_STUCK: usize = 100;
 /// How long to wait before the next attempt after a failure, at first and at most.
@@ -89,8 +94,8 @@ pub(super) struct Removal<'r> {
     meter: &'r dyn Meter,
     planned: Amount,
     outcome: Outcome,
-    /// Came while a batch was in hand.
-    signal: Option<Signal>,
+    /// The signal that came while a batch was in hand.
+    stopping: Cell<Option<Signal>>,
     /// Since when nothing has succeeded.
     failing_since: Option<Instant>,
 }
@@ -106,17 +111,19 @@ impl<'r> Removal<'r> {
     ) -> Self {
         let rows = work.plan.tables.iter().map(|table| (table.table, 0)).collect();
         let outcome = Outcome { rows, ..Outcome::default() };
-        Self { work, terms, interrupt, meter, planned, outcome, signal: None, failing_since: None }
+        Self { work, terms, interrupt, meter, planned, outcome, stopping: Cell::new(None), failing_since: None }
     }
 
-    /// Removes the sessions, then the events.
+    /// Removes the sessions, then the events, then the orphans.
     pub(super) async fn run(mut self) -> Outcome {
-        let ended = match self.remove_sessions().await {
-            Ok(()) => self.remove_events().await,
-            stopped => stopped,
-        };
-        self.outcome.stopped = ended.err();
+        self.outcome.stopped = self.remove_all().await.err();
         self.outcome
+    }
+
+    async fn remove_all(&mut self) -> Result<(), Stop> {
+        self.remove_sessions().await?;
+        self.remove_events().await?;
+        self.remove_orphans().await
     }
 
     /// Goes over the sessions until nothing more comes of it: what the backend had locked is met again.
@@ -148,38 +155,104 @@ impl<'r> Removal<'r> {
         pass: &Pass,
         taken: &mut Vec<Taken>,
     ) -> Result<Attempt, Stop> {
-        self.stop_if_due().await?;
-        let Work { connection, schema, selection, archive, .. } = &*self.work;
-        let (size, limits) = (pace.size(), limits(pace));
-        let begun = retention::remove_batch(connection, schema, selection, pass, size, limits, archive.as_ref(), taken);
-        let finished = finish(self.interrupt, &mut self.signal, commit(begun)).await?;
-        let units = u32::try_from(taken.len()).unwrap_or(u32::MAX);
-        self.settle(finished, units, pace).await
+        let company = self.before_batch().await?;
+        let target = self.terms.batch_time.unwrap_or(company.batch_time());
+        let may_go_on = company == Company::Nobody && self.terms.batch_time.is_none();
+        let Self { work, terms, planned, stopping, .. } = &*self;
+        let Work { connection, schema, selection, archive, neighbours, .. } = &**work;
+        let mut pass = pass.clone();
+        let remove = async {
+            let mut batch = Batch::begin(connection, limits(pace), archive.as_ref()).await?;
+            loop {
+                let (before, began) = (batch.rows(), Instant::now());
+                let units = retention::remove(&mut batch, schema, selection, &pass, pace.size(), taken).await?;
+                let amount = planned.part(batch.rows() - before);
+                pace.learn(&Done { units, amount, held: began.elapsed() }, target);
+                let is_over = stopping.get().is_some()
+                    || batch.held() > LONGEST_ALONE
+                    || terms.deadline.is_some_and(|deadline| Instant::now() > deadline);
+                // As long as nobody else has the file open, nobody waits, and SQLite writes each page once.
+                if units == 0 || is_over || !may_go_on || !neighbours.is_alone() {
+                    break;
+                }
+                pass.after = taken.last().cloned();
+            }
+            if taken.is_empty() { Ok(None) } else { batch.commit().await.map(Some) }
+        };
+        let finished = finish(self.interrupt, &self.stopping, remove).await?;
+        self.settle(finished, company).await
     }
 
     async fn remove_events(&mut self) -> Result<(), Stop> {
         let Some(policy) = self.work.events else { return Ok(()) };
         let mut pace = Pace::new(FIRST_SIZE);
         loop {
-            self.stop_if_due().await?;
-            let begun = events::remove_batch(&self.work.connection, &policy, pace.size(), limits(&pace));
-            let finished = finish(self.interrupt, &mut self.signal, commit(begun)).await?;
-            let units = pace.size();
-            match self.settle(finished, units, &mut pace).await? {
-                Attempt::Removed => {}
-                Attempt::Nothing => return Ok(()),
-                Attempt::Failed(error) if is_too_slow(&error, &pace) => pace.halve(units as usize),
-                Attempt::Failed(error) => self.try_again(error, &[]).await?,
+            let begin = async |work: &Work, size, limits| events::remove_batch(&work.connection, &policy, size, limits).await;
+            if !self.remove_others(&mut pace, begin).await? {
+                return Ok(());
             }
         }
     }
 
-    /// Counts what a batch has removed, learns from it, and lets others have their turn.
+    /// Removes the rows whose session or stage is gone, and those that become such rows by that.
+    async fn remove_orphans(&mut self) -> Result<(), Stop> {
+        if self.work.plan.orphans.is_empty() {
+            return Ok(());
+        }
+        let references = REFERENCES.into_iter().filter(|reference| reference.is_in(&self.work.schema));
+        let references: Vec<_> = references.collect();
+        loop {
+            let before = self.outcome.batches;
+            for reference in &references {
+                let mut pace = Pace::new(FIRST_SIZE);
+                let begin = async |work: &Work, size, limits| {
+                    let Work { connection, schema, archive, .. } = work;
+                    orphans::remove_batch(connection, schema, *reference, size, limits, archive.as_ref()).await
+                };
+                while self.remove_others(&mut pace, &begin).await? {}
+            }
+            if self.outcome.batches == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes one batch of what is no session. False when there is no more of it.
+    async fn remove_others(
+        &mut self,
+        pace: &mut Pace,
+        begin: impl AsyncFn(&Work, u32, Limits) -> Result<Option<Batch>, BatchError>,
+    ) -> Result<bool, Stop> {
+        let company = self.before_batch().await?;
+        let began = Instant::now();
+        let commit = async {
+            match begin(self.work, pace.size(), limits(pace)).await? {
+                None => Ok(None),
+                Some(batch) => batch.commit().await.map(Some),
+            }
+        };
+        let finished = finish(self.interrupt, &self.stopping, commit).await?;
+        if let Ok(Some((removed, _))) = &finished {
+            let amount = self.planned.part(removed.values().sum());
+            let target = self.terms.batch_time.unwrap_or(company.batch_time());
+            pace.learn(&Done { units: pace.size() as usize, amount, held: began.elapsed() }, target);
+        }
+        match self.settle(finished, company).await? {
+            Attempt::Removed => Ok(true),
+            Attempt::Nothing => Ok(false),
+            Attempt::Failed(error) if is_too_slow(&error, pace) => {
+                pace.halve(pace.size() as usize);
+                Ok(true)
+            }
+            Attempt::Failed(error) => self.try_again(error, &[]).await.map(|()| true),
+        }
+    }
+
+    /// Counts what a batch has removed, and lets others have their turn.
     async fn settle(
         &mut self,
         finished: Result<Option<(Removed, Duration)>, BatchError>,
-        units: u32,
-        pace: &mut Pace,
+        company: Company,
     ) -> Result<Attempt, Stop> {
         let (removed, held) = match finished {
             Ok(None) => return Ok(Attempt::Nothing),
@@ -188,25 +261,19 @@ impl<'r> Removal<'r> {
         };
         self.failing_since = None;
         self.outcome.batches += 1;
-        self.outcome.longest_batch = self.outcome.longest_batch.max(held);
-        let amount = self.count(removed);
-        let company = self.work.neighbours.company(&self.work.connection).await;
-        let company = company.doing("see who else uses the database").map_err(|error| Stop::Failed(error.into()))?;
-        pace.learn(&Done { units, amount, held }, self.terms.batch_time.unwrap_or(company.batch_time()));
+        if company != Company::Nobody {
+            self.outcome.longest_batch = self.outcome.longest_batch.max(held);
+        }
+        self.count(removed);
         self.rest(company.pause(held)).await?;
         Ok(Attempt::Removed)
     }
 
-    fn count(&mut self, removed: Removed) -> Amount {
-        let rows: u64 = removed.values().sum();
-        // The plan knows the bytes of all rows together: each row gets its share.
-        let share = u128::from(self.planned.bytes) * u128::from(rows) / u128::from(self.planned.rows.max(1));
-        let amount = Amount { rows, bytes: u64::try_from(share).unwrap_or(self.planned.bytes) };
-        self.meter.advance(amount);
+    fn count(&mut self, removed: Removed) {
+        self.meter.advance(self.planned.part(removed.values().sum()));
         for (table, rows) in removed {
             *self.outcome.rows.entry(table).or_default() += rows;
         }
-        amount
     }
 
     /// Finds out whether another attempt can help, and prepares it: with fewer sessions, without the one that cannot
@@ -308,39 +375,31 @@ impl<'r> Removal<'r> {
         self.interrupt.or(rest).await.map_err(Stop::Signal)
     }
 
-    /// Between two batches.
-    async fn stop_if_due(&mut self) -> Result<(), Stop> {
-        if let Some(signal) = self.signal {
+    /// Between two batches: stops if it is time to, and looks who else is there.
+    async fn before_batch(&mut self) -> Result<Company, Stop> {
+        if let Some(signal) = self.stopping.get() {
             return Err(Stop::Signal(signal));
         }
         self.interrupt.or(std::future::ready(())).await.map_err(Stop::Signal)?;
-        match self.terms.deadline {
-            Some(deadline) if Instant::now() >= deadline => Err(Stop::Deadline),
-            _ => Ok(()),
+        if self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Stop::Deadline);
         }
-    }
-}
-
-/// Commits a batch as soon as it is there.
-async fn commit(
-    begun: impl Future<Output = Result<Option<Batch>, BatchError>>,
-) -> Result<Option<(Removed, Duration)>, BatchError> {
-    match begun.await? {
-        None => Ok(None),
-        Some(batch) => batch.commit().await.map(Some),
+        let Work { connection, neighbours, .. } = &mut *self.work;
+        let company = neighbours.company(connection).await.doing("see who else uses the database");
+        company.map_err(|error| Stop::Failed(error.into()))
     }
 }
 
 /// Lets the work in hand come to its end although a signal came, which is noted; a second one ends it.
 async fn finish<T>(
     interrupt: &Interrupt,
-    noted: &mut Option<Signal>,
+    stopping: &Cell<Option<Signal>>,
     work: impl Future<Output = T>,
 ) -> Result<T, Stop> {
     let mut work = std::pin::pin!(work);
     match interrupt.or(&mut work).await {
         Ok(result) => return Ok(result),
-        Err(signal) => *noted = Some(signal),
+        Err(signal) => stopping.set(Some(signal)),
     }
     tracing::info!("stopping after the batch in hand; a second signal rolls it back");
     interrupt.or(&mut work).await.map_err(|signal| Stop::Failed(Error::RolledBack(signal)))
