@@ -146,6 +146,8 @@ impl Error {
                 | TransferError::ReportExists { .. }
                 | TransferError::NoReport { .. }
                 | TransferError::TargetNotEmpty { .. }
+                | TransferError::TargetBehind { .. }
+                | TransferError::Clashes { .. }
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,
             },
@@ -212,11 +214,14 @@ impl Error {
         }
     }
 
-    /// What the error is made of, where that is a list: hazards, or rows that differ.
+    /// What the error is made of, where that is a list: hazards, or rows that differ or clash.
     #[must_use]
     pub fn details(&self) -> Details {
         match self {
             Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
+            Error::Transfer(TransferError::Clashes { clashes, .. }) => {
+                Details::of(clashes, |clash| vec![clash.to_string()])
+            }
             Error::Transfer(TransferError::Obstacles(obstacles)) => {
                 Details::of(obstacles, |obstacle| vec![obstacle.to_string()])
             }
