@@ -227,7 +227,7 @@ impl Load<'_> {
     ) -> Result<(), TransferError> {
         let mut mismatches = Vec::new();
         for (table, read) in self.plan.tables.iter().zip(reads) {
-            let sql = format!("SELECT count(*) FROM {} AS there{}", quoted(&table.name), extent.condition(table));
+            let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), extent.condition(table));
             let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
             let target_rows = u64::try_from(counted.doing(format!("count {}", table.name))?).unwrap_or(0);
             let source_rows = read.amount.rows;

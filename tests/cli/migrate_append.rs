@@ -237,12 +237,16 @@ fn a_parent_may_be_on_either_side_and_has_to_be_on_one() {
     assert_eq!(append(&source, &target).expect(0).json()["inserted"], 5);
     source.execute(&stage("lost", "nowhere"));
     let before = picture(&target);
-    for more in [[].as_slice(), &["--dry-run"]] {
+    for more in [["--show-values"].as_slice(), &["--show-values", "--dry-run"]] {
         let refused = append_with(&source, &target, more).expect(65);
         let details = refused.json()["error"]["details"].clone();
         assert_eq!((&details[0]["primary_key"], &details[0]["class"]), (&json!("lost"), &json!("orphan")));
-        assert_eq!(details.as_array().map(Vec::len), Some(1));
+        assert_eq!((&details[0]["value"], details.as_array().map(Vec::len)), (&json!("'nowhere'"), Some(1)));
     }
+    // With another hazard of one row: what both ends together have to tell comes after it.
+    source.execute("UPDATE stage_executions SET stage_name = 'a' || char(0) WHERE execution_id = 'late'");
+    let details = append(&source, &target).expect(65).json()["error"]["details"].clone();
+    assert_eq!((&details[0]["primary_key"], details.as_array().map(Vec::len)), (&json!("late"), Some(1)));
     assert!(before == picture(&target));
 }
 

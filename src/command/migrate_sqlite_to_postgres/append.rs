@@ -15,7 +15,7 @@ use crate::progress::Amount;
 use crate::transfer::append::Ending;
 use crate::transfer::load::TableLoad;
 use crate::transfer::obstacle::{self, Wanted, Work};
-use crate::transfer::{Snapshot, Watch};
+use crate::transfer::{Snapshot, TransferError, Watch};
 
 impl Run<'_> {
     /// Brings the rows to those of the target. A target without rows is filled in the ordinary way, which is faster.
@@ -88,7 +88,12 @@ impl Run<'_> {
             drop(loading);
             match result {
                 Ok(loads) => Ok((prepared, loads)),
-                Err(error) => Err(self.with_all_hazards(error, &mut prepared, watch).await?),
+                // Orphans, which only both ends together can tell.
+                Err(TransferError::Hazards(mut hazards)) if self.arguments.show_values => {
+                    watch.elsewhere(source.show_values(&plan.tables, &mut hazards)).await?;
+                    Err(TransferError::Hazards(hazards))
+                }
+                Err(error) => Err(self.with_all_hazards(error, Work::Append, &mut prepared, watch).await?),
             }
         };
         let result = watch.over(work).await;

@@ -20,6 +20,7 @@ use crate::transfer::ends::{schema_of_filled_target, schema_of_target};
 use crate::transfer::load::{LastWord, Load, TableLoad, Toast, Verification, has_lz4};
 use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight, Work};
 use crate::transfer::plan::{self, Plan};
+use crate::transfer::policy::Class;
 use crate::transfer::{Exceptions, Forecast, Snapshot, Source, TransferError, Watch};
 
 /// What is known before the first row moves.
@@ -81,7 +82,7 @@ impl Run<'_> {
             let loaded = self.loading(plan, amounts, exceptions, watch, before_commit).run(&target, source).await;
             match loaded {
                 Ok(loads) => Ok((prepared.plan, loads)),
-                Err(error) => Err(self.with_all_hazards(error, &mut prepared, watch).await?),
+                Err(error) => Err(self.with_all_hazards(error, Work::Move, &mut prepared, watch).await?),
             }
         };
         let (plan, loads) = self.with_holder(watch.over(work).await, &target, watch).await?;
@@ -102,6 +103,7 @@ impl Run<'_> {
     pub(super) async fn with_all_hazards(
         &self,
         error: TransferError,
+        work: Work,
         prepared: &mut Prepared,
         watch: &Watch<'_>,
     ) -> Result<TransferError, TransferError> {
@@ -111,7 +113,9 @@ impl Run<'_> {
         self.forget_changes()?;
         let Prepared { plan, source, amounts, exceptions, .. } = prepared;
         let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
-        let hazards = [survey.hazards, survey.long_entries].concat();
+        let mut hazards = [survey.hazards, survey.long_entries].concat();
+        // A parent that the source does not have may be on the target already.
+        hazards.retain(|hazard| work == Work::Move || hazard.class != Class::Orphan);
         Ok(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
     }
 
