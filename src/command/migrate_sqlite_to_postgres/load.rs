@@ -144,7 +144,12 @@ impl Run<'_> {
         watch: &Watch<'_>,
     ) -> Result<Prepared, TransferError> {
         let end = self.source.end;
-        let need = std::fs::metadata(self.source.path).ok().map(|metadata| metadata.len());
+        let copies = match work {
+            Work::Move => 1,
+            // Rows are staged, and inserted from there.
+            Work::Append => 2,
+        };
+        let need = std::fs::metadata(self.source.path).ok().map(|metadata| copies * metadata.len());
         let pool = target.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.doing("open the target")?;
         let wanted = Wanted::new(&end.revision.tables(), &end.schema);
