@@ -163,6 +163,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How the result is written to standard output. `json` is exactly one document, also on failure')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines are written to standard error')
+            [CompletionResult]::new('--append', '--append', [CompletionResultType]::ParameterName, 'Bring the rows to those that the target holds, for instance back from an archive')
             [CompletionResult]::new('--check-only', '--check-only', [CompletionResultType]::ParameterName, 'Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Go as far as possible without moving a row: look at every value of the source and at what is in the way on the target, and say how large it will be and how long it will take; nothing is written')
             [CompletionResult]::new('--verify-only', '--verify-only', [CompletionResultType]::ParameterName, 'Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written')

@@ -154,6 +154,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
             cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
             cand --log-format 'How log lines are written to standard error'
+            cand --append 'Bring the rows to those that the target holds, for instance back from an archive'
             cand --check-only 'Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written'
             cand --dry-run 'Go as far as possible without moving a row: look at every value of the source and at what is in the way on the target, and say how large it will be and how long it will take; nothing is written'
             cand --verify-only 'Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written'

@@ -159,6 +159,8 @@ pub enum Command {
     ///
     /// Brings the target to the source's revision first. Values that PostgreSQL cannot hold are all listed,
     /// nothing is written, and the exit code is 65.
+    ///
+    /// With `--append` the rows come to those that the target holds already, while TARSy's backend goes on.
     MigrateSqliteToPostgres(MigrateSqliteToPostgres),
     /// Print the completions for a shell to standard output.
     Completions(Completions),
@@ -388,6 +390,7 @@ pub struct Prune {
     tarsy-db migrate-sqlite-to-postgres --from history.db --check-only
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy --dry-run
     tarsy-db migrate-sqlite-to-postgres --from history.db --to postgresql://tarsy@db/tarsy --verify-only
+    tarsy-db migrate-sqlite-to-postgres --from archive.db --to postgresql://tarsy@db/tarsy --append
     tarsy-db migrate-sqlite-to-postgres --on nul=replace --on orphan=adopt --report move.json
     DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db migrate-sqlite-to-postgres")]
 pub struct MigrateSqliteToPostgres {
@@ -398,6 +401,15 @@ pub struct MigrateSqliteToPostgres {
     /// The PostgreSQL database [default: the database URL].
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub to: Option<Secret>,
+
+    /// Bring the rows to those that the target holds, for instance back from an archive.
+    ///
+    /// Rows that are there already have to be the same, and are skipped. If one is there with other values, or
+    /// another row has its unique key, all such rows are listed, nothing is written, and the exit code is 7.
+    /// The target has to be at the source's revision. TARSy's backend may go on: only rows that both databases
+    /// have are kept as they are until the end. A target without rows is filled as without this flag.
+    #[arg(long, conflicts_with_all = ["check_only", "verify_only"])]
+    pub append: bool,
 
     /// What is compared before the commit.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verify::Full)]

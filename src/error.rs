@@ -10,6 +10,7 @@ use crate::failure::{Cause, DatabaseError, Failure};
 use crate::history::archive::ArchiveError;
 use crate::history::policy::RetentionError;
 use crate::interrupt::Signal;
+use crate::metrics::MetricsError;
 use crate::schema::SchemaError;
 use crate::schema::standing::Leftover;
 use crate::settings::SettingsError;
@@ -65,6 +66,9 @@ pub enum Error {
     /// There is no archive to write to.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The metrics cannot be written.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The answer was no.
     #[error("not confirmed; nothing was changed")]
     Declined,
@@ -163,12 +167,15 @@ impl Error {
                 | TransferError::ReportExists { .. }
                 | TransferError::NoReport { .. }
                 | TransferError::TargetNotEmpty { .. }
+                | TransferError::TargetBehind { .. }
+                | TransferError::Clashes { .. }
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,
             },
             Error::SchemaPending => 3,
             Error::Newer(_) => 5,
             Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => 7,
+            Error::Metrics(_) => 73,
             Error::Archive(error) => match error {
                 ArchiveError::Connect(error) => failure_code(error.cause.failure),
                 ArchiveError::Create { .. } => 73,
@@ -243,11 +250,14 @@ impl Error {
         }
     }
 
-    /// What the error is made of, where that is a list: hazards, or rows that differ.
+    /// What the error is made of, where that is a list: hazards, or rows that differ or clash.
     #[must_use]
     pub fn details(&self) -> Details {
         match self {
             Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
+            Error::Transfer(TransferError::Clashes { clashes, .. }) => {
+                Details::of(clashes, |clash| vec![clash.to_string()])
+            }
             Error::Transfer(TransferError::Obstacles(obstacles)) => {
                 Details::of(obstacles, |obstacle| vec![obstacle.to_string()])
             }

@@ -48,6 +48,21 @@ pub struct MetricsError {
 }
 
 impl Metrics {
+    /// Of a run that has done nothing yet.
+    #[must_use]
+    pub fn of(database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            sessions_deleted: 0,
+            rows_deleted: Removed::new(),
+            sessions_remaining: None,
+            oldest_session_us: None,
+            duration: Duration::ZERO,
+            exit_code: 0,
+            finished_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
     /// Writes the file: beside its place, under a name that the node exporter passes over, then in its place. After a
     /// run that failed the earlier file's last success is kept, so that an alert on its age works.
     ///

@@ -30,6 +30,8 @@ mod info;
 mod init;
 #[path = "cli/migrate.rs"]
 mod migrate;
+#[path = "cli/migrate_append.rs"]
+mod migrate_append;
 #[path = "cli/migrate_crashes.rs"]
 mod migrate_crashes;
 #[path = "cli/migrate_failures.rs"]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::batch::{Batch, BatchError};
-use super::policy::Policy;
+use super::policy::{Policy, has_start};
 use super::{DEPENDENTS, SESSIONS};
 use crate::connection::{row, rows};
 use crate::failure::{DatabaseError, Doing};
@@ -81,6 +81,17 @@ pub async fn count_old(connection: &impl ConnectionTrait, policy: &Policy) -> Re
     let action = "count old sessions";
     let row = row(connection, &sql).await.doing(action)?;
     row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
+}
+
+/// The start of the oldest session, in microseconds since the epoch.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i64>, DatabaseError> {
+    let has_start = has_start(connection.get_database_backend());
+    let sql = format!("SELECT min(started_at_us) AS oldest FROM {SESSIONS} WHERE {has_start}");
+    let action = "look for the oldest session";
+    row(connection, &sql).await.doing(action)?.try_get("", "oldest").doing(action)
 }
 
 /// A session that a batch has taken.

@@ -7,9 +7,9 @@ use super::reader::{Pass, Reader, TableRead};
 use super::{TransferError, rejected};
 use crate::failure::{Cause, Doing};
 use crate::progress::{Amount, Progress, Stage};
-use crate::schema::quoted;
 
-/// Copies a table, or as much of it as the pass names. Gives what was read, and how many rows the server took.
+/// Copies a table, or as much of it as the pass names, to a place that SQL names so: a table that this transaction has
+/// made or truncated. Gives what was read, and how many rows the server took.
 ///
 /// # Errors
 /// [`TransferError::Unfit`] at the first value that cannot be carried over, or what the server refused; the connection
@@ -18,6 +18,7 @@ pub(super) async fn copy_table(
     connection: &mut PgConnection,
     reader: &mut Reader,
     pass: Pass,
+    place: &str,
     total: Amount,
     progress: &dyn Progress,
     note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
@@ -26,7 +27,7 @@ pub(super) async fn copy_table(
     let meter = progress.begin(Stage::new("copying", &table.name), total);
     let writing = format!("copy into {}", table.name);
     let refused = |error| rejected(&*writing, Cause::from(error));
-    let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)", quoted(&table.name), table.column_list());
+    let sql = format!("COPY {place} ({}) FROM STDIN (FORMAT binary, FREEZE)", table.column_list());
     let mut copy = connection.copy_in_raw(&sql).await.map_err(refused)?;
     let mut reading = reader.read(pass).doing(format!("read {}", table.name))?;
     while let Some(chunk) = reading.chunks.recv().await {

@@ -73,6 +73,40 @@ pub async fn schema_of_target(
     revision: Revision,
     shape: Shape,
 ) -> Result<(Schema, Vec<String>), TransferError> {
+    let (start, found) = start_of_target(target, revision).await?;
+    let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
+    let before = if start == Some(revision) {
+        refuse_drift(revision, &replayed[&revision], &found)?;
+        found
+    } else {
+        replayed[&revision].clone()
+    };
+    let mut after = before.clone();
+    shape::relax(&mut after, shape);
+    let relaxations = shape::relaxations(&before, &after);
+    Ok((after, relaxations))
+}
+
+/// The schema of a target that holds rows, which has to be that of the source's revision already.
+///
+/// # Errors
+/// [`TransferError::TargetBehind`] or [`TransferError::TargetRevision`] where it is another, [`SchemaError`] where it is not
+/// what it should be.
+pub async fn schema_of_filled_target(target: &DatabaseConnection, revision: Revision) -> Result<Schema, TransferError> {
+    let (start, found) = start_of_target(target, revision).await?;
+    if let Some(start) = start.filter(|start| *start < revision) {
+        return Err(TransferError::TargetBehind { revision: start, source_revision: revision });
+    }
+    let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
+    refuse_drift(revision, &replayed[&revision], &found)?;
+    Ok(found)
+}
+
+/// Where the target stands, which is not beyond the source, and what it has. It is nowhere if it has no tables.
+async fn start_of_target(
+    target: &DatabaseConnection,
+    revision: Revision,
+) -> Result<(Option<Revision>, Schema), TransferError> {
     let beyond = |found: String| TransferError::TargetRevision { revision: found, source_revision: revision };
     let standing = Standing::read(target).await.doing("read the target's ledger")?;
     let found = schema::read(target).await.doing("read the target's schema")?;
@@ -89,24 +123,15 @@ pub async fn schema_of_target(
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
         Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
     };
-    if let Some(start) = start.filter(|start| *start > revision) {
-        return Err(beyond(start.to_string()));
+    match start {
+        Some(start) if start > revision => Err(beyond(start.to_string())),
+        start => Ok((start, found)),
     }
-    let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    let before = if start == Some(revision) {
-        // What refuses a row ends the move; what is missing would let a wrong one in.
-        let differences = shape::closest(DbBackend::Postgres, revision, &replayed[&revision], &found).differences;
-        let faults: Vec<_> =
-            differences.into_iter().filter(|fault| fault.weight == difference::Weight::Drift).collect();
-        if !faults.is_empty() {
-            return Err(SchemaError::from(Drift::new(revision, faults)).into());
-        }
-        found
-    } else {
-        replayed[&revision].clone()
-    };
-    let mut after = before.clone();
-    shape::relax(&mut after, shape);
-    let relaxations = shape::relaxations(&before, &after);
-    Ok((after, relaxations))
+}
+
+/// What refuses a row ends the move; what is missing would let a wrong one in.
+fn refuse_drift(revision: Revision, expected: &Schema, found: &Schema) -> Result<(), SchemaError> {
+    let differences = shape::closest(DbBackend::Postgres, revision, expected, found).differences;
+    let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == difference::Weight::Drift).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Drift::new(revision, faults).into()) }
 }

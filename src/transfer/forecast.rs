@@ -11,7 +11,7 @@ use super::load::{Load, Verification, execute};
 use super::plan::TablePlan;
 use super::reader::{Pass, RowIds};
 use super::source::Source;
-use super::verify::digest_of_target;
+use super::verify::{Extent, digest_of_target};
 use super::{TransferError, session};
 use crate::connection;
 use crate::database_url::PostgresqlAddress;
@@ -118,8 +118,8 @@ impl Load<'_> {
             let pass = Pass { row_ids: Some(row_ids), ..self.pass(table) };
             let started = Instant::now();
             let nothing = &|_: &[_]| Ok(());
-            let (read, _) =
-                copy_table(connection, &mut source.reader, pass, Amount::default(), &Silence, nothing).await?;
+            let (reader, place) = (&mut source.reader, quoted(&table.name));
+            let (read, _) = copy_table(connection, reader, pass, &place, Amount::default(), &Silence, nothing).await?;
             sample += read.amount;
             // In picoseconds for a byte. Now and then a short COPY waits for an acknowledgement on the network's way.
             fastest = fastest.min(started.elapsed().as_nanos() * 1000 / u128::from(read.amount.bytes.max(1)));
@@ -128,7 +128,7 @@ impl Load<'_> {
         trial.nanoseconds += fastest.saturating_mul(sample.bytes.into()) / 1000;
         if self.verification == Verification::Full {
             let started = Instant::now();
-            digest_of_target(connection, table, &Silence).await?;
+            digest_of_target(connection, table, Extent::Whole, &Silence).await?;
             trial.nanoseconds += started.elapsed().as_nanos();
         }
         let sql = format!("SELECT pg_total_relation_size('{}')", quoted(&table.name).replace('\'', "''"));

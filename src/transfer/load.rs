@@ -17,7 +17,7 @@ use super::policy::Policies;
 use super::reader::{Pass, Purpose, TableRead};
 use super::source::Source;
 use super::target::Target;
-use super::verify::Comparison;
+use super::verify::{Comparison, Extent};
 use super::watch::Watch;
 use super::{Mismatch, TransferError, session};
 use crate::failure::{DatabaseError, Doing};
@@ -87,6 +87,15 @@ pub struct TableLoad {
     pub digest: Option<TableDigest>,
     /// How many values `jsonb` prints differently, one number for each kind of normalisation.
     pub normalised: [u64; Normalisation::ALL.len()],
+    /// How many of the rows were there already.
+    pub present: u64,
+}
+
+impl TableLoad {
+    /// What was read, and nothing known of the target.
+    pub(super) fn new(read: &TableRead, duration: Duration) -> Self {
+        Self { amount: read.amount, duration, digest: None, normalised: read.normalised, present: 0 }
+    }
 }
 
 impl Load<'_> {
@@ -109,17 +118,8 @@ impl Load<'_> {
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
         let mut connection = pool.acquire().await.doing("open the target")?.detach();
         let result = self.in_transaction(&mut connection, source).await;
-        // After a failed COPY the connection is out of step: it is never used again.
-        match result {
-            Ok(loads) => {
-                connection.close().await.ok();
-                Ok(loads)
-            }
-            Err(error) => {
-                connection.close_hard().await.ok();
-                Err(error)
-            }
-        }
+        close(connection, result.is_ok()).await;
+        result
     }
 
     async fn in_transaction(
@@ -137,41 +137,60 @@ impl Load<'_> {
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
         for (table, amount) in tables.iter().zip(self.amounts) {
             let started = Instant::now();
-            let reader = &mut source.reader;
+            let (reader, place) = (&mut source.reader, quoted(&table.name));
             let (read, copied) =
-                copy_table(connection, reader, self.pass(table), *amount, self.progress, &*self.note).await?;
+                copy_table(connection, reader, self.pass(table), &place, *amount, self.progress, &*self.note).await?;
             if copied != read.amount.rows {
-                self.comparison([(table, &read)]).run(connection, &mut source.reader).await?;
+                self.comparison([(table, &read)], Extent::Whole).run(connection, &mut source.reader).await?;
             }
-            loads.push(TableLoad {
-                amount: read.amount,
-                duration: started.elapsed(),
-                digest: None,
-                normalised: read.normalised,
-            });
+            loads.push(TableLoad::new(&read, started.elapsed()));
             reads.push(read);
         }
         aside.rebuild(connection, self.progress).await?;
         finish_tables(connection, tables).await?;
+        self.verify(connection, source, &reads, &mut loads, Extent::Whole).await?;
+        self.commit(connection, source, &loads).await?;
+        Ok(loads)
+    }
+
+    /// Compares what was loaded with what was read.
+    pub(super) async fn verify(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        reads: &[TableRead],
+        loads: &mut [TableLoad],
+        extent: Extent,
+    ) -> Result<(), TransferError> {
         match self.verification {
             Verification::Full => {
-                let compared = self.comparison(tables.iter().zip(&reads)).run(connection, &mut source.reader).await?;
+                let comparison = self.comparison(self.plan.tables.iter().zip(reads), extent);
+                let compared = comparison.run(connection, &mut source.reader).await?;
                 for (load, (digest, duration)) in loads.iter_mut().zip(compared) {
                     (load.digest, load.duration) = (Some(digest), load.duration + duration);
                 }
+                Ok(())
             }
-            Verification::Counts => self.compare_counts(connection, &reads).await?,
-            Verification::None => {}
+            Verification::Counts => self.compare_counts(connection, reads, extent).await,
+            Verification::None => Ok(()),
         }
+    }
+
+    /// Makes it last, unless the source was not what it seemed or somebody has a last word against it.
+    pub(super) async fn commit(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        loads: &[TableLoad],
+    ) -> Result<(), TransferError> {
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }
-        (self.before_commit)(&loads)?;
+        (self.before_commit)(loads)?;
         self.watch.commit_begins();
         // A connection that breaks now leaves the answer open.
         let committed = execute(connection, "COMMIT".to_owned()).await;
-        committed.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
-        Ok(loads)
+        Ok(committed.doing("learn whether the commit took place (`tarsy-db info` tells)")?)
     }
 
     pub(super) async fn choose_compression(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
@@ -191,18 +210,24 @@ impl Load<'_> {
         }
     }
 
-    fn comparison<'c>(
+    pub(super) fn comparison<'c>(
         &'c self,
         tables: impl IntoIterator<Item = (&'c Arc<TablePlan>, &'c TableRead)>,
+        extent: Extent,
     ) -> Comparison<'c> {
         let tables = tables.into_iter().map(|(table, read)| (self.pass(table), read)).collect();
-        Comparison { tables, progress: self.progress, watch: self.watch }
+        Comparison { tables, extent, progress: self.progress, watch: self.watch }
     }
 
-    async fn compare_counts(&self, connection: &mut PgConnection, reads: &[TableRead]) -> Result<(), TransferError> {
+    async fn compare_counts(
+        &self,
+        connection: &mut PgConnection,
+        reads: &[TableRead],
+        extent: Extent,
+    ) -> Result<(), TransferError> {
         let mut mismatches = Vec::new();
         for (table, read) in self.plan.tables.iter().zip(reads) {
-            let sql = format!("SELECT count(*) FROM {}", quoted(&table.name));
+            let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), extent.condition(table));
             let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
             let target_rows = u64::try_from(counted.doing(format!("count {}", table.name))?).unwrap_or(0);
             let source_rows = read.amount.rows;
@@ -215,8 +240,15 @@ impl Load<'_> {
     }
 }
 
+/// Ends the session. After a failed COPY it is out of step: nothing more is said to it.
+pub(super) async fn close(connection: PgConnection, is_in_step: bool) {
+    let closed = if is_in_step { connection.close().await } else { connection.close_hard().await };
+    // There is nothing left to lose.
+    closed.ok();
+}
+
 /// What the transaction begins with, and what for.
-const SETTINGS: &[(&str, &str)] = &[
+pub(super) const SETTINGS: &[(&str, &str)] = &[
     // A snapshot that is older than the lock would not see what was committed while it was waited for.
     ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "set the isolation level"),
     (session::SETTINGS, "set what the transaction needs"),

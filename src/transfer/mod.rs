@@ -3,13 +3,16 @@
 //! [`plan`] matches both ends by column name, and [`forecast`] tells from a sample how long it will take. `reader` takes
 //! rows from SQLite on a thread of its own, one [`value`] after the other through the checks, and `copy` sends them; [`load`]
 //! does that in one transaction, with indexes and keys set `aside`, and `verify` reads it all back before the commit, while
-//! `watch` notices a network that has fallen silent. What the target would refuse ends the load; then [`source`] is looked
+//! `watch` notices a network that has fallen silent. Rows that come to others are put on a `stage` first, and [`append`]
+//! inserts those that are not there yet, unless there is a [`clash`]. What the target would refuse ends the load; then [`source`] is looked
 //! at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to [`crate::schema::upgrade`].
 
+pub mod append;
 mod aside;
 mod binary;
 pub mod carry;
 pub mod change;
+pub mod clash;
 mod constraint;
 mod copy;
 pub mod digest;
@@ -36,6 +39,7 @@ pub mod session;
 pub mod snapshot;
 pub mod source;
 mod sqlite_file;
+mod stage;
 mod target;
 pub mod value;
 pub mod verify;
@@ -47,6 +51,7 @@ use serde::Serialize;
 use crate::failure::{DatabaseError, Failure};
 use crate::schema::SchemaError;
 
+pub use clash::Clash;
 pub use digest::TableDigest;
 pub use exceptions::Exceptions;
 pub use forecast::Forecast;
@@ -124,6 +129,14 @@ pub enum TransferError {
         /// Where the source stands.
         source_revision: Revision,
     },
+    /// The target holds rows, and stands before the source.
+    #[error("the target holds rows at revision {revision}, and the source's are of {source_revision}")]
+    TargetBehind {
+        /// Where the target stands.
+        revision: Revision,
+        /// Where the source stands.
+        source_revision: Revision,
+    },
     /// The source has what the target has no place for.
     #[error("the target has no place for {} of the source: {}", if .names.len() == 1 { "one item" } else { "some items" }, .names.join(", "))]
     Lacking {
@@ -141,6 +154,16 @@ pub enum TransferError {
     TargetNotEmpty {
         /// The tables with rows.
         tables: Vec<String>,
+    },
+    /// Rows that cannot come to those of the target.
+    #[error("{} with the target's own; nothing was changed ({insertable} more could be inserted, {identical} are there already)", clash::count(.clashes))]
+    Clashes {
+        /// All of them.
+        clashes: Vec<Clash>,
+        /// How many rows could be inserted.
+        insertable: u64,
+        /// How many rows are there, and the same.
+        identical: u64,
     },
     /// Values that PostgreSQL cannot hold.
     #[error("{} of the source cannot be carried over exactly; nothing was written", values(.0.len()))]
@@ -224,8 +247,16 @@ impl TransferError {
                 let flags = names.iter().map(|name| format!("--ignore {name}")).collect::<Vec<_>>();
                 format!("to leave it behind: {}", flags.join(" "))
             }
-            TransferError::TargetNotEmpty { .. } => {
-                "a history is moved once, into an empty database: use a new one, or remove these rows yourself".into()
+            TransferError::TargetBehind { source_revision, .. } => format!(
+                "a database in use is not upgraded by the way: let TARSy's backend do it, or \
+                 `tarsy-db init --to {}`, and append again",
+                source_revision.id()
+            ),
+            TransferError::TargetNotEmpty { .. } => obstacle::NOT_EMPTY.into(),
+            TransferError::Clashes { .. } => {
+                "compare both by these keys: what the target holds is kept, and rows that are not wanted can be removed \
+                 from a copy of the source"
+                    .into()
             }
             TransferError::Hazards(_) => {
                 "mend these values in a copy of the source and move the copy, or choose what is done about a class of \

@@ -98,6 +98,19 @@ pub enum Kind {
     Disk,
 }
 
+/// What is to be done with the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A history comes into empty tables, which nobody else uses meanwhile.
+    Move,
+    /// Rows come to others, while everybody goes on.
+    Append,
+}
+
+/// What to do about a target that holds rows.
+pub(super) const NOT_EMPTY: &str = "a history is moved once, into an empty database: use a new one, remove these rows \
+     yourself, or bring those of the source to them with `--append`";
+
 /// The tables that are to be filled, with the columns that may be: those of the source and of every revision.
 #[derive(Debug, Default)]
 pub struct Wanted {
@@ -123,19 +136,20 @@ impl Wanted {
     }
 }
 
-/// Looks for everything that is in the way, refusals first. `need_bytes` is what the tables and their indexes will
-/// take, as far as that is known.
+/// Looks for everything that is in the way of some work, refusals first. `need_bytes` is what the tables and their indexes
+/// will take, as far as that is known.
 ///
 /// # Errors
 /// Whatever the database answers; [`crate::failure::Failure::Busy`] where somebody keeps a table locked.
 pub async fn look(
     connection: &mut PgConnection,
+    work: Work,
     wanted: &Wanted,
     need_bytes: Option<u64>,
 ) -> Result<Vec<Obstacle>, DatabaseError> {
     const ACTION: &str = "look for what is in the way";
     let mut found = Vec::new();
-    for (kind, weight, sql) in CHECKS {
+    for (kind, weight, _, sql) in CHECKS.into_iter().filter(|(.., of, _)| of.contains(&work)) {
         let sql = format!("{OURS} {sql}").replace("{advisory}", &advisory_lock());
         let query = sqlx::query(AssertSqlSafe(sql)).bind(&wanted.tables).bind(&wanted.columns);
         for row in query.fetch_all(&mut *connection).await.doing(ACTION)? {
@@ -145,7 +159,9 @@ pub async fn look(
         }
     }
     found.extend(replication_role(connection).await.doing(ACTION)?);
-    found.extend(filled_tables(connection, wanted).await.doing(ACTION)?);
+    if work == Work::Move {
+        found.extend(filled_tables(connection, wanted).await.doing(ACTION)?);
+    }
     if let Some(need) = need_bytes {
         let disk = disk::look(connection, &wanted.tables, need).await.doing(ACTION)?;
         found.extend(disk);
@@ -154,37 +170,52 @@ pub async fn look(
     Ok(found)
 }
 
+/// Whether one of the tables holds a row, where the role may look.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn holds_rows(connection: &mut PgConnection, wanted: &Wanted) -> Result<bool, DatabaseError> {
+    Ok(!filled_tables(connection, wanted).await.doing("look for rows in the target")?.is_empty())
+}
+
+/// The work that a check is for.
+const ANY: &[Work] = &[Work::Move, Work::Append];
+const MOVE: &[Work] = &[Work::Move];
+const APPEND: &[Work] = &[Work::Append];
+
 /// Each gives rows of three texts: the object, what is the matter with it, and what to do. All of them are ASCII: in
 /// some encodings the server could not read anything else.
-const CHECKS: [(Kind, Weight, &str); 28] = [
-    (Kind::Standby, Weight::Refusal, STANDBY),
-    (Kind::ReadOnly, Weight::Refusal, READ_ONLY),
-    (Kind::Encoding, Weight::Refusal, ENCODING),
-    (Kind::Privilege, Weight::Refusal, NO_SCHEMA),
-    (Kind::Privilege, Weight::Refusal, CREATE),
-    (Kind::Privilege, Weight::Refusal, TEMPORARY),
-    (Kind::Privilege, Weight::Refusal, OWNERSHIP),
-    (Kind::Privilege, Weight::Refusal, TABLE_PRIVILEGES),
-    (Kind::Privilege, Weight::Refusal, LEDGER_PRIVILEGES),
-    (Kind::Privilege, Weight::Refusal, SEQUENCE_PRIVILEGES),
-    (Kind::Name, Weight::Refusal, NAMES),
-    (Kind::Name, Weight::Refusal, TYPES),
-    (Kind::Schema, Weight::Warning, SCHEMAS),
-    (Kind::Inheritance, Weight::Refusal, PARTITIONS),
-    (Kind::Inheritance, Weight::Warning, INHERITANCE),
-    (Kind::Unlogged, Weight::Refusal, UNLOGGED),
-    (Kind::Column, Weight::Refusal, COLUMNS),
-    (Kind::Condition, Weight::Warning, CONDITIONS),
-    (Kind::Trigger, Weight::Warning, TRIGGERS),
-    (Kind::EventTrigger, Weight::Warning, EVENT_TRIGGERS),
-    (Kind::Rule, Weight::Warning, RULES),
-    (Kind::RowSecurity, Weight::Refusal, ROW_SECURITY),
-    (Kind::Publication, Weight::Warning, PUBLICATIONS),
-    (Kind::Subscription, Weight::Warning, SUBSCRIPTIONS),
-    (Kind::Lock, Weight::Warning, LOCKS),
-    (Kind::Prepared, Weight::Refusal, PREPARED),
-    (Kind::SynchronousStandby, Weight::Warning, SYNCHRONOUS_STANDBY),
-    (Kind::TemporaryFiles, Weight::Warning, TEMPORARY_FILES),
+const CHECKS: [(Kind, Weight, &[Work], &str); 30] = [
+    (Kind::Standby, Weight::Refusal, ANY, STANDBY),
+    (Kind::ReadOnly, Weight::Refusal, ANY, READ_ONLY),
+    (Kind::Encoding, Weight::Refusal, ANY, ENCODING),
+    (Kind::Privilege, Weight::Refusal, ANY, NO_SCHEMA),
+    (Kind::Privilege, Weight::Refusal, MOVE, CREATE),
+    (Kind::Privilege, Weight::Refusal, ANY, TEMPORARY),
+    (Kind::Privilege, Weight::Refusal, MOVE, OWNERSHIP),
+    (Kind::Privilege, Weight::Refusal, MOVE, TABLE_PRIVILEGES),
+    (Kind::Privilege, Weight::Refusal, APPEND, APPEND_PRIVILEGES),
+    (Kind::Privilege, Weight::Refusal, ANY, LEDGER_PRIVILEGES),
+    (Kind::Privilege, Weight::Refusal, ANY, SEQUENCE_PRIVILEGES),
+    (Kind::Name, Weight::Refusal, ANY, NAMES),
+    (Kind::Name, Weight::Refusal, ANY, TYPES),
+    (Kind::Schema, Weight::Warning, ANY, SCHEMAS),
+    (Kind::Inheritance, Weight::Refusal, MOVE, PARTITIONS),
+    (Kind::Inheritance, Weight::Warning, ANY, INHERITANCE),
+    (Kind::Unlogged, Weight::Refusal, ANY, UNLOGGED),
+    (Kind::Column, Weight::Refusal, ANY, COLUMNS),
+    (Kind::Condition, Weight::Warning, ANY, CONDITIONS),
+    (Kind::Trigger, Weight::Warning, ANY, TRIGGERS),
+    (Kind::EventTrigger, Weight::Warning, MOVE, EVENT_TRIGGERS),
+    (Kind::Rule, Weight::Warning, MOVE, RULES),
+    (Kind::Rule, Weight::Warning, APPEND, APPEND_RULES),
+    (Kind::RowSecurity, Weight::Refusal, ANY, ROW_SECURITY),
+    (Kind::Publication, Weight::Warning, MOVE, PUBLICATIONS),
+    (Kind::Subscription, Weight::Warning, ANY, SUBSCRIPTIONS),
+    (Kind::Lock, Weight::Warning, MOVE, LOCKS),
+    (Kind::Prepared, Weight::Refusal, MOVE, PREPARED),
+    (Kind::SynchronousStandby, Weight::Warning, ANY, SYNCHRONOUS_STANDBY),
+    (Kind::TemporaryFiles, Weight::Warning, MOVE, TEMPORARY_FILES),
 ];
 
 /// What all of them begin with: the tables that are wanted, the columns that may be filled, those of the tables that
@@ -261,6 +292,14 @@ const TABLE_PRIVILEGES: &str = "
            format('GRANT %s ON %s TO %I', string_agg(p, ', ' ORDER BY p), name, current_user)
     FROM ours, unnest(ARRAY ['SELECT', 'INSERT', 'TRUNCATE', 'REFERENCES']) p
     WHERE pg_has_role(relowner, 'USAGE') AND NOT has_table_privilege(oid, p)
+    GROUP BY name";
+
+/// Holding a row needs the right to alter it.
+const APPEND_PRIVILEGES: &str = "
+    SELECT name, format('is closed: permission denied for role `%s` to %s', current_user, string_agg(p, ', ' ORDER BY p)),
+           format('GRANT %s ON %s TO %I', string_agg(p, ', ' ORDER BY p), name, current_user)
+    FROM ours, unnest(ARRAY ['SELECT', 'INSERT', 'UPDATE']) p
+    WHERE NOT has_table_privilege(oid, p)
     GROUP BY name";
 
 const LEDGER_PRIVILEGES: &str = "
@@ -380,6 +419,11 @@ const RULES: &str = "
            'do it yourself afterwards'
     FROM ours JOIN pg_rewrite ON ev_class = ours.oid WHERE ev_type = '3' AND ev_enabled IN ('O', 'A')";
 
+const APPEND_RULES: &str = "
+    SELECT name, format('has the rule `%s`, which is about rows that are inserted, and so about these', rulename),
+           'make sure that it is meant for the past'
+    FROM ours JOIN pg_rewrite ON ev_class = ours.oid WHERE ev_type = '3' AND ev_enabled IN ('O', 'A')";
+
 const ROW_SECURITY: &str = "
     SELECT name, format('has row-level security, to which role `%s` is subject: COPY is refused', current_user),
            CASE WHEN pg_has_role(relowner, 'USAGE') THEN
@@ -484,8 +528,7 @@ async fn filled_tables(connection: &mut PgConnection, wanted: &Wanted) -> Result
                 kind: Kind::Rows,
                 object,
                 what: "already holds rows".to_owned(),
-                advice: "a history is moved once, into an empty database: use a new one, or remove these rows yourself"
-                    .to_owned(),
+                advice: NOT_EMPTY.to_owned(),
                 weight: Weight::Refusal,
             });
         }

@@ -66,10 +66,15 @@ impl TablePlan {
         self.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
     }
 
+    /// The columns of the primary key.
+    pub fn key_names(&self) -> impl Iterator<Item = &str> {
+        self.primary_key.iter().map(|index| self.columns[*index].name.as_str())
+    }
+
     /// The columns of the primary key as people read them.
     #[must_use]
     pub fn key_columns(&self) -> String {
-        self.primary_key.iter().map(|index| self.columns[*index].name.as_str()).collect::<Vec<_>>().join(", ")
+        self.key_names().collect::<Vec<_>>().join(", ")
     }
 
     /// How many indexes of a method the target has.

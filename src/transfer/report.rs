@@ -125,7 +125,7 @@ fn make_sure_that_it_may_go(path: &Path) -> Result<(), TransferError> {
     }
     let file = File::open(path).map_err(|source| failed(path, source))?;
     match serde_json::from_reader(BufReader::new(file)) {
-        Ok(Earlier { outcome }) if outcome == "moved" => {
+        Ok(Earlier { outcome }) if ["moved", "appended"].contains(&outcome.as_str()) => {
             Err(TransferError::ReportExists { path: path.display().to_string() })
         }
         Ok(_) => Ok(()),

@@ -23,7 +23,7 @@ use super::source::Source;
 use super::target::Target;
 use super::value::Value;
 use super::watch::Watch;
-use super::{Mismatch, TransferError, session};
+use super::{Mismatch, TransferError, session, stage};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::progress::{Amount, Meter, Progress, Stage};
 use crate::schema::quoted;
@@ -35,6 +35,25 @@ const BATCH_BYTES: u64 = 64 * 1024;
 /// About how many rows are held at a time to find these.
 const ROWS_HELD: u64 = 20_000;
 
+/// Which rows of the target's tables are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of them.
+    Whole,
+    /// Those with the primary keys of staged rows.
+    Staged,
+}
+
+impl Extent {
+    /// The condition for a table whose rows are called `there`; none for all of them.
+    pub(super) fn condition(self, table: &TablePlan) -> String {
+        match self {
+            Extent::Whole => String::new(),
+            Extent::Staged => format!(" WHERE {}", stage::is_staged(table)),
+        }
+    }
+}
+
 /// By primary key: a short digest of each value.
 pub(super) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
 
@@ -45,6 +64,7 @@ pub(super) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
 pub(super) async fn digest_of_target(
     connection: &mut PgConnection,
     table: &Arc<TablePlan>,
+    extent: Extent,
     meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
     let action = format!("read back {}", table.name);
@@ -52,7 +72,7 @@ pub(super) async fn digest_of_target(
     let (sender, batches) = mpsc::channel(1);
     let own = Arc::clone(table);
     let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
-    let sql = copy_out(table);
+    let sql = copy_out(table, extent);
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
     let (mut batch, mut amount) = (Vec::new(), Amount::default());
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
@@ -111,6 +131,8 @@ fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, Cause
 pub(super) struct Comparison<'c> {
     /// What was read, each table with its pass and what it found.
     pub(super) tables: Vec<(Pass, &'c TableRead)>,
+    /// Where in the target's tables it has to be.
+    pub(super) extent: Extent,
     pub(super) progress: &'c dyn Progress,
     pub(super) watch: &'c Watch<'c>,
 }
@@ -130,16 +152,52 @@ impl Comparison<'_> {
         for (pass, read) in &self.tables {
             let started = Instant::now();
             let meter = self.progress.begin(Stage::new("comparing", &pass.table.name), read.amount);
-            let (rows, digest) = digest_of_target(connection, &pass.table, meter.as_ref()).await?;
+            let (rows, digest) = digest_of_target(connection, &pass.table, self.extent, meter.as_ref()).await?;
             meter.finish();
             if rows == read.amount.rows && digest == read.digest {
                 equal.push((digest, started.elapsed()));
             } else {
-                let search = find_mismatch(connection, reader, pass.clone(), read, (rows, &digest), self.watch);
-                mismatches.push(search.await?);
+                mismatches.push(self.find_mismatch(connection, reader, pass, read, (rows, &digest)).await?);
             }
         }
         if mismatches.is_empty() { Ok(equal) } else { Err(TransferError::Mismatch(mismatches)) }
+    }
+
+    /// Finds the rows behind two different digests, or the first of them.
+    ///
+    /// # Errors
+    /// [`TransferError`] when one side cannot be read.
+    async fn find_mismatch(
+        &self,
+        connection: &mut PgConnection,
+        reader: &mut Reader,
+        pass: &Pass,
+        read: &TableRead,
+        (target_rows, digest): (u64, &TableDigest),
+    ) -> Result<Mismatch, TransferError> {
+        let table = pass.table.clone();
+        let rows_per_bucket = read.amount.rows.max(target_rows) / BUCKETS as u64 + 1;
+        let wanted = usize::try_from(ROWS_HELD / rows_per_bucket).unwrap_or(usize::MAX).max(1);
+        let buckets: BTreeSet<usize> = read.digest.differing_buckets(digest).into_iter().take(wanted).collect();
+        let mut target = RowDigests::new();
+        for_each_row(connection, &table, self.extent, |fields| {
+            if !buckets.contains(&bucket_of(&table, fields)?) {
+                return Ok(());
+            }
+            let mut values = Vec::with_capacity(fields.len());
+            for (field, column) in fields.iter().zip(&table.columns) {
+                values.push(Value::read_field(*field, column.target).ok_or_else(unreadable)?);
+            }
+            let key = key_of(table.primary_key.iter().map(|index| &values[*index]));
+            target.insert(key, values.iter().map(short_digest).collect());
+            Ok(())
+        })
+        .await?;
+        let pass = Pass { purpose: Purpose::Look, ..pass.clone() };
+        let source = self.watch.elsewhere(reader.row_digests(pass, buckets)).await;
+        let source = source.doing(format!("read {}", table.name))?;
+        let differences = differences(&table, &source, &target);
+        Ok(Mismatch { table: table.name.clone(), source_rows: read.amount.rows, target_rows, differences })
     }
 }
 
@@ -182,7 +240,7 @@ impl StandingTarget<'_> {
             purpose: Purpose::Look,
         };
         let tables = self.tables.iter().map(pass).zip(self.reads).collect();
-        let comparison = Comparison { tables, progress: self.progress, watch: self.watch };
+        let comparison = Comparison { tables, extent: Extent::Whole, progress: self.progress, watch: self.watch };
         let compared = comparison.run(&mut connection, &mut source.reader).await.map_err(|error| match error {
             TransferError::Mismatch(mismatches) => TransferError::Different(mismatches),
             error => error,
@@ -191,12 +249,9 @@ impl StandingTarget<'_> {
             tracing::warn!("{warning}");
         }
         connection.close().await.ok();
-        let loads = self.reads.iter().zip(compared).map(|(read, (digest, duration))| TableLoad {
-            amount: read.amount,
-            duration,
-            digest: Some(digest),
-            normalised: read.normalised,
-        });
+        let loads = self.reads.iter().zip(compared);
+        let loads = loads
+            .map(|(read, (digest, duration))| TableLoad { digest: Some(digest), ..TableLoad::new(read, duration) });
         Ok(loads.collect())
     }
 }
@@ -206,42 +261,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin the transaction"),
     (session::SETTINGS, "set what the transaction needs"),
 ];
-
-/// Finds the rows behind two different digests, or the first of them.
-///
-/// # Errors
-/// [`TransferError`] when one side cannot be read.
-pub(super) async fn find_mismatch(
-    connection: &mut PgConnection,
-    reader: &mut Reader,
-    pass: Pass,
-    read: &TableRead,
-    (target_rows, digest): (u64, &TableDigest),
-    watch: &Watch<'_>,
-) -> Result<Mismatch, TransferError> {
-    let table = pass.table.clone();
-    let rows_per_bucket = read.amount.rows.max(target_rows) / BUCKETS as u64 + 1;
-    let wanted = usize::try_from(ROWS_HELD / rows_per_bucket).unwrap_or(usize::MAX).max(1);
-    let buckets: BTreeSet<usize> = read.digest.differing_buckets(digest).into_iter().take(wanted).collect();
-    let mut target = RowDigests::new();
-    for_each_row(connection, &table, |fields| {
-        if !buckets.contains(&bucket_of(&table, fields)?) {
-            return Ok(());
-        }
-        let mut values = Vec::with_capacity(fields.len());
-        for (field, column) in fields.iter().zip(&table.columns) {
-            values.push(Value::read_field(*field, column.target).ok_or_else(unreadable)?);
-        }
-        let key = key_of(table.primary_key.iter().map(|index| &values[*index]));
-        target.insert(key, values.iter().map(short_digest).collect());
-        Ok(())
-    })
-    .await?;
-    let source = watch.elsewhere(reader.row_digests(Pass { purpose: Purpose::Look, ..pass }, buckets)).await;
-    let source = source.doing(format!("read {}", table.name))?;
-    let differences = differences(&table, &source, &target);
-    Ok(Mismatch { table: table.name.clone(), source_rows: read.amount.rows, target_rows, differences })
-}
 
 fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> Vec<String> {
     let shown = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
@@ -281,23 +300,25 @@ pub(super) fn short_digest(value: &Value<'_>) -> [u8; 8] {
 ///
 /// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take over,
 /// once [`session::PARALLEL`] has asked for them. It gives the bytes that a plain COPY would send.
-fn copy_out(table: &TablePlan) -> String {
+fn copy_out(table: &TablePlan, extent: Extent) -> String {
     let column = |column: &ColumnPlan| match column.target {
         Target::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
         _ => quoted(&column.name),
     };
     let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
-    format!("COPY (SELECT {columns} FROM ONLY {}) TO STDOUT (FORMAT binary)", quoted(&table.name))
+    let (name, condition) = (quoted(&table.name), extent.condition(table));
+    format!("COPY (SELECT {columns} FROM ONLY {name} AS there{condition}) TO STDOUT (FORMAT binary)")
 }
 
 /// Reads a table as binary COPY and hands each row's fields to `visit`.
 async fn for_each_row(
     connection: &mut PgConnection,
     table: &TablePlan,
+    extent: Extent,
     mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
 ) -> Result<(), DatabaseError> {
     let action = format!("read back {}", table.name);
-    let sql = copy_out(table);
+    let sql = copy_out(table, extent);
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
     let mut rows = RowSplitter::default();
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {

@@ -10,7 +10,7 @@ use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{Held, with_schema};
 use crate::support::{Database, Outcome, Role, bare_tarsy_db, tarsy_db};
 
-fn compare(source: &Database, target: &Database) -> Outcome {
+pub(crate) fn compare(source: &Database, target: &Database) -> Outcome {
     compare_to(source, target.url())
 }
 
@@ -19,7 +19,7 @@ fn compare_to(source: &Database, url: &str) -> Outcome {
 }
 
 /// A history with a value of every type, and a target that it was moved to.
-fn moved() -> Option<(Database, Database, Value)> {
+pub(crate) fn moved() -> Option<(Database, Database, Value)> {
     let target = Database::postgresql()?;
     let source = history();
     source.execute("UPDATE llm_interactions SET temperature = 0.1");
@@ -35,7 +35,7 @@ fn one_session_and_schema() -> Option<(Database, Database)> {
 }
 
 /// Table, rows and digest of each table of a summary.
-fn tables(summary: &Value) -> Vec<[Value; 3]> {
+pub(crate) fn tables(summary: &Value) -> Vec<[Value; 3]> {
     let tables = summary["tables"].as_array().expect("a list of tables").iter();
     tables.map(|table| ["table", "rows", "digest"].map(|name| table[name].clone())).collect()
 }
@@ -56,9 +56,9 @@ fn a_target_that_was_moved_is_equal_with_the_digests_of_the_move() {
 
 /// Each type of a column, and one value of it altered: table, primary key as a condition and as it is shown, column, and
 /// its new value.
-type Alteration = [&'static str; 6];
+pub(crate) type Alteration = [&'static str; 6];
 
-const ALTERATIONS: [Alteration; 12] = [
+pub(crate) const ALTERATIONS: [Alteration; 12] = [
     ["text", "alert_sessions", "session_id = 's-7'", "s-7", "status", "'Completed'"],
     ["text that was NULL", "alert_sessions", "session_id = 's-7'", "s-7", "author", "''"],
     // One blank less: `json` keeps every byte.

@@ -15,21 +15,24 @@ use crate::error::Error;
 use crate::failure::{Doing, Failure};
 use crate::output::{self, Block, Report};
 use crate::progress::Amount;
-use crate::schema::SchemaError;
-use crate::transfer::ends::schema_of_target;
+use crate::schema::{Schema, SchemaError};
+use crate::transfer::ends::{schema_of_filled_target, schema_of_target};
 use crate::transfer::load::{LastWord, Load, TableLoad, Toast, Verification, has_lz4};
-use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight};
+use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight, Work};
 use crate::transfer::plan::{self, Plan};
+use crate::transfer::policy::Class;
 use crate::transfer::{Exceptions, Forecast, Snapshot, Source, TransferError, Watch};
 
 /// What is known before the first row moves.
-struct Prepared {
-    plan: Plan,
-    source: Source,
-    amounts: Vec<Amount>,
-    exceptions: Arc<Exceptions>,
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) source: Source,
+    pub(super) amounts: Vec<Amount>,
+    pub(super) exceptions: Arc<Exceptions>,
+    /// What the target has, or will have.
+    pub(super) target_schema: Schema,
     /// What is worth knowing of the target.
-    warnings: Vec<Obstacle>,
+    pub(super) warnings: Vec<Obstacle>,
     /// Whether long values are compressed with LZ4.
     is_lz4: bool,
 }
@@ -45,7 +48,7 @@ impl Run<'_> {
     ) -> Result<Report, Error> {
         let target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         let work = async {
-            let mut prepared = self.prepare(&target, snapshot, watch).await?;
+            let mut prepared = self.prepare(&target, Work::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;
             let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
             let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
@@ -66,10 +69,9 @@ impl Run<'_> {
 
     /// Moves the history.
     pub(super) async fn load(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
-        let lock_timeout = self.arguments.lock_timeout;
-        let target = connection::open(to, Access::Write, lock_timeout).await?;
+        let target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         let work = async {
-            let mut prepared = self.prepare(&target, snapshot, watch).await?;
+            let mut prepared = self.prepare(&target, Work::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;
             self.announce(to, &prepared, forecast);
             let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
@@ -80,24 +82,10 @@ impl Run<'_> {
             let loaded = self.loading(plan, amounts, exceptions, watch, before_commit).run(&target, source).await;
             match loaded {
                 Ok(loads) => Ok((prepared.plan, loads)),
-                Err(error @ (TransferError::Unfit | TransferError::Rejected { .. })) => {
-                    self.forget_changes()?;
-                    let survey = self.survey(source, &plan.tables, amounts, exceptions);
-                    let survey = watch.elsewhere(survey).await?;
-                    // One run names all that may be in the way, also what only the server can judge.
-                    let hazards = [survey.hazards, survey.long_entries].concat();
-                    Err(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
-                }
-                Err(error) => Err(error),
+                Err(error) => Err(self.with_all_hazards(error, Work::Move, &mut prepared, watch).await?),
             }
         };
-        let (plan, loads) = match watch.over(work).await {
-            Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
-                let holder = async { Err(SchemaError::locked(&target, lock_timeout).await.into()) };
-                return watch.over(holder).await;
-            }
-            result => result?,
-        };
+        let (plan, loads) = self.with_holder(watch.over(work).await, &target, watch).await?;
         let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, &loads);
         let (from, revision) = (self.source.url, self.source.end.revision);
         let mut blocks = vec![Block::Line(format!("moved {from} to {to}, both at revision {revision}"))];
@@ -110,19 +98,62 @@ impl Run<'_> {
         Ok(Report::new(&summary, blocks))
     }
 
+    /// After a value was not taken, looks for all that may be in the way, also what only the server can judge: one run names
+    /// it.
+    pub(super) async fn with_all_hazards(
+        &self,
+        error: TransferError,
+        work: Work,
+        prepared: &mut Prepared,
+        watch: &Watch<'_>,
+    ) -> Result<TransferError, TransferError> {
+        if !matches!(error, TransferError::Unfit | TransferError::Rejected { .. }) {
+            return Ok(error);
+        }
+        self.forget_changes()?;
+        let Prepared { plan, source, amounts, exceptions, .. } = prepared;
+        let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
+        let mut hazards = [survey.hazards, survey.long_entries].concat();
+        // A parent that the source does not have may be on the target already.
+        hazards.retain(|hazard| work == Work::Move || hazard.class != Class::Orphan);
+        Ok(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
+    }
+
+    /// Where somebody else's lock was waited for in vain, says whose.
+    pub(super) async fn with_holder<T>(
+        &self,
+        result: Result<T, TransferError>,
+        target: &DatabaseConnection,
+        watch: &Watch<'_>,
+    ) -> Result<T, TransferError> {
+        match result {
+            Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
+                let holder = async { Err(SchemaError::locked(target, self.arguments.lock_timeout).await.into()) };
+                watch.over(holder).await
+            }
+            result => result,
+        }
+    }
+
     /// Looks at both ends.
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         target: &DatabaseConnection,
+        work: Work,
         snapshot: Snapshot,
         watch: &Watch<'_>,
     ) -> Result<Prepared, TransferError> {
         let end = self.source.end;
-        let need = std::fs::metadata(self.source.path).ok().map(|metadata| metadata.len());
+        let copies = match work {
+            Work::Move => 1,
+            // Rows are staged, and inserted from there.
+            Work::Append => 2,
+        };
+        let need = std::fs::metadata(self.source.path).ok().map(|metadata| copies * metadata.len());
         let pool = target.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.doing("open the target")?;
         let wanted = Wanted::new(&end.revision.tables(), &end.schema);
-        let obstacles = obstacle::look(&mut connection, &wanted, need).await?;
+        let obstacles = obstacle::look(&mut connection, work, &wanted, need).await?;
         let (refusals, warnings): (Vec<_>, Vec<_>) =
             obstacles.into_iter().partition(|obstacle| obstacle.weight == Weight::Refusal);
         // A plan has them itself.
@@ -136,17 +167,21 @@ impl Run<'_> {
         }
         let is_lz4 = self.arguments.toast == cli::Toast::Lz4 && has_lz4(&mut connection).await?;
         drop(connection);
-        let (target_schema, relaxations) = schema_of_target(target, end.revision, end.shape).await?;
+        let (target_schema, relaxations) = match work {
+            Work::Move => schema_of_target(target, end.revision, end.shape).await?,
+            // Tables in use stay as they are: a value that they do not take is a hazard.
+            Work::Append => (schema_of_filled_target(target, end.revision).await?, Vec::new()),
+        };
         let tables = plan::plan(&end.revision.tables(), &end.schema, &target_schema, &self.arguments.ignore)?;
         let plan = Plan { revision: end.revision, tables, relaxations };
         let mut source = Source::begin(snapshot).await?;
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
         let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
         let exceptions = Arc::new(watch.elsewhere(exceptions).await?);
-        Ok(Prepared { plan, source, amounts, exceptions, warnings, is_lz4 })
+        Ok(Prepared { plan, source, amounts, exceptions, target_schema, warnings, is_lz4 })
     }
 
-    fn loading<'l>(
+    pub(super) fn loading<'l>(
         &'l self,
         plan: &'l Plan,
         amounts: &'l [Amount],

@@ -1,5 +1,6 @@
 //! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
 
+mod append;
 mod check;
 mod compare;
 mod load;
@@ -100,15 +101,21 @@ async fn move_history(
     };
     let result = match target {
         None => run.check(snapshot).await,
+        Some((to, watch)) if arguments.append => run.append(to, snapshot, watch).await,
         Some((to, watch)) if arguments.verify_only => run.compare(to, snapshot, watch).await,
         Some((to, watch)) if arguments.dry_run => run.rehearse(to, snapshot, watch).await,
         Some((to, watch)) => run.load(to, snapshot, watch).await,
     };
-    if let Err(Error::Transfer(TransferError::Hazards(hazards))) = &result {
-        run.complete_report("refused", &json!({ "hazards": hazards }))?;
+    let refusal = match &result {
+        Err(Error::Transfer(TransferError::Hazards(hazards))) => Some(json!({ "hazards": hazards })),
+        Err(Error::Transfer(TransferError::Clashes { clashes, .. })) => Some(json!({ "clashes": clashes })),
+        _ => None,
+    };
+    if let Some(refusal) = &refusal {
+        run.complete_report("refused", refusal)?;
     }
     drop(run);
-    let has_outcome = matches!(&result, Ok(_) | Err(Error::Transfer(TransferError::Hazards(_))));
+    let has_outcome = result.is_ok() || refusal.is_some();
     let is_lost = matches!(&result, Err(Error::Database(error)) if error.cause.failure.is_before_login());
     let is_unknown = is_lost && target.is_some_and(|(_, watch)| watch.is_committing());
     match report.map(RefCell::into_inner) {

@@ -21,6 +21,8 @@ pub(super) struct Summary {
     /// What both ends are at.
     revision: &'static str,
     rows: u64,
+    #[serde(flatten)]
+    came: Option<Came>,
     bytes: u64,
     seconds: f64,
     /// `full`, `counts` or `none`.
@@ -30,10 +32,29 @@ pub(super) struct Summary {
     tables: Vec<TableSummary>,
 }
 
+/// What became of the rows of an append.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Came {
+    /// They were not there yet.
+    pub(super) inserted: u64,
+    /// They were there already, and the same.
+    pub(super) skipped: u64,
+}
+
+impl Came {
+    pub(super) fn of(loads: &[TableLoad]) -> Self {
+        let rows: u64 = loads.iter().map(|load| load.amount.rows).sum();
+        let skipped = loads.iter().map(|load| load.present).sum();
+        Self { inserted: rows - skipped, skipped }
+    }
+}
+
 #[derive(Serialize)]
 struct TableSummary {
     table: String,
     rows: u64,
+    #[serde(flatten)]
+    came: Option<Came>,
     bytes: u64,
     seconds: f64,
     digest: Option<String>,
@@ -49,9 +70,11 @@ impl Summary {
         loads: &[TableLoad],
     ) -> Self {
         let total: Amount = loads.iter().map(|load| load.amount).sum();
+        let came = |loads: &[TableLoad]| run.arguments.append.then(|| Came::of(loads));
         let tables = (tables.iter().zip(loads)).map(|(table, load)| TableSummary {
             table: table.name.clone(),
             rows: load.amount.rows,
+            came: came(std::slice::from_ref(load)),
             bytes: load.amount.bytes,
             seconds: load.duration.as_secs_f64(),
             digest: load.digest.as_ref().map(TableDigest::hex),
@@ -65,6 +88,7 @@ impl Summary {
             target: to.to_string(),
             revision: run.source.end.revision.id(),
             rows: total.rows,
+            came: came(loads),
             bytes: total.bytes,
             seconds: run.started.elapsed().as_secs_f64(),
             verified: match verify {
@@ -79,18 +103,24 @@ impl Summary {
 
     /// The same for people.
     pub(super) fn blocks(&self, changes: &Changes) -> Vec<Block> {
-        let mut rows: Vec<Vec<Field>> = (self.tables.iter())
-            .map(|table| {
-                let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
-                let seconds = Field::Number(format!("{:.2}", table.seconds));
-                let (rows, bytes) = (output::count(table.rows), output::bytes(table.bytes));
-                vec![table.table.as_str().into(), rows, bytes, seconds, digest.into(), self.verified.into()]
-            })
-            .collect();
-        let seconds = Field::Number(format!("{:.2}", self.seconds));
-        let (count, bytes) = (output::count(self.rows), output::bytes(self.bytes));
-        rows.push(vec!["total".into(), count, bytes, seconds, "".into(), "".into()]);
-        let header = vec!["table", "rows", "bytes", "seconds", "digest", "verified"];
+        let row = |name: &str, rows: u64, came: Option<Came>, bytes: u64, seconds: f64| {
+            let came = came.into_iter().flat_map(|came| [came.inserted, came.skipped]);
+            let counts = std::iter::once(rows).chain(came).map(output::count);
+            let seconds = Field::Number(format!("{seconds:.2}"));
+            std::iter::once(name.into()).chain(counts).chain([output::bytes(bytes), seconds]).collect::<Vec<_>>()
+        };
+        let mut rows = Vec::new();
+        for table in &self.tables {
+            let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
+            let mut fields = row(&table.table, table.rows, table.came, table.bytes, table.seconds);
+            fields.extend([digest.into(), self.verified.into()]);
+            rows.push(fields);
+        }
+        let mut total = row("total", self.rows, self.came, self.bytes, self.seconds);
+        total.extend(["".into(), "".into()]);
+        rows.push(total);
+        let came: &[&str] = if self.came.is_some() { &["inserted", "there already"] } else { &[] };
+        let header = [&["table", "rows"], came, &["bytes", "seconds", "digest", "verified"]].concat();
         let mut blocks = vec![Block::Table { title: "tables", header, rows }];
         blocks.extend(changes_block(changes));
         if !self.normalised.is_empty() {

@@ -25,15 +25,16 @@ use crate::history::neighbours::Neighbours;
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Filter, Limit, Policy};
 use crate::history::retention::{self, Selection};
-use crate::history::{parent_index, sqlite, zstd_file};
+use crate::history::{parent_index, space, sqlite, zstd_file};
 use crate::interrupt::Interrupt;
+use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
 use crate::schema::{self, Schema};
 use crate::settings::Settings;
 
-use removal::{Removal, Stop, Terms};
-use summary::Summary;
+use removal::{Outcome, Removal, Stop, Terms};
+use summary::{SpaceSummary, Summary};
 
 /// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,6 +45,42 @@ pub(super) async fn run(
     context: &Context,
     interrupt: &Interrupt,
 ) -> Result<Report, Error> {
+    let Some(path) = &arguments.metrics_file else {
+        return prune(arguments, settings, context, interrupt, &mut None).await;
+    };
+    // A slip in the path ends the run before it removes anything.
+    metrics::earlier(path)?;
+    let started = Instant::now();
+    let mut told = Some(Metrics::of(&settings.database.value.to_string()));
+    let mut result = prune(arguments, settings, context, interrupt, &mut told).await;
+    if let Some(metrics) = &mut told {
+        metrics.duration = started.elapsed();
+        metrics.finished_at = context.now + started.elapsed();
+        metrics.exit_code = match &result {
+            Ok(report) => report.exit_code,
+            Err(error) => error.exit_code(),
+        };
+        match (metrics.write(path), &mut result) {
+            (Err(error), Ok(report)) if report.exit_code == 0 => {
+                let error = Error::from(error);
+                report.exit_code = error.exit_code();
+                report.error = Some(error);
+            }
+            (Err(error), _) => tracing::error!("{error}: {}", error.source),
+            (Ok(()), _) => {}
+        }
+    }
+    result
+}
+
+/// Prunes, and tells `metrics` of it; it is emptied where another run is at work, whose metrics these are.
+async fn prune(
+    arguments: &Prune,
+    settings: &Settings,
+    context: &Context,
+    interrupt: &Interrupt,
+    metrics: &mut Option<Metrics>,
+) -> Result<Report, Error> {
     let started = Instant::now();
     let now = arguments.now.unwrap_or(context.now);
     let policy = policy(arguments, settings, now)?;
@@ -52,6 +89,7 @@ pub(super) async fn run(
     let url = &settings.database.value;
     let mut summary = Summary::new(url, &policy, event_policy.as_ref(), arguments.dry_run);
     let Some(mut work) = interrupt.or(Work::prepare(url, arguments, policy, event_policy)).await?? else {
+        *metrics = None;
         let line = format!("another prune is at work on {url}: nothing to do here");
         return Ok(Report::new(&summary, vec![Block::Line(line)]));
     };
@@ -74,20 +112,27 @@ pub(super) async fn run(
             deadline: arguments.max_duration.and_then(|limit| started.checked_add(limit)),
             retry_for: arguments.retry_for,
         };
-        let has_index = interrupt.or(parent_index::build(&work.connection, &work.schema, &work.plan)).await??;
-        let planned = Amount { rows: work.plan.rows().max(1), bytes: work.plan.bytes() };
-        let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
-        let outcome = Removal::new(&mut work, terms, interrupt, meter.as_ref(), planned).run().await;
-        meter.finish();
-        if has_index {
-            parent_index::drop(&work.connection).await;
-        }
+        let outcome = work.remove(terms, context, interrupt).await?;
         // What was removed is told in any case.
         summary.remaining_sessions = retention::count_old(&work.connection, &work.selection.policy).await.ok();
         summary.tell(&outcome, started.elapsed());
         blocks = summary.removed_blocks();
-        stopped =
-            outcome.stopped.or_else(|| outcome.stuck.into_iter().next().map(|stuck| Stop::Failed(stuck.error.into())));
+        stopped = outcome.stopped.or_else(|| outcome.stuck.into_iter().next().map(|stuck| Stop::Failed(stuck.error.into())));
+    }
+    if !arguments.dry_run && matches!(stopped, None | Some(Stop::Deadline)) {
+        match interrupt.or(work.give_back(arguments.vacuum && stopped.is_none(), context)).await {
+            Ok(Ok(freed)) => {
+                blocks.extend(freed.lines().into_iter().map(Block::Line));
+                summary.space = Some(freed);
+            }
+            Ok(Err(error)) => stopped = Some(Stop::Failed(error)),
+            Err(signal) => stopped = Some(Stop::Signal(signal)),
+        }
+    }
+    if let Some(metrics) = metrics {
+        metrics.sessions_remaining = summary.remaining_sessions;
+        metrics.oldest_session_us = retention::oldest(&work.connection).await.ok().flatten();
+        summary.count(metrics);
     }
     match work.close(arguments.compress).await {
         Ok(None) => {}
@@ -197,6 +242,29 @@ impl Work {
         }
         self.connection = open(&self.url, Access::Write).await?;
         Ok(true)
+    }
+
+    /// Removes what is planned.
+    async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
+        let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
+        let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
+        let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
+        let outcome = Removal::new(self, terms, interrupt, meter.as_ref(), planned).run().await;
+        meter.finish();
+        if has_index {
+            parent_index::drop(&self.connection).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Gives free space back if that is asked for; otherwise looks how much there is.
+    async fn give_back(&self, vacuum: bool, context: &Context) -> Result<SpaceSummary, Error> {
+        if !vacuum {
+            return Ok(SpaceSummary::Free(space::reclaimable(&self.connection, &self.schema).await?));
+        }
+        let _meter = context.progress.begin(Stage::new("vacuuming", "the database"), Amount::default());
+        let temporary = space::temporary_directory(&context.environment);
+        Ok(SpaceSummary::GivenBack(space::vacuum(&self.connection, &self.schema, temporary.as_deref()).await?))
     }
 
     /// Closes the databases. Returns where the archive is, if there is one.

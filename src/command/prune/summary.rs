@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::removal::{Outcome, Stop, Stuck};
@@ -10,8 +11,11 @@ use crate::database_url::DatabaseUrl;
 use crate::history::SESSIONS;
 use crate::history::batch::Removed;
 use crate::history::events::{self, EVENTS, EventPolicy};
+use crate::history::orphans::Reference;
 use crate::history::plan::Plan;
 use crate::history::policy::Policy;
+use crate::history::space::{Freed, Space};
+use crate::metrics::Metrics;
 use crate::output::{self, Block, Field};
 
 #[derive(Serialize)]
@@ -32,6 +36,37 @@ pub(super) struct Summary {
     stuck: Vec<StuckSummary>,
     /// The file with what was removed.
     pub(super) archive: Option<String>,
+    /// What is free inside the file or the tables, or went back to the operating system.
+    pub(super) space: Option<SpaceSummary>,
+}
+
+/// Where the space of removed rows went.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SpaceSummary {
+    /// It is used again.
+    Free(Space),
+    /// `--vacuum` gave back what it could.
+    GivenBack(Freed),
+}
+
+impl SpaceSummary {
+    /// Sentences for people.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match self {
+            SpaceSummary::GivenBack(freed) => freed.lines(),
+            SpaceSummary::Free(space) if space.reclaimable_bytes() == 0 => Vec::new(),
+            SpaceSummary::Free(space) => {
+                let place = match space {
+                    Space::Tables(_) => "about {} are dead rows in the tables: autovacuum makes room of them, which is used again",
+                    Space::File(_) => "{} are free inside the file and are used again; the file keeps its size",
+                };
+                let bytes = HumanBytes(space.reclaimable_bytes()).to_string();
+                let next = space.next_command().map_or(String::new(), |next| format!("; `{next}` does more at once"));
+                vec![format!("{}{next}", place.replace("{}", &bytes))]
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -66,6 +101,7 @@ impl Summary {
             remaining_sessions: None,
             stuck: Vec::new(),
             archive: None,
+            space: None,
         }
     }
 
@@ -95,6 +131,14 @@ impl Summary {
             reason: reason.clone(),
         });
         self.stuck = stuck.collect();
+    }
+
+    /// Tells the metrics what was removed.
+    pub(super) fn count(&self, metrics: &mut Metrics) {
+        if let Some(removed) = &self.removed {
+            metrics.sessions_deleted = removed.sessions;
+            metrics.rows_deleted = removed.rows.clone();
+        }
     }
 
     /// How many events go, and the cutoff for them; `None` without `--events`, or where there is no table of them.
@@ -133,6 +177,10 @@ impl Summary {
             .iter()
             .map(|table| vec![table.table.into(), output::count(table.rows), output::bytes(table.bytes)])
             .collect();
+        rows.extend(plan.orphans.iter().map(|orphans| {
+            let Reference { child, parent, .. } = orphans.reference;
+            vec![format!("{child} without one of {parent}").into(), output::count(orphans.rows), Field::Number("-".into())]
+        }));
         rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
         let sessions = format!("{} of {} ({})", plan.sessions, plan.of_sessions, percentage(plan.share()));
         let mut facts: Vec<Vec<Field>> = vec![
