@@ -164,18 +164,6 @@ impl Batch {
         Ok(())
     }
 
-    /// The rows that are gone so far.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.removed.values().sum()
-    }
-
-    /// How long it has kept others waiting.
-    #[must_use]
-    pub fn held(&self) -> Duration {
-        self.began.elapsed()
-    }
-
     /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on
     /// there is no way back: let it come to its end.
     ///

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 
-use super::pace::turn_of_others;
+use super::pace::{Aim, turn_of_others};
 use crate::connection::{beside, row};
 
 /// How long after a foreign commit the next one is expected.
 const MEMORY: Duration = Duration::from_secs(2);
+
+/// How long a transaction may take that nobody waits for. If it is rolled back this is lost.
+const ALONE: Duration = Duration::from_secs(8);
 
 /// How the database is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +30,16 @@ pub enum Company {
 }
 
 impl Company {
-    /// How long a batch may keep others waiting, once there are any.
+    /// What a batch aims at.
     #[must_use]
-    pub fn batch_time(self) -> Duration {
-        Duration::from_millis(match self {
-            Company::Server => 40,
-            Company::Nobody | Company::Readers => 80,
-            Company::Writers => 20,
-        })
+    pub fn aim(self) -> Aim {
+        match self {
+            Company::Server => Aim::in_company(Duration::from_millis(40)),
+            Company::Readers => Aim::in_company(Duration::from_millis(80)),
+            Company::Writers => Aim::in_company(Duration::from_millis(20)),
+            // Nobody waits, and each page of an index is written once for many rows. Who comes meanwhile ends it.
+            Company::Nobody => Aim { time: ALONE, most: None, growth: 8 },
+        }
     }
 
     /// How long to stay away after a batch that kept others waiting for `held`.

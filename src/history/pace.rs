@@ -1,25 +1,42 @@
-//! How much one transaction removes, and how long the next one waits: as much as keeps others waiting for no longer
-//! than a given time.
+//! How much one transaction removes, and how long the next one waits: as much as fits into a given time.
 
 use std::time::Duration;
 
 use crate::progress::Amount;
 
-/// The most that one transaction removes, however fast the database is: what it holds in memory and in the server's
-/// log has a bound.
+/// The most that one transaction removes while others wait for it: what it holds in the server's log has a bound.
 const MOST: Amount = Amount { rows: 100_000, bytes: 64 * 1024 * 1024 };
-/// How much larger than the last batch the next one may be.
-const GROWTH: u32 = 2;
 /// How SQLite's busy handler sleeps until it tries again: how long somebody has waited, and the next sleep, in
 /// milliseconds. Source: `sqliteDefaultBusyCallback`.
 const SLEEPS: [(u64, u64); 7] = [(3, 5), (8, 10), (18, 15), (33, 20), (53, 25), (128, 50), (228, 100)];
 /// How long it takes a writer that has woken up to begin.
 const GRACE: Duration = Duration::from_millis(5);
 
+/// What a batch aims at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aim {
+    /// How long it takes.
+    pub time: Duration,
+    /// How much it removes at most, if there is a limit.
+    pub most: Option<Amount>,
+    /// How much larger than the last one it may be.
+    pub growth: u32,
+}
+
+impl Aim {
+    /// A batch that others may have to wait for.
+    #[must_use]
+    pub fn in_company(time: Duration) -> Self {
+        Self { time, most: Some(MOST), growth: 2 }
+    }
+}
+
 /// How many units, such as sessions, the next batch takes.
 #[derive(Debug, Clone)]
 pub struct Pace {
     size: u32,
+    /// The size that was too large.
+    ceiling: u32,
 }
 
 /// A batch that is over.
@@ -29,41 +46,50 @@ pub struct Done {
     pub units: usize,
     /// What it removed.
     pub amount: Amount,
-    /// How long it kept others waiting.
-    pub held: Duration,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl Default for Pace {
+    /// Begins with one: nobody knows how large they are.
+    fn default() -> Self {
+        Self { size: 1, ceiling: u32::MAX }
+    }
 }
 
 impl Pace {
-    /// Begins with a few.
-    #[must_use]
-    pub fn new(size: u32) -> Self {
-        Self { size }
-    }
-
     /// The units that the next batch takes.
     #[must_use]
     pub fn size(&self) -> u32 {
         self.size
     }
 
-    /// Learns from a batch: the next one aims at `target`.
-    pub fn learn(&mut self, done: &Done, target: Duration) {
-        let ratio = |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1));
-        let fitting = [
-            ratio(target.as_micros(), done.held.as_micros()),
-            ratio(MOST.rows.into(), done.amount.rows.into()),
-            ratio(MOST.bytes.into(), done.amount.bytes.into()),
-        ];
-        let fitting = fitting.into_iter().map(|size| size.unwrap_or(u32::MAX)).min().unwrap_or(1);
-        if done.units > 0 {
-            self.size = fitting.clamp(1, self.size.saturating_mul(GROWTH));
+    /// Learns from a batch what the next one takes.
+    pub fn learn(&mut self, done: &Done, aim: &Aim) {
+        let ratio = |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
+        let mut fitting = ratio(aim.time.as_micros(), done.time.as_micros());
+        if let Some(most) = aim.most {
+            fitting = fitting.min(ratio(most.rows.into(), done.amount.rows.into()));
+            fitting = fitting.min(ratio(most.bytes.into(), done.amount.bytes.into()));
         }
+        let largest = self.size.saturating_mul(aim.growth).min(self.ceiling);
+        self.size = fitting.clamp(1, largest.max(1));
     }
 
-    /// A batch took too long, or one of its units cannot be removed: half of what it took.
+    /// A batch was too large, or one of its units cannot be removed: half of what it took.
     pub fn halve(&mut self, taken: usize) {
-        let taken = u32::try_from(taken).unwrap_or(u32::MAX);
-        self.size = (taken / 2).max(1);
+        self.size = u32::try_from(taken / 2).unwrap_or(u32::MAX).max(1);
+    }
+
+    /// No batch may be as large as the last one.
+    pub fn limit(&mut self) {
+        self.ceiling = (self.size / 2).max(1);
+        self.size = self.ceiling;
+    }
+
+    /// What was learned no longer holds: others have come.
+    pub fn restart(&mut self) {
+        self.size = 1;
     }
 }
 
@@ -80,35 +106,40 @@ pub fn turn_of_others(held: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn done(units: usize, held_ms: u64) -> Done {
-        Done { units, amount: Amount { rows: 10, bytes: 10 }, held: Duration::from_millis(held_ms) }
+    fn done(units: usize, time_ms: u64) -> Done {
+        Done { units, amount: Amount { rows: 10, bytes: 10 }, time: Duration::from_millis(time_ms) }
     }
 
-    const TARGET: Duration = Duration::from_millis(50);
+    const AIM: Duration = Duration::from_millis(50);
 
     #[test]
     fn a_batch_grows_by_steps_and_shrinks_at_once() {
-        let mut pace = Pace::new(1);
+        let mut pace = Pace::default();
+        let aim = Aim::in_company(AIM);
         let sizes = [2, 4, 8].map(|_| {
-            pace.learn(&done(pace.size() as usize, 1), TARGET);
+            pace.learn(&done(pace.size() as usize, 1), &aim);
             pace.size()
         });
         assert_eq!(sizes, [2, 4, 8]);
-        pace.learn(&done(8, 400), TARGET);
+        pace.learn(&done(8, 400), &aim);
         assert_eq!(pace.size(), 1);
-        pace.learn(&done(1, 400), TARGET);
+        pace.learn(&done(1, 400), &aim);
         assert_eq!(pace.size(), 1);
     }
 
     #[test]
-    fn a_batch_is_bounded_by_rows_and_bytes() {
-        let mut pace = Pace::new(100);
+    fn a_batch_is_bounded_by_rows_and_bytes_and_by_what_was_too_large() {
+        let mut pace = Pace { size: 100, ceiling: u32::MAX };
+        let aim = Aim::in_company(AIM);
         let amount = Amount { rows: 2 * MOST.rows, bytes: 10 };
-        pace.learn(&Done { amount, ..done(100, 1) }, TARGET);
+        pace.learn(&Done { amount, ..done(100, 1) }, &aim);
         assert_eq!(pace.size(), 50);
         let amount = Amount { rows: 10, bytes: 5 * MOST.bytes };
-        pace.learn(&Done { amount, ..done(50, 1) }, TARGET);
+        pace.learn(&Done { amount, ..done(50, 1) }, &aim);
         assert_eq!(pace.size(), 10);
+        pace.limit();
+        pace.learn(&done(5, 1), &aim);
+        assert_eq!(pace.size(), 5);
     }
 
     #[test]

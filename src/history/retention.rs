@@ -8,7 +8,7 @@ use super::batch::{Batch, BatchError};
 use super::policy::{Policy, has_start};
 use super::{DEPENDENTS, SESSIONS};
 use crate::connection::{row, rows};
-use crate::failure::{DatabaseError, Doing};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{Schema, literal};
 
 /// The sessions of a database that a policy removes.
@@ -94,6 +94,9 @@ pub async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i64>, Da
     row(connection, &sql).await.doing(action)?.try_get("", "oldest").doing(action)
 }
 
+/// How many sessions one statement is about.
+const PART: usize = 128;
+
 /// A session that a batch has taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Taken {
@@ -125,43 +128,57 @@ impl Pass {
     }
 }
 
-/// Takes the next sessions of a pass, at most `size` of them, and removes them within a batch. Sessions that the backend
-/// is writing to are passed over. What was taken is added to `taken`, also where it fails; returns how many there were.
+/// Takes the next sessions of a pass, at most `size` of them, and begins to remove them in one transaction. Sessions that
+/// the backend is writing to are passed over; `None` means that there are no others. What was taken is added to `taken`,
+/// also where it fails. `go_on` is asked now and then.
 ///
 /// # Errors
-/// [`BatchError`]; the batch is to be dropped.
-pub async fn remove(
-    batch: &mut Batch,
+/// [`BatchError`]; the batch is rolled back. [`Failure::Busy`] where `go_on` said no.
+pub async fn remove_batch(
+    mut batch: Batch,
     schema: &Schema,
     selection: &Selection,
     pass: &Pass,
     size: u32,
     taken: &mut Vec<Taken>,
-) -> Result<usize, BatchError> {
+    go_on: impl Fn() -> bool,
+) -> Result<Option<Batch>, BatchError> {
     let sessions = format!(
         "SELECT session_id, started_at_us FROM {SESSIONS} WHERE {}{} ORDER BY started_at_us, session_id LIMIT {size}",
         selection.condition(),
         pass.condition()
     );
-    let found = batch.lock(&sessions).await?;
-    let found = found.iter().map(taken_of).collect::<Result<Vec<_>, _>>()?;
-    if found.is_empty() {
-        return Ok(0);
+    for row in batch.lock(&sessions).await? {
+        taken.push(taken_of(&row)?);
+    }
+    if taken.is_empty() {
+        return Ok(None);
     }
     let given = match selection.backend {
         DbBackend::Postgres => "SELECT jsonb_array_elements_text($1::jsonb)",
         _ => "SELECT value FROM json_each($1)",
     };
-    let ids: Vec<&str> = found.iter().map(|session| session.session_id.as_str()).collect();
-    let ids = serde_json::Value::from(ids).to_string();
-    let count = found.len();
-    taken.extend(found);
+    // One table after the other: the pages of its indexes are met again and again while they are in memory.
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs.replace("{sessions}", given);
-        batch.delete(dependent.table, &condition, &ids).await?;
+        for part in taken.chunks(PART) {
+            batch.delete(dependent.table, &condition, &ids(part)).await?;
+            if !go_on() {
+                return Err(Cause::new(Failure::Busy, "somebody else has opened the database").into());
+            }
+        }
     }
-    batch.delete_all(count, SESSIONS, &format!("session_id IN ({given})"), &ids).await?;
-    Ok(count)
+    let condition = format!("session_id IN ({given})");
+    for part in taken.chunks(PART) {
+        batch.delete_all(part.len(), SESSIONS, &condition, &ids(part)).await?;
+    }
+    Ok(Some(batch))
+}
+
+/// The keys of sessions as a JSON array.
+fn ids(sessions: &[Taken]) -> String {
+    let ids: Vec<&str> = sessions.iter().map(|session| session.session_id.as_str()).collect();
+    serde_json::Value::from(ids).to_string()
 }
 
 fn taken_of(row: &QueryResult) -> Result<Taken, DbErr> {

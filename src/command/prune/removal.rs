@@ -15,7 +15,7 @@ use crate::history::batch::{Batch, BatchError, Limits, Place, Removed};
 use crate::history::events;
 use crate::history::neighbours::Company;
 use crate::history::orphans::{self, REFERENCES};
-use crate::history::pace::{Done, Pace};
+use crate::history::pace::{Aim, Done, Pace};
 use crate::history::retention::{self, Pass, Taken};
 use crate::interrupt::{Interrupt, Signal};
 use crate::progress::{Amount, Meter};
@@ -24,10 +24,6 @@ use crate::progress::{Amount, Meter};
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 /// How long PostgreSQL may work on a statement of a batch; one that takes longer is begun again with half as much.
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
-/// What the first batch takes, sessions or events: nobody knows how large they are.
-const FIRST_SIZE: u32 = 1;
-/// How long a transaction goes on at most while nobody else has SQLite's file open.
-const LONGEST_ALONE: Duration = Duration::from_secs(10);
 /// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
 const MOST_STUCK: usize = 100;
 /// How long to wait before the next attempt after a failure, at first and at most.
@@ -82,6 +78,8 @@ pub(super) enum Stop {
 /// What came of an attempt to remove a batch.
 enum Attempt {
     Removed,
+    /// It was rolled back because it was too long for somebody who has come.
+    GaveWay,
     Nothing,
     Failed(BatchError),
 }
@@ -98,6 +96,8 @@ pub(super) struct Removal<'r> {
     stopping: Cell<Option<Signal>>,
     /// Since when nothing has succeeded.
     failing_since: Option<Instant>,
+    /// Who was there at the last batch.
+    company: Option<Company>,
 }
 
 impl<'r> Removal<'r> {
@@ -111,7 +111,7 @@ impl<'r> Removal<'r> {
     ) -> Self {
         let rows = work.plan.tables.iter().map(|table| (table.table, 0)).collect();
         let outcome = Outcome { rows, ..Outcome::default() };
-        Self { work, terms, interrupt, meter, planned, outcome, stopping: Cell::new(None), failing_since: None }
+        Self { work, terms, interrupt, meter, planned, outcome, stopping: Cell::new(None), failing_since: None, company: None }
     }
 
     /// Removes the sessions, then the events, then the orphans.
@@ -128,13 +128,14 @@ impl<'r> Removal<'r> {
 
     /// Goes over the sessions until nothing more comes of it: what the backend had locked is met again.
     async fn remove_sessions(&mut self) -> Result<(), Stop> {
-        let mut pace = Pace::new(FIRST_SIZE);
+        let mut pace = Pace::default();
         let mut pass = Pass::default();
         let mut before = self.sessions();
         loop {
             let mut taken = Vec::new();
             match self.attempt_sessions(&mut pace, &pass, &mut taken).await? {
                 Attempt::Removed => pass.after = taken.pop(),
+                Attempt::GaveWay => {}
                 Attempt::Failed(error) => self.after_failure(error, taken, &mut pace, &mut pass).await?,
                 Attempt::Nothing if self.sessions() == before => return Ok(()),
                 Attempt::Nothing => {
@@ -155,37 +156,23 @@ impl<'r> Removal<'r> {
         pass: &Pass,
         taken: &mut Vec<Taken>,
     ) -> Result<Attempt, Stop> {
-        let company = self.before_batch().await?;
-        let target = self.terms.batch_time.unwrap_or(company.batch_time());
-        let may_go_on = company == Company::Nobody && self.terms.batch_time.is_none();
-        let Self { work, terms, planned, stopping, .. } = &*self;
-        let Work { connection, schema, selection, archive, neighbours, .. } = &**work;
-        let mut pass = pass.clone();
+        let company = self.before_batch(pace).await?;
+        let Work { connection, schema, selection, archive, neighbours, .. } = &*self.work;
+        let go_on = || company != Company::Nobody || neighbours.is_alone();
         let remove = async {
-            let mut batch = Batch::begin(connection, limits(pace), archive.as_ref()).await?;
-            loop {
-                let (before, began) = (batch.rows(), Instant::now());
-                let units = retention::remove(&mut batch, schema, selection, &pass, pace.size(), taken).await?;
-                let amount = planned.part(batch.rows() - before);
-                pace.learn(&Done { units, amount, held: began.elapsed() }, target);
-                let is_over = stopping.get().is_some()
-                    || batch.held() > LONGEST_ALONE
-                    || terms.deadline.is_some_and(|deadline| Instant::now() > deadline);
-                // As long as nobody else has the file open, nobody waits, and SQLite writes each page once.
-                if units == 0 || is_over || !may_go_on || !neighbours.is_alone() {
-                    break;
-                }
-                pass.after = taken.last().cloned();
-            }
-            if taken.is_empty() { Ok(None) } else { batch.commit().await.map(Some) }
+            let batch = Batch::begin(connection, limits(pace), archive.as_ref()).await?;
+            commit(retention::remove_batch(batch, schema, selection, pass, pace.size(), taken, go_on).await?).await
         };
-        let finished = finish(self.interrupt, &self.stopping, remove).await?;
-        self.settle(finished, company).await
+        let began = Instant::now();
+        match finish(self.interrupt, &self.stopping, remove).await? {
+            Err(_) if company == Company::Nobody && !self.work.neighbours.is_alone() => Ok(Attempt::GaveWay),
+            finished => self.settle(finished, company, pace, taken.len(), began).await,
+        }
     }
 
     async fn remove_events(&mut self) -> Result<(), Stop> {
         let Some(policy) = self.work.events else { return Ok(()) };
-        let mut pace = Pace::new(FIRST_SIZE);
+        let mut pace = Pace::default();
         loop {
             let begin = async |work: &Work, size, limits| events::remove_batch(&work.connection, &policy, size, limits).await;
             if !self.remove_others(&mut pace, begin).await? {
@@ -204,7 +191,7 @@ impl<'r> Removal<'r> {
         loop {
             let before = self.outcome.batches;
             for reference in &references {
-                let mut pace = Pace::new(FIRST_SIZE);
+                let mut pace = Pace::default();
                 let begin = async |work: &Work, size, limits| {
                     let Work { connection, schema, archive, .. } = work;
                     orphans::remove_batch(connection, schema, *reference, size, limits, archive.as_ref()).await
@@ -223,36 +210,30 @@ impl<'r> Removal<'r> {
         pace: &mut Pace,
         begin: impl AsyncFn(&Work, u32, Limits) -> Result<Option<Batch>, BatchError>,
     ) -> Result<bool, Stop> {
-        let company = self.before_batch().await?;
+        let company = self.before_batch(pace).await?;
         let began = Instant::now();
-        let commit = async {
-            match begin(self.work, pace.size(), limits(pace)).await? {
-                None => Ok(None),
-                Some(batch) => batch.commit().await.map(Some),
-            }
-        };
-        let finished = finish(self.interrupt, &self.stopping, commit).await?;
-        if let Ok(Some((removed, _))) = &finished {
-            let amount = self.planned.part(removed.values().sum());
-            let target = self.terms.batch_time.unwrap_or(company.batch_time());
-            pace.learn(&Done { units: pace.size() as usize, amount, held: began.elapsed() }, target);
-        }
-        match self.settle(finished, company).await? {
-            Attempt::Removed => Ok(true),
+        let remove = async { commit(begin(self.work, pace.size(), limits(pace)).await?).await };
+        let finished = finish(self.interrupt, &self.stopping, remove).await?;
+        let units = pace.size() as usize;
+        match self.settle(finished, company, pace, units, began).await? {
+            Attempt::Removed | Attempt::GaveWay => Ok(true),
             Attempt::Nothing => Ok(false),
-            Attempt::Failed(error) if is_too_slow(&error, pace) => {
-                pace.halve(pace.size() as usize);
+            Attempt::Failed(error) if is_too_large(&error, pace) => {
+                pace.limit();
                 Ok(true)
             }
             Attempt::Failed(error) => self.try_again(error, &[]).await.map(|()| true),
         }
     }
 
-    /// Counts what a batch has removed, and lets others have their turn.
+    /// Counts what a batch has removed, learns from it, and lets others have their turn.
     async fn settle(
         &mut self,
         finished: Result<Option<(Removed, Duration)>, BatchError>,
         company: Company,
+        pace: &mut Pace,
+        units: usize,
+        began: Instant,
     ) -> Result<Attempt, Stop> {
         let (removed, held) = match finished {
             Ok(None) => return Ok(Attempt::Nothing),
@@ -264,16 +245,20 @@ impl<'r> Removal<'r> {
         if company != Company::Nobody {
             self.outcome.longest_batch = self.outcome.longest_batch.max(held);
         }
-        self.count(removed);
+        let amount = self.count(removed);
+        let aim = self.terms.batch_time.map_or(company.aim(), Aim::in_company);
+        pace.learn(&Done { units, amount, time: began.elapsed() }, &aim);
         self.rest(company.pause(held)).await?;
         Ok(Attempt::Removed)
     }
 
-    fn count(&mut self, removed: Removed) {
-        self.meter.advance(self.planned.part(removed.values().sum()));
+    fn count(&mut self, removed: Removed) -> Amount {
+        let amount = self.planned.part(removed.values().sum());
+        self.meter.advance(amount);
         for (table, rows) in removed {
             *self.outcome.rows.entry(table).or_default() += rows;
         }
+        amount
     }
 
     /// Finds out whether another attempt can help, and prepares it: with fewer sessions, without the one that cannot
@@ -285,8 +270,8 @@ impl<'r> Removal<'r> {
         pace: &mut Pace,
         pass: &mut Pass,
     ) -> Result<(), Stop> {
-        if is_too_slow(&error, pace) {
-            pace.halve(pace.size().try_into().unwrap_or(usize::MAX));
+        if is_too_large(&error, pace) {
+            pace.limit();
             return Ok(());
         }
         if taken.is_empty() || !self.is_about_rows(&error) {
@@ -376,7 +361,7 @@ impl<'r> Removal<'r> {
     }
 
     /// Between two batches: stops if it is time to, and looks who else is there.
-    async fn before_batch(&mut self) -> Result<Company, Stop> {
+    async fn before_batch(&mut self, pace: &mut Pace) -> Result<Company, Stop> {
         if let Some(signal) = self.stopping.get() {
             return Err(Stop::Signal(signal));
         }
@@ -386,7 +371,20 @@ impl<'r> Removal<'r> {
         }
         let Work { connection, neighbours, .. } = &mut *self.work;
         let company = neighbours.company(connection).await.doing("see who else uses the database");
-        company.map_err(|error| Stop::Failed(error.into()))
+        let company = company.map_err(|error| Stop::Failed(error.into()))?;
+        if self.company == Some(Company::Nobody) && company != Company::Nobody {
+            pace.restart();
+        }
+        self.company = Some(company);
+        Ok(company)
+    }
+}
+
+/// Commits a batch, if there is one.
+async fn commit(batch: Option<Batch>) -> Result<Option<(Removed, Duration)>, BatchError> {
+    match batch {
+        None => Ok(None),
+        Some(batch) => batch.commit().await.map(Some),
     }
 }
 
@@ -410,8 +408,10 @@ fn limits(pace: &Pace) -> Limits {
     Limits { lock: LOCK_TIMEOUT, statement: (pace.size() > 1).then_some(STATEMENT_TIMEOUT) }
 }
 
-fn is_too_slow(error: &BatchError, pace: &Pace) -> bool {
-    error.place == Place::Database && error.cause.failure == Failure::TimedOut && pace.size() > 1
+/// Whether a smaller batch may succeed where one was given up for its size.
+fn is_too_large(error: &BatchError, pace: &Pace) -> bool {
+    let failure = error.cause.failure;
+    error.place == Place::Database && matches!(failure, Failure::TimedOut | Failure::DiskFull) && pace.size() > 1
 }
 
 /// Whether somebody else holds what the batch needs.
