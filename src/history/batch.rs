@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, QueryResult,
-    SqliteTransactionMode, Statement, StreamTrait, TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, SqliteTransactionMode,
+    Statement, StreamTrait, TransactionOptions, TransactionTrait, Value,
 };
 
 use super::archive::{Archive, Shelf};
@@ -96,15 +96,19 @@ impl Batch {
             None => None,
         };
         let mut options = TransactionOptions::default();
-        match ConnectionTrait::get_database_backend(connection) {
+        if ConnectionTrait::get_database_backend(connection) == DbBackend::Sqlite {
             // A reader that turns into a writer may find the database busy at once: begin as a writer.
-            DbBackend::Sqlite => options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate),
-            _ => options.isolation_level = Some(IsolationLevel::ReadCommitted),
+            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         }
         let transaction = connection.begin_with_options(options).await?;
         if ConnectionTrait::get_database_backend(&transaction) == DbBackend::Postgres {
+            // A crash of the server may bring back the last sessions that were removed, whole: the next run removes them
+            // again, and so no commit has to wait for the disk.
             let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
-            let sql = format!("SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}");
+            let sql = format!(
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
+                 SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"
+            );
             transaction.execute_unprepared(&sql).await?;
         }
         Ok(Self { transaction, shelf, removed: Removed::new(), began: Instant::now() })

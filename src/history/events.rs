@@ -102,7 +102,7 @@ pub async fn remove_batch(
         return Ok(None);
     }
     let condition = match backend {
-        DbBackend::Postgres => "id IN (SELECT jsonb_array_elements($1::jsonb)::bigint)",
+        DbBackend::Postgres => "id = ANY (ARRAY(SELECT jsonb_array_elements($1::jsonb)::bigint))",
         _ => "id IN (SELECT value FROM json_each($1))",
     };
     let wanted = ids.len();

@@ -16,6 +16,8 @@ pub mod space;
 pub mod sqlite;
 pub mod zstd_file;
 
+use sea_orm::DbBackend;
+
 /// The statuses of a session that is over; every other one counts as active.
 pub const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];
 
@@ -27,19 +29,62 @@ pub const SESSIONS: &str = "alert_sessions";
 pub struct Dependent {
     /// Its name.
     pub table: &'static str,
-    /// The condition that its rows belong to one of the sessions that `{sessions}` selects.
-    pub belongs: &'static str,
+    /// The table and its column that lead from the rows to the session, if the rows do not name it themselves.
+    by_way_of: Option<(&'static str, &'static str)>,
 }
 
 /// What hangs on a session, children first. Older databases have no chats; where they exist, no
 /// foreign key removes them.
 pub const DEPENDENTS: [Dependent; 5] = [
-    Dependent {
-        table: "chat_user_messages",
-        belongs: "chat_id IN (SELECT chat_id FROM chats WHERE session_id IN ({sessions}))",
-    },
-    Dependent { table: "chats", belongs: "session_id IN ({sessions})" },
-    Dependent { table: "llm_interactions", belongs: "session_id IN ({sessions})" },
-    Dependent { table: "mcp_communications", belongs: "session_id IN ({sessions})" },
-    Dependent { table: "stage_executions", belongs: "session_id IN ({sessions})" },
+    Dependent { table: "chat_user_messages", by_way_of: Some(("chats", "chat_id")) },
+    Dependent { table: "chats", by_way_of: None },
+    Dependent { table: "llm_interactions", by_way_of: None },
+    Dependent { table: "mcp_communications", by_way_of: None },
+    Dependent { table: "stage_executions", by_way_of: None },
 ];
+
+impl Dependent {
+    /// The condition that rows belong to a session for which a condition on `session_id` holds.
+    fn belongs(&self, sessions: &Among<'_>) -> String {
+        let is_of_session = sessions.holds("session_id");
+        match self.by_way_of {
+            None => is_of_session,
+            Some((table, column)) => {
+                let rows = format!("SELECT {column} FROM {table} WHERE {is_of_session}");
+                Among { query: &rows, ..*sessions }.holds(column)
+            }
+        }
+    }
+}
+
+/// The values that a query gives, as something to be one of.
+#[derive(Debug, Clone, Copy)]
+struct Among<'q> {
+    query: &'q str,
+    /// Whether the values are few: PostgreSQL is to look each of them up in an index, however small it takes the table
+    /// for.
+    are_few: bool,
+}
+
+impl<'q> Among<'q> {
+    /// All values of a query.
+    fn all(query: &'q str) -> Self {
+        Self { query, are_few: false }
+    }
+
+    /// The elements of the JSON array that is bound to a statement as `$1`.
+    fn given(backend: DbBackend) -> Among<'static> {
+        match backend {
+            DbBackend::Postgres => Among { query: "SELECT jsonb_array_elements_text($1::jsonb)", are_few: true },
+            _ => Among { query: "SELECT value FROM json_each($1)", are_few: false },
+        }
+    }
+
+    /// The condition that a column has one of them.
+    fn holds(&self, column: &str) -> String {
+        match self.are_few {
+            true => format!("{column} = ANY (ARRAY({}))", self.query),
+            false => format!("{column} IN ({})", self.query),
+        }
+    }
+}

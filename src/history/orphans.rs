@@ -1,9 +1,10 @@
 //! Rows whose session, stage or chat is gone: SQLite leaves them where foreign keys are not switched on, and where
 //! a database has none. What they refer to is TARSy's meaning, whatever the database enforces.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use serde::Serialize;
 
+use super::Among;
 use super::archive::Archive;
 use super::batch::{Batch, BatchError, Limits};
 use crate::connection::row;
@@ -137,16 +138,13 @@ pub async fn remove_batch(
     if ids.is_empty() {
         return Ok(None);
     }
-    let given = match connection.get_database_backend() {
-        DbBackend::Postgres => "SELECT jsonb_array_elements_text($1::jsonb)",
-        _ => "SELECT value FROM json_each($1)",
-    };
+    let given = Among::given(connection.get_database_backend());
     let wanted = ids.len();
     let ids = serde_json::Value::from(ids).to_string();
     for (table, column) in dependents.iter().filter(|(table, column)| schema.has_column(table, column)) {
-        batch.delete(table, &format!("{column} IN ({given})"), &ids).await?;
+        batch.delete(table, &given.holds(column), &ids).await?;
     }
-    batch.delete_all(wanted, table, &format!("{key} IN ({given})"), &ids).await?;
+    batch.delete_all(wanted, table, &given.holds(key), &ids).await?;
     Ok(Some(batch))
 }
 

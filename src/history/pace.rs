@@ -66,7 +66,8 @@ impl Pace {
 
     /// Learns from a batch what the next one takes.
     pub fn learn(&mut self, done: &Done, aim: &Aim) {
-        let ratio = |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
+        let ratio =
+            |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
         let mut fitting = ratio(aim.time.as_micros(), done.time.as_micros());
         if let Some(most) = aim.most {
             fitting = fitting.min(ratio(most.rows.into(), done.amount.rows.into()));

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::orphans::OrphanCount;
 use super::retention::Selection;
-use super::{DEPENDENTS, SESSIONS};
+use super::{Among, DEPENDENTS, SESSIONS};
 use crate::connection::{row, rows};
 use crate::failure::{DatabaseError, Doing};
 use crate::schema::{Schema, quoted};
@@ -85,7 +85,7 @@ pub async fn plan(
     let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
     let mut tables = Vec::new();
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
-        let condition = dependent.belongs.replace("{sessions}", &sessions);
+        let condition = dependent.belongs(&Among::all(&sessions));
         tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
     }
     tables.push(table_plan(connection, schema, SESSIONS, &selection.condition()).await?);

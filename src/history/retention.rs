@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::batch::{Batch, BatchError};
 use super::policy::{Policy, has_start};
-use super::{DEPENDENTS, SESSIONS};
+use super::{Among, DEPENDENTS, SESSIONS};
 use crate::connection::{row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{Schema, literal};
@@ -28,6 +28,7 @@ impl Selection {
     /// # Errors
     /// [`DatabaseError`] when the database cannot be read.
     pub async fn of(connection: &impl ConnectionTrait, schema: &Schema, policy: Policy) -> Result<Self, DatabaseError> {
+        let goes = policy.goes(connection.get_database_backend());
         let mut needed = Vec::new();
         for (table, column) in REFERENCES_TO_STAGES {
             if !schema.has_column(table, column) || !schema.has_column("stage_executions", "execution_id") {
@@ -36,7 +37,8 @@ impl Selection {
             let sql = format!(
                 "SELECT DISTINCT s.session_id AS session_id
                  FROM stage_executions s JOIN {table} o ON o.{column} = s.execution_id
-                 WHERE s.session_id IS NOT NULL AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
+                 WHERE s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})
+                   AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
             );
             let action = format!("look for references from {table} to other sessions");
             for row in rows(connection, &sql).await.doing(action.as_str())? {
@@ -121,7 +123,11 @@ pub struct Pass {
 impl Pass {
     fn condition(&self) -> String {
         let after = self.after.as_ref().map(|Taken { started_at_us, session_id }| {
-            format!(" AND (started_at_us, session_id) > ({started_at_us}, {})", literal(session_id))
+            // The first of the two leads into the index.
+            format!(
+                " AND started_at_us >= {started_at_us} AND (started_at_us, session_id) > ({started_at_us}, {})",
+                literal(session_id)
+            )
         });
         let without = (!self.without.is_empty()).then(|| format!(" AND {}", is_none_of(&self.without)));
         after.into_iter().chain(without).collect()
@@ -154,13 +160,10 @@ pub async fn remove_batch(
     if taken.is_empty() {
         return Ok(None);
     }
-    let given = match selection.backend {
-        DbBackend::Postgres => "SELECT jsonb_array_elements_text($1::jsonb)",
-        _ => "SELECT value FROM json_each($1)",
-    };
+    let given = Among::given(selection.backend);
     // One table after the other: the pages of its indexes are met again and again while they are in memory.
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
-        let condition = dependent.belongs.replace("{sessions}", given);
+        let condition = dependent.belongs(&given);
         for part in taken.chunks(PART) {
             batch.delete(dependent.table, &condition, &ids(part)).await?;
             if !go_on() {
@@ -168,7 +171,7 @@ pub async fn remove_batch(
             }
         }
     }
-    let condition = format!("session_id IN ({given})");
+    let condition = given.holds("session_id");
     for part in taken.chunks(PART) {
         batch.delete_all(part.len(), SESSIONS, &condition, &ids(part)).await?;
     }

@@ -19,9 +19,9 @@ use crate::failure::Doing;
 use crate::history::SESSIONS;
 use crate::history::archive::Archive;
 use crate::history::events::{self, EventPolicy};
-use crate::history::orphans;
 use crate::history::exclusive::Exclusive;
 use crate::history::neighbours::Neighbours;
+use crate::history::orphans;
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Filter, Limit, Policy};
 use crate::history::retention::{self, Selection};
@@ -117,7 +117,8 @@ async fn prune(
         summary.remaining_sessions = retention::count_old(&work.connection, &work.selection.policy).await.ok();
         summary.tell(&outcome, started.elapsed());
         blocks = summary.removed_blocks();
-        stopped = outcome.stopped.or_else(|| outcome.stuck.into_iter().next().map(|stuck| Stop::Failed(stuck.error.into())));
+        stopped =
+            outcome.stopped.or_else(|| outcome.stuck.into_iter().next().map(|stuck| Stop::Failed(stuck.error.into())));
     }
     if !arguments.dry_run && matches!(stopped, None | Some(Stop::Deadline)) {
         match interrupt.or(work.give_back(arguments.vacuum && stopped.is_none(), context)).await {

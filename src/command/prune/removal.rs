@@ -111,7 +111,17 @@ impl<'r> Removal<'r> {
     ) -> Self {
         let rows = work.plan.tables.iter().map(|table| (table.table, 0)).collect();
         let outcome = Outcome { rows, ..Outcome::default() };
-        Self { work, terms, interrupt, meter, planned, outcome, stopping: Cell::new(None), failing_since: None, company: None }
+        Self {
+            work,
+            terms,
+            interrupt,
+            meter,
+            planned,
+            outcome,
+            stopping: Cell::new(None),
+            failing_since: None,
+            company: None,
+        }
     }
 
     /// Removes the sessions, then the events, then the orphans.
@@ -174,7 +184,8 @@ impl<'r> Removal<'r> {
         let Some(policy) = self.work.events else { return Ok(()) };
         let mut pace = Pace::default();
         loop {
-            let begin = async |work: &Work, size, limits| events::remove_batch(&work.connection, &policy, size, limits).await;
+            let begin =
+                async |work: &Work, size, limits| events::remove_batch(&work.connection, &policy, size, limits).await;
             if !self.remove_others(&mut pace, begin).await? {
                 return Ok(());
             }

@@ -58,7 +58,9 @@ impl SpaceSummary {
             SpaceSummary::Free(space) if space.reclaimable_bytes() == 0 => Vec::new(),
             SpaceSummary::Free(space) => {
                 let place = match space {
-                    Space::Tables(_) => "about {} are dead rows in the tables: autovacuum makes room of them, which is used again",
+                    Space::Tables(_) => {
+                        "about {} are dead rows in the tables: autovacuum makes room of them, which is used again"
+                    }
                     Space::File(_) => "{} are free inside the file and are used again; the file keeps its size",
                 };
                 let bytes = HumanBytes(space.reclaimable_bytes()).to_string();
@@ -179,7 +181,11 @@ impl Summary {
             .collect();
         rows.extend(plan.orphans.iter().map(|orphans| {
             let Reference { child, parent, .. } = orphans.reference;
-            vec![format!("{child} without one of {parent}").into(), output::count(orphans.rows), Field::Number("-".into())]
+            vec![
+                format!("{child} without one of {parent}").into(),
+                output::count(orphans.rows),
+                Field::Number("-".into()),
+            ]
         }));
         rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
         let sessions = format!("{} of {} ({})", plan.sessions, plan.of_sessions, percentage(plan.share()));
