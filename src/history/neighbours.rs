@@ -19,8 +19,10 @@ const ALONE: Duration = Duration::from_secs(8);
 /// How the database is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Company {
-    /// PostgreSQL: others are kept waiting by the rows that a batch has locked, and by nothing else.
-    Server,
+    /// PostgreSQL, and nobody else does anything.
+    QuietServer,
+    /// PostgreSQL, and others work: they wait for rows that a batch has locked, and share processor and disk with it.
+    BusyServer,
     /// SQLite, and nobody else has the file open.
     Nobody,
     /// SQLite, and others have the file open, or nobody can tell, but none of them writes.
@@ -34,7 +36,8 @@ impl Company {
     #[must_use]
     pub fn aim(self) -> Aim {
         match self {
-            Company::Server => Aim::in_company(Duration::from_millis(40)),
+            Company::QuietServer => Aim::in_company(Duration::from_millis(50)),
+            Company::BusyServer => Aim::in_company(Duration::from_millis(15)),
             Company::Readers => Aim::in_company(Duration::from_millis(80)),
             Company::Writers => Aim::in_company(Duration::from_millis(20)),
             // Nobody waits, and each page of an index is written once for many rows. Who comes meanwhile ends it.
@@ -46,7 +49,8 @@ impl Company {
     #[must_use]
     pub fn pause(self, held: Duration) -> Duration {
         match self {
-            Company::Server | Company::Nobody => Duration::ZERO,
+            Company::QuietServer | Company::Nobody => Duration::ZERO,
+            Company::BusyServer => held,
             Company::Readers | Company::Writers => turn_of_others(held),
         }
     }
@@ -95,7 +99,7 @@ impl Neighbours {
     /// Whatever the database answers.
     pub async fn company(&mut self, connection: &DatabaseConnection) -> Result<Company, DbErr> {
         if self.backend != DbBackend::Sqlite {
-            return Ok(Company::Server);
+            return Ok(if others_work(connection).await? { Company::BusyServer } else { Company::QuietServer });
         }
         if self.is_alone() {
             return Ok(Company::Nobody);
@@ -108,6 +112,17 @@ impl Neighbours {
         let writes = self.last_commit.is_some_and(|last| last.elapsed() < MEMORY);
         Ok(if writes { Company::Writers } else { Company::Readers })
     }
+}
+
+/// Whether a session of somebody else has begun or ended something within the last second. A role is told of its own
+/// sessions, which TARSy's backend shares, and of others' only with the right to it.
+async fn others_work(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+    let sql = "SELECT EXISTS (
+                   SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+                     AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')
+                     AND query NOT LIKE '%pg_try_advisory_xact_lock%') AS work";
+    row(connection, sql).await?.try_get("", "work")
 }
 
 /// A number that changes with each commit of another connection.
