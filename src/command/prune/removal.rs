@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Work;
 use crate::error::Error;
-use crate::failure::{DatabaseError, Doing, Failure};
+use crate::failure::{DatabaseError, Failure};
 use crate::history::SESSIONS;
 use crate::history::batch::{Batch, BatchError, Limits, Place, Removed};
 use crate::history::events;
@@ -380,9 +380,13 @@ impl<'r> Removal<'r> {
         if self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(Stop::Deadline);
         }
-        let Work { connection, neighbours, .. } = &mut *self.work;
-        let company = neighbours.company(connection).await.doing("see who else uses the database");
-        let company = company.map_err(|error| Stop::Failed(error.into()))?;
+        let company = loop {
+            let Work { connection, neighbours, .. } = &mut *self.work;
+            match neighbours.company(connection).await {
+                Ok(company) => break company,
+                Err(error) => self.try_again(error.into(), &[]).await?,
+            }
+        };
         if self.company == Some(Company::Nobody) && company != Company::Nobody {
             pace.restart();
         }
