@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait};
 
 use crate::connection::{self, Access, ConnectError, row};
 use crate::database_url::DatabaseUrl;
@@ -52,7 +52,8 @@ impl Exclusive {
 }
 
 async fn transaction_with_lock(connection: &DatabaseConnection) -> Result<Option<DatabaseTransaction>, DbErr> {
-    let transaction = connection.begin().await?;
+    // With a snapshot that is kept it would be in the way of whoever waits for old ones, such as the building of an index.
+    let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
     transaction.execute_unprepared(NO_TIME_LIMITS).await?;
     let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE}) AS is_alone");
     let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;

@@ -37,7 +37,7 @@ use removal::{Outcome, Removal, Stop, Terms};
 use summary::{SpaceSummary, Summary};
 
 /// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
-const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(
     arguments: &Prune,

@@ -323,17 +323,17 @@ impl<'r> Removal<'r> {
 
     /// Waits until another attempt may succeed, and connects again where that is needed.
     async fn try_again(&mut self, error: BatchError, taken: &[Taken]) -> Result<(), Stop> {
+        let is_first = self.failing_since.is_none();
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         let failure = error.cause.failure;
-        let is_over = || since.elapsed() >= self.terms.retry_for;
-        if error.place == Place::Archive || !failure.may_heal() || is_over() {
+        if error.place == Place::Archive || !failure.may_heal() || since.elapsed() >= self.terms.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
-        let in_doubt = error.in_doubt.clone();
-        let left = humantime::format_duration(Duration::from_secs(
-            self.terms.retry_for.saturating_sub(since.elapsed()).as_secs(),
-        ));
-        tracing::warn!("{error}: {}; trying again for {left}", error.cause.described());
+        if is_first {
+            let limit = humantime::format_duration(self.terms.retry_for);
+            tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
+        }
+        let in_doubt = error.in_doubt;
         let [mut pause, longest] = PAUSES;
         let keeps_connection = is_contention(failure) || self.work.selection.backend() == DbBackend::Sqlite;
         loop {
