@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use migration::Revision;
@@ -99,11 +100,13 @@ impl ArchiveError {
 pub struct Archive {
     connection: DatabaseConnection,
     path: PathBuf,
-    tables: BTreeMap<&'static str, ArchivedTable>,
+    tables: Arc<Tables>,
 }
 
+type Tables = BTreeMap<&'static str, ArchivedTable>;
+
 /// A table of the archive, and how the database's rows get into it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct ArchivedTable {
     /// The places of the primary key's columns.
     key: Vec<usize>,
@@ -153,7 +156,7 @@ impl Archive {
         // Children are written before their parents; a row that replaces another must not take its children along.
         connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.doing(action)?;
         connection.execute_unprepared("PRAGMA synchronous = FULL").await.doing(action)?;
-        let tables = tables(database.backend(), found, &schema)?;
+        let tables = Arc::new(tables(database.backend(), found, &schema)?);
         Ok(Self { connection, path: path.to_owned(), tables })
     }
 
@@ -162,7 +165,7 @@ impl Archive {
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
         let transaction = self.connection.begin_with_options(options).await?;
-        Ok(Shelf { transaction, tables: self.tables.clone() })
+        Ok(Shelf { transaction, tables: Arc::clone(&self.tables) })
     }
 
     /// Puts all that was written into the one file, and closes it.
@@ -199,8 +202,8 @@ fn tables(
     backend: Backend,
     found: &Schema,
     archive: &Schema,
-) -> Result<BTreeMap<&'static str, ArchivedTable>, ArchiveError> {
-    let mut tables = BTreeMap::new();
+) -> Result<Tables, ArchiveError> {
+    let mut tables = Tables::new();
     let mut lacking = Vec::new();
     let kept = super::DEPENDENTS.iter().map(|dependent| dependent.table).chain([super::SESSIONS]);
     for name in kept {
@@ -247,7 +250,7 @@ fn insert(table: &str, columns: &[String], key: &[String]) -> String {
 /// A transaction of the archive. Dropped before it is committed, it is rolled back.
 pub(super) struct Shelf {
     transaction: DatabaseTransaction,
-    tables: BTreeMap<&'static str, ArchivedTable>,
+    tables: Arc<Tables>,
 }
 
 impl Shelf {

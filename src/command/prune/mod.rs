@@ -4,7 +4,7 @@ mod removal;
 mod summary;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -30,7 +30,7 @@ use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
-use crate::schema::{self, Schema};
+use crate::schema::{self, Schema, Standing};
 use crate::settings::Settings;
 
 use removal::{Outcome, Removal, Stop, Terms};
@@ -107,6 +107,9 @@ async fn prune(
         if !arguments.yes {
             interrupt.or(confirm(&summary)).await??;
         }
+        if let Some(path) = &arguments.archive {
+            work.open_archive(path).await?;
+        }
         let terms = Terms {
             batch_time: arguments.batch_time,
             deadline: arguments.max_duration.and_then(|limit| started.checked_add(limit)),
@@ -135,7 +138,7 @@ async fn prune(
         metrics.oldest_session_us = retention::oldest(&work.connection).await.ok().flatten();
         summary.count(metrics);
     }
-    match work.close(arguments.compress).await {
+    match work.close(arguments.compress && stopped.is_none()).await {
         Ok(None) => {}
         Ok(Some(path)) => {
             blocks.push(Block::Line(format!("archived in {}", path.display())));
@@ -181,6 +184,7 @@ fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
 struct Work {
     url: DatabaseUrl,
     connection: DatabaseConnection,
+    standing: Standing,
     schema: Schema,
     selection: Selection,
     /// `None` without `--events`, or where there are none.
@@ -222,16 +226,17 @@ impl Work {
         if arguments.orphans {
             plan.orphans = orphans::count(&connection, &schema).await?;
         }
-        let archive = match &arguments.archive {
-            Some(path) if !arguments.dry_run && plan.rows() > 0 => {
-                Some(Archive::open(path, url, &standing, &schema).await?)
-            }
-            _ => None,
-        };
         sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
         let neighbours = neighbours(&connection, url).await?;
         let url = url.clone();
-        Ok(Some(Self { url, connection, schema, selection, events, plan, archive, neighbours, exclusive }))
+        let archive = None;
+        Ok(Some(Self { url, connection, standing, schema, selection, events, plan, archive, neighbours, exclusive }))
+    }
+
+    /// Prepares the archive, once it is sure that something goes into it.
+    async fn open_archive(&mut self, path: &Path) -> Result<(), Error> {
+        self.archive = Some(Archive::open(path, &self.url, &self.standing, &self.schema).await?);
+        Ok(())
     }
 
     /// Opens the database again, after the connection broke. False if somebody else prunes it by now.
