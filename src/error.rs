@@ -52,8 +52,8 @@ pub enum Error {
     },
     /// Too much would go at once: the cutoff may be wrong.
     #[error(
-        "{sessions} of {of_sessions} sessions would be removed, which is more than {}%; nothing was changed",
-        (limit * 1000.0).round() / 10.0
+        "{sessions} of {of_sessions} sessions would be removed, which is more than {}; nothing was changed",
+        crate::output::percentage(*limit)
     )]
     TooLargeAShare {
         /// The sessions that would go.

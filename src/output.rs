@@ -219,6 +219,12 @@ pub fn bytes(number: u64) -> Field {
     Field::Number(indicatif::HumanBytes(number).to_string())
 }
 
+/// A share, 1 for all, as a percentage.
+#[must_use]
+pub fn percentage(share: f64) -> String {
+    format!("{}%", (share * 1000.0).round() / 10.0)
+}
+
 /// Microseconds since the epoch as a UTC time to the second, or a dash.
 #[must_use]
 pub fn time(microseconds: Option<i64>) -> String {

@@ -79,8 +79,38 @@ struct RemovedSummary {
     batches: u64,
     /// The longest time for which a batch may have kept others waiting.
     longest_batch_seconds: f64,
-    /// Why not everything went: `deadline`, `signal`, `failure`, `taken_over`.
-    stopped: Option<&'static str>,
+    /// Why not everything went.
+    stopped: Option<Reason>,
+}
+
+/// Why a removal ended early.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Reason {
+    Deadline,
+    TakenOver,
+    Signal,
+    Failure,
+}
+
+impl Reason {
+    fn of(stop: &Stop) -> Self {
+        match stop {
+            Stop::Deadline => Self::Deadline,
+            Stop::TakenOver => Self::TakenOver,
+            Stop::Signal(_) => Self::Signal,
+            Stop::Failed(_) => Self::Failure,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Deadline => "the time was up",
+            Self::TakenOver => "another prune is at work by now",
+            Self::Signal => "it was told to stop",
+            Self::Failure => "it failed",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -121,12 +151,7 @@ impl Summary {
             seconds: duration.as_secs_f64(),
             batches: outcome.batches,
             longest_batch_seconds: outcome.longest_batch.as_secs_f64(),
-            stopped: outcome.stopped.as_ref().map(|stop| match stop {
-                Stop::Deadline => "deadline",
-                Stop::TakenOver => "taken_over",
-                Stop::Signal(_) => "signal",
-                Stop::Failed(_) => "failure",
-            }),
+            stopped: outcome.stopped.as_ref().map(Reason::of),
         });
         let stuck = outcome.stuck.iter().map(|Stuck { session_id, reason, .. }| StuckSummary {
             session_id: session_id.clone(),
@@ -188,7 +213,7 @@ impl Summary {
             ]
         }));
         rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
-        let sessions = format!("{} of {} ({})", plan.sessions, plan.of_sessions, percentage(plan.share()));
+        let sessions = format!("{} of {} ({})", plan.sessions, plan.of_sessions, output::percentage(plan.share()));
         let mut facts: Vec<Vec<Field>> = vec![
             vec!["database".into(), self.database.as_str().into()],
             vec!["cutoff".into(), self.cutoff.as_str().into()],
@@ -204,7 +229,7 @@ impl Summary {
             Block::Table { title: "rows that would go", header: vec!["table", "rows", "bytes"], rows },
         ];
         if plan.share() > max_share {
-            let (share, limit) = (percentage(plan.share()), percentage(max_share));
+            let (share, limit) = (output::percentage(plan.share()), output::percentage(max_share));
             blocks.push(Block::Line(format!(
                 "a run would be refused: {share} of all sessions are more than {limit}; `--max-share` allows more"
             )));
@@ -237,27 +262,27 @@ impl Summary {
             (Some(rows), Some(cutoff)) => format!(" and {rows} events from before {cutoff}"),
             _ => String::new(),
         };
+        let longest = Duration::from_secs_f64(removed.longest_batch_seconds);
+        let company = match longest.is_zero() {
+            true => String::new(),
+            false => format!("; others waited for no batch longer than {longest:.0?}"),
+        };
         let mut blocks = vec![
             Block::Line(format!(
-                "removed {} sessions that started before {}{events} from {} in {:.1?}; no batch took longer than {:.0?}",
+                "removed {} sessions that started before {}{events} from {} in {:.1?}{company}",
                 removed.sessions,
                 self.cutoff,
                 self.database,
                 Duration::from_secs_f64(removed.seconds),
-                Duration::from_secs_f64(removed.longest_batch_seconds),
             )),
             Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
         ];
-        if removed.stopped.is_some() {
-            let why = match removed.stopped {
-                Some("deadline") => "the time was up",
-                Some("taken_over") => "another prune is at work by now",
-                _ => "it was stopped",
-            };
+        if let Some(reason) = removed.stopped {
             let remaining =
                 self.remaining_sessions.map_or("an unknown number of".to_owned(), |count| count.to_string());
             blocks.push(Block::Line(format!(
-                "{why}: {remaining} sessions from before the cutoff are still there; the next run goes on"
+                "{}: {remaining} sessions from before the cutoff are still there; the next run goes on",
+                reason.text()
             )));
         }
         blocks.extend(self.no_events_block());
@@ -275,9 +300,4 @@ impl Summary {
 /// A moment as the summary has it.
 fn shown(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// A share for people.
-pub(crate) fn percentage(share: f64) -> String {
-    format!("{}%", (share * 1000.0).round() / 10.0)
 }
