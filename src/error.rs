@@ -182,7 +182,7 @@ impl Error {
                 ArchiveError::Compress { .. } => 74,
                 ArchiveError::Schema(error) => schema_code(error),
                 ArchiveError::Database(error) => failure_code(error.cause.failure),
-                ArchiveError::Foreign { .. } | ArchiveError::Lacking { .. } => 7,
+                ArchiveError::Foreign { .. } | ArchiveError::OtherRevision { .. } | ArchiveError::Lacking { .. } => 7,
                 ArchiveError::Revision(_) => 5,
                 ArchiveError::NoLedger => 3,
             },

@@ -66,6 +66,16 @@ pub enum ArchiveError {
         /// What it is.
         why: String,
     },
+    /// The archive was begun before the database was upgraded, or belongs to another one.
+    #[error("the archive {path} is at revision {found}, and the database at {wanted}")]
+    OtherRevision {
+        /// The file.
+        path: String,
+        /// What its ledger says.
+        found: String,
+        /// Where the database stands.
+        wanted: Revision,
+    },
     /// The database has what an archive has no place for.
     #[error("the archive has no place for {}", .names.join(", "))]
     Lacking {
@@ -86,6 +96,9 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             ArchiveError::Foreign { .. } => "give `--archive` another file; nothing was removed",
+            ArchiveError::OtherRevision { .. } => {
+                "give `--archive` another file, or upgrade this one with `tarsy-db init --to`; nothing was removed"
+            }
             ArchiveError::Lacking { .. } => {
                 "a column of your own would be lost: move it aside, or prune without an archive; nothing was removed"
             }
@@ -150,7 +163,10 @@ impl Archive {
         let (there, schema) = schema::read_standing(&connection).await.doing(action)?;
         match there.revision() {
             Some(id) if id == revision.id() => {}
-            Some(id) => return Err(foreign(format!("it is at revision {id}, and the database at {revision}"))),
+            Some(id) => {
+                let (path, found) = (path.display().to_string(), id.to_owned());
+                return Err(ArchiveError::OtherRevision { path, found, wanted: revision });
+            }
             None => return Err(foreign("it is no TARSy database".to_owned())),
         }
         // Children are written before their parents; a row that replaces another must not take its children along.
