@@ -145,11 +145,21 @@ pub enum Command {
     Info(Info),
     /// Remove old history.
     ///
-    /// Removes sessions that started before the cutoff, with all that hangs on them, in batches. Each batch
-    /// is one transaction, so that the backend keeps working and an interruption loses nothing but time.
+    /// Removes the sessions that started before the cutoff, each with all that hangs on it, in batches that are one
+    /// transaction each. Batches are short while others use the database, so that TARSy's backend keeps working.
+    /// Whatever ends a run, each session is there or gone as a whole, and the next run goes on.
     ///
-    /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept, and
-    /// so are those without a start. `--events` removes old events as well. Asks before it deletes; without a terminal `--yes` is needed.
+    /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept and listed, and so
+    /// are those whose stages rows of other sessions refer to. Those without a start are never old. Events and orphans
+    /// go with `--events` and `--orphans` only. `--archive` keeps a copy of what goes.
+    ///
+    /// Asks before it deletes; without a terminal `--yes` is needed. A signal ends the run after the batch in hand, a
+    /// second one rolls that back. A session that cannot be removed is listed with the reason and stops no other.
+    ///
+    /// Exit code 0 when done, when `--max-duration` is over, and when another prune is at work on the database; 6 when
+    /// sessions from before the cutoff remain (`--fail-if-remaining`); 7 when refused (`--max-share`, not confirmed,
+    /// no archive of this history); 130 or 143 after a signal; 69 or 75 when `--retry-for` is over. Where a session
+    /// cannot be removed it is that of the first reason.
     Prune(Prune),
     /// Move a history from SQLite to PostgreSQL, completely or not at all.
     ///
@@ -284,12 +294,14 @@ pub struct Info {
 #[command(after_help = "Examples:
     tarsy-db prune --dry-run
     tarsy-db prune --older-than 30d --yes
-    tarsy-db prune --archive history-2026-02.db --yes
-    tarsy-db prune --max-duration 1h --fail-if-remaining --yes
-    tarsy-db prune --events --yes
-    tarsy-db prune --before 2026-01-01T00:00:00Z --dry-run --output json")]
+    tarsy-db prune --before 2026-01-01T00:00:00Z --dry-run --output json
+    tarsy-db prune --status failed --alert-type NamespaceTerminating --older-than 7d --dry-run
+    tarsy-db prune --events --max-duration 1h --fail-if-remaining --yes
+    tarsy-db prune --archive archive.db --compress --yes
+    tarsy-db prune --orphans --dry-run
+    tarsy-db prune --vacuum --metrics-file /var/lib/node_exporter/textfile/tarsy-db-prune.prom --yes")]
 pub struct Prune {
-    /// Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting].
+    /// Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting, 90 days].
     #[arg(long, value_name = "DURATION", conflicts_with = "before", allow_hyphen_values = true, value_parser = age)]
     pub older_than: Option<Duration>,
 
@@ -302,6 +314,9 @@ pub struct Prune {
     pub now: Option<DateTime<Utc>>,
 
     /// Only sessions with this status; may be repeated.
+    ///
+    /// A session has to have one of the statuses, one of the types of alert and one of the types of agent that are
+    /// given. A status that is not terminal takes `--include-active` as well.
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
 
@@ -316,16 +331,20 @@ pub struct Prune {
     /// Remove old events, too: those that are older than the event retention setting, 24 hours unless it is set.
     ///
     /// Events are what the backend sends to browsers. How long they are kept is a setting of its own, to which
-    /// `--older-than` and `--before` mean nothing. Where there is no table `events` (TARSy has it from revision
-    /// 3eafea61046d on) nothing is removed.
+    /// `--older-than` and `--before` mean nothing. On SQLite those whose time cannot be read stay. Where there is no
+    /// table `events` (TARSy has it from revision 3eafea61046d on) nothing is removed.
     #[arg(long)]
     pub events: bool,
 
     /// Remove orphans, too: rows whose session, stage or chat is gone, as `check` shows them.
+    ///
+    /// They go with what hangs on them, whatever their age.
     #[arg(long)]
     pub orphans: bool,
 
     /// Print the plan and change nothing.
+    ///
+    /// Rows and bytes by table, the sessions that are kept, and whether a run would be refused.
     #[arg(long)]
     pub dry_run: bool,
 
@@ -333,51 +352,68 @@ pub struct Prune {
     #[arg(long, short)]
     pub yes: bool,
 
-    /// Remove sessions that are still active, too.
+    /// Remove sessions that are not in a terminal status, too.
     #[arg(long)]
     pub include_active: bool,
 
-    /// Refuse, with exit code 7, to remove more than this share of all sessions.
+    /// Refuse, with exit code 7, to remove more than this share of all sessions: the cutoff may be wrong.
     #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = percent)]
     pub max_share: f64,
 
-    /// Copy what is about to go into this SQLite file first: a TARSy database at the same revision, which is created
-    /// if need be.
+    /// Copy what goes into this SQLite file first: a TARSy database at the same revision, which is created if need be.
     ///
-    /// `tarsy-db check` and `info` read it, and `migrate-sqlite-to-postgres --append` brings it back. It is on the disk
-    /// before anything is removed; a run that was killed is simply repeated.
+    /// What a batch removes is on the disk there, read back and compared, before the removal is committed; after a
+    /// crash the run is simply repeated. Later runs add to the file, unless the revision has changed by then. `tarsy-db
+    /// check` and `info` read it, and `migrate-sqlite-to-postgres --append` brings it back. With `--orphans` it holds
+    /// orphans, which `check` finds there, too. Events are not archived: they take a run of their own.
     #[arg(long, value_name = "FILE", conflicts_with = "events")]
     pub archive: Option<std::path::PathBuf>,
 
-    /// Compress the archive in the end: `FILE.zst` takes the place of `FILE`.
+    /// Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back.
+    ///
+    /// A later run with the same `--archive` unpacks it first. `zstd -d` does so by hand.
     #[arg(long, requires = "archive")]
     pub compress: bool,
 
-    /// How long one transaction may keep others waiting; by default short while others write, longer while nobody does.
+    /// How long a batch may take [default: as it suits who else is there].
+    ///
+    /// By default 15ms on PostgreSQL while others work, 50ms while they do not; on SQLite 20ms while somebody writes,
+    /// 80ms while nobody does, 8s on a file in WAL mode that nobody else has open, given up when somebody opens it.
+    /// With this flag all batches aim at the given time. One session is the least that a batch removes.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub batch_time: Option<Duration>,
 
     /// Give the space that is free afterwards back to the operating system as far as possible: `VACUUM (ANALYZE)` on
     /// PostgreSQL's tables; on SQLite free pages leave the file.
     ///
-    /// A SQLite file without `auto_vacuum` is copied as a whole: nobody can write meanwhile, and the disk needs room
-    /// for it.
+    /// PostgreSQL keeps most of it in the tables, to be used again. A SQLite file without `auto_vacuum` is copied as a
+    /// whole: nobody can write meanwhile, and the disk needs room for it. Left out where the run ended early;
+    /// `--max-duration` does not end it.
     #[arg(long, conflicts_with = "dry_run")]
     pub vacuum: bool,
 
     /// Write what was done as metrics for Prometheus's node exporter (textfile collector).
+    ///
+    /// The file, named `*.prom` for the collector, is replaced as a whole, after failures as well; the time of the last
+    /// success outlives them. While another prune is at work it is left to that one.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub metrics_file: Option<std::path::PathBuf>,
 
-    /// Stop after this long, when the transaction in hand is over.
+    /// Stop after this long, when the batch in hand is over [default: no limit].
+    ///
+    /// The exit code is 0 all the same, unless `--fail-if-remaining` is given.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub max_duration: Option<Duration>,
 
     /// How long to try again when the connection breaks, or the database is busy or read-only.
+    ///
+    /// It is counted from the first failure, anew after each batch that succeeds.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
     pub retry_for: Duration,
 
     /// Exit with 6 if sessions that started before the cutoff remain.
+    ///
+    /// Those that are kept count as well; so do those that a signal or `--max-duration` left.
     #[arg(long)]
     pub fail_if_remaining: bool,
 }
@@ -402,7 +438,7 @@ pub struct MigrateSqliteToPostgres {
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub to: Option<Secret>,
 
-    /// Bring the rows to those that the target holds, for instance back from an archive.
+    /// Bring the rows to those that the target holds, for instance back from what `prune --archive` kept.
     ///
     /// Rows that are there already have to be the same, and are skipped. If one is there with other values, or
     /// another row has its unique key, all such rows are listed, nothing is written, and the exit code is 7.
