@@ -66,12 +66,34 @@ mod operators;
 mod process;
 #[path = "cli/prune.rs"]
 mod prune;
+#[path = "cli/prune_archive.rs"]
+mod prune_archive;
+#[path = "cli/prune_archive_crashes.rs"]
+mod prune_archive_crashes;
+#[path = "cli/prune_archive_values.rs"]
+mod prune_archive_values;
 #[path = "cli/prune_events.rs"]
 mod prune_events;
+#[path = "cli/prune_metrics.rs"]
+mod prune_metrics;
+#[path = "cli/prune_neighbours.rs"]
+mod prune_neighbours;
+#[path = "cli/prune_network.rs"]
+mod prune_network;
 #[path = "cli/prune_newest.rs"]
 mod prune_newest;
+#[path = "cli/prune_orphans.rs"]
+mod prune_orphans;
+#[path = "cli/prune_plan.rs"]
+mod prune_plan;
 #[path = "cli/prune_prompt.rs"]
 mod prune_prompt;
+#[path = "cli/prune_properties.rs"]
+mod prune_properties;
+#[path = "cli/prune_stops.rs"]
+mod prune_stops;
+#[path = "cli/prune_vacuum.rs"]
+mod prune_vacuum;
 #[path = "cli/revisions.rs"]
 mod revisions;
 #[path = "cli/secrets.rs"]

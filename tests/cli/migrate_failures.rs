@@ -151,10 +151,10 @@ fn a_disk_that_fills_up_is_told_and_rolled_back() {
 }
 
 /// A file system of 24 MB that the server may write to; root is needed to make one.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Self {
+    pub(crate) fn mount() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let script = r#"set -e; chmod 0755 "$1"; mount -t tmpfs -o size=24m tmpfs "$1"; mkdir "$1/data"
             chown postgres "$1/data"; chmod 0700 "$1/data""#;
@@ -167,7 +167,7 @@ impl SmallDisk {
         Self(directory)
     }
 
-    fn data(&self) -> String {
+    pub(crate) fn data(&self) -> String {
         self.0.path().join("data").display().to_string()
     }
 }

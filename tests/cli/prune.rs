@@ -22,7 +22,7 @@ pub(super) fn prune(database: &Database, arguments: &[&str]) -> Outcome {
     )
 }
 
-fn sessions(database: &Database) -> Vec<String> {
+pub(super) fn sessions(database: &Database) -> Vec<String> {
     database.texts("SELECT session_id FROM alert_sessions ORDER BY 1").into_iter().flatten().collect()
 }
 
@@ -315,7 +315,7 @@ fn many(database: &Database) -> impl Fn() -> i64 + '_ {
     move || database.count("alert_sessions")
 }
 
-fn wait_for_no_session_of_the_tool(database: &Database) {
+pub(super) fn wait_for_no_session_of_the_tool(database: &Database) {
     let sessions = "SELECT count(*) FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name = 'tarsy'";
     if !database.is_sqlite() {
@@ -343,7 +343,7 @@ fn expected_rows() -> Vec<(String, u64)> {
 }
 
 /// Makes the database refuse to delete one session.
-fn refuse_to_delete(database: &Database, session: &str) {
+pub(super) fn refuse_to_delete(database: &Database, session: &str) {
     database.execute(&match database.is_sqlite() {
         true => format!(
             "CREATE TRIGGER refuse BEFORE DELETE ON alert_sessions WHEN OLD.session_id = '{session}'

@@ -1,5 +1,7 @@
 //! Sessions for the tests to work on, in SQL that both backends read.
 
+use std::collections::BTreeMap;
+
 use super::Database;
 
 /// 2026-02-01T00:00:00Z, the moment that tests call now.
@@ -95,4 +97,75 @@ pub(crate) fn values(database: &Database, columns: &Columns) -> Vec<String> {
 /// Every row of every table as text that shows each octet, in a fixed order.
 pub(crate) fn contents(database: &Database) -> Vec<String> {
     values(database, &columns(database))
+}
+
+/// The rows of sessions and of what hangs on them, by table and primary key.
+pub(crate) type Rows = BTreeMap<(&'static str, String), String>;
+
+/// The tables of [`Rows`] and their primary keys.
+const KEYS: [(&str, &str); 6] = [
+    ("alert_sessions", "session_id"),
+    ("stage_executions", "execution_id"),
+    ("llm_interactions", "interaction_id"),
+    ("mcp_communications", "communication_id"),
+    ("chats", "chat_id"),
+    ("chat_user_messages", "message_id"),
+];
+
+/// The rows, written alike on both backends, so that an archive can be compared with its database. Keys are without
+/// blanks, and no JSON is a bare number or truth value.
+pub(crate) fn rows(database: &Database) -> Rows {
+    let mut rows = Rows::new();
+    for (table, columns) in columns(database) {
+        let Some((table, key)) = KEYS.into_iter().find(|(known, _)| *known == table) else { continue };
+        let value = |column: &String| match database.is_sqlite() {
+            true => format!("coalesce(CAST(\"{column}\" AS TEXT), 'NULL')"),
+            false => {
+                let text = format!("\"{column}\"::text");
+                // SQLite has numbers for truth values.
+                format!("coalesce(CASE {text} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {text} END, 'NULL')")
+            }
+        };
+        let values = columns.iter().map(value).collect::<Vec<_>>().join(" || ', ' || ");
+        for row in database.texts(&format!("SELECT {key} || ' ' || {values} FROM {table}")).into_iter().flatten() {
+            let (key, values) = row.split_once(' ').expect("a key and a blank");
+            rows.insert((table, key.to_owned()), values.to_owned());
+        }
+    }
+    rows
+}
+
+/// Writes sessions `s1`, `s2` and so on with all that there is at TARSy's newest revision: two parallel stages, a chat with
+/// a message, an LLM interaction and an MCP communication, whose keys end in `@` and the session. They started one
+/// second after the other.
+pub(crate) fn insert_whole_sessions(database: &Database, sessions: u32, first_started_at_us: i64) {
+    let numbers = format!(
+        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {sessions}) SELECT"
+    );
+    let json = if database.is_sqlite() { "" } else { "::json" };
+    let jsonb = if database.is_sqlite() { "" } else { "::jsonb" };
+    database.execute(&format!(
+        r#"INSERT INTO alert_sessions (session_id, alert_data, agent_type, alert_type, status, started_at_us, chain_id)
+           {numbers} 's' || n, ('{{"number": ' || n || ',  "emoji": "\ud83d\ude80"}}'){json}, 'kubernetes', 'PodCrash', 'completed',
+                     {first_started_at_us} + n * CAST(1000000 AS BIGINT), 'chain' FROM numbers;
+           INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                         parallel_index, parallel_type)
+           {numbers} 'stage@s' || n, 's' || n, 'analysis', 0, 'Analysis', 'Agent', 'completed', 0, 'replica' FROM numbers;
+           INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                         parallel_index, parallel_type, parent_stage_execution_id)
+           {numbers} 'child@s' || n, 's' || n, 'analysis', 0, 'Analysis', 'Agent', 'failed', 1, 'replica', 'stage@s' || n
+           FROM numbers;
+           INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, timestamp_us, duration_ms, success,
+                                         model_name, temperature, conversation, interaction_type)
+           {numbers} 'llm@s' || n, 's' || n, 'child@s' || n, n, 1200, true, 'gemini', 0.1,
+                     ('{{"messages": ["was ist los? é ' || n || '"]}}'){jsonb}, 'investigation' FROM numbers;
+           INSERT INTO mcp_communications (communication_id, step_description, request_id, session_id, stage_execution_id,
+                                           timestamp_us, duration_ms, success, server_name, communication_type, tool_result)
+           {numbers} 'mcp@s' || n, 'look', 'request', 's' || n, 'stage@s' || n, n, 30, false, 'kubernetes', 'tool_call',
+                     'null' FROM numbers;
+           INSERT INTO chats (chat_id, session_id, conversation_history, chain_id, created_at_us)
+           {numbers} 'chat@s' || n, 's' || n, 'why?', 'chain', n FROM numbers;
+           INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+           {numbers} 'message@s' || n, 'chat@s' || n, 'because', 'me', n FROM numbers;"#
+    ));
 }

@@ -4,6 +4,7 @@ pub(crate) mod database;
 pub(crate) mod history;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod random;
 pub(crate) mod role;
 pub(crate) mod server;
 

@@ -1,0 +1,294 @@
+//! `prune --archive`: what goes is kept in a SQLite database of TARSy's, and comes back from it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::migrate::migrate;
+use super::migrate_crashes::history;
+use super::migrate_failures::SmallDisk;
+use super::migrate_verify_only::{compare, tables};
+use super::prune::{init, prune, sessions};
+use super::revisions::init_to;
+use crate::support::history::{
+    DAY_US, NOW, NOW_US, Rows, contents, insert_many, insert_session, insert_whole_sessions, rows,
+};
+use crate::support::process::{Held, Running};
+use crate::support::{Database, Outcome, on_both_backends, tarsy_db, without_root};
+
+pub(super) const OLD_US: i64 = NOW_US - 120 * DAY_US;
+
+/// The file of an archive that is a database of its own to the test.
+pub(super) fn file(archive: &Database) -> String {
+    archive.directory().join("history.db").display().to_string()
+}
+
+/// A run that archives.
+pub(super) fn prune_into(database: &Database, archive: &Database, more: &[&str]) -> Outcome {
+    prune(database, &[&["--yes", "--archive", &file(archive)], more].concat())
+}
+
+/// Makes sure that a run is refused before it has done anything: nothing is gone, and no file is another one.
+#[track_caller]
+fn assert_refused(database: &Database, path: &Path, code: i32, words: &str) {
+    let before = (fs::read(path).ok(), contents(database));
+    let refused = prune(database, &["--yes", "--archive", &path.display().to_string()]).expect(code);
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    assert_eq!(refused.json()["error"]["exit_code"], code);
+    assert!(before == (fs::read(path).ok(), contents(database)));
+}
+
+on_both_backends! {
+    fn what_goes_is_in_a_private_database_that_the_other_commands_read(database: &Database) {
+        init_to(database, "head");
+        insert_whole_sessions(database, 5, OLD_US);
+        database.execute("UPDATE alert_sessions SET started_at_us = NULL WHERE session_id = 's5'");
+        let (before, archive) = (rows(database), Database::sqlite());
+        let pruned = prune_into(database, &archive, &["--batch-time", "1us"]).expect(0).json();
+        assert_eq!((&pruned["removed"]["sessions"], &pruned["archive"]), (&4.into(), &file(&archive).into()));
+        assert_eq!(sessions(database), ["s5"]);
+        assert_eq!(sessions(&archive), ["s1", "s2", "s3", "s4"]);
+        let mut union = rows(database);
+        union.extend(rows(&archive));
+        assert_eq!(union, before);
+
+        let entries = fs::read_dir(archive.directory()).expect("the directory").flatten().collect::<Vec<_>>();
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert_eq!(entries[0].metadata().expect("a file").permissions().mode() & 0o7777, 0o600);
+        Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+        let info = Outcome::of(tarsy_db(&archive).args(["info", "--exact", "--output", "json"])).expect(0).json();
+        assert_eq!(info["revision"], "b67c135119d7");
+        assert_eq!(info["sessions"]["by_status"][0]["sessions"], 4, "{info:#}");
+    }
+
+    fn a_later_run_adds_to_the_archive(database: &Database) {
+        init(database);
+        for number in 1..=4 {
+            insert_session(database, &number.to_string(), "completed", Some(NOW_US - number * 40 * DAY_US));
+        }
+        let (before, archive) = (rows(database), Database::sqlite());
+        for (age, gone) in [("150d", 1), ("100d", 1), ("30d", 2)] {
+            let pruned = prune_into(database, &archive, &["--older-than", age]).expect(0).json();
+            assert_eq!(pruned["removed"]["sessions"], gone);
+        }
+        assert_eq!(rows(&archive), before);
+        // Where nothing goes the archive is not even opened.
+        let bytes = fs::read(file(&archive)).expect("the archive");
+        assert_eq!(prune_into(database, &archive, &[]).expect(0).json()["archive"], serde_json::Value::Null);
+        assert!(fs::read(file(&archive)).expect("the archive") == bytes);
+    }
+
+    fn a_dry_run_creates_no_archive(database: &Database) {
+        init(database);
+        insert_session(database, "old", "completed", Some(OLD_US));
+        let archive = Database::sqlite();
+        prune(database, &["--dry-run", "--archive", &file(&archive)]).expect(0);
+        assert!(!Path::new(&file(&archive)).exists());
+    }
+
+    fn an_archive_of_another_kind_is_refused_and_left_alone(database: &Database) {
+        init(database);
+        insert_session(database, "old", "completed", Some(OLD_US));
+        let archive = Database::sqlite();
+        let path = PathBuf::from(file(&archive));
+        init_to(&archive, "head");
+        assert_refused(database, &path, 7, "it is at revision b67c135119d7, and the database at ");
+        let other = Database::sqlite();
+        other.execute("CREATE TABLE theirs (id INTEGER); INSERT INTO theirs VALUES (1)");
+        assert_refused(database, Path::new(&file(&other)), 7, "it is no TARSy database");
+        let text = Database::sqlite();
+        fs::write(file(&text), "no database at all, and longer than a header would be".repeat(100)).expect("written");
+        assert_refused(database, Path::new(&file(&text)), 74, "not a database");
+        assert_refused(database, text.directory(), 73, "directory");
+        assert_refused(database, &text.directory().join("missing/archive.db"), 73, "cannot create the archive");
+        // Not even root creates a file there.
+        assert_refused(database, Path::new("/proc/sys/archive.db"), 73, "cannot create the archive");
+    }
+
+    fn a_column_of_the_operators_would_be_lost_and_is_refused(database: &Database) {
+        init(database);
+        insert_session(database, "old", "completed", Some(OLD_US));
+        database.execute("ALTER TABLE stage_executions ADD COLUMN ours VARCHAR");
+        let archive = Database::sqlite();
+        let refused = prune_into(database, &archive, &[]).expect(7);
+        assert!(refused.stderr.contains("stage_executions.ours"), "{}", refused.stderr);
+        assert_eq!(sessions(database), ["old"]);
+        assert_eq!(archive.count("alert_sessions"), 0);
+        // Once it is out of the way the same archive is used.
+        database.execute("ALTER TABLE stage_executions DROP COLUMN ours");
+        prune_into(database, &archive, &[]).expect(0);
+        assert_eq!(sessions(&archive), ["old"]);
+    }
+
+    fn a_session_that_the_archive_has_no_place_for_stays_and_is_listed(database: &Database) {
+        init(database);
+        for number in 1..=5 {
+            insert_session(database, &number.to_string(), "completed", Some(OLD_US + number));
+        }
+        let archive = Database::sqlite();
+        init(&archive);
+        insert_session(&archive, "theirs", "failed", Some(OLD_US));
+        archive.execute("UPDATE alert_sessions SET alert_id = 'alert-3'");
+        let (before, theirs) = (rows(database), rows(&archive));
+        for removed in [4, 0] {
+            let pruned = prune_into(database, &archive, &[]).expect(4).json();
+            assert_eq!(pruned["removed"]["sessions"], removed);
+            assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(1), "{pruned:#}");
+            assert_eq!(pruned["stuck"][0]["session_id"], "3");
+            assert_eq!(sessions(database), ["3"]);
+        }
+        let mut union = rows(database);
+        assert_eq!(union.len(), 4);
+        union.extend(rows(&archive));
+        assert!(union == before.into_iter().chain(theirs).collect::<Rows>());
+    }
+
+    fn a_newer_state_of_a_row_replaces_the_one_in_the_archive(database: &Database) {
+        init(database);
+        insert_session(database, "one", "failed", Some(OLD_US));
+        let archive = Database::sqlite();
+        prune_into(database, &archive, &[]).expect(0);
+        // It was brought back, and lived on.
+        insert_session(database, "one", "completed", Some(OLD_US + 1));
+        let before = rows(database);
+        prune_into(database, &archive, &[]).expect(0);
+        assert_eq!(rows(&archive), before);
+    }
+
+    fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
+        init(database);
+        insert_session(database, "older", "completed", Some(NOW_US - 200 * DAY_US));
+        insert_session(database, "old", "completed", Some(OLD_US));
+        let (before, archive) = (rows(database), Database::sqlite());
+        let compressed = file(&archive) + ".zst";
+        for age in ["150d", "90d"] {
+            let pruned = prune_into(database, &archive, &["--compress", "--older-than", age]).expect(0).json();
+            assert_eq!((&pruned["removed"]["sessions"], &pruned["archive"]), (&1.into(), &compressed.as_str().into()));
+            assert_eq!(fs::read_dir(archive.directory()).expect("the directory").count(), 1);
+        }
+        assert_eq!(fs::metadata(&compressed).expect("it is there").permissions().mode() & 0o7777, 0o600);
+        let bytes = zstd::decode_all(fs::File::open(&compressed).expect("it is there")).expect("sound");
+        fs::write(file(&archive), bytes).expect("it can be written");
+        assert_eq!(rows(&archive), before);
+        Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+    }
+
+    fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &Database) {
+        if without_root() {
+            return;
+        }
+        init(database);
+        insert_many(database, 100, 400_000, OLD_US);
+        let (before, disk) = (rows(database), SmallDisk::mount());
+        let path = format!("{}/archive.db", disk.data());
+        let run = || prune(database, &["--yes", "--archive", &path]);
+        let full = run().expect(74).json();
+        let left = rows(database);
+        assert_eq!(full["removed"]["sessions"], 100 - database.count("alert_sessions"));
+        assert!(left.len() < before.len() && !left.is_empty(), "{} of {}", left.len(), before.len());
+        // The next one may find room for a smaller batch, and ends the same way.
+        run().expect(74);
+        let archive = Database::sqlite();
+        for end in ["", "-wal", "-journal"] {
+            let _ = fs::copy(path.clone() + end, file(&archive) + end);
+        }
+        let mut union = rows(&archive);
+        union.extend(rows(database));
+        assert!(union == before, "{} of {} rows", union.len(), before.len());
+        assert_eq!(database.count("alert_sessions"), database.count("llm_interactions"));
+        prune_into(database, &archive, &[]).expect(0);
+        assert!(rows(&archive) == before);
+    }
+}
+
+#[test]
+fn the_database_itself_is_no_archive_by_whatever_name() {
+    let database = Database::sqlite();
+    init(&database);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    let path = database.directory().join("history.db");
+    let other = tempfile::tempdir().expect("a directory");
+    let [hard, symbolic] = ["hard.db", "symbolic.db"].map(|name| other.path().join(name));
+    fs::hard_link(&path, &hard).expect("a link");
+    std::os::unix::fs::symlink(&path, &symbolic).expect("a link");
+    for path in [path, hard, symbolic] {
+        assert_refused(&database, &path, 7, "it is the database itself");
+    }
+}
+
+#[test]
+fn a_batch_is_in_the_archive_before_it_is_gone() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    insert_session(&database, "one", "completed", Some(OLD_US));
+    let (before, archive) = (rows(&database), Database::sqlite());
+    let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
+    let run = start_archiving(&database, &archive);
+    Held::wait_for_halted_commit(&database);
+    assert_eq!(rows(&archive), before);
+    assert_eq!(rows(&database), before);
+    run.signal("KILL");
+    run.finish();
+    halt.close();
+    prune_into(&database, &archive, &[]).expect(0);
+    assert_eq!((rows(&archive), sessions(&database).len()), (before, 0));
+}
+
+#[test]
+fn a_batch_of_a_file_is_in_the_archive_before_it_is_gone() {
+    let database = Database::sqlite();
+    init(&database);
+    insert_session(&database, "one", "completed", Some(OLD_US));
+    let (before, archive) = (rows(&database), Database::sqlite());
+    // Without a write-ahead log nobody commits while somebody reads.
+    let mut reader = Held::connect(&database);
+    reader.execute("BEGIN; SELECT count(*) FROM alert_sessions");
+    let mut run = start_archiving(&database, &archive);
+    run.says("trying again");
+    assert_eq!(rows(&archive), before);
+    assert_eq!(rows(&database), before);
+    run.signal("KILL");
+    run.finish();
+    reader.close();
+    prune_into(&database, &archive, &[]).expect(0);
+    assert_eq!((rows(&archive), sessions(&database).len()), (before, 0));
+}
+
+/// Starts a run that archives everything, in small batches.
+pub(super) fn start_archiving(database: &Database, archive: &Database) -> Running {
+    let path = file(archive);
+    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes", "--archive", &path];
+    Running::start(database, &[&arguments[..], &["--batch-time", "1us"]].concat())
+}
+
+#[test]
+fn what_was_moved_pruned_and_archived_comes_back_with_the_same_digests() {
+    let Some(target) = Database::postgresql() else { return };
+    let source = history();
+    source.execute("UPDATE llm_interactions SET temperature = 0.1");
+    let moved = Outcome::of(migrate(&source, &target).args(["--report", "report.json"])).expect(0).json();
+    let before = contents(&target);
+    // The sessions started around NOW: half of them, then all.
+    for cutoff in ["2026-02-01T00:00:00.000050Z", "2026-03-01T00:00:00Z"] {
+        let archive = Database::sqlite();
+        let arguments = ["--yes", "--now", "2026-06-01T00:00:00Z", "--before", cutoff, "--archive", &file(&archive)];
+        let mut command = tarsy_db(&target);
+        let pruned = Outcome::of(command.args(["prune", "--max-share", "100%", "--output", "json"]).args(arguments));
+        let gone = pruned.expect(0).json()["removed"]["sessions"].as_i64().expect("a number");
+        assert_eq!(target.count("llm_interactions"), 100 - gone);
+        Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+        let appended = Outcome::of(migrate(&archive, &target).args(["--append", "--report", "report.json"])).expect(0);
+        let report = fs::read_to_string(archive.directory().join("report.json")).expect("there is a report");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("the report is JSON");
+        assert_eq!(report["inserted"], appended.json()["inserted"]);
+        assert_eq!(report["inserted"], 5 * gone);
+        if gone == 100 {
+            let without_events = |tables: Vec<[serde_json::Value; 3]>| {
+                tables.into_iter().filter(|[table, ..]| table != "events").collect::<Vec<_>>()
+            };
+            assert_eq!(without_events(tables(&appended.json())), without_events(tables(&moved)));
+        }
+        assert!(contents(&target) == before);
+        assert_eq!(tables(&compare(&source, &target).expect(0).json()), tables(&moved));
+    }
+}

@@ -1,0 +1,110 @@
+//! `prune` on a server that goes away: it connects again and goes on, or says how far it came.
+
+use super::migrate_crashes::COMMIT;
+use super::prune::init;
+use super::prune_archive::OLD_US;
+use crate::support::history::{NOW, insert_many, insert_session};
+use crate::support::process::{Running, wait_until};
+use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::server::{self, Server};
+use crate::support::{Database, Outcome};
+
+const MANY: u32 = 1500;
+
+fn start_at(url: &str, database: &Database, more: &[&str]) -> Running {
+    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--output", "json", "--yes", "--batch-time", "1us"];
+    Running::start_at(url, database.directory(), &[&arguments[..], more].concat())
+}
+
+fn removed(outcome: &Outcome) -> u64 {
+    outcome.json()["removed"]["sessions"].as_u64().expect("a number")
+}
+
+/// A server of the test's own with a history that takes a while.
+fn server_with_history() -> Option<(Server, Database)> {
+    if !server::may_be_started() {
+        return None;
+    }
+    let server = Server::start(&[]);
+    let database = Database::on(&server.url("postgres"));
+    init(&database);
+    insert_many(&database, MANY, 640, OLD_US);
+    Some((server, database))
+}
+
+/// Starts a run and waits until it is in its middle.
+fn start_and_wait(database: &Database, more: &[&str]) -> Running {
+    let run = start_at(database.url(), database, more);
+    wait_until("some sessions are gone", || database.count("alert_sessions") < i64::from(MANY));
+    run
+}
+
+#[test]
+fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
+    let Some((server, database)) = server_with_history() else { return };
+    let mut run = start_and_wait(&database, &[]);
+    server.stop("fast");
+    run.says("trying again for ");
+    server.run();
+    run.says("the connection is back");
+    let outcome = run.finish().expect(0);
+    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
+    assert_eq!(database.count("llm_interactions"), 0);
+    assert_eq!(outcome.json()["remaining_sessions"], 0);
+}
+
+#[test]
+fn a_server_that_crashes_may_bring_sessions_back_which_go_again() {
+    let Some((server, database)) = server_with_history() else { return };
+    let mut run = start_and_wait(&database, &[]);
+    server.stop("immediate");
+    run.says("trying again for ");
+    server.run();
+    let outcome = run.finish().expect(0);
+    assert!(removed(&outcome) >= MANY.into());
+    assert_eq!((database.count("alert_sessions"), database.count("llm_interactions")), (0, 0));
+}
+
+#[test]
+fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_came() {
+    let Some((server, database)) = server_with_history() else { return };
+    for patience in ["0s", "300ms"] {
+        let before = database.count("alert_sessions");
+        let run = start_at(database.url(), &database, &["--retry-for", patience]);
+        wait_until("some sessions are gone", || database.count("alert_sessions") < before);
+        server.stop("fast");
+        let outcome = run.finish().expect(69);
+        server.run();
+        let left = database.count("alert_sessions");
+        assert!(left > 0, "it was over before");
+        assert_eq!(removed(&outcome), u64::try_from(before - left).expect("fewer"), "{patience}");
+        let told = outcome.json();
+        assert_eq!((&told["removed"]["stopped"], &told["error"]["exit_code"]), (&"failure".into(), &69.into()));
+        assert_eq!(told["remaining_sessions"], serde_json::Value::Null);
+        assert_eq!(database.count("llm_interactions"), left);
+    }
+}
+
+#[test]
+fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
+    for moment in [Moment::Before(COMMIT), Moment::After(COMMIT)] {
+        let Some(database) = Database::postgresql() else { return };
+        init(&database);
+        for number in 1..=5 {
+            insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
+        }
+        let proxy = Proxy::to(database.port());
+        proxy.halt_at(moment, Silence::Network);
+        let mut run = start_at(&database.url_through(proxy.port), &database, &[]);
+        assert!(proxy.has_halted(&mut run), "{moment:?}: {}", run.stderr());
+        if matches!(moment, Moment::After(_)) {
+            database.wait_until("SELECT (count(*) = 4)::int::bigint FROM alert_sessions");
+        }
+        assert_eq!(database.count("alert_sessions"), if matches!(moment, Moment::After(_)) { 4 } else { 5 });
+        proxy.cut();
+        let outcome = run.finish().expect(0);
+        assert_eq!((removed(&outcome), database.count("alert_sessions")), (5, 0), "{moment:?}");
+        assert_eq!(outcome.json()["removed"]["rows"]["llm_interactions"], 5, "{moment:?}");
+        assert!(outcome.stderr.contains("the connection is back"), "{}", outcome.stderr);
+    }
+}
