@@ -16,6 +16,9 @@ const MEMORY: Duration = Duration::from_secs(2);
 /// How long a transaction may take that nobody waits for. If it is rolled back this is lost.
 const ALONE: Duration = Duration::from_secs(8);
 
+/// How long PostgreSQL's answer counts.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// How the database is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Company {
@@ -36,10 +39,10 @@ impl Company {
     #[must_use]
     pub fn aim(self) -> Aim {
         match self {
-            Company::QuietServer => Aim::in_company(Duration::from_millis(50)),
-            Company::BusyServer => Aim::in_company(Duration::from_millis(15)),
+            Company::QuietServer => Aim::in_company(Duration::from_millis(60)),
+            Company::BusyServer => Aim::in_company(Duration::from_millis(10)),
             Company::Readers => Aim::in_company(Duration::from_millis(80)),
-            Company::Writers => Aim::in_company(Duration::from_millis(20)),
+            Company::Writers => Aim::in_company(Duration::from_millis(12)),
             // Nobody waits, and each page of an index is written once for many rows. Who comes meanwhile ends it.
             Company::Nobody => Aim { time: ALONE, most: None, growth: 8 },
         }
@@ -50,7 +53,7 @@ impl Company {
     pub fn pause(self, held: Duration) -> Duration {
         match self {
             Company::QuietServer | Company::Nobody => Duration::ZERO,
-            Company::BusyServer => held,
+            Company::BusyServer => held * 2,
             Company::Readers | Company::Writers => turn_of_others(held),
         }
     }
@@ -65,6 +68,9 @@ pub struct Neighbours {
     index: Option<File>,
     data_version: i64,
     last_commit: Option<Instant>,
+    /// When PostgreSQL was asked last, and what it said.
+    looked: Option<Instant>,
+    others_work: bool,
 }
 
 impl Neighbours {
@@ -74,7 +80,8 @@ impl Neighbours {
     /// Whatever the database answers.
     pub async fn of(connection: &DatabaseConnection, path: Option<&Path>) -> Result<Self, DbErr> {
         let backend = connection.get_database_backend();
-        let mut neighbours = Self { backend, index: None, data_version: 0, last_commit: None };
+        let (index, last_commit, looked) = (None, None, None);
+        let mut neighbours = Self { backend, index, data_version: 0, last_commit, looked, others_work: false };
         if backend == DbBackend::Sqlite {
             let mode = row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")?;
             neighbours.index = path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok());
@@ -99,7 +106,11 @@ impl Neighbours {
     /// Whatever the database answers.
     pub async fn company(&mut self, connection: &DatabaseConnection) -> Result<Company, DbErr> {
         if self.backend != DbBackend::Sqlite {
-            return Ok(if others_work(connection).await? { Company::BusyServer } else { Company::QuietServer });
+            if self.looked.is_none_or(|looked| looked.elapsed() > LOOK_AGAIN) {
+                self.looked = Some(Instant::now());
+                self.others_work = others_work(connection).await?;
+            }
+            return Ok(if self.others_work { Company::BusyServer } else { Company::QuietServer });
         }
         if self.is_alone() {
             return Ok(Company::Nobody);

@@ -31,13 +31,19 @@ impl Selection {
         let goes = policy.goes(connection.get_database_backend());
         let mut needed = Vec::new();
         for (table, column) in REFERENCES_TO_STAGES {
-            if !schema.has_column(table, column) || !schema.has_column("stage_executions", "execution_id") {
+            if !schema.has_column(table, column) || !schema.has_column(STAGES, "execution_id") {
                 continue;
             }
+            // In SQLite a cross join is made in this order: from the few stages of old sessions by an index, or, where
+            // there is none, from the few stages that have a parent.
+            let tables = match table {
+                STAGES => format!("{table} o CROSS JOIN {STAGES} s"),
+                _ => format!("{STAGES} s CROSS JOIN {table} o"),
+            };
             let sql = format!(
-                "SELECT DISTINCT s.session_id AS session_id
-                 FROM stage_executions s JOIN {table} o ON o.{column} = s.execution_id
-                 WHERE s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})
+                "SELECT DISTINCT s.session_id AS session_id FROM {tables}
+                 WHERE o.{column} IS NOT NULL AND o.{column} = s.execution_id
+                   AND s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})
                    AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
             );
             let action = format!("look for references from {table} to other sessions");
@@ -61,11 +67,13 @@ impl Selection {
     }
 }
 
+const STAGES: &str = "stage_executions";
+
 /// The columns that point to a stage.
 const REFERENCES_TO_STAGES: [(&str, &str); 3] = [
     ("llm_interactions", "stage_execution_id"),
     ("mcp_communications", "stage_execution_id"),
-    ("stage_executions", "parent_stage_execution_id"),
+    (STAGES, "parent_stage_execution_id"),
 ];
 
 fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {

@@ -274,7 +274,9 @@ fn holds(database: &Database, seed: u64) {
     let path = archive.as_ref().map(file).unwrap_or_default();
     let mut arguments: Vec<&str> = vec!["--yes"];
     arguments.extend(orders.arguments.iter().map(String::as_str));
-    arguments.extend(if archive.is_some() { ["--archive", &path].as_slice() } else { &[] });
+    if archive.is_some() {
+        arguments.extend(["--archive", &path]);
+    }
     let assert_nothing_is_lost = |after: &Rows, what: &str| {
         // Without an archive what is gone counts as whole where it is gone as a whole.
         let elsewhere = archive.as_ref().map_or_else(|| gone(&original, after), rows_of_archive);
