@@ -214,11 +214,7 @@ fn create(path: &Path) -> std::io::Result<()> {
 }
 
 /// Matches the tables of a database with those of its archive.
-fn tables(
-    backend: Backend,
-    found: &Schema,
-    archive: &Schema,
-) -> Result<Tables, ArchiveError> {
+fn tables(backend: Backend, found: &Schema, archive: &Schema) -> Result<Tables, ArchiveError> {
     let mut tables = Tables::new();
     let mut lacking = Vec::new();
     let kept = super::DEPENDENTS.iter().map(|dependent| dependent.table).chain([super::SESSIONS]);

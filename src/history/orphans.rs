@@ -131,8 +131,19 @@ pub async fn remove_batch(
     let found = CHILDREN.iter().find(|(table, ..)| *table == reference.child);
     let &(table, key, dependents) = found.expect("every table that refers has a primary key");
     let mut batch = Batch::begin(connection, limits, archive).await?;
-    let orphans =
-        format!("SELECT {key} AS orphan FROM {table} WHERE {} ORDER BY {key} LIMIT {size}", reference.is_orphan());
+    // A stage goes after those that have it for a parent, and stays where they do.
+    let is_no_parent = match table == "stage_executions" && schema.has_column(table, "parent_stage_execution_id") {
+        true => {
+            " AND NOT EXISTS (SELECT 1 FROM stage_executions child_row
+                                  WHERE child_row.parent_stage_execution_id = stage_executions.execution_id
+                                    AND child_row.execution_id <> stage_executions.execution_id)"
+        }
+        false => "",
+    };
+    let orphans = format!(
+        "SELECT {key} AS orphan FROM {table} WHERE {}{is_no_parent} ORDER BY {key} LIMIT {size}",
+        reference.is_orphan()
+    );
     let found = batch.lock(&orphans).await?;
     let ids = found.iter().map(|row| row.try_get("", "orphan")).collect::<Result<Vec<String>, DbErr>>()?;
     if ids.is_empty() {

@@ -69,7 +69,7 @@ fn a_file_holds_in_its_archive_what_it_held() {
 }
 
 /// What PostgreSQL holds, and a file as well: `json` keeps every byte, `jsonb` the value.
-const ON_POSTGRESQL: [((&str, &str), &str); 26] = [
+const ON_POSTGRESQL: [((&str, &str), &str); 24] = [
     (TEXT, "''"),
     (TEXT, "NULL"),
     (TEXT, "'it''s $1 ?1 \"q\" \\'"),
@@ -78,7 +78,6 @@ const ON_POSTGRESQL: [((&str, &str), &str); 26] = [
     (TEXT, "repeat('xy', 3000000)"),
     (JSON, "'1'"),
     (JSON, "'-9223372036854775808'"),
-    (JSON, "'1.5'"),
     (JSON, "'true'"),
     (JSON, "'null'"),
     (JSON, "NULL"),
@@ -86,7 +85,6 @@ const ON_POSTGRESQL: [((&str, &str), &str); 26] = [
     (JSON, "' {\"b\": 1,  \"a\": 2, \"b\" :3}'"),
     (JSON, "'[1e400]'"),
     (JSONB, "'7'"),
-    (JSONB, "'2.5'"),
     (JSONB, "'null'"),
     (JSONB, "NULL"),
     (JSONB, "'[1E+2, 1.50, 1e400]'"),

@@ -22,8 +22,10 @@ fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
     init(&database);
     insert_session(&database, "new", "pending", Some(NOW_US));
     insert_many(&database, 60_000, 320, OLD_US);
-    let mut run =
-        Running::start(&database, &["prune", "--max-share", "100%", "--now", NOW, "--yes", "--output", "json"]);
+    let mut run = Running::start(
+        &database,
+        &["prune", "--max-share", "100%", "--older-than", "1d", "--now", NOW, "--yes", "--output", "json"],
+    );
     // To ask the database would be to open it.
     let log = database.directory().join("history.db-wal");
     wait_until("it is at work", || run.is_over() || fs::metadata(&log).is_ok_and(|log| log.len() > 500_000));

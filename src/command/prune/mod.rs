@@ -39,6 +39,9 @@ use summary::{SpaceSummary, Summary};
 /// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How long to wait for the end of a connection whose work was given up.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub(super) async fn run(
     arguments: &Prune,
     settings: &Settings,
@@ -117,7 +120,11 @@ async fn prune(
         };
         let outcome = work.remove(terms, context, interrupt).await?;
         // What was removed is told in any case.
-        summary.remaining_sessions = retention::count_old(&work.connection, &work.selection.policy).await.ok();
+        summary.remaining_sessions = match &outcome.stopped {
+            // The connection may still be waiting for the server.
+            Some(Stop::Failed(Error::RolledBack(_))) => None,
+            _ => retention::count_old(&work.connection, &work.selection.policy).await.ok(),
+        };
         summary.tell(&outcome, started.elapsed());
         blocks = summary.removed_blocks();
         stopped =
@@ -135,7 +142,9 @@ async fn prune(
     }
     if let Some(metrics) = metrics {
         metrics.sessions_remaining = summary.remaining_sessions;
-        metrics.oldest_session_us = retention::oldest(&work.connection).await.ok().flatten();
+        if summary.remaining_sessions.is_some() {
+            metrics.oldest_session_us = retention::oldest(&work.connection).await.ok().flatten();
+        }
         summary.count(metrics);
     }
     match work.close(arguments.compress && stopped.is_none()).await {
@@ -257,7 +266,8 @@ impl Work {
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
         let outcome = Removal::new(self, terms, interrupt, meter.as_ref(), planned).run().await;
         meter.finish();
-        if has_index {
+        let is_given_up = matches!(outcome.stopped, Some(Stop::Failed(Error::RolledBack(_))));
+        if has_index && !is_given_up {
             parent_index::drop(&self.connection).await;
         }
         Ok(outcome)
@@ -276,7 +286,7 @@ impl Work {
     /// Closes the databases. Returns where the archive is, if there is one.
     async fn close(self, compress: bool) -> Result<Option<PathBuf>, Error> {
         // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
-        self.connection.close().await.ok();
+        tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.ok();
         drop(self.neighbours);
         drop(self.exclusive);
         let Some(archive) = self.archive else { return Ok(None) };
