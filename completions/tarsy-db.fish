@@ -114,10 +114,18 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s q -l quiet -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s V -l version -d 'Print version'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l older-than -d 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l older-than -d 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting, 90 days]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l before -d 'Remove what started before this moment' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l now -d 'Count the age from this moment instead of the clock, for runs that can be repeated' -r
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l batch-size -d 'How many sessions one transaction removes' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l status -d 'Only sessions with this status; may be repeated' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l alert-type -d 'Only sessions of this type of alert; may be repeated' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l agent-type -d 'Only sessions of this type of agent; may be repeated' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l max-share -d 'Refuse, with exit code 7, to remove more than this share of all sessions: the cutoff may be wrong' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l archive -d 'Copy what goes into this SQLite file first: a TARSy database at the same revision, which is created if need be' -r -F
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l batch-time -d 'How long a batch may take [default: as it suits who else is there]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l metrics-file -d 'Write what was done as metrics for Prometheus\'s node exporter (textfile collector)' -r -F
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l max-duration -d 'Stop after this long, when the batch in hand is over [default: no limit]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l retry-for -d 'How long to try again when the connection breaks, or the database is busy or read-only' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l config -d 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l output -d 'How the result is written to standard output. `json` is exactly one document, also on failure' -r -f -a "table\t'Tables for people'
@@ -128,9 +136,12 @@ never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l events -d 'Remove old events, too: those that are older than the event retention setting, 24 hours unless it is set'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l orphans -d 'Remove orphans, too: rows whose session, stage or chat is gone, as `check` shows them'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l dry-run -d 'Print the plan and change nothing'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s y -l yes -d 'Do not ask'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l include-active -d 'Remove sessions that are still active, too'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l include-active -d 'Remove sessions that are not in a terminal status, too'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l compress -d 'Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l vacuum -d 'Give the space that is free afterwards back to the operating system as far as possible: `VACUUM (ANALYZE)` on PostgreSQL\'s tables; on SQLite free pages leave the file'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l fail-if-remaining -d 'Exit with 6 if sessions that started before the cutoff remain'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s v -l verbose -d 'Say more on standard error; twice for everything'
@@ -177,7 +188,7 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l append -d 'Bring the rows to those that the target holds, for instance back from an archive'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l append -d 'Bring the rows to those that the target holds, for instance back from what `prune --archive` kept'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l check-only -d 'Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l dry-run -d 'Go as far as possible without moving a row: look at every value of the source and at what is in the way on the target, and say how large it will be and how long it will take; nothing is written'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l verify-only -d 'Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written'

@@ -101,18 +101,25 @@ pub async fn count(connection: &impl ConnectionTrait, schema: &Schema) -> Result
     Ok(counts)
 }
 
-/// The primary keys of the tables that refer, and what refers to them in turn: it would be an orphan as well, or be
-/// removed by a cascade, unseen.
-const CHILDREN: [(&str, &str, &[(&str, &str)]); 5] = [
-    (
-        "stage_executions",
-        "execution_id",
-        &[("llm_interactions", "stage_execution_id"), ("mcp_communications", "stage_execution_id")],
-    ),
-    ("llm_interactions", "interaction_id", &[]),
-    ("mcp_communications", "communication_id", &[]),
-    ("chats", "chat_id", &[("chat_user_messages", "chat_id")]),
-    ("chat_user_messages", "message_id", &[]),
+/// A table that refers to others, and what refers to it in turn: that would be an orphan as well, or be removed by a
+/// cascade, unseen.
+struct Child {
+    table: &'static str,
+    key: &'static str,
+    /// Tables with the column that refers.
+    dependents: &'static [(&'static str, &'static str)],
+}
+
+const CHILDREN: [Child; 5] = [
+    Child {
+        table: "stage_executions",
+        key: "execution_id",
+        dependents: &[("llm_interactions", "stage_execution_id"), ("mcp_communications", "stage_execution_id")],
+    },
+    Child { table: "llm_interactions", key: "interaction_id", dependents: &[] },
+    Child { table: "mcp_communications", key: "communication_id", dependents: &[] },
+    Child { table: "chats", key: "chat_id", dependents: &[("chat_user_messages", "chat_id")] },
+    Child { table: "chat_user_messages", key: "message_id", dependents: &[] },
 ];
 
 /// Begins to remove orphans of one kind, at most `size` of them with what hangs on them, in one transaction. Those that
@@ -128,11 +135,12 @@ pub async fn remove_batch(
     limits: Limits,
     archive: Option<&Archive>,
 ) -> Result<Option<Batch>, BatchError> {
-    let found = CHILDREN.iter().find(|(table, ..)| *table == reference.child);
-    let &(table, key, dependents) = found.expect("every table that refers has a primary key");
+    let Some(Child { table, key, dependents }) = CHILDREN.iter().find(|child| child.table == reference.child) else {
+        return Ok(None);
+    };
     let mut batch = Batch::begin(connection, limits, archive).await?;
     // A stage goes after those that have it for a parent, and stays where they do.
-    let is_no_parent = match table == "stage_executions" && schema.has_column(table, "parent_stage_execution_id") {
+    let is_no_parent = match *table == "stage_executions" && schema.has_column(table, "parent_stage_execution_id") {
         true => {
             " AND NOT EXISTS (SELECT 1 FROM stage_executions child_row
                                   WHERE child_row.parent_stage_execution_id = stage_executions.execution_id

@@ -63,7 +63,7 @@ fn a_file_holds_in_its_archive_what_it_held() {
     prune_into(&database, &archive, &[]).expect(0);
     assert_eq!(database.count("alert_sessions"), 0);
     for (before, after) in before.iter().zip(contents(&archive)) {
-        assert!(*before == after, "{:.300}\n{after:.300}", before);
+        assert!(*before == after, "{before:.300}\n{after:.300}");
     }
     assert_eq!(contents(&archive).len(), before.len());
 }

@@ -49,8 +49,8 @@ struct History {
 /// A list of SQL's values.
 fn values(values: &[Option<&str>]) -> String {
     let quoted =
-        |value: &Option<&str>| value.map_or("NULL".to_owned(), |text| format!("'{}'", text.replace('\'', "''")));
-    values.iter().map(quoted).collect::<Vec<_>>().join(", ")
+        |value: Option<&str>| value.map_or("NULL".to_owned(), |text| format!("'{}'", text.replace('\'', "''")));
+    values.iter().copied().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
 impl History {

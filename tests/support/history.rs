@@ -118,13 +118,10 @@ pub(crate) fn rows(database: &Database) -> Rows {
     let mut rows = Rows::new();
     for (table, columns) in columns(database) {
         let Some((table, key)) = KEYS.into_iter().find(|(known, _)| *known == table) else { continue };
-        let value = |column: &String| match database.is_sqlite() {
-            true => format!("coalesce(CAST(\"{column}\" AS TEXT), 'NULL')"),
-            false => {
-                let text = format!("\"{column}\"::text");
-                // SQLite has numbers for truth values.
-                format!("coalesce(CASE {text} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {text} END, 'NULL')")
-            }
+        let value = |column: &String| {
+            let text = format!("CAST(\"{column}\" AS TEXT)");
+            // SQLite has numbers for truth values.
+            format!("coalesce(CASE {text} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {text} END, 'NULL')")
         };
         let values = columns.iter().map(value).collect::<Vec<_>>().join(" || ', ' || ");
         for row in database.texts(&format!("SELECT {key} || ' ' || {values} FROM {table}")).into_iter().flatten() {

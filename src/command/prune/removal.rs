@@ -346,9 +346,8 @@ impl<'r> Removal<'r> {
             match self.work.reconnect().await {
                 Ok(true) => break,
                 Ok(false) if is_over => return Err(Stop::TakenOver),
-                Ok(false) => {}
                 Err(error) if is_over || !may_heal(&error) => return Err(Stop::Failed(error)),
-                Err(_) => {}
+                Ok(false) | Err(_) => {}
             }
         }
         tracing::info!("the connection is back");
