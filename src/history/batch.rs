@@ -44,10 +44,19 @@ pub struct BatchError {
     /// Where it failed.
     pub place: Place,
     /// What is gone if the commit took place, of which nobody knows.
-    pub in_doubt: Option<Removed>,
+    pub in_doubt: Option<Doubt>,
     /// Why.
     #[source]
     pub cause: Cause,
+}
+
+/// What a commit removed, if it took place.
+#[derive(Debug)]
+pub struct Doubt {
+    /// Its rows.
+    pub removed: Removed,
+    /// The keys of its sessions; none where it removed something else.
+    pub sessions: Vec<String>,
 }
 
 impl BatchError {
@@ -78,6 +87,7 @@ pub struct Batch {
     transaction: DatabaseTransaction,
     shelf: Option<Shelf>,
     removed: Removed,
+    sessions: Vec<String>,
     began: Instant,
 }
 
@@ -111,7 +121,7 @@ impl Batch {
             );
             transaction.execute_unprepared(&sql).await?;
         }
-        Ok(Self { transaction, shelf, removed: Removed::new(), began: Instant::now() })
+        Ok(Self { transaction, shelf, removed: Removed::new(), sessions: Vec::new(), began: Instant::now() })
     }
 
     /// The rows that a query finds, which are locked; those that somebody else has locked are passed over.
@@ -121,6 +131,11 @@ impl Batch {
             _ => "",
         };
         rows(&self.transaction, &format!("{query}{lock}")).await
+    }
+
+    /// Notes the sessions that it is about.
+    pub(super) fn note_sessions(&mut self, keys: impl IntoIterator<Item = String>) {
+        self.sessions.extend(keys);
     }
 
     /// Removes the rows of a table that meet a condition, to which `given` is bound as `$1`.
@@ -181,7 +196,8 @@ impl Batch {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
             Err(error) => {
                 let error = BatchError::from(error);
-                let in_doubt = error.cause.failure.is_before_login().then_some(self.removed);
+                let doubt = Doubt { removed: self.removed, sessions: self.sessions };
+                let in_doubt = error.cause.failure.is_before_login().then_some(doubt);
                 Err(BatchError { action: "commit the removal of old rows".to_owned(), in_doubt, ..error })
             }
         }

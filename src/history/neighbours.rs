@@ -39,7 +39,8 @@ impl Company {
     #[must_use]
     pub fn aim(self) -> Aim {
         match self {
-            Company::QuietServer => Aim::in_company(Duration::from_millis(60)),
+            // Nobody waits yet; what is too long for a statement is begun again with half.
+            Company::QuietServer => Aim { growth: 4, ..Aim::in_company(Duration::from_millis(60)) },
             Company::BusyServer => Aim::in_company(Duration::from_millis(10)),
             Company::Readers => Aim::in_company(Duration::from_millis(80)),
             Company::Writers => Aim::in_company(Duration::from_millis(12)),
@@ -71,6 +72,8 @@ pub struct Neighbours {
     /// When PostgreSQL was asked last, and what it said.
     looked: Option<Instant>,
     others_work: bool,
+    /// The server's processes of this tool's other connections.
+    own: Vec<i32>,
 }
 
 impl Neighbours {
@@ -81,7 +84,8 @@ impl Neighbours {
     pub async fn of(connection: &DatabaseConnection, path: Option<&Path>) -> Result<Self, DbErr> {
         let backend = connection.get_database_backend();
         let (index, last_commit, looked) = (None, None, None);
-        let mut neighbours = Self { backend, index, data_version: 0, last_commit, looked, others_work: false };
+        let mut neighbours =
+            Self { backend, index, data_version: 0, last_commit, looked, others_work: false, own: Vec::new() };
         if backend == DbBackend::Sqlite {
             let mode = row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")?;
             neighbours.index = path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok());
@@ -90,6 +94,15 @@ impl Neighbours {
             neighbours.last_commit = Some(Instant::now());
         }
         Ok(neighbours)
+    }
+
+    /// Takes another connection to PostgreSQL for one of this tool.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn count_as_own(&mut self, connection: &DatabaseConnection) -> Result<(), DbErr> {
+        self.own.push(row(connection, "SELECT pg_backend_pid() AS pid").await?.try_get("", "pid")?);
+        Ok(())
     }
 
     /// Whether nobody else has the file open; false where nobody can tell.
@@ -108,7 +121,7 @@ impl Neighbours {
         if self.backend != DbBackend::Sqlite {
             if self.looked.is_none_or(|looked| looked.elapsed() > LOOK_AGAIN) {
                 self.looked = Some(Instant::now());
-                self.others_work = others_work(connection).await?;
+                self.others_work = others_work(connection, &self.own).await?;
             }
             return Ok(if self.others_work { Company::BusyServer } else { Company::QuietServer });
         }
@@ -127,13 +140,16 @@ impl Neighbours {
 
 /// Whether a session of somebody else has begun or ended something within the last second. A role is told of its own
 /// sessions, which TARSy's backend shares, and of others' only with the right to it.
-async fn others_work(connection: &DatabaseConnection) -> Result<bool, DbErr> {
-    let sql = "SELECT EXISTS (
-                   SELECT FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-                     AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')
-                     AND query NOT LIKE '%pg_try_advisory_xact_lock%') AS work";
-    row(connection, sql).await?.try_get("", "work")
+async fn others_work(connection: &DatabaseConnection, own: &[i32]) -> Result<bool, DbErr> {
+    let sql = format!(
+        "SELECT EXISTS (
+             SELECT FROM pg_stat_activity
+             WHERE datname = current_database() AND backend_type = 'client backend'
+               AND pid <> pg_backend_pid() AND pid <> ALL (ARRAY{own:?}::integer[])
+               AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')
+               AND query NOT LIKE '%pg_try_advisory_xact_lock%') AS work"
+    );
+    row(connection, &sql).await?.try_get("", "work")
 }
 
 /// A number that changes with each commit of another connection.

@@ -39,9 +39,9 @@ pub struct Pace {
     ceiling: u32,
 }
 
-/// A batch that is over.
+/// A batch that is over, or two at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Done {
+pub struct Measured {
     /// The units that it took.
     pub units: usize,
     /// What it removed.
@@ -65,7 +65,7 @@ impl Pace {
     }
 
     /// Learns from a batch what the next one takes.
-    pub fn learn(&mut self, done: &Done, aim: &Aim) {
+    pub fn learn(&mut self, done: &Measured, aim: &Aim) {
         let ratio =
             |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
         let mut fitting = ratio(aim.time.as_micros(), done.time.as_micros());
@@ -107,8 +107,8 @@ pub fn turn_of_others(held: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn done(units: usize, time_ms: u64) -> Done {
-        Done { units, amount: Amount { rows: 10, bytes: 10 }, time: Duration::from_millis(time_ms) }
+    fn done(units: usize, time_ms: u64) -> Measured {
+        Measured { units, amount: Amount { rows: 10, bytes: 10 }, time: Duration::from_millis(time_ms) }
     }
 
     const AIM: Duration = Duration::from_millis(50);
@@ -133,10 +133,10 @@ mod tests {
         let mut pace = Pace { size: 100, ceiling: u32::MAX };
         let aim = Aim::in_company(AIM);
         let amount = Amount { rows: 2 * MOST.rows, bytes: 10 };
-        pace.learn(&Done { amount, ..done(100, 1) }, &aim);
+        pace.learn(&Measured { amount, ..done(100, 1) }, &aim);
         assert_eq!(pace.size(), 50);
         let amount = Amount { rows: 10, bytes: 5 * MOST.bytes };
-        pace.learn(&Done { amount, ..done(50, 1) }, &aim);
+        pace.learn(&Measured { amount, ..done(50, 1) }, &aim);
         assert_eq!(pace.size(), 10);
         pace.limit();
         pace.learn(&done(5, 1), &aim);

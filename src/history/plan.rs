@@ -130,12 +130,9 @@ pub(super) async fn table_plan(
     table: &'static str,
     condition: &str,
 ) -> Result<TablePlan, DatabaseError> {
-    let size = match connection.get_database_backend() {
-        DbBackend::Postgres => "pg_column_size",
-        _ => "octet_length",
-    };
-    let columns = schema.tables.get(table).map(|table| table.columns.keys()).into_iter().flatten();
-    let sizes: Vec<_> = columns.map(|column| format!("coalesce({size}({}), 0)", quoted(column))).collect();
+    let backend = connection.get_database_backend();
+    let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
+    let sizes: Vec<_> = columns.map(|(name, column)| size_of(backend, &quoted(name), &column.kind)).collect();
     let sql = format!(
         "SELECT count(*) AS row_count, CAST(coalesce(sum({}), 0) AS BIGINT) AS byte_count FROM {table} WHERE {condition}",
         sizes.join(" + ")
@@ -144,4 +141,14 @@ pub(super) async fn table_plan(
     let row = row(connection, &sql).await.doing(action.as_str())?;
     let number = |name| row.try_get("", name).map(i64::unsigned_abs).doing(action.as_str());
     Ok(TablePlan { table, rows: number("row_count")?, bytes: number("byte_count")? })
+}
+
+/// The bytes of a column's value.
+fn size_of(backend: DbBackend, column: &str, kind: &str) -> String {
+    match backend {
+        DbBackend::Postgres => format!("coalesce(pg_column_size({column}), 0)"),
+        // For a number SQLite would make a text of it, only to measure that.
+        _ if kind.ends_with("int") || kind == "integer" || kind == "boolean" => format!("8 * ({column} IS NOT NULL)"),
+        _ => format!("coalesce(octet_length({column}), 0)"),
+    }
 }

@@ -168,6 +168,7 @@ pub async fn remove_batch(
     if taken.is_empty() {
         return Ok(None);
     }
+    batch.note_sessions(taken.iter().map(|session| session.session_id.clone()));
     let given = Among::given(selection.backend);
     // One table after the other: the pages of its indexes are met again and again while they are in memory.
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
@@ -200,8 +201,8 @@ fn taken_of(row: &QueryResult) -> Result<Taken, DbErr> {
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
-pub async fn count_left(connection: &impl ConnectionTrait, taken: &[Taken]) -> Result<u64, DatabaseError> {
-    let ids: Vec<_> = taken.iter().map(|session| literal(&session.session_id)).collect();
+pub async fn count_left(connection: &impl ConnectionTrait, sessions: &[String]) -> Result<u64, DatabaseError> {
+    let ids: Vec<_> = sessions.iter().map(|id| literal(id)).collect();
     let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE session_id IN ({})", ids.join(", "));
     let action = "learn whether the last commit took place";
     let row = row(connection, &sql).await.doing(action)?;

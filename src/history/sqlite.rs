@@ -7,7 +7,7 @@ use crate::connection::row;
 use crate::schema::Schema;
 
 /// Pages that are kept in memory, in KiB: the rows of a session lie together, but their entries in the indexes do not.
-const CACHE_KIB: u32 = 64 * 1024;
+const CACHE_KIB: u32 = 128 * 1024;
 
 /// Sets up a connection, which is used for nothing else.
 ///

@@ -168,3 +168,78 @@ on_both_backends! {
         assert_eq!(sessions(database), ["new"]);
     }
 }
+
+/// A database that notes which of the server's processes removes each session.
+fn with_noted_workers(sessions: u32) -> Option<Database> {
+    let database = Database::postgresql()?;
+    init(&database);
+    insert_many(&database, sessions, 640, OLD_US);
+    database.execute(
+        "CREATE TABLE workers (pid integer, session_id text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+         $$ BEGIN INSERT INTO public.workers VALUES (pg_backend_pid(), old.session_id); RETURN NULL; END $$;
+         CREATE TRIGGER noted AFTER DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    Some(database)
+}
+
+fn workers(database: &Database) -> i64 {
+    database.number("SELECT count(DISTINCT pid) FROM workers")
+}
+
+#[test]
+fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed() {
+    let Some(database) = with_noted_workers(500) else { return };
+    database.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+         CREATE TRIGGER refused BEFORE DELETE ON alert_sessions FOR EACH ROW
+         WHEN (old.session_id IN ('s-7', 's-300', 's-301', 's-500')) EXECUTE FUNCTION refuse()",
+    );
+    let outcome = prune(&database, &["--yes"]);
+    assert!(outcome.code.is_some_and(|code| code != 0), "{}", outcome.stdout);
+    assert_eq!(sessions(&database), ["s-300", "s-301", "s-500", "s-7"]);
+    assert_eq!(database.count("llm_interactions"), 4);
+    let pruned = outcome.json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&496.into(), &4.into()));
+    assert_eq!(pruned["removed"]["rows"]["llm_interactions"], 496);
+    assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(4));
+    assert_eq!(workers(&database), 2);
+}
+
+#[test]
+fn beside_others_one_connection_works() {
+    let Some(database) = with_noted_workers(500) else { return };
+    database.execute("CREATE TABLE is_over (yes boolean)");
+    let pruned = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            database.execute(
+                "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM is_over) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$",
+            );
+        });
+        database.wait_until(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DO %'",
+        );
+        let pruned = prune(&database, &["--yes"]);
+        database.execute("INSERT INTO is_over VALUES (true)");
+        other.join().expect("the other ends");
+        pruned
+    });
+    assert_eq!(pruned.expect(0).json()["removed"]["sessions"], 500);
+    assert_eq!(workers(&database), 1);
+}
+
+#[test]
+fn where_no_second_connection_is_to_be_had_one_works() {
+    let Some(database) = with_noted_workers(500) else { return };
+    let role = Role::new(&database);
+    // One says that this prune is the only one, one works.
+    database.execute(&format!(
+        "ALTER ROLE {name} CONNECTION LIMIT 2;
+         GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+        name = role.name
+    ));
+    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--yes", "--output", "json"];
+    let pruned = Running::start_at(&role.url(), database.directory(), &arguments).finish().expect(0).json();
+    assert_eq!(pruned["removed"]["sessions"], 500);
+    assert_eq!(workers(&database), 1);
+}

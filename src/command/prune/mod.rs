@@ -15,7 +15,7 @@ use crate::cli::Prune;
 use crate::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
-use crate::failure::Doing;
+use crate::failure::{DatabaseError, Doing};
 use crate::history::SESSIONS;
 use crate::history::archive::Archive;
 use crate::history::events::{self, EventPolicy};
@@ -193,6 +193,8 @@ fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
 struct Work {
     url: DatabaseUrl,
     connection: DatabaseConnection,
+    /// Works beside the first where PostgreSQL has nothing else to do.
+    second: Option<DatabaseConnection>,
     standing: Standing,
     schema: Schema,
     selection: Selection,
@@ -226,6 +228,7 @@ impl Work {
         if !schema.tables.contains_key(SESSIONS) {
             return Err(Error::SchemaPending);
         }
+        sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
         let selection = Selection::of(&connection, &schema, policy).await?;
         let mut plan = plan::plan(&connection, &schema, &selection).await?;
         let events = event_policy.filter(|_| events::are_kept(&schema));
@@ -235,11 +238,22 @@ impl Work {
         if arguments.orphans {
             plan.orphans = orphans::count(&connection, &schema).await?;
         }
-        sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
         let neighbours = neighbours(&connection, url).await?;
         let url = url.clone();
-        let archive = None;
-        Ok(Some(Self { url, connection, standing, schema, selection, events, plan, archive, neighbours, exclusive }))
+        let (second, archive) = (None, None);
+        Ok(Some(Self {
+            url,
+            connection,
+            second,
+            standing,
+            schema,
+            selection,
+            events,
+            plan,
+            archive,
+            neighbours,
+            exclusive,
+        }))
     }
 
     /// Prepares the archive, once it is sure that something goes into it.
@@ -250,6 +264,7 @@ impl Work {
 
     /// Opens the database again, after the connection broke. False if somebody else prunes it by now.
     async fn reconnect(&mut self) -> Result<bool, Error> {
+        self.second = None;
         self.exclusive = None;
         self.exclusive = Exclusive::take(&self.url).await?;
         if self.exclusive.is_none() {
@@ -259,9 +274,22 @@ impl Work {
         Ok(true)
     }
 
+    /// Opens a second connection, where two can work at once. Without it the removal only takes longer.
+    async fn open_second(&mut self) -> Result<(), DatabaseError> {
+        // SQLite has one writer at a time, and an archive has one, too.
+        if matches!(self.url, DatabaseUrl::Sqlite(_)) || self.archive.is_some() || self.plan.sessions < 2 {
+            return Ok(());
+        }
+        let Ok(second) = open(&self.url, Access::Write).await else { return Ok(()) };
+        self.neighbours.count_as_own(&second).await.doing("set up a second connection")?;
+        self.second = Some(second);
+        Ok(())
+    }
+
     /// Removes what is planned.
     async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
         let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
+        interrupt.or(self.open_second()).await??;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
         let outcome = Removal::new(self, terms, interrupt, meter.as_ref(), planned).run().await;

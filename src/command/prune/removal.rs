@@ -11,11 +11,11 @@ use super::Work;
 use crate::error::Error;
 use crate::failure::{DatabaseError, Failure};
 use crate::history::SESSIONS;
-use crate::history::batch::{Batch, BatchError, Limits, Place, Removed};
+use crate::history::batch::{Batch, BatchError, Doubt, Limits, Place, Removed};
 use crate::history::events;
 use crate::history::neighbours::Company;
 use crate::history::orphans::{self, REFERENCES};
-use crate::history::pace::{Aim, Done, Pace};
+use crate::history::pace::{Aim, Measured, Pace};
 use crate::history::retention::{self, Pass, Taken};
 use crate::interrupt::{Interrupt, Signal};
 use crate::progress::{Amount, Meter};
@@ -167,17 +167,41 @@ impl<'r> Removal<'r> {
         taken: &mut Vec<Taken>,
     ) -> Result<Attempt, Stop> {
         let company = self.before_batch(pace).await?;
-        let Work { connection, schema, selection, archive, neighbours, .. } = &*self.work;
+        let Work { connection, second, schema, selection, archive, neighbours, .. } = &*self.work;
+        let second = second.as_ref().filter(|_| company == Company::QuietServer && pace.size() > 1);
+        let size = if second.is_some() { pace.size().div_ceil(2) } else { pace.size() };
         let go_on = || company != Company::Nobody || neighbours.is_alone();
-        let remove = async {
+        let begin = async |connection, taken: &mut Vec<Taken>| {
             let batch = Batch::begin(connection, limits(pace), archive.as_ref()).await?;
-            commit(retention::remove_batch(batch, schema, selection, pass, pace.size(), taken, go_on).await?).await
+            retention::remove_batch(batch, schema, selection, pass, size, taken, go_on).await
+        };
+        let (mut taken_by_second, mut done) = (Vec::new(), Done::default());
+        let remove = async {
+            let begin_second = async {
+                match second {
+                    Some(second) => begin(second, &mut taken_by_second).await,
+                    None => Ok(None),
+                }
+            };
+            // Each of them passes over what the other one has locked.
+            let finished = match tokio::join!(begin(connection, taken), begin_second) {
+                (Ok(first), Ok(second)) => commit([first, second], &mut done).await,
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            };
+            if let (Err(_), Some(second)) = (&finished, second) {
+                // It answers when it is rolled back, too: what it still had locked would be passed over.
+                second.ping().await.ok();
+            }
+            finished
         };
         let began = Instant::now();
-        match finish(self.interrupt, &self.stopping, remove).await? {
-            Err(_) if company == Company::Nobody && !self.work.neighbours.is_alone() => Ok(Attempt::GaveWay),
-            finished => self.settle(finished, company, pace, taken.len(), began).await,
+        let finished = finish(self.interrupt, &self.stopping, remove).await;
+        taken.append(&mut taken_by_second);
+        taken.sort_unstable();
+        if company == Company::Nobody && matches!(finished, Ok(Err(_))) && !self.work.neighbours.is_alone() {
+            return Ok(Attempt::GaveWay);
         }
+        self.settle(finished, done, company, pace, taken.len(), began).await
     }
 
     async fn remove_events(&mut self) -> Result<(), Stop> {
@@ -222,43 +246,46 @@ impl<'r> Removal<'r> {
         begin: impl AsyncFn(&Work, u32, Limits) -> Result<Option<Batch>, BatchError>,
     ) -> Result<bool, Stop> {
         let company = self.before_batch(pace).await?;
-        let began = Instant::now();
-        let remove = async { commit(begin(self.work, pace.size(), limits(pace)).await?).await };
-        let finished = finish(self.interrupt, &self.stopping, remove).await?;
+        let (began, mut done) = (Instant::now(), Done::default());
+        let remove = async { commit([begin(self.work, pace.size(), limits(pace)).await?], &mut done).await };
+        let finished = finish(self.interrupt, &self.stopping, remove).await;
         let units = pace.size() as usize;
-        match self.settle(finished, company, pace, units, began).await? {
+        match self.settle(finished, done, company, pace, units, began).await? {
             Attempt::Removed | Attempt::GaveWay => Ok(true),
             Attempt::Nothing => Ok(false),
             Attempt::Failed(error) if is_too_large(&error, pace) => {
                 pace.limit();
                 Ok(true)
             }
-            Attempt::Failed(error) => self.try_again(error, &[]).await.map(|()| true),
+            Attempt::Failed(error) => self.try_again(error).await.map(|()| true),
         }
     }
 
-    /// Counts what a batch has removed, learns from it, and lets others have their turn.
+    /// Counts what is committed, whatever came after it, learns from it, and lets others have their turn.
     async fn settle(
         &mut self,
-        finished: Result<Option<(Removed, Duration)>, BatchError>,
+        finished: Result<Result<(), BatchError>, Stop>,
+        done: Done,
         company: Company,
         pace: &mut Pace,
         units: usize,
         began: Instant,
     ) -> Result<Attempt, Stop> {
-        let (removed, held) = match finished {
-            Ok(None) => return Ok(Attempt::Nothing),
-            Ok(Some(done)) => done,
-            Err(error) => return Ok(Attempt::Failed(error)),
-        };
-        self.failing_since = None;
-        self.outcome.batches += 1;
+        let Done { batches, removed, held } = done;
+        let amount = self.count(removed);
+        self.outcome.batches += batches;
         if company != Company::Nobody {
             self.outcome.longest_batch = self.outcome.longest_batch.max(held);
         }
-        let amount = self.count(removed);
+        if let Err(error) = finished? {
+            return Ok(Attempt::Failed(error));
+        }
+        if batches == 0 {
+            return Ok(Attempt::Nothing);
+        }
+        self.failing_since = None;
         let aim = self.terms.batch_time.map_or(company.aim(), Aim::in_company);
-        pace.learn(&Done { units, amount, time: began.elapsed() }, &aim);
+        pace.learn(&Measured { units, amount, time: began.elapsed() }, &aim);
         self.rest(company.pause(held)).await?;
         Ok(Attempt::Removed)
     }
@@ -286,7 +313,7 @@ impl<'r> Removal<'r> {
             return Ok(());
         }
         if taken.is_empty() || !self.is_about_rows(&error) {
-            return self.try_again(error, &taken).await;
+            return self.try_again(error).await;
         }
         if taken.len() > 1 {
             pace.halve(taken.len());
@@ -322,7 +349,7 @@ impl<'r> Removal<'r> {
     }
 
     /// Waits until another attempt may succeed, and connects again where that is needed.
-    async fn try_again(&mut self, error: BatchError, taken: &[Taken]) -> Result<(), Stop> {
+    async fn try_again(&mut self, error: BatchError) -> Result<(), Stop> {
         let is_first = self.failing_since.is_none();
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         let failure = error.cause.failure;
@@ -351,8 +378,9 @@ impl<'r> Removal<'r> {
             }
         }
         tracing::info!("the connection is back");
-        if let Some(removed) = in_doubt {
-            let left = retention::count_left(&self.work.connection, taken).await;
+        // Of other rows than sessions nobody knows.
+        if let Some(Doubt { removed, sessions }) = in_doubt.filter(|doubt| !doubt.sessions.is_empty()) {
+            let left = retention::count_left(&self.work.connection, &sessions).await;
             if left.map_err(|error| Stop::Failed(error.into()))? == 0 {
                 self.count(removed);
             }
@@ -383,7 +411,7 @@ impl<'r> Removal<'r> {
             let Work { connection, neighbours, .. } = &mut *self.work;
             match neighbours.company(connection).await {
                 Ok(company) => break company,
-                Err(error) => self.try_again(error.into(), &[]).await?,
+                Err(error) => self.try_again(error.into()).await?,
             }
         };
         if self.company == Some(Company::Nobody) && company != Company::Nobody {
@@ -394,12 +422,26 @@ impl<'r> Removal<'r> {
     }
 }
 
-/// Commits a batch, if there is one.
-async fn commit(batch: Option<Batch>) -> Result<Option<(Removed, Duration)>, BatchError> {
-    match batch {
-        None => Ok(None),
-        Some(batch) => batch.commit().await.map(Some),
+/// What is committed.
+#[derive(Debug, Default)]
+struct Done {
+    batches: u64,
+    removed: Removed,
+    /// The longest time for which others were kept waiting.
+    held: Duration,
+}
+
+/// Commits the batches that there are, one after the other; those after one that fails are rolled back.
+async fn commit(batches: impl IntoIterator<Item = Option<Batch>>, done: &mut Done) -> Result<(), BatchError> {
+    for batch in batches.into_iter().flatten() {
+        let (removed, held) = batch.commit().await?;
+        done.batches += 1;
+        done.held = done.held.max(held);
+        for (table, rows) in removed {
+            *done.removed.entry(table).or_default() += rows;
+        }
     }
+    Ok(())
 }
 
 /// Lets the work in hand come to its end although a signal came, which is noted; a second one ends it.
