@@ -179,10 +179,14 @@ impl Error {
             Error::Archive(error) => match error {
                 ArchiveError::Connect(error) => failure_code(error.cause.failure),
                 ArchiveError::Create { .. } => 73,
+                ArchiveError::Compress { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => 75,
                 ArchiveError::Compress { .. } => 74,
                 ArchiveError::Schema(error) => schema_code(error),
                 ArchiveError::Database(error) => failure_code(error.cause.failure),
-                ArchiveError::Foreign { .. } | ArchiveError::OtherRevision { .. } | ArchiveError::Lacking { .. } => 7,
+                ArchiveError::Ambiguous { .. }
+                | ArchiveError::Foreign { .. }
+                | ArchiveError::OtherRevision { .. }
+                | ArchiveError::Lacking { .. } => 7,
                 ArchiveError::Revision(_) => 5,
                 ArchiveError::NoLedger => 3,
             },

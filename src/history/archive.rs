@@ -52,6 +52,14 @@ pub enum ArchiveError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The file is there, and a compressed one that holds something else.
+    #[error("{path} and {compressed} are both there, and not the same")]
+    Ambiguous {
+        /// The file.
+        path: String,
+        /// The compressed one.
+        compressed: String,
+    },
     /// The schema of a new archive cannot be created.
     #[error("cannot create the schema of the archive")]
     Schema(#[from] SchemaError),
@@ -96,6 +104,10 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             ArchiveError::Foreign { .. } => "give `--archive` another file; nothing was removed",
+            ArchiveError::Ambiguous { .. } => "move one of them to another place; nothing was removed",
+            ArchiveError::Compress { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => {
+                "all is there: let the others close it, and give the same `--archive` and `--compress` again"
+            }
             ArchiveError::OtherRevision { .. } => {
                 "give `--archive` another file, or upgrade this one with `tarsy-db init --to`; nothing was removed"
             }
@@ -171,7 +183,8 @@ impl Archive {
         }
         // Children are written before their parents; a row that replaces another must not take its children along.
         connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.doing(action)?;
-        connection.execute_unprepared("PRAGMA synchronous = FULL").await.doing(action)?;
+        // With less, a loss of power could bring the journal of a transaction back after its rows are gone elsewhere.
+        connection.execute_unprepared("PRAGMA synchronous = EXTRA").await.doing(action)?;
         let tables = Arc::new(tables(database.backend(), found, &schema)?);
         Ok(Self { connection, path: path.to_owned(), tables })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
+use migration::ledger::{self, Ledger};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, SqliteTransactionMode,
     Statement, StreamTrait, TransactionOptions, TransactionTrait, Value,
@@ -33,6 +34,8 @@ pub enum Place {
     Database,
     /// In the archive.
     Archive,
+    /// In the schema, which is another by now.
+    Schema,
 }
 
 /// Why a batch was rolled back.
@@ -133,6 +136,14 @@ impl Batch {
         rows(&self.transaction, &format!("{query}{lock}")).await
     }
 
+    /// Locks the rows of a table that meet a condition, to which `given` is bound as `$1`. On PostgreSQL.
+    pub(super) async fn lock_given(&self, table: &str, condition: &str, given: &str) -> Result<(), DbErr> {
+        let sql = format!("SELECT FROM {table} WHERE {condition} FOR UPDATE");
+        let backend = ConnectionTrait::get_database_backend(&self.transaction);
+        let statement = Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
+        self.transaction.execute_raw(statement).await.map(|_| ())
+    }
+
     /// Notes the sessions that it is about.
     pub(super) fn note_sessions(&mut self, keys: impl IntoIterator<Item = String>) {
         self.sessions.extend(keys);
@@ -184,11 +195,17 @@ impl Batch {
     }
 
     /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on
-    /// there is no way back: let it come to its end.
+    /// there is no way back: let it come to its end. `ledger` is what the database's one said when its schema was read:
+    /// after an upgrade there may be columns that were not archived, and tables that nobody looked into.
     ///
     /// # Errors
     /// [`BatchError`]; the batch is rolled back, unless the connection broke and nobody knows.
-    pub async fn commit(self) -> Result<(Removed, Duration), BatchError> {
+    pub async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
+        if ledger::read(&self.transaction, *ledger != Ledger::Missing).await? != *ledger {
+            let cause =
+                Cause::new(Failure::Conflict, "somebody has upgraded the schema meanwhile; the next run goes on");
+            return Err(BatchError { place: Place::Schema, ..BatchError::from(cause) });
+        }
         if let Some(shelf) = self.shelf {
             shelf.commit().await.map_err(BatchError::in_archive)?;
         }

@@ -11,6 +11,10 @@ use crate::schema::lock::{KEY, NO_TIME_LIMITS};
 /// The key of the advisory lock on PostgreSQL: neither that of an upgrade nor that of a repair.
 const PRUNE: i64 = KEY + 2;
 
+/// A client that is gone without a word loses the right after 25 s, instead of the two hours of most systems.
+const KEEPALIVE: &str = "SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5;
+    SET LOCAL tcp_keepalives_count = 3";
+
 /// The right to prune a database, until it is dropped.
 ///
 /// On SQLite it has to be taken before the file is opened, and dropped after it is closed: closing any descriptor of a
@@ -55,6 +59,7 @@ async fn transaction_with_lock(connection: &DatabaseConnection) -> Result<Option
     // With a snapshot that is kept it would be in the way of whoever waits for old ones, such as the building of an index.
     let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
     transaction.execute_unprepared(NO_TIME_LIMITS).await?;
+    transaction.execute_unprepared(KEEPALIVE).await?;
     let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE}) AS is_alone");
     let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
     Ok(is_alone.then_some(transaction))

@@ -24,6 +24,12 @@ pub const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "t
 /// The table of the sessions themselves.
 pub const SESSIONS: &str = "alert_sessions";
 
+/// The table of the stages.
+const STAGES: &str = "stage_executions";
+
+/// The table of the chats.
+const CHATS: &str = "chats";
+
 /// A table whose rows belong to a session.
 #[derive(Debug, Clone, Copy)]
 pub struct Dependent {
@@ -36,11 +42,11 @@ pub struct Dependent {
 /// What hangs on a session, children first. Older databases have no chats; where they exist, no
 /// foreign key removes them.
 pub const DEPENDENTS: [Dependent; 5] = [
-    Dependent { table: "chat_user_messages", by_way_of: Some(("chats", "chat_id")) },
-    Dependent { table: "chats", by_way_of: None },
+    Dependent { table: "chat_user_messages", by_way_of: Some((CHATS, "chat_id")) },
+    Dependent { table: CHATS, by_way_of: None },
     Dependent { table: "llm_interactions", by_way_of: None },
     Dependent { table: "mcp_communications", by_way_of: None },
-    Dependent { table: "stage_executions", by_way_of: None },
+    Dependent { table: STAGES, by_way_of: None },
 ];
 
 impl Dependent {

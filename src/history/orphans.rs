@@ -4,9 +4,9 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use serde::Serialize;
 
-use super::Among;
 use super::archive::Archive;
 use super::batch::{Batch, BatchError, Limits};
+use super::{Among, STAGES};
 use crate::connection::row;
 use crate::failure::{DatabaseError, Doing};
 use crate::schema::{ForeignKey, Schema};
@@ -36,13 +36,18 @@ pub const REFERENCES: [Reference; 8] = [
     Reference { child: "chat_user_messages", column: "chat_id", parent: "chats", key: "chat_id" },
 ];
 
+/// The references to stages that a schema has.
+pub(super) fn references_to_stages(schema: &Schema) -> impl Iterator<Item = Reference> {
+    REFERENCES.into_iter().filter(|reference| reference.parent == STAGES && reference.is_in(schema))
+}
+
 impl Reference {
     const fn to_session(child: &'static str) -> Self {
         Self { child, column: "session_id", parent: super::SESSIONS, key: "session_id" }
     }
 
     const fn to_stage(child: &'static str, column: &'static str) -> Self {
-        Self { child, column, parent: "stage_executions", key: "execution_id" }
+        Self { child, column, parent: STAGES, key: "execution_id" }
     }
 
     /// Whether a schema has both ends; older ones lack some.
@@ -59,6 +64,17 @@ impl Reference {
             && key.referenced_table == self.parent
             // SQLite takes the primary key where none is named.
             && (key.referenced_columns.is_empty() || key.referenced_columns == [self.key])
+    }
+
+    /// The condition that a stage is not needed by this reference. It goes after the stages that have it for a parent, and
+    /// stays where they do, or where rows of a session that is there refer to it.
+    fn is_not_needed(&self) -> String {
+        let Self { child, column, parent, key } = self;
+        let who = match *child == STAGES {
+            true => format!("child_row.{key} <> {parent}.{key}"),
+            false => "EXISTS (SELECT 1 FROM alert_sessions s WHERE s.session_id = child_row.session_id)".to_owned(),
+        };
+        format!(" AND NOT EXISTS (SELECT 1 FROM {child} child_row WHERE child_row.{column} = {parent}.{key} AND {who})")
     }
 
     /// The condition that a row of the child is an orphan, for a statement that names the child without an alias.
@@ -112,7 +128,7 @@ struct Child {
 
 const CHILDREN: [Child; 5] = [
     Child {
-        table: "stage_executions",
+        table: STAGES,
         key: "execution_id",
         dependents: &[("llm_interactions", "stage_execution_id"), ("mcp_communications", "stage_execution_id")],
     },
@@ -139,17 +155,12 @@ pub async fn remove_batch(
         return Ok(None);
     };
     let mut batch = Batch::begin(connection, limits, archive).await?;
-    // A stage goes after those that have it for a parent, and stays where they do.
-    let is_no_parent = match *table == "stage_executions" && schema.has_column(table, "parent_stage_execution_id") {
-        true => {
-            " AND NOT EXISTS (SELECT 1 FROM stage_executions child_row
-                                  WHERE child_row.parent_stage_execution_id = stage_executions.execution_id
-                                    AND child_row.execution_id <> stage_executions.execution_id)"
-        }
-        false => "",
+    let is_not_needed = match *table == STAGES {
+        true => references_to_stages(schema).map(|reference| reference.is_not_needed()).collect(),
+        false => String::new(),
     };
     let orphans = format!(
-        "SELECT {key} AS orphan FROM {table} WHERE {}{is_no_parent} ORDER BY {key} LIMIT {size}",
+        "SELECT {key} AS orphan FROM {table} WHERE {}{is_not_needed} ORDER BY {key} LIMIT {size}",
         reference.is_orphan()
     );
     let found = batch.lock(&orphans).await?;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::orphans::REFERENCES;
-use super::policy::{Policy, has_start};
+use super::orphans::references_to_stages;
+use super::policy::{Policy, has_key, has_start};
 use super::{SESSIONS, TERMINAL_STATUSES};
 use crate::connection::row;
 use crate::failure::{DatabaseError, Doing};
@@ -48,7 +48,7 @@ pub async fn count(
                 min(started_at_us) FILTER (WHERE removable) AS oldest
          FROM old_sessions",
         overdue = policy.cutoff_us.saturating_sub(grace_us),
-        is_removable = is_removable(schema),
+        is_removable = is_removable(schema, connection.get_database_backend()),
         has_start = has_start(connection.get_database_backend()),
         cutoff = policy.cutoff_us,
     );
@@ -66,9 +66,9 @@ pub async fn count(
 
 /// The condition that a session is over, and that no row of another one refers to its stages. None of the selections
 /// depends on the session, so that each of them runs once at most.
-fn is_removable(schema: &Schema) -> String {
-    let to_stages = REFERENCES.iter().filter(|reference| reference.parent == "stage_executions");
-    let needed = to_stages.filter(|reference| reference.is_in(schema)).map(|reference| {
+fn is_removable(schema: &Schema, backend: DbBackend) -> String {
+    let has_key = has_key(backend).map(|condition| format!(" AND {condition}")).unwrap_or_default();
+    let needed = references_to_stages(schema).map(|reference| {
         format!(
             " AND session_id NOT IN (SELECT s.session_id FROM {child} o
                   JOIN stage_executions s ON s.execution_id = o.{column}
@@ -77,5 +77,5 @@ fn is_removable(schema: &Schema) -> String {
             column = reference.column,
         )
     });
-    format!("status IN ('{}'){}", TERMINAL_STATUSES.join("', '"), needed.collect::<String>())
+    format!("status IN ('{}'){has_key}{}", TERMINAL_STATUSES.join("', '"), needed.collect::<String>())
 }

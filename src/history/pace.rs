@@ -74,6 +74,8 @@ impl Pace {
             fitting = fitting.min(ratio(most.bytes.into(), done.amount.bytes.into()));
         }
         let largest = self.size.saturating_mul(aim.growth).min(self.ceiling);
+        // What was too large then may fit later.
+        self.ceiling = self.ceiling.saturating_add(self.ceiling / 8 + 1);
         self.size = fitting.clamp(1, largest.max(1));
     }
 
@@ -139,8 +141,11 @@ mod tests {
         pace.learn(&Measured { amount, ..done(50, 1) }, &aim);
         assert_eq!(pace.size(), 10);
         pace.limit();
-        pace.learn(&done(5, 1), &aim);
-        assert_eq!(pace.size(), 5);
+        let sizes = [5, 6, 7].map(|_| {
+            pace.learn(&done(pace.size() as usize, 1), &aim);
+            pace.size()
+        });
+        assert_eq!(sizes, [5, 6, 7]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub async fn build(connection: &DatabaseConnection, schema: &Schema, plan: &Plan
         return Ok(false);
     }
     let stages = plan.tables.iter().find(|table| table.table == STAGES).map_or(0, |table| table.rows);
-    let is_left_over = schema.tables.get(STAGES).is_some_and(|stages| stages.indexes.contains_key(NAME));
+    let is_left_over = is_left_over(schema);
     match ParentIndex::of(schema) {
         ParentIndex::Present(name) if name == NAME => return Ok(true),
         ParentIndex::Missing | ParentIndex::Invalid(_) if stages >= WORTHWHILE || is_left_over => {}
@@ -56,6 +56,17 @@ pub async fn build(connection: &DatabaseConnection, schema: &Schema, plan: &Plan
         tracing::warn!("no index leads to the parents of stages, which makes this slow; building one failed: {cause}");
     }
     Ok(true)
+}
+
+/// Drops the index that a crash left behind.
+pub async fn drop_left_over(connection: &DatabaseConnection, schema: &Schema) {
+    if connection.get_database_backend() == DbBackend::Postgres && is_left_over(schema) {
+        drop(connection).await;
+    }
+}
+
+fn is_left_over(schema: &Schema) -> bool {
+    schema.tables.get(STAGES).is_some_and(|stages| stages.indexes.contains_key(NAME))
 }
 
 /// Drops the index again.

@@ -98,8 +98,13 @@ pub async fn plan(
         selection.condition()
     );
     let span = row(connection, &span).await.doing(action)?;
+    let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
+        DbBackend::Postgres => column.to_owned(),
+        // SQLite may hold anything in it.
+        _ => format!("iif(typeof({column}) = 'text', {column}, quote({column}))"),
+    });
     let kept = format!(
-        "SELECT session_id, status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
+        "SELECT {session_id} AS id, {status} AS shown_status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
          ORDER BY started_at_us, session_id",
         selection.policy.is_old(selection.backend()),
         selection.condition()
@@ -107,8 +112,8 @@ pub async fn plan(
     let kept = rows(connection, &kept).await.doing(action)?;
     let kept = kept.iter().map(|row| {
         Ok(KeptSession {
-            session_id: row.try_get("", "session_id")?,
-            status: row.try_get("", "status")?,
+            session_id: row.try_get("", "id")?,
+            status: row.try_get("", "shown_status")?,
             started_at_us: row.try_get("", "started_at_us")?,
         })
     });

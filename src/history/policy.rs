@@ -108,11 +108,10 @@ impl Policy {
     /// The condition for sessions that go: old, and over unless those that are not go, too.
     #[must_use]
     pub fn goes(&self, backend: DbBackend) -> String {
-        let is_old = self.is_old(backend);
-        match self.active {
-            ActiveSessions::Keep => format!("{is_old} AND {}", is_one_of("status", &TERMINAL_STATUSES)),
-            ActiveSessions::Remove => is_old,
-        }
+        let mut parts = vec![self.is_old(backend)];
+        parts.extend(has_key(backend).map(str::to_owned));
+        parts.extend((self.active == ActiveSessions::Keep).then(|| is_one_of("status", &TERMINAL_STATUSES)));
+        parts.join(" AND ")
     }
 }
 
@@ -127,6 +126,12 @@ impl Filter {
 fn is_one_of(column: &str, values: &[impl AsRef<str>]) -> String {
     let values: Vec<_> = values.iter().map(|value| literal(value.as_ref())).collect();
     format!("{} IN ({})", quoted(column), values.join(", "))
+}
+
+/// The condition that a session's key is a text, where it may be anything else.
+#[must_use]
+pub fn has_key(backend: DbBackend) -> Option<&'static str> {
+    (backend != DbBackend::Postgres).then_some("typeof(session_id) = 'text'")
 }
 
 /// The condition that a session's start is a number: in SQLite a column may hold anything.
@@ -173,6 +178,7 @@ mod tests {
                         AND \"status\" IN ('completed', 'failed', 'cancelled', 'timed_out')";
         assert_eq!(keep.goes(DbBackend::Postgres), expected);
         let remove = Policy { active: ActiveSessions::Remove, filter: Filter::default(), ..keep };
-        assert_eq!(remove.goes(DbBackend::Sqlite), "typeof(started_at_us) = 'integer' AND started_at_us < 5");
+        let expected = "typeof(started_at_us) = 'integer' AND started_at_us < 5 AND typeof(session_id) = 'text'";
+        assert_eq!(remove.goes(DbBackend::Sqlite), expected);
     }
 }

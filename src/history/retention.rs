@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::batch::{Batch, BatchError};
+use super::orphans::{self, Reference};
 use super::policy::{Policy, has_start};
-use super::{Among, DEPENDENTS, SESSIONS};
+use super::{Among, CHATS, DEPENDENTS, SESSIONS, STAGES};
 use crate::connection::{row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{Schema, literal};
@@ -30,10 +31,7 @@ impl Selection {
     pub async fn of(connection: &impl ConnectionTrait, schema: &Schema, policy: Policy) -> Result<Self, DatabaseError> {
         let goes = policy.goes(connection.get_database_backend());
         let mut needed = Vec::new();
-        for (table, column) in REFERENCES_TO_STAGES {
-            if !schema.has_column(table, column) || !schema.has_column(STAGES, "execution_id") {
-                continue;
-            }
+        for Reference { child: table, column, .. } in orphans::references_to_stages(schema) {
             // In SQLite a cross join is made in this order: from the few stages of old sessions by an index, or, where
             // there is none, from the few stages that have a parent.
             let tables = match table {
@@ -66,15 +64,6 @@ impl Selection {
         if self.needed.is_empty() { goes } else { format!("{goes} AND {}", is_none_of(&self.needed)) }
     }
 }
-
-const STAGES: &str = "stage_executions";
-
-/// The columns that point to a stage.
-const REFERENCES_TO_STAGES: [(&str, &str); 3] = [
-    ("llm_interactions", "stage_execution_id"),
-    ("mcp_communications", "stage_execution_id"),
-    (STAGES, "parent_stage_execution_id"),
-];
 
 fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {
     let ids: Vec<_> = ids.into_iter().map(|id| literal(id)).collect();
@@ -170,6 +159,12 @@ pub async fn remove_batch(
     }
     batch.note_sessions(taken.iter().map(|session| session.session_id.clone()));
     let given = Among::given(selection.backend);
+    if selection.backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
+        // Whoever sends a message has locked the chat, and not the session.
+        for part in taken.chunks(PART) {
+            batch.lock_given(CHATS, &given.holds("session_id"), &ids(part)).await?;
+        }
+    }
     // One table after the other: the pages of its indexes are met again and again while they are in memory.
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs(&given);

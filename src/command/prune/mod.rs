@@ -97,12 +97,13 @@ async fn prune(
         return Ok(Report::new(&summary, vec![Block::Line(line)]));
     };
     summary.plan(&work.plan);
-    let mut stopped = None;
+    let (mut stopped, mut stuck) = (None, None);
     let mut blocks;
     if arguments.dry_run {
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
         blocks = summary.plan_blocks(arguments.max_share);
     } else if work.plan.rows() == 0 {
+        parent_index::drop_left_over(&work.connection, &work.schema).await;
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
         blocks = summary.nothing_blocks();
     } else {
@@ -120,17 +121,16 @@ async fn prune(
         };
         let outcome = work.remove(terms, context, interrupt).await?;
         // What was removed is told in any case.
-        summary.remaining_sessions = match &outcome.stopped {
-            // The connection may still be waiting for the server.
-            Some(Stop::Failed(Error::RolledBack(_))) => None,
-            _ => retention::count_old(&work.connection, &work.selection.policy).await.ok(),
-        };
+        if work.is_connected {
+            summary.remaining_sessions = retention::count_old(&work.connection, &work.selection.policy).await.ok();
+        }
         summary.tell(&outcome, started.elapsed());
         blocks = summary.removed_blocks();
-        stopped =
-            outcome.stopped.or_else(|| outcome.stuck.into_iter().next().map(|stuck| Stop::Failed(stuck.error.into())));
+        stopped = outcome.stopped;
+        stuck = outcome.stuck.into_iter().next().map(|stuck| stuck.error.into());
     }
-    if !arguments.dry_run && matches!(stopped, None | Some(Stop::Deadline)) {
+    let remain = stopped.is_some() || summary.remaining_sessions.is_none_or(|remaining| remaining > 0);
+    if !arguments.dry_run && work.is_connected && matches!(stopped, None | Some(Stop::Deadline)) {
         match interrupt.or(work.give_back(arguments.vacuum && stopped.is_none(), context)).await {
             Ok(Ok(freed)) => {
                 blocks.extend(freed.lines().into_iter().map(Block::Line));
@@ -142,7 +142,7 @@ async fn prune(
     }
     if let Some(metrics) = metrics {
         metrics.sessions_remaining = summary.remaining_sessions;
-        if summary.remaining_sessions.is_some() {
+        if work.is_connected {
             metrics.oldest_session_us = retention::oldest(&work.connection).await.ok().flatten();
         }
         summary.count(metrics);
@@ -156,11 +156,10 @@ async fn prune(
         Err(error) => stopped = stopped.or(Some(Stop::Failed(error))),
     }
     let error = match stopped {
-        None | Some(Stop::Deadline | Stop::TakenOver) => None,
+        None | Some(Stop::Deadline | Stop::TakenOver) => stuck,
         Some(Stop::Signal(signal)) => Some(Error::Interrupted(signal)),
         Some(Stop::Failed(error)) => Some(error),
     };
-    let remain = summary.remaining_sessions.is_some_and(|remaining| remaining > 0);
     let exit_code = match &error {
         None | Some(Error::Interrupted(_)) if arguments.fail_if_remaining && remain => 6,
         None => 0,
@@ -193,6 +192,8 @@ fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
 struct Work {
     url: DatabaseUrl,
     connection: DatabaseConnection,
+    /// Whether it was there when it was needed last.
+    is_connected: bool,
     /// Works beside the first where PostgreSQL has nothing else to do.
     second: Option<DatabaseConnection>,
     standing: Standing,
@@ -244,6 +245,7 @@ impl Work {
         Ok(Some(Self {
             url,
             connection,
+            is_connected: true,
             second,
             standing,
             schema,
@@ -264,6 +266,7 @@ impl Work {
 
     /// Opens the database again, after the connection broke. False if somebody else prunes it by now.
     async fn reconnect(&mut self) -> Result<bool, Error> {
+        self.is_connected = false;
         self.second = None;
         self.exclusive = None;
         self.exclusive = Exclusive::take(&self.url).await?;
@@ -271,6 +274,7 @@ impl Work {
             return Ok(false);
         }
         self.connection = open(&self.url, Access::Write).await?;
+        self.is_connected = true;
         Ok(true)
     }
 
@@ -288,14 +292,15 @@ impl Work {
 
     /// Removes what is planned.
     async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
-        let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
         interrupt.or(self.open_second()).await??;
+        let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
         let outcome = Removal::new(self, terms, interrupt, meter.as_ref(), planned).run().await;
         meter.finish();
-        let is_given_up = matches!(outcome.stopped, Some(Stop::Failed(Error::RolledBack(_))));
-        if has_index && !is_given_up {
+        // The connection may still be waiting for the server.
+        self.is_connected &= !matches!(outcome.stopped, Some(Stop::Failed(Error::RolledBack(_))));
+        if has_index && self.is_connected {
             parent_index::drop(&self.connection).await;
         }
         Ok(outcome)
@@ -314,9 +319,10 @@ impl Work {
     /// Closes the databases. Returns where the archive is, if there is one.
     async fn close(self, compress: bool) -> Result<Option<PathBuf>, Error> {
         // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
-        tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.ok();
-        drop(self.neighbours);
-        drop(self.exclusive);
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
+            // To close their files would drop the locks of a transaction that is still at work.
+            std::mem::forget((self.neighbours, self.exclusive));
+        }
         let Some(archive) = self.archive else { return Ok(None) };
         let path = archive.close().await?;
         Ok(Some(if compress { zstd_file::compress(&path)? } else { path }))

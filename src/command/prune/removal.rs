@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use migration::ledger::Ledger;
 use sea_orm::DbBackend;
 use serde::Serialize;
 
@@ -26,6 +27,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
 /// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
 const MOST_STUCK: usize = 100;
+/// How long a commit is waited for after a second signal.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before the next attempt after a failure, at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
@@ -92,8 +95,7 @@ pub(super) struct Removal<'r> {
     meter: &'r dyn Meter,
     planned: Amount,
     outcome: Outcome,
-    /// The signal that came while a batch was in hand.
-    stopping: Cell<Option<Signal>>,
+    stopping: Stopping,
     /// Since when nothing has succeeded.
     failing_since: Option<Instant>,
     /// Who was there at the last batch.
@@ -118,7 +120,7 @@ impl<'r> Removal<'r> {
             meter,
             planned,
             outcome,
-            stopping: Cell::new(None),
+            stopping: Stopping::default(),
             failing_since: None,
             company: None,
         }
@@ -167,7 +169,8 @@ impl<'r> Removal<'r> {
         taken: &mut Vec<Taken>,
     ) -> Result<Attempt, Stop> {
         let company = self.before_batch(pace).await?;
-        let Work { connection, second, schema, selection, archive, neighbours, .. } = &*self.work;
+        let Work { connection, second, standing, schema, selection, archive, neighbours, .. } = &*self.work;
+        let ledger = &standing.ledger;
         let second = second.as_ref().filter(|_| company == Company::QuietServer && pace.size() > 1);
         let size = if second.is_some() { pace.size().div_ceil(2) } else { pace.size() };
         let go_on = || company != Company::Nobody || neighbours.is_alone();
@@ -185,7 +188,7 @@ impl<'r> Removal<'r> {
             };
             // Each of them passes over what the other one has locked.
             let finished = match tokio::join!(begin(connection, taken), begin_second) {
-                (Ok(first), Ok(second)) => commit([first, second], &mut done).await,
+                (Ok(first), Ok(second)) => commit([first, second], ledger, &self.stopping, &mut done).await,
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
             if let (Err(_), Some(second)) = (&finished, second) {
@@ -247,7 +250,11 @@ impl<'r> Removal<'r> {
     ) -> Result<bool, Stop> {
         let company = self.before_batch(pace).await?;
         let (began, mut done) = (Instant::now(), Done::default());
-        let remove = async { commit([begin(self.work, pace.size(), limits(pace)).await?], &mut done).await };
+        let ledger = &self.work.standing.ledger;
+        let remove = async {
+            let batch = begin(self.work, pace.size(), limits(pace)).await?;
+            commit([batch], ledger, &self.stopping, &mut done).await
+        };
         let finished = finish(self.interrupt, &self.stopping, remove).await;
         let units = pace.size() as usize;
         match self.settle(finished, done, company, pace, units, began).await? {
@@ -315,7 +322,7 @@ impl<'r> Removal<'r> {
         if taken.is_empty() || !self.is_about_rows(&error) {
             return self.try_again(error).await;
         }
-        if taken.len() > 1 {
+        if pace.size() > 1 {
             pace.halve(taken.len());
             return Ok(());
         }
@@ -345,6 +352,7 @@ impl<'r> Removal<'r> {
                 matches!(failure, Busy | Conflict | Constraint | Data | Needed | Other | TimedOut)
             }
             (Place::Archive, failure) => matches!(failure, Constraint | Data),
+            (Place::Schema, _) => false,
         }
     }
 
@@ -353,7 +361,7 @@ impl<'r> Removal<'r> {
         let is_first = self.failing_since.is_none();
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         let failure = error.cause.failure;
-        if error.place == Place::Archive || !failure.may_heal() || since.elapsed() >= self.terms.retry_for {
+        if error.place != Place::Database || !failure.may_heal() || since.elapsed() >= self.terms.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
         if is_first {
@@ -368,6 +376,9 @@ impl<'r> Removal<'r> {
             pause = (pause * 2).min(longest);
             if keeps_connection {
                 return Ok(());
+            }
+            if self.is_too_late() {
+                return Err(Stop::Deadline);
             }
             let is_over = since.elapsed() >= self.terms.retry_for;
             match self.work.reconnect().await {
@@ -388,6 +399,10 @@ impl<'r> Removal<'r> {
         Ok(())
     }
 
+    fn is_too_late(&self) -> bool {
+        self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Waits, unless it is time to stop.
     async fn rest(&mut self, pause: Duration) -> Result<(), Stop> {
         let left = self.terms.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -400,11 +415,11 @@ impl<'r> Removal<'r> {
 
     /// Between two batches: stops if it is time to, and looks who else is there.
     async fn before_batch(&mut self, pace: &mut Pace) -> Result<Company, Stop> {
-        if let Some(signal) = self.stopping.get() {
+        if let Some(signal) = self.stopping.signal.get() {
             return Err(Stop::Signal(signal));
         }
         self.interrupt.or(std::future::ready(())).await.map_err(Stop::Signal)?;
-        if self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self.is_too_late() {
             return Err(Stop::Deadline);
         }
         let company = loop {
@@ -431,10 +446,24 @@ struct Done {
     held: Duration,
 }
 
+/// A signal that came while a batch was in hand.
+#[derive(Debug, Default)]
+struct Stopping {
+    signal: Cell<Option<Signal>>,
+    /// Whether it is too late to roll the batch back.
+    is_committing: Cell<bool>,
+}
+
 /// Commits the batches that there are, one after the other; those after one that fails are rolled back.
-async fn commit(batches: impl IntoIterator<Item = Option<Batch>>, done: &mut Done) -> Result<(), BatchError> {
+async fn commit(
+    batches: impl IntoIterator<Item = Option<Batch>>,
+    ledger: &Ledger,
+    stopping: &Stopping,
+    done: &mut Done,
+) -> Result<(), BatchError> {
+    stopping.is_committing.set(true);
     for batch in batches.into_iter().flatten() {
-        let (removed, held) = batch.commit().await?;
+        let (removed, held) = batch.commit(ledger).await?;
         done.batches += 1;
         done.held = done.held.max(held);
         for (table, rows) in removed {
@@ -444,19 +473,24 @@ async fn commit(batches: impl IntoIterator<Item = Option<Batch>>, done: &mut Don
     Ok(())
 }
 
-/// Lets the work in hand come to its end although a signal came, which is noted; a second one ends it.
-async fn finish<T>(
-    interrupt: &Interrupt,
-    stopping: &Cell<Option<Signal>>,
-    work: impl Future<Output = T>,
-) -> Result<T, Stop> {
+/// Lets the work in hand come to its end although a signal came, which is noted; a second one ends it, unless it is
+/// being committed.
+async fn finish<T>(interrupt: &Interrupt, stopping: &Stopping, work: impl Future<Output = T>) -> Result<T, Stop> {
     let mut work = std::pin::pin!(work);
+    stopping.is_committing.set(false);
     match interrupt.or(&mut work).await {
         Ok(result) => return Ok(result),
-        Err(signal) => stopping.set(Some(signal)),
+        Err(signal) => stopping.signal.set(Some(signal)),
     }
     tracing::info!("stopping after the batch in hand; a second signal rolls it back");
-    interrupt.or(&mut work).await.map_err(|signal| Stop::Failed(Error::RolledBack(signal)))
+    let stop = match interrupt.or(&mut work).await {
+        Ok(result) => return Ok(result),
+        Err(signal) => Stop::Failed(Error::RolledBack(signal)),
+    };
+    match stopping.is_committing.get() {
+        true => tokio::time::timeout(COMMIT_TIMEOUT, work).await.map_err(|_| stop),
+        false => Err(stop),
+    }
 }
 
 /// A batch of one has to come to its end.

@@ -253,6 +253,24 @@ impl Summary {
         })
     }
 
+    /// Says what is still there, and is listed nowhere.
+    fn remaining_block(&self, removed: &RemovedSummary, plan: &Plan) -> Option<Block> {
+        let line = match (removed.stopped, self.remaining_sessions) {
+            (None, remaining) => {
+                let listed = (plan.kept.len() + self.stuck.len()) as u64;
+                let others = remaining?.checked_sub(listed).filter(|others| *others > 0)?;
+                format!("{others} more sessions from before the cutoff were in use; the next run meets them again")
+            }
+            (Some(reason), Some(0)) => format!("{} before everything was gone; the next run goes on", reason.text()),
+            (Some(reason), remaining) => {
+                let remaining = remaining.map_or("an unknown number of".to_owned(), |count| count.to_string());
+                let reason = reason.text();
+                format!("{reason}: {remaining} sessions from before the cutoff are still there; the next run goes on")
+            }
+        };
+        Some(Block::Line(line))
+    }
+
     pub(super) fn removed_blocks(&self) -> Vec<Block> {
         let (Some(removed), Some(plan)) = (&self.removed, &self.plan) else { return Vec::new() };
         let rows = plan.tables.iter().map(|table| {
@@ -277,14 +295,7 @@ impl Summary {
             )),
             Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
         ];
-        if let Some(reason) = removed.stopped {
-            let remaining =
-                self.remaining_sessions.map_or("an unknown number of".to_owned(), |count| count.to_string());
-            blocks.push(Block::Line(format!(
-                "{}: {remaining} sessions from before the cutoff are still there; the next run goes on",
-                reason.text()
-            )));
-        }
+        blocks.extend(self.remaining_block(removed, plan));
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_block());
         if !self.stuck.is_empty() {
