@@ -104,7 +104,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__check)
+        tarsy__db__subcmd__check)
             opts="-q -v -h -V --fix --deep --fail-if-overdue --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -138,7 +138,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__completions)
+        tarsy__db__subcmd__completions)
             opts="-q -v -h -V --database-url --config --output --color --quiet --verbose --log-format --help --version bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -172,7 +172,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help)
+        tarsy__db__subcmd__help)
             opts="init wait check info prune migrate-sqlite-to-postgres completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -186,7 +186,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__check)
+        tarsy__db__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -200,7 +200,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__completions)
+        tarsy__db__subcmd__help__subcmd__completions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -214,7 +214,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__help)
+        tarsy__db__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -228,7 +228,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__info)
+        tarsy__db__subcmd__help__subcmd__info)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -242,7 +242,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__init)
+        tarsy__db__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -256,7 +256,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
+        tarsy__db__subcmd__help__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -270,7 +270,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__prune)
+        tarsy__db__subcmd__help__subcmd__prune)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -284,7 +284,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__help__subcmd__wait)
+        tarsy__db__subcmd__help__subcmd__wait)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -298,7 +298,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__info)
+        tarsy__db__subcmd__info)
             opts="-q -v -h -V --exact --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -332,7 +332,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__init)
+        tarsy__db__subcmd__init)
             opts="-q -v -h -V --to --dry-run --sql --wait --lock-timeout --strict --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -378,7 +378,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
+        tarsy__db__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
             opts="-q -v -h -V --from --to --append --verify --check-only --dry-run --verify-only --on --report --show-values --toast --lock-timeout --ignore --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -444,7 +444,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__prune)
+        tarsy__db__subcmd__prune)
             opts="-y -q -v -h -V --older-than --before --now --status --alert-type --agent-type --events --orphans --dry-run --yes --include-active --max-share --archive --compress --batch-time --vacuum --metrics-file --max-duration --retry-for --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -526,7 +526,7 @@ _tarsy__db() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        tarsy__subcmd__db__subcmd__wait)
+        tarsy__db__subcmd__wait)
             opts="-q -v -h -V --for --timeout --max-attempts --max-interval --retry-all --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

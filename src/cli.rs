@@ -366,7 +366,7 @@ pub struct Prune {
     /// crash the run is simply repeated. Later runs add to the file, unless the revision has changed by then. `tarsy-db
     /// check` and `info` read it, and `migrate-sqlite-to-postgres --append` brings it back. With `--orphans` it holds
     /// orphans, which `check` finds there, too. Events are not archived: they take a run of their own.
-    #[arg(long, value_name = "FILE", conflicts_with = "events")]
+    #[arg(long, value_name = "FILE", conflicts_with = "events", value_parser = archive)]
     pub archive: Option<std::path::PathBuf>,
 
     /// Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back.
@@ -553,6 +553,14 @@ fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
     let share = number.map(|percent| percent / 100.0).filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "not a percentage like `50%`".to_owned())
+}
+
+/// The file of an archive, which is compressed under another name.
+fn archive(text: &str) -> Result<std::path::PathBuf, String> {
+    match text.ends_with(".zst") {
+        false => Ok(text.into()),
+        true => Err("name it without `.zst`, also where it is compressed".to_owned()),
+    }
 }
 
 /// A negative age is as meaningless as none, and is refused with it.

@@ -5,7 +5,7 @@
 //! Opening the connection is left to [`crate::connection`].
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -212,6 +212,15 @@ impl DatabaseUrl {
     #[must_use]
     pub fn sqlite_file(path: impl Into<PathBuf>) -> Self {
         Self::Sqlite(SqliteLocation { path: Some(path.into()), busy_timeout: None })
+    }
+
+    /// The path of SQLite's file.
+    #[must_use]
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        match self {
+            DatabaseUrl::Sqlite(location) => location.path.as_deref(),
+            DatabaseUrl::Postgresql(_) => None,
+        }
     }
 
     /// The backend that the scheme chose.

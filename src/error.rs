@@ -179,6 +179,7 @@ impl Error {
             Error::Archive(error) => match error {
                 ArchiveError::Connect(error) => failure_code(error.cause.failure),
                 ArchiveError::Create { .. } => 73,
+                ArchiveError::InUse { .. } => 75,
                 ArchiveError::Compress { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => 75,
                 ArchiveError::Compress { .. } => 74,
                 ArchiveError::Schema(error) => schema_code(error),

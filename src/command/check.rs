@@ -15,7 +15,7 @@ use crate::error::{self, Error};
 use crate::failure::{Cause, Failure};
 use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::policy::{ActiveSessions, Limit, Policy};
-use crate::history::{SESSIONS, overdue};
+use crate::history::{SESSIONS, archive, overdue};
 use crate::output::{self, Block, Report, Status};
 use crate::schema::recommended::{self, ParentIndex};
 use crate::schema::sequence::{self, Sequence};
@@ -564,6 +564,11 @@ async fn old_sessions(
     if !found.tables.contains_key(SESSIONS) {
         return Finding::new(NAME, Status::Skipped, "there are no tables yet");
     }
+    match archive::is_archive(connection).await {
+        Ok(true) => return Finding::new(NAME, Status::Skipped, "an archive keeps what it has"),
+        Ok(false) => {}
+        Err(error) => return Finding::unanswered(NAME, &error.into()),
+    }
     let limit = Limit::OlderThan(settings.retention());
     let policy = match Policy::new(limit, ActiveSessions::Keep, now) {
         Ok(policy) => policy,
@@ -578,7 +583,7 @@ async fn old_sessions(
         let (sessions, oldest) = (old.overdue, output::time(old.oldest_us));
         lines.push(format!(
             "sessions past the retention of {days} days by more than a day: {sessions}, the oldest from {oldest}; \
-             `tarsy-db prune` seems not to have run"
+             `tarsy-db prune` has not run, or could not remove them"
         ));
     } else if old.removable > 0 {
         let sessions = old.removable;

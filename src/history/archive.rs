@@ -5,8 +5,6 @@
 //! is committed. A crash in between leaves both; the next run writes the same rows again.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +17,14 @@ use sea_orm::{
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
-use super::zstd_file;
-use crate::connection::{self, Access, ConnectError};
+use super::archive_file::ArchiveFile;
+use crate::connection::{self, Access, ConnectError, row};
 use crate::database_url::{Backend, DatabaseUrl, SqliteLocation};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{self, Column, Schema, SchemaError, Standing, quoted, upgrade};
+
+/// What SQLite's `application_id` says of an archive: `TRSA`.
+const MARK: i32 = i32::from_be_bytes(*b"TRSA");
 
 /// How long to wait for somebody who has the archive open.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +52,12 @@ pub enum ArchiveError {
         path: String,
         /// Why not.
         source: std::io::Error,
+    },
+    /// Another run archives to it.
+    #[error("another run has the archive {path}")]
+    InUse {
+        /// The file.
+        path: String,
     },
     /// The file is there, and a compressed one that holds something else.
     #[error("{path} and {compressed} are both there, and not the same")]
@@ -104,6 +111,9 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             ArchiveError::Foreign { .. } => "give `--archive` another file; nothing was removed",
+            ArchiveError::InUse { .. } => {
+                "wait until it is over, or give `--archive` another file; nothing was removed"
+            }
             ArchiveError::Ambiguous { .. } => "move one of them to another place; nothing was removed",
             ArchiveError::Compress { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => {
                 "all is there: let the others close it, and give the same `--archive` and `--compress` again"
@@ -124,7 +134,7 @@ impl ArchiveError {
 /// An archive that rows are added to.
 pub struct Archive {
     connection: DatabaseConnection,
-    path: PathBuf,
+    file: ArchiveFile,
     tables: Arc<Tables>,
 }
 
@@ -138,8 +148,10 @@ struct ArchivedTable {
     columns: Vec<String>,
     /// What a row of the database has to give, so that it can be written here.
     returning: String,
-    /// The statement that writes a row and gives it back.
+    /// The statement that writes a row and gives it back, unless one with its key is there.
     insert: String,
+    /// The statement that reads the row with a key.
+    select: String,
 }
 
 impl Archive {
@@ -157,20 +169,18 @@ impl Archive {
             None => return Err(ArchiveError::NoLedger),
             Some(id) => Revision::from_id(id).ok_or_else(|| ArchiveError::Revision(id.to_owned()))?,
         };
-        let foreign = |why: String| ArchiveError::Foreign { path: path.display().to_string(), why };
-        if let DatabaseUrl::Sqlite(SqliteLocation { path: Some(pruned), .. }) = database
-            && is_same_file(path, pruned)
-        {
-            return Err(foreign("it is the database itself".to_owned()));
-        }
-        zstd_file::restore(path)?;
-        create(path).map_err(|source| ArchiveError::Create { path: path.display().to_string(), source })?;
-        let url = DatabaseUrl::Sqlite(SqliteLocation { path: Some(path.to_owned()), busy_timeout: None });
+        let file = ArchiveFile::take(path, database.sqlite_path())?;
+        let url = DatabaseUrl::Sqlite(SqliteLocation { path: Some(file.path().to_owned()), busy_timeout: None });
         let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
         let action = "read the schema of the archive";
         // Also one of which a crash left no more than the file.
         if schema::read(&connection).await.doing(action)?.tables.is_empty() {
+            connection.execute_unprepared(&format!("PRAGMA application_id = {MARK}")).await.doing(action)?;
             upgrade::upgrade(&connection, revision, LOCK_TIMEOUT, &|| ()).await?;
+        }
+        if !is_archive(&connection).await.doing(action)? {
+            let why = "it is a database that something else has created".to_owned();
+            return Err(ArchiveError::Foreign { path: path.display().to_string(), why });
         }
         let (there, schema) = schema::read_standing(&connection).await.doing(action)?;
         match there.revision() {
@@ -179,14 +189,14 @@ impl Archive {
                 let (path, found) = (path.display().to_string(), id.to_owned());
                 return Err(ArchiveError::OtherRevision { path, found, wanted: revision });
             }
-            None => return Err(foreign("it is no TARSy database".to_owned())),
+            None => return Err(ArchiveError::NoLedger),
         }
         // Children are written before their parents; a row that replaces another must not take its children along.
         connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.doing(action)?;
         // With less, a loss of power could bring the journal of a transaction back after its rows are gone elsewhere.
         connection.execute_unprepared("PRAGMA synchronous = EXTRA").await.doing(action)?;
         let tables = Arc::new(tables(database.backend(), found, &schema)?);
-        Ok(Self { connection, path: path.to_owned(), tables })
+        Ok(Self { connection, file, tables })
     }
 
     /// Begins a transaction of the archive.
@@ -197,33 +207,28 @@ impl Archive {
         Ok(Shelf { transaction, tables: Arc::clone(&self.tables) })
     }
 
-    /// Puts all that was written into the one file, and closes it.
+    /// Closes it, and compresses it if that is asked for. Returns where it is.
     ///
     /// # Errors
-    /// [`DatabaseError`]; what was written is in the file or in the `-wal` beside it.
-    pub async fn close(self) -> Result<PathBuf, DatabaseError> {
-        let action = format!("close the archive {}", self.path.display());
+    /// [`ArchiveError`]; what was written is in the file or in the `-wal` beside it.
+    pub async fn close(self, compress: bool) -> Result<PathBuf, ArchiveError> {
+        let action = format!("close the archive {}", self.file.path().display());
         self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.doing(action.as_str())?;
         self.connection.close().await.doing(action)?;
-        Ok(self.path)
+        if compress { self.file.compress() } else { Ok(self.file.path().to_owned()) }
     }
 }
 
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    identity(one).is_some_and(|one| identity(other) == Some(one))
-}
-
-/// Creates the file, for its owner alone, unless it is there.
-fn create(path: &Path) -> std::io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent)?.sync_all()
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+/// Whether a database is an archive.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn is_archive(connection: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    if connection.get_database_backend() != DbBackend::Sqlite {
+        return Ok(false);
     }
+    let mark = row(connection, "PRAGMA application_id").await?.try_get::<i32>("", "application_id")?;
+    Ok(mark == MARK)
 }
 
 /// Matches the tables of a database with those of its archive.
@@ -251,25 +256,33 @@ fn tables(backend: Backend, found: &Schema, archive: &Schema) -> Result<Tables, 
         let place = |key: &String| columns.iter().position(|column| column == key);
         let key = there.primary_key.iter().filter_map(place).collect();
         let insert = insert(name, &columns, &there.primary_key);
-        tables.insert(name, ArchivedTable { key, columns, returning: returning.join(", "), insert });
+        let select = select(name, &columns, &there.primary_key);
+        tables.insert(name, ArchivedTable { key, columns, returning: returning.join(", "), insert, select });
     }
     if lacking.is_empty() { Ok(tables) } else { Err(ArchiveError::Lacking { names: lacking }) }
 }
 
-/// The row that is there already is an older state of the same one: a run that crashed wrote it, or it was brought back.
+/// A row that is there already stays.
 fn insert(table: &str, columns: &[String], key: &[String]) -> String {
-    let names: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+    let names = names(columns);
     let values: Vec<_> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
-    let key: Vec<_> = key.iter().map(|name| quoted(name)).collect();
-    let updates: Vec<_> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
     format!(
-        "INSERT INTO {table} ({names}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {updates} RETURNING {names}",
+        "INSERT INTO {table} ({names}) VALUES ({values}) ON CONFLICT ({key}) DO NOTHING RETURNING {names}",
         table = quoted(table),
-        names = names.join(", "),
         values = values.join(", "),
-        key = key.join(", "),
-        updates = updates.join(", "),
+        key = self::names(key),
     )
+}
+
+/// The statement that reads the row with a given key.
+fn select(table: &str, columns: &[String], key: &[String]) -> String {
+    let conditions: Vec<_> =
+        key.iter().zip(1..).map(|(name, number)| format!("{} = ?{number}", quoted(name))).collect();
+    format!("SELECT {} FROM {} WHERE {}", names(columns), quoted(table), conditions.join(" AND "))
+}
+
+fn names(columns: &[String]) -> String {
+    columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")
 }
 
 /// A transaction of the archive. Dropped before it is committed, it is rolled back.
@@ -303,22 +316,32 @@ impl Shelf {
             }
         }
         let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, given);
-        let written = self.transaction.query_one_raw(statement).await?;
-        let written = written.ok_or_else(|| DbErr::RecordNotFound("the archive gave no row back".to_owned()))?;
+        let (written, is_new) = match self.transaction.query_one_raw(statement).await? {
+            Some(written) => (written, true),
+            None => (self.earlier(columns, &values).await?, false),
+        };
         let written = self::values(&written, values.len())?;
         let changed = values.iter().zip(&written).position(|(sent, kept)| !sent.is_kept_as(kept));
         match changed {
             None => Ok(()),
             Some(index) => {
                 let key: Vec<_> = columns.key.iter().map(|place| values[*place].shown()).collect();
-                let message = format!(
-                    "{table} {}: SQLite cannot hold `{}` exactly in a column of that type",
-                    key.join(", "),
-                    columns.columns[index]
-                );
+                let (key, column) = (key.join(", "), &columns.columns[index]);
+                let message = match is_new {
+                    true => format!("{table} {key}: SQLite cannot hold `{column}` exactly in a column of that type"),
+                    false => format!("{table} {key}: the archive has it with another `{column}`; use another file"),
+                };
                 Err(Cause::new(Failure::Data, message))
             }
         }
+    }
+
+    /// The row of the archive that has the same key: a run that crashed wrote it, or it was brought back.
+    async fn earlier(&self, table: &ArchivedTable, values: &[Stored]) -> Result<QueryResult, Cause> {
+        let key = table.key.iter().map(|place| values[*place].given());
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, &table.select, key);
+        let found = self.transaction.query_one_raw(statement).await?;
+        Ok(found.ok_or_else(|| DbErr::RecordNotFound("the archive gave no row back".to_owned()))?)
     }
 
     /// Makes the rows last: they are on the disk.

@@ -1,6 +1,7 @@
 //! What the tables mean: sessions, what hangs on them, events, and how long all of that is kept.
 
 pub mod archive;
+pub mod archive_file;
 pub mod batch;
 pub mod events;
 pub mod exclusive;
@@ -14,7 +15,6 @@ pub mod policy;
 pub mod retention;
 pub mod space;
 pub mod sqlite;
-pub mod zstd_file;
 
 use sea_orm::DbBackend;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use super::batch::{Batch, BatchError, Limits};
-use super::{Among, STAGES};
+use super::{Among, SESSIONS, STAGES};
 use crate::connection::row;
 use crate::failure::{DatabaseError, Doing};
 use crate::schema::{ForeignKey, Schema};
@@ -43,7 +43,7 @@ pub(super) fn references_to_stages(schema: &Schema) -> impl Iterator<Item = Refe
 
 impl Reference {
     const fn to_session(child: &'static str) -> Self {
-        Self { child, column: "session_id", parent: super::SESSIONS, key: "session_id" }
+        Self { child, column: "session_id", parent: SESSIONS, key: "session_id" }
     }
 
     const fn to_stage(child: &'static str, column: &'static str) -> Self {
@@ -67,12 +67,15 @@ impl Reference {
     }
 
     /// The condition that a stage is not needed by this reference. It goes after the stages that have it for a parent, and
-    /// stays where they do, or where rows of a session that is there refer to it.
+    /// stays where they do, or where rows of another session, which is there, refer to it.
     fn is_not_needed(&self) -> String {
         let Self { child, column, parent, key } = self;
         let who = match *child == STAGES {
             true => format!("child_row.{key} <> {parent}.{key}"),
-            false => "EXISTS (SELECT 1 FROM alert_sessions s WHERE s.session_id = child_row.session_id)".to_owned(),
+            false => format!(
+                "EXISTS (SELECT 1 FROM {SESSIONS} living WHERE living.session_id = child_row.session_id
+                                                           AND living.session_id <> {parent}.session_id)"
+            ),
         };
         format!(" AND NOT EXISTS (SELECT 1 FROM {child} child_row WHERE child_row.{column} = {parent}.{key} AND {who})")
     }

@@ -8,6 +8,9 @@ use sea_orm::DbBackend;
 use super::TERMINAL_STATUSES;
 use crate::schema::{literal, quoted};
 
+/// A shorter retention is a slip: `3m` are minutes.
+const SHORTEST: Duration = Duration::from_hours(1);
+
 /// Which sessions may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -54,6 +57,9 @@ pub enum RetentionError {
     /// It would remove everything.
     #[error("a retention of {0} would remove the whole history")]
     NotPositive(String),
+    /// Whoever says so means something else.
+    #[error("a retention of {0} is less than an hour")]
+    TooShort(String),
     /// It reaches back beyond what a time can say.
     #[error("a retention of {0} reaches back too far")]
     TooLong(String),
@@ -68,6 +74,7 @@ impl RetentionError {
     pub fn hint(&self) -> &'static str {
         match self {
             RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
+            RetentionError::TooShort(_) => "`m` are minutes and `M` months; `--before` takes any moment",
             RetentionError::TooLong(_) => "give a number of days, as in `90d`",
             RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to what browsers may need, 24 for a day",
         }
@@ -85,6 +92,9 @@ impl Policy {
                 let shown = humantime::format_duration(age).to_string();
                 if age.is_zero() {
                     return Err(RetentionError::NotPositive(shown));
+                }
+                if age < SHORTEST {
+                    return Err(RetentionError::TooShort(shown));
                 }
                 let age = chrono::TimeDelta::from_std(age).map_err(|_| RetentionError::TooLong(shown.clone()))?;
                 now.checked_sub_signed(age).ok_or(RetentionError::TooLong(shown))?
@@ -116,9 +126,17 @@ impl Policy {
 }
 
 impl Filter {
+    /// The columns that are looked at, with the values that are meant.
+    #[must_use]
+    pub fn lists(&self) -> [(&'static str, &[String]); 3] {
+        [("status", &self.statuses), ("alert_type", &self.alert_types), ("agent_type", &self.agent_types)]
+    }
+
     fn conditions(&self) -> impl Iterator<Item = String> {
-        let lists = [("status", &self.statuses), ("alert_type", &self.alert_types), ("agent_type", &self.agent_types)];
-        lists.into_iter().filter(|(_, values)| !values.is_empty()).map(|(column, values)| is_one_of(column, values))
+        self.lists()
+            .into_iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(column, values)| is_one_of(column, values))
     }
 }
 

@@ -93,6 +93,18 @@ pub async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i64>, Da
     row(connection, &sql).await.doing(action)?.try_get("", "oldest").doing(action)
 }
 
+/// Whether any session has this value in a column.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub async fn is_met(connection: &impl ConnectionTrait, column: &str, value: &str) -> Result<bool, DatabaseError> {
+    let value = literal(value);
+    let sql = format!("SELECT CAST(EXISTS (SELECT 1 FROM {SESSIONS} WHERE {column} = {value}) AS INTEGER) AS is_met");
+    let action = format!("look for sessions by {column}");
+    let met = row(connection, &sql).await.and_then(|row| row.try_get::<i32>("", "is_met")).doing(action)?;
+    Ok(met != 0)
+}
+
 /// How many sessions one statement is about.
 const PART: usize = 128;
 

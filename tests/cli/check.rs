@@ -115,7 +115,7 @@ on_both_backends! {
         insert_session(database, "overdue", "failed", Some(0));
         insert_session(database, "overdue-too", "timed_out", Some(cutoff_us - 2 * DAY_US));
         let detail = "sessions past the retention of 3650 days by more than a day: 2, the oldest from \
-                      1970-01-01 00:00:00 UTC; `tarsy-db prune` seems not to have run";
+                      1970-01-01 00:00:00 UTC; `tarsy-db prune` has not run, or could not remove them";
         finds(database, 0, "retention", "warning", detail);
         let failed = check(database, &["--fail-if-overdue"]).expect(6);
         is_found(&failed, "retention", "failed", detail);

@@ -1,18 +1,40 @@
 //! Completions and man pages are checked in. `make generate` writes them anew.
 
 use std::path::Path;
+use std::process::Command;
 
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use tarsy_db::cli::Cli;
 
+use crate::support::{Outcome, bare_tarsy_db};
+
 #[test]
 fn completions_are_those_of_the_command_line() {
     for shell in Shell::value_variants() {
-        let mut script = Vec::new();
-        clap_complete::generate(*shell, &mut Cli::command(), "tarsy-db", &mut script);
+        let script = completions(*shell);
         let name = clap_complete::Generator::file_name(shell, "tarsy-db");
-        compare_or_write(&Path::new("completions").join(name), &script);
+        compare_or_write(&Path::new("completions").join(name), script.as_bytes());
+    }
+}
+
+fn completions(shell: Shell) -> String {
+    Outcome::of(bare_tarsy_db(Path::new(".")).args(["completions", &shell.to_string()])).expect(0).stdout
+}
+
+#[test]
+fn bash_completes_what_comes_behind_a_subcommand() {
+    for (words, expected) in
+        [("prune --arch", "--archive"), ("migrate-sqlite-to-postgres --app", "--append"), ("chec", "check")]
+    {
+        let last = words.rsplit(' ').next().expect("a word");
+        let script = format!(
+            "{}\nCOMP_WORDS=(tarsy-db {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+             _tarsy__db tarsy-db {last}; echo \"${{COMPREPLY[@]}}\"",
+            completions(Shell::Bash)
+        );
+        let completed = Command::new("bash").args(["--norc", "-c", &script]).output().expect("bash is there");
+        assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), expected, "{words}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::revisions::init_to;
 use crate::support::history::{DAY_US, NOW, NOW_US, insert_many, insert_session};
 use crate::support::process::{Held, Running, wait_until};
 use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
@@ -217,6 +218,65 @@ on_both_backends! {
         prune(database, &["--older-than", "1000d"]).expect(0);
     }
 
+    fn what_is_not_over_when_the_time_is_up_can_be_made_a_failure(database: &Database) {
+        init_to(database, "head");
+        database.execute("INSERT INTO events (id, channel, payload, created_at) VALUES (1, 'c', '{}', '2020-01-01 00:00:00')");
+        let flags = ["--yes", "--events", "--max-duration", "0s", "--fail-if-remaining"];
+        assert_eq!(prune(database, &flags).expect(6).json()["remaining_sessions"], 0);
+        let flags = ["--yes", "--events", "--fail-if-remaining"];
+        assert_eq!(prune(database, &flags).expect(0).json()["removed"]["rows"]["events"], 1);
+    }
+
+    fn a_schema_that_is_newer_is_left_alone(database: &Database) {
+        init(database);
+        insert_session(database, "old", "completed", Some(OLD_US));
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'");
+        for flag in ["--yes", "--dry-run"] {
+            let refused = prune(database, &[flag]).expect(5);
+            assert!(refused.stderr.contains("ffffffffffff"), "{}", refused.stderr);
+        }
+        assert_whole(database, 1);
+    }
+
+    fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
+        init(database);
+        insert_session(database, "old", "completed", Some(OLD_US));
+        let upgrade = "UPDATE alembic_version SET version_num = '7c617b3e7c2c'";
+        database.execute(&match database.is_sqlite() {
+            true => format!("CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions BEGIN {upgrade}; END"),
+            false => format!(
+                "CREATE FUNCTION upgrade() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {upgrade}; RETURN OLD; END $$;
+                 CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION upgrade()"
+            ),
+        });
+        let refused = prune(database, &["--yes"]).expect(75);
+        assert!(refused.stderr.contains("somebody has upgraded the schema"), "{}", refused.stderr);
+        assert_whole(database, 1);
+    }
+
+    fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
+        init(database);
+        insert_session(database, "old", "completed", Some(OLD_US));
+        let flags = ["--yes", "--status", "complete", "--status", "completed", "--agent-type", "Kubernetes"];
+        let warned = prune(database, &flags).expect(0);
+        for words in ["no session has the status `complete`", "no session has the agent type `Kubernetes`"] {
+            assert!(warned.stderr.contains(words), "{}", warned.stderr);
+        }
+        assert!(!warned.stderr.contains("`completed`"), "{}", warned.stderr);
+        assert_whole(database, 1);
+    }
+
+    fn minutes_and_a_cutoff_in_the_future_are_refused(database: &Database) {
+        init(database);
+        insert_session(database, "old", "completed", Some(OLD_US));
+        let refused = prune(database, &["--yes", "--older-than", "3m"]).expect(78);
+        assert!(refused.stderr.contains("3m is less than an hour"), "{}", refused.stderr);
+        let arguments = ["prune", "--yes", "--max-share", "100%", "--now", "2999-01-01T00:00:00Z"];
+        let refused = Outcome::of(tarsy_db(database).args(arguments)).expect(78);
+        assert!(refused.stderr.contains("would remove the whole history"), "{}", refused.stderr);
+        assert_whole(database, 1);
+    }
+
     fn sessions_that_remain_can_be_made_a_failure(database: &Database) {
         init(database);
         insert_session(database, "active", "in_progress", Some(OLD_US));
@@ -343,6 +403,41 @@ fn expected_rows() -> Vec<(String, u64)> {
 }
 
 /// Makes the database refuse to delete one session.
+#[test]
+fn sessions_in_use_are_told_of() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    for session in ["one", "two"] {
+        insert_session(&database, session, "completed", Some(OLD_US));
+    }
+    let writer = Held::begin(&database, "UPDATE alert_sessions SET agent_type = 'a' WHERE session_id = 'two'");
+    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes"];
+    let shown = Outcome::of(tarsy_db(&database).args(arguments)).expect(0).stdout;
+    assert!(shown.contains("1 more sessions from before the cutoff were in use"), "{shown}");
+    writer.close();
+}
+
+#[test]
+fn values_that_no_column_should_hold_stop_no_other_session() {
+    let database = Database::sqlite();
+    init(&database);
+    for number in 1..=4 {
+        insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
+    }
+    database.execute(
+        "PRAGMA foreign_keys = OFF;
+         UPDATE alert_sessions SET status = x'636f6d706c65746564' WHERE session_id = '1';
+         UPDATE alert_sessions SET session_id = x'32' WHERE session_id = '2'",
+    );
+    let pruned = prune(&database, &["--yes"]).expect(0).json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["stuck"]), (&2.into(), &serde_json::json!([])));
+    let kept: Vec<_> =
+        pruned["plan"]["kept"].as_array().expect("a list").iter().map(|kept| &kept["session_id"]).collect();
+    assert_eq!(kept, ["1", "X'32'"]);
+    assert_eq!(pruned["plan"]["kept"][0]["status"], "X'636F6D706C65746564'");
+    assert_eq!(database.count("alert_sessions"), 2);
+}
+
 pub(super) fn refuse_to_delete(database: &Database, session: &str) {
     database.execute(&match database.is_sqlite() {
         true => format!(

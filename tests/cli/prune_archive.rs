@@ -38,7 +38,39 @@ fn assert_refused(database: &Database, path: &Path, code: i32, words: &str) {
     assert!(before == (fs::read(path).ok(), contents(database)));
 }
 
+/// Makes a database one that `prune` takes for an archive.
+fn mark(database: &Database) {
+    database.execute(&format!("PRAGMA application_id = {}", i32::from_be_bytes(*b"TRSA")));
+}
+
 on_both_backends! {
+    fn a_row_that_the_archive_has_with_other_values_keeps_its_session(database: &Database) {
+        init(database);
+        let archive = Database::sqlite();
+        for session in ["one", "two"] {
+            insert_session(database, session, "completed", Some(OLD_US));
+        }
+        prune_into(database, &archive, &[]).expect(0);
+        insert_session(database, "one", "completed", Some(OLD_US));
+        insert_session(database, "two", "completed", Some(OLD_US));
+        database.execute("UPDATE llm_interactions SET model_name = 'another' WHERE session_id = 'one'");
+        let (before, archived) = (rows(database), rows(&archive));
+        let pruned = prune_into(database, &archive, &[]).expect(65);
+        assert!(pruned.stderr.contains("llm-one: the archive has it with another `model_name`"), "{}", pruned.stderr);
+        assert_eq!(sessions(database), ["one"]);
+        assert!(rows(database).iter().all(|(key, values)| before.get(key) == Some(values)));
+        assert_eq!(rows(&archive), archived);
+    }
+
+    fn a_path_that_cannot_be_an_archive_is_refused_before_anything_is_planned(database: &Database) {
+        init(database);
+        let missing = database.directory().join("no/archive.db").display().to_string();
+        for flag in ["--dry-run", "--yes"] {
+            prune(database, &[flag, "--archive", &missing]).expect(73);
+        }
+        prune(database, &["--yes", "--archive", "archive.db.zst"]).expect(2);
+    }
+
     fn what_goes_is_in_a_private_database_that_the_other_commands_read(database: &Database) {
         init_to(database, "head");
         insert_whole_sessions(database, 5, OLD_US);
@@ -92,14 +124,16 @@ on_both_backends! {
         let archive = Database::sqlite();
         let path = PathBuf::from(file(&archive));
         init_to(&archive, "head");
+        assert_refused(database, &path, 7, "something else has created");
+        mark(&archive);
         assert_refused(database, &path, 7, "is at revision b67c135119d7, and the database at ");
         let other = Database::sqlite();
         other.execute("CREATE TABLE theirs (id INTEGER); INSERT INTO theirs VALUES (1)");
-        assert_refused(database, Path::new(&file(&other)), 7, "it is no TARSy database");
+        assert_refused(database, Path::new(&file(&other)), 7, "something else has created");
         let text = Database::sqlite();
         fs::write(file(&text), "no database at all, and longer than a header would be".repeat(100)).expect("written");
-        assert_refused(database, Path::new(&file(&text)), 74, "not a database");
-        assert_refused(database, text.directory(), 73, "directory");
+        assert_refused(database, Path::new(&file(&text)), 7, "it is no SQLite database");
+        assert_refused(database, text.directory(), 7, "it is a directory");
         assert_refused(database, &text.directory().join("missing/archive.db"), 73, "cannot create the archive");
         // Not even root creates a file there.
         assert_refused(database, Path::new("/proc/sys/archive.db"), 73, "cannot create the archive");
@@ -127,6 +161,7 @@ on_both_backends! {
         }
         let archive = Database::sqlite();
         init(&archive);
+        mark(&archive);
         insert_session(&archive, "theirs", "failed", Some(OLD_US));
         archive.execute("UPDATE alert_sessions SET alert_id = 'alert-3'");
         let (before, theirs) = (rows(database), rows(&archive));
@@ -141,18 +176,6 @@ on_both_backends! {
         assert_eq!(union.len(), 4);
         union.extend(rows(&archive));
         assert!(union == before.into_iter().chain(theirs).collect::<Rows>());
-    }
-
-    fn a_newer_state_of_a_row_replaces_the_one_in_the_archive(database: &Database) {
-        init(database);
-        insert_session(database, "one", "failed", Some(OLD_US));
-        let archive = Database::sqlite();
-        prune_into(database, &archive, &[]).expect(0);
-        // It was brought back, and lived on.
-        insert_session(database, "one", "completed", Some(OLD_US + 1));
-        let before = rows(database);
-        prune_into(database, &archive, &[]).expect(0);
-        assert_eq!(rows(&archive), before);
     }
 
     fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
@@ -292,4 +315,34 @@ fn what_was_moved_pruned_and_archived_comes_back_with_the_same_digests() {
         assert!(contents(&target) == before);
         assert_eq!(tables(&compare(&source, &target).expect(0).json()), tables(&moved));
     }
+}
+
+#[test]
+fn a_message_that_is_sent_while_its_chat_goes_is_refused_and_not_lost() {
+    let Some(database) = Database::postgresql() else { return };
+    init_to(&database, "head");
+    insert_whole_sessions(&database, 1, OLD_US);
+    database.execute(
+        "CREATE TABLE refused (yes boolean);
+         CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$;
+         CREATE TRIGGER dawdle BEFORE DELETE ON chats FOR EACH STATEMENT EXECUTE FUNCTION dawdle()",
+    );
+    let archive = Database::sqlite();
+    let run = Running::start(
+        &database,
+        &["prune", "--now", NOW, "--yes", "--max-share", "100%", "--batch-time", "1us", "--archive", &file(&archive)],
+    );
+    database.wait_until(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'DELETE FROM chats %' AND wait_event = 'PgSleep'",
+    );
+    database.execute(
+        "DO $$ BEGIN
+             INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+             VALUES ('late', 'chat@s1', 'still there?', 'me', 1);
+         EXCEPTION WHEN foreign_key_violation THEN INSERT INTO refused VALUES (true); END $$",
+    );
+    run.finish().expect(0);
+    assert_eq!((database.count("refused"), database.count("chat_user_messages")), (1, 0));
+    assert_eq!(archive.count("chat_user_messages"), 1);
 }

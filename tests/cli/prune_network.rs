@@ -108,3 +108,21 @@ fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
         assert!(outcome.stderr.contains("the connection is back"), "{}", outcome.stderr);
     }
 }
+
+#[test]
+fn the_time_may_be_up_while_the_server_is_away() {
+    let Some((server, database)) = server_with_history() else { return };
+    let began = std::time::Instant::now();
+    let mut run = start_and_wait(&database, &["--max-duration", "5s", "--retry-for", "10m"]);
+    server.stop("fast");
+    run.says("trying again for ");
+    let outcome = run.finish().expect(0);
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    server.run();
+    let told = outcome.json();
+    assert_eq!(
+        (&told["removed"]["stopped"], &told["remaining_sessions"]),
+        (&"deadline".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(database.count("alert_sessions"), i64::from(MANY) - i64::try_from(removed(&outcome)).expect("few"));
+}

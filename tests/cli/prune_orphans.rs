@@ -47,6 +47,21 @@ fn planned(plan: &Value) -> Value {
 }
 
 on_both_backends! {
+    fn an_orphan_stage_that_a_living_session_needs_stays(database: &Database) {
+        init_to(database, "head");
+        insert_whole_sessions(database, 2, NOW_US);
+        unguarded(
+            database,
+            "UPDATE stage_executions SET session_id = 'gone' WHERE execution_id IN ('stage@s1', 'child@s1');
+             UPDATE mcp_communications SET session_id = 'gone' WHERE communication_id = 'mcp@s1'",
+        );
+        // The interaction of the living session refers to the child, and that to its parent.
+        let mut expected = rows(database);
+        expected.retain(|(_, key), _| key != "mcp@s1");
+        prune(database, &["--orphans", "--yes"]).expect(0);
+        assert_eq!(rows(database), expected);
+    }
+
     fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Database) {
         let (orphans, others) = damaged(database);
         check(database, &["--deep"]).expect(4);

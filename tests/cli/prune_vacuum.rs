@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::prune::{init, prune};
-use super::prune_archive::OLD_US;
+use super::prune::{init, prune, refuse_to_delete};
+use super::prune_archive::{OLD_US, file};
 use crate::support::history::{NOW_US, contents, insert_many, insert_session};
 use crate::support::{Database, on_both_backends};
 
@@ -30,6 +30,18 @@ fn part<'v>(pruned: &'v Value, name: &str) -> &'v Value {
 }
 
 on_both_backends! {
+    fn a_session_that_cannot_be_removed_keeps_neither_vacuum_nor_compression_away(database: &Database) {
+        with_history(database);
+        refuse_to_delete(database, "s-7");
+        let archive = Database::sqlite();
+        let pruned = prune(database, &["--yes", "--vacuum", "--archive", &file(&archive), "--compress"]);
+        assert!(pruned.code.is_some_and(|code| code != 0), "{}", pruned.stdout);
+        let pruned = pruned.json();
+        assert_eq!(pruned["removed"]["sessions"], 299);
+        assert!(!pruned["space"]["given_back"].is_null(), "{pruned:#}");
+        assert_eq!(pruned["archive"], file(&archive) + ".zst");
+    }
+
     fn what_is_free_is_told_and_with_vacuum_given_back(database: &Database) {
         with_history(database);
         let told = prune(database, &["--yes", "--before", "2025-10-04T02:30:00Z"]).expect(0).json();

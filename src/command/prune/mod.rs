@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use indicatif::{HumanBytes, HumanCount};
+use migration::Revision;
 use sea_orm::DatabaseConnection;
 
 use super::Context;
@@ -15,7 +17,7 @@ use crate::cli::Prune;
 use crate::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
-use crate::failure::{DatabaseError, Doing};
+use crate::failure::{DatabaseError, Doing, Failure};
 use crate::history::SESSIONS;
 use crate::history::archive::Archive;
 use crate::history::events::{self, EventPolicy};
@@ -23,9 +25,9 @@ use crate::history::exclusive::Exclusive;
 use crate::history::neighbours::Neighbours;
 use crate::history::orphans;
 use crate::history::plan::{self, Plan};
-use crate::history::policy::{ActiveSessions, Filter, Limit, Policy};
+use crate::history::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
 use crate::history::retention::{self, Selection};
-use crate::history::{parent_index, space, sqlite, zstd_file};
+use crate::history::{archive_file, parent_index, space, sqlite};
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
@@ -34,10 +36,13 @@ use crate::schema::{self, Schema, Standing};
 use crate::settings::Settings;
 
 use removal::{Outcome, Removal, Stop, Terms};
-use summary::{SpaceSummary, Summary};
+use summary::{SpaceSummary, Summary, shown};
 
 /// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long to wait until the next attempt to plan.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long to wait for the end of a connection whose work was given up.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,12 +92,19 @@ async fn prune(
     let started = Instant::now();
     let now = arguments.now.unwrap_or(context.now);
     let policy = policy(arguments, settings, now)?;
+    if policy.cutoff_us >= context.now.timestamp_micros() {
+        return Err(RetentionError::NotPositive(format!("everything before {}", shown(policy.cutoff_us))).into());
+    }
     let hours = settings.event_retention_hours.value;
     let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;
     let url = &settings.database.value;
     let mut summary = Summary::new(url, &policy, event_policy.as_ref(), arguments.dry_run);
-    let Some(mut work) = interrupt.or(Work::prepare(url, arguments, policy, event_policy)).await?? else {
+    if let Some(path) = &arguments.archive {
+        archive_file::look(path, url.sqlite_path())?;
+    }
+    let Some(mut work) = interrupt.or(prepare(url, arguments, &policy, event_policy, started)).await?? else {
         *metrics = None;
+        summary.skipped = Some("another prune is at work");
         let line = format!("another prune is at work on {url}: nothing to do here");
         return Ok(Report::new(&summary, vec![Block::Line(line)]));
     };
@@ -183,6 +195,44 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
     Ok(Policy { filter, ..Policy::new(limit, active, now)? })
 }
 
+/// Looks what there is to do, again and again while somebody is in the way. `None` if another prune is doing it.
+async fn prepare(
+    url: &DatabaseUrl,
+    arguments: &Prune,
+    policy: &Policy,
+    event_policy: Option<EventPolicy>,
+    started: Instant,
+) -> Result<Option<Work>, Error> {
+    let mut is_first = true;
+    loop {
+        let error = match Work::prepare(url, arguments, policy.clone(), event_policy).await {
+            Err(Error::Database(error)) if error.cause.failure == Failure::Busy => error,
+            other => return other,
+        };
+        if started.elapsed() >= arguments.retry_for {
+            return Err(error.into());
+        }
+        if is_first {
+            let limit = humantime::format_duration(arguments.retry_for);
+            tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
+            is_first = false;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Warns of filters that no session meets: they may be misspelt, and then nothing goes, night after night.
+async fn warn_of_unknown_values(connection: &DatabaseConnection, policy: &Policy) -> Result<(), DatabaseError> {
+    for (column, values) in policy.filter.lists() {
+        for value in values {
+            if !retention::is_met(connection, column, value).await? {
+                tracing::warn!("no session has the {} `{value}`: is it spelt right?", column.replace('_', " "));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
     let Plan { sessions, of_sessions, .. } = *plan;
     if plan.share() > limit { Err(Error::TooLargeAShare { sessions, of_sessions, limit }) } else { Ok(()) }
@@ -230,6 +280,11 @@ impl Work {
             return Err(Error::SchemaPending);
         }
         sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
+        if let Some(revision) = standing.revision().filter(|id| Revision::from_id(id).is_none()) {
+            // What hangs on a session there, nobody here knows.
+            return Err(Error::Newer(revision.to_owned()));
+        }
+        warn_of_unknown_values(&connection, &policy).await?;
         let selection = Selection::of(&connection, &schema, policy).await?;
         let mut plan = plan::plan(&connection, &schema, &selection).await?;
         let events = event_policy.filter(|_| events::are_kept(&schema));
@@ -239,7 +294,8 @@ impl Work {
         if arguments.orphans {
             plan.orphans = orphans::count(&connection, &schema).await?;
         }
-        let neighbours = neighbours(&connection, url).await?;
+        let neighbours =
+            Neighbours::of(&connection, url.sqlite_path()).await.doing("see who else uses the database")?;
         let url = url.clone();
         let (second, archive) = (None, None);
         Ok(Some(Self {
@@ -324,8 +380,8 @@ impl Work {
             std::mem::forget((self.neighbours, self.exclusive));
         }
         let Some(archive) = self.archive else { return Ok(None) };
-        let path = archive.close().await?;
-        Ok(Some(if compress { zstd_file::compress(&path)? } else { path }))
+        // Here the right to prune is still held.
+        Ok(Some(archive.close(compress).await?))
     }
 }
 
@@ -337,14 +393,6 @@ async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, E
     Ok(connection::open(url, access, lock_timeout).await?)
 }
 
-async fn neighbours(connection: &DatabaseConnection, url: &DatabaseUrl) -> Result<Neighbours, Error> {
-    let path = match url {
-        DatabaseUrl::Sqlite(location) => location.path.as_deref(),
-        DatabaseUrl::Postgresql(_) => None,
-    };
-    Ok(Neighbours::of(connection, path).await.doing("see who else uses the database")?)
-}
-
 /// Asks, where somebody can answer.
 async fn confirm(summary: &Summary) -> Result<(), Error> {
     let Summary { database, cutoff, .. } = summary;
@@ -353,8 +401,10 @@ async fn confirm(summary: &Summary) -> Result<(), Error> {
         Some((events, cutoff)) => (format!(" and {events} events"), format!("; events from before {cutoff}")),
         None => Default::default(),
     };
-    let (sessions, rows) = (plan.sessions, plan.rows());
-    let what = format!("{sessions} sessions{events} with {rows} rows in all would be removed from {database}");
+    let (sessions, rows, bytes) = (HumanCount(plan.sessions), HumanCount(plan.rows()), HumanBytes(plan.bytes()));
+    let what = format!(
+        "{sessions} sessions{events} with {rows} rows in all, {bytes} of values, would be removed from {database}"
+    );
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::NotConfirmed { what });
     }
@@ -363,7 +413,9 @@ async fn confirm(summary: &Summary) -> Result<(), Error> {
     let answer = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();
         std::io::stderr().write_all(question.as_bytes())?;
-        std::io::stdin().read_line(&mut answer)?;
+        if std::io::stdin().read_line(&mut answer)? == 0 {
+            std::io::stderr().write_all(b"\n")?;
+        }
         Ok(answer)
     });
     let answer = answer.await.unwrap_or_else(|error| Err(error.into()));

@@ -48,8 +48,8 @@ pub(super) struct Terms {
 pub(super) struct Outcome {
     pub(super) rows: Removed,
     pub(super) batches: u64,
-    /// The longest time for which others were kept waiting.
-    pub(super) longest_batch: Duration,
+    /// The longest time for which others were kept waiting, if there were any.
+    pub(super) longest_batch: Option<Duration>,
     /// Sessions that could not be removed.
     pub(super) stuck: Vec<Stuck>,
     /// Why it ended before everything was gone.
@@ -281,8 +281,8 @@ impl<'r> Removal<'r> {
         let Done { batches, removed, held } = done;
         let amount = self.count(removed);
         self.outcome.batches += batches;
-        if company != Company::Nobody {
-            self.outcome.longest_batch = self.outcome.longest_batch.max(held);
+        if company != Company::Nobody && batches > 0 {
+            self.outcome.longest_batch = self.outcome.longest_batch.max(Some(held));
         }
         if let Err(error) = finished? {
             return Ok(Attempt::Failed(error));

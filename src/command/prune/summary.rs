@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::removal::{Outcome, Stop, Stuck};
@@ -18,6 +18,9 @@ use crate::history::space::{Freed, Space};
 use crate::metrics::Metrics;
 use crate::output::{self, Block, Field};
 
+/// How many kept sessions people are shown.
+const MOST_SHOWN: usize = 20;
+
 #[derive(Serialize)]
 pub(super) struct Summary {
     pub(super) database: String,
@@ -25,6 +28,8 @@ pub(super) struct Summary {
     /// `None` without `--events`.
     event_cutoff: Option<String>,
     dry_run: bool,
+    /// Why nothing was looked at.
+    pub(super) skipped: Option<&'static str>,
     /// `None` if another prune is at work.
     pub(super) plan: Option<Plan>,
     /// The sessions that go, as a share of all; 1 for all.
@@ -77,8 +82,8 @@ struct RemovedSummary {
     rows: Removed,
     seconds: f64,
     batches: u64,
-    /// The longest time for which a batch may have kept others waiting.
-    longest_batch_seconds: f64,
+    /// The longest time for which a batch may have kept others waiting; `None` where nobody else was there.
+    longest_batch_seconds: Option<f64>,
     /// Why not everything went.
     stopped: Option<Reason>,
 }
@@ -121,12 +126,12 @@ struct StuckSummary {
 
 impl Summary {
     pub(super) fn new(database: &DatabaseUrl, policy: &Policy, events: Option<&EventPolicy>, dry_run: bool) -> Self {
-        let cutoff = DateTime::from_timestamp_micros(policy.cutoff_us).unwrap_or_default();
         Self {
             database: database.to_string(),
-            cutoff: shown(cutoff),
-            event_cutoff: events.map(|policy| shown(policy.cutoff)),
+            cutoff: shown(policy.cutoff_us),
+            event_cutoff: events.map(|policy| shown(policy.cutoff.timestamp_micros())),
             dry_run,
+            skipped: None,
             plan: None,
             share: None,
             removed: None,
@@ -150,7 +155,7 @@ impl Summary {
             rows: outcome.rows.clone(),
             seconds: duration.as_secs_f64(),
             batches: outcome.batches,
-            longest_batch_seconds: outcome.longest_batch.as_secs_f64(),
+            longest_batch_seconds: outcome.longest_batch.map(|longest| longest.as_secs_f64()),
             stopped: outcome.stopped.as_ref().map(Reason::of),
         });
         let stuck = outcome.stuck.iter().map(|Stuck { session_id, reason, .. }| StuckSummary {
@@ -241,15 +246,23 @@ impl Summary {
 
     fn kept_block(&self) -> Option<Block> {
         let kept = &self.plan.as_ref()?.kept;
-        let rows = kept.iter().map(|session| {
-            let started = output::time(Some(session.started_at_us));
-            vec![session.session_id.as_str().into(), session.status.as_str().into(), started.into()]
-        });
+        let mut rows: Vec<Vec<Field>> = kept
+            .iter()
+            .take(MOST_SHOWN)
+            .map(|session| {
+                let started = output::time(Some(session.started_at_us));
+                vec![session.session_id.as_str().into(), session.status.as_str().into(), started.into()]
+            })
+            .collect();
+        if let Some(others) = kept.len().checked_sub(MOST_SHOWN).filter(|others| *others > 0) {
+            let others = format!("and {} more; `--output json` lists all", HumanCount(others as u64));
+            rows.push(vec![others.into(), "".into(), "".into()]);
+        }
         let header = vec!["session", "status", "started"];
         (!kept.is_empty()).then(|| Block::Table {
             title: "kept although they are old: not in a terminal status (--include-active), or other sessions need their stages",
             header,
-            rows: rows.collect(),
+            rows,
         })
     }
 
@@ -280,14 +293,11 @@ impl Summary {
             (Some(rows), Some(cutoff)) => format!(" and {rows} events from before {cutoff}"),
             _ => String::new(),
         };
-        let longest = Duration::from_secs_f64(removed.longest_batch_seconds);
-        let company = match longest.is_zero() {
-            true => String::new(),
-            false => format!("; others waited for no batch longer than {longest:.0?}"),
-        };
+        let longest = removed.longest_batch_seconds.map(Duration::from_secs_f64);
+        let longest = longest.map(|longest| format!("; the longest batch took {longest:.0?}")).unwrap_or_default();
         let mut blocks = vec![
             Block::Line(format!(
-                "removed {} sessions that started before {}{events} from {} in {:.1?}{company}",
+                "removed {} sessions that started before {}{events} from {} in {:.1?}{longest}",
                 removed.sessions,
                 self.cutoff,
                 self.database,
@@ -308,7 +318,7 @@ impl Summary {
     }
 }
 
-/// A moment as the summary has it.
-fn shown(moment: DateTime<Utc>) -> String {
-    moment.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+/// A moment, in microseconds since the epoch, as the summary has it.
+pub(super) fn shown(moment_us: i64) -> String {
+    DateTime::<Utc>::from_timestamp_micros(moment_us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
