@@ -557,8 +557,9 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// The file of an archive, which is compressed under another name.
 fn archive(text: &str) -> Result<std::path::PathBuf, String> {
-    match text.ends_with(".zst") {
-        false => Ok(text.into()),
+    let path = std::path::PathBuf::from(text);
+    match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zst")) {
+        false => Ok(path),
         true => Err("name it without `.zst`, also where it is compressed".to_owned()),
     }
 }

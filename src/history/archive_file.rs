@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_not_unpacked() {
-        let (directory, path) = archive(&[7; 100_000]);
+        let (directory, path) = archive(&vec![7; 100_000]);
         let compressed = compress(&path);
         let mut bytes = std::fs::read(&compressed).expect("it is there");
         let middle = bytes.len() / 2;

@@ -259,7 +259,7 @@ impl Summary {
             rows.push(vec![others.into(), "".into(), "".into()]);
         }
         let header = vec!["session", "status", "started"];
-        (!kept.is_empty()).then(|| Block::Table {
+        (!kept.is_empty()).then_some(Block::Table {
             title: "kept although they are old: not in a terminal status (--include-active), or other sessions need their stages",
             header,
             rows,
