@@ -404,6 +404,23 @@ fn expected_rows() -> Vec<(String, u64)> {
 
 /// Makes the database refuse to delete one session.
 #[test]
+fn a_lock_at_the_start_is_waited_for() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    let writer = Held::begin(&database, "LOCK TABLE alert_sessions");
+    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes", "--output", "json"];
+    let mut run = Running::start(&database, &arguments);
+    run.says("trying again for 1m");
+    writer.close();
+    assert_eq!(run.finish().expect(0).json()["removed"]["sessions"], 1);
+
+    let writer = Held::begin(&database, "LOCK TABLE alert_sessions");
+    Running::start(&database, &[&arguments[..], &["--retry-for", "0s"]].concat()).finish().expect(75);
+    writer.close();
+}
+
+#[test]
 fn sessions_in_use_are_told_of() {
     let Some(database) = Database::postgresql() else { return };
     init(&database);
