@@ -19,6 +19,9 @@ const COMMANDS: [&[&str]; 6] = [
     &["migrate-sqlite-to-postgres"],
 ];
 
+/// Two hours after that session started.
+const LATER: &str = "2026-02-01T02:00:00Z";
+
 fn database_with_a_session() -> Database {
     let database = with_schema(Database::sqlite());
     insert_session(&database, "one", "completed", Some(NOW_US));
@@ -166,9 +169,9 @@ fn quiet_leaves_standard_error_empty_when_all_is_well() {
         &["wait"],
         &["check", "--deep"],
         &["info"],
-        &["prune", "--max-share", "100%", "--yes", "--now", "2030-01-01T00:00:00Z", "--dry-run"],
+        &["prune", "--max-share", "100%", "--yes", "--older-than", "1h", "--now", LATER, "--dry-run"],
         &["migrate-sqlite-to-postgres", "--to", url],
-        &["prune", "--max-share", "100%", "--yes", "--now", "2030-01-01T00:00:00Z"],
+        &["prune", "--max-share", "100%", "--yes", "--older-than", "1h", "--now", LATER],
     ];
     for arguments in commands {
         let outcome = Outcome::of(tarsy_db(&database).arg("-q").args(arguments)).expect(0);
