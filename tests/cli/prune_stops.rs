@@ -69,8 +69,8 @@ fn when_the_time_is_up_the_batch_in_hand_is_finished() {
         let Some(database) = Database::postgresql() else { return };
         with_sessions(&database, 3);
         let halt = halt_removals(&database);
-        let run = start(&database, &[more, &["--max-duration", "300ms"]].concat());
-        wait_for_halted_removal(&database, "0.4");
+        let run = start(&database, &[more, &["--max-duration", "3s"]].concat());
+        wait_for_halted_removal(&database, "3.1");
         halt.close();
         assert_eq!(told(&run.finish().expect(code)), (Some(1), Some(2), "deadline".into()));
         assert_eq!(sessions(&database), ["2", "3"]);
