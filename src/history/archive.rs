@@ -2,7 +2,7 @@
 //! query it, and `migrate-sqlite-to-postgres --append` brings it back.
 //!
 //! What a batch removes is read as it is removed, written, read back and compared, and is on the disk before the removal
-//! is committed. A crash in between leaves both; the next run writes the same rows again.
+//! is committed. A crash in between leaves both; the next run finds the same rows there.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -189,9 +189,12 @@ impl Archive {
                 let (path, found) = (path.display().to_string(), id.to_owned());
                 return Err(ArchiveError::OtherRevision { path, found, wanted: revision });
             }
-            None => return Err(ArchiveError::NoLedger),
+            None => {
+                let why = "it has no ledger any more".to_owned();
+                return Err(ArchiveError::Foreign { path: path.display().to_string(), why });
+            }
         }
-        // Children are written before their parents; a row that replaces another must not take its children along.
+        // Children are written before their parents.
         connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.doing(action)?;
         // With less, a loss of power could bring the journal of a transaction back after its rows are gone elsewhere.
         connection.execute_unprepared("PRAGMA synchronous = EXTRA").await.doing(action)?;

@@ -30,7 +30,7 @@ impl ArchiveFile {
     /// Takes the file, which is created, or unpacked, if need be. `pruned` is SQLite's file that is pruned.
     ///
     /// # Errors
-    /// [`ArchiveError`]; what is there is as it was.
+    /// [`ArchiveError`]; nothing that is there is lost.
     pub(super) fn take(path: &Path, pruned: Option<&Path>) -> Result<Self, ArchiveError> {
         let path = look(path, pruned)?;
         let compressed = compressed(&path);

@@ -203,17 +203,18 @@ async fn prepare(
     event_policy: Option<EventPolicy>,
     started: Instant,
 ) -> Result<Option<Work>, Error> {
+    let limit = arguments.max_duration.map_or(arguments.retry_for, |limit| limit.min(arguments.retry_for));
     let mut is_first = true;
     loop {
         let error = match Work::prepare(url, arguments, policy.clone(), event_policy).await {
             Err(Error::Database(error)) if error.cause.failure == Failure::Busy => error,
             other => return other,
         };
-        if started.elapsed() >= arguments.retry_for {
+        if started.elapsed() >= limit {
             return Err(error.into());
         }
         if is_first {
-            let limit = humantime::format_duration(arguments.retry_for);
+            let limit = humantime::format_duration(limit);
             tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
             is_first = false;
         }
@@ -335,20 +336,21 @@ impl Work {
     }
 
     /// Opens a second connection, where two can work at once. Without it the removal only takes longer.
-    async fn open_second(&mut self) -> Result<(), DatabaseError> {
+    async fn open_second(&mut self) {
         // SQLite has one writer at a time, and an archive has one, too.
         if matches!(self.url, DatabaseUrl::Sqlite(_)) || self.archive.is_some() || self.plan.sessions < 2 {
-            return Ok(());
+            return;
         }
-        let Ok(second) = open(&self.url, Access::Write).await else { return Ok(()) };
-        self.neighbours.count_as_own(&second).await.doing("set up a second connection")?;
-        self.second = Some(second);
-        Ok(())
+        if let Ok(second) = open(&self.url, Access::Write).await
+            && self.neighbours.count_as_own(&second).await.is_ok()
+        {
+            self.second = Some(second);
+        }
     }
 
     /// Removes what is planned.
     async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
-        interrupt.or(self.open_second()).await??;
+        interrupt.or(self.open_second()).await?;
         let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
