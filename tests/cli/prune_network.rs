@@ -1,5 +1,7 @@
 //! `prune` on a server that goes away: it connects again and goes on, or says how far it came.
 
+use std::time::{Duration, Instant};
+
 use super::migrate_crashes::COMMIT;
 use super::prune::init;
 use super::prune_archive::OLD_US;
@@ -112,12 +114,12 @@ fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
 #[test]
 fn the_time_may_be_up_while_the_server_is_away() {
     let Some((server, database)) = server_with_history() else { return };
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let mut run = start_and_wait(&database, &["--max-duration", "5s", "--retry-for", "10m"]);
     server.stop("fast");
     run.says("trying again for ");
     let outcome = run.finish().expect(0);
-    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     server.run();
     let told = outcome.json();
     assert_eq!(
@@ -125,4 +127,25 @@ fn the_time_may_be_up_while_the_server_is_away() {
         (&"deadline".into(), &serde_json::Value::Null)
     );
     assert_eq!(database.count("alert_sessions"), i64::from(MANY) - i64::try_from(removed(&outcome)).expect("few"));
+}
+
+#[test]
+fn the_time_may_be_up_before_anybody_knows_that_the_server_is_away() {
+    let Some(database) = Database::postgresql() else { return };
+    init(&database);
+    insert_session(&database, "s", "completed", Some(OLD_US));
+    let proxy = Proxy::to(database.port());
+    proxy.halt_at(Moment::Before(COMMIT), Silence::Network);
+    let time = Duration::from_secs(10);
+    let began = Instant::now();
+    let mut run = start_at(&database.url_through(proxy.port), &database, &["--max-duration", "10s"]);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    std::thread::sleep((time + Duration::from_millis(100)).saturating_sub(began.elapsed()));
+    drop(proxy);
+    let told = run.finish().expect(0).json();
+    assert_eq!(
+        (&told["removed"]["stopped"], &told["remaining_sessions"]),
+        (&"deadline".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(database.count("alert_sessions"), 1);
 }

@@ -369,6 +369,8 @@ impl<'r> Removal<'r> {
             tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
         }
         let in_doubt = error.in_doubt;
+        // Also where the time is up before the first attempt to connect again.
+        self.work.is_connected &= !failure.is_before_login();
         let [mut pause, longest] = PAUSES;
         let keeps_connection = is_contention(failure) || self.work.selection.backend() == DbBackend::Sqlite;
         loop {
