@@ -63,19 +63,22 @@ impl Dependent {
     }
 }
 
+/// So many values cost less to look up in an index of PostgreSQL's, one by one, than to read a table that grows.
+const FEW: u64 = 1000;
+
 /// The values that a query gives, as something to be one of.
 #[derive(Debug, Clone, Copy)]
 struct Among<'q> {
     query: &'q str,
     /// Whether the values are few: PostgreSQL is to look each of them up in an index, however small it takes the table
-    /// for.
+    /// for, and however dear it takes the index for.
     are_few: bool,
 }
 
 impl<'q> Among<'q> {
-    /// All values of a query.
-    fn all(query: &'q str) -> Self {
-        Self { query, are_few: false }
+    /// All values of a query, so many of them.
+    fn all(query: &'q str, backend: DbBackend, count: u64) -> Self {
+        Self { query, are_few: backend == DbBackend::Postgres && count <= FEW }
     }
 
     /// The elements of the JSON array that is bound to a statement as `$1`.

@@ -82,14 +82,6 @@ pub async fn plan(
     schema: &Schema,
     selection: &Selection,
 ) -> Result<Plan, DatabaseError> {
-    let sessions = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
-    let mut tables = Vec::new();
-    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
-        let condition = dependent.belongs(&Among::all(&sessions));
-        tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
-    }
-    tables.push(table_plan(connection, schema, SESSIONS, &selection.condition()).await?);
-
     let action = "plan the retention";
     let span = format!(
         "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest,
@@ -98,6 +90,18 @@ pub async fn plan(
         selection.condition()
     );
     let span = row(connection, &span).await.doing(action)?;
+    let count = |name| span.try_get("", name).map(i64::unsigned_abs).doing(action);
+    let (sessions, of_sessions) = (count("sessions")?, count("of_sessions")?);
+
+    let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
+    let among = Among::all(&keys, selection.backend(), sessions);
+    let mut tables = Vec::new();
+    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
+        let condition = dependent.belongs(&among);
+        tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
+    }
+    tables.push(table_plan(connection, schema, SESSIONS, &selection.condition()).await?);
+
     let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
         DbBackend::Postgres => column.to_owned(),
         // SQLite may hold anything in it.
@@ -118,8 +122,8 @@ pub async fn plan(
         })
     });
     Ok(Plan {
-        sessions: span.try_get("", "sessions").map(i64::unsigned_abs).doing(action)?,
-        of_sessions: span.try_get("", "of_sessions").map(i64::unsigned_abs).doing(action)?,
+        sessions,
+        of_sessions,
         oldest_us: span.try_get("", "oldest").doing(action)?,
         newest_us: span.try_get("", "newest").doing(action)?,
         tables,

@@ -13,7 +13,7 @@ use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{Schema, literal};
 
 /// The sessions of a database that a policy removes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// What chooses them.
     pub policy: Policy,
@@ -24,6 +24,12 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// What a policy removes where no row refers to another session's stage, as in all sound databases.
+    #[must_use]
+    pub fn hoped(connection: &impl ConnectionTrait, policy: Policy) -> Self {
+        Self { policy, backend: connection.get_database_backend(), needed: Vec::new() }
+    }
+
     /// Applies a policy to a database. Reads only.
     ///
     /// # Errors

@@ -275,8 +275,13 @@ impl Work {
             }
         }
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
-        let connection = open(url, access).await?;
-        let (standing, schema) = schema::read_standing(&connection).await.doing("read the schema")?;
+        let first = async {
+            let connection = open(url, access).await?;
+            let (standing, schema) = schema::read_standing(&connection).await.doing("read the schema")?;
+            Ok::<_, Error>((connection, standing, schema))
+        };
+        let (first, second) = tokio::join!(first, open_second(url, arguments));
+        let (connection, standing, schema) = first?;
         if !schema.tables.contains_key(SESSIONS) {
             return Err(Error::SchemaPending);
         }
@@ -286,8 +291,7 @@ impl Work {
             return Err(Error::Newer(revision.to_owned()));
         }
         warn_of_unknown_values(&connection, &policy).await?;
-        let selection = Selection::of(&connection, &schema, policy).await?;
-        let mut plan = plan::plan(&connection, &schema, &selection).await?;
+        let (selection, mut plan) = select(&connection, second.as_ref(), &schema, policy).await?;
         let events = event_policy.filter(|_| events::are_kept(&schema));
         if let Some(policy) = &events {
             plan.tables.push(events::plan(&connection, &schema, policy).await?);
@@ -295,12 +299,13 @@ impl Work {
         if arguments.orphans {
             plan.orphans = orphans::count(&connection, &schema).await?;
         }
-        let neighbours =
-            Neighbours::of(&connection, url.sqlite_path()).await.doing("see who else uses the database")?;
-        let url = url.clone();
-        let (second, archive) = (None, None);
+        let see = "see who else uses the database";
+        let mut neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
+        if let Some(second) = &second {
+            neighbours.count_as_own(second).await.doing(see)?;
+        }
         Ok(Some(Self {
-            url,
+            url: url.clone(),
             connection,
             is_connected: true,
             second,
@@ -309,7 +314,7 @@ impl Work {
             selection,
             events,
             plan,
-            archive,
+            archive: None,
             neighbours,
             exclusive,
         }))
@@ -335,22 +340,8 @@ impl Work {
         Ok(true)
     }
 
-    /// Opens a second connection, where two can work at once. Without it the removal only takes longer.
-    async fn open_second(&mut self) {
-        // SQLite has one writer at a time, and an archive has one, too.
-        if matches!(self.url, DatabaseUrl::Sqlite(_)) || self.archive.is_some() || self.plan.sessions < 2 {
-            return;
-        }
-        if let Ok(second) = open(&self.url, Access::Write).await
-            && self.neighbours.count_as_own(&second).await.is_ok()
-        {
-            self.second = Some(second);
-        }
-    }
-
     /// Removes what is planned.
     async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
-        interrupt.or(self.open_second()).await?;
         let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
@@ -393,6 +384,32 @@ async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, E
         DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
     };
     Ok(connection::open(url, access, lock_timeout).await?)
+}
+
+/// Opens a second connection, where two can work at once. Without it the removal only takes longer.
+async fn open_second(url: &DatabaseUrl, arguments: &Prune) -> Option<DatabaseConnection> {
+    // SQLite has one writer at a time, and an archive has one, too.
+    let is_of_use = matches!(url, DatabaseUrl::Postgresql(_)) && !arguments.dry_run && arguments.archive.is_none();
+    if is_of_use { open(url, Access::Write).await.ok() } else { None }
+}
+
+/// Finds out which sessions go, and plans that; side by side where there are two connections.
+async fn select(
+    connection: &DatabaseConnection,
+    second: Option<&DatabaseConnection>,
+    schema: &Schema,
+    policy: Policy,
+) -> Result<(Selection, Plan), DatabaseError> {
+    let Some(second) = second else {
+        let selection = Selection::of(connection, schema, policy).await?;
+        let plan = plan::plan(connection, schema, &selection).await?;
+        return Ok((selection, plan));
+    };
+    let hoped = Selection::hoped(connection, policy.clone());
+    let (selection, plan) =
+        tokio::try_join!(Selection::of(second, schema, policy), plan::plan(connection, schema, &hoped))?;
+    let plan = if selection == hoped { plan } else { plan::plan(connection, schema, &selection).await? };
+    Ok((selection, plan))
 }
 
 /// Asks, where somebody can answer.
