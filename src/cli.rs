@@ -550,9 +550,16 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 
 /// A share from 0 to 1, given as a percentage with or without its sign.
 fn percent(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
-    let share = number.map(|percent| percent / 100.0).filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "not a percentage like `50%`".to_owned())
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    match percent {
+        None => Err("not a percentage like `50%`".to_owned()),
+        // Some mean `0.6` as a part of one.
+        Some(percent) if percent <= 1.0 && !text.ends_with('%') => {
+            Err(format!("`{number}%` or `{}%`?", percent * 100.0))
+        }
+        Some(percent) => Ok(percent / 100.0),
+    }
 }
 
 /// The file of an archive, which is compressed under another name.

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use crate::failure::{Cause, Failure, io_message};
+use crate::file_system;
 use crate::settings::PoolSettings;
 
 /// How long one attempt to connect may take unless the URL says otherwise.
@@ -266,7 +267,7 @@ fn require_file(path: &Path, access: Access) -> Result<(), Cause> {
         }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Cause::new(Failure::NoSuchDatabase, format!("there is no file {shown}")))
+            Err(Cause::new(Failure::NoSuchDatabase, file_system::nothing_at(path)))
         }
         Err(error) => {
             let failure = match error.kind() {

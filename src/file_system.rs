@@ -1,4 +1,4 @@
-//! What file systems have room for.
+//! What is in file systems, and what they have room for.
 
 use std::io;
 use std::path::Path;
@@ -10,6 +10,18 @@ use std::path::Path;
 pub fn free(path: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(path)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Says that there is no file of that name, and where it may have gone: archives are compressed.
+#[must_use]
+pub fn nothing_at(path: &Path) -> String {
+    let mut compressed = path.as_os_str().to_owned();
+    compressed.push(".zst");
+    let hint = match Path::new(&compressed).is_file() {
+        true => format!(", but a compressed one: `zstd -d {}` unpacks it", compressed.display()),
+        false => String::new(),
+    };
+    format!("there is no file {}{hint}", path.display())
 }
 
 /// Whether both paths share one device, and with it the room that is free; not where that cannot be told.

@@ -10,6 +10,8 @@ use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyl
 
 /// How often a line tells how far the work is.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// A terminal of fewer columns has no room for a bar beside the numbers.
+const ROOM_FOR_BARS: u16 = 110;
 /// How often a bar moves by itself.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -133,18 +135,21 @@ impl Gauge {
         Self { stage, total, done: Mutex::default(), started: Instant::now() }
     }
 
-    /// Adds to what was done, and gives all of it.
-    fn advance(&self, more: Amount) -> Amount {
-        let mut done = lock(&self.done);
-        *done += more;
-        *done
+    /// Adds to what was done.
+    fn advance(&self, more: Amount) {
+        *lock(&self.done) += more;
+    }
+
+    /// What was done.
+    fn done(&self) -> Amount {
+        *lock(&self.done)
     }
 
     /// `12,345 of 20,000 rows, 210 MiB of 520 MiB, 52 MiB/s, 6s left`, as far as that is known.
     fn text(&self) -> String {
-        let (done, elapsed) = (*lock(&self.done), self.started.elapsed());
+        let done = self.done();
         if done == Amount::default() {
-            return format!("for {}", seconds(elapsed));
+            return format!("for {}", seconds(self.started.elapsed()));
         }
         let of = |done: String, total: Option<String>| match total {
             Some(total) => format!("{done} of {total}"),
@@ -153,11 +158,28 @@ impl Gauge {
         let Amount { rows, bytes } = self.total;
         let rows = of(HumanCount(done.rows).to_string(), (rows > 0).then(|| HumanCount(rows).to_string()));
         let size = of(HumanBytes(done.bytes).to_string(), (bytes > 0).then(|| HumanBytes(bytes).to_string()));
-        let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-        let rate = done.bytes.saturating_mul(1000) / milliseconds;
-        let left = bytes.saturating_sub(done.bytes).checked_div(rate).filter(|left| *left > 0);
+        format!("{rows} rows, {size}, {}", self.pace())
+    }
+
+    /// `61%: 12,345 rows, 52 MiB/s, 6s left`, where there is little room.
+    fn short_text(&self) -> String {
+        let (done, total) = (self.done(), self.total.bytes);
+        match (u128::from(done.bytes) * 100).checked_div(total.into()) {
+            Some(percent) if done != Amount::default() => {
+                format!("{}%: {} rows, {}", percent.min(100), HumanCount(done.rows), self.pace())
+            }
+            _ => self.text(),
+        }
+    }
+
+    /// `52 MiB/s, 6s left`.
+    fn pace(&self) -> String {
+        let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let done = self.done().bytes;
+        let rate = done.saturating_mul(1000) / milliseconds;
+        let left = self.total.bytes.saturating_sub(done).checked_div(rate).filter(|left| *left > 0);
         let left = left.map_or(String::new(), |left| format!(", {} left", seconds(Duration::from_secs(left))));
-        format!("{rows} rows, {size}, {}/s{left}", HumanBytes(rate))
+        format!("{}/s{left}", HumanBytes(rate))
     }
 }
 
@@ -213,7 +235,11 @@ impl Bars {
 impl Progress for Bars {
     fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
         let (number, drawn) = self.take(&stage.subject);
-        let template = if total.bytes == 0 { "{prefix:18} {spinner} {msg}" } else { "{prefix:18} {wide_bar} {msg}" };
+        let template = match total.bytes > 0 {
+            false => "{prefix:18} {spinner} {msg}",
+            true if is_narrow() => "{prefix:18} {wide_msg}",
+            true => "{prefix:18} {wide_bar} {msg}",
+        };
         drawn.set_style(ProgressStyle::with_template(template).expect("the templates are sound"));
         drawn.set_length(total.bytes);
         drawn.set_message(stage.phase());
@@ -234,9 +260,10 @@ struct BarMeter<'b> {
 
 impl Meter for BarMeter<'_> {
     fn advance(&self, done: Amount) {
-        let done = self.gauge.advance(done);
-        self.drawn.set_message(format!("{} {}", self.gauge.stage.phase(), self.gauge.text()));
-        self.drawn.set_position(done.bytes);
+        self.gauge.advance(done);
+        let text = if is_narrow() { self.gauge.short_text() } else { self.gauge.text() };
+        self.drawn.set_message(format!("{} {text}", self.gauge.stage.phase()));
+        self.drawn.set_position(self.gauge.done().bytes);
     }
 
     fn finish(&self) {
@@ -250,6 +277,11 @@ impl Drop for BarMeter<'_> {
     fn drop(&mut self) {
         self.bars.give_back(self.number);
     }
+}
+
+/// Whether a bar would have no room on the terminal at standard error.
+fn is_narrow() -> bool {
+    rustix::termios::tcgetwinsize(std::io::stderr()).is_ok_and(|size| (1..ROOM_FOR_BARS).contains(&size.ws_col))
 }
 
 /// A line for each stage that goes on, every ten seconds.
@@ -278,7 +310,7 @@ impl Meter for Arc<Gauge> {
     }
 
     fn finish(&self) {
-        let rows = HumanCount(lock(&self.done).rows);
+        let rows = HumanCount(self.done().rows);
         tracing::debug!("{}: {rows} rows in {:.1?}", self.stage, self.started.elapsed());
     }
 }
@@ -311,8 +343,10 @@ mod tests {
         let known = gauge(Amount { rows: 20_000, bytes: 2048 });
         known.advance(Amount { rows: 12_345, bytes: 1024 });
         assert!(known.text().starts_with("12,345 of 20,000 rows, 1.00 KiB of 2.00 KiB, "), "{}", known.text());
+        assert!(known.short_text().starts_with("50%: 12,345 rows, "), "{}", known.short_text());
         let unknown = gauge(Amount::default());
         unknown.advance(Amount { rows: 1, bytes: 1024 });
         assert!(unknown.text().starts_with("1 rows, 1.00 KiB, "), "{}", unknown.text());
+        assert!(unknown.short_text().starts_with("1 rows, 1.00 KiB, "), "{}", unknown.short_text());
     }
 }

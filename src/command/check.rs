@@ -21,7 +21,9 @@ use crate::schema::recommended::{self, ParentIndex};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, ForeignKey, Schema, SchemaError, difference, expected, literal, lock, quoted, repair};
+use crate::schema::{
+    self, ForeignKey, Schema, SchemaError, difference, expected, literal, lock, privilege, quoted, repair,
+};
 use crate::settings::Settings;
 
 /// The oldest PostgreSQL that its makers still mend.
@@ -211,28 +213,15 @@ async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Fin
     if standing.is_empty() {
         return Finding::new(NAME, Status::Skipped, "there are no tables yet");
     }
-    let tables = Revision::HEAD.tables().join("', '");
-    let sql = format!(
-        "SELECT current_user::text AS role, p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
-         FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
-         WHERE c.relname IN ('{tables}', '{}') AND c.relkind IN ('r', 'p')
-           AND pg_table_is_visible(c.oid)
-           AND NOT has_table_privilege(c.oid, p)
-         GROUP BY p ORDER BY p = 'SELECT' DESC, p",
-        ledger::TABLE
-    );
-    let lacking = rows(connection, &sql).await.and_then(|rows| {
-        let lacking =
-            rows.iter().map(|row| Ok((row.try_get::<String>("", "privilege")?, row.try_get::<String>("", "tables")?)));
-        lacking.collect::<Result<Vec<_>, DbErr>>()
-    });
+    let tables = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
+    let lacking = privilege::lacking(connection, &tables, &["SELECT", "INSERT", "UPDATE", "DELETE"]).await;
     match lacking.map_err(Cause::from) {
         Err(cause) => Finding::unanswered(NAME, &cause),
         Ok(lacking) if lacking.is_empty() => Finding::new(NAME, Status::Ok, "the role may read and write all tables"),
         Ok(lacking) => {
-            let texts: Vec<_> = lacking.iter().map(|(privilege, tables)| format!("{privilege} on {tables}")).collect();
+            let texts: Vec<_> = lacking.iter().map(ToString::to_string).collect();
             let detail = format!("the role lacks {}", texts.join("; "));
-            match lacking.iter().any(|(privilege, _)| privilege == "SELECT") {
+            match lacking.iter().any(|lacking| lacking.privilege == "SELECT") {
                 true => Finding::failed(NAME, 77, detail),
                 false => Finding::new(NAME, Status::Warning, format!("{detail}: enough to check, not for the backend")),
             }

@@ -28,7 +28,7 @@ pub const SESSIONS: &str = "alert_sessions";
 const STAGES: &str = "stage_executions";
 
 /// The table of the chats.
-const CHATS: &str = "chats";
+pub const CHATS: &str = "chats";
 
 /// A table whose rows belong to a session.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@ pub mod expected;
 mod inheritance;
 pub mod lock;
 mod postgresql;
+pub mod privilege;
 pub mod recommended;
 pub mod repair;
 pub mod script;

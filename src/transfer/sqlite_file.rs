@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::failure::{Cause, Failure, io_message};
+use crate::file_system;
 
 /// How often somebody else's lock is looked at again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -75,7 +76,7 @@ impl SqliteFile {
         let told = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => Fault::new(
                 Failure::NoSuchDatabase,
-                format!("there is no file {shown}"),
+                file_system::nothing_at(path),
                 Some(
                     "is the path right? `--from` takes a path, or a URL: sqlite:////absolute/path, sqlite:///relative",
                 ),

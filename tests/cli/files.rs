@@ -19,6 +19,18 @@ fn a_missing_file_is_not_created() {
     }
 }
 
+#[test]
+fn a_file_that_was_compressed_is_named() {
+    let database = Database::sqlite();
+    fs::write(database.directory().join("history.db.zst"), "").expect("it can be written");
+    let commands: [&[&str]; 3] =
+        [&["check"], &["info"], &["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"]];
+    for command in commands {
+        let outcome = Outcome::of(tarsy_db(&database).args(command)).expect(78);
+        assert!(outcome.stderr.contains("`zstd -d history.db.zst` unpacks it"), "{}", outcome.stderr);
+    }
+}
+
 /// A SQLite file of some hundred pages, at rest.
 fn file_with_history() -> Database {
     let database = Database::sqlite();

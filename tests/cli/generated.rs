@@ -51,7 +51,9 @@ fn write_man_page(command: &clap::Command) {
     let mut page = Vec::new();
     let manual = clap_mangen::Man::new(command.clone()).title(name.clone()).date("");
     manual.render(&mut page).expect("a page can be rendered");
-    compare_or_write(&Path::new("completions/man").join(format!("{name}.1")), &page);
+    // What comes last is called EXTRA, whatever it is.
+    let page = String::from_utf8(page).expect("a page is text").replace(".SH EXTRA\nExamples:", ".SH EXAMPLES");
+    compare_or_write(&Path::new("completions/man").join(format!("{name}.1")), page.as_bytes());
 }
 
 /// Compares with the file in the tree, or writes it if `UPDATE_GENERATED` is set.

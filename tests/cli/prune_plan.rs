@@ -2,6 +2,7 @@
 
 use super::prune::{init, sessions};
 use crate::support::history::{DAY_US, NOW, NOW_US, contents, insert_many, insert_session};
+use crate::support::role::Role;
 use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
 
 const OLD_US: i64 = NOW_US - 120 * DAY_US;
@@ -84,7 +85,7 @@ on_both_backends! {
 
     fn a_share_that_makes_no_sense_is_a_wrong_argument(database: &Database) {
         init(database);
-        for share in ["101%", "-1%", "half", "", "NaN%"] {
+        for share in ["101%", "-1%", "half", "", "NaN%", "0.6", "1"] {
             prune(database, &["--dry-run", &format!("--max-share={share}")]).expect(2);
         }
     }
@@ -126,4 +127,34 @@ on_both_backends! {
         prune(database, &["--yes", "--alert-type", "PodCrash", "--status", "failed", "--fail-if-remaining"]).expect(0);
         assert_eq!(sessions(database), ["a", "c", "new"]);
     }
+}
+
+#[test]
+fn a_dry_run_tells_what_the_role_lacks() {
+    let Some(database) = Database::postgresql() else { return };
+    with_sessions(&database, 7);
+    let role = Role::new(&database);
+    let told = || {
+        let planned = Outcome::of(
+            tarsy_db(&database)
+                .args(["prune", "--now", NOW, "--dry-run", "--output", "json"])
+                .env("DATABASE_URL", role.url()),
+        )
+        .expect(0)
+        .json();
+        planned["in_the_way"].as_array().expect("a list").iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let grant = |rights: &str| {
+        database.execute(&format!("GRANT {rights} ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    };
+    grant("SELECT");
+    let tables = "alert_sessions, llm_interactions, mcp_communications, stage_executions";
+    assert_eq!(
+        told(),
+        ["\"the role lacks UPDATE on alert_sessions\"".to_owned(), format!("\"the role lacks DELETE on {tables}\"")]
+    );
+    grant("UPDATE, DELETE");
+    assert!(told().is_empty());
+    database.execute(&format!("ALTER ROLE {} SET default_transaction_read_only = on", role.name));
+    assert_eq!(told(), ["\"the server takes no writes\""]);
 }

@@ -3,6 +3,7 @@
 mod removal;
 mod summary;
 
+use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,15 +11,14 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use migration::Revision;
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DbErr};
 
 use super::Context;
 use crate::cli::Prune;
-use crate::connection::{self, Access, LOCK_TIMEOUT};
+use crate::connection::{self, Access, LOCK_TIMEOUT, row};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
 use crate::failure::{DatabaseError, Doing, Failure};
-use crate::history::SESSIONS;
 use crate::history::archive::Archive;
 use crate::history::events::{self, EventPolicy};
 use crate::history::exclusive::Exclusive;
@@ -27,12 +27,12 @@ use crate::history::orphans;
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
 use crate::history::retention::{self, Selection};
-use crate::history::{archive_file, parent_index, space, sqlite};
+use crate::history::{CHATS, SESSIONS, archive_file, parent_index, space, sqlite};
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
-use crate::schema::{self, Schema, Standing};
+use crate::schema::{self, Schema, Standing, privilege};
 use crate::settings::Settings;
 
 use removal::{Outcome, Removal, Stop, Terms};
@@ -113,6 +113,7 @@ async fn prune(
     let mut blocks;
     if arguments.dry_run {
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
+        summary.in_the_way = work.look_for_obstacles().await.doing("look what the role may do")?;
         blocks = summary.plan_blocks(arguments.max_share);
     } else if work.plan.rows() == 0 {
         parent_index::drop_left_over(&work.connection, &work.schema).await;
@@ -318,6 +319,27 @@ impl Work {
             neighbours,
             exclusive,
         }))
+    }
+
+    /// What a removal would fail at, although the plan could be made.
+    async fn look_for_obstacles(&self) -> Result<Vec<String>, DbErr> {
+        if let DatabaseUrl::Sqlite(location) = &self.url {
+            let opened = location.path.as_ref().map(|path| OpenOptions::new().append(true).open(path));
+            let error = opened.and_then(Result::err);
+            return Ok(error.map(|error| format!("the file cannot be written: {error}")).into_iter().collect());
+        }
+        // What is locked takes UPDATE.
+        let locked = privilege::lacking(&self.connection, &[SESSIONS, CHATS], &["UPDATE"]).await?;
+        let tables: Vec<_> = self.plan.tables.iter().map(|table| table.table).collect();
+        let removed = privilege::lacking(&self.connection, &tables, &["DELETE"]).await?;
+        let mut obstacles: Vec<_> =
+            locked.iter().chain(&removed).map(|lacking| format!("the role lacks {lacking}")).collect();
+        let is_read_only =
+            row(&self.connection, "SELECT current_setting('transaction_read_only')::bool AS is_read_only");
+        if is_read_only.await?.try_get("", "is_read_only")? {
+            obstacles.push("the server takes no writes".to_owned());
+        }
+        Ok(obstacles)
     }
 
     /// Prepares the archive, once it is sure that something goes into it.

@@ -34,6 +34,8 @@ pub(super) struct Summary {
     pub(super) plan: Option<Plan>,
     /// The sessions that go, as a share of all; 1 for all.
     share: Option<f64>,
+    /// What a run would fail at; of a dry run only.
+    pub(super) in_the_way: Vec<String>,
     removed: Option<RemovedSummary>,
     /// Sessions that started before the cutoff and are still there.
     pub(super) remaining_sessions: Option<u64>,
@@ -134,6 +136,7 @@ impl Summary {
             skipped: None,
             plan: None,
             share: None,
+            in_the_way: Vec::new(),
             removed: None,
             remaining_sessions: None,
             stuck: Vec::new(),
@@ -239,6 +242,7 @@ impl Summary {
                 "a run would be refused: {share} of all sessions are more than {limit}; `--max-share` allows more"
             )));
         }
+        blocks.extend(self.in_the_way.iter().map(|obstacle| Block::Line(format!("a run would fail: {obstacle}"))));
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_block());
         blocks
