@@ -377,7 +377,7 @@ pub struct Prune {
 
     /// How long a batch may take [default: as it suits who else is there].
     ///
-    /// By default 10ms on PostgreSQL while others work, 60ms while they do not; on SQLite 12ms while somebody writes,
+    /// By default 6ms on PostgreSQL while others work, 60ms while they do not; on SQLite 12ms while somebody writes,
     /// 80ms while nobody does, 8s on a file in WAL mode that nobody else has open, given up when somebody opens it.
     /// With this flag all batches aim at the given time. One session is the least that a batch removes.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]

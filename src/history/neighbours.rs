@@ -41,7 +41,7 @@ impl Company {
         match self {
             // Nobody waits yet; what is too long for a statement is begun again with half.
             Company::QuietServer => Aim { growth: 4, ..Aim::in_company(Duration::from_millis(60)) },
-            Company::BusyServer => Aim::in_company(Duration::from_millis(10)),
+            Company::BusyServer => Aim::in_company(Duration::from_millis(6)),
             Company::Readers => Aim::in_company(Duration::from_millis(80)),
             Company::Writers => Aim::in_company(Duration::from_millis(12)),
             // Nobody waits, and each page of an index is written once for many rows. Who comes meanwhile ends it.

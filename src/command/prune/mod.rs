@@ -22,7 +22,7 @@ use crate::failure::{DatabaseError, Doing, Failure};
 use crate::history::archive::Archive;
 use crate::history::events::{self, EventPolicy};
 use crate::history::exclusive::Exclusive;
-use crate::history::neighbours::Neighbours;
+use crate::history::neighbours::{Company, Neighbours};
 use crate::history::orphans;
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
@@ -292,18 +292,20 @@ impl Work {
             return Err(Error::Newer(revision.to_owned()));
         }
         warn_of_unknown_values(&connection, &policy).await?;
-        let (selection, mut plan) = select(&connection, second.as_ref(), &schema, policy).await?;
+        let see = "see who else uses the database";
+        let mut neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
+        if let Some(second) = &second {
+            neighbours.count_as_own(second).await.doing(see)?;
+        }
+        // Whoever works needs the other core.
+        let is_quiet = neighbours.company(&connection).await.doing(see)? == Company::QuietServer;
+        let (selection, mut plan) = select(&connection, second.as_ref().filter(|_| is_quiet), &schema, policy).await?;
         let events = event_policy.filter(|_| events::are_kept(&schema));
         if let Some(policy) = &events {
             plan.tables.push(events::plan(&connection, &schema, policy).await?);
         }
         if arguments.orphans {
             plan.orphans = orphans::count(&connection, &schema).await?;
-        }
-        let see = "see who else uses the database";
-        let mut neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
-        if let Some(second) = &second {
-            neighbours.count_as_own(second).await.doing(see)?;
         }
         Ok(Some(Self {
             url: url.clone(),
