@@ -276,13 +276,10 @@ impl Work {
             }
         }
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
-        let first = async {
-            let connection = open(url, access).await?;
-            let (standing, schema) = schema::read_standing(&connection).await.doing("read the schema")?;
-            Ok::<_, Error>((connection, standing, schema))
-        };
-        let (first, second) = tokio::join!(first, open_second(url, arguments));
-        let (connection, standing, schema) = first?;
+        let connection = open(url, access).await?;
+        // Not before there is a first one: it may be the last that the role is granted.
+        let (read, second) = tokio::join!(schema::read_standing(&connection), open_second(url, arguments));
+        let (standing, schema) = read.doing("read the schema")?;
         if !schema.tables.contains_key(SESSIONS) {
             return Err(Error::SchemaPending);
         }
