@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use migration::Revision;
 
 use crate::database_url::Secret;
+use crate::output;
 use crate::transfer::policy::Choice;
 
 /// The database tool of TARSy's alert history.
@@ -344,7 +345,7 @@ pub struct Prune {
 
     /// Print the plan and change nothing.
     ///
-    /// Rows and bytes by table, the sessions that are kept, and whether a run would be refused.
+    /// Rows and bytes by table, the sessions that are kept, what the role lacks, and whether a run would be refused.
     #[arg(long)]
     pub dry_run: bool,
 
@@ -357,6 +358,8 @@ pub struct Prune {
     pub include_active: bool,
 
     /// Refuse, with exit code 7, to remove more than this share of all sessions: the cutoff may be wrong.
+    ///
+    /// A number up to 1 needs its percent sign.
     #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = percent)]
     pub max_share: f64,
 
@@ -555,8 +558,8 @@ fn percent(text: &str) -> Result<f64, String> {
     match percent {
         None => Err("not a percentage like `50%`".to_owned()),
         // Some mean `0.6` as a part of one.
-        Some(percent) if percent <= 1.0 && !text.ends_with('%') => {
-            Err(format!("`{number}%` or `{}%`?", percent * 100.0))
+        Some(share) if share > 0.0 && share <= 1.0 && !text.ends_with('%') => {
+            Err(format!("`{number}%` or `{}`?", output::percentage(share)))
         }
         Some(percent) => Ok(percent / 100.0),
     }

@@ -12,6 +12,14 @@ pub fn free(path: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// Whether this user may write to a database's file, and beside it, as SQLite has to.
+#[must_use]
+pub fn may_be_written(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let may_write = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    may_write(&path) && path.parent().is_none_or(may_write)
+}
+
 /// Says that there is no file of that name, and where it may have gone: archives are compressed.
 #[must_use]
 pub fn nothing_at(path: &Path) -> String {

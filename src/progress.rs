@@ -236,7 +236,7 @@ impl Progress for Bars {
     fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
         let (number, drawn) = self.take(&stage.subject);
         let template = match total.bytes > 0 {
-            false => "{prefix:18} {spinner} {msg}",
+            false => "{prefix:18} {spinner} {wide_msg}",
             true if is_narrow() => "{prefix:18} {wide_msg}",
             true => "{prefix:18} {wide_bar} {msg}",
         };

@@ -97,3 +97,16 @@ impl<'q> Among<'q> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_values_are_looked_up_in_postgresql_and_sqlite_knows_best() {
+        let condition = |backend, count| Among::all("SELECT 'a'", backend, count).holds("id");
+        assert_eq!(condition(DbBackend::Postgres, FEW), "id = ANY (ARRAY(SELECT 'a'))");
+        assert_eq!(condition(DbBackend::Postgres, FEW + 1), "id IN (SELECT 'a')");
+        assert_eq!(condition(DbBackend::Sqlite, 1), "id IN (SELECT 'a')");
+    }
+}

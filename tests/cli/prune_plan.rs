@@ -1,6 +1,7 @@
 //! `prune --dry-run` and the limits of a run: what would go is shown, and too much of it refused.
 
 use super::prune::{init, sessions};
+use super::revisions::init_to;
 use crate::support::history::{DAY_US, NOW, NOW_US, contents, insert_many, insert_session};
 use crate::support::role::Role;
 use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
@@ -64,7 +65,7 @@ on_both_backends! {
         assert!(planned["share"].as_f64().is_some_and(|share| (share - 2.0 / 3.0).abs() < 1e-9), "{planned:#}");
         let shown = Outcome::of(tarsy_db(database).args(["prune", "--now", NOW, "--dry-run"])).expect(0).stdout;
         assert!(shown.contains("a run would be refused: 66.7% of all sessions are more than 50%"), "{shown}");
-        for limit in [[].as_slice(), &["--max-share", "66%"], &["--max-share", "0%"]] {
+        for limit in [[].as_slice(), &["--max-share", "66%"], &["--max-share", "0%"], &["--max-share", "0"]] {
             let refused = prune(database, &[&["--yes"], limit].concat()).expect(7);
             assert_eq!(refused.json()["error"]["exit_code"], 7);
             assert!(refused.stderr.contains("--max-share 100%"), "{}", refused.stderr);
@@ -85,7 +86,7 @@ on_both_backends! {
 
     fn a_share_that_makes_no_sense_is_a_wrong_argument(database: &Database) {
         init(database);
-        for share in ["101%", "-1%", "half", "", "NaN%", "0.6", "1"] {
+        for share in ["101%", "-1%", "half", "", "NaN%", "0.6", "1", "0.07"] {
             prune(database, &["--dry-run", &format!("--max-share={share}")]).expect(2);
         }
     }
@@ -132,29 +133,30 @@ on_both_backends! {
 #[test]
 fn a_dry_run_tells_what_the_role_lacks() {
     let Some(database) = Database::postgresql() else { return };
-    with_sessions(&database, 7);
+    init_to(&database, "3");
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    insert_many(&database, 7, 320, NOW_US - DAY_US);
+    database.execute("INSERT INTO events (channel, payload, created_at) VALUES ('c', '{}', '2020-01-01')");
     let role = Role::new(&database);
-    let told = || {
-        let planned = Outcome::of(
-            tarsy_db(&database)
-                .args(["prune", "--now", NOW, "--dry-run", "--output", "json"])
-                .env("DATABASE_URL", role.url()),
-        )
-        .expect(0)
-        .json();
-        planned["in_the_way"].as_array().expect("a list").iter().map(ToString::to_string).collect::<Vec<_>>()
+    let told = |arguments: &[&str]| {
+        let mut command = tarsy_db(&database);
+        command.env("DATABASE_URL", role.url()).args(["prune", "--now", NOW, "--dry-run", "--output", "json"]);
+        let planned = Outcome::of(command.args(arguments)).expect(0).json();
+        let told = planned["in_the_way"].as_array().expect("a list").iter();
+        told.map(|obstacle| obstacle.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
     };
-    let grant = |rights: &str| {
-        database.execute(&format!("GRANT {rights} ON ALL TABLES IN SCHEMA public TO {}", role.name));
-    };
-    grant("SELECT");
-    let tables = "alert_sessions, llm_interactions, mcp_communications, stage_executions";
-    assert_eq!(
-        told(),
-        ["\"the role lacks UPDATE on alert_sessions\"".to_owned(), format!("\"the role lacks DELETE on {tables}\"")]
-    );
-    grant("UPDATE, DELETE");
-    assert!(told().is_empty());
+    let grant = |rights: &str| database.execute(&format!("GRANT {rights} TO {}", role.name));
+    grant("SELECT ON ALL TABLES IN SCHEMA public");
+    let removed = "alert_sessions, llm_interactions, mcp_communications, stage_executions";
+    let lacking = ["the role lacks UPDATE on alert_sessions".to_owned(), format!("the role lacks DELETE on {removed}")];
+    assert_eq!(told(&[]), lacking);
+    assert!(told(&["--older-than", "3650d"]).is_empty(), "nothing goes, and nothing is in the way");
+    grant("DELETE ON ALL TABLES IN SCHEMA public");
+    grant("UPDATE ON alert_sessions");
+    assert!(told(&[]).is_empty());
+    assert_eq!(told(&["--events"]), ["the role lacks UPDATE on events"]);
+    grant("UPDATE ON events");
+    assert!(told(&["--events"]).is_empty());
     database.execute(&format!("ALTER ROLE {} SET default_transaction_read_only = on", role.name));
-    assert_eq!(told(), ["\"the server takes no writes\""]);
+    assert_eq!(told(&[]), ["transactions are read-only: a standby, or `default_transaction_read_only`"]);
 }

@@ -3,7 +3,6 @@
 mod removal;
 mod summary;
 
-use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,8 +18,9 @@ use crate::connection::{self, Access, LOCK_TIMEOUT, row};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
 use crate::failure::{DatabaseError, Doing, Failure};
+use crate::file_system;
 use crate::history::archive::Archive;
-use crate::history::events::{self, EventPolicy};
+use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::exclusive::Exclusive;
 use crate::history::neighbours::{Company, Neighbours};
 use crate::history::orphans;
@@ -43,6 +43,9 @@ const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long to wait until the next attempt to plan.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait for a second connection: behind a pooler there may be none.
+const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait for the end of a connection whose work was given up.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -113,7 +116,8 @@ async fn prune(
     let mut blocks;
     if arguments.dry_run {
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
-        summary.in_the_way = work.look_for_obstacles().await.doing("look what the role may do")?;
+        let obstacles = interrupt.or(work.look_for_obstacles()).await?;
+        summary.in_the_way = obstacles.doing("look what the role may do")?;
         blocks = summary.plan_blocks(arguments.max_share);
     } else if work.plan.rows() == 0 {
         parent_index::drop_left_over(&work.connection, &work.schema).await;
@@ -276,6 +280,8 @@ impl Work {
             }
         }
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
+        // Declared first, and so dropped last: see [`Neighbours`].
+        let mut neighbours;
         let connection = open(url, access).await?;
         // Not before there is a first one: it may be the last that the role is granted.
         let (read, second) = tokio::join!(schema::read_standing(&connection), open_second(url, arguments));
@@ -290,13 +296,14 @@ impl Work {
         }
         warn_of_unknown_values(&connection, &policy).await?;
         let see = "see who else uses the database";
-        let mut neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
-        if let Some(second) = &second {
-            neighbours.count_as_own(second).await.doing(see)?;
-        }
-        // Whoever works needs the other core.
-        let is_quiet = neighbours.company(&connection).await.doing(see)? == Company::QuietServer;
-        let (selection, mut plan) = select(&connection, second.as_ref().filter(|_| is_quiet), &schema, policy).await?;
+        neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
+        let second = known(second, &mut neighbours).await;
+        let helper = match &second {
+            Some(second) if neighbours.company(&connection).await.doing(see)? == Company::QuietServer => Some(second),
+            // Whoever works needs the other core.
+            _ => None,
+        };
+        let (selection, mut plan) = select(&connection, helper, &schema, policy).await?;
         let events = event_policy.filter(|_| events::are_kept(&schema));
         if let Some(policy) = &events {
             plan.tables.push(events::plan(&connection, &schema, policy).await?);
@@ -322,21 +329,26 @@ impl Work {
 
     /// What a removal would fail at, although the plan could be made.
     async fn look_for_obstacles(&self) -> Result<Vec<String>, DbErr> {
-        if let DatabaseUrl::Sqlite(location) = &self.url {
-            let opened = location.path.as_ref().map(|path| OpenOptions::new().append(true).open(path));
-            let error = opened.and_then(Result::err);
-            return Ok(error.map(|error| format!("the file cannot be written: {error}")).into_iter().collect());
+        if self.plan.rows() == 0 {
+            return Ok(Vec::new());
         }
-        // What is locked takes UPDATE.
-        let locked = privilege::lacking(&self.connection, &[SESSIONS, CHATS], &["UPDATE"]).await?;
-        let tables: Vec<_> = self.plan.tables.iter().map(|table| table.table).collect();
-        let removed = privilege::lacking(&self.connection, &tables, &["DELETE"]).await?;
-        let mut obstacles: Vec<_> =
-            locked.iter().chain(&removed).map(|lacking| format!("the role lacks {lacking}")).collect();
-        let is_read_only =
-            row(&self.connection, "SELECT current_setting('transaction_read_only')::bool AS is_read_only");
-        if is_read_only.await?.try_get("", "is_read_only")? {
-            obstacles.push("the server takes no writes".to_owned());
+        if self.url.sqlite_path().is_some_and(|path| !file_system::may_be_written(path)) {
+            return Ok(vec!["this user may not write to the file and its directory".to_owned()]);
+        }
+        if matches!(self.url, DatabaseUrl::Sqlite(_)) {
+            return Ok(Vec::new());
+        }
+        let removed: Vec<_> = self.plan.tables.iter().map(|table| table.table).collect();
+        // Each batch locks rows of these, which takes UPDATE.
+        let mut locked = vec![SESSIONS, CHATS];
+        locked.extend(self.events.map(|_| EVENTS));
+        locked.extend(self.plan.orphans.iter().map(|orphans| orphans.reference.child));
+        let mut lacking = privilege::lacking(&self.connection, &locked, &["UPDATE"]).await?;
+        lacking.extend(privilege::lacking(&self.connection, &removed, &["DELETE"]).await?);
+        let mut obstacles: Vec<_> = lacking.iter().map(|lacking| format!("the role lacks {lacking}")).collect();
+        let sql = "SELECT current_setting('transaction_read_only')::bool AS is_read_only";
+        if row(&self.connection, sql).await?.try_get("", "is_read_only")? {
+            obstacles.push("transactions are read-only: a standby, or `default_transaction_read_only`".to_owned());
         }
         Ok(obstacles)
     }
@@ -363,6 +375,8 @@ impl Work {
 
     /// Removes what is planned.
     async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
+        // While somebody was asked it may have become another.
+        self.second = interrupt.or(known(self.second.take(), &mut self.neighbours)).await?;
         let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
@@ -411,7 +425,16 @@ async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, E
 async fn open_second(url: &DatabaseUrl, arguments: &Prune) -> Option<DatabaseConnection> {
     // SQLite has one writer at a time, and an archive has one, too.
     let is_of_use = matches!(url, DatabaseUrl::Postgresql(_)) && !arguments.dry_run && arguments.archive.is_none();
-    if is_of_use { open(url, Access::Write).await.ok() } else { None }
+    if !is_of_use {
+        return None;
+    }
+    tokio::time::timeout(SECOND_TIMEOUT, open(url, Access::Write)).await.ok()?.ok()
+}
+
+/// A second connection, if it can be told from those of others.
+async fn known(second: Option<DatabaseConnection>, neighbours: &mut Neighbours) -> Option<DatabaseConnection> {
+    let second = second?;
+    neighbours.count_as_own(&second).await.is_ok().then_some(second)
 }
 
 /// Finds out which sessions go, and plans that; side by side where there are two connections.
@@ -428,7 +451,12 @@ async fn select(
     };
     let hoped = Selection::hoped(connection, policy.clone());
     let (selection, plan) =
-        tokio::try_join!(Selection::of(second, schema, policy), plan::plan(connection, schema, &hoped))?;
+        tokio::join!(Selection::of(second, schema, policy.clone()), plan::plan(connection, schema, &hoped));
+    let plan = plan?;
+    let selection = match selection {
+        Ok(selection) => selection,
+        Err(_) => Selection::of(connection, schema, policy).await?,
+    };
     let plan = if selection == hoped { plan } else { plan::plan(connection, schema, &selection).await? };
     Ok((selection, plan))
 }

@@ -361,6 +361,9 @@ impl<'r> Removal<'r> {
         let is_first = self.failing_since.is_none();
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         let failure = error.cause.failure;
+        let keeps_connection = is_contention(failure) || self.work.selection.backend() == DbBackend::Sqlite;
+        // Nobody asks it anything until there is another.
+        self.work.is_connected &= keeps_connection || !failure.is_before_login();
         if error.place != Place::Database || !failure.may_heal() || since.elapsed() >= self.terms.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
@@ -369,10 +372,7 @@ impl<'r> Removal<'r> {
             tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
         }
         let in_doubt = error.in_doubt;
-        // Also where the time is up before the first attempt to connect again.
-        self.work.is_connected &= !failure.is_before_login();
         let [mut pause, longest] = PAUSES;
-        let keeps_connection = is_contention(failure) || self.work.selection.backend() == DbBackend::Sqlite;
         loop {
             self.rest(pause).await?;
             pause = (pause * 2).min(longest);
