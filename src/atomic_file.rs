@@ -1,6 +1,6 @@
 //! A file that is in its place completely or not at all.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -37,6 +37,22 @@ impl AtomicFile {
         Ok(this)
     }
 
+    /// Removes what others left unfinished when they were killed. Nobody else may be at work on this path.
+    pub fn clear(path: &Path) {
+        let mut start = OsString::from(".");
+        start.push(path.file_name().unwrap_or_default());
+        start.push(".");
+        let is_left_over = |name: &OsStr| {
+            let end = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes());
+            end.is_some_and(|end| !end.is_empty() && end.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
+        };
+        let entries = std::fs::read_dir(parent(path)).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| is_left_over(&entry.file_name())) {
+            // It takes room, and nothing else.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+
     /// What is written to.
     #[must_use]
     pub fn file(&self) -> &File {
@@ -55,9 +71,8 @@ impl AtomicFile {
     /// # Errors
     /// Whatever the operating system answers.
     pub fn publish(mut self) -> io::Result<()> {
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.stays = true;
-        std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent)?.sync_all())
+        std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent(&self.path))?.sync_all())
     }
 
     /// Leaves it under its other name, which is given.
@@ -90,6 +105,10 @@ impl Drop for AtomicFile {
             let _ = std::fs::remove_file(&self.unfinished);
         }
     }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn unfinished(path: &Path, attempt: u32) -> PathBuf {

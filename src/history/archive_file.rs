@@ -58,6 +58,8 @@ impl ArchiveFile {
                 continue;
             }
             make_sure_of_format(&path)?;
+            AtomicFile::clear(&path);
+            AtomicFile::clear(&compressed);
             return Ok(Self { path, _lock: file });
         }
     }
@@ -257,6 +259,19 @@ mod tests {
         take(&path).expect("it can be unpacked");
         assert!(std::fs::read(&path).expect("it is there")[MAGIC.len()..] == content);
         assert_eq!(files(&directory), 1);
+    }
+
+    #[test]
+    fn what_a_kill_left_unfinished_is_removed() {
+        let (directory, path) = archive(b"all of it");
+        let inside = |name: &str| directory.path().join(name);
+        let left = [".archive.db.17", ".archive.db.17.2", ".archive.db.zst.17"].map(inside);
+        let others = ["archive.db.17", ".archive.db.bak", ".archive.dbx.17", ".archive.db.zst.17.keep"].map(inside);
+        for path in left.iter().chain(&others) {
+            std::fs::write(path, "").expect("the file can be written");
+        }
+        take(&path).expect("it is free");
+        assert!(left.iter().all(|path| !path.exists()) && others.iter().all(|path| path.exists()));
     }
 
     #[test]

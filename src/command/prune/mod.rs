@@ -332,11 +332,10 @@ impl Work {
         if self.plan.rows() == 0 {
             return Ok(Vec::new());
         }
-        if self.url.sqlite_path().is_some_and(|path| !file_system::may_be_written(path)) {
-            return Ok(vec!["this user may not write to the file and its directory".to_owned()]);
-        }
-        if matches!(self.url, DatabaseUrl::Sqlite(_)) {
-            return Ok(Vec::new());
+        if let DatabaseUrl::Sqlite(location) = &self.url {
+            let is_in_the_way = location.path.as_ref().is_some_and(|path| !file_system::may_be_written(path));
+            let obstacle = is_in_the_way.then(|| "this user may not write to the file and its directory".to_owned());
+            return Ok(obstacle.into_iter().collect());
         }
         let removed: Vec<_> = self.plan.tables.iter().map(|table| table.table).collect();
         // Each batch locks rows of these, which takes UPDATE.
