@@ -1,5 +1,6 @@
 //! `prune` beside others: they come to their turn soon, and what they hold is passed over.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::prune_stops::start;
 use super::revisions::init_to;
 use crate::support::history::{NOW, NOW_US, insert_many, insert_session, insert_whole_sessions, rows};
 use crate::support::process::{Held, Running, wait_until};
+use crate::support::server::{self, Server};
 use crate::support::{Database, Role, on_both_backends};
 
 /// What a writer of TARSy's waits at most, by default.
@@ -204,6 +206,41 @@ fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed(
     assert_eq!(pruned["removed"]["rows"]["llm_interactions"], 496);
     assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(4));
     assert_eq!(workers(&database), 2);
+}
+
+#[test]
+fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up() {
+    if !server::may_be_started() {
+        return;
+    }
+    let server = Server::start(&["log_statement = all", "log_line_prefix = '%p '"]);
+    let [database, elsewhere] = [(); 2].map(|()| Database::on(&server.url("postgres")));
+    init(&database);
+    for session in ["one", "two"] {
+        insert_session(&database, session, "completed", Some(OLD_US));
+    }
+    insert_session(&database, "new", "completed", Some(NOW_US));
+    let lost = "UPDATE llm_interactions SET stage_execution_id = 'stage-one' WHERE session_id = 'new'";
+    database.execute(lost);
+    elsewhere.wait_until(&format!(
+        "SELECT (count(*) = 0)::int::bigint FROM pg_stat_activity WHERE datname = '{}'",
+        database.name()
+    ));
+    let pruned = prune(&database, &["--yes"]).expect(0).json();
+    // What the first look hoped for was planned again.
+    assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
+    assert_eq!(sessions(&database), ["new", "one"]);
+
+    let log = server.log();
+    let lines_with = |text: &'static str| log.lines().filter(move |line| line.contains(text));
+    let processes = |text| lines_with(text).filter_map(|line| line.split(' ').next()).collect::<BTreeSet<_>>();
+    let [looking, counting] = ["SELECT DISTINCT s.session_id", "AS row_count"].map(processes);
+    assert_eq!((looking.len(), counting.len()), (1, 1), "{looking:?} {counting:?}");
+    assert!(looking.is_disjoint(&counting));
+    assert!(
+        lines_with("FROM llm_interactions WHERE session_id = ANY (ARRAY(SELECT session_id FROM").next().is_some(),
+        "{log}"
+    );
 }
 
 #[test]

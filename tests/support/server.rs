@@ -139,7 +139,8 @@ impl Server {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
-    fn log(&self) -> String {
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
         let mut text = String::new();
         let file = std::fs::File::open(self.directory.join("log"));
         let _ = file.and_then(|mut file| file.read_to_string(&mut text));
