@@ -58,7 +58,7 @@ pub struct Table {
     pub primary_key: Vec<String>,
     /// By name, without the primary key's.
     pub indexes: BTreeMap<String, Index>,
-    /// In no particular order.
+    /// In the order of their names on PostgreSQL, of their definition on SQLite: two readings of one table are equal.
     pub foreign_keys: Vec<ForeignKey>,
     /// Those that may be there or not; a schema that was read has none.
     pub optional_foreign_keys: Vec<ForeignKey>,

@@ -154,4 +154,4 @@ const FOREIGN_KEYS: &str = "
                 WHEN 'd' THEN 'SET DEFAULT' ELSE 'RESTRICT' END AS on_update
     FROM pg_constraint f
     JOIN pg_class c ON c.oid = f.conrelid
-    WHERE {is_there} AND f.contype = 'f'";
+    WHERE {is_there} AND f.contype = 'f' ORDER BY c.relname, f.conname";
