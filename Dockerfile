@@ -23,18 +23,18 @@ RUN find . -path '*/src/*' -type f ! -name main.rs ! -name lib.rs -delete \
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 COPY --from=manifests /build .
-RUN cargo build --release --locked
+RUN cargo build --profile dist --locked
 COPY migration migration
 COPY src src
 # cargo goes by modification times, and a source file may well be older than the empty program just built.
 RUN find migration src -name '*.rs' -exec touch {} + \
- && cargo build --release --locked
+ && cargo build --profile dist --locked
 
 # One layer over a foreign image: the same binary waits in front of the backend that created the schema.
 # Set the entrypoint where the container is started (compose.yaml does): an ENTRYPOINT here would drop the
 # image's CMD without a word.
 FROM ${TARSY_BACKEND_IMAGE} AS backend
-COPY --from=build /build/target/release/tarsy-db /usr/local/bin/tarsy-db
+COPY --from=build /build/target/dist/tarsy-db /usr/local/bin/tarsy-db
 
 FROM ${RUNTIME_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="tarsy-db" \
@@ -42,7 +42,7 @@ LABEL org.opencontainers.image.title="tarsy-db" \
       org.opencontainers.image.licenses="Apache-2.0"
 # rustls reads the system's roots from this one file; installing the package would bring openssl along.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /build/target/release/tarsy-db /usr/local/bin/tarsy-db
+COPY --from=build /build/target/dist/tarsy-db /usr/local/bin/tarsy-db
 # The default database is a file in the working directory. Group 0 may write too, because OpenShift runs the
 # image under a user of its own choice in that group.
 RUN install -d -o 65532 -g 0 -m 0770 /var/lib/tarsy

@@ -2,25 +2,34 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-setup lint doc generate bench-migrate bench-prune install
+.PHONY: help build test test-campaign test-setup lint doc generate bench-migrate bench-prune install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-build: ## Build the release binary
-	cargo build --release --locked
+build: ## Build the binary that is shipped, in target/dist
+	cargo build --profile dist --locked
+
+# What is quick comes first: the tests of the program end with what was left out.
+CARGO_TEST = cargo test --workspace --locked --lib --bins --examples && cargo test --workspace --locked --doc && \
+    cargo test --locked --test cli
 
 # The tests start a PostgreSQL server of their own, unless TEST_POSTGRESQL_URL names one or
 # TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 leaves those tests out.
 test: test-setup ## Run all tests, with a real PostgreSQL server
-	cargo test --workspace --locked
+	$(CARGO_TEST)
+
+# For a night. The end of the run gives the command that repeats it.
+test-campaign: export TARSY_DB_TEST_CAMPAIGN ?= 10
+test-campaign: test-setup ## Run the random campaigns, large and with other seeds each time
+	cargo test --locked --test cli -- '[campaign]'
 
 # Started from binaries that are fetched, so what names another server or none does not count. As root it takes the
 # system user that the installed PostgreSQL brings.
 test-postgresql-%: test-setup ## Run all tests on PostgreSQL 16, 17 or 18
 	binaries=$$(tests/support/fetch-postgresql $*) && "$$binaries/postgres" --version && \
-	env -u TEST_POSTGRESQL_URL -u TARSY_DB_TEST_WITHOUT_POSTGRESQL TEST_POSTGRESQL_BIN="$$binaries" \
-	    cargo test --workspace --locked
+	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TEST_POSTGRESQL_BIN="$$binaries" && \
+	    $(CARGO_TEST)
 
 test-setup:
 	@if [ -z "$${TEST_POSTGRESQL_URL:-}$${TARSY_DB_TEST_WITHOUT_POSTGRESQL:-}" ] \
@@ -51,7 +60,7 @@ bench-migrate: ## Measure the migration beside pgloader, csv and the floor
 bench-prune: ## Measure the removal of old history beside a writer and SQL by hand
 	benches/prune
 
-install: ## Install the binary into cargo's directory
-	cargo install --locked --path .
+install: ## Install the binary that is shipped into cargo's directory
+	cargo install --locked --profile dist --path .
 
 include containers.mk

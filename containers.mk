@@ -23,7 +23,7 @@ TARSY_PASSWORD_FILE ?= $(or \
 DEVELOPMENT_PASSWORD_FILE = deploy/development-password
 
 # Any tarsy-db will do to read a settings file.
-TARSY_DB ?= $(firstword $(wildcard target/release/tarsy-db target/debug/tarsy-db) $(shell command -v tarsy-db))
+TARSY_DB ?= $(firstword $(wildcard target/dist/tarsy-db target/release/tarsy-db target/debug/tarsy-db) $(shell command -v tarsy-db))
 
 containers-compose:
 	@[ -n "$(COMPOSE)" ] || { \

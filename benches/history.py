@@ -13,13 +13,13 @@ NOW, NOW_US = "2026-02-01T00:00:00Z", 1_769_904_000_000_000
 
 def build():
     """Builds what is measured."""
-    command = ["cargo", "build", "--release", "--locked", "--bin", "tarsy-db", "--example", "generate_history"]
+    command = ["cargo", "build", "--profile", "dist", "--locked", "--bin", "tarsy-db", "--example", "generate_history"]
     subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
 def generate(history, *options):
     """Makes the history, and tells what is in it."""
-    command = ["cargo", "run", "--quiet", "--release", "--locked", "--example", "generate_history", "--"]
+    command = ["cargo", "run", "--quiet", "--profile", "dist", "--locked", "--example", "generate_history", "--"]
     made = subprocess.run(
         [*command, "--output", history, "--now", NOW, *options],
         cwd=REPOSITORY, check=True, capture_output=True, text=True,
@@ -30,7 +30,7 @@ def generate(history, *options):
 
 def tarsy_db():
     """The binary that was built."""
-    return Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release" / "tarsy-db"
+    return Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "dist" / "tarsy-db"
 
 
 def call(directory, *arguments, environment=None):

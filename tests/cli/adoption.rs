@@ -6,7 +6,7 @@ use super::check::{check, finds, is_found};
 use super::revisions::{IDS, init_to, ledger, stands_at};
 use super::shapes::{Born, fill, stamp, tables};
 use crate::support::history::contents;
-use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// Makes sure that `init` does this with the default target, and that the database is then at that revision with
 /// the data as it was.
@@ -43,124 +43,133 @@ fn is_refused(database: &Database, words: &[&str], finding: (&str, &str)) {
 const PENDING: &str = "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id)
                        VALUES ('pending', 'k', 'pending', 'c')";
 
-on_both_backends! {
-    fn tables_of_later_revisions_are_adopted_as_what_they_are(database: &Database) {
-        for (born, number) in [(Born::A, 2), (Born::A, 5), (Born::C, 10), (Born::A, 19), (Born::A, 23), (Born::D, 23)] {
-            let database = database.another();
-            database.execute(&tables(&database, born, number));
-            fill(&database, number);
-            if number >= 5 {
-                database.execute(PENDING);
-            }
-            finds(&database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
-            is_adopted(&database, number);
-            if number >= 5 {
-                let waiting = "SELECT count(*) FROM alert_sessions
-                               WHERE session_id = 'pending' AND pod_id IS NULL AND last_interaction_at IS NULL";
-                assert_eq!(database.number(waiting), 1);
-            }
+#[apply(test)]
+fn tables_of_later_revisions_are_adopted_as_what_they_are(database: &Database) {
+    for (born, number) in [(Born::A, 2), (Born::A, 5), (Born::C, 10), (Born::A, 19), (Born::A, 23), (Born::D, 23)] {
+        let database = database.another();
+        database.execute(&tables(&database, born, number));
+        fill(&database, number);
+        if number >= 5 {
+            database.execute(PENDING);
         }
-    }
-
-    fn every_revision_is_recognised_by_its_tables(database: &Database) {
-        for number in 1..=23 {
-            init_to(database, &number.to_string());
-            database.execute("DROP TABLE alembic_version");
-            let report = Outcome::of(tarsy_db(database).args(["init", "--output", "json"])).expect(0).json();
-            assert_eq!(report["revision"], IDS[number - 1]);
+        finds(&database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
+        is_adopted(&database, number);
+        if number >= 5 {
+            let waiting = "SELECT count(*) FROM alert_sessions
+                           WHERE session_id = 'pending' AND pod_id IS NULL AND last_interaction_at IS NULL";
+            assert_eq!(database.number(waiting), 1);
         }
-    }
-
-    fn an_empty_ledger_is_filled_with_what_the_tables_are(database: &Database) {
-        init_to(database, "20");
-        fill(database, 20);
-        database.execute("DELETE FROM alembic_version");
-        is_adopted(database, 20);
-        stands_at(database, 20);
-    }
-
-    fn adopted_tables_go_on_to_the_target(database: &Database) {
-        init_to(database, "10");
-        fill(database, 10);
-        database.execute(PENDING);
-        database.execute("DROP TABLE alembic_version");
-        let report = Outcome::of(tarsy_db(database).args(["init", "--to", "head", "--output", "json"])).expect(0).json();
-        assert_eq!((&report["outcome"], &report["from"]), (&"adopted".into(), &IDS[9].into()));
-        assert_eq!(report["applied"].as_array().map(Vec::len), Some(13));
-        stands_at(database, 23);
-        assert_eq!(database.number("SELECT count(*) FROM alert_sessions WHERE pod_id IS NULL"), 2);
-    }
-
-    fn a_stamp_without_tables_gets_those_of_its_revision(database: &Database) {
-        for number in [1, 10, 23] {
-            let database = database.another();
-            stamp(&database, number);
-            finds(&database, 3, "revision", "failed", "there is a ledger but no tables: run `tarsy-db init`");
-            Outcome::of(tarsy_db(&database).arg("init")).expect(0);
-            stands_at(&database, number);
-        }
-    }
-
-    fn a_stamp_without_tables_below_the_target_gets_those_of_the_target(database: &Database) {
-        stamp(database, 1);
-        init_to(database, "head");
-        stands_at(database, 23);
-    }
-
-    fn ep_0020_that_is_stamped_head_is_named(database: &Database) {
-        database.execute(&tables(database, Born::A, 1));
-        stamp(database, 23);
-        fill(database, 1);
-        let mend = "`UPDATE alembic_version SET version_num = 'ae85467a75d2'` mends it";
-        let words = ["b67c135119d7 (23 of 23)", "ae85467a75d2 (1 of 23)", mend];
-        is_refused(database, &words, ("schema", mend));
-        // TARSy's backend makes tables that are missing at every start, and nothing else.
-        let all = tables(database, Born::D, 23);
-        let events = all.find("CREATE TABLE events").expect("a table");
-        let end = all.find("CREATE INDEX").expect("an index");
-        database.execute(&all[events..end]);
-        is_refused(database, &words, ("schema", mend));
-        database.execute("UPDATE alembic_version SET version_num = 'ae85467a75d2'");
-        init_to(database, "head");
-        check(database, &[]).expect(0);
-    }
-
-    fn head_that_is_stamped_with_the_baseline_is_named(database: &Database) {
-        init_to(database, "head");
-        database.execute("UPDATE alembic_version SET version_num = 'ae85467a75d2'");
-        let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
-        assert!(refused.stderr.contains("b67c135119d7 (23 of 23)"), "{}", refused.stderr);
-        assert!(refused.stderr.contains("SET version_num = 'b67c135119d7'"), "{}", refused.stderr);
-        finds(database, 4, "schema", "failed", "missing column alert_sessions.alert_id");
-    }
-
-    fn tables_that_were_lost_are_no_wrong_ledger(database: &Database) {
-        init_to(database, "head");
-        database.execute("DROP TABLE chat_user_messages; DROP TABLE chats");
-        let words = ["chats, chat_user_messages missing, though the ledger says `b67c135119d7`", "restore"];
-        is_refused(database, &words, ("revision", "there is no table chats, chat_user_messages"));
-    }
-
-    fn two_rows_are_refused_at_head(database: &Database) {
-        init_to(database, "head");
-        database.execute("INSERT INTO alembic_version VALUES ('ae85467a75d2')");
-        is_refused(database, &["`alembic_version` has 2 rows"], ("revision", "delete the others"));
-    }
-
-    fn an_unknown_revision_is_left_alone_by_every_target(database: &Database) {
-        init_to(database, "head");
-        database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
-        let before = baseline::listing(database);
-        let present = init_to(database, "head");
-        assert!(present.stdout.contains("feedfacecafe (unknown to this version): left alone"), "{}", present.stdout);
-        Outcome::of(tarsy_db(database).args(["init", "--to", "head", "--strict"])).expect(5);
-        is_found(&check(database, &[]).expect(5), "revision", "failed", "feedfacecafe");
-        assert_eq!(ledger(database), [Some("feedfacecafe".to_owned())]);
-        assert_eq!(baseline::listing(database), before);
     }
 }
 
-#[test]
+#[apply(test)]
+fn every_revision_is_recognised_by_its_tables(database: &Database) {
+    for number in 1..=23 {
+        init_to(database, &number.to_string());
+        database.execute("DROP TABLE alembic_version");
+        let report = Outcome::of(tarsy_db(database).args(["init", "--output", "json"])).expect(0).json();
+        assert_eq!(report["revision"], IDS[number - 1]);
+    }
+}
+
+#[apply(test)]
+fn an_empty_ledger_is_filled_with_what_the_tables_are(database: &Database) {
+    init_to(database, "20");
+    fill(database, 20);
+    database.execute("DELETE FROM alembic_version");
+    is_adopted(database, 20);
+    stands_at(database, 20);
+}
+
+#[apply(test)]
+fn adopted_tables_go_on_to_the_target(database: &Database) {
+    init_to(database, "10");
+    fill(database, 10);
+    database.execute(PENDING);
+    database.execute("DROP TABLE alembic_version");
+    let report = Outcome::of(tarsy_db(database).args(["init", "--to", "head", "--output", "json"])).expect(0).json();
+    assert_eq!((&report["outcome"], &report["from"]), (&"adopted".into(), &IDS[9].into()));
+    assert_eq!(report["applied"].as_array().map(Vec::len), Some(13));
+    stands_at(database, 23);
+    assert_eq!(database.number("SELECT count(*) FROM alert_sessions WHERE pod_id IS NULL"), 2);
+}
+
+#[apply(test)]
+fn a_stamp_without_tables_gets_those_of_its_revision(database: &Database) {
+    for number in [1, 10, 23] {
+        let database = database.another();
+        stamp(&database, number);
+        finds(&database, 3, "revision", "failed", "there is a ledger but no tables: run `tarsy-db init`");
+        Outcome::of(tarsy_db(&database).arg("init")).expect(0);
+        stands_at(&database, number);
+    }
+}
+
+#[apply(test)]
+fn a_stamp_without_tables_below_the_target_gets_those_of_the_target(database: &Database) {
+    stamp(database, 1);
+    init_to(database, "head");
+    stands_at(database, 23);
+}
+
+#[apply(test)]
+fn ep_0020_that_is_stamped_head_is_named(database: &Database) {
+    database.execute(&tables(database, Born::A, 1));
+    stamp(database, 23);
+    fill(database, 1);
+    let mend = "`UPDATE alembic_version SET version_num = 'ae85467a75d2'` mends it";
+    let words = ["b67c135119d7 (23 of 23)", "ae85467a75d2 (1 of 23)", mend];
+    is_refused(database, &words, ("schema", mend));
+    // TARSy's backend makes tables that are missing at every start, and nothing else.
+    let all = tables(database, Born::D, 23);
+    let events = all.find("CREATE TABLE events").expect("a table");
+    let end = all.find("CREATE INDEX").expect("an index");
+    database.execute(&all[events..end]);
+    is_refused(database, &words, ("schema", mend));
+    database.execute("UPDATE alembic_version SET version_num = 'ae85467a75d2'");
+    init_to(database, "head");
+    check(database, &[]).expect(0);
+}
+
+#[apply(test)]
+fn head_that_is_stamped_with_the_baseline_is_named(database: &Database) {
+    init_to(database, "head");
+    database.execute("UPDATE alembic_version SET version_num = 'ae85467a75d2'");
+    let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
+    assert!(refused.stderr.contains("b67c135119d7 (23 of 23)"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("SET version_num = 'b67c135119d7'"), "{}", refused.stderr);
+    finds(database, 4, "schema", "failed", "missing column alert_sessions.alert_id");
+}
+
+#[apply(test)]
+fn tables_that_were_lost_are_no_wrong_ledger(database: &Database) {
+    init_to(database, "head");
+    database.execute("DROP TABLE chat_user_messages; DROP TABLE chats");
+    let words = ["chats, chat_user_messages missing, though the ledger says `b67c135119d7`", "restore"];
+    is_refused(database, &words, ("revision", "there is no table chats, chat_user_messages"));
+}
+
+#[apply(test)]
+fn two_rows_are_refused_at_head(database: &Database) {
+    init_to(database, "head");
+    database.execute("INSERT INTO alembic_version VALUES ('ae85467a75d2')");
+    is_refused(database, &["`alembic_version` has 2 rows"], ("revision", "delete the others"));
+}
+
+#[apply(test)]
+fn an_unknown_revision_is_left_alone_by_every_target(database: &Database) {
+    init_to(database, "head");
+    database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+    let before = baseline::listing(database);
+    let present = init_to(database, "head");
+    assert!(present.stdout.contains("feedfacecafe (unknown to this version): left alone"), "{}", present.stdout);
+    Outcome::of(tarsy_db(database).args(["init", "--to", "head", "--strict"])).expect(5);
+    is_found(&check(database, &[]).expect(5), "revision", "failed", "feedfacecafe");
+    assert_eq!(ledger(database), [Some("feedfacecafe".to_owned())]);
+    assert_eq!(baseline::listing(database), before);
+}
+
+#[apply(test)]
 fn a_copy_that_the_backend_left_behind_is_named() {
     let database = Database::sqlite();
     init_to(&database, "5");
@@ -190,7 +199,7 @@ fn statement(database: &Database, revision: usize, begin: &str) -> String {
     sql[start..start + end].to_owned()
 }
 
-#[test]
+#[apply(test)]
 fn chats_without_their_indexes_are_completed() {
     let database = Database::sqlite();
     init_to(&database, "10");
@@ -199,7 +208,7 @@ fn chats_without_their_indexes_are_completed() {
     is_completed(&database);
 }
 
-#[test]
+#[apply(test)]
 fn a_column_that_should_have_gone_with_its_index_goes() {
     let database = Database::sqlite();
     init_to(&database, "3");
@@ -210,7 +219,7 @@ fn a_column_that_should_have_gone_with_its_index_goes() {
     is_completed(&database);
 }
 
-#[test]
+#[apply(test)]
 fn keys_that_were_changed_in_one_table_only_are_changed_in_all() {
     let database = Database::sqlite();
     let begin = "CREATE TABLE llm_interactions";
@@ -222,7 +231,7 @@ fn keys_that_were_changed_in_one_table_only_are_changed_in_all() {
     is_completed(&database);
 }
 
-#[test]
+#[apply(test)]
 fn columns_that_were_added_in_part_are_added_wholly() {
     for (revision, column) in [
         (1, "llm_interactions ADD COLUMN interaction_type VARCHAR(50) NOT NULL DEFAULT 'investigation'"),
@@ -238,7 +247,7 @@ fn columns_that_were_added_in_part_are_added_wholly() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn what_no_upgrade_leaves_behind_is_not_completed() {
     for (revision, change, detail) in [
         (10, "DROP INDEX ix_alert_sessions_status", "missing index ix_alert_sessions_status"),

@@ -29,7 +29,8 @@ pub(crate) fn is_listed(database: &Database, expected: &str) {
 /// What is there: `table.column TYPE`, constraints in the server's own words, indexes.
 pub(crate) fn listing(database: &Database) -> String {
     let queries: &[&str] = if database.is_sqlite() { &SQLITE_QUERIES } else { &POSTGRESQL_QUERIES };
-    let mut lines: Vec<String> = queries.iter().flat_map(|query| database.texts(query)).flatten().collect();
+    let mut lines: Vec<String> = database
+        .with_connection(|connection| queries.iter().flat_map(|query| connection.texts(query)).flatten().collect());
     lines.sort();
     lines.join("\n")
 }

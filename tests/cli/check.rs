@@ -6,10 +6,10 @@ use super::baseline;
 use super::info::now_us;
 use super::shapes::{self, Born};
 use crate::support::history::{DAY_US, NOW_US, contents, insert_session};
-use crate::support::{Database, Outcome, Role, Running, on_both_backends, server, tarsy_db};
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, server, tarsy_db, test};
 
 pub(crate) fn init(database: &Database) {
-    tarsy_db(database).arg("init").assert().success();
+    database.create_schema(Schema::Baseline);
 }
 
 pub(crate) fn check(database: &Database, arguments: &[&str]) -> Outcome {
@@ -43,124 +43,145 @@ pub(crate) fn is_found(outcome: &Outcome, name: &str, status: &str, detail: &str
     assert_eq!(outcome.json()["exit_code"], outcome.code.expect("an exit code"));
 }
 
-on_both_backends! {
-    fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Database) {
-        init(database);
-        database.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'; DROP TABLE llm_interactions");
-        finds(database, 4, "revision", "failed", "llm_interactions");
-        // What is left can still be looked at.
-        Outcome::of(tarsy_db(database).arg("info")).expect(0);
-    }
+#[apply(test)]
+fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Database) {
+    init(database);
+    database.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'; DROP TABLE llm_interactions");
+    finds(database, 4, "revision", "failed", "llm_interactions");
+    // What is left can still be looked at.
+    Outcome::of(tarsy_db(database).arg("info")).expect(0);
+}
 
-    fn a_sound_baseline_is_sound(database: &Database) {
-        init(database);
-        insert_session(database, "s-1", "completed", Some(NOW_US));
-        for arguments in [&[][..], &["--deep"]] {
-            let report = check(database, arguments).expect(0).json();
-            assert_eq!(report["sound"], true);
-            let checks = report["checks"].as_array().expect("a list of checks");
-            let names: Vec<_> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
-            let of_postgresql = ["server", "encoding", "time zone"];
-            let mut expected = vec![
-                "connection", "server", "encoding", "time zone", "writable", "privileges", "revision", "schema",
-                "indexes", "foreign keys", "integrity", "sequences", "retention",
-            ];
-            expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
-            assert_eq!(names, expected);
-            assert!(checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
-        }
+#[apply(test)]
+fn a_sound_baseline_is_sound(database: &Database) {
+    init(database);
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    for arguments in [&[][..], &["--deep"]] {
+        let report = check(database, arguments).expect(0).json();
+        assert_eq!(report["sound"], true);
+        let checks = report["checks"].as_array().expect("a list of checks");
+        let names: Vec<_> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
+        let of_postgresql = ["server", "encoding", "time zone"];
+        let mut expected = vec![
+            "connection",
+            "server",
+            "encoding",
+            "time zone",
+            "writable",
+            "privileges",
+            "revision",
+            "schema",
+            "indexes",
+            "foreign keys",
+            "integrity",
+            "sequences",
+            "retention",
+        ];
+        expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
+        assert_eq!(names, expected);
+        assert!(checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
     }
+}
 
-    fn an_empty_database_needs_init(database: &Database) {
-        database.execute("SELECT 1");
-        finds(database, 3, "revision", "failed", "there is no schema yet: run `tarsy-db init`");
-    }
+#[apply(test)]
+fn an_empty_database_needs_init(database: &Database) {
+    database.execute("SELECT 1");
+    finds(database, 3, "revision", "failed", "there is no schema yet: run `tarsy-db init`");
+}
 
-    fn tables_without_a_ledger_need_init(database: &Database) {
-        init(database);
-        database.execute("DROP TABLE alembic_version");
-        finds(database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
-    }
+#[apply(test)]
+fn tables_without_a_ledger_need_init(database: &Database) {
+    init(database);
+    database.execute("DROP TABLE alembic_version");
+    finds(database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
+}
 
-    fn two_rows_in_the_ledger_are_a_failure(database: &Database) {
-        init(database);
-        database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
-        finds(database, 4, "revision", "failed", "`alembic_version` has 2 rows: 7c617b3e7c2c, ae85467a75d2");
-    }
+#[apply(test)]
+fn two_rows_in_the_ledger_are_a_failure(database: &Database) {
+    init(database);
+    database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
+    finds(database, 4, "revision", "failed", "`alembic_version` has 2 rows: 7c617b3e7c2c, ae85467a75d2");
+}
 
-    fn an_unknown_revision_is_5(database: &Database) {
-        init(database);
-        database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
-        finds(database, 5, "revision", "failed", "feedfacecafe (unknown to this version)");
-    }
+#[apply(test)]
+fn an_unknown_revision_is_5(database: &Database) {
+    init(database);
+    database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+    finds(database, 5, "revision", "failed", "feedfacecafe (unknown to this version)");
+}
 
-    fn a_later_revision_is_named_and_compared_with_its_own_shape(database: &Database) {
-        Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(0);
-        finds(database, 0, "revision", "ok", "b67c135119d7 (23 of 23)");
-        finds(database, 0, "schema", "ok", "as in revision b67c135119d7 (23 of 23)");
-    }
+#[apply(test)]
+fn a_later_revision_is_named_and_compared_with_its_own_shape(database: &Database) {
+    database.create_schema(Schema::Head);
+    finds(database, 0, "revision", "ok", "b67c135119d7 (23 of 23)");
+    finds(database, 0, "schema", "ok", "as in revision b67c135119d7 (23 of 23)");
+}
 
-    fn a_revision_that_the_settings_ask_for_is_pending(database: &Database) {
-        init(database);
-        let check = Outcome::of(tarsy_db(database).env("TARSY_DB_SCHEMA", "head").args(["check", "--output", "json"]));
-        is_found(&check.expect(3), "revision", "failed", "`schema.target` asks for b67c135119d7 (23 of 23)");
-    }
+#[apply(test)]
+fn a_revision_that_the_settings_ask_for_is_pending(database: &Database) {
+    init(database);
+    let check = Outcome::of(tarsy_db(database).env("TARSY_DB_SCHEMA", "head").args(["check", "--output", "json"]));
+    is_found(&check.expect(3), "revision", "failed", "`schema.target` asks for b67c135119d7 (23 of 23)");
+}
 
-    fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database: &Database) {
-        init(database);
-        let cutoff_us = now_us() - 3650 * DAY_US;
-        insert_session(database, "due", "completed", Some(cutoff_us - DAY_US / 2));
-        finds(database, 0, "retention", "note", "sessions older than 3650 days: 1; the next `tarsy-db prune`");
-        check(database, &["--fail-if-overdue"]).expect(0);
-        insert_session(database, "overdue", "failed", Some(0));
-        insert_session(database, "overdue-too", "timed_out", Some(cutoff_us - 2 * DAY_US));
-        let detail = "sessions past the retention of 3650 days by more than a day: 2, the oldest from \
-                      1970-01-01 00:00:00 UTC; `tarsy-db prune` has not run, or could not remove them";
-        finds(database, 0, "retention", "warning", detail);
-        let failed = check(database, &["--fail-if-overdue"]).expect(6);
-        is_found(&failed, "retention", "failed", detail);
-    }
+#[apply(test)]
+fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database: &Database) {
+    init(database);
+    let cutoff_us = now_us() - 3650 * DAY_US;
+    insert_session(database, "due", "completed", Some(cutoff_us - DAY_US / 2));
+    finds(database, 0, "retention", "note", "sessions older than 3650 days: 1; the next `tarsy-db prune`");
+    check(database, &["--fail-if-overdue"]).expect(0);
+    insert_session(database, "overdue", "failed", Some(0));
+    insert_session(database, "overdue-too", "timed_out", Some(cutoff_us - 2 * DAY_US));
+    let detail = "sessions past the retention of 3650 days by more than a day: 2, the oldest from \
+                  1970-01-01 00:00:00 UTC; `tarsy-db prune` has not run, or could not remove them";
+    finds(database, 0, "retention", "warning", detail);
+    let failed = check(database, &["--fail-if-overdue"]).expect(6);
+    is_found(&failed, "retention", "failed", detail);
+}
 
-    fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
-        init(database);
-        insert_session(database, "active", "in_progress", Some(0));
-        insert_session(database, "needed", "completed", Some(0));
-        insert_session(database, "new", "completed", Some(NOW_US));
-        insert_session(database, "without-a-start", "completed", None);
-        database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
-        let outcome = check(database, &["--fail-if-overdue"]).expect(0);
-        let detail = "sessions older than 3650 days that `prune` keeps, most of them because they are not over: 2";
-        is_found(&outcome, "retention", "note", detail);
-        let (_, text) = finding(&outcome, "retention");
-        assert_eq!(text.lines().count(), 1, "{text}");
-    }
+#[apply(test)]
+fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
+    init(database);
+    insert_session(database, "active", "in_progress", Some(0));
+    insert_session(database, "needed", "completed", Some(0));
+    insert_session(database, "new", "completed", Some(NOW_US));
+    insert_session(database, "without-a-start", "completed", None);
+    database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
+    let outcome = check(database, &["--fail-if-overdue"]).expect(0);
+    let detail = "sessions older than 3650 days that `prune` keeps, most of them because they are not over: 2";
+    is_found(&outcome, "retention", "note", detail);
+    let (_, text) = finding(&outcome, "retention");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
 
-    fn a_retention_that_removes_everything_is_78(database: &Database) {
-        init(database);
-        let zero = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").arg("check")).expect(78);
-        assert!(zero.stdout.contains("retention"), "{}", zero.stdout);
-    }
+#[apply(test)]
+fn a_retention_that_removes_everything_is_78(database: &Database) {
+    init(database);
+    let zero = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").arg("check")).expect(78);
+    assert!(zero.stdout.contains("retention"), "{}", zero.stdout);
+}
 
-    fn the_table_for_people_says_the_same(database: &Database) {
-        init(database);
-        let sound = Outcome::of(tarsy_db(database).arg("check")).expect(0);
-        assert!(sound.stdout.trim_end().ends_with("is sound"), "{}", sound.stdout);
-        database.execute("DROP INDEX ix_alert_sessions_status");
-        let unsound = Outcome::of(tarsy_db(database).arg("check")).expect(4);
-        assert!(unsound.stdout.trim_end().ends_with("is NOT sound (exit code 4)"), "{}", unsound.stdout);
-        assert!(unsound.stdout.contains("missing index ix_alert_sessions_status"), "{}", unsound.stdout);
-    }
+#[apply(test)]
+fn the_table_for_people_says_the_same(database: &Database) {
+    init(database);
+    let sound = Outcome::of(tarsy_db(database).arg("check")).expect(0);
+    assert!(sound.stdout.trim_end().ends_with("is sound"), "{}", sound.stdout);
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    let unsound = Outcome::of(tarsy_db(database).arg("check")).expect(4);
+    assert!(unsound.stdout.trim_end().ends_with("is NOT sound (exit code 4)"), "{}", unsound.stdout);
+    assert!(unsound.stdout.contains("missing index ix_alert_sessions_status"), "{}", unsound.stdout);
 }
 
 const PARENT_INDEX: &str = "ix_stage_executions_parent ON stage_executions (parent_stage_execution_id) \
                             WHERE parent_stage_execution_id IS NOT NULL";
 
-#[test]
+#[apply(test)]
 fn the_index_for_parallel_parents_is_recommended_and_can_be_created_as_it_is_told() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     Outcome::of(tarsy_db(&database).args(["init", "--to", "17"])).expect(0);
     finds(&database, 0, "indexes", "ok", "no foreign key");
-    Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(0);
+    database.create_schema(Schema::Head);
     let command = format!("CREATE INDEX CONCURRENTLY {PARENT_INDEX}");
     finds(&database, 0, "indexes", "note", &command);
     database.execute(&command);
@@ -171,7 +192,7 @@ fn the_index_for_parallel_parents_is_recommended_and_can_be_created_as_it_is_tol
     finds(&database, 0, "indexes", "note", "`REINDEX INDEX CONCURRENTLY \"ix_stage_executions_parent\"`");
 }
 
-#[test]
+#[apply(test)]
 fn the_index_for_parallel_parents_is_recommended_on_sqlite_where_a_key_uses_it() {
     let database = Database::sqlite();
     database.execute(&shapes::tables(&database, Born::D, 23));
@@ -187,7 +208,7 @@ fn check_at(url: &str, database: &Database) -> Outcome {
     Running::start_at(url, database.directory(), &["check", "--output", "json"]).finish()
 }
 
-#[test]
+#[apply(test)]
 fn an_unreachable_server_is_69() {
     let (_socket, port) = server::closed_port();
     let url = format!("postgresql://tarsy:secret@127.0.0.1:{port}/tarsy");
@@ -196,18 +217,18 @@ fn an_unreachable_server_is_69() {
     assert!(!(outcome.stdout + &outcome.stderr).contains("secret"));
 }
 
-#[test]
+#[apply(test)]
 fn a_wrong_password_is_77_at_once() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let started = Instant::now();
     let outcome = check_at(&database.url_with_password("Wr0ng-Secret"), &database).expect(77);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert!(!(outcome.stdout + &outcome.stderr).contains("Wr0ng-Secret"));
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_only_select_is_enough() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     let role = Role::new(&database);
@@ -225,9 +246,9 @@ fn a_role_that_may_only_select_is_enough() {
     assert_eq!((contents(&database), baseline::listing(&database)), before);
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_not_select_is_77() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     let role = Role::new(&database);
     check_at(&role.url(), &database).expect(77);
@@ -237,18 +258,18 @@ fn a_role_that_may_not_select_is_77() {
     is_found(&outcome, "privileges", "failed", lacking);
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_not_use_the_schema_is_77() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     let role = Role::new(&database);
     database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
     check_at(&role.url(), &database).expect(77);
 }
 
-#[test]
+#[apply(test)]
 fn a_sequence_that_the_role_may_not_read_is_not_behind() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine DEFAULT VALUES");
     let role = Role::new(&database);
@@ -257,9 +278,9 @@ fn a_sequence_that_the_role_may_not_read_is_not_behind() {
     assert_ne!(status, "failed", "{detail}");
 }
 
-#[test]
+#[apply(test)]
 fn a_sequence_behind_its_data_is_named() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute(
         "CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (1), (7);
@@ -272,9 +293,9 @@ fn a_sequence_behind_its_data_is_named() {
     finds(&database, 0, "sequences", "ok", "2 ahead of the data");
 }
 
-#[test]
+#[apply(test)]
 fn a_sequence_whose_next_number_is_free_is_not_behind() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (7)");
     // As after a restore: the sequence has given nothing yet, and begins behind the data.
@@ -282,17 +303,17 @@ fn a_sequence_whose_next_number_is_free_is_not_behind() {
     finds(&database, 0, "sequences", "ok", "1 ahead of the data");
 }
 
-#[test]
+#[apply(test)]
 fn another_time_zone_is_a_warning() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute(&format!("ALTER DATABASE {} SET timezone = 'Europe/Berlin'", database.name()));
     finds(&database, 0, "time zone", "warning", "Europe/Berlin");
 }
 
-#[test]
+#[apply(test)]
 fn read_only_transactions_are_69() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
     let outcome = check(&database, &[]).expect(69);
@@ -300,9 +321,9 @@ fn read_only_transactions_are_69() {
     is_found(&outcome, "schema", "ok", "");
 }
 
-#[test]
+#[apply(test)]
 fn a_foreign_key_that_was_never_proven_is_named() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute(
         "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey,

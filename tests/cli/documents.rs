@@ -1,12 +1,14 @@
 //! What the README and examples/ promise: commands run, files parse.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde::Deserialize;
 use serde_json::Value;
 use tarsy_db::settings::{Environment, Flags, KEYS, Settings};
 
-use crate::support::{Database, Outcome};
+use crate::support::{Database, Outcome, apply, test};
 
 /// The database that the README's commands name.
 const README_URL: &str = "postgresql://tarsy:tarsy-dev-password@localhost:5432/tarsy";
@@ -20,7 +22,9 @@ fn text(path: &str) -> String {
 }
 
 fn documents(path: &str) -> Vec<Value> {
-    serde_saphyr::from_multiple(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    let text = text(path);
+    let documents = serde_norway::Deserializer::from_str(&text).map(Value::deserialize);
+    documents.map(|document| document.unwrap_or_else(|error| panic!("{path}: {error}"))).collect()
 }
 
 /// The PATH of this process, with the binary under test in front.
@@ -30,9 +34,9 @@ fn path_with_binary() -> std::ffi::OsString {
     std::env::join_paths(std::iter::once(directory).chain(std::env::split_paths(&path))).expect("a sound PATH")
 }
 
-#[test]
+#[apply(test)]
 fn the_commands_of_the_readme_run_one_after_the_other() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let readme = text("README.md");
     let blocks = readme.split("```sh test\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
     let script: String = blocks
@@ -41,7 +45,7 @@ fn the_commands_of_the_readme_run_one_after_the_other() {
         .filter(|line| !line.starts_with("make test"))
         .map(|line| line.replace(README_URL, database.url()) + "\n")
         .collect();
-    // The release build is the same program, and takes minutes.
+    // Built already: the release build is the same program, and takes minutes.
     let manifest = project().join("Cargo.toml");
     let script =
         script.replace("cargo run --release", &format!("cargo run --quiet --manifest-path {}", manifest.display()));
@@ -68,7 +72,35 @@ fn the_commands_of_the_readme_run_one_after_the_other() {
     assert!(database.directory().join("large.db").exists());
 }
 
-#[test]
+/// Crates with their features, as cargo would build them.
+fn crates(arguments: &[&str]) -> BTreeSet<String> {
+    let mut tree = Command::new("cargo");
+    tree.args(["tree", "--locked", "--prefix", "none", "--format", "{p} {f}", "--edges"]).args(arguments);
+    let listed = Outcome::from(tree.current_dir(project()).output().expect("cargo runs")).expect(0).stdout;
+    listed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+/// A crate that only the tests use may switch on a feature of one that the program uses as well: then that, and all
+/// that needs it, is built twice, and anew whenever somebody goes from `cargo run` to the tests or back.
+#[apply(test)]
+fn the_tests_are_built_with_the_same_features_as_the_program() {
+    let (program, tests) = (crates(&["normal,build"]), crates(&["normal,build,dev", "--workspace"]));
+    assert!(program.len() > 100, "{program:?}");
+    assert_eq!(program.difference(&tests).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// The runner of these tests finds `#[apply(test)]`; what says `#[test]` would never run.
+#[apply(test)]
+fn every_test_is_one_that_the_runner_finds() {
+    let files = std::fs::read_dir(project().join("tests/cli")).expect("a directory");
+    let lost = files.map(|file| file.expect("a file").path()).filter(|file| {
+        let source = std::fs::read_to_string(file).expect("a source file");
+        source.lines().any(|line| line.trim() == "#[test]")
+    });
+    assert_eq!(lost.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
+
+#[apply(test)]
 fn the_example_of_the_settings_names_every_setting_and_no_other() {
     let path = "examples/tarsy-db.toml";
     let flags = Flags { config: Some(project().join(path)), database_url: None };
@@ -95,7 +127,7 @@ fn the_example_of_the_settings_names_every_setting_and_no_other() {
     assert_eq!(named, known);
 }
 
-#[test]
+#[apply(test)]
 fn kubernetes_stops_retrying_what_does_not_heal() {
     let manifests = documents("examples/kubernetes.yaml");
     let kind = |kind: &str| manifests.iter().find(|manifest| manifest["kind"] == kind).expect("the kind is there");
@@ -116,7 +148,7 @@ fn kubernetes_stops_retrying_what_does_not_heal() {
     assert_eq!(init["args"][0], "init");
 }
 
-#[test]
+#[apply(test)]
 fn systemd_stops_retrying_what_does_not_heal() {
     let unit = text("examples/tarsy-db-prune.service");
     let line = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).expect("the line is there");
@@ -126,7 +158,7 @@ fn systemd_stops_retrying_what_does_not_heal() {
     assert!(text("examples/tarsy-db-prune.timer").contains("OnCalendar="));
 }
 
-#[test]
+#[apply(test)]
 fn compose_runs_database_init_and_backend_and_the_jobs_in_profiles() {
     let compose = documents("compose.yaml").remove(0);
     let services = &compose["services"];
@@ -143,7 +175,7 @@ fn compose_runs_database_init_and_backend_and_the_jobs_in_profiles() {
     assert_eq!(text("deploy/development-password").trim(), "tarsy-dev-password");
 }
 
-#[test]
+#[apply(test)]
 fn the_entrypoint_prepares_the_database_and_becomes_the_backend() {
     let database = Database::sqlite();
     let output = Command::new("sh")

@@ -2,7 +2,7 @@
 
 use super::check::{check, finding, finds, init, is_found};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::{Database, on_both_backends};
+use crate::support::{Database, apply, test};
 
 /// Rewrites a table's definition in place, for what SQLite's `ALTER TABLE` cannot do.
 fn redefine(database: &Database, table: &str, from: &str, to: &str) {
@@ -17,64 +17,73 @@ fn redefine(database: &Database, table: &str, from: &str, to: &str) {
     assert!(sql.as_ref().is_some_and(|sql| sql.contains(to)), "no `{from}` in {sql:?}");
 }
 
-on_both_backends! {
-    fn a_lost_table_is_named(database: &Database) {
-        init(database);
-        database.execute("DROP TABLE mcp_communications");
-        finds(database, 4, "schema", "failed", "missing table mcp_communications");
-    }
-
-    fn a_lost_column_is_named(database: &Database) {
-        init(database);
-        database.execute("ALTER TABLE llm_interactions DROP COLUMN provider");
-        finds(database, 4, "schema", "failed", "missing column llm_interactions.provider (");
-    }
-
-    fn a_lost_index_is_named(database: &Database) {
-        init(database);
-        database.execute("DROP INDEX ix_alert_sessions_status");
-        finds(database, 4, "schema", "failed", "missing index ix_alert_sessions_status on alert_sessions(status)");
-    }
-
-    fn an_index_on_something_else_is_named(database: &Database) {
-        init(database);
-        database.execute("DROP INDEX ix_alert_sessions_alert_id;
-                          CREATE INDEX ix_alert_sessions_alert_id ON alert_sessions (chain_id)");
-        let detail = "index ix_alert_sessions_alert_id is btree(chain_id), expected unique btree(alert_id)";
-        finds(database, 4, "schema", "failed", detail);
-    }
-
-    fn an_additional_unique_index_is_drift(database: &Database) {
-        init(database);
-        database.execute("CREATE UNIQUE INDEX mine ON alert_sessions (chain_id)");
-        finds(database, 4, "schema", "failed", "additional unique index mine on alert_sessions(chain_id)");
-    }
-
-    fn what_the_operator_added_is_noted(database: &Database) {
-        init(database);
-        database.execute("ALTER TABLE alert_sessions ADD COLUMN note TEXT; CREATE TABLE mine (id INTEGER);
-                          CREATE INDEX ix_mine ON alert_sessions (chain_id)");
-        let outcome = check(database, &[]).expect(0);
-        is_found(&outcome, "schema", "note", "additional column alert_sessions.note (text)");
-        is_found(&outcome, "schema", "note", "additional table mine");
-        is_found(&outcome, "schema", "note", "additional index ix_mine on alert_sessions(chain_id)");
-    }
-
-    fn many_differences_are_counted(database: &Database) {
-        init(database);
-        let tables = (0..40).map(|number| format!("CREATE TABLE mine_{number} (id INTEGER);"));
-        database.execute(&tables.collect::<String>());
-        let (_, detail) = finding(&check(database, &[]).expect(0), "schema");
-        let (_, more) = detail.rsplit_once("\nand ").expect("a last line that counts");
-        // The first line says which revision it is.
-        let named = detail.lines().count() - 2;
-        assert_eq!(more, format!("{} more", 40 - named));
-    }
+#[apply(test)]
+fn a_lost_table_is_named(database: &Database) {
+    init(database);
+    database.execute("DROP TABLE mcp_communications");
+    finds(database, 4, "schema", "failed", "missing table mcp_communications");
 }
 
-#[test]
+#[apply(test)]
+fn a_lost_column_is_named(database: &Database) {
+    init(database);
+    database.execute("ALTER TABLE llm_interactions DROP COLUMN provider");
+    finds(database, 4, "schema", "failed", "missing column llm_interactions.provider (");
+}
+
+#[apply(test)]
+fn a_lost_index_is_named(database: &Database) {
+    init(database);
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    finds(database, 4, "schema", "failed", "missing index ix_alert_sessions_status on alert_sessions(status)");
+}
+
+#[apply(test)]
+fn an_index_on_something_else_is_named(database: &Database) {
+    init(database);
+    database.execute(
+        "DROP INDEX ix_alert_sessions_alert_id;
+                      CREATE INDEX ix_alert_sessions_alert_id ON alert_sessions (chain_id)",
+    );
+    let detail = "index ix_alert_sessions_alert_id is btree(chain_id), expected unique btree(alert_id)";
+    finds(database, 4, "schema", "failed", detail);
+}
+
+#[apply(test)]
+fn an_additional_unique_index_is_drift(database: &Database) {
+    init(database);
+    database.execute("CREATE UNIQUE INDEX mine ON alert_sessions (chain_id)");
+    finds(database, 4, "schema", "failed", "additional unique index mine on alert_sessions(chain_id)");
+}
+
+#[apply(test)]
+fn what_the_operator_added_is_noted(database: &Database) {
+    init(database);
+    database.execute(
+        "ALTER TABLE alert_sessions ADD COLUMN note TEXT; CREATE TABLE mine (id INTEGER);
+                      CREATE INDEX ix_mine ON alert_sessions (chain_id)",
+    );
+    let outcome = check(database, &[]).expect(0);
+    is_found(&outcome, "schema", "note", "additional column alert_sessions.note (text)");
+    is_found(&outcome, "schema", "note", "additional table mine");
+    is_found(&outcome, "schema", "note", "additional index ix_mine on alert_sessions(chain_id)");
+}
+
+#[apply(test)]
+fn many_differences_are_counted(database: &Database) {
+    init(database);
+    let tables = (0..40).map(|number| format!("CREATE TABLE mine_{number} (id INTEGER);"));
+    database.execute(&tables.collect::<String>());
+    let (_, detail) = finding(&check(database, &[]).expect(0), "schema");
+    let (_, more) = detail.rsplit_once("\nand ").expect("a last line that counts");
+    // The first line says which revision it is.
+    let named = detail.lines().count() - 2;
+    assert_eq!(more, format!("{} more", 40 - named));
+}
+
+#[apply(test)]
 fn changed_columns_and_keys_are_named_on_postgresql() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     let foreign_key = "ALTER TABLE stage_executions ADD CONSTRAINT stage_executions_session_id_fkey
@@ -136,7 +145,7 @@ fn changed_columns_and_keys_are_named_on_postgresql() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn changed_columns_and_keys_are_named_on_sqlite() {
     let key = r#", FOREIGN KEY ("session_id") REFERENCES "alert_sessions" ("session_id")"#;
     let lost_key =
@@ -172,25 +181,25 @@ fn changed_columns_and_keys_are_named_on_sqlite() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn an_additional_unique_constraint_is_drift() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute("ALTER TABLE alert_sessions ADD CONSTRAINT mine UNIQUE (chain_id)");
     finds(&database, 4, "schema", "failed", "mine");
 }
 
-#[test]
+#[apply(test)]
 fn an_additional_condition_is_drift() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute("ALTER TABLE alert_sessions ADD CONSTRAINT mine CHECK (status = 'completed')");
     finds(&database, 4, "schema", "failed", "mine");
 }
 
-#[test]
+#[apply(test)]
 fn a_key_that_writes_on_update_is_drift() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     database.execute(
         "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey,

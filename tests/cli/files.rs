@@ -7,9 +7,9 @@ use std::path::Path;
 use super::check::{check, finding, init};
 use crate::support::history::{NOW_US, insert_many};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
-#[test]
+#[apply(test)]
 fn a_missing_file_is_not_created() {
     let database = Database::sqlite();
     for command in ["check", "info"] {
@@ -19,7 +19,7 @@ fn a_missing_file_is_not_created() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_file_that_was_compressed_is_named() {
     let database = Database::sqlite();
     fs::write(database.directory().join("history.db.zst"), "").expect("it can be written");
@@ -40,7 +40,7 @@ fn file_with_history() -> Database {
     database
 }
 
-#[test]
+#[apply(test)]
 fn a_damaged_file_is_a_failure() {
     let database = file_with_history();
     let path = database.directory().join("history.db");
@@ -52,7 +52,7 @@ fn a_damaged_file_is_a_failure() {
     assert_eq!(status, "failed", "{detail}");
 }
 
-#[test]
+#[apply(test)]
 fn a_truncated_file_is_a_failure() {
     let database = file_with_history();
     let path = database.directory().join("history.db");
@@ -62,7 +62,7 @@ fn a_truncated_file_is_a_failure() {
     assert!([Some(4), Some(74)].contains(&outcome.code), "{:?}\n{}", outcome.code, outcome.stdout);
 }
 
-#[test]
+#[apply(test)]
 fn a_file_that_is_no_database_is_74() {
     let database = Database::sqlite();
     let text = "no database, but longer than a header ".repeat(40);
@@ -104,7 +104,7 @@ fn leaves_no_trace(database: &Database, sessions: u64) {
     assert_eq!(*rows, sessions);
 }
 
-#[test]
+#[apply(test)]
 fn a_file_at_rest_stays_as_it_is() {
     let database = file_with_history();
     leaves_no_trace(&database, 300);
@@ -123,7 +123,7 @@ fn backend_with_a_session(database: &Database) -> Held {
     backend
 }
 
-#[test]
+#[apply(test)]
 fn a_file_in_use_stays_as_it_is() {
     let database = file_with_history();
     let backend = backend_with_a_session(&database);
@@ -131,7 +131,7 @@ fn a_file_in_use_stays_as_it_is() {
     backend.close();
 }
 
-#[test]
+#[apply(test)]
 fn a_file_that_a_crash_left_stays_as_it_is() {
     let (running, crashed) = (file_with_history(), Database::sqlite());
     let backend = backend_with_a_session(&running);

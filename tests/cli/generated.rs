@@ -7,9 +7,9 @@ use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use tarsy_db::cli::Cli;
 
-use crate::support::{Outcome, bare_tarsy_db};
+use crate::support::{Outcome, apply, bare_tarsy_db, test};
 
-#[test]
+#[apply(test)]
 fn completions_are_those_of_the_command_line() {
     for shell in Shell::value_variants() {
         let script = completions(*shell);
@@ -22,7 +22,7 @@ fn completions(shell: Shell) -> String {
     Outcome::of(bare_tarsy_db(Path::new(".")).args(["completions", &shell.to_string()])).expect(0).stdout
 }
 
-#[test]
+#[apply(test)]
 fn bash_completes_what_comes_behind_a_subcommand() {
     for (words, expected) in
         [("prune --arch", "--archive"), ("migrate-sqlite-to-postgres --app", "--append"), ("chec", "check")]
@@ -38,7 +38,7 @@ fn bash_completes_what_comes_behind_a_subcommand() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn man_pages_are_those_of_the_command_line() {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();

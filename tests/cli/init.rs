@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::baseline;
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
-use crate::support::server::{self, Server};
-use crate::support::{Database, Outcome, Role, Running, bare_tarsy_db, on_both_backends, tarsy_db};
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
 
 const BASELINE: &str = "ae85467a75d2";
 const HEAD: &str = "b67c135119d7";
@@ -45,143 +45,157 @@ fn is_refused(database: &Database, difference: &str) {
     assert_eq!(baseline::listing(database), before);
 }
 
-on_both_backends! {
-    fn an_empty_database_gets_the_baseline_and_is_then_left_alone(database: &Database) {
-        assert_eq!(outcome(database), ("created".to_owned(), BASELINE.to_owned()));
-        assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
-        baseline::is_there(database);
-        assert_eq!(outcome(database), ("present".to_owned(), BASELINE.to_owned()));
-        baseline::is_there(database);
-    }
+#[apply(test)]
+fn an_empty_database_gets_the_baseline_and_is_then_left_alone(database: &Database) {
+    assert_eq!(outcome(database), ("created".to_owned(), BASELINE.to_owned()));
+    assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
+    baseline::is_there(database);
+    assert_eq!(outcome(database), ("present".to_owned(), BASELINE.to_owned()));
+    baseline::is_there(database);
+}
 
-    fn ten_at_once_all_succeed(database: &Database) {
-        let ten: Vec<_> = (0..10).map(|_| Running::start(database, &["init", "--output", "json"])).collect();
-        let outcomes = ten.into_iter().map(|running| running.finish().expect(0).json()["outcome"].to_string());
-        let mut outcomes: Vec<String> = outcomes.collect();
-        outcomes.sort();
-        assert_eq!(outcomes[0], "\"created\"");
-        assert!(outcomes[1..].iter().all(|outcome| outcome == "\"present\""), "{outcomes:?}");
-        assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
-        baseline::is_there(database);
-    }
+#[apply(test)]
+fn ten_at_once_all_succeed(database: &Database) {
+    let ten: Vec<_> = (0..10).map(|_| Running::start(database, &["init", "--output", "json"])).collect();
+    let outcomes = ten.into_iter().map(|running| running.finish().expect(0).json()["outcome"].to_string());
+    let mut outcomes: Vec<String> = outcomes.collect();
+    outcomes.sort();
+    assert_eq!(outcomes[0], "\"created\"");
+    assert!(outcomes[1..].iter().all(|outcome| outcome == "\"present\""), "{outcomes:?}");
+    assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
+    baseline::is_there(database);
+}
 
-    fn tables_without_a_ledger_are_adopted_with_their_data_untouched(database: &Database) {
-        init(database, &[]).expect(0);
-        insert_session(database, "s-1", "completed", Some(NOW_US));
-        insert_session(database, "s-2", "in_progress", None);
-        let before = contents(database);
-        assert_eq!(before.len(), 8);
-        database.execute("DROP TABLE alembic_version");
-        assert_eq!(outcome(database), ("adopted".to_owned(), BASELINE.to_owned()));
-        assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
-        assert_eq!(contents(database), before);
-        baseline::is_there(database);
-    }
+#[apply(test)]
+fn tables_without_a_ledger_are_adopted_with_their_data_untouched(database: &Database) {
+    init(database, &[]).expect(0);
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    insert_session(database, "s-2", "in_progress", None);
+    let before = contents(database);
+    assert_eq!(before.len(), 8);
+    database.execute("DROP TABLE alembic_version");
+    assert_eq!(outcome(database), ("adopted".to_owned(), BASELINE.to_owned()));
+    assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
+    assert_eq!(contents(database), before);
+    baseline::is_there(database);
+}
 
-    fn an_empty_ledger_is_filled(database: &Database) {
-        init(database, &[]).expect(0);
-        database.execute("DELETE FROM alembic_version");
-        assert_eq!(outcome(database).0, "adopted");
-        assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
-    }
+#[apply(test)]
+fn an_empty_ledger_is_filled(database: &Database) {
+    init(database, &[]).expect(0);
+    database.execute("DELETE FROM alembic_version");
+    assert_eq!(outcome(database).0, "adopted");
+    assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
+}
 
-    fn a_stamp_without_tables_gets_its_tables(database: &Database) {
-        database.execute(
-            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
-                                           CONSTRAINT \"alembic_version_pkc\" PRIMARY KEY (version_num));
-             INSERT INTO alembic_version VALUES ('ae85467a75d2')",
-        );
-        assert_eq!(outcome(database).0, "created");
-        assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
-        baseline::is_there(database);
-    }
+#[apply(test)]
+fn a_stamp_without_tables_gets_its_tables(database: &Database) {
+    database.execute(
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
+                                       CONSTRAINT \"alembic_version_pkc\" PRIMARY KEY (version_num));
+         INSERT INTO alembic_version VALUES ('ae85467a75d2')",
+    );
+    assert_eq!(outcome(database).0, "created");
+    assert_eq!(ledger(database), [Some(BASELINE.to_owned())]);
+    baseline::is_there(database);
+}
 
-    fn a_lost_index_is_no_reason_to_adopt(database: &Database) {
-        init(database, &[]).expect(0);
-        database.execute("DROP TABLE alembic_version; DROP INDEX ix_alert_sessions_status");
-        is_refused(database, "missing index ix_alert_sessions_status on alert_sessions(status)");
-    }
+#[apply(test)]
+fn a_lost_index_is_no_reason_to_adopt(database: &Database) {
+    init(database, &[]).expect(0);
+    database.execute("DROP TABLE alembic_version; DROP INDEX ix_alert_sessions_status");
+    is_refused(database, "missing index ix_alert_sessions_status on alert_sessions(status)");
+}
 
-    fn a_lost_column_is_no_reason_to_adopt(database: &Database) {
-        init(database, &[]).expect(0);
-        database.execute("DROP TABLE alembic_version; ALTER TABLE llm_interactions DROP COLUMN provider");
-        is_refused(database, "missing column llm_interactions.provider");
-    }
+#[apply(test)]
+fn a_lost_column_is_no_reason_to_adopt(database: &Database) {
+    init(database, &[]).expect(0);
+    database.execute("DROP TABLE alembic_version; ALTER TABLE llm_interactions DROP COLUMN provider");
+    is_refused(database, "missing column llm_interactions.provider");
+}
 
-    fn a_column_of_the_operator_does_not_prevent_adoption(database: &Database) {
-        init(database, &[]).expect(0);
-        database.execute("DROP TABLE alembic_version; ALTER TABLE alert_sessions ADD COLUMN note TEXT");
-        assert_eq!(outcome(database).0, "adopted");
-    }
+#[apply(test)]
+fn a_column_of_the_operator_does_not_prevent_adoption(database: &Database) {
+    init(database, &[]).expect(0);
+    database.execute("DROP TABLE alembic_version; ALTER TABLE alert_sessions ADD COLUMN note TEXT");
+    assert_eq!(outcome(database).0, "adopted");
+}
 
-    fn lost_tables_are_named_with_or_without_a_ledger(database: &Database) {
-        init(database, &[]).expect(0);
-        database.execute("DROP TABLE mcp_communications");
-        is_refused(database, "mcp_communications missing, though the ledger says `ae85467a75d2`");
-        database.execute("DROP TABLE alembic_version");
-        is_refused(database, "the database is incomplete: mcp_communications missing");
-    }
+#[apply(test)]
+fn lost_tables_are_named_with_or_without_a_ledger(database: &Database) {
+    init(database, &[]).expect(0);
+    database.execute("DROP TABLE mcp_communications");
+    is_refused(database, "mcp_communications missing, though the ledger says `ae85467a75d2`");
+    database.execute("DROP TABLE alembic_version");
+    is_refused(database, "the database is incomplete: mcp_communications missing");
+}
 
-    fn two_rows_in_the_ledger_are_refused(database: &Database) {
-        init(database, &[]).expect(0);
-        database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
-        is_refused(database, "`alembic_version` has 2 rows (7c617b3e7c2c, ae85467a75d2)");
-    }
+#[apply(test)]
+fn two_rows_in_the_ledger_are_refused(database: &Database) {
+    init(database, &[]).expect(0);
+    database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
+    is_refused(database, "`alembic_version` has 2 rows (7c617b3e7c2c, ae85467a75d2)");
+}
 
-    fn a_later_revision_is_left_alone_and_named(database: &Database) {
-        init(database, &["--to", "head"]).expect(0);
-        database.execute("DROP INDEX ix_alert_sessions_status");
-        let before = baseline::listing(database);
-        let present = init(database, &["--strict"]).expect(0);
-        assert!(present.stdout.contains("is at revision b67c135119d7 (23 of 23): left alone"), "{}", present.stdout);
-        assert_eq!(outcome(database), ("present".to_owned(), HEAD.to_owned()));
-        assert_eq!(baseline::listing(database), before);
-    }
+#[apply(test)]
+fn a_later_revision_is_left_alone_and_named(database: &Database) {
+    init(database, &["--to", "head"]).expect(0);
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    let before = baseline::listing(database);
+    let present = init(database, &["--strict"]).expect(0);
+    assert!(present.stdout.contains("is at revision b67c135119d7 (23 of 23): left alone"), "{}", present.stdout);
+    assert_eq!(outcome(database), ("present".to_owned(), HEAD.to_owned()));
+    assert_eq!(baseline::listing(database), before);
+}
 
-    fn an_unknown_revision_is_an_error_only_if_strict(database: &Database) {
-        init(database, &[]).expect(0);
-        database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
-        let present = init(database, &[]).expect(0);
-        assert!(present.stdout.contains("feedfacecafe (unknown to this version): left alone"), "{}", present.stdout);
-        let strict = init(database, &["--strict"]).expect(5);
-        assert!(strict.stderr.contains("`feedfacecafe`"), "{}", strict.stderr);
-        assert_eq!(ledger(database), [Some("feedfacecafe".to_owned())]);
-    }
+#[apply(test)]
+fn an_unknown_revision_is_an_error_only_if_strict(database: &Database) {
+    init(database, &[]).expect(0);
+    database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+    let present = init(database, &[]).expect(0);
+    assert!(present.stdout.contains("feedfacecafe (unknown to this version): left alone"), "{}", present.stdout);
+    let strict = init(database, &["--strict"]).expect(5);
+    assert!(strict.stderr.contains("`feedfacecafe`"), "{}", strict.stderr);
+    assert_eq!(ledger(database), [Some("feedfacecafe".to_owned())]);
+}
 
-    fn a_killed_init_leaves_nothing_or_everything(database: &Database) {
-        for delay_ms in (0..60).step_by(6) {
-            let database = database.another();
-            let running = Running::start(&database, &["init"]);
-            std::thread::sleep(Duration::from_millis(delay_ms));
-            running.kill();
-            if !database.is_sqlite() {
-                // The server finishes what it was sent before it notices.
-                database.wait_until("SELECT 1 - count(*) FROM pg_stat_activity
-                                     WHERE datname = current_database() AND pid <> pg_backend_pid()");
-            }
-            if !baseline::listing(&database).is_empty() {
-                baseline::is_there(&database);
-            }
-            init(&database, &[]).expect(0);
-            baseline::is_there(&database);
-            assert_eq!(ledger(&database), [Some(BASELINE.to_owned())]);
-            if database.is_sqlite() {
-                is_in_wal_mode(&database.directory().join("history.db"));
-            }
+#[apply(test)]
+fn a_killed_init_leaves_nothing_or_everything(database: &Database) {
+    for delay_ms in (0..60).step_by(6) {
+        let database = database.another();
+        let running = Running::start(&database, &["init"]);
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        running.kill();
+        if !database.is_sqlite() {
+            // The server finishes what it was sent before it notices.
+            database.wait_until(
+                "SELECT 1 - count(*) FROM pg_stat_activity
+                                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            );
         }
-    }
-
-    fn a_disabled_history_needs_no_database(database: &Database) {
-        let disabled = Outcome::of(tarsy_db(database).env("HISTORY_ENABLED", "false").arg("init")).expect(0);
-        assert!(disabled.stdout.contains("history is disabled (HISTORY_ENABLED)"), "{}", disabled.stdout);
-        assert_eq!(std::fs::read_dir(database.directory()).expect("a directory").count(), 0);
-        assert_eq!(baseline::listing(database), "");
+        if !baseline::listing(&database).is_empty() {
+            baseline::is_there(&database);
+        }
+        init(&database, &[]).expect(0);
+        baseline::is_there(&database);
+        assert_eq!(ledger(&database), [Some(BASELINE.to_owned())]);
+        if database.is_sqlite() {
+            is_in_wal_mode(&database.directory().join("history.db"));
+        }
     }
 }
 
-#[test]
+#[apply(test)]
+fn a_disabled_history_needs_no_database(database: &Database) {
+    let disabled = Outcome::of(tarsy_db(database).env("HISTORY_ENABLED", "false").arg("init")).expect(0);
+    assert!(disabled.stdout.contains("history is disabled (HISTORY_ENABLED)"), "{}", disabled.stdout);
+    assert_eq!(std::fs::read_dir(database.directory()).expect("a directory").count(), 0);
+    assert_eq!(baseline::listing(database), "");
+}
+
+#[apply(test)]
 fn the_holder_of_the_lock_is_named_on_postgresql() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let mut holder = Held::connect(&database);
     // `tarsy-db` in ASCII.
     let key = i64::from_be_bytes(*b"tarsy-db");
@@ -216,13 +230,13 @@ fn this_process_is_named(database: &Database) {
     init(database, &[]).expect(0);
 }
 
-#[test]
+#[apply(test)]
 #[cfg(target_os = "linux")]
 fn the_holder_of_the_lock_is_named_on_sqlite() {
     this_process_is_named(&Database::sqlite());
 }
 
-#[test]
+#[apply(test)]
 #[cfg(target_os = "linux")]
 fn the_holder_of_the_lock_is_named_on_sqlite_in_wal_mode() {
     let database = Database::sqlite();
@@ -231,7 +245,7 @@ fn the_holder_of_the_lock_is_named_on_sqlite_in_wal_mode() {
     this_process_is_named(&database);
 }
 
-#[test]
+#[apply(test)]
 fn a_database_that_is_there_takes_no_lock() {
     let database = Database::sqlite();
     init(&database, &[]).expect(0);
@@ -241,9 +255,9 @@ fn a_database_that_is_there_takes_no_lock() {
     writer.close();
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_only_select_is_told_that_all_is_there() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let role = Role::new(&database);
     let as_role = |code| Running::start_at(&role.url(), database.directory(), &["init"]).finish().expect(code);
     let refused = as_role(77);
@@ -254,9 +268,9 @@ fn a_role_that_may_only_select_is_told_that_all_is_there() {
     as_role(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_table_that_somebody_alters_is_waited_for_and_the_session_named() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database, &[]).expect(0);
     let mut backend = Held::connect(&database);
     backend.execute("SET application_name = 'backend'; BEGIN; LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE");
@@ -265,15 +279,15 @@ fn a_table_that_somebody_alters_is_waited_for_and_the_session_named() {
     backend.close();
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_not_use_the_schema_is_77() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let role = Role::new(&database);
     database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
     Running::start_at(&role.url(), database.directory(), &["init"]).finish().expect(77);
 }
 
-#[test]
+#[apply(test)]
 fn missing_directories_are_created_and_the_journal_is_wal() {
     let database = Database::sqlite();
     let path = database.directory().join("state/tarsy/history.db");
@@ -282,7 +296,7 @@ fn missing_directories_are_created_and_the_journal_is_wal() {
     is_in_wal_mode(&path);
 }
 
-#[test]
+#[apply(test)]
 fn three_slashes_are_a_relative_path() {
     let database = Database::sqlite();
     Outcome::of(bare_tarsy_db(database.directory()).env("DATABASE_URL", "sqlite:///x.db").arg("init")).expect(0);
@@ -290,7 +304,7 @@ fn three_slashes_are_a_relative_path() {
     assert!(!Path::new("/x.db").exists());
 }
 
-#[test]
+#[apply(test)]
 fn a_directory_that_cannot_be_created_is_73() {
     let database = Database::sqlite();
     std::fs::write(database.directory().join("file"), "").expect("the file can be written");
@@ -299,11 +313,8 @@ fn a_directory_that_cannot_be_created_is_73() {
     assert!(failed.stderr.contains("cannot create the directory"), "{}", failed.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn init_waits_for_a_server_that_starts_later() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::create(&[]);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut init = Running::start_at(&server.url("postgres"), directory.path(), &["init", "--wait=1m"]);
@@ -313,7 +324,7 @@ fn init_waits_for_a_server_that_starts_later() {
     assert!(created.stdout.starts_with("created the schema"), "{}", created.stdout);
 }
 
-#[test]
+#[apply(test)]
 fn init_that_may_wait_no_longer_is_124() {
     let started = std::time::Instant::now();
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -323,9 +334,9 @@ fn init_that_may_wait_no_longer_is_124() {
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
-#[test]
+#[apply(test)]
 fn a_schema_of_the_roles_own_does_not_hide_the_history() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database, &[]).expect(0);
     database.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER");
     assert_eq!(outcome(&database).0, "present");
@@ -333,9 +344,9 @@ fn a_schema_of_the_roles_own_does_not_hide_the_history() {
     Outcome::of(tarsy_db(&database).arg("check")).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn ten_at_once_all_succeed_in_any_isolation() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     database.execute(&format!("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", database.name()));
     let ten: Vec<_> = (0..10).map(|_| Running::start(&database, &["init"])).collect();
     for running in ten {
@@ -344,9 +355,9 @@ fn ten_at_once_all_succeed_in_any_isolation() {
     assert_eq!(ledger(&database).len(), 1);
 }
 
-#[test]
+#[apply(test)]
 fn terminated_while_it_commits_it_hears_the_commit_out() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database, &[]).expect(0);
     database.execute("DELETE FROM alembic_version");
     let halt = Held::halt_commits(&database, "alembic_version", "INSERT");
@@ -358,7 +369,7 @@ fn terminated_while_it_commits_it_hears_the_commit_out() {
     assert_eq!(ledger(&database).len(), 1);
 }
 
-#[test]
+#[apply(test)]
 #[cfg(target_os = "linux")]
 fn the_holder_of_a_file_that_cannot_even_be_read_is_named() {
     let database = Database::sqlite();

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use assert_cmd::Command;
-use sqlx::Row;
 
 use crate::support::history::{NOW_US, insert_many, insert_session};
-use crate::support::process::{Held, Running, with_schema};
-use crate::support::{Database, Outcome, bare_tarsy_db};
+use crate::support::process::{Held, Running};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
 
-/// A SQLite database with the baseline and an empty PostgreSQL one, or `None` without PostgreSQL.
-pub(crate) fn source_and_target() -> Option<(Database, Database)> {
-    Database::postgresql().map(|target| (with_schema(Database::sqlite()), target))
+/// A SQLite database with the baseline and an empty PostgreSQL one.
+pub(crate) fn source_and_target() -> (Database, Database) {
+    let target = Database::postgresql();
+    (Database::sqlite().with_schema(Schema::Baseline), target)
 }
 
 /// The command line of a move, with JSON for its result.
@@ -130,9 +130,9 @@ pub(crate) fn key(table: &str, session: &str) -> (&'static str, String) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn every_value_arrives_as_it_is() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     for (number, Sample { table, column, written, .. }) in SAMPLES.iter().enumerate() {
         insert_session(&source, &number.to_string(), "completed", Some(NOW_US));
         let (key_column, key) = key(table, &number.to_string());
@@ -155,9 +155,9 @@ fn every_value_arrives_as_it_is() {
     assert_eq!(target.texts("SELECT version_num FROM alembic_version"), [Some("ae85467a75d2".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn negative_zero_keeps_its_sign() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "zero", "completed", None);
     // A column of type FLOAT would not keep the sign: SQLite stores small whole numbers in it as integers.
     source.execute(
@@ -165,15 +165,15 @@ fn negative_zero_keeps_its_sign() {
          ALTER TABLE llm_interactions ADD COLUMN temperature;
          UPDATE llm_interactions SET temperature = -1e-200 * 1e-200",
     );
-    let stored: f64 = source.query("SELECT temperature FROM llm_interactions")[0].get(0);
+    let stored: f64 = source.column("SELECT temperature FROM llm_interactions").remove(0);
     assert!(stored == 0.0 && stored.is_sign_negative(), "{stored}");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     assert_eq!(target.texts("SELECT temperature::text FROM llm_interactions"), [Some("-0".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn sessions_of_every_status_and_without_a_start_arrive() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     let statuses = ["cancelled", "completed", "failed", "in_progress", "no such status", "pending", "timed_out"];
     for status in statuses {
         insert_session(&source, status, status, (status != "pending").then_some(NOW_US));
@@ -190,9 +190,9 @@ fn sessions_of_every_status_and_without_a_start_arrive() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn an_empty_history_and_one_without_a_ledger_are_moved() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     source.execute("DROP TABLE alembic_version");
     let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
     assert_eq!(moved["rows"], 0);
@@ -201,9 +201,9 @@ fn an_empty_history_and_one_without_a_ledger_are_moved() {
     Outcome::of(&mut migrate(&source, &target)).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn statistics_that_sqlite_keeps_for_itself_are_no_table_of_the_history() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     source.execute("ANALYZE");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
@@ -222,10 +222,10 @@ pub(crate) fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)>
     entries.collect()
 }
 
-#[test]
+#[apply(test)]
 fn the_source_is_not_changed_in_either_journal_mode() {
     for (journal_mode, version) in [("WAL", 2), ("DELETE", 1)] {
-        let Some((source, target)) = source_and_target() else { return };
+        let (source, target) = source_and_target();
         insert_session(&source, "one", "completed", Some(NOW_US));
         source.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
         let before = files(source.directory());
@@ -238,7 +238,7 @@ fn the_source_is_not_changed_in_either_journal_mode() {
 
 /// Copies a database as it is after a crash: one session in the file, another only in the `-wal`.
 pub(crate) fn with_left_over_wal() -> Database {
-    let original = with_schema(Database::sqlite());
+    let original = Database::sqlite().with_schema(Schema::Baseline);
     insert_session(&original, "in-the-file", "completed", Some(NOW_US));
     let mut writer = Held::connect(&original);
     writer.execute("PRAGMA wal_autocheckpoint = 0");
@@ -267,10 +267,10 @@ pub(crate) fn migrate_read_only(source: &Database, target: &Database) -> Outcome
     Outcome::of(shell.env_clear().env("PATH", path).current_dir(source.directory()))
 }
 
-#[test]
+#[apply(test)]
 fn a_source_in_a_directory_that_cannot_be_written_is_moved() {
     for journal_mode in ["WAL", "DELETE"] {
-        let Some((source, target)) = source_and_target() else { return };
+        let (source, target) = source_and_target();
         insert_session(&source, "one", "completed", Some(NOW_US));
         source.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
         migrate_read_only(&source, &target).expect(0);
@@ -290,11 +290,11 @@ fn definitions(target: &Database) -> Vec<Option<String>> {
     )
 }
 
-#[test]
+#[apply(test)]
 fn indexes_and_foreign_keys_come_back_and_an_operators_own_with_them() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
-    let target = with_schema(target);
+    let target = target.with_schema(Schema::Baseline);
     target.execute(
         r#"CREATE INDEX "Our index" ON alert_sessions (lower(agent_type) DESC NULLS LAST) INCLUDE (chain_id)
                WITH (fillfactor = 70) WHERE status <> 'it''s';
@@ -311,10 +311,10 @@ fn indexes_and_foreign_keys_come_back_and_an_operators_own_with_them() {
     assert_eq!(target.count("alert_sessions"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn an_operators_foreign_key_that_carries_a_comment_does_not_stand_in_the_way() {
-    let Some((source, target)) = source_and_target() else { return };
-    let target = with_schema(target);
+    let (source, target) = source_and_target();
+    let target = target.with_schema(Schema::Baseline);
     target.execute(
         "CREATE TABLE notes (id int PRIMARY KEY, session varchar CONSTRAINT ours REFERENCES alert_sessions);
          COMMENT ON CONSTRAINT ours ON notes IS 'see the wiki'",
@@ -324,10 +324,10 @@ fn an_operators_foreign_key_that_carries_a_comment_does_not_stand_in_the_way() {
     assert_eq!(target.texts(comment), [Some("see the wiki".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn an_operators_partitioned_table_with_a_foreign_key_does_not_stand_in_the_way() {
-    let Some((source, target)) = source_and_target() else { return };
-    let target = with_schema(target);
+    let (source, target) = source_and_target();
+    let target = target.with_schema(Schema::Baseline);
     target.execute(
         "CREATE TABLE notes (id int, session varchar REFERENCES alert_sessions) PARTITION BY RANGE (id);
          CREATE TABLE notes_1 PARTITION OF notes FOR VALUES FROM (0) TO (10)",
@@ -337,9 +337,9 @@ fn an_operators_partitioned_table_with_a_foreign_key_does_not_stand_in_the_way()
     assert_eq!(before, definitions(&target));
 }
 
-#[test]
+#[apply(test)]
 fn of_two_moves_at_once_one_wins_and_the_other_is_refused() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_many(&source, 50, 10_000, NOW_US);
     let runs = [(); 2].map(|()| Running::start(&source, &arguments(&target)));
     let mut codes = runs.map(|run| run.finish().code);
@@ -348,9 +348,9 @@ fn of_two_moves_at_once_one_wins_and_the_other_is_refused() {
     assert_eq!(target.count("llm_interactions"), 50);
 }
 
-#[test]
+#[apply(test)]
 fn a_link_to_the_source_leads_to_its_left_over_wal() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = with_left_over_wal();
     let links = tempfile::tempdir().expect("a temporary directory");
     let link = links.path().join("history.db");

@@ -1,15 +1,20 @@
 //! `migrate-sqlite-to-postgres --append`: rows come to those that the target holds, and what is there stays as it is.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tarsy_db::connection::{self, Access};
+use tarsy_db::schema;
 
 use super::migrate::{arguments, files, migrate, source_and_target};
 use super::migrate_crashes::{history, picture};
 use super::migrate_failures::wait_for_no_session_of_the_tool;
 use super::migrate_refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
 use super::migrate_verify_only::{ALTERATIONS, compare, moved, tables};
+use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_many, insert_session};
 use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, Role, bare_tarsy_db, tarsy_db};
+use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 const REPORT: [&str; 2] = ["--report", "report.json"];
 
@@ -42,15 +47,15 @@ fn difference(table: &str, key: &str, columns: &[&str]) -> Value {
 }
 
 /// A source with the session `one`, and a target with the session `theirs`.
-fn two_histories() -> Option<(Database, Database)> {
-    let (source, target) = one_session_and_target()?;
+fn two_histories() -> (Database, Database) {
+    let (source, target) = one_session_and_target();
     insert_session(&target, "theirs", "failed", None);
-    Some((source, target))
+    (source, target)
 }
 
-#[test]
+#[apply(test)]
 fn rows_come_to_others_and_the_second_time_all_are_skipped() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     let theirs = "SELECT alert_sessions::text FROM alert_sessions WHERE session_id = 'theirs'";
     let (before, source_before) = (target.texts(theirs), files(source.directory()));
     let appended = append(&source, &target).expect(0).json();
@@ -72,9 +77,9 @@ fn rows_come_to_others_and_the_second_time_all_are_skipped() {
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn people_read_how_many_rows_came_and_how_many_were_there() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     insert_session(&source, "two", "completed", Some(NOW_US));
     insert_session(&target, "two", "completed", Some(NOW_US));
     let run = || Outcome::of(bare_tarsy_db(source.directory()).args(&arguments(&target)[..5]).arg("--append"));
@@ -85,9 +90,9 @@ fn people_read_how_many_rows_came_and_how_many_were_there() {
     assert!(run().expect(0).stdout.contains("0 rows inserted, 8 were there already"));
 }
 
-#[test]
+#[apply(test)]
 fn an_archive_comes_back_with_the_digests_and_to_the_rows_that_were_there_before() {
-    let Some((archive, target, moved)) = moved() else { return };
+    let (archive, target, moved) = moved();
     let before = picture(&target);
     target.execute(
         "DELETE FROM chat_user_messages WHERE message_id > 'm-3';
@@ -103,9 +108,9 @@ fn an_archive_comes_back_with_the_digests_and_to_the_rows_that_were_there_before
     assert_eq!(tables(&compare(&archive, &target).expect(0).json()), tables(&moved));
 }
 
-#[test]
+#[apply(test)]
 fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     for [kind, table, row, key, column, value] in ALTERATIONS {
         let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
         let [Some(original)] = &original[..] else { panic!("one row {row}") };
@@ -118,9 +123,32 @@ fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
     assert_eq!(came(&append(&source, &target).expect(0).json())[1], Some(0));
 }
 
-#[test]
+/// Otherwise the tables count as altered meanwhile.
+#[apply(test)]
+fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let url = database.url().parse().expect("a URL");
+    let read = || {
+        block_on(async {
+            let connection = connection::open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            schema::read(&connection).await.expect("a schema")
+        })
+    };
+    let before = read();
+    database.execute(
+        "DO $$ DECLARE k record; BEGIN
+             FOR k IN SELECT conrelid::regclass AS keyed, conname, pg_get_constraintdef(oid) AS definition
+                      FROM pg_constraint WHERE contype = 'f' ORDER BY conname DESC LOOP
+                 EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.keyed, k.conname);
+                 EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.keyed, k.conname, k.definition);
+             END LOOP; END $$",
+    );
+    assert_eq!(before, read());
+}
+
+#[apply(test)]
 fn doubles_are_the_same_only_bit_by_bit() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     let expected = json!([difference("llm_interactions", "llm-one", &["temperature"])]);
     for (stored, held) in [("0.0", "'-0'"), ("NULL", "'NaN'"), ("1.0", "1.0000000000000002")] {
@@ -130,9 +158,9 @@ fn doubles_are_the_same_only_bit_by_bit() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn jsonb_is_the_same_however_it_is_written_and_json_is_not() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     source.execute(
         r#"UPDATE llm_interactions SET conversation = '{"messages" :[ ],"b":{"y":1,"x":"\u00e9"},  "a": 1.50e1}'"#,
@@ -146,9 +174,9 @@ fn jsonb_is_the_same_however_it_is_written_and_json_is_not() {
     assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
 }
 
-#[test]
+#[apply(test)]
 fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     for session in ["two", "three"] {
         insert_session(&source, session, "completed", Some(NOW_US));
     }
@@ -172,9 +200,9 @@ fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
     assert_message(&refused, &[message, "compare both by these keys"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_unique_key_that_another_row_has_is_refused_with_both_keys() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     target.execute("UPDATE alert_sessions SET alert_id = 'alert-one'");
     let expected = json!([{
         "table": "alert_sessions", "primary_key": "one", "target_primary_key": "theirs", "columns": ["alert_id"],
@@ -193,12 +221,12 @@ fn report(source: &Database) -> Value {
     serde_json::from_str(&text).expect("the report is JSON")
 }
 
-#[test]
+#[apply(test)]
 fn children_that_stand_before_their_parents_come_with_them() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     Outcome::of(&mut migrate(&history(), &target)).expect(0);
     let source = Database::sqlite();
-    Outcome::of(tarsy_db(&source).args(["init", "--quiet", "--to", "head"])).expect(0);
+    source.create_schema(Schema::Head);
     let stage =
         "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
                                                parallel_index, parallel_type, chat_id) VALUES";
@@ -223,9 +251,9 @@ fn children_that_stand_before_their_parents_come_with_them() {
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_parent_may_be_on_either_side_and_has_to_be_on_one() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     let stage = |id: &str, session: &str| {
         format!(
             "PRAGMA foreign_keys = OFF;
@@ -250,9 +278,9 @@ fn a_parent_may_be_on_either_side_and_has_to_be_on_one() {
     assert!(before == picture(&target));
 }
 
-#[test]
+#[apply(test)]
 fn values_that_the_target_cannot_hold_are_hazards_and_policies_mend_them() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
     let before = picture(&target);
     assert_message(&append(&source, &target).expect(65), &["U+0000 in text", "alert_sessions", "one"]);
@@ -276,17 +304,17 @@ fn values_that_the_target_cannot_hold_are_hazards_and_policies_mend_them() {
     assert_eq!(append_with(&source, &target, &other).expect(0).json()["skipped"], 4);
 }
 
-#[test]
+#[apply(test)]
 fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     source.execute("CREATE TABLE our_notes (id INTEGER PRIMARY KEY)");
     assert_message(&append(&source, &target).expect(7), &["our_notes", "--ignore"]);
     assert_eq!(append_with(&source, &target, &["--ignore", "our_notes"]).expect(0).json()["inserted"], 4);
 }
 
-#[test]
+#[apply(test)]
 fn a_rehearsal_counts_and_changes_nothing() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     insert_session(&source, "two", "completed", Some(NOW_US));
     insert_session(&target, "two", "completed", Some(NOW_US));
     let rows = "SELECT xmin || ' ' || xmax FROM alert_sessions ORDER BY session_id";
@@ -310,9 +338,9 @@ fn a_rehearsal_counts_and_changes_nothing() {
     assert_eq!(before.1[0], target.texts(rows)[0]);
 }
 
-#[test]
+#[apply(test)]
 fn a_target_without_rows_or_tables_is_filled_as_without_the_flag() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     for target in [&target.another(), &target] {
         append_with(&source, target, &["--dry-run"]).expect(0);
         assert_eq!(came(&append(&source, target).expect(0).json()), [Some(4), Some(4), Some(0)]);
@@ -320,23 +348,23 @@ fn a_target_without_rows_or_tables_is_filled_as_without_the_flag() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_target_with_rows_at_another_revision_is_left_alone() {
-    let Some((baseline, target)) = two_histories() else { return };
+    let (baseline, target) = two_histories();
     let before = picture(&target);
     let behind = append(&history(), &target).expect(7);
     assert_message(&behind, &["ae85467a75d2", "b67c135119d7", "tarsy-db init --to b67c135119d7"]);
     assert!(before == picture(&target));
-    Outcome::of(tarsy_db(&target).args(["init", "--quiet", "--to", "head"])).expect(0);
+    target.create_schema(Schema::Head);
     let before = picture(&target);
     assert_message(&append(&baseline, &target).expect(7), &["beyond", "b67c135119d7", "ae85467a75d2"]);
     assert!(before == picture(&target));
     assert_eq!(append(&history(), &target).expect(0).json()["skipped"], 0);
 }
 
-#[test]
+#[apply(test)]
 fn without_the_flag_rows_are_refused_as_ever_and_the_flag_is_named() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["already holds rows", "--append"]);
     for other in ["--check-only", "--verify-only"] {
         let mut command = bare_tarsy_db(source.directory());
@@ -345,9 +373,9 @@ fn without_the_flag_rows_are_refused_as_ever_and_the_flag_is_named() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     for (end, code) in [("ROLLBACK", 0), ("COMMIT", 7)] {
         let mut somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
@@ -359,9 +387,9 @@ fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_row_that_somebody_keeps_for_too_long_is_busy_and_the_holder_named() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     let held = "SET application_name = 'the holder'; UPDATE stage_executions SET status = 'failed'";
     let somebody = Held::begin(&target, held);
@@ -383,9 +411,9 @@ fn halt(target: &Database) -> Held {
     Held::begin(target, "SELECT pg_advisory_xact_lock(4711)")
 }
 
-#[test]
+#[apply(test)]
 fn the_backend_goes_on_beside_it() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     insert_session(&source, "two", "completed", Some(NOW_US));
     insert_session(&target, "two", "completed", Some(NOW_US));
     let before = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
@@ -410,10 +438,10 @@ fn the_backend_goes_on_beside_it() {
     assert_eq!(sessions, ["new", "one", "theirs", "two"].map(|session| Some(session.to_owned())));
 }
 
-#[test]
+#[apply(test)]
 fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_succeeds() {
     for (signal, code) in [("KILL", None), ("TERM", Some(143)), ("INT", Some(130))] {
-        let Some((source, target)) = two_histories() else { return };
+        let (source, target) = two_histories();
         let halt = halt(&target);
         let before = picture(&target);
         let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
@@ -427,9 +455,9 @@ fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_s
     }
 }
 
-#[test]
+#[apply(test)]
 fn of_two_at_once_one_inserts_and_the_other_finds_all_there() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     insert_many(&source, 50, 10_000, NOW_US);
     let runs = [(); 2].map(|()| Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat()));
     let inserted = runs.map(|run| run.finish().expect(0).json()["inserted"].as_u64());
@@ -437,9 +465,9 @@ fn of_two_at_once_one_inserts_and_the_other_finds_all_there() {
     assert_eq!(target.count("llm_interactions"), 52);
 }
 
-#[test]
+#[apply(test)]
 fn sequences_are_behind_the_events_that_came_and_never_go_back() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = Database::sqlite();
     for database in [&source, &target] {
         Outcome::of(tarsy_db(database).args(["init", "--quiet", "--to", "3"])).expect(0);
@@ -458,13 +486,13 @@ fn sequences_are_behind_the_events_that_came_and_never_go_back() {
     assert_clashes(&source, &target, &expected);
 }
 
-#[test]
+#[apply(test)]
 fn triggers_that_meddle_are_found_out_before_the_commit() {
     for (change, code, difference) in [
         ("NEW.agent_type := upper(NEW.agent_type); RETURN NEW;", 8, "one: agent_type"),
         ("RETURN NULL;", 8, "one: not in the target"),
     ] {
-        let Some((source, target)) = two_histories() else { return };
+        let (source, target) = two_histories();
         // Without children, whose foreign keys would tell.
         source.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
         target.execute(&format!(
@@ -477,19 +505,19 @@ fn triggers_that_meddle_are_found_out_before_the_commit() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn less_may_be_compared() {
     for verify in ["counts", "none"] {
-        let Some((source, target)) = two_histories() else { return };
+        let (source, target) = two_histories();
         let appended = append_with(&source, &target, &["--verify", verify]).expect(0).json();
         assert_eq!((&appended["verified"], came(&appended)[1]), (&json!(verify), Some(4)));
         assert_eq!(appended["tables"][0]["digest"], Value::Null);
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_role_needs_no_more_than_to_read_to_insert_and_to_hold() {
-    let Some((source, target)) = two_histories() else { return };
+    let (source, target) = two_histories();
     let role = Role::new(&target);
     target.execute(&format!("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {}", role.name));
     let run = |url: &str| {
@@ -501,9 +529,9 @@ fn a_role_needs_no_more_than_to_read_to_insert_and_to_hold() {
     assert_eq!(run(&role.url()).expect(0).json()["inserted"], 4);
 }
 
-#[test]
+#[apply(test)]
 fn an_operators_own_unique_index_is_looked_at_too() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     Outcome::of(tarsy_db(&target).args(["init", "--quiet"])).expect(0);
     insert_session(&target, "theirs", "failed", None);

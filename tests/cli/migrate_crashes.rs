@@ -6,8 +6,9 @@ use super::migrate::{arguments_to, migrate};
 use super::migrate_failures::wait_for_no_session_of_the_tool;
 use crate::support::process::Running;
 use crate::support::proxy::{Moment, Proxy, Silence};
-use crate::support::server::{self, Server};
-use crate::support::{Database, Outcome, tarsy_db};
+use crate::support::random::Random;
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, Schema, apply, campaign};
 
 /// The message with which a transaction is to be committed; isolation levels have the word in them.
 pub(crate) const COMMIT: &str = "Q\0\0\0\x0bCOMMIT\0";
@@ -15,7 +16,7 @@ pub(crate) const COMMIT: &str = "Q\0\0\0\x0bCOMMIT\0";
 /// A source at the newest revision: every table, some 500 rows, a sequence, foreign keys of every kind.
 pub(crate) fn history() -> Database {
     let source = Database::sqlite();
-    Outcome::of(tarsy_db(&source).args(["init", "--quiet", "--to", "head"])).expect(0);
+    source.create_schema(Schema::Head);
     let numbers = |last: u32| {
         format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}) SELECT")
     };
@@ -78,7 +79,7 @@ impl Pictures {
     fn of(source: &Database, target: &Database) -> Self {
         let other = target.another();
         let empty = picture(&other);
-        Outcome::of(tarsy_db(&other).args(["init", "--quiet", "--to", "head"])).expect(0);
+        other.create_schema(Schema::Head);
         let with_schema = picture(&other);
         Outcome::of(&mut migrate(source, &other)).expect(0);
         let complete = picture(&other);
@@ -106,13 +107,10 @@ impl Pictures {
     }
 }
 
-/// Moments all over a run: one in each of as many equal parts, anywhere in it, always the same.
+/// Moments all over a run: one in each of as many equal parts, anywhere in it.
 fn moments(count: u64, total: u64) -> impl Iterator<Item = u64> {
-    let mut seed = 0x0074_6172_7379_u64;
-    (0..count).map(move |part| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (part * total + (seed >> 33) % total) / count
-    })
+    let mut random = Random::new(campaign::first_seed());
+    (0..count).map(move |part| (part * total + random.below(total)) / count)
 }
 
 /// How much a whole run lets pass, or a little less.
@@ -144,16 +142,16 @@ fn run_again(source: &Database, target: &Database, pictures: &Pictures, found: S
     assert_eq!(pictures.state_of(target), State::Complete);
 }
 
-fn is_killed_at_25_moments(start: State) {
-    let Some(target) = Database::postgresql() else { return };
+fn is_killed_at_many_moments(start: State) {
+    let target = Database::postgresql();
     let source = history();
     let pictures = Pictures::of(&source, &target);
     if start == State::WithSchema {
-        Outcome::of(tarsy_db(&target).args(["init", "--quiet", "--to", "head"])).expect(0);
+        target.create_schema(Schema::Head);
     }
     let proxy = Proxy::to(target.port());
     let total = measure(&source, &target, &proxy);
-    let mut moments: Vec<_> = moments(23, total).map(Moment::Bytes).collect();
+    let mut moments: Vec<_> = moments(campaign::count(6, 23), total).map(Moment::Bytes).collect();
     moments.extend([Moment::Before(COMMIT), Moment::After(COMMIT)]);
     let mut found = Vec::new();
     for moment in moments {
@@ -170,31 +168,29 @@ fn is_killed_at_25_moments(start: State) {
         run_again(&source, &target, &pictures, state);
         found.push(state);
     }
-    assert_eq!((found[0], found[23], found[24]), (start, start, State::Complete), "{found:?}");
+    let [before_commit, after_commit] = found[found.len() - 2..] else { panic!("two moments at the end") };
+    assert_eq!((found[0], before_commit, after_commit), (start, start, State::Complete), "{found:?}");
 }
 
-#[test]
-fn killed_at_25_moments_on_the_way_to_an_empty_database() {
-    is_killed_at_25_moments(State::Empty);
+#[apply(campaign)]
+fn killed_at_many_moments_on_the_way_to_an_empty_database() {
+    is_killed_at_many_moments(State::Empty);
 }
 
-#[test]
-fn killed_at_25_moments_on_the_way_to_a_schema_without_rows() {
-    is_killed_at_25_moments(State::WithSchema);
+#[apply(campaign)]
+fn killed_at_many_moments_on_the_way_to_a_schema_without_rows() {
+    is_killed_at_many_moments(State::WithSchema);
 }
 
-#[test]
-fn the_server_crashes_at_10_moments() {
-    if !server::may_be_started() {
-        return;
-    }
+#[apply(campaign)]
+fn the_server_crashes_at_many_moments() {
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
     let source = history();
     let pictures = Pictures::of(&source, &target);
     let proxy = Proxy::to(server.port);
     let total = measure(&source, &target, &proxy);
-    for moment in moments(9, total).map(Moment::Bytes).chain([Moment::After(COMMIT)]) {
+    for moment in moments(campaign::count(3, 9), total).map(Moment::Bytes).chain([Moment::After(COMMIT)]) {
         set_back(&target, State::Empty);
         proxy.halt_at(moment, Silence::Network);
         let mut run = Running::start(&source, &arguments_to(&target.url_through(proxy.port)));

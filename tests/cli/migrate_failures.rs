@@ -4,9 +4,9 @@ use std::process::Command;
 
 use super::migrate::{arguments, migrate, source_and_target};
 use crate::support::history::{NOW_US, insert_many};
-use crate::support::process::{Held, Running, wait_until, with_schema};
+use crate::support::process::{Held, Running, wait_until};
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, without_root};
+use crate::support::{Database, Outcome, Schema, apply, require_root, test};
 
 const TABLES: [&str; 4] = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
 /// The advisory lock that the trigger of [`halt_copy`] waits for.
@@ -43,15 +43,15 @@ pub(crate) fn wait_for_no_session_of_the_tool(target: &Database) {
 }
 
 /// 400 sessions with 8 MB: more than the sockets between both ends hold.
-fn large_source_and_target() -> Option<(Database, Database)> {
-    let (source, target) = source_and_target()?;
+fn large_source_and_target() -> (Database, Database) {
+    let (source, target) = source_and_target();
     insert_many(&source, 400, 20_000, NOW_US);
-    Some((source, with_schema(target)))
+    (source, target.with_schema(Schema::Baseline))
 }
 
-#[test]
+#[apply(test)]
 fn killed_in_the_middle_of_copy_leaves_nothing_and_the_next_run_succeeds() {
-    let Some((source, target)) = large_source_and_target() else { return };
+    let (source, target) = large_source_and_target();
     let halt = halt_copy(&target);
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
@@ -65,9 +65,9 @@ fn killed_in_the_middle_of_copy_leaves_nothing_and_the_next_run_succeeds() {
     assert_eq!(target.count("llm_interactions"), 400);
 }
 
-#[test]
+#[apply(test)]
 fn killed_after_copy_and_before_commit_leaves_nothing() {
-    let Some((source, target)) = large_source_and_target() else { return };
+    let (source, target) = large_source_and_target();
     let indexes = "SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1";
     let before = target.texts(indexes);
     let run = Running::start(&source, &[&["-v"], arguments(&target).as_slice()].concat());
@@ -80,9 +80,9 @@ fn killed_after_copy_and_before_commit_leaves_nothing() {
     assert_eq!(before, target.texts(indexes));
 }
 
-#[test]
+#[apply(test)]
 fn terminated_in_the_middle_of_copy_rolls_back() {
-    let Some((source, target)) = large_source_and_target() else { return };
+    let (source, target) = large_source_and_target();
     let halt = halt_copy(&target);
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
@@ -94,9 +94,9 @@ fn terminated_in_the_middle_of_copy_rolls_back() {
     assert_empty(&target);
 }
 
-#[test]
+#[apply(test)]
 fn terminated_while_a_table_is_read_ends_before_the_table_does() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_many(&source, 3000, 20_000, NOW_US);
     let run = Running::start(&source, &[&["-v"], arguments(&target).as_slice()].concat());
     // Each table is told of when it has been read, the one before the large one first.
@@ -106,15 +106,12 @@ fn terminated_while_a_table_is_read_ends_before_the_table_does() {
     assert!(!stopped.stderr.contains("copying llm_interactions"), "{}", stopped.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn a_server_that_crashes_in_the_middle_of_copy_is_unavailable_and_empty_afterwards() {
-    if Database::postgresql().is_none() {
-        return;
-    }
     let server = Server::start(&[]);
-    let source = with_schema(Database::sqlite());
+    let source = Database::sqlite().with_schema(Schema::Baseline);
     insert_many(&source, 400, 20_000, NOW_US);
-    let target = with_schema(Database::on(&server.url("postgres")));
+    let target = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
     let halt = halt_copy(&target);
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
@@ -126,11 +123,9 @@ fn a_server_that_crashes_in_the_middle_of_copy_is_unavailable_and_empty_afterwar
     assert_empty(&target);
 }
 
-#[test]
+#[apply(test)]
 fn a_disk_that_fills_up_is_told_and_rolled_back() {
-    if Database::postgresql().is_none() || without_root() {
-        return;
-    }
+    require_root();
     let disk = SmallDisk::mount();
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
@@ -138,8 +133,8 @@ fn a_disk_that_fills_up_is_told_and_rolled_back() {
     let other = Database::on(&server.url("postgres"));
     other.execute(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.data()));
     other.execute(&format!("ALTER DATABASE {name} SET TABLESPACE small"));
-    let target = with_schema(target);
-    let source = with_schema(Database::sqlite());
+    let target = target.with_schema(Schema::Baseline);
+    let source = Database::sqlite().with_schema(Schema::Baseline);
     source.execute(
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id, final_analysis)
          WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1500)

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::migrate::{arguments, key, migrate, source_and_target};
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::with_schema;
-use crate::support::{Database, Outcome, bare_tarsy_db};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
 
 const TEXT: (&str, &str) = ("alert_sessions", "final_analysis");
 const BIGINT: (&str, &str) = ("alert_sessions", "completed_at_us");
@@ -125,9 +124,9 @@ fn assert_no_tables(target: &Database) {
     assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn every_hazard_is_listed_in_one_run_and_no_look_alike() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     let mut expected = BTreeSet::new();
     for (number, (place, value, offset, reason)) in HAZARDS.iter().enumerate() {
         let key = write(&source, &format!("hazard-{number}"), *place, value);
@@ -152,9 +151,9 @@ fn every_hazard_is_listed_in_one_run_and_no_look_alike() {
     assert_no_tables(&target);
 }
 
-#[test]
+#[apply(test)]
 fn look_alikes_are_moved() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     for (number, (place, value)) in HARMLESS.iter().enumerate() {
         write(&source, &format!("harmless-{number}"), *place, value);
     }
@@ -162,9 +161,9 @@ fn look_alikes_are_moved() {
     assert_eq!(target.number("SELECT count(*) FROM alert_sessions"), i64::try_from(HARMLESS.len()).expect("few"));
 }
 
-#[test]
+#[apply(test)]
 fn people_see_the_hazards_too() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     write(&source, "one", TEXT, "'a' || char(0)");
     let arguments = &arguments(&target)[..5];
     let outcome = Outcome::of(bare_tarsy_db(source.directory()).args(arguments)).expect(65);
@@ -176,9 +175,9 @@ fn people_see_the_hazards_too() {
     );
 }
 
-#[test]
+#[apply(test)]
 fn rows_that_point_nowhere_are_listed() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     for session in ["gone", "stays"] {
         insert_session(&source, session, "completed", Some(NOW_US));
     }
@@ -202,9 +201,9 @@ fn rows_that_point_nowhere_are_listed() {
     assert_no_tables(&target);
 }
 
-#[test]
+#[apply(test)]
 fn null_where_the_target_needs_a_value_is_listed() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     // A table made from a query has no constraints.
     source.execute(
@@ -220,9 +219,9 @@ fn null_where_the_target_needs_a_value_is_listed() {
     assert_no_tables(&target);
 }
 
-#[test]
+#[apply(test)]
 fn text_too_long_for_an_index_is_refused_and_the_target_has_no_rows() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     // Random, so that the server cannot compress it.
     write(&source, "one", ("alert_sessions", "alert_type"), "hex(randomblob(6000))");
     let outcome = Outcome::of(&mut migrate(&source, &target)).expect(65);
@@ -232,9 +231,9 @@ fn text_too_long_for_an_index_is_refused_and_the_target_has_no_rows() {
     assert_no_tables(&target);
 }
 
-#[test]
+#[apply(test)]
 fn duplicates_that_a_source_without_its_unique_index_holds_are_refused() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     source.execute("DROP INDEX ix_alert_sessions_alert_id");
     for session in ["one", "two"] {
         write(&source, session, ("alert_sessions", "alert_id"), "'the same'");
@@ -266,9 +265,9 @@ const JSON_TEXTS: &[&str] = &[
     "[1e-2000000000]", "[1e99999999999999999999]", "[0e99999999999999999999]",
 ];
 
-#[test]
+#[apply(test)]
 fn json_is_listed_exactly_where_postgresql_refuses_it() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     let mut refused = BTreeSet::new();
     for (number, text) in JSON_TEXTS.iter().enumerate() {
         let session = number.to_string();
@@ -297,18 +296,18 @@ fn json_is_listed_exactly_where_postgresql_refuses_it() {
 
 fn accepts(target: &Database, kind: &str, text: &str) -> bool {
     block_on(async {
-        let mut connection = target.connect().await;
+        let mut connection = PgConnection::connect(target.url()).await.expect("the server answers");
         let query = format!("SELECT ($1::text)::{kind}::text");
         sqlx::query(AssertSqlSafe(query)).bind(text).fetch_one(&mut connection).await.is_ok()
     })
 }
 
-#[test]
+#[apply(test)]
 fn a_source_in_utf_16_arrives_as_the_same_text() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = Database::sqlite();
     source.execute("PRAGMA encoding = 'UTF-16le'; CREATE TABLE first (id int); DROP TABLE first");
-    let source = with_schema(source);
+    let source = source.with_schema(Schema::Baseline);
     insert_session(&source, "one", "completed", Some(NOW_US));
     source.execute("UPDATE alert_sessions SET final_analysis = '漢字'");
     assert_eq!(source.texts("PRAGMA encoding"), [Some("UTF-16le".to_owned())]);

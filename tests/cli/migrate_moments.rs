@@ -2,23 +2,22 @@
 
 use super::migrate::{migrate, source_and_target};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::with_schema;
-use crate::support::{Database, Outcome};
+use crate::support::{Database, Outcome, Schema, apply, test};
 
 /// Both ends with one more column, the source's as SQLite declares it, and a session for each expression.
-fn with_moments(expressions: &[&str]) -> Option<(Database, Database)> {
-    let (source, target) = source_and_target()?;
-    let target = with_schema(target);
+fn with_moments(expressions: &[&str]) -> (Database, Database) {
+    let (source, target) = source_and_target();
+    let target = target.with_schema(Schema::Baseline);
     source.execute("ALTER TABLE alert_sessions ADD COLUMN noted_at DATETIME");
     target.execute("ALTER TABLE alert_sessions ADD COLUMN noted_at timestamp");
     for (number, expression) in expressions.iter().enumerate() {
         insert_session(&source, &number.to_string(), "completed", Some(NOW_US));
         source.execute(&format!("UPDATE alert_sessions SET noted_at = {expression} WHERE session_id = '{number}'"));
     }
-    Some((source, target))
+    (source, target)
 }
 
-#[test]
+#[apply(test)]
 fn moments_arrive_to_the_microsecond() {
     let samples = [
         ("'2026-11-23 03:53:20'", Some("2026-11-23 03:53:20")),
@@ -31,14 +30,14 @@ fn moments_arrive_to_the_microsecond() {
         ("datetime('2024-02-29 06:07:08')", Some("2024-02-29 06:07:08")),
         ("NULL", None),
     ];
-    let Some((source, target)) = with_moments(&samples.map(|(written, _)| written)) else { return };
+    let (source, target) = with_moments(&samples.map(|(written, _)| written));
     let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
     assert_eq!(moved["verified"], "full");
     let found = target.texts("SELECT noted_at::text FROM alert_sessions ORDER BY session_id");
     assert_eq!(found, samples.map(|(_, expected)| expected.map(str::to_owned)));
 }
 
-#[test]
+#[apply(test)]
 fn what_is_no_moment_is_listed_and_nothing_is_written() {
     let hazards = [
         ("'2026-01-31 12:00:00+02:00'", "not a moment like 2026-01-31 12:00:00"),
@@ -49,7 +48,7 @@ fn what_is_no_moment_is_listed_and_nothing_is_written() {
         ("2461072.5", "stored as REAL in a column that is timestamp without time zone"),
         ("x'00'", "stored as BLOB in a column that is timestamp without time zone"),
     ];
-    let Some((source, target)) = with_moments(&hazards.map(|(written, _)| written)) else { return };
+    let (source, target) = with_moments(&hazards.map(|(written, _)| written));
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(65).json();
     let listed = refused["error"]["details"].as_array().expect("a list of hazards");
     assert_eq!(listed.len(), hazards.len());

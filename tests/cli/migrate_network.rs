@@ -8,8 +8,8 @@ use super::migrate_crashes::{COMMIT, history, picture};
 use super::migrate_failures::wait_for_no_session_of_the_tool;
 use crate::support::process::{Held, Running};
 use crate::support::proxy::{Moment, Proxy, Silence};
-use crate::support::server::{self, Server};
-use crate::support::{Database, Outcome, tarsy_db};
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, Schema, apply, test};
 
 /// Connecting, the schema, COPY at its middle and its beginning, an index, the comparison.
 const STAGES: [(Moment<'static>, &str); 6] = [
@@ -35,11 +35,11 @@ struct Ends {
 }
 
 impl Ends {
-    fn new() -> Option<Self> {
-        let target = Database::postgresql()?;
-        Outcome::of(tarsy_db(&target).args(["init", "--quiet", "--to", "head"])).expect(0);
+    fn new() -> Self {
+        let target = Database::postgresql();
+        target.create_schema(Schema::Head);
         let (before, proxy) = (picture(&target), Proxy::to(target.port()));
-        Some(Self { source: history(), target, before, proxy })
+        Self { source: history(), target, before, proxy }
     }
 
     /// Runs through the proxy, with the shortest patience that there is.
@@ -62,9 +62,9 @@ impl Ends {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_network_that_falls_silent_is_given_up_soon_at_every_stage() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     for (moment, told) in STAGES {
         let outcome = ends.run_into(moment, Silence::Network);
         assert!(outcome.stderr.contains(told), "{moment:?}: {}", outcome.stderr);
@@ -76,9 +76,9 @@ fn a_network_that_falls_silent_is_given_up_soon_at_every_stage() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     for (moment, told) in STAGES.into_iter().skip(1) {
         let outcome = ends.run_into(moment, Silence::Connection);
         assert!(outcome.stderr.contains(told), "{moment:?}: {}", outcome.stderr);
@@ -94,11 +94,8 @@ fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_target_that_turns_read_only_meanwhile_is_told_and_left_as_it_is() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
     let (source, before, proxy) = (history(), picture(&target), Proxy::to(server.port));
@@ -120,9 +117,9 @@ fn set_read_only(target: &Database, value: &str) {
     target.wait_until(&format!("SELECT count(*) WHERE current_setting('default_transaction_read_only') = '{value}'"));
 }
 
-#[test]
+#[apply(test)]
 fn where_the_answer_to_commit_is_lost_nobody_pretends_to_know() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     for (moment, rows) in [(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 100)] {
         let outcome = ends.run_into(moment, Silence::Connection);
         let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";
@@ -138,9 +135,9 @@ const SLOW_INDEX: &str = "CREATE FUNCTION slow(integer) RETURNS integer LANGUAGE
     $$ BEGIN PERFORM pg_sleep(0.5); RETURN $1; END $$;
     CREATE INDEX slow ON events (slow(id))";
 
-#[test]
+#[apply(test)]
 fn a_server_that_is_silent_because_it_works_is_waited_for() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     ends.target.execute(&SLOW_INDEX.replace("0.5", "0.15"));
     let started = Instant::now();
     let outcome = ends.start().finish().expect(0);
@@ -150,9 +147,9 @@ fn a_server_that_is_silent_because_it_works_is_waited_for() {
     assert_eq!(ends.target.count("events"), 100);
 }
 
-#[test]
+#[apply(test)]
 fn a_server_that_waits_for_somebody_elses_lock_is_waited_for() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     let held = Held::begin(&ends.target, "LOCK TABLE events IN ACCESS SHARE MODE");
     let mut arguments = arguments_to("").to_vec();
     let url = format!("{}?connect_timeout=1", ends.target.url());
@@ -202,9 +199,9 @@ fn halt_inserts(target: &Database, table: &str) -> Held {
     Held::begin(target, "SELECT pg_advisory_xact_lock(4711)")
 }
 
-#[test]
+#[apply(test)]
 fn ctrl_c_during_copy_ends_both_sides_within_a_second() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     let _held = halt_inserts(&ends.target, "llm_interactions");
     is_interrupted_while(
         &ends,
@@ -213,9 +210,9 @@ fn ctrl_c_during_copy_ends_both_sides_within_a_second() {
     );
 }
 
-#[test]
+#[apply(test)]
 fn ctrl_c_while_an_index_is_built_ends_both_sides_within_a_second() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     ends.target.execute(SLOW_INDEX);
     is_interrupted_while(
         &ends,
@@ -223,16 +220,16 @@ fn ctrl_c_while_an_index_is_built_ends_both_sides_within_a_second() {
     );
 }
 
-#[test]
+#[apply(test)]
 fn ctrl_c_while_a_lock_is_waited_for_ends_both_sides_within_a_second() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     let _held = Held::begin(&ends.target, "LOCK TABLE events IN ACCESS SHARE MODE");
     is_interrupted_while(&ends, WAITS_FOR_LOCK);
 }
 
-#[test]
+#[apply(test)]
 fn ctrl_c_while_rows_are_read_back_ends_both_sides_within_a_second() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     ends.proxy.halt_at(Moment::After("TO STDOUT"), Silence::Connection);
     let url = ends.target.url_through(ends.proxy.port);
     let mut run = Running::start(&ends.source, &arguments_to(&url));
@@ -247,9 +244,9 @@ fn ctrl_c_while_rows_are_read_back_ends_both_sides_within_a_second() {
     assert!(picture(&ends.target) == ends.before);
 }
 
-#[test]
+#[apply(test)]
 fn ctrl_c_over_a_silent_network_ends_within_a_second() {
-    let Some(ends) = Ends::new() else { return };
+    let ends = Ends::new();
     for (moment, _) in STAGES {
         ends.proxy.halt_at(moment, Silence::Network);
         let url = ends.target.url_through(ends.proxy.port);

@@ -8,21 +8,21 @@ use tarsy_db::transfer::obstacle::{self, Kind, Wanted, Weight, Work};
 
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Held, with_schema};
-use crate::support::server::{self, Server};
-use crate::support::{Database, Outcome, Role, bare_tarsy_db};
+use crate::support::process::Held;
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, test};
 
 /// A source with one session, and an empty database.
-fn one_session_and_nothing() -> Option<(Database, Database)> {
-    let (source, target) = source_and_target()?;
+fn one_session_and_nothing() -> (Database, Database) {
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
-    Some((source, target))
+    (source, target)
 }
 
 /// A source with one session, and a target with the baseline.
-fn one_session_and_target() -> Option<(Database, Database)> {
-    let (source, target) = one_session_and_nothing()?;
-    Some((source, with_schema(target)))
+fn one_session_and_target() -> (Database, Database) {
+    let (source, target) = one_session_and_nothing();
+    (source, target.with_schema(Schema::Baseline))
 }
 
 /// The move as somebody else than the superuser.
@@ -78,12 +78,12 @@ fn give_tables_to(target: &Database, role: &str) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn on_an_ordinary_database_nothing_is_said() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     let fresh = Outcome::of(&mut migrate(&source, &target)).expect(0);
     assert_eq!(fresh.worries(), [""; 0]);
-    let prepared = with_schema(target.another());
+    let prepared = target.another().with_schema(Schema::Baseline);
     assert_eq!(Outcome::of(&mut migrate(&source, &prepared)).expect(0).worries(), [""; 0]);
     // As a role of its own, which owns nothing but what it creates.
     let target = target.another();
@@ -96,9 +96,9 @@ fn on_an_ordinary_database_nothing_is_said() {
     assert_eq!(target.count("mcp_communications"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn everything_in_the_way_is_listed_at_once() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     target.execute(
         "ALTER TABLE llm_interactions SET UNLOGGED;
@@ -137,9 +137,9 @@ fn everything_in_the_way_is_listed_at_once() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn privileges_alone_are_77() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     target.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     target.execute(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", target.name()));
     let role = Role::new(&target);
@@ -154,9 +154,9 @@ fn privileges_alone_are_77() {
     target.execute("GRANT USAGE ON SCHEMA public TO PUBLIC");
 }
 
-#[test]
+#[apply(test)]
 fn whoever_may_only_write_rows_cannot_set_indexes_aside() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let role = Role::new(&target);
     let name = &role.name;
     target.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
@@ -186,9 +186,9 @@ fn whoever_may_only_write_rows_cannot_set_indexes_aside() {
     target.execute(&format!("DROP OWNED BY {name}_owner CASCADE; DROP ROLE {name}_owner"));
 }
 
-#[test]
+#[apply(test)]
 fn a_sequence_that_cannot_be_set_is_named() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     Outcome::of(bare_tarsy_db(source.directory()).args(["init", "--to", "head"]).env("DATABASE_URL", source.url()))
         .expect(0);
     Outcome::of(bare_tarsy_db(source.directory()).args(["init", "--to", "head"]).env("DATABASE_URL", target.url()))
@@ -206,22 +206,19 @@ fn a_sequence_that_cannot_be_set_is_named() {
     target.execute(&format!("DROP OWNED BY {name}_owner CASCADE; DROP ROLE {name}_owner"));
 }
 
-#[test]
+#[apply(test)]
 fn a_database_that_takes_no_writes_is_69() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", target.name()));
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(69);
     let advice = format!("ALTER DATABASE {} RESET default_transaction_read_only", target.name());
     is_listed(&refused, "read_only", "the database", &[&advice]);
 }
 
-#[test]
+#[apply(test)]
 fn a_standby_is_69() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&[]);
-    let source = with_schema(Database::sqlite());
+    let source = Database::sqlite().with_schema(Schema::Baseline);
     server.stop("fast");
     server.become_standby();
     server.run();
@@ -229,7 +226,7 @@ fn a_standby_is_69() {
     is_listed(&refused, "standby", "the server", &["connect to the primary"]);
 }
 
-#[test]
+#[apply(test)]
 fn what_has_the_name_of_a_table_is_named_as_what_it_is() {
     for (sql, object) in [
         ("CREATE VIEW alert_sessions AS SELECT 1 AS one", "view alert_sessions"),
@@ -247,7 +244,7 @@ fn what_has_the_name_of_a_table_is_named_as_what_it_is() {
             "foreign table alert_sessions",
         ),
     ] {
-        let Some((source, target)) = one_session_and_nothing() else { return };
+        let (source, target) = one_session_and_nothing();
         target.execute(sql);
         is_listed(
             &Outcome::of(&mut migrate(&source, &target)).expect(7),
@@ -258,7 +255,7 @@ fn what_has_the_name_of_a_table_is_named_as_what_it_is() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn tables_that_cannot_be_loaded_as_they_are_are_refused() {
     for (sql, kind, object, words) in [
         (
@@ -285,7 +282,7 @@ fn tables_that_cannot_be_loaded_as_they_are_are_refused() {
         ),
         ("ALTER TABLE mcp_communications SET UNLOGGED", "unlogged", "mcp_communications", "SET LOGGED"),
     ] {
-        let Some((source, target)) = one_session_and_target() else { return };
+        let (source, target) = one_session_and_target();
         let role = Role::new(&target);
         target.execute(sql);
         grant_everyday_rights(&target, &role);
@@ -294,9 +291,9 @@ fn tables_that_cannot_be_loaded_as_they_are_are_refused() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_policy_that_does_not_concern_the_role_and_columns_that_fill_themselves_are_no_obstacles() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(
         "ALTER TABLE alert_sessions ENABLE ROW LEVEL SECURITY, ADD COLUMN ours int NOT NULL DEFAULT 7,
              ADD COLUMN number int GENERATED ALWAYS AS IDENTITY, ADD COLUMN free int,
@@ -311,7 +308,7 @@ fn a_policy_that_does_not_concern_the_role_and_columns_that_fill_themselves_are_
     assert_eq!(target.texts("SELECT upper || ours || number FROM alert_sessions"), [Some("COMPLETED71".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
     const FUNCTION: &str = "CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';";
     for (sql, words) in [
@@ -374,7 +371,7 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
             ["subscription ours brings rows of another database to alert_sessions", "DISABLE"],
         ),
     ] {
-        let Some((source, target)) = one_session_and_nothing() else { return };
+        let (source, target) = one_session_and_nothing();
         for database in [&source, &target] {
             let mut init = bare_tarsy_db(source.directory());
             Outcome::of(init.args(["init", "--to", "head"]).env("DATABASE_URL", database.url())).expect(0);
@@ -389,9 +386,9 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_deferred_trigger_that_alters_a_value_is_found_as_any_other() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(
         "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              UPDATE alert_sessions SET agent_type = 'late'; RETURN NULL; END $$;
@@ -403,9 +400,9 @@ fn a_deferred_trigger_that_alters_a_value_is_found_as_any_other() {
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn whoever_uses_the_tables_is_named_before_they_are_waited_for() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let somebody = Held::begin(&target, "SET application_name = 'the reader'; SELECT count(*) FROM alert_sessions");
     let mut command = migrate(&source, &target);
     let refused = Outcome::of(command.args(["--lock-timeout", "200ms"])).expect(75);
@@ -425,14 +422,11 @@ fn whoever_uses_the_tables_is_named_before_they_are_waited_for() {
     assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).worries(), [""; 0]);
 }
 
-#[test]
+#[apply(test)]
 fn a_prepared_transaction_is_75_and_named() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&["max_prepared_transactions = 2"]);
-    let target = with_schema(Database::on(&server.url("postgres")));
-    let source = with_schema(Database::sqlite());
+    let target = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
+    let source = Database::sqlite().with_schema(Schema::Baseline);
     target.execute("BEGIN; LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE; PREPARE TRANSACTION 'left over'");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(75);
     let words = ["holds alert_sessions", "ROLLBACK PREPARED 'left over'"];
@@ -441,15 +435,12 @@ fn a_prepared_transaction_is_75_and_named() {
     Outcome::of(&mut migrate(&source, &target)).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_commit_that_may_wait_for_another_server_is_told() {
-    if !server::may_be_started() {
-        return;
-    }
     // Of a write that is not waited for nothing is said.
     let server = Server::start(&["synchronous_standby_names = 'elsewhere'", "synchronous_commit = local"]);
     let target = Database::on(&server.url("postgres"));
-    let (source, name) = (with_schema(Database::sqlite()), target.name());
+    let (source, name) = (Database::sqlite().with_schema(Schema::Baseline), target.name());
     assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).worries(), [""; 0]);
     target.execute(&format!("ALTER DATABASE {name} SET temp_file_limit = '1MB'"));
     is_warned_of(Outcome::of(&mut migrate(&source, &target)), &["`temp_file_limit` is 1MB", "ALTER DATABASE"]);
@@ -460,9 +451,9 @@ fn a_commit_that_may_wait_for_another_server_is_told() {
     assert!(refused.stderr.contains("`synchronous_standby_names` is `elsewhere`"), "{}", refused.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn limits_and_defaults_of_the_role_do_not_end_the_load() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let role = Role::new(&target);
     let name = &role.name;
     let transaction_timeout = "SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'";
@@ -513,14 +504,11 @@ fn limits_and_defaults_of_the_role_do_not_end_the_load() {
     );
 }
 
-#[test]
+#[apply(test)]
 fn indexes_come_back_where_they_were_whatever_the_roles_tablespace() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&["allow_in_place_tablespaces = on"]);
-    let target = with_schema(Database::on(&server.url("postgres")));
-    let source = with_schema(Database::sqlite());
+    let target = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
+    let source = Database::sqlite().with_schema(Schema::Baseline);
     let number = "SELECT count(*) FROM pg_class WHERE reltablespace NOT IN (0, 1664)";
     target.execute("CREATE TABLESPACE elsewhere LOCATION ''");
     target.execute("CREATE INDEX there ON alert_sessions (status) TABLESPACE elsewhere");
@@ -530,16 +518,16 @@ fn indexes_come_back_where_they_were_whatever_the_roles_tablespace() {
     assert_eq!(target.number(number), 1);
 }
 
-#[test]
+#[apply(test)]
 fn a_replication_role_is_set_back_by_whoever_may_and_refused_otherwise() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     let role = Role::new(&target);
     grant_everyday_rights(&target, &role);
     target.execute(&format!("ALTER DATABASE {} SET session_replication_role = replica", target.name()));
     let refused = migrate_as(&source, &role).expect(7);
     is_listed(&refused, "replication_role", "`session_replication_role`", &["is `replica`"]);
     // A trigger that is not one of replication's fires, as the foreign keys' own do.
-    let target = with_schema(target.another());
+    let target = target.another().with_schema(Schema::Baseline);
     target.execute(&format!(
         "CREATE TABLE seen (role text);
          CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -552,9 +540,9 @@ fn a_replication_role_is_set_back_by_whoever_may_and_refused_otherwise() {
     assert_eq!(target.texts("SELECT role FROM seen"), [Some("origin".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn an_encoding_that_cannot_hold_every_text_is_78() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     let name = format!("{}_latin1", target.name());
     target.execute(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"));
     let refused = migrate_to(&source, &target.url().replace(target.name(), &name)).expect(78);
@@ -562,9 +550,9 @@ fn an_encoding_that_cannot_hold_every_text_is_78() {
     is_listed(&refused, "encoding", "the database", &["LATIN1", "UTF8"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_schema_of_the_roles_own_and_a_view_elsewhere_lead_nobody_astray() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let role = Role::new(&target);
     grant_everyday_rights(&target, &role);
     give_tables_to(&target, &role.name);
@@ -584,14 +572,11 @@ fn a_schema_of_the_roles_own_and_a_view_elsewhere_lead_nobody_astray() {
     target.execute(&format!("DROP VIEW {}.stage_executions", role.name));
 }
 
-#[test]
+#[apply(test)]
 fn the_room_on_the_servers_disk_is_known_where_it_runs_here_and_says_where() {
     const EXABYTE: u64 = 1_000_000_000_000_000_000;
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&[]);
-    let target = with_schema(Database::on(&server.url("postgres")));
+    let target = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
     let role = Role::new(&target);
     let looked = |url: &str, need: u64| {
         block_on(async {

@@ -7,9 +7,8 @@ use super::migrate::{arguments, files, migrate, source_and_target};
 use super::migrate_crashes::{history, picture};
 use super::migrate_refusals::{assert_message, one_session_and_target};
 use crate::support::history::{NOW_US, insert_many, insert_session};
-use crate::support::process::with_schema;
 use crate::support::server::closed_port;
-use crate::support::{Database, Outcome, bare_tarsy_db, tarsy_db};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
 
 fn rehearse(source: &Database, target: &Database) -> Outcome {
     Outcome::of(migrate(source, target).arg("--dry-run"))
@@ -40,9 +39,9 @@ fn amount(source: &Database, table: &str) -> (String, i64, i64) {
     (table.to_owned(), source.count(table), source.number(&format!("SELECT coalesce(sum({sizes}), 0) FROM {table}")))
 }
 
-#[test]
+#[apply(test)]
 fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = history();
     let tables = [
         "alert_sessions",
@@ -58,7 +57,7 @@ fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
     // On an empty database, and on one that was prepared.
     for is_prepared in [false, true] {
         if is_prepared {
-            Outcome::of(tarsy_db(&target).args(["init", "--quiet", "--to", "head"])).expect(0);
+            target.create_schema(Schema::Head);
         }
         let as_it_was = picture(&target);
         let planned = rehearse(&source, &target).expect(0);
@@ -81,9 +80,9 @@ fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
     assert_eq!(amounts(&moved), expected);
 }
 
-#[test]
+#[apply(test)]
 fn people_read_the_plan_too() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let shown = rehearsal_shown(&source, &target).expect(0).stdout;
     for words in [
         "plan (nothing was changed)",
@@ -98,9 +97,9 @@ fn people_read_the_plan_too() {
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn the_compression_is_lz4_where_the_server_has_it_unless_it_is_to_be_kept() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let has_lz4 =
         "SELECT count(*) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
     let expected = if target.number(has_lz4) == 1 { "lz4" } else { "as the server is set" };
@@ -115,9 +114,9 @@ fn the_compression_is_lz4_where_the_server_has_it_unless_it_is_to_be_kept() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_rehearsal_lists_hazards_and_obstacles_as_the_move_would() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
     let before = picture(&target);
     let refused = rehearse(&source, &target).expect(65).json();
@@ -132,13 +131,13 @@ fn a_rehearsal_lists_hazards_and_obstacles_as_the_move_would() {
     assert_message(&refused, &["alert_sessions", "already holds rows"]);
     assert!(picture(&target) == before);
     source.execute("ALTER TABLE llm_interactions ADD COLUMN our_score REAL");
-    let empty = with_schema(target.another());
+    let empty = target.another().with_schema(Schema::Baseline);
     assert_message(&rehearse(&source, &empty).expect(7), &["--ignore llm_interactions.our_score"]);
 }
 
-#[test]
+#[apply(test)]
 fn warnings_are_in_the_plan() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute("ALTER TABLE llm_interactions ADD CONSTRAINT ours CHECK (duration_ms >= 0)");
     let planned = rehearse(&source, &target).expect(0).json();
     let warnings = planned["warnings"].as_array().expect("a list of warnings");
@@ -151,9 +150,9 @@ fn warnings_are_in_the_plan() {
     assert!(shown.lines().any(|shown| shown.starts_with(line)), "{shown}");
 }
 
-#[test]
+#[apply(test)]
 fn what_only_an_index_can_tell_is_a_warning_beforehand() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     // The server compresses it until it fits.
     source.execute("UPDATE alert_sessions SET alert_type = replace(hex(zeroblob(3000)), '00', 'x')");
     let warning = "values so long that an index of PostgreSQL may not hold them: 1; only the server can tell";
@@ -171,9 +170,9 @@ fn what_only_an_index_can_tell_is_a_warning_beforehand() {
     assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 3000);
 }
 
-#[test]
+#[apply(test)]
 fn a_large_history_has_a_forecast_that_the_move_keeps_to() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_many(&source, 4000, 20_000, NOW_US);
     let planned = rehearse(&source, &target).expect(0).json();
     assert!(picture(&target).is_empty());
@@ -194,9 +193,9 @@ fn a_large_history_has_a_forecast_that_the_move_keeps_to() {
     assert!(target_bytes < 3 * size && size < 3 * target_bytes, "{target_bytes} forecast, {size} taken");
 }
 
-#[test]
+#[apply(test)]
 fn a_large_history_with_a_hazard_is_refused_as_a_small_one() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_many(&source, 3000, 20_000, NOW_US);
     source.execute(
         r#"UPDATE llm_interactions SET conversation = '["\u0000"]' WHERE interaction_id IN ('l-2', 'l-2999')"#,
@@ -208,7 +207,7 @@ fn a_large_history_with_a_hazard_is_refused_as_a_small_one() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_check_needs_no_server() {
     let source = history();
     let before = files(source.directory());
@@ -232,7 +231,7 @@ fn a_check_needs_no_server() {
     assert!(refused.stderr.contains("events `3` payload: NaN or Infinity in JSON at byte 1"), "{}", refused.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn options_that_mean_nothing_together_are_a_usage_error() {
     let source = Database::sqlite();
     for options in [
@@ -250,9 +249,9 @@ fn options_that_mean_nothing_together_are_a_usage_error() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn after_a_move_people_are_told_what_is_next_and_what_to_keep() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let mut command = bare_tarsy_db(source.directory());
     let shown = Outcome::of(command.args(&arguments(&target)[..5])).expect(0).stdout;
     assert!(shown.starts_with("moved history.db to "), "{shown}");
@@ -275,9 +274,9 @@ fn comments(target: &Database) -> Vec<Option<String>> {
     )
 }
 
-#[test]
+#[apply(test)]
 fn a_primary_key_comes_back_with_its_comments() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(
         "COMMENT ON CONSTRAINT alert_sessions_pkey ON alert_sessions IS 'it''s a key';
          COMMENT ON INDEX alert_sessions_pkey IS 'an index'",
@@ -292,7 +291,7 @@ fn a_primary_key_comes_back_with_its_comments() {
     assert_eq!(target.count("alert_sessions"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn a_primary_key_with_a_name_an_option_or_a_role_of_its_own_stays_as_it_is() {
     for alteration in [
         r#"ALTER TABLE alert_sessions RENAME CONSTRAINT alert_sessions_pkey TO "Our key""#,
@@ -301,7 +300,7 @@ fn a_primary_key_with_a_name_an_option_or_a_role_of_its_own_stays_as_it_is() {
         "CLUSTER alert_sessions USING alert_sessions_pkey",
         "ALTER TABLE alert_sessions REPLICA IDENTITY FULL",
     ] {
-        let Some((source, target)) = one_session_and_target() else { return };
+        let (source, target) = one_session_and_target();
         target.execute(alteration);
         let of_key = "SELECT format('%s %s %s %s %s %s', conname, pg_get_constraintdef(p.oid), c.reloptions,
                                     i.indisreplident, i.indisclustered, t.relreplident)
@@ -315,9 +314,9 @@ fn a_primary_key_with_a_name_an_option_or_a_role_of_its_own_stays_as_it_is() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_view_that_groups_by_the_primary_key_is_in_nobodys_way() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(
         "CREATE VIEW by_session AS SELECT session_id, status FROM alert_sessions GROUP BY session_id;
          CREATE MATERIALIZED VIEW stages AS SELECT execution_id, agent, count(*) AS number FROM stage_executions
@@ -334,9 +333,9 @@ fn a_view_that_groups_by_the_primary_key_is_in_nobodys_way() {
     assert_eq!(target.texts("SELECT execution_id FROM stages"), [Some("stage-one".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn rows_of_a_child_table_are_none_of_its_parents_when_it_is_read_back() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute("CREATE TABLE child (ours int) INHERITS (alert_sessions)");
     // An empty one is worth a warning.
     let planned = rehearse(&source, &target).expect(0).json();
@@ -357,9 +356,9 @@ fn rows_of_a_child_table_are_none_of_its_parents_when_it_is_read_back() {
     assert!(picture(&target) == before);
 }
 
-#[test]
+#[apply(test)]
 fn rows_of_a_child_table_keep_a_history_from_being_moved_and_stay() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(
         "CREATE TABLE child () INHERITS (alert_sessions);
          INSERT INTO child (session_id, alert_id, agent_type, status, chain_id) VALUES ('theirs', 'a', 'k', 's', 'c')",

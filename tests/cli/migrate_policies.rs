@@ -11,7 +11,7 @@ use tarsy_db::transfer::policy::{Choice, Class};
 use super::migrate::{key, migrate, source_and_target};
 use super::shapes::{self, Born};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::{Database, Outcome, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// A table, a column of it, and the SQL expression that shows the column on PostgreSQL.
 type Place = (&'static str, &'static str, &'static str);
@@ -196,10 +196,10 @@ fn assert_no_tables(target: &Database) {
     assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_original() {
     for choice in choices() {
-        let Some(target) = Database::postgresql() else { return };
+        let target = Database::postgresql();
         let source = source_with_events();
         let cases: Vec<_> = CASES.iter().filter(|case| case.class == choice.class.name()).enumerate().collect();
         assert!(!cases.is_empty(), "{choice}");
@@ -227,9 +227,9 @@ fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_origina
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reported_once() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = source_with_events();
     for (number, case) in CASES.iter().enumerate() {
         write(&source, number, case);
@@ -262,14 +262,14 @@ fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reporte
     }
 }
 
-#[test]
+#[apply(test)]
 fn null_takes_no_place_that_has_to_be_filled() {
     for (choice, column, value, policies) in [
         ("integer-range=null", "duration_ms", "2147483648", json!(["clamp"])),
         ("inexact=null", "success", "2", json!([])),
         ("inexact=null", "model_name", "x'00ff'", json!([])),
     ] {
-        let Some((source, target)) = source_and_target() else { return };
+        let (source, target) = source_and_target();
         insert_session(&source, "one", "completed", Some(NOW_US));
         source.execute(&format!("UPDATE llm_interactions SET {column} = {value}"));
         let refused = Outcome::of(migrate(&source, &target).args(with_policies(&[choice]))).expect(65).json();
@@ -281,9 +281,9 @@ fn null_takes_no_place_that_has_to_be_filled() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn several_policies_mend_one_value_and_each_has_its_line() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     // Bytes that are no text, U+0000, and a key that is there twice once that is left out.
     source.execute(
@@ -312,9 +312,9 @@ fn several_policies_mend_one_value_and_each_has_its_line() {
     assert_eq!(changes(&report(&source)), expected);
 }
 
-#[test]
+#[apply(test)]
 fn bytes_that_become_text_are_cut_for_an_index_as_well() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     source.execute("UPDATE alert_sessions SET alert_type = CAST(hex(randomblob(6000)) AS BLOB)");
     let both = with_policies(&["storage-class=convert", "index-entry=truncate"]);
@@ -324,9 +324,9 @@ fn bytes_that_become_text_are_cut_for_an_index_as_well() {
     assert_eq!(changes(&report(&source)), [change("index-entry=truncate"), change("storage-class=convert")]);
 }
 
-#[test]
+#[apply(test)]
 fn a_key_is_mended_together_with_the_rows_that_point_to_it() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     let tables = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
     for table in tables {
@@ -345,9 +345,9 @@ fn a_key_is_mended_together_with_the_rows_that_point_to_it() {
     assert_eq!(changes(&report(&source)), expected);
 }
 
-#[test]
+#[apply(test)]
 fn two_keys_that_a_policy_makes_the_same_are_refused() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     source.execute(
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
          VALUES ('one', 'a-1', 'kubernetes', 'completed', 'chain'),
@@ -411,9 +411,9 @@ fn keys(target: &Database) -> Vec<String> {
     keys.into_iter().flatten().collect()
 }
 
-#[test]
+#[apply(test)]
 fn dropped_orphans_stay_behind_with_all_that_hangs_on_them_and_each_value_is_listed() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = source_with_orphans();
     let arguments = with_policies(&["orphan=drop"]);
     let moved = Outcome::of(migrate(&source, &target).args(&arguments)).expect(0).json();
@@ -434,9 +434,9 @@ fn dropped_orphans_stay_behind_with_all_that_hangs_on_them_and_each_value_is_lis
         .expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn dropped_orphans_leave_the_list_and_other_hazards_stay_on_it() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = source_with_orphans();
     source.execute("UPDATE chats SET conversation_history = 'a' || char(0) WHERE chat_id = 'c-kept'");
     let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(65).json();
@@ -454,9 +454,9 @@ fn dropped_orphans_leave_the_list_and_other_hazards_stay_on_it() {
     assert_no_tables(&target);
 }
 
-#[test]
+#[apply(test)]
 fn adopted_orphans_arrive_below_a_placeholder() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = source_with_orphans();
     source
         .execute("UPDATE stage_executions SET stage_name = 'Ana', stage_output = NULL WHERE execution_id = 'e-orphan'");
@@ -479,9 +479,9 @@ fn adopted_orphans_arrive_below_a_placeholder() {
     Outcome::of(migrate(&source, &target).args(again)).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn chains_of_missing_rows_are_made_up_from_the_bottom() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = source_with_orphans();
     // A stage, its session, a chat and the outer stage of a stage: none of them is there.
     source.execute(
@@ -517,9 +517,9 @@ fn chains_of_missing_rows_are_made_up_from_the_bottom() {
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = Database::sqlite();
     source.execute(&shapes::tables(&source, Born::D, 23));
     shapes::stamp(&source, 23);
@@ -540,9 +540,9 @@ fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_placeholder_begins_when_the_first_of_its_children_did_whatever_their_tables() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     for (session, started) in [("late", NOW_US + 5), ("early", NOW_US - 5), ("none", 0)] {
         insert_session(&source, session, "completed", (started > 0).then_some(started));
     }
@@ -561,9 +561,9 @@ fn a_placeholder_begins_when_the_first_of_its_children_did_whatever_their_tables
     assert_ne!(started("none"), [None]);
 }
 
-#[test]
+#[apply(test)]
 fn placeholders_for_rows_without_a_time_are_the_same_in_every_run() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     insert_session(&source, "gone", "completed", None);
     source.execute("PRAGMA foreign_keys = OFF; DELETE FROM alert_sessions WHERE session_id = 'gone'");
@@ -573,7 +573,7 @@ fn placeholders_for_rows_without_a_time_are_the_same_in_every_run() {
     Outcome::of(migrate(&source, &target).args(again)).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn what_cannot_be_chosen_is_a_usage_error() {
     let source = Database::sqlite();
     for (choices, words) in [

@@ -2,8 +2,8 @@
 
 use super::migrate::{arguments, migrate, source_and_target};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Held, Running, wait_until, with_schema};
-use crate::support::{Database, Outcome, bare_tarsy_db, tarsy_db};
+use crate::support::process::{Held, Running, wait_until};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 pub(crate) fn assert_message(outcome: &Outcome, parts: &[&str]) {
     let document = outcome.json();
@@ -15,15 +15,15 @@ pub(crate) fn assert_message(outcome: &Outcome, parts: &[&str]) {
 }
 
 /// A source with one session, and a target with the baseline.
-pub(crate) fn one_session_and_target() -> Option<(Database, Database)> {
-    let (source, target) = source_and_target()?;
+pub(crate) fn one_session_and_target() -> (Database, Database) {
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
-    Some((source, with_schema(target)))
+    (source, target.with_schema(Schema::Baseline))
 }
 
-#[test]
+#[apply(test)]
 fn a_target_that_holds_one_row_anywhere_is_left_alone() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
     assert_message(&refused, &["alert_sessions", "mcp_communications"]);
@@ -34,34 +34,34 @@ fn a_target_that_holds_one_row_anywhere_is_left_alone() {
     assert_eq!(target.count("llm_interactions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_source_at_an_unknown_revision_is_refused() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["source", "feedfacecafe"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_source_that_is_not_what_its_ledger_says_is_refused() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute("UPDATE alembic_version SET version_num = '7c617b3e7c2c'");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(4);
     assert_message(&refused, &["7c617b3e7c2c", "no column llm_interactions.interaction_type"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_target_beyond_the_source_is_refused() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     Outcome::of(tarsy_db(&target).args(["init", "--to", "2"])).expect(0);
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["7c617b3e7c2c", "beyond", "ae85467a75d2"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute(
         "ALTER TABLE llm_interactions ADD COLUMN our_score REAL DEFAULT 0.5;
          CREATE TABLE our_notes (id INTEGER PRIMARY KEY)",
@@ -76,9 +76,9 @@ fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
     assert_eq!(target.count("llm_interactions"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn ignoring_does_not_lose_a_column_that_the_target_has() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let moved = Outcome::of(migrate(&source, &target).args(["--ignore", "llm_interactions.conversation"]));
     if moved.code == Some(0) {
         assert_eq!(target.number("SELECT count(*) FROM llm_interactions WHERE conversation IS NOT NULL"), 1);
@@ -87,17 +87,17 @@ fn ignoring_does_not_lose_a_column_that_the_target_has() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_source_without_a_column_that_must_not_be_null_is_refused() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute("ALTER TABLE llm_interactions DROP COLUMN model_name");
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(4), &["llm_interactions.model_name"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_trigger_that_alters_a_value_is_found_and_everything_rolled_back() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(
         "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              NEW.agent_type := upper(NEW.agent_type); RETURN NEW; END $$;
@@ -110,10 +110,10 @@ fn a_trigger_that_alters_a_value_is_found_and_everything_rolled_back() {
     assert_eq!(target.count("alert_sessions") + target.count("llm_interactions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_trigger_that_drops_a_row_is_found_and_everything_rolled_back() {
     for verify in ["full", "counts"] {
-        let Some((source, target)) = one_session_and_target() else { return };
+        let (source, target) = one_session_and_target();
         insert_session(&source, "two", "completed", Some(NOW_US));
         target.execute(
             "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -129,9 +129,9 @@ fn a_trigger_that_drops_a_row_is_found_and_everything_rolled_back() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn ends_of_the_wrong_kind_are_configuration_errors() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let run = |from: &str, to: &str| {
         let arguments = ["migrate-sqlite-to-postgres", "--output", "json", "--from", from, "--to", to];
         Outcome::of(bare_tarsy_db(source.directory()).args(arguments))
@@ -147,9 +147,9 @@ fn ends_of_the_wrong_kind_are_configuration_errors() {
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_not_create_is_told_so() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     let (_, database) = target.url().rsplit_once('/').expect("the URL names a database");
     let role = format!("{database}_guest");
@@ -174,9 +174,9 @@ pub(crate) fn wait_for_blocked_run(target: &Database) {
     wait_until("the run waits for the lock", || target.number(blocked) == 1);
 }
 
-#[test]
+#[apply(test)]
 fn a_lock_on_the_target_ends_the_wait_and_its_holder_is_named() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     for lock in ["LOCK TABLE llm_interactions IN ROW EXCLUSIVE MODE", "LOCK TABLE llm_interactions"] {
         let holder = Held::begin(&target, &format!("SET application_name = 'the holder'; {lock}"));
         let refused = Outcome::of(migrate(&source, &target).args(["--lock-timeout", "300ms"])).expect(75);
@@ -198,18 +198,18 @@ fn move_while_somebody_writes(source: &Database, target: &Database, writes: &str
 
 const WRITES: &str = "UPDATE alert_sessions SET status = 'failed'";
 
-#[test]
+#[apply(test)]
 fn a_source_at_rest_that_somebody_writes_to_meanwhile_is_not_moved() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     assert!(!source.directory().join("history.db-wal").exists());
     let outcome = move_while_somebody_writes(&source, &target, WRITES).expect(75);
     assert_message(&outcome, &["history.db", "changed"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn rows_that_are_committed_while_the_lock_is_waited_for_are_seen_in_any_isolation() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute(&format!("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'", target.name()));
     let mut somebody = Held::begin(&target, "SELECT 1");
     somebody.execute(
@@ -222,9 +222,9 @@ fn rows_that_are_committed_while_the_lock_is_waited_for_are_seen_in_any_isolatio
     assert_eq!(target.texts("SELECT session_id FROM alert_sessions"), [Some("precious".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn a_target_that_lost_a_foreign_key_is_refused() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     target.execute("ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey");
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(4), &["missing foreign key stage_executions"]);
     assert_eq!(target.count("alert_sessions"), 0);

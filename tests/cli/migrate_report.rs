@@ -9,25 +9,25 @@ use super::migrate::{arguments, arguments_to, files, migrate, source_and_target}
 use super::migrate_crashes::{COMMIT, picture};
 use super::migrate_refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Held, Running, with_schema};
+use crate::support::process::{Held, Running};
 use crate::support::proxy::{Moment, Proxy, Silence};
-use crate::support::{Database, Outcome, bare_tarsy_db};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
 
 const REPORT: [&str; 2] = ["--report", "report.json"];
 const STRIP: [&str; 4] = ["--on", "nul=strip", "--report", "report.json"];
 
 /// A source with one session, and an empty database.
-fn one_session_and_nothing() -> Option<(Database, Database)> {
-    let (source, target) = source_and_target()?;
+fn one_session_and_nothing() -> (Database, Database) {
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
-    Some((source, target))
+    (source, target)
 }
 
 /// A source with U+0000 in two values and NaN in a third, and an empty database.
-fn hazards_and_nothing() -> Option<(Database, Database)> {
-    let (source, target) = one_session_and_nothing()?;
+fn hazards_and_nothing() -> (Database, Database) {
+    let (source, target) = one_session_and_nothing();
     write_hazards(&source);
-    Some((source, target))
+    (source, target)
 }
 
 fn write_hazards(source: &Database) {
@@ -70,9 +70,9 @@ fn changed(report: &Value) -> Vec<String> {
     changed
 }
 
-#[test]
+#[apply(test)]
 fn the_report_of_a_move_tells_all_and_is_private() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     let arguments = ["--on", "nul=strip", "--on", "non-finite=null", "--report", "report.json"];
     let moved = Outcome::of(migrate(&source, &target).args(arguments)).expect(0).json();
     assert_eq!(mode(&source.directory().join("report.json")), 0o600);
@@ -106,9 +106,9 @@ fn the_report_of_a_move_tells_all_and_is_private() {
     assert_eq!(changed(&report), expected);
 }
 
-#[test]
+#[apply(test)]
 fn without_anything_to_change_the_report_says_so() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     Outcome::of(migrate(&source, &target).args(["--verify", "counts"]).args(REPORT)).expect(0);
     let report = read(&source);
     assert_eq!((&report["outcome"], &report["verified"]), (&json!("moved"), &json!("counts")));
@@ -116,9 +116,9 @@ fn without_anything_to_change_the_report_says_so() {
     assert_eq!(report["tables"][0]["digest"], Value::Null);
 }
 
-#[test]
+#[apply(test)]
 fn people_see_how_many_values_were_changed_and_which_files_to_keep() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     let mut command = bare_tarsy_db(source.directory());
     command.args(&arguments(&target)[..5]).args(["--on", "nul=strip", "--on", "non-finite=null"]).args(REPORT);
     let shown = Outcome::of(&mut command).expect(0).stdout;
@@ -130,9 +130,9 @@ fn people_see_how_many_values_were_changed_and_which_files_to_keep() {
     assert!(shown.lines().any(|line| line == "keep: history.db, which is as it was, and report.json"), "{shown}");
 }
 
-#[test]
+#[apply(test)]
 fn a_failure_without_an_outcome_leaves_no_file() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     // Rows on the target.
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     Outcome::of(migrate(&source, &target).args(REPORT)).expect(7);
@@ -157,9 +157,9 @@ fn a_failure_without_an_outcome_leaves_no_file() {
     assert_eq!(names(&source), ["history.db"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_run_that_is_told_to_stop_takes_its_unfinished_report_along() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let lock = Held::begin(&target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
     let run = Running::start(&source, &[&arguments(&target)[..], &REPORT].concat());
     wait_for_blocked_run(&target);
@@ -171,9 +171,9 @@ fn a_run_that_is_told_to_stop_takes_its_unfinished_report_along() {
     assert_eq!(names(&source), ["history.db"]);
 }
 
-#[test]
+#[apply(test)]
 fn the_report_is_complete_before_the_commit_and_in_its_place_after_it() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     let proxy = Proxy::to(target.port());
     proxy.halt_at(Moment::Before(COMMIT), Silence::Network);
@@ -191,9 +191,9 @@ fn the_report_is_complete_before_the_commit_and_in_its_place_after_it() {
     assert_eq!(changed(&read(&source)).len(), 2);
 }
 
-#[test]
+#[apply(test)]
 fn where_nobody_knows_whether_the_commit_took_place_the_report_is_not_thrown_away() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     let proxy = Proxy::to(target.port());
     proxy.halt_at(Moment::After(COMMIT), Silence::Network);
@@ -212,9 +212,9 @@ fn where_nobody_knows_whether_the_commit_took_place_the_report_is_not_thrown_awa
     assert_eq!((&report["outcome"], changed(&report).len()), (&json!("moved"), 2));
 }
 
-#[test]
+#[apply(test)]
 fn the_report_of_a_move_is_never_written_over() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     Outcome::of(migrate(&source, &target).args(STRIP)).expect(0);
     let before = files(source.directory());
@@ -231,9 +231,9 @@ fn the_report_of_a_move_is_never_written_over() {
     assert!(before == files(source.directory()), "{:?}", names(&source));
 }
 
-#[test]
+#[apply(test)]
 fn the_report_of_a_refusal_is_written_over_and_private_again() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     let path = source.directory().join("report.json");
     let refused = Outcome::of(migrate(&source, &target).args(STRIP)).expect(65).json();
     let report = read(&source);
@@ -247,9 +247,9 @@ fn the_report_of_a_refusal_is_written_over_and_private_again() {
     assert_eq!((&read(&source)["outcome"], mode(&path)), (&json!("moved"), 0o600));
 }
 
-#[test]
+#[apply(test)]
 fn a_failure_without_an_outcome_leaves_the_report_of_a_refusal() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     Outcome::of(migrate(&source, &target).args(STRIP)).expect(65);
     let before = files(source.directory());
     let nowhere = arguments_to("postgresql://tarsy@127.0.0.1:1/tarsy");
@@ -257,9 +257,9 @@ fn a_failure_without_an_outcome_leaves_the_report_of_a_refusal() {
     assert!(before == files(source.directory()), "{:?}", names(&source));
 }
 
-#[test]
+#[apply(test)]
 fn a_place_where_no_report_can_be_is_refused_before_anything_is_written() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     std::fs::create_dir(source.directory().join("reports")).expect("a directory can be made");
     for (place, words) in [
         ("nowhere/report.json", "No such file or directory"),
@@ -277,9 +277,9 @@ fn a_place_where_no_report_can_be_is_refused_before_anything_is_written() {
     assert_eq!(std::fs::read_dir(source.directory().join("reports")).expect("it can be read").count(), 0);
 }
 
-#[test]
+#[apply(test)]
 fn what_is_no_report_is_not_written_over() {
-    let Some((source, target)) = one_session_and_nothing() else { return };
+    let (source, target) = one_session_and_nothing();
     for (name, content) in [("notes.txt", "outcome"), ("notes.json", r#"{"outcomes": "moved"}"#), ("list.json", "[1]")]
     {
         std::fs::write(source.directory().join(name), content).expect("a file can be written");
@@ -298,9 +298,9 @@ fn what_is_no_report_is_not_written_over() {
     assert_eq!(read(&source)["outcome"], "moved");
 }
 
-#[test]
+#[apply(test)]
 fn a_check_lists_the_would_be_changes() {
-    let source = with_schema(Database::sqlite());
+    let source = Database::sqlite().with_schema(Schema::Baseline);
     insert_session(&source, "one", "completed", Some(NOW_US));
     write_hazards(&source);
     source.execute("PRAGMA foreign_keys = OFF; UPDATE stage_executions SET session_id = 'gone'");
@@ -333,9 +333,9 @@ fn a_check_lists_the_would_be_changes() {
     assert_eq!(i64::try_from(dropped.len()).expect("few"), rows.iter().map(columns).sum::<i64>());
 }
 
-#[test]
+#[apply(test)]
 fn a_rehearsal_and_a_comparison_list_them_too() {
-    let Some((source, target)) = hazards_and_nothing() else { return };
+    let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     let expected = ["alert_sessions final_analysis nul strip", "llm_interactions conversation nul strip"];
     Outcome::of(migrate(&source, &target).arg("--dry-run").args(STRIP)).expect(0);

@@ -3,7 +3,7 @@
 use super::check::{check, is_found};
 use super::migrate::migrate;
 use super::shapes::{self, Born};
-use crate::support::{Database, Outcome, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// The tables, each with the first revision that has it and a row in the columns that it was born with.
 const ROWS: [(u32, &str, &str, &str); 9] = [
@@ -95,10 +95,10 @@ fn added_until(revision: u32) -> impl Iterator<Item = &'static (u32, &'static st
     ADDED.iter().filter(move |(since, ..)| *since <= revision)
 }
 
-#[test]
+#[apply(test)]
 fn a_history_at_any_revision_arrives_whole() {
     for revision in [1, 2, 3, 5, 10, 11, 17, 18, 23] {
-        let Some(target) = Database::postgresql() else { return };
+        let target = Database::postgresql();
         let source = source_at(revision);
         let before = std::fs::read(source.directory().join("history.db")).expect("the source is there");
         Outcome::of(&mut migrate(&source, &target)).expect(0);
@@ -122,9 +122,9 @@ fn a_history_at_any_revision_arrives_whole() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn events_keep_their_moments_and_the_next_one_its_number() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     Outcome::of(&mut migrate(&source_at(23), &target)).expect(0);
     let moments = target.texts("SELECT to_char(created_at, 'YYYY-MM-DD HH24:MI:SS.US') FROM events ORDER BY id");
     assert_eq!(moments, [Some("2026-01-31 12:00:00.000000".into()), Some("2026-01-31 12:00:00.000001".into())]);
@@ -133,9 +133,9 @@ fn events_keep_their_moments_and_the_next_one_its_number() {
     assert_eq!(target.number("SELECT max(id)::bigint FROM events"), 344);
 }
 
-#[test]
+#[apply(test)]
 fn an_event_without_a_moment_is_named() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = source_at(3);
     source.execute("UPDATE events SET created_at = 'yesterday' WHERE id = 7");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(65);
@@ -143,9 +143,9 @@ fn an_event_without_a_moment_is_named() {
     assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_target_that_was_prepared_is_brought_to_the_sources_revision() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     Outcome::of(tarsy_db(&target).arg("init")).expect(0);
     Outcome::of(&mut migrate(&source_at(23), &target)).expect(0);
     assert_eq!(target.texts("SELECT version_num FROM alembic_version"), [Some("b67c135119d7".to_owned())]);
@@ -153,9 +153,9 @@ fn a_target_that_was_prepared_is_brought_to_the_sources_revision() {
     Outcome::of(tarsy_db(&target).arg("check")).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn rows_in_a_table_of_a_later_revision_are_rows() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     Outcome::of(tarsy_db(&target).args(["init", "--to", "head"])).expect(0);
     target.execute("INSERT INTO events (channel) VALUES ('theirs')");
     let refused = Outcome::of(&mut migrate(&source_at(23), &target)).expect(7);
@@ -163,7 +163,7 @@ fn rows_in_a_table_of_a_later_revision_are_rows() {
     assert_eq!(target.count("events"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
     let births = [
         (Born::Before, 23, "as in revision"),
@@ -175,7 +175,7 @@ fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
         (Born::D, 23, "shape D"),
     ];
     for (born, revision, shape) in births {
-        let Some(target) = Database::postgresql() else { return };
+        let target = Database::postgresql();
         let source = Database::sqlite();
         source.execute(&shapes::tables(&source, born, revision));
         shapes::stamp(&source, revision);
@@ -204,9 +204,9 @@ fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_prepared_target_takes_what_the_source_may_hold() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     Outcome::of(tarsy_db(&target).args(["init", "--to", "head"])).expect(0);
     let source = Database::sqlite();
     source.execute(&shapes::tables(&source, Born::D, 23));

@@ -19,8 +19,8 @@ use super::migrate::{self, arguments, migrate, migrate_read_only, source_and_tar
 use super::migrate_refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_many};
-use crate::support::process::{Held, Running, wait_until, with_schema};
-use crate::support::{Database, Outcome, bare_tarsy_db, without_root};
+use crate::support::process::{Held, Running, wait_until};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, require_root, test};
 
 const STAYS_BEHIND: &str = "written to after its snapshot";
 
@@ -75,9 +75,9 @@ fn leaves_the_source_as_it_is(source: &Database, run: impl FnOnce() -> Outcome) 
     outcome
 }
 
-#[test]
+#[apply(test)]
 fn beside_a_backend_one_state_is_read_while_the_backend_goes_on_writing() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let mut backend = backend_without_patience(&source);
     backend.execute(&session("before"));
     let before = files(source.directory());
@@ -100,10 +100,10 @@ fn beside_a_backend_one_state_is_read_while_the_backend_goes_on_writing() {
     assert_eq!(files(source.directory()).keys().collect::<Vec<_>>(), ["history.db"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_backend_that_empties_its_wal_does_not_pull_the_snapshot_away() {
-    let Some((source, target)) = source_and_target() else { return };
-    let target = with_schema(target);
+    let (source, target) = source_and_target();
+    let target = target.with_schema(Schema::Baseline);
     insert_many(&source, 200, 4000, NOW_US);
     let mut backend = backend_without_patience(&source);
     backend.execute("UPDATE alert_sessions SET status = 'failed'");
@@ -121,9 +121,9 @@ fn a_backend_that_empties_its_wal_does_not_pull_the_snapshot_away() {
     assert_eq!(target.number(unchanged), 200);
 }
 
-#[test]
+#[apply(test)]
 fn beside_a_backend_that_does_nothing_there_is_no_warning() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let mut backend = Held::connect(&source);
     backend.execute(&session("two"));
     let moved = leaves_the_source_as_it_is_but_for_readers(&source, || Outcome::of(&mut migrate(&source, &target)));
@@ -146,9 +146,9 @@ fn leaves_the_source_as_it_is_but_for_readers(source: &Database, run: impl FnOnc
     outcome
 }
 
-#[test]
+#[apply(test)]
 fn a_backend_that_ends_meanwhile_loses_nothing_although_the_reader_is_the_last() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let mut backend = Held::connect(&source);
     backend.execute(&session("before"));
     let moved = migrate_with(&source, &target, |_| {
@@ -165,9 +165,9 @@ fn a_backend_that_ends_meanwhile_loses_nothing_although_the_reader_is_the_last()
     assert_eq!(files(source.directory()).keys().collect::<Vec<_>>(), ["history.db"]);
 }
 
-#[test]
+#[apply(test)]
 fn an_empty_wal_that_a_reader_left_is_no_sign_of_use() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     File::create(source.directory().join("history.db-wal")).expect("a file");
     fs::write(source.directory().join("history.db-shm"), vec![0; 32768]).expect("a file");
     let moved = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(0);
@@ -175,10 +175,10 @@ fn an_empty_wal_that_a_reader_left_is_no_sign_of_use() {
     assert_eq!(sessions(&target), ["one"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_left_over_wal_is_read_from_a_copy() {
     for without_index in [false, true] {
-        let Some(target) = Database::postgresql() else { return };
+        let target = Database::postgresql();
         let source = with_left_over_wal();
         if without_index {
             fs::remove_file(source.directory().join("history.db-shm")).expect("the file is there");
@@ -192,10 +192,10 @@ fn a_left_over_wal_is_read_from_a_copy() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_left_over_wal_in_a_directory_that_cannot_be_written_is_read_from_a_copy() {
     for without_index in [false, true] {
-        let Some(target) = Database::postgresql() else { return };
+        let target = Database::postgresql();
         let source = with_left_over_wal();
         if without_index {
             fs::remove_file(source.directory().join("history.db-shm")).expect("the file is there");
@@ -237,12 +237,10 @@ fn migrate_from(path: &Path, target: &Database) -> assert_cmd::Command {
     command
 }
 
-#[test]
+#[apply(test)]
 fn a_read_only_mount_is_read_with_a_left_over_wal_and_beside_a_backend() {
-    if without_root() {
-        return;
-    }
-    let Some(target) = Database::postgresql() else { return };
+    require_root();
+    let target = Database::postgresql();
     let source = with_left_over_wal();
     let mount = ReadOnlyMount::of(source.directory());
     leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate_from(mount.0.path(), &target))).expect(0);
@@ -276,12 +274,10 @@ impl Drop for SmallDisk {
     }
 }
 
-#[test]
+#[apply(test)]
 fn without_room_for_a_copy_it_is_told_what_is_needed_and_where() {
-    if without_root() {
-        return;
-    }
-    let Some((source, target)) = source_and_target() else { return };
+    require_root();
+    let (source, target) = source_and_target();
     insert_many(&source, 200, 20_000, NOW_US);
     source.execute("PRAGMA journal_mode = DELETE");
     let disk = SmallDisk::mount();
@@ -293,17 +289,17 @@ fn without_room_for_a_copy_it_is_told_what_is_needed_and_where() {
     Outcome::of(&mut migrate(&source, &target)).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn without_a_directory_for_a_copy_it_is_told_which() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     source.execute("PRAGMA journal_mode = DELETE");
     let refused = Outcome::of(migrate(&source, &target).env("TMPDIR", "/no/such/directory")).expect(73);
     assert_message(&refused, &["/no/such/directory", "TMPDIR"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_backend_with_a_rollback_journal_can_commit_meanwhile() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute("PRAGMA journal_mode = DELETE");
     let mut backend = backend_without_patience(&source);
     backend.execute(&session("before"));
@@ -317,9 +313,9 @@ fn a_backend_with_a_rollback_journal_can_commit_meanwhile() {
     assert_eq!(source.count("alert_sessions"), 3);
 }
 
-#[test]
+#[apply(test)]
 fn a_transaction_in_a_rollback_journal_is_waited_for() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute("PRAGMA journal_mode = DELETE");
     let mut backend = Held::begin(&source, &session("late"));
     let refused = Outcome::of(migrate(&source, &target).args(["--lock-timeout", "200ms"])).expect(75);
@@ -330,9 +326,9 @@ fn a_transaction_in_a_rollback_journal_is_waited_for() {
     assert_eq!(sessions(&target), ["late", "one"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_transaction_that_a_crash_left_unfinished_is_rolled_back_in_a_copy() {
-    let Some((original, target)) = source_and_target() else { return };
+    let (original, target) = source_and_target();
     original.execute("PRAGMA journal_mode = DELETE");
     insert_many(&original, 200, 4000, NOW_US);
     // Written to the file before the commit because the cache is too small to keep it.
@@ -350,9 +346,9 @@ fn a_transaction_that_a_crash_left_unfinished_is_rolled_back_in_a_copy() {
     assert_eq!(target.number("SELECT count(*) FROM llm_interactions WHERE conversation <> '[\"torn\"]'"), 200);
 }
 
-#[test]
+#[apply(test)]
 fn a_journal_that_is_kept_between_transactions_is_no_sign_of_a_crash() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     source.execute(&format!("PRAGMA journal_mode = PERSIST; {}", session("two")));
     assert!(files(source.directory())["history.db-journal"].0.len() > 100);
     let moved = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(0);
@@ -360,13 +356,12 @@ fn a_journal_that_is_kept_between_transactions_is_no_sign_of_a_crash() {
     assert_eq!(sessions(&target), ["one", "two"]);
 }
 
-/// The URL of the file that [`another_process_that_writes`] writes to.
-const WRITES_TO: &str = "TARSY_DB_TEST_WRITES_TO";
+/// Where it is set, this program is no run of the tests: it is what [`Writer`] starts, and writes to the file at this
+/// URL. POSIX locks are between processes, so that a writer has to be another one.
+pub(crate) const WRITES_TO: &str = "TARSY_DB_TEST_WRITES_TO";
 
-/// Not a test: what [`Writer`] runs. POSIX locks are between processes, so that a writer has to be another one.
-#[test]
-fn another_process_that_writes() {
-    let Ok(url) = std::env::var(WRITES_TO) else { return };
+/// Writes until standard input closes.
+pub(crate) fn write_to(url: &str) {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -375,7 +370,7 @@ fn another_process_that_writes() {
         });
         block_on(async {
             use sqlx::{Connection, Executor};
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the file is there");
+            let mut connection = sqlx::SqliteConnection::connect(url).await.expect("the file is there");
             while !is_over.load(Ordering::Relaxed) {
                 let both = "BEGIN IMMEDIATE; UPDATE first SET n = n + 1; UPDATE last SET n = n + 1; COMMIT";
                 connection.execute(both).await.expect("a reader does not lock a writer out");
@@ -399,9 +394,8 @@ impl Writer {
              INSERT INTO middle SELECT zeroblob(1000000) FROM numbers;
              CREATE TABLE last (n INTEGER); INSERT INTO last VALUES (0)"
         ));
-        let test = std::env::current_exe().expect("the path of the tests");
-        let mut command = Command::new(test);
-        command.args(["--exact", "migrate_source::another_process_that_writes"]).env(WRITES_TO, source.driver_url());
+        let mut command = Command::new(std::env::current_exe().expect("the path of the tests"));
+        command.env(WRITES_TO, source.driver_url());
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the tests run");
         let writer = Self(child);
         let path = source.directory().join("history.db-wal");
@@ -438,7 +432,7 @@ async fn numbers(source: &Database) -> (Origin, (i64, i64)) {
     (origin, numbers)
 }
 
-#[test]
+#[apply(test)]
 fn beside_a_busy_writer_one_state_is_read() {
     let source = Database::sqlite();
     let writer = Writer::start(&source, "WAL", 1);
@@ -452,7 +446,7 @@ fn beside_a_busy_writer_one_state_is_read() {
     assert!(seen.is_sorted() && seen[0] < seen[49], "it did not write meanwhile: {seen:?}");
 }
 
-#[test]
+#[apply(test)]
 fn a_copy_beside_a_busy_writer_holds_one_state_and_does_not_lock_it_out() {
     let source = Database::sqlite();
     let writer = Writer::start(&source, "DELETE", 30);
@@ -466,7 +460,7 @@ fn a_copy_beside_a_busy_writer_holds_one_state_and_does_not_lock_it_out() {
     assert!(seen.is_sorted() && seen[0] < seen[4], "it did not write meanwhile: {seen:?}");
 }
 
-#[test]
+#[apply(test)]
 fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
     for (journal_mode, megabytes) in [("WAL", 1), ("DELETE", 1)].repeat(5) {
         let source = Database::sqlite();
@@ -501,7 +495,7 @@ impl Meter for BegunMeter<'_> {
     fn finish(&self) {}
 }
 
-#[test]
+#[apply(test)]
 fn a_copy_is_private_and_nothing_stays_of_it_when_it_is_given_up() {
     let source = Database::sqlite();
     source.execute("CREATE TABLE t (v BLOB); INSERT INTO t VALUES (zeroblob(30000000))");
@@ -525,10 +519,10 @@ fn a_copy_is_private_and_nothing_stays_of_it_when_it_is_given_up() {
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_copy_has_no_name_while_it_is_read() {
-    let Some(target) = Database::postgresql() else { return };
-    let (source, target) = (with_left_over_wal(), with_schema(target));
+    let target = Database::postgresql();
+    let (source, target) = (with_left_over_wal(), target.with_schema(Schema::Baseline));
     let directory = tempfile::tempdir().expect("a temporary directory");
     let lock = Held::begin(&target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
     let mut command = Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
@@ -542,9 +536,9 @@ fn a_copy_has_no_name_while_it_is_read() {
     assert_eq!(target.count("alert_sessions"), 2);
 }
 
-#[test]
+#[apply(test)]
 fn copies_that_killed_runs_left_are_removed_and_those_of_others_are_not() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = with_left_over_wal();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let [killed, running, foreign] = ["tarsy-db-source-1-0", "tarsy-db-source-2-0", "foreign"].map(|name| {
@@ -562,7 +556,7 @@ fn copies_that_killed_runs_left_are_removed_and_those_of_others_are_not() {
 
 /// A SQLite file of some hundred pages in this journal mode, with the schema and a history.
 fn bytes_of_a_history(journal_mode: &str) -> Vec<u8> {
-    let original = with_schema(Database::sqlite());
+    let original = Database::sqlite().with_schema(Schema::Baseline);
     insert_many(&original, 300, 4096, NOW_US);
     original.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
     fs::read(original.directory().join("history.db")).expect("the file is there")
@@ -571,7 +565,7 @@ fn bytes_of_a_history(journal_mode: &str) -> Vec<u8> {
 /// Moves a source with this content, which must end like that, leave no trace, and tell so.
 #[track_caller]
 fn refuses(content: &[u8], code: i32, told: &[&str]) {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = Database::sqlite();
     fs::write(source.directory().join("history.db"), content).expect("a file");
     let refused = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target)));
@@ -579,7 +573,7 @@ fn refuses(content: &[u8], code: i32, told: &[&str]) {
     assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn what_is_not_a_sqlite_file_is_told_by_what_it_is() {
     refuses(b"", 74, &["the file is empty"]);
     refuses(
@@ -595,7 +589,7 @@ fn what_is_not_a_sqlite_file_is_told_by_what_it_is() {
     refuses(&noise, 74, &["encrypted", "sqlcipher_export"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_damaged_file_is_told_by_its_damage() {
     for journal_mode in ["WAL", "DELETE"] {
         let sound = bytes_of_a_history(journal_mode);
@@ -614,9 +608,9 @@ fn a_damaged_file_is_told_by_its_damage() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_page_damaged_in_the_middle_is_found_while_it_is_read() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     let mut content = bytes_of_a_history("WAL");
     // Leaves of tables begin with 13; what else there is holds the rest of long values.
     let pages = content.len() / 4096;
@@ -628,9 +622,9 @@ fn a_page_damaged_in_the_middle_is_found_while_it_is_read() {
     assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn what_is_not_a_file_is_not_waited_for() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let source = Database::sqlite();
     let path = source.directory().join("history.db");
     assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(78), &["there is no file history.db", "--from"]);
@@ -646,9 +640,9 @@ fn what_is_not_a_file_is_not_waited_for() {
     assert_message(&Outcome::of(&mut from_device).expect(73), &["a device, a pipe or a socket"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_file_that_this_user_may_not_read_is_a_matter_of_privileges() {
-    let Some((source, target)) = one_session_and_target() else { return };
+    let (source, target) = one_session_and_target();
     let script = r#"cp "$1" tarsy-db; chmod 0000 history.db; shift
         if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=65534 --regid=65534 --clear-groups ./tarsy-db "$@"
         else set -- ./tarsy-db "$@"; fi

@@ -13,33 +13,9 @@ use tarsy_db::transfer::policy::{Choice, Class, Policies, Policy};
 use tarsy_db::transfer::value::{Stored, Value};
 use tarsy_db::transfer::{ColumnPlan, Target};
 
-use crate::support::Database;
 use crate::support::database::block_on;
-
-/// Small, seeded, and the same on every machine: a failure can be looked at again.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        number ^ (number >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).expect("below a usize")
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn pick<'t, T>(&mut self, choices: &'t [T]) -> &'t T {
-        &choices[self.below(choices.len())]
-    }
-}
+use crate::support::random::Random;
+use crate::support::{Database, apply, campaign, test};
 
 const NUMBERS: &[&str] = &[
     "0",
@@ -164,7 +140,7 @@ struct Writer<'r> {
     random: &'r mut Random,
     text: Vec<u8>,
     /// One token in so many is odd; none with 0.
-    oddity: usize,
+    oddity: u64,
 }
 
 impl Writer<'_> {
@@ -173,8 +149,8 @@ impl Writer<'_> {
     }
 
     fn value(&mut self, depth: usize) {
-        match self.random.below(if depth > 4 { 5 } else { 9 }) {
-            0 => self.text.extend(*self.random.pick(&[&b"true"[..], b"false", b"null"])),
+        match self.random.index(if depth > 4 { 5 } else { 9 }) {
+            0 => self.text.extend(self.random.pick(&[&b"true"[..], b"false", b"null"])),
             1 | 2 => self.number(),
             3 | 4 => self.string(6),
             5 | 6 => self.container(*b"[]", depth, Self::value),
@@ -190,7 +166,7 @@ impl Writer<'_> {
 
     fn container(&mut self, brackets: [u8; 2], depth: usize, mut member: impl FnMut(&mut Self, usize)) {
         self.text.push(brackets[0]);
-        for index in 0..self.random.below(5) {
+        for index in 0..self.random.index(5) {
             if index > 0 {
                 self.text.push(b',');
                 self.space(" ");
@@ -203,7 +179,7 @@ impl Writer<'_> {
 
     /// White space as the server would print it, mostly.
     fn space(&mut self, usual: &str) {
-        let space = if self.random.one_in(12) { *self.random.pick(SPACES) } else { usual };
+        let space = if self.random.one_in(12) { self.random.pick(SPACES) } else { usual };
         self.text.extend(space.as_bytes());
     }
 
@@ -214,9 +190,9 @@ impl Writer<'_> {
 
     fn string(&mut self, most: usize) {
         self.text.push(b'"');
-        for _ in 0..self.random.below(most) {
+        for _ in 0..self.random.index(most) {
             let odd = self.is_odd();
-            let piece = if odd { *self.random.pick(ODD) } else { self.random.pick(PLAIN).as_bytes() };
+            let piece = if odd { self.random.pick(ODD) } else { self.random.pick(PLAIN).as_bytes() };
             // Now and then beyond what is kept as it is in a digest.
             let times = if self.random.one_in(100) { 700 } else { 1 };
             self.text.extend(piece.repeat(times));
@@ -227,19 +203,19 @@ impl Writer<'_> {
 
 /// A text for a JSON column: sound, with something odd inside, or with bytes moved about.
 fn json_text(random: &mut Random) -> Vec<u8> {
-    let oddity = *random.pick(&[0, 8, 30]);
+    let oddity = random.pick(&[0, 8, 30]);
     let mut writer = Writer { random, text: Vec::new(), oddity };
     writer.space("");
     writer.value(0);
     writer.space("");
     let mut text = writer.text;
     if random.one_in(4) && !text.is_empty() {
-        let place = random.below(text.len());
-        match random.below(4) {
+        let place = random.index(text.len());
+        match random.index(4) {
             0 => drop(text.remove(place)),
-            1 => text.insert(place, *random.pick(b"\"\\{}[],: 0e-.\0\x1f\xff\n")),
+            1 => text.insert(place, random.pick(b"\"\\{}[],: 0e-.\0\x1f\xff\n")),
             2 => text.truncate(place),
-            _ => text[place] = *random.pick(b"\"\\{}[],:x1 "),
+            _ => text[place] = random.pick(b"\"\\{}[],:x1 "),
         }
     }
     text
@@ -354,10 +330,14 @@ fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned()
 }
 
-#[test]
+#[apply(campaign)]
 fn json_is_judged_as_postgresql_judges_it() {
-    let Some(database) = Database::postgresql() else { return };
-    let mut random = Random(1);
+    campaign::seeds(1).for_each(json_is_judged);
+}
+
+fn json_is_judged(seed: u64) {
+    let database = Database::postgresql();
+    let mut random = Random::new(seed);
     let mut texts = chosen_json_texts();
     texts.extend((0..6000).map(|_| json_text(&mut random)));
     let rulings = block_on(async { rulings(&mut connect(&database).await, &texts).await });
@@ -397,10 +377,10 @@ fn json_is_judged_as_postgresql_judges_it() {
     assert!(counts.iter().all(|count| *count > 300), "chance has left something out: {counts:?}");
 }
 
-#[test]
+#[apply(test)]
 fn mended_json_is_json_for_postgresql() {
-    let Some(database) = Database::postgresql() else { return };
-    let mut random = Random(2);
+    let database = Database::postgresql();
+    let mut random = Random::new(2);
     let all = [
         ["nul=replace", "lone-surrogate=strip", "non-finite=null", "number-range=string", "invalid-json=string"],
         ["nul=strip", "lone-surrogate=replace", "non-finite=string", "number-range=null", "invalid-json=null"],
@@ -508,17 +488,17 @@ fn text(random: &mut Random) -> Vec<u8> {
         "éééééééééé",
         "ééééééééééé",
     ];
-    match random.below(5) {
+    match random.index(5) {
         0 => random.pick(WORDS).as_bytes().to_vec(),
-        1 => (0..random.below(14)).flat_map(|_| random.pick(PLAIN).as_bytes().to_vec()).collect(),
-        2 => (0..random.below(14))
+        1 => (0..random.index(14)).flat_map(|_| random.pick(PLAIN).as_bytes().to_vec()).collect(),
+        2 => (0..random.index(14))
             .flat_map(|_| if random.one_in(9) { random.pick(ODD).to_vec() } else { b"x ".to_vec() })
             .collect(),
         3 => {
             // Days and hours that no calendar has are among them.
             let [year, month, day] = [9999, 13, 30].map(|limit| 1 + random.below(limit));
             let [hour, minute, second] = [25, 61, 61].map(|limit| random.below(limit));
-            let fraction = ["", ".5", ".000001", ".999999", ".1234567"][random.below(5)];
+            let fraction = ["", ".5", ".000001", ".999999", ".1234567"][random.index(5)];
             format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}").into_bytes()
         }
         _ => {
@@ -530,14 +510,14 @@ fn text(random: &mut Random) -> Vec<u8> {
 }
 
 fn original(random: &mut Random) -> Original {
-    match random.below(6) {
+    match random.index(6) {
         0 => {
-            let bits = *random.pick(&[1, 2, 32, 33, 54, 64]);
+            let bits = random.pick(&[1, 2, 32, 33, 54, 64]);
             let number = (random.next() >> (64 - bits)).cast_signed();
             Original::Integer(if random.one_in(2) { number.wrapping_neg() } else { number })
         }
-        1 => match random.below(3) {
-            0 => Original::Real(*random.pick(&[
+        1 => match random.index(3) {
+            0 => Original::Real(random.pick(&[
                 0.0,
                 -0.0,
                 1.0,
@@ -621,13 +601,17 @@ async fn differing(connection: &mut PgConnection, kind: &str, written: &[Option<
     rows.expect("the server reads what it was given").iter().map(|row| row.get(0)).collect()
 }
 
-#[test]
+#[apply(campaign)]
 fn values_of_every_storage_class_arrive_in_every_type_or_are_reported() {
-    let Some(database) = Database::postgresql() else { return };
+    campaign::seeds(1).for_each(values_arrive);
+}
+
+fn values_arrive(seed: u64) {
+    let database = Database::postgresql();
     block_on(async {
         let mut connection = connect(&database).await;
         for (number, (target, kind)) in TARGETS.iter().enumerate() {
-            let mut random = Random(100 + number as u64);
+            let mut random = Random::new(100 * seed + number as u64);
             let originals: Vec<_> = (0..2500).map(|_| original(&mut random)).collect();
             for policies in [Policies::default(), policies(&["storage-class=convert", "duplicate-key=last"])] {
                 let all: Vec<_> = originals
@@ -671,10 +655,10 @@ fn written_for(original: &Original, target: Target) -> Vec<u8> {
     }
 }
 
-#[test]
+#[apply(test)]
 fn text_that_postgresql_takes_unchanged_is_not_refused() {
-    let Some(database) = Database::postgresql() else { return };
-    let mut random = Random(3);
+    let database = Database::postgresql();
+    let mut random = Random::new(3);
     let texts: Vec<_> = (0..4000).map(|_| text(&mut random)).collect();
     let function = "
         CREATE TABLE short (value varchar(10));
@@ -700,9 +684,9 @@ fn text_that_postgresql_takes_unchanged_is_not_refused() {
     assert!(takes.iter().filter(|takes| **takes).count() > 500 && takes.iter().filter(|takes| !**takes).count() > 500);
 }
 
-#[test]
+#[apply(test)]
 fn every_policy_lets_its_own_class_through() {
-    let mut random = Random(4);
+    let mut random = Random::new(4);
     for choice in Choice::all().filter(|choice| !matches!(choice.class, Class::Orphan | Class::IndexEntry)) {
         let policies = Policies::new(&[choice]).expect("one choice");
         let mut mended = 0;

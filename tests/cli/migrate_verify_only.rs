@@ -7,8 +7,8 @@ use super::migrate::{arguments_to, files, migrate, source_and_target};
 use super::migrate_crashes::{history, picture};
 use super::migrate_refusals::assert_message;
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Held, with_schema};
-use crate::support::{Database, Outcome, Role, bare_tarsy_db, tarsy_db};
+use crate::support::process::Held;
+use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 pub(crate) fn compare(source: &Database, target: &Database) -> Outcome {
     compare_to(source, target.url())
@@ -19,19 +19,19 @@ fn compare_to(source: &Database, url: &str) -> Outcome {
 }
 
 /// A history with a value of every type, and a target that it was moved to.
-pub(crate) fn moved() -> Option<(Database, Database, Value)> {
-    let target = Database::postgresql()?;
+pub(crate) fn moved() -> (Database, Database, Value) {
+    let target = Database::postgresql();
     let source = history();
     source.execute("UPDATE llm_interactions SET temperature = 0.1");
     let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
-    Some((source, target, moved))
+    (source, target, moved)
 }
 
 /// One session at the baseline, and a target with the schema and no rows.
-fn one_session_and_schema() -> Option<(Database, Database)> {
-    let (source, target) = source_and_target()?;
+fn one_session_and_schema() -> (Database, Database) {
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
-    Some((source, with_schema(target)))
+    (source, target.with_schema(Schema::Baseline))
 }
 
 /// Table, rows and digest of each table of a summary.
@@ -40,9 +40,9 @@ pub(crate) fn tables(summary: &Value) -> Vec<[Value; 3]> {
     tables.map(|table| ["table", "rows", "digest"].map(|name| table[name].clone())).collect()
 }
 
-#[test]
+#[apply(test)]
 fn a_target_that_was_moved_is_equal_with_the_digests_of_the_move() {
-    let Some((source, target, moved)) = moved() else { return };
+    let (source, target, moved) = moved();
     let before = (files(source.directory()), picture(&target));
     let compared = compare(&source, &target).expect(0);
     assert_eq!(tables(&compared.json()), tables(&moved));
@@ -75,9 +75,9 @@ pub(crate) const ALTERATIONS: [Alteration; 12] = [
     ["a foreign key", "chats", "chat_id = 'c-7'", "c-7", "session_id", "'s-8'"],
 ];
 
-#[test]
+#[apply(test)]
 fn one_altered_value_of_any_type_is_found_and_named_and_nothing_is_changed() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     for [kind, table, row, key, column, value] in ALTERATIONS {
         let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
         let [Some(original)] = &original[..] else { panic!("one row {row}") };
@@ -95,9 +95,9 @@ fn one_altered_value_of_any_type_is_found_and_named_and_nothing_is_changed() {
     compare(&source, &target).expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn altered_values_of_one_row_and_of_several_tables_are_named_together() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     target.execute(
         "UPDATE alert_sessions SET status = 'x', chain_id = 'x' WHERE session_id = 's-1';
          UPDATE alert_sessions SET status = 'x' WHERE session_id = 's-2';
@@ -112,9 +112,9 @@ fn altered_values_of_one_row_and_of_several_tables_are_named_together() {
     assert_message(&found, &["does not hold what the source holds in alert_sessions, events"]);
 }
 
-#[test]
+#[apply(test)]
 fn missing_and_additional_rows_are_named() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     target.execute("DELETE FROM chat_user_messages WHERE message_id = 'm-7'");
     let found = compare(&source, &target).expect(8);
     let expected = json!([{
@@ -133,18 +133,18 @@ fn missing_and_additional_rows_are_named() {
     assert_message(&found, &["what TARSy wrote to the target since it was moved is only there"]);
 }
 
-#[test]
+#[apply(test)]
 fn another_primary_key_is_a_missing_row_and_an_additional_one() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     target.execute("UPDATE events SET id = 1 WHERE id = 300");
     let found = compare(&source, &target).expect(8);
     let differences = &found.json()["error"]["details"][0]["differences"];
     assert_eq!(*differences, json!(["300: not in the target", "1: only in the target"]));
 }
 
-#[test]
+#[apply(test)]
 fn of_very_many_differences_the_first_ten_are_named() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     target.execute("UPDATE llm_interactions SET success = false");
     let found = compare(&source, &target).expect(8);
     let details = &found.json()["error"]["details"];
@@ -152,9 +152,9 @@ fn of_very_many_differences_the_first_ten_are_named() {
     assert_eq!(details[0]["differences"][0], "l-1: success");
 }
 
-#[test]
+#[apply(test)]
 fn an_empty_target_lacks_every_row_and_a_database_without_tables_every_table() {
-    let Some((source, target)) = one_session_and_schema() else { return };
+    let (source, target) = one_session_and_schema();
     let found = compare(&source, &target).expect(8);
     let details = &found.json()["error"]["details"];
     assert_eq!(details.as_array().map(Vec::len), Some(4));
@@ -164,9 +164,9 @@ fn an_empty_target_lacks_every_row_and_a_database_without_tables_every_table() {
     assert!(picture(&nothing).is_empty());
 }
 
-#[test]
+#[apply(test)]
 fn jsonb_in_another_order_and_with_other_blanks_is_equal_and_json_is_not() {
-    let Some((source, target)) = one_session_and_schema() else { return };
+    let (source, target) = one_session_and_schema();
     insert_session(&target, "one", "completed", Some(NOW_US));
     source.execute(
         r#"UPDATE llm_interactions SET conversation = '{"messages" :[ ],"b":{"y":1,"x":"\u00e9"},  "a": 1.5e1}'"#,
@@ -185,9 +185,9 @@ fn jsonb_in_another_order_and_with_other_blanks_is_equal_and_json_is_not() {
     assert_message(&compare(&source, &target).expect(8), &["mcp-one: tool_result"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_target_that_was_filled_by_other_means_is_equal() {
-    let Some((source, target)) = one_session_and_schema() else { return };
+    let (source, target) = one_session_and_schema();
     // The same statements on both, in another order on the target.
     for session in ["two", "three"] {
         insert_session(&source, session, "failed", None);
@@ -207,9 +207,9 @@ fn a_target_that_was_filled_by_other_means_is_equal() {
     assert_eq!(tables(&compared), tables(&moved));
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_only_read_can_compare_and_one_that_may_not_is_77() {
-    let Some((source, target, moved)) = moved() else { return };
+    let (source, target, moved) = moved();
     let role = Role::new(&target);
     assert_message(&compare_to(&source, &role.url()).expect(77), &["permission denied"]);
     target.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
@@ -222,17 +222,17 @@ fn a_role_that_may_only_read_can_compare_and_one_that_may_not_is_77() {
     assert_message(&compare_to(&source, &role.url()).expect(8), &["3: channel"]);
 }
 
-#[test]
+#[apply(test)]
 fn what_somebody_is_writing_is_not_seen_and_not_waited_for() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     let somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
     compare(&source, &target).expect(0);
     somebody.close();
 }
 
-#[test]
+#[apply(test)]
 fn rows_that_a_role_may_not_see_are_not_taken_for_missing() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     let role = Role::new(&target);
     target.execute(&format!(
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {};
@@ -243,9 +243,9 @@ fn rows_that_a_role_may_not_see_are_not_taken_for_missing() {
     assert!(refused.stderr.contains("row-level security"), "{}", refused.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn columns_and_tables_of_the_operators_own_are_none_of_its_business() {
-    let Some((source, target, moved)) = moved() else { return };
+    let (source, target, moved) = moved();
     target.execute(
         "ALTER TABLE alert_sessions ADD COLUMN ours int DEFAULT 7; CREATE TABLE our_notes (id int);
          INSERT INTO our_notes VALUES (1)",
@@ -253,9 +253,9 @@ fn columns_and_tables_of_the_operators_own_are_none_of_its_business() {
     assert_eq!(tables(&compare(&source, &target).expect(0).json()), tables(&moved));
 }
 
-#[test]
+#[apply(test)]
 fn hazards_of_the_source_are_listed_and_the_same_policies_make_it_equal() {
-    let Some((source, target)) = source_and_target() else { return };
+    let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
     let with = |policy: &'static str, report: &'static str| ["--on", policy, "--report", report];
@@ -267,17 +267,17 @@ fn hazards_of_the_source_are_listed_and_the_same_policies_make_it_equal() {
     assert!(source.directory().join("same.json").exists() && !source.directory().join("other.json").exists());
 }
 
-#[test]
+#[apply(test)]
 fn a_target_at_another_revision_is_refused() {
-    let Some((source, target, _)) = moved() else { return };
+    let (source, target, _) = moved();
     let earlier = target.another();
     Outcome::of(tarsy_db(&earlier).args(["init", "--quiet"])).expect(0);
     assert_message(&compare(&source, &earlier).expect(7), &["chats"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_database_that_is_not_there_is_told_as_everywhere() {
-    let Some((source, target)) = one_session_and_schema() else { return };
+    let (source, target) = one_session_and_schema();
     let elsewhere = target.url().replace(target.name(), "no_such_database");
     assert_message(&compare_to(&source, &elsewhere).expect(78), &["no_such_database"]);
     compare_to(&source, "postgresql://tarsy@127.0.0.1:1/tarsy").expect(69);

@@ -5,7 +5,7 @@ use super::check::{check, finding, finds, is_found};
 use super::revisions::{init_to, ledger, stands_at};
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, Role, Running, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, Role, Running, apply, tarsy_db, test};
 
 /// Makes sure that an upgrade to head exits with 4, says this, and changes nothing.
 #[track_caller]
@@ -30,68 +30,72 @@ fn run_printed_sql(database: &Database, printed: &Outcome) {
     database.execute(&printed.stdout);
 }
 
-on_both_backends! {
-    fn tables_and_columns_with_the_names_of_later_ones_are_in_the_way(database: &Database) {
-        for (sql, words) in [
-            ("CREATE TABLE events (id INTEGER, what VARCHAR(10))", "created_at"),
-            ("CREATE TABLE chats (chat_id INTEGER)", "11b500f06df2 (11 of 23)"),
-            ("ALTER TABLE stage_executions ADD COLUMN parallel_index VARCHAR", "stage_executions.parallel_index is"),
-        ] {
-            is_in_the_way(&altered(database, sql), words);
-        }
-    }
-
-    fn a_table_of_a_later_name_is_an_addition_before_and_not_taken_for_tarsys_after(database: &Database) {
-        database.execute("CREATE TABLE events (id INTEGER, channel VARCHAR(100), payload JSON, created_at TIMESTAMP)");
-        let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
-        assert!(refused.stderr.contains("events"), "{}", refused.stderr);
-        init_to(database, "baseline");
-        is_found(&check(database, &[]).expect(0), "schema", "note", "additional table events");
-        is_in_the_way(database, "events");
-    }
-
-    fn an_index_on_what_goes_is_not_dropped_without_a_word(database: &Database) {
-        let database = altered(database, "CREATE INDEX mine ON alert_sessions (agent_type, alert_id)");
-        is_in_the_way(&database, "mine");
-        database.execute("DROP INDEX mine");
-        init_to(&database, "head");
-        stands_at(&database, 23);
-    }
-
-    fn columns_of_a_later_revision_are_of_no_earlier_one(database: &Database) {
-        init_to(database, "head");
-        for index in ["ix_chats_session_id", "ix_chats_created_at", "ix_chats_pod_last_interaction"] {
-            database.execute(&format!("DROP INDEX {index}"));
-        }
-        let (_, detail) = finding(&check(database, &[]).expect(4), "schema");
-        assert!(detail.contains("missing index ix_chats_session_id on chats(session_id)"), "{detail}");
-        assert!(!detail.contains("UPDATE"), "{detail}");
-        database.execute("DROP TABLE alembic_version");
-        let refused = Outcome::of(tarsy_db(database).arg("init")).expect(4);
-        assert!(refused.stderr.contains("b67c135119d7 (23 of 23): missing index ix_chats_"), "{}", refused.stderr);
-        assert!(refused.stderr.contains("`tarsy-db check --fix` mends this"), "{}", refused.stderr);
-    }
-
-    fn a_ledger_with_an_empty_text_is_an_empty_one(database: &Database) {
-        init_to(database, "11");
-        database.execute("UPDATE alembic_version SET version_num = ''");
-        Outcome::of(tarsy_db(database).arg("init")).expect(0);
-        stands_at(database, 11);
-    }
-
-    fn printed_sql_fails_on_a_database_that_has_changed(database: &Database) {
-        let database = altered(database, "SELECT 1");
-        let printed = Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
-        assert!(printed.stdout.starts_with("-- run with: "), "{}", printed.stdout);
-        init_to(&database, "2");
-        let before = (baseline::listing(&database), contents(&database));
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_printed_sql(&database, &printed)));
-        assert!(run.is_err(), "the script ran");
-        assert!((baseline::listing(&database), contents(&database)) == before);
+#[apply(test)]
+fn tables_and_columns_with_the_names_of_later_ones_are_in_the_way(database: &Database) {
+    for (sql, words) in [
+        ("CREATE TABLE events (id INTEGER, what VARCHAR(10))", "created_at"),
+        ("CREATE TABLE chats (chat_id INTEGER)", "11b500f06df2 (11 of 23)"),
+        ("ALTER TABLE stage_executions ADD COLUMN parallel_index VARCHAR", "stage_executions.parallel_index is"),
+    ] {
+        is_in_the_way(&altered(database, sql), words);
     }
 }
 
-#[test]
+#[apply(test)]
+fn a_table_of_a_later_name_is_an_addition_before_and_not_taken_for_tarsys_after(database: &Database) {
+    database.execute("CREATE TABLE events (id INTEGER, channel VARCHAR(100), payload JSON, created_at TIMESTAMP)");
+    let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
+    assert!(refused.stderr.contains("events"), "{}", refused.stderr);
+    init_to(database, "baseline");
+    is_found(&check(database, &[]).expect(0), "schema", "note", "additional table events");
+    is_in_the_way(database, "events");
+}
+
+#[apply(test)]
+fn an_index_on_what_goes_is_not_dropped_without_a_word(database: &Database) {
+    let database = altered(database, "CREATE INDEX mine ON alert_sessions (agent_type, alert_id)");
+    is_in_the_way(&database, "mine");
+    database.execute("DROP INDEX mine");
+    init_to(&database, "head");
+    stands_at(&database, 23);
+}
+
+#[apply(test)]
+fn columns_of_a_later_revision_are_of_no_earlier_one(database: &Database) {
+    init_to(database, "head");
+    for index in ["ix_chats_session_id", "ix_chats_created_at", "ix_chats_pod_last_interaction"] {
+        database.execute(&format!("DROP INDEX {index}"));
+    }
+    let (_, detail) = finding(&check(database, &[]).expect(4), "schema");
+    assert!(detail.contains("missing index ix_chats_session_id on chats(session_id)"), "{detail}");
+    assert!(!detail.contains("UPDATE"), "{detail}");
+    database.execute("DROP TABLE alembic_version");
+    let refused = Outcome::of(tarsy_db(database).arg("init")).expect(4);
+    assert!(refused.stderr.contains("b67c135119d7 (23 of 23): missing index ix_chats_"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`tarsy-db check --fix` mends this"), "{}", refused.stderr);
+}
+
+#[apply(test)]
+fn a_ledger_with_an_empty_text_is_an_empty_one(database: &Database) {
+    init_to(database, "11");
+    database.execute("UPDATE alembic_version SET version_num = ''");
+    Outcome::of(tarsy_db(database).arg("init")).expect(0);
+    stands_at(database, 11);
+}
+
+#[apply(test)]
+fn printed_sql_fails_on_a_database_that_has_changed(database: &Database) {
+    let database = altered(database, "SELECT 1");
+    let printed = Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
+    assert!(printed.stdout.starts_with("-- run with: "), "{}", printed.stdout);
+    init_to(&database, "2");
+    let before = (baseline::listing(&database), contents(&database));
+    let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_printed_sql(&database, &printed)));
+    assert!(run.is_err(), "the script ran");
+    assert!((baseline::listing(&database), contents(&database)) == before);
+}
+
+#[apply(test)]
 fn what_may_lose_or_refuse_rows_on_postgresql_is_drift() {
     for (sql, detail) in [
         ("ALTER TABLE events SET UNLOGGED", "events is UNLOGGED"),
@@ -118,24 +122,24 @@ fn what_may_lose_or_refuse_rows_on_postgresql_is_drift() {
             "additional foreign key chats(session_id) to other.alert_sessions",
         ),
     ] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         init_to(&database, "head");
         database.execute(sql);
         finds(&database, 4, "schema", "failed", detail);
     }
 }
 
-#[test]
+#[apply(test)]
 fn an_identity_of_the_operators_needs_no_default() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "head");
     database.execute("ALTER TABLE alert_sessions ADD COLUMN mine bigint GENERATED ALWAYS AS IDENTITY");
     finds(&database, 0, "schema", "note", "additional column alert_sessions.mine (bigint)");
 }
 
-#[test]
+#[apply(test)]
 fn a_sequence_that_nobody_owns_is_looked_at_and_one_of_texts_is_not() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "head");
     database.execute(
         "ALTER SEQUENCE events_id_seq OWNED BY NONE; INSERT INTO events (id, channel) VALUES (99, 'c');
@@ -148,7 +152,7 @@ fn a_sequence_that_nobody_owns_is_looked_at_and_one_of_texts_is_not() {
     assert_eq!(database.number("SELECT max(id)::bigint FROM events"), 100);
 }
 
-#[test]
+#[apply(test)]
 fn tables_of_modules_are_passed_over_on_sqlite() {
     let database = Database::sqlite();
     init_to(&database, "baseline");
@@ -159,14 +163,14 @@ fn tables_of_modules_are_passed_over_on_sqlite() {
     finds(&database, 0, "revision", "ok", "b67c135119d7");
 }
 
-#[test]
+#[apply(test)]
 fn a_key_to_what_goes_is_in_the_way_on_sqlite() {
     let database =
         altered(&Database::sqlite(), "CREATE TABLE mine (alert_id VARCHAR REFERENCES alert_sessions (alert_id))");
     is_in_the_way(&database, "`alert_id` is used by foreign key on mine");
 }
 
-#[test]
+#[apply(test)]
 fn a_copy_that_replaced_its_original_but_for_the_name_is_told_from_one_that_did_not() {
     let database = Database::sqlite();
     init_to(&database, "baseline");
@@ -176,9 +180,9 @@ fn a_copy_that_replaced_its_original_but_for_the_name_is_told_from_one_that_did_
     assert!(refused.stderr.contains(hint), "{}", refused.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn printed_sql_takes_keys_by_the_names_that_they_have() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let database =
         altered(&database, "ALTER TABLE stage_executions RENAME CONSTRAINT stage_executions_session_id_fkey TO mine");
     let printed = Outcome::of(tarsy_db(&database).args(["init", "--to", "head", "--sql"])).expect(0);
@@ -186,10 +190,10 @@ fn printed_sql_takes_keys_by_the_names_that_they_have() {
     stands_at(&database, 23);
 }
 
-#[test]
+#[apply(test)]
 fn new_tables_come_to_where_the_others_are() {
     for is_printed in [false, true] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         init_to(&database, "baseline");
         database.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER");
         if is_printed {
@@ -218,9 +222,9 @@ fn init_behind(database: &Database, backend: &str, arguments: &[&str]) -> (Held,
 const LOCK: &str = "LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE;";
 const TO_HEAD: [&str; 3] = ["init", "--to", "head"];
 
-#[test]
+#[apply(test)]
 fn what_the_backend_upgraded_meanwhile_is_not_done_again() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     let upgrade = format!(
         "{LOCK} ALTER TABLE llm_interactions ADD COLUMN interaction_type VARCHAR(50) DEFAULT 'investigation' NOT NULL;
@@ -233,9 +237,9 @@ fn what_the_backend_upgraded_meanwhile_is_not_done_again() {
     stands_at(&database, 23);
 }
 
-#[test]
+#[apply(test)]
 fn a_revision_that_a_newer_backend_wrote_meanwhile_is_not_overwritten() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     let newer = format!(
         "{LOCK} UPDATE alembic_version SET version_num = 'ffff00000024';
@@ -248,9 +252,9 @@ fn a_revision_that_a_newer_backend_wrote_meanwhile_is_not_overwritten() {
     assert_eq!(ledger(&database), [Some("ffff00000024".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn a_row_policy_does_not_keep_rows_from_being_filled_without_a_word() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let database = altered(&database, "ALTER TABLE alert_sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
     let role = Role::new(&database);
     for table in ["alembic_version", "alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {
@@ -266,9 +270,9 @@ fn a_row_policy_does_not_keep_rows_from_being_filled_without_a_word() {
     assert_eq!(database.texts("SELECT pod_id FROM alert_sessions"), [Some("unknown".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn a_ledger_that_the_backend_writes_meanwhile_gets_no_second_row() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     database.execute("DELETE FROM alembic_version");
     let upgrade = "INSERT INTO alembic_version VALUES ('ae85467a75d2');
@@ -280,9 +284,9 @@ fn a_ledger_that_the_backend_writes_meanwhile_gets_no_second_row() {
     stands_at(&database, 2);
 }
 
-#[test]
+#[apply(test)]
 fn a_ledger_that_the_backend_creates_meanwhile_is_no_drift() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     database.execute("DROP TABLE alembic_version");
     let ledger_of_its_own = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
@@ -294,10 +298,10 @@ fn a_ledger_that_the_backend_creates_meanwhile_is_no_drift() {
     stands_at(&database, 1);
 }
 
-#[test]
+#[apply(test)]
 fn new_tables_are_for_whom_the_others_are() {
     for is_printed in [false, true] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         init_to(&database, "baseline");
         let backend = Role::new(&database);
         let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO";
@@ -317,9 +321,9 @@ fn new_tables_are_for_whom_the_others_are() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn new_tables_belong_to_the_owner_of_the_others() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     let owner = Role::new(&database);
     for table in ["alembic_version", "alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {
@@ -332,7 +336,7 @@ fn new_tables_belong_to_the_owner_of_the_others() {
     assert_eq!(database.texts(sequence), [Some(owner.name.clone())]);
 }
 
-#[test]
+#[apply(test)]
 fn a_trigger_that_would_see_rows_being_filled_is_named() {
     let skip = "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;";
     for (table, revision) in [("llm_interactions", 2), ("alert_sessions", 5)] {
@@ -340,7 +344,7 @@ fn a_trigger_that_would_see_rows_being_filled_is_named() {
         let trigger = format!("CREATE TRIGGER mine BEFORE UPDATE ON {table}");
         let words = format!("trigger mine of {table} would see rows being filled");
         is_in_the_way(&altered(&sqlite, &format!("{trigger} BEGIN SELECT raise(IGNORE); END")), &words);
-        let Some(database) = Database::postgresql() else { continue };
+        let database = Database::postgresql();
         let database = altered(&database, &format!("{skip} {trigger} FOR EACH ROW EXECUTE FUNCTION skip()"));
         is_in_the_way(&database, &words);
         is_found(&check(&database, &[]).expect(0), "schema", "note", &format!("additional trigger mine on {table}"));
@@ -349,9 +353,9 @@ fn a_trigger_that_would_see_rows_being_filled_is_named() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn sequences_of_the_operators_tables_are_not_moved() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "head");
     database.execute(
         "CREATE SCHEMA other; CREATE SEQUENCE other.s; CREATE SEQUENCE s;

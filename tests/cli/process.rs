@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Running, signal, wait_until, with_schema};
+use crate::support::process::{Running, signal, wait_until};
 use crate::support::server::free_port;
-use crate::support::{Database, Outcome, bare_tarsy_db, tarsy_db, without_root};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, require_root, tarsy_db, test};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tarsy-db");
 const COMMANDS: [&[&str]; 6] = [
@@ -23,12 +23,12 @@ const COMMANDS: [&[&str]; 6] = [
 const LATER: &str = "2026-02-01T02:00:00Z";
 
 fn database_with_a_session() -> Database {
-    let database = with_schema(Database::sqlite());
+    let database = Database::sqlite().with_schema(Schema::Baseline);
     insert_session(&database, "one", "completed", Some(NOW_US));
     database
 }
 
-#[test]
+#[apply(test)]
 fn every_failure_is_one_json_document_with_the_exit_code() {
     let database = database_with_a_session();
     let unreachable = format!("postgresql://tarsy@127.0.0.1:{}/tarsy", free_port());
@@ -45,7 +45,7 @@ fn every_failure_is_one_json_document_with_the_exit_code() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn usage_errors_are_one_json_document_too() {
     let database = Database::sqlite();
     let wrong: [&[&str]; 7] = [
@@ -69,7 +69,7 @@ fn usage_errors_are_one_json_document_too() {
     assert_eq!(outcome.stdout, "", "logs as JSON are no result as JSON");
 }
 
-#[test]
+#[apply(test)]
 fn an_argument_that_is_not_utf_8_is_a_usage_error_and_no_crash() {
     let database = Database::sqlite();
     for arguments in [vec!["--bogus\u{ff}"], vec!["info", "--output", "json"], vec!["prune", "--before"]] {
@@ -80,7 +80,7 @@ fn an_argument_that_is_not_utf_8_is_a_usage_error_and_no_crash() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn an_environment_that_is_not_utf_8_is_no_crash() {
     let database = database_with_a_session();
     let mut command = tarsy_db(&database);
@@ -102,7 +102,7 @@ fn shell(database: &Database, line: &str) -> Outcome {
     Outcome::from(command.output().expect("bash runs"))
 }
 
-#[test]
+#[apply(test)]
 fn a_reader_that_goes_away_is_no_error() {
     let database = database_with_a_session();
     for line in ["\"$0\" info | head -c 8", "\"$0\" completions bash | head -c 8", "\"$0\" --help | head -c 8"] {
@@ -117,7 +117,7 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(shell(&database, "\"$0\" info > /dev/full").expect(74).stdout, "");
 }
 
-#[test]
+#[apply(test)]
 fn colour_follows_the_flag_and_the_environment() {
     let database = database_with_a_session();
     let check = |arguments: &[&str], variable: Option<(&str, &str)>| {
@@ -146,7 +146,7 @@ fn on_a_terminal(database: &Database, variable: (&str, &str), arguments: &str) -
     outcome.stdout
 }
 
-#[test]
+#[apply(test)]
 fn a_terminal_gets_colour_unless_the_environment_says_no() {
     let database = database_with_a_session();
     assert!(on_a_terminal(&database, ("TERM", "xterm"), "check").contains('\u{1b}'));
@@ -159,9 +159,9 @@ fn a_terminal_gets_colour_unless_the_environment_says_no() {
     assert!(!on_a_terminal(&database, ("TERM", "xterm"), "--color never check").contains('\u{1b}'));
 }
 
-#[test]
+#[apply(test)]
 fn quiet_leaves_standard_error_empty_when_all_is_well() {
-    let Some(target) = Database::postgresql() else { return };
+    let target = Database::postgresql();
     let database = database_with_a_session();
     let url = target.url();
     let commands: [&[&str]; 7] = [
@@ -182,7 +182,7 @@ fn quiet_leaves_standard_error_empty_when_all_is_well() {
     assert!(failed.stderr.contains("mysql"), "an error is told even so");
 }
 
-#[test]
+#[apply(test)]
 fn logs_as_json_are_one_object_a_line() {
     let database = Database::sqlite();
     let url = format!("postgresql://127.0.0.1:{}/x", free_port());
@@ -196,7 +196,7 @@ fn logs_as_json_are_one_object_a_line() {
     assert!(lines.iter().any(|line| line["level"] == "ERROR"), "{}", outcome.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn there_are_completions_for_each_shell() {
     let directory = Database::sqlite();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
@@ -206,7 +206,7 @@ fn there_are_completions_for_each_shell() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn help_and_version_answer_on_standard_output_and_show_no_value_of_the_environment() {
     let database = Database::sqlite();
     let run = |arguments: &[&str]| {
@@ -233,11 +233,9 @@ fn help_and_version_answer_on_standard_output_and_show_no_value_of_the_environme
     }
 }
 
-#[test]
+#[apply(test)]
 fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
-    if without_root() {
-        return;
-    }
+    require_root();
     let possible = Command::new("unshare").args(["--pid", "--fork", "true"]).output();
     assert!(
         possible.is_ok_and(|output| output.status.success()),

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use super::prune::{sessions, wait_for_no_session_of_the_tool};
 use super::prune_archive::{OLD_US, file, prune_into, start_archiving};
-use super::revisions::init_to;
 use crate::support::history::{Rows, insert_whole_sessions, rows};
 use crate::support::process::wait_until;
 use crate::support::random::Random;
-use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, Schema, apply, campaign, tarsy_db};
 
 const SESSIONS: u32 = 400;
 const KILLS: u64 = 15;
@@ -38,7 +37,7 @@ pub(super) fn rows_of_archive(archive: &Database) -> Rows {
 
 fn is_killed_many_times(database: &Database, seed: u64) {
     let (mut random, archive) = (Random::new(seed), Database::sqlite());
-    init_to(database, "head");
+    database.create_schema(Schema::Head);
     insert_whole_sessions(database, SESSIONS, OLD_US);
     let original = rows(database);
     for kill in 0..KILLS {
@@ -62,15 +61,18 @@ fn is_killed_many_times(database: &Database, seed: u64) {
     Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
 }
 
-on_both_backends! {
-    fn killed_15_times_no_session_is_lost_or_kept_twice(database: &Database) {
-        is_killed_many_times(database, 1);
+#[apply(campaign)]
+fn killed_15_times_no_session_is_lost_or_kept_twice(database: &Database) {
+    for seed in campaign::seeds(1) {
+        is_killed_many_times(&database.another(), seed);
     }
 }
 
-#[test]
+#[apply(campaign)]
 fn killed_15_times_with_a_write_ahead_log_no_session_is_lost_or_kept_twice() {
-    let database = Database::sqlite();
-    database.execute("PRAGMA journal_mode = WAL");
-    is_killed_many_times(&database, 2);
+    for seed in campaign::seeds(1) {
+        let database = Database::sqlite();
+        database.execute("PRAGMA journal_mode = WAL");
+        is_killed_many_times(&database, seed);
+    }
 }

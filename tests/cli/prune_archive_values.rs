@@ -4,7 +4,7 @@ use super::migrate::migrate;
 use super::prune::{init, sessions};
 use super::prune_archive::{OLD_US, prune_into};
 use crate::support::history::{NOW_US, columns, contents, insert_session, values};
-use crate::support::{Database, Outcome, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 const TEXT: (&str, &str) = ("alert_sessions", "final_analysis");
 const JSON: (&str, &str) = ("mcp_communications", "tool_result");
@@ -55,7 +55,7 @@ const ON_SQLITE: [((&str, &str), &str); 28] = [
     (INTEGER, "1.5"),
 ];
 
-#[test]
+#[apply(test)]
 fn a_file_holds_in_its_archive_what_it_held() {
     let database = Database::sqlite();
     fill(&database, &ON_SQLITE);
@@ -96,9 +96,9 @@ const ON_POSTGRESQL: [((&str, &str), &str); 24] = [
     (INTEGER, "-2147483648"),
 ];
 
-#[test]
+#[apply(test)]
 fn a_server_gets_back_from_the_archive_what_it_held() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     fill(&database, &ON_POSTGRESQL);
     // Somebody has to be there, or it is no append.
     insert_session(&database, "new", "completed", Some(NOW_US));
@@ -114,9 +114,9 @@ fn a_server_gets_back_from_the_archive_what_it_held() {
     assert_eq!(after.len(), before.len());
 }
 
-#[test]
+#[apply(test)]
 fn what_no_file_can_hold_stays_and_is_listed() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     fill(
         &database,
         &[

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::prune::{init, prune};
 use crate::support::history::{DAY_US, NOW, NOW_US, insert_session};
 use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// The start of a session that is older than the retention.
 const OLD_US: i64 = NOW_US - 120 * DAY_US;
@@ -54,8 +54,7 @@ fn insert_many_events(database: &Database, events: u32) {
 }
 
 fn events(database: &Database) -> Vec<i64> {
-    let ids = database.texts("SELECT CAST(id AS VARCHAR(20)) FROM events ORDER BY id");
-    ids.into_iter().map(|id| id.expect("a key").parse().expect("a number")).collect()
+    database.column("SELECT CAST(id AS BIGINT) AS event FROM events ORDER BY id")
 }
 
 /// What the plan says about each table.
@@ -77,154 +76,180 @@ const AROUND_THE_CUTOFF: [&str; 8] = [
     "'2026-02-01 00:00:00'",
 ];
 
-on_both_backends! {
-    fn events_from_before_the_cutoff_go_and_the_edge_stays_in_both_forms(database: &Database) {
-        init_with_events(database);
-        insert_events(database, &AROUND_THE_CUTOFF);
-        let pruned = prune(database, &["--events", "--yes"]).expect(0).json();
-        assert_eq!(events(database), [5, 6, 7, 8]);
-        assert_eq!(pruned["event_cutoff"], "2026-01-31T00:00:00Z");
-        assert_eq!(pruned["removed"]["rows"]["events"], 4);
-        assert_eq!(pruned["removed"]["sessions"], 0);
+#[apply(test)]
+fn events_from_before_the_cutoff_go_and_the_edge_stays_in_both_forms(database: &Database) {
+    init_with_events(database);
+    insert_events(database, &AROUND_THE_CUTOFF);
+    let pruned = prune(database, &["--events", "--yes"]).expect(0).json();
+    assert_eq!(events(database), [5, 6, 7, 8]);
+    assert_eq!(pruned["event_cutoff"], "2026-01-31T00:00:00Z");
+    assert_eq!(pruned["removed"]["rows"]["events"], 4);
+    assert_eq!(pruned["removed"]["sessions"], 0);
 
-        let later = ["prune", "--max-share", "100%", "--events", "--yes", "--now", "2026-02-01T00:00:00.000001Z"];
-        Outcome::of(tarsy_db(database).args(later)).expect(0);
-        assert_eq!(events(database), [7, 8]);
-    }
+    let later = ["prune", "--max-share", "100%", "--events", "--yes", "--now", "2026-02-01T00:00:00.000001Z"];
+    Outcome::of(tarsy_db(database).args(later)).expect(0);
+    assert_eq!(events(database), [7, 8]);
+}
 
-    fn a_dry_run_plans_events_with_their_bytes_and_changes_nothing(database: &Database) {
-        init_with_events(database);
-        insert_session(database, "old", "completed", Some(OLD_US));
-        insert_events(database, &AROUND_THE_CUTOFF);
-        let plan = prune(database, &["--events", "--dry-run"]).expect(0).json();
-        assert_eq!(planned(&plan)["events"], 4);
-        let last = plan["plan"]["tables"].as_array().expect("a list of tables").last().expect("tables");
-        assert_eq!(last["table"], "events");
-        assert!(last["bytes"].as_u64() > Some(4 * 26), "{last}");
-        assert_eq!((&plan["plan"]["sessions"], &plan["removed"]), (&1.into(), &Value::Null));
-        assert_eq!((database.count("events"), database.count("alert_sessions")), (8, 1));
+#[apply(test)]
+fn a_dry_run_plans_events_with_their_bytes_and_changes_nothing(database: &Database) {
+    init_with_events(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    insert_events(database, &AROUND_THE_CUTOFF);
+    let plan = prune(database, &["--events", "--dry-run"]).expect(0).json();
+    assert_eq!(planned(&plan)["events"], 4);
+    let last = plan["plan"]["tables"].as_array().expect("a list of tables").last().expect("tables");
+    assert_eq!(last["table"], "events");
+    assert!(last["bytes"].as_u64() > Some(4 * 26), "{last}");
+    assert_eq!((&plan["plan"]["sessions"], &plan["removed"]), (&1.into(), &Value::Null));
+    assert_eq!((database.count("events"), database.count("alert_sessions")), (8, 1));
 
-        let shown = Outcome::of(tarsy_db(database).args(["prune", "--events", "--dry-run", "--now", NOW])).expect(0).stdout;
-        assert!(shown.contains("2026-01-31T00:00:00Z") && shown.contains("│ events"), "{shown}");
-        let pruned = prune(database, &["--events", "--yes"]).expect(0).json();
-        assert_eq!(pruned["plan"], plan["plan"]);
-        assert_eq!(pruned["removed"]["rows"], json!({
+    let shown = Outcome::of(tarsy_db(database).args(["prune", "--events", "--dry-run", "--now", NOW])).expect(0).stdout;
+    assert!(shown.contains("2026-01-31T00:00:00Z") && shown.contains("│ events"), "{shown}");
+    let pruned = prune(database, &["--events", "--yes"]).expect(0).json();
+    assert_eq!(pruned["plan"], plan["plan"]);
+    assert_eq!(
+        pruned["removed"]["rows"],
+        json!({
             "alert_sessions": 1, "events": 4, "llm_interactions": 1, "mcp_communications": 1, "stage_executions": 1,
-        }));
-    }
+        })
+    );
+}
 
-    fn without_the_flag_events_stay_and_are_not_mentioned(database: &Database) {
-        init_with_events(database);
-        insert_session(database, "old", "completed", Some(OLD_US));
-        insert_events(database, &AROUND_THE_CUTOFF);
-        let pruned = prune(database, &["--yes"]).expect(0).json();
-        assert_eq!(pruned["event_cutoff"], Value::Null);
-        assert!(!planned(&pruned).contains_key("events"));
-        assert_eq!(pruned["removed"]["rows"].get("events"), None);
-        assert_eq!((database.count("events"), database.count("alert_sessions")), (8, 0));
-        // A setting that nobody uses does no harm.
-        Outcome::of(tarsy_db(database).env("EVENT_RETENTION_HOURS", "0").args(["prune", "--max-share", "100%", "--yes"])).expect(0);
-    }
+#[apply(test)]
+fn without_the_flag_events_stay_and_are_not_mentioned(database: &Database) {
+    init_with_events(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    insert_events(database, &AROUND_THE_CUTOFF);
+    let pruned = prune(database, &["--yes"]).expect(0).json();
+    assert_eq!(pruned["event_cutoff"], Value::Null);
+    assert!(!planned(&pruned).contains_key("events"));
+    assert_eq!(pruned["removed"]["rows"].get("events"), None);
+    assert_eq!((database.count("events"), database.count("alert_sessions")), (8, 0));
+    // A setting that nobody uses does no harm.
+    Outcome::of(tarsy_db(database).env("EVENT_RETENTION_HOURS", "0").args(["prune", "--max-share", "100%", "--yes"]))
+        .expect(0);
+}
 
-    fn old_events_without_old_sessions_are_confirmed_and_removed(database: &Database) {
-        init_with_events(database);
-        insert_session(database, "new", "completed", Some(NOW_US));
-        insert_events(database, &AROUND_THE_CUTOFF);
-        let refused = prune(database, &["--events"]).expect(7).json();
-        let message = refused["error"]["message"].as_str().expect("a message");
-        assert!(message.contains("0 sessions and 4 events with 4 rows in all"), "{message}");
-        assert_eq!(database.count("events"), 8);
-        let removed = Outcome::of(tarsy_db(database).args(["prune", "--max-share", "100%", "--events", "--yes", "--now", NOW])).expect(0).stdout;
-        assert!(removed.contains("and 4 events from before 2026-01-31T00:00:00Z"), "{removed}");
-        assert_eq!((database.count("events"), database.count("alert_sessions")), (4, 1));
-        let nothing = Outcome::of(tarsy_db(database).args(["prune", "--events", "--now", NOW])).expect(0).stdout;
-        assert!(nothing.contains("no event is from before 2026-01-31T00:00:00Z"), "{nothing}");
-    }
+#[apply(test)]
+fn old_events_without_old_sessions_are_confirmed_and_removed(database: &Database) {
+    init_with_events(database);
+    insert_session(database, "new", "completed", Some(NOW_US));
+    insert_events(database, &AROUND_THE_CUTOFF);
+    let refused = prune(database, &["--events"]).expect(7).json();
+    let message = refused["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("0 sessions and 4 events with 4 rows in all"), "{message}");
+    assert_eq!(database.count("events"), 8);
+    let removed =
+        Outcome::of(tarsy_db(database).args(["prune", "--max-share", "100%", "--events", "--yes", "--now", NOW]))
+            .expect(0)
+            .stdout;
+    assert!(removed.contains("and 4 events from before 2026-01-31T00:00:00Z"), "{removed}");
+    assert_eq!((database.count("events"), database.count("alert_sessions")), (4, 1));
+    let nothing = Outcome::of(tarsy_db(database).args(["prune", "--events", "--now", NOW])).expect(0).stdout;
+    assert!(nothing.contains("no event is from before 2026-01-31T00:00:00Z"), "{nothing}");
+}
 
-    fn where_there_is_no_table_of_events_it_says_so(database: &Database) {
-        init(database);
-        let run = |arguments: &[&str]| {
-            let mut command = tarsy_db(database);
-            let outcome = Outcome::of(command.args(["prune", "--max-share", "100%", "--events", "--now", NOW]).args(arguments));
-            let stdout = outcome.expect(0).stdout;
-            assert!(stdout.contains("no events to remove: there is no table `events`"), "{arguments:?}: {stdout}");
-        };
-        run(&["--dry-run"]);
-        run(&["--yes"]);
-        insert_session(database, "old", "completed", Some(OLD_US));
-        run(&["--dry-run"]);
-        run(&["--yes"]);
-        assert_eq!(database.count("alert_sessions"), 0);
-    }
-
-    fn a_table_of_somebody_elses_events_is_not_touched(database: &Database) {
-        init(database);
-        database.execute("CREATE TABLE events (id int, created_at varchar(30), title varchar(30));
-                          INSERT INTO events VALUES (1, '2020-01-01 00:00:00', 'ours')");
-        prune(database, &["--events", "--yes"]).expect(0);
-        assert_eq!(database.count("events"), 1);
-    }
-
-    fn the_setting_chooses_how_long_events_are_kept(database: &Database) {
-        init_with_events(database);
-        insert_events(database, &AROUND_THE_CUTOFF);
-        let file = database.directory().join("tarsy-db.toml");
-        std::fs::write(file, "[history]\nevent_retention_hours = 48\n").expect("the file can be written");
-        let arguments = ["prune", "--events", "--dry-run", "--now", NOW, "--output", "json"];
-        let from_file = Outcome::of(tarsy_db(database).args(arguments)).expect(0).json();
-        assert_eq!((&from_file["event_cutoff"], planned(&from_file)["events"]), (&"2026-01-30T00:00:00Z".into(), 1));
+#[apply(test)]
+fn where_there_is_no_table_of_events_it_says_so(database: &Database) {
+    init(database);
+    let run = |arguments: &[&str]| {
         let mut command = tarsy_db(database);
-        let from_environment = Outcome::of(command.env("EVENT_RETENTION_HOURS", "1").args(arguments)).expect(0).json();
-        assert_eq!(planned(&from_environment)["events"], 7);
-        // How long sessions are kept is another matter.
-        let older = Outcome::of(tarsy_db(database).args(arguments).args(["--older-than", "1d"])).expect(0).json();
-        assert_eq!(older["event_cutoff"], "2026-01-30T00:00:00Z");
-        assert_eq!(database.count("events"), 8);
-    }
+        let outcome =
+            Outcome::of(command.args(["prune", "--max-share", "100%", "--events", "--now", NOW]).args(arguments));
+        let stdout = outcome.expect(0).stdout;
+        assert!(stdout.contains("no events to remove: there is no table `events`"), "{arguments:?}: {stdout}");
+    };
+    run(&["--dry-run"]);
+    run(&["--yes"]);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    run(&["--dry-run"]);
+    run(&["--yes"]);
+    assert_eq!(database.count("alert_sessions"), 0);
+}
 
-    fn a_retention_that_would_remove_every_event_is_a_configuration_error(database: &Database) {
-        init_with_events(database);
-        insert_session(database, "old", "completed", Some(OLD_US));
-        insert_events(database, &AROUND_THE_CUTOFF);
-        for hours in ["0", "-1", "a day", "4294967295"] {
-            let mut command = tarsy_db(database);
-            command.env("EVENT_RETENTION_HOURS", hours).args(["prune", "--max-share", "100%", "--events", "--yes", "--output", "json"]);
-            let refused = Outcome::of(&mut command).expect(78).json();
-            assert!(refused["error"].to_string().contains("EVENT_RETENTION_HOURS"), "{hours}: {refused}");
-        }
-        assert_eq!((database.count("events"), database.count("alert_sessions")), (8, 1));
-    }
+#[apply(test)]
+fn a_table_of_somebody_elses_events_is_not_touched(database: &Database) {
+    init(database);
+    database.execute(
+        "CREATE TABLE events (id int, created_at varchar(30), title varchar(30));
+                      INSERT INTO events VALUES (1, '2020-01-01 00:00:00', 'ours')",
+    );
+    prune(database, &["--events", "--yes"]).expect(0);
+    assert_eq!(database.count("events"), 1);
+}
 
-    fn thousands_of_events_go_batch_after_batch_and_one_that_fails_is_rolled_back(database: &Database) {
-        init_with_events(database);
-        insert_session(database, "old", "completed", Some(OLD_US));
-        insert_many_events(database, 2500);
-        refuse_to_delete(database, 1500);
-        let failed = prune(database, &["--events", "--yes"]);
-        assert!(failed.code.is_some_and(|code| code != 0), "{}", failed.stdout);
-        assert!(failed.stderr.contains("not this one"), "{}", failed.stderr);
-        let removed = &failed.json()["removed"];
-        let gone = removed["rows"]["events"].as_i64().expect("a number");
-        assert!(removed["sessions"] == 1 && (1..1500).contains(&gone), "{removed}");
-        assert_eq!(events(database), (gone + 1..=2500).collect::<Vec<_>>());
+#[apply(test)]
+fn the_setting_chooses_how_long_events_are_kept(database: &Database) {
+    init_with_events(database);
+    insert_events(database, &AROUND_THE_CUTOFF);
+    let file = database.directory().join("tarsy-db.toml");
+    std::fs::write(file, "[history]\nevent_retention_hours = 48\n").expect("the file can be written");
+    let arguments = ["prune", "--events", "--dry-run", "--now", NOW, "--output", "json"];
+    let from_file = Outcome::of(tarsy_db(database).args(arguments)).expect(0).json();
+    assert_eq!((&from_file["event_cutoff"], planned(&from_file)["events"]), (&"2026-01-30T00:00:00Z".into(), 1));
+    let mut command = tarsy_db(database);
+    let from_environment = Outcome::of(command.env("EVENT_RETENTION_HOURS", "1").args(arguments)).expect(0).json();
+    assert_eq!(planned(&from_environment)["events"], 7);
+    // How long sessions are kept is another matter.
+    let older = Outcome::of(tarsy_db(database).args(arguments).args(["--older-than", "1d"])).expect(0).json();
+    assert_eq!(older["event_cutoff"], "2026-01-30T00:00:00Z");
+    assert_eq!(database.count("events"), 8);
+}
 
-        database.execute(if database.is_sqlite() { "DROP TRIGGER refuse" } else { "DROP TRIGGER refuse ON events" });
-        let pruned = prune(database, &["--events", "--yes"]).expect(0).json();
-        assert_eq!(pruned["removed"]["rows"]["events"], 2500 - gone);
-        assert_eq!(database.count("events"), 0);
+#[apply(test)]
+fn a_retention_that_would_remove_every_event_is_a_configuration_error(database: &Database) {
+    init_with_events(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    insert_events(database, &AROUND_THE_CUTOFF);
+    for hours in ["0", "-1", "a day", "4294967295"] {
+        let mut command = tarsy_db(database);
+        command.env("EVENT_RETENTION_HOURS", hours).args([
+            "prune",
+            "--max-share",
+            "100%",
+            "--events",
+            "--yes",
+            "--output",
+            "json",
+        ]);
+        let refused = Outcome::of(&mut command).expect(78).json();
+        assert!(refused["error"].to_string().contains("EVENT_RETENTION_HOURS"), "{hours}: {refused}");
     }
+    assert_eq!((database.count("events"), database.count("alert_sessions")), (8, 1));
+}
 
-    fn events_that_the_database_keeps_end_the_run(database: &Database) {
-        init_with_events(database);
-        insert_events(database, &AROUND_THE_CUTOFF);
-        match database.is_sqlite() {
-            true => database.execute("CREATE TRIGGER keep BEFORE DELETE ON events BEGIN SELECT RAISE(IGNORE); END"),
-            false => database.execute("CREATE RULE keep AS ON DELETE TO events DO INSTEAD NOTHING"),
-        }
-        let failed = prune(database, &["--events", "--yes"]).expect(1);
-        assert!(failed.stderr.contains("removed 0 of 1 rows of events"), "{}", failed.stderr);
-        assert_eq!(database.count("events"), 8);
+#[apply(test)]
+fn thousands_of_events_go_batch_after_batch_and_one_that_fails_is_rolled_back(database: &Database) {
+    init_with_events(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    insert_many_events(database, 2500);
+    refuse_to_delete(database, 1500);
+    let failed = prune(database, &["--events", "--yes"]);
+    assert!(failed.code.is_some_and(|code| code != 0), "{}", failed.stdout);
+    assert!(failed.stderr.contains("not this one"), "{}", failed.stderr);
+    let removed = &failed.json()["removed"];
+    let gone = removed["rows"]["events"].as_i64().expect("a number");
+    assert!(removed["sessions"] == 1 && (1..1500).contains(&gone), "{removed}");
+    assert_eq!(events(database), (gone + 1..=2500).collect::<Vec<_>>());
+
+    database.execute(if database.is_sqlite() { "DROP TRIGGER refuse" } else { "DROP TRIGGER refuse ON events" });
+    let pruned = prune(database, &["--events", "--yes"]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["events"], 2500 - gone);
+    assert_eq!(database.count("events"), 0);
+}
+
+#[apply(test)]
+fn events_that_the_database_keeps_end_the_run(database: &Database) {
+    init_with_events(database);
+    insert_events(database, &AROUND_THE_CUTOFF);
+    match database.is_sqlite() {
+        true => database.execute("CREATE TRIGGER keep BEFORE DELETE ON events BEGIN SELECT RAISE(IGNORE); END"),
+        false => database.execute("CREATE RULE keep AS ON DELETE TO events DO INSTEAD NOTHING"),
     }
+    let failed = prune(database, &["--events", "--yes"]).expect(1);
+    assert!(failed.stderr.contains("removed 0 of 1 rows of events"), "{}", failed.stderr);
+    assert_eq!(database.count("events"), 8);
 }
 
 /// Makes the database refuse to delete one event.
@@ -241,7 +266,7 @@ fn refuse_to_delete(database: &Database, id: i64) {
     });
 }
 
-#[test]
+#[apply(test)]
 fn what_is_no_moment_is_never_old_and_stops_nothing() {
     let database = Database::sqlite();
     init_with_events(&database);
@@ -276,9 +301,9 @@ fn what_is_no_moment_is_never_old_and_stops_nothing() {
     assert_eq!(events(&database), (1..old).collect::<Vec<_>>());
 }
 
-#[test]
+#[apply(test)]
 fn an_event_that_somebody_has_locked_is_passed_over() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_with_events(&database);
     insert_events(&database, &AROUND_THE_CUTOFF);
     let backend = Held::begin(&database, "SELECT id FROM events WHERE id = 2 FOR UPDATE");
@@ -289,9 +314,9 @@ fn an_event_that_somebody_has_locked_is_passed_over() {
     assert_eq!(events(&database), [2, 5, 6, 7, 8]);
 }
 
-#[test]
+#[apply(test)]
 fn the_servers_time_zone_does_not_matter() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_with_events(&database);
     insert_events(&database, &AROUND_THE_CUTOFF);
     database.execute(&format!("ALTER DATABASE {} SET TimeZone = 'Asia/Tokyo'", database.name()));
@@ -299,9 +324,9 @@ fn the_servers_time_zone_does_not_matter() {
     assert_eq!(events(&database), [5, 6, 7, 8]);
 }
 
-#[test]
+#[apply(test)]
 fn interrupted_in_the_events_it_tells_what_is_gone() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_with_events(&database);
     insert_session(&database, "old", "completed", Some(OLD_US));
     insert_many_events(&database, 2500);

@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 use super::prune::{init, prune, sessions};
 use super::prune_archive::OLD_US;
 use super::prune_stops::start;
-use super::revisions::init_to;
 use crate::support::history::{NOW, NOW_US, insert_many, insert_session, insert_whole_sessions, rows};
 use crate::support::process::{Held, Running, wait_until};
-use crate::support::server::{self, Server};
-use crate::support::{Database, Role, on_both_backends};
+use crate::support::server::Server;
+use crate::support::{Database, Role, Schema, apply, test};
 
 /// What a writer of TARSy's waits at most, by default.
 const PATIENCE: Duration = Duration::from_secs(5);
 const INDEX: &str = "tarsy_db_prune_stage_parent";
 
-#[test]
+#[apply(test)]
 fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
     let database = Database::sqlite();
     database.execute("PRAGMA journal_mode = WAL");
@@ -42,10 +41,10 @@ fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
     assert_eq!(database.count("llm_interactions"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn a_session_whose_child_somebody_writes_to_is_passed_over_soon() {
     for table in ["llm_interactions", "stage_executions", "mcp_communications"] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         init(&database);
         for number in 1..=20 {
             insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
@@ -75,16 +74,16 @@ fn has_trace_of_index(database: &Database) -> bool {
 }
 
 /// A database at the newest revision with twice as many stages as sessions.
-fn at_head(sessions: u32) -> Option<Database> {
-    let database = Database::postgresql()?;
-    init_to(&database, "head");
+fn at_head(sessions: u32) -> Database {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
     insert_whole_sessions(&database, sessions, OLD_US);
-    Some(database)
+    database
 }
 
-#[test]
+#[apply(test)]
 fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
-    let Some(database) = at_head(150) else { return };
+    let database = at_head(150);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
     let run = start(&database, &[]);
     Held::wait_for_halted_commit(&database);
@@ -94,9 +93,9 @@ fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
     assert!(!has_trace_of_index(&database));
 }
 
-#[test]
+#[apply(test)]
 fn for_a_few_stages_there_is_no_index() {
-    let Some(database) = at_head(3) else { return };
+    let database = at_head(3);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
     let run = start(&database, &[]);
     Held::wait_for_halted_commit(&database);
@@ -105,9 +104,9 @@ fn for_a_few_stages_there_is_no_index() {
     run.finish().expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn an_index_that_a_crash_left_behind_is_used_and_dropped() {
-    let Some(database) = at_head(4) else { return };
+    let database = at_head(4);
     let index = format!(
         "CREATE INDEX {INDEX} ON stage_executions (parent_stage_execution_id)
          WHERE parent_stage_execution_id IS NOT NULL"
@@ -121,18 +120,18 @@ fn an_index_that_a_crash_left_behind_is_used_and_dropped() {
     assert_eq!(sessions(&database).len(), 0);
 }
 
-#[test]
+#[apply(test)]
 fn an_index_of_the_operators_is_left_alone() {
-    let Some(database) = at_head(150) else { return };
+    let database = at_head(150);
     database.execute("CREATE INDEX ours ON stage_executions (parent_stage_execution_id)");
     prune(&database, &["--yes"]).expect(0);
     assert!(!has_trace_of_index(&database));
     assert_eq!(database.number("SELECT count(*) FROM pg_class WHERE relname = 'ours'"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_may_not_build_an_index_is_told_and_goes_without() {
-    let Some(database) = at_head(150) else { return };
+    let database = at_head(150);
     let role = Role::new(&database);
     database.execute(&format!("GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}", role.name));
     let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--yes"];
@@ -141,39 +140,41 @@ fn a_role_that_may_not_build_an_index_is_told_and_goes_without() {
     assert_eq!(sessions(&database).len(), 0);
 }
 
-on_both_backends! {
-    fn a_table_of_the_operators_that_needs_a_session_keeps_it(database: &Database) {
-        init(database);
-        for session in ["one", "two", "three"] {
-            insert_session(database, session, "completed", Some(OLD_US));
-        }
-        database.execute("CREATE TABLE ours (session_id VARCHAR REFERENCES alert_sessions (session_id));
-                          INSERT INTO ours VALUES ('two'), (NULL)");
-        let pruned = prune(database, &["--yes"]).expect(4).json();
-        assert_eq!(pruned["stuck"][0]["session_id"], "two");
-        assert_eq!(sessions(database), ["two"]);
-        assert_eq!((database.count("ours"), rows(database).len()), (2, 4));
+#[apply(test)]
+fn a_table_of_the_operators_that_needs_a_session_keeps_it(database: &Database) {
+    init(database);
+    for session in ["one", "two", "three"] {
+        insert_session(database, session, "completed", Some(OLD_US));
     }
+    database.execute(
+        "CREATE TABLE ours (session_id VARCHAR REFERENCES alert_sessions (session_id));
+                      INSERT INTO ours VALUES ('two'), (NULL)",
+    );
+    let pruned = prune(database, &["--yes"]).expect(4).json();
+    assert_eq!(pruned["stuck"][0]["session_id"], "two");
+    assert_eq!(sessions(database), ["two"]);
+    assert_eq!((database.count("ours"), rows(database).len()), (2, 4));
+}
 
-    fn a_table_of_the_operators_that_follows_a_session_goes_with_it(database: &Database) {
-        init(database);
-        for session in ["one", "two"] {
-            insert_session(database, session, "completed", Some(OLD_US));
-        }
-        insert_session(database, "new", "completed", Some(NOW_US));
-        database.execute(
-            "CREATE TABLE ours (stage VARCHAR REFERENCES stage_executions (execution_id) ON DELETE CASCADE);
-             INSERT INTO ours VALUES ('stage-one'), ('stage-new')",
-        );
-        prune(database, &["--yes"]).expect(0);
-        assert_eq!(database.texts("SELECT stage FROM ours"), [Some("stage-new".to_owned())]);
-        assert_eq!(sessions(database), ["new"]);
+#[apply(test)]
+fn a_table_of_the_operators_that_follows_a_session_goes_with_it(database: &Database) {
+    init(database);
+    for session in ["one", "two"] {
+        insert_session(database, session, "completed", Some(OLD_US));
     }
+    insert_session(database, "new", "completed", Some(NOW_US));
+    database.execute(
+        "CREATE TABLE ours (stage VARCHAR REFERENCES stage_executions (execution_id) ON DELETE CASCADE);
+         INSERT INTO ours VALUES ('stage-one'), ('stage-new')",
+    );
+    prune(database, &["--yes"]).expect(0);
+    assert_eq!(database.texts("SELECT stage FROM ours"), [Some("stage-new".to_owned())]);
+    assert_eq!(sessions(database), ["new"]);
 }
 
 /// A database that notes which of the server's processes removes each session.
-fn with_noted_workers(sessions: u32) -> Option<Database> {
-    let database = Database::postgresql()?;
+fn with_noted_workers(sessions: u32) -> Database {
+    let database = Database::postgresql();
     init(&database);
     insert_many(&database, sessions, 640, OLD_US);
     database.execute(
@@ -182,16 +183,16 @@ fn with_noted_workers(sessions: u32) -> Option<Database> {
          $$ BEGIN INSERT INTO public.workers VALUES (pg_backend_pid(), old.session_id); RETURN NULL; END $$;
          CREATE TRIGGER noted AFTER DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION note()",
     );
-    Some(database)
+    database
 }
 
 fn workers(database: &Database) -> i64 {
     database.number("SELECT count(DISTINCT pid) FROM workers")
 }
 
-#[test]
+#[apply(test)]
 fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed() {
-    let Some(database) = with_noted_workers(500) else { return };
+    let database = with_noted_workers(500);
     database.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
          CREATE TRIGGER refused BEFORE DELETE ON alert_sessions FOR EACH ROW
@@ -208,11 +209,8 @@ fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed(
     assert_eq!(workers(&database), 2);
 }
 
-#[test]
+#[apply(test)]
 fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&["log_statement = all", "log_line_prefix = '%p '"]);
     let [database, elsewhere] = [(); 2].map(|()| Database::on(&server.url("postgres")));
     init(&database);
@@ -243,9 +241,9 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
     );
 }
 
-#[test]
+#[apply(test)]
 fn beside_others_one_connection_works() {
-    let Some(database) = with_noted_workers(500) else { return };
+    let database = with_noted_workers(500);
     database.execute("CREATE TABLE is_over (yes boolean)");
     let pruned = std::thread::scope(|scope| {
         let other = scope.spawn(|| {
@@ -265,9 +263,9 @@ fn beside_others_one_connection_works() {
     assert_eq!(workers(&database), 1);
 }
 
-#[test]
+#[apply(test)]
 fn where_no_second_connection_is_to_be_had_one_works() {
-    let Some(database) = with_noted_workers(500) else { return };
+    let database = with_noted_workers(500);
     let role = Role::new(&database);
     // One says that this prune is the only one, one works.
     database.execute(&format!(

@@ -8,8 +8,8 @@ use super::prune_archive::OLD_US;
 use crate::support::history::{NOW, insert_many, insert_session};
 use crate::support::process::{Running, wait_until};
 use crate::support::proxy::{Moment, Proxy, Silence};
-use crate::support::server::{self, Server};
-use crate::support::{Database, Outcome};
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, apply, test};
 
 const MANY: u32 = 1500;
 
@@ -23,15 +23,12 @@ fn removed(outcome: &Outcome) -> u64 {
 }
 
 /// A server of the test's own with a history that takes a while.
-fn server_with_history() -> Option<(Server, Database)> {
-    if !server::may_be_started() {
-        return None;
-    }
+fn server_with_history() -> (Server, Database) {
     let server = Server::start(&[]);
     let database = Database::on(&server.url("postgres"));
     init(&database);
     insert_many(&database, MANY, 640, OLD_US);
-    Some((server, database))
+    (server, database)
 }
 
 /// Starts a run and waits until it is in its middle.
@@ -41,9 +38,9 @@ fn start_and_wait(database: &Database, more: &[&str]) -> Running {
     run
 }
 
-#[test]
+#[apply(test)]
 fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
-    let Some((server, database)) = server_with_history() else { return };
+    let (server, database) = server_with_history();
     let mut run = start_and_wait(&database, &[]);
     server.stop("fast");
     run.says("trying again for ");
@@ -55,9 +52,9 @@ fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
     assert_eq!(outcome.json()["remaining_sessions"], 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_server_that_crashes_may_bring_sessions_back_which_go_again() {
-    let Some((server, database)) = server_with_history() else { return };
+    let (server, database) = server_with_history();
     let mut run = start_and_wait(&database, &[]);
     server.stop("immediate");
     run.says("trying again for ");
@@ -67,9 +64,9 @@ fn a_server_that_crashes_may_bring_sessions_back_which_go_again() {
     assert_eq!((database.count("alert_sessions"), database.count("llm_interactions")), (0, 0));
 }
 
-#[test]
+#[apply(test)]
 fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_came() {
-    let Some((server, database)) = server_with_history() else { return };
+    let (server, database) = server_with_history();
     for patience in ["0s", "300ms"] {
         let before = database.count("alert_sessions");
         let run = start_at(database.url(), &database, &["--retry-for", patience]);
@@ -87,10 +84,10 @@ fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_ca
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
     for moment in [Moment::Before(COMMIT), Moment::After(COMMIT)] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         init(&database);
         for number in 1..=5 {
             insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
@@ -111,9 +108,9 @@ fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn the_time_may_be_up_while_the_server_is_away() {
-    let Some((server, database)) = server_with_history() else { return };
+    let (server, database) = server_with_history();
     let began = Instant::now();
     let mut run = start_and_wait(&database, &["--max-duration", "5s", "--retry-for", "10m"]);
     server.stop("fast");
@@ -129,9 +126,9 @@ fn the_time_may_be_up_while_the_server_is_away() {
     assert_eq!(database.count("alert_sessions"), i64::from(MANY) - i64::try_from(removed(&outcome)).expect("few"));
 }
 
-#[test]
+#[apply(test)]
 fn the_time_may_be_up_before_anybody_knows_that_the_server_is_away() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     insert_session(&database, "s", "completed", Some(OLD_US));
     let proxy = Proxy::to(database.port());

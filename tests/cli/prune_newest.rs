@@ -2,7 +2,7 @@
 
 use super::prune::{init, prune};
 use crate::support::history::{DAY_US, NOW_US, insert_session};
-use crate::support::{Database, on_both_backends};
+use crate::support::{Database, apply, test};
 
 const OLD_US: i64 = NOW_US - 120 * DAY_US;
 
@@ -90,41 +90,43 @@ fn assert_whole(database: &Database, sessions: i64) {
         assert_eq!(database.count(table), sessions * rows, "{table}");
     }
     if database.is_sqlite() {
-        assert!(database.query("PRAGMA foreign_key_check").is_empty());
+        assert!(database.texts("PRAGMA foreign_key_check").is_empty());
     }
 }
 
-on_both_backends! {
-    fn sessions_with_chats_and_parallel_stages_go_whole(database: &Database) {
-        init_at_newest(database);
-        for session in 0..5 {
-            insert_whole_session(database, &format!("old-{session}"), "completed", OLD_US + session);
-        }
-        insert_whole_session(database, "new", "completed", NOW_US);
-        insert_whole_session(database, "active", "in_progress", OLD_US);
-        assert_whole(database, 7);
-        let pruned = prune(database, &["--yes", "--batch-time", "1us"]).expect(0).json();
-        assert_whole(database, 2);
-        assert_eq!(database.texts("SELECT session_id FROM alert_sessions ORDER BY 1"),
-                   [Some("active".to_owned()), Some("new".to_owned())]);
-        for (table, rows) in WHOLE {
-            assert_eq!(pruned["removed"]["rows"][table], 5 * rows, "{table}");
-        }
-        assert_eq!(pruned["plan"]["kept"][0]["session_id"], "active");
-        prune(database, &["--yes", "--include-active"]).expect(0);
-        assert_whole(database, 1);
+#[apply(test)]
+fn sessions_with_chats_and_parallel_stages_go_whole(database: &Database) {
+    init_at_newest(database);
+    for session in 0..5 {
+        insert_whole_session(database, &format!("old-{session}"), "completed", OLD_US + session);
     }
+    insert_whole_session(database, "new", "completed", NOW_US);
+    insert_whole_session(database, "active", "in_progress", OLD_US);
+    assert_whole(database, 7);
+    let pruned = prune(database, &["--yes", "--batch-time", "1us"]).expect(0).json();
+    assert_whole(database, 2);
+    assert_eq!(
+        database.texts("SELECT session_id FROM alert_sessions ORDER BY 1"),
+        [Some("active".to_owned()), Some("new".to_owned())]
+    );
+    for (table, rows) in WHOLE {
+        assert_eq!(pruned["removed"]["rows"][table], 5 * rows, "{table}");
+    }
+    assert_eq!(pruned["plan"]["kept"][0]["session_id"], "active");
+    prune(database, &["--yes", "--include-active"]).expect(0);
+    assert_whole(database, 1);
+}
 
-    fn a_session_whose_stages_have_children_in_another_one_is_kept_whole(database: &Database) {
-        init_at_newest(database);
-        insert_whole_session(database, "needed", "completed", OLD_US);
-        insert_whole_session(database, "old", "completed", OLD_US);
-        insert_whole_session(database, "new", "completed", NOW_US);
-        database.execute(
-            "UPDATE stage_executions SET parent_stage_execution_id = 'stage-needed' WHERE execution_id = 'child-new'",
-        );
-        let pruned = prune(database, &["--yes"]).expect(0).json();
-        assert_eq!(pruned["plan"]["kept"][0]["session_id"], "needed");
-        assert_whole(database, 2);
-    }
+#[apply(test)]
+fn a_session_whose_stages_have_children_in_another_one_is_kept_whole(database: &Database) {
+    init_at_newest(database);
+    insert_whole_session(database, "needed", "completed", OLD_US);
+    insert_whole_session(database, "old", "completed", OLD_US);
+    insert_whole_session(database, "new", "completed", NOW_US);
+    database.execute(
+        "UPDATE stage_executions SET parent_stage_execution_id = 'stage-needed' WHERE execution_id = 'child-new'",
+    );
+    let pruned = prune(database, &["--yes"]).expect(0).json();
+    assert_eq!(pruned["plan"]["kept"][0]["session_id"], "needed");
+    assert_whole(database, 2);
 }

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 use super::check::check;
 use super::prune::{init, prune};
 use super::prune_archive::{OLD_US, file};
-use super::revisions::init_to;
 use crate::support::history::{NOW_US, Rows, insert_session, insert_whole_sessions, rows};
-use crate::support::{Database, on_both_backends};
+use crate::support::{Database, Schema, apply, test};
 
 /// Runs SQL that no foreign key looks at.
 fn unguarded(database: &Database, sql: &str) {
@@ -18,7 +17,7 @@ fn unguarded(database: &Database, sql: &str) {
 /// Four sessions at the newest revision. One is gone, one lost a stage, one a chat, and one is whole. Returns what is to be
 /// removed, and what stays.
 fn damaged(database: &Database) -> (Rows, Rows) {
-    init_to(database, "head");
+    database.create_schema(Schema::Head);
     insert_whole_sessions(database, 4, NOW_US);
     let child =
         "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
@@ -46,74 +45,82 @@ fn planned(plan: &Value) -> Value {
     orphans.map(|orphans| json!([orphans["child"], orphans["column"], orphans["rows"]])).collect()
 }
 
-on_both_backends! {
-    fn an_orphan_stage_that_a_living_session_needs_stays(database: &Database) {
-        init_to(database, "head");
-        insert_whole_sessions(database, 2, NOW_US);
-        unguarded(
-            database,
-            "UPDATE stage_executions SET session_id = 'gone' WHERE execution_id IN ('stage@s1', 'child@s1');
-             UPDATE mcp_communications SET session_id = 'gone' WHERE communication_id = 'mcp@s1'",
-        );
-        // The interaction of the living session refers to the child, and that to its parent.
-        let mut expected = rows(database);
-        expected.retain(|(_, key), _| key != "mcp@s1");
-        prune(database, &["--orphans", "--yes"]).expect(0);
-        assert_eq!(rows(database), expected);
-    }
-
-    fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Database) {
-        let (orphans, others) = damaged(database);
-        check(database, &["--deep"]).expect(4);
-        let expected = json!([
-            ["stage_executions", "session_id", 3], ["stage_executions", "parent_stage_execution_id", 1],
-            ["llm_interactions", "session_id", 1],
-            ["mcp_communications", "session_id", 1], ["mcp_communications", "stage_execution_id", 1],
-            ["chats", "session_id", 1], ["chat_user_messages", "chat_id", 1],
-        ]);
-        let dry = prune(database, &["--orphans", "--dry-run"]).expect(0).json();
-        assert_eq!(planned(&dry["plan"]), expected);
-        // Nobody asked for them.
-        assert_eq!(prune(database, &["--yes"]).expect(0).json()["removed"], Value::Null);
-        assert_eq!(rows(database).len(), orphans.len() + others.len());
-
-        let archive = Database::sqlite();
-        let pruned = prune(database, &["--orphans", "--yes", "--archive", &file(&archive)]).expect(0).json();
-        assert_eq!(planned(&pruned["plan"]), expected);
-        let removed = pruned["removed"]["rows"].as_object().expect("rows by table").values();
-        assert_eq!(removed.filter_map(Value::as_u64).sum::<u64>(), orphans.len() as u64);
-        assert_eq!(rows(database), others);
-        assert_eq!(rows(&archive), orphans);
-        check(database, &["--deep"]).expect(0);
-        let again = prune(database, &["--orphans", "--yes"]).expect(0).json();
-        assert_eq!((&again["removed"], planned(&again["plan"])), (&Value::Null, json!([])));
-    }
-
-    fn sessions_and_orphans_go_in_one_run(database: &Database) {
-        init(database);
-        insert_session(database, "old", "completed", Some(OLD_US));
-        insert_session(database, "new", "completed", Some(NOW_US));
-        insert_session(database, "gone", "completed", Some(NOW_US));
-        unguarded(database, "DELETE FROM alert_sessions WHERE session_id = 'gone'");
-        let pruned = prune(database, &["--orphans", "--yes", "--batch-time", "1us"]).expect(0).json();
-        assert_eq!(pruned["removed"]["rows"], json!({
-            "alert_sessions": 1, "llm_interactions": 2, "mcp_communications": 2, "stage_executions": 2,
-        }));
-        assert!(rows(database).keys().all(|(_, key)| key.ends_with("new")));
-        check(database, &["--deep"]).expect(0);
-    }
-
-    fn the_time_may_be_up_among_them(database: &Database) {
-        let (orphans, others) = damaged(database);
-        let cut = prune(database, &["--orphans", "--yes", "--max-duration", "0s"]).expect(0).json();
-        assert_eq!(cut["removed"]["stopped"], "deadline");
-        assert_eq!(rows(database).len(), orphans.len() + others.len());
-        prune(database, &["--orphans", "--yes", "--max-duration", "1h"]).expect(0);
-        assert_eq!(rows(database), others);
-    }
+#[apply(test)]
+fn an_orphan_stage_that_a_living_session_needs_stays(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 2, NOW_US);
+    unguarded(
+        database,
+        "UPDATE stage_executions SET session_id = 'gone' WHERE execution_id IN ('stage@s1', 'child@s1');
+         UPDATE mcp_communications SET session_id = 'gone' WHERE communication_id = 'mcp@s1'",
+    );
+    // The interaction of the living session refers to the child, and that to its parent.
+    let mut expected = rows(database);
+    expected.retain(|(_, key), _| key != "mcp@s1");
+    prune(database, &["--orphans", "--yes"]).expect(0);
+    assert_eq!(rows(database), expected);
 }
 
-#[test]
+#[apply(test)]
+fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Database) {
+    let (orphans, others) = damaged(database);
+    check(database, &["--deep"]).expect(4);
+    let expected = json!([
+        ["stage_executions", "session_id", 3],
+        ["stage_executions", "parent_stage_execution_id", 1],
+        ["llm_interactions", "session_id", 1],
+        ["mcp_communications", "session_id", 1],
+        ["mcp_communications", "stage_execution_id", 1],
+        ["chats", "session_id", 1],
+        ["chat_user_messages", "chat_id", 1],
+    ]);
+    let dry = prune(database, &["--orphans", "--dry-run"]).expect(0).json();
+    assert_eq!(planned(&dry["plan"]), expected);
+    // Nobody asked for them.
+    assert_eq!(prune(database, &["--yes"]).expect(0).json()["removed"], Value::Null);
+    assert_eq!(rows(database).len(), orphans.len() + others.len());
+
+    let archive = Database::sqlite();
+    let pruned = prune(database, &["--orphans", "--yes", "--archive", &file(&archive)]).expect(0).json();
+    assert_eq!(planned(&pruned["plan"]), expected);
+    let removed = pruned["removed"]["rows"].as_object().expect("rows by table").values();
+    assert_eq!(removed.filter_map(Value::as_u64).sum::<u64>(), orphans.len() as u64);
+    assert_eq!(rows(database), others);
+    assert_eq!(rows(&archive), orphans);
+    check(database, &["--deep"]).expect(0);
+    let again = prune(database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!((&again["removed"], planned(&again["plan"])), (&Value::Null, json!([])));
+}
+
+#[apply(test)]
+fn sessions_and_orphans_go_in_one_run(database: &Database) {
+    init(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    insert_session(database, "new", "completed", Some(NOW_US));
+    insert_session(database, "gone", "completed", Some(NOW_US));
+    unguarded(database, "DELETE FROM alert_sessions WHERE session_id = 'gone'");
+    let pruned = prune(database, &["--orphans", "--yes", "--batch-time", "1us"]).expect(0).json();
+    assert_eq!(
+        pruned["removed"]["rows"],
+        json!({
+            "alert_sessions": 1, "llm_interactions": 2, "mcp_communications": 2, "stage_executions": 2,
+        })
+    );
+    assert!(rows(database).keys().all(|(_, key)| key.ends_with("new")));
+    check(database, &["--deep"]).expect(0);
+}
+
+#[apply(test)]
+fn the_time_may_be_up_among_them(database: &Database) {
+    let (orphans, others) = damaged(database);
+    let cut = prune(database, &["--orphans", "--yes", "--max-duration", "0s"]).expect(0).json();
+    assert_eq!(cut["removed"]["stopped"], "deadline");
+    assert_eq!(rows(database).len(), orphans.len() + others.len());
+    prune(database, &["--orphans", "--yes", "--max-duration", "1h"]).expect(0);
+    assert_eq!(rows(database), others);
+}
+
+#[apply(test)]
 fn on_a_file_whose_foreign_keys_are_enforced_they_go_as_well() {
     let database = Database::sqlite();
     let (_, others) = damaged(&database);
@@ -124,9 +131,9 @@ fn on_a_file_whose_foreign_keys_are_enforced_they_go_as_well() {
     assert_eq!(rows(&database), others);
 }
 
-#[test]
+#[apply(test)]
 fn on_a_server_without_foreign_keys_they_go_as_well() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let (_, others) = damaged(&database);
     let keys = "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
                 WHERE contype = 'f' AND connamespace = 'public'::regnamespace";

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::prune::init;
 use super::prune_events::{init_with_events, insert_events};
-use crate::support::Database;
 use crate::support::history::insert_session;
+use crate::support::{Database, apply, test};
 
 /// Runs `prune` on a terminal of its own, answers its question, and gives the exit code and what was shown.
 fn answered(database: &Database, answer: &str) -> (Option<i32>, String) {
@@ -61,7 +61,7 @@ fn database_with_an_old_session() -> Database {
     database
 }
 
-#[test]
+#[apply(test)]
 fn yes_removes() {
     let database = database_with_an_old_session();
     let (code, shown) = answered(&database, "y\n");
@@ -70,7 +70,7 @@ fn yes_removes() {
     assert_eq!(database.count("alert_sessions"), 0);
 }
 
-#[test]
+#[apply(test)]
 fn anything_else_removes_nothing() {
     for answer in ["n\n", "\n", "yess\n", "\u{4}"] {
         let database = database_with_an_old_session();
@@ -80,7 +80,7 @@ fn anything_else_removes_nothing() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn the_question_names_events_where_they_go() {
     let database = Database::sqlite();
     init_with_events(&database);
@@ -96,7 +96,7 @@ fn the_question_names_events_where_they_go() {
     assert_eq!((database.count("events"), database.count("alert_sessions")), (0, 0));
 }
 
-#[test]
+#[apply(test)]
 fn control_c_ends_the_question() {
     let database = database_with_an_old_session();
     let (code, shown) = answered(&database, "\u{3}");

@@ -7,11 +7,10 @@ use std::fmt::Write;
 use super::prune::{prune, wait_for_no_session_of_the_tool};
 use super::prune_archive::file;
 use super::prune_archive_crashes::{assert_whole_in_either, rows_of_archive};
-use super::revisions::init_to;
 use crate::support::history::{DAY_US, NOW, NOW_US, Rows, rows};
 use crate::support::process::{Running, wait_until};
 use crate::support::random::Random;
-use crate::support::{Database, on_both_backends};
+use crate::support::{Database, Schema, apply, campaign};
 
 const EDGE_US: i64 = NOW_US - 90 * DAY_US;
 const TERMINAL: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];
@@ -265,7 +264,7 @@ fn holds(database: &Database, seed: u64) {
     let kills = random.below(4);
     let archive = random.one_in(2).then(Database::sqlite);
     let what = format!("seed {seed}: {:?}, {kills} kills, archive: {}", orders.arguments, archive.is_some());
-    init_to(database, "head");
+    database.create_schema(Schema::Head);
     let off = if database.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
     database.execute(&format!("{off}; {}", history.sql));
     let original = rows(database);
@@ -335,10 +334,9 @@ fn gone(original: &Rows, after: &Rows) -> Rows {
     gone.map(|(key, values)| (key.clone(), values.clone())).collect()
 }
 
-on_both_backends! {
-    fn exactly_what_the_policy_names_is_gone_after_any_number_of_crashes(database: &Database) {
-        for seed in 1..=8 {
-            holds(&database.another(), seed);
-        }
+#[apply(campaign)]
+fn exactly_what_the_policy_names_is_gone_after_any_number_of_crashes(database: &Database) {
+    for seed in campaign::seeds(8) {
+        holds(&database.another(), seed);
     }
 }

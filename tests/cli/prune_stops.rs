@@ -6,7 +6,7 @@ use super::prune::{init, prune, sessions, wait_for_no_session_of_the_tool};
 use super::prune_archive::OLD_US;
 use crate::support::history::{NOW, insert_many, insert_session};
 use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// A database with sessions to remove, one a batch.
 fn with_sessions(database: &Database, count: i64) {
@@ -47,26 +47,25 @@ fn wait_for_halted_removal(database: &Database, seconds: &str) {
     ));
 }
 
-on_both_backends! {
-    fn without_any_time_nothing_goes_and_the_next_run_goes_on(database: &Database) {
-        with_sessions(database, 3);
-        let outcome = prune(database, &["--yes", "--max-duration", "0s"]).expect(0);
-        assert_eq!(told(&outcome), (Some(0), Some(3), "deadline".into()));
-        let failed = prune(database, &["--yes", "--max-duration", "0s", "--fail-if-remaining"]).expect(6);
-        assert_eq!(told(&failed), (Some(0), Some(3), "deadline".into()));
-        let mut command = tarsy_db(database);
-        command.args(["prune", "--max-share", "100%", "--now", NOW, "--yes", "--max-duration", "0s"]);
-        let shown = Outcome::of(&mut command).expect(0).stdout;
-        assert!(shown.contains("the time was up: 3 sessions from before the cutoff are still there"), "{shown}");
-        let rest = prune(database, &["--yes", "--max-duration", "1h", "--fail-if-remaining"]).expect(0);
-        assert_eq!(told(&rest), (Some(3), Some(0), Value::Null));
-    }
+#[apply(test)]
+fn without_any_time_nothing_goes_and_the_next_run_goes_on(database: &Database) {
+    with_sessions(database, 3);
+    let outcome = prune(database, &["--yes", "--max-duration", "0s"]).expect(0);
+    assert_eq!(told(&outcome), (Some(0), Some(3), "deadline".into()));
+    let failed = prune(database, &["--yes", "--max-duration", "0s", "--fail-if-remaining"]).expect(6);
+    assert_eq!(told(&failed), (Some(0), Some(3), "deadline".into()));
+    let mut command = tarsy_db(database);
+    command.args(["prune", "--max-share", "100%", "--now", NOW, "--yes", "--max-duration", "0s"]);
+    let shown = Outcome::of(&mut command).expect(0).stdout;
+    assert!(shown.contains("the time was up: 3 sessions from before the cutoff are still there"), "{shown}");
+    let rest = prune(database, &["--yes", "--max-duration", "1h", "--fail-if-remaining"]).expect(0);
+    assert_eq!(told(&rest), (Some(3), Some(0), Value::Null));
 }
 
-#[test]
+#[apply(test)]
 fn when_the_time_is_up_the_batch_in_hand_is_finished() {
     for (more, code) in [([].as_slice(), 0), (&["--fail-if-remaining"], 6)] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         with_sessions(&database, 3);
         let halt = halt_removals(&database);
         let run = start(&database, &[more, &["--max-duration", "3s"]].concat());
@@ -77,7 +76,7 @@ fn when_the_time_is_up_the_batch_in_hand_is_finished() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
     for (signal, more, code) in [
         ("TERM", [].as_slice(), 143),
@@ -85,7 +84,7 @@ fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
         ("TERM", &["--fail-if-remaining"], 6),
         ("INT", &["--fail-if-remaining"], 6),
     ] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         with_sessions(&database, 3);
         let halt = halt_removals(&database);
         let mut run = start(&database, more);
@@ -98,10 +97,10 @@ fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_second_signal_rolls_the_batch_in_hand_back() {
     for (first, second, code) in [("TERM", "INT", 130), ("INT", "TERM", 143)] {
-        let Some(database) = Database::postgresql() else { return };
+        let database = Database::postgresql();
         with_sessions(&database, 2);
         let halt = halt_removals(&database);
         let mut run = start(&database, &[]);
@@ -120,7 +119,7 @@ fn a_second_signal_rolls_the_batch_in_hand_back() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_signal_ends_the_wait_for_a_file_that_somebody_writes_to() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let database = Database::sqlite();
@@ -147,9 +146,9 @@ fn is_turned_away(database: &Database) {
     assert_eq!(prune(database, &["--dry-run"]).expect(0).json()["plan"]["sessions"], 2);
 }
 
-#[test]
+#[apply(test)]
 fn of_two_at_once_on_a_server_the_second_has_nothing_to_do() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     with_sessions(&database, 2);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
     let run = start(&database, &[]);
@@ -159,7 +158,7 @@ fn of_two_at_once_on_a_server_the_second_has_nothing_to_do() {
     assert_eq!(told(&run.finish().expect(0)), (Some(2), Some(0), Value::Null));
 }
 
-#[test]
+#[apply(test)]
 fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
     for journal_mode in ["DELETE", "WAL"] {
         let database = Database::sqlite();
@@ -176,7 +175,7 @@ fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn after_a_crash_nobody_has_the_right_to_prune() {
     let database = Database::sqlite();
     init(&database);

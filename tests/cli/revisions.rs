@@ -4,7 +4,7 @@
 //! twice, and the key to the parent of parallel stages is there as on PostgreSQL.
 
 use super::baseline;
-use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// The ids of all revisions, oldest first.
 pub(crate) const IDS: [&str; 23] = [
@@ -71,43 +71,44 @@ fn expected(database: &Database, number: usize) -> String {
     lines.join("\n")
 }
 
-on_both_backends! {
-    fn every_revision_is_reached_step_by_step(database: &Database) {
-        for number in 1..=23 {
-            init_to(database, &number.to_string());
-            stands_at(database, number);
-        }
-    }
-
-    fn revisions_are_reached_in_one_go(database: &Database) {
-        for number in [2, 3, 5, 6, 11, 18, 19, 23] {
-            let from_empty = database.another();
-            init_to(&from_empty, IDS[number - 1]);
-            stands_at(&from_empty, number);
-
-            let from_baseline = database.another();
-            init_to(&from_baseline, "baseline");
-            init_to(&from_baseline, IDS[number - 1]);
-            stands_at(&from_baseline, number);
-        }
-    }
-
-    fn sessions_and_stages_cascade_at_head(database: &Database) {
-        init_to(database, "head");
-        database.execute(
-            "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id) VALUES ('s', 'k', 'completed', 'c');
-             INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
-             VALUES ('e', 's', 'a', 0, 'A', 'k', 'completed');
-             INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name)
-             VALUES ('l', 's', 'e', 1, true, 'm')",
-        );
-        let on = if database.is_sqlite() { "PRAGMA foreign_keys = ON;" } else { "" };
-        database.execute(&format!("{on} DELETE FROM alert_sessions"));
-        assert_eq!(["stage_executions", "llm_interactions"].map(|table| database.count(table)), [0, 0]);
+#[apply(test)]
+fn every_revision_is_reached_step_by_step(database: &Database) {
+    for number in 1..=23 {
+        init_to(database, &number.to_string());
+        stands_at(database, number);
     }
 }
 
-#[test]
+#[apply(test)]
+fn revisions_are_reached_in_one_go(database: &Database) {
+    for number in [2, 3, 5, 6, 11, 18, 19, 23] {
+        let from_empty = database.another();
+        init_to(&from_empty, IDS[number - 1]);
+        stands_at(&from_empty, number);
+
+        let from_baseline = database.another();
+        init_to(&from_baseline, "baseline");
+        init_to(&from_baseline, IDS[number - 1]);
+        stands_at(&from_baseline, number);
+    }
+}
+
+#[apply(test)]
+fn sessions_and_stages_cascade_at_head(database: &Database) {
+    init_to(database, "head");
+    database.execute(
+        "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id) VALUES ('s', 'k', 'completed', 'c');
+         INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+         VALUES ('e', 's', 'a', 0, 'A', 'k', 'completed');
+         INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name)
+         VALUES ('l', 's', 'e', 1, true, 'm')",
+    );
+    let on = if database.is_sqlite() { "PRAGMA foreign_keys = ON;" } else { "" };
+    database.execute(&format!("{on} DELETE FROM alert_sessions"));
+    assert_eq!(["stage_executions", "llm_interactions"].map(|table| database.count(table)), [0, 0]);
+}
+
+#[apply(test)]
 fn no_definition_on_sqlite_has_a_key_twice_and_all_have_their_names() {
     let database = Database::sqlite();
     init_to(&database, "baseline");
@@ -124,9 +125,9 @@ fn no_definition_on_sqlite_has_a_key_twice_and_all_have_their_names() {
     assert_eq!(database.texts("PRAGMA integrity_check"), [Some("ok".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn numbers_of_events_come_from_the_sequence() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "3");
     database.execute("INSERT INTO events (channel) VALUES ('sessions'), ('sessions')");
     assert_eq!(database.number("SELECT sum(id)::bigint FROM events"), 3);

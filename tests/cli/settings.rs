@@ -5,8 +5,7 @@ use std::path::Path;
 use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::support::process::with_schema;
-use crate::support::{Database, Outcome, bare_tarsy_db, tarsy_db};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 fn write(directory: &Path, name: &str, text: &str) -> String {
     let path = directory.join(name);
@@ -39,9 +38,9 @@ fn assert_contains(text: &str, parts: &[&str]) {
     }
 }
 
-#[test]
+#[apply(test)]
 fn flag_beats_environment_beats_file_beats_default() {
-    let database = with_schema(Database::sqlite());
+    let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
     let bare = || bare_tarsy_db(directory);
     let url = |settings: &Value| value_and_source(settings, "database.url");
@@ -65,9 +64,9 @@ fn flag_beats_environment_beats_file_beats_default() {
     assert_eq!(url(&with_flag), pair("history.db", "--database-url"));
 }
 
-#[test]
+#[apply(test)]
 fn the_settings_file_is_the_flags_else_the_variables_else_the_one_in_the_directory() {
-    let database = with_schema(Database::sqlite());
+    let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
     let pool_size = |command: &mut Command| value_and_source(&settings(command), "postgres.pool_size").0;
     write(directory, "tarsy-db.toml", "[postgres]\npool_size = 1\n");
@@ -81,9 +80,9 @@ fn the_settings_file_is_the_flags_else_the_variables_else_the_one_in_the_directo
     assert_contains(&missing, &["missing.toml"]);
 }
 
-#[test]
+#[apply(test)]
 fn the_url_may_stand_in_a_file_of_its_own_and_blanks_around_it_do_not_matter() {
-    let database = with_schema(Database::sqlite());
+    let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
     let file = write(directory, "url", "sqlite:///history.db\n");
     let from_file = settings(bare_tarsy_db(directory).env("DATABASE_URL_FILE", &file));
@@ -96,9 +95,9 @@ fn the_url_may_stand_in_a_file_of_its_own_and_blanks_around_it_do_not_matter() {
     assert_contains(&missing, &["DATABASE_URL_FILE", "/no/such/file"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_variable_and_its_file_form_exclude_each_other() {
-    let database = with_schema(Database::sqlite());
+    let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
     let file = write(directory, "secret", "sqlite:///history.db");
     for name in ["DATABASE_URL", "DATABASE_PASSWORD"] {
@@ -114,9 +113,9 @@ fn a_variable_and_its_file_form_exclude_each_other() {
 /// Everything that a shell, a URL, TOML, SQL or a connection string could stumble over.
 const ODD_PASSWORD: &str = r#"p@ss:w/o?r#d %40 'q' "d" \n $HOME `x` é &=;+ "#;
 
-#[test]
+#[apply(test)]
 fn a_password_given_by_its_parts_is_taken_literally() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let (_, name) = database.url().rsplit_once('/').expect("the URL names a database");
     let (_, address) = database.url().rsplit_once('@').expect("the URL names a host");
     let (host, port) = address.split_once('/').and_then(|(host, _)| host.split_once(':')).expect("host and port");
@@ -147,9 +146,9 @@ fn a_password_given_by_its_parts_is_taken_literally() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_password_that_the_driver_cannot_send_is_said_to_be_the_trouble() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let (_, name) = database.url().rsplit_once('/').expect("the URL names a database");
     let (_, address) = database.url().rsplit_once('@').expect("the URL names a host");
     let role = format!("{name}_emoji");
@@ -171,7 +170,7 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |escaped, byte| escaped + &format!("%{byte:02X}"))
 }
 
-#[test]
+#[apply(test)]
 fn an_unescaped_password_is_explained_with_both_remedies() {
     let database = Database::sqlite();
     for password in ["p@ss", "p/ss", "p#ss", "p?ss", "50%"] {
@@ -182,7 +181,7 @@ fn an_unescaped_password_is_explained_with_both_remedies() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn mistakes_in_urls_are_named() {
     let database = Database::sqlite();
     let error = |url: &str| configuration_error(bare_tarsy_db(database.directory()).env("DATABASE_URL", url));
@@ -195,7 +194,7 @@ fn mistakes_in_urls_are_named() {
     assert_contains(&error("postgresql://u:p@h/d?sslmode=yes"), &["sslmode", "verify-full"]);
 }
 
-#[test]
+#[apply(test)]
 fn mistakes_in_the_settings_file_are_named() {
     let database = Database::sqlite();
     let error = |text: &str| {
@@ -210,7 +209,7 @@ fn mistakes_in_the_settings_file_are_named() {
     assert_contains(&error("[postgres]\npool_size = 2.5\n"), &["2.5"]);
 }
 
-#[test]
+#[apply(test)]
 fn what_is_no_single_value_is_not_made_into_one() {
     let database = Database::sqlite();
     for (text, setting) in [
@@ -224,9 +223,9 @@ fn what_is_no_single_value_is_not_made_into_one() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn bad_numbers_and_switches_are_errors_and_never_defaults() {
-    let database = with_schema(Database::sqlite());
+    let database = Database::sqlite().with_schema(Schema::Baseline);
     for (name, value) in [
         ("HISTORY_RETENTION_DAYS", "ninety"),
         ("HISTORY_RETENTION_DAYS", "-1"),
@@ -246,7 +245,7 @@ fn bad_numbers_and_switches_are_errors_and_never_defaults() {
     assert_contains(&port, &["DATABASE_PORT", "70000"]);
 }
 
-#[test]
+#[apply(test)]
 fn the_parts_in_the_environment_beat_a_url_in_the_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     write(directory.path(), "tarsy-db.toml", "[database]\nurl = \"sqlite:///other.db\"\n");

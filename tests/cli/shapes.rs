@@ -5,7 +5,7 @@ use super::baseline;
 use super::check::{check, finding, finds, is_found};
 use super::revisions::{IDS, init_to, ledger};
 use crate::support::history::{columns, contents, values};
-use crate::support::{Database, Outcome, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// Which release a database was born with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -206,102 +206,121 @@ const ORIGIN_D: &str = "shape D: born with revisions 18 to 23";
 const OLDER: &str = "born before EP-0020: INTEGER timestamps";
 const TWICE: &str = "foreign keys are there twice";
 
-on_both_backends! {
-    fn born_with_ep_0020_is_sound_at_head(database: &Database) {
-        create(database, Born::A, 23, Doubled::NewFirst);
-        is_sound(database, 23, if database.is_sqlite() { TWICE } else { "" });
-        let (_, detail) = finding(&check(database, &[]), "schema");
-        assert!(!detail.contains("shape"), "{detail}");
-    }
+#[apply(test)]
+fn born_with_ep_0020_is_sound_at_head(database: &Database) {
+    create(database, Born::A, 23, Doubled::NewFirst);
+    is_sound(database, 23, if database.is_sqlite() { TWICE } else { "" });
+    let (_, detail) = finding(&check(database, &[]), "schema");
+    assert!(!detail.contains("shape"), "{detail}");
+}
 
-    fn born_with_revision_04_is_sound_at_head(database: &Database) {
-        create(database, Born::B, 23, Doubled::NewFirst);
-        is_sound(database, 23, ORIGIN_B);
-    }
+#[apply(test)]
+fn born_with_revision_04_is_sound_at_head(database: &Database) {
+    create(database, Born::B, 23, Doubled::NewFirst);
+    is_sound(database, 23, ORIGIN_B);
+}
 
-    fn born_with_revision_06_is_sound_at_head(database: &Database) {
-        create(database, Born::C, 23, Doubled::NewFirst);
-        is_sound(database, 23, ORIGIN_C);
-    }
+#[apply(test)]
+fn born_with_revision_06_is_sound_at_head(database: &Database) {
+    create(database, Born::C, 23, Doubled::NewFirst);
+    is_sound(database, 23, ORIGIN_C);
+}
 
-    fn born_with_revision_18_is_sound_at_head(database: &Database) {
-        create(database, Born::D, 23, Doubled::NewFirst);
-        is_sound(database, 23, ORIGIN_D);
-    }
+#[apply(test)]
+fn born_with_revision_18_is_sound_at_head(database: &Database) {
+    create(database, Born::D, 23, Doubled::NewFirst);
+    is_sound(database, 23, ORIGIN_D);
+}
 
-    fn born_with_ep_0020_goes_from_10_to_head(database: &Database) {
-        create(database, Born::A, 10, Doubled::NewFirst);
-        is_sound(database, 10, if database.is_sqlite() { TWICE } else { "" });
-        // What TARSy left twice elsewhere stays.
-        reaches_head(database, if database.is_sqlite() { TWICE } else { "" });
-    }
+#[apply(test)]
+fn born_with_ep_0020_goes_from_10_to_head(database: &Database) {
+    create(database, Born::A, 10, Doubled::NewFirst);
+    is_sound(database, 10, if database.is_sqlite() { TWICE } else { "" });
+    // What TARSy left twice elsewhere stays.
+    reaches_head(database, if database.is_sqlite() { TWICE } else { "" });
+}
 
-    fn born_with_revision_04_goes_from_5_to_head(database: &Database) {
-        create(database, Born::B, 5, Doubled::NewFirst);
-        database.execute("UPDATE alert_sessions SET pod_id = 'pod', last_interaction_at = 1");
-        is_sound(database, 5, ORIGIN_B);
-        reaches_head(database, ORIGIN_B);
-    }
+#[apply(test)]
+fn born_with_revision_04_goes_from_5_to_head(database: &Database) {
+    create(database, Born::B, 5, Doubled::NewFirst);
+    database.execute("UPDATE alert_sessions SET pod_id = 'pod', last_interaction_at = 1");
+    is_sound(database, 5, ORIGIN_B);
+    reaches_head(database, ORIGIN_B);
+}
 
-    fn born_with_revision_06_goes_from_10_to_head(database: &Database) {
-        create(database, Born::C, 10, Doubled::NewFirst);
-        database.execute("UPDATE stage_executions SET session_id = NULL");
-        is_sound(database, 10, ORIGIN_C);
-        reaches_head(database, ORIGIN_C);
-    }
+#[apply(test)]
+fn born_with_revision_06_goes_from_10_to_head(database: &Database) {
+    create(database, Born::C, 10, Doubled::NewFirst);
+    database.execute("UPDATE stage_executions SET session_id = NULL");
+    is_sound(database, 10, ORIGIN_C);
+    reaches_head(database, ORIGIN_C);
+}
 
-    fn born_with_revision_18_goes_from_18_and_20_to_head(database: &Database) {
-        for revision in [18, 20] {
-            let database = database.another();
-            create(&database, Born::D, revision, Doubled::NewFirst);
-            is_sound(&database, revision, ORIGIN_D);
-            reaches_head(&database, ORIGIN_D);
-        }
-    }
-
-    fn every_birth_is_sound_at_every_revision_since(database: &Database) {
-        let births = [(Born::A, 1, ""), (Born::B, 5, ORIGIN_B), (Born::C, 6, ORIGIN_C), (Born::D, 18, ORIGIN_D)];
-        for (born, first, origin) in births {
-            for revision in [1, 2, 3, 4, 5, 6, 10, 11, 17, 18, 19, 22, 23] {
-                if revision < first {
-                    continue;
-                }
-                let database = database.another();
-                database.execute(&tables(&database, born, revision));
-                stamp(&database, revision);
-                finds(&database, 0, "schema", "ok", origin);
-            }
-        }
-    }
-
-    fn a_mixture_of_births_is_drift(database: &Database) {
-        for (born, column, other, detail) in [
-            (Born::C, "pod_id VARCHAR,", "pod_id VARCHAR(255),", "alert_sessions.pod_id is varchar(255), expected varchar"),
-            (Born::D, "parallel_index INTEGER NOT NULL", "parallel_index INTEGER DEFAULT 0 NOT NULL", "stage_executions.parallel_"),
-            (Born::A, "parallel_index INTEGER DEFAULT 0 NOT NULL", "parallel_index INTEGER NOT NULL", "stage_executions.parallel_index has the default none"),
-        ] {
-            let database = database.another();
-            let mixed = tables(&database, born, 23);
-            assert!(mixed.contains(column), "{mixed}");
-            database.execute(&mixed.replace(column, other));
-            stamp(&database, 23);
-            finds(&database, 4, "schema", "failed", detail);
-        }
-    }
-
-    fn keys_that_do_not_cascade_are_drift(database: &Database) {
-        let sql = tables(database, Born::D, 23);
-        let stages = sql.find("stage_executions (execution_id) ON DELETE CASCADE").expect("a key");
-        let (before, after) = sql.split_at(stages);
-        database.execute(&format!("{before}{}", after.replacen(" ON DELETE CASCADE", "", 1)));
-        stamp(database, 23);
-        let detail = "the foreign key llm_interactions(stage_execution_id) to stage_executions(execution_id) \
-                      has NO ACTION on delete, expected CASCADE on delete";
-        finds(database, 4, "schema", "failed", detail);
+#[apply(test)]
+fn born_with_revision_18_goes_from_18_and_20_to_head(database: &Database) {
+    for revision in [18, 20] {
+        let database = database.another();
+        create(&database, Born::D, revision, Doubled::NewFirst);
+        is_sound(&database, revision, ORIGIN_D);
+        reaches_head(&database, ORIGIN_D);
     }
 }
 
-#[test]
+#[apply(test)]
+fn every_birth_is_sound_at_every_revision_since(database: &Database) {
+    let births = [(Born::A, 1, ""), (Born::B, 5, ORIGIN_B), (Born::C, 6, ORIGIN_C), (Born::D, 18, ORIGIN_D)];
+    for (born, first, origin) in births {
+        for revision in [1, 2, 3, 4, 5, 6, 10, 11, 17, 18, 19, 22, 23] {
+            if revision < first {
+                continue;
+            }
+            let database = database.another();
+            database.execute(&tables(&database, born, revision));
+            stamp(&database, revision);
+            finds(&database, 0, "schema", "ok", origin);
+        }
+    }
+}
+
+#[apply(test)]
+fn a_mixture_of_births_is_drift(database: &Database) {
+    for (born, column, other, detail) in [
+        (Born::C, "pod_id VARCHAR,", "pod_id VARCHAR(255),", "alert_sessions.pod_id is varchar(255), expected varchar"),
+        (
+            Born::D,
+            "parallel_index INTEGER NOT NULL",
+            "parallel_index INTEGER DEFAULT 0 NOT NULL",
+            "stage_executions.parallel_",
+        ),
+        (
+            Born::A,
+            "parallel_index INTEGER DEFAULT 0 NOT NULL",
+            "parallel_index INTEGER NOT NULL",
+            "stage_executions.parallel_index has the default none",
+        ),
+    ] {
+        let database = database.another();
+        let mixed = tables(&database, born, 23);
+        assert!(mixed.contains(column), "{mixed}");
+        database.execute(&mixed.replace(column, other));
+        stamp(&database, 23);
+        finds(&database, 4, "schema", "failed", detail);
+    }
+}
+
+#[apply(test)]
+fn keys_that_do_not_cascade_are_drift(database: &Database) {
+    let sql = tables(database, Born::D, 23);
+    let stages = sql.find("stage_executions (execution_id) ON DELETE CASCADE").expect("a key");
+    let (before, after) = sql.split_at(stages);
+    database.execute(&format!("{before}{}", after.replacen(" ON DELETE CASCADE", "", 1)));
+    stamp(database, 23);
+    let detail = "the foreign key llm_interactions(stage_execution_id) to stage_executions(execution_id) \
+                  has NO ACTION on delete, expected CASCADE on delete";
+    finds(database, 4, "schema", "failed", detail);
+}
+
+#[apply(test)]
 fn doubled_keys_are_sound_in_either_order() {
     for (born, revision) in [(Born::A, 6), (Born::A, 17), (Born::B, 10), (Born::A, 23), (Born::Before, 23)] {
         let database = Database::sqlite();
@@ -315,7 +334,7 @@ fn doubled_keys_are_sound_in_either_order() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn keys_of_stages_that_are_twice_after_revision_18_are_drift() {
     let database = Database::sqlite();
     let sql = tables(&database, Born::A, 23);
@@ -327,7 +346,7 @@ fn keys_of_stages_that_are_twice_after_revision_18_are_drift() {
     finds(&database, 4, "schema", "failed", "additional foreign key stage_executions(session_id)");
 }
 
-#[test]
+#[apply(test)]
 fn older_than_ep_0020_is_adopted_and_upgraded() {
     let database = Database::sqlite();
     database.execute(&tables(&database, Born::Before, 1));
@@ -340,7 +359,7 @@ fn older_than_ep_0020_is_adopted_and_upgraded() {
     reaches_head(&database, OLDER);
 }
 
-#[test]
+#[apply(test)]
 fn older_than_ep_0020_is_sound_at_every_revision() {
     for revision in [1, 5, 6, 10, 17, 18, 23] {
         let database = Database::sqlite();
@@ -349,7 +368,7 @@ fn older_than_ep_0020_is_sound_at_every_revision() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn required_moments_are_drift_where_they_are_not_integer() {
     let database = Database::sqlite();
     let sql = tables(&database, Born::A, 23);
@@ -358,9 +377,9 @@ fn required_moments_are_drift_where_they_are_not_integer() {
     finds(&database, 4, "schema", "failed", "alert_sessions.started_at_us is NOT NULL, expected nullable");
 }
 
-#[test]
+#[apply(test)]
 fn integer_moments_are_drift_on_postgresql() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let sql = tables(&database, Born::A, 23);
     database.execute(&sql.replace("started_at_us BIGINT", "started_at_us INTEGER"));
     stamp(&database, 23);

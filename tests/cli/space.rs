@@ -15,7 +15,7 @@ use super::info::info;
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, contents, insert_many, insert_session};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, Role, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, Role, apply, tarsy_db, test};
 
 /// Vacuums a database as the user of this URL; what could be given back before comes along.
 fn vacuum_at(url: &str, temporary: Option<&Path>) -> (Space, Result<Freed, DatabaseError>) {
@@ -74,57 +74,58 @@ fn leave_space(database: &Database) {
     database.execute("DELETE FROM llm_interactions WHERE interaction_id NOT LIKE '%0'");
 }
 
-on_both_backends! {
-    fn space_that_was_left_is_shown_with_what_reclaims_it(database: &Database) {
-        leave_space(database);
-        if !database.is_sqlite() {
-            // The session that removed the rows tells of them when it ends, which nobody waits for.
-            database.wait_until("SELECT (pg_stat_get_dead_tuples('llm_interactions'::regclass) > 400)::int::bigint");
-        }
-        let space = &info(database, &[])["space"];
-        let command = if database.is_sqlite() { "tarsy-db prune --vacuum" } else { "VACUUM (ANALYZE) llm_interactions" };
-        assert_eq!(space["next_command"], command, "{space:#}");
-        let reclaimable = space["reclaimable_bytes"].as_u64().expect("a number");
-        assert!(reclaimable > 15_000_000, "{space:#}");
-        if database.is_sqlite() {
-            assert_eq!(space["file"]["reclaimable_bytes"], reclaimable);
-            assert_eq!(space["file"]["auto_vacuum"], "none");
-        } else {
-            let tables = space["tables"].as_array().expect("a list of tables");
-            let table = tables.iter().find(|table| table["table"] == "llm_interactions").expect("the table");
-            assert_eq!(table["dead_rows"], 450);
-            assert_eq!(table["last_autovacuum"], Value::Null);
-            assert_eq!(table["may_vacuum"], true);
-        }
-        let shown = Outcome::of(tarsy_db(database).arg("info")).expect(0).stdout;
-        assert!(shown.contains(&format!("`{command}` reclaims this space")), "{shown}");
+#[apply(test)]
+fn space_that_was_left_is_shown_with_what_reclaims_it(database: &Database) {
+    leave_space(database);
+    if !database.is_sqlite() {
+        // The session that removed the rows tells of them when it ends, which nobody waits for.
+        database.wait_until("SELECT (pg_stat_get_dead_tuples('llm_interactions'::regclass) > 400)::int::bigint");
     }
-
-    fn little_space_has_no_next_command(database: &Database) {
-        init(database);
-        insert_session(database, "s", "completed", Some(NOW_US));
-        database.execute("DELETE FROM mcp_communications");
-        assert_eq!(info(database, &[])["space"]["next_command"], Value::Null);
+    let space = &info(database, &[])["space"];
+    let command = if database.is_sqlite() { "tarsy-db prune --vacuum" } else { "VACUUM (ANALYZE) llm_interactions" };
+    assert_eq!(space["next_command"], command, "{space:#}");
+    let reclaimable = space["reclaimable_bytes"].as_u64().expect("a number");
+    assert!(reclaimable > 15_000_000, "{space:#}");
+    if database.is_sqlite() {
+        assert_eq!(space["file"]["reclaimable_bytes"], reclaimable);
+        assert_eq!(space["file"]["auto_vacuum"], "none");
+    } else {
+        let tables = space["tables"].as_array().expect("a list of tables");
+        let table = tables.iter().find(|table| table["table"] == "llm_interactions").expect("the table");
+        assert_eq!(table["dead_rows"], 450);
+        assert_eq!(table["last_autovacuum"], Value::Null);
+        assert_eq!(table["may_vacuum"], true);
     }
+    let shown = Outcome::of(tarsy_db(database).arg("info")).expect(0).stdout;
+    assert!(shown.contains(&format!("`{command}` reclaims this space")), "{shown}");
+}
 
-    fn what_removed_rows_left_goes_back_and_no_row_changes(database: &Database) {
-        mostly_removed(database);
-        let before = contents(database);
-        let freed = vacuum(database);
-        let name = if database.is_sqlite() { "file" } else { "llm_interactions" };
-        let part = freed.parts.iter().find(|part| part.name == name).expect("the part");
-        assert!(part.bytes_after < part.bytes_before, "{freed:?}");
-        assert_eq!(part.dead_rows_kept, 0, "{freed:?}");
-        assert!(freed.returned_bytes() > 0 && !freed.is_held_up && freed.not_permitted.is_empty(), "{freed:?}");
-        assert!(contents(database) == before);
-        if database.is_sqlite() {
-            assert_eq!((file_bytes(database), part.reusable_bytes), (part.bytes_after, 0));
-            assert!(part.bytes_after < 3_000_000, "{freed:?}");
-        }
+#[apply(test)]
+fn little_space_has_no_next_command(database: &Database) {
+    init(database);
+    insert_session(database, "s", "completed", Some(NOW_US));
+    database.execute("DELETE FROM mcp_communications");
+    assert_eq!(info(database, &[])["space"]["next_command"], Value::Null);
+}
+
+#[apply(test)]
+fn what_removed_rows_left_goes_back_and_no_row_changes(database: &Database) {
+    mostly_removed(database);
+    let before = contents(database);
+    let freed = vacuum(database);
+    let name = if database.is_sqlite() { "file" } else { "llm_interactions" };
+    let part = freed.parts.iter().find(|part| part.name == name).expect("the part");
+    assert!(part.bytes_after < part.bytes_before, "{freed:?}");
+    assert_eq!(part.dead_rows_kept, 0, "{freed:?}");
+    assert!(freed.returned_bytes() > 0 && !freed.is_held_up && freed.not_permitted.is_empty(), "{freed:?}");
+    assert!(contents(database) == before);
+    if database.is_sqlite() {
+        assert_eq!((file_bytes(database), part.reusable_bytes), (part.bytes_after, 0));
+        assert!(part.bytes_after < 3_000_000, "{freed:?}");
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_file_with_incremental_vacuum_shrinks_step_by_step() {
     let database = Database::sqlite();
     database.execute("PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA journal_mode = WAL; CREATE TABLE mine (x)");
@@ -137,10 +138,10 @@ fn a_file_with_incremental_vacuum_shrinks_step_by_step() {
     assert!(before.reclaimable_bytes() > 12_000_000, "{before:?}");
     assert!(freed.returned_bytes() >= before.reclaimable_bytes(), "{freed:?}");
     assert_eq!((freed.reusable_bytes(), file_bytes(&database)), (0, freed.parts[0].bytes_after));
-    assert!(database.query("PRAGMA integrity_check").len() == 1);
+    assert!(database.texts("PRAGMA integrity_check") == [Some("ok".to_owned())]);
 }
 
-#[test]
+#[apply(test)]
 fn a_file_without_free_pages_is_not_written_again() {
     let database = Database::sqlite();
     init(&database);
@@ -150,7 +151,7 @@ fn a_file_without_free_pages_is_not_written_again() {
     assert_eq!(freed.expect("nothing to do").returned_bytes(), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_disk_without_room_is_found_before_the_vacuum() {
     let database = Database::sqlite();
     mostly_removed(&database);
@@ -159,7 +160,7 @@ fn a_disk_without_room_is_found_before_the_vacuum() {
     assert!(error.cause.message.contains("/proc"), "{}", error.cause);
 }
 
-#[test]
+#[apply(test)]
 fn a_file_that_somebody_writes_to_is_busy_and_one_that_is_read_shrinks_later() {
     let database = Database::sqlite();
     mostly_removed(&database);
@@ -177,9 +178,9 @@ fn a_file_that_somebody_writes_to_is_busy_and_one_that_is_read_shrinks_later() {
     assert_eq!(file_bytes(&database), freed.parts[0].bytes_after);
 }
 
-#[test]
+#[apply(test)]
 fn a_role_vacuums_what_it_may_and_its_limits_do_not_end_that() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     mostly_removed(&database);
     let role = Role::new(&database);
     database.execute(&format!(
@@ -204,9 +205,9 @@ fn a_role_vacuums_what_it_may_and_its_limits_do_not_end_that() {
     assert!(freed.lines().iter().any(|line| line.contains("not vacuumed")), "{:?}", freed.lines());
 }
 
-#[test]
+#[apply(test)]
 fn rows_that_an_open_transaction_may_see_stay_and_are_told() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init(&database);
     insert_many(&database, 100, 320, NOW_US);
     let reader =

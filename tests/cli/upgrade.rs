@@ -6,7 +6,7 @@ use super::baseline;
 use super::revisions::{IDS, init_to, ledger, stands_at};
 use crate::support::history::{Columns, NOW_US, columns, contents, insert_many, insert_session, values};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, Running, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, Running, apply, tarsy_db, test};
 
 const TO_HEAD: [&str; 3] = ["init", "--to", "head"];
 
@@ -30,103 +30,111 @@ fn lasting(database: &Database) -> Columns {
 const INSERT: &str = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
                       VALUES ('new', 'new', 'k', 'pending', 'c')";
 
-on_both_backends! {
-    fn a_view_on_the_column_that_goes_stops_the_upgrade(database: &Database) {
-        init_to(database, "baseline");
-        insert_session(database, "s-1", "completed", Some(NOW_US));
-        database.execute("CREATE VIEW mine AS SELECT alert_id FROM alert_sessions");
-        fails_without_a_trace(database, 4, "9d8fd988188d (4 of 23)");
-        database.execute("DROP VIEW mine");
-        init_to(database, "head");
-        stands_at(database, 23);
-    }
+#[apply(test)]
+fn a_view_on_the_column_that_goes_stops_the_upgrade(database: &Database) {
+    init_to(database, "baseline");
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    database.execute("CREATE VIEW mine AS SELECT alert_id FROM alert_sessions");
+    fails_without_a_trace(database, 4, "9d8fd988188d (4 of 23)");
+    database.execute("DROP VIEW mine");
+    init_to(database, "head");
+    stands_at(database, 23);
+}
 
-    fn a_view_with_the_name_of_a_table_stops_the_upgrade(database: &Database) {
-        init_to(database, "baseline");
-        insert_session(database, "s-1", "completed", Some(NOW_US));
-        database.execute("CREATE VIEW chats AS SELECT 1 AS chat_id");
-        fails_without_a_trace(database, 4, "11b500f06df2 (11 of 23)");
-    }
+#[apply(test)]
+fn a_view_with_the_name_of_a_table_stops_the_upgrade(database: &Database) {
+    init_to(database, "baseline");
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    database.execute("CREATE VIEW chats AS SELECT 1 AS chat_id");
+    fails_without_a_trace(database, 4, "11b500f06df2 (11 of 23)");
+}
 
-    fn a_column_of_another_kind_stops_the_upgrade_at_its_end(database: &Database) {
-        init_to(database, "baseline");
-        insert_session(database, "s-1", "completed", Some(NOW_US));
-        database.execute("ALTER TABLE stage_executions ADD COLUMN parallel_type INTEGER");
-        fails_without_a_trace(database, 4, "stage_executions.parallel_type is integer, expected varchar");
-    }
+#[apply(test)]
+fn a_column_of_another_kind_stops_the_upgrade_at_its_end(database: &Database) {
+    init_to(database, "baseline");
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    database.execute("ALTER TABLE stage_executions ADD COLUMN parallel_type INTEGER");
+    fails_without_a_trace(database, 4, "stage_executions.parallel_type is integer, expected varchar");
+}
 
-    fn what_the_operator_added_stays(database: &Database) {
-        init_to(database, "baseline");
-        insert_session(database, "s-1", "completed", Some(NOW_US));
-        database.execute("CREATE TABLE mine (id INTEGER); CREATE INDEX ix_mine ON alert_sessions (chain_id);
-                          ALTER TABLE llm_interactions ADD COLUMN note VARCHAR;
-                          UPDATE llm_interactions SET note = 'kept';
-                          CREATE VIEW seen AS SELECT session_id, note FROM llm_interactions");
-        init_to(database, "head");
-        assert_eq!(database.texts("SELECT note FROM seen"), [Some("kept".to_owned())]);
-        let listing = baseline::listing(database);
-        assert!(listing.contains("mine.id ") && listing.contains("INDEX ix_mine "), "{listing}");
-        Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "3650").arg("check")).expect(0);
-    }
+#[apply(test)]
+fn what_the_operator_added_stays(database: &Database) {
+    init_to(database, "baseline");
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    database.execute(
+        "CREATE TABLE mine (id INTEGER); CREATE INDEX ix_mine ON alert_sessions (chain_id);
+                      ALTER TABLE llm_interactions ADD COLUMN note VARCHAR;
+                      UPDATE llm_interactions SET note = 'kept';
+                      CREATE VIEW seen AS SELECT session_id, note FROM llm_interactions",
+    );
+    init_to(database, "head");
+    assert_eq!(database.texts("SELECT note FROM seen"), [Some("kept".to_owned())]);
+    let listing = baseline::listing(database);
+    assert!(listing.contains("mine.id ") && listing.contains("INDEX ix_mine "), "{listing}");
+    Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "3650").arg("check")).expect(0);
+}
 
-    fn a_killed_upgrade_leaves_nothing_or_everything(database: &Database) {
-        let fresh = || {
-            let database = database.another();
-            init_to(&database, "baseline");
-            insert_many(&database, 300, 16384, NOW_US);
-            insert_session(&database, "s", "completed", Some(NOW_US));
-            database
-        };
-        let mut database = fresh();
-        let lasting = lasting(&database);
-        let (whole, before) = (contents(&database), values(&database, &lasting));
-        let started = Instant::now();
-        init_to(&database, "head");
-        let duration = started.elapsed();
-        let mut reached = Vec::new();
-        for moment in 0..14 {
-            if ledger(&database) != [Some(IDS[0].to_owned())] {
-                database = fresh();
-            }
-            let running = Running::start(&database, &TO_HEAD);
-            std::thread::sleep(duration * moment / 12);
-            running.kill();
-            if !database.is_sqlite() {
-                // The server finishes what it was sent before it notices.
-                database.wait_until("SELECT 1 - count(*) FROM pg_stat_activity
-                                     WHERE datname = current_database() AND pid <> pg_backend_pid()");
-            }
-            if ledger(&database) == [Some(IDS[0].to_owned())] {
-                baseline::is_there(&database);
-                assert!(contents(&database) == whole, "a killed upgrade changed the data");
-                reached.push("baseline");
-            } else {
-                stands_at(&database, 23);
-                assert!(values(&database, &lasting) == before, "a killed upgrade lost data");
-                reached.push("head");
-            }
+#[apply(test)]
+fn a_killed_upgrade_leaves_nothing_or_everything(database: &Database) {
+    let fresh = || {
+        let database = database.another();
+        init_to(&database, "baseline");
+        insert_many(&database, 300, 16384, NOW_US);
+        insert_session(&database, "s", "completed", Some(NOW_US));
+        database
+    };
+    let mut database = fresh();
+    let lasting = lasting(&database);
+    let (whole, before) = (contents(&database), values(&database, &lasting));
+    let started = Instant::now();
+    init_to(&database, "head");
+    let duration = started.elapsed();
+    let mut reached = Vec::new();
+    for moment in 0..14 {
+        if ledger(&database) != [Some(IDS[0].to_owned())] {
+            database = fresh();
         }
-        assert_eq!(reached[0], "baseline");
-        init_to(&database, "head");
-        stands_at(&database, 23);
-        assert!(values(&database, &lasting) == before, "an upgrade after a kill lost data");
+        let running = Running::start(&database, &TO_HEAD);
+        std::thread::sleep(duration * moment / 12);
+        running.kill();
+        if !database.is_sqlite() {
+            // The server finishes what it was sent before it notices.
+            database.wait_until(
+                "SELECT 1 - count(*) FROM pg_stat_activity
+                                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            );
+        }
+        if ledger(&database) == [Some(IDS[0].to_owned())] {
+            baseline::is_there(&database);
+            assert!(contents(&database) == whole, "a killed upgrade changed the data");
+            reached.push("baseline");
+        } else {
+            stands_at(&database, 23);
+            assert!(values(&database, &lasting) == before, "a killed upgrade lost data");
+            reached.push("head");
+        }
     }
+    assert_eq!(reached[0], "baseline");
+    init_to(&database, "head");
+    stands_at(&database, 23);
+    assert!(values(&database, &lasting) == before, "an upgrade after a kill lost data");
+}
 
-    fn one_of_ten_upgrades_and_all_succeed(database: &Database) {
-        init_to(database, "baseline");
-        insert_many(database, 50, 4096, NOW_US);
-        let lasting = lasting(database);
-        let before = values(database, &lasting);
-        let arguments = [&TO_HEAD[..], &["--output", "json"]].concat();
-        let ten: Vec<_> = (0..10).map(|_| Running::start(database, &arguments)).collect();
-        let outcomes = ten.into_iter().map(|running| running.finish().expect(0).json()["outcome"].to_string());
-        let mut outcomes: Vec<String> = outcomes.collect();
-        outcomes.sort();
-        assert_eq!(outcomes[9], "\"upgraded\"");
-        assert!(outcomes[..9].iter().all(|outcome| outcome == "\"present\""), "{outcomes:?}");
-        stands_at(database, 23);
-        assert!(values(database, &lasting) == before, "a value changed");
-    }
+#[apply(test)]
+fn one_of_ten_upgrades_and_all_succeed(database: &Database) {
+    init_to(database, "baseline");
+    insert_many(database, 50, 4096, NOW_US);
+    let lasting = lasting(database);
+    let before = values(database, &lasting);
+    let arguments = [&TO_HEAD[..], &["--output", "json"]].concat();
+    let ten: Vec<_> = (0..10).map(|_| Running::start(database, &arguments)).collect();
+    let outcomes = ten.into_iter().map(|running| running.finish().expect(0).json()["outcome"].to_string());
+    let mut outcomes: Vec<String> = outcomes.collect();
+    outcomes.sort();
+    assert_eq!(outcomes[9], "\"upgraded\"");
+    assert!(outcomes[..9].iter().all(|outcome| outcome == "\"present\""), "{outcomes:?}");
+    stands_at(database, 23);
+    assert!(values(database, &lasting) == before, "a value changed");
 }
 
 /// Waits until the binary queues up for a table.
@@ -137,9 +145,9 @@ fn wait_for_queue(database: &Database) {
     );
 }
 
-#[test]
+#[apply(test)]
 fn writers_go_on_while_an_upgrade_waits_for_a_reader() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     let reader = Held::begin(&database, "SELECT count(*) FROM alert_sessions");
@@ -162,9 +170,9 @@ fn writers_go_on_while_an_upgrade_waits_for_a_reader() {
     stands_at(&database, 23);
 }
 
-#[test]
+#[apply(test)]
 fn an_upgrade_that_may_wait_no_longer_names_the_reader() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     for table in ["alert_sessions", "stage_executions"] {
@@ -183,7 +191,7 @@ fn an_upgrade_that_may_wait_no_longer_names_the_reader() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn an_upgrade_waits_for_a_writer_of_the_file() {
     let database = Database::sqlite();
     init_to(&database, "baseline");
@@ -199,9 +207,9 @@ fn an_upgrade_waits_for_a_writer_of_the_file() {
     assert_eq!(database.count("alert_sessions"), 1);
 }
 
-#[test]
+#[apply(test)]
 fn limits_of_the_role_do_not_end_an_upgrade() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     database.execute(&format!(
@@ -215,9 +223,9 @@ fn limits_of_the_role_do_not_end_an_upgrade() {
     stands_at(&database, 23);
 }
 
-#[test]
+#[apply(test)]
 fn new_tables_come_to_where_the_history_is() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     database.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER");
     init_to(&database, "head");
@@ -227,9 +235,9 @@ fn new_tables_come_to_where_the_history_is() {
     stands_at(&database, 23);
 }
 
-#[test]
+#[apply(test)]
 fn no_table_is_written_anew() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     let files = "SELECT relname || ' ' || pg_relation_filenode(oid) FROM pg_class
@@ -241,9 +249,9 @@ fn no_table_is_written_anew() {
     assert_eq!(database.texts(files), before);
 }
 
-#[test]
+#[apply(test)]
 fn a_database_at_its_target_waits_for_nobody() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     init_to(&database, "head");
     let writer = Held::begin(&database, "LOCK TABLE alert_sessions, events, llm_interactions IN ACCESS EXCLUSIVE MODE");
     let present = Outcome::of(tarsy_db(&database).args(TO_HEAD).args(["--lock-timeout", "1s"])).expect(0);

@@ -9,7 +9,7 @@ use crate::support::database::block_on;
 use crate::support::process::Held;
 use crate::support::process::PATIENCE;
 use crate::support::server::{self, Server};
-use crate::support::{Database, Outcome, Role, Running, bare_tarsy_db, on_both_backends, tarsy_db};
+use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
 
 fn wait(database: &Database, arguments: &[&str]) -> Outcome {
     Outcome::of(tarsy_db(database).arg("wait").args(arguments))
@@ -31,55 +31,56 @@ fn states(outcome: &Outcome) -> Vec<String> {
     lines.map(|line| line.split(": ").nth(1).expect("a state").to_owned()).collect()
 }
 
-on_both_backends! {
-    fn a_database_that_is_there_is_usable_at_once(database: &Database) {
-        tarsy_db(database).arg("init").assert().success();
-        for condition in ["connect", "writable", "schema"] {
-            let report = wait(database, &["--for", condition, "--output", "json"]).expect(0).json();
-            assert_eq!(report["condition"], condition);
-            assert_eq!(report["attempts"], 1);
-        }
-    }
-
-    fn the_schema_is_waited_for_until_init_ran(database: &Database) {
-        database.execute("SELECT 1");
-        let mut waiting = Running::start(database, &["wait", "--for", "schema", "--max-interval", "1s"]);
-        waiting.says("schema is not there yet");
-        tarsy_db(database).arg("init").assert().success();
-        assert_eq!(states(&waiting.finish().expect(0)), ["schema is not there yet"]);
-    }
-
-    fn attempts_run_out(database: &Database) {
-        database.execute("SELECT 1");
-        let gave_up = wait(database, &["--for", "schema", "--max-attempts", "2"]).expect(3);
-        assert!(gave_up.stderr.contains("gave up waiting at attempt 2"), "{}", gave_up.stderr);
-        assert!(gave_up.stderr.contains("`tarsy-db init`"), "{}", gave_up.stderr);
-    }
-
-    fn the_process_becomes_the_command(database: &Database) {
-        let running = Running::start(database, &["wait", "--", "sh", "-c", "echo $$; exit 42"]);
-        let pid = running.pid();
-        let outcome = running.finish().expect(42);
-        assert_eq!(outcome.stdout, format!("{pid}\n"));
-    }
-
-    fn a_command_that_is_missing_is_127_and_one_that_cannot_run_126(database: &Database) {
-        let missing = wait(database, &["--", "no-such-command", "--flag"]).expect(127);
-        assert!(missing.stderr.contains("cannot run `no-such-command`"), "{}", missing.stderr);
-        wait(database, &["--", "/dev/null"]).expect(126);
-    }
-
-    fn the_command_does_not_run_if_the_wait_fails(database: &Database) {
-        let failed = wait(database, &["--for", "schema", "--timeout", "100ms", "--", "echo", "started"]).expect(124);
-        assert_eq!(failed.stdout, "");
+#[apply(test)]
+fn a_database_that_is_there_is_usable_at_once(database: &Database) {
+    tarsy_db(database).arg("init").assert().success();
+    for condition in ["connect", "writable", "schema"] {
+        let report = wait(database, &["--for", condition, "--output", "json"]).expect(0).json();
+        assert_eq!(report["condition"], condition);
+        assert_eq!(report["attempts"], 1);
     }
 }
 
-#[test]
+#[apply(test)]
+fn the_schema_is_waited_for_until_init_ran(database: &Database) {
+    database.execute("SELECT 1");
+    let mut waiting = Running::start(database, &["wait", "--for", "schema", "--max-interval", "1s"]);
+    waiting.says("schema is not there yet");
+    tarsy_db(database).arg("init").assert().success();
+    assert_eq!(states(&waiting.finish().expect(0)), ["schema is not there yet"]);
+}
+
+#[apply(test)]
+fn attempts_run_out(database: &Database) {
+    database.execute("SELECT 1");
+    let gave_up = wait(database, &["--for", "schema", "--max-attempts", "2"]).expect(3);
+    assert!(gave_up.stderr.contains("gave up waiting at attempt 2"), "{}", gave_up.stderr);
+    assert!(gave_up.stderr.contains("`tarsy-db init`"), "{}", gave_up.stderr);
+}
+
+#[apply(test)]
+fn the_process_becomes_the_command(database: &Database) {
+    let running = Running::start(database, &["wait", "--", "sh", "-c", "echo $$; exit 42"]);
+    let pid = running.pid();
+    let outcome = running.finish().expect(42);
+    assert_eq!(outcome.stdout, format!("{pid}\n"));
+}
+
+#[apply(test)]
+fn a_command_that_is_missing_is_127_and_one_that_cannot_run_126(database: &Database) {
+    let missing = wait(database, &["--", "no-such-command", "--flag"]).expect(127);
+    assert!(missing.stderr.contains("cannot run `no-such-command`"), "{}", missing.stderr);
+    wait(database, &["--", "/dev/null"]).expect(126);
+}
+
+#[apply(test)]
+fn the_command_does_not_run_if_the_wait_fails(database: &Database) {
+    let failed = wait(database, &["--for", "schema", "--timeout", "100ms", "--", "echo", "started"]).expect(124);
+    assert_eq!(failed.stdout, "");
+}
+
+#[apply(test)]
 fn the_wait_ends_as_soon_as_the_server_accepts_connections() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::create(&[]);
     let url = server.url("postgres");
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -111,7 +112,7 @@ async fn first_answer(url: &str) -> Instant {
     panic!("the server never answered")
 }
 
-#[test]
+#[apply(test)]
 fn a_closed_port_is_refused_until_the_attempts_run_out() {
     let (_socket, port) = server::closed_port();
     let url = format!("postgresql://tarsy:secret@127.0.0.1:{port}/tarsy");
@@ -122,7 +123,7 @@ fn a_closed_port_is_refused_until_the_attempts_run_out() {
     assert!(!gave_up.stderr.contains("secret"), "{}", gave_up.stderr);
 }
 
-#[test]
+#[apply(test)]
 fn a_server_that_never_answers_is_given_up_at_the_deadline() {
     // The kernel accepts connections for it; nobody reads them.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -132,7 +133,7 @@ fn a_server_that_never_answers_is_given_up_at_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
-#[test]
+#[apply(test)]
 fn a_host_without_an_address_is_named() {
     // An empty label is refused without asking anybody.
     let url = "postgresql://tarsy:secret@nosuchhost..invalid/tarsy";
@@ -145,9 +146,9 @@ fn a_host_without_an_address_is_named() {
 /// Longer than the grace for what cannot heal.
 const BEYOND_THE_GRACE: [&str; 4] = ["--timeout", "12s", "--max-interval", "1s"];
 
-#[test]
+#[apply(test)]
 fn a_wrong_password_is_put_up_with_for_ten_seconds_unless_all_is_retried() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let url = database.url_with_password("Wr0ng-Secret");
     let started = Instant::now();
     let given_up = start(&url, database.directory(), &["--output", "json"]);
@@ -163,9 +164,9 @@ fn a_wrong_password_is_put_up_with_for_ten_seconds_unless_all_is_retried() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_schema_that_never_comes_is_waited_for_to_the_end() {
-    let databases: Vec<_> = [Some(Database::sqlite()), Database::postgresql()].into_iter().flatten().collect();
+    let databases = [Database::sqlite(), Database::postgresql()];
     let arguments = [&["wait", "--for", "schema"][..], &BEYOND_THE_GRACE].concat();
     let waiting: Vec<_> = databases.iter().map(|database| Running::start(database, &arguments)).collect();
     for running in waiting {
@@ -173,9 +174,9 @@ fn a_schema_that_never_comes_is_waited_for_to_the_end() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn what_cannot_heal_has_its_own_name_and_exit_code() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let once = ["--max-attempts", "1"];
     let missing = wait_for(&database.url().replace(database.name(), "no_such_database"), &once).expect(78);
     assert_eq!(states(&missing), ["no such database"]);
@@ -187,9 +188,9 @@ fn what_cannot_heal_has_its_own_name_and_exit_code() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_role_that_has_no_connection_left_waits_for_one() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     let role = Role::new(&database);
     database.execute(&format!("ALTER ROLE {} CONNECTION LIMIT 0", role.name));
     let mut waiting = start(&role.url(), database.directory(), &["--max-interval", "1s"]);
@@ -200,20 +201,17 @@ fn a_role_that_has_no_connection_left_waits_for_one() {
     wait_for(&role.url(), &["--max-attempts", "1"]).expect(75);
 }
 
-#[test]
+#[apply(test)]
 fn read_only_transactions_are_enough_to_connect_but_not_to_write() {
-    let Some(database) = Database::postgresql() else { return };
+    let database = Database::postgresql();
     database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
     wait(&database, &["--for", "connect"]).expect(0);
     let read_only = wait(&database, &["--for", "writable", "--max-attempts", "1"]).expect(69);
     assert_eq!(states(&read_only), ["database is read-only"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_standby_is_not_writable_until_it_is_promoted() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&[]);
     server.stop("fast");
     server.become_standby();
@@ -231,11 +229,8 @@ fn a_standby_is_not_writable_until_it_is_promoted() {
     assert_eq!(states(&waiting.finish().expect(0)), ["server is a standby"]);
 }
 
-#[test]
+#[apply(test)]
 fn a_server_that_restarts_is_waited_for() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&[]);
     let url = server.url("postgres");
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -249,11 +244,8 @@ fn a_server_that_restarts_is_waited_for() {
     waiting.finish().expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_server_that_shuts_down_is_named() {
-    if !server::may_be_started() {
-        return;
-    }
     let server = Server::start(&[]);
     let url = server.url("postgres");
     // A smart shutdown waits for this one and lets nobody else in.
@@ -269,7 +261,7 @@ fn a_server_that_shuts_down_is_named() {
     waiting.finish().expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_missing_file_is_no_obstacle_where_init_will_create_it() {
     let database = Database::sqlite();
     wait(&database, &["--for", "connect"]).expect(0);
@@ -277,7 +269,7 @@ fn a_missing_file_is_no_obstacle_where_init_will_create_it() {
     assert_eq!(std::fs::read_dir(database.directory()).expect("a directory").count(), 0);
 }
 
-#[test]
+#[apply(test)]
 fn a_file_that_is_no_database_is_74() {
     let database = Database::sqlite();
     std::fs::write(database.directory().join("history.db"), "no database, but longer than a header ".repeat(40))
@@ -288,7 +280,7 @@ fn a_file_that_is_no_database_is_74() {
     }
 }
 
-#[test]
+#[apply(test)]
 fn a_file_that_somebody_writes_is_waited_for() {
     let database = Database::sqlite();
     tarsy_db(&database).arg("init").assert().success();
@@ -301,7 +293,7 @@ fn a_file_that_somebody_writes_is_waited_for() {
     waiting.finish().expect(0);
 }
 
-#[test]
+#[apply(test)]
 fn a_disabled_history_is_not_waited_for() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut command = bare_tarsy_db(directory.path());

@@ -1,51 +1,147 @@
 //! One fresh database for each test, and a way to look into it that is not the code under test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, OnceLock};
 
-use sqlx::any::{AnyConnectOptions, AnyRow, install_default_drivers};
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
+use super::connection::{Connection, Value};
 use super::process::wait_until;
-use super::server;
+use super::{Outcome, server, tarsy_db, test_directory};
 
-/// An empty database that ends with the test.
+/// A database that ends with the test.
 pub(crate) struct Database {
     directory: TempDir,
     url: String,
-    /// The server's URL and the name, for PostgreSQL.
-    created: Option<(String, String)>,
+    on_server: Option<OnServer>,
+}
+
+/// A database on a PostgreSQL server, which is created when it is first asked for: empty, or with a schema.
+struct OnServer {
+    admin_url: String,
+    name: String,
+    created: Once,
+}
+
+impl OnServer {
+    fn new(admin_url: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tarsy_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self { admin_url: admin_url.to_owned(), name, created: Once::new() }
+    }
+
+    fn url(&self) -> String {
+        let (server, _) = self.admin_url.rsplit_once('/').expect("the URL names a database");
+        format!("{server}/{}", self.name)
+    }
+
+    fn create(&self, template: &str) {
+        self.created.call_once(|| {
+            // To copy files is quicker than to log each page, where no checkpoint has to wait for a disk.
+            let strategy = if server::is_foreign(&self.admin_url) { "" } else { "STRATEGY file_copy" };
+            let statement = format!("CREATE DATABASE {} TEMPLATE {template} {strategy}", self.name);
+            // On a thread of its own, because the test may be asynchronous.
+            std::thread::scope(|scope| scope.spawn(|| execute(&self.admin_url, &statement)).join())
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
+}
+
+impl Drop for OnServer {
+    fn drop(&mut self) {
+        if self.created.is_completed() && !std::thread::panicking() {
+            execute(&self.admin_url, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+/// What many tests start from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Schema {
+    Baseline,
+    Head,
+}
+
+impl Schema {
+    /// What `tarsy-db init` makes of an empty file.
+    fn file(self) -> &'static [u8] {
+        static FILES: [OnceLock<Vec<u8>>; 2] = [const { OnceLock::new() }; 2];
+        FILES[self as usize].get_or_init(|| {
+            let database = Database::sqlite();
+            self.init(&database);
+            std::fs::read(database.file()).expect("the file is there")
+        })
+    }
+
+    /// The name of a database of which `tarsy-db init` made this.
+    fn template(self) -> String {
+        let mut templates = TEMPLATES.lock().expect("nobody panics with it");
+        let databases = templates.get_or_insert_with(|| {
+            [Self::Baseline, Self::Head].map(|schema| {
+                let database = Database::on(server::shared());
+                schema.init(&database);
+                database
+            })
+        });
+        databases[self as usize].name().to_owned()
+    }
+
+    fn init(self, database: &Database) {
+        let target = match self {
+            Self::Baseline => "baseline",
+            Self::Head => "head",
+        };
+        Outcome::of(tarsy_db(database).args(["init", "--quiet", "--to", target])).expect(0);
+    }
+}
+
+static TEMPLATES: Mutex<Option<[Database; 2]>> = Mutex::new(None);
+
+/// Drops what databases were copied from: the server may be somebody's.
+pub(crate) fn drop_templates() {
+    drop(TEMPLATES.lock().expect("nobody panics with it").take());
 }
 
 impl Database {
     /// A file that does not exist yet, in a directory of its own.
     pub(crate) fn sqlite() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        Self { directory, url: "sqlite:///history.db".to_owned(), created: None }
+        let directory = test_directory();
+        Self { directory, url: "sqlite:///history.db".to_owned(), on_server: None }
     }
 
-    /// A database on the run's server, or `None` if PostgreSQL was switched off.
-    pub(crate) fn postgresql() -> Option<Self> {
-        server::shared().map(Self::on)
+    /// A database on the run's server.
+    pub(crate) fn postgresql() -> Self {
+        Self::on(server::shared())
     }
 
     /// A database on the server that `admin_url` leads to.
     pub(crate) fn on(admin_url: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tarsy_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        execute(admin_url, &format!("CREATE DATABASE {name}"));
-        let (server, _) = admin_url.rsplit_once('/').expect("the URL names a database");
-        Self {
-            directory: tempfile::tempdir().expect("a temporary directory"),
-            url: format!("{server}/{name}"),
-            created: Some((admin_url.to_owned(), name)),
+        let on_server = OnServer::new(admin_url);
+        Self { directory: test_directory(), url: on_server.url(), on_server: Some(on_server) }
+    }
+
+    /// Creates TARSy's tables, from a copy where nothing has been done with the database yet.
+    #[track_caller]
+    pub(crate) fn create_schema(&self, schema: Schema) {
+        match &self.on_server {
+            None if !self.file().exists() => std::fs::write(self.file(), schema.file()).expect("it can be written"),
+            Some(on_server) if server::is_shared(&on_server.admin_url) && !on_server.created.is_completed() => {
+                on_server.create(&schema.template());
+            }
+            _ => schema.init(self),
         }
+    }
+
+    /// The same as a database in the making.
+    pub(crate) fn with_schema(self, schema: Schema) -> Self {
+        self.create_schema(schema);
+        self
     }
 
     /// Another empty database of the same kind.
     pub(crate) fn another(&self) -> Self {
-        self.created.as_ref().map_or_else(Self::sqlite, |(admin_url, _)| Self::on(admin_url))
+        self.on_server.as_ref().map_or_else(Self::sqlite, |on_server| Self::on(&on_server.admin_url))
     }
 
     /// Where the binary runs; SQLite's file is in there.
@@ -53,54 +149,63 @@ impl Database {
         self.directory.path()
     }
 
+    /// SQLite's file.
+    fn file(&self) -> PathBuf {
+        self.directory().join("history.db")
+    }
+
     /// The URL as the user gives it.
     pub(crate) fn url(&self) -> &str {
+        if let Some(on_server) = &self.on_server {
+            on_server.create("template1");
+        }
         &self.url
     }
 
     /// The URL with another password, for PostgreSQL.
     pub(crate) fn url_with_password(&self, password: &str) -> String {
-        let (before, place) = self.url.rsplit_once('@').expect("the URL names a user");
+        let (before, place) = self.url().rsplit_once('@').expect("the URL names a user");
         let (user, _) = before.rsplit_once(':').expect("the URL has a password");
         format!("{user}:{password}@{place}")
     }
 
     /// The port of the server, for PostgreSQL.
     pub(crate) fn port(&self) -> u16 {
-        let (server, _) = self.url.rsplit_once('/').expect("the URL names a database");
+        let (server, _) = self.url().rsplit_once('/').expect("the URL names a database");
         let (_, port) = server.rsplit_once(':').expect("the URL names a port");
         port.parse().expect("a port")
     }
 
     /// The URL with another port of this machine, for PostgreSQL.
     pub(crate) fn url_through(&self, port: u16) -> String {
-        let (login, _) = self.url.rsplit_once('@').expect("the URL names a user");
+        let (login, _) = self.url().rsplit_once('@').expect("the URL names a user");
         format!("{login}@127.0.0.1:{port}/{}", self.name())
     }
 
     /// The database's name, for PostgreSQL.
     pub(crate) fn name(&self) -> &str {
-        &self.created.as_ref().expect("a SQLite file has no name").1
+        let (_, name) = self.url().rsplit_once('/').expect("the URL names a database");
+        name
     }
 
     /// Whether this is a file.
     pub(crate) fn is_sqlite(&self) -> bool {
-        self.created.is_none()
+        self.on_server.is_none()
     }
 
     /// Runs one statement or several.
     pub(crate) fn execute(&self, sql: &str) {
-        execute(&self.driver_url(), sql);
+        self.with_connection(|connection| connection.execute(sql));
     }
 
     /// The first column of each row as text. The query has to cast what is not text.
     pub(crate) fn texts(&self, sql: &str) -> Vec<Option<String>> {
-        self.query(sql).iter().map(|row| row.try_get(0).expect("the first column is text")).collect()
+        self.with_connection(|connection| connection.texts(sql))
     }
 
     /// The one number that a query gives.
     pub(crate) fn number(&self, sql: &str) -> i64 {
-        self.query(sql)[0].try_get(0).expect("the first column is a bigint")
+        self.with_connection(|connection| connection.number(sql))
     }
 
     /// How many rows a table has.
@@ -111,57 +216,44 @@ impl Database {
     /// Waits until a query gives a number other than 0.
     #[track_caller]
     pub(crate) fn wait_until(&self, sql: &str) {
-        wait_until(sql, || self.number(sql) != 0);
+        match self.is_sqlite() {
+            // An open file is what others look for.
+            true => wait_until(sql, || self.number(sql) != 0),
+            false => self.with_connection(|connection| wait_until(sql, || connection.number(sql) != 0)),
+        }
     }
 
-    /// The rows of a query.
-    pub(crate) fn query(&self, sql: &str) -> Vec<AnyRow> {
-        let url = self.driver_url();
-        block_on(async {
-            let mut connection = connect(&url).await;
-            let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection).await;
-            connection.close().await.expect("the connection closes");
-            rows.unwrap_or_else(|error| panic!("{error}: {sql}"))
-        })
+    /// The first column of each row.
+    #[track_caller]
+    pub(crate) fn column<T: Value>(&self, sql: &str) -> Vec<T> {
+        self.with_connection(|connection| connection.column(sql))
     }
 
-    /// A connection of the test's own, to hold locks with.
-    pub(crate) async fn connect(&self) -> AnyConnection {
-        connect(&self.driver_url()).await
+    /// Runs several queries over one connection.
+    #[track_caller]
+    pub(crate) fn with_connection<T>(&self, work: impl FnOnce(&mut Connection) -> T) -> T {
+        with_connection(&self.driver_url(), work)
     }
 
     /// The URL as the driver reads it: another dialect than the one under test.
     pub(crate) fn driver_url(&self) -> String {
         match self.is_sqlite() {
-            true => format!("sqlite://{}?mode=rwc", self.directory().join("history.db").display()),
-            false => self.url.clone(),
+            true => format!("sqlite://{}?mode=rwc", self.file().display()),
+            false => self.url().to_owned(),
         }
     }
 }
 
-impl Drop for Database {
-    fn drop(&mut self) {
-        if let Some((admin_url, name)) = &self.created
-            && !std::thread::panicking()
-        {
-            execute(admin_url, &format!("DROP DATABASE {name} WITH (FORCE)"));
-        }
-    }
-}
-
-async fn connect(url: &str) -> AnyConnection {
-    install_default_drivers();
-    let options: AnyConnectOptions = url.parse().expect("a URL");
-    options.connect().await.unwrap_or_else(|error| panic!("{error}"))
+#[track_caller]
+fn with_connection<T>(url: &str, work: impl FnOnce(&mut Connection) -> T) -> T {
+    let mut connection = Connection::open(url);
+    let done = work(&mut connection);
+    connection.close();
+    done
 }
 
 fn execute(url: &str, sql: &str) {
-    block_on(async {
-        let mut connection = connect(url).await;
-        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
-        connection.close().await.expect("the connection closes");
-        done.unwrap_or_else(|error| panic!("{error}: {sql}"));
-    });
+    with_connection(url, |connection| connection.execute(sql));
 }
 
 /// Runs a future to its end.

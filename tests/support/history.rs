@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Database;
+use super::connection::Connection;
 
 /// 2026-02-01T00:00:00Z, the moment that tests call now.
 pub(crate) const NOW: &str = "2026-02-01T00:00:00Z";
@@ -67,16 +68,18 @@ pub(crate) fn columns(database: &Database) -> Columns {
         "mcp_communications",
         "stage_executions",
     ];
-    let of_table = |table: &str| {
+    let of_table = |connection: &mut Connection, table: &str| {
         let names = match database.is_sqlite() {
             true => format!("SELECT name FROM pragma_table_info('{table}') ORDER BY 1"),
             false => format!(
-                "SELECT column_name::text FROM information_schema.columns WHERE table_name = '{table}' ORDER BY 1"
+                "SELECT attname::text FROM pg_attribute
+                 WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped ORDER BY 1"
             ),
         };
-        (table.to_owned(), database.texts(&names).into_iter().flatten().collect::<Vec<_>>())
+        (table.to_owned(), connection.texts(&names).into_iter().flatten().collect::<Vec<_>>())
     };
-    tables.into_iter().map(of_table).filter(|(_, columns)| !columns.is_empty()).collect()
+    let all: Columns = database.with_connection(|connection| tables.map(|table| of_table(connection, table)).to_vec());
+    all.into_iter().filter(|(_, columns)| !columns.is_empty()).collect()
 }
 
 /// Every row of these columns as text that shows each octet, in a fixed order.
@@ -87,11 +90,11 @@ pub(crate) fn values(database: &Database, columns: &Columns) -> Vec<String> {
         ),
         false => format!("coalesce(quote_literal(\"{column}\"::text), 'NULL')"),
     };
-    let rows = |(table, columns): &(String, Vec<String>)| {
+    let rows = |connection: &mut Connection, (table, columns): &(String, Vec<String>)| {
         let row = columns.iter().map(value).collect::<Vec<_>>().join(" || ', ' || ");
-        database.texts(&format!("SELECT '{table} ' || {row} FROM {table} ORDER BY 1"))
+        connection.texts(&format!("SELECT '{table} ' || {row} FROM {table} ORDER BY 1"))
     };
-    columns.iter().flat_map(rows).flatten().collect()
+    database.with_connection(|connection| columns.iter().flat_map(|table| rows(connection, table)).flatten().collect())
 }
 
 /// Every row of every table as text that shows each octet, in a fixed order.
@@ -115,21 +118,25 @@ const KEYS: [(&str, &str); 6] = [
 /// The rows, written alike on both backends, so that an archive can be compared with its database. Keys are without
 /// blanks, and no JSON is a bare number or truth value.
 pub(crate) fn rows(database: &Database) -> Rows {
-    let mut rows = Rows::new();
-    for (table, columns) in columns(database) {
-        let Some((table, key)) = KEYS.into_iter().find(|(known, _)| *known == table) else { continue };
-        let value = |column: &String| {
-            let text = format!("CAST(\"{column}\" AS TEXT)");
-            // SQLite has numbers for truth values.
-            format!("coalesce(CASE {text} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {text} END, 'NULL')")
-        };
-        let values = columns.iter().map(value).collect::<Vec<_>>().join(" || ', ' || ");
-        for row in database.texts(&format!("SELECT {key} || ' ' || {values} FROM {table}")).into_iter().flatten() {
-            let (key, values) = row.split_once(' ').expect("a key and a blank");
-            rows.insert((table, key.to_owned()), values.to_owned());
+    let columns = columns(database);
+    database.with_connection(|connection| {
+        let mut rows = Rows::new();
+        for (table, columns) in columns {
+            let Some((table, key)) = KEYS.into_iter().find(|(known, _)| *known == table) else { continue };
+            let value = |column: &String| {
+                let text = format!("CAST(\"{column}\" AS TEXT)");
+                // SQLite has numbers for truth values.
+                format!("coalesce(CASE {text} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {text} END, 'NULL')")
+            };
+            let values = columns.iter().map(value).collect::<Vec<_>>().join(" || ', ' || ");
+            let found = connection.texts(&format!("SELECT {key} || ' ' || {values} FROM {table}"));
+            for row in found.into_iter().flatten() {
+                let (key, values) = row.split_once(' ').expect("a key and a blank");
+                rows.insert((table, key.to_owned()), values.to_owned());
+            }
         }
-    }
-    rows
+        rows
+    })
 }
 
 /// Writes sessions `s1`, `s2` and so on with all that there is at TARSy's newest revision: two parallel stages, a chat with

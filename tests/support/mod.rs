@@ -1,6 +1,9 @@
 //! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test.
 
+pub(crate) mod campaign;
+pub(crate) mod connection;
 pub(crate) mod database;
+pub(crate) mod harness;
 pub(crate) mod history;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -8,16 +11,60 @@ pub(crate) mod random;
 pub(crate) mod role;
 pub(crate) mod server;
 
-use assert_cmd::Command;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
-pub(crate) use database::Database;
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+pub(crate) use database::{Database, Schema};
+pub(crate) use harness::{campaign, test};
+pub(crate) use macro_rules_attribute::apply;
 pub(crate) use process::Running;
 pub(crate) use role::Role;
+use server::Guard;
 
-/// Whether the tests that mount a disk or make a process 1 were switched off; otherwise they fail where they
-/// cannot run.
-pub(crate) fn without_root() -> bool {
-    std::env::var_os("TARSY_DB_TEST_WITHOUT_ROOT").is_some()
+/// Leaves the test out where what takes root was switched off: to mount a disk, to make a process 1. Otherwise it fails
+/// where it cannot run.
+pub(crate) fn require_root() {
+    harness::require("TARSY_DB_TEST_WITHOUT_ROOT", "root");
+}
+
+/// A directory in memory, where there is room for what the tests write, or wherever temporary files go.
+pub(crate) fn temporary_directory(prefix: &str) -> TempDir {
+    let mut named = tempfile::Builder::new();
+    named.prefix(prefix);
+    let created = match has_room(MEMORY) {
+        true => named.tempdir_in(MEMORY),
+        false => named.tempdir(),
+    };
+    created.expect("a temporary directory")
+}
+
+/// A directory for one test. It ends with the test, or with this process where that is killed: memory is not to fill up.
+pub(crate) fn test_directory() -> TempDir {
+    static OF_THE_RUN: OnceLock<(PathBuf, Guard)> = OnceLock::new();
+    let (of_the_run, _) = OF_THE_RUN.get_or_init(|| {
+        let directory = temporary_directory("tarsy-db-tests-").keep();
+        // Some tests run the binary as another user.
+        std::fs::set_permissions(&directory, Permissions::from_mode(0o711)).expect("it is ours");
+        let guard = Guard::with(&format!("rm -rf {}", directory.display()));
+        (directory, guard)
+    });
+    tempfile::tempdir_in(of_the_run).expect("a temporary directory")
+}
+
+/// Linux keeps what is here in memory.
+const MEMORY: &str = "/dev/shm";
+/// More than the tests take at any time.
+const ROOM: u64 = 4 << 30;
+
+fn has_room(directory: &str) -> bool {
+    static HAS_ROOM: OnceLock<bool> = OnceLock::new();
+    *HAS_ROOM
+        .get_or_init(|| rustix::fs::statvfs(directory).is_ok_and(|system| system.f_bavail * system.f_frsize > ROOM))
 }
 
 /// The binary with nothing from this process's environment, in the database's own directory.
@@ -72,23 +119,3 @@ impl From<std::process::Output> for Outcome {
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 }
-
-/// Runs one body as two tests, one for each backend.
-macro_rules! on_both_backends {
-    ($(fn $name:ident($database:ident: &Database) $body:block)+) => {
-        mod on_sqlite {
-            #[allow(unused_imports, reason = "bodies differ in what they use")]
-            use super::*;
-            $(#[test] fn $name() { super::$name(&crate::support::Database::sqlite()); })+
-        }
-        mod on_postgresql {
-            #[allow(unused_imports, reason = "bodies differ in what they use")]
-            use super::*;
-            $(#[test] fn $name() {
-                if let Some(database) = crate::support::Database::postgresql() { super::$name(&database); }
-            })+
-        }
-        $(fn $name($database: &Database) $body)+
-    };
-}
-pub(crate) use on_both_backends;

@@ -7,11 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
-use tokio::runtime::Runtime;
-
-use super::database::runtime;
-use super::{Database, Outcome, tarsy_db};
+use super::connection::Connection;
+use super::{Database, Outcome};
 
 /// How long a condition may take to come about before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -24,12 +21,6 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Creates the baseline in a database.
-pub(crate) fn with_schema(database: Database) -> Database {
-    Outcome::of(tarsy_db(&database).args(["init", "--quiet"])).expect(0);
-    database
 }
 
 /// The binary at work. It ends with the test.
@@ -147,16 +138,13 @@ fn collect(mut stream: impl Read + Send + 'static, written: &Arc<Mutex<[Vec<u8>;
 
 /// A connection of somebody else, with a transaction that stays open until it is released.
 pub(crate) struct Held {
-    runtime: Runtime,
-    connection: AnyConnection,
+    connection: Connection,
 }
 
 impl Held {
     /// Connects without beginning anything.
     pub(crate) fn connect(database: &Database) -> Self {
-        let runtime = runtime();
-        let connection = runtime.block_on(database.connect());
-        Self { runtime, connection }
+        Self { connection: Connection::open(&database.driver_url()) }
     }
 
     /// Begins a transaction with these statements.
@@ -191,12 +179,11 @@ impl Held {
     /// Runs statements on this connection.
     #[track_caller]
     pub(crate) fn execute(&mut self, sql: &str) {
-        let work = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
-        self.runtime.block_on(work).unwrap_or_else(|error| panic!("{error}: {sql}"));
+        self.connection.execute(sql);
     }
 
     /// Ends the connection, and with it its transaction.
     pub(crate) fn close(self) {
-        self.runtime.block_on(self.connection.close()).expect("the connection closes");
+        self.connection.close();
     }
 }

@@ -1,8 +1,7 @@
 //! A PostgreSQL role that may do less than the one that owns the database.
 
 use super::Database;
-
-const PASSWORD: &str = "role-password";
+use super::server::{PASSWORD, VERIFIER};
 
 /// A role that may log in, and nothing more until it is granted something. It ends with the test.
 pub(crate) struct Role<'d> {
@@ -14,7 +13,7 @@ impl<'d> Role<'d> {
     /// Creates the role.
     pub(crate) fn new(database: &'d Database) -> Self {
         let name = format!("{}_role", database.name());
-        database.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"));
+        database.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{VERIFIER}'"));
         Self { database, name }
     }
 

@@ -4,38 +4,66 @@
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use tempfile::TempDir;
+use super::harness::require;
+use super::temporary_directory;
 
-const PASSWORD: &str = "test-password";
+/// The password of each role that the tests create.
+pub(crate) const PASSWORD: &str = "test-password";
+/// What a server stores of it, with one round of hashing instead of 4,096, which an unoptimised program spends more time
+/// on than on anything else. A server takes it in the place of a password.
+pub(crate) const VERIFIER: &str = "SCRAM-SHA-256$1:dGFyc3ktZGIgdGVzdHMuLg==\
+    $jc4xDl9kNkxxpWatcneN+YXNPv+h5TuLG8sGMrMcpsk=:o1l+eXrcj7NDqywurYe6q9LFBJPlaNQh526Z4hWS5VI=";
 
-/// The URL of the run's server with a role that may create databases, or `None` if the tests that need
-/// one were switched off with `TARSY_DB_TEST_WITHOUT_POSTGRESQL=1`.
-pub(crate) fn shared() -> Option<&'static str> {
-    static SHARED: OnceLock<Option<(String, Option<Server>)>> = OnceLock::new();
-    let shared = SHARED.get_or_init(|| {
-        if std::env::var_os("TARSY_DB_TEST_WITHOUT_POSTGRESQL").is_some() {
-            return None;
-        }
+static SHARED: OnceLock<(String, Option<Server>)> = OnceLock::new();
+
+/// The URL of the run's server with a role that may create databases.
+pub(crate) fn shared() -> &'static str {
+    require_postgresql();
+    let (url, _) = SHARED.get_or_init(|| {
         if let Ok(url) = std::env::var("TEST_POSTGRESQL_URL") {
-            return Some((url, None));
+            return (url, None);
         }
-        let server = Server::start(&[]);
-        Some((server.url("postgres"), Some(server)))
+        let server = Server::start(&CHEAP);
+        (server.url("postgres"), Some(server))
     });
-    shared.as_ref().map(|(url, _)| url.as_str())
+    url
 }
 
-/// A server of a test's own. It ends with this process, also when that is killed: a shell waits for its
-/// standard input to close, then stops the server and removes its files.
+/// Whether a URL leads to the run's server.
+pub(crate) fn is_shared(url: &str) -> bool {
+    SHARED.get().is_some_and(|(shared, _)| shared == url)
+}
+
+/// Whether a URL leads to a server that was not started here.
+pub(crate) fn is_foreign(url: &str) -> bool {
+    std::env::var("TEST_POSTGRESQL_URL").is_ok_and(|foreign| foreign == url)
+}
+
+/// What the run's server can do without: nobody crashes it or makes a standby of it, and its tables are small.
+const CHEAP: [&str; 5] = [
+    "full_page_writes = off",
+    "wal_level = minimal",
+    "max_wal_senders = 0",
+    "autovacuum = off",
+    "max_wal_size = 256MB",
+];
+
+/// Leaves the test out where PostgreSQL was switched off. Where no server can be had otherwise, it fails with the line
+/// to run.
+fn require_postgresql() {
+    require("TARSY_DB_TEST_WITHOUT_POSTGRESQL", "a PostgreSQL server");
+}
+
+/// A server of a test's own. It ends with this process.
 pub(crate) struct Server {
     directory: PathBuf,
     binaries: PathBuf,
     pub(crate) port: u16,
-    /// Closing it ends the server.
-    guard: std::process::Child,
+    /// Ends the server and removes its files.
+    _guard: Guard,
 }
 
 impl Server {
@@ -51,21 +79,12 @@ impl Server {
 
     /// Creates a cluster without starting it.
     pub(crate) fn create(settings: &[&str]) -> Self {
+        require_postgresql();
         let binaries = binaries();
-        let directory = TempDir::with_prefix("tarsy-db-postgresql-").expect("a temporary directory").keep();
+        let directory = temporary_directory("tarsy-db-postgresql-").keep();
         let port = free_port();
-        let password_file = directory.join("password");
-        std::fs::write(&password_file, PASSWORD).expect("the password can be written");
-        give_to_postgres(&directory);
         let data = directory.join("data");
-        let initdb = as_postgres(&binaries.join("initdb"))
-            .args(["--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"])
-            .arg(format!("--pwfile={}", password_file.display()))
-            .arg("--pgdata")
-            .arg(&data)
-            .output()
-            .expect("initdb runs");
-        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
+        copy_cluster(&binaries, &directory);
         let mut lines = vec![
             format!("port = {port}"),
             "listen_addresses = '127.0.0.1'".to_owned(),
@@ -76,19 +95,12 @@ impl Server {
         lines.extend(settings.iter().map(|line| (*line).to_owned()));
         std::fs::write(data.join("postgresql.auto.conf"), lines.join("\n") + "\n").expect("settings can be written");
         let stop = format!(
-            "read -r _; {} stop --silent --mode=immediate --pgdata={}; rm -rf {}",
+            "{} stop --silent --mode=immediate --pgdata={}; rm -rf {}",
             as_postgres_words(&binaries.join("pg_ctl")).join(" "),
             data.display(),
             directory.display()
         );
-        let guard = Command::new("sh")
-            .args(["-c", &stop])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell runs");
-        Self { directory, binaries, port, guard }
+        Self { directory, binaries, port, _guard: Guard::with(&stop) }
     }
 
     /// Starts the server and waits until it answers.
@@ -148,17 +160,49 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
+/// A shell that waits for its standard input to close, which happens with this process at the latest, also when that is
+/// killed, and then cleans up.
+pub(crate) struct Guard(Child);
+
+impl Guard {
+    /// Starts the shell.
+    pub(crate) fn with(script: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("read -r _; {script}")]);
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(shell.spawn().expect("a shell runs"))
     }
 }
 
-/// Whether a test that starts a server of its own is to run: always, unless PostgreSQL was switched off.
-/// Where none is installed it fails with the line to run, also beside a `TEST_POSTGRESQL_URL`.
-pub(crate) fn may_be_started() -> bool {
-    std::env::var_os("TARSY_DB_TEST_WITHOUT_POSTGRESQL").is_none()
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// Puts a new cluster into a directory. `initdb` takes longer than a copy of what it has made once.
+fn copy_cluster(binaries: &Path, directory: &Path) {
+    static NEW: OnceLock<(PathBuf, Guard)> = OnceLock::new();
+    let (new, _) = NEW.get_or_init(|| {
+        let new = temporary_directory("tarsy-db-cluster-").keep();
+        let guard = Guard::with(&format!("rm -rf {}", new.display()));
+        let password_file = new.join("password");
+        std::fs::write(&password_file, VERIFIER).expect("the password can be written");
+        give_to_postgres(&new);
+        let initdb = as_postgres(&binaries.join("initdb"))
+            .args(["--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .arg(format!("--pwfile={}", password_file.display()))
+            .arg("--pgdata")
+            .arg(new.join("data"))
+            .output()
+            .expect("initdb runs");
+        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
+        (new, guard)
+    });
+    let copied = Command::new("cp").arg("-a").arg(new.join("data")).arg(directory).status();
+    assert!(copied.is_ok_and(|status| status.success()), "the new cluster cannot be copied");
+    give_to_postgres(directory);
 }
 
 fn binaries() -> PathBuf {
