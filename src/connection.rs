@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use crate::failure::{Cause, Failure, io_message};
@@ -237,6 +237,7 @@ async fn open_sqlite(
     };
     // Memory lives in its one connection: it must never be closed for age.
     let pool = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let pool = pool.after_release(|connection, _| Box::pin(is_sound(connection)));
     let opened = async {
         let pool = pool.connect_with(options).await?;
         // SQLite opens anything; only reading shows whether it is a database.
@@ -254,6 +255,15 @@ async fn open_sqlite(
             _ => cause,
         }
     })
+}
+
+/// Whether a connection may be used again after its transaction. SQLite rolls back by itself when, for one, the disk is
+/// full at COMMIT; the driver still counts that transaction, and would take the next one for a savepoint inside it:
+/// its COMMIT would succeed and commit nothing.
+async fn is_sound(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // The rollback of a transaction that was dropped may still be on its way.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Says why a file cannot be opened in better words than SQLite has.

@@ -403,7 +403,7 @@ fn failure_hint(cause: &Cause) -> Option<String> {
         Failure::Pooler => "connect to the server itself, or to a pool in session mode",
         Failure::SchemaPending => "run `tarsy-db init`",
         Failure::TooManyConnections => "free a connection, or raise the server's `max_connections`",
-        Failure::DiskFull => "free some space; nothing was changed",
+        Failure::DiskFull => "free some space, then run the same command again",
         Failure::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",
         _ => return None,
     };

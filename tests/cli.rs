@@ -76,6 +76,8 @@ mod prune_archive_crashes;
 mod prune_archive_values;
 #[path = "cli/prune_events.rs"]
 mod prune_events;
+#[path = "cli/prune_failed_commits.rs"]
+mod prune_failed_commits;
 #[path = "cli/prune_metrics.rs"]
 mod prune_metrics;
 #[path = "cli/prune_neighbours.rs"]

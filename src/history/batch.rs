@@ -46,25 +46,24 @@ pub struct BatchError {
     pub action: String,
     /// Where it failed.
     pub place: Place,
-    /// What is gone if the commit took place, of which nobody knows.
-    pub in_doubt: Option<Doubt>,
+    /// What a commit that failed would have removed. If the connection broke, it may have taken place.
+    pub uncommitted: Option<Removed>,
     /// Why.
     #[source]
     pub cause: Cause,
 }
 
-/// What a commit removed, if it took place.
-#[derive(Debug)]
-pub struct Doubt {
-    /// Its rows.
-    pub removed: Removed,
-    /// The keys of its sessions; none where it removed something else.
-    pub sessions: Vec<String>,
-}
-
 impl BatchError {
     pub(super) fn in_archive(cause: Cause) -> Self {
-        Self { action: "archive what is to be removed".to_owned(), place: Place::Archive, in_doubt: None, cause }
+        Self { action: "archive what is to be removed".to_owned(), place: Place::Archive, uncommitted: None, cause }
+    }
+
+    /// Whether the connection of this batch has to be replaced before the next one: after a COMMIT that failed, and on
+    /// SQLite, which may have rolled back by itself, after everything but a lock that was not granted.
+    #[must_use]
+    pub fn spoils_connection(&self, backend: DbBackend) -> bool {
+        let is_about_sqlite = backend == DbBackend::Sqlite && self.place == Place::Database;
+        self.uncommitted.is_some() || (is_about_sqlite && self.cause.failure != Failure::Busy)
     }
 }
 
@@ -73,7 +72,7 @@ impl<E: Into<Cause>> From<E> for BatchError {
         Self {
             action: "remove a batch of old rows".to_owned(),
             place: Place::Database,
-            in_doubt: None,
+            uncommitted: None,
             cause: error.into(),
         }
     }
@@ -90,7 +89,6 @@ pub struct Batch {
     transaction: DatabaseTransaction,
     shelf: Option<Shelf>,
     removed: Removed,
-    sessions: Vec<String>,
     began: Instant,
 }
 
@@ -124,7 +122,7 @@ impl Batch {
             );
             transaction.execute_unprepared(&sql).await?;
         }
-        Ok(Self { transaction, shelf, removed: Removed::new(), sessions: Vec::new(), began: Instant::now() })
+        Ok(Self { transaction, shelf, removed: Removed::new(), began: Instant::now() })
     }
 
     /// The rows that a query finds, which are locked; those that somebody else has locked are passed over.
@@ -142,11 +140,6 @@ impl Batch {
         let backend = ConnectionTrait::get_database_backend(&self.transaction);
         let statement = Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
         self.transaction.execute_raw(statement).await.map(|_| ())
-    }
-
-    /// Notes the sessions that it is about.
-    pub(super) fn note_sessions(&mut self, keys: impl IntoIterator<Item = String>) {
-        self.sessions.extend(keys);
     }
 
     /// Removes the rows of a table that meet a condition, to which `given` is bound as `$1`.
@@ -212,10 +205,8 @@ impl Batch {
         match self.transaction.commit().await {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
             Err(error) => {
-                let error = BatchError::from(error);
-                let doubt = Doubt { removed: self.removed, sessions: self.sessions };
-                let in_doubt = error.cause.failure.is_before_login().then_some(doubt);
-                Err(BatchError { action: "commit the removal of old rows".to_owned(), in_doubt, ..error })
+                let action = "commit the removal of old rows".to_owned();
+                Err(BatchError { action, uncommitted: Some(self.removed), ..BatchError::from(error) })
             }
         }
     }

@@ -96,6 +96,11 @@ impl Neighbours {
         Ok(neighbours)
     }
 
+    /// Closes what is open of SQLite's files: after the connection is closed, and before another one is opened.
+    pub fn let_go(&mut self) {
+        self.index = None;
+    }
+
     /// Takes another connection to PostgreSQL for one of this tool.
     ///
     /// # Errors

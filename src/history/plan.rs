@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::batch::Removed;
 use super::orphans::OrphanCount;
 use super::retention::Selection;
 use super::{Among, DEPENDENTS, SESSIONS};
@@ -59,6 +60,18 @@ impl Plan {
         self.tables.iter().map(|table| table.rows).chain(orphans).sum()
     }
 
+    /// The rows that go, by table.
+    #[must_use]
+    pub fn rows_by_table(&self) -> Removed {
+        let tables = self.tables.iter().map(|table| (table.table, table.rows));
+        let orphans = self.orphans.iter().map(|orphans| (orphans.reference.child, orphans.rows));
+        let mut rows = Removed::new();
+        for (table, count) in tables.chain(orphans) {
+            *rows.entry(table).or_default() += count;
+        }
+        rows
+    }
+
     /// The sessions that go, as a share of all: 0 for none, 1 for all.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 sessions")]
@@ -93,14 +106,10 @@ pub async fn plan(
     let count = |name| span.try_get("", name).map(i64::unsigned_abs).doing(action);
     let (sessions, of_sessions) = (count("sessions")?, count("of_sessions")?);
 
-    let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
-    let among = Among::all(&keys, selection.backend(), sessions);
     let mut tables = Vec::new();
-    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
-        let condition = dependent.belongs(&among);
-        tables.push(table_plan(connection, schema, dependent.table, &condition).await?);
+    for (table, condition) in conditions(schema, selection, sessions) {
+        tables.push(table_plan(connection, schema, table, &condition).await?);
     }
-    tables.push(table_plan(connection, schema, SESSIONS, &selection.condition()).await?);
 
     let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
         DbBackend::Postgres => column.to_owned(),
@@ -130,6 +139,33 @@ pub async fn plan(
         orphans: Vec::new(),
         kept: kept.collect::<Result<_, DbErr>>().doing(action)?,
     })
+}
+
+/// Counts the rows of a selection that are there now, by table. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub async fn count(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    selection: &Selection,
+) -> Result<Removed, DatabaseError> {
+    let mut counts = Removed::new();
+    for (table, condition) in conditions(schema, selection, u64::MAX) {
+        let sql = format!("SELECT count(*) AS row_count FROM {table} WHERE {condition}");
+        let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
+        counts.insert(table, counted.doing(format!("count what is left in {table}"))?.unsigned_abs());
+    }
+    Ok(counts)
+}
+
+/// The tables of a selection, children first, and the condition for its rows. `sessions` is how many there are.
+fn conditions(schema: &Schema, selection: &Selection, sessions: u64) -> Vec<(&'static str, String)> {
+    let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
+    let among = Among::all(&keys, selection.backend(), sessions);
+    let dependents = DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table));
+    let dependents = dependents.map(|dependent| (dependent.table, dependent.belongs(&among)));
+    dependents.chain([(SESSIONS, selection.condition())]).collect()
 }
 
 /// Counts the rows of a table that meet a condition, and their bytes.

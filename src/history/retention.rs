@@ -175,7 +175,6 @@ pub async fn remove_batch(
     if taken.is_empty() {
         return Ok(None);
     }
-    batch.note_sessions(taken.iter().map(|session| session.session_id.clone()));
     let given = Among::given(selection.backend);
     if selection.backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
         // Whoever sends a message has locked the chat, and not the session.
@@ -208,16 +207,4 @@ fn ids(sessions: &[Taken]) -> String {
 
 fn taken_of(row: &QueryResult) -> Result<Taken, DbErr> {
     Ok(Taken { started_at_us: row.try_get("", "started_at_us")?, session_id: row.try_get("", "session_id")? })
-}
-
-/// How many of these sessions are still there: after a commit of which nobody knows.
-///
-/// # Errors
-/// [`DatabaseError`] when the database cannot be read.
-pub async fn count_left(connection: &impl ConnectionTrait, sessions: &[String]) -> Result<u64, DatabaseError> {
-    let ids: Vec<_> = sessions.iter().map(|id| literal(id)).collect();
-    let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE session_id IN ({})", ids.join(", "));
-    let action = "learn whether the last commit took place";
-    let row = row(connection, &sql).await.doing(action)?;
-    row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
 }

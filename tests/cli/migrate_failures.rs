@@ -1,12 +1,11 @@
 //! `migrate-sqlite-to-postgres`: whatever happens on the way, the target is as it was.
 
-use std::process::Command;
-
 use super::migrate::{arguments, migrate, source_and_target};
 use crate::support::history::{NOW_US, insert_many};
 use crate::support::process::{Held, Running, wait_until};
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, Schema, apply, require_root, test};
+use crate::support::small_disk::SmallDisk;
+use crate::support::{Database, Outcome, Schema, apply, test};
 
 const TABLES: [&str; 4] = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
 /// The advisory lock that the trigger of [`halt_copy`] waits for.
@@ -125,13 +124,12 @@ fn a_server_that_crashes_in_the_middle_of_copy_is_unavailable_and_empty_afterwar
 
 #[apply(test)]
 fn a_disk_that_fills_up_is_told_and_rolled_back() {
-    require_root();
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::mount(24);
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
     let (_, name) = target.url().rsplit_once('/').expect("the URL names a database");
     let other = Database::on(&server.url("postgres"));
-    other.execute(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.data()));
+    other.execute(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.directory_of_the_server().display()));
     other.execute(&format!("ALTER DATABASE {name} SET TABLESPACE small"));
     let target = target.with_schema(Schema::Baseline);
     let source = Database::sqlite().with_schema(Schema::Baseline);
@@ -143,32 +141,4 @@ fn a_disk_that_fills_up_is_told_and_rolled_back() {
     let outcome = Outcome::of(&mut migrate(&source, &target)).expect(74);
     assert_eq!(outcome.json()["error"]["exit_code"], 74);
     assert_empty(&target);
-}
-
-/// A file system of 24 MB that the server may write to; root is needed to make one.
-pub(crate) struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    pub(crate) fn mount() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let script = r#"set -e; chmod 0755 "$1"; mount -t tmpfs -o size=24m tmpfs "$1"; mkdir "$1/data"
-            chown postgres "$1/data"; chmod 0700 "$1/data""#;
-        let mounted = Command::new("sh").args(["-c", script, "sh"]).arg(directory.path()).output().expect("a shell");
-        assert!(
-            mounted.status.success(),
-            "a small disk cannot be mounted ({}): TARSY_DB_TEST_WITHOUT_ROOT=1 make test leaves this test out",
-            String::from_utf8_lossy(&mounted.stderr)
-        );
-        Self(directory)
-    }
-
-    pub(crate) fn data(&self) -> String {
-        self.0.path().join("data").display().to_string()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
 }

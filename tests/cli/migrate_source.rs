@@ -20,6 +20,7 @@ use super::migrate_refusals::{assert_message, one_session_and_target, wait_for_b
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_many};
 use crate::support::process::{Held, Running, wait_until};
+use crate::support::small_disk::SmallDisk;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, require_root, test};
 
 const STAYS_BEHIND: &str = "written to after its snapshot";
@@ -257,35 +258,17 @@ fn a_read_only_mount_is_read_with_a_left_over_wal_and_beside_a_backend() {
     backend.close();
 }
 
-/// A file system of 2 MB for temporary files; root is needed to make one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        mounted(Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(directory.path()));
-        Self(directory)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
 #[apply(test)]
 fn without_room_for_a_copy_it_is_told_what_is_needed_and_where() {
-    require_root();
+    let disk = SmallDisk::mount(2);
     let (source, target) = source_and_target();
     insert_many(&source, 200, 20_000, NOW_US);
     source.execute("PRAGMA journal_mode = DELETE");
-    let disk = SmallDisk::mount();
     let refused =
-        leaves_the_source_as_it_is(&source, || Outcome::of(migrate(&source, &target).env("TMPDIR", disk.0.path())));
-    let parts = [&disk.0.path().display().to_string(), "it takes ", "2.00 MiB are free", "TMPDIR", "rollback journal"];
+        leaves_the_source_as_it_is(&source, || Outcome::of(migrate(&source, &target).env("TMPDIR", disk.path())));
+    let parts = [&disk.path().display().to_string(), "it takes ", "2.00 MiB are free", "TMPDIR", "rollback journal"];
     assert_message(&refused.expect(74), &parts);
-    assert_eq!(fs::read_dir(disk.0.path()).expect("a directory").count(), 0);
+    assert_eq!(fs::read_dir(disk.path()).expect("a directory").count(), 0);
     Outcome::of(&mut migrate(&source, &target)).expect(0);
 }
 

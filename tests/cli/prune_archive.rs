@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::migrate::migrate;
 use super::migrate_crashes::history;
-use super::migrate_failures::SmallDisk;
 use super::migrate_verify_only::{compare, tables};
 use super::prune::{init, prune, sessions};
 use crate::support::history::{
     DAY_US, NOW, NOW_US, Rows, contents, insert_many, insert_session, insert_whole_sessions, rows,
 };
 use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, Schema, apply, require_root, tarsy_db, test, test_directory};
+use crate::support::small_disk::SmallDisk;
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test, test_directory};
 
 pub(super) const OLD_US: i64 = NOW_US - 120 * DAY_US;
 
@@ -205,11 +205,11 @@ fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
 
 #[apply(test)]
 fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &Database) {
-    require_root();
+    let disk = SmallDisk::mount(24);
     init(database);
     insert_many(database, 100, 400_000, OLD_US);
-    let (before, disk) = (rows(database), SmallDisk::mount());
-    let path = format!("{}/archive.db", disk.data());
+    let before = rows(database);
+    let path = format!("{}/archive.db", disk.path().display());
     let run = || prune(database, &["--yes", "--archive", &path]);
     let full = run().expect(74).json();
     let left = rows(database);

@@ -106,7 +106,15 @@ pub(crate) fn drop_templates() {
 impl Database {
     /// A file that does not exist yet, in a directory of its own.
     pub(crate) fn sqlite() -> Self {
-        let directory = test_directory();
+        Self::in_directory(test_directory())
+    }
+
+    /// The same below `parent`.
+    pub(crate) fn sqlite_in(parent: &Path) -> Self {
+        Self::in_directory(tempfile::tempdir_in(parent).expect("a directory"))
+    }
+
+    fn in_directory(directory: TempDir) -> Self {
         Self { directory, url: "sqlite:///history.db".to_owned(), on_server: None }
     }
 
@@ -150,7 +158,7 @@ impl Database {
     }
 
     /// SQLite's file.
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.directory().join("history.db")
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod role;
 pub(crate) mod server;
+pub(crate) mod small_disk;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

@@ -20,10 +20,11 @@ use crate::error::Error;
 use crate::failure::{DatabaseError, Doing, Failure};
 use crate::file_system;
 use crate::history::archive::Archive;
+use crate::history::batch::Removed;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::exclusive::Exclusive;
 use crate::history::neighbours::{Company, Neighbours};
-use crate::history::orphans;
+use crate::history::orphans::{self, OrphanCount};
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
 use crate::history::retention::{self, Selection};
@@ -136,12 +137,13 @@ async fn prune(
             deadline: arguments.max_duration.and_then(|limit| started.checked_add(limit)),
             retry_for: arguments.retry_for,
         };
-        let outcome = work.remove(terms, context, interrupt).await?;
+        let mut outcome = work.remove(terms, context, interrupt).await?;
+        let is_confirmed = work.confirm(&mut outcome).await;
         // What was removed is told in any case.
         if work.is_connected {
             summary.remaining_sessions = retention::count_old(&work.connection, &work.selection.policy).await.ok();
         }
-        summary.tell(&outcome, started.elapsed());
+        summary.tell(&outcome, is_confirmed, started.elapsed());
         blocks = summary.removed_blocks();
         stopped = outcome.stopped;
         stuck = outcome.stuck.into_iter().next().map(|stuck| stuck.error.into());
@@ -358,7 +360,7 @@ impl Work {
         Ok(())
     }
 
-    /// Opens the database again, after the connection broke. False if somebody else prunes it by now.
+    /// Opens the database again, after the server was gone. False if another run prunes it by now.
     async fn reconnect(&mut self) -> Result<bool, Error> {
         self.is_connected = false;
         self.second = None;
@@ -367,9 +369,63 @@ impl Work {
         if self.exclusive.is_none() {
             return Ok(false);
         }
-        self.connection = open(&self.url, Access::Write).await?;
-        self.is_connected = true;
+        self.renew_connection().await?;
         Ok(true)
+    }
+
+    /// Throws the connections away and opens one anew; the right to prune is kept.
+    async fn renew_connection(&mut self) -> Result<(), Error> {
+        self.is_connected = false;
+        self.second = None;
+        if self.url.sqlite_path().is_some() {
+            // In this order: see [`Neighbours`].
+            tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await.ok();
+            self.neighbours.let_go();
+        }
+        self.connection = open(&self.url, Access::Write).await?;
+        sqlite::set_up(&self.connection, &self.schema).await.doing("set up the connection")?;
+        let neighbours = Neighbours::of(&self.connection, self.url.sqlite_path()).await;
+        self.neighbours = neighbours.doing("see who else uses the database")?;
+        self.is_connected = true;
+        Ok(())
+    }
+
+    /// Counts what is really gone where a failure leaves that open, on a connection that no failure has touched: no
+    /// more than was committed or may have been, and no more than is missing of what was planned. False if the database
+    /// cannot be asked.
+    async fn confirm(&mut self, outcome: &mut Outcome) -> bool {
+        if !outcome.is_doubtful {
+            return true;
+        }
+        // A commit that goes on has not come to its end on the server either.
+        if matches!(outcome.stopped, Some(Stop::Failed(Error::RolledBack(_)))) {
+            return false;
+        }
+        if !self.is_connected && !matches!(self.reconnect().await, Ok(true)) {
+            return false;
+        }
+        let Ok(left) = self.count_left().await else { return false };
+        let planned = self.plan.rows_by_table();
+        let rows = |of: &Removed, table| of.get(table).copied().unwrap_or_default();
+        for (table, removed) in &mut outcome.rows {
+            let missing = rows(&planned, table).saturating_sub(rows(&left, table));
+            *removed = (*removed + rows(&outcome.uncommitted, table)).min(missing);
+        }
+        true
+    }
+
+    /// What is still there of what was planned.
+    async fn count_left(&self) -> Result<Removed, DatabaseError> {
+        let mut left = plan::count(&self.connection, &self.schema, &self.selection).await?;
+        if let Some(policy) = &self.events {
+            left.insert(EVENTS, events::plan(&self.connection, &self.schema, policy).await?.rows);
+        }
+        if !self.plan.orphans.is_empty() {
+            for OrphanCount { reference, rows } in orphans::count(&self.connection, &self.schema).await? {
+                *left.entry(reference.child).or_default() += rows;
+            }
+        }
+        Ok(left)
     }
 
     /// Removes what is planned.

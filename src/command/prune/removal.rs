@@ -12,7 +12,7 @@ use super::Work;
 use crate::error::Error;
 use crate::failure::{DatabaseError, Failure};
 use crate::history::SESSIONS;
-use crate::history::batch::{Batch, BatchError, Doubt, Limits, Place, Removed};
+use crate::history::batch::{Batch, BatchError, Limits, Place, Removed};
 use crate::history::events;
 use crate::history::neighbours::Company;
 use crate::history::orphans::{self, REFERENCES};
@@ -46,7 +46,13 @@ pub(super) struct Terms {
 /// What was done.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
+    /// What was committed.
     pub(super) rows: Removed,
+    /// What commits that failed would have removed besides: some of them may have taken place.
+    pub(super) uncommitted: Removed,
+    /// Whether a commit failed or the connection broke. A server that crashed or gave way to its standby may even bring
+    /// back what it had committed.
+    pub(super) is_doubtful: bool,
     pub(super) batches: u64,
     /// The longest time for which others were kept waiting, if there were any.
     pub(super) longest_batch: Option<Duration>,
@@ -201,7 +207,8 @@ impl<'r> Removal<'r> {
         let finished = finish(self.interrupt, &self.stopping, remove).await;
         taken.append(&mut taken_by_second);
         taken.sort_unstable();
-        if company == Company::Nobody && matches!(finished, Ok(Err(_))) && !self.work.neighbours.is_alone() {
+        let is_busy = matches!(&finished, Ok(Err(error)) if error.cause.failure == Failure::Busy);
+        if company == Company::Nobody && is_busy && !self.work.neighbours.is_alone() {
             return Ok(Attempt::GaveWay);
         }
         self.settle(finished, done, company, pace, taken.len(), began).await
@@ -279,13 +286,14 @@ impl<'r> Removal<'r> {
         began: Instant,
     ) -> Result<Attempt, Stop> {
         let Done { batches, removed, held } = done;
-        let amount = self.count(removed);
+        let amount = self.count(&removed);
         self.outcome.batches += batches;
         if company != Company::Nobody && batches > 0 {
             self.outcome.longest_batch = self.outcome.longest_batch.max(Some(held));
         }
-        if let Err(error) = finished? {
-            return Ok(Attempt::Failed(error));
+        let finished = finished.inspect_err(|_| self.outcome.is_doubtful |= self.stopping.is_committing.get())?;
+        if let Err(error) = finished {
+            return self.replace_spoilt_connection(error).await.map(Attempt::Failed);
         }
         if batches == 0 {
             return Ok(Attempt::Nothing);
@@ -297,12 +305,29 @@ impl<'r> Removal<'r> {
         Ok(Attempt::Removed)
     }
 
-    fn count(&mut self, removed: Removed) -> Amount {
+    /// After a batch that failed: notes what is open by that, and gives the next one a connection that is sound.
+    async fn replace_spoilt_connection(&mut self, error: BatchError) -> Result<BatchError, Stop> {
+        if let Some(uncommitted) = &error.uncommitted {
+            self.outcome.is_doubtful = true;
+            add(&mut self.outcome.uncommitted, uncommitted);
+        }
+        // A server that is gone is waited for: see `try_again`.
+        if error.spoils_connection(self.work.selection.backend()) && !error.cause.failure.is_before_login() {
+            match self.work.renew_connection().await {
+                Ok(()) => {}
+                Err(renewing) => {
+                    tracing::warn!("cannot open the database again: {renewing}");
+                    return Err(Stop::Failed(DatabaseError::from(error).into()));
+                }
+            }
+        }
+        Ok(error)
+    }
+
+    fn count(&mut self, removed: &Removed) -> Amount {
         let amount = self.planned.part(removed.values().sum());
         self.meter.advance(amount);
-        for (table, rows) in removed {
-            *self.outcome.rows.entry(table).or_default() += rows;
-        }
+        add(&mut self.outcome.rows, removed);
         amount
     }
 
@@ -364,6 +389,7 @@ impl<'r> Removal<'r> {
         let keeps_connection = is_contention(failure) || self.work.selection.backend() == DbBackend::Sqlite;
         // Nobody asks it anything until there is another.
         self.work.is_connected &= keeps_connection || !failure.is_before_login();
+        self.outcome.is_doubtful |= !keeps_connection && failure.is_before_login();
         if error.place != Place::Database || !failure.may_heal() || since.elapsed() >= self.terms.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
@@ -371,7 +397,6 @@ impl<'r> Removal<'r> {
             let limit = humantime::format_duration(self.terms.retry_for);
             tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
         }
-        let in_doubt = error.in_doubt;
         let [mut pause, longest] = PAUSES;
         loop {
             self.rest(pause).await?;
@@ -391,13 +416,6 @@ impl<'r> Removal<'r> {
             }
         }
         tracing::info!("the connection is back");
-        // Of other rows than sessions nobody knows.
-        if let Some(Doubt { removed, sessions }) = in_doubt.filter(|doubt| !doubt.sessions.is_empty()) {
-            let left = retention::count_left(&self.work.connection, &sessions).await;
-            if left.map_err(|error| Stop::Failed(error.into()))? == 0 {
-                self.count(removed);
-            }
-        }
         Ok(())
     }
 
@@ -468,11 +486,15 @@ async fn commit(
         let (removed, held) = batch.commit(ledger).await?;
         done.batches += 1;
         done.held = done.held.max(held);
-        for (table, rows) in removed {
-            *done.removed.entry(table).or_default() += rows;
-        }
+        add(&mut done.removed, &removed);
     }
     Ok(())
+}
+
+fn add(sum: &mut Removed, removed: &Removed) {
+    for (table, rows) in removed {
+        *sum.entry(table).or_default() += rows;
+    }
 }
 
 /// Lets the work in hand come to its end although a signal came, which is noted; a second one ends it, unless it is

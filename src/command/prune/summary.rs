@@ -80,6 +80,8 @@ impl SpaceSummary {
 
 #[derive(Serialize)]
 struct RemovedSummary {
+    /// Whether that is what is gone. After a failure the database is asked; false if it could not be.
+    confirmed: bool,
     sessions: u64,
     rows: Removed,
     seconds: f64,
@@ -152,8 +154,9 @@ impl Summary {
     }
 
     /// Takes in what was done.
-    pub(super) fn tell(&mut self, outcome: &Outcome, duration: Duration) {
+    pub(super) fn tell(&mut self, outcome: &Outcome, confirmed: bool, duration: Duration) {
         self.removed = Some(RemovedSummary {
+            confirmed,
             sessions: outcome.rows.get(SESSIONS).copied().unwrap_or_default(),
             rows: outcome.rows.clone(),
             seconds: duration.as_secs_f64(),
@@ -309,6 +312,11 @@ impl Summary {
             )),
             Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
         ];
+        if !removed.confirmed {
+            let line = "not confirmed: the connection failed and the database could not be asked again; \
+                        `tarsy-db prune --dry-run` shows what is left";
+            blocks.push(Block::Line(line.to_owned()));
+        }
         blocks.extend(self.remaining_block(removed, plan));
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_block());
