@@ -38,12 +38,6 @@ pub enum Error {
     /// The retention makes no sense.
     #[error(transparent)]
     Retention(#[from] RetentionError),
-    /// The schema is not there yet.
-    #[error("the database has no TARSy schema yet")]
-    SchemaPending,
-    /// The ledger names a revision that this version does not know (`--strict`).
-    #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
-    Newer(String),
     /// A command that needs an answer has nobody to ask.
     #[error("{what}, and there is no terminal to confirm it on; nothing was changed")]
     NotConfirmed {
@@ -172,8 +166,6 @@ impl Error {
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,
             },
-            Error::SchemaPending => 3,
-            Error::Newer(_) => 5,
             Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => 7,
             Error::Metrics(_) => 73,
             Error::Archive(error) => match error {
@@ -188,7 +180,6 @@ impl Error {
                 | ArchiveError::Foreign { .. }
                 | ArchiveError::OtherRevision { .. }
                 | ArchiveError::Lacking { .. } => 7,
-                ArchiveError::Revision(_) => 5,
                 ArchiveError::NoLedger => 3,
             },
             Error::DeadlineExceeded { .. } => 124,
@@ -233,6 +224,8 @@ impl Error {
             Error::Schema(SchemaError::Incomplete { .. }) => Some(
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
             ),
+            Error::Schema(SchemaError::Pending) => Some("run `tarsy-db init`".into()),
+            Error::Schema(SchemaError::Unknown(_)) => Some("use the tarsy-db of that TARSy release".into()),
             Error::Schema(SchemaError::Ambiguous(_)) => {
                 Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
             }
@@ -244,8 +237,6 @@ impl Error {
             }
             Error::Transfer(error) => error.hint(),
             Error::Retention(error) => Some(error.hint().to_owned()),
-            Error::SchemaPending => Some("run `tarsy-db init`".into()),
-            Error::Newer(_) => Some("use the tarsy-db of that TARSy release".into()),
             Error::TooLargeAShare { .. } => Some(
                 "is the cutoff right? `--dry-run` shows the plan; `--max-share 100%` removes that much all the same".into(),
             ),
@@ -330,6 +321,8 @@ fn schema_code(error: &SchemaError) -> u8 {
     match error {
         SchemaError::Database(error) => failure_code(error.cause.failure),
         SchemaError::Locked { .. } => 75,
+        SchemaError::Pending => 3,
+        SchemaError::Unknown(_) => 5,
         SchemaError::Drift(_)
         | SchemaError::Incomplete { .. }
         | SchemaError::Ambiguous(_)

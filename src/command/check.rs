@@ -365,12 +365,21 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
             return Err(Cause::new(Failure::Busy, "another `check --fix` is at work"));
         }
         let (standing, found) = schema::read_standing(connection).await?;
+        // Where tables are missing, what is safe to repair of the others is the same.
+        match standing.require_history() {
+            Ok(_) | Err(SchemaError::Pending | SchemaError::Incomplete { .. }) => {}
+            Err(refused) => return Ok(Err(refused)),
+        }
         let shape = shape_of(connection, &standing, &found).await?;
         let differences = shape.map(|(_, shape)| shape.differences).unwrap_or_default();
-        Ok(repair::plan(connection, &differences).await?)
+        Ok(Ok(repair::plan(connection, &differences).await?))
     };
     let repairs = match repairs.await {
-        Ok(repairs) => repairs,
+        Ok(Ok(repairs)) => repairs,
+        // The check of the revision says what to do.
+        Ok(Err(refused)) => {
+            return Finding::new(NAME, Status::Skipped, format!("nothing is repaired here: {refused}"));
+        }
         Err(cause) => return Finding::unanswered(NAME, &cause),
     };
     let mut lines = Vec::new();

@@ -77,7 +77,7 @@ pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &d
     if let (Start::Ledger(revision), true) = (&survey.start, arguments.strict)
         && Revision::from_id(revision).is_none()
     {
-        return Err(Error::Newer(revision.clone()));
+        return Err(SchemaError::Unknown(revision.clone()).into());
     }
     Ok(report(url, &survey, dry_run, sql))
 }

@@ -21,7 +21,7 @@ use super::archive_file::ArchiveFile;
 use crate::connection::{self, Access, ConnectError, row};
 use crate::database_url::{Backend, DatabaseUrl, SqliteLocation};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::schema::{self, Column, Schema, SchemaError, Standing, quoted, upgrade};
+use crate::schema::{self, Column, Schema, SchemaError, quoted, upgrade};
 
 /// What SQLite's `application_id` says of an archive: `TRSA`.
 const MARK: i32 = i32::from_be_bytes(*b"TRSA");
@@ -97,9 +97,6 @@ pub enum ArchiveError {
         /// `table.column`.
         names: Vec<String>,
     },
-    /// The database's revision is not one that an archive can be made at.
-    #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
-    Revision(String),
     /// It has no ledger.
     #[error("the database has no ledger, so that an archive cannot be made at the same revision")]
     NoLedger,
@@ -124,7 +121,6 @@ impl ArchiveError {
             ArchiveError::Lacking { .. } => {
                 "a column of your own would be lost: move it aside, or prune without an archive; nothing was removed"
             }
-            ArchiveError::Revision(_) => "use the tarsy-db of that TARSy release",
             ArchiveError::NoLedger => "run `tarsy-db init`",
             _ => return None,
         })
@@ -162,13 +158,10 @@ impl Archive {
     pub async fn open(
         path: &Path,
         database: &DatabaseUrl,
-        standing: &Standing,
+        revision: Option<Revision>,
         found: &Schema,
     ) -> Result<Self, ArchiveError> {
-        let revision = match standing.revision() {
-            None => return Err(ArchiveError::NoLedger),
-            Some(id) => Revision::from_id(id).ok_or_else(|| ArchiveError::Revision(id.to_owned()))?,
-        };
+        let revision = revision.ok_or(ArchiveError::NoLedger)?;
         let file = ArchiveFile::take(path, database.sqlite_path())?;
         let url = DatabaseUrl::Sqlite(SqliteLocation { path: Some(file.path().to_owned()), busy_timeout: None });
         let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;

@@ -17,6 +17,12 @@ pub enum SchemaError {
     /// The tables are there but are not those of the revision.
     #[error(transparent)]
     Drift(#[from] Drift),
+    /// There are no tables.
+    #[error("the database has no TARSy schema yet")]
+    Pending,
+    /// The ledger names a revision that this version does not know.
+    #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
+    Unknown(String),
     /// Some tables are there and some are not.
     #[error("the database is incomplete: {} missing{}", .missing.join(", "), ledger_says(.revision.as_deref()))]
     Incomplete {

@@ -6,6 +6,7 @@ use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DbBackend};
 
+use super::error::SchemaError;
 use crate::connection;
 use crate::failure::{Cause, Failure};
 
@@ -143,6 +144,24 @@ impl Standing {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         Revision::BASELINE.tables().iter().all(|table| !self.tables.contains_key(*table))
+    }
+
+    /// Makes sure that this is a history whose rows may be changed: all commands that change rows ask here, and refuse
+    /// what `init` refuses. A history without a ledger is one; it has no revision.
+    ///
+    /// # Errors
+    /// [`SchemaError`]: no tables, some tables, a ledger with several rows or with a revision that is not known here, or
+    /// what an interrupted upgrade of the backend left.
+    pub fn require_history(&self) -> Result<Option<Revision>, SchemaError> {
+        match self.plan(Revision::BASELINE) {
+            Plan::Create { .. } => Err(SchemaError::Pending),
+            Plan::Adopt => Ok(None),
+            Plan::Upgrade { from, .. } => Ok(Some(from)),
+            Plan::Nothing { revision } => Revision::from_id(&revision).map(Some).ok_or(SchemaError::Unknown(revision)),
+            Plan::Incomplete { revision, missing } => Err(SchemaError::Incomplete { revision, missing }),
+            Plan::Ambiguous { revisions } => Err(SchemaError::Ambiguous(revisions)),
+            Plan::Leftover { tables } => Err(SchemaError::Leftover(tables)),
+        }
     }
 
     /// Decides what brings the database to the target.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use migration::Revision;
+use migration::ledger::Ledger;
 use sea_orm::{DatabaseConnection, DbErr};
 
 use super::Context;
@@ -33,7 +34,7 @@ use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
-use crate::schema::{self, Schema, Standing, privilege};
+use crate::schema::{self, Schema, privilege};
 use crate::settings::Settings;
 
 use removal::{Outcome, Removal, Stop, Terms};
@@ -254,7 +255,9 @@ struct Work {
     is_connected: bool,
     /// Works beside the first where PostgreSQL has nothing else to do.
     second: Option<DatabaseConnection>,
-    standing: Standing,
+    ledger: Ledger,
+    /// `None` without a ledger.
+    revision: Option<Revision>,
     schema: Schema,
     selection: Selection,
     /// `None` without `--events`, or where there are none.
@@ -288,14 +291,8 @@ impl Work {
         // Not before there is a first one: it may be the last that the role is granted.
         let (read, second) = tokio::join!(schema::read_standing(&connection), open_second(url, arguments));
         let (standing, schema) = read.doing("read the schema")?;
-        if !schema.tables.contains_key(SESSIONS) {
-            return Err(Error::SchemaPending);
-        }
+        let revision = standing.require_history()?;
         sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
-        if let Some(revision) = standing.revision().filter(|id| Revision::from_id(id).is_none()) {
-            // What hangs on a session there, nobody here knows.
-            return Err(Error::Newer(revision.to_owned()));
-        }
         warn_of_unknown_values(&connection, &policy).await?;
         let see = "see who else uses the database";
         neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
@@ -318,7 +315,8 @@ impl Work {
             connection,
             is_connected: true,
             second,
-            standing,
+            ledger: standing.ledger,
+            revision,
             schema,
             selection,
             events,
@@ -356,7 +354,7 @@ impl Work {
 
     /// Prepares the archive, once it is sure that something goes into it.
     async fn open_archive(&mut self, path: &Path) -> Result<(), Error> {
-        self.archive = Some(Archive::open(path, &self.url, &self.standing, &self.schema).await?);
+        self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema).await?);
         Ok(())
     }
 

@@ -175,8 +175,7 @@ impl<'r> Removal<'r> {
         taken: &mut Vec<Taken>,
     ) -> Result<Attempt, Stop> {
         let company = self.before_batch(pace).await?;
-        let Work { connection, second, standing, schema, selection, archive, neighbours, .. } = &*self.work;
-        let ledger = &standing.ledger;
+        let Work { connection, second, ledger, schema, selection, archive, neighbours, .. } = &*self.work;
         let second = second.as_ref().filter(|_| company == Company::QuietServer && pace.size() > 1);
         let size = if second.is_some() { pace.size().div_ceil(2) } else { pace.size() };
         let go_on = || company != Company::Nobody || neighbours.is_alone();
@@ -257,7 +256,7 @@ impl<'r> Removal<'r> {
     ) -> Result<bool, Stop> {
         let company = self.before_batch(pace).await?;
         let (began, mut done) = (Instant::now(), Done::default());
-        let ledger = &self.work.standing.ledger;
+        let ledger = &self.work.ledger;
         let remove = async {
             let batch = begin(self.work, pace.size(), limits(pace)).await?;
             commit([batch], ledger, &self.stopping, &mut done).await
