@@ -292,7 +292,7 @@ impl Details {
 /// needs somebody; otherwise that of a refusal.
 fn obstacles_code(obstacles: &[Obstacle]) -> u8 {
     let code = |obstacle: &Obstacle| match obstacle.kind {
-        Kind::Privilege => 77,
+        Kind::Privilege | Kind::RowSecurity => 77,
         Kind::Standby | Kind::ReadOnly => 69,
         Kind::Prepared => 75,
         Kind::Encoding => 78,
@@ -356,7 +356,7 @@ pub fn failure_code(failure: Failure) -> u8 {
         | Failure::Standby
         | Failure::ReadOnly => 69,
         Failure::TooManyConnections | Failure::Busy | Failure::Conflict => 75,
-        Failure::Authentication | Failure::Privilege => 77,
+        Failure::Authentication | Failure::Privilege | Failure::RowPolicy => 77,
         Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration | Failure::Pooler => 78,
         Failure::CannotOpen => 73,
         Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
@@ -367,7 +367,9 @@ pub fn failure_code(failure: Failure) -> u8 {
     }
 }
 
-fn failure_hint(cause: &Cause) -> Option<String> {
+/// What the reader can do about an answer.
+#[must_use]
+pub fn failure_hint(cause: &Cause) -> Option<String> {
     let hint = match cause.failure {
         Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
         Failure::NameResolution => "is the host name right?",
@@ -376,6 +378,10 @@ fn failure_hint(cause: &Cause) -> Option<String> {
         }
         Failure::Authentication => "are user and password right, and does the server let them in from here?",
         Failure::Privilege => "the role, or for SQLite the system user, needs the right to do this",
+        Failure::RowPolicy => {
+            "connect as the owner of the tables (unless they FORCE ROW LEVEL SECURITY), or let a superuser run \
+             `ALTER ROLE ... BYPASSRLS` for this role"
+        }
         Failure::NoSuchDatabase => {
             "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database"
         }

@@ -40,6 +40,8 @@ pub enum Failure {
     Authentication,
     /// The role, or the system user, may not do this.
     Privilege,
+    /// A row policy would hide rows.
+    RowPolicy,
     /// There is no such database.
     NoSuchDatabase,
     /// No encrypted connection could be agreed on.
@@ -110,6 +112,7 @@ impl fmt::Display for Failure {
             Failure::Conflict => "in conflict with another transaction",
             Failure::Authentication => "authentication failed",
             Failure::Privilege => "permission denied",
+            Failure::RowPolicy => "rows may be hidden",
             Failure::NoSuchDatabase => "no such database",
             Failure::Tls => "no TLS connection",
             Failure::Configuration => "wrong connection settings",
@@ -237,6 +240,8 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "40001" | "40P01" => Failure::Conflict,
         "57014" => Failure::TimedOut,
         "25006" => Failure::ReadOnly,
+        // One code again; in another language than English it is a privilege, which is not wrong.
+        "42501" if answer.message().contains("row-level security") => Failure::RowPolicy,
         // Without USAGE on it a role has no schema to create in.
         "42501" | "3F000" => Failure::Privilege,
         "3D000" | "57P04" => Failure::NoSuchDatabase,

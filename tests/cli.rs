@@ -102,6 +102,8 @@ mod prune_stops;
 mod prune_vacuum;
 #[path = "cli/revisions.rs"]
 mod revisions;
+#[path = "cli/row_policies.rs"]
+mod row_policies;
 #[path = "cli/secrets.rs"]
 mod secrets;
 #[path = "cli/settings.rs"]

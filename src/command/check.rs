@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use migration::{Revision, ledger};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+use migration::Revision;
+use migration::ledger::{self, Ledger};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Check;
@@ -18,6 +19,7 @@ use crate::history::policy::{ActiveSessions, Limit, Policy};
 use crate::history::{SESSIONS, archive, overdue};
 use crate::output::{self, Block, Report, Status};
 use crate::schema::recommended::{self, ParentIndex};
+use crate::schema::row_policy;
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
@@ -62,6 +64,8 @@ impl Finding {
         match cause.failure {
             // A role that may not look is not a database that is broken.
             Failure::Privilege => Self::new(name, Status::Skipped, format!("not permitted: {cause}")),
+            // The check of the policies fails for them.
+            Failure::RowPolicy => Self::new(name, Status::Skipped, format!("a row policy hides rows: {cause}")),
             failure => Self::failed(name, error::failure_code(failure), cause.to_string()),
         }
     }
@@ -126,7 +130,11 @@ async fn checks(
         }
     };
     checks.push(privileges(connection, &standing).await);
-    checks.push(revision(&standing, settings.schema_target.value));
+    checks.extend(row_policies(connection).await);
+    checks.push(match row_policy::refuse(connection, &[ledger::TABLE]).await {
+        Err(cause) if standing.ledger == Ledger::Empty => Finding::unanswered("revision", &cause),
+        _ => revision(&standing, settings.schema_target.value),
+    });
     checks.push(shape(connection, &standing, &found).await);
     checks.push(indexes(connection.get_database_backend(), &found));
     checks.push(foreign_keys(connection, &found, arguments.deep).await);
@@ -227,6 +235,19 @@ async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Fin
             }
         }
     }
+}
+
+/// What hides rows from the role: `None` where nothing does.
+async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
+    const NAME: &str = "row policies";
+    let tables = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
+    let cause = row_policy::refuse(connection, &tables).await.err()?;
+    if cause.failure != Failure::RowPolicy {
+        return Some(Finding::unanswered(NAME, &cause));
+    }
+    let code = error::failure_code(cause.failure);
+    let hint = error::failure_hint(&cause).unwrap_or_default();
+    Some(Finding::failed(NAME, code, format!("{}\n{hint}", cause.message.replace("; ", "\n"))))
 }
 
 fn revision(standing: &Standing, target: Revision) -> Finding {
@@ -412,11 +433,15 @@ async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: boo
     if connection.get_database_backend() == DbBackend::Postgres && !deep {
         return vouched_for(NAME, found);
     }
-    let counts = match orphans::count(connection, found).await {
+    let reader = match row_policy::every_row(connection).await {
+        Ok(reader) => reader,
+        Err(error) => return Finding::unanswered(NAME, &error.into()),
+    };
+    let counts = match orphans::count(&reader, found).await {
         Ok(counts) => counts,
         Err(error) => return Finding::unanswered(NAME, &error.cause),
     };
-    let others = match other_orphans(connection, found).await.map_err(Cause::from) {
+    let others = match other_orphans(&reader, found).await.map_err(Cause::from) {
         Ok(others) => others,
         Err(cause) => return Finding::unanswered(NAME, &cause),
     };
@@ -464,7 +489,7 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
 }
 
 /// The rows without a parent by foreign keys that are not TARSy's.
-async fn other_orphans(connection: &DatabaseConnection, found: &Schema) -> Result<Vec<String>, DbErr> {
+async fn other_orphans(connection: &impl ConnectionTrait, found: &Schema) -> Result<Vec<String>, DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
     let counts: Vec<_> = match connection.get_database_backend() {
@@ -536,7 +561,8 @@ async fn sequences(connection: &DatabaseConnection) -> Finding {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite counts by itself");
     }
-    let sequences = match sequence::read(connection).await.map_err(Cause::from) {
+    let sequences = async { sequence::read(&row_policy::every_row(connection).await?).await };
+    let sequences = match sequences.await.map_err(Cause::from) {
         Err(cause) => return Finding::unanswered(NAME, &cause),
         Ok(sequences) => sequences,
     };
@@ -572,9 +598,13 @@ async fn old_sessions(
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, 78, error.to_string()),
     };
-    let old = match overdue::count(connection, found, &policy).await {
+    let old = async {
+        let reader = row_policy::every_row(connection).await?;
+        overdue::count(&reader, found, &policy).await.map_err(|error| error.cause)
+    };
+    let old = match old.await {
         Ok(old) => old,
-        Err(error) => return Finding::unanswered(NAME, &error.cause),
+        Err(cause) => return Finding::unanswered(NAME, &cause),
     };
     let mut lines = Vec::new();
     if old.overdue > 0 {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ use crate::history::policy::{ActiveSessions, Limit, Policy, has_start};
 use crate::history::retention::Selection;
 use crate::history::space::{self, Space};
 use crate::output::{self, Block, Field, Report};
+use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
 use crate::settings::Settings;
@@ -41,6 +43,8 @@ struct Summary {
     tables: Vec<TableSummary>,
     space: SpaceSummary,
     sessions: Option<Sessions>,
+    /// What hides rows from the role: the figures of these tables are partial.
+    row_policies: Vec<RowPolicies>,
     settings: BTreeMap<&'static str, SettingSummary>,
 }
 
@@ -112,6 +116,8 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
         true => Some(sessions(&connection, settings, &found, now).await?),
         false => None,
     };
+    let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
+    let row_policies = row_policy::active(&connection, &tables_of_tarsy).await.doing("look for row policies")?;
     let shown = settings.shown().into_iter();
     let summary = Summary {
         database: url.to_string(),
@@ -124,6 +130,7 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
         tables,
         space: SpaceSummary { reclaimable_bytes: parts.reclaimable_bytes(), next_command: parts.next_command(), parts },
         sessions,
+        row_policies,
         settings: shown.map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
     };
     let blocks = blocks(&summary, settings);
@@ -307,6 +314,9 @@ fn blocks(summary: &Summary, settings: &Settings) -> Vec<Block> {
     }
     blocks.extend(space_blocks(&summary.space));
     blocks.extend(summary.sessions.iter().flat_map(session_blocks));
+    blocks.extend(summary.row_policies.iter().map(|policies| {
+        Block::Line(format!("partial: {}; the figures of this table count only the others", policies.text()))
+    }));
     let rows = settings.shown().into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "from"], rows: rows.collect() });
     blocks

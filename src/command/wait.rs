@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
-use migration::Revision;
+use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::failure::{Cause, Failure};
 use crate::output::{Block, Report};
 use crate::readiness;
+use crate::schema::row_policy;
 use crate::schema::standing::{Plan, Standing};
 use crate::settings::Settings;
 
@@ -191,6 +192,7 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Res
     if condition == WaitFor::Schema {
         let standing = Standing::read(&connection).await.map_err(unusable)?;
         if !matches!(standing.plan(target), Plan::Nothing { .. }) {
+            row_policy::refuse(&connection, &[ledger::TABLE]).await.map_err(unusable)?;
             return Err(unusable(schema_pending()));
         }
     }

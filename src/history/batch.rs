@@ -14,6 +14,7 @@ use sea_orm::{
 use super::archive::{Archive, Shelf};
 use crate::connection::{milliseconds, rows};
 use crate::failure::{Cause, DatabaseError, Failure};
+use crate::schema::row_policy::EVERY_ROW;
 
 /// How long a transaction of this size may keep others waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +119,7 @@ impl Batch {
             let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
             let sql = format!(
                 "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
-                 SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"
+                 {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"
             );
             transaction.execute_unprepared(&sql).await?;
         }

@@ -9,6 +9,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
+use super::row_policy::EVERY_ROW;
 use super::survey::Survey;
 use crate::connection::{row, rows};
 use crate::database_url::DatabaseUrl;
@@ -51,9 +52,6 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTra
 /// Limits that a role may have for everyday queries would end a long upgrade.
 pub(crate) const NO_TIME_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
     ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
-
-/// A row policy would keep rows from being filled, without a word: this makes it an error.
-pub(super) const EVERY_ROW: &str = "SET LOCAL row_security = off";
 
 /// The statement that takes the lock on PostgreSQL.
 pub(crate) fn statement() -> String {

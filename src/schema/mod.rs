@@ -12,6 +12,7 @@ mod postgresql;
 pub mod privilege;
 pub mod recommended;
 pub mod repair;
+pub mod row_policy;
 pub mod script;
 pub mod sequence;
 pub mod shape;

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 use sea_orm_migration::SchemaManager;
 
 use super::survey::Survey;
-use super::{Schema, expected, inheritance, literal, lock, postgresql, quoted};
+use super::{Schema, expected, inheritance, literal, lock, postgresql, quoted, row_policy};
 use crate::connection::{row, rows};
 
 /// The statements of an upgrade, without those that only look, in the transaction that they need. They fail on a
@@ -31,7 +31,7 @@ pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<
 }
 
 async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
-    let begin = ["BEGIN", lock::NO_TIME_LIMITS, lock::EVERY_ROW].map(str::to_owned);
+    let begin = ["BEGIN", lock::NO_TIME_LIMITS, row_policy::EVERY_ROW].map(str::to_owned);
     let mut script = [&begin[..], &[lock::statement()]].concat();
     if survey.has_tables() {
         script.extend(lock::taking_tables(survey));

@@ -5,6 +5,7 @@ use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 
 use super::quoted;
+use super::row_policy::EVERY_ROW;
 use crate::connection::{row, rows};
 
 /// How long the writers of a sequence's table are waited for.
@@ -45,7 +46,7 @@ impl Sequence {
         let name = &self.name;
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
         // Writers queue up behind whoever waits for a lock.
-        transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
+        transaction.execute_unprepared(&format!("{EVERY_ROW}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let sql = format!(
             "SELECT setval({}, greatest((SELECT max({column}) FROM {table}), (SELECT last_value FROM {name})))",

@@ -7,7 +7,7 @@ use sea_orm::{DatabaseConnection, DbBackend};
 
 use super::shape::Match;
 use super::standing::{Plan, Standing};
-use super::{Drift, Schema, SchemaError, expected, read, shape};
+use super::{Drift, Schema, SchemaError, expected, read, row_policy, shape};
 use crate::failure::Doing;
 
 /// What a database was before.
@@ -123,7 +123,12 @@ async fn survey_of(
     target: Revision,
     standing: Standing,
 ) -> Result<Survey, SchemaError> {
-    let (start, pending) = match standing.plan(target) {
+    let plan = standing.plan(target);
+    if !matches!(plan, Plan::Nothing { .. }) {
+        // Whose row is hidden is not without a revision.
+        row_policy::refuse(connection, &[ledger::TABLE]).await.doing("read the ledger")?;
+    }
+    let (start, pending) = match plan {
         Plan::Nothing { revision } => {
             require_columns(connection, &standing, &revision).await?;
             (Start::Ledger(revision), Vec::new())

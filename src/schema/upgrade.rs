@@ -8,8 +8,8 @@ use sea_orm_migration::SchemaManager;
 
 use super::standing::Standing;
 use super::survey::{Start, Survey, survey};
-use super::{SchemaError, difference, inheritance, lock, read};
-use crate::failure::{Cause, Doing, Failure};
+use super::{SchemaError, difference, inheritance, lock, read, row_policy};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
 /// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
@@ -62,8 +62,19 @@ async fn attempt(
         Ok(is_done) => Ok(is_done.then_some(survey)),
         Err(error) => match Standing::read(connection).await {
             Ok(standing) if standing != survey.standing => Ok(None),
-            _ => Err(error),
+            _ => Err(with_policies_named(connection, error).await),
         },
+    }
+}
+
+/// The server says only which table has a row policy.
+async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError) -> SchemaError {
+    match error {
+        SchemaError::Database(DatabaseError { action, cause }) if cause.failure == Failure::RowPolicy => {
+            let named = row_policy::refuse(connection, &Revision::HEAD.tables()).await;
+            DatabaseError { action, cause: named.err().unwrap_or(cause) }.into()
+        }
+        error => error,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use migration::Revision;
+use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
 use super::TransferError;
 use crate::failure::Doing;
 use crate::schema::shape::{self, Shape};
 use crate::schema::standing::{self, Plan, Standing};
-use crate::schema::{self, Drift, Schema, SchemaError, difference, expected};
+use crate::schema::{self, Drift, Schema, SchemaError, difference, expected, row_policy};
 
 /// What the source is.
 pub struct SourceEnd {
@@ -108,6 +108,7 @@ async fn start_of_target(
     revision: Revision,
 ) -> Result<(Option<Revision>, Schema), TransferError> {
     let beyond = |found: String| TransferError::TargetRevision { revision: found, source_revision: revision };
+    row_policy::refuse(target, &[ledger::TABLE]).await.doing("read the target's ledger")?;
     let standing = Standing::read(target).await.doing("read the target's ledger")?;
     let found = schema::read(target).await.doing("read the target's schema")?;
     let start = match standing.plan(revision) {

@@ -425,7 +425,9 @@ const APPEND_RULES: &str = "
     FROM ours JOIN pg_rewrite ON ev_class = ours.oid WHERE ev_type = '3' AND ev_enabled IN ('O', 'A')";
 
 const ROW_SECURITY: &str = "
-    SELECT name, format('has row-level security, to which role `%s` is subject: COPY is refused', current_user),
+    SELECT name, format('has row-level security, to which role `%s` is subject: COPY is refused%s', current_user,
+                        (SELECT format(' (policy %s)', string_agg(format('`%s`', polname), ', ' ORDER BY polname))
+                         FROM pg_policy WHERE polrelid = ours.oid HAVING count(*) > 0)),
            CASE WHEN pg_has_role(relowner, 'USAGE') THEN
                     format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, and FORCE it afterwards', name)
                 ELSE format('connect as the owner, `%s`, or as a role with BYPASSRLS', pg_get_userbyid(relowner)) END

@@ -13,7 +13,7 @@ use crate::support::{Database, Outcome, apply, test};
 
 const MANY: u32 = 1500;
 
-fn start_at(url: &str, database: &Database, more: &[&str]) -> Running {
+pub(crate) fn start_at(url: &str, database: &Database, more: &[&str]) -> Running {
     let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--output", "json", "--yes", "--batch-time", "1us"];
     Running::start_at(url, database.directory(), &[&arguments[..], more].concat())
 }

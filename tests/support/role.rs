@@ -17,6 +17,10 @@ impl<'d> Role<'d> {
         Self { database, name }
     }
 
+    pub(crate) fn database(&self) -> &Database {
+        self.database
+    }
+
     /// The URL of the database for this role.
     pub(crate) fn url(&self) -> String {
         let (_, place) = self.database.url().rsplit_once('@').expect("the URL names a user");
@@ -27,7 +31,10 @@ impl<'d> Role<'d> {
 impl Drop for Role<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.database.execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}", name = self.name));
+            self.database.execute(&format!(
+                "REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}; DROP ROLE {name}",
+                name = self.name
+            ));
         }
     }
 }

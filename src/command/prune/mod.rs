@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use migration::Revision;
-use migration::ledger::Ledger;
-use sea_orm::{DatabaseConnection, DbErr};
+use migration::ledger::{self, Ledger};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbErr};
 
 use super::Context;
 use crate::cli::Prune;
@@ -29,12 +29,12 @@ use crate::history::orphans::{self, OrphanCount};
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
 use crate::history::retention::{self, Selection};
-use crate::history::{CHATS, SESSIONS, archive_file, parent_index, space, sqlite};
+use crate::history::{CHATS, DEPENDENTS, SESSIONS, archive_file, parent_index, space, sqlite};
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
-use crate::schema::{self, Schema, privilege};
+use crate::schema::{self, Schema, privilege, row_policy};
 use crate::settings::Settings;
 
 use removal::{Outcome, Removal, Stop, Terms};
@@ -142,7 +142,7 @@ async fn prune(
         let is_confirmed = work.confirm(&mut outcome).await;
         // What was removed is told in any case.
         if work.is_connected {
-            summary.remaining_sessions = retention::count_old(&work.connection, &work.selection.policy).await.ok();
+            summary.remaining_sessions = work.count_old().await.ok();
         }
         summary.tell(&outcome, is_confirmed, started.elapsed());
         blocks = summary.removed_blocks();
@@ -163,7 +163,7 @@ async fn prune(
     if let Some(metrics) = metrics {
         metrics.sessions_remaining = summary.remaining_sessions;
         if work.is_connected {
-            metrics.oldest_session_us = retention::oldest(&work.connection).await.ok().flatten();
+            metrics.oldest_session_us = work.oldest().await.ok().flatten();
         }
         summary.count(metrics);
     }
@@ -231,7 +231,7 @@ async fn prepare(
 }
 
 /// Warns of filters that no session meets: they may be misspelt, and then nothing goes, night after night.
-async fn warn_of_unknown_values(connection: &DatabaseConnection, policy: &Policy) -> Result<(), DatabaseError> {
+async fn warn_of_unknown_values(connection: &impl ConnectionTrait, policy: &Policy) -> Result<(), DatabaseError> {
     for (column, values) in policy.filter.lists() {
         for value in values {
             if !retention::is_met(connection, column, value).await? {
@@ -291,9 +291,13 @@ impl Work {
         // Not before there is a first one: it may be the last that the role is granted.
         let (read, second) = tokio::join!(schema::read_standing(&connection), open_second(url, arguments));
         let (standing, schema) = read.doing("read the schema")?;
+        let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
+        let events_read = event_policy.as_ref().map(|_| EVENTS);
+        let read: Vec<_> = read.into_iter().chain(events_read).collect();
+        row_policy::refuse(&connection, &read).await.doing("see every row")?;
         let revision = standing.require_history()?;
         sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
-        warn_of_unknown_values(&connection, &policy).await?;
+        warn_of_unknown_values(&every_row(&connection).await?, &policy).await?;
         let see = "see who else uses the database";
         neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
         let second = known(second, &mut neighbours).await;
@@ -304,12 +308,14 @@ impl Work {
         };
         let (selection, mut plan) = select(&connection, helper, &schema, policy).await?;
         let events = event_policy.filter(|_| events::are_kept(&schema));
+        let reader = every_row(&connection).await?;
         if let Some(policy) = &events {
-            plan.tables.push(events::plan(&connection, &schema, policy).await?);
+            plan.tables.push(events::plan(&reader, &schema, policy).await?);
         }
         if arguments.orphans {
-            plan.orphans = orphans::count(&connection, &schema).await?;
+            plan.orphans = orphans::count(&reader, &schema).await?;
         }
+        drop(reader);
         Ok(Some(Self {
             url: url.clone(),
             connection,
@@ -412,14 +418,25 @@ impl Work {
         true
     }
 
+    /// The sessions from before the cutoff that are still there.
+    async fn count_old(&self) -> Result<u64, DatabaseError> {
+        retention::count_old(&every_row(&self.connection).await?, &self.selection.policy).await
+    }
+
+    /// The start of the oldest session, in microseconds since the epoch.
+    async fn oldest(&self) -> Result<Option<i64>, DatabaseError> {
+        retention::oldest(&every_row(&self.connection).await?).await
+    }
+
     /// What is still there of what was planned.
     async fn count_left(&self) -> Result<Removed, DatabaseError> {
-        let mut left = plan::count(&self.connection, &self.schema, &self.selection).await?;
+        let reader = every_row(&self.connection).await?;
+        let mut left = plan::count(&reader, &self.schema, &self.selection).await?;
         if let Some(policy) = &self.events {
-            left.insert(EVENTS, events::plan(&self.connection, &self.schema, policy).await?.rows);
+            left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
         }
         if !self.plan.orphans.is_empty() {
-            for OrphanCount { reference, rows } in orphans::count(&self.connection, &self.schema).await? {
+            for OrphanCount { reference, rows } in orphans::count(&reader, &self.schema).await? {
                 *left.entry(reference.child).or_default() += rows;
             }
         }
@@ -466,6 +483,11 @@ impl Work {
     }
 }
 
+/// What decides by rows reads them through this.
+async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DatabaseError> {
+    row_policy::every_row(connection).await.doing("begin a transaction")
+}
+
 async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
     let lock_timeout = match url {
         DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
@@ -497,20 +519,21 @@ async fn select(
     schema: &Schema,
     policy: Policy,
 ) -> Result<(Selection, Plan), DatabaseError> {
+    let reader = every_row(connection).await?;
     let Some(second) = second else {
-        let selection = Selection::of(connection, schema, policy).await?;
-        let plan = plan::plan(connection, schema, &selection).await?;
+        let selection = Selection::of(&reader, schema, policy).await?;
+        let plan = plan::plan(&reader, schema, &selection).await?;
         return Ok((selection, plan));
     };
-    let hoped = Selection::hoped(connection, policy.clone());
-    let (selection, plan) =
-        tokio::join!(Selection::of(second, schema, policy.clone()), plan::plan(connection, schema, &hoped));
+    let hoped = Selection::hoped(&reader, policy.clone());
+    let select = async { Selection::of(&every_row(second).await?, schema, policy.clone()).await };
+    let (selection, plan) = tokio::join!(select, plan::plan(&reader, schema, &hoped));
     let plan = plan?;
     let selection = match selection {
         Ok(selection) => selection,
-        Err(_) => Selection::of(connection, schema, policy).await?,
+        Err(_) => Selection::of(&reader, schema, policy).await?,
     };
-    let plan = if selection == hoped { plan } else { plan::plan(connection, schema, &selection).await? };
+    let plan = if selection == hoped { plan } else { plan::plan(&reader, schema, &selection).await? };
     Ok((selection, plan))
 }
 

@@ -1,0 +1,99 @@
+//! Row policies of PostgreSQL that apply to the role. They hide rows without a word: children of hidden sessions look
+//! like orphans, and a history with hidden rows looks smaller than it is.
+//!
+//! What decides by rows reads them through [`every_row`], where the server refuses a query from which a policy would
+//! hide any, as `pg_dump` does it: <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>. [`refuse`] says so
+//! before, and names the policies, which the server does not.
+
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr, IsolationLevel,
+    TransactionTrait,
+};
+use serde::Serialize;
+
+use super::literal;
+use crate::connection::rows;
+use crate::failure::{Cause, Failure};
+
+/// Makes what a row policy would hide an error, for the rest of the transaction.
+pub const EVERY_ROW: &str = "SET LOCAL row_security = off";
+
+/// The policies of a table that apply to the role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RowPolicies {
+    /// The table.
+    pub table: String,
+    /// Their names; none where row-level security is on without a policy, which hides every row.
+    pub policies: Vec<String>,
+    #[serde(skip)]
+    role: String,
+}
+
+impl RowPolicies {
+    /// Says what they do.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { table, policies, role } = self;
+        let names: Vec<_> = policies.iter().map(|policy| format!("`{policy}`")).collect();
+        match names.len() {
+            0 => format!("row-level security without a policy hides all rows of `{table}` from the role `{role}`"),
+            1 => format!("the row policy {} on `{table}` may hide rows from the role `{role}`", names[0]),
+            _ => format!("the row policies {} on `{table}` may hide rows from the role `{role}`", names.join(", ")),
+        }
+    }
+}
+
+/// The policies that apply to the role on those of the tables that there are. SQLite has none.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<Vec<RowPolicies>, DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(Vec::new());
+    }
+    let tables: Vec<_> = tables.iter().map(|table| literal(table)).collect();
+    // Those for other commands than SELECT hide nothing, but without one for SELECT every row is hidden.
+    let sql = format!(
+        "SELECT c.relname::text AS table_name, current_user::text AS role,
+                ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = c.oid ORDER BY 1) AS policies
+         FROM pg_class c
+         WHERE c.relname IN ({}) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+           AND row_security_active(c.oid)
+         ORDER BY 1",
+        tables.join(", ")
+    );
+    let found = rows(connection, &sql).await?;
+    let found = found.iter().map(|row| {
+        Ok(RowPolicies {
+            table: row.try_get("", "table_name")?,
+            policies: row.try_get("", "policies")?,
+            role: row.try_get("", "role")?,
+        })
+    });
+    found.collect()
+}
+
+/// Makes sure that no policy hides rows of these tables from the role.
+///
+/// # Errors
+/// [`Failure::RowPolicy`], which names all that do.
+pub async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), Cause> {
+    let found = active(connection, tables).await?;
+    let texts: Vec<_> = found.iter().map(RowPolicies::text).collect();
+    if texts.is_empty() { Ok(()) } else { Err(Cause::new(Failure::RowPolicy, texts.join("; "))) }
+}
+
+/// Something to read rows from of which none is hidden: on PostgreSQL a transaction, which ends when this is dropped. On
+/// SQLite, which has no policies, a transaction would keep writers waiting from its first query to its last.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(connection.into());
+    }
+    let isolation = Some(IsolationLevel::ReadCommitted);
+    let transaction = connection.begin_with_config(isolation, Some(AccessMode::ReadOnly)).await?;
+    transaction.execute_unprepared(EVERY_ROW).await?;
+    Ok(DatabaseExecutor::OwnedTransaction(transaction))
+}
