@@ -105,7 +105,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --output 'How the result is written to standard output. `json` is exactly one document, also on failure'
             cand --color 'When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`'
             cand --log-format 'How log lines are written to standard error'
-            cand --exact 'Count rows instead of taking PostgreSQL''s estimate'
+            cand --exact 'Count rows instead of taking PostgreSQL''s estimate, and take as long as it takes'
             cand -q 'Say nothing on standard error but errors'
             cand --quiet 'Say nothing on standard error but errors'
             cand -v 'Say more on standard error; twice for everything'

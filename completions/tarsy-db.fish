@@ -109,7 +109,7 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l exact -d 'Count rows instead of taking PostgreSQL\'s estimate'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l exact -d 'Count rows instead of taking PostgreSQL\'s estimate, and take as long as it takes'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -267,6 +267,8 @@ pub struct Check {
     pub fix: bool,
 
     /// Also look at every row: SQLite's `integrity_check`, PostgreSQL's rows without a parent.
+    ///
+    /// Without it a query is given up after 30 s, and its check is skipped.
     #[arg(long)]
     pub deep: bool,
 
@@ -284,7 +286,9 @@ pub struct Check {
     tarsy-db info
     tarsy-db info --exact --output json")]
 pub struct Info {
-    /// Count rows instead of taking PostgreSQL's estimate.
+    /// Count rows instead of taking PostgreSQL's estimate, and take as long as it takes.
+    ///
+    /// Without it a query is given up after 30 s, and what it would have shown is skipped.
     #[arg(long)]
     pub exact: bool,
 }

@@ -273,6 +273,7 @@ fn sqlite_failure(code: Option<i32>) -> Failure {
     match code.map(|code| code & 0xff) {
         Some(5 | 6) => Failure::Busy,
         Some(3 | 8 | 23) => Failure::Privilege,
+        Some(9) => Failure::TimedOut,
         Some(10) => Failure::InputOutput,
         Some(11 | 26) => Failure::Corrupt,
         Some(13) => Failure::DiskFull,

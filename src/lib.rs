@@ -18,6 +18,8 @@
 //! | [`file_system`] | what file systems have room for |
 //! | [`atomic_file`] | a file that is in its place completely or not at all |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
+//! | [`reading`] | short transactions to read in, with limits |
+//! | [`mark`] | finds what this process does on a server again |
 //! | [`connection`] | connections to both backends |
 //! | [`failure`] | what a database answered, classed, and whether trying again can help |
 //! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
@@ -32,10 +34,12 @@ pub mod failure;
 pub mod file_system;
 pub mod history;
 pub mod interrupt;
+pub mod mark;
 pub mod metrics;
 pub mod output;
 pub mod progress;
 pub mod readiness;
+pub mod reading;
 pub mod schema;
 pub mod settings;
 pub mod transfer;

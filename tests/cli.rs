@@ -30,6 +30,8 @@ mod generated;
 mod info;
 #[path = "cli/init.rs"]
 mod init;
+#[path = "cli/large.rs"]
+mod large;
 #[path = "cli/ledger.rs"]
 mod ledger;
 #[path = "cli/migrate.rs"]

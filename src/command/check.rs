@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Check;
@@ -18,6 +18,7 @@ use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::policy::{ActiveSessions, Limit, Policy};
 use crate::history::{SESSIONS, archive, overdue};
 use crate::output::{self, Block, Report, Status};
+use crate::reading::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::schema::recommended::{self, ParentIndex};
 use crate::schema::row_policy;
 use crate::schema::sequence::{self, Sequence};
@@ -48,15 +49,18 @@ struct Finding {
     /// What this failure means for the exit code.
     #[serde(skip)]
     exit_code: u8,
+    /// Whether a query of it was given up.
+    #[serde(skip)]
+    is_given_up: bool,
 }
 
 impl Finding {
     fn new(name: &'static str, status: Status, detail: impl Into<String>) -> Self {
-        Self { name, status, detail: detail.into(), exit_code: 0 }
+        Self { name, status, detail: detail.into(), exit_code: 0, is_given_up: false }
     }
 
     fn failed(name: &'static str, exit_code: u8, detail: impl Into<String>) -> Self {
-        Self { name, status: Status::Failed, detail: detail.into(), exit_code }
+        Self { name, status: Status::Failed, detail: detail.into(), exit_code, is_given_up: false }
     }
 
     /// A check that the database did not answer.
@@ -66,8 +70,35 @@ impl Finding {
             Failure::Privilege => Self::new(name, Status::Skipped, format!("not permitted: {cause}")),
             // The check of the policies fails for them.
             Failure::RowPolicy => Self::new(name, Status::Skipped, format!("a row policy hides rows: {cause}")),
-            failure => Self::failed(name, error::failure_code(failure), cause.to_string()),
+            failure => Self {
+                is_given_up: failure == Failure::TimedOut,
+                ..Self::failed(name, error::failure_code(failure), cause.to_string())
+            },
         }
+    }
+}
+
+/// Runs one check in a transaction of its own. Where it takes too long it is skipped.
+async fn look(
+    reader: &BoundedReader<'_>,
+    name: &'static str,
+    check: impl AsyncFnOnce(&DatabaseTransaction) -> Finding,
+) -> Finding {
+    let finding = match reader.begin().await {
+        Ok(reading) => {
+            let finding = check(&reading).await;
+            reading.rollback().await.ok();
+            finding
+        }
+        Err(error) => Finding::unanswered(name, &error.into()),
+    };
+    match reader.limit() {
+        Some(limit) if finding.is_given_up => {
+            let limit = humantime::format_duration(limit);
+            let detail = format!("given up after {limit}: `tarsy-db check --deep` has no limit");
+            Finding::new(name, Status::Skipped, detail)
+        }
+        _ => finding,
     }
 }
 
@@ -118,18 +149,33 @@ async fn checks(
     if arguments.fix {
         checks.push(mend(connection).await);
     }
+    let limit = (!arguments.deep).then_some(QUERY_LIMIT);
+    let reader = match BoundedReader::new(connection, limit, Rows::Every).await {
+        Ok(reader) => reader,
+        Err(error) => {
+            checks.push(Finding::unanswered("connection", &error.into()));
+            return checks;
+        }
+    };
     match writable {
         Some(writable) => checks.push(writable),
-        None => checks.extend(postgresql_server(connection).await),
+        None => checks.extend(postgresql_server(&reader).await),
     }
-    let (standing, found) = match schema::read_standing(connection).await {
+    let read = async {
+        let reading = reader.begin().await?;
+        let read = schema::read_standing(&reading).await?;
+        reading.rollback().await?;
+        Ok(read)
+    };
+    let (standing, found) = match read.await {
         Ok(read) => read,
         Err(cause) => {
+            let cause: Cause = cause;
             checks.push(Finding::failed("revision", error::failure_code(cause.failure), cause.described()));
             return checks;
         }
     };
-    checks.push(privileges(connection, &standing).await);
+    checks.push(look(&reader, "privileges", async |reading| privileges(reading, &standing).await).await);
     checks.extend(row_policies(connection).await);
     checks.push(match row_policy::refuse(connection, &[ledger::TABLE]).await {
         Err(cause) if standing.ledger == Ledger::Empty => Finding::unanswered("revision", &cause),
@@ -137,10 +183,12 @@ async fn checks(
     });
     checks.push(shape(connection, &standing, &found).await);
     checks.push(indexes(connection.get_database_backend(), &found));
-    checks.push(foreign_keys(connection, &found, arguments.deep).await);
-    checks.push(integrity(connection, arguments.deep).await);
-    checks.push(sequences(connection).await);
-    checks.push(old_sessions(connection, settings, &found, now, arguments.fail_if_overdue).await);
+    checks
+        .push(look(&reader, "foreign keys", async |reading| foreign_keys(reading, &found, arguments.deep).await).await);
+    checks.push(look(&reader, "integrity", async |reading| integrity(reading, arguments.deep).await).await);
+    checks.push(look(&reader, "sequences", async |reading| sequences(reading).await).await);
+    let retention = async |reading: &_| old_sessions(reading, settings, &found, now, arguments.fail_if_overdue).await;
+    checks.push(look(&reader, "retention", retention).await);
     checks
 }
 
@@ -155,7 +203,7 @@ async fn connected(connection: &DatabaseConnection, opened: Duration) -> Finding
     }
 }
 
-async fn postgresql_server(connection: &DatabaseConnection) -> Vec<Finding> {
+async fn postgresql_server(reader: &BoundedReader<'_>) -> Vec<Finding> {
     let sql = "SELECT current_setting('server_version') AS version,
                       current_setting('server_version_num')::int / 10000 AS major,
                       current_setting('server_encoding') AS encoding,
@@ -166,7 +214,10 @@ async fn postgresql_server(connection: &DatabaseConnection) -> Vec<Finding> {
                        WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                                                           WHERE datname = current_database()))
                          AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
-    let answer = row(connection, sql).await.and_then(|row| {
+    let answer = async {
+        let reading = reader.begin().await?;
+        let row = row(&reading, sql).await?;
+        reading.rollback().await?;
         Ok((
             row.try_get::<String>("", "version")?,
             row.try_get::<i32>("", "major")?,
@@ -174,11 +225,12 @@ async fn postgresql_server(connection: &DatabaseConnection) -> Vec<Finding> {
             (row.try_get::<bool>("", "standby")?, row.try_get::<bool>("", "read_only")?),
             row.try_get::<Option<String>>("", "time_zone")?,
         ))
-    });
-    let (version, major, encoding, (standby, read_only), time_zone) = match answer.map_err(Cause::from) {
-        Ok(answer) => answer,
-        Err(cause) => return vec![Finding::unanswered("server", &cause)],
     };
+    let (version, major, encoding, (standby, read_only), time_zone) =
+        match answer.await.map_err(|e: DbErr| Cause::from(e)) {
+            Ok(answer) => answer,
+            Err(cause) => return vec![Finding::unanswered("server", &cause)],
+        };
     let server = match major < OLDEST_POSTGRESQL {
         true => Finding::new("server", Status::Warning, format!("PostgreSQL {version} is out of support")),
         false => Finding::new("server", Status::Ok, format!("PostgreSQL {version}")),
@@ -213,7 +265,7 @@ fn sqlite_writable(path: Option<&std::path::Path>) -> Finding {
     }
 }
 
-async fn privileges(connection: &DatabaseConnection, standing: &Standing) -> Finding {
+async fn privileges(connection: &DatabaseTransaction, standing: &Standing) -> Finding {
     const NAME: &str = "privileges";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite has no roles");
@@ -428,20 +480,16 @@ fn named(texts: Vec<String>) -> String {
     difference::first_of(texts).join("\n")
 }
 
-async fn foreign_keys(connection: &DatabaseConnection, found: &Schema, deep: bool) -> Finding {
+async fn foreign_keys(connection: &DatabaseTransaction, found: &Schema, deep: bool) -> Finding {
     const NAME: &str = "foreign keys";
     if connection.get_database_backend() == DbBackend::Postgres && !deep {
         return vouched_for(NAME, found);
     }
-    let reader = match row_policy::every_row(connection).await {
-        Ok(reader) => reader,
-        Err(error) => return Finding::unanswered(NAME, &error.into()),
-    };
-    let counts = match orphans::count(&reader, found).await {
+    let counts = match orphans::count(connection, found).await {
         Ok(counts) => counts,
         Err(error) => return Finding::unanswered(NAME, &error.cause),
     };
-    let others = match other_orphans(&reader, found).await.map_err(Cause::from) {
+    let others = match other_orphans(connection, found).await.map_err(Cause::from) {
         Ok(others) => others,
         Err(cause) => return Finding::unanswered(NAME, &cause),
     };
@@ -489,7 +537,7 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
 }
 
 /// The rows without a parent by foreign keys that are not TARSy's.
-async fn other_orphans(connection: &impl ConnectionTrait, found: &Schema) -> Result<Vec<String>, DbErr> {
+async fn other_orphans(connection: &DatabaseTransaction, found: &Schema) -> Result<Vec<String>, DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
     let counts: Vec<_> = match connection.get_database_backend() {
@@ -540,7 +588,7 @@ fn sqlite_orphans(table: &str, key: &ForeignKey) -> String {
     )
 }
 
-async fn integrity(connection: &DatabaseConnection, deep: bool) -> Finding {
+async fn integrity(connection: &DatabaseTransaction, deep: bool) -> Finding {
     const NAME: &str = "integrity";
     if connection.get_database_backend() == DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "left to the server");
@@ -556,13 +604,12 @@ async fn integrity(connection: &DatabaseConnection, deep: bool) -> Finding {
     }
 }
 
-async fn sequences(connection: &DatabaseConnection) -> Finding {
+async fn sequences(connection: &DatabaseTransaction) -> Finding {
     const NAME: &str = "sequences";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite counts by itself");
     }
-    let sequences = async { sequence::read(&row_policy::every_row(connection).await?).await };
-    let sequences = match sequences.await.map_err(Cause::from) {
+    let sequences = match sequence::read(connection).await.map_err(Cause::from) {
         Err(cause) => return Finding::unanswered(NAME, &cause),
         Ok(sequences) => sequences,
     };
@@ -577,7 +624,7 @@ async fn sequences(connection: &DatabaseConnection) -> Finding {
 }
 
 async fn old_sessions(
-    connection: &DatabaseConnection,
+    connection: &DatabaseTransaction,
     settings: &Settings,
     found: &Schema,
     now: DateTime<Utc>,
@@ -598,13 +645,9 @@ async fn old_sessions(
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, 78, error.to_string()),
     };
-    let old = async {
-        let reader = row_policy::every_row(connection).await?;
-        overdue::count(&reader, found, &policy).await.map_err(|error| error.cause)
-    };
-    let old = match old.await {
+    let old = match overdue::count(connection, found, &policy).await {
         Ok(old) => old,
-        Err(cause) => return Finding::unanswered(NAME, &cause),
+        Err(error) => return Finding::unanswered(NAME, &error.cause),
     };
     let mut lines = Vec::new();
     if old.overdue > 0 {

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use migration::{Revision, ledger};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::cli::Info;
 use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::error::Error;
-use crate::failure::Doing;
+use crate::failure::{Doing, Failure};
 use crate::history::SESSIONS;
 use crate::history::plan::{self, Plan};
 use crate::history::policy::{ActiveSessions, Limit, Policy, has_start};
 use crate::history::retention::Selection;
 use crate::history::space::{self, Space};
 use crate::output::{self, Block, Field, Report};
+use crate::reading::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
@@ -41,10 +42,12 @@ struct Summary {
     revision: Option<String>,
     bytes: u64,
     tables: Vec<TableSummary>,
-    space: SpaceSummary,
+    space: Option<SpaceSummary>,
     sessions: Option<Sessions>,
     /// What hides rows from the role: the figures of these tables are partial.
     row_policies: Vec<RowPolicies>,
+    /// What was given up because it took too long.
+    skipped: Vec<String>,
     settings: BTreeMap<&'static str, SettingSummary>,
 }
 
@@ -73,10 +76,13 @@ struct SpaceSummary {
 struct Sessions {
     oldest: Option<String>,
     newest: Option<String>,
-    by_status: Vec<StatusCount>,
-    by_week: Vec<Week>,
+    by_status: Option<Vec<StatusCount>>,
+    by_week: Option<Vec<Week>>,
     retention_days: u32,
-    /// What `prune` would remove; absent where the retention makes no sense.
+    /// Whether the retention makes sense.
+    #[serde(skip)]
+    has_retention: bool,
+    /// What `prune` would remove; absent where the retention makes no sense, or where that took too long.
     would_remove: Option<Plan>,
 }
 
@@ -102,18 +108,21 @@ struct SettingSummary {
 pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
     let url = &settings.database.value;
     let connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
-    let standing = Standing::read(&connection).await.doing("read the ledger")?;
-    let found = schema::read(&connection).await.doing("read the schema")?;
-    let (server_version, role, tls, bytes) = server(&connection).await.doing("ask the server about itself")?;
-    let measured = arguments.exact || bytes <= SMALL_FILE;
+    let limit = (!arguments.exact).then_some(QUERY_LIMIT);
+    let reader = BoundedReader::new(&connection, limit, Rows::Visible).await.doing("set up the connection")?;
+    let mut parts = Parts { reader, skipped: Vec::new() };
+    let reading = parts.reader.begin().await.doing("begin to read")?;
+    let standing = Standing::read(&reading).await.doing("read the ledger")?;
+    let found = schema::read(&reading).await.doing("read the schema")?;
+    let (server_version, role, tls, bytes) = server(&reading).await.doing("ask the server about itself")?;
+    reading.rollback().await.ok();
     let tables = match url {
-        DatabaseUrl::Postgresql(_) => postgresql_tables(&connection, arguments.exact).await,
-        DatabaseUrl::Sqlite(_) => sqlite_tables(&connection, &found, measured).await,
-    }
-    .doing("measure the tables")?;
-    let parts = space::reclaimable(&connection, &found).await?;
+        DatabaseUrl::Postgresql(_) => parts.postgresql_tables(arguments.exact).await?,
+        DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, arguments.exact || bytes <= SMALL_FILE).await?,
+    };
+    let space = parts.read("free space", async |reading| Ok(space::reclaimable(reading, &found).await?)).await?;
     let sessions = match found.tables.contains_key(SESSIONS) {
-        true => Some(sessions(&connection, settings, &found, now).await?),
+        true => Some(parts.sessions(settings, &found, now).await?),
         false => None,
     };
     let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
@@ -128,17 +137,124 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
         revision: standing.revision().map(str::to_owned),
         bytes,
         tables,
-        space: SpaceSummary { reclaimable_bytes: parts.reclaimable_bytes(), next_command: parts.next_command(), parts },
+        space: space.map(|parts| SpaceSummary {
+            reclaimable_bytes: parts.reclaimable_bytes(),
+            next_command: parts.next_command(),
+            parts,
+        }),
         sessions,
         row_policies,
+        skipped: parts.skipped,
         settings: shown.map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
     };
     let blocks = blocks(&summary, settings);
     Ok(Report::new(&summary, blocks))
 }
 
+/// Reads the parts of what is shown, and notes those that were given up.
+struct Parts<'c> {
+    reader: BoundedReader<'c>,
+    skipped: Vec<String>,
+}
+
+impl Parts<'_> {
+    /// Reads one part in a transaction of its own. `None` where a query took too long.
+    async fn read<T>(
+        &mut self,
+        part: impl Into<String>,
+        read: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let part = part.into();
+        let reading = self.reader.begin().await.doing(format!("read {part}"))?;
+        let result = read(&reading).await;
+        reading.rollback().await.ok();
+        match result {
+            Err(Error::Database(error))
+                if self.reader.limit().is_some() && error.cause.failure == Failure::TimedOut =>
+            {
+                self.skipped.push(part);
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    async fn count(&mut self, table: &str) -> Result<Option<u64>, Error> {
+        let sql = format!("SELECT count(*) AS row_count FROM {}", quoted(table));
+        let count = async |reading: &DatabaseTransaction| {
+            let counted = row(reading, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
+            Ok(counted.doing(format!("count the rows of {table}"))?.unsigned_abs())
+        };
+        self.read(format!("the rows of {table}"), count).await
+    }
+
+    async fn postgresql_tables(&mut self, exact: bool) -> Result<Vec<TableSummary>, Error> {
+        let sizes = async |reading: &DatabaseTransaction| Ok(postgresql_sizes(reading).await.doing(MEASURE)?);
+        let mut tables = self.read("the sizes of the tables", sizes).await?.unwrap_or_default();
+        for table in &mut tables {
+            // A table that was never analysed has no estimate.
+            table.exact = exact || table.rows.is_none();
+            if table.exact {
+                table.rows = self.count(&table.table).await?;
+            }
+        }
+        Ok(tables)
+    }
+
+    async fn sqlite_tables(&mut self, found: &Schema, measured: bool) -> Result<Vec<TableSummary>, Error> {
+        let mut sizes = None;
+        if measured {
+            let measure = async |reading: &DatabaseTransaction| Ok(sqlite_sizes(reading).await.doing(MEASURE)?);
+            sizes = self.read("the sizes of the tables", measure).await?;
+        }
+        let mut tables = Vec::new();
+        for table in found.tables.keys() {
+            let size = |is_index| Some(sizes.as_ref()?.get(&(table.clone(), is_index)).copied().unwrap_or_default());
+            tables.push(TableSummary {
+                rows: self.count(table).await?,
+                exact: true,
+                table_bytes: size(false),
+                index_bytes: size(true),
+                toast_bytes: None,
+                table: table.clone(),
+            });
+        }
+        Ok(tables)
+    }
+
+    async fn sessions(&mut self, settings: &Settings, found: &Schema, now: DateTime<Utc>) -> Result<Sessions, Error> {
+        let action = "summarise the sessions";
+        let edges =
+            self.read("the oldest and the newest session", async |reading| Ok(edges(reading).await.doing(action)?));
+        let (oldest, newest) = edges.await?.unwrap_or_default();
+        let policy = Policy::new(Limit::OlderThan(settings.retention()), ActiveSessions::Keep, now).ok();
+        let has_retention = policy.is_some();
+        let mut would_remove = None;
+        if let Some(policy) = policy {
+            let plan = async |reading: &DatabaseTransaction| {
+                let selection = Selection::of(reading, found, policy).await?;
+                Ok(plan::plan(reading, found, &selection).await?)
+            };
+            would_remove = self.read("what the retention would remove", plan).await?;
+        }
+        let by_status = async |reading: &DatabaseTransaction| Ok(by_status(reading).await.doing(action)?);
+        let by_week = async |reading: &DatabaseTransaction| Ok(by_week(reading).await.doing(action)?);
+        Ok(Sessions {
+            oldest: oldest.and_then(output::rfc3339),
+            newest: newest.and_then(output::rfc3339),
+            by_status: self.read("sessions by status", by_status).await?,
+            by_week: self.read("sessions by week", by_week).await?,
+            retention_days: settings.retention_days.value,
+            has_retention,
+            would_remove,
+        })
+    }
+}
+
+const MEASURE: &str = "measure the tables";
+
 /// Version, role, TLS, and the size of the whole database in bytes.
-async fn server(connection: &DatabaseConnection) -> Result<(String, Option<String>, Option<String>, u64), DbErr> {
+async fn server(connection: &DatabaseTransaction) -> Result<(String, Option<String>, Option<String>, u64), DbErr> {
     let sql = match connection.get_database_backend() {
         DbBackend::Postgres => {
             "SELECT current_setting('server_version') AS version, current_user::text AS role,
@@ -156,7 +272,7 @@ async fn server(connection: &DatabaseConnection) -> Result<(String, Option<Strin
     Ok((row.try_get("", "version")?, row.try_get("", "role")?, row.try_get("", "tls")?, bytes))
 }
 
-async fn postgresql_tables(connection: &DatabaseConnection, exact: bool) -> Result<Vec<TableSummary>, DbErr> {
+async fn postgresql_sizes(connection: &DatabaseTransaction) -> Result<Vec<TableSummary>, DbErr> {
     let sql = "SELECT c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
                       pg_indexes_size(c.oid) AS index_bytes,
                       coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
@@ -164,93 +280,44 @@ async fn postgresql_tables(connection: &DatabaseConnection, exact: bool) -> Resu
                WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid)
                  AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
                ORDER BY c.relname";
-    let mut tables = Vec::new();
-    for row in rows(connection, sql).await? {
-        let table: String = row.try_get("", "name")?;
-        let size = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs);
-        // A table that was never analysed has no estimate.
-        let estimate = u64::try_from(row.try_get::<i64>("", "estimate")?).ok();
-        let rows = if exact || estimate.is_none() { Some(count(connection, &table).await?) } else { estimate };
-        tables.push(TableSummary {
-            exact: exact || estimate.is_none(),
-            rows,
-            table_bytes: Some(size("table_bytes")?),
-            index_bytes: Some(size("index_bytes")?),
-            toast_bytes: Some(size("toast_bytes")?),
-            table,
-        });
-    }
-    Ok(tables)
+    let rows = rows(connection, sql).await?;
+    let tables = rows.iter().map(|row| {
+        let size = |name| row.try_get::<i64>("", name).map(|bytes| Some(bytes.unsigned_abs()));
+        Ok(TableSummary {
+            table: row.try_get("", "name")?,
+            rows: u64::try_from(row.try_get::<i64>("", "estimate")?).ok(),
+            exact: false,
+            table_bytes: size("table_bytes")?,
+            index_bytes: size("index_bytes")?,
+            toast_bytes: size("toast_bytes")?,
+        })
+    });
+    tables.collect()
 }
 
-async fn sqlite_tables(
-    connection: &DatabaseConnection,
-    found: &Schema,
-    measured: bool,
-) -> Result<Vec<TableSummary>, DbErr> {
-    let mut sizes: BTreeMap<(String, bool), u64> = BTreeMap::new();
-    if measured {
-        let sql = "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
-                   FROM dbstat s JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1, 2";
-        for row in rows(connection, sql).await? {
-            let key = (row.try_get("", "name")?, row.try_get::<i32>("", "is_index")? != 0);
-            sizes.insert(key, row.try_get::<i64>("", "bytes")?.unsigned_abs());
-        }
-    }
-    let mut tables = Vec::new();
-    for table in found.tables.keys() {
-        let size = |is_index| measured.then(|| sizes.get(&(table.clone(), is_index)).copied().unwrap_or_default());
-        tables.push(TableSummary {
-            rows: Some(count(connection, table).await?),
-            exact: true,
-            table_bytes: size(false),
-            index_bytes: size(true),
-            toast_bytes: None,
-            table: table.clone(),
-        });
-    }
-    Ok(tables)
+/// The bytes of each table, and of all its indexes.
+async fn sqlite_sizes(connection: &DatabaseTransaction) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
+    let sql = "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
+               FROM dbstat s JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1, 2";
+    let rows = rows(connection, sql).await?;
+    let sizes = rows.iter().map(|row| {
+        let key = (row.try_get("", "name")?, row.try_get::<i32>("", "is_index")? != 0);
+        Ok((key, row.try_get::<i64>("", "bytes")?.unsigned_abs()))
+    });
+    sizes.collect()
 }
 
-async fn count(connection: &DatabaseConnection, table: &str) -> Result<u64, DbErr> {
-    let counted = row(connection, &format!("SELECT count(*) AS row_count FROM {}", quoted(table))).await?;
-    counted.try_get::<i64>("", "row_count").map(i64::unsigned_abs)
-}
-
-async fn sessions(
-    connection: &DatabaseConnection,
-    settings: &Settings,
-    found: &Schema,
-    now: DateTime<Utc>,
-) -> Result<Sessions, Error> {
-    let action = "summarise the sessions";
-    let backend = connection.get_database_backend();
+/// The starts of the oldest and of the newest session.
+async fn edges(connection: &DatabaseTransaction) -> Result<(Option<i64>, Option<i64>), DbErr> {
     let span = format!(
         "SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
-        has_start(backend)
+        has_start(connection.get_database_backend())
     );
-    let span = row(connection, &span).await.doing(action)?;
-    let edge = |name: &str| span.try_get::<Option<i64>>("", name).doing(action);
-    let retention_days = settings.retention_days.value;
-    let limit = Limit::OlderThan(settings.retention());
-    let would_remove = match Policy::new(limit, ActiveSessions::Keep, now) {
-        Ok(policy) => {
-            let selection = Selection::of(connection, found, policy).await?;
-            Some(plan::plan(connection, found, &selection).await?)
-        }
-        Err(_) => None,
-    };
-    Ok(Sessions {
-        oldest: edge("oldest")?.and_then(output::rfc3339),
-        newest: edge("newest")?.and_then(output::rfc3339),
-        by_status: by_status(connection).await.doing(action)?,
-        by_week: by_week(connection).await.doing(action)?,
-        retention_days,
-        would_remove,
-    })
+    let span = row(connection, &span).await?;
+    Ok((span.try_get("", "oldest")?, span.try_get("", "newest")?))
 }
 
-async fn by_status(connection: &DatabaseConnection) -> Result<Vec<StatusCount>, DbErr> {
+async fn by_status(connection: &DatabaseTransaction) -> Result<Vec<StatusCount>, DbErr> {
     let sql = format!("SELECT status, count(*) AS sessions FROM {SESSIONS} GROUP BY status ORDER BY 2 DESC, 1");
     let rows = rows(connection, &sql).await?;
     let counts = rows.iter().map(|row| {
@@ -261,7 +328,7 @@ async fn by_status(connection: &DatabaseConnection) -> Result<Vec<StatusCount>, 
 }
 
 /// The last weeks that have sessions, and those without any between them.
-async fn by_week(connection: &DatabaseConnection) -> Result<Vec<Week>, DbErr> {
+async fn by_week(connection: &DatabaseTransaction) -> Result<Vec<Week>, DbErr> {
     // The epoch was a Thursday: three days later weeks begin on Mondays.
     let sql = format!(
         "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions
@@ -312,11 +379,17 @@ fn blocks(summary: &Summary, settings: &Settings) -> Vec<Block> {
         let header = vec!["table", "rows", "table size", "indexes", "TOAST"];
         blocks.push(Block::Table { title: "tables", header, rows: rows.collect() });
     }
-    blocks.extend(space_blocks(&summary.space));
+    blocks.extend(summary.space.iter().flat_map(space_blocks));
     blocks.extend(summary.sessions.iter().flat_map(session_blocks));
     blocks.extend(summary.row_policies.iter().map(|policies| {
         Block::Line(format!("partial: {}; the figures of this table count only the others", policies.text()))
     }));
+    if !summary.skipped.is_empty() {
+        let (limit, parts) = (humantime::format_duration(QUERY_LIMIT), summary.skipped.join(", "));
+        let line =
+            format!("skipped, because it took longer than {limit}: {parts}; `tarsy-db info --exact` has no limit");
+        blocks.push(Block::Line(line));
+    }
     let rows = settings.shown().into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "from"], rows: rows.collect() });
     blocks
@@ -351,6 +424,7 @@ fn space_blocks(space: &SpaceSummary) -> Vec<Block> {
 fn session_blocks(sessions: &Sessions) -> Vec<Block> {
     let text = |value: &Option<String>| Field::from(value.clone().unwrap_or_else(|| "-".to_owned()));
     let would_remove = match &sessions.would_remove {
+        None if sessions.has_retention => "-".to_owned(),
         None => "nothing: the setting makes no sense".to_owned(),
         Some(plan) => format!(
             "{} sessions, {} rows, {}; {} old ones stay because they are not over",
@@ -366,12 +440,16 @@ fn session_blocks(sessions: &Sessions) -> Vec<Block> {
         vec![format!("retention of {} days would remove", sessions.retention_days).into(), would_remove.into()],
     ];
     rows.extend(
-        sessions.by_status.iter().map(|count| vec![count.status.as_str().into(), count.sessions.to_string().into()]),
+        sessions
+            .by_status
+            .iter()
+            .flatten()
+            .map(|count| vec![count.status.as_str().into(), count.sessions.to_string().into()]),
     );
     let mut blocks = vec![Block::Table { title: "sessions", header: vec![], rows }];
-    let most = sessions.by_week.iter().map(|week| week.sessions).max().unwrap_or_default();
+    let most = sessions.by_week.iter().flatten().map(|week| week.sessions).max().unwrap_or_default();
     if most > 0 {
-        let rows = sessions.by_week.iter().map(|week| {
+        let rows = sessions.by_week.iter().flatten().map(|week| {
             vec![week.monday.as_str().into(), output::count(week.sessions), bar(week.sessions, most).into()]
         });
         let header = vec!["week from", "sessions", ""];

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::ConnectionTrait;
 
-use super::orphans::references_to_stages;
-use super::policy::{Policy, has_key, has_start};
-use super::{SESSIONS, TERMINAL_STATUSES};
+use super::SESSIONS;
+use super::policy::Policy;
+use super::retention::{self, Selection};
 use crate::connection::row;
 use crate::failure::{DatabaseError, Doing};
 use crate::schema::Schema;
@@ -15,7 +15,7 @@ use crate::schema::Schema;
 pub const GRACE: Duration = Duration::from_hours(24);
 
 /// The sessions that started before the cutoff.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OldSessions {
     /// Those that a run of `prune` would remove.
     pub removable: u64,
@@ -37,20 +37,18 @@ pub async fn count(
     schema: &Schema,
     policy: &Policy,
 ) -> Result<OldSessions, DatabaseError> {
+    let old = retention::count_old(connection, policy).await?;
+    if old == 0 {
+        return Ok(OldSessions::default());
+    }
+    let selection = Selection::of(connection, schema, policy.clone()).await?;
     let grace_us = i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX);
     let sql = format!(
-        // Materialised, because otherwise the condition would be worked out for each of the sums.
-        "WITH old_sessions AS MATERIALIZED (
-             SELECT started_at_us, {is_removable} AS removable FROM {SESSIONS}
-             WHERE {has_start} AND started_at_us < {cutoff})
-         SELECT count(*) AS old, count(*) FILTER (WHERE removable) AS removable,
-                count(*) FILTER (WHERE removable AND started_at_us < {overdue}) AS overdue,
-                min(started_at_us) FILTER (WHERE removable) AS oldest
-         FROM old_sessions",
+        "SELECT count(*) AS removable, count(*) FILTER (WHERE started_at_us < {overdue}) AS overdue,
+                min(started_at_us) AS oldest
+         FROM {SESSIONS} WHERE {is_removable}",
         overdue = policy.cutoff_us.saturating_sub(grace_us),
-        is_removable = is_removable(schema, connection.get_database_backend()),
-        has_start = has_start(connection.get_database_backend()),
-        cutoff = policy.cutoff_us,
+        is_removable = selection.condition(),
     );
     let action = "count old sessions";
     let row = row(connection, &sql).await.doing(action)?;
@@ -60,22 +58,6 @@ pub async fn count(
         removable,
         overdue: number("overdue")?,
         oldest_us: row.try_get("", "oldest").doing(action)?,
-        kept: number("old")? - removable,
+        kept: old.saturating_sub(removable),
     })
-}
-
-/// The condition that a session is over, and that no row of another one refers to its stages. None of the selections
-/// depends on the session, so that each of them runs once at most.
-fn is_removable(schema: &Schema, backend: DbBackend) -> String {
-    let has_key = has_key(backend).map(|condition| format!(" AND {condition}")).unwrap_or_default();
-    let needed = references_to_stages(schema).map(|reference| {
-        format!(
-            " AND session_id NOT IN (SELECT s.session_id FROM {child} o
-                  JOIN stage_executions s ON s.execution_id = o.{column}
-                  WHERE s.session_id IS NOT NULL AND (o.session_id IS NULL OR o.session_id <> s.session_id))",
-            child = reference.child,
-            column = reference.column,
-        )
-    });
-    format!("status IN ('{}'){has_key}{}", TERMINAL_STATUSES.join("', '"), needed.collect::<String>())
 }

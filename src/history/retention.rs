@@ -36,20 +36,11 @@ impl Selection {
     /// [`DatabaseError`] when the database cannot be read.
     pub async fn of(connection: &impl ConnectionTrait, schema: &Schema, policy: Policy) -> Result<Self, DatabaseError> {
         let goes = policy.goes(connection.get_database_backend());
+        // Gathered first, and given to what follows as values: a `NOT IN` over a large query PostgreSQL works out anew for
+        // each row.
         let mut needed = Vec::new();
         for Reference { child: table, column, .. } in orphans::references_to_stages(schema) {
-            // In SQLite a cross join is made in this order: from the few stages of old sessions by an index, or, where
-            // there is none, from the few stages that have a parent.
-            let tables = match table {
-                STAGES => format!("{table} o CROSS JOIN {STAGES} s"),
-                _ => format!("{STAGES} s CROSS JOIN {table} o"),
-            };
-            let sql = format!(
-                "SELECT DISTINCT s.session_id AS session_id FROM {tables}
-                 WHERE o.{column} IS NOT NULL AND o.{column} = s.execution_id
-                   AND s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})
-                   AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
-            );
+            let sql = needed_sessions(connection.get_database_backend(), table, column, &goes);
             let action = format!("look for references from {table} to other sessions");
             for row in rows(connection, &sql).await.doing(action.as_str())? {
                 needed.push(row.try_get("", "session_id").doing(action.as_str())?);
@@ -69,6 +60,31 @@ impl Selection {
         let goes = self.policy.goes(self.backend);
         if self.needed.is_empty() { goes } else { format!("{goes} AND {}", is_none_of(&self.needed)) }
     }
+}
+
+/// The query for sessions that would go, and whose stages rows of a table refer to that belong to another session.
+fn needed_sessions(backend: DbBackend, table: &str, column: &str, goes: &str) -> String {
+    let is_old = format!("s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})");
+    if backend == DbBackend::Postgres {
+        // Nearly every row has its stage in its own session. Of an anti join PostgreSQL expects few rows, and joins whole
+        // tables in parallel; `<>` it takes for a condition that all rows meet.
+        return format!(
+            "SELECT DISTINCT s.session_id FROM {table} o JOIN {STAGES} s ON s.execution_id = o.{column}
+             WHERE {is_old} AND NOT EXISTS (
+                 SELECT FROM {STAGES} own WHERE own.execution_id = o.{column} AND own.session_id = o.session_id)"
+        );
+    }
+    // A cross join is made in this order: from the few stages of old sessions by an index, or, where there is none, from
+    // the few stages that have a parent.
+    let tables = match table {
+        STAGES => format!("{table} o CROSS JOIN {STAGES} s"),
+        _ => format!("{STAGES} s CROSS JOIN {table} o"),
+    };
+    format!(
+        "SELECT DISTINCT s.session_id AS session_id FROM {tables}
+         WHERE o.{column} IS NOT NULL AND o.{column} = s.execution_id AND {is_old}
+           AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
+    )
 }
 
 fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {

@@ -1,0 +1,118 @@
+//! Reads a database in short transactions, each query of which may have a limit.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, TransactionTrait,
+};
+
+use crate::connection::milliseconds;
+use crate::mark;
+use crate::schema::row_policy::EVERY_ROW;
+
+/// How long a query may take that only informs.
+pub const QUERY_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many instructions SQLite runs between two looks at the clock.
+const INSTRUCTIONS: i32 = 10_000;
+
+/// Which rows a transaction reads where a row policy of PostgreSQL hides some from the role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// All: a query from which rows would be hidden is an error, as whoever decides by them needs it.
+    Every,
+    /// Those that the role may see.
+    Visible,
+}
+
+/// Reads from one connection.
+pub struct BoundedReader<'c> {
+    connection: &'c DatabaseConnection,
+    limit: Option<Duration>,
+    rows: Rows,
+    /// When SQLite has to be done.
+    deadline: Arc<Mutex<Option<Instant>>>,
+}
+
+impl<'c> BoundedReader<'c> {
+    /// Prepares to read. A query that takes longer than `limit` is given up, as [`crate::failure::Failure::TimedOut`].
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn new(connection: &'c DatabaseConnection, limit: Option<Duration>, rows: Rows) -> Result<Self, DbErr> {
+        let deadline = Arc::<Mutex<Option<Instant>>>::default();
+        if connection.get_database_backend() == DbBackend::Sqlite && limit.is_some() {
+            let of_handler = Arc::clone(&deadline);
+            let goes_on = move || {
+                let deadline = *of_handler.lock().unwrap_or_else(PoisonError::into_inner);
+                deadline.is_none_or(|deadline| Instant::now() < deadline)
+            };
+            let acquired = connection.get_sqlite_connection_pool().acquire().await;
+            let mut connection = acquired.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
+            let handle = connection.lock_handle().await;
+            let mut handle = handle.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
+            handle.set_progress_handler(INSTRUCTIONS, goes_on);
+        }
+        Ok(Self { connection, limit, rows, deadline })
+    }
+
+    /// How long a query may take.
+    #[must_use]
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// Begins a transaction to read in. With SQLite it counts as one query.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = self.limit.map(|limit| Instant::now() + limit);
+        begin(self.connection, self.limit, self.rows).await
+    }
+}
+
+/// Begins a transaction to read in, each statement of which may take so long.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn begin(
+    connection: &DatabaseConnection,
+    limit: Option<Duration>,
+    rows: Rows,
+) -> Result<DatabaseTransaction, DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return connection.begin().await;
+    }
+    let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+    let limit = limit.map_or(0, milliseconds);
+    let every_row = if rows == Rows::Every { EVERY_ROW } else { "" };
+    let sql = format!("SET LOCAL statement_timeout = {limit}; {every_row}; {}", mark::transaction());
+    transaction.execute_unprepared(&sql).await?;
+    Ok(transaction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::row;
+    use crate::failure::{Cause, Failure};
+
+    const COUNT: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000000000)
+        SELECT count(*) AS numbers FROM n";
+
+    #[tokio::test]
+    async fn a_query_of_sqlite_that_takes_too_long_is_given_up_and_the_next_one_is_not() {
+        let connection = sea_orm::Database::connect("sqlite::memory:").await.expect("memory");
+        let reader =
+            BoundedReader::new(&connection, Some(Duration::from_millis(50)), Rows::Every).await.expect("a handler");
+        let reading = reader.begin().await.expect("a transaction");
+        let cause = Cause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
+        assert_eq!(cause.failure, Failure::TimedOut, "{cause}");
+        reading.rollback().await.ok();
+        let reading = reader.begin().await.expect("a transaction");
+        let answer = row(&reading, "SELECT 1 AS one").await.expect("an answer");
+        assert_eq!(answer.try_get::<i32>("", "one").expect("a number"), 1);
+    }
+}
