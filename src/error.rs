@@ -156,7 +156,7 @@ impl Error {
                 TransferError::Backend { .. } => 78,
                 TransferError::Obstacles(obstacles) => obstacles_code(obstacles),
                 TransferError::SourceSchema(_) => 4,
-                TransferError::Lacking { .. }
+                TransferError::Lacking(_)
                 | TransferError::NotLacking { .. }
                 | TransferError::ReportExists { .. }
                 | TransferError::NoReport { .. }
@@ -253,6 +253,9 @@ impl Error {
             Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
             Error::Transfer(TransferError::Clashes { clashes, .. }) => {
                 Details::of(clashes, |clash| vec![clash.to_string()])
+            }
+            Error::Transfer(TransferError::Lacking(lacking)) => {
+                Details::of(lacking, |lacking| vec![lacking.to_string()])
             }
             Error::Transfer(TransferError::Obstacles(obstacles)) => {
                 Details::of(obstacles, |obstacle| vec![obstacle.to_string()])

@@ -40,6 +40,8 @@ mod migrate;
 mod migrate_append;
 #[path = "cli/migrate_crashes.rs"]
 mod migrate_crashes;
+#[path = "cli/migrate_early_columns.rs"]
+mod migrate_early_columns;
 #[path = "cli/migrate_failures.rs"]
 mod migrate_failures;
 #[path = "cli/migrate_hazards.rs"]

@@ -25,7 +25,7 @@ use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
 use crate::schema::{
-    self, ForeignKey, Schema, SchemaError, difference, expected, literal, lock, privilege, quoted, repair,
+    self, ForeignKey, Schema, SchemaError, difference, early, expected, literal, lock, privilege, quoted, repair,
 };
 use crate::settings::Settings;
 
@@ -372,6 +372,16 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
     if shape.has_doubled_keys {
         lines.push("foreign keys are there twice, as TARSy's own upgrade leaves them: harmless".to_owned());
     }
+    let early = early::columns(revision, found);
+    if let Some(last) = early.last() {
+        let names: Vec<_> = early.iter().map(|column| format!("{}.{}", column.table, column.name)).collect();
+        lines.push(format!(
+            "columns of later revisions are there already, up to {}, as TARSy's backend creates or leaves them: {}; \
+             harmless, its upgrade keeps them",
+            last.revision,
+            names.join(", ")
+        ));
+    }
     let status = if shape.differences.is_empty() { Status::Ok } else { Status::Note };
     lines.extend(difference::texts(shape.differences.iter()));
     Finding::new(NAME, status, lines.join("\n"))
@@ -411,8 +421,8 @@ async fn shape_of(
         return Ok(Some(shape::likest(connection, found).await?));
     };
     let Some(revision) = Revision::from_id(revision) else { return Ok(None) };
-    let replayed = expected::replay(connection, &BTreeSet::from([revision])).await?;
-    let shape = shape::closest(connection.get_database_backend(), revision, &replayed[&revision], found);
+    let expected = expected::replay_with_early(connection, revision, &early::columns(revision, found)).await?;
+    let shape = shape::closest(connection.get_database_backend(), revision, &expected, found);
     Ok(Some((revision, shape)))
 }
 

@@ -9,6 +9,7 @@ use sea_orm::{
 use sea_orm_migration::SchemaManager;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
+use super::early::{self, EarlyColumn};
 use super::{Schema, postgresql, sqlite};
 
 /// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
@@ -45,6 +46,20 @@ where
         }
     }
     Ok(schemas)
+}
+
+/// Replays a revision, with columns of later revisions as these define them.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn replay_with_early<C>(connection: &C, revision: Revision, early: &[EarlyColumn]) -> Result<Schema, DbErr>
+where
+    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
+{
+    let replayed = replay(connection, &early::revisions(revision, early)).await?;
+    let mut expected = replayed[&revision].clone();
+    early::add(&mut expected, early, &replayed);
+    Ok(expected)
 }
 
 /// Begins a transaction in which unqualified names are those of temporary tables. It is to be rolled back.

@@ -4,6 +4,7 @@
 //! the result with the code that reads the live database.
 
 pub mod difference;
+pub mod early;
 mod error;
 pub mod expected;
 mod inheritance;

@@ -6,7 +6,7 @@ use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait};
 
 use super::difference::{self, Difference, Weight};
-use super::{ForeignKey, Schema, expected, quoted};
+use super::{Column, ForeignKey, Schema, expected, quoted};
 
 /// One legitimate form of a revision. Each allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,13 +26,13 @@ pub enum Shape {
 impl Shape {
     const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::D, Self::Older];
 
-    /// The number of the first revision at which this form differs from the one before.
-    fn first(self) -> usize {
+    /// Whether a database of a revision, by what its replay gave, can differ from the form before.
+    fn exists_at(self, revision: Revision, replayed: &Schema) -> bool {
         match self {
-            Shape::A | Shape::Older => 1,
-            Shape::B => 5,
-            Shape::C => 6,
-            Shape::D => 18,
+            Shape::A | Shape::Older => true,
+            Shape::B => replayed.has_column("alert_sessions", "pod_id"),
+            Shape::C => revision.number() >= 6,
+            Shape::D => replayed.has_column("stage_executions", "parallel_type"),
         }
     }
 
@@ -72,15 +72,16 @@ impl Match {
     }
 }
 
-/// Finds the form of `revision` that `found` is most like, by what the replay of its migrations gave.
+/// Finds the form of `revision` that `found` is most like, by what the replay of its migrations gave, with columns of
+/// later revisions where these are no difference.
 ///
 /// # Panics
 /// Never: the first form belongs to every revision.
 #[must_use]
 pub fn closest(backend: DbBackend, revision: Revision, replayed: &Schema, found: &Schema) -> Match {
-    let shapes = Shape::ALL
-        .into_iter()
-        .filter(|shape| revision.number() >= shape.first() && (*shape != Shape::Older || backend == DbBackend::Sqlite));
+    let shapes = Shape::ALL.into_iter().filter(|shape| {
+        shape.exists_at(revision, replayed) && (*shape != Shape::Older || backend == DbBackend::Sqlite)
+    });
     let matches = shapes.map(|shape| {
         let mut expected = replayed.clone();
         reshape(&mut expected, backend, shape, found);
@@ -168,13 +169,17 @@ pub fn relax(schema: &mut Schema, shape: Shape) {
     }
 }
 
-/// The statements that turn the columns of one PostgreSQL schema into those of its relaxed form.
+/// The statements that turn the columns of one PostgreSQL schema into those of its relaxed form, which may have more.
 #[must_use]
-pub fn relaxations(before: &Schema, after: &Schema) -> Vec<String> {
+pub fn alterations(before: &Schema, after: &Schema) -> Vec<String> {
     let mut statements = Vec::new();
     for (table, relaxed) in &after.tables {
+        let Some(strict) = before.tables.get(table) else { continue };
         for (name, relaxed) in &relaxed.columns {
-            let Some(strict) = before.tables.get(table).and_then(|table| table.columns.get(name)) else { continue };
+            let Some(strict) = strict.columns.get(name) else {
+                statements.push(format!("ALTER TABLE {} ADD {}", quoted(table), definition(name, relaxed)));
+                continue;
+            };
             let alter = format!("ALTER TABLE {} ALTER {}", quoted(table), quoted(name));
             if strict.kind != relaxed.kind {
                 statements.push(format!("{alter} TYPE {}", relaxed.kind));
@@ -188,6 +193,13 @@ pub fn relaxations(before: &Schema, after: &Schema) -> Vec<String> {
         }
     }
     statements
+}
+
+/// A column as SQL defines it.
+fn definition(name: &str, column: &Column) -> String {
+    let default = column.default.as_ref().map(|default| format!(" DEFAULT {default}")).unwrap_or_default();
+    let null = if column.nullable { "" } else { " NOT NULL" };
+    format!("{} {}{default}{null}", quoted(name), column.kind)
 }
 
 /// Allows the keys that differ on SQLite without harm. TARSy makes no key to the parent of parallel stages there,

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::TransferError;
 use super::clash::{self, clashes, orphans};
 use super::copy::copy_table;
-use super::load::{Load, SETTINGS, TableLoad, close, execute, table_list};
+use super::load::{Load, SETTINGS, TableLoad, alter, close, execute, table_list};
 use super::plan::TablePlan;
 use super::reader::TableRead;
 use super::source::Source;
@@ -86,6 +86,7 @@ impl Load<'_> {
         source: &mut Source,
         ending: Ending,
     ) -> Result<Vec<TableLoad>, TransferError> {
+        alter(connection, &self.plan.alterations).await?;
         self.choose_compression(connection).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
         for (table, amount) in self.plan.tables.iter().zip(self.amounts) {

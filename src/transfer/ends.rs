@@ -1,12 +1,12 @@
 //! What both ends are: the revision and shape that the source is at, and what the target has to be for it.
 
-use std::collections::BTreeSet;
-
 use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
-use super::TransferError;
+use super::obstacle::Work;
+use super::{TransferError, lacking};
 use crate::failure::Doing;
+use crate::schema::early::{self, EarlyColumn};
 use crate::schema::shape::{self, Shape};
 use crate::schema::standing::{self, Plan, Standing};
 use crate::schema::{self, Drift, Schema, SchemaError, difference, expected, row_policy};
@@ -15,12 +15,16 @@ use crate::schema::{self, Drift, Schema, SchemaError, difference, expected, row_
 pub struct SourceEnd {
     /// Where it stands.
     pub revision: Revision,
+    /// The columns of later revisions that it has already.
+    pub early: Vec<EarlyColumn>,
     /// How its tables came to be.
     pub shape: Shape,
     /// What it has.
     pub schema: Schema,
-    /// What a source of its revision has.
+    /// What a source of its revision has, with the columns of later revisions that are there.
     pub expected: Schema,
+    /// How many values of `alert_sessions.alert_id` an upgrade to a revision without that column would drop.
+    pub alert_ids: Option<u64>,
 }
 
 /// Finds out what the source is.
@@ -43,8 +47,9 @@ pub async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, Tra
         Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into())),
         Plan::Upgrade { .. } | Plan::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
     };
-    let expected = expected::replay(source, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    for (table, expected) in &expected[&revision].tables {
+    let early = early::columns(revision, &found);
+    let expected = expected::replay_with_early(source, revision, &early).await.doing("replay the revisions")?;
+    for (table, expected) in &expected.tables {
         let missing = match found.tables.get(table) {
             None => Some(format!("table {table}")),
             Some(found) => {
@@ -58,75 +63,113 @@ pub async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, Tra
             return Err(TransferError::SourceSchema(message));
         }
     }
-    let shape = shape::closest(DbBackend::Sqlite, revision, &expected[&revision], &found).shape;
-    let expected = expected[&revision].clone();
-    Ok(SourceEnd { revision, shape, schema: found, expected })
+    let shape = shape::closest(DbBackend::Sqlite, revision, &expected, &found).shape;
+    let alert_ids = dropped_alert_ids(source, &found, revision, None).await?;
+    Ok(SourceEnd { revision, early, shape, schema: found, expected, alert_ids })
 }
 
-/// The schema that the target will have, at the source's revision and in a shape that takes the source's rows, and
-/// the statements that give it this shape. Nothing is created before the source was found sound.
+/// What the target has, and what it will have.
+pub struct TargetEnd {
+    /// What it has, once it is at the source's revision.
+    pub found: Schema,
+    /// What it will have when the rows come.
+    pub schema: Schema,
+    /// The statements that lead from one to the other.
+    pub alterations: Vec<String>,
+}
+
+/// Finds out what the target will have at the source's revision, together with the columns of later revisions that the
+/// source has. Empty tables also get a shape that takes the source's rows; those that hold rows have to be at the
+/// revision already, and their columns stay as they are. Nothing is created before the source was found sound.
 ///
 /// # Errors
-/// [`TransferError::TargetRevision`] where it is beyond the source, [`SchemaError`] where it is not what it should be.
-pub async fn schema_of_target(
+/// [`TransferError::TargetBehind`] or [`TransferError::TargetRevision`] where it is at another revision, [`SchemaError`]
+/// where it is not what it should be.
+pub async fn survey_target(
     target: &DatabaseConnection,
-    revision: Revision,
-    shape: Shape,
-) -> Result<(Schema, Vec<String>), TransferError> {
-    let (start, found) = start_of_target(target, revision).await?;
-    let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    let before = if start == Some(revision) {
-        refuse_drift(revision, &replayed[&revision], &found)?;
-        found
-    } else {
-        replayed[&revision].clone()
-    };
-    let mut after = before.clone();
-    shape::relax(&mut after, shape);
-    let relaxations = shape::relaxations(&before, &after);
-    Ok((after, relaxations))
-}
-
-/// The schema of a target that holds rows, which has to be that of the source's revision already.
-///
-/// # Errors
-/// [`TransferError::TargetBehind`] or [`TransferError::TargetRevision`] where it is another, [`SchemaError`] where it is not
-/// what it should be.
-pub async fn schema_of_filled_target(target: &DatabaseConnection, revision: Revision) -> Result<Schema, TransferError> {
-    let (start, found) = start_of_target(target, revision).await?;
-    if let Some(start) = start.filter(|start| *start < revision) {
-        return Err(TransferError::TargetBehind { revision: start, source_revision: revision });
+    source: &SourceEnd,
+    work: Work,
+) -> Result<TargetEnd, TransferError> {
+    let revision = source.revision;
+    let (start, found) = start_of_target(target, source).await?;
+    if let Some(start) = start.filter(|start| work == Work::Append && *start < revision) {
+        let dropped = dropped_alert_ids(target, &found, start, Some(revision)).await?;
+        return Err(TransferError::TargetBehind { revision: start, source_revision: revision, dropped });
     }
-    let replayed = expected::replay(target, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    refuse_drift(revision, &replayed[&revision], &found)?;
-    Ok(found)
+    let early = early::columns(revision, &found);
+    let wanted = early::revisions(revision, early.iter().chain(&source.early));
+    let mut replayed = expected::replay(target, &wanted).await.doing("replay the revisions")?;
+    let mut expected = replayed[&revision].clone();
+    early::add(&mut expected, &early, &replayed);
+    let before = match start == Some(revision) {
+        true => found,
+        false => early::as_found(&expected, &early, &found),
+    };
+    refuse_drift(revision, &expected, &before)?;
+    let mut after = before.clone();
+    for schema in replayed.values_mut() {
+        shape::relax(schema, source.shape);
+    }
+    early::add(&mut after, &source.early, &replayed);
+    if work == Work::Move {
+        shape::relax(&mut after, source.shape);
+    }
+    let alterations = shape::alterations(&before, &after);
+    Ok(TargetEnd { found: before, schema: after, alterations })
 }
 
 /// Where the target stands, which is not beyond the source, and what it has. It is nowhere if it has no tables.
 async fn start_of_target(
     target: &DatabaseConnection,
-    revision: Revision,
+    source: &SourceEnd,
 ) -> Result<(Option<Revision>, Schema), TransferError> {
-    let beyond = |found: String| TransferError::TargetRevision { revision: found, source_revision: revision };
+    let revision = source.revision;
+    let beyond = |at: Option<Revision>, found: String| TransferError::TargetRevision {
+        revision: found,
+        source_revision: revision,
+        dropped: source.alert_ids.filter(|_| drops_alert_ids(revision, at)),
+    };
     row_policy::refuse(target, &[ledger::TABLE]).await.doing("read the target's ledger")?;
     let standing = Standing::read(target).await.doing("read the target's ledger")?;
     let found = schema::read(target).await.doing("read the target's schema")?;
     let start = match standing.plan(revision) {
-        Plan::Create { to } if to > revision => return Err(beyond(to.to_string())),
+        Plan::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
         Plan::Create { .. } => None,
         Plan::Adopt => Some(shape::likest(target, &found).await.doing("replay the revisions")?.0),
         Plan::Upgrade { from, .. } => Some(from),
         Plan::Nothing { revision: at } => match Revision::from_id(&at) {
             Some(at) => Some(at),
-            None => return Err(beyond(standing::described(&at))),
+            None => return Err(beyond(None, standing::described(&at))),
         },
         Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
         Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
         Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
     };
     match start {
-        Some(start) if start > revision => Err(beyond(start.to_string())),
+        Some(start) if start > revision => Err(beyond(Some(start), start.to_string())),
         start => Ok((start, found)),
+    }
+}
+
+/// Whether an upgrade drops `alert_sessions.alert_id`, the one column that a revision takes away.
+fn drops_alert_ids(from: Revision, to: Option<Revision>) -> bool {
+    const DROPS: usize = 4;
+    from.number() < DROPS && to.is_none_or(|to| to.number() >= DROPS)
+}
+
+/// How many values of `alert_sessions.alert_id` an upgrade drops, if it drops them.
+async fn dropped_alert_ids(
+    connection: &DatabaseConnection,
+    found: &Schema,
+    from: Revision,
+    to: Option<Revision>,
+) -> Result<Option<u64>, TransferError> {
+    match drops_alert_ids(from, to) && found.has_column("alert_sessions", "alert_id") {
+        true => {
+            let counted = lacking::count(connection, "SELECT count(alert_id) AS number FROM alert_sessions").await;
+            Ok(Some(counted.doing("count the alert ids")?))
+        }
+        false => Ok(None),
     }
 }
 

@@ -127,11 +127,9 @@ impl Load<'_> {
         connection: &mut PgConnection,
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
-        let Plan { tables, relaxations, .. } = self.plan;
+        let Plan { tables, alterations, .. } = self.plan;
         lock_empty_tables(connection, tables).await?;
-        for relaxation in relaxations {
-            execute(connection, relaxation.clone()).await.doing("give the target the shape of the source")?;
-        }
+        alter(connection, alterations).await?;
         self.choose_compression(connection).await?;
         let aside = SetAside::take(connection, tables).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
@@ -294,6 +292,14 @@ async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>
         .await
         .doing("lock the target's tables")?;
     require_empty(connection, plan.iter().map(|table| table.name.as_str())).await
+}
+
+/// Gives the target's tables the columns that the source's rows need.
+pub(super) async fn alter(connection: &mut PgConnection, alterations: &[String]) -> Result<(), DatabaseError> {
+    for alteration in alterations {
+        execute(connection, alteration.clone()).await.doing("give the target the columns of the source")?;
+    }
+    Ok(())
 }
 
 pub(super) fn table_list(plan: &[Arc<TablePlan>]) -> String {

@@ -1,11 +1,12 @@
 //! Rows on their way from SQLite to PostgreSQL, completely or not at all.
 //!
-//! [`plan`] matches both ends by column name, and [`forecast`] tells from a sample how long it will take. `reader` takes
-//! rows from SQLite on a thread of its own, one [`value`] after the other through the checks, and `copy` sends them; [`load`]
-//! does that in one transaction, with indexes and keys set `aside`, and `verify` reads it all back before the commit, while
-//! `watch` notices a network that has fallen silent. Rows that come to others are put on a `stage` first, and [`append`]
-//! inserts those that are not there yet, unless there is a [`clash`]. What the target would refuse ends the load; then [`source`] is looked
-//! at as a whole, and every [`hazard`] is listed. Creating the target's schema is left to [`crate::schema::upgrade`].
+//! [`plan`] matches both ends by column name, [`lacking`] counts what has no place on the target, and [`forecast`] tells
+//! from a sample how long it will take. `reader` takes rows from SQLite on a thread of its own, one [`value`] after the
+//! other through the checks, and `copy` sends them; [`load`] does that in one transaction, with indexes and keys set
+//! `aside`, and `verify` reads it all back before the commit, while `watch` notices a network that has fallen silent. Rows
+//! that come to others are put on a `stage` first, and [`append`] inserts those that are not there yet, unless there is a
+//! [`clash`]. What the target would refuse ends the load; then [`source`] is looked at as a whole, and every [`hazard`] is
+//! listed. Creating the target's schema is left to [`crate::schema::upgrade`].
 
 pub mod append;
 mod aside;
@@ -24,6 +25,7 @@ pub mod forecast;
 pub mod hazard;
 mod json;
 mod jsonb;
+pub mod lacking;
 pub mod load;
 mod mend;
 mod moment;
@@ -56,6 +58,7 @@ pub use digest::TableDigest;
 pub use exceptions::Exceptions;
 pub use forecast::Forecast;
 pub use hazard::Hazard;
+pub use lacking::Lacking;
 pub use obstacle::Obstacle;
 pub use plan::{ColumnPlan, TablePlan};
 pub use snapshot::{Snapshot, SnapshotError};
@@ -128,6 +131,8 @@ pub enum TransferError {
         revision: String,
         /// Where the source stands.
         source_revision: Revision,
+        /// How many values of `alert_sessions.alert_id` an upgrade of the source would drop, if it drops them.
+        dropped: Option<u64>,
     },
     /// The target holds rows, and stands before the source.
     #[error("the target holds rows at revision {revision}, and the source's are of {source_revision}")]
@@ -136,13 +141,12 @@ pub enum TransferError {
         revision: Revision,
         /// Where the source stands.
         source_revision: Revision,
+        /// How many values of `alert_sessions.alert_id` an upgrade of the target would drop, if it drops them.
+        dropped: Option<u64>,
     },
     /// The source has what the target has no place for.
-    #[error("the target has no place for {} of the source: {}", if .names.len() == 1 { "one item" } else { "some items" }, .names.join(", "))]
-    Lacking {
-        /// `table` or `table.column`.
-        names: Vec<String>,
-    },
+    #[error("the target has no place for {} of the source; nothing was changed", items(.0.len()))]
+    Lacking(Vec<Lacking>),
     /// `--ignore` names something that is not missing on the target.
     #[error("`--ignore` is for what the target has no place for, which {} is not", .names.join(", "))]
     NotLacking {
@@ -217,8 +221,20 @@ pub enum TransferError {
     },
 }
 
+/// What an upgrade takes away, behind the advice to do one.
+fn dropping(alert_ids: Option<u64>) -> String {
+    alert_ids.map_or(String::new(), |rows| {
+        let rows = lacking::counted(rows, "row");
+        format!("; revision 4 on the way drops `alert_sessions.alert_id`, which holds values in {rows}")
+    })
+}
+
 fn values(count: usize) -> String {
     if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
+}
+
+fn items(count: usize) -> String {
+    if count == 1 { "1 item".to_owned() } else { format!("{count} items") }
 }
 
 fn things(count: usize) -> String {
@@ -238,19 +254,17 @@ impl TransferError {
                 "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
             }
             TransferError::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
-            TransferError::TargetRevision { .. } => {
+            TransferError::TargetRevision { dropped, .. } => format!(
                 "load into a new database; or bring a copy of the source to the target's revision first, \
-                 with `tarsy-db init --to`"
-                    .into()
-            }
-            TransferError::Lacking { names } => {
-                let flags = names.iter().map(|name| format!("--ignore {name}")).collect::<Vec<_>>();
-                format!("to leave it behind: {}", flags.join(" "))
-            }
-            TransferError::TargetBehind { source_revision, .. } => format!(
+                 with `tarsy-db init --to`{}",
+                dropping(*dropped)
+            ),
+            TransferError::Lacking(lacking) => lacking::hint(lacking),
+            TransferError::TargetBehind { source_revision, dropped, .. } => format!(
                 "a database in use is not upgraded by the way: let TARSy's backend do it, or \
-                 `tarsy-db init --to {}`, and append again",
-                source_revision.id()
+                 `tarsy-db init --to {}`, and append again{}",
+                source_revision.id(),
+                dropping(*dropped)
             ),
             TransferError::TargetNotEmpty { .. } => obstacle::NOT_EMPTY.into(),
             TransferError::Clashes { .. } => {

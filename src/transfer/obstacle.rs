@@ -7,12 +7,13 @@
 
 use std::fmt;
 
+use indicatif::HumanCount;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::disk;
 use crate::failure::{DatabaseError, Doing};
-use crate::schema::{Schema, lock, quoted};
+use crate::schema::{Schema, lock};
 
 /// One thing that is in the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -160,7 +161,7 @@ pub async fn look(
     }
     found.extend(replication_role(connection).await.doing(ACTION)?);
     if work == Work::Move {
-        found.extend(filled_tables(connection, wanted).await.doing(ACTION)?);
+        found.extend(rows_in_the_way(connection, wanted).await.doing(ACTION)?);
     }
     if let Some(need) = need_bytes {
         let disk = disk::look(connection, &wanted.tables, need).await.doing(ACTION)?;
@@ -514,26 +515,36 @@ async fn replication_role(connection: &mut PgConnection) -> Result<Option<Obstac
     }))
 }
 
-/// The tables with rows, where the role may look.
-async fn filled_tables(connection: &mut PgConnection, wanted: &Wanted) -> Result<Vec<Obstacle>, sqlx::Error> {
+/// The tables with rows, where the role may look, as SQL names them.
+async fn filled_tables(connection: &mut PgConnection, wanted: &Wanted) -> Result<Vec<String>, sqlx::Error> {
     let sql = format!(
-        "{OURS} SELECT relname::text, name FROM ours
+        "{OURS} SELECT name FROM ours
                        WHERE has_table_privilege(oid, 'SELECT') AND NOT row_security_active(oid) ORDER BY name"
     );
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(&wanted.tables).bind(&wanted.columns);
-    let mut found = Vec::new();
-    for row in query.fetch_all(&mut *connection).await? {
-        let (table, object): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(&table));
+    let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&wanted.tables).bind(&wanted.columns);
+    let mut found: Vec<String> = Vec::new();
+    for table in query.fetch_all(&mut *connection).await? {
+        let sql = format!("SELECT EXISTS (SELECT FROM {table})");
         if sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await? {
-            found.push(Obstacle {
-                kind: Kind::Rows,
-                object,
-                what: "already holds rows".to_owned(),
-                advice: NOT_EMPTY.to_owned(),
-                weight: Weight::Refusal,
-            });
+            found.push(table);
         }
+    }
+    Ok(found)
+}
+
+/// The tables with rows, and how many.
+async fn rows_in_the_way(connection: &mut PgConnection, wanted: &Wanted) -> Result<Vec<Obstacle>, sqlx::Error> {
+    let mut found = Vec::new();
+    for object in filled_tables(connection, wanted).await? {
+        let sql = format!("SELECT count(*) FROM {object}");
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?;
+        found.push(Obstacle {
+            kind: Kind::Rows,
+            object,
+            what: format!("already holds rows ({})", HumanCount(rows.unsigned_abs())),
+            advice: NOT_EMPTY.to_owned(),
+            weight: Weight::Refusal,
+        });
     }
     Ok(found)
 }

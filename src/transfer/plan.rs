@@ -7,6 +7,7 @@ use migration::Revision;
 
 use super::TransferError;
 use super::target::Target;
+use crate::schema::shape::{self, Shape};
 use crate::schema::{ForeignKey, Schema, Table, quoted};
 
 /// What is to be copied.
@@ -16,8 +17,8 @@ pub struct Plan {
     pub revision: Revision,
     /// The tables, parents before children.
     pub tables: Vec<Arc<TablePlan>>,
-    /// What makes the target's columns take all that the source's may hold.
-    pub relaxations: Vec<String>,
+    /// The statements that make the target's columns take all that the source's may hold.
+    pub alterations: Vec<String>,
 }
 
 /// One table to copy.
@@ -90,10 +91,12 @@ impl TablePlan {
     }
 }
 
-/// What PostgreSQL's schema is where SQLite's is `expected`, for looking at a source without a target.
+/// What PostgreSQL's schema is where SQLite's is `expected`, in a shape that takes the source's rows, for looking at a
+/// source without a target.
 #[must_use]
-pub fn assumed_target(expected: &Schema) -> Schema {
+pub fn assumed_target(expected: &Schema, shape: Shape) -> Schema {
     let mut assumed = expected.clone();
+    shape::relax(&mut assumed, shape);
     for table in assumed.tables.values_mut() {
         for (name, column) in &mut table.columns {
             column.kind = match column.kind.as_str() {
@@ -107,43 +110,13 @@ pub fn assumed_target(expected: &Schema) -> Schema {
     assumed
 }
 
-/// Matches both ends, `tables` by name, parents before children.
+/// Matches both ends, `tables` by name, parents before children. What only the source has is left to
+/// [`super::lacking`].
 ///
 /// # Errors
-/// [`TransferError::Lacking`] with everything of the source that the target has no place for and that
-/// `ignored` does not name; [`TransferError::NotLacking`] for names in `ignored` that would lose what the target
-/// has a place for, or mean nothing; [`TransferError::SourceSchema`] when the source lacks what the target needs.
-pub fn plan(
-    tables: &[&str],
-    source: &Schema,
-    target: &Schema,
-    ignored: &[String],
-) -> Result<Vec<Arc<TablePlan>>, TransferError> {
-    let lacking = lacking(source, target);
-    let not_lacking: Vec<_> = ignored.iter().filter(|name| !lacking.contains(*name)).cloned().collect();
-    if !not_lacking.is_empty() {
-        return Err(TransferError::NotLacking { names: not_lacking });
-    }
-    let names: Vec<_> = lacking.into_iter().filter(|name| !ignored.contains(name)).collect();
-    if !names.is_empty() {
-        return Err(TransferError::Lacking { names });
-    }
+/// [`TransferError::SourceSchema`] when the source lacks what the target needs.
+pub fn plan(tables: &[&str], source: &Schema, target: &Schema) -> Result<Vec<Arc<TablePlan>>, TransferError> {
     tables.iter().map(|name| table_plan(name, source, target).map(Arc::new)).collect()
-}
-
-/// The tables, and the columns of the tables on both ends, that only the source has.
-fn lacking(source: &Schema, target: &Schema) -> Vec<String> {
-    let mut names = Vec::new();
-    for (table, from) in source.tables.iter().filter(|(table, _)| *table != migration::ledger::TABLE) {
-        match target.tables.get(table) {
-            None => names.push(table.clone()),
-            Some(to) => {
-                let columns = from.columns.keys().filter(|column| !to.columns.contains_key(*column));
-                names.extend(columns.map(|column| format!("{table}.{column}")));
-            }
-        }
-    }
-    names
 }
 
 fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan, TransferError> {

@@ -131,7 +131,7 @@ fn everything_in_the_way_is_listed_at_once() {
     for line in [
         "10 things are in the way on the target; nothing was changed",
         "  - schema public is closed: permission denied for role",
-        "  - stage_executions already holds rows; a history is moved once",
+        "  - stage_executions already holds rows (1); a history is moved once",
     ] {
         assert!(shown.contains(line), "no `{line}` in {shown}");
     }

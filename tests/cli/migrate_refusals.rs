@@ -26,7 +26,7 @@ fn a_target_that_holds_one_row_anywhere_is_left_alone() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    assert_message(&refused, &["alert_sessions", "mcp_communications"]);
+    assert_message(&refused, &["alert_sessions", "already holds rows (1)", "mcp_communications"]);
     assert_eq!(target.texts("SELECT session_id FROM alert_sessions"), [Some("theirs".to_owned())]);
     target.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
     Outcome::of(&mut migrate(&source, &target)).expect(7);

@@ -8,14 +8,16 @@ use super::summary::changes_block;
 use super::{Run, warn_of_long_entries};
 use crate::error::Error;
 use crate::output::{self, Block, Report};
+use crate::transfer::lacking::require_place;
 use crate::transfer::{Snapshot, Source, TransferError, plan};
 
 impl Run<'_> {
     /// Looks whether PostgreSQL can hold every value, as far as that can be known without a server.
     pub(super) async fn check(&self, snapshot: Snapshot) -> Result<Report, Error> {
         let (end, from) = (self.source.end, self.source.url);
-        let assumed = plan::assumed_target(&end.expected);
-        let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed, &self.arguments.ignore)?;
+        let assumed = plan::assumed_target(&end.expected, end.shape);
+        require_place(snapshot.reader(), &end.schema, &assumed, &self.arguments.ignore).await?;
+        let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed)?;
         let mut source = Source::begin(snapshot).await?;
         let amounts = source.estimate(&tables).await?;
         let exceptions = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);

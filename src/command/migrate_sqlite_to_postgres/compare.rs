@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::failure::Doing;
 use crate::output::{Block, Report};
 use crate::schema;
+use crate::transfer::lacking::require_place;
 use crate::transfer::verify::StandingTarget;
 use crate::transfer::{Snapshot, Source, TransferError, Watch, plan};
 
@@ -26,7 +27,8 @@ impl Run<'_> {
         let target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
         let work = async {
             let found = schema::read(&target).await.doing("read the target's schema")?;
-            let tables = plan::plan(&end.revision.tables(), &end.schema, &found, &self.arguments.ignore)?;
+            watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
+            let tables = plan::plan(&end.revision.tables(), &end.schema, &found)?;
             let mut source = Source::begin(snapshot).await?;
             let survey = async {
                 let amounts = source.estimate(&tables).await?;

@@ -16,7 +16,8 @@ use crate::failure::{Doing, Failure};
 use crate::output::{self, Block, Report};
 use crate::progress::Amount;
 use crate::schema::{Schema, SchemaError};
-use crate::transfer::ends::{schema_of_filled_target, schema_of_target};
+use crate::transfer::ends::{TargetEnd, survey_target};
+use crate::transfer::lacking::require_place;
 use crate::transfer::load::{LastWord, Load, TableLoad, Toast, Verification, has_lz4};
 use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight, Work};
 use crate::transfer::plan::{self, Plan};
@@ -29,7 +30,7 @@ pub(super) struct Prepared {
     pub(super) source: Source,
     pub(super) amounts: Vec<Amount>,
     pub(super) exceptions: Arc<Exceptions>,
-    /// What the target has, or will have.
+    /// What the target has, or will have before its columns are altered.
     pub(super) target_schema: Schema,
     /// What is worth knowing of the target.
     pub(super) warnings: Vec<Obstacle>,
@@ -167,18 +168,22 @@ impl Run<'_> {
         }
         let is_lz4 = self.arguments.toast == cli::Toast::Lz4 && has_lz4(&mut connection).await?;
         drop(connection);
-        let (target_schema, relaxations) = match work {
-            Work::Move => schema_of_target(target, end.revision, end.shape).await?,
-            // Tables in use stay as they are: a value that they do not take is a hazard.
-            Work::Append => (schema_of_filled_target(target, end.revision).await?, Vec::new()),
-        };
-        let tables = plan::plan(&end.revision.tables(), &end.schema, &target_schema, &self.arguments.ignore)?;
-        let plan = Plan { revision: end.revision, tables, relaxations };
+        // What the columns of tables in use do not take is a hazard.
+        let TargetEnd { found, schema, alterations } = survey_target(target, end, work).await?;
+        watch.elsewhere(require_place(snapshot.reader(), &end.schema, &schema, &self.arguments.ignore)).await?;
+        if work == Work::Append && !alterations.is_empty() {
+            tracing::warn!(
+                "the target's tables lack columns of a later revision that the source has: they are added, and other \
+                 sessions wait for these tables until the end"
+            );
+        }
+        let tables = plan::plan(&end.revision.tables(), &end.schema, &schema)?;
+        let plan = Plan { revision: end.revision, tables, alterations };
         let mut source = Source::begin(snapshot).await?;
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
         let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
         let exceptions = Arc::new(watch.elsewhere(exceptions).await?);
-        Ok(Prepared { plan, source, amounts, exceptions, target_schema, warnings, is_lz4 })
+        Ok(Prepared { plan, source, amounts, exceptions, target_schema: found, warnings, is_lz4 })
     }
 
     pub(super) fn loading<'l>(
