@@ -45,6 +45,7 @@ const EXIT_CODES: &str = "Exit codes:
 pub struct Global {
     /// The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db].
     ///
+    /// Else the DATABASE_URL of `./.env`, which TARSy's backend reads as well, or that of the settings file.
     /// `sqlite:///relative.db`, `sqlite:////absolute/path.db`, `sqlite:///:memory:`,
     /// `postgresql://user:password@host:5432/database`. A password on the command line is seen by
     /// everybody on the machine: prefer the environment or a file.

@@ -5,7 +5,7 @@
 //! Opening the connection is left to [`crate::connection`].
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -87,10 +87,29 @@ pub enum DatabaseUrl {
 /// A SQLite database: a file, or memory that ends with the process.
 #[derive(Debug, Clone)]
 pub struct SqliteLocation {
-    /// The file, relative to the working directory unless absolute; `None` is memory.
+    /// The absolute path of the file; `None` is memory.
     pub path: Option<PathBuf>,
+    /// The path in the URL, where that is relative to the working directory.
+    relative: Option<PathBuf>,
     /// How long to wait for another writer; `None` is the caller's choice.
     pub busy_timeout: Option<Duration>,
+}
+
+impl SqliteLocation {
+    /// A file by its path, which is relative to the working directory unless absolute.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        // Where the working directory is gone the path stays what it is, and opening it fails.
+        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        Self { path: Some(absolute), relative: None, busy_timeout: None }
+    }
+
+    /// Memory.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self { path: None, relative: None, busy_timeout: None }
+    }
 }
 
 /// A PostgreSQL database as the URL or the separate settings name it.
@@ -211,7 +230,29 @@ impl DatabaseUrl {
     /// A SQLite file by its path.
     #[must_use]
     pub fn sqlite_file(path: impl Into<PathBuf>) -> Self {
-        Self::Sqlite(SqliteLocation { path: Some(path.into()), busy_timeout: None })
+        Self::Sqlite(SqliteLocation::file(path))
+    }
+
+    /// What the URL may have meant instead: `sqlite:///var/lib/x.db`, with three slashes, is relative.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), relative: Some(relative), .. }) = self else {
+            return None;
+        };
+        let mut components = relative.components();
+        let (Some(Component::Normal(first)), Some(_)) = (components.next(), components.next()) else { return None };
+        let root = Path::new("/");
+        let meant = root.join(relative);
+        (root.join(first).is_dir() && *path != meant).then(|| {
+            format!(
+                "`sqlite:///{}` is relative to the working directory and means {}: for {} write four slashes, \
+                 `sqlite:///{}`",
+                relative.display(),
+                path.display(),
+                meant.display(),
+                meant.display()
+            )
+        })
     }
 
     /// The path of SQLite's file.
@@ -275,22 +316,24 @@ impl FromStr for DatabaseUrl {
 
 fn parse_sqlite(rest: &str) -> Result<SqliteLocation, UrlError> {
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let path = match location.strip_prefix('/') {
-        None if location.is_empty() => None,
+    let mut found = match location.strip_prefix('/') {
+        None if location.is_empty() => SqliteLocation::memory(),
         None => return Err(UrlError::SqliteHost),
-        Some("" | ":memory:") => None,
-        Some(path) => Some(PathBuf::from(path)),
+        Some("" | ":memory:") => SqliteLocation::memory(),
+        Some(path) => {
+            let relative = Some(PathBuf::from(path)).filter(|path| path.is_relative());
+            SqliteLocation { relative, ..SqliteLocation::file(path) }
+        }
     };
-    let mut busy_timeout = None;
     for (name, value) in parameters(query) {
         match name.as_str() {
-            "timeout" => busy_timeout = Some(seconds("timeout", &value)?),
+            "timeout" => found.busy_timeout = Some(seconds("timeout", &value)?),
             // Threads of Python's driver: nothing that matters here.
             "check_same_thread" => {}
             _ => return Err(UrlError::UnknownParameter { name, allowed: &SQLITE_PARAMETERS }),
         }
     }
-    Ok(SqliteLocation { path, busy_timeout })
+    Ok(found)
 }
 
 fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
@@ -407,10 +450,11 @@ mod tests {
 
     #[test]
     fn sqlite_slashes_mean_what_they_mean_in_sqlalchemy() {
-        assert_eq!(sqlite_path("sqlite:///history.db"), Some("history.db".into()));
-        assert_eq!(sqlite_path("sqlite:///./data/my%20file.db"), Some("./data/my%20file.db".into()));
+        let here = std::env::current_dir().expect("a working directory");
+        assert_eq!(sqlite_path("sqlite:///history.db"), Some(here.join("history.db")));
+        assert_eq!(sqlite_path("sqlite:///./data/my%20file.db"), Some(here.join("data/my%20file.db")));
         assert_eq!(sqlite_path("sqlite:////var/lib/x.db"), Some("/var/lib/x.db".into()));
-        assert_eq!(sqlite_path("SQLite+aiosqlite:///x.db?check_same_thread=false"), Some("x.db".into()));
+        assert_eq!(sqlite_path("SQLite+aiosqlite:///x.db?check_same_thread=false"), Some(here.join("x.db")));
         assert_eq!(sqlite_path("sqlite:///:memory:"), None);
         assert_eq!(sqlite_path("sqlite://"), None);
         assert_eq!("sqlite://history.db".parse::<DatabaseUrl>().err(), Some(UrlError::SqliteHost));

@@ -1,7 +1,9 @@
-//! Settings: flag > environment > file > default, each value with where it came from.
+//! Settings: flag > environment > `.env` > file > default, each value with where it came from.
 //!
 //! [`KEYS`] is the one list of what can be set. Reading the process environment is left to the
 //! caller, so that a test can bring its own.
+
+mod dotenv;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,6 +13,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use migration::{Revision, UnknownRevision};
+
+use dotenv::Dotenv;
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
 
@@ -28,6 +32,9 @@ pub struct Key {
     /// The dotted path in the settings file.
     pub path: &'static str,
 }
+
+/// What the backend's template names and nothing reads.
+const OLD_URL: &str = "HISTORY_DATABASE_URL";
 
 const URL: Key = Key { environment: "DATABASE_URL", path: "database.url" };
 const HOST: Key = Key { environment: "DATABASE_HOST", path: "database.host" };
@@ -71,6 +78,13 @@ pub enum Source {
     Flag(&'static str),
     /// An environment variable.
     Environment(String),
+    /// A line of the `.env`.
+    Dotenv {
+        /// The variable.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// The file that an environment variable or a setting names.
     SecretFile(String),
     /// The settings file.
@@ -84,6 +98,7 @@ impl fmt::Display for Source {
         match self {
             Source::Flag(flag) => f.write_str(flag),
             Source::Environment(name) | Source::SecretFile(name) => write!(f, "{name}"),
+            Source::Dotenv { name, path } => write!(f, "{name} in {}", path.display()),
             Source::File(path) => write!(f, "{}", path.display()),
             Source::Default => f.write_str("default"),
         }
@@ -187,6 +202,8 @@ pub struct Settings {
     pub schema_target: Setting<Revision>,
     /// The PostgreSQL connection pool.
     pub pool: PoolSettings,
+    /// What was given and does not count, or may mean another database than it names.
+    pub warnings: Vec<String>,
 }
 
 /// Why the settings cannot be used. No variant carries the value of a secret.
@@ -236,6 +253,14 @@ pub enum SettingsError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that has to hold a URL or a password holds nothing.
+    #[error("the file {path} that `{name}` names is empty")]
+    Empty {
+        /// The setting that names the file.
+        name: String,
+        /// The file.
+        path: String,
+    },
     /// The settings file is not TOML. The parser's own message would quote the line, and with it a password.
     #[error("{path}:{line}: {message}")]
     Toml {
@@ -273,6 +298,9 @@ impl SettingsError {
         match self {
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
             SettingsError::Url { source, .. } => source.hint().map(str::to_owned),
+            SettingsError::Empty { name, .. } => {
+                Some(format!("write the value into the file, or unset `{name}` if none is meant"))
+            }
             _ => None,
         }
     }
@@ -281,6 +309,8 @@ impl SettingsError {
 /// What the command line says about settings.
 #[derive(Debug, Default, Clone)]
 pub struct Flags {
+    /// `--to` of a command that has a target.
+    pub target: Option<Secret>,
     /// `--database-url`.
     pub database_url: Option<Secret>,
     /// `--config`.
@@ -288,16 +318,18 @@ pub struct Flags {
 }
 
 impl Settings {
-    /// Merges the layers: flag > environment > file > default.
+    /// Merges the layers: flag > environment > `.env` > file > default.
     ///
     /// # Errors
     /// [`SettingsError`] when a file cannot be read or a value does not mean what it has to.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
-        let layers = Layers { flags, environment, file: SettingsFile::find(flags, environment)? };
+        let layers = Layers::read(flags, environment)?;
         let (database, parts) = layers.database()?;
+        let warnings = layers.warnings(&database, parts.is_some())?;
         Ok(Self {
             database,
             parts,
+            warnings,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, 90)?,
             event_retention_hours: layers.number(EVENT_RETENTION_HOURS, 24)?,
@@ -360,7 +392,7 @@ impl SettingsFile {
     fn find(flags: &Flags, environment: &Environment) -> Result<Option<Self>, SettingsError> {
         let named = match &flags.config {
             Some(path) => Some(path.clone()),
-            None => lookup(environment, "TARSY_DB_CONFIG")?.map(|named| PathBuf::from(named.value)),
+            None => lookup(environment, "TARSY_DB_CONFIG")?.filter(is_given).map(|named| PathBuf::from(named.value)),
         };
         match named {
             Some(path) => Self::read(&path).map(Some),
@@ -439,12 +471,25 @@ fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String
     Ok(Some(Setting { value: value.to_owned(), source: Source::Environment(name.clone()) }))
 }
 
+/// An empty value counts as not set.
+fn is_given(setting: &Setting<String>) -> bool {
+    !setting.value.is_empty()
+}
+
+fn is_blank(setting: &Setting<String>) -> bool {
+    setting.value.trim().is_empty()
+}
+
 /// Reads a secret's file. Only what surely is a path is shown: somebody may have put the secret itself there.
 fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
     let mut value = std::fs::read_to_string(&file.value).map_err(|source| {
         let path = if file.value.starts_with('/') { format!(" {}", file.value) } else { String::new() };
         SettingsError::Read { what: format!("the file{path} that `{name}` names"), source }
     })?;
+    if value.trim().is_empty() {
+        let path = std::path::absolute(&file.value).unwrap_or_else(|_| PathBuf::from(&file.value));
+        return Err(SettingsError::Empty { name: name.to_owned(), path: path.display().to_string() });
+    }
     if value.ends_with('\n') {
         value.pop();
         if value.ends_with('\r') {
@@ -461,12 +506,27 @@ fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, Se
 struct Layers<'a> {
     flags: &'a Flags,
     environment: &'a Environment,
+    dotenv: Dotenv,
     file: Option<SettingsFile>,
 }
 
-impl Layers<'_> {
+impl<'a> Layers<'a> {
+    fn read(flags: &'a Flags, environment: &'a Environment) -> Result<Self, SettingsError> {
+        let file = SettingsFile::find(flags, environment)?;
+        let mut layers = Self { flags, environment, dotenv: Dotenv::default(), file };
+        match Dotenv::read(environment) {
+            Ok(dotenv) => layers.dotenv = dotenv,
+            // It cannot change which database is meant.
+            Err(error) if layers.flag_url().is_some() || layers.environment_url()?.is_some() => {
+                layers.dotenv.warnings.push(format!("{error}, and none of its settings count: {}", reason(&error)));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(layers)
+    }
+
     fn text(&self, key: Key) -> Result<Option<Setting<String>>, SettingsError> {
-        match lookup(self.environment, key.environment)? {
+        match lookup(self.environment, key.environment)?.or_else(|| self.dotenv.text(key)) {
             Some(setting) => Ok(Some(setting)),
             None => self.in_file(key.path),
         }
@@ -487,12 +547,16 @@ impl Layers<'_> {
             Layer::Environment => (lookup(self.environment, name)?, lookup(self.environment, &file_name)?),
             Layer::File => (self.in_file(name)?, self.in_file(&file_name)?),
         };
-        let given = |setting: &Setting<String>| !setting.value.is_empty();
-        match (direct.filter(given), file.filter(given)) {
+        // An empty variable hides the one in the `.env`, as it does for the backend.
+        let is_hidden = direct.is_some();
+        match (direct.filter(is_given), file.filter(is_given)) {
             (Some(_), Some(_)) => Err(SettingsError::Both { name, file_name }),
             (Some(setting), None) => Ok(Some(setting)),
             (None, Some(file)) => secret_from(&file_name, &file).map(Some),
-            (None, None) => Ok(None),
+            (None, None) => match layer {
+                Layer::Environment if !is_hidden => Ok(self.dotenv.text(key).filter(is_given)),
+                Layer::Environment | Layer::File => Ok(None),
+            },
         }
     }
 
@@ -535,13 +599,25 @@ impl Layers<'_> {
         Ok(Setting { value: setting.value.0, source: setting.source })
     }
 
+    /// A blank `--database-url` counts as not set.
+    fn flag_url(&self) -> Option<Setting<String>> {
+        let named = |flag, url: &Secret| Setting { value: url.expose().to_owned(), source: Source::Flag(flag) };
+        let target = self.flags.target.as_ref().map(|url| named("--to", url));
+        let database = || self.flags.database_url.as_ref().map(|url| named("--database-url", url));
+        target.or_else(|| database().filter(|url| !is_blank(url)))
+    }
+
+    /// The URL of the environment, or else of the `.env`.
+    fn environment_url(&self) -> Result<Option<Setting<String>>, SettingsError> {
+        Ok(self.secret(URL, Layer::Environment)?.filter(|url| !is_blank(url)))
+    }
+
     fn database(&self) -> Result<(Setting<DatabaseUrl>, Option<Parts>), SettingsError> {
-        if let Some(flag) = self.flags.database_url.as_ref().filter(|url| !url.expose().trim().is_empty()) {
-            let value = flag.expose().to_owned();
-            return Ok((parsed_url(Setting { value, source: Source::Flag("--database-url") })?, None));
+        if let Some(url) = self.flag_url() {
+            return Ok((parsed_url(url)?, None));
         }
         for layer in [Layer::Environment, Layer::File] {
-            if let Some(url) = self.secret(URL, layer)?.filter(|url| !url.value.trim().is_empty()) {
+            if let Some(url) = self.secret(URL, layer)?.filter(|url| !is_blank(url)) {
                 return Ok((parsed_url(url)?, None));
             }
             if let Some(password) = self.secret(PASSWORD, layer)? {
@@ -551,18 +627,76 @@ impl Layers<'_> {
         }
         let testing = lookup(self.environment, "TESTING")?.filter(|testing| testing.value.eq_ignore_ascii_case("true"));
         let database = match testing {
-            Some(Setting { source, .. }) => {
-                let memory = SqliteLocation { path: None, busy_timeout: None };
-                Setting { value: DatabaseUrl::Sqlite(memory), source }
-            }
+            Some(Setting { source, .. }) => Setting { value: DatabaseUrl::Sqlite(SqliteLocation::memory()), source },
             None => Setting::default(DatabaseUrl::sqlite_file("history.db")),
         };
         Ok((database, None))
     }
 
+    /// What was given for a database and does not count, or may mean another one.
+    fn warnings(&self, database: &Setting<DatabaseUrl>, is_of_parts: bool) -> Result<Vec<String>, SettingsError> {
+        let mut warnings = self.dotenv.warnings.clone();
+        let used = format!("the database is {} ({})", database.value, database.source);
+        if self.flag_url().is_none() {
+            if self.flags.database_url.is_some() {
+                warnings.push(format!("`--database-url` is empty and does not count: {used}"));
+            }
+            warnings.extend(self.hidden_by_empty_variables()?);
+            if !is_of_parts && self.environment_url()?.is_none() {
+                warnings.extend(self.parts_without_password(&database.source, &used)?);
+            }
+            if let Some(old) =
+                lookup(self.environment, OLD_URL)?.or_else(|| self.dotenv.variable(OLD_URL)).filter(is_given)
+            {
+                warnings.push(format!(
+                    "`{}` does not count: neither the backend nor tarsy-db reads this name. Name the database with \
+                     `DATABASE_URL`; {used}",
+                    old.source
+                ));
+            }
+        }
+        warnings.extend(database.value.warning());
+        Ok(warnings)
+    }
+
+    fn hidden_by_empty_variables(&self) -> Result<Vec<String>, SettingsError> {
+        let mut warnings = Vec::new();
+        for key in [URL, PASSWORD, HOST, PORT, USER, NAME] {
+            let variable = lookup(self.environment, key.environment)?.filter(is_blank);
+            let line = self.dotenv.text(key).filter(|line| !is_blank(line));
+            if let (Some(variable), Some(line)) = (variable, line) {
+                warnings.push(format!(
+                    "`{}` does not count: the environment variable `{}` is empty and hides it, also from the backend",
+                    line.source, variable.source
+                ));
+            }
+        }
+        Ok(warnings)
+    }
+
+    fn parts_without_password(&self, database: &Source, used: &str) -> Result<Option<String>, SettingsError> {
+        let is_in_file = |source: &Source| matches!(source, Source::File(_) | Source::SecretFile(_));
+        let mut names = Vec::new();
+        for key in [HOST, PORT, USER, NAME] {
+            match self.text(key)?.filter(is_given).map(|part| part.source) {
+                // A URL beside it is the stronger one.
+                Some(source) if is_in_file(&source) && is_in_file(database) => {}
+                Some(Source::File(path)) => names.push(format!("`{}` in {}", key.path, path.display())),
+                Some(source) => names.push(format!("`{source}`")),
+                None => {}
+            }
+        }
+        let warning = format!(
+            "without a password, {} {} not count: {used}; set `DATABASE_PASSWORD`, or name the database with `DATABASE_URL`",
+            names.join(", "),
+            if names.len() == 1 { "does" } else { "do" }
+        );
+        Ok((!names.is_empty()).then_some(warning))
+    }
+
     fn parts(&self, password: Setting<String>) -> Result<Parts, SettingsError> {
         let text = |key, default: &str| {
-            let given = self.text(key)?.filter(|setting| !setting.value.is_empty());
+            let given = self.text(key)?.filter(is_given);
             Ok::<_, SettingsError>(given.unwrap_or_else(|| Setting::default(default.to_owned())))
         };
         Ok(Parts {
@@ -580,6 +714,11 @@ impl Layers<'_> {
 enum Layer {
     Environment,
     File,
+}
+
+/// Why a file cannot be read.
+fn reason(error: &SettingsError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
 fn parsed_url(url: Setting<String>) -> Result<Setting<DatabaseUrl>, SettingsError> {
@@ -622,7 +761,8 @@ mod tests {
     #[test]
     fn nothing_set_means_history_db() {
         let settings = load(&[]).expect("defaults");
-        assert_eq!(settings.database.value.to_string(), "history.db");
+        let here = std::env::current_dir().expect("a working directory");
+        assert_eq!(settings.database.value.to_string(), here.join("history.db").display().to_string());
         assert_eq!(settings.database.source, Source::Default);
         assert_eq!(settings.retention_days, Setting::default(90));
         assert_eq!(settings.event_retention_hours, Setting::default(24));
@@ -685,7 +825,7 @@ mod tests {
     fn no_layer_shows_a_password_in_its_debug_form() {
         use clap::Parser;
         let url = "postgresql://tarsy:hunter2@db/tarsy";
-        let flags = Flags { database_url: Some(Secret::new(url)), config: None };
+        let flags = Flags { database_url: Some(Secret::new(url)), ..Flags::default() };
         let by_flag = Settings::load(&flags, &Environment::new()).expect("a sound URL");
         let by_parts = load(&[("DATABASE_PASSWORD", "hunter2")]).expect("parts");
         let words = ["tarsy-db", "--database-url", url, "migrate-sqlite-to-postgres", "--from", url, "--to", url];

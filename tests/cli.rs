@@ -122,6 +122,8 @@ mod targets;
 mod upgrade;
 #[path = "cli/wait.rs"]
 mod wait;
+#[path = "cli/which_database.rs"]
+mod which_database;
 
 fn main() -> ExitCode {
     if let Ok(url) = std::env::var(migrate_source::WRITES_TO) {

@@ -95,7 +95,7 @@ async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<Dat
 async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseConnection, Error> {
     match url {
         DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) if !path.exists() => {
-            let memory = DatabaseUrl::Sqlite(SqliteLocation { path: None, busy_timeout: None });
+            let memory = DatabaseUrl::Sqlite(SqliteLocation::memory());
             open(arguments, &memory, Access::Read).await
         }
         _ => open(arguments, url, Access::Read).await,

@@ -35,7 +35,11 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
     if let Command::Completions(arguments) = &cli.command {
         return Ok(completions::run(arguments));
     }
-    let settings = settings(&cli.global, context)?;
+    let settings = settings(&cli, context)?;
+    settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if writes(&cli.command) {
+        tracing::info!("the database is {} ({})", settings.database.value, settings.database.source);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,7 +69,25 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
     result
 }
 
-fn settings(global: &Global, context: &Context) -> Result<Settings, Error> {
-    let flags = Flags { database_url: global.database_url.clone(), config: global.config.clone() };
+fn settings(cli: &Cli, context: &Context) -> Result<Settings, Error> {
+    let target = match &cli.command {
+        Command::MigrateSqliteToPostgres(arguments) => arguments.to.clone(),
+        _ => None,
+    };
+    let Global { database_url, config, .. } = &cli.global;
+    let flags = Flags { target, database_url: database_url.clone(), config: config.clone() };
     Ok(Settings::load(&flags, &context.environment)?)
+}
+
+/// Whether a command is about to change the database of the settings.
+fn writes(command: &Command) -> bool {
+    match command {
+        Command::Init(arguments) => !arguments.dry_run && !arguments.sql,
+        Command::Check(arguments) => arguments.fix,
+        Command::Prune(arguments) => !arguments.dry_run,
+        Command::MigrateSqliteToPostgres(arguments) => {
+            !arguments.dry_run && !arguments.check_only && !arguments.verify_only
+        }
+        Command::Wait(_) | Command::Info(_) | Command::Completions(_) => false,
+    }
 }

@@ -19,7 +19,7 @@ use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
 use super::archive_file::ArchiveFile;
 use crate::connection::{self, Access, ConnectError, row};
-use crate::database_url::{Backend, DatabaseUrl, SqliteLocation};
+use crate::database_url::{Backend, DatabaseUrl};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{self, Column, Schema, SchemaError, quoted, upgrade};
 
@@ -163,7 +163,7 @@ impl Archive {
     ) -> Result<Self, ArchiveError> {
         let revision = revision.ok_or(ArchiveError::NoLedger)?;
         let file = ArchiveFile::take(path, database.sqlite_path())?;
-        let url = DatabaseUrl::Sqlite(SqliteLocation { path: Some(file.path().to_owned()), busy_timeout: None });
+        let url = DatabaseUrl::sqlite_file(file.path());
         let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
         let action = "read the schema of the archive";
         // Also one of which a crash left no more than the file.

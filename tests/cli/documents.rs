@@ -67,7 +67,8 @@ fn the_commands_of_the_readme_run_one_after_the_other() {
     let output = shell.output().expect("a shell runs");
     let outcome = Outcome::from(output).expect(0);
     assert!(outcome.stdout.contains("this is where the backend starts"), "{}", outcome.stdout);
-    assert!(outcome.stdout.contains("moved history.db to"), "{}", outcome.stdout);
+    let moved = format!("moved {} to", database.directory().join("history.db").display());
+    assert!(outcome.stdout.contains(&moved), "{}", outcome.stdout);
     assert_eq!(database.count("alert_sessions"), 0);
     assert!(database.directory().join("large.db").exists());
 }
@@ -103,7 +104,7 @@ fn every_test_is_one_that_the_runner_finds() {
 #[apply(test)]
 fn the_example_of_the_settings_names_every_setting_and_no_other() {
     let path = "examples/tarsy-db.toml";
-    let flags = Flags { config: Some(project().join(path)), database_url: None };
+    let flags = Flags { config: Some(project().join(path)), ..Flags::default() };
     Settings::load(&flags, &Environment::new()).expect("the example is sound as it is");
 
     let is_setting = |line: &str| {

@@ -14,7 +14,8 @@ fn a_missing_file_is_not_created() {
     let database = Database::sqlite();
     for command in ["check", "info"] {
         let outcome = Outcome::of(tarsy_db(&database).arg(command)).expect(78);
-        assert!(outcome.stderr.contains("there is no file history.db"), "{}", outcome.stderr);
+        let message = format!("there is no file {}", database.directory().join("history.db").display());
+        assert!(outcome.stderr.contains(&message), "{}", outcome.stderr);
         assert!(files(database.directory()).is_empty());
     }
 }
@@ -27,7 +28,8 @@ fn a_file_that_was_compressed_is_named() {
         [&["check"], &["info"], &["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"]];
     for command in commands {
         let outcome = Outcome::of(tarsy_db(&database).args(command)).expect(78);
-        assert!(outcome.stderr.contains("`zstd -d history.db.zst` unpacks it"), "{}", outcome.stderr);
+        let hint = format!("`zstd -d {}` unpacks it", database.directory().join("history.db.zst").display());
+        assert!(outcome.stderr.contains(&hint), "{}", outcome.stderr);
     }
 }
 

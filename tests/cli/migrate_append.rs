@@ -84,7 +84,8 @@ fn people_read_how_many_rows_came_and_how_many_were_there() {
     insert_session(&target, "two", "completed", Some(NOW_US));
     let run = || Outcome::of(bare_tarsy_db(source.directory()).args(&arguments(&target)[..5]).arg("--append"));
     let shown = run().expect(0).stdout;
-    for words in ["appended history.db to ", "4 rows inserted, 4 were there already", "there already", "ae85467a75d2"] {
+    assert!(shown.starts_with("appended /"), "{shown}");
+    for words in ["/history.db to ", "4 rows inserted, 4 were there already", "there already", "ae85467a75d2"] {
         assert!(shown.contains(words), "no `{words}` in {shown}");
     }
     assert!(run().expect(0).stdout.contains("0 rows inserted, 8 were there already"));

@@ -65,7 +65,7 @@ fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
         let planned = planned.json();
         assert!(picture(&target) == as_it_was, "is prepared: {is_prepared}");
         assert_eq!(planned["outcome"], "planned");
-        assert_eq!(planned["source"], "history.db");
+        assert_eq!(planned["source"], source.directory().join("history.db").display().to_string());
         assert_eq!(planned["snapshot"], json!({ "origin": "at_rest" }));
         assert_eq!(planned["revision"], "b67c135119d7");
         assert!(planned["target"].as_str().is_some_and(|place| place.ends_with(target.name())), "{planned:#}");
@@ -254,7 +254,8 @@ fn after_a_move_people_are_told_what_is_next_and_what_to_keep() {
     let (source, target) = one_session_and_target();
     let mut command = bare_tarsy_db(source.directory());
     let shown = Outcome::of(command.args(&arguments(&target)[..5])).expect(0).stdout;
-    assert!(shown.starts_with("moved history.db to "), "{shown}");
+    let file = source.directory().join("history.db").display().to_string();
+    assert!(shown.starts_with(&format!("moved {file} to ")), "{shown}");
     let line = |start: &str| {
         let line = shown.lines().find(|line| line.starts_with(start));
         line.unwrap_or_else(|| panic!("no `{start}` in {shown}")).to_owned()
@@ -263,7 +264,7 @@ fn after_a_move_people_are_told_what_is_next_and_what_to_keep() {
     assert!(next.contains(&format!("127.0.0.1:{}/{}", target.port(), target.name())), "{next}");
     assert!(next.contains("DATABASE_URL=postgresql://") && next.contains("`tarsy-db check --deep`"), "{next}");
     assert!(!shown.contains("test-password"), "{shown}");
-    assert_eq!(line("keep: "), "keep: history.db, which is as it was");
+    assert_eq!(line("keep: "), format!("keep: {file}, which is as it was"));
 }
 
 /// Comments on the primary key of a table, as a constraint and as an index.

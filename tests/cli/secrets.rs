@@ -33,7 +33,7 @@ impl Target {
 }
 
 /// The ways in which a password reaches the binary.
-const WAYS: [&str; 6] = ["flag", "URL", "URL file", "parts", "password file", "settings file"];
+const WAYS: [&str; 7] = ["flag", "URL", "URL file", ".env", "parts", "password file", "settings file"];
 
 fn command(directory: &Path, way: &str, target: &Target) -> Command {
     let mut command = bare_tarsy_db(directory);
@@ -41,6 +41,8 @@ fn command(directory: &Path, way: &str, target: &Target) -> Command {
         command.env("DATABASE_HOST", &target.host).env("DATABASE_PORT", &target.port);
         command.env("DATABASE_USER", &target.user).env("DATABASE_NAME", &target.database);
     };
+    // What the way before left.
+    let _ = std::fs::remove_file(directory.join(".env"));
     let file = |name: &str, text: String| {
         let path = directory.join(name);
         std::fs::write(&path, text).expect("a file can be written");
@@ -50,6 +52,7 @@ fn command(directory: &Path, way: &str, target: &Target) -> Command {
         "flag" => drop(command.args(["--database-url", &target.url()])),
         "URL" => drop(command.env("DATABASE_URL", target.url())),
         "URL file" => drop(command.env("DATABASE_URL_FILE", file("url", target.url()))),
+        ".env" => drop(file(".env", format!("DATABASE_URL={}\n", target.url()))),
         "parts" => {
             parts(&mut command);
             command.env("DATABASE_PASSWORD", MARKER);

@@ -46,14 +46,14 @@ fn flag_beats_environment_beats_file_beats_default() {
     let url = |settings: &Value| value_and_source(settings, "database.url");
     let pair = |value: &str, source: &str| (value.to_owned(), source.to_owned());
 
-    assert_eq!(url(&settings(&mut bare())), pair("history.db", "default"));
+    let absolute = directory.join("history.db").display().to_string();
+    assert_eq!(url(&settings(&mut bare())), pair(&absolute, "default"));
     write(directory, "tarsy-db.toml", "[database]\nurl = \"sqlite:///./history.db\"\n[history]\nretention_days = 30\n");
     let from_file = settings(&mut bare());
-    assert_eq!(url(&from_file), pair("./history.db", "tarsy-db.toml"));
+    assert_eq!(url(&from_file), pair(&absolute, "tarsy-db.toml"));
     assert_eq!(value_and_source(&from_file, "history.retention_days"), pair("30", "tarsy-db.toml"));
     assert_eq!(value_and_source(&from_file, "postgres.pool_size"), pair("5", "default"));
 
-    let absolute = directory.join("history.db").display().to_string();
     let from_environment =
         settings(bare().env("DATABASE_URL", format!("sqlite:///{absolute}")).env("HISTORY_RETENTION_DAYS", "7"));
     assert_eq!(url(&from_environment), pair(&absolute, "DATABASE_URL"));
@@ -61,7 +61,7 @@ fn flag_beats_environment_beats_file_beats_default() {
     let with_flag = settings(
         bare().env("DATABASE_URL", "sqlite:////nowhere/x.db").args(["--database-url", "sqlite:///history.db"]),
     );
-    assert_eq!(url(&with_flag), pair("history.db", "--database-url"));
+    assert_eq!(url(&with_flag), pair(&absolute, "--database-url"));
 }
 
 #[apply(test)]
@@ -87,10 +87,11 @@ fn the_url_may_stand_in_a_file_of_its_own_and_blanks_around_it_do_not_matter() {
     let file = write(directory, "url", "sqlite:///history.db\n");
     let from_file = settings(bare_tarsy_db(directory).env("DATABASE_URL_FILE", &file));
     let (value, source) = value_and_source(&from_file, "database.url");
-    assert_eq!(value, "history.db");
+    let absolute = directory.join("history.db").display().to_string();
+    assert_eq!(value, absolute);
     assert_eq!(source, "DATABASE_URL_FILE");
     let blanks = settings(bare_tarsy_db(directory).env("DATABASE_URL", " \t sqlite:///history.db \r\n"));
-    assert_eq!(value_and_source(&blanks, "database.url").0, "history.db");
+    assert_eq!(value_and_source(&blanks, "database.url").0, absolute);
     let missing = configuration_error(bare_tarsy_db(directory).env("DATABASE_URL_FILE", "/no/such/file"));
     assert_contains(&missing, &["DATABASE_URL_FILE", "/no/such/file"]);
 }

@@ -42,12 +42,12 @@ pub(super) async fn run(
         let work = move_history(arguments, now, progress, None);
         return interrupt.or(work).await?;
     }
-    let to = target_url(arguments, settings)?;
-    let DatabaseUrl::Postgresql(address) = &to else { return Err(wrong("the target", &to, Backend::Postgresql)) };
+    let to = &settings.database.value;
+    let DatabaseUrl::Postgresql(address) = to else { return Err(wrong("the target", to, Backend::Postgresql)) };
     let before_commit = || interrupt.hold();
     let watch = Watch::new(address, &before_commit);
     let progress = watch.over_progress(progress);
-    let work = move_history(arguments, now, &progress, Some((&to, &watch)));
+    let work = move_history(arguments, now, &progress, Some((to, &watch)));
     match interrupt.or(work).await {
         Ok(result) => result,
         Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
@@ -65,6 +65,7 @@ async fn move_history(
     let started = Instant::now();
     let policies = Arc::new(Policies::new(&arguments.policies).map_err(TransferError::Policies)?);
     let from = source_url(arguments.from.expose())?;
+    from.warning().iter().for_each(|warning| tracing::warn!("{warning}"));
     let DatabaseUrl::Sqlite(location) = &from else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     let Some(path) = location.path.clone() else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     let terms = Terms {
@@ -216,17 +217,6 @@ fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
 fn source_url(text: &str) -> Result<DatabaseUrl, Error> {
     match text.contains("://") || (text.contains(':') && text.contains('@')) {
         false => Ok(DatabaseUrl::sqlite_file(text)),
-        true => parsed(text, "--from"),
+        true => text.parse().map_err(|source| SettingsError::Url { source_name: "--from".to_owned(), source }.into()),
     }
-}
-
-fn target_url(arguments: &MigrateSqliteToPostgres, settings: &Settings) -> Result<DatabaseUrl, Error> {
-    match &arguments.to {
-        None => Ok(settings.database.value.clone()),
-        Some(url) => parsed(url.expose(), "--to"),
-    }
-}
-
-fn parsed(text: &str, flag: &str) -> Result<DatabaseUrl, Error> {
-    text.parse().map_err(|source| SettingsError::Url { source_name: flag.to_owned(), source }.into())
 }
