@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, QueryResult, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, SqlxPostgresConnector, SqlxSqliteConnector,
+    Statement,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -48,6 +49,37 @@ pub async fn rows(connection: &impl ConnectionTrait, sql: &str) -> Result<Vec<Qu
 pub async fn row(connection: &impl ConnectionTrait, sql: &str) -> Result<QueryResult, DbErr> {
     let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
     row.ok_or_else(|| DbErr::RecordNotFound("the query gave no row".to_owned()))
+}
+
+/// Makes sure that a PostgreSQL server is not a standby. SQLite has none.
+///
+/// # Errors
+/// [`Failure::Standby`], or whatever the server answers.
+pub async fn require_primary(connection: &impl ConnectionTrait) -> Result<(), Cause> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    match row(connection, "SELECT pg_is_in_recovery() AS is_standby").await?.try_get("", "is_standby")? {
+        true => Err(Cause::new(Failure::Standby, "the server is a standby and accepts no writes")),
+        false => Ok(()),
+    }
+}
+
+/// Makes sure that a PostgreSQL server accepts writes of this role. Call it before work that writes: what a standby
+/// answers to the work itself has a different SQLSTATE for each statement. SQLite tells when the file is locked.
+///
+/// # Errors
+/// [`Failure::Standby`], [`Failure::ReadOnly`], or whatever the server answers.
+pub async fn require_writable(connection: &impl ConnectionTrait) -> Result<(), Cause> {
+    require_primary(connection).await?;
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let sql = "SELECT current_setting('transaction_read_only') = 'on' AS is_read_only";
+    match row(connection, sql).await?.try_get("", "is_read_only")? {
+        true => Err(Cause::new(Failure::ReadOnly, "transactions are read-only by default")),
+        false => Ok(()),
+    }
 }
 
 /// What a connection is for.

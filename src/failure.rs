@@ -248,6 +248,8 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "53100" => Failure::DiskFull,
         "58030" => Failure::InputOutput,
         "54000" | "54001" => Failure::Data,
+        // Every query fails there where transactions are serializable by default.
+        "0A000" if answer.routine() == Some("GetSerializableTransactionSnapshot") => Failure::Standby,
         "2BP01" | "0A000" => Failure::Needed,
         "42P07" | "42710" | "42809" => Failure::AlreadyExists,
         // What a trigger of the operator's raises.

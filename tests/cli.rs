@@ -116,6 +116,8 @@ mod settings;
 mod shapes;
 #[path = "cli/space.rs"]
 mod space;
+#[path = "cli/standby.rs"]
+mod standby;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/upgrade.rs"]

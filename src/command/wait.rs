@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
-use crate::connection::{self, Access, ConnectError, LOCK_TIMEOUT, row};
+use crate::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
 use crate::failure::{Cause, Failure};
@@ -210,13 +210,5 @@ async fn require_writable(connection: &sea_orm::DatabaseConnection) -> Result<()
         connection.execute_unprepared("ROLLBACK").await?;
         return Ok(());
     }
-    let sql = "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only";
-    let state = row(connection, sql).await?;
-    if state.try_get("", "standby")? {
-        return Err(Cause::new(Failure::Standby, "the server is a standby and accepts no writes"));
-    }
-    if state.try_get("", "read_only")? {
-        return Err(Cause::new(Failure::ReadOnly, "transactions are read-only by default"));
-    }
-    Ok(())
+    connection::require_writable(connection).await
 }

@@ -11,7 +11,7 @@ use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
-use crate::connection::{row, rows};
+use crate::connection::{require_primary, row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::file_system;
 use crate::schema::{Schema, quoted};
@@ -289,6 +289,7 @@ async fn vacuum_tables(connection: &DatabaseConnection, schema: &Schema) -> Resu
     let look = "look for space to give back";
     let before = tables(connection, schema).await.doing(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
+    require_primary(connection).await.doing("vacuum the tables")?;
     rows(connection, LIMITS).await.doing("lift the limits of time")?;
     for TableSpace { table, .. } in &permitted {
         let sql = format!("VACUUM (ANALYZE) {}", quoted(table));

@@ -11,6 +11,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::early::{self, EarlyColumn};
 use super::{Schema, postgresql, sqlite};
+use crate::connection::require_primary;
+use crate::failure::Cause;
 
 /// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
 /// those: TARSy's tables, without the ledger.
@@ -20,8 +22,8 @@ use super::{Schema, postgresql, sqlite};
 /// has to be writable.
 ///
 /// # Errors
-/// Whatever the database answers.
-pub async fn replay<C>(connection: &C, wanted: &BTreeSet<Revision>) -> Result<BTreeMap<Revision, Schema>, DbErr>
+/// [`crate::failure::Failure::Standby`], or whatever the database answers.
+pub async fn replay<C>(connection: &C, wanted: &BTreeSet<Revision>) -> Result<BTreeMap<Revision, Schema>, Cause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -52,7 +54,7 @@ where
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn replay_with_early<C>(connection: &C, revision: Revision, early: &[EarlyColumn]) -> Result<Schema, DbErr>
+pub async fn replay_with_early<C>(connection: &C, revision: Revision, early: &[EarlyColumn]) -> Result<Schema, Cause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -63,10 +65,11 @@ where
 }
 
 /// Begins a transaction in which unqualified names are those of temporary tables. It is to be rolled back.
-pub(super) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, DbErr>
+pub(super) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, Cause>
 where
-    C: TransactionTrait<Transaction = DatabaseTransaction>,
+    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
+    require_primary(connection).await?;
     let transaction = connection.begin().await?;
     transaction.execute_unprepared("SET TRANSACTION READ WRITE").await?;
     transaction.execute_unprepared("SET LOCAL search_path = pg_temp").await?;
@@ -91,8 +94,9 @@ mod tests {
     fn the_columns_that_a_revision_tells_are_those_that_it_adds() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let all: BTreeSet<_> = Revision::all().collect();
-        let schemas =
-            runtime.block_on(async { replay(&memory().await?, &all).await }).expect("the chain can be replayed");
+        let schemas = runtime
+            .block_on(async { replay(&memory().await.map_err(Cause::from)?, &all).await })
+            .expect("the chain can be replayed");
         let columns = |schema: &Schema| -> BTreeSet<(String, String)> {
             let columns = |(table, found): (&String, &super::super::Table)| {
                 found.columns.keys().map(|column| (table.clone(), column.clone())).collect::<Vec<_>>()

@@ -9,6 +9,7 @@ use sea_orm_migration::SchemaManager;
 use super::survey::Survey;
 use super::{Schema, expected, inheritance, literal, lock, postgresql, quoted, row_policy};
 use crate::connection::{row, rows};
+use crate::failure::Cause;
 
 /// The statements of an upgrade, without those that only look, in the transaction that they need. They fail on a
 /// database that has changed since the survey.
@@ -18,7 +19,7 @@ use crate::connection::{row, rows};
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
+pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
     if survey.is_done() {
         return Ok(Vec::new());
     }
@@ -30,7 +31,7 @@ pub async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<
     Ok(script)
 }
 
-async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
+async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
     let begin = ["BEGIN", lock::NO_TIME_LIMITS, row_policy::EVERY_ROW].map(str::to_owned);
     let mut script = [&begin[..], &[lock::statement()]].concat();
     if survey.has_tables() {
@@ -103,7 +104,7 @@ async fn write_ledger(connection: &impl ConnectionTrait, survey: &Survey) -> Res
     }
 }
 
-async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<Vec<String>, DbErr> {
+async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
     let mut scratch = expected::memory().await?;
     let tables: Vec<_> = survey.standing.tables.keys().map(|table| literal(table)).collect();
     let definitions = format!(

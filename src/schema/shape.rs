@@ -3,10 +3,11 @@
 //! old one step by step.
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait};
 
 use super::difference::{self, Difference, Weight};
 use super::{Column, ForeignKey, Schema, expected, quoted};
+use crate::failure::Cause;
 
 /// One legitimate form of a revision. Each allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +100,7 @@ pub fn closest(backend: DbBackend, revision: Revision, replayed: &Schema, found:
 ///
 /// # Panics
 /// Never: the newest revision is never too early.
-pub async fn likest<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), DbErr>
+pub async fn likest<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), Cause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -120,7 +121,7 @@ where
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn look_alike<C>(connection: &C, revision: Revision, found: &Schema) -> Result<Option<Revision>, DbErr>
+pub async fn look_alike<C>(connection: &C, revision: Revision, found: &Schema) -> Result<Option<Revision>, Cause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {

@@ -9,6 +9,7 @@ use sea_orm_migration::SchemaManager;
 use super::standing::Standing;
 use super::survey::{Start, Survey, survey};
 use super::{SchemaError, difference, inheritance, lock, read, row_policy};
+use crate::connection::require_writable;
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 
 /// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
@@ -54,6 +55,7 @@ async fn attempt(
     if survey.is_done() {
         return Ok(Some(survey));
     }
+    require_writable(connection).await.doing("change the schema")?;
     if survey.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
         // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
         set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;

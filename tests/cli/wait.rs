@@ -222,7 +222,7 @@ fn a_standby_is_not_writable_until_it_is_promoted() {
     let mut waiting = start(&url, directory.path(), &["--max-interval", "1s"]);
     waiting.says("server is a standby");
     let init = Running::start_at(&url, directory.path(), &["init"]).finish().expect(69);
-    assert!(init.stderr.contains("read-only"), "{}", init.stderr);
+    assert!(init.stderr.contains("is a standby"), "{}", init.stderr);
     let check = Running::start_at(&url, directory.path(), &["check"]).finish().expect(69);
     assert!(check.stdout.contains("the server is a standby"), "{}", check.stdout);
     server.promote();

@@ -126,6 +126,7 @@ async fn prune(
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
         blocks = summary.nothing_blocks();
     } else {
+        connection::require_writable(&work.connection).await.doing("remove old history")?;
         refuse_too_large_a_share(&work.plan, arguments.max_share)?;
         if !arguments.yes {
             interrupt.or(confirm(&summary)).await??;
