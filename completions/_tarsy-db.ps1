@@ -124,7 +124,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             break
         }
         'tarsy-db;prune' {
-            [CompletionResult]::new('--older-than', '--older-than', [CompletionResultType]::ParameterName, 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting, 90 days]')
+            [CompletionResult]::new('--older-than', '--older-than', [CompletionResultType]::ParameterName, 'Remove what started longer ago than this, as `90d` or `12h` [default: HISTORY_RETENTION_DAYS]')
             [CompletionResult]::new('--before', '--before', [CompletionResultType]::ParameterName, 'Remove what started before this moment')
             [CompletionResult]::new('--now', '--now', [CompletionResultType]::ParameterName, 'Count the age from this moment instead of the clock, for runs that can be repeated')
             [CompletionResult]::new('--status', '--status', [CompletionResultType]::ParameterName, 'Only sessions with this status; may be repeated')

@@ -116,7 +116,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --version 'Print version'
         }
         &'tarsy-db;prune'= {
-            cand --older-than 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting, 90 days]'
+            cand --older-than 'Remove what started longer ago than this, as `90d` or `12h` [default: HISTORY_RETENTION_DAYS]'
             cand --before 'Remove what started before this moment'
             cand --now 'Count the age from this moment instead of the clock, for runs that can be repeated'
             cand --status 'Only sessions with this status; may be repeated'

@@ -114,7 +114,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s q -l quiet -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s v -l verbose -d 'Say more on standard error; twice for everything'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s V -l version -d 'Print version'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l older-than -d 'Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting, 90 days]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l older-than -d 'Remove what started longer ago than this, as `90d` or `12h` [default: HISTORY_RETENTION_DAYS]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l before -d 'Remove what started before this moment' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l now -d 'Count the age from this moment instead of the clock, for runs that can be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l status -d 'Only sessions with this status; may be repeated' -r

@@ -13,6 +13,9 @@
 # The schema is brought to the baseline, and the backend upgrades it by itself; TARSY_DB_SCHEMA=head asks for the
 # newest revision that tarsy-db knows instead.
 #
+# HISTORY_RETENTION_DAYS and EVENT_RETENTION_HOURS are the backend's variables; `tarsy-db prune` in this container reads
+# the same, and neither has a default here.
+#
 # Exit codes are those of tarsy-db: an orchestrator can tell a database that is not there yet (69, 124) from a
 # wrong password (77) or a wrong setting (78).
 set -eu

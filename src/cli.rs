@@ -160,7 +160,7 @@ pub enum Command {
     ///
     /// Exit code 0 when done, when `--max-duration` is over, and when another prune is at work on the database; 6 when
     /// sessions from before the cutoff remain (`--fail-if-remaining`); 7 when refused (`--max-share`, not confirmed,
-    /// no archive of this history); 130 or 143 after a signal; 69 or 75 when `--retry-for` is over. Where a session
+    /// no archive of this history); 78 where no retention of sessions is set; 130 or 143 after a signal; 69 or 75 when `--retry-for` is over. Where a session
     /// cannot be removed it is that of the first reason.
     Prune(Prune),
     /// Move a history from SQLite to PostgreSQL, completely or not at all.
@@ -307,7 +307,11 @@ pub struct Info {
     tarsy-db prune --orphans --dry-run
     tarsy-db prune --vacuum --metrics-file /var/lib/node_exporter/textfile/tarsy-db-prune.prom --yes")]
 pub struct Prune {
-    /// Remove what started longer ago than this, as `90d` or `12h` [default: the retention setting, 90 days].
+    /// Remove what started longer ago than this, as `90d` or `12h` [default: HISTORY_RETENTION_DAYS].
+    ///
+    /// Where neither is given, sessions go after 90 days at the baseline revision, whose backend removes nothing itself.
+    /// Beyond it their removal is refused (78), because the backend may keep them: TARSy keeps 90 days by its design and
+    /// 365 in its releases since January 2026. `--events` and `--orphans` then leave all sessions alone.
     #[arg(long, value_name = "DURATION", conflicts_with = "before", allow_hyphen_values = true, value_parser = age)]
     pub older_than: Option<Duration>,
 

@@ -17,6 +17,7 @@ use migration::{Revision, UnknownRevision};
 use dotenv::Dotenv;
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
+use crate::history::policy::DAYS_BY_DESIGN;
 
 /// The environment variables of the process.
 pub type Environment = BTreeMap<String, OsString>;
@@ -43,7 +44,8 @@ const USER: Key = Key { environment: "DATABASE_USER", path: "database.user" };
 const PASSWORD: Key = Key { environment: "DATABASE_PASSWORD", path: "database.password" };
 const NAME: Key = Key { environment: "DATABASE_NAME", path: "database.name" };
 const HISTORY_ENABLED: Key = Key { environment: "HISTORY_ENABLED", path: "history.enabled" };
-const RETENTION_DAYS: Key = Key { environment: "HISTORY_RETENTION_DAYS", path: "history.retention_days" };
+/// How many days of history are kept.
+pub const RETENTION_DAYS: Key = Key { environment: "HISTORY_RETENTION_DAYS", path: "history.retention_days" };
 const EVENT_RETENTION_HOURS: Key = Key { environment: "EVENT_RETENTION_HOURS", path: "history.event_retention_hours" };
 const SCHEMA_TARGET: Key = Key { environment: "TARSY_DB_SCHEMA", path: "schema.target" };
 const POOL_SIZE: Key = Key { environment: "POSTGRES_POOL_SIZE", path: "postgres.pool_size" };
@@ -120,6 +122,9 @@ impl<T> Setting<T> {
     }
 }
 
+/// Name, value without its secret, source.
+pub type ShownSetting = (&'static str, String, String);
+
 /// TARSy's five settings of the PostgreSQL connection pool.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
@@ -194,7 +199,7 @@ pub struct Settings {
     pub parts: Option<Parts>,
     /// Whether TARSy keeps a history at all.
     pub history_enabled: Setting<bool>,
-    /// How many days of history are kept.
+    /// How many days of history are kept. The default counts at the baseline revision only.
     pub retention_days: Setting<u32>,
     /// How many hours events are kept.
     pub event_retention_hours: Setting<u32>,
@@ -331,7 +336,7 @@ impl Settings {
             parts,
             warnings,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
-            retention_days: layers.number(RETENTION_DAYS, 90)?,
+            retention_days: layers.number(RETENTION_DAYS, DAYS_BY_DESIGN)?,
             event_retention_hours: layers.number(EVENT_RETENTION_HOURS, 24)?,
             schema_target: layers.schema_target()?,
             pool: PoolSettings {
@@ -352,8 +357,8 @@ impl Settings {
 
     /// Every setting as it is shown: name, value without its secret, source.
     #[must_use]
-    pub fn shown(&self) -> Vec<(&'static str, String, String)> {
-        fn line<T: ToString>(key: Key, setting: &Setting<T>) -> (&'static str, String, String) {
+    pub fn shown(&self) -> Vec<ShownSetting> {
+        fn line<T: ToString>(key: Key, setting: &Setting<T>) -> ShownSetting {
             (key.path, setting.value.to_string(), setting.source.to_string())
         }
         let parts = self.parts.iter().flat_map(|parts| {

@@ -104,6 +104,8 @@ mod prune_properties;
 mod prune_stops;
 #[path = "cli/prune_vacuum.rs"]
 mod prune_vacuum;
+#[path = "cli/retention.rs"]
+mod retention;
 #[path = "cli/revisions.rs"]
 mod revisions;
 #[path = "cli/row_policies.rs"]

@@ -9,13 +9,14 @@ use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::retention::Retention;
 use crate::cli::Check;
 use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database_url::DatabaseUrl;
 use crate::error::{self, Error};
 use crate::failure::{Cause, Failure};
 use crate::history::orphans::{self, REFERENCES, Reference};
-use crate::history::policy::{ActiveSessions, Limit, Policy};
+use crate::history::policy::ActiveSessions;
 use crate::history::{SESSIONS, archive, overdue};
 use crate::output::{self, Block, Report, Status};
 use crate::reading::{BoundedReader, QUERY_LIMIT, Rows};
@@ -187,7 +188,8 @@ async fn checks(
         .push(look(&reader, "foreign keys", async |reading| foreign_keys(reading, &found, arguments.deep).await).await);
     checks.push(look(&reader, "integrity", async |reading| integrity(reading, arguments.deep).await).await);
     checks.push(look(&reader, "sequences", async |reading| sequences(reading).await).await);
-    let retention = async |reading: &_| old_sessions(reading, settings, &found, now, arguments.fail_if_overdue).await;
+    let retention = Retention::of(settings, &standing);
+    let retention = async |reading: &_| old_sessions(reading, retention, &found, now, arguments.fail_if_overdue).await;
     checks.push(look(&reader, "retention", retention).await);
     checks
 }
@@ -635,13 +637,13 @@ async fn sequences(connection: &DatabaseTransaction) -> Finding {
 
 async fn old_sessions(
     connection: &DatabaseTransaction,
-    settings: &Settings,
+    mut retention: Retention,
     found: &Schema,
     now: DateTime<Utc>,
     fail_if_overdue: bool,
 ) -> Finding {
     const NAME: &str = "retention";
-    let days = settings.retention_days.value;
+    let days = retention.days();
     if !found.tables.contains_key(SESSIONS) {
         return Finding::new(NAME, Status::Skipped, "there are no tables yet");
     }
@@ -650,8 +652,7 @@ async fn old_sessions(
         Ok(false) => {}
         Err(error) => return Finding::unanswered(NAME, &error.into()),
     }
-    let limit = Limit::OlderThan(settings.retention());
-    let policy = match Policy::new(limit, ActiveSessions::Keep, now) {
+    let policy = match retention.policy(ActiveSessions::Keep, now) {
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, 78, error.to_string()),
     };
@@ -659,14 +660,17 @@ async fn old_sessions(
         Ok(old) => old,
         Err(error) => return Finding::unanswered(NAME, &error.cause),
     };
-    let mut lines = Vec::new();
+    if let Err(error) = retention.count(connection, found, now).await {
+        return Finding::failed(NAME, error.exit_code(), error.to_string());
+    }
+    let mut lines = retention.lines();
     if old.overdue > 0 {
         let (sessions, oldest) = (old.overdue, output::time(old.oldest_us));
         lines.push(format!(
             "sessions past the retention of {days} days by more than a day: {sessions}, the oldest from {oldest}; \
              `tarsy-db prune` has not run, or could not remove them"
         ));
-    } else if old.removable > 0 {
+    } else if old.removable > 0 && retention.is_chosen() {
         let sessions = old.removable;
         lines.push(format!("sessions older than {days} days: {sessions}; the next `tarsy-db prune` removes them"));
     }

@@ -7,6 +7,7 @@ use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::retention::Retention;
 use crate::cli::Info;
 use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database_url::{Backend, DatabaseUrl};
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::failure::{Doing, Failure};
 use crate::history::SESSIONS;
 use crate::history::plan::{self, Plan};
-use crate::history::policy::{ActiveSessions, Limit, Policy, has_start};
+use crate::history::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, has_start};
 use crate::history::retention::Selection;
 use crate::history::space::{self, Space};
 use crate::output::{self, Block, Field, Report};
@@ -22,7 +23,7 @@ use crate::reading::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
-use crate::settings::Settings;
+use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
 
 /// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
 const SMALL_FILE: u64 = 1 << 30;
@@ -82,7 +83,9 @@ struct Sessions {
     /// Whether the retention makes sense.
     #[serde(skip)]
     has_retention: bool,
-    /// What `prune` would remove; absent where the retention makes no sense, or where that took too long.
+    retention: Retention,
+    /// What `prune` would remove; where no retention was chosen, with the longer of TARSy's defaults. Absent where the
+    /// retention makes no sense, or where that took too long.
     would_remove: Option<Plan>,
 }
 
@@ -120,14 +123,15 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(arguments.exact).await?,
         DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, arguments.exact || bytes <= SMALL_FILE).await?,
     };
+    let retention = Retention::of(settings, &standing);
     let space = parts.read("free space", async |reading| Ok(space::reclaimable(reading, &found).await?)).await?;
     let sessions = match found.tables.contains_key(SESSIONS) {
-        true => Some(parts.sessions(settings, &found, now).await?),
+        true => Some(parts.sessions(&retention, &found, now).await?),
         false => None,
     };
     let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
     let row_policies = row_policy::active(&connection, &tables_of_tarsy).await.doing("look for row policies")?;
-    let shown = settings.shown().into_iter();
+    let shown = shown(settings, &retention);
     let summary = Summary {
         database: url.to_string(),
         backend: url.backend(),
@@ -145,9 +149,9 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
         sessions,
         row_policies,
         skipped: parts.skipped,
-        settings: shown.map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
+        settings: shown.iter().cloned().map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
     };
-    let blocks = blocks(&summary, settings);
+    let blocks = blocks(&summary, shown);
     Ok(Report::new(&summary, blocks))
 }
 
@@ -222,12 +226,15 @@ impl Parts<'_> {
         Ok(tables)
     }
 
-    async fn sessions(&mut self, settings: &Settings, found: &Schema, now: DateTime<Utc>) -> Result<Sessions, Error> {
+    async fn sessions(&mut self, retention: &Retention, found: &Schema, now: DateTime<Utc>) -> Result<Sessions, Error> {
         let action = "summarise the sessions";
         let edges =
             self.read("the oldest and the newest session", async |reading| Ok(edges(reading).await.doing(action)?));
         let (oldest, newest) = edges.await?.unwrap_or_default();
-        let policy = Policy::new(Limit::OlderThan(settings.retention()), ActiveSessions::Keep, now).ok();
+        let mut retention = retention.clone();
+        self.read("what TARSy's own defaults would remove", async |reading| retention.count(reading, found, now).await)
+            .await?;
+        let policy = retention.policy(ActiveSessions::Keep, now).ok();
         let has_retention = policy.is_some();
         let mut would_remove = None;
         if let Some(policy) = policy {
@@ -244,14 +251,25 @@ impl Parts<'_> {
             newest: newest.and_then(output::rfc3339),
             by_status: self.read("sessions by status", by_status).await?,
             by_week: self.read("sessions by week", by_week).await?,
-            retention_days: settings.retention_days.value,
+            retention_days: retention.days(),
             has_retention,
+            retention,
             would_remove,
         })
     }
 }
 
 const MEASURE: &str = "measure the tables";
+
+/// The settings; a retention that was not chosen is no 90 days.
+fn shown(settings: &Settings, retention: &Retention) -> Vec<ShownSetting> {
+    let mut shown = settings.shown();
+    let is_retention = |(name, ..): &&mut ShownSetting| *name == RETENTION_DAYS.path;
+    if let Some((_, value, _)) = shown.iter_mut().find(is_retention).filter(|_| !retention.is_chosen()) {
+        *value = format!("{DAYS_BY_DESIGN} or {DAYS_OF_RELEASES}: not set");
+    }
+    shown
+}
 
 /// Version, role, TLS, and the size of the whole database in bytes.
 async fn server(connection: &DatabaseTransaction) -> Result<(String, Option<String>, Option<String>, u64), DbErr> {
@@ -350,7 +368,7 @@ async fn by_week(connection: &DatabaseTransaction) -> Result<Vec<Week>, DbErr> {
     Ok(weeks.collect())
 }
 
-fn blocks(summary: &Summary, settings: &Settings) -> Vec<Block> {
+fn blocks(summary: &Summary, settings: Vec<ShownSetting>) -> Vec<Block> {
     let text = |value: &Option<String>| Field::from(value.clone().unwrap_or_else(|| "-".to_owned()));
     let revision = summary.revision.as_deref().map_or_else(|| "no ledger".to_owned(), standing::described);
     let mut facts: Vec<Vec<Field>> = vec![
@@ -390,7 +408,7 @@ fn blocks(summary: &Summary, settings: &Settings) -> Vec<Block> {
             format!("skipped, because it took longer than {limit}: {parts}; `tarsy-db info --exact` has no limit");
         blocks.push(Block::Line(line));
     }
-    let rows = settings.shown().into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
+    let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "from"], rows: rows.collect() });
     blocks
 }
@@ -447,6 +465,7 @@ fn session_blocks(sessions: &Sessions) -> Vec<Block> {
             .map(|count| vec![count.status.as_str().into(), count.sessions.to_string().into()]),
     );
     let mut blocks = vec![Block::Table { title: "sessions", header: vec![], rows }];
+    blocks.extend(sessions.retention.lines().into_iter().map(Block::Line));
     let most = sessions.by_week.iter().flatten().map(|week| week.sessions).max().unwrap_or_default();
     if most > 0 {
         let rows = sessions.by_week.iter().flatten().map(|week| {

@@ -6,6 +6,7 @@ mod info;
 mod init;
 mod migrate_sqlite_to_postgres;
 mod prune;
+mod retention;
 mod wait;
 
 use chrono::{DateTime, Utc};

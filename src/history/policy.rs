@@ -8,8 +8,16 @@ use sea_orm::DbBackend;
 use super::TERMINAL_STATUSES;
 use crate::schema::{literal, quoted};
 
+/// How many days of history TARSy keeps by its design, and the baseline revision with it.
+pub const DAYS_BY_DESIGN: u32 = 90;
+/// How many days of history TARSy's releases keep since January 2026.
+pub const DAYS_OF_RELEASES: u32 = 365;
+
 /// A shorter retention is a slip: `3m` are minutes.
 const SHORTEST: Duration = Duration::from_hours(1);
+
+/// No session started before this, which every backend can compare.
+const NO_SESSION_US: i64 = -i64::MAX;
 
 /// Which sessions may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +71,12 @@ pub enum RetentionError {
     /// It reaches back beyond what a time can say.
     #[error("a retention of {0} reaches back too far")]
     TooLong(String),
+    /// None was chosen, and what TARSy's backend keeps is not known.
+    #[error(
+        "no retention of sessions is set: TARSy keeps {DAYS_BY_DESIGN} days by its design and {DAYS_OF_RELEASES} days in \
+         its releases since January 2026; nothing was removed"
+    )]
+    NotChosen,
     /// It would remove every event, or reaches back beyond what a time can say.
     #[error("events cannot be kept for {0} hours")]
     Events(u32),
@@ -76,6 +90,9 @@ impl RetentionError {
             RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
             RetentionError::TooShort(_) => "`m` are minutes and `M` months; `--before` takes any moment",
             RetentionError::TooLong(_) => "give a number of days, as in `90d`",
+            RetentionError::NotChosen => {
+                "set HISTORY_RETENTION_DAYS to the number of days that the backend keeps, or give `--older-than 365d`"
+            }
             RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to what browsers may need, 24 for a day",
         }
     }
@@ -105,6 +122,18 @@ impl Policy {
             Limit::Before(moment) => moment,
         };
         Ok(Self { cutoff_us: cutoff.timestamp_micros(), active, filter: Filter::default() })
+    }
+
+    /// The same for a run that is to leave all sessions alone: none is old.
+    #[must_use]
+    pub fn without_sessions(self) -> Self {
+        Self { cutoff_us: NO_SESSION_US, ..self }
+    }
+
+    /// Whether sessions are to go at all.
+    #[must_use]
+    pub fn is_about_sessions(&self) -> bool {
+        self.cutoff_us != NO_SESSION_US
     }
 
     /// The condition for sessions that are meant and started before the cutoff.

@@ -134,6 +134,15 @@ impl Standing {
         }
     }
 
+    /// Whether the database is at the baseline; without a ledger, whether it has none of the columns that came later.
+    #[must_use]
+    pub fn is_baseline(&self) -> bool {
+        match self.revision() {
+            Some(revision) => revision == Revision::BASELINE.id(),
+            None => !Revision::HEAD.added_columns().any(|(table, column)| self.has_column(table, column)),
+        }
+    }
+
     /// Whether one of TARSy's tables has a column.
     #[must_use]
     pub fn has_column(&self, table: &str, column: &str) -> bool {

@@ -17,9 +17,10 @@ pub(super) fn init(database: &Database) {
 
 /// A run at [`NOW`] with JSON for its result.
 pub(super) fn prune(database: &Database, arguments: &[&str]) -> Outcome {
-    Outcome::of(
-        tarsy_db(database).args(["prune", "--now", NOW, "--output", "json", "--max-share", "100%"]).args(arguments),
-    )
+    let mut command = tarsy_db(database);
+    // Beyond the baseline there is no default.
+    command.env("HISTORY_RETENTION_DAYS", "90");
+    Outcome::of(command.args(["prune", "--now", NOW, "--output", "json", "--max-share", "100%"]).args(arguments))
 }
 
 pub(super) fn sessions(database: &Database) -> Vec<String> {

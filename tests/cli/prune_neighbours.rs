@@ -85,7 +85,7 @@ fn at_head(sessions: u32) -> Database {
 fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
     let database = at_head(150);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let run = start(&database, &[]);
+    let run = start(&database, &["--older-than", "90d"]);
     Held::wait_for_halted_commit(&database);
     assert!(has_index(&database));
     halt.close();
@@ -97,7 +97,7 @@ fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
 fn for_a_few_stages_there_is_no_index() {
     let database = at_head(3);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let run = start(&database, &[]);
+    let run = start(&database, &["--older-than", "90d"]);
     Held::wait_for_halted_commit(&database);
     assert!(!has_trace_of_index(&database));
     halt.close();
@@ -134,7 +134,7 @@ fn a_role_that_may_not_build_an_index_is_told_and_goes_without() {
     let database = at_head(150);
     let role = Role::new(&database);
     database.execute(&format!("GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}", role.name));
-    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--yes"];
+    let arguments = ["prune", "--older-than", "90d", "--max-share", "100%", "--now", NOW, "--yes"];
     let outcome = Running::start_at(&role.url(), database.directory(), &arguments).finish().expect(0);
     assert!(outcome.stderr.contains("no index leads to the parents of stages"), "{}", outcome.stderr);
     assert_eq!(sessions(&database).len(), 0);

@@ -161,7 +161,8 @@ fn a_dry_run_tells_what_the_role_lacks() {
     let role = Role::new(&database);
     let told = |arguments: &[&str]| {
         let mut command = tarsy_db(&database);
-        command.env("DATABASE_URL", role.url()).args(["prune", "--now", NOW, "--dry-run", "--output", "json"]);
+        command.env("DATABASE_URL", role.url()).env("HISTORY_RETENTION_DAYS", "90");
+        command.args(["prune", "--now", NOW, "--dry-run", "--output", "json"]);
         let planned = Outcome::of(command.args(arguments)).expect(0).json();
         let told = planned["in_the_way"].as_array().expect("a list").iter();
         told.map(|obstacle| obstacle.as_str().expect("a text").to_owned()).collect::<Vec<_>>()

@@ -67,6 +67,7 @@ fn yes_removes() {
     let (code, shown) = answered(&database, "y\n");
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("1 sessions with 4 rows"), "{shown}");
+    assert!(shown.contains("; retention: 90 days (default)). Go on?"), "{shown}");
     assert_eq!(database.count("alert_sessions"), 0);
 }
 

@@ -294,7 +294,7 @@ fn holds(database: &Database, seed: u64) {
     for kill in 0..kills {
         let sessions = database.count("alert_sessions");
         let until = i64::try_from(random.below(u64::try_from(sessions).expect("some") + 1)).expect("few");
-        let command = ["prune", "--now", NOW, "--max-share", "100%"];
+        let command = ["prune", "--older-than", "90d", "--now", NOW, "--max-share", "100%"];
         let mut run = Running::start(database, &[&command[..], &arguments].concat());
         wait_until("it has come so far", || run.is_over() || database.count("alert_sessions") <= until);
         run.kill();

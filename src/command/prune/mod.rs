@@ -14,6 +14,7 @@ use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbErr};
 
 use super::Context;
+use super::retention::Retention;
 use crate::cli::Prune;
 use crate::connection::{self, Access, LOCK_TIMEOUT, row};
 use crate::database_url::DatabaseUrl;
@@ -107,12 +108,17 @@ async fn prune(
     if let Some(path) = &arguments.archive {
         archive_file::look(path, url.sqlite_path())?;
     }
-    let Some(mut work) = interrupt.or(prepare(url, arguments, &policy, event_policy, started)).await?? else {
+    let Some(mut work) = interrupt.or(prepare(settings, arguments, now, &policy, event_policy, started)).await?? else {
         *metrics = None;
         summary.skipped = Some("another prune is at work");
         let line = format!("another prune is at work on {url}: nothing to do here");
         return Ok(Report::new(&summary, vec![Block::Line(line)]));
     };
+    if arguments.dry_run {
+        let reader = every_row(&work.connection).await?;
+        interrupt.or(work.retention.count(&reader, &work.schema, now)).await??;
+    }
+    summary.choose(&work.selection.policy, &work.retention);
     summary.plan(&work.plan);
     let (mut stopped, mut stuck) = (None, None);
     let mut blocks;
@@ -149,6 +155,9 @@ async fn prune(
         blocks = summary.removed_blocks();
         stopped = outcome.stopped;
         stuck = outcome.stuck.into_iter().next().map(|stuck| stuck.error.into());
+    }
+    if !work.selection.policy.is_about_sessions() {
+        summary.remaining_sessions = None;
     }
     let remain = stopped.is_some() || summary.remaining_sessions.is_none_or(|remaining| remaining > 0);
     if !arguments.dry_run && work.is_connected && matches!(stopped, None | Some(Stop::Deadline)) {
@@ -204,10 +213,30 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
     Ok(Policy { filter, ..Policy::new(limit, active, now)? })
 }
 
+/// The policy of a database of which it is known by now what a backend keeps there. What nobody chose removes no session:
+/// a dry run shows what the longest of the defaults would remove, and events and orphans go without sessions.
+fn chosen(
+    policy: Policy,
+    retention: &Retention,
+    arguments: &Prune,
+    now: DateTime<Utc>,
+) -> Result<Policy, RetentionError> {
+    let is_about_others = (arguments.events || arguments.orphans) && !arguments.fail_if_remaining;
+    match (retention.is_chosen(), is_about_others) {
+        (true, _) => Ok(policy),
+        (false, true) => Ok(policy.without_sessions()),
+        (false, false) if arguments.dry_run => {
+            Ok(Policy { filter: policy.filter, ..retention.policy(policy.active, now)? })
+        }
+        (false, false) => Err(RetentionError::NotChosen),
+    }
+}
+
 /// Looks what there is to do, again and again while somebody is in the way. `None` if another prune is doing it.
 async fn prepare(
-    url: &DatabaseUrl,
+    settings: &Settings,
     arguments: &Prune,
+    now: DateTime<Utc>,
     policy: &Policy,
     event_policy: Option<EventPolicy>,
     started: Instant,
@@ -215,7 +244,7 @@ async fn prepare(
     let limit = arguments.max_duration.map_or(arguments.retry_for, |limit| limit.min(arguments.retry_for));
     let mut is_first = true;
     loop {
-        let error = match Work::prepare(url, arguments, policy.clone(), event_policy).await {
+        let error = match Work::prepare(settings, arguments, now, policy.clone(), event_policy).await {
             Err(Error::Database(error)) if error.cause.failure == Failure::Busy => error,
             other => return other,
         };
@@ -260,6 +289,7 @@ struct Work {
     /// `None` without a ledger.
     revision: Option<Revision>,
     schema: Schema,
+    retention: Retention,
     selection: Selection,
     /// `None` without `--events`, or where there are none.
     events: Option<EventPolicy>,
@@ -273,11 +303,13 @@ struct Work {
 impl Work {
     /// Looks what there is to do. `None` if another prune is doing it.
     async fn prepare(
-        url: &DatabaseUrl,
+        settings: &Settings,
         arguments: &Prune,
+        now: DateTime<Utc>,
         policy: Policy,
         event_policy: Option<EventPolicy>,
     ) -> Result<Option<Self>, Error> {
+        let url = &settings.database.value;
         let mut exclusive = None;
         if !arguments.dry_run {
             exclusive = Exclusive::take(url).await?;
@@ -298,6 +330,8 @@ impl Work {
         row_policy::refuse(&connection, &read).await.doing("see every row")?;
         let revision = standing.require_history()?;
         sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
+        let retention = Retention::of_prune(arguments, settings, &standing);
+        let policy = chosen(policy, &retention, arguments, now)?;
         warn_of_unknown_values(&every_row(&connection).await?, &policy).await?;
         let see = "see who else uses the database";
         neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
@@ -325,6 +359,7 @@ impl Work {
             ledger: standing.ledger,
             revision,
             schema,
+            retention,
             selection,
             events,
             plan,
@@ -540,12 +575,13 @@ async fn select(
 
 /// Asks, where somebody can answer.
 async fn confirm(summary: &Summary) -> Result<(), Error> {
-    let Summary { database, cutoff, .. } = summary;
+    let Summary { database, .. } = summary;
     let Some(plan) = &summary.plan else { return Ok(()) };
     let (events, from_before) = match summary.events() {
         Some((events, cutoff)) => (format!(" and {events} events"), format!("; events from before {cutoff}")),
         None => Default::default(),
     };
+    let limit = summary.limit();
     let (sessions, rows, bytes) = (HumanCount(plan.sessions), HumanCount(plan.rows()), HumanBytes(plan.bytes()));
     let what = format!(
         "{sessions} sessions{events} with {rows} rows in all, {bytes} of values, would be removed from {database}"
@@ -553,7 +589,7 @@ async fn confirm(summary: &Summary) -> Result<(), Error> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::NotConfirmed { what });
     }
-    let question = format!("{what} (started before {cutoff}{from_before}). Go on? [y/N] ");
+    let question = format!("{what} ({limit}{from_before}). Go on? [y/N] ");
     // On a thread of its own, so that Ctrl-C is heard while nobody answers.
     let answer = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();

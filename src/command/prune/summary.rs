@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
+use super::super::retention::Retention;
 use super::removal::{Outcome, Stop, Stuck};
 use crate::database_url::DatabaseUrl;
 use crate::history::SESSIONS;
@@ -24,7 +25,10 @@ const MOST_SHOWN: usize = 20;
 #[derive(Serialize)]
 pub(super) struct Summary {
     pub(super) database: String,
-    pub(super) cutoff: String,
+    /// `None` where no session is to go.
+    cutoff: Option<String>,
+    /// How long sessions are kept, and who says so; `None` if another prune is at work.
+    retention: Option<Retention>,
     /// `None` without `--events`.
     event_cutoff: Option<String>,
     dry_run: bool,
@@ -132,7 +136,8 @@ impl Summary {
     pub(super) fn new(database: &DatabaseUrl, policy: &Policy, events: Option<&EventPolicy>, dry_run: bool) -> Self {
         Self {
             database: database.to_string(),
-            cutoff: shown(policy.cutoff_us),
+            cutoff: Some(shown(policy.cutoff_us)),
+            retention: None,
             event_cutoff: events.map(|policy| shown(policy.cutoff.timestamp_micros())),
             dry_run,
             skipped: None,
@@ -144,6 +149,21 @@ impl Summary {
             stuck: Vec::new(),
             archive: None,
             space: None,
+        }
+    }
+
+    /// Takes in which sessions go, and who says so.
+    pub(super) fn choose(&mut self, policy: &Policy, retention: &Retention) {
+        self.cutoff = policy.is_about_sessions().then(|| shown(policy.cutoff_us));
+        self.retention = Some(retention.clone());
+    }
+
+    /// `started before 2026-01-01T00:00:00Z; retention: 90 days (HISTORY_RETENTION_DAYS)`.
+    pub(super) fn limit(&self) -> String {
+        let retention = self.retention.as_ref().map(Retention::described).unwrap_or_default();
+        match &self.cutoff {
+            Some(cutoff) => format!("started before {cutoff}; retention: {retention}"),
+            None => format!("no sessions, because the retention is {retention}"),
         }
     }
 
@@ -186,14 +206,22 @@ impl Summary {
     }
 
     pub(super) fn nothing_blocks(&self) -> Vec<Block> {
-        let Self { database, cutoff, .. } = self;
+        let Self { database, .. } = self;
         let events = self.events().map(|(_, cutoff)| format!(", no event is from before {cutoff}")).unwrap_or_default();
-        let line =
-            format!("nothing to remove from {database}: no session that is over started before {cutoff}{events}");
-        let mut blocks = vec![Block::Line(line)];
+        let sessions = match &self.cutoff {
+            Some(cutoff) => format!("no session that is over started before {cutoff}"),
+            None => "no sessions were asked for".to_owned(),
+        };
+        let mut blocks = vec![Block::Line(format!("nothing to remove from {database}: {sessions}{events}"))];
+        blocks.extend(self.retention_blocks());
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_block());
         blocks
+    }
+
+    /// Says that no retention was chosen, and what that means.
+    fn retention_blocks(&self) -> impl Iterator<Item = Block> {
+        self.retention.iter().flat_map(Retention::lines).map(Block::Line)
     }
 
     /// Says that `--events` had nothing to do.
@@ -227,18 +255,20 @@ impl Summary {
         let sessions = format!("{} of {} ({})", plan.sessions, plan.of_sessions, output::percentage(plan.share()));
         let mut facts: Vec<Vec<Field>> = vec![
             vec!["database".into(), self.database.as_str().into()],
-            vec!["cutoff".into(), self.cutoff.as_str().into()],
+            vec!["cutoff".into(), self.cutoff.as_deref().unwrap_or("-").into()],
+            vec!["retention".into(), self.retention.as_ref().map(Retention::described).unwrap_or_default().into()],
             vec!["sessions".into(), sessions.into()],
             vec!["oldest".into(), output::time(plan.oldest_us).into()],
             vec!["newest".into(), output::time(plan.newest_us).into()],
         ];
         if let Some((_, cutoff)) = self.events() {
-            facts.insert(2, vec!["cutoff of events".into(), cutoff.into()]);
+            facts.insert(3, vec!["cutoff of events".into(), cutoff.into()]);
         }
         let mut blocks = vec![
             Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
             Block::Table { title: "rows that would go", header: vec!["table", "rows", "bytes"], rows },
         ];
+        blocks.extend(self.retention_blocks());
         if plan.share() > max_share {
             let (share, limit) = (output::percentage(plan.share()), output::percentage(max_share));
             blocks.push(Block::Line(format!(
@@ -302,11 +332,13 @@ impl Summary {
         };
         let longest = removed.longest_batch_seconds.map(Duration::from_secs_f64);
         let longest = longest.map(|longest| format!("; the longest batch took {longest:.0?}")).unwrap_or_default();
+        let sessions = match &self.cutoff {
+            Some(cutoff) => format!("{} sessions that started before {cutoff}", removed.sessions),
+            None => "no sessions".to_owned(),
+        };
         let mut blocks = vec![
             Block::Line(format!(
-                "removed {} sessions that started before {}{events} from {} in {:.1?}{longest}",
-                removed.sessions,
-                self.cutoff,
+                "removed {sessions}{events} from {} in {:.1?}{longest}",
                 self.database,
                 Duration::from_secs_f64(removed.seconds),
             )),
@@ -317,6 +349,7 @@ impl Summary {
                         `tarsy-db prune --dry-run` shows what is left";
             blocks.push(Block::Line(line.to_owned()));
         }
+        blocks.extend(self.retention_blocks());
         blocks.extend(self.remaining_block(removed, plan));
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_block());
