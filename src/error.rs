@@ -6,7 +6,7 @@ use migration::Revision;
 use serde::Serialize;
 
 use crate::connection::ConnectError;
-use crate::failure::{Cause, DatabaseError, Failure};
+use crate::failure::{DatabaseError, Failure};
 use crate::history::archive::ArchiveError;
 use crate::history::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -199,10 +199,10 @@ impl Error {
             Error::Settings(error) => error.hint(),
             Error::Connect(error)
             | Error::GaveUp { last: error, .. }
-            | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause),
+            | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(error.cause.failure).map(str::to_owned),
             Error::Database(error)
             | Error::Schema(SchemaError::Database(error))
-            | Error::Transfer(TransferError::Database(error)) => failure_hint(&error.cause),
+            | Error::Transfer(TransferError::Database(error)) => failure_hint(error.cause.failure).map(str::to_owned),
             Error::Schema(SchemaError::Locked { .. }) => {
                 Some("wait for it to finish, or raise `--lock-timeout`".into())
             }
@@ -230,7 +230,7 @@ impl Error {
                 Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
             }
             Error::Transfer(TransferError::Snapshot(SnapshotError::Source { cause, hint, .. })) => {
-                hint.map(str::to_owned).or_else(|| failure_hint(cause))
+                hint.or_else(|| failure_hint(cause.failure)).map(str::to_owned)
             }
             Error::Transfer(TransferError::Snapshot(SnapshotError::Copy { why, .. })) => {
                 Some(format!("TMPDIR names another directory for the copy, which is needed because {why}"))
@@ -372,8 +372,8 @@ pub fn failure_code(failure: Failure) -> u8 {
 
 /// What the reader can do about an answer.
 #[must_use]
-pub fn failure_hint(cause: &Cause) -> Option<String> {
-    let hint = match cause.failure {
+pub fn failure_hint(failure: Failure) -> Option<&'static str> {
+    Some(match failure {
         Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
         Failure::NameResolution => "is the host name right?",
         Failure::ConnectionLost | Failure::ShuttingDown => {
@@ -408,6 +408,5 @@ pub fn failure_hint(cause: &Cause) -> Option<String> {
         Failure::DiskFull => "free some space, then run the same command again",
         Failure::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",
         _ => return None,
-    };
-    Some(hint.to_owned())
+    })
 }

@@ -23,6 +23,7 @@
 //! | [`connection`] | connections to both backends |
 //! | [`failure`] | what a database answered, classed, and whether trying again can help |
 //! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
+//! | [`visible`] | control characters as something to see |
 
 pub mod atomic_file;
 pub mod cli;
@@ -43,3 +44,4 @@ pub mod reading;
 pub mod schema;
 pub mod settings;
 pub mod transfer;
+pub mod visible;

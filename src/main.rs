@@ -1,5 +1,6 @@
 //! Parse, run, print the error, exit code.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -10,7 +11,10 @@ use tarsy_db::error::Error;
 use tarsy_db::output::{self, Style};
 use tarsy_db::progress;
 use tarsy_db::settings::Environment;
+use tarsy_db::visible;
+use tracing::field::Field;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -62,15 +66,17 @@ fn main() -> ExitCode {
 /// Parses the command line. Help and version are no errors, and go to standard output.
 fn parse(plain: bool) -> Result<Cli, ExitCode> {
     let choice = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-    let parsed = Cli::command().color(choice).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| {
+    parse_words(choice, std::env::args_os()).map_err(|error| {
         if !error.use_stderr() {
             // Help and version; where they cannot be written nobody is reading.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        let message = without_urls(&error.render().to_string(), &words);
+        // Once more with words that can be shown: the message quotes them between lines of its own.
+        let words = std::env::args_os().map(|word| visible::line(&word.to_string_lossy()).into_owned());
+        let words: Vec<String> = words.collect();
+        let error = parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error);
+        let message = without_urls(&visible::lines(&error.render().to_string()), &words);
         let _ = std::io::stderr().write_all(message.as_bytes());
         let wants_json = words.windows(2).any(|pair| pair == ["--output", "json"] || pair[1] == "--output=json");
         if wants_json && output::print_usage_failure(message.trim()).is_err() {
@@ -78,6 +84,10 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
         }
         ExitCode::from(2)
     })
+}
+
+fn parse_words(choice: ColorChoice, words: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::command().color(choice).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
 /// Takes URLs out of a usage error: a misplaced one may hold a password.
@@ -101,11 +111,37 @@ fn start_logging(cli: &Cli, color: bool) {
     };
     // Libraries stay silent: their lines may quote what a connection string holds.
     let ours = Targets::new().with_target("tarsy_db", level);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(color);
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(color);
     let registry = tracing_subscriber::registry().with(ours);
     match cli.global.log_format {
-        LogFormat::Text => registry.with(lines.without_time()).init(),
-        LogFormat::Json => registry.with(lines.json()).init(),
+        LogFormat::Text => {
+            let lines = lines.with_writer(std::io::stderr).without_time();
+            registry.with(lines.fmt_fields(debug_fn(write_field))).init();
+        }
+        LogFormat::Json => registry.with(lines.with_writer(|| JsonLines(std::io::stderr())).json()).init(),
+    }
+}
+
+/// Writes a part of a log line for people.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) -> std::fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => writer.write_str(&visible::line(&value)),
+        name => write!(writer, " {name}={}", visible::line(&value)),
+    }
+}
+
+/// Escapes in log lines for machines what the serializer leaves. It is given one line at a time, as a whole.
+struct JsonLines<W>(W);
+
+impl<W: Write> Write for JsonLines<W> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(visible::json(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -132,5 +168,6 @@ fn failure_text(error: &Error) -> String {
         lines.push(format!("  - and {} more: `--output json` lists them all", details.len() - SHOWN_DETAILS));
     }
     lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
-    lines.join("\n") + "\n"
+    let lines = lines.iter().map(|line| visible::line(line));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }

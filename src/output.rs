@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::visible;
 
 /// What a command found or did, ready for both kinds of reader.
 #[derive(Debug)]
@@ -39,6 +40,10 @@ impl Report {
 pub enum Block {
     /// A line of text.
     Line(String),
+    /// Several lines.
+    Lines(Vec<String>),
+    /// A script, which is made to be run: on a terminal it is shown, anywhere else it is exact.
+    Script(String),
     /// A table with a title.
     Table {
         /// What it shows.
@@ -55,6 +60,8 @@ pub enum Block {
 pub enum Field {
     /// Left-aligned.
     Text(String),
+    /// Several lines, left-aligned.
+    Lines(Vec<String>),
     /// Right-aligned.
     Number(String),
     /// A word with a colour that repeats it.
@@ -123,7 +130,7 @@ pub fn print(report: &Report, style: Style) -> Result<(), Error> {
             if let Some(error) = &report.error {
                 document["error"] = failure_document(error);
             }
-            format!("{document:#}\n")
+            document_text(&document)
         }
         false => report.blocks.iter().map(|block| rendered(block, style)).collect::<Vec<_>>().join("\n"),
     };
@@ -135,7 +142,11 @@ pub fn print(report: &Report, style: Style) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Output`].
 pub fn print_failure(error: &Error) -> Result<(), Error> {
-    write_out(&format!("{:#}\n", json!({ "error": failure_document(error) })))
+    write_out(&document_text(&json!({ "error": failure_document(error) })))
+}
+
+fn document_text(document: &Value) -> String {
+    visible::json(&format!("{document:#}\n")).into_owned()
 }
 
 fn failure_document(error: &Error) -> Value {
@@ -153,7 +164,7 @@ fn failure_document(error: &Error) -> Value {
 /// # Errors
 /// [`Error::Output`].
 pub fn print_usage_failure(message: &str) -> Result<(), Error> {
-    write_out(&format!("{:#}\n", json!({ "error": { "message": message, "exit_code": 2 } })))
+    write_out(&document_text(&json!({ "error": { "message": message, "exit_code": 2 } })))
 }
 
 /// Writes text to standard output. A broken pipe is quiet.
@@ -170,7 +181,10 @@ pub fn write_out(text: &str) -> Result<(), Error> {
 
 fn rendered(block: &Block, style: Style) -> String {
     match block {
-        Block::Line(text) => format!("{text}\n"),
+        Block::Line(text) => format!("{}\n", visible::line(text)),
+        Block::Lines(lines) => format!("{}\n", seen(lines)),
+        Block::Script(text) if style.width.is_some() => format!("{}\n", visible::lines(text)),
+        Block::Script(text) => format!("{text}\n"),
         Block::Table { title, header, rows } => {
             let mut table = Table::new();
             if style.color {
@@ -191,6 +205,11 @@ fn rendered(block: &Block, style: Style) -> String {
     }
 }
 
+/// Lines of which none can forge another.
+fn seen(lines: &[String]) -> String {
+    lines.iter().map(|line| visible::line(line)).collect::<Vec<_>>().join("\n")
+}
+
 fn bold(text: &str, style: Style) -> Cell {
     let cell = Cell::new(text);
     if style.color { cell.add_attribute(Attribute::Bold) } else { cell }
@@ -198,8 +217,9 @@ fn bold(text: &str, style: Style) -> Cell {
 
 fn cell(field: &Field, style: Style) -> Cell {
     match field {
-        Field::Text(text) => Cell::new(text),
-        Field::Number(text) => Cell::new(text).set_alignment(CellAlignment::Right),
+        Field::Text(text) => Cell::new(visible::line(text)),
+        Field::Lines(lines) => Cell::new(seen(lines)),
+        Field::Number(text) => Cell::new(visible::line(text)).set_alignment(CellAlignment::Right),
         Field::Status(status) => {
             let (word, color) = status.word_and_color();
             if style.color { Cell::new(word).fg(color) } else { Cell::new(word) }

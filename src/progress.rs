@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::visible;
+
 /// How often a line tells how far the work is.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// A terminal of fewer columns has no room for a bar beside the numbers.
@@ -67,9 +69,9 @@ impl Stage {
         Self { phase, subject: subject.to_owned(), part: None }
     }
 
-    /// What is done, without the subject.
-    fn phase(&self) -> String {
-        self.part.as_ref().map_or(self.phase.to_owned(), |part| format!("{} ({part})", self.phase))
+    /// What is done, without the subject, as a bar shows it.
+    fn shown_phase(&self) -> String {
+        self.part.as_ref().map_or(self.phase.to_owned(), |part| format!("{} ({})", self.phase, visible::line(part)))
     }
 }
 
@@ -234,7 +236,7 @@ impl Bars {
 
 impl Progress for Bars {
     fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
-        let (number, drawn) = self.take(&stage.subject);
+        let (number, drawn) = self.take(&visible::line(&stage.subject));
         let template = match total.bytes > 0 {
             false => "{prefix:18} {spinner} {wide_msg}",
             true if is_narrow() => "{prefix:18} {wide_msg}",
@@ -242,7 +244,7 @@ impl Progress for Bars {
         };
         drawn.set_style(ProgressStyle::with_template(template).expect("the templates are sound"));
         drawn.set_length(total.bytes);
-        drawn.set_message(stage.phase());
+        drawn.set_message(stage.shown_phase());
         Box::new(BarMeter { bars: self, gauge: Gauge::new(stage, total), number, drawn })
     }
 
@@ -262,14 +264,14 @@ impl Meter for BarMeter<'_> {
     fn advance(&self, done: Amount) {
         self.gauge.advance(done);
         let text = if is_narrow() { self.gauge.short_text() } else { self.gauge.text() };
-        self.drawn.set_message(format!("{} {text}", self.gauge.stage.phase()));
+        self.drawn.set_message(format!("{} {text}", self.gauge.stage.shown_phase()));
         self.drawn.set_position(self.gauge.done().bytes);
     }
 
     fn finish(&self) {
         let took = self.gauge.started.elapsed();
         self.drawn.set_style(ProgressStyle::with_template("{prefix:18} ✓ {msg}").expect("the template is sound"));
-        self.drawn.set_message(format!("{} done in {took:.1?}", self.gauge.stage.phase()));
+        self.drawn.set_message(format!("{} done in {took:.1?}", self.gauge.stage.shown_phase()));
     }
 }
 

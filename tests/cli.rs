@@ -26,6 +26,8 @@ mod files;
 mod fix;
 #[path = "cli/generated.rs"]
 mod generated;
+#[path = "cli/hostile_text.rs"]
+mod hostile_text;
 #[path = "cli/info.rs"]
 mod info;
 #[path = "cli/init.rs"]

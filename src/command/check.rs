@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::retention::Retention;
 use crate::cli::Check;
@@ -18,10 +18,10 @@ use crate::failure::{Cause, Failure};
 use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::policy::ActiveSessions;
 use crate::history::{SESSIONS, archive, overdue};
-use crate::output::{self, Block, Report, Status};
+use crate::output::{self, Block, Field, Report, Status};
 use crate::reading::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::schema::recommended::{self, ParentIndex};
-use crate::schema::row_policy;
+use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::shape::{self, Match, Shape};
 use crate::schema::standing::{self, Plan, Standing};
@@ -46,7 +46,7 @@ struct Summary {
 struct Finding {
     name: &'static str,
     status: Status,
-    detail: String,
+    detail: Detail,
     /// What this failure means for the exit code.
     #[serde(skip)]
     exit_code: u8,
@@ -55,12 +55,39 @@ struct Finding {
     is_given_up: bool,
 }
 
+/// What a check found: one line or several.
+struct Detail(Vec<String>);
+
+impl From<&str> for Detail {
+    fn from(line: &str) -> Self {
+        Self(vec![line.to_owned()])
+    }
+}
+
+impl From<String> for Detail {
+    fn from(line: String) -> Self {
+        Self(vec![line])
+    }
+}
+
+impl From<Vec<String>> for Detail {
+    fn from(lines: Vec<String>) -> Self {
+        Self(lines)
+    }
+}
+
+impl Serialize for Detail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.join("\n"))
+    }
+}
+
 impl Finding {
-    fn new(name: &'static str, status: Status, detail: impl Into<String>) -> Self {
+    fn new(name: &'static str, status: Status, detail: impl Into<Detail>) -> Self {
         Self { name, status, detail: detail.into(), exit_code: 0, is_given_up: false }
     }
 
-    fn failed(name: &'static str, exit_code: u8, detail: impl Into<String>) -> Self {
+    fn failed(name: &'static str, exit_code: u8, detail: impl Into<Detail>) -> Self {
         Self { name, status: Status::Failed, detail: detail.into(), exit_code, is_given_up: false }
     }
 
@@ -125,7 +152,7 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
     let exit_code = codes.clone().find(|code| *code != 3).or_else(|| codes.clone().next()).unwrap_or(0);
     let rows = checks
         .iter()
-        .map(|check| vec![check.name.into(), output::Field::Status(check.status), check.detail.as_str().into()]);
+        .map(|check| vec![check.name.into(), Field::Status(check.status), Field::Lines(check.detail.0.clone())]);
     let verdict = match exit_code {
         0 => format!("{url} is sound"),
         _ => format!("{url} is NOT sound (exit code {exit_code})"),
@@ -295,13 +322,14 @@ async fn privileges(connection: &DatabaseTransaction, standing: &Standing) -> Fi
 async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
     const NAME: &str = "row policies";
     let tables = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
-    let cause = row_policy::refuse(connection, &tables).await.err()?;
-    if cause.failure != Failure::RowPolicy {
-        return Some(Finding::unanswered(NAME, &cause));
-    }
-    let code = error::failure_code(cause.failure);
-    let hint = error::failure_hint(&cause).unwrap_or_default();
-    Some(Finding::failed(NAME, code, format!("{}\n{hint}", cause.message.replace("; ", "\n"))))
+    let policies = match row_policy::active(connection, &tables).await {
+        Ok(policies) if policies.is_empty() => return None,
+        Ok(policies) => policies,
+        Err(error) => return Some(Finding::unanswered(NAME, &error.into())),
+    };
+    let hint = error::failure_hint(Failure::RowPolicy).map(str::to_owned);
+    let lines: Vec<_> = policies.iter().map(RowPolicies::text).chain(hint).collect();
+    Some(Finding::failed(NAME, error::failure_code(Failure::RowPolicy), lines))
 }
 
 fn revision(standing: &Standing, target: Revision) -> Finding {
@@ -365,7 +393,7 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
                 format!("a part of revision {next} is there: `tarsy-db init --to {}` completes it", next.number());
             faults.insert(0, part);
         }
-        return Finding::failed(NAME, 4, faults.join("\n"));
+        return Finding::failed(NAME, 4, faults);
     }
     let mut lines = vec![format!("as in revision {revision}")];
     if shape.shape != Shape::A {
@@ -386,7 +414,7 @@ async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Sch
     }
     let status = if shape.differences.is_empty() { Status::Ok } else { Status::Note };
     lines.extend(difference::texts(shape.differences.iter()));
-    Finding::new(NAME, status, lines.join("\n"))
+    Finding::new(NAME, status, lines)
 }
 
 /// Whether there is the index that no revision makes.
@@ -403,10 +431,10 @@ fn indexes(backend: DbBackend, found: &Schema) -> Finding {
             Finding::new(NAME, Status::Note, detail)
         }
         ParentIndex::Missing => {
-            let detail = format!(
-                "the foreign key to parallel parents has none, and {use_of_it}: recommended is\n{}",
-                recommended::create_parent_index(backend)
-            );
+            let detail = vec![
+                format!("the foreign key to parallel parents has none, and {use_of_it}: recommended is"),
+                recommended::create_parent_index(backend),
+            ];
             Finding::new(NAME, Status::Note, detail)
         }
     }
@@ -481,15 +509,10 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
         }
     }
     match code {
-        Some(code) => Finding::failed(NAME, code, lines.join("\n")),
+        Some(code) => Finding::failed(NAME, code, lines),
         None if lines.is_empty() => Finding::new(NAME, Status::Ok, "there is nothing that can be mended here"),
-        None => Finding::new(NAME, Status::Note, lines.join("\n")),
+        None => Finding::new(NAME, Status::Note, lines),
     }
-}
-
-/// The first texts, one a line, and how many more there are.
-fn named(texts: Vec<String>) -> String {
-    difference::first_of(texts).join("\n")
 }
 
 async fn foreign_keys(connection: &DatabaseTransaction, found: &Schema, deep: bool) -> Finding {
@@ -506,13 +529,14 @@ async fn foreign_keys(connection: &DatabaseTransaction, found: &Schema, deep: bo
         Err(cause) => return Finding::unanswered(NAME, &cause),
     };
     let of_tarsy = counts.iter().map(|count| lost(count.rows, count.reference.child, count.reference.parent));
-    let lines = named(of_tarsy.chain(others).collect());
+    let mut lines = difference::first_of(of_tarsy.chain(others).collect());
     match (lines.is_empty(), counts.is_empty()) {
         (true, _) => Finding::new(NAME, Status::Ok, "every row has its parent"),
         (false, true) => Finding::failed(NAME, 4, lines),
         (false, false) => {
             let next = "`tarsy-db prune --orphans --dry-run` shows what would be removed";
-            Finding::failed(NAME, 4, format!("{lines}\n{next}"))
+            lines.push(next.to_owned());
+            Finding::failed(NAME, 4, lines)
         }
     }
 }
@@ -523,7 +547,7 @@ fn vouched_for(name: &'static str, found: &Schema) -> Finding {
     let unproven: Vec<_> =
         unproven.map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", "))).collect();
     if !unproven.is_empty() {
-        return Finding::failed(name, 4, named(unproven));
+        return Finding::failed(name, 4, difference::first_of(unproven));
     }
     let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
     let unguarded: Vec<_> = unguarded
@@ -531,7 +555,7 @@ fn vouched_for(name: &'static str, found: &Schema) -> Finding {
         .collect();
     match unguarded.is_empty() {
         true => Finding::new(name, Status::Ok, "the server vouches for every row (--deep looks itself)"),
-        false => Finding::new(name, Status::Note, named(unguarded)),
+        false => Finding::new(name, Status::Note, difference::first_of(unguarded)),
     }
 }
 
@@ -612,7 +636,7 @@ async fn integrity(connection: &DatabaseTransaction, deep: bool) -> Finding {
     match lines.map_err(Cause::from) {
         Err(cause) => Finding::unanswered(NAME, &cause),
         Ok(lines) if lines == ["ok"] => Finding::new(NAME, Status::Ok, format!("{pragma} finds nothing")),
-        Ok(lines) => Finding::failed(NAME, 4, named(lines)),
+        Ok(lines) => Finding::failed(NAME, 4, difference::first_of(lines)),
     }
 }
 
@@ -628,7 +652,7 @@ async fn sequences(connection: &DatabaseTransaction) -> Finding {
     let behind: Vec<_> = sequences.iter().filter_map(Sequence::fault).collect();
     let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
     match (behind.is_empty(), unread.is_empty()) {
-        (false, _) => Finding::failed(NAME, 4, named(behind)),
+        (false, _) => Finding::failed(NAME, 4, difference::first_of(behind)),
         (true, false) => Finding::new(NAME, Status::Skipped, format!("the role may not read {}", unread.join(", "))),
         (true, true) if sequences.is_empty() => Finding::new(NAME, Status::Ok, "there are none"),
         (true, true) => Finding::new(NAME, Status::Ok, format!("{} ahead of the data", sequences.len())),
@@ -682,11 +706,11 @@ async fn old_sessions(
         ));
     }
     match (old.overdue > 0, fail_if_overdue) {
-        (true, true) => Finding::failed(NAME, 6, lines.join("\n")),
-        (true, false) => Finding::new(NAME, Status::Warning, lines.join("\n")),
+        (true, true) => Finding::failed(NAME, 6, lines),
+        (true, false) => Finding::new(NAME, Status::Warning, lines),
         (false, _) if lines.is_empty() => {
             Finding::new(NAME, Status::Ok, format!("no session is older than {days} days"))
         }
-        (false, _) => Finding::new(NAME, Status::Note, lines.join("\n")),
+        (false, _) => Finding::new(NAME, Status::Note, lines),
     }
 }

@@ -13,5 +13,5 @@ pub(super) fn run(arguments: &Completions) -> Report {
     // behind any of them.
     let script = script.replace("tarsy__subcmd__db", "tarsy__db");
     let document = serde_json::json!({ "shell": arguments.shell.to_string(), "script": script });
-    Report { document, blocks: vec![Block::Line(script.trim_end().to_owned())], exit_code: 0, error: None }
+    Report { document, blocks: vec![Block::Script(script.trim_end().to_owned())], exit_code: 0, error: None }
 }

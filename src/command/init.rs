@@ -154,7 +154,7 @@ fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<Str
             (false, DatabaseUrl::Postgresql(_)) => "-- run with: psql --set ON_ERROR_STOP=1".to_owned(),
         };
         let lines = std::iter::once(comment).chain(statements.iter().map(|sql| format!("{sql};")));
-        blocks = vec![Block::Line(lines.collect::<Vec<_>>().join("\n"))];
+        blocks = vec![Block::Script(lines.collect::<Vec<_>>().join("\n"))];
     }
     let steps = survey.pending.iter().map(|revision| Step {
         revision: revision.id(),

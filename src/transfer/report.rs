@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::TransferError;
 use super::change::Change;
 use crate::atomic_file::AtomicFile;
+use crate::visible;
 
 /// How a report begins.
 const BEGINNING: &[u8] = b"{\n\"changes\": [";
@@ -92,7 +93,8 @@ impl ReportFile {
     }
 
     fn write_json(&mut self, value: &impl Serialize) -> Result<(), TransferError> {
-        serde_json::to_writer(&mut self.writer, value).map_err(|error| failed(&self.path, io::Error::from(error)))
+        let text = serde_json::to_string(value).map_err(|error| failed(&self.path, io::Error::from(error)))?;
+        self.write(visible::json(&text).as_bytes())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {

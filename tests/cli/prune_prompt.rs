@@ -15,7 +15,7 @@ fn answered(database: &Database, answer: &str) -> (Option<i32>, String) {
 }
 
 /// Does as [`answered`] with a command line of the test's own.
-fn answered_to(arguments: &str, database: &Database, answer: &str) -> (Option<i32>, String) {
+pub(super) fn answered_to(arguments: &str, database: &Database, answer: &str) -> (Option<i32>, String) {
     let mut terminal = on_a_terminal(arguments, database);
     let mut keyboard = terminal.stdin.take().expect("a keyboard");
     let mut screen = terminal.stdout.take().expect("a screen");

@@ -91,11 +91,15 @@ impl Run<'_> {
         let (from, revision) = (self.source.url, self.source.end.revision);
         let mut blocks = vec![Block::Line(format!("moved {from} to {to}, both at revision {revision}"))];
         blocks.extend(summary.blocks(&self.changes.borrow()));
-        blocks.push(Block::Line(format!(
-            "next: give TARSy's backend DATABASE_URL=postgresql://{to} with the password, start it, and run \
-             `tarsy-db check --deep`\nkeep: {from}, which is as it was{}",
-            self.arguments.report.as_ref().map_or(String::new(), |report| format!(", and {}", report.display()))
-        )));
+        let report = self.arguments.report.as_ref();
+        let report = report.map_or(String::new(), |report| format!(", and {}", report.display()));
+        blocks.push(Block::Lines(vec![
+            format!(
+                "next: give TARSy's backend DATABASE_URL=postgresql://{to} with the password, start it, and run \
+                 `tarsy-db check --deep`"
+            ),
+            format!("keep: {from}, which is as it was{report}"),
+        ]));
         Ok(Report::new(&summary, blocks))
     }
 

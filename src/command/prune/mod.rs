@@ -37,6 +37,7 @@ use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
 use crate::schema::{self, Schema, privilege, row_policy};
 use crate::settings::Settings;
+use crate::visible;
 
 use removal::{Outcome, Removal, Stop, Terms};
 use summary::{SpaceSummary, Summary, shown};
@@ -590,6 +591,7 @@ async fn confirm(summary: &Summary) -> Result<(), Error> {
         return Err(Error::NotConfirmed { what });
     }
     let question = format!("{what} ({limit}{from_before}). Go on? [y/N] ");
+    let question = visible::line(&question).into_owned();
     // On a thread of its own, so that Ctrl-C is heard while nobody answers.
     let answer = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();
