@@ -146,7 +146,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Print the plan and change nothing')
             [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Do not ask')
             [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Do not ask')
-            [CompletionResult]::new('--include-active', '--include-active', [CompletionResultType]::ParameterName, 'Remove sessions that are not in a terminal status, too')
+            [CompletionResult]::new('--include-active', '--include-active', [CompletionResultType]::ParameterName, 'Remove sessions that are not in a terminal status, or in use after the cutoff, too')
             [CompletionResult]::new('--compress', '--compress', [CompletionResultType]::ParameterName, 'Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back')
             [CompletionResult]::new('--vacuum', '--vacuum', [CompletionResultType]::ParameterName, 'Give the space that is free afterwards back to the operating system as far as possible: `VACUUM (ANALYZE)` on PostgreSQL''s tables; on SQLite free pages leave the file')
             [CompletionResult]::new('--fail-if-remaining', '--fail-if-remaining', [CompletionResultType]::ParameterName, 'Exit with 6 if sessions that started before the cutoff remain')

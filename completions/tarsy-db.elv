@@ -138,7 +138,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --dry-run 'Print the plan and change nothing'
             cand -y 'Do not ask'
             cand --yes 'Do not ask'
-            cand --include-active 'Remove sessions that are not in a terminal status, too'
+            cand --include-active 'Remove sessions that are not in a terminal status, or in use after the cutoff, too'
             cand --compress 'Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back'
             cand --vacuum 'Give the space that is free afterwards back to the operating system as far as possible: `VACUUM (ANALYZE)` on PostgreSQL''s tables; on SQLite free pages leave the file'
             cand --fail-if-remaining 'Exit with 6 if sessions that started before the cutoff remain'

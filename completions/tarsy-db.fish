@@ -139,7 +139,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l events -d 'R
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l orphans -d 'Remove orphans, too: rows whose session, stage or chat is gone, as `check` shows them'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l dry-run -d 'Print the plan and change nothing'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s y -l yes -d 'Do not ask'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l include-active -d 'Remove sessions that are not in a terminal status, too'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l include-active -d 'Remove sessions that are not in a terminal status, or in use after the cutoff, too'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l compress -d 'Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l vacuum -d 'Give the space that is free afterwards back to the operating system as far as possible: `VACUUM (ANALYZE)` on PostgreSQL\'s tables; on SQLite free pages leave the file'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l fail-if-remaining -d 'Exit with 6 if sessions that started before the cutoff remain'

@@ -152,8 +152,9 @@ pub enum Command {
     /// Whatever ends a run, each session is there or gone as a whole, and the next run goes on.
     ///
     /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept and listed, and so
-    /// are those whose stages rows of other sessions refer to. Those without a start are never old. Events and orphans
-    /// go with `--events` and `--orphans` only. `--archive` keeps a copy of what goes.
+    /// are those that are in use (the last interaction, or the start of a stage that is not over, is after the cutoff, as
+    /// in a chat) and those whose stages rows of other sessions refer to. Those without a start are never old. Events and
+    /// orphans go with `--events` and `--orphans` only. `--archive` keeps a copy of what goes.
     ///
     /// Asks before it deletes; without a terminal `--yes` is needed. A signal ends the run after the batch in hand, a
     /// second one rolls that back. A session that cannot be removed is listed with the reason and stops no other.
@@ -362,7 +363,7 @@ pub struct Prune {
     #[arg(long, short)]
     pub yes: bool,
 
-    /// Remove sessions that are not in a terminal status, too.
+    /// Remove sessions that are not in a terminal status, or in use after the cutoff, too.
     #[arg(long)]
     pub include_active: bool,
 

@@ -86,6 +86,8 @@ mod prune_archive_values;
 mod prune_events;
 #[path = "cli/prune_failed_commits.rs"]
 mod prune_failed_commits;
+#[path = "cli/prune_in_use.rs"]
+mod prune_in_use;
 #[path = "cli/prune_metrics.rs"]
 mod prune_metrics;
 #[path = "cli/prune_neighbours.rs"]

@@ -701,7 +701,7 @@ async fn old_sessions(
     if old.kept > 0 {
         let sessions = old.kept;
         lines.push(format!(
-            "sessions older than {days} days that `prune` keeps, most of them because they are not over: {sessions}; \
+            "sessions older than {days} days that `prune` keeps, most of them because they are not over or in use: {sessions}; \
              `tarsy-db prune --dry-run` lists them"
         ));
     }

@@ -445,7 +445,7 @@ fn session_blocks(sessions: &Sessions) -> Vec<Block> {
         None if sessions.has_retention => "-".to_owned(),
         None => "nothing: the setting makes no sense".to_owned(),
         Some(plan) => format!(
-            "{} sessions, {} rows, {}; {} old ones stay because they are not over",
+            "{} sessions, {} rows, {}; {} old ones stay, because they are not over or in use",
             plan.sessions,
             indicatif::HumanCount(plan.rows()),
             indicatif::HumanBytes(plan.bytes()),

@@ -1,7 +1,7 @@
 //! One transaction that removes rows, and archives them first if they are to be kept. Which ones is left to
 //! [`super::retention`], [`super::events`] and [`super::orphans`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -141,6 +141,14 @@ impl Batch {
         let backend = ConnectionTrait::get_database_backend(&self.transaction);
         let statement = Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
         self.transaction.execute_raw(statement).await.map(|_| ())
+    }
+
+    /// The texts that a query of one column gives, to which `given` is bound as `$1`.
+    pub(super) async fn texts_given(&self, query: &str, given: &str) -> Result<BTreeSet<String>, DbErr> {
+        let backend = ConnectionTrait::get_database_backend(&self.transaction);
+        let statement = Statement::from_sql_and_values(backend, query, [Value::from(given)]);
+        let rows = self.transaction.query_all_raw(statement).await?;
+        rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
     /// Removes the rows of a table that meet a condition, to which `given` is bound as `$1`.

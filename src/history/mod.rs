@@ -5,6 +5,7 @@ pub mod archive_file;
 pub mod batch;
 pub mod events;
 pub mod exclusive;
+mod in_use;
 pub mod neighbours;
 pub mod orphans;
 pub mod overdue;

@@ -23,7 +23,7 @@ pub struct OldSessions {
     pub overdue: u64,
     /// The start of the oldest of them, in microseconds since the epoch.
     pub oldest_us: Option<i64>,
-    /// Those that stay: they are not over, or rows of other sessions refer to their stages.
+    /// Those that stay: they are not over, they are in use, or rows of other sessions refer to their stages.
     pub kept: u64,
 }
 

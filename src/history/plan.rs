@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::batch::Removed;
 use super::orphans::OrphanCount;
-use super::retention::Selection;
+use super::retention::{Reason, Selection};
 use super::{Among, DEPENDENTS, SESSIONS};
 use crate::connection::{row, rows};
 use crate::failure::{DatabaseError, Doing};
@@ -26,7 +26,7 @@ pub struct Plan {
     pub tables: Vec<TablePlan>,
     /// Rows whose session, stage or chat is gone, which go, too.
     pub orphans: Vec<OrphanCount>,
-    /// Old sessions that stay because they are not over, or because others need their stages.
+    /// Old sessions that stay, and why.
     pub kept: Vec<KeptSession>,
 }
 
@@ -46,8 +46,10 @@ pub struct TablePlan {
 pub struct KeptSession {
     /// Its primary key.
     pub session_id: String,
-    /// Why it stays.
+    /// Its status.
     pub status: String,
+    /// Why it stays.
+    pub reason: Reason,
     /// Its start, in microseconds since the epoch.
     pub started_at_us: i64,
 }
@@ -124,9 +126,12 @@ pub async fn plan(
     );
     let kept = rows(connection, &kept).await.doing(action)?;
     let kept = kept.iter().map(|row| {
+        let [session_id, status] = ["id", "shown_status"].map(|column| row.try_get::<String>("", column));
+        let (session_id, status) = (session_id?, status?);
         Ok(KeptSession {
-            session_id: row.try_get("", "id")?,
-            status: row.try_get("", "shown_status")?,
+            reason: selection.reason(&session_id, &status),
+            session_id,
+            status,
             started_at_us: row.try_get("", "started_at_us")?,
         })
     });

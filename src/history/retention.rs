@@ -1,13 +1,16 @@
 //! The sessions that a policy removes from a database: chosen, planned by [`super::plan`], removed batch by batch.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
+use serde::Serialize;
 
 use super::batch::{Batch, BatchError};
+use super::in_use;
 use super::orphans::{self, Reference};
-use super::policy::{Policy, has_start};
-use super::{Among, CHATS, DEPENDENTS, SESSIONS, STAGES};
+use super::policy::{ActiveSessions, Policy, has_start};
+use super::{Among, CHATS, DEPENDENTS, SESSIONS, STAGES, TERMINAL_STATUSES};
 use crate::connection::{row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::schema::{Schema, literal};
@@ -21,13 +24,15 @@ pub struct Selection {
     /// Sessions that have to stay because rows of other sessions refer to their stages. Such rows are
     /// damage, but a cascade would remove them uncounted, and without one they would stop every batch.
     needed: Vec<String>,
+    /// Sessions that have to stay because somebody works on them: see [`in_use`].
+    in_use: Vec<String>,
 }
 
 impl Selection {
     /// What a policy removes where no row refers to another session's stage, as in all sound databases.
     #[must_use]
     pub fn hoped(connection: &impl ConnectionTrait, policy: Policy) -> Self {
-        Self { policy, backend: connection.get_database_backend(), needed: Vec::new() }
+        Self { policy, backend: connection.get_database_backend(), needed: Vec::new(), in_use: Vec::new() }
     }
 
     /// Applies a policy to a database. Reads only.
@@ -46,7 +51,11 @@ impl Selection {
                 needed.push(row.try_get("", "session_id").doing(action.as_str())?);
             }
         }
-        Ok(Self { policy, backend: connection.get_database_backend(), needed })
+        let in_use = match policy.active {
+            ActiveSessions::Keep => in_use::find(connection, schema, policy.cutoff_us, &goes).await?,
+            ActiveSessions::Remove => Vec::new(),
+        };
+        Ok(Self { policy, backend: connection.get_database_backend(), needed, in_use })
     }
 
     /// Whose database it is.
@@ -58,7 +67,21 @@ impl Selection {
     /// The condition for sessions that go.
     pub(super) fn condition(&self) -> String {
         let goes = self.policy.goes(self.backend);
-        if self.needed.is_empty() { goes } else { format!("{goes} AND {}", is_none_of(&self.needed)) }
+        match self.needed.is_empty() && self.in_use.is_empty() {
+            true => goes,
+            false => format!("{goes} AND {}", is_none_of(self.needed.iter().chain(&self.in_use))),
+        }
+    }
+
+    /// Why an old session stays.
+    pub(super) fn reason(&self, session_id: &str, status: &str) -> Reason {
+        let is_in = |ids: &[String]| ids.iter().any(|id| id == session_id);
+        match self.policy.active {
+            ActiveSessions::Keep if !TERMINAL_STATUSES.contains(&status) => Reason::NotOver,
+            _ if is_in(&self.in_use) => Reason::InUse,
+            _ if is_in(&self.needed) => Reason::Needed,
+            _ => Reason::NoKey,
+        }
     }
 }
 
@@ -85,6 +108,31 @@ fn needed_sessions(backend: DbBackend, table: &str, column: &str, goes: &str) ->
          WHERE o.{column} IS NOT NULL AND o.{column} = s.execution_id AND {is_old}
            AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
     )
+}
+
+/// Why an old session stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Its status is not a terminal one.
+    NotOver,
+    /// A chat goes on in it, or a stage was begun after the cutoff.
+    InUse,
+    /// Rows of other sessions refer to its stages.
+    Needed,
+    /// In SQLite: its key is no text.
+    NoKey,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::NotOver => "not in a terminal status",
+            Reason::InUse => "in use after the cutoff",
+            Reason::Needed => "other sessions need its stages",
+            Reason::NoKey => "its key is not a text",
+        })
+    }
 }
 
 fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {
@@ -192,25 +240,34 @@ pub async fn remove_batch(
         return Ok(None);
     }
     let given = Among::given(selection.backend);
+    let is_taken = given.holds("session_id");
     if selection.backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
         // Whoever sends a message has locked the chat, and not the session.
         for part in taken.chunks(PART) {
-            batch.lock_given(CHATS, &given.holds("session_id"), &ids(part)).await?;
+            batch.lock_given(CHATS, &is_taken, &ids(part)).await?;
         }
     }
+    // Now that nobody can begin another chat: what has begun since the plan was made.
+    let going = match selection.policy.active {
+        ActiveSessions::Keep => {
+            let query = in_use::query(schema, selection.policy.cutoff_us, &is_taken);
+            let in_use = batch.texts_given(&query, &ids(taken)).await?;
+            taken.iter().filter(|session| !in_use.contains(&session.session_id)).cloned().collect()
+        }
+        ActiveSessions::Remove => taken.clone(),
+    };
     // One table after the other: the pages of its indexes are met again and again while they are in memory.
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.belongs(&given);
-        for part in taken.chunks(PART) {
+        for part in going.chunks(PART) {
             batch.delete(dependent.table, &condition, &ids(part)).await?;
             if !go_on() {
                 return Err(Cause::new(Failure::Busy, "somebody else has opened the database").into());
             }
         }
     }
-    let condition = given.holds("session_id");
-    for part in taken.chunks(PART) {
-        batch.delete_all(part.len(), SESSIONS, &condition, &ids(part)).await?;
+    for part in going.chunks(PART) {
+        batch.delete_all(part.len(), SESSIONS, &is_taken, &ids(part)).await?;
     }
     Ok(Some(batch))
 }

@@ -149,7 +149,8 @@ fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
     insert_session(database, "without-a-start", "completed", None);
     database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
     let outcome = check(database, &["--fail-if-overdue"]).expect(0);
-    let detail = "sessions older than 3650 days that `prune` keeps, most of them because they are not over: 2";
+    let detail =
+        "sessions older than 3650 days that `prune` keeps, most of them because they are not over or in use: 2";
     is_found(&outcome, "retention", "note", detail);
     let (_, text) = finding(&outcome, "retention");
     assert_eq!(text.lines().count(), 1, "{text}");

@@ -32,7 +32,12 @@ fn no_query_of_check_is_worked_out_anew_for_each_session() {
     database.execute("UPDATE mcp_communications SET session_id = 's-2' WHERE communication_id = 'c-1'");
     let outcome = check(&database, &[]).expect(0);
     is_found(&outcome, "retention", "warning", "by more than a day: 19999, the oldest from 1970-01-01 00:02:00 UTC");
-    is_found(&outcome, "retention", "warning", "that `prune` keeps, most of them because they are not over: 1;");
+    is_found(
+        &outcome,
+        "retention",
+        "warning",
+        "that `prune` keeps, most of them because they are not over or in use: 1;",
+    );
 }
 
 /// Makes a query take an hour for a role of its own, if its text has these words.

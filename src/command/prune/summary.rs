@@ -288,16 +288,17 @@ impl Summary {
             .take(MOST_SHOWN)
             .map(|session| {
                 let started = output::time(Some(session.started_at_us));
-                vec![session.session_id.as_str().into(), session.status.as_str().into(), started.into()]
+                let reason = session.reason.to_string();
+                vec![session.session_id.as_str().into(), session.status.as_str().into(), started.into(), reason.into()]
             })
             .collect();
         if let Some(others) = kept.len().checked_sub(MOST_SHOWN).filter(|others| *others > 0) {
             let others = format!("and {} more; `--output json` lists all", HumanCount(others as u64));
-            rows.push(vec![others.into(), "".into(), "".into()]);
+            rows.push(vec![others.into(), "".into(), "".into(), "".into()]);
         }
-        let header = vec!["session", "status", "started"];
+        let header = vec!["session", "status", "started", "reason"];
         (!kept.is_empty()).then_some(Block::Table {
-            title: "kept although they are old: not in a terminal status (--include-active), or other sessions need their stages",
+            title: "kept although they are old (--include-active removes those that are not over or in use, too)",
             header,
             rows,
         })
