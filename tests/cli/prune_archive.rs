@@ -286,7 +286,7 @@ fn a_batch_of_a_file_is_in_the_archive_before_it_is_gone() {
 /// Starts a run that archives everything, in small batches.
 pub(super) fn start_archiving(database: &Database, archive: &Database) -> Running {
     let path = file(archive);
-    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes", "--archive", &path];
+    let arguments = ["prune", "--older-than", "90d", "--now", NOW, "--max-share", "100%", "--yes", "--archive", &path];
     Running::start(database, &[&arguments[..], &["--batch-time", "1us"]].concat())
 }
 
@@ -335,7 +335,20 @@ fn a_message_that_is_sent_while_its_chat_goes_is_refused_and_not_lost() {
     let archive = Database::sqlite();
     let run = Running::start(
         &database,
-        &["prune", "--now", NOW, "--yes", "--max-share", "100%", "--batch-time", "1us", "--archive", &file(&archive)],
+        &[
+            "prune",
+            "--older-than",
+            "90d",
+            "--now",
+            NOW,
+            "--yes",
+            "--max-share",
+            "100%",
+            "--batch-time",
+            "1us",
+            "--archive",
+            &file(&archive),
+        ],
     );
     database.wait_until(
         "SELECT count(*) FROM pg_stat_activity
