@@ -191,18 +191,38 @@ async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) 
 
 /// The driver says only that something is not there, which sounds like the server.
 fn require_certificates(address: &PostgresqlAddress) -> Result<(), Cause> {
+    let mode = address.ssl_mode.unwrap_or_default();
+    if matches!(mode, PgSslMode::Disable) {
+        return Ok(());
+    }
+    let unusable = |what: &str, path: &Path, why: &str| {
+        Err(Cause::new(Failure::Configuration, format!("cannot read the {what} {}: {why}", path.display())))
+    };
     let files = [
-        ("sslrootcert", &address.ssl_root_certificate),
-        ("sslcert", &address.ssl_certificate),
-        ("sslkey", &address.ssl_key),
+        ("root certificate", &address.ssl_root_certificate),
+        ("client certificate", &address.ssl_certificate),
+        ("client key", &address.ssl_key),
     ];
-    for (name, path) in files.into_iter().filter(|_| !matches!(address.ssl_mode, PgSslMode::Disable)) {
-        if let Some(Err(error)) = path.as_deref().map(std::fs::File::open) {
-            let message = format!("cannot read the file that `{name}` names: {}", io_message(&error));
-            return Err(Cause::new(Failure::Configuration, message));
+    for (what, path) in files {
+        if let Some(path) = path
+            && let Err(error) = std::fs::File::open(path)
+        {
+            return unusable(what, path, &io_message(&error));
         }
     }
-    Ok(())
+    let is_verified = matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    match address.ssl_root_certificate.as_deref().filter(|_| is_verified) {
+        // The driver would trust the system's certificates alone.
+        Some(path) if !std::fs::read(path).is_ok_and(|pem| holds_certificate(&pem)) => {
+            unusable("root certificate", path, "the file holds no certificate in PEM format")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn holds_certificate(pem: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    pem.windows(BEGIN.len()).any(|window| window == BEGIN)
 }
 
 async fn within<T>(limit: Option<Duration>, attempt: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Cause> {
@@ -218,7 +238,7 @@ fn postgresql_options(address: &PostgresqlAddress) -> PgConnectOptions {
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&address.host)
         .port(address.port)
-        .ssl_mode(address.ssl_mode)
+        .ssl_mode(address.ssl_mode.unwrap_or_default())
         .application_name(address.application_name.as_deref().unwrap_or("tarsy"))
         // Poolers refuse start-up parameters that they do not know, and servers since 12 need none.
         .extra_float_digits(None)
@@ -232,9 +252,11 @@ fn postgresql_options(address: &PostgresqlAddress) -> PgConnectOptions {
     if let Some(database) = address.database.as_deref().or(address.user.as_deref()) {
         options = options.database(database);
     }
-    if let Some(path) = &address.ssl_root_certificate {
-        options = options.ssl_root_cert(path);
-    }
+    options = match &address.ssl_root_certificate {
+        Some(path) => options.ssl_root_cert(path),
+        // Not the one that the driver takes from the environment.
+        None => options.ssl_root_cert_from_pem(Vec::new()),
+    };
     if let Some(path) = &address.ssl_certificate {
         options = options.ssl_client_cert(path);
     }

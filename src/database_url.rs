@@ -27,6 +27,9 @@ const SQLITE_PARAMETERS: [&str; 2] = ["timeout", "check_same_thread"];
 const POSTGRES_PARAMETERS: [&str; 9] =
     ["host", "port", "sslmode", "ssl", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name"];
 
+/// What `sslmode` may be.
+pub const SSL_MODES: &str = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";
+
 /// A value that must never be shown: its `Display` and `Debug` print asterisks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -125,8 +128,8 @@ pub struct PostgresqlAddress {
     pub password: Option<Secret>,
     /// The database; `None` is the one with the role's name.
     pub database: Option<String>,
-    /// libpq's `sslmode`.
-    pub ssl_mode: PgSslMode,
+    /// libpq's `sslmode`; `None` is `prefer`.
+    pub ssl_mode: Option<PgSslMode>,
     /// Certificates that the server's certificate is verified with.
     pub ssl_root_certificate: Option<PathBuf>,
     /// The client's own certificate.
@@ -155,13 +158,21 @@ impl PostgresqlAddress {
             user,
             password,
             database,
-            ssl_mode: PgSslMode::Prefer,
+            ssl_mode: None,
             ssl_root_certificate: None,
             ssl_certificate: None,
             ssl_key: None,
             connect_timeout: None,
             application_name: None,
         }
+    }
+}
+
+impl PostgresqlAddress {
+    /// Whether the host is the directory of a Unix socket.
+    #[must_use]
+    pub fn is_unix_socket(&self) -> bool {
+        self.host.starts_with('/')
     }
 }
 
@@ -368,10 +379,9 @@ fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
             "host" => address.host = value,
             "port" => address.port = parse_port(&value)?,
             "sslmode" | "ssl" => {
-                address.ssl_mode = value.parse().map_err(|_| UrlError::Parameter {
-                    name: "sslmode",
-                    expected: "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`",
-                })?;
+                let mode = value.parse();
+                address.ssl_mode =
+                    Some(mode.map_err(|_| UrlError::Parameter { name: "sslmode", expected: SSL_MODES })?);
             }
             "sslrootcert" => address.ssl_root_certificate = Some(value.into()),
             "sslcert" => address.ssl_certificate = Some(value.into()),
@@ -468,7 +478,7 @@ mod tests {
             assert_eq!(found.user.as_deref(), Some("tarsy"));
             assert_eq!(found.password.as_ref().map(Secret::expose), Some("p@ss"));
             assert_eq!(found.database.as_deref(), Some("history"));
-            assert!(matches!(found.ssl_mode, PgSslMode::Require));
+            assert!(matches!(found.ssl_mode, Some(PgSslMode::Require)));
         }
         let socket = address("postgresql:///tarsy?host=/var/run/postgresql");
         assert_eq!((socket.host.as_str(), socket.user), ("/var/run/postgresql", None));

@@ -6,7 +6,7 @@ use migration::Revision;
 use serde::Serialize;
 
 use crate::connection::ConnectError;
-use crate::failure::{DatabaseError, Failure};
+use crate::failure::{Cause, DatabaseError, Failure, UNKNOWN_CA};
 use crate::history::archive::ArchiveError;
 use crate::history::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -199,10 +199,10 @@ impl Error {
             Error::Settings(error) => error.hint(),
             Error::Connect(error)
             | Error::GaveUp { last: error, .. }
-            | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(error.cause.failure).map(str::to_owned),
+            | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause).map(str::to_owned),
             Error::Database(error)
             | Error::Schema(SchemaError::Database(error))
-            | Error::Transfer(TransferError::Database(error)) => failure_hint(error.cause.failure).map(str::to_owned),
+            | Error::Transfer(TransferError::Database(error)) => failure_hint(&error.cause).map(str::to_owned),
             Error::Schema(SchemaError::Locked { .. }) => {
                 Some("wait for it to finish, or raise `--lock-timeout`".into())
             }
@@ -230,7 +230,7 @@ impl Error {
                 Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
             }
             Error::Transfer(TransferError::Snapshot(SnapshotError::Source { cause, hint, .. })) => {
-                hint.or_else(|| failure_hint(cause.failure)).map(str::to_owned)
+                hint.or_else(|| failure_hint(cause)).map(str::to_owned)
             }
             Error::Transfer(TransferError::Snapshot(SnapshotError::Copy { why, .. })) => {
                 Some(format!("TMPDIR names another directory for the copy, which is needed because {why}"))
@@ -360,7 +360,7 @@ pub fn failure_code(failure: Failure) -> u8 {
         | Failure::ReadOnly => 69,
         Failure::TooManyConnections | Failure::Busy | Failure::Conflict => 75,
         Failure::Authentication | Failure::Privilege | Failure::RowPolicy => 77,
-        Failure::NoSuchDatabase | Failure::Tls | Failure::Configuration | Failure::Pooler => 78,
+        Failure::NoSuchDatabase | Failure::Tls | Failure::Certificate | Failure::Configuration | Failure::Pooler => 78,
         Failure::CannotOpen => 73,
         Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
         Failure::Constraint | Failure::Needed | Failure::AlreadyExists => 4,
@@ -372,8 +372,8 @@ pub fn failure_code(failure: Failure) -> u8 {
 
 /// What the reader can do about an answer.
 #[must_use]
-pub fn failure_hint(failure: Failure) -> Option<&'static str> {
-    Some(match failure {
+pub fn failure_hint(cause: &Cause) -> Option<&'static str> {
+    Some(match cause.failure {
         Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
         Failure::NameResolution => "is the host name right?",
         Failure::ConnectionLost | Failure::ShuttingDown => {
@@ -388,9 +388,12 @@ pub fn failure_hint(failure: Failure) -> Option<&'static str> {
         Failure::NoSuchDatabase => {
             "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database"
         }
-        Failure::Tls => {
-            "`sslmode=verify-full` with `sslrootcert` verifies a private CA; `sslmode=disable` goes without"
+        Failure::Tls if !cause.message.contains("does not support TLS") => return None,
+        Failure::Tls => "set `ssl = on` at the server: `sslmode` of the URL, or `PGSSLMODE`, does not allow plain text",
+        Failure::Certificate if cause.message == UNKNOWN_CA => {
+            "name the certificate of the CA that signed the server's: `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`"
         }
+        Failure::Certificate => "give the server a current certificate for this host name, signed by a CA",
         Failure::Standby => "connect to the primary",
         Failure::ReadOnly => {
             "is `default_transaction_read_only` set for the role or the database, or is this a standby?"

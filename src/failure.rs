@@ -46,6 +46,8 @@ pub enum Failure {
     NoSuchDatabase,
     /// No encrypted connection could be agreed on.
     Tls,
+    /// The server's certificate is not valid, not for this host, or not from a trusted CA.
+    Certificate,
     /// The connection settings make no sense.
     Configuration,
     /// The file cannot be created or opened.
@@ -115,6 +117,7 @@ impl fmt::Display for Failure {
             Failure::RowPolicy => "rows may be hidden",
             Failure::NoSuchDatabase => "no such database",
             Failure::Tls => "no TLS connection",
+            Failure::Certificate => "certificate not accepted",
             Failure::Configuration => "wrong connection settings",
             Failure::CannotOpen => "cannot open the file",
             Failure::DiskFull => "disk full",
@@ -180,7 +183,10 @@ impl From<&sqlx::Error> for Cause {
                     Self::new(sqlite_failure(code), answer.message())
                 }
             },
-            sqlx::Error::Io(error) => Self::new(io_failure(error), io_message(error)),
+            sqlx::Error::Io(error) => match io_failure(error) {
+                Failure::Certificate => Self::new(Failure::Certificate, certificate_message(&error.to_string())),
+                failure => Self::new(failure, io_message(error)),
+            },
             sqlx::Error::Tls(error) => Self::new(Failure::Tls, error.to_string()),
             // The source of a configuration error may quote what it could not use.
             sqlx::Error::Configuration(_) => Self::new(
@@ -297,11 +303,28 @@ fn io_failure(error: &std::io::Error) -> Failure {
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => Failure::ConnectionLost,
         ErrorKind::PermissionDenied => Failure::Privilege,
-        // The only data that is looked at while connecting is the server's certificate.
+        ErrorKind::InvalidData if error.to_string().starts_with(INVALID_CERTIFICATE) => Failure::Certificate,
+        // The only other data that is looked at while connecting is the server's part of TLS.
         ErrorKind::InvalidData => Failure::Tls,
         // std gives a failed look-up no kind of its own.
         _ if error.to_string().contains("lookup address") => Failure::NameResolution,
         _ => Failure::InputOutput,
+    }
+}
+
+/// How the TLS library's words about a certificate begin.
+const INVALID_CERTIFICATE: &str = "invalid peer certificate: ";
+/// The server's certificate is from another CA than those that are trusted.
+pub(crate) const UNKNOWN_CA: &str = "the server's certificate is not from a CA that is trusted";
+
+/// What is wrong with a certificate; some of the TLS library's words for it are names of its own.
+fn certificate_message(text: &str) -> String {
+    match text.strip_prefix(INVALID_CERTIFICATE).unwrap_or(text) {
+        "UnknownIssuer" => UNKNOWN_CA.to_owned(),
+        what if what.contains("CaUsedAsEndEntity") => {
+            "the server presents the certificate of a CA (`CA:TRUE`) as its own, which is not accepted".to_owned()
+        }
+        what => format!("the server's certificate is not accepted: {what}"),
     }
 }
 

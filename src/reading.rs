@@ -30,7 +30,6 @@ pub enum Rows {
 pub struct BoundedReader<'c> {
     connection: &'c DatabaseConnection,
     limit: Option<Duration>,
-    rows: Rows,
     /// When SQLite has to be done.
     deadline: Arc<Mutex<Option<Instant>>>,
 }
@@ -40,7 +39,7 @@ impl<'c> BoundedReader<'c> {
     ///
     /// # Errors
     /// Whatever the database answers.
-    pub async fn new(connection: &'c DatabaseConnection, limit: Option<Duration>, rows: Rows) -> Result<Self, DbErr> {
+    pub async fn new(connection: &'c DatabaseConnection, limit: Option<Duration>) -> Result<Self, DbErr> {
         let deadline = Arc::<Mutex<Option<Instant>>>::default();
         if connection.get_database_backend() == DbBackend::Sqlite && limit.is_some() {
             let of_handler = Arc::clone(&deadline);
@@ -54,7 +53,7 @@ impl<'c> BoundedReader<'c> {
             let mut handle = handle.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
             handle.set_progress_handler(INSTRUCTIONS, goes_on);
         }
-        Ok(Self { connection, limit, rows, deadline })
+        Ok(Self { connection, limit, deadline })
     }
 
     /// How long a query may take.
@@ -67,9 +66,9 @@ impl<'c> BoundedReader<'c> {
     ///
     /// # Errors
     /// Whatever the database answers.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+    pub async fn begin(&self, rows: Rows) -> Result<DatabaseTransaction, DbErr> {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = self.limit.map(|limit| Instant::now() + limit);
-        begin(self.connection, self.limit, self.rows).await
+        begin(self.connection, self.limit, rows).await
     }
 }
 
@@ -105,13 +104,12 @@ mod tests {
     #[tokio::test]
     async fn a_query_of_sqlite_that_takes_too_long_is_given_up_and_the_next_one_is_not() {
         let connection = sea_orm::Database::connect("sqlite::memory:").await.expect("memory");
-        let reader =
-            BoundedReader::new(&connection, Some(Duration::from_millis(50)), Rows::Every).await.expect("a handler");
-        let reading = reader.begin().await.expect("a transaction");
+        let reader = BoundedReader::new(&connection, Some(Duration::from_millis(50))).await.expect("a handler");
+        let reading = reader.begin(Rows::Every).await.expect("a transaction");
         let cause = Cause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
         assert_eq!(cause.failure, Failure::TimedOut, "{cause}");
         reading.rollback().await.ok();
-        let reading = reader.begin().await.expect("a transaction");
+        let reading = reader.begin(Rows::Every).await.expect("a transaction");
         let answer = row(&reading, "SELECT 1 AS one").await.expect("an answer");
         assert_eq!(answer.try_get::<i32>("", "one").expect("a number"), 1);
     }

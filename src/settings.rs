@@ -4,6 +4,7 @@
 //! caller, so that a test can bring its own.
 
 mod dotenv;
+mod libpq;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use migration::{Revision, UnknownRevision};
 
 use dotenv::Dotenv;
+pub use libpq::ProtectionError;
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
 use crate::history::policy::DAYS_BY_DESIGN;
@@ -286,6 +288,9 @@ pub enum SettingsError {
         /// The known key that is most like it.
         suggestion: &'static str,
     },
+    /// The connection would be less protected than it has to be.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
     /// The database URL cannot be used.
     #[error("the database URL from {source_name} cannot be used")]
     Url {
@@ -303,6 +308,7 @@ impl SettingsError {
         match self {
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
             SettingsError::Url { source, .. } => source.hint().map(str::to_owned),
+            SettingsError::Protection(error) => Some(error.hint()),
             SettingsError::Empty { name, .. } => {
                 Some(format!("write the value into the file, or unset `{name}` if none is meant"))
             }
@@ -329,7 +335,8 @@ impl Settings {
     /// [`SettingsError`] when a file cannot be read or a value does not mean what it has to.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
         let layers = Layers::read(flags, environment)?;
-        let (database, parts) = layers.database()?;
+        let (mut database, parts) = layers.database()?;
+        libpq::complete(&mut database.value, environment)?;
         let warnings = layers.warnings(&database, parts.is_some())?;
         Ok(Self {
             database,
@@ -474,6 +481,14 @@ fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String
     let Some((name, value)) = found else { return Ok(None) };
     let value = value.to_str().ok_or_else(|| SettingsError::NotUtf8 { name: name.clone() })?;
     Ok(Some(Setting { value: value.to_owned(), source: Source::Environment(name.clone()) }))
+}
+
+/// Reads a variable of other programs, whose names have one case.
+fn lookup_exactly(environment: &Environment, name: &str) -> Result<Option<String>, SettingsError> {
+    let text = |value: &OsString| {
+        value.to_str().map(str::to_owned).ok_or_else(|| SettingsError::NotUtf8 { name: name.to_owned() })
+    };
+    environment.get(name).map(text).transpose()
 }
 
 /// An empty value counts as not set.

@@ -126,6 +126,8 @@ mod space;
 mod standby;
 #[path = "cli/targets.rs"]
 mod targets;
+#[path = "cli/tls.rs"]
+mod tls;
 #[path = "cli/upgrade.rs"]
 mod upgrade;
 #[path = "cli/wait.rs"]

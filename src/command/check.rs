@@ -112,7 +112,7 @@ async fn look(
     name: &'static str,
     check: impl AsyncFnOnce(&DatabaseTransaction) -> Finding,
 ) -> Finding {
-    let finding = match reader.begin().await {
+    let finding = match reader.begin(Rows::Every).await {
         Ok(reading) => {
             let finding = check(&reading).await;
             reading.rollback().await.ok();
@@ -178,7 +178,7 @@ async fn checks(
         checks.push(mend(connection).await);
     }
     let limit = (!arguments.deep).then_some(QUERY_LIMIT);
-    let reader = match BoundedReader::new(connection, limit, Rows::Every).await {
+    let reader = match BoundedReader::new(connection, limit).await {
         Ok(reader) => reader,
         Err(error) => {
             checks.push(Finding::unanswered("connection", &error.into()));
@@ -190,7 +190,7 @@ async fn checks(
         None => checks.extend(postgresql_server(&reader).await),
     }
     let read = async {
-        let reading = reader.begin().await?;
+        let reading = reader.begin(Rows::Visible).await?;
         let read = schema::read_standing(&reading).await?;
         reading.rollback().await?;
         Ok(read)
@@ -244,7 +244,7 @@ async fn postgresql_server(reader: &BoundedReader<'_>) -> Vec<Finding> {
                                                                           WHERE datname = current_database()))
                          AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
     let answer = async {
-        let reading = reader.begin().await?;
+        let reading = reader.begin(Rows::Every).await?;
         let row = row(&reading, sql).await?;
         reading.rollback().await?;
         Ok((
@@ -323,13 +323,13 @@ async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
     const NAME: &str = "row policies";
     let tables = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
     let policies = match row_policy::active(connection, &tables).await {
-        Ok(policies) if policies.is_empty() => return None,
         Ok(policies) => policies,
         Err(error) => return Some(Finding::unanswered(NAME, &error.into())),
     };
-    let hint = error::failure_hint(Failure::RowPolicy).map(str::to_owned);
+    let cause = row_policy::cause(&policies)?;
+    let hint = error::failure_hint(&cause).map(str::to_owned);
     let lines: Vec<_> = policies.iter().map(RowPolicies::text).chain(hint).collect();
-    Some(Finding::failed(NAME, error::failure_code(Failure::RowPolicy), lines))
+    Some(Finding::failed(NAME, error::failure_code(cause.failure), lines))
 }
 
 fn revision(standing: &Standing, target: Revision) -> Finding {

@@ -112,9 +112,9 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
     let url = &settings.database.value;
     let connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
     let limit = (!arguments.exact).then_some(QUERY_LIMIT);
-    let reader = BoundedReader::new(&connection, limit, Rows::Visible).await.doing("set up the connection")?;
+    let reader = BoundedReader::new(&connection, limit).await.doing("set up the connection")?;
     let mut parts = Parts { reader, skipped: Vec::new() };
-    let reading = parts.reader.begin().await.doing("begin to read")?;
+    let reading = parts.reader.begin(Rows::Visible).await.doing("begin to read")?;
     let standing = Standing::read(&reading).await.doing("read the ledger")?;
     let found = schema::read(&reading).await.doing("read the schema")?;
     let (server_version, role, tls, bytes) = server(&reading).await.doing("ask the server about itself")?;
@@ -169,7 +169,7 @@ impl Parts<'_> {
         read: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let part = part.into();
-        let reading = self.reader.begin().await.doing(format!("read {part}"))?;
+        let reading = self.reader.begin(Rows::Visible).await.doing(format!("read {part}"))?;
         let result = read(&reading).await;
         reading.rollback().await.ok();
         match result {

@@ -78,9 +78,14 @@ pub async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -> Resul
 /// # Errors
 /// [`Failure::RowPolicy`], which names all that do.
 pub async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), Cause> {
-    let found = active(connection, tables).await?;
-    let texts: Vec<_> = found.iter().map(RowPolicies::text).collect();
-    if texts.is_empty() { Ok(()) } else { Err(Cause::new(Failure::RowPolicy, texts.join("; "))) }
+    cause(&active(connection, tables).await?).map_or(Ok(()), Err)
+}
+
+/// Why nothing can be decided where there are policies.
+#[must_use]
+pub fn cause(policies: &[RowPolicies]) -> Option<Cause> {
+    let texts: Vec<_> = policies.iter().map(RowPolicies::text).collect();
+    (!texts.is_empty()).then(|| Cause::new(Failure::RowPolicy, texts.join("; ")))
 }
 
 /// Something to read rows from of which none is hidden: on PostgreSQL a transaction, which ends when this is dropped. On

@@ -4,11 +4,10 @@
 //! an unquoted value, so the same file would name another database.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::{Environment, Key, Setting, SettingsError, Source};
+use super::{Environment, Key, Setting, SettingsError, Source, lookup_exactly};
 
 /// What tarsy-db reads from the environment and the backend does not.
 const NOT_THE_BACKENDS: [&str; 4] =
@@ -269,10 +268,7 @@ fn variable(name: &str, default: &str, above: &[Binding], environment: &Environm
     if let Some((_, value)) = above.iter().find(|(known, _)| known == name) {
         return Ok(value.clone().unwrap_or_default());
     }
-    let text = |value: &OsString| {
-        value.to_str().map(str::to_owned).ok_or_else(|| SettingsError::NotUtf8 { name: name.to_owned() })
-    };
-    environment.get(name).map_or_else(|| Ok(default.to_owned()), text)
+    Ok(lookup_exactly(environment, name)?.unwrap_or_else(|| default.to_owned()))
 }
 
 #[cfg(test)]
@@ -360,6 +356,7 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_not_utf8_is_an_error_where_a_value_needs_it() {
+        use std::ffi::OsString;
         use std::os::unix::ffi::OsStringExt;
         let environment = Environment::from([("X".to_owned(), OsString::from_vec(vec![0xff]))]);
         assert!(Dotenv::parse(".env".into(), "A=x", &environment).is_ok());

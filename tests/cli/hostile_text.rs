@@ -88,7 +88,7 @@ fn names_of_tables_and_indexes_are_shown_and_not_obeyed(database: &Database) {
     // Drift, as an error.
     database.execute(&format!(r#"ALTER TABLE stage_executions RENAME COLUMN agent TO "{HOSTILE}""#));
     let (shown, failure) = clean(database, &["init", "--to", "2"], 4);
-    assert!(shown.stderr.starts_with("error: the tables are not those of revision"), "{}", shown.stderr);
+    assert!(shown.worries()[0].starts_with("error: the tables are not those of revision"), "{}", shown.stderr);
     assert_eq!(failure["error"]["exit_code"], 4);
 }
 
@@ -165,7 +165,10 @@ fn a_question_shows_and_does_not_obey() {
     std::fs::write(directory.join("tarsy-db.toml"), settings).expect("the file can be written");
     let (code, shown) = answered_to("prune --max-share 100%", &database, "n\n");
     assert_eq!(code, Some(7), "{shown:?}");
-    assert!(shown.contains(r"would be removed from \u{1b}]0;owned\u{7}.db"), "{shown:?}");
+    assert!(
+        shown.contains("would be removed from /") && shown.contains(r"/\u{1b}]0;owned\u{7}.db (started"),
+        "{shown:?}"
+    );
     assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
 }
 

@@ -40,7 +40,7 @@ fn people_read_what_would_go(database: &Database) {
         "sessions 2 of 10 (20%)",
         "oldest 2025-10-04 00:00:00 UTC",
         "newest 2025-10-05 00:00:00 UTC",
-        "active in_progress 2025-10-04 00:00:00 UTC",
+        "active in_progress 2025-10-04 00:00:00 UTC not in a terminal status",
     ] {
         assert!(lines.iter().any(|shown| shown == line), "no `{line}` in\n{shown}");
     }

@@ -1,6 +1,7 @@
 //! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test.
 
 pub(crate) mod campaign;
+pub(crate) mod certificate;
 pub(crate) mod connection;
 pub(crate) mod database;
 pub(crate) mod harness;

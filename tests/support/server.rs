@@ -1,8 +1,10 @@
 //! The PostgreSQL server of a test run: `TEST_POSTGRESQL_URL`, or one that is started here from the binaries in
 //! `TEST_POSTGRESQL_BIN`, or from the installed ones.
 
+use std::fs::Permissions;
 use std::io::Read;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -101,6 +103,22 @@ impl Server {
             directory.display()
         );
         Self { directory, binaries, port, _guard: Guard::with(&stop) }
+    }
+
+    /// Gives the server its certificate and key, in PEM format, for `ssl = on`.
+    pub(crate) fn install_certificate(&self, certificate: &str, key: &str) {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.directory.join("data").join(name);
+            std::fs::write(&path, text).expect("the file can be written");
+            // The server takes no key that others may read.
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+            give_to_postgres(&path);
+        }
+    }
+
+    /// The directory of the server's Unix socket.
+    pub(crate) fn socket_directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Starts the server and waits until it answers.

@@ -1,0 +1,151 @@
+//! What libpq's environment variables and files say about the protection of a connection.
+//!
+//! TARSy's backend connects with libpq. So a connection is verified here where it is there, and what tarsy-db cannot
+//! do is refused by its name. Connecting is left to [`crate::connection`].
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use sqlx::postgres::PgSslMode;
+
+use super::{Environment, SettingsError, lookup_exactly};
+use crate::database_url::{DatabaseUrl, PostgresqlAddress, SSL_MODES};
+
+/// Why a connection would be less protected than it has to be.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtectionError {
+    /// `verify-ca` would trust every public CA, and those sign certificates for everyone.
+    #[error(
+        "`sslmode=verify-ca` needs the certificate of a CA, and neither `sslrootcert` nor `PGSSLROOTCERT` names one"
+    )]
+    NoRootCertificate,
+    /// The same, asked for.
+    #[error("`sslrootcert=system` needs `sslmode=verify-full`: the public CAs sign certificates for every host")]
+    TooWeakForSystemRoots,
+    /// A variable or a file that libpq would heed.
+    #[error("`{name}` asks for {what}, which tarsy-db does not support")]
+    Unsupported {
+        /// The variable or the file.
+        name: String,
+        /// What it asks for.
+        what: &'static str,
+    },
+}
+
+impl ProtectionError {
+    /// What the reader can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoRootCertificate => "add `sslrootcert=FILE` with the CA's certificate to the database URL".into(),
+            Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
+            Self::Unsupported { name, .. } => {
+                format!("if this connection may go without it, run tarsy-db without `{name}`")
+            }
+        }
+    }
+}
+
+/// Completes what a URL leaves open: `sslmode`, and the certificates that the server's is verified with.
+///
+/// # Errors
+/// [`SettingsError`] where a variable cannot be understood, or asks for what tarsy-db cannot do.
+pub(super) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
+    let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
+    refuse_unsupported(address, environment)?;
+    if address.is_unix_socket() {
+        // libpq has no TLS there, whatever the mode.
+        address.ssl_mode = Some(PgSslMode::Disable);
+        return Ok(());
+    }
+    let mode = match address.ssl_mode {
+        Some(mode) => Some(mode),
+        None => mode_of(environment)?,
+    };
+    let root = root_certificate(address, environment);
+    let (mode, root) = match (mode, root) {
+        (None | Some(PgSslMode::VerifyFull), Root::System) => (PgSslMode::VerifyFull, None),
+        (Some(_), Root::System) => return Err(ProtectionError::TooWeakForSystemRoots.into()),
+        (Some(PgSslMode::VerifyCa), Root::Nothing) => return Err(ProtectionError::NoRootCertificate.into()),
+        (Some(PgSslMode::Require), Root::File(path)) => (PgSslMode::VerifyCa, Some(path)),
+        (Some(mode @ (PgSslMode::VerifyCa | PgSslMode::VerifyFull)), Root::File(path)) => (mode, Some(path)),
+        // Nothing is verified, but a file that the URL names has to be there.
+        (mode, Root::File(_) | Root::Nothing) => (mode.unwrap_or_default(), address.ssl_root_certificate.take()),
+    };
+    if matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
+        refuse_revocation_lists(environment)?;
+    }
+    address.ssl_mode = Some(mode);
+    address.ssl_root_certificate = root.filter(|path| !path.as_os_str().is_empty());
+    Ok(())
+}
+
+/// `PGSSLMODE`, else the older `PGREQUIRESSL`. As for libpq, empty is not a mode.
+fn mode_of(environment: &Environment) -> Result<Option<PgSslMode>, SettingsError> {
+    const NAME: &str = "PGSSLMODE";
+    let Some(value) = lookup_exactly(environment, NAME)? else {
+        let is_required = lookup_exactly(environment, "PGREQUIRESSL")?.is_some_and(|value| value.starts_with('1'));
+        return Ok(is_required.then_some(PgSslMode::Require));
+    };
+    let mode = value.parse().map(Some);
+    mode.map_err(|_| SettingsError::Value {
+        name: NAME,
+        source_name: "the environment".into(),
+        value,
+        expected: SSL_MODES,
+    })
+}
+
+/// Where the certificates come from that the server's is verified with.
+enum Root {
+    File(PathBuf),
+    /// `sslrootcert=system`: those that the machine trusts.
+    System,
+    Nothing,
+}
+
+/// The URL's, else that of `PGSSLROOTCERT`, else `~/.postgresql/root.crt` if it is there. An empty name is none.
+fn root_certificate(address: &PostgresqlAddress, environment: &Environment) -> Root {
+    let of_environment = || environment.get("PGSSLROOTCERT").map(PathBuf::from);
+    let named = address.ssl_root_certificate.clone().or_else(of_environment);
+    match named.filter(|path| !path.as_os_str().is_empty()) {
+        Some(path) if path == Path::new("system") => Root::System,
+        Some(path) => Root::File(path),
+        None => in_home(environment, "root.crt").map_or(Root::Nothing, Root::File),
+    }
+}
+
+/// A file in `~/.postgresql`, if it is there.
+fn in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
+    let home = environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let home = home.or_else(std::env::home_dir).filter(|home| home.is_absolute())?;
+    Some(home.join(".postgresql").join(name)).filter(|path| path.exists())
+}
+
+fn refuse_unsupported(address: &PostgresqlAddress, environment: &Environment) -> Result<(), ProtectionError> {
+    let is = |name: &str, value: &str| environment.get(name).is_some_and(|found| found == OsStr::new(value));
+    let is_set = |name: &str| environment.get(name).is_some_and(|found| !found.is_empty());
+    let is_socket = address.is_unix_socket();
+    let unsupported = [
+        ("PGSERVICE", "the parameters of a service file", is_set("PGSERVICE")),
+        ("PGREQUIREAUTH", "a certain way to log in", is_set("PGREQUIREAUTH")),
+        ("PGCHANNELBINDING", "channel binding", is("PGCHANNELBINDING", "require")),
+        ("PGGSSENCMODE", "encryption with GSSAPI", !is_socket && is("PGGSSENCMODE", "require")),
+        ("PGSSLMINPROTOCOLVERSION", "TLS 1.3", !is_socket && is("PGSSLMINPROTOCOLVERSION", "TLSv1.3")),
+        ("PGREQUIREPEER", "a check of the server's system user", is_socket && is_set("PGREQUIREPEER")),
+    ];
+    match unsupported.into_iter().find(|(.., is_asked_for)| *is_asked_for) {
+        Some((name, what, _)) => Err(ProtectionError::Unsupported { name: name.to_owned(), what }),
+        None => Ok(()),
+    }
+}
+
+fn refuse_revocation_lists(environment: &Environment) -> Result<(), ProtectionError> {
+    let is_set = |name: &&str| environment.get(*name).is_some_and(|found| !found.is_empty());
+    let named = ["PGSSLCRL", "PGSSLCRLDIR"].into_iter().find(is_set).map(str::to_owned);
+    let found = || in_home(environment, "root.crl").map(|path| path.display().to_string());
+    match named.or_else(found) {
+        Some(name) => Err(ProtectionError::Unsupported { name, what: "a list of revoked certificates" }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,253 @@
+//! TLS as libpq does it: a connection is verified where the URL, `PGSSLMODE` or a root certificate asks for it.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+use crate::support::certificate::{Authority, Validity};
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, test_directory};
+
+const ONCE: [&str; 5] = ["wait", "--max-attempts", "1", "--for", "connect"];
+
+/// A directory with the CA's certificate in `root.crt`, and in `home/.postgresql/root.crt`.
+struct Client {
+    directory: TempDir,
+}
+
+impl Client {
+    fn new(authority: &Authority) -> Self {
+        let client = Self { directory: test_directory() };
+        std::fs::create_dir_all(client.home().join(".postgresql")).expect("a directory");
+        for path in [client.root_certificate(), client.home().join(".postgresql/root.crt")] {
+            std::fs::write(path, authority.pem()).expect("the file can be written");
+        }
+        client
+    }
+
+    fn root_certificate(&self) -> PathBuf {
+        self.directory.path().join("root.crt")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.directory.path().join("home")
+    }
+
+    /// One attempt to connect; `parameters` go into the URL, the pairs into the environment.
+    fn connect(&self, url: &str, parameters: &str, environment: &[(&str, &str)]) -> Outcome {
+        let separator = if parameters.is_empty() { "" } else { "?" };
+        let mut command = bare_tarsy_db(self.directory.path());
+        command.env("HOME", "/nonexistent").env("DATABASE_URL", format!("{url}{separator}{parameters}"));
+        command.envs(environment.iter().copied());
+        run(command.args(ONCE))
+    }
+}
+
+/// Runs a command, which never advises to do without TLS.
+#[track_caller]
+fn run(command: &mut Command) -> Outcome {
+    let outcome = Outcome::of(command);
+    assert!(!(outcome.stdout.clone() + &outcome.stderr).contains("sslmode=disable"), "{}", outcome.stderr);
+    outcome
+}
+
+/// Servers with certificates that are good, expired, for another name and from another CA, and one without TLS.
+struct Servers {
+    client: Client,
+    with_tls: [(&'static str, Server); 4],
+    plain: Database,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let [known, unknown] = ["known", "unknown"].map(Authority::new);
+        let with_tls = [
+            ("good", known.server("127.0.0.1", Validity::Current)),
+            ("expired", known.server("127.0.0.1", Validity::Expired)),
+            ("another name", known.server("other.example", Validity::Current)),
+            ("another CA", unknown.server("127.0.0.1", Validity::Current)),
+        ];
+        Self { client: Client::new(&known), with_tls, plain: Database::postgresql() }
+    }
+
+    fn good(&self) -> String {
+        self.with_tls[0].1.url("postgres")
+    }
+
+    /// Which servers let a connection come about; all others are 78.
+    #[track_caller]
+    fn accepted(&self, parameters: &str, environment: &[(&str, &str)]) -> Vec<&'static str> {
+        let with_tls = self.with_tls.iter().map(|(name, server)| (*name, server.url("postgres")));
+        let all = with_tls.chain([("plain", self.plain.url().to_owned())]);
+        let accepted = all.filter(|(name, url)| {
+            let outcome = self.client.connect(url, parameters, environment);
+            let is_accepted = outcome.code == Some(0);
+            let known = if is_accepted { 0 } else { 78 };
+            assert_eq!(outcome.code, Some(known), "{name}, {parameters}, {environment:?}: {}", outcome.stderr);
+            is_accepted
+        });
+        accepted.map(|(name, _)| name).collect()
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[apply(test)]
+fn what_the_environment_asks_for_is_verified_as_what_the_url_asks_for() {
+    const ANY: [&str; 5] = ["good", "expired", "another name", "another CA", "plain"];
+    const ENCRYPTED: [&str; 4] = ["good", "expired", "another name", "another CA"];
+    let servers = Servers::start();
+    let (root, home) = (servers.client.root_certificate(), servers.client.home());
+    let root_certificate = ("PGSSLROOTCERT", text(&root));
+    let mode = |mode| ("PGSSLMODE", mode);
+
+    assert_eq!(servers.accepted("", &[]), ANY);
+    assert_eq!(servers.accepted("", &[mode("require")]), ENCRYPTED);
+    assert_eq!(servers.accepted("", &[("PGREQUIRESSL", "1")]), ENCRYPTED);
+    assert_eq!(servers.accepted("", &[mode("prefer"), root_certificate]), ANY);
+    // Wherever the root certificate is named, `require` is `verify-ca`.
+    let parameters = format!("sslmode=require&sslrootcert={}", text(&root));
+    assert_eq!(servers.accepted(&parameters, &[]), ["good", "another name"]);
+    assert_eq!(servers.accepted("", &[mode("require"), root_certificate]), ["good", "another name"]);
+    assert_eq!(servers.accepted("", &[mode("require"), ("HOME", text(&home))]), ["good", "another name"]);
+    assert_eq!(servers.accepted("", &[mode("verify-ca"), root_certificate]), ["good", "another name"]);
+    assert_eq!(servers.accepted("", &[mode("verify-full"), root_certificate]), ["good"]);
+    assert_eq!(servers.accepted("", &[mode("verify-full"), ("HOME", text(&home))]), ["good"]);
+    // The machine's own CAs know none of these.
+    assert_eq!(servers.accepted("", &[mode("verify-full")]), [""; 0]);
+    assert_eq!(servers.accepted("sslrootcert=system", &[]), [""; 0]);
+
+    // The URL is the stronger one, in both directions.
+    assert_eq!(servers.accepted("sslmode=prefer", &[mode("verify-full"), root_certificate]), ANY);
+    let parameters = format!("sslmode=verify-full&sslrootcert={}", text(&root));
+    let weak = [mode("disable"), ("PGSSLROOTCERT", "/nonexistent")];
+    assert_eq!(servers.accepted(&parameters, &weak), ["good"]);
+}
+
+#[apply(test)]
+fn what_is_wrong_with_a_certificate_is_said() {
+    let servers = Servers::start();
+    let full = |url: &str| {
+        let root = servers.client.root_certificate();
+        servers
+            .client
+            .connect(url, "", &[("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", text(&root))])
+            .expect(78)
+            .stderr
+    };
+    let words = [
+        ("not accepted: certificate expired", "hint: give the server a current certificate"),
+        ("not accepted: certificate not valid for name \"127.0.0.1\"", "hint: give the server a current certificate"),
+        ("not from a CA that is trusted", "hint: name the certificate of the CA"),
+    ];
+    for ((name, server), (why, hint)) in servers.with_tls[1..].iter().zip(words) {
+        let error = full(&server.url("postgres"));
+        assert!(error.contains(why) && error.contains(hint), "{name}: {error}");
+    }
+    let plain = full(servers.plain.url());
+    assert!(plain.contains("does not support TLS") && plain.contains("hint: set `ssl = on`"), "{plain}");
+
+    // What `openssl req -x509` makes is a CA's certificate.
+    let authority = Authority::new("own");
+    let server = authority.server_with_own_certificate();
+    let client = Client::new(&authority);
+    let root = client.root_certificate();
+    let parameters = format!("sslmode=require&sslrootcert={}", text(&root));
+    let own = client.connect(&server.url("postgres"), &parameters, &[]).expect(78).stderr;
+    assert!(own.contains("CA:TRUE"), "{own}");
+}
+
+#[apply(test)]
+fn every_command_verifies_what_the_environment_asks_for() {
+    let plain = Database::postgresql().with_schema(Schema::Baseline);
+    let source = Database::sqlite().with_schema(Schema::Baseline);
+    let from = source.directory().join("history.db").display().to_string();
+    let commands: [&[&str]; 7] = [
+        &["init"],
+        &["wait", "--max-attempts", "1"],
+        &["check"],
+        &["info"],
+        &["prune", "--yes"],
+        &["migrate-sqlite-to-postgres", "--from", &from],
+        &["migrate-sqlite-to-postgres", "--from", &from, "--to", plain.url()],
+    ];
+    for arguments in commands {
+        let outcome = run(tarsy_db(&plain).env("PGSSLMODE", "verify-full").args(arguments)).expect(78);
+        assert!(outcome.stderr.contains("does not support TLS"), "{arguments:?}: {}", outcome.stderr);
+    }
+    // An address that is given by its parts has no parameters.
+    let mut parts = bare_tarsy_db(plain.directory());
+    parts
+        .env("DATABASE_PASSWORD", "x")
+        .env("DATABASE_HOST", "127.0.0.1")
+        .env("DATABASE_PORT", plain.port().to_string());
+    assert!(run(parts.env("PGSSLMODE", "require").args(ONCE)).expect(78).stderr.contains("does not support TLS"));
+}
+
+#[apply(test)]
+fn what_would_be_less_protected_than_it_is_asked_for_is_refused_by_name() {
+    let servers = Servers::start();
+    let directory = servers.client.directory.path();
+    let root = servers.client.root_certificate();
+    let empty = directory.join("empty.crt");
+    std::fs::write(&empty, "no certificate\n").expect("the file can be written");
+    let revoked = directory.join("revoked");
+    std::fs::create_dir_all(revoked.join(".postgresql")).expect("a directory");
+    std::fs::write(revoked.join(".postgresql/root.crl"), "").expect("the file can be written");
+    let verified = [("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", text(&root))];
+
+    let url = servers.good();
+    let refused = |parameters: &str, environment: &[(&str, &str)], words: &[&str]| {
+        let error = servers.client.connect(&url, parameters, environment).expect(78).stderr;
+        assert!(words.iter().all(|word| error.contains(word)), "no {words:?} in {error}");
+    };
+    for mode in ["", "verify_full"] {
+        refused("", &[("PGSSLMODE", mode)], &["`PGSSLMODE`", &format!("`{mode}`"), "`verify-full`"]);
+    }
+    refused("", &[("PGSSLMODE", "verify-ca")], &["sslmode=verify-ca", "PGSSLROOTCERT"]);
+    refused("sslrootcert=system&sslmode=require", &[], &["sslrootcert=system", "verify-full"]);
+    refused("", &[("PGSSLROOTCERT", "system"), ("PGSSLMODE", "verify-ca")], &["sslrootcert=system"]);
+    refused("", &[("PGSSLROOTCERT", "/nonexistent"), ("PGSSLMODE", "require")], &["/nonexistent"]);
+    refused("sslmode=verify-full", &[("PGSSLROOTCERT", text(&empty))], &[text(&empty), "no certificate"]);
+    for (name, value) in [
+        ("PGSERVICE", "tarsy"),
+        ("PGREQUIREAUTH", "scram-sha-256"),
+        ("PGCHANNELBINDING", "require"),
+        ("PGGSSENCMODE", "require"),
+        ("PGSSLMINPROTOCOLVERSION", "TLSv1.3"),
+        ("PGSSLCRL", "/nonexistent"),
+        ("PGSSLCRLDIR", "/nonexistent"),
+    ] {
+        refused("", &[&verified[..], &[(name, value)]].concat(), &[&format!("`{name}`")]);
+        servers.client.connect(&url, "", &[&verified[..], &[(name, "")]].concat()).expect(0);
+    }
+    refused("", &[&verified[..], &[("HOME", text(&revoked))]].concat(), &["root.crl"]);
+    for (name, value) in [
+        ("PGCHANNELBINDING", "prefer"),
+        ("PGGSSENCMODE", "prefer"),
+        ("PGSSLMINPROTOCOLVERSION", "TLSv1.2"),
+        ("PGREQUIREPEER", "postgres"),
+    ] {
+        servers.client.connect(&url, "", &[&verified[..], &[(name, value)]].concat()).expect(0);
+    }
+    // A certificate that is not used cannot be revoked, and a file has no server.
+    servers.client.connect(&url, "", &[("PGSSLMODE", "require"), ("PGSSLCRL", "/nonexistent")]).expect(0);
+    servers.client.connect("sqlite:///history.db", "", &[("PGSSLMODE", "verify_full"), ("PGSERVICE", "x")]).expect(0);
+}
+
+#[apply(test)]
+fn a_unix_socket_has_no_tls_whatever_is_asked_for() {
+    let server = Server::start(&[]);
+    let client = Client::new(&Authority::new("known"));
+    let url = server.url("postgres").replace(&format!("@127.0.0.1:{}", server.port), "@");
+    let parameters = format!("host={}&port={}", server.socket_directory().display(), server.port);
+    for mode in ["require", "verify-ca", "verify-full"] {
+        client.connect(&url, &parameters, &[("PGSSLMODE", mode)]).expect(0);
+        client.connect(&url, &format!("{parameters}&sslmode={mode}"), &[]).expect(0);
+    }
+    let refused = client.connect(&url, &parameters, &[("PGREQUIREPEER", "postgres")]).expect(78).stderr;
+    assert!(refused.contains("`PGREQUIREPEER`"), "{refused}");
+}

@@ -1,0 +1,62 @@
+//! Certificates as a server may present them, made for each run.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+
+use super::server::Server;
+
+/// A CA of the tests' own.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut parameters = named(name, &[]);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(parameters, key()).expect("a certificate"))
+    }
+
+    /// Its certificate, in PEM format.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A server with TLS and a certificate from this CA, for one name or address.
+    pub(crate) fn server(&self, host: &str, validity: Validity) -> Server {
+        let mut parameters = named("server", &[host]);
+        if validity == Validity::Expired {
+            parameters.not_after = date_time_ymd(2020, 1, 1);
+            parameters.not_before = date_time_ymd(2019, 1, 1);
+        }
+        let key = key();
+        let certificate = parameters.signed_by(&key, &self.0).expect("a certificate");
+        start(&certificate.pem(), &key)
+    }
+
+    /// A server that presents the certificate of this CA as its own.
+    pub(crate) fn server_with_own_certificate(&self) -> Server {
+        start(&self.pem(), self.0.key())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Validity {
+    Current,
+    Expired,
+}
+
+fn named(name: &str, hosts: &[&str]) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut parameters = CertificateParams::new(hosts).expect("names");
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("a key")
+}
+
+fn start(certificate: &str, key: &KeyPair) -> Server {
+    let server = Server::create(&["ssl = on"]);
+    server.install_certificate(certificate, &key.serialize_pem());
+    server.run();
+    server
+}
