@@ -122,6 +122,10 @@ pub struct PostgresqlAddress {
     pub host: String,
     /// The TCP port, or the number in the socket's name.
     pub port: u16,
+    /// Whether the host is not just the default, so that `PGHOST` does not count.
+    pub names_host: bool,
+    /// Whether the port is not just the default, so that `PGPORT` does not count.
+    pub names_port: bool,
     /// The role; `None` lets the driver take `PGUSER` or the name of the system user.
     pub user: Option<String>,
     /// The password; `None` lets the driver take `PGPASSWORD`.
@@ -155,6 +159,8 @@ impl PostgresqlAddress {
         Self {
             host,
             port,
+            names_host: true,
+            names_port: true,
             user,
             password,
             database,
@@ -366,6 +372,7 @@ fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
     let (host, port) = host_and_port_of(host_and_port)?;
     let database = Some(location.trim_start_matches('/')).filter(|name| !name.is_empty()).map(str::to_owned);
 
+    let (names_host, names_port) = (host.is_some(), port.is_some());
     let mut address = PostgresqlAddress::new(
         host.unwrap_or_else(|| "localhost".to_owned()),
         port.unwrap_or(5432),
@@ -373,11 +380,12 @@ fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
         password.map(Secret::new),
         database,
     );
+    (address.names_host, address.names_port) = (names_host, names_port);
     for (name, value) in parameters(query) {
         match name.as_str() {
             "host" if value.contains(',') => return Err(UrlError::SeveralHosts),
-            "host" => address.host = value,
-            "port" => address.port = parse_port(&value)?,
+            "host" => (address.host, address.names_host) = (value, true),
+            "port" => (address.port, address.names_port) = (parse_port(&value)?, true),
             "sslmode" | "ssl" => {
                 let mode = value.parse();
                 address.ssl_mode =
@@ -409,7 +417,7 @@ fn host_and_port_of(text: &str) -> Result<(Option<String>, Option<u16>), UrlErro
     Ok((Some(host).filter(|host| !host.is_empty()).map(str::to_owned), port))
 }
 
-fn parse_port(text: &str) -> Result<u16, UrlError> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, UrlError> {
     text.parse().ok().filter(|port| *port > 0).ok_or(UrlError::Port)
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use migration::{Revision, UnknownRevision};
 
 use dotenv::Dotenv;
-pub use libpq::ProtectionError;
+pub use libpq::LibpqError;
 
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
 use crate::history::policy::DAYS_BY_DESIGN;
@@ -288,9 +288,9 @@ pub enum SettingsError {
         /// The known key that is most like it.
         suggestion: &'static str,
     },
-    /// The connection would be less protected than it has to be.
+    /// The connection would lead elsewhere than libpq's, or be less protected.
     #[error(transparent)]
-    Protection(#[from] ProtectionError),
+    Libpq(#[from] LibpqError),
     /// The database URL cannot be used.
     #[error("the database URL from {source_name} cannot be used")]
     Url {
@@ -308,7 +308,7 @@ impl SettingsError {
         match self {
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
             SettingsError::Url { source, .. } => source.hint().map(str::to_owned),
-            SettingsError::Protection(error) => Some(error.hint()),
+            SettingsError::Libpq(error) => Some(error.hint()),
             SettingsError::Empty { name, .. } => {
                 Some(format!("write the value into the file, or unset `{name}` if none is meant"))
             }

@@ -1,7 +1,7 @@
-//! What libpq's environment variables and files say about the protection of a connection.
+//! What libpq's environment variables and files say about where a connection leads and how it is protected.
 //!
-//! TARSy's backend connects with libpq. So a connection is verified here where it is there, and what tarsy-db cannot
-//! do is refused by its name. Connecting is left to [`crate::connection`].
+//! TARSy's backend connects with libpq. So a connection leads here where it leads there and is verified as it is there,
+//! and what tarsy-db cannot do is refused by its name. Connecting is left to [`crate::connection`].
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use sqlx::postgres::PgSslMode;
 
 use super::{Environment, SettingsError, lookup_exactly};
-use crate::database_url::{DatabaseUrl, PostgresqlAddress, SSL_MODES};
+use crate::database_url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
 
-/// Why a connection would be less protected than it has to be.
+/// Why a connection would lead elsewhere than libpq's, or be less protected.
 #[derive(Debug, thiserror::Error)]
-pub enum ProtectionError {
+pub enum LibpqError {
     /// `verify-ca` would trust every public CA, and those sign certificates for everyone.
     #[error(
         "`sslmode=verify-ca` needs the certificate of a CA, and neither `sslrootcert` nor `PGSSLROOTCERT` names one"
@@ -32,7 +32,7 @@ pub enum ProtectionError {
     },
 }
 
-impl ProtectionError {
+impl LibpqError {
     /// What the reader can do about it.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -40,18 +40,20 @@ impl ProtectionError {
             Self::NoRootCertificate => "add `sslrootcert=FILE` with the CA's certificate to the database URL".into(),
             Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
             Self::Unsupported { name, .. } => {
-                format!("if this connection may go without it, run tarsy-db without `{name}`")
+                format!("if the connection is right without it, run tarsy-db without `{name}`")
             }
         }
     }
 }
 
-/// Completes what a URL leaves open: `sslmode`, and the certificates that the server's is verified with.
+/// Completes what a URL leaves open: host, port, database, `sslmode`, and the certificates that the server's is
+/// verified with.
 ///
 /// # Errors
 /// [`SettingsError`] where a variable cannot be understood, or asks for what tarsy-db cannot do.
 pub(super) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
     let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
+    complete_place(address, environment)?;
     refuse_unsupported(address, environment)?;
     if address.is_unix_socket() {
         // libpq has no TLS there, whatever the mode.
@@ -65,8 +67,8 @@ pub(super) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Resu
     let root = root_certificate(address, environment);
     let (mode, root) = match (mode, root) {
         (None | Some(PgSslMode::VerifyFull), Root::System) => (PgSslMode::VerifyFull, None),
-        (Some(_), Root::System) => return Err(ProtectionError::TooWeakForSystemRoots.into()),
-        (Some(PgSslMode::VerifyCa), Root::Nothing) => return Err(ProtectionError::NoRootCertificate.into()),
+        (Some(_), Root::System) => return Err(LibpqError::TooWeakForSystemRoots.into()),
+        (Some(PgSslMode::VerifyCa), Root::Nothing) => return Err(LibpqError::NoRootCertificate.into()),
         (Some(PgSslMode::Require), Root::File(path)) => (PgSslMode::VerifyCa, Some(path)),
         (Some(mode @ (PgSslMode::VerifyCa | PgSslMode::VerifyFull)), Root::File(path)) => (mode, Some(path)),
         // Nothing is verified, but a file that the URL names has to be there.
@@ -77,6 +79,30 @@ pub(super) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Resu
     }
     address.ssl_mode = Some(mode);
     address.ssl_root_certificate = root.filter(|path| !path.as_os_str().is_empty());
+    Ok(())
+}
+
+/// Empty variables name nothing here.
+fn complete_place(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
+    let given = |name| Ok::<_, SettingsError>(lookup_exactly(environment, name)?.filter(|value| !value.is_empty()));
+    let wrong = |name, value, expected| SettingsError::Value {
+        name,
+        source_name: "the environment".to_owned(),
+        value,
+        expected,
+    };
+    if let Some(host) = given("PGHOST")?.filter(|_| !address.names_host) {
+        if host.contains(',') {
+            return Err(wrong("PGHOST", host, "one host: tarsy-db connects to the primary alone"));
+        }
+        address.host = host;
+    }
+    if let Some(port) = given("PGPORT")?.filter(|_| !address.names_port) {
+        address.port = parse_port(&port).map_err(|_| wrong("PGPORT", port, "a port from 1 to 65535"))?;
+    }
+    if address.database.is_none() {
+        address.database = given("PGDATABASE")?;
+    }
     Ok(())
 }
 
@@ -122,11 +148,12 @@ fn in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
     Some(home.join(".postgresql").join(name)).filter(|path| path.exists())
 }
 
-fn refuse_unsupported(address: &PostgresqlAddress, environment: &Environment) -> Result<(), ProtectionError> {
+fn refuse_unsupported(address: &PostgresqlAddress, environment: &Environment) -> Result<(), LibpqError> {
     let is = |name: &str, value: &str| environment.get(name).is_some_and(|found| found == OsStr::new(value));
     let is_set = |name: &str| environment.get(name).is_some_and(|found| !found.is_empty());
     let is_socket = address.is_unix_socket();
     let unsupported = [
+        ("PGHOSTADDR", "another address of the host", is_set("PGHOSTADDR")),
         ("PGSERVICE", "the parameters of a service file", is_set("PGSERVICE")),
         ("PGREQUIREAUTH", "a certain way to log in", is_set("PGREQUIREAUTH")),
         ("PGCHANNELBINDING", "channel binding", is("PGCHANNELBINDING", "require")),
@@ -135,17 +162,17 @@ fn refuse_unsupported(address: &PostgresqlAddress, environment: &Environment) ->
         ("PGREQUIREPEER", "a check of the server's system user", is_socket && is_set("PGREQUIREPEER")),
     ];
     match unsupported.into_iter().find(|(.., is_asked_for)| *is_asked_for) {
-        Some((name, what, _)) => Err(ProtectionError::Unsupported { name: name.to_owned(), what }),
+        Some((name, what, _)) => Err(LibpqError::Unsupported { name: name.to_owned(), what }),
         None => Ok(()),
     }
 }
 
-fn refuse_revocation_lists(environment: &Environment) -> Result<(), ProtectionError> {
+fn refuse_revocation_lists(environment: &Environment) -> Result<(), LibpqError> {
     let is_set = |name: &&str| environment.get(*name).is_some_and(|found| !found.is_empty());
     let named = ["PGSSLCRL", "PGSSLCRLDIR"].into_iter().find(is_set).map(str::to_owned);
     let found = || in_home(environment, "root.crl").map(|path| path.display().to_string());
     match named.or_else(found) {
-        Some(name) => Err(ProtectionError::Unsupported { name, what: "a list of revoked certificates" }),
+        Some(name) => Err(LibpqError::Unsupported { name, what: "a list of revoked certificates" }),
         None => Ok(()),
     }
 }

@@ -213,6 +213,7 @@ fn what_would_be_less_protected_than_it_is_asked_for_is_refused_by_name() {
     refused("", &[("PGSSLROOTCERT", "/nonexistent"), ("PGSSLMODE", "require")], &["/nonexistent"]);
     refused("sslmode=verify-full", &[("PGSSLROOTCERT", text(&empty))], &[text(&empty), "no certificate"]);
     for (name, value) in [
+        ("PGHOSTADDR", "127.0.0.1"),
         ("PGSERVICE", "tarsy"),
         ("PGREQUIREAUTH", "scram-sha-256"),
         ("PGCHANNELBINDING", "require"),

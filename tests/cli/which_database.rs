@@ -275,3 +275,30 @@ fn three_slashes_before_a_directory_of_the_root_are_told_and_paths_are_shown_abs
     assert_warning(&source, &["`sqlite:///tmp/x.db`", "`sqlite:////tmp/x.db`"]);
     assert!(source.stderr.contains(&here.join("tmp/x.db").display().to_string()), "{}", source.stderr);
 }
+
+/// As psycopg2 with libpq 17 takes them, which the backend connects with.
+#[apply(test)]
+fn what_a_url_leaves_out_is_taken_from_the_variables_of_libpq() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let at = |url: &str| {
+        let mut command = bare_tarsy_db(directory.path());
+        command.env("DATABASE_URL", url);
+        command.env("PGHOST", "variable.invalid").env("PGPORT", "7").env("PGDATABASE", "variable");
+        command
+    };
+    assert_eq!(place(&mut at("postgresql://x@/")), "x@variable.invalid:7/variable");
+    assert_eq!(place(&mut at("postgresql://x@url.invalid")), "x@url.invalid:7/variable");
+    assert_eq!(place(&mut at("postgresql://x@:5432/url")), "x@variable.invalid:5432/url");
+    assert_eq!(place(&mut at("postgresql://x@/url?host=url.invalid&port=6")), "x@url.invalid:6/url");
+    let empty = [("PGHOST", ""), ("PGPORT", ""), ("PGDATABASE", "")];
+    assert_eq!(place(at("postgresql://x@url.invalid").envs(empty)), "x@url.invalid:5432");
+    // The backend makes a whole URL of the parts.
+    let mut parts = at("");
+    parts.env("DATABASE_PASSWORD", "x").env("DATABASE_HOST", "part.invalid");
+    assert_eq!(place(&mut parts), "tarsy@part.invalid:5432/tarsy");
+
+    for (name, value) in [("PGPORT", "many"), ("PGHOST", "one.invalid,two.invalid"), ("PGHOSTADDR", "127.0.0.1")] {
+        let error = Outcome::of(at("postgresql://x@/x").env(name, value).arg("check")).expect(78).stderr;
+        assert!(error.contains(&format!("`{name}`")), "{error}");
+    }
+}
