@@ -92,7 +92,7 @@ pub enum DatabaseUrl {
 pub struct SqliteLocation {
     /// The absolute path of the file; `None` is memory.
     pub path: Option<PathBuf>,
-    /// The path in the URL, where that is relative to the working directory.
+    /// The path in the URL, where that is relative to the working directory; with memory, one that is empty.
     relative: Option<PathBuf>,
     /// How long to wait for another writer; `None` is the caller's choice.
     pub busy_timeout: Option<Duration>,
@@ -250,11 +250,13 @@ impl DatabaseUrl {
         Self::Sqlite(SqliteLocation::file(path))
     }
 
-    /// What the URL may have meant instead: `sqlite:///var/lib/x.db`, with three slashes, is relative.
+    /// What the URL may have meant instead: `sqlite:///var/lib/x.db`, with three slashes, is relative, and `sqlite:///`
+    /// with the name of a variable behind it that is empty is memory.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), relative: Some(relative), .. }) = self else {
-            return None;
+        let DatabaseUrl::Sqlite(SqliteLocation { path, relative: Some(relative), .. }) = self else { return None };
+        let Some(path) = path else {
+            return Some("`sqlite:///` names no file: the database is in memory and ends with this command".to_owned());
         };
         let mut components = relative.components();
         let (Some(Component::Normal(first)), Some(_)) = (components.next(), components.next()) else { return None };
@@ -336,7 +338,8 @@ fn parse_sqlite(rest: &str) -> Result<SqliteLocation, UrlError> {
     let mut found = match location.strip_prefix('/') {
         None if location.is_empty() => SqliteLocation::memory(),
         None => return Err(UrlError::SqliteHost),
-        Some("" | ":memory:") => SqliteLocation::memory(),
+        Some(":memory:") => SqliteLocation::memory(),
+        Some("") => SqliteLocation { relative: Some(PathBuf::new()), ..SqliteLocation::memory() },
         Some(path) => {
             let relative = Some(PathBuf::from(path)).filter(|path| path.is_relative());
             SqliteLocation { relative, ..SqliteLocation::file(path) }

@@ -276,6 +276,16 @@ fn three_slashes_before_a_directory_of_the_root_are_told_and_paths_are_shown_abs
     assert!(source.stderr.contains(&here.join("tmp/x.db").display().to_string()), "{}", source.stderr);
 }
 
+#[apply(test)]
+fn a_url_that_has_lost_its_file_is_told() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let init = |url: &str| Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).arg("init")).expect(0);
+    assert_warning(&init("sqlite:///?timeout=5"), &["`sqlite:///` names no file", "memory"]);
+    for url in ["sqlite:///:memory:", "sqlite://"] {
+        assert_eq!(warnings(&init(url)), [""; 0], "{url}");
+    }
+}
+
 /// As psycopg2 with libpq 17 takes them, which the backend connects with.
 #[apply(test)]
 fn what_a_url_leaves_out_is_taken_from_the_variables_of_libpq() {
