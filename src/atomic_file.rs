@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::temporary;
+
 /// A file that is being written, beside the place where it will be, under a name that begins with a dot and ends with
 /// a number. Dropped before it was published, it is gone.
 pub struct AtomicFile {
@@ -32,6 +34,7 @@ impl AtomicFile {
                 Err(error) => return Err(error),
             }
         };
+        temporary::remember(&unfinished);
         let this = Self { path: path.to_owned(), unfinished, file, stays: false };
         this.file.set_permissions(Permissions::from_mode(mode))?;
         Ok(this)
@@ -65,6 +68,12 @@ impl AtomicFile {
         &self.unfinished
     }
 
+    /// Says that it is complete: from now on it outlives a defect that ends the process, beside its place. Dropped it is
+    /// gone all the same.
+    pub fn keep(&self) {
+        temporary::keep(&self.unfinished);
+    }
+
     /// Puts it in its place. What was written has to be on the disk by then. Where that fails it stays beside it: it
     /// is complete.
     ///
@@ -72,6 +81,7 @@ impl AtomicFile {
     /// Whatever the operating system answers.
     pub fn publish(mut self) -> io::Result<()> {
         self.stays = true;
+        temporary::forget(&self.unfinished);
         std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent(&self.path))?.sync_all())
     }
 
@@ -79,6 +89,7 @@ impl AtomicFile {
     #[must_use]
     pub fn leave(mut self) -> PathBuf {
         self.stays = true;
+        temporary::forget(&self.unfinished);
         self.unfinished.clone()
     }
 }
@@ -103,6 +114,7 @@ impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.stays {
             let _ = std::fs::remove_file(&self.unfinished);
+            temporary::forget(&self.unfinished);
         }
     }
 }

@@ -156,6 +156,12 @@ pub fn milliseconds(limit: Duration) -> i32 {
     i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
+/// A limit as SQLite's driver takes it, which panics at more: 24 days.
+#[must_use]
+pub fn busy_timeout(limit: Duration) -> Duration {
+    limit.min(Duration::from_millis(i32::MAX.unsigned_abs().into()))
+}
+
 async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Result<DatabaseConnection, Cause> {
     require_certificates(address)?;
     let options = postgresql_options(address);
@@ -272,7 +278,7 @@ async fn open_sqlite(
     lock_timeout: Duration,
 ) -> Result<DatabaseConnection, Cause> {
     let mut options = SqliteConnectOptions::new()
-        .busy_timeout(location.busy_timeout.unwrap_or(lock_timeout))
+        .busy_timeout(busy_timeout(location.busy_timeout.unwrap_or(lock_timeout)))
         .foreign_keys(true)
         .disable_statement_logging();
     options = match &location.path {

@@ -1,5 +1,7 @@
 //! The one error of the program: what it exits with, and what the reader can do.
 
+use std::panic::{Location, PanicHookInfo};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use migration::Revision;
@@ -106,6 +108,29 @@ pub enum Error {
     /// The result could not be written.
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
+    /// Something that cannot happen did.
+    #[error("internal error, a defect of tarsy-db: {what} ({place})")]
+    Panic {
+        /// What the panic says.
+        what: String,
+        /// Where it was: crate, file and line.
+        place: String,
+        /// The files that are complete and stay.
+        kept: Vec<PathBuf>,
+    },
+    /// The driver could not go on with what a server sent.
+    #[error(
+        "the server sent a message that breaks the PostgreSQL protocol, so that the driver gave up: {what} ({place}); does \
+         something other than PostgreSQL answer at this host and port?"
+    )]
+    Protocol {
+        /// What the driver's panic says.
+        what: String,
+        /// Where it was: crate, file and line.
+        place: String,
+        /// The files that are complete and stay.
+        kept: Vec<PathBuf>,
+    },
     /// The process could not be set up.
     #[error("cannot {action}")]
     System {
@@ -114,6 +139,18 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+/// `bytes-1.12.2/src/bytes.rs:614`, wherever the program was built.
+fn place(location: &Location<'_>) -> String {
+    let (file, line) = (location.file(), location.line());
+    match file.rsplit_once("/src/") {
+        Some((directory, file)) => {
+            let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
+            format!("{name}/src/{file}:{line}")
+        }
+        None => format!("{file}:{line}"),
+    }
 }
 
 impl From<Signal> for Error {
@@ -134,6 +171,15 @@ impl From<TransferError> for Error {
 }
 
 impl Error {
+    /// A panic, told as an error: of the driver where it takes apart what a server sent, or else of ours.
+    #[must_use]
+    pub fn of_panic(panic: &PanicHookInfo<'_>, kept: Vec<PathBuf>) -> Self {
+        let what = panic.payload_as_str().unwrap_or("a panic without a message").to_owned();
+        let place = panic.location().map_or_else(|| "unknown place".to_owned(), place);
+        let is_of_driver = ["sqlx-postgres-", "sqlx-core-", "bytes-"].iter().any(|name| place.starts_with(name));
+        if is_of_driver { Self::Protocol { what, place, kept } } else { Self::Panic { what, place, kept } }
+    }
+
     /// The exit code, as in the table of the README.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -188,7 +234,7 @@ impl Error {
             Error::Exec { .. } => 126,
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
             Error::Output(_) => 74,
-            Error::System { .. } => 1,
+            Error::Panic { .. } | Error::Protocol { .. } | Error::System { .. } => 1,
         }
     }
 
@@ -241,6 +287,13 @@ impl Error {
                 "is the cutoff right? `--dry-run` shows the plan; `--max-share 100%` removes that much all the same".into(),
             ),
             Error::Archive(error) => error.hint().map(str::to_owned),
+            Error::Panic { kept, .. } | Error::Protocol { kept, .. } if !kept.is_empty() => {
+                let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
+                Some(format!(
+                    "`tarsy-db info` tells whether the commit took place; if it did, this is its report: {}",
+                    kept.join(", ")
+                ))
+            }
             Error::NotConfirmed { .. } => Some("give `--yes`, or `--dry-run` to see the plan".into()),
             _ => None,
         }

@@ -266,11 +266,12 @@ fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
         "08P01" if answer.message().contains("database") => Failure::NoSuchDatabase,
         "08P01" if answer.message().contains("auth") || answer.message().contains("user") => Failure::Authentication,
         "57P05" | "25P03" | "25P04" => Failure::ConnectionLost,
-        code => match &code[..2] {
-            "08" => Failure::ConnectionLost,
-            "28" => Failure::Authentication,
-            "22" => Failure::Data,
-            "23" => Failure::Constraint,
+        // Not every server has five characters there.
+        code => match code.get(..2) {
+            Some("08") => Failure::ConnectionLost,
+            Some("28") => Failure::Authentication,
+            Some("22") => Failure::Data,
+            Some("23") => Failure::Constraint,
             _ => Failure::Other,
         },
     }

@@ -17,6 +17,7 @@
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
 //! | [`file_system`] | what file systems have room for |
 //! | [`atomic_file`] | a file that is in its place completely or not at all |
+//! | [`temporary`] | files that go when a defect ends the process |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
 //! | [`reading`] | short transactions to read in, with limits |
 //! | [`mark`] | finds what this process does on a server again |
@@ -43,5 +44,6 @@ pub mod readiness;
 pub mod reading;
 pub mod schema;
 pub mod settings;
+pub mod temporary;
 pub mod transfer;
 pub mod visible;

@@ -11,6 +11,7 @@ use tarsy_db::error::Error;
 use tarsy_db::output::{self, Style};
 use tarsy_db::progress;
 use tarsy_db::settings::Environment;
+use tarsy_db::temporary;
 use tarsy_db::visible;
 use tracing::field::Field;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -22,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 const SHOWN_DETAILS: usize = 100;
 
 fn main() -> ExitCode {
+    tell_of_panics(false, LogFormat::Text);
     let environment: Environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
     let plain = environment.contains_key("NO_COLOR") || environment.get("TERM").is_some_and(|term| term == "dumb");
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         width: std::io::stdout().is_terminal().then(terminal_width).flatten(),
     };
     start_logging(&cli, allows(std::io::stderr().is_terminal()));
+    tell_of_panics(style.json, cli.global.log_format);
     let context = Context {
         environment,
         now: chrono::Utc::now(),
@@ -143,6 +146,21 @@ impl<W: Write> Write for JsonLines<W> {
     fn flush(&mut self) -> std::io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Has a panic told as an error is, in one line, and end the process with an exit code: nothing is dropped, whether the
+/// profile unwinds or not. What must not stay is removed before.
+fn tell_of_panics(json: bool, log_format: LogFormat) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let error = Error::of_panic(panic, temporary::remove_all());
+        tell(&error, log_format);
+        if json {
+            // Where standard output is gone as well there is nobody to tell.
+            let _ = output::print_failure(&error);
+        }
+        #[expect(clippy::exit, reason = "what would come next is an abort")]
+        std::process::exit(error.exit_code().into());
+    }));
 }
 
 /// Tells of a failure on standard error.

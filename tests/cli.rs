@@ -4,6 +4,8 @@ mod support;
 
 use std::process::ExitCode;
 
+#[path = "cli/aborts.rs"]
+mod aborts;
 #[path = "cli/adoption.rs"]
 mod adoption;
 #[path = "cli/backfills.rs"]

@@ -61,9 +61,10 @@ pub(super) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, Db
                 is_deferrable: false,
             });
         }
-        let foreign_key = foreign_keys.last_mut().expect("every key has a first column");
-        foreign_key.columns.push(column);
-        foreign_key.referenced_columns.extend(referenced);
+        if let Some(foreign_key) = foreign_keys.last_mut() {
+            foreign_key.columns.push(column);
+            foreign_key.referenced_columns.extend(referenced);
+        }
     }
     Ok(schema)
 }

@@ -9,8 +9,9 @@ pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Takes the format apart, row by row, however the server cut it into messages. It sends a row a message, which
 /// is read where it lies.
-#[derive(Default)]
 pub(super) struct RowSplitter {
+    /// How many fields a row has to have.
+    columns: usize,
     /// The beginning of a row whose rest is still to come.
     pending: Vec<u8>,
     started: bool,
@@ -18,6 +19,10 @@ pub(super) struct RowSplitter {
 }
 
 impl RowSplitter {
+    pub(super) fn new(columns: usize) -> Self {
+        Self { columns, pending: Vec::new(), started: false, ended: false }
+    }
+
     /// Adds what the server sent, and hands on the fields of each row that is complete; `None` is NULL.
     pub(super) fn push(
         &mut self,
@@ -63,6 +68,9 @@ impl RowSplitter {
             let Some(length) = row(&bytes[used..], &mut fields, &mut self.ended) else { break };
             used += length;
             if !self.ended {
+                if fields.len() != self.columns {
+                    return Err(unreadable());
+                }
                 visit(&fields)?;
             }
         }
@@ -92,4 +100,33 @@ fn row<'b>(bytes: &'b [u8], fields: &mut Vec<Option<&'b [u8]>>, ended: &mut bool
 /// The error for an answer that is not in this format.
 pub(super) fn unreadable() -> Cause {
     Cause::new(Failure::Other, "the server sent something that is not binary COPY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many rows of two columns are found in these bytes behind a header.
+    fn rows(bytes: &[u8]) -> Result<usize, Cause> {
+        let (mut splitter, mut rows) = (RowSplitter::new(2), 0);
+        let mut count = |fields: &[Option<&[u8]>]| {
+            assert_eq!(fields.len(), 2);
+            rows += 1;
+            Ok(())
+        };
+        splitter.push(HEADER, &mut count)?;
+        splitter.push(bytes, &mut count)?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn a_row_with_another_number_of_fields_is_unreadable() {
+        let row = b"\0\x02\0\0\0\x01x\xff\xff\xff\xff";
+        assert_eq!(rows(row).expect("sound"), 1);
+        assert_eq!(rows(&[&row[..], &TRAILER, b"more"].concat()).expect("sound"), 1);
+        assert_eq!(rows(b"\0\x02\x7f\xff\xff\xffx").expect("the rest may come"), 0);
+        for wrong in [&b"\0\0"[..], b"\0\x01\xff\xff\xff\xff", b"\xff\xfe", b"\x80\0"] {
+            assert!(rows(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -73,7 +73,10 @@ impl ReportFile {
         }
         self.write(b"\n}\n")?;
         let written = self.writer.flush().and_then(|()| self.writer.get_ref().file().sync_all());
-        written.map_err(|source| failed(&self.path, source))
+        written.map_err(|source| failed(&self.path, source))?;
+        // It may hold the only copy of what a policy changed, and the commit comes next.
+        self.writer.get_ref().keep();
+        Ok(())
     }
 
     /// Puts it in its place.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::yield_now;
 
 use crate::progress::{Amount, Meter};
+use crate::temporary;
 
 /// What the directories' names begin with.
 const PREFIX: &str = "tarsy-db-source-";
@@ -34,13 +35,15 @@ impl Scratch {
             let path = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
-                    let lock = create(&path.join(LOCK)).inspect_err(|_| drop(std::fs::remove_dir(&path)))?;
+                    temporary::remember(&path);
+                    let lock = create(&path.join(LOCK)).inspect_err(|_| remove(&path))?;
                     // On a file system without locks nobody sweeps either.
                     let is_lost = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
                     // Another run may have swept it before it was locked.
                     if !is_lost && path.join(LOCK).exists() {
                         return Ok(Self { path, _lock: lock });
                     }
+                    temporary::forget(&path);
                 }
                 // A process of another container may have the same number.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -77,8 +80,13 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
+        remove(&self.path);
     }
+}
+
+fn remove(path: &Path) {
+    let _ = std::fs::remove_dir_all(path);
+    temporary::forget(path);
 }
 
 fn create(path: &Path) -> io::Result<File> {

@@ -23,6 +23,7 @@ use sqlx::{ConnectOptions, Connection, Executor};
 use super::TransferError;
 use super::scratch::Scratch;
 use super::sqlite_file::{self, Fault, Index, Look, SqliteFile};
+use crate::connection::busy_timeout;
 use crate::failure::{Cause, Doing, Failure, io_message};
 use crate::file_system;
 use crate::progress::{Amount, Progress, Stage};
@@ -338,7 +339,7 @@ async fn open_at_rest(path: &Path) -> Result<DatabaseConnection, sqlx::Error> {
 
 /// Opens a file that somebody else is using, and gives the version of its data.
 async fn beside(path: &Path, terms: &Terms<'_>) -> Result<(DatabaseConnection, i64), sqlx::Error> {
-    let pool = open(options(path).busy_timeout(terms.lock_timeout)).await?;
+    let pool = open(options(path).busy_timeout(busy_timeout(terms.lock_timeout))).await?;
     begin(&pool).await?;
     let mut connection = pool.acquire().await?;
     let data_version = version(&mut connection).await?;

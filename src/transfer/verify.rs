@@ -100,7 +100,7 @@ fn digest_of_batches(
     table: &TablePlan,
     mut batches: mpsc::Receiver<Vec<impl Deref<Target = [u8]>>>,
 ) -> Result<(u64, TableDigest), Cause> {
-    let (mut rows, mut count, mut digest) = (RowSplitter::default(), 0, TableDigest::default());
+    let (mut rows, mut count, mut digest) = (RowSplitter::new(table.columns.len()), 0, TableDigest::default());
     let mut add = |fields: &[Option<&[u8]>]| {
         let mut row = RowDigester::default();
         for (field, column) in fields.iter().zip(&table.columns) {
@@ -320,7 +320,7 @@ async fn for_each_row(
     let action = format!("read back {}", table.name);
     let sql = copy_out(table, extent);
     let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
-    let mut rows = RowSplitter::default();
+    let mut rows = RowSplitter::new(table.columns.len());
     while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
         yield_now().await;
         rows.push(&chunk, &mut visit).doing(action.as_str())?;
