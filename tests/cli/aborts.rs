@@ -70,7 +70,7 @@ fn run(url: &str, arguments: &[&str]) -> Outcome {
 /// Makes sure that an outcome is one line, and not a panic's.
 #[track_caller]
 fn is_told_in_one_line(outcome: &Outcome) {
-    let lines: Vec<_> = outcome.stderr.lines().collect();
+    let lines = outcome.worries();
     assert_eq!(lines.len(), 1, "{}", outcome.stderr);
     assert!(lines[0].starts_with("error: "), "{}", outcome.stderr);
     for word in ["panicked", "backtrace", "registry", "test-password"] {

@@ -40,7 +40,7 @@ fn no_query_of_check_is_worked_out_anew_for_each_session() {
     );
 }
 
-/// Makes a query of the sessions take an hour, if its text has these words: while it is planned, the server works out
+/// Makes a query of the sessions take an hour, if its text has these words and it has a condition: while it is planned, the server works out
 /// whether the rows of a table that inherits from theirs can be left out. The role may only read.
 fn with_slow_query<'d>(database: &'d Database, words: &str) -> Role<'d> {
     let role = Role::new(database);
@@ -66,7 +66,7 @@ fn a_query_that_takes_too_long_is_given_up_and_the_rest_is_told() {
         insert_many(database, 1);
     }
     let checker = with_slow_query(&of_check, "count(*)");
-    let shower = with_slow_query(&of_info, "GROUP BY status");
+    let shower = with_slow_query(&of_info, "AS week");
     let (check, info) = (start(&of_check, &checker, "check"), start(&of_info, &shower, "info"));
 
     let checked = check.finish().expect(0);
@@ -76,9 +76,9 @@ fn a_query_that_takes_too_long_is_given_up_and_the_rest_is_told() {
 
     let shown: Outcome = info.finish().expect(0);
     let report = shown.json();
-    assert_eq!(report["skipped"], serde_json::json!(["sessions by status"]));
-    assert_eq!(report["sessions"]["by_status"], serde_json::Value::Null);
-    assert_eq!(report["sessions"]["by_week"][0]["sessions"], 1, "{report:#}");
+    assert_eq!(report["skipped"], serde_json::json!(["sessions by week"]));
+    assert_eq!(report["sessions"]["by_week"], serde_json::Value::Null);
+    assert_eq!(report["sessions"]["by_status"][0]["sessions"], 1, "{report:#}");
     assert_eq!(report["sessions"]["would_remove"]["sessions"], 1);
     assert_eq!(report["sessions"]["oldest"], "1970-01-01T00:01:00Z");
 }
