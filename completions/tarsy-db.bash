@@ -379,7 +379,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
-            opts="-q -v -h -V --from --to --append --verify --check-only --dry-run --verify-only --on --report --show-values --toast --lock-timeout --ignore --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --from --to --append --verify --check-only --dry-run --verify-only --on --report --accept-damage --show-values --toast --lock-timeout --ignore --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -189,9 +189,10 @@ never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l log-format -d 'How log lines are written to standard error' -r -f -a "text\t'Lines for people'
 json\t'One JSON object a line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l append -d 'Bring the rows to those that the target holds, for instance back from what `prune --archive` kept'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l check-only -d 'Look at every value of the source and list what PostgreSQL cannot hold; no target is needed, nothing is written'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l check-only -d 'Check the source\'s file, look at every value and list what PostgreSQL cannot hold; no target is needed, nothing is written'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l dry-run -d 'Go as far as possible without moving a row: look at every value of the source and at what is in the way on the target, and say how large it will be and how long it will take; nothing is written'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l verify-only -d 'Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l accept-damage -d 'Go on although SQLite\'s integrity check finds the source damaged, and record the findings in the report'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l show-values -d 'Show the values that cannot be carried over, too: they may be confidential'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s v -l verbose -d 'Say more on standard error; twice for everything'

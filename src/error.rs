@@ -197,6 +197,7 @@ impl Error {
                 TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => 65,
                 TransferError::Mismatch(_) | TransferError::Different(_) => 8,
                 TransferError::Policies(_) => 2,
+                TransferError::Damaged { .. } => 74,
                 TransferError::Report { .. } => 73,
                 TransferError::SourceChanged { .. } => 75,
                 TransferError::Backend { .. } => 78,
@@ -306,6 +307,9 @@ impl Error {
             Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
             Error::Transfer(TransferError::Clashes { clashes, .. }) => {
                 Details::of(clashes, |clash| vec![clash.to_string()])
+            }
+            Error::Transfer(TransferError::Damaged { damage, .. }) => {
+                Details { lines: damage.lines(), document: serde_json::to_value(damage).unwrap_or_default() }
             }
             Error::Transfer(TransferError::Lacking(lacking)) => {
                 Details::of(lacking, |lacking| vec![lacking.to_string()])

@@ -44,6 +44,8 @@ mod migrate;
 mod migrate_append;
 #[path = "cli/migrate_crashes.rs"]
 mod migrate_crashes;
+#[path = "cli/migrate_damage.rs"]
+mod migrate_damage;
 #[path = "cli/migrate_early_columns.rs"]
 mod migrate_early_columns;
 #[path = "cli/migrate_failures.rs"]

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use indicatif::HumanCount;
 use serde::Serialize;
 
+use super::damage::RefusedValues;
 use super::policy::{Choice, Class, Policy};
 use super::target::Target;
 
@@ -49,9 +51,33 @@ impl Hazard {
     }
 }
 
+/// Values that the target would take, but that the source's own table does not allow; SQLite does not say which.
+pub(super) fn refused_by_source(values: &RefusedValues) -> Hazard {
+    let RefusedValues { finding, count, table, column, .. } = values;
+    let reported = if *count == 1 { "once".to_owned() } else { format!("{} times", HumanCount(*count)) };
+    Hazard {
+        table: table.clone(),
+        primary_key: String::new(),
+        column: column.clone().unwrap_or_default(),
+        byte_offset: None,
+        class: Class::SourceConstraint,
+        reason: format!("SQLite's own check reports {reported}: {finding}"),
+        postgresql: "would take it".to_owned(),
+        policies: Class::SourceConstraint.policies(),
+        value: None,
+    }
+}
+
 impl fmt::Display for Hazard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}` {}: {}", self.table, self.primary_key, self.column, self.reason)?;
+        f.write_str(&self.table)?;
+        if !self.primary_key.is_empty() {
+            write!(f, " `{}`", self.primary_key)?;
+        }
+        if !self.column.is_empty() {
+            write!(f, " {}", self.column)?;
+        }
+        write!(f, ": {}", self.reason)?;
         if let Some(offset) = self.byte_offset {
             write!(f, " at byte {offset}")?;
         }

@@ -6,7 +6,8 @@
 //! `aside`, and `verify` reads it all back before the commit, while `watch` notices a network that has fallen silent. Rows
 //! that come to others are put on a `stage` first, and [`append`] inserts those that are not there yet, unless there is a
 //! [`clash`]. What the target would refuse ends the load; then [`source`] is looked at as a whole, and every [`hazard`] is
-//! listed. Creating the target's schema is left to [`crate::schema::upgrade`].
+//! listed. Before a row moves, [`damage`] has SQLite check the file. Creating the target's schema is left to
+//! [`crate::schema::upgrade`].
 
 pub mod append;
 mod aside;
@@ -16,6 +17,7 @@ pub mod change;
 pub mod clash;
 mod constraint;
 mod copy;
+pub mod damage;
 pub mod digest;
 mod disk;
 pub mod ends;
@@ -54,6 +56,7 @@ use crate::failure::{DatabaseError, Failure};
 use crate::schema::SchemaError;
 
 pub use clash::Clash;
+pub use damage::{Damage, Examination};
 pub use digest::TableDigest;
 pub use exceptions::Exceptions;
 pub use forecast::Forecast;
@@ -169,6 +172,14 @@ pub enum TransferError {
         /// How many rows are there, and the same.
         identical: u64,
     },
+    /// The source's file is damaged.
+    #[error("the source {path} is damaged: {} of SQLite's integrity check; nothing was written", findings(.damage.total))]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What was found.
+        damage: Damage,
+    },
     /// Values that PostgreSQL cannot hold.
     #[error("{} of the source cannot be carried over exactly; nothing was written", values(.0.len()))]
     Hazards(Vec<Hazard>),
@@ -233,6 +244,10 @@ fn values(count: usize) -> String {
     if count == 1 { "1 value".to_owned() } else { format!("{count} values") }
 }
 
+fn findings(count: usize) -> String {
+    if count == 1 { "1 finding".to_owned() } else { format!("{count} findings") }
+}
+
 fn items(count: usize) -> String {
     if count == 1 { "1 item".to_owned() } else { format!("{count} items") }
 }
@@ -270,6 +285,12 @@ impl TransferError {
             TransferError::Clashes { .. } => {
                 "compare both by these keys: what the target holds is kept, and rows that are not wanted can be removed \
                  from a copy of the source"
+                    .into()
+            }
+            TransferError::Damaged { .. } => {
+                "restore a backup, or recover what can be read into a new file (https://www.sqlite.org/recovery.html) \
+                 and move that; `--accept-damage --report FILE` moves what can be read of this one, and how many rows or \
+                 values are missing or altered then, cannot be known"
                     .into()
             }
             TransferError::Hazards(_) => {

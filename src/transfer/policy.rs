@@ -42,6 +42,8 @@ pub enum Class {
     Null,
     /// More bytes than a field holds.
     TooLarge,
+    /// A value that the source's own table does not allow.
+    SourceConstraint,
 }
 
 /// What is done with the values of a class.
@@ -73,7 +75,7 @@ pub enum Policy {
 
 impl Class {
     /// All classes.
-    pub const ALL: [Class; 17] = [
+    pub const ALL: [Class; 18] = [
         Class::Nul,
         Class::LoneSurrogate,
         Class::NonFinite,
@@ -91,6 +93,7 @@ impl Class {
         Class::DuplicateRow,
         Class::Null,
         Class::TooLarge,
+        Class::SourceConstraint,
     ];
 
     /// What can be chosen for the class instead of [`Policy::Fail`].
@@ -107,7 +110,7 @@ impl Class {
             Class::Inexact => &[Policy::Null],
             Class::TooLong | Class::IndexEntry => &[Policy::Truncate],
             Class::DuplicateKey => &[Policy::Last],
-            Class::DuplicateRow | Class::Null | Class::TooLarge => &[],
+            Class::DuplicateRow | Class::Null | Class::TooLarge | Class::SourceConstraint => &[],
         }
     }
 
@@ -132,6 +135,7 @@ impl Class {
             Class::DuplicateRow => "duplicate-row",
             Class::Null => "null",
             Class::TooLarge => "too-large",
+            Class::SourceConstraint => "source-constraint",
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -37,6 +38,9 @@ const ROWS_PER_CHUNK: u64 = 4096;
 const BYTES_PER_CHUNK: u64 = 4 * 1024 * 1024;
 /// How many chunks wait for the server at most.
 const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// How many steps SQLite takes until it is asked whether to go on: those of some 50 rows, or 1000 pages of a check.
+const STEPS: i32 = 1000;
 
 /// One connection to the source, in its read transaction.
 pub(super) struct Reader {
@@ -117,13 +121,18 @@ impl Reader {
         Self { connection: Some(connection) }
     }
 
-    /// Runs `work` on a thread with SQLite's own handle.
+    /// Runs `work` on a thread with SQLite's own handle. What SQLite is doing ends soon after nobody waits for it any
+    /// more.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, Cause> {
-        let thread = self.start(work)?;
-        self.take_back(thread).await
+        let abandoned = Abandoned::default();
+        let is_wanted = Arc::clone(&abandoned.0);
+        let thread = self.start_until(work, is_wanted)?;
+        let result = self.take_back(thread).await;
+        drop(abandoned);
+        result
     }
 
     /// Begins to read a table.
@@ -167,11 +176,20 @@ impl Reader {
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
     ) -> Result<Thread<T>, Cause> {
+        self.start_until(work, Arc::default())
+    }
+
+    /// Starts `work`, which SQLite interrupts once it is `abandoned`.
+    fn start_until<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
+        abandoned: Arc<AtomicBool>,
+    ) -> Result<Thread<T>, Cause> {
         let runtime = Handle::current();
         let mut connection =
             self.connection.take().ok_or_else(|| Cause::new(Failure::Other, "the source is in use"))?;
         Ok(tokio::task::spawn_blocking(move || {
-            let result = with_handle(&runtime, &mut connection, work);
+            let result = with_handle(&runtime, &mut connection, &abandoned, work);
             (connection, result)
         }))
     }
@@ -183,17 +201,33 @@ impl Reader {
     }
 }
 
+/// Tells, when it is dropped, that nobody waits any more.
+#[derive(Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn with_handle<T>(
     runtime: &Handle,
     connection: &mut PoolConnection<Sqlite>,
+    abandoned: &Arc<AtomicBool>,
     work: impl FnOnce(&Connection) -> Result<T, Cause>,
 ) -> Result<T, Cause> {
     let mut handle = runtime.block_on(connection.lock_handle())?;
+    let abandoned = Arc::clone(abandoned);
+    handle.set_progress_handler(STEPS, move || !abandoned.load(Ordering::Relaxed));
     // SAFETY: the handle is open and locked for this thread until `handle` is dropped, which is after `connection`;
     // a connection made from a handle does not close it.
     #[expect(unsafe_code, reason = "there is no safe way to the handle behind a pool")]
     let connection = unsafe { Connection::from_handle(handle.as_raw_handle().as_ptr()) }?;
-    work(&connection)
+    let result = work(&connection);
+    drop(connection);
+    handle.remove_progress_handler();
+    result
 }
 
 fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> Result<TableRead, Cause> {

@@ -224,13 +224,31 @@ impl Snapshot {
         &self.reader
     }
 
+    /// Makes sure that what was read is one state: a file without a user is read without a lock.
+    ///
+    /// # Errors
+    /// [`TransferError::SourceChanged`] when somebody has written to such a file.
+    pub fn require_unchanged(&self) -> Result<(), TransferError> {
+        match (&self.held, self.origin) {
+            (Held::Seen(before), Origin::AtRest) if self.is_unlike(before) => {
+                Err(TransferError::SourceChanged { path: self.path.display().to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the file does not look as it did before.
+    fn is_unlike(&self, before: &Look) -> bool {
+        let now = SqliteFile::open(&self.path).ok().and_then(|file| file.look().ok());
+        now.as_ref() != Some(before)
+    }
+
     /// Ends the reading and tells what happened to the source meanwhile. Waits until the connection is given back.
     ///
     /// # Errors
     /// [`TransferError::SourceChanged`] when the file was read without a lock and somebody has written: what was read
     /// cannot be trusted. The system's error when the file cannot be looked at.
     pub async fn finish(self) -> Result<Aftermath, TransferError> {
-        let changed = || TransferError::SourceChanged { path: self.path.display().to_string() };
         let mut aftermath = Aftermath::default();
         let pool = self.reader.get_sqlite_connection_pool();
         if let Held::Beside { data_version, .. } = &self.held {
@@ -248,12 +266,8 @@ impl Snapshot {
                 aftermath.wal_left = !index.is_in_use().unwrap_or(true);
             }
             Held::Seen(before) => {
-                let now = SqliteFile::open(&self.path).ok().and_then(|file| file.look().ok());
-                let is_changed = now.as_ref() != Some(before);
-                match self.origin {
-                    Origin::AtRest if is_changed => return Err(changed()),
-                    _ => aftermath.written_since = is_changed,
-                }
+                self.require_unchanged()?;
+                aftermath.written_since = self.is_unlike(before);
             }
         }
         Ok(aftermath)

@@ -1,10 +1,12 @@
 //! The SQLite end: one snapshot, never written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::TransferError;
 use super::change::Change;
-use super::constraint::{self, LongEntry};
+use super::constraint::{self, LongEntry, UniqueIndexes};
+use super::damage::{self, Examination};
 use super::exceptions::Exceptions;
 use super::hazard::{Fault, Hazard, Reason};
 use super::plan::TablePlan;
@@ -12,13 +14,17 @@ use super::policy::{Class, Policies, Policy};
 use super::reader::{Pass, Purpose, Reader, RowIds, TableRead};
 use super::snapshot::{Aftermath, Snapshot};
 use crate::failure::{DatabaseError, Doing};
-use crate::progress::{Amount, Progress};
+use crate::progress::{Amount, Progress, Stage};
+
+/// How often it is shown for how long a check has been going on.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The source, held in one read transaction.
 pub struct Source {
     pub(super) reader: Reader,
     /// Until it is ended.
     snapshot: Option<Snapshot>,
+    unique_indexes: UniqueIndexes,
 }
 
 /// What one look at the whole source found.
@@ -48,7 +54,34 @@ impl Source {
     pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
         let pool = snapshot.reader().get_sqlite_connection_pool();
         let connection = pool.acquire().await.doing("open the source")?;
-        Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot) })
+        Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), unique_indexes: UniqueIndexes::Sound })
+    }
+
+    /// Has SQLite check the whole file: its pages, and every index against its table.
+    ///
+    /// # Errors
+    /// [`TransferError`] when the file cannot be read, or was written to meanwhile, which would look like damage. Damage
+    /// is no error here, but what was found.
+    pub async fn examine(&mut self, progress: &dyn Progress) -> Result<Examination, TransferError> {
+        tracing::debug!("SQLite checks the source");
+        let meter = progress.begin(Stage::new("checking", "the source"), Amount::default());
+        let mut work = std::pin::pin!(self.reader.run(damage::examine));
+        let examined = loop {
+            // SQLite does not say how far it is: what can be shown is how long it takes.
+            tokio::select! {
+                examined = &mut work => break examined,
+                () = tokio::time::sleep(TICK) => meter.advance(Amount::default()),
+            }
+        };
+        let examination = examined.doing("check the source")?;
+        meter.finish();
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.require_unchanged()?;
+        }
+        if examination.has_duplicates() {
+            self.unique_indexes = UniqueIndexes::Doubted;
+        }
+        Ok(examination)
     }
 
     /// How many rows each table has, and about how many bytes of values: from a sample of its rows.
@@ -159,6 +192,7 @@ impl Source {
         table: &Arc<TablePlan>,
     ) -> Result<(Vec<Hazard>, Vec<Hazard>, Vec<LongEntry>), DatabaseError> {
         let own = Arc::clone(table);
+        let indexes = self.unique_indexes;
         let found = self.reader.run(move |connection| {
             let mut orphans = Vec::new();
             for key in constraint::foreign_keys(&own) {
@@ -166,7 +200,8 @@ impl Source {
                 let found = constraint::orphans(connection, &own, key)?.into_iter();
                 orphans.extend(found.map(|key| Hazard::new(&own.name, key, &column, &Fault::whole(Reason::Orphan))));
             }
-            Ok((orphans, constraint::duplicates(connection, &own)?, constraint::long_entries(connection, &own)?))
+            let duplicates = constraint::duplicates(connection, &own, indexes)?;
+            Ok((orphans, duplicates, constraint::long_entries(connection, &own)?))
         });
         found.await.doing(format!("look for orphans and duplicates in {}", table.name))
     }

@@ -59,6 +59,7 @@ impl Run<'_> {
         let mut blocks = vec![Block::Line(format!(
             "appended {from} to {to}, both at revision {revision}: {inserted} rows inserted, {skipped} were there already"
         ))];
+        blocks.extend(self.damage_block());
         blocks.extend(summary.blocks(&self.changes.borrow()));
         Ok(Report::new(&summary, blocks))
     }
@@ -118,6 +119,7 @@ impl Run<'_> {
             "skipped": total.skipped,
             "bytes": amount.bytes,
             "warnings": prepared.warnings,
+            "accepted_damage": self.accepted_damage(),
             "tables": tables.clone().map(|(table, amount, came)| json!({
                 "table": table,
                 "rows": amount.rows,
@@ -143,6 +145,7 @@ impl Run<'_> {
             Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
             Block::Table { title: "tables", header, rows },
         ];
+        blocks.extend(self.damage_block());
         blocks.extend(changes_block(&self.changes.borrow()));
         blocks.extend(prepared.warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
         Ok(Report::new(&summary, blocks))

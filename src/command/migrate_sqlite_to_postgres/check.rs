@@ -19,6 +19,7 @@ impl Run<'_> {
         require_place(snapshot.reader(), &end.schema, &assumed, &self.arguments.ignore).await?;
         let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed)?;
         let mut source = Source::begin(snapshot).await?;
+        self.examine(&mut source).await?;
         let amounts = source.estimate(&tables).await?;
         let exceptions = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
         let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
@@ -37,6 +38,7 @@ impl Run<'_> {
             "tables": rows.clone().map(|(table, read)| json!({
                 "table": table.name, "rows": read.amount.rows, "bytes": read.amount.bytes, "digest": read.digest.hex(),
             })).collect::<Vec<_>>(),
+            "accepted_damage": self.accepted_damage(),
             "seconds": self.started.elapsed().as_secs_f64(),
         });
         self.complete_report("checked", &summary)?;
@@ -49,6 +51,7 @@ impl Run<'_> {
             Block::Line(format!("{from}, at revision {}: PostgreSQL can hold {held}", end.revision)),
             Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() },
         ];
+        blocks.extend(self.damage_block());
         blocks.extend(changes_block(&self.changes.borrow()));
         Ok(Report::new(&summary, blocks))
     }

@@ -22,7 +22,7 @@ use crate::transfer::load::{LastWord, Load, TableLoad, Toast, Verification, has_
 use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight, Work};
 use crate::transfer::plan::{self, Plan};
 use crate::transfer::policy::Class;
-use crate::transfer::{Exceptions, Forecast, Snapshot, Source, TransferError, Watch};
+use crate::transfer::{Exceptions, Forecast, Hazard, Snapshot, Source, TransferError, Watch};
 
 /// What is known before the first row moves.
 pub(super) struct Prepared {
@@ -90,6 +90,7 @@ impl Run<'_> {
         let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, &loads);
         let (from, revision) = (self.source.url, self.source.end.revision);
         let mut blocks = vec![Block::Line(format!("moved {from} to {to}, both at revision {revision}"))];
+        blocks.extend(self.damage_block());
         blocks.extend(summary.blocks(&self.changes.borrow()));
         let report = self.arguments.report.as_ref();
         let report = report.map_or(String::new(), |report| format!(", and {}", report.display()));
@@ -118,10 +119,8 @@ impl Run<'_> {
         self.forget_changes()?;
         let Prepared { plan, source, amounts, exceptions, .. } = prepared;
         let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
-        let mut hazards = [survey.hazards, survey.long_entries].concat();
-        // A parent that the source does not have may be on the target already.
-        hazards.retain(|hazard| work == Work::Move || hazard.class != Class::Orphan);
-        Ok(if hazards.is_empty() { error } else { TransferError::Hazards(hazards) })
+        let hazards = [survey.hazards, survey.long_entries].concat();
+        Ok(refuse(hazards, work).err().unwrap_or(error))
     }
 
     /// Where somebody else's lock was waited for in vain, says whose.
@@ -184,9 +183,15 @@ impl Run<'_> {
         let tables = plan::plan(&end.revision.tables(), &end.schema, &schema)?;
         let plan = Plan { revision: end.revision, tables, alterations };
         let mut source = Source::begin(snapshot).await?;
+        watch.elsewhere(self.examine(&mut source)).await?;
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
         let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
         let exceptions = Arc::new(watch.elsewhere(exceptions).await?);
+        if self.examination.borrow().values_of(&plan.tables).next().is_some() {
+            let survey = watch.elsewhere(self.survey(&mut source, &plan.tables, &amounts, &exceptions)).await?;
+            self.forget_changes()?;
+            refuse(survey.hazards, work)?;
+        }
         Ok(Prepared { plan, source, amounts, exceptions, target_schema: found, warnings, is_lz4 })
     }
 
@@ -264,6 +269,7 @@ impl Run<'_> {
             "forecast": forecast,
             "compression": if *is_lz4 { "lz4" } else { "as the server is set" },
             "warnings": warnings,
+            "accepted_damage": self.accepted_damage(),
             "tables": tables.clone().map(|(table, amount)| json!({
                 "table": table.name, "rows": amount.rows, "bytes": amount.bytes,
             })).collect::<Vec<_>>(),
@@ -297,8 +303,16 @@ impl Run<'_> {
             Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
             Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows },
         ];
+        blocks.extend(self.damage_block());
         blocks.extend(changes_block(&self.changes.borrow()));
         blocks.extend(warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
         Ok(Report::new(&summary, blocks))
     }
+}
+
+/// Ends a move or an append where there are hazards for it.
+fn refuse(mut hazards: Vec<Hazard>, work: Work) -> Result<(), TransferError> {
+    // A parent that the source does not have may be on the target already.
+    hazards.retain(|hazard| work == Work::Move || hazard.class != Class::Orphan);
+    if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(hazards)) }
 }

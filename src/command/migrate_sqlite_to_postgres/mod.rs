@@ -22,14 +22,16 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::progress::{Amount, Progress};
+use crate::schema::difference;
 use crate::settings::{Settings, SettingsError};
 use crate::transfer::change::Change;
+use crate::transfer::damage::Unchecked;
 use crate::transfer::ends::{SourceEnd, survey_source};
 use crate::transfer::policy::{Class, Policies, Policy};
 use crate::transfer::report::ReportFile;
 use crate::transfer::snapshot::{Origin, Terms};
 use crate::transfer::source::Survey;
-use crate::transfer::{Exceptions, Snapshot, Source, TablePlan, TransferError, Watch};
+use crate::transfer::{Examination, Exceptions, Snapshot, Source, TablePlan, TransferError, Watch};
 
 pub(super) async fn run(
     arguments: &MigrateSqliteToPostgres,
@@ -98,6 +100,7 @@ async fn move_history(
         source,
         report: report.as_ref(),
         changes: RefCell::default(),
+        examination: RefCell::default(),
         heading,
     };
     let result = match target {
@@ -109,6 +112,7 @@ async fn move_history(
     };
     let refusal = match &result {
         Err(Error::Transfer(TransferError::Hazards(hazards))) => Some(json!({ "hazards": hazards })),
+        Err(Error::Transfer(TransferError::Damaged { .. })) => Some(json!({})),
         Err(Error::Transfer(TransferError::Clashes { clashes, .. })) => Some(json!({ "clashes": clashes })),
         _ => None,
     };
@@ -139,6 +143,8 @@ struct Run<'r> {
     source: SourceSide<'r>,
     report: Option<&'r RefCell<ReportFile>>,
     changes: RefCell<Changes>,
+    /// What SQLite's own check of the source found.
+    examination: RefCell<Examination>,
     /// What every report begins with.
     heading: serde_json::Value,
 }
@@ -156,6 +162,32 @@ struct SourceSide<'r> {
 type Changes = BTreeMap<(String, Class, Policy), u64>;
 
 impl Run<'_> {
+    /// Has SQLite check the source's file.
+    async fn examine(&self, source: &mut Source) -> Result<(), TransferError> {
+        let examination = source.examine(self.progress).await?;
+        for Unchecked { table, reason } in &examination.unchecked {
+            tracing::warn!(
+                "SQLite cannot check the pages and indexes of `{table}` ({reason}): whether they are damaged is unknown"
+            );
+        }
+        self.examination.replace(examination.clone());
+        let Examination { damage, .. } = examination;
+        match (damage.is_empty(), self.arguments.accept_damage) {
+            (true, _) => Ok(()),
+            (false, false) => Err(TransferError::Damaged { path: self.source.path.display().to_string(), damage }),
+            (false, true) => {
+                let findings = difference::first_of(damage.lines()).join("; ");
+                tracing::warn!("the source is damaged, which `--accept-damage` accepts: {findings}");
+                Ok(())
+            }
+        }
+    }
+
+    /// How many findings of damage were accepted, if there are any.
+    fn accepted_damage(&self) -> Option<usize> {
+        Some(self.examination.borrow().damage.total).filter(|total| *total > 0)
+    }
+
     /// Looks at every row of the source.
     async fn survey(
         &self,
@@ -166,6 +198,10 @@ impl Run<'_> {
     ) -> Result<Survey, TransferError> {
         let note = &|changes: &[Change]| self.note(changes);
         let mut survey = source.survey(tables, amounts, &self.policies, exceptions, self.progress, note).await?;
+        if !self.arguments.accept_damage {
+            let others = self.examination.borrow().other_hazards(tables, &self.policies, &survey.hazards);
+            survey.hazards.extend(others);
+        }
         if self.arguments.show_values {
             source.show_values(tables, &mut survey.hazards).await?;
         }
@@ -192,6 +228,8 @@ impl Run<'_> {
         let Some(report) = self.report else { return Ok(()) };
         let mut document = self.heading.clone();
         document["outcome"] = outcome.into();
+        document["integrity_check"] =
+            serde_json::to_value(&*self.examination.borrow()).expect("findings have a JSON form");
         if let serde_json::Value::Object(summary) = serde_json::to_value(summary).expect("summaries have a JSON form") {
             document.as_object_mut().expect("the heading is an object").extend(summary);
         }

@@ -27,6 +27,8 @@ pub(super) struct Summary {
     seconds: f64,
     /// `full`, `counts` or `none`.
     verified: &'static str,
+    /// How many findings of the source's damage were accepted.
+    accepted_damage: Option<usize>,
     /// How many values `jsonb` prints differently, by kind.
     normalised: BTreeMap<&'static str, u64>,
     tables: Vec<TableSummary>,
@@ -96,6 +98,7 @@ impl Summary {
                 Verify::Counts => "counts",
                 Verify::None => "none",
             },
+            accepted_damage: run.accepted_damage(),
             normalised: normalised.collect(),
             tables: tables.collect(),
         }
@@ -128,6 +131,18 @@ impl Summary {
             blocks.push(Block::Line(format!("jsonb keeps the value, not the text: it changed {}", kinds.join(", "))));
         }
         blocks
+    }
+}
+
+impl Run<'_> {
+    /// Says that the source is damaged, where that was accepted.
+    pub(super) fn damage_block(&self) -> Option<Block> {
+        let text = |findings| {
+            format!(
+                "the source is damaged: rows or values may be missing or altered; findings in the report: {findings}"
+            )
+        };
+        self.accepted_damage().map(text).map(Block::Line)
     }
 }
 
