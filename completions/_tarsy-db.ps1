@@ -134,7 +134,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--archive', '--archive', [CompletionResultType]::ParameterName, 'Copy what goes into this SQLite file first: a TARSy database at the same revision, which is created if need be')
             [CompletionResult]::new('--batch-time', '--batch-time', [CompletionResultType]::ParameterName, 'How long a batch may take [default: as it suits who else is there]')
             [CompletionResult]::new('--metrics-file', '--metrics-file', [CompletionResultType]::ParameterName, 'Write what was done as metrics for Prometheus''s node exporter (textfile collector)')
-            [CompletionResult]::new('--max-duration', '--max-duration', [CompletionResultType]::ParameterName, 'Stop after this long, when the batch in hand is over [default: no limit]')
+            [CompletionResult]::new('--max-duration', '--max-duration', [CompletionResultType]::ParameterName, 'Stop after this long, when the batch in hand is over, 10 s later at most [default: no limit]')
             [CompletionResult]::new('--retry-for', '--retry-for', [CompletionResultType]::ParameterName, 'How long to try again when the connection breaks, or the database is busy or read-only')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]')

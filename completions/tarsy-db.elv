@@ -126,7 +126,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --archive 'Copy what goes into this SQLite file first: a TARSy database at the same revision, which is created if need be'
             cand --batch-time 'How long a batch may take [default: as it suits who else is there]'
             cand --metrics-file 'Write what was done as metrics for Prometheus''s node exporter (textfile collector)'
-            cand --max-duration 'Stop after this long, when the batch in hand is over [default: no limit]'
+            cand --max-duration 'Stop after this long, when the batch in hand is over, 10 s later at most [default: no limit]'
             cand --retry-for 'How long to try again when the connection breaks, or the database is busy or read-only'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
             cand --config 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]'

@@ -124,7 +124,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l max-share -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l archive -d 'Copy what goes into this SQLite file first: a TARSy database at the same revision, which is created if need be' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l batch-time -d 'How long a batch may take [default: as it suits who else is there]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l metrics-file -d 'Write what was done as metrics for Prometheus\'s node exporter (textfile collector)' -r -F
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l max-duration -d 'Stop after this long, when the batch in hand is over [default: no limit]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l max-duration -d 'Stop after this long, when the batch in hand is over, 10 s later at most [default: no limit]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l retry-for -d 'How long to try again when the connection breaks, or the database is busy or read-only' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l config -d 'The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there]' -r -F

@@ -156,8 +156,8 @@ pub enum Command {
     /// in a chat) and those whose stages rows of other sessions refer to. Those without a start are never old. Events and
     /// orphans go with `--events` and `--orphans` only. `--archive` keeps a copy of what goes.
     ///
-    /// Asks before it deletes; without a terminal `--yes` is needed. A signal ends the run after the batch in hand, a
-    /// second one rolls that back. A session that cannot be removed is listed with the reason and stops no other.
+    /// Asks before it deletes; without a terminal `--yes` is needed. A signal ends the run after the batch in hand; a
+    /// second one rolls that back, and so do 10 s more. A session that cannot be removed is listed with the reason and stops no other.
     ///
     /// Exit code 0 when done, when `--max-duration` is over, and when another prune is at work on the database; 6 when
     /// sessions from before the cutoff remain (`--fail-if-remaining`); 7 when refused (`--max-share`, not confirmed,
@@ -415,7 +415,7 @@ pub struct Prune {
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub metrics_file: Option<std::path::PathBuf>,
 
-    /// Stop after this long, when the batch in hand is over [default: no limit].
+    /// Stop after this long, when the batch in hand is over, 10 s later at most [default: no limit].
     ///
     /// The exit code is 0 all the same, unless `--fail-if-remaining` is given.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]

@@ -353,6 +353,12 @@ pub struct DatabaseError {
     pub cause: Cause,
 }
 
+impl From<DatabaseError> for Cause {
+    fn from(error: DatabaseError) -> Self {
+        error.cause
+    }
+}
+
 /// Names what was tried when a query fails.
 pub trait Doing<T> {
     /// Turns the database's error into one that says what was tried.

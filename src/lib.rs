@@ -12,6 +12,7 @@
 //! | [`progress`] | work reports what it did; bars, log lines or silence |
 //! | [`metrics`] | what a run of `prune` did, for Prometheus |
 //! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
+//! | [`watch`] | notices that a server has fallen silent, and ends what a run leaves behind there |
 //! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
 //! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention, space |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
@@ -47,3 +48,4 @@ pub mod settings;
 pub mod temporary;
 pub mod transfer;
 pub mod visible;
+pub mod watch;

@@ -1,10 +1,12 @@
-//! Reads a database in short transactions, each query of which may have a limit.
+//! Reads a database; on PostgreSQL in short transactions, where what is set ends with them. Each query may have a limit.
+//!
+//! On SQLite there are no transactions for that: who writes would wait for their ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr, IsolationLevel, TransactionTrait,
 };
 
 use crate::connection::milliseconds;
@@ -62,17 +64,17 @@ impl<'c> BoundedReader<'c> {
         self.limit
     }
 
-    /// Begins a transaction to read in. With SQLite it counts as one query.
+    /// Begins to read. On SQLite all that is read until the next beginning counts as one query.
     ///
     /// # Errors
     /// Whatever the database answers.
-    pub async fn begin(&self, rows: Rows) -> Result<DatabaseTransaction, DbErr> {
+    pub async fn begin(&self, rows: Rows) -> Result<DatabaseExecutor<'c>, DbErr> {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = self.limit.map(|limit| Instant::now() + limit);
         begin(self.connection, self.limit, rows).await
     }
 }
 
-/// Begins a transaction to read in, each statement of which may take so long.
+/// Begins to read; each statement may take so long. A role's own limit does not count.
 ///
 /// # Errors
 /// Whatever the database answers.
@@ -80,16 +82,27 @@ pub async fn begin(
     connection: &DatabaseConnection,
     limit: Option<Duration>,
     rows: Rows,
-) -> Result<DatabaseTransaction, DbErr> {
+) -> Result<DatabaseExecutor<'_>, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
-        return connection.begin().await;
+        return Ok(DatabaseExecutor::Connection(connection));
     }
     let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
     let limit = limit.map_or(0, milliseconds);
     let every_row = if rows == Rows::Every { EVERY_ROW } else { "" };
     let sql = format!("SET LOCAL statement_timeout = {limit}; {every_row}; {}", mark::transaction());
     transaction.execute_unprepared(&sql).await?;
-    Ok(transaction)
+    Ok(DatabaseExecutor::OwnedTransaction(transaction))
+}
+
+/// Ends what was begun, also where a query failed.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn end(reading: DatabaseExecutor<'_>) -> Result<(), DbErr> {
+    match reading {
+        DatabaseExecutor::OwnedTransaction(transaction) => transaction.rollback().await,
+        DatabaseExecutor::Connection(_) | DatabaseExecutor::Transaction(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +121,7 @@ mod tests {
         let reading = reader.begin(Rows::Every).await.expect("a transaction");
         let cause = Cause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
         assert_eq!(cause.failure, Failure::TimedOut, "{cause}");
-        reading.rollback().await.ok();
+        end(reading).await.ok();
         let reading = reader.begin(Rows::Every).await.expect("a transaction");
         let answer = row(&reading, "SELECT 1 AS one").await.expect("an answer");
         assert_eq!(answer.try_get::<i32>("", "one").expect("a number"), 1);

@@ -124,6 +124,8 @@ mod secrets;
 mod settings;
 #[path = "cli/shapes.rs"]
 mod shapes;
+#[path = "cli/silence.rs"]
+mod silence;
 #[path = "cli/space.rs"]
 mod space;
 #[path = "cli/standby.rs"]

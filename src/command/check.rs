@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr};
 use serde::{Serialize, Serializer};
 
 use super::retention::Retention;
@@ -19,7 +19,7 @@ use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::policy::ActiveSessions;
 use crate::history::{SESSIONS, archive, overdue};
 use crate::output::{self, Block, Field, Report, Status};
-use crate::reading::{BoundedReader, QUERY_LIMIT, Rows};
+use crate::reading::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::schema::recommended::{self, ParentIndex};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::sequence::{self, Sequence};
@@ -29,6 +29,7 @@ use crate::schema::{
     self, ForeignKey, Schema, SchemaError, difference, early, expected, literal, lock, privilege, quoted, repair,
 };
 use crate::settings::Settings;
+use crate::watch::Watch;
 
 /// The oldest PostgreSQL that its makers still mend.
 const OLDEST_POSTGRESQL: i32 = 14;
@@ -110,12 +111,12 @@ impl Finding {
 async fn look(
     reader: &BoundedReader<'_>,
     name: &'static str,
-    check: impl AsyncFnOnce(&DatabaseTransaction) -> Finding,
+    check: impl AsyncFnOnce(&DatabaseExecutor<'_>) -> Finding,
 ) -> Finding {
     let finding = match reader.begin(Rows::Every).await {
         Ok(reading) => {
             let finding = check(&reading).await;
-            reading.rollback().await.ok();
+            reading::end(reading).await.ok();
             finding
         }
         Err(error) => Finding::unanswered(name, &error.into()),
@@ -130,7 +131,12 @@ async fn look(
     }
 }
 
-pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
+pub(super) async fn run(
+    arguments: &Check,
+    settings: &Settings,
+    now: DateTime<Utc>,
+    watch: &Watch<'_>,
+) -> Result<Report, Error> {
     let url = &settings.database.value;
     // Before SQLite opens the file: closing it afterwards would drop SQLite's own locks.
     let writable = match url {
@@ -140,7 +146,10 @@ pub(super) async fn run(arguments: &Check, settings: &Settings, now: DateTime<Ut
     let started = Instant::now();
     let access = if arguments.fix { Access::Write } else { Access::Read };
     let (checks, error) = match connection::open(url, access, LOCK_TIMEOUT).await {
-        Ok(connection) => (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None),
+        Ok(mut connection) => {
+            watch.attach(&mut connection);
+            (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None)
+        }
         Err(error) => {
             let code = error::failure_code(error.cause.failure);
             (vec![Finding::failed("connection", code, error.cause.described())], Some(Error::Connect(error)))
@@ -192,7 +201,7 @@ async fn checks(
     let read = async {
         let reading = reader.begin(Rows::Visible).await?;
         let read = schema::read_standing(&reading).await?;
-        reading.rollback().await?;
+        reading::end(reading).await?;
         Ok(read)
     };
     let (standing, found) = match read.await {
@@ -216,8 +225,10 @@ async fn checks(
     checks.push(look(&reader, "integrity", async |reading| integrity(reading, arguments.deep).await).await);
     checks.push(look(&reader, "sequences", async |reading| sequences(reading).await).await);
     let retention = Retention::of(settings, &standing);
-    let retention = async |reading: &_| old_sessions(reading, retention, &found, now, arguments.fail_if_overdue).await;
-    checks.push(look(&reader, "retention", retention).await);
+    let fail = arguments.fail_if_overdue;
+    checks.push(
+        look(&reader, "retention", async |reading| old_sessions(reading, retention, &found, now, fail).await).await,
+    );
     checks
 }
 
@@ -246,7 +257,7 @@ async fn postgresql_server(reader: &BoundedReader<'_>) -> Vec<Finding> {
     let answer = async {
         let reading = reader.begin(Rows::Every).await?;
         let row = row(&reading, sql).await?;
-        reading.rollback().await?;
+        reading::end(reading).await?;
         Ok((
             row.try_get::<String>("", "version")?,
             row.try_get::<i32>("", "major")?,
@@ -294,7 +305,7 @@ fn sqlite_writable(path: Option<&std::path::Path>) -> Finding {
     }
 }
 
-async fn privileges(connection: &DatabaseTransaction, standing: &Standing) -> Finding {
+async fn privileges(connection: &DatabaseExecutor<'_>, standing: &Standing) -> Finding {
     const NAME: &str = "privileges";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite has no roles");
@@ -515,7 +526,7 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
     }
 }
 
-async fn foreign_keys(connection: &DatabaseTransaction, found: &Schema, deep: bool) -> Finding {
+async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Schema, deep: bool) -> Finding {
     const NAME: &str = "foreign keys";
     if connection.get_database_backend() == DbBackend::Postgres && !deep {
         return vouched_for(NAME, found);
@@ -573,7 +584,7 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
 }
 
 /// The rows without a parent by foreign keys that are not TARSy's.
-async fn other_orphans(connection: &DatabaseTransaction, found: &Schema) -> Result<Vec<String>, DbErr> {
+async fn other_orphans(connection: &DatabaseExecutor<'_>, found: &Schema) -> Result<Vec<String>, DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
     let counts: Vec<_> = match connection.get_database_backend() {
@@ -624,7 +635,7 @@ fn sqlite_orphans(table: &str, key: &ForeignKey) -> String {
     )
 }
 
-async fn integrity(connection: &DatabaseTransaction, deep: bool) -> Finding {
+async fn integrity(connection: &DatabaseExecutor<'_>, deep: bool) -> Finding {
     const NAME: &str = "integrity";
     if connection.get_database_backend() == DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "left to the server");
@@ -640,7 +651,7 @@ async fn integrity(connection: &DatabaseTransaction, deep: bool) -> Finding {
     }
 }
 
-async fn sequences(connection: &DatabaseTransaction) -> Finding {
+async fn sequences(connection: &DatabaseExecutor<'_>) -> Finding {
     const NAME: &str = "sequences";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite counts by itself");
@@ -660,7 +671,7 @@ async fn sequences(connection: &DatabaseTransaction) -> Finding {
 }
 
 async fn old_sessions(
-    connection: &DatabaseTransaction,
+    connection: &DatabaseExecutor<'_>,
     mut retention: Retention,
     found: &Schema,
     now: DateTime<Utc>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
 use serde::Serialize;
 
 use super::retention::Retention;
@@ -19,11 +19,12 @@ use crate::history::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, h
 use crate::history::retention::Selection;
 use crate::history::space::{self, Space};
 use crate::output::{self, Block, Field, Report};
-use crate::reading::{BoundedReader, QUERY_LIMIT, Rows};
+use crate::reading::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::standing::{self, Standing};
 use crate::schema::{self, Schema, quoted};
 use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
+use crate::watch::Watch;
 
 /// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
 const SMALL_FILE: u64 = 1 << 30;
@@ -108,9 +109,15 @@ struct SettingSummary {
     source: String,
 }
 
-pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc>) -> Result<Report, Error> {
+pub(super) async fn run(
+    arguments: &Info,
+    settings: &Settings,
+    now: DateTime<Utc>,
+    watch: &Watch<'_>,
+) -> Result<Report, Error> {
     let url = &settings.database.value;
-    let connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
+    let mut connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
+    watch.attach(&mut connection);
     let limit = (!arguments.exact).then_some(QUERY_LIMIT);
     let reader = BoundedReader::new(&connection, limit).await.doing("set up the connection")?;
     let mut parts = Parts { reader, skipped: Vec::new() };
@@ -118,7 +125,7 @@ pub(super) async fn run(arguments: &Info, settings: &Settings, now: DateTime<Utc
     let standing = Standing::read(&reading).await.doing("read the ledger")?;
     let found = schema::read(&reading).await.doing("read the schema")?;
     let (server_version, role, tls, bytes) = server(&reading).await.doing("ask the server about itself")?;
-    reading.rollback().await.ok();
+    reading::end(reading).await.ok();
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(arguments.exact).await?,
         DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, arguments.exact || bytes <= SMALL_FILE).await?,
@@ -166,12 +173,12 @@ impl Parts<'_> {
     async fn read<T>(
         &mut self,
         part: impl Into<String>,
-        read: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, Error>,
+        read: impl AsyncFnOnce(&DatabaseExecutor<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let part = part.into();
         let reading = self.reader.begin(Rows::Visible).await.doing(format!("read {part}"))?;
         let result = read(&reading).await;
-        reading.rollback().await.ok();
+        reading::end(reading).await.ok();
         match result {
             Err(Error::Database(error))
                 if self.reader.limit().is_some() && error.cause.failure == Failure::TimedOut =>
@@ -185,7 +192,7 @@ impl Parts<'_> {
 
     async fn count(&mut self, table: &str) -> Result<Option<u64>, Error> {
         let sql = format!("SELECT count(*) AS row_count FROM {}", quoted(table));
-        let count = async |reading: &DatabaseTransaction| {
+        let count = async |reading: &DatabaseExecutor<'_>| {
             let counted = row(reading, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
             Ok(counted.doing(format!("count the rows of {table}"))?.unsigned_abs())
         };
@@ -193,7 +200,7 @@ impl Parts<'_> {
     }
 
     async fn postgresql_tables(&mut self, exact: bool) -> Result<Vec<TableSummary>, Error> {
-        let sizes = async |reading: &DatabaseTransaction| Ok(postgresql_sizes(reading).await.doing(MEASURE)?);
+        let sizes = async |reading: &DatabaseExecutor<'_>| Ok(postgresql_sizes(reading).await.doing(MEASURE)?);
         let mut tables = self.read("the sizes of the tables", sizes).await?.unwrap_or_default();
         for table in &mut tables {
             // A table that was never analysed has no estimate.
@@ -208,7 +215,7 @@ impl Parts<'_> {
     async fn sqlite_tables(&mut self, found: &Schema, measured: bool) -> Result<Vec<TableSummary>, Error> {
         let mut sizes = None;
         if measured {
-            let measure = async |reading: &DatabaseTransaction| Ok(sqlite_sizes(reading).await.doing(MEASURE)?);
+            let measure = async |reading: &DatabaseExecutor<'_>| Ok(sqlite_sizes(reading).await.doing(MEASURE)?);
             sizes = self.read("the sizes of the tables", measure).await?;
         }
         let mut tables = Vec::new();
@@ -238,14 +245,14 @@ impl Parts<'_> {
         let has_retention = policy.is_some();
         let mut would_remove = None;
         if let Some(policy) = policy {
-            let plan = async |reading: &DatabaseTransaction| {
+            let plan = async |reading: &DatabaseExecutor<'_>| {
                 let selection = Selection::of(reading, found, policy).await?;
                 Ok(plan::plan(reading, found, &selection).await?)
             };
             would_remove = self.read("what the retention would remove", plan).await?;
         }
-        let by_status = async |reading: &DatabaseTransaction| Ok(by_status(reading).await.doing(action)?);
-        let by_week = async |reading: &DatabaseTransaction| Ok(by_week(reading).await.doing(action)?);
+        let by_status = async |reading: &DatabaseExecutor<'_>| Ok(by_status(reading).await.doing(action)?);
+        let by_week = async |reading: &DatabaseExecutor<'_>| Ok(by_week(reading).await.doing(action)?);
         Ok(Sessions {
             oldest: oldest.and_then(output::rfc3339),
             newest: newest.and_then(output::rfc3339),
@@ -272,7 +279,7 @@ fn shown(settings: &Settings, retention: &Retention) -> Vec<ShownSetting> {
 }
 
 /// Version, role, TLS, and the size of the whole database in bytes.
-async fn server(connection: &DatabaseTransaction) -> Result<(String, Option<String>, Option<String>, u64), DbErr> {
+async fn server(connection: &DatabaseExecutor<'_>) -> Result<(String, Option<String>, Option<String>, u64), DbErr> {
     let sql = match connection.get_database_backend() {
         DbBackend::Postgres => {
             "SELECT current_setting('server_version') AS version, current_user::text AS role,
@@ -290,7 +297,7 @@ async fn server(connection: &DatabaseTransaction) -> Result<(String, Option<Stri
     Ok((row.try_get("", "version")?, row.try_get("", "role")?, row.try_get("", "tls")?, bytes))
 }
 
-async fn postgresql_sizes(connection: &DatabaseTransaction) -> Result<Vec<TableSummary>, DbErr> {
+async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Result<Vec<TableSummary>, DbErr> {
     let sql = "SELECT c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
                       pg_indexes_size(c.oid) AS index_bytes,
                       coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
@@ -314,7 +321,7 @@ async fn postgresql_sizes(connection: &DatabaseTransaction) -> Result<Vec<TableS
 }
 
 /// The bytes of each table, and of all its indexes.
-async fn sqlite_sizes(connection: &DatabaseTransaction) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
+async fn sqlite_sizes(connection: &DatabaseExecutor<'_>) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
     let sql = "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
                FROM dbstat s JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1, 2";
     let rows = rows(connection, sql).await?;
@@ -326,7 +333,7 @@ async fn sqlite_sizes(connection: &DatabaseTransaction) -> Result<BTreeMap<(Stri
 }
 
 /// The starts of the oldest and of the newest session.
-async fn edges(connection: &DatabaseTransaction) -> Result<(Option<i64>, Option<i64>), DbErr> {
+async fn edges(connection: &DatabaseExecutor<'_>) -> Result<(Option<i64>, Option<i64>), DbErr> {
     let span = format!(
         "SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
         has_start(connection.get_database_backend())
@@ -335,7 +342,7 @@ async fn edges(connection: &DatabaseTransaction) -> Result<(Option<i64>, Option<
     Ok((span.try_get("", "oldest")?, span.try_get("", "newest")?))
 }
 
-async fn by_status(connection: &DatabaseTransaction) -> Result<Vec<StatusCount>, DbErr> {
+async fn by_status(connection: &DatabaseExecutor<'_>) -> Result<Vec<StatusCount>, DbErr> {
     let sql = format!("SELECT status, count(*) AS sessions FROM {SESSIONS} GROUP BY status ORDER BY 2 DESC, 1");
     let rows = rows(connection, &sql).await?;
     let counts = rows.iter().map(|row| {
@@ -346,7 +353,7 @@ async fn by_status(connection: &DatabaseTransaction) -> Result<Vec<StatusCount>,
 }
 
 /// The last weeks that have sessions, and those without any between them.
-async fn by_week(connection: &DatabaseTransaction) -> Result<Vec<Week>, DbErr> {
+async fn by_week(connection: &DatabaseExecutor<'_>) -> Result<Vec<Week>, DbErr> {
     // The epoch was a Thursday: three days later weeks begin on Mondays.
     let sql = format!(
         "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions

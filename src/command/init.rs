@@ -14,6 +14,7 @@ use crate::output::{Block, Field, Report};
 use crate::schema::survey::{Start, Survey, survey};
 use crate::schema::{SchemaError, script, standing, upgrade};
 use crate::settings::Settings;
+use crate::watch::Watch;
 
 #[derive(Serialize)]
 struct Summary {
@@ -41,7 +42,7 @@ struct Step {
     change: &'static str,
 }
 
-pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &dyn Fn()) -> Result<Report, Error> {
+pub(super) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>) -> Result<Report, Error> {
     let url = &settings.database.value;
     if !settings.history_enabled.value {
         let line = format!("history is disabled ({}): {url} was left alone", settings.history_enabled.source);
@@ -63,17 +64,20 @@ pub(super) async fn run(arguments: &Init, settings: &Settings, before_commit: &d
     let target = arguments.to.unwrap_or(settings.schema_target.value);
     let dry_run = arguments.dry_run || arguments.sql;
     let mut sql = None;
-    let survey = if dry_run {
+    let work = async {
+        if !dry_run {
+            return reach(arguments, url, target, watch).await;
+        }
         let mut connection = open_to_look(arguments, url).await?;
+        watch.attach(&mut connection);
         let survey = survey(&connection, target).await?;
         if arguments.sql {
             sql = Some(script::of(&mut connection, &survey).await.doing("write down the upgrade")?);
         }
         connection.close().await.ok();
-        survey
-    } else {
-        reach(arguments, url, target, before_commit).await?
+        Ok(survey)
     };
+    let survey = watch.over(work).await?;
     if let (Start::Ledger(revision), true) = (&survey.start, arguments.strict)
         && Revision::from_id(revision).is_none()
     {
@@ -103,20 +107,17 @@ async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseCon
 }
 
 /// Brings the database to the target. A file that cannot be written is well if it is there already.
-async fn reach(
-    arguments: &Init,
-    url: &DatabaseUrl,
-    target: Revision,
-    before_commit: &dyn Fn(),
-) -> Result<Survey, Error> {
-    let connection = match open(arguments, url, Access::Create).await {
+async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Watch<'_>) -> Result<Survey, Error> {
+    let mut connection = match open(arguments, url, Access::Create).await {
         Err(Error::Connect(error)) if error.cause.failure == Failure::Privilege => {
             let looked = async { Ok::<_, Error>(survey(&open_to_look(arguments, url).await?, target).await?) };
             return looked.await.ok().filter(Survey::is_done).ok_or(Error::Connect(error));
         }
         connection => connection?,
     };
-    let done = upgrade::upgrade(&connection, target, arguments.lock_timeout, before_commit).await?;
+    watch.attach(&mut connection);
+    let before_commit = || watch.commit_begins();
+    let done = upgrade::upgrade(&connection, target, arguments.lock_timeout, &before_commit).await?;
     connection.close().await.ok();
     Ok(done)
 }

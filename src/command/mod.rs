@@ -16,7 +16,9 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::progress::Progress;
+use crate::reading::QUERY_LIMIT;
 use crate::settings::{Environment, Flags, Settings};
+use crate::watch::Watch;
 
 /// What a command takes from the process it runs in.
 pub struct Context {
@@ -47,15 +49,31 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         .map_err(|source| Error::System { action: "start the runtime", source })?;
     let result = runtime.block_on(async {
         let interrupt = Interrupt::listen().map_err(|source| Error::System { action: "listen for signals", source })?;
-        let before_commit = || interrupt.hold();
+        let url = &settings.database.value;
         match cli.command {
             Command::Init(arguments) => {
-                let work = init::run(&arguments, &settings, &before_commit);
-                interrupt.or(work).await.map_err(Error::RolledBack)?
+                let before_commit = || interrupt.hold();
+                let watch = Watch::new(url, "bring the schema to its revision", &before_commit);
+                let result = interrupt.or(init::run(&arguments, &settings, &watch)).await;
+                match result {
+                    Ok(result) => result,
+                    Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
+                    Err(signal) => Err(Error::RollingBack(signal)),
+                }
             }
             Command::Wait(arguments) => interrupt.or(wait::run(&arguments, &settings)).await?,
-            Command::Check(arguments) => interrupt.or(check::run(&arguments, &settings, context.now)).await?,
-            Command::Info(arguments) => interrupt.or(info::run(&arguments, &settings, context.now)).await?,
+            Command::Check(arguments) => {
+                let limit = (!arguments.deep && !arguments.fix).then_some(QUERY_LIMIT);
+                let watch = Watch::new(url, "check the database", &|| ()).with_query_limit(limit);
+                let work = watch.over(check::run(&arguments, &settings, context.now, &watch));
+                unless_stopped(&interrupt, &watch, work).await
+            }
+            Command::Info(arguments) => {
+                let limit = (!arguments.exact).then_some(QUERY_LIMIT);
+                let watch = Watch::new(url, "read the database", &|| ()).with_query_limit(limit);
+                let work = watch.over(info::run(&arguments, &settings, context.now, &watch));
+                unless_stopped(&interrupt, &watch, work).await
+            }
             Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
             Command::MigrateSqliteToPostgres(arguments) => {
                 let progress = context.progress.as_ref();
@@ -68,6 +86,21 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
     runtime.shutdown_background();
     context.progress.clear();
     result
+}
+
+/// Runs work that only reads, and ends what is left of it on the server where a signal comes.
+async fn unless_stopped(
+    interrupt: &Interrupt,
+    watch: &Watch<'_>,
+    work: impl Future<Output = Result<Report, Error>>,
+) -> Result<Report, Error> {
+    match interrupt.or(work).await {
+        Ok(result) => result,
+        Err(signal) => {
+            watch.end_sessions().await;
+            Err(signal.into())
+        }
+    }
 }
 
 fn settings(cli: &Cli, context: &Context) -> Result<Settings, Error> {

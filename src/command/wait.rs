@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
@@ -22,6 +22,8 @@ use crate::settings::Settings;
 /// How long failures that do not heal by themselves are put up with: a server's first start may
 /// create roles and databases only after it began to answer.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a server may take to answer after the login; it waits at most [`LOCK_TIMEOUT`] for a lock.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether the server has begun to accept connections.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
@@ -186,24 +188,33 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Res
     }
     let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
     let connection = connection::open(url, access, LOCK_TIMEOUT).await?;
-    if condition != WaitFor::Connect {
-        require_writable(&connection).await.map_err(unusable)?;
+    let looked = tokio::time::timeout(ANSWER_TIMEOUT, look(&connection, condition, target)).await;
+    let unanswered = |_| Cause::new(Failure::TimedOut, "the server let us in, and answers nothing");
+    looked.map_err(unanswered).flatten().map_err(unusable)?;
+    connection.close().await.map_err(|error| unusable(error.into()))
+}
+
+/// Looks whether the condition holds.
+async fn look(connection: &DatabaseConnection, condition: WaitFor, target: Revision) -> Result<(), Cause> {
+    if condition == WaitFor::Connect {
+        return Ok(());
     }
+    require_writable(connection).await?;
     if condition == WaitFor::Schema {
-        let standing = Standing::read(&connection).await.map_err(unusable)?;
+        let standing = Standing::read(connection).await?;
         if !matches!(standing.plan(target), Plan::Nothing { .. }) {
-            row_policy::refuse(&connection, &[ledger::TABLE]).await.map_err(unusable)?;
-            return Err(unusable(schema_pending()));
+            row_policy::refuse(connection, &[ledger::TABLE]).await?;
+            return Err(schema_pending());
         }
     }
-    connection.close().await.map_err(|error| unusable(error.into()))
+    Ok(())
 }
 
 fn schema_pending() -> Cause {
     Cause::new(Failure::SchemaPending, "`tarsy-db init` has not run yet")
 }
 
-async fn require_writable(connection: &sea_orm::DatabaseConnection) -> Result<(), Cause> {
+async fn require_writable(connection: &DatabaseConnection) -> Result<(), Cause> {
     if connection.get_database_backend() != DbBackend::Postgres {
         // The lock of a writer, given back at once.
         connection.execute_unprepared("BEGIN IMMEDIATE").await?;

@@ -14,6 +14,7 @@ use sea_orm::{
 use super::archive::{Archive, Shelf};
 use crate::connection::{milliseconds, rows};
 use crate::failure::{Cause, DatabaseError, Failure};
+use crate::mark;
 use crate::schema::row_policy::EVERY_ROW;
 
 /// How long a transaction of this size may keep others waiting.
@@ -55,6 +56,13 @@ pub struct BatchError {
 }
 
 impl BatchError {
+    /// The same where an answer to the commit was not waited for any longer.
+    #[must_use]
+    pub fn or_uncommitted(self, removing: Removed) -> Self {
+        let is_lost = self.place == Place::Database && self.cause.failure.is_before_login();
+        Self { uncommitted: self.uncommitted.or(is_lost.then_some(removing)), ..self }
+    }
+
     pub(super) fn in_archive(cause: Cause) -> Self {
         Self { action: "archive what is to be removed".to_owned(), place: Place::Archive, uncommitted: None, cause }
     }
@@ -119,7 +127,8 @@ impl Batch {
             let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
             let sql = format!(
                 "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
-                 {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"
+                 {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
+                mark::transaction()
             );
             transaction.execute_unprepared(&sql).await?;
         }
@@ -194,6 +203,12 @@ impl Batch {
             return Err(Cause::new(Failure::Other, message).into());
         }
         Ok(())
+    }
+
+    /// What is gone if its commit takes place.
+    #[must_use]
+    pub fn removed(&self) -> &Removed {
+        &self.removed
     }
 
     /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on

@@ -13,6 +13,7 @@ use super::early::{self, EarlyColumn};
 use super::{Schema, postgresql, sqlite};
 use crate::connection::require_primary;
 use crate::failure::Cause;
+use crate::mark;
 
 /// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
 /// those: TARSy's tables, without the ledger.
@@ -73,6 +74,7 @@ where
     let transaction = connection.begin().await?;
     transaction.execute_unprepared("SET TRANSACTION READ WRITE").await?;
     transaction.execute_unprepared("SET LOCAL search_path = pg_temp").await?;
+    transaction.execute_unprepared(&mark::transaction()).await?;
     Ok(transaction)
 }
 

@@ -13,6 +13,7 @@ use super::row_policy::EVERY_ROW;
 use super::survey::Survey;
 use crate::connection::{row, rows};
 use crate::database_url::DatabaseUrl;
+use crate::mark;
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub const KEY: i64 = 0x7461_7273_792d_6462;
@@ -40,6 +41,7 @@ pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTra
         // A snapshot that is older than the lock would not see what was committed while it was waited for.
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
         transaction.execute_unprepared(NO_TIME_LIMITS).await?;
+        transaction.execute_unprepared(&mark::transaction()).await?;
         transaction.execute_unprepared(EVERY_ROW).await?;
         transaction.execute_unprepared(&statement()).await?;
         return Ok(transaction);

@@ -1,14 +1,11 @@
 //! Row policies of PostgreSQL that apply to the role. They hide rows without a word: children of hidden sessions look
 //! like orphans, and a history with hidden rows looks smaller than it is.
 //!
-//! What decides by rows reads them through [`every_row`], where the server refuses a query from which a policy would
+//! What decides by rows reads them after [`EVERY_ROW`], when the server refuses a query from which a policy would
 //! hide any, as `pg_dump` does it: <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>. [`refuse`] says so
 //! before, and names the policies, which the server does not.
 
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr, IsolationLevel,
-    TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
 use super::literal;
@@ -86,19 +83,4 @@ pub async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Resul
 pub fn cause(policies: &[RowPolicies]) -> Option<Cause> {
     let texts: Vec<_> = policies.iter().map(RowPolicies::text).collect();
     (!texts.is_empty()).then(|| Cause::new(Failure::RowPolicy, texts.join("; ")))
-}
-
-/// Something to read rows from of which none is hidden: on PostgreSQL a transaction, which ends when this is dropped. On
-/// SQLite, which has no policies, a transaction would keep writers waiting from its first query to its last.
-///
-/// # Errors
-/// Whatever the database answers.
-pub async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DbErr> {
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(connection.into());
-    }
-    let isolation = Some(IsolationLevel::ReadCommitted);
-    let transaction = connection.begin_with_config(isolation, Some(AccessMode::ReadOnly)).await?;
-    transaction.execute_unprepared(EVERY_ROW).await?;
-    Ok(DatabaseExecutor::OwnedTransaction(transaction))
 }

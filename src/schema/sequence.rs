@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLe
 use super::quoted;
 use super::row_policy::EVERY_ROW;
 use crate::connection::{row, rows};
+use crate::mark;
 
 /// How long the writers of a sequence's table are waited for.
 const LOCK_TIMEOUT: &str = "2s";
@@ -45,6 +46,7 @@ impl Sequence {
         let [table, column] = [&self.table, &self.column].map(|name| quoted(name));
         let name = &self.name;
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+        transaction.execute_unprepared(&mark::transaction()).await?;
         // Writers queue up behind whoever waits for a lock.
         transaction.execute_unprepared(&format!("{EVERY_ROW}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;

@@ -8,7 +8,8 @@ use sea_orm::{DatabaseConnection, DbBackend};
 use super::shape::Match;
 use super::standing::{Plan, Standing};
 use super::{Drift, Schema, SchemaError, expected, read, row_policy, shape};
-use crate::failure::Doing;
+use crate::failure::{Cause, Doing};
+use crate::reading::{self, Rows};
 
 /// What a database was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,14 +109,22 @@ impl Survey {
 /// [`SchemaError`] where nothing safe does.
 pub async fn survey(connection: &DatabaseConnection, target: Revision) -> Result<Survey, SchemaError> {
     loop {
-        let standing = Standing::read(connection).await.doing("read the ledger")?;
+        let standing = read_ledger(connection).await.doing("read the ledger")?;
         let result = survey_of(connection, target, standing.clone()).await;
         // Somebody else's upgrade between the ledger and the tables looks like drift.
         let is_final = !matches!(result, Err(SchemaError::Drift(_) | SchemaError::Incomplete { .. }));
-        if is_final || Standing::read(connection).await.doing("read the ledger")? == standing {
+        if is_final || read_ledger(connection).await.doing("read the ledger")? == standing {
             return result;
         }
     }
+}
+
+/// Reads in a transaction, because who holds the ledger may do so for long.
+async fn read_ledger(connection: &DatabaseConnection) -> Result<Standing, Cause> {
+    let reading = reading::begin(connection, None, Rows::Visible).await?;
+    let standing = Standing::read(&reading).await?;
+    reading::end(reading).await?;
+    Ok(standing)
 }
 
 async fn survey_of(

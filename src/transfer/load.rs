@@ -18,11 +18,11 @@ use super::reader::{Pass, Purpose, TableRead};
 use super::source::Source;
 use super::target::Target;
 use super::verify::{Comparison, Extent};
-use super::watch::Watch;
 use super::{Mismatch, TransferError, session};
 use crate::failure::{DatabaseError, Doing};
 use crate::progress::{Amount, Progress};
 use crate::schema::{lock, quoted, upgrade};
+use crate::watch::Watch;
 
 /// What is compared before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -47,7 +47,6 @@ mod stage;
 mod target;
 pub mod value;
 pub mod verify;
-mod watch;
 
 use migration::Revision;
 use serde::Serialize;
@@ -67,7 +66,6 @@ pub use plan::{ColumnPlan, TablePlan};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use source::{Source, Survey};
 pub use target::Target;
-pub use watch::Watch;
 
 /// The rows of one table that are not the same on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

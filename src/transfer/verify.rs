@@ -22,11 +22,11 @@ use super::reader::{Pass, Purpose, Reader, TableRead};
 use super::source::Source;
 use super::target::Target;
 use super::value::Value;
-use super::watch::Watch;
 use super::{Mismatch, TransferError, session, stage};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::progress::{Amount, Meter, Progress, Stage};
 use crate::schema::quoted;
+use crate::watch::Watch;
 
 /// How many differing rows of a table are named.
 const NAMED_DIFFERENCES: usize = 10;

@@ -15,7 +15,8 @@ use crate::progress::Amount;
 use crate::transfer::append::Ending;
 use crate::transfer::load::TableLoad;
 use crate::transfer::obstacle::{self, Wanted, Work};
-use crate::transfer::{Snapshot, TransferError, Watch};
+use crate::transfer::{Snapshot, TransferError};
+use crate::watch::Watch;
 
 impl Run<'_> {
     /// Brings the rows to those of the target. A target without rows is filled in the ordinary way, which is faster.
@@ -35,7 +36,8 @@ impl Run<'_> {
     }
 
     async fn is_filled(&self, to: &DatabaseUrl, watch: &Watch<'_>) -> Result<bool, Error> {
-        let target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
         let wanted = Wanted::new(&self.source.end.revision.tables(), &self.source.end.schema);
         let work = async {
             let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?;
@@ -71,7 +73,8 @@ impl Run<'_> {
         watch: &Watch<'_>,
         ending: Ending,
     ) -> Result<(Prepared, Vec<TableLoad>), Error> {
-        let target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Work::Append, snapshot, watch).await?;
             let total: Amount = prepared.amounts.iter().copied().sum();

@@ -13,7 +13,8 @@ use crate::output::{Block, Report};
 use crate::schema;
 use crate::transfer::lacking::require_place;
 use crate::transfer::verify::StandingTarget;
-use crate::transfer::{Snapshot, Source, TransferError, Watch, plan};
+use crate::transfer::{Snapshot, Source, TransferError, plan};
+use crate::watch::Watch;
 
 impl Run<'_> {
     /// Compares every value, and changes nothing.
@@ -24,7 +25,8 @@ impl Run<'_> {
         watch: &Watch<'_>,
     ) -> Result<Report, Error> {
         let (end, from) = (self.source.end, self.source.url);
-        let target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
         let work = async {
             let found = schema::read(&target).await.doing("read the target's schema")?;
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;

@@ -22,7 +22,8 @@ use crate::transfer::load::{LastWord, Load, TableLoad, Toast, Verification, has_
 use crate::transfer::obstacle::{self, Obstacle, Wanted, Weight, Work};
 use crate::transfer::plan::{self, Plan};
 use crate::transfer::policy::Class;
-use crate::transfer::{Exceptions, Forecast, Hazard, Snapshot, Source, TransferError, Watch};
+use crate::transfer::{Exceptions, Forecast, Hazard, Snapshot, Source, TransferError};
+use crate::watch::Watch;
 
 /// What is known before the first row moves.
 pub(super) struct Prepared {
@@ -47,7 +48,8 @@ impl Run<'_> {
         snapshot: Snapshot,
         watch: &Watch<'_>,
     ) -> Result<Report, Error> {
-        let target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Work::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;
@@ -70,7 +72,8 @@ impl Run<'_> {
 
     /// Moves the history.
     pub(super) async fn load(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
-        let target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Work::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;

@@ -31,7 +31,8 @@ use crate::transfer::policy::{Class, Policies, Policy};
 use crate::transfer::report::ReportFile;
 use crate::transfer::snapshot::{Origin, Terms};
 use crate::transfer::source::Survey;
-use crate::transfer::{Examination, Exceptions, Snapshot, Source, TablePlan, TransferError, Watch};
+use crate::transfer::{Examination, Exceptions, Snapshot, Source, TablePlan, TransferError};
+use crate::watch::Watch;
 
 pub(super) async fn run(
     arguments: &MigrateSqliteToPostgres,
@@ -45,9 +46,11 @@ pub(super) async fn run(
         return interrupt.or(work).await?;
     }
     let to = &settings.database.value;
-    let DatabaseUrl::Postgresql(address) = to else { return Err(wrong("the target", to, Backend::Postgresql)) };
+    if to.backend() != Backend::Postgresql {
+        return Err(wrong("the target", to, Backend::Postgresql));
+    }
     let before_commit = || interrupt.hold();
-    let watch = Watch::new(address, &before_commit);
+    let watch = Watch::new(to, "go on", &before_commit);
     let progress = watch.over_progress(progress);
     let work = move_history(arguments, now, &progress, Some((to, &watch)));
     match interrupt.or(work).await {

@@ -5,13 +5,14 @@ mod summary;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbErr};
+use sea_orm::{DatabaseConnection, DatabaseExecutor, DbErr};
 
 use super::Context;
 use super::retention::Retention;
@@ -19,7 +20,7 @@ use crate::cli::Prune;
 use crate::connection::{self, Access, LOCK_TIMEOUT, row};
 use crate::database_url::DatabaseUrl;
 use crate::error::Error;
-use crate::failure::{DatabaseError, Doing, Failure};
+use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::file_system;
 use crate::history::archive::Archive;
 use crate::history::batch::Removed;
@@ -35,11 +36,13 @@ use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
+use crate::reading::{self, Rows};
 use crate::schema::{self, Schema, privilege, row_policy};
 use crate::settings::Settings;
 use crate::visible;
+use crate::watch::Watch;
 
-use removal::{Outcome, Removal, Stop, Terms};
+use removal::{GRACE, Outcome, Removal, Stop, Terms};
 use summary::{SpaceSummary, Summary, shown};
 
 /// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
@@ -60,14 +63,15 @@ pub(super) async fn run(
     context: &Context,
     interrupt: &Interrupt,
 ) -> Result<Report, Error> {
+    let watch = Arc::new(Watch::new(&settings.database.value, "prune the history", &|| ()));
     let Some(path) = &arguments.metrics_file else {
-        return prune(arguments, settings, context, interrupt, &mut None).await;
+        return prune(arguments, settings, context, interrupt, &watch, &mut None).await;
     };
     // A slip in the path ends the run before it removes anything.
     metrics::earlier(path)?;
     let started = Instant::now();
     let mut told = Some(Metrics::of(&settings.database.value.to_string()));
-    let mut result = prune(arguments, settings, context, interrupt, &mut told).await;
+    let mut result = prune(arguments, settings, context, interrupt, &watch, &mut told).await;
     if let Some(metrics) = &mut told {
         metrics.duration = started.elapsed();
         metrics.finished_at = context.now + started.elapsed();
@@ -94,6 +98,22 @@ async fn prune(
     settings: &Settings,
     context: &Context,
     interrupt: &Interrupt,
+    watch: &Arc<Watch<'static>>,
+    metrics: &mut Option<Metrics>,
+) -> Result<Report, Error> {
+    let result = prune_and_summarise(arguments, settings, context, interrupt, watch, metrics).await;
+    if matches!(&result, Err(Error::Interrupted(_))) {
+        watch.end_sessions().await;
+    }
+    result
+}
+
+async fn prune_and_summarise(
+    arguments: &Prune,
+    settings: &Settings,
+    context: &Context,
+    interrupt: &Interrupt,
+    watch: &Arc<Watch<'static>>,
     metrics: &mut Option<Metrics>,
 ) -> Result<Report, Error> {
     let started = Instant::now();
@@ -109,7 +129,8 @@ async fn prune(
     if let Some(path) = &arguments.archive {
         archive_file::look(path, url.sqlite_path())?;
     }
-    let Some(mut work) = interrupt.or(prepare(settings, arguments, now, &policy, event_policy, started)).await?? else {
+    let prepared = prepare(settings, arguments, now, &policy, event_policy, started, watch);
+    let Some(mut work) = interrupt.or(prepared).await?? else {
         *metrics = None;
         summary.skipped = Some("another prune is at work");
         let line = format!("another prune is at work on {url}: nothing to do here");
@@ -125,11 +146,12 @@ async fn prune(
     let mut blocks;
     if arguments.dry_run {
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
-        let obstacles = interrupt.or(work.look_for_obstacles()).await?;
-        summary.in_the_way = obstacles.doing("look what the role may do")?;
+        let obstacles = async { work.look_for_obstacles().await.doing("look what the role may do") };
+        summary.in_the_way = interrupt.or(watch.over(obstacles)).await??;
         blocks = summary.plan_blocks(arguments.max_share);
     } else if work.plan.rows() == 0 {
-        parent_index::drop_left_over(&work.connection, &work.schema).await;
+        let drop = parent_index::drop_left_over(&work.connection, &work.schema);
+        interrupt.or(watch.over_output(drop)).await??;
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
         blocks = summary.nothing_blocks();
     } else {
@@ -147,10 +169,13 @@ async fn prune(
             retry_for: arguments.retry_for,
         };
         let mut outcome = work.remove(terms, context, interrupt).await?;
-        let is_confirmed = work.confirm(&mut outcome).await;
+        let limit = if outcome.stopped.is_some() { GRACE } else { Duration::MAX };
+        let confirmed = tokio::time::timeout(limit, interrupt.or(work.confirm(&mut outcome))).await;
+        let is_confirmed = matches!(confirmed, Ok(Ok(true)));
         // What was removed is told in any case.
         if work.is_connected {
-            summary.remaining_sessions = work.count_old().await.ok();
+            let remaining = watch.over(work.count_old());
+            summary.remaining_sessions = at_the_end(interrupt, outcome.stopped.as_ref(), remaining).await;
         }
         summary.tell(&outcome, is_confirmed, started.elapsed());
         blocks = summary.removed_blocks();
@@ -162,19 +187,28 @@ async fn prune(
     }
     let remain = stopped.is_some() || summary.remaining_sessions.is_none_or(|remaining| remaining > 0);
     if !arguments.dry_run && work.is_connected && matches!(stopped, None | Some(Stop::Deadline)) {
-        match interrupt.or(work.give_back(arguments.vacuum && stopped.is_none(), context)).await {
+        let give_back = watch.over(work.give_back(arguments.vacuum && stopped.is_none(), context));
+        match interrupt.or(give_back).await {
             Ok(Ok(freed)) => {
                 blocks.extend(freed.lines().into_iter().map(Block::Line));
                 summary.space = Some(freed);
             }
-            Ok(Err(error)) => stopped = Some(Stop::Failed(error)),
-            Err(signal) => stopped = Some(Stop::Signal(signal)),
+            Ok(Err(error)) => {
+                work.is_connected &= !is_lost(&error);
+                stopped = Some(Stop::Failed(error));
+            }
+            Err(signal) => {
+                watch.end_sessions().await;
+                work.is_connected = false;
+                stopped = Some(Stop::Signal(signal));
+            }
         }
     }
     if let Some(metrics) = metrics {
         metrics.sessions_remaining = summary.remaining_sessions;
         if work.is_connected {
-            metrics.oldest_session_us = work.oldest().await.ok().flatten();
+            let oldest = watch.over(work.oldest());
+            metrics.oldest_session_us = at_the_end(interrupt, stopped.as_ref(), oldest).await.flatten();
         }
         summary.count(metrics);
     }
@@ -197,6 +231,16 @@ async fn prune(
         Some(error) => error.exit_code(),
     };
     Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
+}
+
+/// Runs a query that only completes the summary. After a stop it has little time, and a signal ends it.
+async fn at_the_end<T>(
+    interrupt: &Interrupt,
+    stopped: Option<&Stop>,
+    query: impl Future<Output = Result<T, DatabaseError>>,
+) -> Option<T> {
+    let limit = if stopped.is_some() { GRACE } else { Duration::MAX };
+    tokio::time::timeout(limit, interrupt.or(query)).await.ok()?.ok()?.ok()
 }
 
 fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<Policy, Error> {
@@ -241,11 +285,16 @@ async fn prepare(
     policy: &Policy,
     event_policy: Option<EventPolicy>,
     started: Instant,
+    watch: &Arc<Watch<'static>>,
 ) -> Result<Option<Work>, Error> {
     let limit = arguments.max_duration.map_or(arguments.retry_for, |limit| limit.min(arguments.retry_for));
     let mut is_first = true;
     loop {
-        let error = match Work::prepare(settings, arguments, now, policy.clone(), event_policy).await {
+        let attempt = watch.over(Work::prepare(settings, arguments, now, policy.clone(), event_policy, watch));
+        let longest =
+            arguments.max_duration.map_or(Duration::MAX, |limit| limit.saturating_sub(started.elapsed()) + GRACE);
+        let error = match tokio::time::timeout(longest, attempt).await.unwrap_or_else(|_| Err(planning_took_too_long()))
+        {
             Err(Error::Database(error)) if error.cause.failure == Failure::Busy => error,
             other => return other,
         };
@@ -261,16 +310,27 @@ async fn prepare(
     }
 }
 
+/// Whether the connection is gone, or does not answer.
+fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if error.cause.failure.is_before_login())
+}
+
+fn planning_took_too_long() -> Error {
+    let cause = Cause::new(Failure::TimedOut, "it takes longer than `--max-duration`");
+    DatabaseError { action: "plan the removal".to_owned(), cause }.into()
+}
+
 /// Warns of filters that no session meets: they may be misspelt, and then nothing goes, night after night.
-async fn warn_of_unknown_values(connection: &impl ConnectionTrait, policy: &Policy) -> Result<(), DatabaseError> {
+async fn warn_of_unknown_values(connection: &DatabaseConnection, policy: &Policy) -> Result<(), DatabaseError> {
+    let reading = every_row(connection).await?;
     for (column, values) in policy.filter.lists() {
         for value in values {
-            if !retention::is_met(connection, column, value).await? {
+            if !retention::is_met(&reading, column, value).await? {
                 tracing::warn!("no session has the {} `{value}`: is it spelt right?", column.replace('_', " "));
             }
         }
     }
-    Ok(())
+    reading::end(reading).await.doing(BEGIN_TO_PLAN)
 }
 
 fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
@@ -281,6 +341,7 @@ fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
 /// What a run works on, and what it would remove.
 struct Work {
     url: DatabaseUrl,
+    watch: Arc<Watch<'static>>,
     connection: DatabaseConnection,
     /// Whether it was there when it was needed last.
     is_connected: bool,
@@ -309,6 +370,7 @@ impl Work {
         now: DateTime<Utc>,
         policy: Policy,
         event_policy: Option<EventPolicy>,
+        watch: &Arc<Watch<'static>>,
     ) -> Result<Option<Self>, Error> {
         let url = &settings.database.value;
         let mut exclusive = None;
@@ -321,9 +383,9 @@ impl Work {
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
         // Declared first, and so dropped last: see [`Neighbours`].
         let mut neighbours;
-        let connection = open(url, access).await?;
+        let connection = open(url, access, watch).await?;
         // Not before there is a first one: it may be the last that the role is granted.
-        let (read, second) = tokio::join!(schema::read_standing(&connection), open_second(url, arguments));
+        let (read, second) = tokio::join!(schema::read_standing(&connection), open_second(url, arguments, watch));
         let (standing, schema) = read.doing("read the schema")?;
         let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
         let events_read = event_policy.as_ref().map(|_| EVENTS);
@@ -333,7 +395,7 @@ impl Work {
         sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
         let retention = Retention::of_prune(arguments, settings, &standing);
         let policy = chosen(policy, &retention, arguments, now)?;
-        warn_of_unknown_values(&every_row(&connection).await?, &policy).await?;
+        warn_of_unknown_values(&connection, &policy).await?;
         let see = "see who else uses the database";
         neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
         let second = known(second, &mut neighbours).await;
@@ -344,16 +406,17 @@ impl Work {
         };
         let (selection, mut plan) = select(&connection, helper, &schema, policy).await?;
         let events = event_policy.filter(|_| events::are_kept(&schema));
-        let reader = every_row(&connection).await?;
+        let reading = every_row(&connection).await?;
         if let Some(policy) = &events {
-            plan.tables.push(events::plan(&reader, &schema, policy).await?);
+            plan.tables.push(events::plan(&reading, &schema, policy).await?);
         }
         if arguments.orphans {
-            plan.orphans = orphans::count(&reader, &schema).await?;
+            plan.orphans = orphans::count(&reading, &schema).await?;
         }
-        drop(reader);
+        reading::end(reading).await.doing(BEGIN_TO_PLAN)?;
         Ok(Some(Self {
             url: url.clone(),
+            watch: Arc::clone(watch),
             connection,
             is_connected: true,
             second,
@@ -406,11 +469,12 @@ impl Work {
         self.is_connected = false;
         self.second = None;
         self.exclusive = None;
-        self.exclusive = Exclusive::take(&self.url).await?;
+        let (url, watch) = (&self.url, Arc::clone(&self.watch));
+        self.exclusive = watch.over(async { Ok::<_, Error>(Exclusive::take(url).await?) }).await?;
         if self.exclusive.is_none() {
             return Ok(false);
         }
-        self.renew_connection().await?;
+        watch.over(self.renew_connection()).await?;
         Ok(true)
     }
 
@@ -423,7 +487,7 @@ impl Work {
             tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await.ok();
             self.neighbours.let_go();
         }
-        self.connection = open(&self.url, Access::Write).await?;
+        self.connection = open(&self.url, Access::Write, &self.watch).await?;
         sqlite::set_up(&self.connection, &self.schema).await.doing("set up the connection")?;
         let neighbours = Neighbours::of(&self.connection, self.url.sqlite_path()).await;
         self.neighbours = neighbours.doing("see who else uses the database")?;
@@ -438,14 +502,14 @@ impl Work {
         if !outcome.is_doubtful {
             return true;
         }
-        // A commit that goes on has not come to its end on the server either.
-        if matches!(outcome.stopped, Some(Stop::Failed(Error::RolledBack(_)))) {
+        // A commit that was cut off may not have come to its end on the server.
+        if outcome.is_cut_off {
             return false;
         }
         if !self.is_connected && !matches!(self.reconnect().await, Ok(true)) {
             return false;
         }
-        let Ok(left) = self.count_left().await else { return false };
+        let Ok(left) = self.watch.over(self.count_left()).await else { return false };
         let planned = self.plan.rows_by_table();
         let rows = |of: &Removed, table| of.get(table).copied().unwrap_or_default();
         for (table, removed) in &mut outcome.rows {
@@ -457,12 +521,18 @@ impl Work {
 
     /// The sessions from before the cutoff that are still there.
     async fn count_old(&self) -> Result<u64, DatabaseError> {
-        retention::count_old(&every_row(&self.connection).await?, &self.selection.policy).await
+        let reading = every_row(&self.connection).await?;
+        let sessions = retention::count_old(&reading, &self.selection.policy).await?;
+        reading::end(reading).await.doing("end the count")?;
+        Ok(sessions)
     }
 
     /// The start of the oldest session, in microseconds since the epoch.
     async fn oldest(&self) -> Result<Option<i64>, DatabaseError> {
-        retention::oldest(&every_row(&self.connection).await?).await
+        let reading = every_row(&self.connection).await?;
+        let oldest = retention::oldest(&reading).await?;
+        reading::end(reading).await.doing("end the look")?;
+        Ok(oldest)
     }
 
     /// What is still there of what was planned.
@@ -484,17 +554,31 @@ impl Work {
     async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
         // While somebody was asked it may have become another.
         self.second = interrupt.or(known(self.second.take(), &mut self.neighbours)).await?;
-        let has_index = interrupt.or(parent_index::build(&self.connection, &self.schema, &self.plan)).await??;
+        let build = self.watch.over(parent_index::build(&self.connection, &self.schema, &self.plan));
+        let left = terms.deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()) + GRACE);
+        let Ok(has_index) = tokio::time::timeout(left, interrupt.or(build)).await else {
+            self.abandon().await;
+            return Ok(Outcome { stopped: Some(Stop::Deadline), ..Outcome::default() });
+        };
+        let has_index = has_index??;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
         let outcome = Removal::new(self, terms, interrupt, meter.as_ref(), planned).run().await;
         meter.finish();
-        // The connection may still be waiting for the server.
-        self.is_connected &= !matches!(outcome.stopped, Some(Stop::Failed(Error::RolledBack(_))));
+        if outcome.is_cut_off {
+            self.abandon().await;
+        }
         if has_index && self.is_connected {
-            parent_index::drop(&self.connection).await;
+            let drop = self.watch.over_output(parent_index::drop(&self.connection));
+            at_the_end(interrupt, outcome.stopped.as_ref(), drop).await;
         }
         Ok(outcome)
+    }
+
+    /// Ends what the server still does, and asks the connection nothing any more: it may still wait for that.
+    async fn abandon(&mut self) {
+        self.is_connected = false;
+        self.watch.end_sessions().await;
     }
 
     /// Gives free space back if that is asked for; otherwise looks how much there is.
@@ -509,8 +593,9 @@ impl Work {
 
     /// Closes the databases. Returns where the archive is, if there is one.
     async fn close(self, compress: bool) -> Result<Option<PathBuf>, Error> {
+        let is_lost = !self.is_connected && matches!(self.url, DatabaseUrl::Postgresql(_));
         // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
+        if !is_lost && tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
             // To close their files would drop the locks of a transaction that is still at work.
             std::mem::forget((self.neighbours, self.exclusive));
         }
@@ -520,27 +605,29 @@ impl Work {
     }
 }
 
-/// What decides by rows reads them through this.
+/// Begins a transaction to decide in by what the rows say.
 async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DatabaseError> {
-    row_policy::every_row(connection).await.doing("begin a transaction")
+    reading::begin(connection, None, Rows::Every).await.doing(BEGIN_TO_PLAN)
 }
 
-async fn open(url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
+async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<DatabaseConnection, Error> {
     let lock_timeout = match url {
         DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
         DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
     };
-    Ok(connection::open(url, access, lock_timeout).await?)
+    let mut connection = connection::open(url, access, lock_timeout).await?;
+    watch.attach(&mut connection);
+    Ok(connection)
 }
 
 /// Opens a second connection, where two can work at once. Without it the removal only takes longer.
-async fn open_second(url: &DatabaseUrl, arguments: &Prune) -> Option<DatabaseConnection> {
+async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) -> Option<DatabaseConnection> {
     // SQLite has one writer at a time, and an archive has one, too.
     let is_of_use = matches!(url, DatabaseUrl::Postgresql(_)) && !arguments.dry_run && arguments.archive.is_none();
     if !is_of_use {
         return None;
     }
-    tokio::time::timeout(SECOND_TIMEOUT, open(url, Access::Write)).await.ok()?.ok()
+    tokio::time::timeout(SECOND_TIMEOUT, open(url, Access::Write, watch)).await.ok()?.ok()
 }
 
 /// A second connection, if it can be told from those of others.
@@ -556,21 +643,41 @@ async fn select(
     schema: &Schema,
     policy: Policy,
 ) -> Result<(Selection, Plan), DatabaseError> {
-    let reader = every_row(connection).await?;
-    let Some(second) = second else {
-        let selection = Selection::of(&reader, schema, policy).await?;
-        let plan = plan::plan(&reader, schema, &selection).await?;
-        return Ok((selection, plan));
+    let reading = every_row(connection).await?;
+    let selected = match second {
+        None => {
+            let selection = Selection::of(&reading, schema, policy).await?;
+            let plan = plan::plan(&reading, schema, &selection).await?;
+            (selection, plan)
+        }
+        Some(second) => select_beside(&reading, second, schema, policy).await?,
     };
-    let hoped = Selection::hoped(&reader, policy.clone());
-    let select = async { Selection::of(&every_row(second).await?, schema, policy.clone()).await };
-    let (selection, plan) = tokio::join!(select, plan::plan(&reader, schema, &hoped));
+    reading::end(reading).await.doing(BEGIN_TO_PLAN)?;
+    Ok(selected)
+}
+
+const BEGIN_TO_PLAN: &str = "plan the removal";
+
+async fn select_beside(
+    reading: &DatabaseExecutor<'_>,
+    second: &DatabaseConnection,
+    schema: &Schema,
+    policy: Policy,
+) -> Result<(Selection, Plan), DatabaseError> {
+    let select = async {
+        let reading = every_row(second).await?;
+        let selection = Selection::of(&reading, schema, policy.clone()).await;
+        reading::end(reading).await.doing(BEGIN_TO_PLAN)?;
+        selection
+    };
+    let hoped = Selection::hoped(reading, policy.clone());
+    let (selection, plan) = tokio::join!(select, plan::plan(reading, schema, &hoped));
     let plan = plan?;
     let selection = match selection {
         Ok(selection) => selection,
-        Err(_) => Selection::of(&reader, schema, policy).await?,
+        Err(_) => Selection::of(reading, schema, policy).await?,
     };
-    let plan = if selection == hoped { plan } else { plan::plan(&reader, schema, &selection).await? };
+    let plan = if selection == hoped { plan } else { plan::plan(reading, schema, &selection).await? };
     Ok((selection, plan))
 }
 

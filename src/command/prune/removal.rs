@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Work;
 use crate::error::Error;
-use crate::failure::{DatabaseError, Failure};
+use crate::failure::{Cause, DatabaseError, Failure};
 use crate::history::SESSIONS;
 use crate::history::batch::{Batch, BatchError, Limits, Place, Removed};
 use crate::history::events;
@@ -20,6 +20,7 @@ use crate::history::pace::{Aim, Measured, Pace};
 use crate::history::retention::{self, Pass, Taken};
 use crate::interrupt::{Interrupt, Signal};
 use crate::progress::{Amount, Meter};
+use crate::watch::Watch;
 
 /// How long a batch waits for a lock that somebody else has. Meanwhile others may wait for what it has locked itself.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
@@ -27,8 +28,12 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
 /// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
 const MOST_STUCK: usize = 100;
+/// How long the batch in hand may still take after a signal, or when the time is up. Then it is rolled back.
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 /// How long a commit is waited for after a second signal.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An attempt to connect again may take so long, however little time is left.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 /// How long to wait before the next attempt after a failure, at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
@@ -60,6 +65,8 @@ pub(super) struct Outcome {
     pub(super) stuck: Vec<Stuck>,
     /// Why it ended before everything was gone.
     pub(super) stopped: Option<Stop>,
+    /// Whether a batch was given up in its middle, so that nobody knows what the connection is at.
+    pub(super) is_cut_off: bool,
 }
 
 /// A session that could not be removed.
@@ -135,6 +142,7 @@ impl<'r> Removal<'r> {
     /// Removes the sessions, then the events, then the orphans.
     pub(super) async fn run(mut self) -> Outcome {
         self.outcome.stopped = self.remove_all().await.err();
+        self.outcome.is_cut_off = self.stopping.is_cut_off.get();
         self.outcome
     }
 
@@ -175,7 +183,7 @@ impl<'r> Removal<'r> {
         taken: &mut Vec<Taken>,
     ) -> Result<Attempt, Stop> {
         let company = self.before_batch(pace).await?;
-        let Work { connection, second, ledger, schema, selection, archive, neighbours, .. } = &*self.work;
+        let Work { watch, connection, second, ledger, schema, selection, archive, neighbours, .. } = &*self.work;
         let second = second.as_ref().filter(|_| company == Company::QuietServer && pace.size() > 1);
         let size = if second.is_some() { pace.size().div_ceil(2) } else { pace.size() };
         let go_on = || company != Company::Nobody || neighbours.is_alone();
@@ -192,18 +200,19 @@ impl<'r> Removal<'r> {
                 }
             };
             // Each of them passes over what the other one has locked.
-            let finished = match tokio::join!(begin(connection, taken), begin_second) {
-                (Ok(first), Ok(second)) => commit([first, second], ledger, &self.stopping, &mut done).await,
+            let both = async { Ok::<_, BatchError>(tokio::join!(begin(connection, taken), begin_second)) };
+            let finished = match watch.over(both).await? {
+                (Ok(first), Ok(second)) => commit([first, second], ledger, watch, &self.stopping, &mut done).await,
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
             if let (Err(_), Some(second)) = (&finished, second) {
                 // It answers when it is rolled back, too: what it still had locked would be passed over.
-                second.ping().await.ok();
+                watch.over(async { Ok::<_, BatchError>(second.ping().await?) }).await.ok();
             }
             finished
         };
         let began = Instant::now();
-        let finished = finish(self.interrupt, &self.stopping, remove).await;
+        let finished = finish(self.interrupt, &self.stopping, self.terms.deadline, remove).await;
         taken.append(&mut taken_by_second);
         taken.sort_unstable();
         let is_busy = matches!(&finished, Ok(Err(error)) if error.cause.failure == Failure::Busy);
@@ -258,10 +267,11 @@ impl<'r> Removal<'r> {
         let (began, mut done) = (Instant::now(), Done::default());
         let ledger = &self.work.ledger;
         let remove = async {
-            let batch = begin(self.work, pace.size(), limits(pace)).await?;
-            commit([batch], ledger, &self.stopping, &mut done).await
+            let watch = &self.work.watch;
+            let batch = watch.over(begin(self.work, pace.size(), limits(pace))).await?;
+            commit([batch], ledger, watch, &self.stopping, &mut done).await
         };
-        let finished = finish(self.interrupt, &self.stopping, remove).await;
+        let finished = finish(self.interrupt, &self.stopping, self.terms.deadline, remove).await;
         let units = pace.size() as usize;
         match self.settle(finished, done, company, pace, units, began).await? {
             Attempt::Removed | Attempt::GaveWay => Ok(true),
@@ -407,8 +417,9 @@ impl<'r> Removal<'r> {
                 return Err(Stop::Deadline);
             }
             let is_over = since.elapsed() >= self.terms.retry_for;
-            match self.work.reconnect().await {
+            match self.reconnect(since).await {
                 Ok(true) => break,
+                Err(Error::Interrupted(signal)) => return Err(Stop::Signal(signal)),
                 Ok(false) if is_over => return Err(Stop::TakenOver),
                 Err(error) if is_over || !may_heal(&error) => return Err(Stop::Failed(error)),
                 Ok(false) | Err(_) => {}
@@ -418,12 +429,29 @@ impl<'r> Removal<'r> {
         Ok(())
     }
 
+    /// Connects again, within what is left of the time to try in, or of all time.
+    async fn reconnect(&mut self, since: Instant) -> Result<bool, Error> {
+        let mut left = self.terms.retry_for.saturating_sub(since.elapsed());
+        if let Some(deadline) = self.terms.deadline {
+            left = left.min(deadline.saturating_duration_since(Instant::now()));
+        }
+        let reconnected = tokio::time::timeout(left.max(SHORTEST_ATTEMPT), self.work.reconnect());
+        let reconnected = self.interrupt.or(reconnected).await?;
+        reconnected.unwrap_or_else(|_| {
+            let cause = Cause::new(Failure::TimedOut, "no answer in the time that was left");
+            Err(DatabaseError { action: "connect again".to_owned(), cause }.into())
+        })
+    }
+
     fn is_too_late(&self) -> bool {
         self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Waits, unless it is time to stop.
     async fn rest(&mut self, pause: Duration) -> Result<(), Stop> {
+        if let Some(signal) = self.stopping.signal.get() {
+            return Err(Stop::Signal(signal));
+        }
         let left = self.terms.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let rest = tokio::time::sleep(pause.min(left.unwrap_or(Duration::MAX)));
         if pause.is_zero() {
@@ -442,10 +470,11 @@ impl<'r> Removal<'r> {
             return Err(Stop::Deadline);
         }
         let company = loop {
-            let Work { connection, neighbours, .. } = &mut *self.work;
-            match neighbours.company(connection).await {
+            let Work { watch, connection, neighbours, .. } = &mut *self.work;
+            let company = watch.over(async { Ok::<_, BatchError>(neighbours.company(connection).await?) });
+            match self.interrupt.or(company).await.map_err(Stop::Signal)? {
                 Ok(company) => break company,
-                Err(error) => self.try_again(error.into()).await?,
+                Err(error) => self.try_again(error).await?,
             }
         };
         if self.company == Some(Company::Nobody) && company != Company::Nobody {
@@ -471,18 +500,23 @@ struct Stopping {
     signal: Cell<Option<Signal>>,
     /// Whether it is too late to roll the batch back.
     is_committing: Cell<bool>,
+    /// Whether a batch was given up in its middle.
+    is_cut_off: Cell<bool>,
 }
 
 /// Commits the batches that there are, one after the other; those after one that fails are rolled back.
 async fn commit(
     batches: impl IntoIterator<Item = Option<Batch>>,
     ledger: &Ledger,
+    watch: &Watch<'_>,
     stopping: &Stopping,
     done: &mut Done,
 ) -> Result<(), BatchError> {
     stopping.is_committing.set(true);
     for batch in batches.into_iter().flatten() {
-        let (removed, held) = batch.commit(ledger).await?;
+        let removing = batch.removed().clone();
+        let committed = watch.over(batch.commit(ledger)).await;
+        let (removed, held) = committed.map_err(|error| error.or_uncommitted(removing))?;
         done.batches += 1;
         done.held = done.held.max(held);
         add(&mut done.removed, &removed);
@@ -496,24 +530,48 @@ fn add(sum: &mut Removed, removed: &Removed) {
     }
 }
 
-/// Lets the work in hand come to its end although a signal came, which is noted; a second one ends it, unless it is
-/// being committed.
-async fn finish<T>(interrupt: &Interrupt, stopping: &Stopping, work: impl Future<Output = T>) -> Result<T, Stop> {
+/// Lets the work in hand come to its end although a signal came, which is noted, or the time is up. A second signal ends
+/// it, and so does [`GRACE`], unless it is being committed.
+async fn finish<T>(
+    interrupt: &Interrupt,
+    stopping: &Stopping,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Result<T, Stop> {
     let mut work = std::pin::pin!(work);
     stopping.is_committing.set(false);
-    match interrupt.or(&mut work).await {
-        Ok(result) => return Ok(result),
-        Err(signal) => stopping.signal.set(Some(signal)),
-    }
-    tracing::info!("stopping after the batch in hand; a second signal rolls it back");
-    let stop = match interrupt.or(&mut work).await {
-        Ok(result) => return Ok(result),
-        Err(signal) => Stop::Failed(Error::RolledBack(signal)),
+    let time_is_up = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep(deadline.saturating_duration_since(Instant::now()) + GRACE).await,
+            None => std::future::pending().await,
+        }
     };
-    match stopping.is_committing.get() {
-        true => tokio::time::timeout(COMMIT_TIMEOUT, work).await.map_err(|_| stop),
-        false => Err(stop),
+    let first = tokio::select! {
+        biased;
+        result = interrupt.or(&mut work) => result.map_err(Some),
+        () = time_is_up => Err(None),
+    };
+    let stop = match first {
+        Ok(result) => return Ok(result),
+        Err(None) => Stop::Deadline,
+        Err(Some(signal)) => {
+            stopping.signal.set(Some(signal));
+            let grace = humantime::format_duration(GRACE);
+            tracing::info!("stopping after the batch in hand, within {grace}; a second signal rolls it back");
+            match tokio::time::timeout(GRACE, interrupt.or(&mut work)).await {
+                Ok(Ok(result)) => return Ok(result),
+                Ok(Err(signal)) => Stop::Failed(Error::RolledBack(signal)),
+                Err(_) => Stop::Failed(Error::RolledBack(signal)),
+            }
+        }
+    };
+    if stopping.is_committing.get()
+        && let Ok(result) = tokio::time::timeout(COMMIT_TIMEOUT, work).await
+    {
+        return Ok(result);
     }
+    stopping.is_cut_off.set(true);
+    Err(stop)
 }
 
 /// A batch of one has to come to its end.

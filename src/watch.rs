@@ -1,25 +1,33 @@
-//! Notices that the way to the target has fallen silent, and ends what a run leaves behind there.
+//! Notices that a PostgreSQL server, or the way to it, has fallen silent, and ends what a run leaves behind there.
 //!
 //! A server may be silent for long because it builds an index, and the driver cannot have the operating
 //! system find out whether the other end is still there. So when nothing has moved for a while another,
-//! short connection asks the server what it thinks: as long as it works for us it is waited for; if it waits
-//! for us while we wait for it, something on the way was lost; and if it does not answer at all, that is it.
+//! short connection asks the server what it does for us, which is [marked](crate::mark): as long as it works, or waits for
+//! a lock, it is waited for; if it waits for us while we wait for it, something on the way was lost; and if it does not
+//! answer at all, that is it. What is not marked takes no time, and is given up when it does.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sea_orm::DatabaseConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use crate::connection;
-use crate::database_url::PostgresqlAddress;
+use crate::database_url::{DatabaseUrl, PostgresqlAddress};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
 use crate::progress::{Amount, Meter, Progress, Stage};
+use crate::{connection, mark};
 
 /// How long the server may be silent before it is asked, and how long it may take to answer, unless the URL
-/// has a `connect_timeout`.
+/// has a shorter `connect_timeout`.
 const SILENCE: Duration = Duration::from_secs(10);
+/// For so long a server that waits for us may be right: no pause between two attempts is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// How long what is not marked may take while the server works for others.
+const UNMARKED: Duration = Duration::from_secs(40);
+/// How much longer than its limit the answer to a query may take.
+const LATE: Duration = Duration::from_secs(15);
 /// How long an interrupted run waits for the server to have ended its sessions.
 const FAREWELL: Duration = Duration::from_millis(800);
 /// How often it is looked whether they have ended.
@@ -38,21 +46,25 @@ struct Patience {
 
 impl Patience {
     fn of(address: &PostgresqlAddress) -> Self {
-        let silence = address.connect_timeout.unwrap_or(SILENCE);
+        let silence = address.connect_timeout.unwrap_or(SILENCE).min(SILENCE);
         Self { silence, pause: silence / 4, give_up: 4 * silence }
     }
 }
 
-/// Watches over the work on one target.
+/// Watches over the work on one database. On SQLite there is nothing to watch.
 pub struct Watch<'w> {
+    address: Option<PostgresqlAddress>,
+    /// What the work is for.
+    action: &'static str,
     before_commit: &'w (dyn Fn() + Sync),
-    address: PostgresqlAddress,
     patience: Patience,
-    /// The server's sessions that do the work, as an SQL condition each.
-    sessions: Mutex<Vec<String>>,
+    /// How long each query may take.
+    query_limit: Option<Duration>,
+    /// The sessions that have joined, as an SQL condition each that holds when they have committed.
+    committed: Mutex<Vec<String>>,
     /// How often something moved.
-    moves: AtomicU64,
-    /// How many parts of the work wait for something else than the target.
+    moves: Arc<AtomicU64>,
+    /// How many parts of the work wait for something else than the server.
     elsewhere: AtomicU64,
     /// What the work is at, or was when it failed.
     stages: Mutex<Vec<Stage>>,
@@ -60,37 +72,61 @@ pub struct Watch<'w> {
 }
 
 impl<'w> Watch<'w> {
-    /// Watches over work on the server at this address. Its `connect_timeout`, 10 s if there is none, is also how
-    /// long the server may be silent before it is asked; after four times as long without an answer it is given up.
-    /// `before_commit` is called when there is no way back.
+    /// Watches over work on this database, which is there to `action`. The URL's `connect_timeout`, if it is less than
+    /// 10 s, is also how long the server may be silent before it is asked; after four times as long without an answer it
+    /// is given up. `before_commit` is called when there is no way back.
     #[must_use]
-    pub fn new(address: &PostgresqlAddress, before_commit: &'w (dyn Fn() + Sync)) -> Self {
+    pub fn new(url: &DatabaseUrl, action: &'static str, before_commit: &'w (dyn Fn() + Sync)) -> Self {
+        let address = match url {
+            DatabaseUrl::Sqlite(_) => None,
+            DatabaseUrl::Postgresql(address) => Some(address.clone()),
+        };
+        let silence = SILENCE;
+        let unused = Patience { silence, pause: silence, give_up: silence };
         Self {
+            patience: address.as_ref().map_or(unused, Patience::of),
+            address,
+            action,
             before_commit,
-            address: address.clone(),
-            patience: Patience::of(address),
-            sessions: Mutex::default(),
-            moves: AtomicU64::default(),
+            query_limit: None,
+            committed: Mutex::default(),
+            moves: Arc::default(),
             elsewhere: AtomicU64::default(),
             stages: Mutex::default(),
             is_committing: AtomicBool::default(),
         }
     }
 
-    /// Makes a connection one that is asked after and that [`Watch::end_sessions`] ends. Has to be called inside the
-    /// transaction: behind a pooler another session may serve the next one.
+    /// The same where the server itself gives up each query after `limit`: an answer that is later than that is lost,
+    /// also where the role has no connection left to ask over.
+    #[must_use]
+    pub fn with_query_limit(self, limit: Option<Duration>) -> Self {
+        Self { query_limit: limit, ..self }
+    }
+
+    /// Takes each answer on a connection for a movement.
+    pub fn attach(&self, connection: &mut DatabaseConnection) {
+        let moves = Arc::clone(&self.moves);
+        connection.set_metric_callback(move |_| {
+            moves.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Marks a transaction that was begun without SeaORM, so that it is asked after and that [`Watch::end_sessions`] ends
+    /// it. Its session is ended also where it has done nothing since the COMMIT, whose answer did not come.
     ///
     /// # Errors
     /// Whatever the server answers.
     pub async fn join(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+        let action = "mark the transaction";
+        sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.doing(action)?;
         let sql = format!(
-            "SELECT format('(pid = %s AND %s = %L)', pid, {}, {STARTED}) AS condition
-             FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+            "SELECT format('(a.pid = %s AND %s = %L AND a.state = ''idle'' AND a.query = ''COMMIT'')', pid, {}, {STARTED}) AS condition
+             FROM pg_stat_activity a WHERE pid = pg_backend_pid()",
             format_args!("$${STARTED}$$")
         );
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await;
-        let condition = row.and_then(|row| row.try_get("condition")).doing("ask for the number of the session")?;
-        lock(&self.sessions).push(condition);
+        lock(&self.committed).push(row.and_then(|row| row.try_get("condition")).doing(action)?);
         Ok(())
     }
 
@@ -117,49 +153,55 @@ impl<'w> Watch<'w> {
         Overheard { watch: self, progress }
     }
 
-    /// Runs a part of the work that waits for something else than the target, for instance the source.
+    /// Runs a part of the work that waits for something else than the server, for instance the source of a move.
     pub async fn elsewhere<T>(&self, work: impl Future<Output = T>) -> T {
         let _away = Away::begin(self);
         work.await
     }
 
-    /// Runs work on the target to its end, or until the target is known to be lost. Then the work is dropped.
+    /// Runs work on the server to its end, or until the server is known to be lost. Then the work is dropped.
     ///
     /// # Errors
     /// The work's own, or [`Failure::ConnectionLost`] or [`Failure::TimedOut`] with what the work was at.
     pub async fn over<T, E: From<DatabaseError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let Some(address) = &self.address else { return work.await };
         let cause = tokio::select! {
             biased;
             result = work => return result,
-            cause = self.loss() => cause,
+            cause = self.loss(address) => cause,
         };
-        if cause.failure == Failure::ConnectionLost {
-            // It may still hold its locks, and would for hours.
-            self.end_sessions().await;
-        }
+        // It may still hold its locks, and would for hours.
+        self.end_sessions().await;
         let stage = lock(&self.stages).pop();
         let action = match (self.is_committing(), stage) {
             (true, _) => "learn whether the commit took place (`tarsy-db info` tells)".to_owned(),
             (false, Some(stage)) => format!("go on {stage}"),
-            (false, None) => "go on".to_owned(),
+            (false, None) => self.action.to_owned(),
         };
         Err(DatabaseError { action, cause }.into())
     }
 
-    /// Ends the sessions that have [joined](Watch::join), and what they are doing, without waiting for long. A server
-    /// that builds an index would not notice for a while that nobody listens any more. Says whether they are gone.
+    /// As [`Watch::over`], for work that says itself what it failed at.
+    ///
+    /// # Errors
+    /// Only that the server is lost.
+    pub async fn over_output<T>(&self, work: impl Future<Output = T>) -> Result<T, DatabaseError> {
+        self.over(async { Ok(work.await) }).await
+    }
+
+    /// Ends what the server still does for this process, without waiting for long. A server that builds an index would
+    /// not notice for a while that nobody listens any more. Says whether nothing is left.
     pub async fn end_sessions(&self) -> bool {
-        let sessions = lock(&self.sessions).clone();
-        if sessions.is_empty() {
-            return true;
-        }
-        // A session is counted until it has gone.
+        let Some(address) = &self.address else { return true };
+        let mut conditions = lock(&self.committed).clone();
+        conditions.push(format!("({})", mark::condition()));
+        // A session is counted until its transaction is over.
         let sql = format!(
-            "SELECT count(*) AS left, count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {}",
-            sessions.join(" OR ")
+            "SELECT count(*) AS left, count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a WHERE {}",
+            conditions.join(" OR ")
         );
         let end = async {
-            let mut connection = connection::open_single(&self.address).await?;
+            let mut connection = connection::open_single(address).await?;
             loop {
                 let row = sqlx::raw_sql(AssertSqlSafe(sql.as_str())).fetch_one(&mut connection).await?;
                 if row.try_get::<i64, _>("left")? == 0 {
@@ -172,27 +214,25 @@ impl<'w> Watch<'w> {
         tokio::time::timeout(FAREWELL, end).await.is_ok_and(|ended| ended.is_ok())
     }
 
-    /// Ends when the target is lost, and says why.
-    async fn loss(&self) -> Cause {
+    /// Ends when the server is lost, and says why.
+    async fn loss(&self, address: &PostgresqlAddress) -> Cause {
         let (mut moves, mut moved_at) = (self.moves.load(Ordering::Relaxed), Instant::now());
         let mut before = Look::Busy;
         loop {
             tokio::time::sleep(before.pause(self.patience)).await;
             let now = match self.has_moved(&mut moves) {
-                true => None,
-                false => Some(self.look().await),
+                true => Look::Busy,
+                false => self.look(address).await,
             };
             // The answer may have come while it was asked for.
-            before = match now.filter(|_| !self.has_moved(&mut moves)) {
-                None => {
-                    moved_at = Instant::now();
-                    Look::Busy
-                }
-                Some(now) => match now.loss(&before, moved_at.elapsed(), self.patience) {
-                    Some(cause) => return cause,
-                    None => now,
-                },
-            };
+            if now == Look::Busy || self.has_moved(&mut moves) {
+                (moved_at, before) = (Instant::now(), Look::Busy);
+                continue;
+            }
+            if let Some(cause) = now.loss(&before, moved_at.elapsed(), self.patience, self.query_limit) {
+                return cause;
+            }
+            before = now;
         }
     }
 
@@ -202,44 +242,44 @@ impl<'w> Watch<'w> {
     }
 
     /// Asks the server, over another connection, what it thinks of us.
-    async fn look(&self) -> Look {
+    async fn look(&self, address: &PostgresqlAddress) -> Look {
         let limit = self.patience.silence;
-        let mut connection = match tokio::time::timeout(limit, connection::open_single(&self.address)).await {
+        let mut connection = match tokio::time::timeout(limit, connection::open_single(address)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(cause)) if cause.failure == Failure::ShuttingDown => return Look::Unknown,
+            Ok(Err(cause)) if cause.failure == Failure::ShuttingDown => return Look::Unknown(cause.described()),
             Ok(Err(cause)) if cause.failure.is_before_login() => return Look::Unanswered(cause.described()),
             // The server is there: it has no connection left, for instance.
-            Ok(Err(_)) => return Look::Unknown,
+            Ok(Err(cause)) => return Look::Unknown(cause.described()),
             Err(_) => return Look::Unanswered(Failure::TimedOut.to_string()),
-        };
-        let sessions = lock(&self.sessions).join(" OR ");
-        let condition = match sessions.as_str() {
-            // Before the data transaction nobody knows which sessions serve us: those of our role might.
-            "" => "usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()",
-            known => known,
         };
         // While a COPY moves, its session does not change its state.
         let copied = match connection.server_version_num() {
             Some(140_000..) => "(SELECT bytes_processed FROM pg_stat_progress_copy p WHERE p.pid = a.pid)",
             _ => "NULL",
         };
+        // Where nothing is marked nobody knows which sessions serve us: those of our role might.
         let sql = format!(
-            "SELECT count(*) AS known, count(*) FILTER (WHERE wait_event_type IS DISTINCT FROM 'Client') AS busy,
+            "SELECT is_marked, count(*) AS known, count(*) FILTER (WHERE wait_event_type IS DISTINCT FROM 'Client') AS busy,
                     coalesce(string_agg(concat_ws(' ', pid, state_change, {copied}), ', ' ORDER BY pid), '') AS states
-             FROM pg_stat_activity a WHERE {condition}"
+             FROM (SELECT a.*, ({}) AS is_marked FROM pg_stat_activity a) a
+             WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+             GROUP BY is_marked ORDER BY is_marked DESC LIMIT 1",
+            mark::condition()
         );
-        let row = tokio::time::timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut connection)).await;
+        let row = tokio::time::timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut connection)).await;
         connection.close().await.ok();
         match row {
-            Ok(Ok(row)) => Look::of(&row).unwrap_or(Look::Unknown),
+            Ok(Ok(Some(row))) => Look::of(&row).unwrap_or_else(|error| Look::Unknown(Cause::from(error).described())),
+            Ok(Ok(None)) => Look::Gone,
+            Ok(Err(error)) => Look::Unknown(Cause::from(error).described()),
             // A pooler lets many in and serves few.
-            _ => Look::Unknown,
+            Err(_) => Look::Unknown(Failure::TimedOut.to_string()),
         }
     }
 }
 
 /// The moment at which a session began, in words that no setting changes.
-const STARTED: &str = "to_char(backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')";
+const STARTED: &str = "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')";
 
 /// What the server had to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,20 +288,22 @@ enum Look {
     Busy,
     /// Each of our sessions waits for us to say something; which they are, and since when.
     Waiting(String),
+    /// It works, and not on what we have marked.
+    Unmarked,
     /// None of our sessions is there.
     Gone,
-    /// It is there, and does not tell.
-    Unknown,
+    /// It is there, and does not tell, for this reason.
+    Unknown(String),
     /// It is not there.
     Unanswered(String),
 }
 
 impl Look {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(match (row.try_get("known")?, row.try_get("busy")?) {
-            (0_i64, _) => Self::Gone,
+        Ok(match (row.try_get("is_marked")?, row.try_get("busy")?) {
             (_, 0_i64) => Self::Waiting(row.try_get("states")?),
-            _ => Self::Busy,
+            (true, _) => Self::Busy,
+            (false, _) => Self::Unmarked,
         })
     }
 
@@ -273,19 +315,26 @@ impl Look {
         }
     }
 
-    /// Why the target is lost, if this look and the one before agree on that.
-    fn loss(&self, before: &Self, silent: Duration, patience: Patience) -> Option<Cause> {
+    /// Why the server is lost, if this look and the one before agree on that.
+    fn loss(
+        &self,
+        before: &Self,
+        silent: Duration,
+        patience: Patience,
+        query_limit: Option<Duration>,
+    ) -> Option<Cause> {
+        let seconds = humantime::format_duration(Duration::from_secs(silent.as_secs()));
+        let lost = |message: &str| Some(Cause::new(Failure::ConnectionLost, message));
+        let unanswered =
+            |why: &str| Some(Cause::new(Failure::TimedOut, format!("no answer from the server for {seconds} ({why})")));
         match (before, self) {
-            (Self::Gone, Self::Gone) => Some(Cause::new(Failure::ConnectionLost, "the server has ended the session")),
-            (Self::Waiting(before), Self::Waiting(now)) if before == now => Some(Cause::new(
-                Failure::ConnectionLost,
-                "the server waits for us while we wait for it: something was lost on the way",
-            )),
-            (Self::Unanswered(_), Self::Unanswered(why)) if silent >= patience.give_up => {
-                let seconds = Duration::from_secs(silent.as_secs());
-                let message = format!("no answer from the server for {} ({why})", humantime::format_duration(seconds));
-                Some(Cause::new(Failure::TimedOut, message))
+            (Self::Gone, Self::Gone) if silent >= LONGEST_PAUSE => lost("the server has ended the session"),
+            (Self::Waiting(before), Self::Waiting(now)) if before == now && silent >= LONGEST_PAUSE => {
+                lost("the server waits for us while we wait for it: something was lost on the way")
             }
+            (Self::Unanswered(_), Self::Unanswered(why)) if silent >= patience.give_up => unanswered(why),
+            (_, Self::Unmarked) if silent >= UNMARKED => unanswered("it works for others"),
+            (_, Self::Unknown(why)) if query_limit.is_some_and(|limit| silent >= limit + LATE) => unanswered(why),
             _ => None,
         }
     }
@@ -363,16 +412,17 @@ mod tests {
     };
 
     fn loss(before: &Look, now: &Look, seconds: u64) -> Option<Failure> {
-        now.loss(before, Duration::from_secs(seconds), PATIENCE).map(|cause| cause.failure)
+        now.loss(before, Duration::from_secs(seconds), PATIENCE, None).map(|cause| cause.failure)
     }
 
     #[test]
     fn a_server_that_works_is_waited_for_as_long_as_it_takes() {
         let waiting = Look::Waiting("7 since 12:00".to_owned());
         let unanswered = Look::Unanswered("connection refused".to_owned());
-        for before in [&Look::Busy, &Look::Unknown, &Look::Gone, &waiting, &unanswered] {
+        let unknown = Look::Unknown("too many connections".to_owned());
+        for before in [&Look::Busy, &unknown, &Look::Gone, &waiting, &unanswered, &Look::Unmarked] {
             assert_eq!(loss(before, &Look::Busy, 100_000), None, "{before:?}");
-            assert_eq!(loss(before, &Look::Unknown, 100_000), None, "{before:?}");
+            assert_eq!(loss(before, &unknown, 100_000), None, "{before:?}");
         }
     }
 
@@ -382,6 +432,7 @@ mod tests {
         assert_eq!(loss(&Look::Gone, &Look::Gone, 20), Some(Failure::ConnectionLost));
         assert_eq!(loss(&at("12:00"), &at("12:00"), 20), Some(Failure::ConnectionLost));
         assert_eq!(loss(&at("12:00"), &at("12:01"), 20), None, "it did something in between");
+        assert_eq!(loss(&at("12:00"), &at("12:00"), 2), None, "it may be a pause between two attempts");
         assert_eq!(loss(&Look::Busy, &at("12:00"), 20), None, "its answer may be on the way");
         assert_eq!(loss(&Look::Busy, &Look::Gone, 20), None, "its last words may be on the way");
     }
@@ -392,5 +443,16 @@ mod tests {
         assert_eq!(loss(&unanswered, &unanswered, 39), None);
         assert_eq!(loss(&unanswered, &unanswered, 40), Some(Failure::TimedOut));
         assert_eq!(loss(&Look::Busy, &unanswered, 50), None, "one attempt may fail");
+        assert_eq!(loss(&Look::Unmarked, &Look::Unmarked, 39), None);
+        assert_eq!(loss(&Look::Busy, &Look::Unmarked, 40), Some(Failure::TimedOut));
+    }
+
+    #[test]
+    fn where_queries_have_a_limit_so_does_the_wait_for_their_answers() {
+        let unknown = Look::Unknown("too many connections".to_owned());
+        let limit = Some(Duration::from_secs(30));
+        let loss = |seconds| unknown.loss(&unknown, Duration::from_secs(seconds), PATIENCE, limit);
+        assert!(loss(44).is_none());
+        assert_eq!(loss(45).map(|cause| cause.failure), Some(Failure::TimedOut));
     }
 }
