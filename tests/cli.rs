@@ -38,6 +38,8 @@ mod init;
 mod large;
 #[path = "cli/ledger.rs"]
 mod ledger;
+#[path = "cli/left_behind.rs"]
+mod left_behind;
 #[path = "cli/migrate.rs"]
 mod migrate;
 #[path = "cli/migrate_append.rs"]

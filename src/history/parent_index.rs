@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use super::plan::Plan;
 use crate::connection::row;
 use crate::failure::{Cause, DatabaseError, Doing};
+use crate::mark;
 use crate::schema::Schema;
 use crate::schema::recommended::ParentIndex;
 
@@ -51,7 +52,7 @@ pub async fn build(connection: &DatabaseConnection, schema: &Schema, plan: &Plan
         drop(connection).await;
     }
     let sql = format!("CREATE INDEX CONCURRENTLY {NAME} ON {STAGES} ({PARENT}) WHERE {PARENT} IS NOT NULL");
-    if let Err(error) = connection.execute_unprepared(&sql).await {
+    if let Err(error) = connection.execute_unprepared(&mark::statement(&sql)).await {
         let cause = Cause::from(error);
         tracing::warn!("no index leads to the parents of stages, which makes this slow; building one failed: {cause}");
     }
@@ -71,7 +72,8 @@ fn is_left_over(schema: &Schema) -> bool {
 
 /// Drops the index again.
 pub async fn drop(connection: &DatabaseConnection) {
-    let dropped = connection.execute_unprepared(&format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}")).await;
+    let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}");
+    let dropped = connection.execute_unprepared(&mark::statement(&sql)).await;
     if let Err(error) = dropped {
         tracing::warn!("the index {NAME} stays until the next run: {}", Cause::from(error));
     }

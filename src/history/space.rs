@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::connection::{require_primary, row, rows};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::file_system;
 use crate::schema::{Schema, quoted};
+use crate::{file_system, mark};
 
 /// Less than this is worth nobody's attention; nor is less than a tenth of the whole.
 const WORTH_BYTES: u64 = 8 << 20;
@@ -293,7 +293,7 @@ async fn vacuum_tables(connection: &DatabaseConnection, schema: &Schema) -> Resu
     rows(connection, LIMITS).await.doing("lift the limits of time")?;
     for TableSpace { table, .. } in &permitted {
         let sql = format!("VACUUM (ANALYZE) {}", quoted(table));
-        connection.execute_unprepared(&sql).await.doing(format!("vacuum {table}"))?;
+        connection.execute_unprepared(&mark::statement(&sql)).await.doing(format!("vacuum {table}"))?;
     }
     let mut after: BTreeMap<_, _> =
         tables(connection, schema).await.doing(look)?.into_iter().map(|table| (table.table.clone(), table)).collect();

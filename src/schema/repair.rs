@@ -6,6 +6,7 @@ use super::difference::Difference;
 use super::sequence::{self, Sequence};
 use super::{Index, quoted};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::mark;
 
 /// One thing to mend.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Repair {
                 let is_ours = |cause: &Cause| cause.failure != Failure::AlreadyExists;
                 if is_postgresql && done.as_ref().is_err_and(is_ours) {
                     let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
-                    connection.execute_unprepared(&leftover).await.ok();
+                    connection.execute_unprepared(&mark::statement(&leftover)).await.ok();
                 }
                 done.doing(format!("create index {name}"))
             }
@@ -88,7 +89,7 @@ async fn build(connection: &DatabaseConnection, sql: &str) -> Result<(), DbErr> 
     if connection.get_database_backend() == DbBackend::Postgres {
         connection.execute_unprepared("SET lock_timeout = 0; SET statement_timeout = 0").await?;
     }
-    connection.execute_unprepared(sql).await.map(|_| ())
+    connection.execute_unprepared(&mark::statement(sql)).await.map(|_| ())
 }
 
 fn create_index(is_postgresql: bool, name: &str, table: &str, index: &Index) -> String {

@@ -29,7 +29,7 @@ fn told(outcome: &Outcome) -> (Option<i64>, Option<i64>, Value) {
 }
 
 /// Makes a batch take as long as the returned transaction, before it comes to its commit.
-fn halt_removals(database: &Database) -> Held {
+pub(super) fn halt_removals(database: &Database) -> Held {
     database.execute(
         "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              WHILE NOT pg_try_advisory_xact_lock_shared(4711) LOOP PERFORM pg_sleep(0.01); END LOOP;
@@ -39,7 +39,7 @@ fn halt_removals(database: &Database) -> Held {
     Held::begin(database, "SELECT pg_advisory_xact_lock(4711)")
 }
 
-fn wait_for_halted_removal(database: &Database, seconds: &str) {
+pub(super) fn wait_for_halted_removal(database: &Database, seconds: &str) {
     database.wait_until(&format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tarsy'
          AND query LIKE 'DELETE FROM alert_sessions%' AND wait_event = 'PgSleep'
