@@ -580,8 +580,13 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// An empty value counts as not set.
     fn parsed<T: FromStr>(&self, key: Key, default: T, expected: &'static str) -> Result<Setting<T>, SettingsError> {
-        let Some(Setting { value, source }) = self.text(key)? else { return Ok(Setting::default(default)) };
+        let given = match self.text(key)?.filter(|setting| !is_blank(setting)) {
+            Some(setting) => Some(setting),
+            None => self.in_file(key.path)?.filter(|setting| !is_blank(setting)),
+        };
+        let Some(Setting { value, source }) = given else { return Ok(Setting::default(default)) };
         match value.trim().parse() {
             Ok(value) => Ok(Setting { value, source }),
             Err(_) => {
@@ -590,12 +595,8 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// An empty value counts as not set.
     fn schema_target(&self) -> Result<Setting<Revision>, SettingsError> {
-        match self.text(SCHEMA_TARGET)?.filter(|setting| !setting.value.trim().is_empty()) {
-            Some(_) => self.parsed(SCHEMA_TARGET, Revision::BASELINE, UnknownRevision::EXPECTED),
-            None => Ok(Setting::default(Revision::BASELINE)),
-        }
+        self.parsed(SCHEMA_TARGET, Revision::BASELINE, UnknownRevision::EXPECTED)
     }
 
     fn number(&self, key: Key, default: u32) -> Result<Setting<u32>, SettingsError> {

@@ -162,7 +162,7 @@ impl<'w> Watch<'w> {
     /// Runs work on the server to its end, or until the server is known to be lost. Then the work is dropped.
     ///
     /// # Errors
-    /// The work's own, or [`Failure::ConnectionLost`] or [`Failure::TimedOut`] with what the work was at.
+    /// The work's own, or [`Failure::ConnectionLost`] with what the work was at.
     pub async fn over<T, E: From<DatabaseError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let Some(address) = &self.address else { return work.await };
         let cause = tokio::select! {
@@ -325,8 +325,7 @@ impl Look {
     ) -> Option<Cause> {
         let seconds = humantime::format_duration(Duration::from_secs(silent.as_secs()));
         let lost = |message: &str| Some(Cause::new(Failure::ConnectionLost, message));
-        let unanswered =
-            |why: &str| Some(Cause::new(Failure::TimedOut, format!("no answer from the server for {seconds} ({why})")));
+        let unanswered = |why: &str| lost(&format!("no answer from the server for {seconds} ({why})"));
         match (before, self) {
             (Self::Gone, Self::Gone) if silent >= LONGEST_PAUSE => lost("the server has ended the session"),
             (Self::Waiting(before), Self::Waiting(now)) if before == now && silent >= LONGEST_PAUSE => {
@@ -441,10 +440,10 @@ mod tests {
     fn a_server_that_does_not_answer_is_given_up_after_a_while() {
         let unanswered = Look::Unanswered("no answer in time".to_owned());
         assert_eq!(loss(&unanswered, &unanswered, 39), None);
-        assert_eq!(loss(&unanswered, &unanswered, 40), Some(Failure::TimedOut));
+        assert_eq!(loss(&unanswered, &unanswered, 40), Some(Failure::ConnectionLost));
         assert_eq!(loss(&Look::Busy, &unanswered, 50), None, "one attempt may fail");
         assert_eq!(loss(&Look::Unmarked, &Look::Unmarked, 39), None);
-        assert_eq!(loss(&Look::Busy, &Look::Unmarked, 40), Some(Failure::TimedOut));
+        assert_eq!(loss(&Look::Busy, &Look::Unmarked, 40), Some(Failure::ConnectionLost));
     }
 
     #[test]
@@ -453,6 +452,6 @@ mod tests {
         let limit = Some(Duration::from_secs(30));
         let loss = |seconds| unknown.loss(&unknown, Duration::from_secs(seconds), PATIENCE, limit);
         assert!(loss(44).is_none());
-        assert_eq!(loss(45).map(|cause| cause.failure), Some(Failure::TimedOut));
+        assert_eq!(loss(45).map(|cause| cause.failure), Some(Failure::ConnectionLost));
     }
 }

@@ -74,7 +74,7 @@ fn an_index_that_does_not_match_its_table_is_damage_and_named() {
         &mut check_only(&source),
     ] {
         let refused = Outcome::of(run).expect(74);
-        tells(&refused, &["the source history.db is damaged", STATUS_INDEX, "restore a backup", "--accept-damage"]);
+        tells(&refused, &["history.db is damaged", STATUS_INDEX, "restore a backup", "--accept-damage"]);
         let details = refused.json()["error"]["details"].clone();
         assert!(details["findings"].to_string().contains(STATUS_INDEX), "{details:#}");
     }

@@ -225,6 +225,32 @@ fn what_is_no_single_value_is_not_made_into_one() {
 }
 
 #[apply(test)]
+fn an_empty_variable_counts_as_not_set() {
+    let database = Database::sqlite().with_schema(Schema::Baseline);
+    write(database.directory(), "tarsy-db.toml", "[history]\nretention_days = 30\n");
+    let names = [
+        "HISTORY_RETENTION_DAYS",
+        "EVENT_RETENTION_HOURS",
+        "HISTORY_ENABLED",
+        "TARSY_DB_SCHEMA",
+        "POSTGRES_POOL_SIZE",
+        "POSTGRES_POOL_RECYCLE",
+        "POSTGRES_POOL_PRE_PING",
+    ];
+    for empty in ["", " "] {
+        let mut info = tarsy_db(&database);
+        info.envs(names.map(|name| (name, empty)));
+        let settings = settings(&mut info);
+        let found = |name| value_and_source(&settings, name);
+        let pair = |value: &str, source: &str| (value.to_owned(), source.to_owned());
+        assert_eq!(found("history.retention_days"), pair("30", "tarsy-db.toml"), "{empty:?}");
+        assert_eq!(found("history.event_retention_hours"), pair("24", "default"));
+        assert_eq!(found("history.enabled"), pair("true", "default"));
+        assert_eq!(found("postgres.pool_size"), pair("5", "default"));
+    }
+}
+
+#[apply(test)]
 fn bad_numbers_and_switches_are_errors_and_never_defaults() {
     let database = Database::sqlite().with_schema(Schema::Baseline);
     for (name, value) in [

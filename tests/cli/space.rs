@@ -69,6 +69,8 @@ fn leave_space(database: &Database) {
              UPDATE llm_interactions SET conversation = (
                  SELECT jsonb_build_array(string_agg(md5(interaction_id || n), '')) FROM generate_series(1, 1280) n)",
         );
+        // A session tells of its dead rows when it ends, which nobody waits for; the VACUUM is not to come before.
+        database.wait_until("SELECT (pg_stat_get_dead_tuples('llm_interactions'::regclass) >= 500)::int::bigint");
         database.execute("VACUUM FULL ANALYZE llm_interactions");
     }
     database.execute("DELETE FROM llm_interactions WHERE interaction_id NOT LIKE '%0'");
