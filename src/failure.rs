@@ -193,6 +193,10 @@ impl From<&sqlx::Error> for Cause {
                 Failure::Configuration,
                 "the driver cannot use a setting: a password with characters that SASLprep forbids, or a certificate",
             ),
+            // A database gives its own definitions as text: what is none was not written by it.
+            sqlx::Error::ColumnDecode { index, source } if source.is::<std::str::Utf8Error>() => {
+                Self::new(Failure::Corrupt, format!("what should be text is not: {index}, {source}"))
+            }
             sqlx::Error::PoolTimedOut => Self::new(Failure::TimedOut, "no connection became free in time"),
             sqlx::Error::Protocol(message) => Self::new(Failure::ConnectionLost, message.clone()),
             other => Self::new(Failure::Other, other.to_string()),

@@ -101,6 +101,21 @@ fn a_page_that_belongs_to_nothing_is_damage() {
 }
 
 #[apply(test)]
+fn a_definition_that_is_no_text_is_damage() {
+    let (source, target) = one_session_and_target();
+    let mut content = fs::read(file(&source)).expect("the file is there");
+    let type_of_column = b"\"agent_type\" VARCHAR";
+    let ends = content.windows(type_of_column.len()).enumerate().filter(|(_, bytes)| *bytes == type_of_column);
+    let ends: Vec<_> = ends.map(|(place, bytes)| place + bytes.len() - 1).collect();
+    // An earlier version of the definition may still be there as well.
+    for end in ends {
+        content[end] |= 0x80;
+    }
+    fs::write(file(&source), content).expect("a file");
+    tells(&Outcome::of(&mut migrate(&source, &target)).expect(74), &["what should be text is not", "restore a backup"]);
+}
+
+#[apply(test)]
 fn accepted_damage_is_moved_and_recorded() {
     let (source, target) = source_with_a_broken_index();
     assert_eq!(Outcome::of(migrate(&source, &target).arg("--accept-damage")).code, Some(2));
