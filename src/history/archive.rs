@@ -21,7 +21,7 @@ use super::archive_file::ArchiveFile;
 use crate::connection::{self, Access, ConnectError, row};
 use crate::database_url::{Backend, DatabaseUrl};
 use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::schema::{self, Column, Schema, SchemaError, quoted, upgrade};
+use crate::schema::{self, Column, Schema, SchemaError, early, expected, quoted, shape, upgrade};
 
 /// What SQLite's `application_id` says of an archive: `TRSA`.
 const MARK: i32 = i32::from_be_bytes(*b"TRSA");
@@ -191,7 +191,11 @@ impl Archive {
         connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.doing(action)?;
         // With less, a loss of power could bring the journal of a transaction back after its rows are gone elsewhere.
         connection.execute_unprepared("PRAGMA synchronous = EXTRA").await.doing(action)?;
-        let tables = Arc::new(tables(database.backend(), found, &schema)?);
+        let wanted = with_early_columns(&connection, revision, found, &schema).await.doing(action)?;
+        let tables = Arc::new(tables(database.backend(), found, &wanted)?);
+        for statement in shape::alterations(&schema, &wanted) {
+            connection.execute_unprepared(&statement).await.doing("give the archive the columns of the database")?;
+        }
         Ok(Self { connection, file, tables })
     }
 
@@ -225,6 +229,22 @@ pub async fn is_archive(connection: &impl ConnectionTrait) -> Result<bool, DbErr
     }
     let mark = row(connection, "PRAGMA application_id").await?.try_get::<i32>("", "application_id")?;
     Ok(mark == MARK)
+}
+
+/// The schema that an archive needs for a database that has columns of later revisions already.
+async fn with_early_columns(
+    archive: &DatabaseConnection,
+    revision: Revision,
+    found: &Schema,
+    schema: &Schema,
+) -> Result<Schema, DbErr> {
+    let mut wanted = schema.clone();
+    let early = early::columns(revision, found);
+    if !early.is_empty() {
+        let replayed = expected::replay(archive, &early::revisions(revision, &early)).await?;
+        early::add(&mut wanted, &early, &replayed);
+    }
+    Ok(wanted)
 }
 
 /// Matches the tables of a database with those of its archive.

@@ -170,7 +170,8 @@ pub fn relax(schema: &mut Schema, shape: Shape) {
     }
 }
 
-/// The statements that turn the columns of one PostgreSQL schema into those of its relaxed form, which may have more.
+/// The statements that turn the columns of one schema into those of another, which may have more, and on PostgreSQL
+/// less strict ones.
 #[must_use]
 pub fn alterations(before: &Schema, after: &Schema) -> Vec<String> {
     let mut statements = Vec::new();

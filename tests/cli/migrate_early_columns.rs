@@ -119,11 +119,16 @@ impl Birth {
     fn source(&self) -> Database {
         let source = Database::sqlite();
         self.create(&source);
-        fill(&source, self.revision);
-        for Early { table, name, value, .. } in self.columns {
-            source.execute(&format!("UPDATE {table} SET {name} = '{value}'"));
-        }
+        self.fill(&source);
         source
+    }
+
+    /// Writes a session, with values in these columns.
+    fn fill(&self, database: &Database) {
+        fill(database, self.revision);
+        for Early { table, name, value, .. } in self.columns {
+            database.execute(&format!("UPDATE {table} SET {name} = '{value}'"));
+        }
     }
 
     /// Makes sure that a target has what the source has, and is at the same revision.
@@ -257,6 +262,27 @@ fn rows_are_appended_with_them() {
         Outcome::of(migrate(&source, &target).arg("--append")).expect(0);
         birth.has_arrived(&target);
         assert_eq!(target.count("alert_sessions"), 2);
+    }
+}
+
+#[apply(test)]
+fn an_archive_keeps_them_and_they_come_back(database: &Database) {
+    for birth in [&BIRTHS[0], &BIRTHS[2], &BIRTHS[4]] {
+        let database = database.another();
+        birth.create(&database);
+        let archive = Database::sqlite();
+        let path = archive.directory().join("history.db");
+        // The second time it is there already.
+        for _ in 0..2 {
+            birth.fill(&database);
+            let prune = ["prune", "--older-than", "30d", "--max-share", "100%", "--yes", "--archive"];
+            Outcome::of(tarsy_db(&database).args(prune).arg(&path)).expect(0);
+            assert_eq!(database.count("alert_sessions"), 0);
+        }
+        let target = Database::postgresql();
+        birth.create(&target);
+        Outcome::of(migrate(&archive, &target).arg("--append")).expect(0);
+        birth.has_arrived(&target);
     }
 }
 
