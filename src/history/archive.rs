@@ -237,7 +237,7 @@ async fn with_early_columns(
     revision: Revision,
     found: &Schema,
     schema: &Schema,
-) -> Result<Schema, DbErr> {
+) -> Result<Schema, Cause> {
     let mut wanted = schema.clone();
     let early = early::columns(revision, found);
     if !early.is_empty() {
