@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Sq
 use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use crate::failure::{Cause, Failure, io_message};
 use crate::file_system;
+use crate::keepalive;
 use crate::settings::PoolSettings;
 
 /// How long one attempt to connect may take unless the URL says otherwise.
@@ -146,6 +147,7 @@ fn pool_options(lock_timeout: Duration) -> PgPoolOptions {
     let set_lock_timeout = format!("SET lock_timeout = {}", milliseconds(lock_timeout));
     PgPoolOptions::new().after_connect(move |connection, _| {
         let sql = AssertSqlSafe(set_lock_timeout.clone());
+        keepalive::set_for_all_sockets();
         Box::pin(async move { connection.execute(sql).await.map(|_| ()) })
     })
 }
@@ -179,7 +181,9 @@ async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Re
 /// # Errors
 /// The reason.
 pub async fn open_single(address: &PostgresqlAddress) -> Result<PgConnection, Cause> {
-    within(address.connect_timeout, postgresql_options(address).connect()).await
+    let connection = within(address.connect_timeout, postgresql_options(address).connect()).await?;
+    keepalive::set_for_all_sockets();
+    Ok(connection)
 }
 
 /// Why the pool says nothing: it tries a refused connection again until its time is up, and then says only that. A

@@ -23,6 +23,7 @@
 //! | [`reading`] | short transactions to read in, with limits |
 //! | [`mark`] | finds what this process does on a server again |
 //! | [`connection`] | connections to both backends |
+//! | [`keepalive`] | lets the operating system find out that the other end of a connection is gone |
 //! | [`failure`] | what a database answered, classed, and whether trying again can help |
 //! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
 //! | [`visible`] | control characters as something to see |
@@ -37,6 +38,7 @@ pub mod failure;
 pub mod file_system;
 pub mod history;
 pub mod interrupt;
+pub mod keepalive;
 pub mod mark;
 pub mod metrics;
 pub mod output;

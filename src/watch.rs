@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long what is not marked may take while the server works for others.
 const UNMARKED: Duration = Duration::from_secs(40);
 /// How much longer than its limit the answer to a query may take.
-const LATE: Duration = Duration::from_secs(15);
+const LATE: Duration = Duration::from_secs(8);
 /// How long an interrupted run waits for the server to have ended its sessions.
 const FAREWELL: Duration = Duration::from_millis(800);
 /// How often it is looked whether they have ended.
@@ -259,7 +259,8 @@ impl<'w> Watch<'w> {
         };
         // Where nothing is marked nobody knows which sessions serve us: those of our role might.
         let sql = format!(
-            "SELECT is_marked, count(*) AS known, count(*) FILTER (WHERE wait_event_type IS DISTINCT FROM 'Client') AS busy,
+            "SELECT is_marked, count(*) FILTER (WHERE wait_event_type IS DISTINCT FROM 'Client') AS busy,
+                    count(*) FILTER (WHERE wait_event_type = 'Lock') AS locked,
                     coalesce(string_agg(concat_ws(' ', pid, state_change, {copied}), ', ' ORDER BY pid), '') AS states
              FROM (SELECT a.*, ({}) AS is_marked FROM pg_stat_activity a) a
              WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
@@ -300,10 +301,11 @@ enum Look {
 
 impl Look {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(match (row.try_get("is_marked")?, row.try_get("busy")?) {
-            (_, 0_i64) => Self::Waiting(row.try_get("states")?),
-            (true, _) => Self::Busy,
-            (false, _) => Self::Unmarked,
+        Ok(match (row.try_get("is_marked")?, row.try_get("busy")?, row.try_get("locked")?) {
+            (_, 0_i64, _) => Self::Waiting(row.try_get("states")?),
+            (false, _, 0_i64) => Self::Unmarked,
+            // A wait for a lock may be ours, and has a limit.
+            _ => Self::Busy,
         })
     }
 
@@ -451,7 +453,7 @@ mod tests {
         let unknown = Look::Unknown("too many connections".to_owned());
         let limit = Some(Duration::from_secs(30));
         let loss = |seconds| unknown.loss(&unknown, Duration::from_secs(seconds), PATIENCE, limit);
-        assert!(loss(44).is_none());
-        assert_eq!(loss(45).map(|cause| cause.failure), Some(Failure::ConnectionLost));
+        assert!(loss(37).is_none());
+        assert_eq!(loss(38).map(|cause| cause.failure), Some(Failure::ConnectionLost));
     }
 }

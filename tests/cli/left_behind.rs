@@ -103,18 +103,27 @@ fn a_batch_that_a_second_signal_rolls_back_ends_on_the_server_as_well() {
 
 #[apply(test)]
 fn a_batch_that_does_not_end_is_rolled_back_a_while_after_the_first_signal_or_when_the_time_is_up() {
-    for (more, code, stopped) in [(&[][..], 143, "failure"), (&["--max-duration", "2s"], 0, "deadline")] {
-        let database = with_sessions();
-        let halt = halt_removals(&database);
-        let run = start_to_prune(&database, more);
-        wait_for_halted_removal(&database, "0");
-        if more.is_empty() {
-            run.signal("TERM");
+    let cases = [(&[][..], 143, "failure"), (&["--max-duration", "2s"], 0, "deadline")];
+    let cases = cases.map(|case| (with_sessions(), case));
+    // Side by side: they only wait.
+    std::thread::scope(|scope| {
+        for (database, (more, code, stopped)) in &cases {
+            scope.spawn(|| {
+                let halt = halt_removals(database);
+                let run = start_to_prune(database, more);
+                wait_for_halted_removal(database, "0");
+                if more.is_empty() {
+                    run.signal("TERM");
+                }
+                let told = run.finish().expect(*code).json();
+                assert_eq!(
+                    (&told["removed"]["stopped"], &told["removed"]["sessions"]),
+                    (&(*stopped).into(), &0.into())
+                );
+                wait_for_no_session_of_the_tool(database);
+                assert_eq!(database.count("alert_sessions"), 3);
+                halt.close();
+            });
         }
-        let told = run.finish().expect(code).json();
-        assert_eq!((&told["removed"]["stopped"], &told["removed"]["sessions"]), (&stopped.into(), &0.into()));
-        wait_for_no_session_of_the_tool(&database);
-        assert_eq!(database.count("alert_sessions"), 3);
-        halt.close();
-    }
+    });
 }

@@ -7,9 +7,9 @@ use super::migrate_crashes::COMMIT;
 use super::migrate_failures::wait_for_no_session_of_the_tool;
 use super::prune_archive::OLD_US;
 use crate::support::history::{NOW, insert_session};
-use crate::support::process::Running;
+use crate::support::process::{Running, wait_until};
 use crate::support::proxy::{Moment, Proxy, Silence};
-use crate::support::{Database, Outcome, Schema, apply, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, server, test};
 
 const INIT: &[&str] = &["init", "--to", "head"];
 const CHECK: &[&str] = &["check", "--output", "json"];
@@ -48,25 +48,30 @@ fn finish(run: Running, code: i32) -> Outcome {
     outcome
 }
 
-/// Runs a command into each of the silences.
-#[track_caller]
+/// Runs a command into each of the silences, side by side: they only wait.
 fn is_given_up(arguments: &[&str], moments: &[&str], new: fn() -> Database) {
-    for moment in moments {
-        for silence in [Silence::Network, Silence::Connection] {
-            let database = new();
-            let proxy = Proxy::to(database.port());
-            let run = start(&database, &proxy, arguments, Moment::After(moment), silence);
-            let outcome = finish(run, 69);
-            let told = match silence {
-                Silence::Network => ["no answer from the server for 4s", "no answer within 1s"],
-                Silence::Connection => ["something was lost on the way", "no answer within 1s"],
-            };
-            let stderr = &outcome.stderr;
-            assert!(told.iter().any(|told| stderr.contains(told)), "{moment} {silence:?}: {stderr}");
-            proxy.cut();
-            wait_for_no_session_of_the_tool(&database);
+    let silences = [Silence::Network, Silence::Connection];
+    let cases = moments.iter().flat_map(|moment| silences.map(|silence| (new(), *moment, silence)));
+    let cases: Vec<_> = cases.collect();
+    std::thread::scope(|scope| {
+        for (database, moment, silence) in &cases {
+            scope.spawn(|| is_given_up_at(arguments, moment, *silence, database));
         }
-    }
+    });
+}
+
+fn is_given_up_at(arguments: &[&str], moment: &str, silence: Silence, database: &Database) {
+    let proxy = Proxy::to(database.port());
+    let run = start(database, &proxy, arguments, Moment::After(moment), silence);
+    let outcome = finish(run, 69);
+    let told = match silence {
+        Silence::Network => ["no answer from the server for 4s", "no answer within 1s"],
+        Silence::Connection => ["something was lost on the way", "no answer within 1s"],
+    };
+    let stderr = &outcome.stderr;
+    assert!(told.iter().any(|told| stderr.contains(told)), "{moment} {silence:?}: {stderr}");
+    proxy.cut();
+    wait_for_no_session_of_the_tool(database);
 }
 
 #[apply(test)]
@@ -199,4 +204,47 @@ fn a_removal_goes_on_when_the_way_is_there_again() {
     proxy.cut();
     let told = finish(run, 0).json();
     assert_eq!((&told["removed"]["sessions"], database.count("alert_sessions")), (&3.into(), 0));
+}
+
+#[apply(test)]
+fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
+    let database = with_sessions();
+    let role = Role::new(&database);
+    database.execute(&format!(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}; ALTER ROLE {0} CONNECTION LIMIT 1",
+        role.name
+    ));
+    let proxy = Proxy::to(database.port());
+    proxy.halt_at(Moment::After("GROUP BY status"), Silence::Connection);
+    let (login, name) = (format!("{}:{}", role.name, server::PASSWORD), database.name());
+    let url = format!("postgresql://{login}@127.0.0.1:{}/{name}?connect_timeout=1", proxy.port);
+    let mut run = Running::start_at(&url, database.directory(), INFO);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    let silent = Instant::now();
+    let outcome = run.finish().expect(69);
+    // The server has 30 s for the query.
+    assert!(silent.elapsed() < Duration::from_mins(1), "{:?}", silent.elapsed());
+    assert!(outcome.stderr.contains("too many connections"), "{}", outcome.stderr);
+}
+
+/// What the system's timer of each connection to a port of this machine is for.
+fn timers(pid: u32, port: u16) -> Vec<String> {
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let connections = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let remote = format!("0100007F:{port:04X}");
+    // `sl local_address rem_address st tx_queue:rx_queue tr:tm->when ...`; 01 is a connection that stands.
+    let ours = connections.filter(|fields| fields[2] == remote && fields[3] == "01");
+    ours.map(|fields| fields[5].split(':').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[apply(test)]
+fn the_system_is_told_to_look_whether_the_other_end_is_there() {
+    const KEEPALIVE: &str = "02";
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let run = start(&database, &proxy, CHECK, Moment::After("has_table_privilege"), Silence::Connection);
+    wait_until("a connection has a timer for a sign of life", || {
+        timers(run.pid(), proxy.port).iter().any(|timer| timer == KEEPALIVE)
+    });
+    finish(run, 69);
 }

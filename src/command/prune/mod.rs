@@ -293,8 +293,12 @@ async fn prepare(
         let attempt = watch.over(Work::prepare(settings, arguments, now, policy.clone(), event_policy, watch));
         let longest =
             arguments.max_duration.map_or(Duration::MAX, |limit| limit.saturating_sub(started.elapsed()) + GRACE);
-        let error = match tokio::time::timeout(longest, attempt).await.unwrap_or_else(|_| Err(planning_took_too_long()))
-        {
+        let Ok(attempted) = tokio::time::timeout(longest, attempt).await else {
+            watch.end_sessions().await;
+            let cause = Cause::new(Failure::TimedOut, "it takes longer than `--max-duration`");
+            return Err(DatabaseError { action: "plan the removal".to_owned(), cause }.into());
+        };
+        let error = match attempted {
             Err(Error::Database(error)) if error.cause.failure == Failure::Busy => error,
             other => return other,
         };
@@ -313,11 +317,6 @@ async fn prepare(
 /// Whether the connection is gone, or does not answer.
 fn is_lost(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.cause.failure.is_before_login())
-}
-
-fn planning_took_too_long() -> Error {
-    let cause = Cause::new(Failure::TimedOut, "it takes longer than `--max-duration`");
-    DatabaseError { action: "plan the removal".to_owned(), cause }.into()
 }
 
 /// Warns of filters that no session meets: they may be misspelt, and then nothing goes, night after night.
