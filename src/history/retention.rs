@@ -93,7 +93,7 @@ fn needed_sessions(backend: DbBackend, table: &str, column: &str, goes: &str) ->
         // tables in parallel; `<>` it takes for a condition that all rows meet.
         return format!(
             "SELECT DISTINCT s.session_id FROM {table} o JOIN {STAGES} s ON s.execution_id = o.{column}
-             WHERE {is_old} AND NOT EXISTS (
+             WHERE o.{column} IS NOT NULL AND {is_old} AND NOT EXISTS (
                  SELECT FROM {STAGES} own WHERE own.execution_id = o.{column} AND own.session_id = o.session_id)"
         );
     }
