@@ -127,7 +127,9 @@ fn events_and_orphans_need_no_retention_of_sessions(database: &Database) {
         .execute("INSERT INTO events (id, channel, payload, created_at) VALUES (1, 'c', '{}', '2020-01-01 00:00:00')");
     let planned = prune(database, &["--events", "--dry-run", "--output", "json"]).expect(0).json();
     assert_eq!((&planned["plan"]["sessions"], &planned["cutoff"]), (&json!(0), &Value::Null));
-    let done = prune(database, &["--events", "--yes"]).expect(0).stdout;
+    let done = prune(database, &["--events", "--yes"]).expect(0);
+    assert!(done.stderr.contains("WARN no session is removed: set HISTORY_RETENTION_DAYS"), "{}", done.stderr);
+    let done = done.stdout;
     assert!(done.contains("removed no sessions and 1 events"), "{done}");
     assert!(done.contains(NOT_SET), "{done}");
     assert_eq!((database.count("events"), database.count("alert_sessions")), (0, 3));

@@ -269,7 +269,10 @@ fn chosen(
     let is_about_others = (arguments.events || arguments.orphans) && !arguments.fail_if_remaining;
     match (retention.is_chosen(), is_about_others) {
         (true, _) => Ok(policy),
-        (false, true) => Ok(policy.without_sessions()),
+        (false, true) => {
+            tracing::warn!("no session is removed: {}", RetentionError::NotChosen.hint());
+            Ok(policy.without_sessions())
+        }
         (false, false) if arguments.dry_run => {
             Ok(Policy { filter: policy.filter, ..retention.policy(policy.active, now)? })
         }

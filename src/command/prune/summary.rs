@@ -210,7 +210,7 @@ impl Summary {
         let events = self.events().map(|(_, cutoff)| format!(", no event is from before {cutoff}")).unwrap_or_default();
         let sessions = match &self.cutoff {
             Some(cutoff) => format!("no session that is over started before {cutoff}"),
-            None => "no sessions were asked for".to_owned(),
+            None => "no session goes without a retention".to_owned(),
         };
         let mut blocks = vec![Block::Line(format!("nothing to remove from {database}: {sessions}{events}"))];
         blocks.extend(self.retention_blocks());
