@@ -240,7 +240,7 @@ fn rows_that_a_role_may_not_see_are_not_taken_for_missing() {
         role.name
     ));
     let refused = compare_to(&source, &role.url()).expect(77);
-    assert!(refused.stderr.contains("row-level security"), "{}", refused.stderr);
+    assert_message(&refused, &["the row policy `ours` on `events`", "BYPASSRLS"]);
 }
 
 #[apply(test)]

@@ -10,7 +10,7 @@ use crate::database_url::DatabaseUrl;
 use crate::error::Error;
 use crate::failure::Doing;
 use crate::output::{Block, Report};
-use crate::schema;
+use crate::schema::{self, row_policy};
 use crate::transfer::lacking::require_place;
 use crate::transfer::verify::StandingTarget;
 use crate::transfer::{Snapshot, Source, TransferError, plan};
@@ -29,6 +29,7 @@ impl Run<'_> {
         watch.attach(&mut target);
         let work = async {
             let found = schema::read(&target).await.doing("read the target's schema")?;
+            row_policy::refuse(&target, &end.revision.tables()).await.doing("see every row of the target")?;
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
             let tables = plan::plan(&end.revision.tables(), &end.schema, &found)?;
             let mut source = Source::begin(snapshot).await?;
