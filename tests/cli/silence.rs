@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::migrate_crashes::COMMIT;
 use super::migrate_failures::wait_for_no_session_of_the_tool;
 use super::prune_archive::OLD_US;
-use crate::support::history::{NOW, insert_session};
+use crate::support::history::{DAY_US, NOW, insert_session, insert_whole_sessions};
 use crate::support::process::{Running, wait_until};
 use crate::support::proxy::{Moment, Proxy, Silence};
 use crate::support::{Database, Outcome, Role, Schema, apply, server, test};
@@ -107,8 +107,46 @@ fn info_gives_up_a_server_that_answers_nothing() {
 
 #[apply(test)]
 fn prune_gives_up_a_server_that_answers_nothing_before_it_removes() {
-    is_given_up(PRUNE, &["pg_try_advisory_xact_lock", "alembic_version", "of_sessions"], with_sessions);
-    is_given_up(&["prune", "--now", NOW, "--dry-run"], &["of_sessions"], with_sessions);
+    let moments = [
+        "pg_try_advisory_xact_lock",
+        "alembic_version",
+        "row_security_active",
+        "of_sessions",
+        "pg_is_in_recovery",
+        "is_read_only",
+        "clock_timestamp()",
+    ];
+    is_given_up(PRUNE, &moments, with_sessions);
+}
+
+/// Three old sessions at the newest revision, for which no retention was chosen.
+fn with_whole_sessions() -> Database {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 3, OLD_US - 365 * DAY_US);
+    database
+}
+
+#[apply(test)]
+fn a_plan_gives_up_a_server_that_answers_nothing() {
+    let moments = ["of_sessions", "AS removable", "has_table_privilege"];
+    is_given_up(&["prune", "--now", NOW, "--dry-run"], &moments, with_whole_sessions);
+}
+
+#[apply(test)]
+fn a_removal_ends_in_time_where_the_summary_is_not_answered() {
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let began = Instant::now();
+    let more = ["--max-duration", "3s", "--metrics-file", "metrics.prom"];
+    let arguments = prune_with(&more);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    proxy.halt_at(Moment::After("min(started_at_us) AS oldest FROM"), Silence::Network);
+    // The watch would take longer.
+    let mut run = Running::start_at(&database.url_through(proxy.port), database.directory(), &arguments);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    let told = run.finish().expect(0).json();
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(told["removed"]["sessions"], 3);
 }
 
 #[apply(test)]

@@ -129,6 +129,8 @@ async fn prune_and_summarise(
     if let Some(path) = &arguments.archive {
         archive_file::look(path, url.sqlite_path())?;
     }
+    let deadline = arguments.max_duration.and_then(|limit| started.checked_add(limit));
+    let bounds = Bounds { interrupt, watch, deadline };
     let prepared = prepare(settings, arguments, now, &policy, event_policy, started, watch);
     let Some(mut work) = interrupt.or(prepared).await?? else {
         *metrics = None;
@@ -137,8 +139,12 @@ async fn prune_and_summarise(
         return Ok(Report::new(&summary, vec![Block::Line(line)]));
     };
     if arguments.dry_run {
-        let reader = every_row(&work.connection).await?;
-        interrupt.or(work.retention.count(&reader, &work.schema, now)).await??;
+        let count = async {
+            let reading = every_row(&work.connection).await?;
+            work.retention.count(&reading, &work.schema, now).await?;
+            Ok(reading::end(reading).await.doing(BEGIN_TO_PLAN)?)
+        };
+        bounds.over("count the sessions", count).await?;
     }
     summary.choose(&work.selection.policy, &work.retention);
     summary.plan(&work.plan);
@@ -146,16 +152,22 @@ async fn prune_and_summarise(
     let mut blocks;
     if arguments.dry_run {
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
-        let obstacles = async { work.look_for_obstacles().await.doing("look what the role may do") };
-        summary.in_the_way = interrupt.or(watch.over(obstacles)).await??;
+        let action = "look what the role may do";
+        let obstacles = async { Ok(work.look_for_obstacles().await.doing(action)?) };
+        summary.in_the_way = bounds.over(action, obstacles).await?;
         blocks = summary.plan_blocks(arguments.max_share);
     } else if work.plan.rows() == 0 {
-        let drop = parent_index::drop_left_over(&work.connection, &work.schema);
-        interrupt.or(watch.over_output(drop)).await??;
+        let drop = async {
+            parent_index::drop_left_over(&work.connection, &work.schema).await;
+            Ok(())
+        };
+        bounds.over("drop the index of an earlier run", drop).await?;
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
         blocks = summary.nothing_blocks();
     } else {
-        connection::require_writable(&work.connection).await.doing("remove old history")?;
+        let action = "remove old history";
+        let look = async { Ok(connection::require_writable(&work.connection).await.doing(action)?) };
+        bounds.over(action, look).await?;
         refuse_too_large_a_share(&work.plan, arguments.max_share)?;
         if !arguments.yes {
             interrupt.or(confirm(&summary)).await??;
@@ -163,19 +175,14 @@ async fn prune_and_summarise(
         if let Some(path) = &arguments.archive {
             work.open_archive(path).await?;
         }
-        let terms = Terms {
-            batch_time: arguments.batch_time,
-            deadline: arguments.max_duration.and_then(|limit| started.checked_add(limit)),
-            retry_for: arguments.retry_for,
-        };
-        let mut outcome = work.remove(terms, context, interrupt).await?;
-        let limit = if outcome.stopped.is_some() { GRACE } else { Duration::MAX };
+        let terms = Terms { batch_time: arguments.batch_time, deadline, retry_for: arguments.retry_for };
+        let mut outcome = work.remove(terms, context, &bounds).await?;
+        let limit = bounds.at_the_end(outcome.stopped.as_ref());
         let confirmed = tokio::time::timeout(limit, interrupt.or(work.confirm(&mut outcome))).await;
         let is_confirmed = matches!(confirmed, Ok(Ok(true)));
         // What was removed is told in any case.
         if work.is_connected {
-            let remaining = watch.over(work.count_old());
-            summary.remaining_sessions = at_the_end(interrupt, outcome.stopped.as_ref(), remaining).await;
+            summary.remaining_sessions = bounds.look_back(outcome.stopped.as_ref(), work.count_old()).await;
         }
         summary.tell(&outcome, is_confirmed, started.elapsed());
         blocks = summary.removed_blocks();
@@ -187,28 +194,27 @@ async fn prune_and_summarise(
     }
     let remain = stopped.is_some() || summary.remaining_sessions.is_none_or(|remaining| remaining > 0);
     if !arguments.dry_run && work.is_connected && matches!(stopped, None | Some(Stop::Deadline)) {
-        let give_back = watch.over(work.give_back(arguments.vacuum && stopped.is_none(), context));
-        match interrupt.or(give_back).await {
-            Ok(Ok(freed)) => {
+        let give_back = work.give_back(arguments.vacuum && stopped.is_none(), context);
+        match bounds.over("give space back", give_back).await {
+            Ok(freed) => {
                 blocks.extend(freed.lines().into_iter().map(Block::Line));
                 summary.space = Some(freed);
             }
-            Ok(Err(error)) => {
-                work.is_connected &= !is_lost(&error);
-                stopped = Some(Stop::Failed(error));
-            }
-            Err(signal) => {
+            Err(Error::Interrupted(signal)) => {
                 watch.end_sessions().await;
                 work.is_connected = false;
                 stopped = Some(Stop::Signal(signal));
+            }
+            Err(error) => {
+                work.is_connected &= !is_lost(&error);
+                stopped = Some(Stop::Failed(error));
             }
         }
     }
     if let Some(metrics) = metrics {
         metrics.sessions_remaining = summary.remaining_sessions;
         if work.is_connected {
-            let oldest = watch.over(work.oldest());
-            metrics.oldest_session_us = at_the_end(interrupt, stopped.as_ref(), oldest).await.flatten();
+            metrics.oldest_session_us = bounds.look_back(stopped.as_ref(), work.oldest()).await.flatten();
         }
         summary.count(metrics);
     }
@@ -233,14 +239,47 @@ async fn prune_and_summarise(
     Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
 }
 
-/// Runs a query that only completes the summary. After a stop it has little time, and a signal ends it.
-async fn at_the_end<T>(
-    interrupt: &Interrupt,
-    stopped: Option<&Stop>,
-    query: impl Future<Output = Result<T, DatabaseError>>,
-) -> Option<T> {
-    let limit = if stopped.is_some() { GRACE } else { Duration::MAX };
-    tokio::time::timeout(limit, interrupt.or(query)).await.ok()?.ok()?.ok()
+/// What ends each part of a run: a server that does not answer, a signal, and the time, [`GRACE`] after it is up.
+struct Bounds<'b> {
+    interrupt: &'b Interrupt,
+    watch: &'b Watch<'static>,
+    deadline: Option<Instant>,
+}
+
+impl Bounds<'_> {
+    async fn over<T>(&self, action: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let bounded = tokio::time::timeout(self.left(), self.interrupt.or(self.watch.over(work)));
+        let Ok(result) = bounded.await else {
+            self.watch.end_sessions().await;
+            return Err(out_of_time(action).into());
+        };
+        result?
+    }
+
+    /// Runs a query that only completes the summary.
+    async fn look_back<T>(
+        &self,
+        stopped: Option<&Stop>,
+        query: impl Future<Output = Result<T, DatabaseError>>,
+    ) -> Option<T> {
+        let query = self.interrupt.or(self.watch.over(query));
+        tokio::time::timeout(self.at_the_end(stopped), query).await.ok()?.ok()?.ok()
+    }
+
+    /// How long what only completes the summary may take: little after a stop.
+    fn at_the_end(&self, stopped: Option<&Stop>) -> Duration {
+        if stopped.is_some() { GRACE } else { self.left() }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()) + GRACE)
+    }
+}
+
+/// What was cut off because `--max-duration` was over.
+fn out_of_time(action: &str) -> DatabaseError {
+    let message = "not done within `--max-duration`: the server is slow, or does not answer";
+    DatabaseError { action: action.to_owned(), cause: Cause::new(Failure::TimedOut, message) }
 }
 
 fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<Policy, Error> {
@@ -298,8 +337,7 @@ async fn prepare(
             arguments.max_duration.map_or(Duration::MAX, |limit| limit.saturating_sub(started.elapsed()) + GRACE);
         let Ok(attempted) = tokio::time::timeout(longest, attempt).await else {
             watch.end_sessions().await;
-            let cause = Cause::new(Failure::TimedOut, "it takes longer than `--max-duration`");
-            return Err(DatabaseError { action: "plan the removal".to_owned(), cause }.into());
+            return Err(out_of_time("plan the removal").into());
         };
         let error = match attempted {
             Err(Error::Database(error)) if error.cause.failure == Failure::Busy => error,
@@ -485,8 +523,12 @@ impl Work {
         self.is_connected = false;
         self.second = None;
         if self.url.sqlite_path().is_some() {
-            // In this order: see [`Neighbours`].
-            tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await.ok();
+            // In this order: see [`Neighbours`]. Where a rollback takes long the files stay open.
+            let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await;
+            closed
+                .map_err(|_| Cause::new(Failure::TimedOut, "its rollback takes long"))
+                .doing("close the connection")?
+                .ok();
             self.neighbours.let_go();
         }
         self.connection = open(&self.url, Access::Write, &self.watch).await?;
@@ -553,26 +595,25 @@ impl Work {
     }
 
     /// Removes what is planned.
-    async fn remove(&mut self, terms: Terms, context: &Context, interrupt: &Interrupt) -> Result<Outcome, Error> {
-        // While somebody was asked it may have become another.
-        self.second = interrupt.or(known(self.second.take(), &mut self.neighbours)).await?;
-        let build = self.watch.over(parent_index::build(&self.connection, &self.schema, &self.plan));
-        let left = terms.deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()) + GRACE);
-        let Ok(has_index) = tokio::time::timeout(left, interrupt.or(build)).await else {
-            self.abandon().await;
-            return Ok(Outcome { stopped: Some(Stop::Deadline), ..Outcome::default() });
-        };
-        let has_index = has_index??;
+    async fn remove(&mut self, terms: Terms, context: &Context, bounds: &Bounds<'_>) -> Result<Outcome, Error> {
+        // While the operator was asked it may have become another.
+        let second = known(self.second.take(), &mut self.neighbours);
+        self.second = bounds.over("open a second connection", async { Ok(second.await) }).await?;
+        let build = async { Ok(parent_index::build(&self.connection, &self.schema, &self.plan).await?) };
+        let has_index = bounds.over("build the index that the removal needs", build).await?;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
-        let outcome = Removal::new(self, terms, interrupt, meter.as_ref(), planned).run().await;
+        let outcome = Removal::new(self, terms, bounds.interrupt, meter.as_ref(), planned).run().await;
         meter.finish();
         if outcome.is_cut_off {
             self.abandon().await;
         }
         if has_index && self.is_connected {
-            let drop = self.watch.over_output(parent_index::drop(&self.connection));
-            at_the_end(interrupt, outcome.stopped.as_ref(), drop).await;
+            let drop = async {
+                parent_index::drop(&self.connection).await;
+                Ok(())
+            };
+            bounds.look_back(outcome.stopped.as_ref(), drop).await;
         }
         Ok(outcome)
     }

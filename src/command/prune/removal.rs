@@ -2,13 +2,14 @@
 //! around what cannot be removed, until a signal or the time is up.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use migration::ledger::Ledger;
 use sea_orm::DbBackend;
 use serde::Serialize;
 
-use super::Work;
+use super::{Work, out_of_time};
 use crate::error::Error;
 use crate::failure::{Cause, DatabaseError, Failure};
 use crate::history::SESSIONS;
@@ -143,6 +144,10 @@ impl<'r> Removal<'r> {
     pub(super) async fn run(mut self) -> Outcome {
         self.outcome.stopped = self.remove_all().await.err();
         self.outcome.is_cut_off = self.stopping.is_cut_off.get();
+        if self.outcome.is_cut_off && matches!(self.outcome.stopped, Some(Stop::Deadline)) {
+            // The next run would not get further.
+            self.outcome.stopped = Some(Stop::Failed(out_of_time("end the batch in hand").into()));
+        }
         self.outcome
     }
 
@@ -322,9 +327,11 @@ impl<'r> Removal<'r> {
         }
         // A server that is gone is waited for: see `try_again`.
         if error.spoils_connection(self.work.selection.backend()) && !error.cause.failure.is_before_login() {
-            match self.work.renew_connection().await {
-                Ok(()) => {}
-                Err(renewing) => {
+            let watch = Arc::clone(&self.work.watch);
+            match self.interrupt.or(watch.over(self.work.renew_connection())).await {
+                Ok(Ok(())) => {}
+                Err(signal) => return Err(Stop::Signal(signal)),
+                Ok(Err(renewing)) => {
                     tracing::warn!("cannot open the database again: {renewing}");
                     return Err(Stop::Failed(DatabaseError::from(error).into()));
                 }
