@@ -36,7 +36,7 @@ struct OwnDefault {
 
 impl Retention {
     /// What the settings say for a database. The backend of the baseline removes nothing itself, so that there the
-    /// default of its design is one; later ones keep what they keep, and nobody here knows how long.
+    /// default of its design is one; how long later ones keep sessions is not known here.
     pub(super) fn of(settings: &Settings, standing: &Standing) -> Self {
         let setting = &settings.retention_days;
         let is_chosen = setting.source != Source::Default || standing.is_baseline();
@@ -55,7 +55,7 @@ impl Retention {
         }
     }
 
-    /// Whether somebody chose it, or the database is one of which nothing else is known.
+    /// Whether it was chosen, or the database is one of which nothing else is known.
     pub(super) fn is_chosen(&self) -> bool {
         self.days.is_some() || self.source != Source::Default.to_string()
     }

@@ -24,7 +24,7 @@ pub struct Selection {
     /// Sessions that have to stay because rows of other sessions refer to their stages. Such rows are
     /// damage, but a cascade would remove them uncounted, and without one they would stop every batch.
     needed: Vec<String>,
-    /// Sessions that have to stay because somebody works on them: see [`in_use`].
+    /// Sessions that have to stay because they are in use: see [`in_use`].
     in_use: Vec<String>,
 }
 

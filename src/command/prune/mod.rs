@@ -297,7 +297,7 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
     Ok(Policy { filter, ..Policy::new(limit, active, now)? })
 }
 
-/// The policy of a database of which it is known by now what a backend keeps there. What nobody chose removes no session:
+/// The policy of a database of which it is known by now what a backend keeps there. A number that was not chosen removes no session:
 /// a dry run shows what the longest of the defaults would remove, and events and orphans go without sessions.
 fn chosen(
     policy: Policy,

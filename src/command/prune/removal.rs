@@ -66,7 +66,7 @@ pub(super) struct Outcome {
     pub(super) stuck: Vec<Stuck>,
     /// Why it ended before everything was gone.
     pub(super) stopped: Option<Stop>,
-    /// Whether a batch was given up in its middle, so that nobody knows what the connection is at.
+    /// Whether a batch was given up in its middle, so that what the connection waits for is unknown.
     pub(super) is_cut_off: bool,
 }
 
