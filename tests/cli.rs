@@ -48,6 +48,8 @@ mod migrate_append;
 mod migrate_crashes;
 #[path = "cli/migrate_damage.rs"]
 mod migrate_damage;
+#[path = "cli/migrate_damaged_indexes.rs"]
+mod migrate_damaged_indexes;
 #[path = "cli/migrate_early_columns.rs"]
 mod migrate_early_columns;
 #[path = "cli/migrate_failures.rs"]

@@ -1,7 +1,7 @@
 //! Looks in the source for rows that the target's keys and indexes would refuse: orphans, duplicates, entries that an
 //! index cannot hold. The source need not have the same keys, and SQLite does not always look at its own.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row};
@@ -9,6 +9,7 @@ use rusqlite::{Connection, Params, Row};
 use super::hazard::{Fault, Hazard, Reason};
 use super::plan::{TablePlan, UniqueKey};
 use super::reader::AnyRow;
+use super::stored::rows_of;
 use crate::failure::Cause;
 use crate::schema::{ForeignKey, quoted};
 
@@ -58,35 +59,61 @@ pub(super) fn missing_parents(
 
 /// When the last session began, in microseconds since the epoch.
 pub(super) fn latest_start(connection: &Connection) -> Result<Option<i64>, Cause> {
-    let sql = "SELECT max(started_at_us) FROM alert_sessions WHERE typeof(started_at_us) = 'integer'";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    let sessions = rows_of("alert_sessions");
+    let sql = format!("SELECT max(started_at_us) FROM {sessions} WHERE typeof(started_at_us) = 'integer'");
+    Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 
-/// The row that a made-up one points to, if it is not there.
-pub(super) fn missing_parent_of(
+/// The rows that made-up ones point to and that are not there. The table of the parents is read once for all of them.
+pub(super) fn missing_parents_of<'r>(
     connection: &Connection,
     table: &TablePlan,
     key: &ForeignKey,
-    row: &[Value],
-) -> Result<Option<Family>, Cause> {
-    let ([column], [referenced]) = (key.columns.as_slice(), key.referenced_columns.as_slice()) else { return Ok(None) };
-    let Some(Value::Text(missing)) = table.position(column).map(|index| &row[index]) else { return Ok(None) };
-    let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quoted(&key.referenced_table), quoted(referenced));
-    let is_there = connection.prepare(&sql)?.exists([missing])?;
-    Ok((!is_there).then(|| Family { missing: missing.clone(), session: None, earliest_us: None }))
+    rows: impl Iterator<Item = &'r [Value]>,
+) -> Result<Vec<Family>, Cause> {
+    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
+    let Some(place) = table.position(column) else { return Ok(Vec::new()) };
+    let named = rows.filter_map(|row| if let Value::Text(text) = &row[place] { Some(text.as_str()) } else { None });
+    let mut missing: BTreeSet<&str> = named.collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare(&parents(key))?;
+    let mut parents = statement.query([])?;
+    while let Some(parent) = parents.next()? {
+        if let Ok(text) = parent.get_ref(0)?.as_str() {
+            missing.remove(text);
+        }
+    }
+    let family = |missing: &str| Family { missing: missing.to_owned(), session: None, earliest_us: None };
+    Ok(missing.into_iter().map(family).collect())
 }
 
+/// SQLite collects the parents once and looks each child up among them.
 fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
-    let given = key.columns.iter().map(|column| format!("child.{} IS NOT NULL", quoted(column)));
-    let pairs = key.columns.iter().zip(&key.referenced_columns);
-    let matching = pairs.map(|(from, to)| format!("parent.{} = child.{}", quoted(to), quoted(from)));
+    let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>();
     format!(
-        "FROM {child} AS child WHERE {given} AND NOT EXISTS (SELECT 1 FROM {parent} AS parent WHERE {matching})",
-        child = quoted(&table.name),
-        given = given.collect::<Vec<_>>().join(" AND "),
-        parent = quoted(&key.referenced_table),
-        matching = matching.collect::<Vec<_>>().join(" AND "),
+        "FROM {children} WHERE {given} AND ({columns}) NOT IN ({parents})",
+        children = rows_of(&table.name),
+        given = all_given(&columns),
+        columns = columns.join(", "),
+        parents = parents(key),
     )
+}
+
+/// The keys that a foreign key may lead to. The condition is not only for NULL: without one, `IN` looks the keys up in an
+/// index of the table in spite of `NOT INDEXED`.
+fn parents(key: &ForeignKey) -> String {
+    let table = quoted(&key.referenced_table);
+    // With the table: SQLite takes an unknown column for one of the children, or for a text.
+    let columns = key.referenced_columns.iter().map(|column| format!("{table}.{}", quoted(column)));
+    let columns = columns.collect::<Vec<_>>();
+    let rows = rows_of(&key.referenced_table);
+    format!("SELECT {} FROM {rows} WHERE {}", columns.join(", "), all_given(&columns))
+}
+
+fn all_given(columns: &[String]) -> String {
+    columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ")
 }
 
 /// The foreign keys of a table whose columns travel.
@@ -123,7 +150,7 @@ pub(super) fn duplicates(
             "SELECT {keys} FROM {name} WHERE ({texts}) IN (SELECT {texts} FROM {name} WHERE {given} \
              GROUP BY {texts} HAVING count(*) > 1)",
             keys = primary_key_list(table),
-            name = quoted(&table.name),
+            name = rows_of(&table.name),
             given = given.collect::<Vec<_>>().join(" AND "),
         );
         let column = key.columns.join(", ");
@@ -135,7 +162,7 @@ pub(super) fn duplicates(
 
 fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, Cause> {
     let counts = key.columns.iter().map(|column| format!("count(DISTINCT typeof({}))", quoted(column)));
-    let sql = format!("SELECT max({}, 0) FROM {}", counts.collect::<Vec<_>>().join(", "), quoted(&table.name));
+    let sql = format!("SELECT max({}, 0) FROM {}", counts.collect::<Vec<_>>().join(", "), rows_of(&table.name));
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 
@@ -159,7 +186,7 @@ pub(super) fn long_entries(connection: &Connection, table: &TablePlan) -> Result
             "SELECT {keys}, {columns} FROM {name} WHERE {lengths} > {SAFE_ENTRY}",
             keys = primary_key_list(table),
             columns = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "),
-            name = quoted(&table.name),
+            name = rows_of(&table.name),
             lengths = lengths.collect::<Vec<_>>().join(" + "),
         );
         let mut statement = connection.prepare(&sql)?;
@@ -184,7 +211,7 @@ pub(super) fn children(
     let sql = format!(
         "SELECT {} FROM {} WHERE {} IN (SELECT value FROM json_each(?1))",
         primary_key_list(table),
-        quoted(&table.name),
+        rows_of(&table.name),
         quoted(column)
     );
     keys(connection, table, &sql, [parents])
@@ -201,7 +228,7 @@ pub(super) fn shown_value(
     let sql = format!(
         "SELECT substr(quote({}), 1, {SHOWN_CHARACTERS}) FROM {} WHERE CAST({} AS TEXT) = ?1",
         quoted(column),
-        quoted(&table.name),
+        rows_of(&table.name),
         quoted(&table.columns[*key].name)
     );
     let mut statement = connection.prepare(&sql)?;
@@ -228,4 +255,49 @@ fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
 
 fn primary_key_list(table: &TablePlan) -> String {
     table.primary_key.iter().map(|index| quoted(&table.columns[*index].name)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::transfer::{ColumnPlan, Target};
+
+    #[test]
+    fn parents_are_collected_once_and_without_an_index() {
+        let connection = Connection::open_in_memory().expect("a database");
+        let tables = "CREATE TABLE parents (id VARCHAR NOT NULL PRIMARY KEY, name TEXT);
+                      CREATE TABLE children (id INTEGER PRIMARY KEY, parent VARCHAR NOT NULL);
+                      CREATE INDEX by_parent ON children (parent)";
+        connection.execute_batch(tables).expect("tables");
+        let column = |name: &str| ColumnPlan { name: name.to_owned(), target: Target::BigInt, nullable: false };
+        let children = TablePlan {
+            name: "children".to_owned(),
+            columns: vec![column("id"), column("parent")],
+            primary_key: vec![0],
+            foreign_keys: Vec::new(),
+            unique_keys: Vec::new(),
+            b_trees: BTreeSet::new(),
+            index_methods: Vec::new(),
+        };
+        let key = ForeignKey {
+            columns: vec!["parent".to_owned()],
+            referenced_table: "parents".to_owned(),
+            referenced_columns: vec!["id".to_owned()],
+            name: None,
+            on_delete: String::new(),
+            on_update: String::new(),
+            validated: true,
+            is_deferrable: false,
+        };
+        let sql = format!("EXPLAIN QUERY PLAN SELECT id {}", from_orphans(&children, &key));
+        let mut statement = connection.prepare(&sql).expect("a query");
+        let steps = statement.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
+        let steps: Vec<_> = steps.collect::<Result<_, _>>().expect("steps");
+        assert!(
+            steps.starts_with(&["SCAN children", "LIST SUBQUERY 1", "SCAN parents"].map(str::to_owned)),
+            "{steps:?}"
+        );
+    }
 }

@@ -103,9 +103,7 @@ impl Exceptions {
         }
         for (table, key, mut families) in missing {
             let Some(parent) = tables.iter().find(|parent| parent.name == key.referenced_table) else { continue };
-            for row in self.placeholders(table) {
-                families.extend(constraint::missing_parent_of(connection, table, key, row)?);
-            }
+            families.extend(constraint::missing_parents_of(connection, table, key, self.placeholders(table))?);
             let made_up = self.placeholders.entry(parent.name.clone()).or_default();
             for family in families {
                 let began = earliest.get(&(parent.name.clone(), family.missing.clone())).copied().unwrap_or(time_us);

@@ -1,7 +1,7 @@
 //! Rows on their way from SQLite to PostgreSQL, completely or not at all.
 //!
 //! [`plan`] matches both ends by column name, [`lacking`] counts what has no place on the target, and [`forecast`] tells
-//! from a sample how long it will take. `reader` takes rows from SQLite on a thread of its own, one [`value`] after the
+//! from a sample how long it will take. `reader` takes rows from SQLite on a thread of its own, as they are `stored`, one [`value`] after the
 //! other through the checks, and `copy` sends them; [`load`] does that in one transaction, with indexes and keys set
 //! `aside`, and `verify` reads it all back before the commit, while `watch` notices a network that has fallen silent. Rows
 //! that come to others are put on a `stage` first, and [`append`] inserts those that are not there yet, unless there is a
@@ -44,6 +44,7 @@ pub mod snapshot;
 pub mod source;
 mod sqlite_file;
 mod stage;
+mod stored;
 mod target;
 pub mod value;
 pub mod verify;

@@ -25,11 +25,11 @@ use super::hazard::Hazard;
 use super::normalised::Normalisation;
 use super::plan::TablePlan;
 use super::policy::{Class, Policies, Policy};
+use super::stored::rows_of;
 use super::value::{Stored, Value};
 use super::verify::{RowDigests, key_of, short_digest};
 use crate::failure::{Cause, Doing, Failure};
 use crate::progress::{Amount, Progress, Stage};
-use crate::schema::quoted;
 
 /// How many bytes of binary COPY are collected before they are sent on.
 const CHUNK: usize = 256 * 1024;
@@ -447,5 +447,5 @@ impl<'s> Outgoing<'s> {
 
 fn select(table: &TablePlan, row_ids: Option<&RowIds>) -> String {
     let condition = row_ids.map(|ids| format!(" WHERE rowid >= {} AND rowid < {}", ids.start, ids.end));
-    format!("SELECT {} FROM {}{}", table.column_list(), quoted(&table.name), condition.unwrap_or_default())
+    format!("SELECT {} FROM {}{}", table.column_list(), rows_of(&table.name), condition.unwrap_or_default())
 }

@@ -1,0 +1,11 @@
+//! How queries read a table of the source: from the table itself.
+//!
+//! An index of a damaged file may lack rows or have too many, and SQLite takes one wherever it holds all that a query
+//! needs: to look a key up, to count, or instead of the table.
+
+use crate::schema::quoted;
+
+/// A table of the source, for a `FROM`.
+pub(super) fn rows_of(table: &str) -> String {
+    format!("{} NOT INDEXED", quoted(table))
+}
