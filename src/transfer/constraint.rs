@@ -121,25 +121,21 @@ pub(super) fn foreign_keys(table: &TablePlan) -> impl Iterator<Item = &ForeignKe
     table.foreign_keys.iter().filter(|key| key.columns.iter().all(|column| table.position(column).is_some()))
 }
 
-/// Whether the unique indexes of the source hold what they promise.
+/// Whether the indexes of the source hold what they promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UniqueIndexes {
+pub(super) enum Indexes {
     /// Nothing speaks against it.
     Sound,
-    /// SQLite's own check found an entry twice.
+    /// SQLite's own check gives no reason to trust them.
     Doubted,
 }
 
 /// The rows of a table that a unique index of the target would take for the same.
-pub(super) fn duplicates(
-    connection: &Connection,
-    table: &TablePlan,
-    indexes: UniqueIndexes,
-) -> Result<Vec<Hazard>, Cause> {
+pub(super) fn duplicates(connection: &Connection, table: &TablePlan, indexes: Indexes) -> Result<Vec<Hazard>, Cause> {
     let mut hazards = Vec::new();
     for key in &table.unique_keys {
         // Of one storage class, and unique on this end already: nothing to find.
-        let is_unique = key.is_unique_in_source && indexes == UniqueIndexes::Sound;
+        let is_unique = key.is_unique_in_source && indexes == Indexes::Sound;
         if is_unique && storage_classes(connection, table, key)? <= 1 {
             continue;
         }

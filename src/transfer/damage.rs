@@ -103,10 +103,12 @@ pub enum Refusal {
 }
 
 impl Examination {
-    /// Whether rows were found that are there twice under a unique index, so that unique indexes prove nothing.
+    /// Whether an index may prove nothing: where something is damaged or could not be checked, or a row is there twice
+    /// under a unique index.
     #[must_use]
-    pub fn has_duplicates(&self) -> bool {
-        self.values.iter().any(|values| values.kind == Refusal::Duplicate)
+    pub fn doubts_indexes(&self) -> bool {
+        let is_twice = self.values.iter().any(|values| values.kind == Refusal::Duplicate);
+        is_twice || !self.damage.is_empty() || !self.unchecked.is_empty()
     }
 
     /// The values of these tables that their own definition refuses.

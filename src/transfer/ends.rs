@@ -166,7 +166,7 @@ async fn dropped_alert_ids(
 ) -> Result<Option<u64>, TransferError> {
     match drops_alert_ids(from, to) && found.has_column("alert_sessions", "alert_id") {
         true => {
-            let counted = lacking::count(connection, "SELECT count(alert_id) AS number FROM alert_sessions").await;
+            let counted = lacking::count(connection, "alert_id", "alert_sessions").await;
             Ok(Some(counted.doing("count the alert ids")?))
         }
         false => Ok(None),

@@ -3,8 +3,10 @@
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::constraint::Indexes;
 use super::plan::TablePlan;
 use super::reader::RowIds;
+use super::stored::rows_of;
 use crate::failure::Cause;
 use crate::progress::Amount;
 use crate::schema::quoted;
@@ -13,9 +15,14 @@ use crate::schema::quoted;
 const SAMPLE: i64 = 200;
 
 /// The rows of a table, counted, and the bytes of their values, from rows all over it.
-pub(super) fn of_table(connection: &Connection, table: &TablePlan) -> Result<Amount, Cause> {
-    let name = quoted(&table.name);
-    let rows = connection.query_row(&format!("SELECT count(*) FROM {name}"), [], |row| row.get::<_, i64>(0))?;
+pub(super) fn of_table(connection: &Connection, table: &TablePlan, indexes: Indexes) -> Result<Amount, Cause> {
+    let name = rows_of(&table.name);
+    let counted = match indexes {
+        // Many times faster: SQLite counts the entries of the smallest one.
+        Indexes::Sound => quoted(&table.name),
+        Indexes::Doubted => name.clone(),
+    };
+    let rows = connection.query_row(&format!("SELECT count(*) FROM {counted}"), [], |row| row.get::<_, i64>(0))?;
     let sizes = table.columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(&column.name)));
     let sizes = sizes.collect::<Vec<_>>().join(" + ");
     // Evenly spaced rowids; what lies between them is not read.
@@ -66,7 +73,7 @@ pub(super) fn places(
 
 /// The first and the last rowid. Asked for together in a plain query, SQLite would look at every row.
 fn ends(table: &TablePlan) -> String {
-    let name = quoted(&table.name);
+    let name = rows_of(&table.name);
     format!("SELECT (SELECT min(rowid) FROM {name}), (SELECT max(rowid) FROM {name})")
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 
 use indicatif::HumanCount;
 use migration::Revision;
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use super::TransferError;
+use super::stored::rows_of;
 use crate::connection;
 use crate::failure::Cause;
 use crate::schema::{Schema, quoted};
@@ -83,7 +84,6 @@ impl Place<'_> {
 
     async fn looked_at(&self, source: &DatabaseConnection) -> Lacking {
         let what = self.column.map_or("*".to_owned(), quoted);
-        let sql = format!("SELECT count({what}) AS number FROM {}", quoted(self.table));
         let is_brought_by = |revision: &Revision| match self.column {
             None => revision.tables().contains(&self.table),
             Some(column) => revision.added_columns().any(|place| place == (self.table, column)),
@@ -92,7 +92,7 @@ impl Place<'_> {
             name: self.name(),
             is_table: self.column.is_none(),
             // A virtual table may need a module that is not built in.
-            holds: count(source, &sql).await.ok(),
+            holds: count(source, &what, self.table).await.ok(),
             brought_by: Revision::all().find(is_brought_by).map(Revision::number),
         }
     }
@@ -113,9 +113,14 @@ fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
     places
 }
 
-/// The `number` that a query gives.
-pub(super) async fn count(connection: &DatabaseConnection, sql: &str) -> Result<u64, Cause> {
-    let counted = connection::row(connection, sql).await.and_then(|row| row.try_get::<i64>("", "number"));
+/// How many rows a table has (`*`), or values a column.
+pub(super) async fn count(connection: &DatabaseConnection, what: &str, table: &str) -> Result<u64, Cause> {
+    let rows = match connection.get_database_backend() {
+        DbBackend::Sqlite => rows_of(table),
+        _ => quoted(table),
+    };
+    let sql = format!("SELECT count({what}) AS number FROM {rows}");
+    let counted = connection::row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "number"));
     Ok(u64::try_from(counted.map_err(|error: DbErr| Cause::from(error))?).unwrap_or(0))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::TransferError;
 use super::change::Change;
-use super::constraint::{self, LongEntry, UniqueIndexes};
+use super::constraint::{self, Indexes, LongEntry};
 use super::damage::{self, Examination};
 use super::exceptions::Exceptions;
 use super::hazard::{Fault, Hazard, Reason};
@@ -24,7 +24,7 @@ pub struct Source {
     pub(super) reader: Reader,
     /// Until it is ended.
     snapshot: Option<Snapshot>,
-    unique_indexes: UniqueIndexes,
+    indexes: Indexes,
 }
 
 /// What one look at the whole source found.
@@ -54,7 +54,7 @@ impl Source {
     pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
         let pool = snapshot.reader().get_sqlite_connection_pool();
         let connection = pool.acquire().await.doing("open the source")?;
-        Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), unique_indexes: UniqueIndexes::Sound })
+        Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), indexes: Indexes::Sound })
     }
 
     /// Has SQLite check the whole file: its pages, and every index against its table.
@@ -78,8 +78,8 @@ impl Source {
         if let Some(snapshot) = &self.snapshot {
             snapshot.require_unchanged()?;
         }
-        if examination.has_duplicates() {
-            self.unique_indexes = UniqueIndexes::Doubted;
+        if examination.doubts_indexes() {
+            self.indexes = Indexes::Doubted;
         }
         Ok(examination)
     }
@@ -89,10 +89,10 @@ impl Source {
     /// # Errors
     /// [`DatabaseError`] when the file cannot be read.
     pub async fn estimate(&mut self, tables: &[Arc<TablePlan>]) -> Result<Vec<Amount>, DatabaseError> {
-        let tables = tables.to_vec();
-        let amounts = self
-            .reader
-            .run(move |connection| tables.iter().map(|table| super::estimate::of_table(connection, table)).collect());
+        let (tables, indexes) = (tables.to_vec(), self.indexes);
+        let amounts = self.reader.run(move |connection| {
+            tables.iter().map(|table| super::estimate::of_table(connection, table, indexes)).collect()
+        });
         amounts.await.doing("count the rows of the source")
     }
 
@@ -192,7 +192,7 @@ impl Source {
         table: &Arc<TablePlan>,
     ) -> Result<(Vec<Hazard>, Vec<Hazard>, Vec<LongEntry>), DatabaseError> {
         let own = Arc::clone(table);
-        let indexes = self.unique_indexes;
+        let indexes = self.indexes;
         let found = self.reader.run(move |connection| {
             let mut orphans = Vec::new();
             for key in constraint::foreign_keys(&own) {

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::migrate::migrate;
+use super::migrate::{migrate, source_and_target};
 use super::migrate_verify_only::compare;
-use crate::support::history::{NOW_US, insert_whole_sessions};
+use crate::support::history::{NOW_US, insert_session, insert_whole_sessions};
 use crate::support::{Database, Outcome, Schema, apply, test};
 
 /// Sessions of a history, which has two stages for each.
@@ -102,4 +102,45 @@ fn a_placeholder_is_made_only_for_a_row_that_the_table_lacks() {
     assert_eq!(target.count("stage_executions"), i64::from(2 * SESSIONS) + 2);
     let adopted = "SELECT session_id FROM stage_executions WHERE execution_id = 'gone'";
     assert_eq!(target.texts(adopted), [Some("s1".to_owned())]);
+}
+
+#[apply(test)]
+fn a_plan_counts_the_rows_of_the_tables() {
+    let (source, target) = whole_history();
+    empty_every_index(&source);
+    let planned = accepting(&source, &target, &["--dry-run"]).expect(0).json();
+    let tables = planned["tables"].as_array().expect("a list of tables").iter();
+    let rows: Vec<_> = tables.map(|table| (table["table"].clone(), table["rows"].clone())).collect();
+    for (table, expected) in [("alert_sessions", SESSIONS), ("stage_executions", 2 * SESSIONS), ("chats", SESSIONS)] {
+        assert!(rows.contains(&(table.into(), expected.into())), "{table}: {rows:?}");
+    }
+}
+
+#[apply(test)]
+fn rows_of_a_table_that_stays_behind_are_counted_in_the_table() {
+    let (source, target) = whole_history();
+    source.execute(
+        "CREATE TABLE ours (a, b); CREATE INDEX of_ours ON ours (a); INSERT INTO ours VALUES (1, 'b'), (2, 'b')",
+    );
+    empty_every_index(&source);
+    let refused = accepting(&source, &target, &[]).expect(7);
+    assert!(refused.stderr.contains("ours (2 rows)"), "{}", refused.stderr);
+}
+
+#[apply(test)]
+fn a_row_that_is_there_twice_is_named_although_its_unique_index_has_it_once() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    insert_session(&source, "two", "completed", Some(NOW_US));
+    empty_every_index(&source);
+    // The index does not know of the first one.
+    source.execute(
+        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
+         VALUES ('three', 'alert-one', 'kubernetes', 'completed', 'chain')",
+    );
+    let refused = accepting(&source, &target, &[]).expect(65).json();
+    let hazards = refused["error"]["details"].as_array().expect("a list of hazards").iter();
+    let mut named: Vec<_> = hazards.map(|hazard| format!("{} {}", hazard["primary_key"], hazard["column"])).collect();
+    named.sort();
+    assert_eq!(named, [r#""one" "alert_id""#, r#""three" "alert_id""#]);
 }
