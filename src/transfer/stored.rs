@@ -5,7 +5,8 @@
 
 use crate::schema::quoted;
 
-/// A table of the source, for a `FROM`.
+/// A table of the source, for a `FROM`. Of one WITHOUT ROWID, as TARSy makes none, SQLite may take another index all the
+/// same.
 pub(super) fn rows_of(table: &str) -> String {
     format!("{} NOT INDEXED", quoted(table))
 }
