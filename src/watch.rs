@@ -196,10 +196,10 @@ impl<'w> Watch<'w> {
         let mut conditions = lock(&self.committed).clone();
         conditions.push(format!("({})", mark::condition()));
         // A session is counted until its transaction is over.
-        let sql = format!(
+        let sql = as_login_role(&format!(
             "SELECT count(*) AS left, count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a WHERE {}",
             conditions.join(" OR ")
-        );
+        ));
         let end = async {
             let mut connection = connection::open_single(address).await?;
             loop {
@@ -258,15 +258,15 @@ impl<'w> Watch<'w> {
             _ => "NULL",
         };
         // Where nothing is marked nobody knows which sessions serve us: those of our role might.
-        let sql = format!(
+        let sql = as_login_role(&format!(
             "SELECT is_marked, count(*) FILTER (WHERE wait_event_type IS DISTINCT FROM 'Client') AS busy,
                     count(*) FILTER (WHERE wait_event_type = 'Lock') AS locked,
                     coalesce(string_agg(concat_ws(' ', pid, state_change, {copied}), ', ' ORDER BY pid), '') AS states
              FROM (SELECT a.*, ({}) AS is_marked FROM pg_stat_activity a) a
-             WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+             WHERE usename = session_user AND datname = current_database() AND pid <> pg_backend_pid()
              GROUP BY is_marked ORDER BY is_marked DESC LIMIT 1",
             mark::condition()
-        );
+        ));
         let row = tokio::time::timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut connection)).await;
         connection.close().await.ok();
         match row {
@@ -277,6 +277,12 @@ impl<'w> Watch<'w> {
             Err(_) => Look::Unknown(Failure::TimedOut.to_string()),
         }
     }
+}
+
+/// One query as the role that logged in, whose sessions are ours: `ALTER ROLE ... SET role` makes it work as another one,
+/// which may neither see nor end them. It ends with the query, because behind a pooler the session is not ours alone.
+fn as_login_role(sql: &str) -> String {
+    format!("SET LOCAL ROLE NONE; {sql}")
 }
 
 /// The moment at which a session began, in words that no setting changes.

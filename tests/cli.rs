@@ -28,6 +28,8 @@ mod files;
 mod fix;
 #[path = "cli/generated.rs"]
 mod generated;
+#[path = "cli/group_owner.rs"]
+mod group_owner;
 #[path = "cli/hostile_text.rs"]
 mod hostile_text;
 #[path = "cli/info.rs"]

@@ -10,7 +10,7 @@ use crate::support::process::{Held, Running};
 use crate::support::{Database, Outcome, Schema, apply, test};
 
 /// The lock under which the schema is changed.
-const LOCK_OF_THE_SCHEMA: &str = "SELECT pg_advisory_xact_lock(x'74617273792d6462'::bigint)";
+pub(super) const LOCK_OF_THE_SCHEMA: &str = "SELECT pg_advisory_xact_lock(x'74617273792d6462'::bigint)";
 
 fn with_sessions() -> Database {
     let database = Database::postgresql().with_schema(Schema::Baseline);
@@ -21,7 +21,7 @@ fn with_sessions() -> Database {
 }
 
 /// Waits until the binary waits for a lock of another session.
-fn wait_for_lock(database: &Database) {
+pub(super) fn wait_for_lock(database: &Database) {
     database.wait_until(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tarsy'
          AND wait_event_type = 'Lock'",
