@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::builder::{PossibleValue, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use migration::Revision;
 
-use crate::database_url::Secret;
+use crate::database_url::{self, Secret};
 use crate::output;
 use crate::transfer::policy::Choice;
 
@@ -53,7 +53,7 @@ pub struct Global {
     pub database_url: Option<Secret>,
 
     /// The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there].
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub config: Option<PathBuf>,
 
     /// How the result is written to standard output. `json` is exactly one document, also on failure.
@@ -382,8 +382,8 @@ pub struct Prune {
     /// crash the run is simply repeated. Later runs add to the file, unless the revision has changed by then. `tarsy-db
     /// check` and `info` read it, and `migrate-sqlite-to-postgres --append` brings it back. With `--orphans` it holds
     /// orphans, which `check` finds there, too. Events are not archived: they take a run of their own.
-    #[arg(long, value_name = "FILE", conflicts_with = "events", value_parser = archive)]
-    pub archive: Option<std::path::PathBuf>,
+    #[arg(long, value_name = "FILE", conflicts_with = "events", value_parser = archive())]
+    pub archive: Option<PathBuf>,
 
     /// Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back.
     ///
@@ -412,8 +412,8 @@ pub struct Prune {
     ///
     /// The file, named `*.prom` for the collector, is replaced as a whole, after failures as well; the time of the last
     /// success outlives them. While another prune is at work it is left to that one.
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
-    pub metrics_file: Option<std::path::PathBuf>,
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run", value_parser = path())]
+    pub metrics_file: Option<PathBuf>,
 
     /// Stop after this long, when the batch in hand is over, 10 s later at most [default: no limit].
     ///
@@ -488,8 +488,8 @@ pub struct MigrateSqliteToPostgres {
     pub policies: Vec<Choice>,
 
     /// Write a report in JSON: tables, digests, hazards, policies and every change that they made.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<std::path::PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub report: Option<PathBuf>,
 
     /// Go on although SQLite's integrity check finds the source damaged, and record the findings in the report.
     ///
@@ -587,13 +587,20 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The path of a file. A URL is refused: it may hold a password, and paths are shown.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|text| match database_url::is_url(&text.to_string_lossy()) {
+        false => Ok(PathBuf::from(text)),
+        true => Err("a URL, where the path of a file is wanted"),
+    })
+}
+
 /// The file of an archive, which is compressed under another name.
-fn archive(text: &str) -> Result<std::path::PathBuf, String> {
-    let path = std::path::PathBuf::from(text);
-    match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zst")) {
+fn archive() -> impl TypedValueParser<Value = PathBuf> {
+    path().try_map(|path| match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zst")) {
         false => Ok(path),
-        true => Err("name it without `.zst`, also where it is compressed".to_owned()),
-    }
+        true => Err("name it without `.zst`, also where it is compressed"),
+    })
 }
 
 /// A negative age is as meaningless as none, and is refused with it.

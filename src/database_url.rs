@@ -59,6 +59,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether a text is a URL, which may hold a password, where something else has to be that is shown.
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    text.contains("://")
+}
+
 /// The two databases that TARSy keeps its history in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]

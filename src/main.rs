@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use tarsy_db::cli::{Cli, Color, LogFormat, OutputFormat};
 use tarsy_db::command::{self, Context};
+use tarsy_db::database_url;
 use tarsy_db::error::Error;
 use tarsy_db::output::{self, Style};
 use tarsy_db::progress;
@@ -97,7 +98,7 @@ fn parse_words(choice: ColorChoice, words: impl Iterator<Item = OsString>) -> Re
 fn without_urls(message: &str, words: &[String]) -> String {
     // `--flag=URL` is quoted by its value alone.
     let values = words.iter().flat_map(|word| [Some(word.as_str()), word.split_once('=').map(|(_, value)| value)]);
-    let urls = values.flatten().filter(|value| value.contains("://"));
+    let urls = values.flatten().filter(|value| database_url::is_url(value));
     urls.fold(message.to_owned(), |message, url| message.replace(url, "<URL>"))
 }
 

@@ -18,7 +18,7 @@ use migration::{Revision, UnknownRevision};
 use dotenv::Dotenv;
 pub use libpq::LibpqError;
 
-use crate::database_url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
+use crate::database_url::{self, DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
 use crate::history::policy::DAYS_BY_DESIGN;
 
 /// The environment variables of the process.
@@ -260,6 +260,12 @@ pub enum SettingsError {
         /// Why.
         source: std::io::Error,
     },
+    /// A URL stands where a path has to. It may hold a password.
+    #[error("`{name}` is a URL, where the path of a file is wanted")]
+    NotAPath {
+        /// The variable.
+        name: String,
+    },
     /// A file that has to hold a URL or a password holds nothing.
     #[error("the file {path} that `{name}` names is empty")]
     Empty {
@@ -404,7 +410,7 @@ impl SettingsFile {
     fn find(flags: &Flags, environment: &Environment) -> Result<Option<Self>, SettingsError> {
         let named = match &flags.config {
             Some(path) => Some(path.clone()),
-            None => lookup(environment, "TARSY_DB_CONFIG")?.filter(is_given).map(|named| PathBuf::from(named.value)),
+            None => path_from(environment, "TARSY_DB_CONFIG")?,
         };
         match named {
             Some(path) => Self::read(&path).map(Some),
@@ -481,6 +487,14 @@ fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String
     let Some((name, value)) = found else { return Ok(None) };
     let value = value.to_str().ok_or_else(|| SettingsError::NotUtf8 { name: name.clone() })?;
     Ok(Some(Setting { value: value.to_owned(), source: Source::Environment(name.clone()) }))
+}
+
+/// Reads a variable that names a file. An empty one counts as not set.
+fn path_from(environment: &Environment, name: &str) -> Result<Option<PathBuf>, SettingsError> {
+    match lookup(environment, name)?.filter(is_given) {
+        Some(named) if database_url::is_url(&named.value) => Err(SettingsError::NotAPath { name: name.to_owned() }),
+        named => Ok(named.map(|named| PathBuf::from(named.value))),
+    }
 }
 
 /// Reads a variable of other programs, whose names have one case.

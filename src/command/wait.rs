@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
 use crate::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
-use crate::database_url::DatabaseUrl;
+use crate::database_url::{self, DatabaseUrl};
 use crate::error::Error;
 use crate::failure::{Cause, Failure};
 use crate::output::{Block, Report};
@@ -68,7 +68,9 @@ pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
     };
     if let Some((program, rest)) = arguments.command.split_first() {
         let source = std::process::Command::new(program).args(rest).exec();
-        return Err(Error::Exec { command: program.to_string_lossy().into_owned(), source });
+        let command = program.to_string_lossy();
+        let command = if database_url::is_url(&command) { "<URL>".into() } else { command.into_owned() };
+        return Err(Error::Exec { command, source });
     }
     let summary = Summary {
         database: url.to_string(),

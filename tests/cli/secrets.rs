@@ -6,7 +6,7 @@ use assert_cmd::Command;
 
 use crate::support::campaign::Size;
 use crate::support::server::free_port;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, campaign, test};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, campaign, tarsy_db, test};
 
 const MARKER: &str = "s3cr3t-m4rker";
 
@@ -237,4 +237,31 @@ fn a_password_in_the_place_of_a_path_is_not_shown() {
         let argument = format!("{flag}=postgresql://tarsy:{MARKER}@db/tarsy");
         assert_no_marker(&Outcome::of(bare_tarsy_db(directory.path()).args(["prune", &argument])).expect(2), flag);
     }
+}
+
+#[apply(test)]
+fn a_url_in_the_place_of_a_path_is_refused_and_not_shown() {
+    let database = Database::sqlite().with_schema(Schema::Baseline);
+    let url = format!("postgresql://tarsy:{MARKER}@db/tarsy");
+    let on_sqlite = ["--from", "history.db", "--to", "postgresql://127.0.0.1:1/x"];
+    let moved = [&["migrate-sqlite-to-postgres"][..], &on_sqlite, &["--report", &url]].concat();
+    for arguments in [
+        &["info", "--config", &url][..],
+        &["prune", "--older-than", "1d", "--yes", "--archive", &url],
+        &["prune", "--older-than", "1d", "--yes", "--metrics-file", &url],
+        &moved,
+    ] {
+        for loud in LOUD {
+            let outcome = Outcome::of(tarsy_db(&database).args(arguments).args(loud)).expect(2);
+            assert_no_marker(&outcome, arguments[0]);
+            assert!(outcome.stderr.contains("a URL, where the path of a file is wanted"), "{}", outcome.stderr);
+        }
+    }
+    for loud in LOUD {
+        let outcome = Outcome::of(tarsy_db(&database).env("TARSY_DB_CONFIG", &url).arg("info").args(loud)).expect(78);
+        assert_no_marker(&outcome, "TARSY_DB_CONFIG");
+        assert!(outcome.stderr.contains("`TARSY_DB_CONFIG` is a URL"), "{}", outcome.stderr);
+    }
+    let outcome = Outcome::of(tarsy_db(&database).args(["wait", "--", &url])).expect(127);
+    assert_no_marker(&outcome, "the command of wait");
 }
