@@ -8,7 +8,7 @@ use migration::Revision;
 use serde::Serialize;
 
 use crate::connection::ConnectError;
-use crate::failure::{Cause, DatabaseError, Failure, UNKNOWN_CA};
+use crate::failure::{Cause, DatabaseError, Failure, OTHER_PROGRAM, UNKNOWN_CA};
 use crate::history::archive::ArchiveError;
 use crate::history::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -120,8 +120,8 @@ pub enum Error {
     },
     /// The driver could not go on with what a server sent.
     #[error(
-        "the server sent a message that breaks the PostgreSQL protocol, so that the driver gave up: {what} ({place}); does \
-         something other than PostgreSQL answer at this host and port?"
+        "the server sent a message that breaks the PostgreSQL protocol, so that the driver gave up: {what} ({place}); \
+         {OTHER_PROGRAM}"
     )]
     Protocol {
         /// What the driver's panic says.

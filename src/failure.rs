@@ -198,7 +198,7 @@ impl From<&sqlx::Error> for Cause {
                 Self::new(Failure::Corrupt, format!("what should be text is not: {index}, {source}"))
             }
             sqlx::Error::PoolTimedOut => Self::new(Failure::TimedOut, "no connection became free in time"),
-            sqlx::Error::Protocol(message) => Self::new(Failure::ConnectionLost, message.clone()),
+            sqlx::Error::Protocol(message) => Self::new(Failure::ConnectionLost, protocol_message(message)),
             other => Self::new(Failure::Other, other.to_string()),
         }
     }
@@ -333,11 +333,30 @@ fn certificate_message(text: &str) -> String {
     }
 }
 
+/// What to ask where a server does not keep to the protocol.
+pub(crate) const OTHER_PROGRAM: &str = "does something other than PostgreSQL answer at this host and port?";
+
+/// What breaks the protocol, without the place in the driver that found it: `(sqlx_postgres::message:139)`.
+fn protocol_message(text: &str) -> String {
+    let what = match text.rsplit_once(" (") {
+        Some((what, place)) if place.starts_with("sqlx") && place.ends_with(')') => what,
+        _ => text,
+    };
+    match what {
+        // The driver reads a byte where there is none.
+        "unexpected response from SSLRequest: 0x00" => CLOSED.to_owned(),
+        _ => format!("{what}; {OTHER_PROGRAM}"),
+    }
+}
+
+/// What a connection that has ended is called.
+const CLOSED: &str = "the connection was closed by the other end";
+
 /// The text of an I/O error without the operating system's number behind it.
 pub(crate) fn io_message(error: &std::io::Error) -> String {
     // The driver's words for it count bytes.
     if error.kind() == ErrorKind::UnexpectedEof {
-        return "the connection was closed by the other end".to_owned();
+        return CLOSED.to_owned();
     }
     let text = error.to_string();
     match text.rsplit_once(" (os error") {

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 mod aborts;
 #[path = "cli/adoption.rs"]
 mod adoption;
+#[path = "cli/answers.rs"]
+mod answers;
 #[path = "cli/backfills.rs"]
 mod backfills;
 #[path = "cli/baseline.rs"]
