@@ -31,6 +31,9 @@ pub enum Error {
     /// The database refused something.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The database refused something to a command that changes nothing.
+    #[error(transparent)]
+    Read(DatabaseError),
     /// The schema is not what it should be.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -180,13 +183,22 @@ impl Error {
         if is_of_driver { Self::Protocol { what, place, kept } } else { Self::Panic { what, place, kept } }
     }
 
+    /// The same as the error of a command that changes nothing.
+    #[must_use]
+    pub fn of_reading(self) -> Self {
+        match self {
+            Error::Database(error) | Error::Schema(SchemaError::Database(error)) => Error::Read(error),
+            other => other,
+        }
+    }
+
     /// The exit code, as in the table of the README.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Settings(_) | Error::Retention(_) => 78,
             Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_code(error.cause.failure),
-            Error::Database(error) => failure_code(error.cause.failure),
+            Error::Database(error) | Error::Read(error) => failure_code(error.cause.failure),
             Error::Schema(error) => schema_code(error),
             Error::Transfer(error) => match error {
                 TransferError::Schema(error) => schema_code(error),
@@ -244,9 +256,12 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Settings(error) => error.hint(),
-            Error::Connect(error)
-            | Error::GaveUp { last: error, .. }
-            | Error::DeadlineExceeded { last: Some(error), .. } => failure_hint(&error.cause).map(str::to_owned),
+            Error::Connect(ConnectError { cause, .. }) | Error::Read(DatabaseError { cause, .. }) => {
+                reading_hint(cause).map(str::to_owned)
+            }
+            Error::GaveUp { last: error, .. } | Error::DeadlineExceeded { last: Some(error), .. } => {
+                waiting_hint(&error.cause).map(str::to_owned)
+            }
             Error::Database(error)
             | Error::Schema(SchemaError::Database(error))
             | Error::Transfer(TransferError::Database(error)) => failure_hint(&error.cause).map(str::to_owned),
@@ -424,6 +439,23 @@ pub fn failure_code(failure: Failure) -> u8 {
         Failure::Data => 65,
         Failure::SchemaPending => 3,
         Failure::Other => 1,
+    }
+}
+
+/// What the reader can do about an answer where nothing was begun that could be rolled back.
+fn reading_hint(cause: &Cause) -> Option<&'static str> {
+    match cause.failure {
+        Failure::ConnectionLost | Failure::ShuttingDown => Some("`tarsy-db wait` waits until the server is back"),
+        _ => failure_hint(cause),
+    }
+}
+
+/// What the reader can do where waiting was of no use.
+fn waiting_hint(cause: &Cause) -> Option<&'static str> {
+    match cause.failure {
+        Failure::Refused => Some("is the server running, and are host and port right?"),
+        Failure::ConnectionLost | Failure::ShuttingDown => None,
+        _ => failure_hint(cause),
     }
 }
 

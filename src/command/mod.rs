@@ -72,7 +72,7 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
                 let limit = (!arguments.exact).then_some(QUERY_LIMIT);
                 let watch = Watch::new(url, "read the database", &|| ()).with_query_limit(limit);
                 let work = watch.over(info::run(&arguments, &settings, context.now, &watch));
-                unless_stopped(&interrupt, &watch, work).await
+                unless_stopped(&interrupt, &watch, work).await.map_err(Error::of_reading)
             }
             Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
             Command::MigrateSqliteToPostgres(arguments) => {

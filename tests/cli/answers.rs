@@ -3,11 +3,36 @@
 use std::io::{Read, Write};
 
 use super::aborts::{message, server_of, server_that_sends};
+use crate::support::server::closed_port;
 use crate::support::{Outcome, apply, bare_tarsy_db, test, test_directory};
 
 fn run(url: &str, arguments: &[&str]) -> Outcome {
     let directory = test_directory();
     Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).args(arguments))
+}
+
+#[apply(test)]
+fn a_lost_connection_is_hinted_at_as_it_suits_the_command() {
+    let url = server_of(drop);
+    for arguments in [&["wait", "--timeout", "1s"][..], &["init", "--wait=1s"]] {
+        let told = run(&url, arguments).expect(124).stderr;
+        assert!(told.contains("closed by the other end") || told.contains("reset"), "{told}");
+        assert!(!told.contains("hint: "), "{arguments:?}: {told}");
+    }
+    let told = run(&url, &["wait", "--max-attempts", "1"]).expect(69).stderr;
+    assert!(!told.contains("hint: "), "{told}");
+    let told = run(&url, &["info"]).expect(69).stderr;
+    assert!(told.ends_with("hint: `tarsy-db wait` waits until the server is back\n"), "{told}");
+}
+
+#[apply(test)]
+fn a_wait_is_not_told_to_wait_where_the_connection_is_refused() {
+    let (_socket, port) = closed_port();
+    let url = format!("postgresql://tarsy@127.0.0.1:{port}/tarsy");
+    let told = run(&url, &["wait", "--timeout", "1s"]).expect(124).stderr;
+    assert!(told.ends_with("hint: is the server running, and are host and port right?\n"), "{told}");
+    let told = run(&url, &["info"]).expect(69).stderr;
+    assert!(told.ends_with("host and port right? `tarsy-db wait` waits for it\n"), "{told}");
 }
 
 const OTHER_PROGRAM: &str = "does something other than PostgreSQL answer at this host and port?";
