@@ -199,6 +199,10 @@ impl From<&sqlx::Error> for Cause {
             }
             sqlx::Error::PoolTimedOut => Self::new(Failure::TimedOut, "no connection became free in time"),
             sqlx::Error::Protocol(message) => Self::new(Failure::ConnectionLost, protocol_message(message)),
+            sqlx::Error::BeginFailed => Self::new(
+                Failure::ConnectionLost,
+                format!("the server said that it began a transaction, and is in none; {OTHER_PROGRAM}"),
+            ),
             other => Self::new(Failure::Other, other.to_string()),
         }
     }

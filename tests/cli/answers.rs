@@ -1,14 +1,20 @@
 //! What a server answers, or does not answer, is told in words, and with a hint, that fit.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
-use super::aborts::{message, server_of, server_that_sends};
+use super::aborts::{greet, message, server_of, server_that_sends};
 use crate::support::server::closed_port;
 use crate::support::{Outcome, apply, bare_tarsy_db, test, test_directory};
 
 fn run(url: &str, arguments: &[&str]) -> Outcome {
     let directory = test_directory();
     Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).args(arguments))
+}
+
+/// Answers the login.
+fn login() -> Vec<u8> {
+    [message(b'R', &[0; 4]), message(b'K', &[0; 8]), message(b'Z', b"I")].concat()
 }
 
 #[apply(test)]
@@ -48,4 +54,36 @@ fn what_breaks_the_protocol_is_told_without_the_places_in_the_driver() {
         assert!(told.contains(OTHER_PROGRAM), "{told}");
         assert!(!told.contains("sqlx"), "{told}");
     }
+}
+
+/// Does what each statement asks for, as it says, and never is in a transaction.
+fn without_transactions(mut client: TcpStream) {
+    let mut head = [0; 5];
+    while client.read_exact(&mut head).is_ok() {
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        let mut body = vec![0; length as usize - 4];
+        if client.read_exact(&mut body).is_err() {
+            return;
+        }
+        let answer = match head[0] {
+            b'Q' => [message(b'C', b"SET\0"), message(b'Z', b"I")].concat(),
+            b'S' => message(b'Z', b"I"),
+            _ => Vec::new(),
+        };
+        if client.write_all(&answer).is_err() {
+            return;
+        }
+    }
+}
+
+#[apply(test)]
+fn a_server_that_begins_no_transaction_is_classed_as_a_lost_connection() {
+    let url = server_of(|mut client| {
+        if greet(&mut client, &login()).is_ok() {
+            without_transactions(client);
+        }
+    });
+    let told = run(&url, &["info"]).expect(69).stderr;
+    assert!(told.contains(OTHER_PROGRAM), "{told}");
+    assert!(told.ends_with("hint: `tarsy-db wait` waits until the server is back\n"), "{told}");
 }
