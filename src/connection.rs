@@ -108,7 +108,8 @@ pub async fn open(
     match url {
         DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
         DatabaseUrl::Postgresql(address) => {
-            let options = pool_options(lock_timeout).max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+            let options =
+                pool_options(lock_timeout).max_connections(1).acquire_timeout(longer_than_to_connect(address));
             // Locks belong to the session: it must never be replaced for age.
             let options = options.max_lifetime(None).idle_timeout(None);
             open_postgresql(address, options).await
@@ -140,6 +141,11 @@ pub async fn open_pool(
         }
     }
     .map_err(|cause| ConnectError { target: url.to_string(), cause })
+}
+
+/// How long a pool waits for its own connection: it says only that none is there, whoever opens one why.
+fn longer_than_to_connect(address: &PostgresqlAddress) -> Duration {
+    address.connect_timeout.unwrap_or(CONNECT_TIMEOUT).saturating_add(Duration::from_secs(1))
 }
 
 /// Pools whose sessions wait only so long for somebody else's lock.

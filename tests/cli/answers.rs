@@ -1,7 +1,7 @@
 //! What a server answers, or does not answer, is told in words, and with a hint, that fit.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 use super::aborts::{greet, message, server_of, server_that_sends};
 use crate::support::server::closed_port;
@@ -86,4 +86,21 @@ fn a_server_that_begins_no_transaction_is_classed_as_a_lost_connection() {
     let told = run(&url, &["info"]).expect(69).stderr;
     assert!(told.contains(OTHER_PROGRAM), "{told}");
     assert!(told.ends_with("hint: `tarsy-db wait` waits until the server is back\n"), "{told}");
+}
+
+#[apply(test)]
+fn a_server_that_is_silent_is_the_reason_and_not_the_pool() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let before_login = listener.local_addr().expect("an address").port();
+    let before_login = format!("postgresql://tarsy@127.0.0.1:{before_login}/tarsy");
+    let after_login = server_that_sends(&login());
+    let more_time = format!("{before_login}?connect_timeout=11");
+    std::thread::scope(|scope| {
+        for (url, limit) in [(&before_login, "10s"), (&after_login, "10s"), (&more_time, "11s")] {
+            scope.spawn(move || {
+                let told = run(url, &["info"]).expect(69).stderr;
+                assert!(told.contains(&format!("because: no answer within {limit}")), "{url}: {told}");
+            });
+        }
+    });
 }
