@@ -496,6 +496,12 @@ pub fn failure_hint(cause: &Cause) -> Option<&'static str> {
         }
         Failure::Pooler => "connect to the server itself, or to a pool in session mode",
         Failure::SchemaPending => "run `tarsy-db init`",
+        Failure::TooManyConnections if cause.message.contains("role \"") => {
+            "free a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
+        }
+        Failure::TooManyConnections if cause.message.contains("database \"") => {
+            "free a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
+        }
         Failure::TooManyConnections => "free a connection, or raise the server's `max_connections`",
         Failure::DiskFull => "free some space, then run the same command again",
         Failure::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",

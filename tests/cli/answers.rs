@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use super::aborts::{greet, message, server_of, server_that_sends};
 use crate::support::server::closed_port;
-use crate::support::{Outcome, apply, bare_tarsy_db, test, test_directory};
+use crate::support::{Database, Outcome, Role, apply, bare_tarsy_db, test, test_directory};
 
 fn run(url: &str, arguments: &[&str]) -> Outcome {
     let directory = test_directory();
@@ -103,4 +103,17 @@ fn a_server_that_is_silent_is_the_reason_and_not_the_pool() {
             });
         }
     });
+}
+
+#[apply(test)]
+fn a_role_or_a_database_without_a_connection_left_is_hinted_at_its_own_limit() {
+    let database = Database::postgresql();
+    let role = Role::new(&database);
+    for (kind, name) in [("ROLE", role.name.as_str()), ("DATABASE", database.name())] {
+        database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT 0"));
+        let told = run(&role.url(), &["info"]).expect(75).stderr;
+        database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT -1"));
+        assert!(told.contains(&format!("`ALTER {kind} ... CONNECTION LIMIT ...`")), "{told}");
+        assert!(!told.contains("max_connections"), "{told}");
+    }
 }
