@@ -68,9 +68,9 @@ pub enum RetentionError {
     /// Whoever says so means something else.
     #[error("a retention of {0} is less than an hour")]
     TooShort(String),
-    /// It reaches back beyond what a time can say.
-    #[error("a retention of {0} reaches back too far")]
-    TooLong(String),
+    /// It reaches back beyond what a time can say; in days.
+    #[error("a retention of {0} days reaches back too far")]
+    TooLong(u64),
     /// None was chosen, and what TARSy's backend keeps is not known.
     #[error(
         "no retention of sessions is set: TARSy keeps {DAYS_BY_DESIGN} days by its design and {DAYS_OF_RELEASES} days in \
@@ -89,7 +89,7 @@ impl RetentionError {
         match self {
             RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
             RetentionError::TooShort(_) => "`m` are minutes and `M` months; `--before` takes any moment",
-            RetentionError::TooLong(_) => "give a number of days, as in `90d`",
+            RetentionError::TooLong(_) => "give fewer days, as in `90d`",
             RetentionError::NotChosen => {
                 "set HISTORY_RETENTION_DAYS to the number of days that the backend keeps, or give `--older-than 365d`"
             }
@@ -113,8 +113,9 @@ impl Policy {
                 if age < SHORTEST {
                     return Err(RetentionError::TooShort(shown));
                 }
-                let age = chrono::TimeDelta::from_std(age).map_err(|_| RetentionError::TooLong(shown.clone()))?;
-                now.checked_sub_signed(age).ok_or(RetentionError::TooLong(shown))?
+                let delta = chrono::TimeDelta::from_std(age).ok();
+                let cutoff = delta.and_then(|delta| now.checked_sub_signed(delta));
+                cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))?
             }
             Limit::Before(moment) if moment >= now => {
                 return Err(RetentionError::NotPositive(format!("everything before {moment}")));
@@ -215,6 +216,9 @@ mod tests {
         }
         let endless = Policy::new(Limit::OlderThan(Duration::MAX), ActiveSessions::Keep, now());
         assert!(matches!(endless, Err(RetentionError::TooLong(_))));
+        let days = Duration::from_secs(u64::from(u32::MAX) * 86_400);
+        let refused = Policy::new(Limit::OlderThan(days), ActiveSessions::Keep, now()).expect_err("too long");
+        assert_eq!(refused.to_string(), "a retention of 4294967295 days reaches back too far");
     }
 
     #[test]
