@@ -17,7 +17,7 @@ use crate::error::{self, Error};
 use crate::failure::{Cause, Failure};
 use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::policy::ActiveSessions;
-use crate::history::{SESSIONS, archive, overdue};
+use crate::history::{SESSIONS, archive, overdue, sqlite};
 use crate::output::{self, Block, Field, Report, Status};
 use crate::reading::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::schema::recommended::{self, ParentIndex};
@@ -535,6 +535,9 @@ async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Schema, deep: b
         Ok(counts) => counts,
         Err(error) => return Finding::unanswered(NAME, &error.cause),
     };
+    if let Err(cause) = sqlite::require_matching_indexes(connection, &orphans::tables(&counts)).await {
+        return Finding::unanswered(NAME, &cause);
+    }
     let others = match other_orphans(connection, found).await.map_err(Cause::from) {
         Ok(others) => others,
         Err(cause) => return Finding::unanswered(NAME, &cause),

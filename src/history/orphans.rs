@@ -1,6 +1,8 @@
 //! Rows whose session, stage or chat is gone: SQLite leaves them where foreign keys are not switched on, and where
 //! a database has none. What they refer to is TARSy's meaning, whatever the database enforces.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use serde::Serialize;
 
@@ -118,6 +120,13 @@ pub async fn count(connection: &impl ConnectionTrait, schema: &Schema) -> Result
         }
     }
     Ok(counts)
+}
+
+/// The tables by which it was decided what is an orphan.
+#[must_use]
+pub fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
+    let both = counts.iter().flat_map(|count| [count.reference.child, count.reference.parent]);
+    both.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A table that refers to others, and what refers to it in turn: that would be an orphan as well, or be removed by a

@@ -30,7 +30,7 @@ fn insert_orphan(source: &Database) {
 }
 
 /// Leaves every index of a file without an entry: each gets the page of another one that never had any.
-fn empty_every_index(source: &Database) {
+pub(crate) fn empty_every_index(source: &Database) {
     let indexes = source.texts("SELECT name FROM sqlite_schema WHERE type = 'index' ORDER BY name");
     for (number, index) in indexes.iter().flatten().enumerate() {
         let of = |what: &str| format!("SELECT {what} FROM sqlite_schema WHERE name = '{index}'");

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::check::check;
+use super::migrate_damaged_indexes::empty_every_index;
 use super::prune::{init, prune};
 use super::prune_archive::{OLD_US, file};
 use crate::support::history::{NOW_US, Rows, insert_session, insert_whole_sessions, rows};
@@ -142,4 +143,29 @@ fn on_a_server_without_foreign_keys_they_go_as_well() {
     database.execute(&keys.join("; "));
     prune(&database, &["--orphans", "--yes"]).expect(0);
     assert_eq!(rows(&database), others);
+}
+
+#[apply(test)]
+fn rows_whose_parents_a_damaged_index_lacks_are_no_orphans() {
+    let database = Database::sqlite().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 3, NOW_US);
+    let before = rows(&database);
+    empty_every_index(&database);
+    let recent = ["--before", "1971-01-01T00:00:00Z", "--orphans"];
+    for more in [&["--yes"][..], &["--dry-run"]] {
+        let refused = prune(&database, &[&recent[..], more].concat()).expect(74);
+        for word in ["integrity check finds", "may have their parents", "REINDEX"] {
+            assert!(refused.stderr.contains(word), "{more:?}: {}", refused.stderr);
+        }
+    }
+    let checked = check(&database, &[]).expect(74).json();
+    let keys = checked["checks"].as_array().expect("a list").iter().find(|check| check["name"] == "foreign keys");
+    let detail = keys.expect("the check")["detail"].as_str().expect("a text").to_owned();
+    assert!(detail.contains("may have their parents") && !detail.contains("point to no row"), "{detail}");
+
+    // The way that it names leads back.
+    database.execute("REINDEX");
+    let done = prune(&database, &[&recent[..], &["--yes"]].concat()).expect(0).json();
+    assert_eq!(done["plan"]["orphans"], json!([]));
+    assert!(rows(&database) == before, "a row is gone");
 }

@@ -452,6 +452,8 @@ impl Work {
         }
         if arguments.orphans {
             plan.orphans = orphans::count(&reading, &schema).await?;
+            let tables = orphans::tables(&plan.orphans);
+            sqlite::require_matching_indexes(&reading, &tables).await.doing("tell orphans from other rows")?;
         }
         reading::end(reading).await.doing(BEGIN_TO_PLAN)?;
         Ok(Some(Self {
