@@ -120,13 +120,18 @@ impl<'w> Watch<'w> {
     pub async fn join(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
         let action = "mark the transaction";
         sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.doing(action)?;
+        // A role is told of its own sessions only: as in [`as_login_role`], and then as the transaction was before.
         let sql = format!(
-            "SELECT format('(a.pid = %s AND %s = %L AND a.state = ''idle'' AND a.query = ''COMMIT'')', pid, {}, {STARTED}) AS condition
-             FROM pg_stat_activity a WHERE pid = pg_backend_pid()",
+            "SAVEPOINT join_watch; SET LOCAL ROLE NONE;
+             SELECT format('(a.pid = %s AND %s = %L AND a.state = ''idle'' AND a.query = ''COMMIT'')', pid, {}, {STARTED}) AS condition
+             FROM pg_stat_activity a WHERE pid = pg_backend_pid();
+             ROLLBACK TO SAVEPOINT join_watch; RELEASE SAVEPOINT join_watch",
             format_args!("$${STARTED}$$")
         );
-        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await;
-        lock(&self.committed).push(row.and_then(|row| row.try_get("condition")).doing(action)?);
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.doing(action)?;
+        for row in rows {
+            lock(&self.committed).push(row.try_get("condition").doing(action)?);
+        }
         Ok(())
     }
 

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use super::left_behind::{LOCK_OF_THE_SCHEMA, wait_for_lock};
+use super::migrate::arguments_to;
+use super::migrate_crashes::{COMMIT, history};
 use super::migrate_failures::wait_for_no_session_of_the_tool;
 use crate::support::process::Held;
+use crate::support::proxy::{Moment, Proxy, Silence};
 use crate::support::{Database, Role, Running, apply, test};
 
 /// With the shortest patience that there is, the server is asked several times meanwhile.
@@ -54,5 +57,22 @@ fn what_a_member_was_doing_ends_with_the_command() {
         assert!(outcome.stderr.contains("what was not committed was rolled back"), "{}", outcome.stderr);
         wait_for_no_session_of_the_tool(&database);
         held.close();
+    });
+}
+
+#[apply(test)]
+fn the_session_of_a_member_whose_commit_was_not_answered_is_ended() {
+    let (source, target) = (history(), Database::postgresql());
+    let proxy = Proxy::to(target.port());
+    proxy.halt_at(Moment::After(COMMIT), Silence::Connection);
+    with_group(&target, |url| {
+        let url = url.replace(&format!(":{}/", target.port()), &format!(":{}/", proxy.port));
+        let mut run = Running::start(&source, &arguments_to(&url));
+        assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+        let outcome = run.finish().expect(69);
+        assert!(outcome.stderr.contains("cannot learn whether the commit took place"), "{}", outcome.stderr);
+        wait_for_no_session_of_the_tool(&target);
+        proxy.cut();
+        assert_eq!(target.count("alert_sessions"), 100);
     });
 }
