@@ -48,16 +48,21 @@ fn finish(run: Running, code: i32) -> Outcome {
     outcome
 }
 
+/// How many runs wait side by side. Each takes up to five of the server's connections.
+const AT_ONCE: usize = 8;
+
 /// Runs a command into each of the silences, side by side: they only wait.
 fn is_given_up(arguments: &[&str], moments: &[&str], new: fn() -> Database) {
     let silences = [Silence::Network, Silence::Connection];
     let cases = moments.iter().flat_map(|moment| silences.map(|silence| (new(), *moment, silence)));
     let cases: Vec<_> = cases.collect();
-    std::thread::scope(|scope| {
-        for (database, moment, silence) in &cases {
-            scope.spawn(|| is_given_up_at(arguments, moment, *silence, database));
-        }
-    });
+    for some in cases.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            for (database, moment, silence) in some {
+                scope.spawn(|| is_given_up_at(arguments, moment, *silence, database));
+            }
+        });
+    }
 }
 
 fn is_given_up_at(arguments: &[&str], moment: &str, silence: Silence, database: &Database) {

@@ -92,7 +92,7 @@ impl Server {
             "listen_addresses = '127.0.0.1'".to_owned(),
             format!("unix_socket_directories = '{}'", directory.display()),
             "fsync = off".to_owned(),
-            "max_connections = 60".to_owned(),
+            "max_connections = 120".to_owned(),
         ];
         lines.extend(settings.iter().map(|line| (*line).to_owned()));
         std::fs::write(data.join("postgresql.auto.conf"), lines.join("\n") + "\n").expect("settings can be written");
