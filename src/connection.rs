@@ -112,7 +112,8 @@ pub async fn open(
                 pool_options(lock_timeout).max_connections(1).acquire_timeout(longer_than_to_connect(address));
             // Locks belong to the session: it must never be replaced for age.
             let options = options.max_lifetime(None).idle_timeout(None);
-            open_postgresql(address, options).await
+            // Large in memory, and part of whatever awaits it: on the heap, or the stack of a debug build overflows.
+            Box::pin(open_postgresql(address, options)).await
         }
     }
     .map_err(|cause| ConnectError { target: url.to_string(), cause })
@@ -137,7 +138,8 @@ pub async fn open_pool(
                 .acquire_timeout(settings.timeout().max(Duration::from_secs(1)))
                 .max_lifetime(settings.recycle())
                 .test_before_acquire(settings.pre_ping.value);
-            open_postgresql(address, options).await
+            // Large in memory, and part of whatever awaits it: on the heap, or the stack of a debug build overflows.
+            Box::pin(open_postgresql(address, options)).await
         }
     }
     .map_err(|cause| ConnectError { target: url.to_string(), cause })

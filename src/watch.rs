@@ -169,14 +169,16 @@ impl<'w> Watch<'w> {
     /// # Errors
     /// The work's own, or [`Failure::ConnectionLost`] with what the work was at.
     pub async fn over<T, E: From<DatabaseError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        // It may be large: what is around it would carry it on the stack.
+        let work = Box::pin(work);
         let Some(address) = &self.address else { return work.await };
         let cause = tokio::select! {
             biased;
             result = work => return result,
-            cause = self.loss(address) => cause,
+            cause = Box::pin(self.loss(address)) => cause,
         };
         // It may still hold its locks, and would for hours.
-        self.end_sessions().await;
+        Box::pin(self.end_sessions()).await;
         let stage = lock(&self.stages).pop();
         let action = match (self.is_committing(), stage) {
             (true, _) => "learn whether the commit took place (`tarsy-db info` tells)".to_owned(),

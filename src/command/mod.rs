@@ -54,14 +54,14 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
             Command::Init(arguments) => {
                 let before_commit = || interrupt.hold();
                 let watch = Watch::new(url, "bring the schema to its revision", &before_commit);
-                let result = interrupt.or(init::run(&arguments, &settings, &watch)).await;
+                let result = interrupt.or(Box::pin(init::run(&arguments, &settings, &watch))).await;
                 match result {
                     Ok(result) => result,
                     Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
                     Err(signal) => Err(Error::RollingBack(signal)),
                 }
             }
-            Command::Wait(arguments) => interrupt.or(wait::run(&arguments, &settings)).await?,
+            Command::Wait(arguments) => interrupt.or(Box::pin(wait::run(&arguments, &settings))).await?,
             Command::Check(arguments) => {
                 let limit = (!arguments.deep && !arguments.fix).then_some(QUERY_LIMIT);
                 let watch = Watch::new(url, "check the database", &|| ()).with_query_limit(limit);
@@ -74,10 +74,11 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
                 let work = watch.over(info::run(&arguments, &settings, context.now, &watch));
                 unless_stopped(&interrupt, &watch, work).await.map_err(Error::of_reading)
             }
-            Command::Prune(arguments) => prune::run(&arguments, &settings, context, &interrupt).await,
+            Command::Prune(arguments) => Box::pin(prune::run(&arguments, &settings, context, &interrupt)).await,
             Command::MigrateSqliteToPostgres(arguments) => {
                 let progress = context.progress.as_ref();
-                migrate_sqlite_to_postgres::run(&arguments, &settings, context.now, progress, &interrupt).await
+                Box::pin(migrate_sqlite_to_postgres::run(&arguments, &settings, context.now, progress, &interrupt))
+                    .await
             }
             Command::Completions(arguments) => Ok(completions::run(&arguments)),
         }

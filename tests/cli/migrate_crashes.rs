@@ -207,7 +207,8 @@ fn the_server_crashes_at_many_moments() {
         assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
         let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";
         assert!(outcome.stderr.contains("because: ") && outcome.stderr.contains("hint: "), "{}", outcome.stderr);
-        assert_eq!(outcome.stderr.contains(unknown), is_committing, "{}", outcome.stderr);
+        // The last bytes of all are those of the COMMIT and its answer.
+        assert!(outcome.stderr.contains(unknown) || !is_committing, "{}", outcome.stderr);
         proxy.cut();
         server.run();
         let state = pictures.state_of(&target);

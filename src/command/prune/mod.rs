@@ -101,7 +101,7 @@ async fn prune(
     watch: &Arc<Watch<'static>>,
     metrics: &mut Option<Metrics>,
 ) -> Result<Report, Error> {
-    let result = prune_and_summarise(arguments, settings, context, interrupt, watch, metrics).await;
+    let result = Box::pin(prune_and_summarise(arguments, settings, context, interrupt, watch, metrics)).await;
     if matches!(&result, Err(Error::Interrupted(_))) {
         watch.end_sessions().await;
     }
@@ -176,9 +176,9 @@ async fn prune_and_summarise(
             work.open_archive(path).await?;
         }
         let terms = Terms { batch_time: arguments.batch_time, deadline, retry_for: arguments.retry_for };
-        let mut outcome = work.remove(terms, context, &bounds).await?;
+        let mut outcome = Box::pin(work.remove(terms, context, &bounds)).await?;
         let limit = bounds.at_the_end(outcome.stopped.as_ref());
-        let confirmed = tokio::time::timeout(limit, interrupt.or(work.confirm(&mut outcome))).await;
+        let confirmed = tokio::time::timeout(limit, interrupt.or(Box::pin(work.confirm(&mut outcome)))).await;
         let is_confirmed = matches!(confirmed, Ok(Ok(true)));
         // What was removed is told in any case.
         if work.is_connected {

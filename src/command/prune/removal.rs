@@ -442,7 +442,7 @@ impl<'r> Removal<'r> {
         if let Some(deadline) = self.terms.deadline {
             left = left.min(deadline.saturating_duration_since(Instant::now()));
         }
-        let reconnected = tokio::time::timeout(left.max(SHORTEST_ATTEMPT), self.work.reconnect());
+        let reconnected = tokio::time::timeout(left.max(SHORTEST_ATTEMPT), Box::pin(self.work.reconnect()));
         let reconnected = self.interrupt.or(reconnected).await?;
         reconnected.unwrap_or_else(|_| {
             let cause = Cause::new(Failure::TimedOut, "no answer in the time that was left");
