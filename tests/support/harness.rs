@@ -96,7 +96,7 @@ pub(crate) fn run() -> ExitCode {
         Trial::ignorable_test(name, move || conclude(name, test.run, &record)).with_kind(test.kind)
     });
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert_with(|| std::thread::available_parallelism().map_or(1, usize::from) * 4);
+    arguments.test_threads.get_or_insert_with(|| std::thread::available_parallelism().map_or(1, usize::from) * 3);
     // Before as well: a campaign that hangs is to be repeated, too.
     if !arguments.list {
         tell_campaign();
