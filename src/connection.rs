@@ -145,7 +145,7 @@ pub async fn open_pool(
     .map_err(|cause| ConnectError { target: url.to_string(), cause })
 }
 
-/// How long a pool waits for its own connection: it says only that none is there, whoever opens one why.
+/// How long a pool waits for its own connection: it says only that there is none, a single connection says why.
 fn longer_than_to_connect(address: &PostgresqlAddress) -> Duration {
     address.connect_timeout.unwrap_or(CONNECT_TIMEOUT).saturating_add(Duration::from_secs(1))
 }

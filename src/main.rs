@@ -156,7 +156,7 @@ fn tell_of_panics(json: bool, log_format: LogFormat) {
         let error = Error::of_panic(panic, temporary::remove_all());
         tell(&error, log_format);
         if json {
-            // Where standard output is gone as well there is nobody to tell.
+            // Where standard output is closed as well nothing can be said.
             let _ = output::print_failure(&error);
         }
         #[expect(clippy::exit, reason = "what would come next is an abort")]
@@ -172,7 +172,7 @@ fn tell(error: &Error, log_format: LogFormat) {
             tracing::error!(?causes, hint, ?details, exit_code = error.exit_code(), "{error}");
         }
         LogFormat::Text => {
-            // Where standard error is gone there is nobody to tell.
+            // Where standard error is closed nothing can be said.
             let _ = std::io::stderr().write_all(failure_text(error).as_bytes());
         }
     }

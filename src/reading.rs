@@ -22,7 +22,7 @@ const INSTRUCTIONS: i32 = 10_000;
 /// Which rows a transaction reads where a row policy of PostgreSQL hides some from the role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// All: a query from which rows would be hidden is an error, as whoever decides by them needs it.
+    /// All: a query from which rows would be hidden is an error, as a decision by them needs it.
     Every,
     /// Those that the role may see.
     Visible,

@@ -40,7 +40,7 @@ pub fn remove_all() -> Vec<PathBuf> {
 fn removed(paths: &Paths) -> Vec<PathBuf> {
     let mut kept = Vec::new();
     for (path, fate) in paths {
-        // There is nobody left who could do something about what cannot be removed.
+        // The process is ending: what cannot be removed stays.
         let _ = match fate {
             Fate::Kept => {
                 kept.push(path.clone());

@@ -247,7 +247,7 @@ pub async fn remove_batch(
             batch.lock_given(CHATS, &is_taken, &ids(part)).await?;
         }
     }
-    // Now that nobody can begin another chat: what has begun since the plan was made.
+    // Under these locks no other chat can begin: what has begun since the plan was made.
     let going = match selection.policy.active {
         ActiveSessions::Keep => {
             let query = in_use::query(schema, selection.policy.cutoff_us, &is_taken);

@@ -121,8 +121,8 @@ impl Reader {
         Self { connection: Some(connection) }
     }
 
-    /// Runs `work` on a thread with SQLite's own handle. What SQLite is doing ends soon after nobody waits for it any
-    /// more.
+    /// Runs `work` on a thread with SQLite's own handle. What SQLite is doing ends soon after
+    /// the caller stops waiting for it.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,

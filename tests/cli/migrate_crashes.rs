@@ -113,14 +113,14 @@ fn moments(count: u64, total: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |part| (part * total + random.below(total)) / count)
 }
 
-/// How much a whole run lets pass, or a little less.
+/// How much a whole run lets pass, without the end, in which the COMMIT is.
 fn measure(source: &Database, target: &Database, proxy: &Proxy) -> u64 {
     let run = Running::start(source, &arguments_to(&target.url_through(proxy.port)));
     run.finish().expect(0);
     let passed = proxy.passed();
     proxy.cut();
-    // The numbers of objects and transactions grow from run to run, and with them what is said.
-    passed * 98 / 100
+    // Runs differ by some per cent: numbers of objects and transactions grow, and a slow server is asked whether it works.
+    passed * 9 / 10
 }
 
 /// Makes a target what it was before the first run.
@@ -207,8 +207,7 @@ fn the_server_crashes_at_many_moments() {
         assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
         let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";
         assert!(outcome.stderr.contains("because: ") && outcome.stderr.contains("hint: "), "{}", outcome.stderr);
-        // The last bytes of all are those of the COMMIT and its answer.
-        assert!(outcome.stderr.contains(unknown) || !is_committing, "{}", outcome.stderr);
+        assert_eq!(outcome.stderr.contains(unknown), is_committing, "{}", outcome.stderr);
         proxy.cut();
         server.run();
         let state = pictures.state_of(&target);
