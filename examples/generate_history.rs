@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The same arguments give the same rows: all choices come from `--seed`, all times from `--now`, and every value
-//! also fits PostgreSQL. A session is told as rows in memory, then inserted. The schema is `tarsy_db::schema`'s.
+//! also fits PostgreSQL. A session is told as rows in memory, then inserted. The schema is that of `tarsy-db init`.
 //!
 //! One GB is 2,050 sessions with 24,700 LLM interactions, whose conversations grow from 5 to 96 kB, and 50,600
 //! communications. With `--profile small` it is 2.1 million rows, nearly all below 400 bytes.
@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, query, query_scalar};
-use tarsy_db::schema::upgrade;
+use tarsy_db::internals::upgrade;
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const CONVERSATION_INDEX: &str = "ix_llm_interactions_conversation";
@@ -101,7 +101,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let pool = connect(&arguments.output).await?;
     let database = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
-    upgrade::upgrade(&database, Revision::BASELINE, LOCK_TIMEOUT, &|| ()).await?;
+    upgrade(&database, Revision::BASELINE, LOCK_TIMEOUT, &|| ()).await?;
     // A new schema comes with WAL, of which an unfinished file needs nothing.
     query("PRAGMA journal_mode = OFF").execute(&pool).await?;
     let session_bytes = arguments.profile.session_bytes();

@@ -8,9 +8,8 @@ use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use migration::Revision;
 
-use crate::database_url::{self, Secret};
-use crate::output;
-use crate::transfer::policy::Choice;
+use crate::database::url::{self, Secret};
+use crate::transfer::value::policy::Choice;
 
 /// The database tool of TARSy's alert history.
 ///
@@ -581,7 +580,7 @@ fn percent(text: &str) -> Result<f64, String> {
         None => Err("not a percentage like `50%`".to_owned()),
         // Some mean `0.6` as a part of one.
         Some(share) if share > 0.0 && share <= 1.0 && !text.ends_with('%') => {
-            Err(format!("`{number}%` or `{}`?", output::percentage(share)))
+            Err(format!("`{number}%` or `{}`?", crate::format::percentage(share)))
         }
         Some(percent) => Ok(percent / 100.0),
     }
@@ -589,7 +588,7 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// The path of a file. A URL is refused: it may hold a password, and paths are shown.
 fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().try_map(|text| match database_url::is_url(&text.to_string_lossy()) {
+    OsStringValueParser::new().try_map(|text| match url::is_url(&text.to_string_lossy()) {
         false => Ok(PathBuf::from(text)),
         true => Err("a URL, where the path of a file is wanted"),
     })

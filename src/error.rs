@@ -7,17 +7,18 @@ use std::time::Duration;
 use migration::Revision;
 use serde::Serialize;
 
-use crate::connection::ConnectError;
-use crate::failure::{Cause, DatabaseError, Failure, OTHER_PROGRAM, UNKNOWN_CA};
-use crate::history::archive::ArchiveError;
-use crate::history::policy::RetentionError;
+use crate::database::connection::ConnectError;
+use crate::database::failure::{Cause, DatabaseError, Failure, OTHER_PROGRAM, UNKNOWN_CA};
+use crate::history::archive::error::ArchiveError;
+use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
-use crate::schema::SchemaError;
-use crate::schema::standing::Leftover;
+use crate::schema::error::SchemaError;
+use crate::schema::state::Leftover;
 use crate::settings::SettingsError;
-use crate::transfer::obstacle::{Kind, Obstacle};
-use crate::transfer::{Mismatch, SnapshotError, TransferError};
+use crate::transfer::error::{Mismatch, TransferError};
+use crate::transfer::source::snapshot::SnapshotError;
+use crate::transfer::target::obstacle::{Kind, Obstacle};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ pub enum Error {
     /// Too much would go at once: the cutoff may be wrong.
     #[error(
         "{sessions} of {of_sessions} sessions would be removed, which is more than {}; nothing was changed",
-        crate::output::percentage(*limit)
+        crate::format::percentage(*limit)
     )]
     TooLargeAShare {
         /// The sessions that would go.
@@ -381,7 +382,7 @@ fn obstacles_code(obstacles: &[Obstacle]) -> u8 {
 
 /// What to do about tables that an interrupted upgrade left behind.
 #[must_use]
-pub fn leftover_hint(tables: &[Leftover]) -> String {
+pub(crate) fn leftover_hint(tables: &[Leftover]) -> String {
     let what = tables.iter().map(|left| {
         let (copy, original) = (&left.copy, left.original());
         match left.original_is_there {
@@ -408,7 +409,7 @@ fn schema_code(error: &SchemaError) -> u8 {
 
 /// What to do about a ledger that names another revision than the one that the tables are of.
 #[must_use]
-pub fn ledger_hint(revision: Revision) -> String {
+pub(crate) fn ledger_hint(revision: Revision) -> String {
     format!(
         "if it is the ledger that is wrong, `UPDATE alembic_version SET version_num = '{}'` mends it; otherwise restore a \
          backup",
@@ -418,7 +419,7 @@ pub fn ledger_hint(revision: Revision) -> String {
 
 /// The exit code of a failure at the database.
 #[must_use]
-pub fn failure_code(failure: Failure) -> u8 {
+pub(crate) fn failure_code(failure: Failure) -> u8 {
     match failure {
         Failure::Refused
         | Failure::NameResolution
@@ -461,7 +462,7 @@ fn waiting_hint(cause: &Cause) -> Option<&'static str> {
 
 /// What the reader can do about an answer.
 #[must_use]
-pub fn failure_hint(cause: &Cause) -> Option<&'static str> {
+pub(crate) fn failure_hint(cause: &Cause) -> Option<&'static str> {
     Some(match cause.failure {
         Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
         Failure::NameResolution => "is the host name right?",

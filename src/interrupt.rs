@@ -38,7 +38,7 @@ impl fmt::Display for Signal {
 }
 
 /// Tells whether the process was told to stop.
-pub struct Interrupt {
+pub(crate) struct Interrupt {
     streams: Mutex<Streams>,
     held: AtomicBool,
 }
@@ -62,14 +62,14 @@ impl Interrupt {
     ///
     /// # Errors
     /// The operating system's, when the handlers cannot be installed.
-    pub fn listen() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> std::io::Result<Self> {
         let streams =
             Streams { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
         Ok(Self { streams: Mutex::new(streams), held: AtomicBool::new(false) })
     }
 
     /// Says that from now on a signal comes too late: a commit is on its way, and has to be heard out.
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.held.store(true, Ordering::Relaxed);
     }
 
@@ -78,7 +78,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// The signal.
-    pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
+    pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
         let mut streams = self.streams.lock().await;
         // Lets the runtime look for signals: with a server that answers at once nothing else would.
         tokio::task::yield_now().await;

@@ -1,53 +1,76 @@
 //! The database tool of TARSy's alert history, on SQLite and PostgreSQL.
 //!
-//! Arrows point downward only: a module uses what stands below it.
+//! Arrows point downward only: a module imports what stands below it in this table, and within a folder what stands below
+//! it in the table of the folder's `mod.rs`. A test holds the imports against these tables.
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`command`] | one folder or file per subcommand: resolve, plan, act, report |
 //! | [`cli`] | clap types; their doc comments are the manual |
-//! | [`command`] | one file per subcommand: resolve, plan, act, report |
-//! | [`error`] | one error; its exit code and hint |
 //! | [`output`] | a report is data; here it becomes a table or JSON |
+//! | [`error`] | one error that gathers the others |
 //! | [`settings`] | flag > environment > file > default, each value with its source |
-//! | [`progress`] | work reports what it did; bars, log lines or silence |
 //! | [`metrics`] | what a run of `prune` did, for Prometheus |
-//! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
-//! | [`watch`] | notices that a server has fallen silent, and ends what a run leaves behind there |
 //! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
-//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention, space |
+//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention, archives, space |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
-//! | [`file_system`] | what file systems have room for |
-//! | [`atomic_file`] | a file that is in its place completely or not at all |
-//! | [`temporary`] | files that go when a defect ends the process |
-//! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
-//! | [`reading`] | short transactions to read in, with limits |
-//! | [`mark`] | finds what this process does on a server again |
-//! | [`connection`] | connections to both backends |
-//! | [`keepalive`] | lets the operating system find out that the other end of a connection is gone |
-//! | [`failure`] | what a database answered, classed, and whether trying again can help |
-//! | [`database_url`] | SQLAlchemy URLs, passwords hidden |
+//! | [`database`] | URLs, connections to both backends, and what a server answered |
+//! | [`fs`] | files that are in their place completely or not at all, and what file systems have room for |
+//! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
+//! | [`progress`] | work reports what it did; bars, log lines or silence |
+//! | [`format`] | figures and times as text |
 //! | [`visible`] | control characters as something to see |
 
-pub mod atomic_file;
-pub mod cli;
-pub mod command;
-pub mod connection;
-pub mod database_url;
-pub mod error;
-pub mod failure;
-pub mod file_system;
-pub mod history;
-pub mod interrupt;
-pub mod keepalive;
-pub mod mark;
-pub mod metrics;
-pub mod output;
-pub mod progress;
-pub mod readiness;
-pub mod reading;
-pub mod schema;
-pub mod settings;
-pub mod temporary;
-pub mod transfer;
-pub mod visible;
-pub mod watch;
+mod cli;
+mod command;
+mod database;
+mod error;
+mod format;
+mod fs;
+mod history;
+mod interrupt;
+mod metrics;
+mod output;
+mod progress;
+mod schema;
+mod settings;
+mod transfer;
+mod visible;
+
+// What the binary is made of.
+pub use cli::{Cli, Color, LogFormat, OutputFormat};
+pub use command::context::Context;
+pub use command::run;
+pub use database::url::is_url;
+pub use error::Error;
+pub use fs::temporary::remove_all as remove_temporary_files;
+pub use output::{Style, print, print_failure, print_usage_failure};
+pub use progress::for_standard_error as progress_for_standard_error;
+pub use visible::{json as visible_json, line as visible_line, lines as visible_lines};
+
+/// What the tests and the generator of histories reach into the library for. This is no interface: it changes with the
+/// code.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::database::connection::{Access, open};
+    pub use crate::database::failure::{DatabaseError, Failure};
+    pub use crate::database::url::DatabaseUrl;
+    pub use crate::history::space::{AutoVacuum, Freed, Space, reclaimable, vacuum};
+    pub use crate::progress::{Amount, Meter, Progress, Silence, Stage};
+    pub use crate::schema::read::schema as read_schema;
+    pub use crate::schema::upgrade::upgrade;
+    pub use crate::settings::{Environment, Flags, KEYS, Settings};
+    pub use crate::transfer::error::TransferError;
+    pub use crate::transfer::source::scan::Source;
+    pub use crate::transfer::source::snapshot::{Origin, Snapshot, Terms, Why};
+    pub use crate::transfer::target::obstacle::{Kind, Weight};
+    pub use crate::transfer::target::preflight::{Wanted, Work, look};
+    pub use crate::transfer::value::column::ColumnPlan;
+    pub use crate::transfer::value::column_type::Target;
+    pub use crate::transfer::value::convert::{Carried, carry};
+    pub use crate::transfer::value::digest::RowDigester;
+    pub use crate::transfer::value::hazard::Fault;
+    pub use crate::transfer::value::pg_value::Value;
+    pub use crate::transfer::value::policy::{Choice, Class, Policies, Policy};
+    pub use crate::transfer::value::sqlite_value::Stored;
+}

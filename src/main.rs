@@ -1,19 +1,12 @@
 //! Parse, run, print the error, exit code.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
-use tarsy_db::cli::{Cli, Color, LogFormat, OutputFormat};
-use tarsy_db::command::{self, Context};
-use tarsy_db::database_url;
-use tarsy_db::error::Error;
-use tarsy_db::output::{self, Style};
-use tarsy_db::progress;
-use tarsy_db::settings::Environment;
-use tarsy_db::temporary;
-use tarsy_db::visible;
+use tarsy_db::{Cli, Color, Context, Error, LogFormat, OutputFormat, Style};
 use tracing::field::Field;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
@@ -25,7 +18,7 @@ const SHOWN_DETAILS: usize = 100;
 
 fn main() -> ExitCode {
     tell_of_panics(false, LogFormat::Text);
-    let environment: Environment =
+    let environment: BTreeMap<String, OsString> =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
     let plain = environment.contains_key("NO_COLOR") || environment.get("TERM").is_some_and(|term| term == "dumb");
     let cli = match parse(plain) {
@@ -47,18 +40,21 @@ fn main() -> ExitCode {
     let context = Context {
         environment,
         now: chrono::Utc::now(),
-        progress: progress::for_standard_error(cli.global.quiet, plain || cli.global.log_format == LogFormat::Json),
+        progress: tarsy_db::progress_for_standard_error(
+            cli.global.quiet,
+            plain || cli.global.log_format == LogFormat::Json,
+        ),
     };
     let log_format = cli.global.log_format;
-    let exit_code = match command::run(cli, &context) {
+    let exit_code = match tarsy_db::run(cli, &context) {
         Ok(report) => {
             // A run that ended early has a summary and an error.
             report.error.iter().for_each(|error| tell(error, log_format));
-            output::print(&report, style).map(|()| report.exit_code)
+            tarsy_db::print(&report, style).map(|()| report.exit_code)
         }
         Err(error) => {
             tell(&error, log_format);
-            if style.json { output::print_failure(&error).map(|()| error.exit_code()) } else { Ok(error.exit_code()) }
+            if style.json { tarsy_db::print_failure(&error).map(|()| error.exit_code()) } else { Ok(error.exit_code()) }
         }
     };
     ExitCode::from(exit_code.unwrap_or_else(|error| {
@@ -77,13 +73,13 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
             return ExitCode::SUCCESS;
         }
         // Once more with words that can be shown: the message quotes them between lines of its own.
-        let words = std::env::args_os().map(|word| visible::line(&word.to_string_lossy()).into_owned());
+        let words = std::env::args_os().map(|word| tarsy_db::visible_line(&word.to_string_lossy()).into_owned());
         let words: Vec<String> = words.collect();
         let error = parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error);
-        let message = without_urls(&visible::lines(&error.render().to_string()), &words);
+        let message = without_urls(&tarsy_db::visible_lines(&error.render().to_string()), &words);
         let _ = std::io::stderr().write_all(message.as_bytes());
         let wants_json = words.windows(2).any(|pair| pair == ["--output", "json"] || pair[1] == "--output=json");
-        if wants_json && output::print_usage_failure(message.trim()).is_err() {
+        if wants_json && tarsy_db::print_usage_failure(message.trim()).is_err() {
             return ExitCode::from(74);
         }
         ExitCode::from(2)
@@ -98,7 +94,7 @@ fn parse_words(choice: ColorChoice, words: impl Iterator<Item = OsString>) -> Re
 fn without_urls(message: &str, words: &[String]) -> String {
     // `--flag=URL` is quoted by its value alone.
     let values = words.iter().flat_map(|word| [Some(word.as_str()), word.split_once('=').map(|(_, value)| value)]);
-    let urls = values.flatten().filter(|value| database_url::is_url(value));
+    let urls = values.flatten().filter(|value| tarsy_db::is_url(value));
     urls.fold(message.to_owned(), |message, url| message.replace(url, "<URL>"))
 }
 
@@ -130,8 +126,8 @@ fn start_logging(cli: &Cli, color: bool) {
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) -> std::fmt::Result {
     let value = format!("{value:?}");
     match field.name() {
-        "message" => writer.write_str(&visible::line(&value)),
-        name => write!(writer, " {name}={}", visible::line(&value)),
+        "message" => writer.write_str(&tarsy_db::visible_line(&value)),
+        name => write!(writer, " {name}={}", tarsy_db::visible_line(&value)),
     }
 }
 
@@ -140,7 +136,7 @@ struct JsonLines<W>(W);
 
 impl<W: Write> Write for JsonLines<W> {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.write_all(visible::json(&String::from_utf8_lossy(line)).as_bytes())?;
+        self.0.write_all(tarsy_db::visible_json(&String::from_utf8_lossy(line)).as_bytes())?;
         Ok(line.len())
     }
 
@@ -153,11 +149,11 @@ impl<W: Write> Write for JsonLines<W> {
 /// profile unwinds or not. What must not stay is removed before.
 fn tell_of_panics(json: bool, log_format: LogFormat) {
     std::panic::set_hook(Box::new(move |panic| {
-        let error = Error::of_panic(panic, temporary::remove_all());
+        let error = Error::of_panic(panic, tarsy_db::remove_temporary_files());
         tell(&error, log_format);
         if json {
             // Where standard output is closed as well nothing can be said.
-            let _ = output::print_failure(&error);
+            let _ = tarsy_db::print_failure(&error);
         }
         #[expect(clippy::exit, reason = "what would come next is an abort")]
         std::process::exit(error.exit_code().into());
@@ -187,6 +183,6 @@ fn failure_text(error: &Error) -> String {
         lines.push(format!("  - and {} more: `--output json` lists them all", details.len() - SHOWN_DETAILS));
     }
     lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
-    let lines = lines.iter().map(|line| visible::line(line));
+    let lines = lines.iter().map(|line| tarsy_db::visible_line(line));
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }

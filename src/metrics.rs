@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::atomic_file::AtomicFile;
-use crate::history::batch::Removed;
+use crate::fs::atomic_file::AtomicFile;
+use crate::history::removal::batch::Removed;
 
 /// What the names of all metrics begin with.
 const PREFIX: &str = "tarsy_db_prune_";
@@ -18,7 +18,7 @@ const LAST_SUCCESS: &str = "last_success_timestamp_seconds";
 
 /// What a run of `prune` did, and where it left the database.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// The database without its password: the label of every metric, so that one machine can prune several.
     pub database: String,
     /// Sessions that were removed.
@@ -50,7 +50,7 @@ pub struct MetricsError {
 impl Metrics {
     /// Of a run that has done nothing yet.
     #[must_use]
-    pub fn of(database: &str) -> Self {
+    pub(crate) fn of(database: &str) -> Self {
         Self {
             database: database.to_owned(),
             sessions_deleted: 0,
@@ -68,7 +68,7 @@ impl Metrics {
     ///
     /// # Errors
     /// [`MetricsError`]; what was there is as it was.
-    pub fn write(&self, path: &Path) -> Result<(), MetricsError> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), MetricsError> {
         let earlier = earlier(path)?;
         let text = self.render(self.last_success(&earlier).as_deref());
         // The node exporter is another user, and whoever runs at night has a mask.
@@ -82,7 +82,7 @@ impl Metrics {
 
     /// The metrics in the exposition format. What is not known is left out.
     #[must_use]
-    pub fn render(&self, last_success: Option<&str>) -> String {
+    pub(crate) fn render(&self, last_success: Option<&str>) -> String {
         let mut page = Page { text: String::new(), database: escaped(&self.database) };
         page.gauge("sessions_deleted", "Sessions that the last run removed.", Some(self.sessions_deleted));
         page.family("rows_deleted", "Rows that the last run removed, by table.");
@@ -120,7 +120,7 @@ impl Metrics {
 ///
 /// # Errors
 /// [`MetricsError`] for a file that cannot be read or is none of these.
-pub fn earlier(path: &Path) -> Result<String, MetricsError> {
+pub(crate) fn earlier(path: &Path) -> Result<String, MetricsError> {
     let text = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => Err(error),

@@ -171,7 +171,7 @@ pub fn print_usage_failure(message: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Output`].
-pub fn write_out(text: &str) -> Result<(), Error> {
+pub(crate) fn write_out(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -229,33 +229,20 @@ fn cell(field: &Field, style: Style) -> Cell {
 
 /// A number with its thousands set apart.
 #[must_use]
-pub fn count(number: u64) -> Field {
+pub(crate) fn count(number: u64) -> Field {
     Field::Number(indicatif::HumanCount(number).to_string())
 }
 
 /// A number of bytes in the unit that fits.
 #[must_use]
-pub fn bytes(number: u64) -> Field {
+pub(crate) fn bytes(number: u64) -> Field {
     Field::Number(indicatif::HumanBytes(number).to_string())
-}
-
-/// A share, 1 for all, as a percentage.
-#[must_use]
-pub fn percentage(share: f64) -> String {
-    format!("{}%", (share * 1000.0).round() / 10.0)
 }
 
 /// Microseconds since the epoch as a UTC time to the second, or a dash.
 #[must_use]
-pub fn time(microseconds: Option<i64>) -> String {
+pub(crate) fn time(microseconds: Option<i64>) -> String {
     microseconds
         .and_then(chrono::DateTime::from_timestamp_micros)
         .map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
-}
-
-/// Microseconds since the epoch as RFC 3339 in UTC, for JSON.
-#[must_use]
-pub fn rfc3339(microseconds: i64) -> Option<String> {
-    chrono::DateTime::from_timestamp_micros(microseconds)
-        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
 }

@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use crate::cli::{Cli, Completions};
 use crate::output::{Block, Report};
 
-pub(super) fn run(arguments: &Completions) -> Report {
+pub(crate) fn run(arguments: &Completions) -> Report {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "tarsy-db", &mut script);
     let script = String::from_utf8(script).expect("completions are UTF-8");

@@ -9,22 +9,24 @@ use serde::Serialize;
 
 use super::retention::Retention;
 use crate::cli::Info;
-use crate::connection::{self, Access, LOCK_TIMEOUT, row, rows};
-use crate::database_url::{Backend, DatabaseUrl};
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, row, rows};
+use crate::database::failure::{Doing, Failure};
+use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
+use crate::database::url::{Backend, DatabaseUrl};
+use crate::database::watchdog::Watch;
 use crate::error::Error;
-use crate::failure::{Doing, Failure};
-use crate::history::SESSIONS;
-use crate::history::plan::{self, Plan};
-use crate::history::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, has_start};
-use crate::history::retention::Selection;
+use crate::history::retention::plan::{self, Plan};
+use crate::history::retention::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, has_start};
+use crate::history::retention::selection::Selection;
 use crate::history::space::{self, Space};
+use crate::history::tables::SESSIONS;
 use crate::output::{self, Block, Field, Report};
-use crate::reading::{self, BoundedReader, QUERY_LIMIT, Rows};
+use crate::schema;
+use crate::schema::model::Schema;
 use crate::schema::row_policy::{self, RowPolicies};
-use crate::schema::standing::{self, Standing};
-use crate::schema::{self, Schema, quoted};
+use crate::schema::sql::quoted;
+use crate::schema::state::{self, Standing};
 use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
-use crate::watch::Watch;
 
 /// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
 const SMALL_FILE: u64 = 1 << 30;
@@ -109,7 +111,7 @@ struct SettingSummary {
     source: String,
 }
 
-pub(super) async fn run(
+pub(crate) async fn run(
     arguments: &Info,
     settings: &Settings,
     now: DateTime<Utc>,
@@ -123,9 +125,9 @@ pub(super) async fn run(
     let mut parts = Parts { reader, skipped: Vec::new() };
     let reading = parts.reader.begin(Rows::Visible).await.doing("begin to read")?;
     let standing = Standing::read(&reading).await.doing("read the ledger")?;
-    let found = schema::read(&reading).await.doing("read the schema")?;
+    let found = schema::read::schema(&reading).await.doing("read the schema")?;
     let (server_version, role, tls, bytes) = server(&reading).await.doing("ask the server about itself")?;
-    reading::end(reading).await.ok();
+    read_transaction::end(reading).await.ok();
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(arguments.exact).await?,
         DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, arguments.exact || bytes <= SMALL_FILE).await?,
@@ -178,7 +180,7 @@ impl Parts<'_> {
         let part = part.into();
         let reading = self.reader.begin(Rows::Visible).await.doing(format!("read {part}"))?;
         let result = read(&reading).await;
-        reading::end(reading).await.ok();
+        read_transaction::end(reading).await.ok();
         match result {
             Err(Error::Database(error))
                 if self.reader.limit().is_some() && error.cause.failure == Failure::TimedOut =>
@@ -254,8 +256,8 @@ impl Parts<'_> {
         let by_status = async |reading: &DatabaseExecutor<'_>| Ok(by_status(reading).await.doing(action)?);
         let by_week = async |reading: &DatabaseExecutor<'_>| Ok(by_week(reading).await.doing(action)?);
         Ok(Sessions {
-            oldest: oldest.and_then(output::rfc3339),
-            newest: newest.and_then(output::rfc3339),
+            oldest: oldest.and_then(crate::format::rfc3339),
+            newest: newest.and_then(crate::format::rfc3339),
             by_status: self.read("sessions by status", by_status).await?,
             by_week: self.read("sessions by week", by_week).await?,
             retention_days: retention.days(),
@@ -377,7 +379,7 @@ async fn by_week(connection: &DatabaseExecutor<'_>) -> Result<Vec<Week>, DbErr> 
 
 fn blocks(summary: &Summary, settings: Vec<ShownSetting>) -> Vec<Block> {
     let text = |value: &Option<String>| Field::from(value.clone().unwrap_or_else(|| "-".to_owned()));
-    let revision = summary.revision.as_deref().map_or_else(|| "no ledger".to_owned(), standing::described);
+    let revision = summary.revision.as_deref().map_or_else(|| "no ledger".to_owned(), state::described);
     let mut facts: Vec<Vec<Field>> = vec![
         vec!["database".into(), summary.database.as_str().into()],
         vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],

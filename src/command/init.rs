@@ -6,15 +6,17 @@ use serde::Serialize;
 
 use super::wait;
 use crate::cli::{Init, Wait};
-use crate::connection::{self, Access};
-use crate::database_url::{DatabaseUrl, SqliteLocation};
+use crate::database::connection::{self, Access};
+use crate::database::failure::{Doing, Failure};
+use crate::database::url::{DatabaseUrl, SqliteLocation};
+use crate::database::watchdog::Watch;
 use crate::error::Error;
-use crate::failure::{Doing, Failure};
 use crate::output::{Block, Field, Report};
-use crate::schema::survey::{Start, Survey, survey};
-use crate::schema::{SchemaError, script, standing, upgrade};
+use crate::schema::error::SchemaError;
+use crate::schema::state;
+use crate::schema::upgrade::assess::{Start, Survey, survey};
+use crate::schema::upgrade::{self, script};
 use crate::settings::Settings;
-use crate::watch::Watch;
 
 #[derive(Serialize)]
 struct Summary {
@@ -42,7 +44,7 @@ struct Step {
     change: &'static str,
 }
 
-pub(super) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>) -> Result<Report, Error> {
+pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>) -> Result<Report, Error> {
     let url = &settings.database.value;
     if !settings.history_enabled.value {
         let line = format!("history is disabled ({}): {url} was left alone", settings.history_enabled.source);
@@ -123,7 +125,7 @@ async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Wa
 }
 
 fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<String>>) -> Report {
-    let revision = standing::described(survey.revision());
+    let revision = state::described(survey.revision());
     let [created, adopted, upgraded] = match dry_run {
         true => ["would create", "would adopt", "would upgrade"],
         false => ["created", "adopted", "upgraded"],
@@ -135,7 +137,7 @@ fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<Str
             ("adopted", if survey.pending.is_empty() { line } else { format!("{line}, at revision {revision}") })
         }
         (Start::Ledger(from), false) => {
-            ("upgraded", format!("{upgraded} {url} from revision {} to {revision}", standing::described(from)))
+            ("upgraded", format!("{upgraded} {url} from revision {} to {revision}", state::described(from)))
         }
         (Start::Ledger(_), true) => ("present", format!("{url} is at revision {revision}: left alone")),
     };

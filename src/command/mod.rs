@@ -2,33 +2,23 @@
 
 mod check;
 mod completions;
+pub(crate) mod context;
 mod info;
 mod init;
-mod migrate_sqlite_to_postgres;
+mod migrate;
 mod prune;
 mod retention;
 mod wait;
 
-use chrono::{DateTime, Utc};
+use crate::command::context::Context;
 
 use crate::cli::{Cli, Command, Global};
+use crate::database::read_transaction::QUERY_LIMIT;
+use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::output::Report;
-use crate::progress::Progress;
-use crate::reading::QUERY_LIMIT;
-use crate::settings::{Environment, Flags, Settings};
-use crate::watch::Watch;
-
-/// What a command takes from the process it runs in.
-pub struct Context {
-    /// The environment variables.
-    pub environment: Environment,
-    /// The clock, read once.
-    pub now: DateTime<Utc>,
-    /// Who is told how far the work is.
-    pub progress: Box<dyn Progress>,
-}
+use crate::settings::{Flags, Settings};
 
 /// Runs one command to its end.
 ///
@@ -77,8 +67,7 @@ pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
             Command::Prune(arguments) => Box::pin(prune::run(&arguments, &settings, context, &interrupt)).await,
             Command::MigrateSqliteToPostgres(arguments) => {
                 let progress = context.progress.as_ref();
-                Box::pin(migrate_sqlite_to_postgres::run(&arguments, &settings, context.now, progress, &interrupt))
-                    .await
+                Box::pin(migrate::run(&arguments, &settings, context.now, progress, &interrupt)).await
             }
             Command::Completions(arguments) => Ok(completions::run(&arguments)),
         }

@@ -9,13 +9,16 @@ use serde::Serialize;
 use crate::cli::Prune;
 use crate::error::Error;
 use crate::history::overdue;
-use crate::history::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, Policy, RetentionError};
-use crate::schema::{Schema, Standing};
+use crate::history::retention::policy::{
+    ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, Policy, RetentionError,
+};
+use crate::schema::model::Schema;
+use crate::schema::state::Standing;
 use crate::settings::{Settings, Source};
 
 /// How long sessions are kept, and who says so.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Retention {
+pub(crate) struct Retention {
     /// In days; `None` where none was chosen, or where it is no whole number of days.
     days: Option<u32>,
     /// The flag, the variable or the file that says so, or `default`.
@@ -37,7 +40,7 @@ struct OwnDefault {
 impl Retention {
     /// What the settings say for a database. The backend of the baseline removes nothing itself, so that there the
     /// default of its design is one; how long later ones keep sessions is not known here.
-    pub(super) fn of(settings: &Settings, standing: &Standing) -> Self {
+    pub(crate) fn of(settings: &Settings, standing: &Standing) -> Self {
         let setting = &settings.retention_days;
         let is_chosen = setting.source != Source::Default || standing.is_baseline();
         let days = is_chosen.then_some(setting.value);
@@ -46,7 +49,7 @@ impl Retention {
     }
 
     /// As [`Retention::of`], unless `prune` was given a limit.
-    pub(super) fn of_prune(arguments: &Prune, settings: &Settings, standing: &Standing) -> Self {
+    pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, standing: &Standing) -> Self {
         let given = |days, flag: &str, limit| Self { days, source: flag.to_owned(), defaults: Vec::new(), limit };
         match (arguments.before, arguments.older_than) {
             (Some(moment), _) => given(None, "--before", Limit::Before(moment)),
@@ -56,22 +59,22 @@ impl Retention {
     }
 
     /// Whether it was chosen, or the database is one of which nothing else is known.
-    pub(super) fn is_chosen(&self) -> bool {
+    pub(crate) fn is_chosen(&self) -> bool {
         self.days.is_some() || self.source != Source::Default.to_string()
     }
 
     /// The days that count: those that were chosen, or else the most that a backend keeps by default.
-    pub(super) fn days(&self) -> u32 {
+    pub(crate) fn days(&self) -> u32 {
         self.days.unwrap_or(DAYS_OF_RELEASES)
     }
 
     /// The sessions that are older; where none was chosen, than the most that a backend keeps by default.
-    pub(super) fn policy(&self, active: ActiveSessions, now: DateTime<Utc>) -> Result<Policy, RetentionError> {
+    pub(crate) fn policy(&self, active: ActiveSessions, now: DateTime<Utc>) -> Result<Policy, RetentionError> {
         Policy::new(self.limit, active, now)
     }
 
     /// Where none was chosen, counts what each of TARSy's defaults would remove.
-    pub(super) async fn count(
+    pub(crate) async fn count(
         &mut self,
         connection: &impl ConnectionTrait,
         schema: &Schema,
@@ -89,7 +92,7 @@ impl Retention {
     }
 
     /// As people read it: `90 days (HISTORY_RETENTION_DAYS)`.
-    pub(super) fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         match (self.days, self.is_chosen()) {
             (Some(days), _) => format!("{days} days ({})", self.source),
             (None, true) => self.source.clone(),
@@ -100,7 +103,7 @@ impl Retention {
     }
 
     /// Where none was chosen, what that means, with what [`Retention::count`] found.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         if self.is_chosen() {
             return Vec::new();
         }

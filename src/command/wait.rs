@@ -9,14 +9,14 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
-use crate::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
-use crate::database_url::{self, DatabaseUrl};
+use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
+use crate::database::failure::{Cause, Failure};
+use crate::database::readiness;
+use crate::database::url::{self, DatabaseUrl};
 use crate::error::Error;
-use crate::failure::{Cause, Failure};
 use crate::output::{Block, Report};
-use crate::readiness;
 use crate::schema::row_policy;
-use crate::schema::standing::{Plan, Standing};
+use crate::schema::state::{Plan, Standing};
 use crate::settings::Settings;
 
 /// How long failures that do not heal by themselves are put up with: a server's first start may
@@ -40,14 +40,14 @@ struct Summary {
 }
 
 /// How long it took until the database was usable.
-pub(super) struct Waited {
+pub(crate) struct Waited {
     attempts: u32,
     duration: Duration,
 }
 
 impl Wait {
     /// What `init --wait` asks for: as many attempts as fit into the time.
-    pub(super) fn at_most(timeout: Duration) -> Self {
+    pub(crate) fn at_most(timeout: Duration) -> Self {
         Self {
             condition: WaitFor::Writable,
             timeout: Some(timeout),
@@ -59,7 +59,7 @@ impl Wait {
     }
 }
 
-pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report, Error> {
+pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report, Error> {
     let url = &settings.database.value;
     let waited = match settings.history_enabled.value {
         true => until_usable(arguments, settings).await?,
@@ -69,7 +69,7 @@ pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
     if let Some((program, rest)) = arguments.command.split_first() {
         let source = std::process::Command::new(program).args(rest).exec();
         let command = program.to_string_lossy();
-        let command = if database_url::is_url(&command) { "<URL>".into() } else { command.into_owned() };
+        let command = if url::is_url(&command) { "<URL>".into() } else { command.into_owned() };
         return Err(Error::Exec { command, source });
     }
     let summary = Summary {
@@ -95,7 +95,7 @@ pub(super) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
 ///
 /// # Errors
 /// [`Error::DeadlineExceeded`] or [`Error::GaveUp`], with the last failure.
-pub(super) async fn until_usable(arguments: &Wait, settings: &Settings) -> Result<Waited, Error> {
+pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Result<Waited, Error> {
     let url = &settings.database.value;
     let started = Instant::now();
     let mut interval = FIRST_INTERVAL;

@@ -3,21 +3,21 @@
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
-use super::batch::{Batch, BatchError, Limits};
-use super::plan::{TablePlan, table_plan};
-use super::policy::RetentionError;
-use crate::failure::DatabaseError;
-use crate::schema::Schema;
+use super::removal::batch::{Batch, BatchError, Limits};
+use super::retention::plan::{TablePlan, table_plan};
+use super::retention::policy::RetentionError;
+use crate::database::failure::DatabaseError;
+use crate::schema::model::Schema;
 
 /// The table of the events.
-pub const EVENTS: &str = "events";
+pub(crate) const EVENTS: &str = "events";
 
 /// The revision that brings the table.
-pub const SINCE: &str = "3eafea61046d";
+pub(crate) const SINCE: &str = "3eafea61046d";
 
 /// Which events may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventPolicy {
+pub(crate) struct EventPolicy {
     /// Events from before this moment, a whole microsecond, are old.
     pub cutoff: DateTime<Utc>,
 }
@@ -27,7 +27,7 @@ impl EventPolicy {
     ///
     /// # Errors
     /// [`RetentionError::Events`] for no hours, which would remove every event, and for more than time has.
-    pub fn new(hours: u32, now: DateTime<Utc>) -> Result<Self, RetentionError> {
+    pub(crate) fn new(hours: u32, now: DateTime<Utc>) -> Result<Self, RetentionError> {
         let cutoff = TimeDelta::try_hours(hours.into()).and_then(|age| now.checked_sub_signed(age));
         // Before the year 1 neither backend has a text for it.
         let cutoff = cutoff.filter(|cutoff| hours > 0 && cutoff.year() > 0);
@@ -62,7 +62,7 @@ fn is_moment() -> String {
 
 /// Whether the database has events. A table of that name that is not TARSy's is not touched.
 #[must_use]
-pub fn are_kept(schema: &Schema) -> bool {
+pub(crate) fn are_kept(schema: &Schema) -> bool {
     let columns = ["id", "channel", "payload", "created_at"];
     schema.tables.get(EVENTS).is_some_and(|table| columns.iter().all(|column| table.columns.contains_key(*column)))
 }
@@ -71,7 +71,7 @@ pub fn are_kept(schema: &Schema) -> bool {
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
-pub async fn plan(
+pub(crate) async fn plan(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     policy: &EventPolicy,
@@ -85,7 +85,7 @@ pub async fn plan(
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
-pub async fn remove_batch(
+pub(crate) async fn remove_batch(
     connection: &DatabaseConnection,
     policy: &EventPolicy,
     size: u32,

@@ -7,15 +7,15 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use serde::Serialize;
 
 use super::archive::Archive;
-use super::batch::{Batch, BatchError, Limits};
-use super::{Among, SESSIONS, STAGES};
-use crate::connection::row;
-use crate::failure::{DatabaseError, Doing};
-use crate::schema::{ForeignKey, Schema};
+use super::removal::batch::{Batch, BatchError, Limits};
+use super::tables::{Among, SESSIONS, STAGES};
+use crate::database::connection::row;
+use crate::database::failure::{DatabaseError, Doing};
+use crate::schema::model::{ForeignKey, Schema};
 
 /// A column that names a row of another table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// The table that refers.
     pub child: &'static str,
     /// Its column; NULL refers to nothing.
@@ -27,7 +27,7 @@ pub struct Reference {
 }
 
 /// All references of TARSy's, those to parents before those of what hangs on them.
-pub const REFERENCES: [Reference; 8] = [
+pub(crate) const REFERENCES: [Reference; 8] = [
     Reference::to_session("stage_executions"),
     Reference::to_stage("stage_executions", "parent_stage_execution_id"),
     Reference::to_session("llm_interactions"),
@@ -39,7 +39,7 @@ pub const REFERENCES: [Reference; 8] = [
 ];
 
 /// The references to stages that a schema has.
-pub(super) fn references_to_stages(schema: &Schema) -> impl Iterator<Item = Reference> {
+pub(crate) fn references_to_stages(schema: &Schema) -> impl Iterator<Item = Reference> {
     REFERENCES.into_iter().filter(|reference| reference.parent == STAGES && reference.is_in(schema))
 }
 
@@ -54,13 +54,13 @@ impl Reference {
 
     /// Whether a schema has both ends; older ones lack some.
     #[must_use]
-    pub fn is_in(&self, schema: &Schema) -> bool {
+    pub(crate) fn is_in(&self, schema: &Schema) -> bool {
         schema.has_column(self.child, self.column) && schema.has_column(self.parent, self.key)
     }
 
     /// Whether a foreign key of the table says the same.
     #[must_use]
-    pub fn is_enforced_by(&self, table: &str, key: &ForeignKey) -> bool {
+    pub(crate) fn is_enforced_by(&self, table: &str, key: &ForeignKey) -> bool {
         table == self.child
             && key.columns == [self.column]
             && key.referenced_table == self.parent
@@ -84,7 +84,7 @@ impl Reference {
 
     /// The condition that a row of the child is an orphan, for a statement that names the child without an alias.
     #[must_use]
-    pub fn is_orphan(&self) -> String {
+    pub(crate) fn is_orphan(&self) -> String {
         let Self { child, column, parent, key } = self;
         format!(
             "{child}.{column} IS NOT NULL
@@ -95,7 +95,7 @@ impl Reference {
 
 /// Orphans of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct OrphanCount {
+pub(crate) struct OrphanCount {
     /// What leads nowhere.
     #[serde(flatten)]
     pub reference: Reference,
@@ -108,7 +108,10 @@ pub struct OrphanCount {
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
-pub async fn count(connection: &impl ConnectionTrait, schema: &Schema) -> Result<Vec<OrphanCount>, DatabaseError> {
+pub(crate) async fn count(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+) -> Result<Vec<OrphanCount>, DatabaseError> {
     let mut counts = Vec::new();
     for reference in REFERENCES.into_iter().filter(|reference| reference.is_in(schema)) {
         let Reference { child, parent, .. } = reference;
@@ -124,7 +127,7 @@ pub async fn count(connection: &impl ConnectionTrait, schema: &Schema) -> Result
 
 /// The tables by which it was decided what is an orphan.
 #[must_use]
-pub fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
+pub(crate) fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
     let both = counts.iter().flat_map(|count| [count.reference.child, count.reference.parent]);
     both.collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -155,7 +158,7 @@ const CHILDREN: [Child; 5] = [
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
-pub async fn remove_batch(
+pub(crate) async fn remove_batch(
     connection: &DatabaseConnection,
     schema: &Schema,
     reference: Reference,
@@ -211,7 +214,7 @@ mod tests {
             INSERT INTO llm_interactions VALUES ('a', 'gone'), ('b', 's');
             INSERT INTO chat_user_messages VALUES ('m', 'gone')";
         connection.execute_unprepared(sql).await.expect("sound SQL");
-        let schema = schema::read(&connection).await.expect("a schema");
+        let schema = schema::read::schema(&connection).await.expect("a schema");
         let counts = count(&connection, &schema).await.expect("counts");
         let counts: Vec<_> =
             counts.iter().map(|count| (count.reference.child, count.reference.column, count.rows)).collect();

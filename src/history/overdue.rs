@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 
-use super::SESSIONS;
-use super::policy::Policy;
-use super::retention::{self, Selection};
-use crate::connection::row;
-use crate::failure::{DatabaseError, Doing};
-use crate::schema::Schema;
+use super::retention::policy::Policy;
+use super::retention::selection::{self, Selection};
+use super::tables::SESSIONS;
+use crate::database::connection::row;
+use crate::database::failure::{DatabaseError, Doing};
+use crate::schema::model::Schema;
 
 /// A session may be this much older than the retention: it is applied once a day.
-pub const GRACE: Duration = Duration::from_hours(24);
+pub(crate) const GRACE: Duration = Duration::from_hours(24);
 
 /// The sessions that started before the cutoff.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OldSessions {
+pub(crate) struct OldSessions {
     /// Those that a run of `prune` would remove.
     pub removable: u64,
     /// Those of them that started before the cutoff by more than [`GRACE`].
@@ -32,12 +32,12 @@ pub struct OldSessions {
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
-pub async fn count(
+pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     policy: &Policy,
 ) -> Result<OldSessions, DatabaseError> {
-    let old = retention::count_old(connection, policy).await?;
+    let old = selection::count_old(connection, policy).await?;
     if old == 0 {
         return Ok(OldSessions::default());
     }

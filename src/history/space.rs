@@ -11,10 +11,12 @@ use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
-use crate::connection::{require_primary, row, rows};
-use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::schema::{Schema, quoted};
-use crate::{file_system, mark};
+use crate::database::connection::{require_primary, row, rows};
+use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::mark;
+use crate::fs::free_space;
+use crate::schema::model::Schema;
+use crate::schema::sql::quoted;
 
 /// Less than this is worth nobody's attention; nor is less than a tenth of the whole.
 const WORTH_BYTES: u64 = 8 << 20;
@@ -366,7 +368,7 @@ async fn require_room(
     let Some(directory) = path.parent() else { return Ok(()) };
     let is_wal = place.try_get::<i32>("", "is_wal")? != 0;
     for (place, needed) in needs(directory, temporary, file, is_wal) {
-        let free = file_system::free(place).unwrap_or(u64::MAX);
+        let free = free_space::free(place).unwrap_or(u64::MAX);
         if free < needed {
             let (needed, free) = (HumanBytes(needed), HumanBytes(free));
             let message = format!("it needs about {needed} in {}, and {free} are free there", place.display());
@@ -382,7 +384,7 @@ fn needs<'p>(directory: &'p Path, temporary: Option<&'p Path>, file: &FileSpace,
     let kept = file.bytes - file.reclaimable_bytes;
     let beside = if is_wal { kept } else { file.bytes };
     match temporary {
-        Some(temporary) if !file_system::is_same_device(directory, temporary) => {
+        Some(temporary) if !free_space::is_same_device(directory, temporary) => {
             vec![(directory, beside), (temporary, kept)]
         }
         _ => vec![(directory, beside + kept)],
@@ -392,7 +394,7 @@ fn needs<'p>(directory: &'p Path, temporary: Option<&'p Path>, file: &FileSpace,
 /// Where SQLite puts temporary files: the first of these directories that can be written.
 /// <https://www.sqlite.org/tempfiles.html#temporary_file_storage_locations>
 #[must_use]
-pub fn temporary_directory(environment: &BTreeMap<String, OsString>) -> Option<PathBuf> {
+pub(crate) fn temporary_directory(environment: &BTreeMap<String, OsString>) -> Option<PathBuf> {
     use rustix::fs::{Access, access};
     let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(|name| environment.get(name)).map(PathBuf::from);
     let usual = ["/var/tmp", "/usr/tmp", "/tmp", "."].map(PathBuf::from);

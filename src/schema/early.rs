@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use migration::Revision;
 
-use super::Schema;
+use super::model::Schema;
 
 /// A column of a later revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EarlyColumn {
+pub(crate) struct EarlyColumn {
     /// The revision that brings it.
     pub revision: Revision,
     /// The table.
@@ -24,7 +24,7 @@ pub struct EarlyColumn {
 
 /// Finds the columns of later revisions that a database at `revision` has already.
 #[must_use]
-pub fn columns(revision: Revision, found: &Schema) -> Vec<EarlyColumn> {
+pub(crate) fn columns(revision: Revision, found: &Schema) -> Vec<EarlyColumn> {
     let mut known: BTreeSet<_> = revision.added_columns().collect();
     let mut early = Vec::new();
     for later in Revision::HEAD.since(Some(revision)) {
@@ -38,12 +38,15 @@ pub fn columns(revision: Revision, found: &Schema) -> Vec<EarlyColumn> {
 }
 
 /// The revisions to replay for these columns to be defined at `revision`.
-pub fn revisions<'e>(revision: Revision, early: impl IntoIterator<Item = &'e EarlyColumn>) -> BTreeSet<Revision> {
+pub(crate) fn revisions<'e>(
+    revision: Revision,
+    early: impl IntoIterator<Item = &'e EarlyColumn>,
+) -> BTreeSet<Revision> {
     early.into_iter().map(|column| column.revision).chain([revision]).collect()
 }
 
 /// Gives a schema those of the columns that it lacks, as the revisions that bring them define them.
-pub fn add(schema: &mut Schema, early: &[EarlyColumn], replayed: &BTreeMap<Revision, Schema>) {
+pub(crate) fn add(schema: &mut Schema, early: &[EarlyColumn], replayed: &BTreeMap<Revision, Schema>) {
     for EarlyColumn { revision, table, name } in early {
         let defined = replayed.get(revision).and_then(|schema| schema.tables.get(*table)?.columns.get(*name));
         if let (Some(defined), Some(table)) = (defined, schema.tables.get_mut(*table)) {
@@ -54,7 +57,7 @@ pub fn add(schema: &mut Schema, early: &[EarlyColumn], replayed: &BTreeMap<Revis
 
 /// A schema in which the columns are those of a database that was found.
 #[must_use]
-pub fn as_found(schema: &Schema, early: &[EarlyColumn], found: &Schema) -> Schema {
+pub(crate) fn as_found(schema: &Schema, early: &[EarlyColumn], found: &Schema) -> Schema {
     let mut schema = schema.clone();
     for EarlyColumn { table, name, .. } in early {
         let own = found.tables.get(*table).and_then(|table| table.columns.get(*name));

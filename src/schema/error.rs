@@ -5,11 +5,11 @@ use std::time::Duration;
 use migration::Revision;
 use sea_orm::DatabaseConnection;
 
-use super::difference::{self, Difference};
+use super::diff::{self, Difference};
 use super::lock;
-use super::standing::Leftover;
-use crate::database_url::DatabaseUrl;
-use crate::failure::{Cause, DatabaseError, Failure};
+use super::state::Leftover;
+use crate::database::failure::{Cause, DatabaseError, Failure};
+use crate::database::url::DatabaseUrl;
 
 /// Why the schema could not be brought to a revision. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub enum SchemaError {
 
 /// Tables that are not those of the revision that they should have.
 #[derive(Debug, thiserror::Error)]
-#[error("the tables are not those of revision {revision}{}: {}", likeness(*.looks_like), difference::texts(.faults.iter()).join("; "))]
+#[error("the tables are not those of revision {revision}{}: {}", likeness(*.looks_like), diff::texts(.faults.iter()).join("; "))]
 pub struct Drift {
     /// The revision.
     pub revision: Revision,
@@ -107,7 +107,7 @@ impl SchemaError {
     }
 
     /// Tells what is in the way from what would have failed as well without it.
-    pub(super) fn not_applied(revision: Revision, cause: Cause) -> Self {
+    pub(crate) fn not_applied(revision: Revision, cause: Cause) -> Self {
         match cause.failure {
             Failure::Other | Failure::Data | Failure::Constraint | Failure::Needed | Failure::AlreadyExists => {
                 SchemaError::InTheWay { revision, cause }
@@ -117,7 +117,7 @@ impl SchemaError {
     }
 
     /// Whether the same may go well in a moment.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         matches!(self, SchemaError::Database(error) if matches!(error.cause.failure, Failure::Busy | Failure::Conflict))
     }
 }

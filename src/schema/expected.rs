@@ -10,10 +10,11 @@ use sea_orm_migration::SchemaManager;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::early::{self, EarlyColumn};
-use super::{Schema, postgresql, sqlite};
-use crate::connection::require_primary;
-use crate::failure::Cause;
-use crate::mark;
+use super::model::Schema;
+use super::read::{postgresql, sqlite};
+use crate::database::connection::require_primary;
+use crate::database::failure::Cause;
+use crate::database::mark;
 
 /// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
 /// those: TARSy's tables, without the ledger.
@@ -23,8 +24,8 @@ use crate::mark;
 /// has to be writable.
 ///
 /// # Errors
-/// [`crate::failure::Failure::Standby`], or whatever the database answers.
-pub async fn replay<C>(connection: &C, wanted: &BTreeSet<Revision>) -> Result<BTreeMap<Revision, Schema>, Cause>
+/// [`crate::database::failure::Failure::Standby`], or whatever the database answers.
+pub(crate) async fn replay<C>(connection: &C, wanted: &BTreeSet<Revision>) -> Result<BTreeMap<Revision, Schema>, Cause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -55,7 +56,11 @@ where
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn replay_with_early<C>(connection: &C, revision: Revision, early: &[EarlyColumn]) -> Result<Schema, Cause>
+pub(crate) async fn replay_with_early<C>(
+    connection: &C,
+    revision: Revision,
+    early: &[EarlyColumn],
+) -> Result<Schema, Cause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -66,7 +71,7 @@ where
 }
 
 /// Begins a transaction in which unqualified names are those of temporary tables. It is to be rolled back.
-pub(super) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, Cause>
+pub(crate) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, Cause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -79,7 +84,7 @@ where
 }
 
 /// A SQLite database that ends with its one connection.
-pub(super) async fn memory() -> Result<DatabaseConnection, DbErr> {
+pub(crate) async fn memory() -> Result<DatabaseConnection, DbErr> {
     let options = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = options
         .connect_with(SqliteConnectOptions::new().in_memory(true))
@@ -100,7 +105,7 @@ mod tests {
             .block_on(async { replay(&memory().await.map_err(Cause::from)?, &all).await })
             .expect("the chain can be replayed");
         let columns = |schema: &Schema| -> BTreeSet<(String, String)> {
-            let columns = |(table, found): (&String, &super::super::Table)| {
+            let columns = |(table, found): (&String, &crate::schema::model::Table)| {
                 found.columns.keys().map(|column| (table.clone(), column.clone())).collect::<Vec<_>>()
             };
             schema.tables.iter().flat_map(columns).collect()

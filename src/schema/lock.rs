@@ -9,14 +9,14 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use super::row_policy::EVERY_ROW;
-use super::survey::Survey;
-use crate::connection::{row, rows};
-use crate::database_url::DatabaseUrl;
-use crate::mark;
+use super::upgrade::assess::Survey;
+use crate::database::connection::{row, rows};
+use crate::database::mark;
+use crate::database::read_transaction::EVERY_ROW;
+use crate::database::url::DatabaseUrl;
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
-pub const KEY: i64 = 0x7461_7273_792d_6462;
+pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
 
 /// How long the tables' own locks are waited for at a time. Whoever comes meanwhile queues up behind, so that
 /// it is short; the caller tries again later.
@@ -27,7 +27,7 @@ const TABLE_LOCK_TIMEOUT: &str = "200ms";
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn begin_to_mend(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+pub(crate) async fn begin_to_mend(connection: &DatabaseConnection) -> Result<bool, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(true);
     }
@@ -36,7 +36,7 @@ pub async fn begin_to_mend(connection: &DatabaseConnection) -> Result<bool, DbEr
 }
 
 /// Opens the one transaction that may change the schema. Its lock ends with it, also behind a pooler.
-pub(super) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+pub(crate) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
         // A snapshot that is older than the lock would not see what was committed while it was waited for.
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
@@ -62,7 +62,7 @@ pub(crate) fn statement() -> String {
 
 /// Keeps everybody else from the ledger, and from the tables what would disturb `survey`. SQLite has locked them
 /// already.
-pub(super) async fn take_tables(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), DbErr> {
+pub(crate) async fn take_tables(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         for statement in taking_tables(survey) {
             transaction.execute_unprepared(&statement).await?;
@@ -73,7 +73,7 @@ pub(super) async fn take_tables(transaction: &DatabaseTransaction, survey: &Surv
 
 /// The statements of [`take_tables`] on PostgreSQL. They also make new tables come to where the others are: a role with
 /// a schema of its own would create them there.
-pub(super) fn taking_tables(survey: &Survey) -> Vec<String> {
+pub(crate) fn taking_tables(survey: &Survey) -> Vec<String> {
     let tables: Vec<_> = survey.standing.tables.keys().map(String::as_str).collect();
     // Where nothing but the ledger is written, readers and writers need not go away.
     let mode = if survey.pending.is_empty() { "SHARE UPDATE EXCLUSIVE" } else { "ACCESS EXCLUSIVE" };
@@ -91,7 +91,7 @@ pub(super) fn taking_tables(survey: &Survey) -> Vec<String> {
 }
 
 /// Who holds the lock, as far as the database tells.
-pub(super) async fn holder(connection: &DatabaseConnection) -> String {
+pub(crate) async fn holder(connection: &DatabaseConnection) -> String {
     let holder = match connection.get_database_backend() {
         DbBackend::Postgres => postgresql_holder(connection).await,
         _ => sqlite_holder(connection).await,
@@ -100,7 +100,7 @@ pub(super) async fn holder(connection: &DatabaseConnection) -> String {
 }
 
 /// As [`holder`], where the file could not even be opened.
-pub(super) fn holder_of_file(url: &DatabaseUrl) -> String {
+pub(crate) fn holder_of_file(url: &DatabaseUrl) -> String {
     let path = match url {
         DatabaseUrl::Sqlite(location) => location.path.as_deref(),
         DatabaseUrl::Postgresql(_) => None,

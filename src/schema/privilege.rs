@@ -4,11 +4,11 @@ use std::fmt;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::connection::rows;
+use crate::database::connection::rows;
 
 /// A privilege that the role lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lacking {
+pub(crate) struct Lacking {
     /// `SELECT`, `INSERT`, `UPDATE` or `DELETE`.
     pub privilege: String,
     /// On these tables, by name.
@@ -25,7 +25,7 @@ impl fmt::Display for Lacking {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn lacking(
+pub(crate) async fn lacking(
     connection: &impl ConnectionTrait,
     tables: &[&str],
     privileges: &[&str],

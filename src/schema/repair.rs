@@ -2,11 +2,12 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
-use super::difference::Difference;
+use super::diff::Difference;
+use super::model::Index;
 use super::sequence::{self, Sequence};
-use super::{Index, quoted};
-use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::mark;
+use super::sql::quoted;
+use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::mark;
 
 /// One thing to mend.
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ impl Repair {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn plan(connection: &impl ConnectionTrait, differences: &[Difference]) -> Result<Vec<Repair>, DbErr> {
+pub(crate) async fn plan(connection: &impl ConnectionTrait, differences: &[Difference]) -> Result<Vec<Repair>, DbErr> {
     let mut repairs: Vec<_> = differences.iter().filter_map(|difference| difference.repair.clone()).collect();
     let behind = sequence::read(connection)
         .await?

@@ -8,16 +8,13 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
-use super::literal;
-use crate::connection::rows;
-use crate::failure::{Cause, Failure};
-
-/// Makes what a row policy would hide an error, for the rest of the transaction.
-pub const EVERY_ROW: &str = "SET LOCAL row_security = off";
+use super::sql::literal;
+use crate::database::connection::rows;
+use crate::database::failure::{Cause, Failure};
 
 /// The policies of a table that apply to the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RowPolicies {
+pub(crate) struct RowPolicies {
     /// The table.
     pub table: String,
     /// Their names; none where row-level security is on without a policy, which hides every row.
@@ -29,7 +26,7 @@ pub struct RowPolicies {
 impl RowPolicies {
     /// Says what they do.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self { table, policies, role } = self;
         let names: Vec<_> = policies.iter().map(|policy| format!("`{policy}`")).collect();
         match names.len() {
@@ -44,7 +41,7 @@ impl RowPolicies {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<Vec<RowPolicies>, DbErr> {
+pub(crate) async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<Vec<RowPolicies>, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
@@ -74,13 +71,13 @@ pub async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -> Resul
 ///
 /// # Errors
 /// [`Failure::RowPolicy`], which names all that do.
-pub async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), Cause> {
+pub(crate) async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), Cause> {
     cause(&active(connection, tables).await?).map_or(Ok(()), Err)
 }
 
 /// Why nothing can be decided where there are policies.
 #[must_use]
-pub fn cause(policies: &[RowPolicies]) -> Option<Cause> {
+pub(crate) fn cause(policies: &[RowPolicies]) -> Option<Cause> {
     let texts: Vec<_> = policies.iter().map(RowPolicies::text).collect();
     (!texts.is_empty()).then(|| Cause::new(Failure::RowPolicy, texts.join("; ")))
 }

@@ -4,10 +4,10 @@
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 
-use super::quoted;
-use super::row_policy::EVERY_ROW;
-use crate::connection::{row, rows};
-use crate::mark;
+use super::sql::quoted;
+use crate::database::connection::{row, rows};
+use crate::database::mark;
+use crate::database::read_transaction::EVERY_ROW;
 
 /// How long the writers of a sequence's table are waited for.
 const LOCK_TIMEOUT: &str = "2s";
@@ -52,7 +52,7 @@ impl Sequence {
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let sql = format!(
             "SELECT setval({}, greatest((SELECT max({column}) FROM {table}), (SELECT last_value FROM {name})))",
-            super::literal(name)
+            crate::schema::sql::literal(name)
         );
         transaction.execute_unprepared(&sql).await?;
         transaction.commit().await
@@ -63,7 +63,7 @@ impl Sequence {
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, DbErr> {
+pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }

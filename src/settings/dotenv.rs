@@ -15,12 +15,12 @@ const NOT_THE_BACKENDS: [&str; 4] =
 
 /// The settings in the `.env`; none where there is no such file.
 #[derive(Default)]
-pub(super) struct Dotenv {
+pub(crate) struct Dotenv {
     path: PathBuf,
     /// By their names in lower case.
     values: BTreeMap<String, String>,
     /// What the file holds that does not count, without any value.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Dotenv {
@@ -28,7 +28,7 @@ impl Dotenv {
     ///
     /// # Errors
     /// [`SettingsError::Read`] where there is a file that cannot be read or is not UTF-8.
-    pub(super) fn read(environment: &Environment) -> Result<Self, SettingsError> {
+    pub(crate) fn read(environment: &Environment) -> Result<Self, SettingsError> {
         let name = Path::new(".env");
         let path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
         let unreadable = |source| SettingsError::Read { what: path.display().to_string(), source };
@@ -70,14 +70,14 @@ impl Dotenv {
     }
 
     /// A setting of the backend's; what is tarsy-db's own is not looked for here.
-    pub(super) fn text(&self, key: Key) -> Option<Setting<String>> {
+    pub(crate) fn text(&self, key: Key) -> Option<Setting<String>> {
         match NOT_THE_BACKENDS.contains(&key.environment) {
             true => None,
             false => self.variable(key.environment),
         }
     }
 
-    pub(super) fn variable(&self, name: &str) -> Option<Setting<String>> {
+    pub(crate) fn variable(&self, name: &str) -> Option<Setting<String>> {
         let value = self.values.get(&name.to_ascii_lowercase())?.clone();
         Some(Setting { value, source: Source::Dotenv { name: name.to_owned(), path: self.path.clone() } })
     }

@@ -1,7 +1,7 @@
 //! What libpq's environment variables and files say about where a connection leads and how it is protected.
 //!
 //! TARSy's backend connects with libpq. So a connection leads here where it leads there and is verified as it is there,
-//! and what tarsy-db cannot do is refused by its name. Connecting is left to [`crate::connection`].
+//! and what tarsy-db cannot do is refused by its name. Connecting is left to [`crate::database::connection`].
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sqlx::postgres::PgSslMode;
 
 use super::{Environment, SettingsError, lookup_exactly};
-use crate::database_url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
+use crate::database::url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
 
 /// Why a connection would lead elsewhere than libpq's, or be less protected.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ impl LibpqError {
 ///
 /// # Errors
 /// [`SettingsError`] where a variable cannot be understood, or asks for what tarsy-db cannot do.
-pub(super) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
+pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
     let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
     complete_place(address, environment)?;
     refuse_unsupported(address, environment)?;

@@ -1,18 +1,20 @@
 //! Which columns go where: both ends intersected by name.
 
+use crate::transfer::value::column::ColumnPlan;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use migration::Revision;
 
-use super::TransferError;
-use super::target::Target;
-use crate::schema::shape::{self, Shape};
-use crate::schema::{ForeignKey, Schema, Table, quoted};
+use super::error::TransferError;
+use super::value::column_type::Target;
+use crate::schema::model::{ForeignKey, Schema, Table};
+use crate::schema::sql::quoted;
+use crate::schema::variant::{self, Shape};
 
 /// What is to be copied.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The revision of both ends.
     pub revision: Revision,
     /// The tables, parents before children.
@@ -49,17 +51,6 @@ pub struct UniqueKey {
     pub is_unique_in_source: bool,
 }
 
-/// One column to copy.
-#[derive(Debug, Clone)]
-pub struct ColumnPlan {
-    /// Its name on both ends.
-    pub name: String,
-    /// Its type on the target.
-    pub target: Target,
-    /// Whether the target allows SQL NULL.
-    pub nullable: bool,
-}
-
 impl TablePlan {
     /// The quoted columns, in the order in which they travel.
     #[must_use]
@@ -94,9 +85,9 @@ impl TablePlan {
 /// What PostgreSQL's schema is where SQLite's is `expected`, in a shape that takes the source's rows, for looking at a
 /// source without a target.
 #[must_use]
-pub fn assumed_target(expected: &Schema, shape: Shape) -> Schema {
+pub(crate) fn assumed_target(expected: &Schema, shape: Shape) -> Schema {
     let mut assumed = expected.clone();
-    shape::relax(&mut assumed, shape);
+    variant::relax(&mut assumed, shape);
     for table in assumed.tables.values_mut() {
         for (name, column) in &mut table.columns {
             column.kind = match column.kind.as_str() {
@@ -111,11 +102,11 @@ pub fn assumed_target(expected: &Schema, shape: Shape) -> Schema {
 }
 
 /// Matches both ends, `tables` by name, parents before children. What only the source has is left to
-/// [`super::lacking`].
+/// [`crate::transfer::source::lacking`].
 ///
 /// # Errors
 /// [`TransferError::SourceSchema`] when the source lacks what the target needs.
-pub fn plan(tables: &[&str], source: &Schema, target: &Schema) -> Result<Vec<Arc<TablePlan>>, TransferError> {
+pub(crate) fn plan(tables: &[&str], source: &Schema, target: &Schema) -> Result<Vec<Arc<TablePlan>>, TransferError> {
     tables.iter().map(|name| table_plan(name, source, target).map(Arc::new)).collect()
 }
 

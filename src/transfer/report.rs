@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::TransferError;
-use super::change::Change;
-use crate::atomic_file::AtomicFile;
+use super::error::TransferError;
+use super::value::change::Change;
+use crate::fs::atomic_file::AtomicFile;
 use crate::visible;
 
 /// How a report begins.
 const BEGINNING: &[u8] = b"{\n\"changes\": [";
 
 /// A report that is being written, beside the place where it will be. Dropped before it was published, it is gone.
-pub struct ReportFile {
+pub(crate) struct ReportFile {
     path: PathBuf,
     writer: BufWriter<AtomicFile>,
     changes: u64,
@@ -28,7 +28,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// [`TransferError::Report`], [`TransferError::ReportExists`] or [`TransferError::NoReport`].
-    pub fn create(path: &Path) -> Result<Self, TransferError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, TransferError> {
         make_sure_that_it_may_go(path)?;
         let file = AtomicFile::create(path, 0o600).map_err(|source| failed(path, source))?;
         let mut report = Self { path: path.to_owned(), writer: BufWriter::new(file), changes: 0 };
@@ -40,7 +40,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// [`TransferError::Report`].
-    pub fn add(&mut self, changes: &[Change]) -> Result<(), TransferError> {
+    pub(crate) fn add(&mut self, changes: &[Change]) -> Result<(), TransferError> {
         for change in changes {
             self.write(if self.changes == 0 { b"\n" } else { b",\n" })?;
             self.changes += 1;
@@ -53,7 +53,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// [`TransferError::Report`].
-    pub fn forget_changes(&mut self) -> Result<(), TransferError> {
+    pub(crate) fn forget_changes(&mut self) -> Result<(), TransferError> {
         self.changes = 0;
         // What the buffer holds is written first.
         let emptied = self.writer.rewind().and_then(|()| self.writer.get_ref().file().set_len(0));
@@ -65,7 +65,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// [`TransferError::Report`].
-    pub fn complete(&mut self, document: &Value) -> Result<(), TransferError> {
+    pub(crate) fn complete(&mut self, document: &Value) -> Result<(), TransferError> {
         self.write(b"\n]")?;
         for (name, value) in document.as_object().into_iter().flatten() {
             self.write(format!(",\n\"{name}\": ").as_bytes())?;
@@ -83,14 +83,14 @@ impl ReportFile {
     ///
     /// # Errors
     /// [`TransferError::Report`].
-    pub fn publish(self) -> Result<(), TransferError> {
+    pub(crate) fn publish(self) -> Result<(), TransferError> {
         let (file, _) = self.writer.into_parts();
         file.publish().map_err(|source| failed(&self.path, source))
     }
 
     /// Leaves it under its other name, which is given: nobody knows whether what it tells of took place.
     #[must_use]
-    pub fn leave(self) -> PathBuf {
+    pub(crate) fn leave(self) -> PathBuf {
         let (file, _) = self.writer.into_parts();
         file.leave()
     }

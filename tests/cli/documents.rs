@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tarsy_db::settings::{Environment, Flags, KEYS, Settings};
+use tarsy_db::internals::{Environment, Flags, KEYS, Settings};
 
 use crate::support::{Database, Outcome, apply, test};
 

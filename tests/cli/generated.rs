@@ -5,7 +5,7 @@ use std::process::Command;
 
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
-use tarsy_db::cli::Cli;
+use tarsy_db::Cli;
 
 use crate::support::{Outcome, apply, bare_tarsy_db, test};
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tarsy_db::connection::{self, Access};
-use tarsy_db::schema;
+use tarsy_db::internals::{Access, open, read_schema};
 
 use super::migrate::{arguments, files, migrate, source_and_target};
 use super::migrate_crashes::{history, picture};
@@ -131,8 +130,8 @@ fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
     let url = database.url().parse().expect("a URL");
     let read = || {
         block_on(async {
-            let connection = connection::open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
-            schema::read(&connection).await.expect("a schema")
+            let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            read_schema(&connection).await.expect("a schema")
         })
     };
     let before = read();

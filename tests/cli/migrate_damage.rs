@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tarsy_db::progress::Silence;
-use tarsy_db::transfer::snapshot::Terms;
-use tarsy_db::transfer::{Snapshot, Source, TransferError};
+use tarsy_db::internals::{Silence, Snapshot, Source, Terms, TransferError};
 
 use super::migrate::{arguments, migrate};
 use super::migrate_refusals::one_session_and_target;

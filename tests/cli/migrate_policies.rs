@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tarsy_db::transfer::policy::{Choice, Class};
+use tarsy_db::internals::{Choice, Class};
 
 use super::migrate::{key, migrate, source_and_target};
 use super::shapes::{self, Born};

@@ -11,9 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use tarsy_db::progress::{Amount, Meter, Progress, Silence, Stage};
-use tarsy_db::transfer::Snapshot;
-use tarsy_db::transfer::snapshot::{Origin, Terms, Why};
+use tarsy_db::internals::{Amount, Meter, Origin, Progress, Silence, Snapshot, Stage, Terms, Why};
 
 use super::migrate::{self, arguments, migrate, migrate_read_only, source_and_target, with_left_over_wal};
 use super::migrate_refusals::{assert_message, one_session_and_target, wait_for_blocked_run};

@@ -6,12 +6,9 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
-use tarsy_db::transfer::carry::{Carried, carry};
-use tarsy_db::transfer::digest::RowDigester;
-use tarsy_db::transfer::hazard::Fault;
-use tarsy_db::transfer::policy::{Choice, Class, Policies, Policy};
-use tarsy_db::transfer::value::{Stored, Value};
-use tarsy_db::transfer::{ColumnPlan, Target};
+use tarsy_db::internals::{
+    Carried, Choice, Class, ColumnPlan, Fault, Policies, Policy, RowDigester, Stored, Target, Value, carry,
+};
 
 use crate::support::database::block_on;
 use crate::support::random::Random;

@@ -4,11 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tarsy_db::connection::{self, Access};
-use tarsy_db::database_url::DatabaseUrl;
-use tarsy_db::failure::{DatabaseError, Failure};
-use tarsy_db::history::space::{self, Freed, Space};
-use tarsy_db::schema;
+use tarsy_db::internals::{
+    Access, AutoVacuum, DatabaseError, DatabaseUrl, Failure, Freed, Space, open, read_schema, reclaimable,
+};
 
 use super::check::init;
 use super::info::info;
@@ -21,10 +19,10 @@ use crate::support::{Database, Outcome, Role, apply, tarsy_db, test};
 fn vacuum_at(url: &str, temporary: Option<&Path>) -> (Space, Result<Freed, DatabaseError>) {
     let url: DatabaseUrl = url.parse().expect("a URL");
     block_on(async {
-        let connection = connection::open(&url, Access::Write, Duration::from_millis(300)).await.expect("a connection");
-        let schema = schema::read(&connection).await.expect("a schema");
-        let before = space::reclaimable(&connection, &schema).await.expect("the space");
-        let freed = space::vacuum(&connection, &schema, temporary).await;
+        let connection = open(&url, Access::Write, Duration::from_millis(300)).await.expect("a connection");
+        let schema = read_schema(&connection).await.expect("a schema");
+        let before = reclaimable(&connection, &schema).await.expect("the space");
+        let freed = tarsy_db::internals::vacuum(&connection, &schema, temporary).await;
         connection.close().await.expect("the connection closes");
         (before, freed)
     })
@@ -136,7 +134,7 @@ fn a_file_with_incremental_vacuum_shrinks_step_by_step() {
     database.execute("INSERT INTO mine VALUES (zeroblob(10000000)); DELETE FROM mine");
     let (before, freed) = vacuum_at(&url(&database), None);
     let freed = freed.expect("a vacuum");
-    assert!(matches!(&before, Space::File(file) if file.auto_vacuum == space::AutoVacuum::Incremental), "{before:?}");
+    assert!(matches!(&before, Space::File(file) if file.auto_vacuum == AutoVacuum::Incremental), "{before:?}");
     assert!(before.reclaimable_bytes() > 12_000_000, "{before:?}");
     assert!(freed.returned_bytes() >= before.reclaimable_bytes(), "{freed:?}");
     assert_eq!((freed.reusable_bytes(), file_bytes(&database)), (0, freed.parts[0].bytes_after));

@@ -1,6 +1,6 @@
 //! `prune`: removes old history while the backend keeps working.
 
-mod removal;
+mod run;
 mod summary;
 
 use std::io::{IsTerminal, Write};
@@ -14,35 +14,38 @@ use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{DatabaseConnection, DatabaseExecutor, DbErr};
 
-use super::Context;
+use super::context::Context;
 use super::retention::Retention;
 use crate::cli::Prune;
-use crate::connection::{self, Access, LOCK_TIMEOUT, row};
-use crate::database_url::DatabaseUrl;
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
+use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::read_transaction::{self, Rows};
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
 use crate::error::Error;
-use crate::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::file_system;
-use crate::history::archive::Archive;
-use crate::history::batch::Removed;
+use crate::fs::free_space;
+use crate::history::archive::{Archive, file};
 use crate::history::events::{self, EVENTS, EventPolicy};
-use crate::history::exclusive::Exclusive;
-use crate::history::neighbours::{Company, Neighbours};
 use crate::history::orphans::{self, OrphanCount};
-use crate::history::plan::{self, Plan};
-use crate::history::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
-use crate::history::retention::{self, Selection};
-use crate::history::{CHATS, DEPENDENTS, SESSIONS, archive_file, parent_index, space, sqlite};
+use crate::history::removal::batch::Removed;
+use crate::history::removal::contention::{Company, Neighbours};
+use crate::history::removal::parent_index;
+use crate::history::removal::prune_lock::Exclusive;
+use crate::history::retention::plan::{self, Plan};
+use crate::history::retention::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
+use crate::history::retention::selection::{self, Selection};
+use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
+use crate::history::{index_check, space};
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Stage};
-use crate::reading::{self, Rows};
-use crate::schema::{self, Schema, privilege, row_policy};
+use crate::schema::model::Schema;
+use crate::schema::{self, privilege, row_policy};
 use crate::settings::Settings;
 use crate::visible;
-use crate::watch::Watch;
 
-use removal::{GRACE, Outcome, Removal, Stop, Terms};
+use run::{GRACE, Outcome, Removal, Stop, Terms};
 use summary::{SpaceSummary, Summary, shown};
 
 /// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
@@ -57,7 +60,7 @@ const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait for the end of a connection whose work was given up.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(
+pub(crate) async fn run(
     arguments: &Prune,
     settings: &Settings,
     context: &Context,
@@ -127,7 +130,7 @@ async fn prune_and_summarise(
     let url = &settings.database.value;
     let mut summary = Summary::new(url, &policy, event_policy.as_ref(), arguments.dry_run);
     if let Some(path) = &arguments.archive {
-        archive_file::look(path, url.sqlite_path())?;
+        file::look(path, url.sqlite_path())?;
     }
     let deadline = arguments.max_duration.and_then(|limit| started.checked_add(limit));
     let bounds = Bounds { interrupt, watch, deadline };
@@ -142,7 +145,7 @@ async fn prune_and_summarise(
         let count = async {
             let reading = every_row(&work.connection).await?;
             work.retention.count(&reading, &work.schema, now).await?;
-            Ok(reading::end(reading).await.doing(BEGIN_TO_PLAN)?)
+            Ok(read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?)
         };
         bounds.over("count the sessions", count).await?;
     }
@@ -365,12 +368,12 @@ async fn warn_of_unknown_values(connection: &DatabaseConnection, policy: &Policy
     let reading = every_row(connection).await?;
     for (column, values) in policy.filter.lists() {
         for value in values {
-            if !retention::is_met(&reading, column, value).await? {
+            if !selection::is_met(&reading, column, value).await? {
                 tracing::warn!("no session has the {} `{value}`: is it spelt right?", column.replace('_', " "));
             }
         }
     }
-    reading::end(reading).await.doing(BEGIN_TO_PLAN)
+    read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)
 }
 
 fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
@@ -425,14 +428,15 @@ impl Work {
         let mut neighbours;
         let connection = open(url, access, watch).await?;
         // Not before there is a first one: it may be the last that the role is granted.
-        let (read, second) = tokio::join!(schema::read_standing(&connection), open_second(url, arguments, watch));
+        let (read, second) =
+            tokio::join!(schema::read::schema_and_state(&connection), open_second(url, arguments, watch));
         let (standing, schema) = read.doing("read the schema")?;
         let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
         let events_read = event_policy.as_ref().map(|_| EVENTS);
         let read: Vec<_> = read.into_iter().chain(events_read).collect();
         row_policy::refuse(&connection, &read).await.doing("see every row")?;
         let revision = standing.require_history()?;
-        sqlite::set_up(&connection, &schema).await.doing("set up the connection")?;
+        index_check::set_up(&connection, &schema).await.doing("set up the connection")?;
         let retention = Retention::of_prune(arguments, settings, &standing);
         let policy = chosen(policy, &retention, arguments, now)?;
         warn_of_unknown_values(&connection, &policy).await?;
@@ -453,9 +457,9 @@ impl Work {
         if arguments.orphans {
             plan.orphans = orphans::count(&reading, &schema).await?;
             let tables = orphans::tables(&plan.orphans);
-            sqlite::require_matching_indexes(&reading, &tables).await.doing("tell orphans from other rows")?;
+            index_check::require_matching_indexes(&reading, &tables).await.doing("tell orphans from other rows")?;
         }
-        reading::end(reading).await.doing(BEGIN_TO_PLAN)?;
+        read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?;
         Ok(Some(Self {
             url: url.clone(),
             watch: Arc::clone(watch),
@@ -481,7 +485,7 @@ impl Work {
             return Ok(Vec::new());
         }
         if let DatabaseUrl::Sqlite(location) = &self.url {
-            let is_in_the_way = location.path.as_ref().is_some_and(|path| !file_system::may_be_written(path));
+            let is_in_the_way = location.path.as_ref().is_some_and(|path| !free_space::may_be_written(path));
             let obstacle = is_in_the_way.then(|| "this user may not write to the file and its directory".to_owned());
             return Ok(obstacle.into_iter().collect());
         }
@@ -534,7 +538,7 @@ impl Work {
             self.neighbours.let_go();
         }
         self.connection = open(&self.url, Access::Write, &self.watch).await?;
-        sqlite::set_up(&self.connection, &self.schema).await.doing("set up the connection")?;
+        index_check::set_up(&self.connection, &self.schema).await.doing("set up the connection")?;
         let neighbours = Neighbours::of(&self.connection, self.url.sqlite_path()).await;
         self.neighbours = neighbours.doing("see who else uses the database")?;
         self.is_connected = true;
@@ -568,16 +572,16 @@ impl Work {
     /// The sessions from before the cutoff that are still there.
     async fn count_old(&self) -> Result<u64, DatabaseError> {
         let reading = every_row(&self.connection).await?;
-        let sessions = retention::count_old(&reading, &self.selection.policy).await?;
-        reading::end(reading).await.doing("end the count")?;
+        let sessions = selection::count_old(&reading, &self.selection.policy).await?;
+        read_transaction::end(reading).await.doing("end the count")?;
         Ok(sessions)
     }
 
     /// The start of the oldest session, in microseconds since the epoch.
     async fn oldest(&self) -> Result<Option<i64>, DatabaseError> {
         let reading = every_row(&self.connection).await?;
-        let oldest = retention::oldest(&reading).await?;
-        reading::end(reading).await.doing("end the look")?;
+        let oldest = selection::oldest(&reading).await?;
+        read_transaction::end(reading).await.doing("end the look")?;
         Ok(oldest)
     }
 
@@ -652,7 +656,7 @@ impl Work {
 
 /// Begins a transaction to decide in by what the rows say.
 async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DatabaseError> {
-    reading::begin(connection, None, Rows::Every).await.doing(BEGIN_TO_PLAN)
+    read_transaction::begin(connection, None, Rows::Every).await.doing(BEGIN_TO_PLAN)
 }
 
 async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<DatabaseConnection, Error> {
@@ -697,7 +701,7 @@ async fn select(
         }
         Some(second) => select_beside(&reading, second, schema, policy).await?,
     };
-    reading::end(reading).await.doing(BEGIN_TO_PLAN)?;
+    read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?;
     Ok(selected)
 }
 
@@ -712,7 +716,7 @@ async fn select_beside(
     let select = async {
         let reading = every_row(second).await?;
         let selection = Selection::of(&reading, schema, policy.clone()).await;
-        reading::end(reading).await.doing(BEGIN_TO_PLAN)?;
+        read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?;
         selection
     };
     let hoped = Selection::hoped(reading, policy.clone());

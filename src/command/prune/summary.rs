@@ -6,16 +6,16 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::super::retention::Retention;
-use super::removal::{Outcome, Stop, Stuck};
-use crate::database_url::DatabaseUrl;
-use crate::history::SESSIONS;
-use crate::history::batch::Removed;
+use super::run::{Outcome, Stop, Stuck};
+use crate::command::retention::Retention;
+use crate::database::url::DatabaseUrl;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::Reference;
-use crate::history::plan::Plan;
-use crate::history::policy::Policy;
+use crate::history::removal::batch::Removed;
+use crate::history::retention::plan::Plan;
+use crate::history::retention::policy::Policy;
 use crate::history::space::{Freed, Space};
+use crate::history::tables::SESSIONS;
 use crate::metrics::Metrics;
 use crate::output::{self, Block, Field};
 
@@ -23,8 +23,8 @@ use crate::output::{self, Block, Field};
 const MOST_SHOWN: usize = 20;
 
 #[derive(Serialize)]
-pub(super) struct Summary {
-    pub(super) database: String,
+pub(crate) struct Summary {
+    pub(crate) database: String,
     /// `None` where no session is to go.
     cutoff: Option<String>,
     /// How long sessions are kept, and who says so; `None` if another prune is at work.
@@ -33,28 +33,28 @@ pub(super) struct Summary {
     event_cutoff: Option<String>,
     dry_run: bool,
     /// Why nothing was looked at.
-    pub(super) skipped: Option<&'static str>,
+    pub(crate) skipped: Option<&'static str>,
     /// `None` if another prune is at work.
-    pub(super) plan: Option<Plan>,
+    pub(crate) plan: Option<Plan>,
     /// The sessions that go, as a share of all; 1 for all.
     share: Option<f64>,
     /// What a run would fail at; of a dry run only.
-    pub(super) in_the_way: Vec<String>,
+    pub(crate) in_the_way: Vec<String>,
     removed: Option<RemovedSummary>,
     /// Sessions that started before the cutoff and are still there.
-    pub(super) remaining_sessions: Option<u64>,
+    pub(crate) remaining_sessions: Option<u64>,
     /// Sessions that could not be removed, and why.
     stuck: Vec<StuckSummary>,
     /// The file with what was removed.
-    pub(super) archive: Option<String>,
+    pub(crate) archive: Option<String>,
     /// What is free inside the file or the tables, or went back to the operating system.
-    pub(super) space: Option<SpaceSummary>,
+    pub(crate) space: Option<SpaceSummary>,
 }
 
 /// Where the space of removed rows went.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum SpaceSummary {
+pub(crate) enum SpaceSummary {
     /// It is used again.
     Free(Space),
     /// `--vacuum` gave back what it could.
@@ -63,7 +63,7 @@ pub(super) enum SpaceSummary {
 
 impl SpaceSummary {
     /// Sentences for people.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             SpaceSummary::GivenBack(freed) => freed.lines(),
             SpaceSummary::Free(space) if space.reclaimable_bytes() == 0 => Vec::new(),
@@ -133,7 +133,7 @@ struct StuckSummary {
 }
 
 impl Summary {
-    pub(super) fn new(database: &DatabaseUrl, policy: &Policy, events: Option<&EventPolicy>, dry_run: bool) -> Self {
+    pub(crate) fn new(database: &DatabaseUrl, policy: &Policy, events: Option<&EventPolicy>, dry_run: bool) -> Self {
         Self {
             database: database.to_string(),
             cutoff: Some(shown(policy.cutoff_us)),
@@ -153,13 +153,13 @@ impl Summary {
     }
 
     /// Takes in which sessions go, and who says so.
-    pub(super) fn choose(&mut self, policy: &Policy, retention: &Retention) {
+    pub(crate) fn choose(&mut self, policy: &Policy, retention: &Retention) {
         self.cutoff = policy.is_about_sessions().then(|| shown(policy.cutoff_us));
         self.retention = Some(retention.clone());
     }
 
     /// `started before 2026-01-01T00:00:00Z; retention: 90 days (HISTORY_RETENTION_DAYS)`.
-    pub(super) fn limit(&self) -> String {
+    pub(crate) fn limit(&self) -> String {
         let retention = self.retention.as_ref().map(Retention::described).unwrap_or_default();
         match &self.cutoff {
             Some(cutoff) => format!("started before {cutoff}; retention: {retention}"),
@@ -168,13 +168,13 @@ impl Summary {
     }
 
     /// Takes in what there is to do.
-    pub(super) fn plan(&mut self, plan: &Plan) {
+    pub(crate) fn plan(&mut self, plan: &Plan) {
         self.share = Some(plan.share());
         self.plan = Some(plan.clone());
     }
 
     /// Takes in what was done.
-    pub(super) fn tell(&mut self, outcome: &Outcome, confirmed: bool, duration: Duration) {
+    pub(crate) fn tell(&mut self, outcome: &Outcome, confirmed: bool, duration: Duration) {
         self.removed = Some(RemovedSummary {
             confirmed,
             sessions: outcome.rows.get(SESSIONS).copied().unwrap_or_default(),
@@ -192,7 +192,7 @@ impl Summary {
     }
 
     /// Tells the metrics what was removed.
-    pub(super) fn count(&self, metrics: &mut Metrics) {
+    pub(crate) fn count(&self, metrics: &mut Metrics) {
         if let Some(removed) = &self.removed {
             metrics.sessions_deleted = removed.sessions;
             metrics.rows_deleted = removed.rows.clone();
@@ -200,12 +200,12 @@ impl Summary {
     }
 
     /// How many events go, and the cutoff for them; `None` without `--events`, or where there is no table of them.
-    pub(super) fn events(&self) -> Option<(u64, &str)> {
+    pub(crate) fn events(&self) -> Option<(u64, &str)> {
         let planned = self.plan.as_ref()?.tables.iter().find(|table| table.table == EVENTS)?;
         Some((planned.rows, self.event_cutoff.as_deref()?))
     }
 
-    pub(super) fn nothing_blocks(&self) -> Vec<Block> {
+    pub(crate) fn nothing_blocks(&self) -> Vec<Block> {
         let Self { database, .. } = self;
         let events = self.events().map(|(_, cutoff)| format!(", no event is from before {cutoff}")).unwrap_or_default();
         let sessions = match &self.cutoff {
@@ -236,7 +236,7 @@ impl Summary {
     }
 
     /// The plan. `max_share` is the share above which a run is refused.
-    pub(super) fn plan_blocks(&self, max_share: f64) -> Vec<Block> {
+    pub(crate) fn plan_blocks(&self, max_share: f64) -> Vec<Block> {
         let Some(plan) = &self.plan else { return Vec::new() };
         let mut rows: Vec<Vec<Field>> = plan
             .tables
@@ -252,7 +252,8 @@ impl Summary {
             ]
         }));
         rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
-        let sessions = format!("{} of {} ({})", plan.sessions, plan.of_sessions, output::percentage(plan.share()));
+        let sessions =
+            format!("{} of {} ({})", plan.sessions, plan.of_sessions, crate::format::percentage(plan.share()));
         let mut facts: Vec<Vec<Field>> = vec![
             vec!["database".into(), self.database.as_str().into()],
             vec!["cutoff".into(), self.cutoff.as_deref().unwrap_or("-").into()],
@@ -270,7 +271,7 @@ impl Summary {
         ];
         blocks.extend(self.retention_blocks());
         if plan.share() > max_share {
-            let (share, limit) = (output::percentage(plan.share()), output::percentage(max_share));
+            let (share, limit) = (crate::format::percentage(plan.share()), crate::format::percentage(max_share));
             blocks.push(Block::Line(format!(
                 "a run would be refused: {share} of all sessions are more than {limit}; `--max-share` allows more"
             )));
@@ -322,7 +323,7 @@ impl Summary {
         Some(Block::Line(line))
     }
 
-    pub(super) fn removed_blocks(&self) -> Vec<Block> {
+    pub(crate) fn removed_blocks(&self) -> Vec<Block> {
         let (Some(removed), Some(plan)) = (&self.removed, &self.plan) else { return Vec::new() };
         let rows = plan.tables.iter().map(|table| {
             vec![table.table.into(), output::count(removed.rows.get(table.table).copied().unwrap_or_default())]
@@ -365,6 +366,6 @@ impl Summary {
 }
 
 /// A moment, in microseconds since the epoch, as the summary has it.
-pub(super) fn shown(moment_us: i64) -> String {
+pub(crate) fn shown(moment_us: i64) -> String {
     DateTime::<Utc>::from_timestamp_micros(moment_us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

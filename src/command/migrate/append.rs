@@ -1,0 +1,157 @@
+//! `--append`: brings rows to those that the target holds; with `--dry-run` says which.
+
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::json;
+
+use super::Run;
+use super::load::Prepared;
+use super::summary::{Came, Summary, changes_block};
+use crate::database::connection::{self, Access};
+use crate::database::failure::Doing;
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
+use crate::error::Error;
+use crate::output::{self, Block, Report};
+use crate::progress::Amount;
+use crate::transfer::error::TransferError;
+use crate::transfer::job::append::Ending;
+use crate::transfer::source::snapshot::Snapshot;
+use crate::transfer::summary::TableLoad;
+use crate::transfer::target::preflight::{self, Wanted, Work};
+
+impl Run<'_> {
+    /// Brings the rows to those of the target. A target without rows is filled in the ordinary way, which is faster.
+    pub(crate) async fn append(
+        &self,
+        to: &DatabaseUrl,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Report, Error> {
+        let is_filled = self.is_filled(to, watch).await?;
+        match (is_filled, self.arguments.dry_run) {
+            (true, true) => self.count(to, snapshot, watch).await,
+            (true, false) => self.insert(to, snapshot, watch).await,
+            (false, true) => self.rehearse(to, snapshot, watch).await,
+            (false, false) => self.load(to, snapshot, watch).await,
+        }
+    }
+
+    async fn is_filled(&self, to: &DatabaseUrl, watch: &Watch<'_>) -> Result<bool, Error> {
+        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
+        let wanted = Wanted::new(&self.source.end.revision.tables(), &self.source.end.schema);
+        let work = async {
+            let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?;
+            Ok(preflight::holds_rows(&mut connection, &wanted).await?)
+        };
+        let result = watch.over(work).await;
+        Ok(self.with_holder(result, &target, watch).await?)
+    }
+
+    async fn count(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
+        let (prepared, loads) = self.stage(to, snapshot, watch, Ending::Count).await?;
+        self.counted(to, &prepared, &loads)
+    }
+
+    async fn insert(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
+        let (prepared, loads) = self.stage(to, snapshot, watch, Ending::Insert).await?;
+        let summary = Summary::new(self, to, self.arguments.verify, &prepared.plan.tables, &loads);
+        let (from, revision) = (self.source.url, self.source.end.revision);
+        let Came { inserted, skipped } = Came::of(&loads);
+        let (inserted, skipped) = (HumanCount(inserted), HumanCount(skipped));
+        let mut blocks = vec![Block::Line(format!(
+            "appended {from} to {to}, both at revision {revision}: {inserted} rows inserted, {skipped} were there already"
+        ))];
+        blocks.extend(self.damage_block());
+        blocks.extend(summary.blocks(&self.changes.borrow()));
+        Ok(Report::new(&summary, blocks))
+    }
+
+    async fn stage(
+        &self,
+        to: &DatabaseUrl,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+        ending: Ending,
+    ) -> Result<(Prepared, Vec<TableLoad>), Error> {
+        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
+        let work = async {
+            let mut prepared = self.prepare(&target, Work::Append, snapshot, watch).await?;
+            let total: Amount = prepared.amounts.iter().copied().sum();
+            if ending == Ending::Insert {
+                let (rows, size) = (HumanCount(total.rows), HumanBytes(total.bytes));
+                tracing::info!("appending {rows} rows with about {size} of values from {} to {to}", self.source.url);
+            }
+            let Prepared { plan, source, amounts, exceptions, target_schema, .. } = &mut prepared;
+            let before_commit = Box::new(|loads: &[TableLoad]| {
+                let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, loads);
+                self.complete_report("appended", &summary)
+            });
+            let loading = self.loading(plan, amounts, exceptions, watch, before_commit);
+            let result = loading.append(&target, target_schema, source, ending).await;
+            drop(loading);
+            match result {
+                Ok(loads) => Ok((prepared, loads)),
+                // Orphans, which only both ends together can tell.
+                Err(TransferError::Hazards(mut hazards)) if self.arguments.show_values => {
+                    watch.elsewhere(source.show_values(&plan.tables, &mut hazards)).await?;
+                    Err(TransferError::Hazards(hazards))
+                }
+                Err(error) => Err(self.with_all_hazards(error, Work::Append, &mut prepared, watch).await?),
+            }
+        };
+        let result = watch.over(work).await;
+        Ok(self.with_holder(result, &target, watch).await?)
+    }
+
+    /// What would happen, as a report.
+    fn counted(&self, to: &DatabaseUrl, prepared: &Prepared, loads: &[TableLoad]) -> Result<Report, Error> {
+        let (from, end) = (self.source.url, self.source.end);
+        let amount: Amount = loads.iter().map(|load| load.amount).sum();
+        let total = Came::of(loads);
+        let tables = prepared.plan.tables.iter().zip(loads);
+        let tables = tables.map(|(table, load)| (&table.name, load.amount, Came::of(std::slice::from_ref(load))));
+        let summary = json!({
+            "outcome": "planned",
+            "source": from.to_string(),
+            "snapshot": self.source.origin,
+            "target": to.to_string(),
+            "revision": end.revision.id(),
+            "rows": amount.rows,
+            "inserted": total.inserted,
+            "skipped": total.skipped,
+            "bytes": amount.bytes,
+            "warnings": prepared.warnings,
+            "accepted_damage": self.accepted_damage(),
+            "tables": tables.clone().map(|(table, amount, came)| json!({
+                "table": table,
+                "rows": amount.rows,
+                "inserted": came.inserted,
+                "skipped": came.skipped,
+                "bytes": amount.bytes,
+            })).collect::<Vec<_>>(),
+        });
+        self.complete_report("planned", &summary)?;
+        let facts = [
+            ("source", format!("{from}: {}", self.source.origin)),
+            ("target", format!("{to}, which holds rows, in one transaction, at revision {}", end.revision)),
+        ];
+        let row = |name: &str, amount: Amount, came: Came| {
+            let [rows, inserted, skipped] = [amount.rows, came.inserted, came.skipped].map(output::count);
+            vec![name.into(), rows, inserted, skipped, output::bytes(amount.bytes)]
+        };
+        let mut rows: Vec<_> = tables.map(|(table, amount, came)| row(table, amount, came)).collect();
+        rows.push(row("total", amount, total));
+        let facts = facts.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect();
+        let header = vec!["table", "rows", "to insert", "there already", "bytes"];
+        let mut blocks = vec![
+            Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
+            Block::Table { title: "tables", header, rows },
+        ];
+        blocks.extend(self.damage_block());
+        blocks.extend(changes_block(&self.changes.borrow()));
+        blocks.extend(prepared.warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
+        Ok(Report::new(&summary, blocks))
+    }
+}

@@ -1,0 +1,157 @@
+//! What was moved, as data and as tables.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Changes, Run};
+use crate::cli::Verify;
+use crate::database::url::DatabaseUrl;
+use crate::output::{self, Block, Field};
+use crate::progress::Amount;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::summary::TableLoad;
+use crate::transfer::value::digest::TableDigest;
+use crate::transfer::value::normalization::Normalisation;
+
+#[derive(Serialize)]
+pub(crate) struct Summary {
+    source: String,
+    target: String,
+    /// What both ends are at.
+    revision: &'static str,
+    rows: u64,
+    #[serde(flatten)]
+    came: Option<Came>,
+    bytes: u64,
+    seconds: f64,
+    /// `full`, `counts` or `none`.
+    verified: &'static str,
+    /// How many findings of the source's damage were accepted.
+    accepted_damage: Option<usize>,
+    /// How many values `jsonb` prints differently, by kind.
+    normalised: BTreeMap<&'static str, u64>,
+    tables: Vec<TableSummary>,
+}
+
+/// What became of the rows of an append.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Came {
+    /// They were not there yet.
+    pub(crate) inserted: u64,
+    /// They were there already, and the same.
+    pub(crate) skipped: u64,
+}
+
+impl Came {
+    pub(crate) fn of(loads: &[TableLoad]) -> Self {
+        let rows: u64 = loads.iter().map(|load| load.amount.rows).sum();
+        let skipped = loads.iter().map(|load| load.present).sum();
+        Self { inserted: rows - skipped, skipped }
+    }
+}
+
+#[derive(Serialize)]
+struct TableSummary {
+    table: String,
+    rows: u64,
+    #[serde(flatten)]
+    came: Option<Came>,
+    bytes: u64,
+    seconds: f64,
+    digest: Option<String>,
+}
+
+impl Summary {
+    /// One table of a summary for each table of the plan.
+    pub(crate) fn new(
+        run: &Run<'_>,
+        to: &DatabaseUrl,
+        verify: Verify,
+        tables: &[Arc<TablePlan>],
+        loads: &[TableLoad],
+    ) -> Self {
+        let total: Amount = loads.iter().map(|load| load.amount).sum();
+        let came = |loads: &[TableLoad]| run.arguments.append.then(|| Came::of(loads));
+        let tables = (tables.iter().zip(loads)).map(|(table, load)| TableSummary {
+            table: table.name.clone(),
+            rows: load.amount.rows,
+            came: came(std::slice::from_ref(load)),
+            bytes: load.amount.bytes,
+            seconds: load.duration.as_secs_f64(),
+            digest: load.digest.as_ref().map(TableDigest::hex),
+        });
+        let normalised = Normalisation::ALL
+            .into_iter()
+            .map(|kind| (kind.name(), loads.iter().map(|load| load.normalised[kind as usize]).sum()))
+            .filter(|(_, count)| *count > 0);
+        Self {
+            source: run.source.url.to_string(),
+            target: to.to_string(),
+            revision: run.source.end.revision.id(),
+            rows: total.rows,
+            came: came(loads),
+            bytes: total.bytes,
+            seconds: run.started.elapsed().as_secs_f64(),
+            verified: match verify {
+                Verify::Full => "full",
+                Verify::Counts => "counts",
+                Verify::None => "none",
+            },
+            accepted_damage: run.accepted_damage(),
+            normalised: normalised.collect(),
+            tables: tables.collect(),
+        }
+    }
+
+    /// The same for people.
+    pub(crate) fn blocks(&self, changes: &Changes) -> Vec<Block> {
+        let row = |name: &str, rows: u64, came: Option<Came>, bytes: u64, seconds: f64| {
+            let came = came.into_iter().flat_map(|came| [came.inserted, came.skipped]);
+            let counts = std::iter::once(rows).chain(came).map(output::count);
+            let seconds = Field::Number(format!("{seconds:.2}"));
+            std::iter::once(name.into()).chain(counts).chain([output::bytes(bytes), seconds]).collect::<Vec<_>>()
+        };
+        let mut rows = Vec::new();
+        for table in &self.tables {
+            let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
+            let mut fields = row(&table.table, table.rows, table.came, table.bytes, table.seconds);
+            fields.extend([digest.into(), self.verified.into()]);
+            rows.push(fields);
+        }
+        let mut total = row("total", self.rows, self.came, self.bytes, self.seconds);
+        total.extend(["".into(), "".into()]);
+        rows.push(total);
+        let came: &[&str] = if self.came.is_some() { &["inserted", "there already"] } else { &[] };
+        let header = [&["table", "rows"], came, &["bytes", "seconds", "digest", "verified"]].concat();
+        let mut blocks = vec![Block::Table { title: "tables", header, rows }];
+        blocks.extend(changes_block(changes));
+        if !self.normalised.is_empty() {
+            let kinds: Vec<_> = self.normalised.iter().map(|(kind, count)| format!("{kind} in {count}")).collect();
+            blocks.push(Block::Line(format!("jsonb keeps the value, not the text: it changed {}", kinds.join(", "))));
+        }
+        blocks
+    }
+}
+
+impl Run<'_> {
+    /// Says that the source is damaged, where that was accepted.
+    pub(crate) fn damage_block(&self) -> Option<Block> {
+        let text = |findings| {
+            format!(
+                "the source is damaged: rows or values may be missing or altered; findings in the report: {findings}"
+            )
+        };
+        self.accepted_damage().map(text).map(Block::Line)
+    }
+}
+
+/// What policies changed, where they changed something.
+pub(crate) fn changes_block(changes: &Changes) -> Option<Block> {
+    let rows = changes.iter().map(|((table, class, policy), count)| {
+        vec![table.as_str().into(), class.to_string().into(), policy.to_string().into(), output::count(*count)]
+    });
+    let header = vec!["table", "class", "policy", "values"];
+    (!changes.is_empty()).then(|| Block::Table { title: "changes", header, rows: rows.collect() })
+}

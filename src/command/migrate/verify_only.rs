@@ -1,0 +1,69 @@
+//! `--verify-only`: compares the source with a target that was filled earlier, or by another tool.
+
+use std::sync::Arc;
+
+use super::Run;
+use super::summary::Summary;
+use crate::cli::Verify;
+use crate::database::connection::{self, Access};
+use crate::database::failure::Doing;
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
+use crate::error::Error;
+use crate::output::{Block, Report};
+use crate::schema::{self, row_policy};
+use crate::transfer::error::TransferError;
+use crate::transfer::job::verify::StandingTarget;
+use crate::transfer::plan;
+use crate::transfer::source::lacking::require_place;
+use crate::transfer::source::scan::Source;
+use crate::transfer::source::snapshot::Snapshot;
+
+impl Run<'_> {
+    /// Compares every value, and changes nothing.
+    pub(crate) async fn compare(
+        &self,
+        to: &DatabaseUrl,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Report, Error> {
+        let (end, from) = (self.source.end, self.source.url);
+        let mut target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
+        watch.attach(&mut target);
+        let work = async {
+            let found = schema::read::schema(&target).await.doing("read the target's schema")?;
+            row_policy::refuse(&target, &end.revision.tables()).await.doing("see every row of the target")?;
+            watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
+            let tables = plan::plan(&end.revision.tables(), &end.schema, &found)?;
+            let mut source = Source::begin(snapshot).await?;
+            let survey = async {
+                let amounts = source.estimate(&tables).await?;
+                let exceptions = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
+                let exceptions = Arc::new(exceptions);
+                let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
+                Ok::<_, TransferError>((survey, exceptions))
+            };
+            let (survey, exceptions) = watch.elsewhere(survey).await?;
+            if !survey.hazards.is_empty() {
+                return Err(TransferError::Hazards(survey.hazards));
+            }
+            let comparison = StandingTarget {
+                tables: &tables,
+                policies: Arc::clone(&self.policies),
+                exceptions,
+                reads: &survey.tables,
+                progress: self.progress,
+                watch,
+            };
+            let loads = comparison.compare(&target, &mut source).await?;
+            Ok((tables, loads))
+        };
+        let (tables, loads) = watch.over(work).await?;
+        let summary = Summary::new(self, to, Verify::Full, &tables, &loads);
+        self.complete_report("compared", &summary)?;
+        let line = format!("{to} holds what {from} holds, at revision {}", end.revision);
+        let mut blocks = vec![Block::Line(line)];
+        blocks.extend(summary.blocks(&self.changes.borrow()));
+        Ok(Report::new(&summary, blocks))
+    }
+}

@@ -1,0 +1,131 @@
+//! Reads a database; on PostgreSQL in short transactions, where what is set ends with them. Each query may have a limit.
+//!
+//! On SQLite there are no transactions for that: who writes would wait for their ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr, IsolationLevel, TransactionTrait,
+};
+
+use super::connection::milliseconds;
+use super::mark;
+
+/// How long a query may take that only informs.
+pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Makes what a row policy would hide an error, for the rest of the transaction.
+pub(crate) const EVERY_ROW: &str = "SET LOCAL row_security = off";
+
+/// How many instructions SQLite runs between two looks at the clock.
+const INSTRUCTIONS: i32 = 10_000;
+
+/// Which rows a transaction reads where a row policy of PostgreSQL hides some from the role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// All: a query from which rows would be hidden is an error, as a decision by them needs it.
+    Every,
+    /// Those that the role may see.
+    Visible,
+}
+
+/// Reads from one connection.
+pub(crate) struct BoundedReader<'c> {
+    connection: &'c DatabaseConnection,
+    limit: Option<Duration>,
+    /// When SQLite has to be done.
+    deadline: Arc<Mutex<Option<Instant>>>,
+}
+
+impl<'c> BoundedReader<'c> {
+    /// Prepares to read. A query that takes longer than `limit` is given up, as [`crate::database::failure::Failure::TimedOut`].
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub(crate) async fn new(connection: &'c DatabaseConnection, limit: Option<Duration>) -> Result<Self, DbErr> {
+        let deadline = Arc::<Mutex<Option<Instant>>>::default();
+        if connection.get_database_backend() == DbBackend::Sqlite && limit.is_some() {
+            let of_handler = Arc::clone(&deadline);
+            let goes_on = move || {
+                let deadline = *of_handler.lock().unwrap_or_else(PoisonError::into_inner);
+                deadline.is_none_or(|deadline| Instant::now() < deadline)
+            };
+            let acquired = connection.get_sqlite_connection_pool().acquire().await;
+            let mut connection = acquired.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
+            let handle = connection.lock_handle().await;
+            let mut handle = handle.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
+            handle.set_progress_handler(INSTRUCTIONS, goes_on);
+        }
+        Ok(Self { connection, limit, deadline })
+    }
+
+    /// How long a query may take.
+    #[must_use]
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// Begins to read. On SQLite all that is read until the next beginning counts as one query.
+    ///
+    /// # Errors
+    /// Whatever the database answers.
+    pub(crate) async fn begin(&self, rows: Rows) -> Result<DatabaseExecutor<'c>, DbErr> {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = self.limit.map(|limit| Instant::now() + limit);
+        begin(self.connection, self.limit, rows).await
+    }
+}
+
+/// Begins to read; each statement may take so long. A role's own limit does not count.
+///
+/// # Errors
+/// Whatever the database answers.
+pub(crate) async fn begin(
+    connection: &DatabaseConnection,
+    limit: Option<Duration>,
+    rows: Rows,
+) -> Result<DatabaseExecutor<'_>, DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(DatabaseExecutor::Connection(connection));
+    }
+    let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+    let limit = limit.map_or(0, milliseconds);
+    let every_row = if rows == Rows::Every { EVERY_ROW } else { "" };
+    let sql = format!("SET LOCAL statement_timeout = {limit}; {every_row}; {}", mark::transaction());
+    transaction.execute_unprepared(&sql).await?;
+    Ok(DatabaseExecutor::OwnedTransaction(transaction))
+}
+
+/// Ends what was begun, also where a query failed.
+///
+/// # Errors
+/// Whatever the database answers.
+pub(crate) async fn end(reading: DatabaseExecutor<'_>) -> Result<(), DbErr> {
+    match reading {
+        DatabaseExecutor::OwnedTransaction(transaction) => transaction.rollback().await,
+        DatabaseExecutor::Connection(_) | DatabaseExecutor::Transaction(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::connection::row;
+    use crate::database::failure::{Cause, Failure};
+
+    const COUNT: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000000000)
+        SELECT count(*) AS numbers FROM n";
+
+    #[tokio::test]
+    async fn a_query_of_sqlite_that_takes_too_long_is_given_up_and_the_next_one_is_not() {
+        let connection = sea_orm::Database::connect("sqlite::memory:").await.expect("memory");
+        let reader = BoundedReader::new(&connection, Some(Duration::from_millis(50))).await.expect("a handler");
+        let reading = reader.begin(Rows::Every).await.expect("a transaction");
+        let cause = Cause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
+        assert_eq!(cause.failure, Failure::TimedOut, "{cause}");
+        end(reading).await.ok();
+        let reading = reader.begin(Rows::Every).await.expect("a transaction");
+        let answer = row(&reading, "SELECT 1 AS one").await.expect("an answer");
+        assert_eq!(answer.try_get::<i32>("", "one").expect("a number"), 1);
+    }
+}

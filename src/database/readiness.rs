@@ -1,0 +1,71 @@
+//! Asks a PostgreSQL server whether it accepts connections, without logging in.
+//!
+//! Cheap enough to be repeated ten times a second: one start-up message, one answer, as `pg_isready`
+//! does it. It neither uses up login attempts nor tells whether a login would succeed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::url::PostgresqlAddress;
+
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Version 3.0 of the protocol: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
+const PROTOCOL_VERSION: i32 = 3 << 16;
+
+/// Whether the server answers a start-up message with anything but "not yet".
+pub(crate) async fn accepts_connections(address: &PostgresqlAddress) -> bool {
+    tokio::time::timeout(PROBE_TIMEOUT, answer(address)).await.ok().flatten().is_some_and(|answer| is_ready(&answer))
+}
+
+async fn answer(address: &PostgresqlAddress) -> Option<Vec<u8>> {
+    if address.host.starts_with('/') {
+        let socket = Path::new(&address.host).join(format!(".s.PGSQL.{}", address.port));
+        return exchange(UnixStream::connect(socket).await.ok()?, address).await;
+    }
+    exchange(TcpStream::connect((address.host.as_str(), address.port)).await.ok()?, address).await
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, address: &PostgresqlAddress) -> Option<Vec<u8>> {
+    stream.write_all(&startup_message(address)).await.ok()?;
+    let mut answer = vec![0; 512];
+    let length = stream.read(&mut answer).await.ok()?;
+    answer.truncate(length);
+    Some(answer)
+}
+
+fn startup_message(address: &PostgresqlAddress) -> Vec<u8> {
+    let user = address.user.as_deref().unwrap_or("tarsy");
+    let database = address.database.as_deref().unwrap_or(user);
+    let mut parameters = Vec::new();
+    for text in ["user", user, "database", database, "application_name", "tarsy", ""] {
+        parameters.extend_from_slice(text.as_bytes());
+        parameters.push(0);
+    }
+    let length = i32::try_from(parameters.len() + 8).unwrap_or(i32::MAX);
+    [&length.to_be_bytes()[..], &PROTOCOL_VERSION.to_be_bytes()[..], &parameters].concat()
+}
+
+/// An authentication request, or any error but `cannot_connect_now`, is a server that is there.
+fn is_ready(answer: &[u8]) -> bool {
+    match answer.first() {
+        Some(b'R') => true,
+        Some(b'E') => !answer.split(|byte| *byte == 0).any(|field| field == b"C57P03"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_that_is_there_is_ready() {
+        assert!(is_ready(b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"));
+        assert!(is_ready(b"E\0\0\0\x20SFATAL\0VFATAL\0C28000\0Mno entry\0\0"));
+        assert!(!is_ready(b"E\0\0\0\x20SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"));
+        assert!(!is_ready(b""));
+    }
+}

@@ -1,0 +1,74 @@
+//! Files that must not outlive the process, although a defect ends it where nothing is dropped any more.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Removed,
+    Kept,
+}
+
+type Paths = BTreeMap<PathBuf, Fate>;
+
+static PATHS: Mutex<Paths> = Mutex::new(Paths::new());
+
+/// Remembers a file or a directory as one to be removed by [`remove_all`].
+pub(crate) fn remember(path: &Path) {
+    PATHS.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Fate::Removed);
+}
+
+/// Remembers a file as one that [`remove_all`] leaves, and names.
+pub(crate) fn keep(path: &Path) {
+    PATHS.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Fate::Kept);
+}
+
+/// Forgets it: it was removed, or it is in its place.
+pub(crate) fn forget(path: &Path) {
+    PATHS.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+}
+
+/// Removes what is remembered, and gives what is kept. It may be called from where a panic is told of, whatever the
+/// process was doing.
+pub fn remove_all() -> Vec<PathBuf> {
+    // The thread that panics may be the one that remembers.
+    PATHS.try_lock().map(|paths| removed(&paths)).unwrap_or_default()
+}
+
+fn removed(paths: &Paths) -> Vec<PathBuf> {
+    let mut kept = Vec::new();
+    for (path, fate) in paths {
+        // The process is ending: what cannot be removed stays.
+        let _ = match fate {
+            Fate::Kept => {
+                kept.push(path.clone());
+                Ok(())
+            }
+            Fate::Removed if path.is_dir() => std::fs::remove_dir_all(path),
+            Fate::Removed => std::fs::remove_file(path),
+        };
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_complete_is_kept_and_the_rest_removed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let [file, inside, kept] = ["file", "inside", "kept"].map(|name| directory.path().join(name));
+        std::fs::create_dir(&inside).expect("a directory");
+        for path in [&file, &inside.join("copy"), &kept] {
+            std::fs::write(path, "x").expect("it can be written");
+        }
+        let gone = directory.path().join("gone");
+        let fates = [&file, &inside, &gone].map(|path| (path.clone(), Fate::Removed));
+        let paths = fates.into_iter().chain([(kept.clone(), Fate::Kept)]).collect();
+        assert_eq!(removed(&paths), std::slice::from_ref(&kept));
+        assert!(!file.exists() && !inside.exists() && kept.exists());
+    }
+}

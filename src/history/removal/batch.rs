@@ -1,0 +1,237 @@
+//! One transaction that removes rows, and archives them first if they are to be kept. Which ones is left to
+//! [`crate::history::retention::selection`], [`crate::history::events`] and [`crate::history::orphans`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use migration::ledger::{self, Ledger};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, SqliteTransactionMode,
+    Statement, StreamTrait, TransactionOptions, TransactionTrait, Value,
+};
+
+use crate::database::connection::{milliseconds, rows};
+use crate::database::failure::{Cause, DatabaseError, Failure};
+use crate::database::mark;
+use crate::database::read_transaction::EVERY_ROW;
+use crate::history::archive::{Archive, Shelf};
+
+/// How long a transaction of this size may keep others waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// For a lock that somebody else has.
+    pub lock: Duration,
+    /// For each statement; `None` where it has to come to its end.
+    pub statement: Option<Duration>,
+}
+
+/// What was removed: rows by table.
+pub(crate) type Removed = BTreeMap<&'static str, u64>;
+
+/// Where a batch failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the database that is pruned.
+    Database,
+    /// In the archive.
+    Archive,
+    /// In the schema, which is another by now.
+    Schema,
+}
+
+/// Why a batch was rolled back.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}")]
+pub struct BatchError {
+    /// What was tried.
+    pub action: String,
+    /// Where it failed.
+    pub place: Place,
+    /// What a commit that failed would have removed. If the connection broke, it may have taken place.
+    pub uncommitted: Option<Removed>,
+    /// Why.
+    #[source]
+    pub cause: Cause,
+}
+
+impl BatchError {
+    /// The same where an answer to the commit was not waited for any longer.
+    #[must_use]
+    pub fn or_uncommitted(self, removing: Removed) -> Self {
+        let is_lost = self.place == Place::Database && self.cause.failure.is_before_login();
+        Self { uncommitted: self.uncommitted.or(is_lost.then_some(removing)), ..self }
+    }
+
+    pub(crate) fn in_archive(cause: Cause) -> Self {
+        Self { action: "archive what is to be removed".to_owned(), place: Place::Archive, uncommitted: None, cause }
+    }
+
+    /// Whether the connection of this batch has to be replaced before the next one: after a COMMIT that failed, and on
+    /// SQLite, which may have rolled back by itself, after everything but a lock that was not granted.
+    #[must_use]
+    pub fn spoils_connection(&self, backend: DbBackend) -> bool {
+        let is_about_sqlite = backend == DbBackend::Sqlite && self.place == Place::Database;
+        self.uncommitted.is_some() || (is_about_sqlite && self.cause.failure != Failure::Busy)
+    }
+}
+
+impl<E: Into<Cause>> From<E> for BatchError {
+    fn from(error: E) -> Self {
+        Self {
+            action: "remove a batch of old rows".to_owned(),
+            place: Place::Database,
+            uncommitted: None,
+            cause: error.into(),
+        }
+    }
+}
+
+impl From<BatchError> for DatabaseError {
+    fn from(error: BatchError) -> Self {
+        Self { action: error.action, cause: error.cause }
+    }
+}
+
+/// Rows that are removed once the batch is committed. Dropped before, it is rolled back.
+pub(crate) struct Batch {
+    transaction: DatabaseTransaction,
+    shelf: Option<Shelf>,
+    removed: Removed,
+    began: Instant,
+}
+
+impl Batch {
+    /// Begins a transaction that removes nothing yet.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub(crate) async fn begin(
+        connection: &DatabaseConnection,
+        limits: Limits,
+        archive: Option<&Archive>,
+    ) -> Result<Self, BatchError> {
+        let shelf = match archive {
+            Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
+            None => None,
+        };
+        let mut options = TransactionOptions::default();
+        if ConnectionTrait::get_database_backend(connection) == DbBackend::Sqlite {
+            // A reader that turns into a writer may find the database busy at once: begin as a writer.
+            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        }
+        let transaction = connection.begin_with_options(options).await?;
+        if ConnectionTrait::get_database_backend(&transaction) == DbBackend::Postgres {
+            // A crash of the server may bring back the last sessions that were removed, whole: the next run removes them
+            // again, and so no commit has to wait for the disk.
+            let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
+            let sql = format!(
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
+                 {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
+                mark::transaction()
+            );
+            transaction.execute_unprepared(&sql).await?;
+        }
+        Ok(Self { transaction, shelf, removed: Removed::new(), began: Instant::now() })
+    }
+
+    /// The rows that a query finds, which are locked; those that somebody else has locked are passed over.
+    pub(crate) async fn lock(&self, query: &str) -> Result<Vec<QueryResult>, DbErr> {
+        let lock = match ConnectionTrait::get_database_backend(&self.transaction) {
+            DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",
+            _ => "",
+        };
+        rows(&self.transaction, &format!("{query}{lock}")).await
+    }
+
+    /// Locks the rows of a table that meet a condition, to which `given` is bound as `$1`. On PostgreSQL.
+    pub(crate) async fn lock_given(&self, table: &str, condition: &str, given: &str) -> Result<(), DbErr> {
+        let sql = format!("SELECT FROM {table} WHERE {condition} FOR UPDATE");
+        let backend = ConnectionTrait::get_database_backend(&self.transaction);
+        let statement = Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
+        self.transaction.execute_raw(statement).await.map(|_| ())
+    }
+
+    /// The texts that a query of one column gives, to which `given` is bound as `$1`.
+    pub(crate) async fn texts_given(&self, query: &str, given: &str) -> Result<BTreeSet<String>, DbErr> {
+        let backend = ConnectionTrait::get_database_backend(&self.transaction);
+        let statement = Statement::from_sql_and_values(backend, query, [Value::from(given)]);
+        let rows = self.transaction.query_all_raw(statement).await?;
+        rows.iter().map(|row| row.try_get_by_index(0)).collect()
+    }
+
+    /// Removes the rows of a table that meet a condition, to which `given` is bound as `$1`.
+    pub(crate) async fn delete(
+        &mut self,
+        table: &'static str,
+        condition: &str,
+        given: &str,
+    ) -> Result<u64, BatchError> {
+        let sql = format!("DELETE FROM {table} WHERE {condition}");
+        let backend = ConnectionTrait::get_database_backend(&self.transaction);
+        let statement = |sql: String| Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
+        let gone = match &mut self.shelf {
+            None => self.transaction.execute_raw(statement(sql)).await?.rows_affected(),
+            Some(shelf) => {
+                let returning = shelf.returning(table).map_err(BatchError::in_archive)?;
+                let mut gone = self.transaction.stream_raw(statement(format!("{sql} RETURNING {returning}"))).await?;
+                let mut count = 0;
+                while let Some(row) = gone.try_next().await? {
+                    shelf.store(table, &row).await.map_err(BatchError::in_archive)?;
+                    count += 1;
+                }
+                count
+            }
+        };
+        *self.removed.entry(table).or_default() += gone;
+        Ok(gone)
+    }
+
+    /// Does as [`Batch::delete`], and makes sure that this many rows are gone.
+    pub(crate) async fn delete_all(
+        &mut self,
+        wanted: usize,
+        table: &'static str,
+        condition: &str,
+        given: &str,
+    ) -> Result<(), BatchError> {
+        let gone = self.delete(table, condition, given).await?;
+        if gone != wanted as u64 {
+            // A trigger or a policy kept them: the next batch would find the same ones for ever.
+            let message =
+                format!("the database removed {gone} of {wanted} rows of {table}; is there a trigger or a row policy?");
+            return Err(Cause::new(Failure::Other, message).into());
+        }
+        Ok(())
+    }
+
+    /// What is gone if its commit takes place.
+    #[must_use]
+    pub(crate) fn removed(&self) -> &Removed {
+        &self.removed
+    }
+
+    /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on
+    /// there is no way back: let it come to its end. `ledger` is what the database's one said when its schema was read:
+    /// after an upgrade there may be columns that were not archived, and tables that nobody looked into.
+    ///
+    /// # Errors
+    /// [`BatchError`]; the batch is rolled back, unless the connection broke and nobody knows.
+    pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
+        if ledger::read(&self.transaction, *ledger != Ledger::Missing).await? != *ledger {
+            let cause =
+                Cause::new(Failure::Conflict, "somebody has upgraded the schema meanwhile; the next run goes on");
+            return Err(BatchError { place: Place::Schema, ..BatchError::from(cause) });
+        }
+        if let Some(shelf) = self.shelf {
+            shelf.commit().await.map_err(BatchError::in_archive)?;
+        }
+        match self.transaction.commit().await {
+            Ok(()) => Ok((self.removed, self.began.elapsed())),
+            Err(error) => {
+                let action = "commit the removal of old rows".to_owned();
+                Err(BatchError { action, uncommitted: Some(self.removed), ..BatchError::from(error) })
+            }
+        }
+    }
+}

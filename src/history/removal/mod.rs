@@ -1,0 +1,15 @@
+//! How rows are removed while the backend works.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`parent_index`] | the index that the removal of stages needs, for the time of a run |
+//! | [`prune_lock`] | one run of `prune` at a time |
+//! | [`batch`] | one transaction: lock, archive, delete, commit |
+//! | [`contention`] | whether others work in the database |
+//! | [`batch_size`] | how many rows a batch takes, and how long it rests |
+
+pub(crate) mod batch;
+pub(crate) mod batch_size;
+pub(crate) mod contention;
+pub(crate) mod parent_index;
+pub(crate) mod prune_lock;

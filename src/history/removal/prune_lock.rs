@@ -1,0 +1,66 @@
+//! Makes sure that one prune works on a database at a time.
+
+use std::fs::{File, TryLockError};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait};
+
+use crate::database::connection::{self, Access, ConnectError, row};
+use crate::database::url::DatabaseUrl;
+use crate::schema::lock::{KEY, NO_TIME_LIMITS};
+
+/// The key of the advisory lock on PostgreSQL: neither that of an upgrade nor that of a repair.
+const PRUNE: i64 = KEY + 2;
+
+/// A client that is gone without a word loses the right after 25 s, instead of the two hours of most systems.
+const KEEPALIVE: &str = "SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5;
+    SET LOCAL tcp_keepalives_count = 3";
+
+/// The right to prune a database, until it is dropped.
+///
+/// On SQLite it has to be taken before the file is opened, and dropped after it is closed: closing any descriptor of a
+/// file drops the locks that SQLite has on it.
+#[derive(Default)]
+pub(crate) struct Exclusive {
+    /// A lock that SQLite does not know of, on its file.
+    _file: Option<File>,
+    /// A transaction that does nothing but hold the lock. A lock of the session would stay behind in a pooler.
+    _transaction: Option<(DatabaseTransaction, DatabaseConnection)>,
+}
+
+impl Exclusive {
+    /// Takes the right; `None` if somebody else has it.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the database cannot be opened.
+    pub(crate) async fn take(url: &DatabaseUrl) -> Result<Option<Self>, ConnectError> {
+        match url {
+            DatabaseUrl::Sqlite(location) => {
+                // What is wrong with the file is told by who opens it as a database.
+                let Some(Ok(file)) = location.path.as_ref().map(File::open) else { return Ok(Some(Self::default())) };
+                match file.try_lock() {
+                    Err(TryLockError::WouldBlock) => Ok(None),
+                    // Where a file system has no such locks, there is none.
+                    Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { _file: Some(file), ..Self::default() })),
+                }
+            }
+            DatabaseUrl::Postgresql(_) => {
+                let connection = connection::open(url, Access::Write, connection::LOCK_TIMEOUT).await?;
+                let transaction = transaction_with_lock(&connection).await;
+                let transaction =
+                    transaction.map_err(|error| ConnectError { target: url.to_string(), cause: error.into() })?;
+                Ok(transaction
+                    .map(|transaction| Self { _transaction: Some((transaction, connection)), ..Self::default() }))
+            }
+        }
+    }
+}
+
+async fn transaction_with_lock(connection: &DatabaseConnection) -> Result<Option<DatabaseTransaction>, DbErr> {
+    // With a snapshot that is kept it would be in the way of whoever waits for old ones, such as the building of an index.
+    let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+    transaction.execute_unprepared(NO_TIME_LIMITS).await?;
+    transaction.execute_unprepared(KEEPALIVE).await?;
+    let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE}) AS is_alone");
+    let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
+    Ok(is_alone.then_some(transaction))
+}

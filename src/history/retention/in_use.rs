@@ -1,0 +1,46 @@
+//! Sessions that are in use although they are over: a chat goes on in them.
+//!
+//! A session is in use if its last interaction, that of its chat, or the start of an open stage is not older than the
+//! cutoff. A stage that a crash left open long ago does not count.
+
+use sea_orm::{ConnectionTrait, DbBackend};
+
+use crate::database::connection::rows;
+use crate::database::failure::{DatabaseError, Doing};
+use crate::history::tables::{CHATS, SESSIONS, STAGES, TERMINAL_STATUSES};
+use crate::schema::model::Schema;
+
+/// When the session or its chat was last worked on, in microseconds since the epoch. Older revisions lack one or both.
+const LAST: &str = "last_interaction_at";
+
+/// The query for the sessions in use, as `session_id`, of those for which a condition on `session_id` holds.
+pub(crate) fn query(schema: &Schema, cutoff_us: i64, is_meant: &str) -> String {
+    let statuses = TERMINAL_STATUSES.join("', '");
+    let mut parts = vec![format!(
+        "SELECT session_id FROM {STAGES}
+         WHERE started_at_us >= {cutoff_us} AND status NOT IN ('{statuses}') AND {is_meant}"
+    )];
+    for table in [SESSIONS, CHATS].into_iter().filter(|table| schema.has_column(table, LAST)) {
+        // In SQLite a text is more than any number: what is no moment counts as in use.
+        parts.push(format!("SELECT session_id FROM {table} WHERE {LAST} >= {cutoff_us} AND {is_meant}"));
+    }
+    parts.join(" UNION ")
+}
+
+/// The sessions in use of those that meet `goes`. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub(crate) async fn find(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    cutoff_us: i64,
+    goes: &str,
+) -> Result<Vec<String>, DatabaseError> {
+    // With the plus SQLite reads the stages once, and does not look up those of each session.
+    let plus = if connection.get_database_backend() == DbBackend::Postgres { "" } else { "+" };
+    let is_meant = format!("{plus}session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})");
+    let action = "look for sessions in use";
+    let found = rows(connection, &query(schema, cutoff_us, &is_meant)).await.doing(action)?;
+    found.iter().map(|row| row.try_get("", "session_id").doing(action)).collect()
+}

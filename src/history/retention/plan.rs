@@ -1,0 +1,205 @@
+//! What a policy would remove, counted before anything is.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use serde::Serialize;
+
+use super::selection::{Reason, Selection};
+use crate::database::connection::{row, rows};
+use crate::database::failure::{DatabaseError, Doing};
+use crate::history::orphans::OrphanCount;
+use crate::history::removal::batch::Removed;
+use crate::history::tables::{Among, DEPENDENTS, SESSIONS};
+use crate::schema::model::Schema;
+use crate::schema::sql::quoted;
+
+/// What an application of the policy would remove.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Plan {
+    /// Sessions that go.
+    pub sessions: u64,
+    /// All sessions that there are.
+    pub of_sessions: u64,
+    /// The start of the oldest of them, in microseconds since the epoch.
+    pub oldest_us: Option<i64>,
+    /// The start of the newest of them, in microseconds since the epoch.
+    pub newest_us: Option<i64>,
+    /// Rows and bytes that go, children first.
+    pub tables: Vec<TablePlan>,
+    /// Rows whose session, stage or chat is gone, which go, too.
+    pub orphans: Vec<OrphanCount>,
+    /// Old sessions that stay, and why.
+    pub kept: Vec<KeptSession>,
+}
+
+/// What goes from one table.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TablePlan {
+    /// Its name.
+    pub table: &'static str,
+    /// Rows that go.
+    pub rows: u64,
+    /// Bytes of their values, as they are stored: compressed, and with those that PostgreSQL keeps out of line (TOAST).
+    pub bytes: u64,
+}
+
+/// An old session that stays.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct KeptSession {
+    /// Its primary key.
+    pub session_id: String,
+    /// Its status.
+    pub status: String,
+    /// Why it stays.
+    pub reason: Reason,
+    /// Its start, in microseconds since the epoch.
+    pub started_at_us: i64,
+}
+
+impl Plan {
+    /// All rows that go; a row that lacks both its session and its stage counts twice.
+    #[must_use]
+    pub(crate) fn rows(&self) -> u64 {
+        let orphans = self.orphans.iter().map(|orphans| orphans.rows);
+        self.tables.iter().map(|table| table.rows).chain(orphans).sum()
+    }
+
+    /// The rows that go, by table.
+    #[must_use]
+    pub(crate) fn rows_by_table(&self) -> Removed {
+        let tables = self.tables.iter().map(|table| (table.table, table.rows));
+        let orphans = self.orphans.iter().map(|orphans| (orphans.reference.child, orphans.rows));
+        let mut rows = Removed::new();
+        for (table, count) in tables.chain(orphans) {
+            *rows.entry(table).or_default() += count;
+        }
+        rows
+    }
+
+    /// The sessions that go, as a share of all: 0 for none, 1 for all.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 sessions")]
+    pub(crate) fn share(&self) -> f64 {
+        if self.of_sessions == 0 { 0.0 } else { self.sessions as f64 / self.of_sessions as f64 }
+    }
+
+    /// All bytes that go.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+}
+
+/// Counts what would be removed. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub(crate) async fn plan(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    selection: &Selection,
+) -> Result<Plan, DatabaseError> {
+    let action = "plan the retention";
+    let span = format!(
+        "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest,
+                (SELECT count(*) FROM {SESSIONS}) AS of_sessions
+         FROM {SESSIONS} WHERE {}",
+        selection.condition()
+    );
+    let span = row(connection, &span).await.doing(action)?;
+    let count = |name| span.try_get("", name).map(i64::unsigned_abs).doing(action);
+    let (sessions, of_sessions) = (count("sessions")?, count("of_sessions")?);
+
+    let mut tables = Vec::new();
+    for (table, condition) in conditions(schema, selection, sessions) {
+        tables.push(table_plan(connection, schema, table, &condition).await?);
+    }
+
+    let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
+        DbBackend::Postgres => column.to_owned(),
+        // SQLite may hold anything in it.
+        _ => format!("iif(typeof({column}) = 'text', {column}, quote({column}))"),
+    });
+    let kept = format!(
+        "SELECT {session_id} AS id, {status} AS shown_status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
+         ORDER BY started_at_us, session_id",
+        selection.policy.is_old(selection.backend()),
+        selection.condition()
+    );
+    let kept = rows(connection, &kept).await.doing(action)?;
+    let kept = kept.iter().map(|row| {
+        let [session_id, status] = ["id", "shown_status"].map(|column| row.try_get::<String>("", column));
+        let (session_id, status) = (session_id?, status?);
+        Ok(KeptSession {
+            reason: selection.reason(&session_id, &status),
+            session_id,
+            status,
+            started_at_us: row.try_get("", "started_at_us")?,
+        })
+    });
+    Ok(Plan {
+        sessions,
+        of_sessions,
+        oldest_us: span.try_get("", "oldest").doing(action)?,
+        newest_us: span.try_get("", "newest").doing(action)?,
+        tables,
+        orphans: Vec::new(),
+        kept: kept.collect::<Result<_, DbErr>>().doing(action)?,
+    })
+}
+
+/// Counts the rows of a selection that are there now, by table. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] when the database cannot be read.
+pub(crate) async fn count(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    selection: &Selection,
+) -> Result<Removed, DatabaseError> {
+    let mut counts = Removed::new();
+    for (table, condition) in conditions(schema, selection, u64::MAX) {
+        let sql = format!("SELECT count(*) AS row_count FROM {table} WHERE {condition}");
+        let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
+        counts.insert(table, counted.doing(format!("count what is left in {table}"))?.unsigned_abs());
+    }
+    Ok(counts)
+}
+
+/// The tables of a selection, children first, and the condition for its rows. `sessions` is how many there are.
+fn conditions(schema: &Schema, selection: &Selection, sessions: u64) -> Vec<(&'static str, String)> {
+    let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
+    let among = Among::all(&keys, selection.backend(), sessions);
+    let dependents = DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table));
+    let dependents = dependents.map(|dependent| (dependent.table, dependent.belongs(&among)));
+    dependents.chain([(SESSIONS, selection.condition())]).collect()
+}
+
+/// Counts the rows of a table that meet a condition, and their bytes.
+pub(crate) async fn table_plan(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    table: &'static str,
+    condition: &str,
+) -> Result<TablePlan, DatabaseError> {
+    let backend = connection.get_database_backend();
+    let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
+    let sizes: Vec<_> = columns.map(|(name, column)| size_of(backend, &quoted(name), &column.kind)).collect();
+    let sql = format!(
+        "SELECT count(*) AS row_count, CAST(coalesce(sum({}), 0) AS BIGINT) AS byte_count FROM {table} WHERE {condition}",
+        sizes.join(" + ")
+    );
+    let action = format!("count what goes from {table}");
+    let row = row(connection, &sql).await.doing(action.as_str())?;
+    let number = |name| row.try_get("", name).map(i64::unsigned_abs).doing(action.as_str());
+    Ok(TablePlan { table, rows: number("row_count")?, bytes: number("byte_count")? })
+}
+
+/// The bytes of a column's value.
+fn size_of(backend: DbBackend, column: &str, kind: &str) -> String {
+    match backend {
+        DbBackend::Postgres => format!("coalesce(pg_column_size({column}), 0)"),
+        // For a number SQLite would make a text of it, only to measure that.
+        _ if kind.ends_with("int") || kind == "integer" || kind == "boolean" => format!("8 * ({column} IS NOT NULL)"),
+        _ => format!("coalesce(octet_length({column}), 0)"),
+    }
+}

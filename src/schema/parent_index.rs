@@ -1,0 +1,120 @@
+//! The index that TARSy does not make, and that removing stages needs: whatever refers to a stage is looked for.
+
+use sea_orm::DbBackend;
+
+use super::model::{Index, Schema};
+
+/// The table.
+const TABLE: &str = "stage_executions";
+/// The column of the keys to the parent of parallel stages.
+const COLUMN: &str = "parent_stage_execution_id";
+/// The name that it is recommended under.
+const NAME: &str = "ix_stage_executions_parent";
+
+/// Whether the keys to the parents of parallel stages find their rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ParentIndex {
+    /// No foreign key uses the column.
+    NotNeeded,
+    /// This index leads with the column.
+    Present(String),
+    /// This index would, but its creation failed.
+    Invalid(String),
+    /// Each stage that is removed has the whole table read.
+    Missing,
+}
+
+impl ParentIndex {
+    /// Looks for the index in a schema.
+    #[must_use]
+    pub(crate) fn of(schema: &Schema) -> Self {
+        let Some(table) = schema.tables.get(TABLE) else { return Self::NotNeeded };
+        if !table.foreign_keys.iter().any(|key| key.columns == [COLUMN]) {
+            return Self::NotNeeded;
+        }
+        let mut usable: Vec<_> = table.indexes.iter().filter(|(_, index)| is_usable(index)).collect();
+        usable.sort_by_key(|(_, index)| !index.valid);
+        match usable.first() {
+            None => Self::Missing,
+            Some((name, index)) if index.valid => Self::Present((*name).clone()),
+            Some((name, _)) => Self::Invalid((*name).clone()),
+        }
+    }
+}
+
+/// What creates the index. Most stages have no parent, and are left out.
+#[must_use]
+pub(crate) fn create_parent_index(backend: DbBackend) -> String {
+    let concurrently = if backend == DbBackend::Postgres { "CONCURRENTLY " } else { "" };
+    format!("CREATE INDEX {concurrently}{NAME} ON {TABLE} ({COLUMN}) WHERE {COLUMN} IS NOT NULL")
+}
+
+/// Whether an index finds the rows with a given parent.
+fn is_usable(index: &Index) -> bool {
+    let leads = index.columns.first().is_some_and(|first| first.trim_end_matches(" DESC") == COLUMN);
+    leads && matches!(index.method.as_str(), "btree" | "hash") && index.predicate.as_deref().is_none_or(keeps_parents)
+}
+
+/// Whether a partial index leaves out nothing but stages without a parent. SQLite gives its whole definition,
+/// PostgreSQL the condition.
+fn keeps_parents(predicate: &str) -> bool {
+    let words = predicate.to_lowercase().replace(['(', ')', '"', '`', '[', ']'], " ");
+    let words: Vec<_> = words.split_whitespace().collect();
+    let condition = words.iter().rposition(|word| *word == "where").map_or(&words[..], |place| &words[place + 1..]);
+    condition == [COLUMN, "is", "not", "null"]
+        || condition == [COLUMN, "not", "null"]
+        || condition == [COLUMN, "notnull"]
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, Database};
+
+    use super::*;
+
+    async fn after(sql: &str) -> ParentIndex {
+        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let table = "CREATE TABLE stage_executions (execution_id VARCHAR PRIMARY KEY, session_id VARCHAR,
+                         parent_stage_execution_id VARCHAR REFERENCES stage_executions (execution_id))";
+        connection.execute_unprepared(&format!("{table}; {sql}")).await.expect("sound SQL");
+        ParentIndex::of(&crate::schema::read::schema(&connection).await.expect("a schema"))
+    }
+
+    #[tokio::test]
+    async fn an_index_that_leads_with_the_column_and_has_all_parents_is_enough() {
+        let recommended = create_parent_index(DbBackend::Sqlite);
+        assert_eq!(after(&recommended).await, ParentIndex::Present(NAME.to_owned()));
+        for sql in [
+            "CREATE INDEX mine ON stage_executions (parent_stage_execution_id DESC, session_id)",
+            "CREATE INDEX mine ON stage_executions (parent_stage_execution_id)
+                 WHERE ((\"parent_stage_execution_id\") NOT NULL)",
+        ] {
+            assert_eq!(after(sql).await, ParentIndex::Present("mine".to_owned()), "{sql}");
+        }
+        for sql in [
+            "SELECT 1",
+            "CREATE INDEX mine ON stage_executions (session_id, parent_stage_execution_id)",
+            "CREATE INDEX mine ON stage_executions (parent_stage_execution_id) WHERE session_id = 'x'",
+            "CREATE INDEX mine ON stage_executions (parent_stage_execution_id)
+                 WHERE session_id = 'x' AND parent_stage_execution_id IS NOT NULL",
+        ] {
+            assert_eq!(after(sql).await, ParentIndex::Missing, "{sql}");
+        }
+    }
+
+    #[test]
+    fn where_no_key_uses_the_column_none_is_needed() {
+        assert_eq!(ParentIndex::of(&Schema::default()), ParentIndex::NotNeeded);
+    }
+
+    #[test]
+    fn postgresql_gives_the_condition_in_brackets() {
+        assert!(keeps_parents("(parent_stage_execution_id IS NOT NULL)"));
+        assert!(!keeps_parents("((parent_stage_execution_id)::text > ''::text)"));
+        assert_eq!(
+            create_parent_index(DbBackend::Postgres),
+            "CREATE INDEX CONCURRENTLY ix_stage_executions_parent ON stage_executions (parent_stage_execution_id) \
+             WHERE parent_stage_execution_id IS NOT NULL"
+        );
+    }
+}

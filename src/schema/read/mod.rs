@@ -1,0 +1,42 @@
+//! Reads the schema of a live database.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`postgresql`] | from the catalog |
+//! | [`sqlite`] | from its PRAGMAs |
+
+pub(crate) mod postgresql;
+pub(crate) mod sqlite;
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+
+use super::model::Schema;
+use super::state::Standing;
+use crate::database::failure::Cause;
+
+/// Reads the schema that unqualified names lead to.
+///
+/// # Errors
+/// Whatever the database answers.
+pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
+    match connection.get_database_backend() {
+        DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Visible).await,
+        _ => sqlite::read(connection).await,
+    }
+}
+
+/// Reads where the database stands, and the schema that belongs to it: an upgrade may end in between.
+///
+/// # Errors
+/// As [`Standing::read`].
+pub(crate) async fn schema_and_state(connection: &impl ConnectionTrait) -> Result<(Standing, Schema), Cause> {
+    let mut standing = Standing::read(connection).await?;
+    loop {
+        let found = schema(connection).await?;
+        let after = Standing::read(connection).await?;
+        if after == standing {
+            return Ok((standing, found));
+        }
+        standing = after;
+    }
+}

@@ -1,0 +1,256 @@
+//! Where a database stands, and what `init` makes of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use migration::Revision;
+use migration::ledger::{self, Ledger};
+use sea_orm::{ConnectionTrait, DbBackend};
+
+use super::error::SchemaError;
+use crate::database::connection;
+use crate::database::failure::{Cause, Failure};
+
+/// How Alembic, which TARSy upgrades itself with, calls the copy of a table that it rebuilds on SQLite.
+const LEFTOVER: &str = "_alembic_tmp_";
+
+/// What a database says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Those of TARSy's tables that are there, with their columns.
+    pub tables: BTreeMap<String, BTreeSet<String>>,
+    /// Tables that an interrupted upgrade of the backend's left behind.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// A table that TARSy's backend was copying another one into when it was interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Its name.
+    pub copy: String,
+    /// Whether the original is still there; otherwise the copy is complete, and all there is.
+    pub original_is_there: bool,
+}
+
+impl Leftover {
+    /// The name of the table that was to be replaced.
+    #[must_use]
+    pub fn original(&self) -> &str {
+        self.copy.strip_prefix(LEFTOVER).unwrap_or_default()
+    }
+}
+
+/// What has to happen for a revision to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Nothing: the database has this revision, which is the target, a later one, or unknown.
+    Nothing {
+        /// What the ledger says.
+        revision: String,
+    },
+    /// Create the tables and the ledger.
+    Create {
+        /// The target, or what an otherwise empty database says of itself.
+        to: Revision,
+    },
+    /// Find out by their shape of which revision the tables are, write the ledger, and go on from there.
+    Adopt,
+    /// Apply what is pending.
+    Upgrade {
+        /// What the ledger says.
+        from: Revision,
+        /// The target.
+        to: Revision,
+    },
+    /// Tables are missing.
+    Incomplete {
+        /// What the ledger says, if it says anything.
+        revision: Option<String>,
+        /// The tables that are missing.
+        missing: Vec<&'static str>,
+    },
+    /// The ledger has several rows.
+    Ambiguous {
+        /// Its rows.
+        revisions: Vec<String>,
+    },
+    /// An interrupted upgrade of the backend's left tables behind.
+    Leftover {
+        /// They.
+        tables: Vec<Leftover>,
+    },
+}
+
+impl Standing {
+    /// Reads the ledger and looks for the tables: two queries, no lock.
+    ///
+    /// # Errors
+    /// Whatever the database answers, and [`Failure::Privilege`] if there is no schema that the role may use.
+    pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Self, Cause> {
+        let names = [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat().join("', '");
+        let sql = match connection.get_database_backend() {
+            // A row in any case: without a schema to look into, nothing found would mean nothing.
+            DbBackend::Postgres => format!(
+                "SELECT c.relname::text AS table_name, a.attname::text AS column_name, one.blind
+                 FROM (SELECT current_schema() IS NULL AS blind) one
+                 LEFT JOIN pg_class c ON c.relname IN ('{names}') AND c.relkind IN ('r', 'p')
+                      AND pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace
+                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            ),
+            _ => format!(
+                "SELECT m.name AS table_name, c.name AS column_name, FALSE AS blind
+                 FROM sqlite_master m JOIN pragma_table_info(m.name) c
+                 WHERE m.type = 'table' AND (m.name IN ('{names}') OR substr(m.name, 1, 13) = '{LEFTOVER}')"
+            ),
+        };
+        let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for row in connection::rows(connection, &sql).await? {
+            if row.try_get("", "blind")? {
+                let message = "the search path leads to no schema that the role may use";
+                return Err(Cause::new(Failure::Privilege, message));
+            }
+            if let Some(table) = row.try_get::<Option<String>>("", "table_name")? {
+                tables.entry(table).or_default().extend(row.try_get::<Option<String>>("", "column_name")?);
+            }
+        }
+        let ledger = ledger::read(connection, tables.remove(ledger::TABLE).is_some()).await?;
+        let leftovers = tables.keys().filter_map(|name| {
+            // A copy of the operator's own table is the operator's affair.
+            let original = name.strip_prefix(LEFTOVER).filter(|name| Revision::HEAD.tables().contains(name))?;
+            Some(Leftover { copy: name.clone(), original_is_there: tables.contains_key(original) })
+        });
+        let leftovers: Vec<_> = leftovers.collect();
+        tables.retain(|name, _| !name.starts_with(LEFTOVER));
+        Ok(Self { ledger, tables, leftovers })
+    }
+
+    /// The revision, if the ledger names exactly one.
+    #[must_use]
+    pub(crate) fn revision(&self) -> Option<&str> {
+        match &self.ledger {
+            Ledger::At(revision) => Some(revision),
+            Ledger::Missing | Ledger::Empty | Ledger::Several(_) => None,
+        }
+    }
+
+    /// Whether the database is at the baseline; without a ledger, whether it has none of the columns that came later.
+    #[must_use]
+    pub(crate) fn is_baseline(&self) -> bool {
+        match self.revision() {
+            Some(revision) => revision == Revision::BASELINE.id(),
+            None => !Revision::HEAD.added_columns().any(|(table, column)| self.has_column(table, column)),
+        }
+    }
+
+    /// Whether one of TARSy's tables has a column.
+    #[must_use]
+    pub(crate) fn has_column(&self, table: &str, column: &str) -> bool {
+        self.tables.get(table).is_some_and(|columns| columns.contains(column))
+    }
+
+    /// Whether there is no history: none of the tables that every revision has.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        Revision::BASELINE.tables().iter().all(|table| !self.tables.contains_key(*table))
+    }
+
+    /// Makes sure that this is a history whose rows may be changed: all commands that change rows ask here, and refuse
+    /// what `init` refuses. A history without a ledger is one; it has no revision.
+    ///
+    /// # Errors
+    /// [`SchemaError`]: no tables, some tables, a ledger with several rows or with a revision that is not known here, or
+    /// what an interrupted upgrade of the backend left.
+    pub(crate) fn require_history(&self) -> Result<Option<Revision>, SchemaError> {
+        match self.plan(Revision::BASELINE) {
+            Plan::Create { .. } => Err(SchemaError::Pending),
+            Plan::Adopt => Ok(None),
+            Plan::Upgrade { from, .. } => Ok(Some(from)),
+            Plan::Nothing { revision } => Revision::from_id(&revision).map(Some).ok_or(SchemaError::Unknown(revision)),
+            Plan::Incomplete { revision, missing } => Err(SchemaError::Incomplete { revision, missing }),
+            Plan::Ambiguous { revisions } => Err(SchemaError::Ambiguous(revisions)),
+            Plan::Leftover { tables } => Err(SchemaError::Leftover(tables)),
+        }
+    }
+
+    /// Decides what brings the database to the target.
+    #[must_use]
+    pub(crate) fn plan(&self, target: Revision) -> Plan {
+        let known = self.revision().and_then(Revision::from_id);
+        let missing = || -> Vec<&'static str> {
+            // Of a revision that nobody knows at least what the target needs is expected.
+            let needed = match self.ledger {
+                Ledger::At(_) => known.unwrap_or(target),
+                Ledger::Missing | Ledger::Empty | Ledger::Several(_) => Revision::BASELINE,
+            };
+            needed.tables().into_iter().filter(|table| !self.tables.contains_key(*table)).collect()
+        };
+        if let Ledger::Several(revisions) = &self.ledger {
+            return Plan::Ambiguous { revisions: revisions.clone() };
+        }
+        if !self.leftovers.is_empty() {
+            return Plan::Leftover { tables: self.leftovers.clone() };
+        }
+        match (self.revision(), known, missing().as_slice()) {
+            (None, _, _) if self.is_empty() => Plan::Create { to: target },
+            // A ledger that was stamped before its tables were made.
+            (Some(_), Some(known), _) if self.is_empty() => Plan::Create { to: known.max(target) },
+            (None, _, []) => Plan::Adopt,
+            (Some(_), Some(from), []) if from < target => Plan::Upgrade { from, to: target },
+            (Some(revision), _, []) => Plan::Nothing { revision: revision.to_owned() },
+            (revision, _, missing) => {
+                Plan::Incomplete { revision: revision.map(str::to_owned), missing: missing.to_vec() }
+            }
+        }
+    }
+}
+
+/// A revision as people write it: the id, and its number if this version knows it.
+#[must_use]
+pub(crate) fn described(revision: &str) -> String {
+    match Revision::from_id(revision) {
+        Some(known) => known.to_string(),
+        None => format!("{revision} (unknown to this version)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(ledger: Ledger, tables: &[&str]) -> Standing {
+        let tables = tables.iter().map(|table| ((*table).to_owned(), BTreeSet::new())).collect();
+        Standing { ledger, tables, leftovers: Vec::new() }
+    }
+
+    #[test]
+    fn plans_follow_from_the_ledger_the_tables_and_the_target() {
+        let (baseline, head) = (Revision::BASELINE, Revision::HEAD);
+        let (four, seven) = (&baseline.tables()[..], &head.tables()[..]);
+        let at = |revision: &str| Ledger::At(revision.to_owned());
+        let plan = |ledger, tables: &[&str]| standing(ledger, tables).plan(baseline);
+        let to_head = |ledger, tables: &[&str]| standing(ledger, tables).plan(head);
+        let nothing = |revision: &str| Plan::Nothing { revision: revision.to_owned() };
+        assert_eq!(plan(Ledger::Missing, &[]), Plan::Create { to: baseline });
+        assert_eq!(plan(Ledger::Missing, &["events"]), Plan::Create { to: baseline });
+        assert_eq!(to_head(Ledger::Empty, &[]), Plan::Create { to: head });
+        assert_eq!(to_head(at(baseline.id()), &[]), Plan::Create { to: head });
+        assert_eq!(plan(at(head.id()), &[]), Plan::Create { to: head });
+        assert_eq!(plan(Ledger::Missing, four), Plan::Adopt);
+        assert_eq!(to_head(Ledger::Empty, seven), Plan::Adopt);
+        assert_eq!(plan(at(baseline.id()), four), nothing(baseline.id()));
+        assert_eq!(to_head(at(baseline.id()), four), Plan::Upgrade { from: baseline, to: head });
+        assert_eq!(plan(at(head.id()), seven), nothing(head.id()));
+        assert_eq!(plan(at("unknown"), four), nothing("unknown"));
+        assert!(matches!(to_head(at("unknown"), four), Plan::Incomplete { missing, .. } if missing.len() == 3));
+        assert!(matches!(plan(at("unknown"), &[]), Plan::Incomplete { missing, .. } if missing.len() == 4));
+        assert!(matches!(plan(at(head.id()), four), Plan::Incomplete { missing, .. } if missing.len() == 3));
+        assert!(matches!(plan(Ledger::Missing, &four[..2]), Plan::Incomplete { revision: None, .. }));
+        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Plan::Ambiguous { .. }));
+        let left = Standing {
+            leftovers: vec![Leftover { copy: "_alembic_tmp_x".into(), original_is_there: true }],
+            ..standing(at(head.id()), seven)
+        };
+        assert!(matches!(left.plan(baseline), Plan::Leftover { .. }));
+    }
+}

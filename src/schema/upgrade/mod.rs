@@ -1,0 +1,154 @@
+//! Brings a database to a revision: survey, lock, look again, migrate, write the ledger, commit.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`script`] | the same as SQL to read |
+//! | [`grants`] | new objects get the owner and the rights of those that were there |
+//! | [`assess`] | what has to happen; reads only |
+
+pub(crate) mod assess;
+pub(crate) mod grants;
+pub(crate) mod script;
+
+use std::time::{Duration, Instant};
+
+use migration::{Revision, ledger};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend};
+use sea_orm_migration::SchemaManager;
+
+use self::assess::{Start, Survey, survey};
+use super::error::SchemaError;
+use super::read;
+use super::state::Standing;
+use super::{diff, lock, row_policy};
+use crate::database::connection::require_writable;
+use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+
+/// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+
+/// Brings the database to `target` in one transaction. A database that is there, or beyond, is left alone
+/// without taking a lock. Tables that somebody holds are asked for again and again, briefly each time, until
+/// `lock_timeout` is over. `before_commit` is called when there is no way back.
+///
+/// # Errors
+/// [`SchemaError`]; the database is as it was.
+pub async fn upgrade(
+    connection: &DatabaseConnection,
+    target: Revision,
+    lock_timeout: Duration,
+    before_commit: &dyn Fn(),
+) -> Result<Survey, SchemaError> {
+    let started = Instant::now();
+    let [mut pause, longest] = PAUSES;
+    loop {
+        match attempt(connection, target, lock_timeout, before_commit).await {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => {}
+            Err(error) if error.is_busy() && started.elapsed() < lock_timeout => {
+                tokio::time::sleep(pause.min(lock_timeout.saturating_sub(started.elapsed()))).await;
+                pause = (pause * 2).min(longest);
+            }
+            Err(error) if error.is_busy() => return Err(SchemaError::locked(connection, lock_timeout).await),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Does what a survey says. `None` if somebody else was quicker: ten replicas may start at once, and TARSy's backend
+/// does not know our lock.
+async fn attempt(
+    connection: &DatabaseConnection,
+    target: Revision,
+    lock_timeout: Duration,
+    before_commit: &dyn Fn(),
+) -> Result<Option<Survey>, SchemaError> {
+    let survey = survey(connection, target).await?;
+    if survey.is_done() {
+        return Ok(Some(survey));
+    }
+    require_writable(connection).await.doing("change the schema")?;
+    if survey.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
+        // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
+        set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
+    }
+    match transact(connection, &survey, before_commit).await {
+        Ok(is_done) => Ok(is_done.then_some(survey)),
+        Err(error) => match Standing::read(connection).await {
+            Ok(standing) if standing != survey.standing => Ok(None),
+            _ => Err(with_policies_named(connection, error).await),
+        },
+    }
+}
+
+/// The server says only which table has a row policy.
+async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError) -> SchemaError {
+    match error {
+        SchemaError::Database(DatabaseError { action, cause }) if cause.failure == Failure::RowPolicy => {
+            let named = row_policy::refuse(connection, &Revision::HEAD.tables()).await;
+            DatabaseError { action, cause: named.err().unwrap_or(cause) }.into()
+        }
+        error => error,
+    }
+}
+
+/// Does what a survey says in one transaction, or nothing if it is out of date when the locks are there.
+async fn transact(
+    connection: &DatabaseConnection,
+    survey: &Survey,
+    before_commit: &dyn Fn(),
+) -> Result<bool, SchemaError> {
+    let transaction = lock::begin(connection).await.doing("lock the database")?;
+    if survey.has_tables() {
+        lock::take_tables(&transaction, survey).await.doing("lock the tables")?;
+    }
+    if Standing::read(&transaction).await.doing("read the ledger")? != survey.standing {
+        return Ok(false);
+    }
+    apply(&transaction, survey).await?;
+    before_commit();
+    transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
+    Ok(true)
+}
+
+async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), SchemaError> {
+    let backend = transaction.get_database_backend();
+    if survey.has_tables() {
+        let found = read::schema(transaction).await.doing("read the schema")?;
+        survey.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
+    }
+    // First, as TARSy's backend does it: two that begin at different ends wait for each other.
+    ledger::write(transaction, survey.ledger(), survey.revision()).await.doing("write the ledger")?;
+    for revision in &survey.pending {
+        if survey.start != Start::Empty {
+            tracing::info!("applying {revision}: {}", revision.change());
+        }
+        let done = revision.migration().up(&SchemaManager::new(transaction)).await;
+        done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
+    }
+    if let Some(last) = survey.pending.last() {
+        for statement in grants::statements(transaction, survey).await.doing("look for grants")? {
+            transaction.execute_unprepared(&statement).await.doing("give the new tables to whom the others belong")?;
+        }
+        let found = read::schema(transaction).await.doing("read the schema")?;
+        if let Some(drift) = survey.drift_at_end(backend, &found) {
+            let cause = Cause::new(Failure::Needed, diff::texts(drift.faults.iter()).join("; "));
+            return Err(SchemaError::InTheWay { revision: *last, cause });
+        }
+    }
+    Ok(())
+}
+
+/// Switches a file that was just created to WAL. The switch needs the file for itself and does not
+/// wait by itself, so it is repeated while other replicas come and go.
+async fn set_wal(connection: &DatabaseConnection, limit: Duration) -> Result<(), Cause> {
+    let started = Instant::now();
+    loop {
+        match connection.execute_unprepared("PRAGMA journal_mode = WAL").await.map_err(Cause::from) {
+            Err(cause) if cause.failure == Failure::Busy && started.elapsed() < limit => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result.map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What an upgrade would run, as SQL: it is applied where nobody sees it, and written down.
+
+use std::sync::{Arc, Mutex};
+
+use migration::ledger::{self, Ledger};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm_migration::SchemaManager;
+
+use super::assess::Survey;
+use super::grants;
+use crate::database::connection::{row, rows};
+use crate::database::failure::Cause;
+use crate::schema::model::Schema;
+use crate::schema::read::postgresql;
+use crate::schema::sql::{literal, quoted};
+use crate::schema::{expected, lock};
+
+/// The statements of an upgrade, without those that only look, in the transaction that they need. They fail on a
+/// database that has changed since the survey.
+///
+/// On SQLite they are applied to a copy of TARSy's definitions in memory; on PostgreSQL to temporary tables in a
+/// transaction that is rolled back.
+///
+/// # Errors
+/// Whatever the database answers.
+pub(crate) async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
+    if survey.is_done() {
+        return Ok(Vec::new());
+    }
+    let mut script = match connection.get_database_backend() {
+        DbBackend::Postgres => on_postgresql(connection, survey).await?,
+        _ => on_sqlite(connection, survey).await?,
+    };
+    script.push("COMMIT".to_owned());
+    Ok(script)
+}
+
+async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
+    let begin = ["BEGIN", lock::NO_TIME_LIMITS, crate::database::read_transaction::EVERY_ROW].map(str::to_owned);
+    let mut script = [&begin[..], &[lock::statement()]].concat();
+    if survey.has_tables() {
+        script.extend(lock::taking_tables(survey));
+    }
+    let expected = match survey.ledger() {
+        Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
+        Ledger::At(revision) => {
+            format!("(SELECT array_agg(version_num::text) FROM alembic_version) = '{{{revision}}}'")
+        }
+        Ledger::Empty | Ledger::Several(_) => {
+            "NOT EXISTS (SELECT FROM alembic_version WHERE version_num <> '')".to_owned()
+        }
+    };
+    script.push(format!(
+        "DO $$ BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END $$"
+    ));
+
+    let recorder = Recorder::on(connection);
+    let live = crate::schema::read::schema(connection).await?;
+    let inherited = grants::statements(connection, survey).await?;
+    let transaction = expected::begin_temporary(connection).await?;
+    if let Some(start) = survey.known_start() {
+        for revision in start.since(None) {
+            revision.migration().up(&SchemaManager::new(&transaction)).await?;
+        }
+        take_over_keys(&transaction, &live).await?;
+    }
+    write_ledger(&transaction, survey).await?;
+    recorder.clear();
+    pending(&transaction, survey).await?;
+    script.extend(recorder.statements());
+    script.extend(inherited);
+    transaction.rollback().await?;
+    Ok(script)
+}
+
+/// Gives the temporary tables the live ones' foreign keys among themselves: an upgrade drops keys by name.
+async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Result<(), DbErr> {
+    let scratch = postgresql::read(transaction, postgresql::Namespace::Temporary).await?;
+    for (name, table) in &scratch.tables {
+        let Some(found) = live.tables.get(name) else { continue };
+        for key in table.foreign_keys.iter().filter_map(|key| key.name.as_deref()) {
+            let drop = format!("ALTER TABLE {name} DROP CONSTRAINT {}", quoted(key));
+            transaction.execute_unprepared(&drop).await?;
+        }
+        for key in found.foreign_keys.iter().filter(|key| scratch.tables.contains_key(&key.referenced_table)) {
+            let list = |columns: &[String]| columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+            let add = format!(
+                "ALTER TABLE {name} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON UPDATE {}",
+                quoted(key.name.as_deref().unwrap_or_default()),
+                list(&key.columns),
+                quoted(&key.referenced_table),
+                list(&key.referenced_columns),
+                key.on_delete,
+                key.on_update
+            );
+            transaction.execute_unprepared(&add).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a ledger that says what the live one says.
+async fn write_ledger(connection: &impl ConnectionTrait, survey: &Survey) -> Result<(), DbErr> {
+    match survey.ledger() {
+        Ledger::Missing => Ok(()),
+        Ledger::At(revision) => ledger::write(connection, &Ledger::Missing, revision).await,
+        Ledger::Empty | Ledger::Several(_) => ledger::write(connection, &Ledger::Missing, "").await,
+    }
+}
+
+async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
+    let mut scratch = expected::memory().await?;
+    let tables: Vec<_> = survey.standing.tables.keys().map(|table| literal(table)).collect();
+    let definitions = format!(
+        "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name IN ({}) AND type IN ('table', 'index')
+         ORDER BY type = 'index', rowid",
+        tables.join(", ")
+    );
+    for definition in rows(connection, &definitions).await? {
+        scratch.execute_unprepared(&definition.try_get::<String>("", "sql")?).await?;
+    }
+    write_ledger(&scratch, survey).await?;
+    let version: i32 = row(connection, "PRAGMA schema_version").await?.try_get("", "schema_version")?;
+    scratch.execute_unprepared(&format!("PRAGMA schema_version = {version}")).await?;
+    let revision = match survey.ledger() {
+        Ledger::At(revision) => {
+            format!("(SELECT group_concat(version_num) FROM alembic_version) = {}", literal(revision))
+        }
+        Ledger::Missing => "1".to_owned(),
+        Ledger::Empty | Ledger::Several(_) => {
+            "NOT EXISTS (SELECT 1 FROM alembic_version WHERE version_num <> '')".to_owned()
+        }
+    };
+    let mut script = vec![
+        "BEGIN IMMEDIATE".to_owned(),
+        "CREATE TEMP TABLE surveyed (is_unchanged CHECK (is_unchanged))".to_owned(),
+        format!("INSERT INTO surveyed SELECT schema_version = {version} AND {revision} FROM pragma_schema_version"),
+        "DROP TABLE surveyed".to_owned(),
+    ];
+    let recorder = Recorder::on(&mut scratch);
+    pending(&scratch, survey).await?;
+    script.extend(recorder.statements());
+    Ok(script)
+}
+
+async fn pending<'c, C>(connection: &'c C, survey: &Survey) -> Result<(), DbErr>
+where
+    C: ConnectionTrait,
+    &'c C: sea_orm_migration::IntoSchemaManagerConnection<'c>,
+{
+    ledger::write(connection, survey.ledger(), survey.revision()).await?;
+    for revision in &survey.pending {
+        revision.migration().up(&SchemaManager::new(connection)).await?;
+    }
+    Ok(())
+}
+
+/// Writes down what a connection runs.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<String>>>);
+
+impl Recorder {
+    fn on(connection: &mut DatabaseConnection) -> Self {
+        let recorder = Self::default();
+        let ours = recorder.clone();
+        connection.set_metric_callback(move |info| {
+            let sql = info.statement.to_string();
+            if !sql.trim_start().to_ascii_uppercase().starts_with("SELECT") {
+                ours.log().push(sql);
+            }
+        });
+        recorder
+    }
+
+    fn log(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.0.lock().expect("nobody panics while writing down")
+    }
+
+    fn clear(&self) {
+        self.log().clear();
+    }
+
+    fn statements(&self) -> Vec<String> {
+        self.log().clone()
+    }
+}

@@ -1,0 +1,268 @@
+//! The forms in which databases of one revision really exist: how they look depends on the release that
+//! they were born with, because TARSy creates a new database from its newest models and upgrades an
+//! old one step by step.
+
+use migration::Revision;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait};
+
+use super::diff::{self, Difference, Weight};
+use super::expected;
+use super::model::{Column, ForeignKey, Schema};
+use super::sql::quoted;
+use crate::database::failure::Cause;
+
+/// One legitimate form of a revision. Each allows what those before it allow, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shape {
+    /// A SQLite file that is older than EP-0020: timestamps are INTEGER, some of them NOT NULL.
+    Older,
+    /// Born with EP-0020 or one of the revisions 01 to 03, or created by this tool.
+    A,
+    /// Born with revision 04 or 05: `pod_id` has no limit.
+    B,
+    /// Born with one of the revisions 06 to 17: as B, and `session_id` may be NULL.
+    C,
+    /// Born with one of the revisions 18 to 23: as C, and parallel stages have no defaults.
+    D,
+}
+
+impl Shape {
+    const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::D, Self::Older];
+
+    /// Whether a database of a revision, by what its replay gave, can differ from the form before.
+    fn exists_at(self, revision: Revision, replayed: &Schema) -> bool {
+        match self {
+            Shape::A | Shape::Older => true,
+            Shape::B => replayed.has_column("alert_sessions", "pod_id"),
+            Shape::C => revision.number() >= 6,
+            Shape::D => replayed.has_column("stage_executions", "parallel_type"),
+        }
+    }
+
+    /// Where databases of this form come from.
+    #[must_use]
+    pub(crate) fn origin(self) -> &'static str {
+        match self {
+            Shape::A => "shape A: born with EP-0020 or revisions 01 to 03, or created by tarsy-db",
+            Shape::B => "shape B: born with revision 04 or 05",
+            Shape::C => "shape C: born with revisions 06 to 17",
+            Shape::D => "shape D: born with revisions 18 to 23",
+            Shape::Older => "born before EP-0020: INTEGER timestamps",
+        }
+    }
+}
+
+/// The form that a database is most like.
+#[derive(Debug, Clone)]
+pub(crate) struct Match {
+    /// The form.
+    pub shape: Shape,
+    /// What is different all the same.
+    pub differences: Vec<Difference>,
+    /// Whether foreign keys are there twice, as TARSy's own upgrade leaves them on SQLite.
+    pub has_doubled_keys: bool,
+}
+
+impl Match {
+    /// What is missing or altered. What the operator added may refuse rows, but no revision.
+    pub(crate) fn alterations(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(|difference| difference.weight == Weight::Drift)
+    }
+
+    /// The differences that are more than additions of the operator's.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(|difference| difference.weight != Weight::Addition)
+    }
+}
+
+/// Finds the form of `revision` that `found` is most like, by what the replay of its migrations gave, with columns of
+/// later revisions where these are no difference.
+///
+/// # Panics
+/// Never: the first form belongs to every revision.
+#[must_use]
+pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema, found: &Schema) -> Match {
+    let shapes = Shape::ALL.into_iter().filter(|shape| {
+        shape.exists_at(revision, replayed) && (*shape != Shape::Older || backend == DbBackend::Sqlite)
+    });
+    let matches = shapes.map(|shape| {
+        let mut expected = replayed.clone();
+        reshape(&mut expected, backend, shape, found);
+        let differences = diff::between(&expected, found);
+        Match { shape, differences, has_doubled_keys: has_doubled_keys(&expected, found) }
+    });
+    matches.min_by_key(|found| found.faults().count()).expect("there is always shape A")
+}
+
+/// Finds the revision that the tables are most like: the one with the fewest faults, of those that are not too early
+/// for the columns that are there.
+///
+/// # Errors
+/// Whatever the database answers.
+///
+/// # Panics
+/// Never: the newest revision is never too early.
+pub(crate) async fn likest<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), Cause>
+where
+    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
+{
+    let backend = connection.get_database_backend();
+    let replayed = expected::replay(connection, &Revision::all().collect()).await?;
+    // Tables tell nothing: TARSy's backend makes those that are missing whenever it starts, but never a column.
+    let is_late_enough = |revision: Revision| {
+        let known: Vec<_> = revision.added_columns().collect();
+        let mut later = Revision::HEAD.added_columns().filter(|place| !known.contains(place));
+        !later.any(|(table, column)| found.tables.get(table).is_some_and(|table| table.columns.contains_key(column)))
+    };
+    let matches = replayed.iter().rev().filter(|(revision, _)| is_late_enough(**revision));
+    let matches = matches.map(|(revision, schema)| (*revision, closest(backend, *revision, schema, found)));
+    Ok(matches.min_by_key(|(_, found)| found.faults().count()).expect("the newest revision is late enough"))
+}
+
+/// Finds the revision that the tables are of, without a fault, if it is another than `revision`.
+///
+/// # Errors
+/// Whatever the database answers.
+pub(crate) async fn look_alike<C>(connection: &C, revision: Revision, found: &Schema) -> Result<Option<Revision>, Cause>
+where
+    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
+{
+    let (other, shape) = likest(connection, found).await?;
+    Ok((other != revision && shape.faults().next().is_none()).then_some(other))
+}
+
+/// Whether what is wrong in a revision is explained by a part of the next one: the backend's own upgrade on SQLite
+/// is not atomic.
+#[must_use]
+pub(crate) fn is_half_done(backend: DbBackend, before: &Match, after: &Match) -> bool {
+    backend == DbBackend::Sqlite && before.faults().all(|fault| !after.faults().any(|other| other == fault))
+}
+
+/// Turns the replayed schema, which has shape A, into the one that a database of another shape would have.
+fn reshape(schema: &mut Schema, backend: DbBackend, shape: Shape, found: &Schema) {
+    if backend == DbBackend::Sqlite {
+        allow_sqlite_keys(schema, shape);
+    }
+    relax(schema, shape);
+    if shape == Shape::Older {
+        age(schema, found);
+    }
+}
+
+/// Allows what a shape allows in its columns.
+pub(crate) fn relax(schema: &mut Schema, shape: Shape) {
+    if shape >= Shape::B
+        && let Some(pod) = schema.column_mut("alert_sessions", "pod_id")
+    {
+        pod.kind = pod.kind.trim_end_matches("(255)").to_owned();
+    }
+    if shape >= Shape::C {
+        for table in ["stage_executions", "llm_interactions", "mcp_communications"] {
+            if let Some(session) = schema.column_mut(table, "session_id") {
+                session.nullable = true;
+            }
+        }
+    }
+    if shape >= Shape::D {
+        for column in ["parallel_index", "parallel_type"] {
+            if let Some(column) = schema.column_mut("stage_executions", column) {
+                column.default = None;
+            }
+        }
+    }
+}
+
+/// The statements that turn the columns of one schema into those of another, which may have more, and on PostgreSQL
+/// less strict ones.
+#[must_use]
+pub(crate) fn alterations(before: &Schema, after: &Schema) -> Vec<String> {
+    let mut statements = Vec::new();
+    for (table, relaxed) in &after.tables {
+        let Some(strict) = before.tables.get(table) else { continue };
+        for (name, relaxed) in &relaxed.columns {
+            let Some(strict) = strict.columns.get(name) else {
+                statements.push(format!("ALTER TABLE {} ADD {}", quoted(table), definition(name, relaxed)));
+                continue;
+            };
+            let alter = format!("ALTER TABLE {} ALTER {}", quoted(table), quoted(name));
+            if strict.kind != relaxed.kind {
+                statements.push(format!("{alter} TYPE {}", relaxed.kind));
+            }
+            if strict.nullable != relaxed.nullable {
+                statements.push(format!("{alter} DROP NOT NULL"));
+            }
+            if strict.default != relaxed.default {
+                statements.push(format!("{alter} DROP DEFAULT"));
+            }
+        }
+    }
+    statements
+}
+
+/// A column as SQL defines it.
+fn definition(name: &str, column: &Column) -> String {
+    let default = column.default.as_ref().map(|default| format!(" DEFAULT {default}")).unwrap_or_default();
+    let null = if column.nullable { "" } else { " NOT NULL" };
+    format!("{} {}{default}{null}", quoted(name), column.kind)
+}
+
+/// Allows the keys that differ on SQLite without harm. TARSy makes no key to the parent of parallel stages there,
+/// but for databases that were born with it; and in databases older than revision 06 its upgrade leaves the old
+/// keys beside the new ones.
+fn allow_sqlite_keys(schema: &mut Schema, shape: Shape) {
+    let has_parallel_stages = schema.column_mut("stage_executions", "parallel_type").is_some();
+    for (name, table) in &mut schema.tables {
+        let (to_parent, others): (Vec<_>, Vec<_>) =
+            table.foreign_keys.drain(..).partition(|key| key.columns == ["parent_stage_execution_id"]);
+        table.foreign_keys = others;
+        match shape {
+            Shape::D => table.foreign_keys.extend(to_parent),
+            _ => table.optional_foreign_keys.extend(to_parent),
+        }
+        let was_rebuilt = name == "stage_executions" && has_parallel_stages;
+        let is_doubled = matches!(name.as_str(), "stage_executions" | "llm_interactions" | "mcp_communications")
+            && !was_rebuilt
+            && matches!(shape, Shape::A | Shape::B | Shape::Older);
+        if is_doubled {
+            let cascading = table.foreign_keys.iter().filter(|key| key.on_delete == "CASCADE");
+            let doubles = cascading.map(|key| ForeignKey { on_delete: "NO ACTION".to_owned(), ..key.clone() });
+            table.optional_foreign_keys.extend(doubles);
+        }
+    }
+}
+
+fn has_doubled_keys(expected: &Schema, found: &Schema) -> bool {
+    found.tables.iter().any(|(name, table)| {
+        let Some(expected) = expected.tables.get(name) else { return false };
+        table.foreign_keys.iter().any(|key| {
+            key.on_delete == "NO ACTION"
+                && expected.optional_foreign_keys.iter().any(|optional| optional.is_like(key))
+                && expected.foreign_keys.iter().any(|required| required.columns == key.columns)
+        })
+    })
+}
+
+/// Takes over from a file that is older than EP-0020 what was different then.
+fn age(schema: &mut Schema, found: &Schema) {
+    const TIMES: [&str; 5] = ["started_at_us", "completed_at_us", "timestamp_us", "start_time_us", "end_time_us"];
+    const REQUIRED: [(&str, &str); 3] = [
+        ("alert_sessions", "started_at_us"),
+        ("llm_interactions", "timestamp_us"),
+        ("mcp_communications", "timestamp_us"),
+    ];
+    for (name, table) in &mut schema.tables {
+        let Some(old) = found.tables.get(name) else { continue };
+        for column in TIMES {
+            let (Some(expected), Some(old)) = (table.columns.get_mut(column), old.columns.get(column)) else {
+                continue;
+            };
+            if old.kind != "integer" {
+                continue;
+            }
+            expected.kind.clone_from(&old.kind);
+            if REQUIRED.contains(&(name.as_str(), column)) {
+                expected.nullable &= old.nullable;
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What both ends are: the revision and shape that the source is at, and what the target has to be for it.
+
+use migration::{Revision, ledger};
+use sea_orm::{DatabaseConnection, DbBackend};
+
+use super::error::TransferError;
+use super::source::lacking;
+use super::target::preflight::Work;
+use crate::database::failure::Doing;
+use crate::schema::early::{self, EarlyColumn};
+use crate::schema::error::{Drift, SchemaError};
+use crate::schema::model::Schema;
+use crate::schema::state::{self, Plan, Standing};
+use crate::schema::variant::{self, Shape};
+use crate::schema::{self, diff, expected, row_policy};
+
+/// What the source is.
+pub(crate) struct SourceEnd {
+    /// Where it stands.
+    pub revision: Revision,
+    /// The columns of later revisions that it has already.
+    pub early: Vec<EarlyColumn>,
+    /// How its tables came to be.
+    pub shape: Shape,
+    /// What it has.
+    pub schema: Schema,
+    /// What a source of its revision has, with the columns of later revisions that are there.
+    pub expected: Schema,
+    /// How many values of `alert_sessions.alert_id` an upgrade to a revision without that column would drop.
+    pub alert_ids: Option<u64>,
+}
+
+/// Finds out what the source is.
+///
+/// # Errors
+/// [`TransferError::SourceSchema`], [`TransferError::SourceRevision`] or [`SchemaError::Ambiguous`] when it is no history
+/// that this version can read.
+pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, TransferError> {
+    let standing = Standing::read(source).await.doing("read the source's ledger")?;
+    let found = schema::read::schema(source).await.doing("read the source's schema")?;
+    // What an interrupted upgrade left behind has no place on the target, and is named as such.
+    let standing = Standing { leftovers: Vec::new(), ..standing };
+    let revision = match standing.plan(Revision::BASELINE) {
+        Plan::Nothing { revision } | Plan::Incomplete { revision: Some(revision), .. } => {
+            Revision::from_id(&revision).ok_or(TransferError::SourceRevision { revision })?
+        }
+        Plan::Adopt => variant::likest(source, &found).await.doing("replay the revisions")?.0,
+        Plan::Incomplete { revision: None, .. } => Revision::BASELINE,
+        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+        Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into())),
+        Plan::Upgrade { .. } | Plan::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
+    };
+    let early = early::columns(revision, &found);
+    let expected = expected::replay_with_early(source, revision, &early).await.doing("replay the revisions")?;
+    for (table, expected) in &expected.tables {
+        let missing = match found.tables.get(table) {
+            None => Some(format!("table {table}")),
+            Some(found) => {
+                let mut columns = expected.columns.keys();
+                let missing = columns.find(|column| !found.columns.contains_key(*column));
+                missing.map(|column| format!("column {table}.{column}"))
+            }
+        };
+        if let Some(missing) = missing {
+            let message = format!("it is at revision {revision}, but has no {missing}");
+            return Err(TransferError::SourceSchema(message));
+        }
+    }
+    let shape = variant::closest(DbBackend::Sqlite, revision, &expected, &found).shape;
+    let alert_ids = dropped_alert_ids(source, &found, revision, None).await?;
+    Ok(SourceEnd { revision, early, shape, schema: found, expected, alert_ids })
+}
+
+/// What the target has, and what it will have.
+pub(crate) struct TargetEnd {
+    /// What it has, once it is at the source's revision.
+    pub found: Schema,
+    /// What it will have when the rows come.
+    pub schema: Schema,
+    /// The statements that lead from one to the other.
+    pub alterations: Vec<String>,
+}
+
+/// Finds out what the target will have at the source's revision, together with the columns of later revisions that the
+/// source has. Empty tables also get a shape that takes the source's rows; those that hold rows have to be at the
+/// revision already, and their columns stay as they are. Nothing is created before the source was found sound.
+///
+/// # Errors
+/// [`TransferError::TargetBehind`] or [`TransferError::TargetRevision`] where it is at another revision, [`SchemaError`]
+/// where it is not what it should be.
+pub(crate) async fn survey_target(
+    target: &DatabaseConnection,
+    source: &SourceEnd,
+    work: Work,
+) -> Result<TargetEnd, TransferError> {
+    let revision = source.revision;
+    let (start, found) = start_of_target(target, source).await?;
+    if let Some(start) = start.filter(|start| work == Work::Append && *start < revision) {
+        let dropped = dropped_alert_ids(target, &found, start, Some(revision)).await?;
+        return Err(TransferError::TargetBehind { revision: start, source_revision: revision, dropped });
+    }
+    let early = early::columns(revision, &found);
+    let wanted = early::revisions(revision, early.iter().chain(&source.early));
+    let mut replayed = expected::replay(target, &wanted).await.doing("replay the revisions")?;
+    let mut expected = replayed[&revision].clone();
+    early::add(&mut expected, &early, &replayed);
+    let before = match start == Some(revision) {
+        true => found,
+        false => early::as_found(&expected, &early, &found),
+    };
+    refuse_drift(revision, &expected, &before)?;
+    let mut after = before.clone();
+    for schema in replayed.values_mut() {
+        variant::relax(schema, source.shape);
+    }
+    early::add(&mut after, &source.early, &replayed);
+    if work == Work::Move {
+        variant::relax(&mut after, source.shape);
+    }
+    let alterations = variant::alterations(&before, &after);
+    Ok(TargetEnd { found: before, schema: after, alterations })
+}
+
+/// Where the target stands, which is not beyond the source, and what it has. It is nowhere if it has no tables.
+async fn start_of_target(
+    target: &DatabaseConnection,
+    source: &SourceEnd,
+) -> Result<(Option<Revision>, Schema), TransferError> {
+    let revision = source.revision;
+    let beyond = |at: Option<Revision>, found: String| TransferError::TargetRevision {
+        revision: found,
+        source_revision: revision,
+        dropped: source.alert_ids.filter(|_| drops_alert_ids(revision, at)),
+    };
+    row_policy::refuse(target, &[ledger::TABLE]).await.doing("read the target's ledger")?;
+    let standing = Standing::read(target).await.doing("read the target's ledger")?;
+    let found = schema::read::schema(target).await.doing("read the target's schema")?;
+    let start = match standing.plan(revision) {
+        Plan::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
+        Plan::Create { .. } => None,
+        Plan::Adopt => Some(variant::likest(target, &found).await.doing("replay the revisions")?.0),
+        Plan::Upgrade { from, .. } => Some(from),
+        Plan::Nothing { revision: at } => match Revision::from_id(&at) {
+            Some(at) => Some(at),
+            None => return Err(beyond(None, state::described(&at))),
+        },
+        Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
+        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+        Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
+    };
+    match start {
+        Some(start) if start > revision => Err(beyond(Some(start), start.to_string())),
+        start => Ok((start, found)),
+    }
+}
+
+/// Whether an upgrade drops `alert_sessions.alert_id`, the one column that a revision takes away.
+fn drops_alert_ids(from: Revision, to: Option<Revision>) -> bool {
+    const DROPS: usize = 4;
+    from.number() < DROPS && to.is_none_or(|to| to.number() >= DROPS)
+}
+
+/// How many values of `alert_sessions.alert_id` an upgrade drops, if it drops them.
+async fn dropped_alert_ids(
+    connection: &DatabaseConnection,
+    found: &Schema,
+    from: Revision,
+    to: Option<Revision>,
+) -> Result<Option<u64>, TransferError> {
+    match drops_alert_ids(from, to) && found.has_column("alert_sessions", "alert_id") {
+        true => {
+            let counted = lacking::count(connection, "alert_id", "alert_sessions").await;
+            Ok(Some(counted.doing("count the alert ids")?))
+        }
+        false => Ok(None),
+    }
+}
+
+/// What refuses a row ends the move; what is missing would let a wrong one in.
+fn refuse_drift(revision: Revision, expected: &Schema, found: &Schema) -> Result<(), SchemaError> {
+    let differences = variant::closest(DbBackend::Postgres, revision, expected, found).differences;
+    let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == diff::Weight::Drift).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Drift::new(revision, faults).into()) }
+}

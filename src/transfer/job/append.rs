@@ -1,0 +1,204 @@
+//! Rows that come to those which the target holds, while the backend goes on beside it.
+//!
+//! They are staged in temporary tables first. Rows that are there already are held and have to be the same; only then the
+//! others are inserted, with all indexes and keys in their places.
+
+use std::time::Instant;
+
+use sea_orm::DatabaseConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::load::{Load, SETTINGS, alter};
+use super::verify::Extent;
+use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::progress::Stage;
+use crate::schema::model::Schema;
+use crate::schema::sql::{literal, quoted};
+use crate::schema::{self, lock};
+use crate::transfer::error::TransferError;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::source::scan::Source;
+use crate::transfer::summary::{TableLoad, TableRead};
+use crate::transfer::target::conflict::{self, clashes, orphans};
+use crate::transfer::target::copy::copy_table;
+use crate::transfer::target::session::{close, execute, table_list};
+use crate::transfer::target::staging::{self, Hold};
+use crate::transfer::value::column_type::Target;
+
+/// So many numbers of a sequence nobody else takes between two statements.
+const NUMBERS_TAKEN: i64 = 1000;
+
+/// What becomes of the rows that could be inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// They are.
+    Insert,
+    /// They are counted, and nothing is changed.
+    Count,
+}
+
+impl Load<'_> {
+    /// Brings the rows of the source to those of the target and commits, or leaves the target as it was. Nobody is kept
+    /// from writing, but to the rows that both ends have. `found` is the target's schema, as the plan was made for it;
+    /// `target` has one connection, which is used up.
+    ///
+    /// # Errors
+    /// [`TransferError`]; the transaction is rolled back. [`TransferError::Clashes`] with all rows that are in the way,
+    /// [`TransferError::Unfit`] at the first value that cannot be carried over.
+    pub(crate) async fn append(
+        &self,
+        target: &DatabaseConnection,
+        found: &Schema,
+        source: &mut Source,
+        ending: Ending,
+    ) -> Result<Vec<TableLoad>, TransferError> {
+        let pool = target.get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.doing("open the target")?.detach();
+        let result = async {
+            self.begin_beside_others(&mut connection).await?;
+            // Until the locks were there somebody may have altered the tables.
+            if schema::read::schema(target).await.doing("read the target's schema")? != *found {
+                return Err(conflict("use the target", "somebody has just altered its tables"));
+            }
+            self.append_in_transaction(&mut connection, source, ending).await
+        };
+        let result = result.await;
+        if matches!(&result, Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy) {
+            // Whoever is asked next who holds the lock is not to hear of this session.
+            execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
+        }
+        close(connection, result.is_ok()).await;
+        result
+    }
+
+    /// Begins the transaction. Until it ends nobody alters the tables, and everybody may write to them.
+    async fn begin_beside_others(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
+        execute(connection, "BEGIN".to_owned()).await.doing("begin the transaction")?;
+        for (statement, action) in SETTINGS {
+            execute(connection, (*statement).to_owned()).await.doing(*action)?;
+        }
+        self.watch.join(connection).await?;
+        execute(connection, lock::statement()).await.doing("lock the target")?;
+        let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", table_list(&self.plan.tables));
+        Ok(execute(connection, sql).await.doing("lock the target's tables")?)
+    }
+
+    async fn append_in_transaction(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        ending: Ending,
+    ) -> Result<Vec<TableLoad>, TransferError> {
+        alter(connection, &self.plan.alterations).await?;
+        self.choose_compression(connection).await?;
+        let (mut reads, mut loads) = (Vec::new(), Vec::new());
+        for (table, amount) in self.plan.tables.iter().zip(self.amounts) {
+            let started = Instant::now();
+            staging::create(connection, table).await?;
+            let (reader, place) = (&mut source.reader, staging::place(table));
+            let (read, _) =
+                copy_table(connection, reader, self.pass(table), &place, *amount, self.progress, &*self.note).await?;
+            staging::index(connection, table).await?;
+            loads.push(TableLoad::new(&read, started.elapsed()));
+            reads.push(read);
+        }
+        self.match_rows(connection, &mut loads, ending).await?;
+        match ending {
+            Ending::Insert => {
+                self.insert_rows(connection, source, &reads, &mut loads).await?;
+                self.verify(connection, source, &reads, &mut loads, Extent::Staged).await?;
+                self.commit(connection, source, &loads).await?;
+            }
+            Ending::Count => {
+                for warning in source.finish().await?.warnings() {
+                    tracing::warn!("{warning}");
+                }
+                execute(connection, "ROLLBACK".to_owned()).await.doing("end the transaction")?;
+            }
+        }
+        Ok(loads)
+    }
+
+    /// Makes sure that every row is there already, or can come.
+    async fn match_rows(
+        &self,
+        connection: &mut PgConnection,
+        loads: &mut [TableLoad],
+        ending: Ending,
+    ) -> Result<(), TransferError> {
+        let tables = &self.plan.tables;
+        let hold = if ending == Ending::Insert { Hold::Shared } else { Hold::No };
+        let (mut found, mut hazards) = (Vec::new(), Vec::new());
+        for (table, load) in tables.iter().zip(loads.iter_mut()) {
+            let started = Instant::now();
+            let meter = self.progress.begin(Stage::new("matching", &table.name), load.amount);
+            load.present = staging::count_present(connection, table, hold).await?;
+            found.extend(clashes(connection, table).await?);
+            hazards.extend(orphans(connection, table, tables).await?);
+            meter.finish();
+            load.duration += started.elapsed();
+        }
+        if !found.is_empty() {
+            let rows = loads.iter().map(|load| load.amount.rows).sum();
+            let present = loads.iter().map(|load| load.present).sum();
+            return Err(conflict::refusal(found, rows, present));
+        }
+        if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(hazards)) }
+    }
+
+    async fn insert_rows(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        reads: &[TableRead],
+        loads: &mut [TableLoad],
+    ) -> Result<(), TransferError> {
+        for ((table, read), load) in self.plan.tables.iter().zip(reads).zip(loads) {
+            let started = Instant::now();
+            let meter = self.progress.begin(Stage::new("inserting", &table.name), load.amount);
+            // Before the rows are there: nobody beside us is to be given one of their numbers.
+            advance_sequences(connection, table).await?;
+            let inserted = staging::insert(connection, table).await?;
+            if inserted + load.present != read.amount.rows {
+                // A trigger that swallowed rows is found out by this.
+                self.comparison([(table, read)], Extent::Staged).run(connection, &mut source.reader).await?;
+                let action = format!("insert into {}", table.name);
+                return Err(conflict(&action, "somebody has just written rows with the same keys"));
+            }
+            meter.finish();
+            load.duration += started.elapsed();
+        }
+        Ok(())
+    }
+}
+
+fn conflict(action: &str, what: &str) -> TransferError {
+    DatabaseError { action: action.to_owned(), cause: Cause::new(Failure::Conflict, what) }.into()
+}
+
+/// Puts sequences behind the staged rows, and never back: others take numbers from them all the time.
+async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> Result<(), DatabaseError> {
+    let action = format!("advance the sequence of {}", table.name);
+    for column in &table.columns {
+        if !matches!(column.target, Target::Integer | Target::BigInt) {
+            continue;
+        }
+        let sql = format!(
+            "SELECT s, largest, largest - coalesce(pg_sequence_last_value(s::regclass), 0) AS ahead
+             FROM pg_get_serial_sequence($1, $2) AS s, (SELECT max({})::bigint AS largest FROM {}) AS staged
+             WHERE s IS NOT NULL AND largest IS NOT NULL",
+            quoted(&column.name),
+            staging::place(table)
+        );
+        let query = sqlx::query_as(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
+        let found: Option<(String, i64, i64)> = query.fetch_optional(&mut *connection).await.doing(action.as_str())?;
+        let Some((sequence, largest, ahead)) = found.filter(|(_, _, ahead)| *ahead > 0) else { continue };
+        let advance = match ahead {
+            // One by one, whoever takes others in between.
+            ..=NUMBERS_TAKEN => format!("nextval({}) FROM generate_series(1, {ahead})", literal(&sequence)),
+            _ => format!("setval({}, {largest})", literal(&sequence)),
+        };
+        execute(connection, format!("SELECT {advance}")).await.doing(action.as_str())?;
+    }
+    Ok(())
+}

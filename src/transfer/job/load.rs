@@ -1,0 +1,303 @@
+//! The PostgreSQL end: everything in one transaction, so that a failure anywhere leaves nothing.
+
+use crate::transfer::summary::TableLoad;
+use crate::transfer::target::session::close;
+use crate::transfer::target::session::execute;
+use crate::transfer::target::session::table_list;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::DatabaseConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::verify::{Comparison, Extent};
+use crate::database::failure::{DatabaseError, Doing};
+use crate::database::watchdog::Watch;
+use crate::progress::{Amount, Progress};
+use crate::schema::sql::quoted;
+use crate::schema::{lock, upgrade};
+use crate::transfer::error::{Mismatch, TransferError};
+use crate::transfer::plan::{Plan, TablePlan};
+use crate::transfer::source::orphans::Exceptions;
+use crate::transfer::source::reader::{Pass, Purpose};
+use crate::transfer::source::scan::Source;
+use crate::transfer::summary::TableRead;
+use crate::transfer::target::copy::copy_table;
+use crate::transfer::target::indexes::SetAside;
+use crate::transfer::target::session_settings;
+use crate::transfer::value::change::Change;
+use crate::transfer::value::column_type::Target;
+use crate::transfer::value::policy::Policies;
+
+/// What is compared before the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verification {
+    /// Every value, read back from the target.
+    Full,
+    /// The number of rows.
+    Counts,
+    /// Nothing beyond what the server itself says of the load.
+    None,
+}
+
+/// How new values are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Toast {
+    /// With LZ4, where the server has it.
+    Lz4,
+    /// As the server is set.
+    Keep,
+}
+
+/// Hears of what policies change, and may refuse.
+pub(crate) type Note<'l> = Box<dyn Fn(&[Change]) -> Result<(), TransferError> + 'l>;
+
+/// Hears what was done right before the commit, and may still refuse.
+pub(crate) type LastWord<'l> = Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>;
+
+/// How a history is to be loaded.
+pub(crate) struct Load<'l> {
+    /// What goes where.
+    pub plan: &'l Plan,
+    /// About how much each table has.
+    pub amounts: &'l [Amount],
+    /// What to do about values that the target cannot hold.
+    pub policies: Arc<Policies>,
+    /// The rows that do not simply go over.
+    pub exceptions: Arc<Exceptions>,
+    /// How long to wait for somebody else's lock.
+    pub lock_timeout: Duration,
+    /// What is compared.
+    pub verification: Verification,
+    /// How new values are compressed.
+    pub toast: Toast,
+    /// Who is told how far it is.
+    pub progress: &'l dyn Progress,
+    /// Is told of what policies change.
+    pub note: Note<'l>,
+    /// Who notices that the way to the target has fallen silent.
+    pub watch: &'l Watch<'l>,
+    /// Is called with what was done right before the commit, and may still refuse.
+    pub before_commit: LastWord<'l>,
+}
+
+impl Load<'_> {
+    /// Brings the target to the plan's revision, loads the source into its empty tables and commits, or leaves the target
+    /// as it was. `target` has one connection, which is used up.
+    ///
+    /// # Errors
+    /// [`TransferError`]; the transaction is rolled back. [`TransferError::Unfit`] at the first value that cannot be
+    /// carried over.
+    pub(crate) async fn run(
+        &self,
+        target: &DatabaseConnection,
+        source: &mut Source,
+    ) -> Result<Vec<TableLoad>, TransferError> {
+        let pool = target.get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.doing("open the target")?;
+        // The driver counts it as begun, and does not end it: what SeaORM begins on this connection is a savepoint.
+        std::mem::forget(connection.begin().await.doing("begin the transaction")?);
+        for (statement, action) in SETTINGS {
+            execute(&mut connection, (*statement).to_owned()).await.doing(*action)?;
+        }
+        self.watch.join(&mut connection).await?;
+        drop(connection);
+        upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
+        let mut connection = pool.acquire().await.doing("open the target")?.detach();
+        let result = self.in_transaction(&mut connection, source).await;
+        close(connection, result.is_ok()).await;
+        result
+    }
+
+    async fn in_transaction(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+    ) -> Result<Vec<TableLoad>, TransferError> {
+        let Plan { tables, alterations, .. } = self.plan;
+        lock_empty_tables(connection, tables).await?;
+        alter(connection, alterations).await?;
+        self.choose_compression(connection).await?;
+        let aside = SetAside::take(connection, tables).await?;
+        let (mut reads, mut loads) = (Vec::new(), Vec::new());
+        for (table, amount) in tables.iter().zip(self.amounts) {
+            let started = Instant::now();
+            let (reader, place) = (&mut source.reader, quoted(&table.name));
+            let (read, copied) =
+                copy_table(connection, reader, self.pass(table), &place, *amount, self.progress, &*self.note).await?;
+            if copied != read.amount.rows {
+                self.comparison([(table, &read)], Extent::Whole).run(connection, &mut source.reader).await?;
+            }
+            loads.push(TableLoad::new(&read, started.elapsed()));
+            reads.push(read);
+        }
+        aside.rebuild(connection, self.progress).await?;
+        finish_tables(connection, tables).await?;
+        self.verify(connection, source, &reads, &mut loads, Extent::Whole).await?;
+        self.commit(connection, source, &loads).await?;
+        Ok(loads)
+    }
+
+    /// Compares what was loaded with what was read.
+    pub(crate) async fn verify(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        reads: &[TableRead],
+        loads: &mut [TableLoad],
+        extent: Extent,
+    ) -> Result<(), TransferError> {
+        match self.verification {
+            Verification::Full => {
+                let comparison = self.comparison(self.plan.tables.iter().zip(reads), extent);
+                let compared = comparison.run(connection, &mut source.reader).await?;
+                for (load, (digest, duration)) in loads.iter_mut().zip(compared) {
+                    (load.digest, load.duration) = (Some(digest), load.duration + duration);
+                }
+                Ok(())
+            }
+            Verification::Counts => self.compare_counts(connection, reads, extent).await,
+            Verification::None => Ok(()),
+        }
+    }
+
+    /// Makes it last, unless the source was not what it seemed or somebody has a last word against it.
+    pub(crate) async fn commit(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        loads: &[TableLoad],
+    ) -> Result<(), TransferError> {
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
+        (self.before_commit)(loads)?;
+        self.watch.commit_begins();
+        // A connection that breaks now leaves the answer open.
+        let committed = execute(connection, "COMMIT".to_owned()).await;
+        Ok(committed.doing("learn whether the commit took place (`tarsy-db info` tells)")?)
+    }
+
+    pub(crate) async fn choose_compression(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+        match self.toast {
+            Toast::Lz4 => execute(connection, LZ4.to_owned()).await.doing("choose the compression"),
+            Toast::Keep => Ok(()),
+        }
+    }
+
+    pub(crate) fn pass(&self, table: &Arc<TablePlan>) -> Pass {
+        Pass {
+            table: Arc::clone(table),
+            row_ids: None,
+            policies: Arc::clone(&self.policies),
+            exceptions: Arc::clone(&self.exceptions),
+            purpose: Purpose::Copy,
+        }
+    }
+
+    pub(crate) fn comparison<'c>(
+        &'c self,
+        tables: impl IntoIterator<Item = (&'c Arc<TablePlan>, &'c TableRead)>,
+        extent: Extent,
+    ) -> Comparison<'c> {
+        let tables = tables.into_iter().map(|(table, read)| (self.pass(table), read)).collect();
+        Comparison { tables, extent, progress: self.progress, watch: self.watch }
+    }
+
+    async fn compare_counts(
+        &self,
+        connection: &mut PgConnection,
+        reads: &[TableRead],
+        extent: Extent,
+    ) -> Result<(), TransferError> {
+        let mut mismatches = Vec::new();
+        for (table, read) in self.plan.tables.iter().zip(reads) {
+            let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), extent.condition(table));
+            let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
+            let target_rows = u64::try_from(counted.doing(format!("count {}", table.name))?).unwrap_or(0);
+            let source_rows = read.amount.rows;
+            if target_rows != source_rows {
+                let (table, differences) = (table.name.clone(), Vec::new());
+                mismatches.push(Mismatch { table, source_rows, target_rows, differences });
+            }
+        }
+        if mismatches.is_empty() { Ok(()) } else { Err(TransferError::Mismatch(mismatches)) }
+    }
+}
+
+/// What the transaction begins with, and what for.
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
+    // A snapshot that is older than the lock would not see what was committed while it was waited for.
+    ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "set the isolation level"),
+    (session_settings::SETTINGS, "set what the transaction needs"),
+];
+
+/// Whether the server can compress with LZ4.
+///
+/// # Errors
+/// [`DatabaseError`] when the target cannot be read.
+pub(crate) async fn has_lz4(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
+    let sql =
+        "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
+    sqlx::query_scalar(sql).fetch_one(connection).await.doing("ask for compression methods")
+}
+
+/// Where the server has it; elsewhere the setting has no such value.
+const LZ4: &str = "SELECT set_config(name, 'lz4', true) FROM pg_settings
+    WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
+
+/// Names the tables that hold rows.
+///
+/// # Errors
+/// [`TransferError::TargetNotEmpty`], or the target cannot be read.
+pub(crate) async fn require_empty<'t>(
+    connection: &mut PgConnection,
+    tables: impl Iterator<Item = &'t str>,
+) -> Result<(), TransferError> {
+    let mut filled = Vec::new();
+    for table in tables {
+        let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
+        let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
+        if has_rows.doing(format!("look into {table}"))? {
+            filled.push(table.to_owned());
+        }
+    }
+    if filled.is_empty() { Ok(()) } else { Err(TransferError::TargetNotEmpty { tables: filled }) }
+}
+
+async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
+    let names = table_list(plan);
+    execute(connection, lock::statement()).await.doing("lock the target")?;
+    execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
+        .await
+        .doing("lock the target's tables")?;
+    require_empty(connection, plan.iter().map(|table| table.name.as_str())).await
+}
+
+/// Gives the target's tables the columns that the source's rows need.
+pub(crate) async fn alter(connection: &mut PgConnection, alterations: &[String]) -> Result<(), DatabaseError> {
+    for alteration in alterations {
+        execute(connection, alteration.clone()).await.doing("give the target the columns of the source")?;
+    }
+    Ok(())
+}
+
+/// Sets sequences behind their data and gives the planner its statistics.
+async fn finish_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
+    for table in plan {
+        for column in &table.columns {
+            let sql = format!(
+                "SELECT setval(s, greatest(largest, 1), coalesce(largest >= 1, false))
+                 FROM pg_get_serial_sequence($1, $2) s, (SELECT max({column}) AS largest FROM {table}) t
+                 WHERE s IS NOT NULL",
+                column = quoted(&column.name),
+                table = quoted(&table.name),
+            );
+            if matches!(column.target, Target::Integer | Target::BigInt) {
+                let query = sqlx::query(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
+                query.execute(&mut *connection).await.doing(format!("set the sequence of {}", table.name))?;
+            }
+        }
+    }
+    Ok(execute(connection, format!("ANALYZE {}", table_list(plan))).await.doing("analyze the tables")?)
+}

@@ -1,0 +1,323 @@
+//! Proves that the target holds what the source holds: every value is read back and digested.
+
+use crate::transfer::value::digest::RowDigests;
+use crate::transfer::value::digest::key_of;
+use crate::transfer::value::digest::short_digest;
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use sea_orm::DatabaseConnection;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
+
+use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::watchdog::Watch;
+use crate::progress::{Amount, Meter, Progress, Stage};
+use crate::schema::sql::quoted;
+use crate::transfer::error::{Mismatch, TransferError};
+use crate::transfer::plan::TablePlan;
+use crate::transfer::source::orphans::Exceptions;
+use crate::transfer::source::reader::{Pass, Purpose, Reader};
+use crate::transfer::source::scan::Source;
+use crate::transfer::summary::{TableLoad, TableRead};
+use crate::transfer::target::session::execute;
+use crate::transfer::target::{session_settings, staging};
+use crate::transfer::value::column::ColumnPlan;
+use crate::transfer::value::column_type::Target;
+use crate::transfer::value::copy_format::{RowSplitter, unreadable};
+use crate::transfer::value::digest::{BUCKETS, RowDigester, TableDigest, bucket};
+use crate::transfer::value::pg_value::Value;
+use crate::transfer::value::policy::Policies;
+
+/// How many differing rows of a table are named.
+const NAMED_DIFFERENCES: usize = 10;
+/// How much is read back until it is handed on, and others get their turn.
+const BATCH_BYTES: u64 = 64 * 1024;
+/// About how many rows are held at a time to find these.
+const ROWS_HELD: u64 = 20_000;
+
+/// Which rows of the target's tables are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of them.
+    Whole,
+    /// Those with the primary keys of staged rows.
+    Staged,
+}
+
+impl Extent {
+    /// The condition for a table whose rows are called `there`; none for all of them.
+    pub(crate) fn condition(self, table: &TablePlan) -> String {
+        match self {
+            Extent::Whole => String::new(),
+            Extent::Staged => format!(" WHERE {}", staging::is_staged(table)),
+        }
+    }
+}
+
+/// Reads a table back. What comes is digested on a thread of its own.
+///
+/// # Errors
+/// [`DatabaseError`] when the target cannot be read.
+pub(crate) async fn digest_of_target(
+    connection: &mut PgConnection,
+    table: &Arc<TablePlan>,
+    extent: Extent,
+    meter: &dyn Meter,
+) -> Result<(u64, TableDigest), DatabaseError> {
+    let action = format!("read back {}", table.name);
+    // One batch in hand, one on its way: a value may be large.
+    let (sender, batches) = mpsc::channel(1);
+    let own = Arc::clone(table);
+    let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
+    let sql = copy_out(table, extent);
+    let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
+    let (mut batch, mut amount) = (Vec::new(), Amount::default());
+    while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
+        // The server sends a row a chunk.
+        amount += Amount { rows: 1, bytes: chunk.len() as u64 };
+        batch.push(chunk);
+        if amount.bytes >= BATCH_BYTES {
+            // Where this fails the thread has ended, and says why.
+            if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                break;
+            }
+            meter.advance(std::mem::take(&mut amount));
+            // Chunks are often ready: without this nobody would hear a signal until the table ends.
+            yield_now().await;
+        }
+    }
+    sender.send(batch).await.ok();
+    drop(sender);
+    meter.advance(amount);
+    let digested = digesting.await.unwrap_or_else(|error| Err(Cause::new(Failure::Other, error.to_string())));
+    digested.doing(action)
+}
+
+fn digest_of_batches(
+    table: &TablePlan,
+    mut batches: mpsc::Receiver<Vec<impl Deref<Target = [u8]>>>,
+) -> Result<(u64, TableDigest), Cause> {
+    let (mut rows, mut count, mut digest) = (RowSplitter::new(table.columns.len()), 0, TableDigest::default());
+    let mut add = |fields: &[Option<&[u8]>]| {
+        let mut row = RowDigester::default();
+        for (field, column) in fields.iter().zip(&table.columns) {
+            let value = Value::read_field(*field, column.target).ok_or_else(unreadable)?;
+            row.add(&value).map_err(|_| unreadable())?;
+        }
+        digest.add(bucket_of(table, fields)?, row);
+        count += 1;
+        Ok(())
+    };
+    while let Some(batch) = batches.blocking_recv() {
+        for chunk in batch {
+            rows.push(&chunk, &mut add)?;
+        }
+    }
+    if rows.has_ended() { Ok((count, digest)) } else { Err(unreadable()) }
+}
+
+fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, Cause> {
+    let mut values = Vec::with_capacity(table.primary_key.len());
+    for index in &table.primary_key {
+        values.push(Value::read_field(fields[*index], table.columns[*index].target).ok_or_else(unreadable)?);
+    }
+    Ok(bucket(&values))
+}
+
+/// What was read of the source, and has to be in the target.
+pub(crate) struct Comparison<'c> {
+    /// What was read, each table with its pass and what it found.
+    pub(crate) tables: Vec<(Pass, &'c TableRead)>,
+    /// Where in the target's tables it has to be.
+    pub(crate) extent: Extent,
+    pub(crate) progress: &'c dyn Progress,
+    pub(crate) watch: &'c Watch<'c>,
+}
+
+impl Comparison<'_> {
+    /// Reads every table back: the digests that both ends have, and how long each took.
+    ///
+    /// # Errors
+    /// [`TransferError::Mismatch`] with all tables that differ, or one side cannot be read.
+    pub(crate) async fn run(
+        &self,
+        connection: &mut PgConnection,
+        reader: &mut Reader,
+    ) -> Result<Vec<(TableDigest, Duration)>, TransferError> {
+        execute(connection, session_settings::PARALLEL.to_owned()).await.doing("ask for parallel workers")?;
+        let (mut equal, mut mismatches) = (Vec::new(), Vec::new());
+        for (pass, read) in &self.tables {
+            let started = Instant::now();
+            let meter = self.progress.begin(Stage::new("comparing", &pass.table.name), read.amount);
+            let (rows, digest) = digest_of_target(connection, &pass.table, self.extent, meter.as_ref()).await?;
+            meter.finish();
+            if rows == read.amount.rows && digest == read.digest {
+                equal.push((digest, started.elapsed()));
+            } else {
+                mismatches.push(self.find_mismatch(connection, reader, pass, read, (rows, &digest)).await?);
+            }
+        }
+        if mismatches.is_empty() { Ok(equal) } else { Err(TransferError::Mismatch(mismatches)) }
+    }
+
+    /// Finds the rows behind two different digests, or the first of them.
+    ///
+    /// # Errors
+    /// [`TransferError`] when one side cannot be read.
+    async fn find_mismatch(
+        &self,
+        connection: &mut PgConnection,
+        reader: &mut Reader,
+        pass: &Pass,
+        read: &TableRead,
+        (target_rows, digest): (u64, &TableDigest),
+    ) -> Result<Mismatch, TransferError> {
+        let table = pass.table.clone();
+        let rows_per_bucket = read.amount.rows.max(target_rows) / BUCKETS as u64 + 1;
+        let wanted = usize::try_from(ROWS_HELD / rows_per_bucket).unwrap_or(usize::MAX).max(1);
+        let buckets: BTreeSet<usize> = read.digest.differing_buckets(digest).into_iter().take(wanted).collect();
+        let mut target = RowDigests::new();
+        for_each_row(connection, &table, self.extent, |fields| {
+            if !buckets.contains(&bucket_of(&table, fields)?) {
+                return Ok(());
+            }
+            let mut values = Vec::with_capacity(fields.len());
+            for (field, column) in fields.iter().zip(&table.columns) {
+                values.push(Value::read_field(*field, column.target).ok_or_else(unreadable)?);
+            }
+            let key = key_of(table.primary_key.iter().map(|index| &values[*index]));
+            target.insert(key, values.iter().map(short_digest).collect());
+            Ok(())
+        })
+        .await?;
+        let pass = Pass { purpose: Purpose::Look, ..pass.clone() };
+        let source = self.watch.elsewhere(reader.row_digests(pass, buckets)).await;
+        let source = source.doing(format!("read {}", table.name))?;
+        let differences = differences(&table, &source, &target);
+        Ok(Mismatch { table: table.name.clone(), source_rows: read.amount.rows, target_rows, differences })
+    }
+}
+
+/// A target that was filled earlier, or by another tool, and what it has to hold.
+pub(crate) struct StandingTarget<'t> {
+    /// What is to be there.
+    pub tables: &'t [Arc<TablePlan>],
+    /// What was done about values that the target cannot hold.
+    pub policies: Arc<Policies>,
+    /// The rows that did not simply go over.
+    pub exceptions: Arc<Exceptions>,
+    /// What was read of the source, table by table.
+    pub reads: &'t [TableRead],
+    /// Who is told how far it is.
+    pub progress: &'t dyn Progress,
+    /// Who notices that the way to the target has fallen silent.
+    pub watch: &'t Watch<'t>,
+}
+
+impl StandingTarget<'_> {
+    /// Compares one state of the target with the source, and changes nothing.
+    ///
+    /// # Errors
+    /// [`TransferError::Different`] with all tables that differ, or one side cannot be read.
+    pub(crate) async fn compare(
+        &self,
+        target: &DatabaseConnection,
+        source: &mut Source,
+    ) -> Result<Vec<TableLoad>, TransferError> {
+        let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?.detach();
+        for (statement, action) in SETTINGS {
+            execute(&mut connection, (*statement).to_owned()).await.doing(*action)?;
+        }
+        self.watch.join(&mut connection).await?;
+        let pass = |table: &Arc<TablePlan>| Pass {
+            table: Arc::clone(table),
+            row_ids: None,
+            policies: Arc::clone(&self.policies),
+            exceptions: Arc::clone(&self.exceptions),
+            purpose: Purpose::Look,
+        };
+        let tables = self.tables.iter().map(pass).zip(self.reads).collect();
+        let comparison = Comparison { tables, extent: Extent::Whole, progress: self.progress, watch: self.watch };
+        let compared = comparison.run(&mut connection, &mut source.reader).await.map_err(|error| match error {
+            TransferError::Mismatch(mismatches) => TransferError::Different(mismatches),
+            error => error,
+        })?;
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
+        connection.close().await.ok();
+        let loads = self.reads.iter().zip(compared);
+        let loads = loads
+            .map(|(read, (digest, duration))| TableLoad { digest: Some(digest), ..TableLoad::new(read, duration) });
+        Ok(loads.collect())
+    }
+}
+
+/// What reading a target begins with, and what for.
+const SETTINGS: &[(&str, &str)] = &[
+    ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin the transaction"),
+    (session_settings::SETTINGS, "set what the transaction needs"),
+];
+
+fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> Vec<String> {
+    let shown = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+    let changed = source.iter().filter_map(|(key, expected)| {
+        let Some(found) = target.get(key) else { return Some(format!("{}: not in the target", shown(key))) };
+        let values = found.iter().zip(expected).zip(&table.columns);
+        let columns: Vec<_> = values.filter(|((a, b), _)| a != b).map(|(_, column)| column.name.as_str()).collect();
+        (!columns.is_empty()).then(|| format!("{}: {}", shown(key), columns.join(", ")))
+    });
+    let additional = target.keys().filter(|key| !source.contains_key(*key));
+    let additional = additional.map(|key| format!("{}: only in the target", shown(key)));
+    changed.chain(additional).take(NAMED_DIFFERENCES).collect()
+}
+
+/// The statement that reads a table as binary COPY.
+///
+/// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take over,
+/// once [`session_settings::PARALLEL`] has asked for them. It gives the bytes that a plain COPY would send.
+fn copy_out(table: &TablePlan, extent: Extent) -> String {
+    let column = |column: &ColumnPlan| match column.target {
+        Target::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
+        _ => quoted(&column.name),
+    };
+    let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
+    let (name, condition) = (quoted(&table.name), extent.condition(table));
+    format!("COPY (SELECT {columns} FROM ONLY {name} AS there{condition}) TO STDOUT (FORMAT binary)")
+}
+
+/// Reads a table as binary COPY and hands each row's fields to `visit`.
+async fn for_each_row(
+    connection: &mut PgConnection,
+    table: &TablePlan,
+    extent: Extent,
+    mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
+) -> Result<(), DatabaseError> {
+    let action = format!("read back {}", table.name);
+    let sql = copy_out(table, extent);
+    let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
+    let mut rows = RowSplitter::new(table.columns.len());
+    while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
+        yield_now().await;
+        rows.push(&chunk, &mut visit).doing(action.as_str())?;
+    }
+    if rows.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_shown_as_the_database_shows_them() {
+        let values = [Value::Integer(-5), Value::Bytes(Cow::Borrowed(b"sessions"))];
+        assert_eq!(key_of(&values), b"-5, sessions");
+    }
+}

@@ -1,0 +1,299 @@
+//! Looks in the source for rows that the target's keys and indexes would refuse: orphans, duplicates, entries that an
+//! index cannot hold. The source need not have the same keys, and SQLite does not always look at its own.
+
+use crate::transfer::value::index_entry::SAFE_ENTRY;
+use std::collections::{BTreeSet, HashSet};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Params, Row};
+
+use super::row::AnyRow;
+use super::table::rows_of;
+use crate::database::failure::Cause;
+use crate::schema::model::ForeignKey;
+use crate::schema::sql::quoted;
+use crate::transfer::plan::{TablePlan, UniqueKey};
+use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+
+/// How much of a value is shown.
+const SHOWN_CHARACTERS: u32 = 200;
+
+/// The rows of a table whose foreign key leads nowhere, by primary key.
+pub(crate) fn orphans(connection: &Connection, table: &TablePlan, key: &ForeignKey) -> Result<Vec<String>, Cause> {
+    let sql = format!("SELECT {} {}", primary_key_list(table), from_orphans(table, key));
+    keys(connection, table, &sql, [])
+}
+
+/// A row that is not there, and what the rows say of it that point to it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Family {
+    /// Its key.
+    pub(crate) missing: String,
+    /// The session that its children belong to.
+    pub(crate) session: Option<String>,
+    /// When the first of them began, in microseconds since the epoch.
+    pub(crate) earliest_us: Option<i64>,
+}
+
+/// The rows that a table points to and that are not there. Keys of one column only, as TARSy's are.
+pub(crate) fn missing_parents(
+    connection: &Connection,
+    table: &TablePlan,
+    key: &ForeignKey,
+) -> Result<Vec<Family>, Cause> {
+    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
+    let own = |names: &[&str]| names.iter().find(|name| table.position(name).is_some()).map(|name| quoted(name));
+    let sql = format!(
+        "SELECT CAST({column} AS TEXT), min(CAST({session} AS TEXT)), min(CAST({time} AS INTEGER)) {} GROUP BY 1",
+        from_orphans(table, key),
+        column = quoted(column),
+        session = own(&["session_id"]).unwrap_or("NULL".to_owned()),
+        time = own(&["timestamp_us", "started_at_us", "created_at_us"]).unwrap_or("NULL".to_owned()),
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let families = statement
+        .query_map([], |row| Ok(Family { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? }))?;
+    Ok(families.collect::<Result<_, _>>()?)
+}
+
+/// When the last session began, in microseconds since the epoch.
+pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, Cause> {
+    let sessions = rows_of("alert_sessions");
+    let sql = format!("SELECT max(started_at_us) FROM {sessions} WHERE typeof(started_at_us) = 'integer'");
+    Ok(connection.query_row(&sql, [], |row| row.get(0))?)
+}
+
+/// The rows that made-up ones point to and that are not there. The table of the parents is read once for all of them.
+pub(crate) fn missing_parents_of<'r>(
+    connection: &Connection,
+    table: &TablePlan,
+    key: &ForeignKey,
+    rows: impl Iterator<Item = &'r [Value]>,
+) -> Result<Vec<Family>, Cause> {
+    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
+    let Some(place) = table.position(column) else { return Ok(Vec::new()) };
+    let named = rows.filter_map(|row| if let Value::Text(text) = &row[place] { Some(text.as_str()) } else { None });
+    let mut missing: BTreeSet<&str> = named.collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare(&parents(key))?;
+    let mut parents = statement.query([])?;
+    while let Some(parent) = parents.next()? {
+        if let Ok(text) = parent.get_ref(0)?.as_str() {
+            missing.remove(text);
+        }
+    }
+    let family = |missing: &str| Family { missing: missing.to_owned(), session: None, earliest_us: None };
+    Ok(missing.into_iter().map(family).collect())
+}
+
+/// SQLite collects the parents once and looks each child up among them.
+fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
+    let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>();
+    format!(
+        "FROM {children} WHERE {given} AND ({columns}) NOT IN ({parents})",
+        children = rows_of(&table.name),
+        given = all_given(&columns),
+        columns = columns.join(", "),
+        parents = parents(key),
+    )
+}
+
+/// The keys that a foreign key may lead to. The condition is not only for NULL: without one, `IN` looks the keys up in an
+/// index of the table in spite of `NOT INDEXED`.
+fn parents(key: &ForeignKey) -> String {
+    let table = quoted(&key.referenced_table);
+    // With the table: SQLite takes an unknown column for one of the children, or for a text.
+    let columns = key.referenced_columns.iter().map(|column| format!("{table}.{}", quoted(column)));
+    let columns = columns.collect::<Vec<_>>();
+    let rows = rows_of(&key.referenced_table);
+    format!("SELECT {} FROM {rows} WHERE {}", columns.join(", "), all_given(&columns))
+}
+
+fn all_given(columns: &[String]) -> String {
+    columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ")
+}
+
+/// The foreign keys of a table whose columns travel.
+pub(crate) fn foreign_keys(table: &TablePlan) -> impl Iterator<Item = &ForeignKey> {
+    table.foreign_keys.iter().filter(|key| key.columns.iter().all(|column| table.position(column).is_some()))
+}
+
+/// Whether the indexes of the source hold what they promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Indexes {
+    /// Nothing speaks against it.
+    Sound,
+    /// SQLite's own check gives no reason to trust them.
+    Doubted,
+}
+
+/// The rows of a table that a unique index of the target would take for the same.
+pub(crate) fn duplicates(connection: &Connection, table: &TablePlan, indexes: Indexes) -> Result<Vec<Hazard>, Cause> {
+    let mut hazards = Vec::new();
+    for key in &table.unique_keys {
+        // Of one storage class, and unique on this end already: nothing to find.
+        let is_unique = key.is_unique_in_source && indexes == Indexes::Sound;
+        if is_unique && storage_classes(connection, table, key)? <= 1 {
+            continue;
+        }
+        let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT)", quoted(column)));
+        let texts = texts.collect::<Vec<_>>().join(", ");
+        let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
+        let sql = format!(
+            "SELECT {keys} FROM {name} WHERE ({texts}) IN (SELECT {texts} FROM {name} WHERE {given} \
+             GROUP BY {texts} HAVING count(*) > 1)",
+            keys = primary_key_list(table),
+            name = rows_of(&table.name),
+            given = given.collect::<Vec<_>>().join(" AND "),
+        );
+        let column = key.columns.join(", ");
+        let found = keys(connection, table, &sql, [])?.into_iter();
+        hazards.extend(found.map(|key| Hazard::new(&table.name, key, &column, &Fault::whole(Reason::DuplicateRow))));
+    }
+    Ok(hazards)
+}
+
+fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, Cause> {
+    let counts = key.columns.iter().map(|column| format!("count(DISTINCT typeof({}))", quoted(column)));
+    let sql = format!("SELECT max({}, 0) FROM {}", counts.collect::<Vec<_>>().join(", "), rows_of(&table.name));
+    Ok(connection.query_row(&sql, [], |row| row.get(0))?)
+}
+
+/// A row with an entry that may not fit into one of the target's b-trees.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LongEntry {
+    pub(crate) key: String,
+    /// The columns of the index.
+    pub(crate) columns: Vec<String>,
+    /// Their values.
+    pub(crate) values: Vec<Value>,
+}
+
+/// The rows whose entries may be too long, each for one index, and what the index would have to hold.
+pub(crate) fn long_entries(connection: &Connection, table: &TablePlan) -> Result<Vec<LongEntry>, Cause> {
+    let mut found = Vec::new();
+    for columns in &table.b_trees {
+        let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
+        let keys = table.primary_key.len();
+        let sql = format!(
+            "SELECT {keys}, {columns} FROM {name} WHERE {lengths} > {SAFE_ENTRY}",
+            keys = primary_key_list(table),
+            columns = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "),
+            name = rows_of(&table.name),
+            lengths = lengths.collect::<Vec<_>>().join(" + "),
+        );
+        let mut statement = connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let values = (keys..keys + columns.len()).map(|index| row.get(index)).collect::<Result<_, _>>()?;
+            found.push(LongEntry { key: leading_key(table, row), columns: columns.clone(), values });
+        }
+    }
+    Ok(found)
+}
+
+/// The rows of a table that point to one of `parents`.
+pub(crate) fn children(
+    connection: &Connection,
+    table: &TablePlan,
+    key: &ForeignKey,
+    parents: &HashSet<String>,
+) -> Result<Vec<String>, Cause> {
+    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
+    let parents = serde_json::to_string(parents).expect("texts have a JSON form");
+    let sql = format!(
+        "SELECT {} FROM {} WHERE {} IN (SELECT value FROM json_each(?1))",
+        primary_key_list(table),
+        rows_of(&table.name),
+        quoted(column)
+    );
+    keys(connection, table, &sql, [parents])
+}
+
+/// The beginning of one value, as an SQL literal.
+pub(crate) fn shown_value(
+    connection: &Connection,
+    table: &TablePlan,
+    primary_key: &str,
+    column: &str,
+) -> Result<Option<String>, Cause> {
+    let ([key], Some(_)) = (table.primary_key.as_slice(), table.position(column)) else { return Ok(None) };
+    let sql = format!(
+        "SELECT substr(quote({}), 1, {SHOWN_CHARACTERS}) FROM {} WHERE CAST({} AS TEXT) = ?1",
+        quoted(column),
+        rows_of(&table.name),
+        quoted(&table.columns[*key].name)
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([primary_key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(row.get_ref(0)?.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// The primary keys that a query names first.
+fn keys(connection: &Connection, table: &TablePlan, sql: &str, parameters: impl Params) -> Result<Vec<String>, Cause> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push(leading_key(table, row));
+    }
+    Ok(keys)
+}
+
+/// The primary key where a query names it first.
+fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
+    AnyRow::Stored(row).shown_key(0..table.primary_key.len())
+}
+
+fn primary_key_list(table: &TablePlan) -> String {
+    table.primary_key.iter().map(|index| quoted(&table.columns[*index].name)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::transfer::value::column::ColumnPlan;
+    use crate::transfer::value::column_type::Target;
+
+    #[test]
+    fn parents_are_collected_once_and_without_an_index() {
+        let connection = Connection::open_in_memory().expect("a database");
+        let tables = "CREATE TABLE parents (id VARCHAR NOT NULL PRIMARY KEY, name TEXT);
+                      CREATE TABLE children (id INTEGER PRIMARY KEY, parent VARCHAR NOT NULL);
+                      CREATE INDEX by_parent ON children (parent)";
+        connection.execute_batch(tables).expect("tables");
+        let column = |name: &str| ColumnPlan { name: name.to_owned(), target: Target::BigInt, nullable: false };
+        let children = TablePlan {
+            name: "children".to_owned(),
+            columns: vec![column("id"), column("parent")],
+            primary_key: vec![0],
+            foreign_keys: Vec::new(),
+            unique_keys: Vec::new(),
+            b_trees: BTreeSet::new(),
+            index_methods: Vec::new(),
+        };
+        let key = ForeignKey {
+            columns: vec!["parent".to_owned()],
+            referenced_table: "parents".to_owned(),
+            referenced_columns: vec!["id".to_owned()],
+            name: None,
+            on_delete: String::new(),
+            on_update: String::new(),
+            validated: true,
+            is_deferrable: false,
+        };
+        let sql = format!("EXPLAIN QUERY PLAN SELECT id {}", from_orphans(&children, &key));
+        let mut statement = connection.prepare(&sql).expect("a query");
+        let steps = statement.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
+        let steps: Vec<_> = steps.collect::<Result<_, _>>().expect("steps");
+        assert!(
+            steps.starts_with(&["SCAN children", "LIST SUBQUERY 1", "SCAN parents"].map(str::to_owned)),
+            "{steps:?}"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! What the source has and the target has no place for, and how much would be lost if it were left behind.
+
+use std::fmt;
+
+use indicatif::HumanCount;
+use migration::Revision;
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+use serde::Serialize;
+
+use super::table::rows_of;
+use crate::database::connection;
+use crate::database::failure::Cause;
+use crate::schema::model::Schema;
+use crate::schema::sql::quoted;
+use crate::transfer::error::TransferError;
+
+/// A table or a column of the source that the target has no place for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lacking {
+    /// `table` or `table.column`.
+    pub name: String,
+    /// Whether it is a whole table.
+    pub is_table: bool,
+    /// How many rows the table, or how many values the column holds; `None` where SQLite cannot read it.
+    pub holds: Option<u64>,
+    /// The number of the revision that brings it, where one does.
+    pub brought_by: Option<usize>,
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_table { "row" } else { "value" };
+        match self.holds {
+            Some(count) => write!(f, "{} ({})", self.name, counted(count, what)),
+            None => write!(f, "{} (its {what}s could not be counted)", self.name),
+        }
+    }
+}
+
+impl Lacking {
+    /// Whether nothing would be lost: the table of a later revision that an interrupted upgrade left, which the
+    /// upgrade of the target makes again.
+    fn is_made_again(&self) -> bool {
+        self.is_table && self.brought_by.is_some() && self.holds == Some(0)
+    }
+}
+
+/// Makes sure that the target has a place for everything that the source has and `ignored` does not name.
+///
+/// # Errors
+/// [`TransferError::Lacking`] with the rest, counted; [`TransferError::NotLacking`] for names in `ignored` that would
+/// lose what the target has a place for, or mean nothing.
+pub(crate) async fn require_place(
+    source: &DatabaseConnection,
+    from: &Schema,
+    to: &Schema,
+    ignored: &[String],
+) -> Result<(), TransferError> {
+    let places = without_place(from, to);
+    let is_lacking = |name: &String| places.iter().any(|place| place.name() == *name);
+    let not_lacking: Vec<_> = ignored.iter().filter(|name| !is_lacking(name)).cloned().collect();
+    if !not_lacking.is_empty() {
+        return Err(TransferError::NotLacking { names: not_lacking });
+    }
+    let mut lacking = Vec::new();
+    for place in places.iter().filter(|place| !ignored.contains(&place.name())) {
+        let found = place.looked_at(source).await;
+        if !found.is_made_again() {
+            lacking.push(found);
+        }
+    }
+    if lacking.is_empty() { Ok(()) } else { Err(TransferError::Lacking(lacking)) }
+}
+
+/// A table, or one of its columns.
+struct Place<'s> {
+    table: &'s str,
+    column: Option<&'s str>,
+}
+
+impl Place<'_> {
+    fn name(&self) -> String {
+        self.column.map_or(self.table.to_owned(), |column| format!("{}.{column}", self.table))
+    }
+
+    async fn looked_at(&self, source: &DatabaseConnection) -> Lacking {
+        let what = self.column.map_or("*".to_owned(), quoted);
+        let is_brought_by = |revision: &Revision| match self.column {
+            None => revision.tables().contains(&self.table),
+            Some(column) => revision.added_columns().any(|place| place == (self.table, column)),
+        };
+        Lacking {
+            name: self.name(),
+            is_table: self.column.is_none(),
+            // A virtual table may need a module that is not built in.
+            holds: count(source, &what, self.table).await.ok(),
+            brought_by: Revision::all().find(is_brought_by).map(Revision::number),
+        }
+    }
+}
+
+/// The tables, and the columns of the tables on both ends, that only the source has.
+fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
+    let mut places = Vec::new();
+    for (table, from) in source.tables.iter().filter(|(table, _)| *table != migration::ledger::TABLE) {
+        match target.tables.get(table) {
+            None => places.push(Place { table, column: None }),
+            Some(to) => {
+                let columns = from.columns.keys().filter(|column| !to.columns.contains_key(*column));
+                places.extend(columns.map(|column| Place { table, column: Some(column) }));
+            }
+        }
+    }
+    places
+}
+
+/// How many rows a table has (`*`), or values a column.
+pub(crate) async fn count(connection: &DatabaseConnection, what: &str, table: &str) -> Result<u64, Cause> {
+    let rows = match connection.get_database_backend() {
+        DbBackend::Sqlite => rows_of(table),
+        _ => quoted(table),
+    };
+    let sql = format!("SELECT count({what}) AS number FROM {rows}");
+    let counted = connection::row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "number"));
+    Ok(u64::try_from(counted.map_err(|error: DbErr| Cause::from(error))?).unwrap_or(0))
+}
+
+/// What the reader can do about it: nothing that loses anything without saying how much.
+#[must_use]
+pub(crate) fn hint(lacking: &[Lacking]) -> String {
+    let tables = lacking.iter().filter(|item| item.is_table);
+    let upgrade = tables.filter_map(|item| item.brought_by).max().map(|revision| {
+        format!(
+            "to keep the rows, bring a copy of the source to the revision that the table belongs to, and move the copy: \
+             `tarsy-db --database-url sqlite:///copy.db init --to {revision}`; "
+        )
+    });
+    let flags = lacking.iter().map(|item| format!("--ignore {}", item.name)).collect::<Vec<_>>().join(" ");
+    let total = |is_table| lacking.iter().filter(|item| item.is_table == is_table).map(|item| item.holds).sum();
+    let lost = match (total(false), total(true)) {
+        (Some(0), Some(0)) => "nothing: no value is in it".to_owned(),
+        (Some(values), Some(0)) => format!("{}, only in the source then", counted(values, "value")),
+        (Some(0), Some(rows)) => format!("{}, only in the source then", counted(rows, "row")),
+        (Some(values), Some(rows)) => {
+            format!("{} and {}, only in the source then", counted(values, "value"), counted(rows, "row"))
+        }
+        _ => "values that could not be counted".to_owned(),
+    };
+    format!("{}`{flags}` leaves out {lost}", upgrade.unwrap_or_default())
+}
+
+/// `1 value`, `1,234 values`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{} {what}s", HumanCount(count)),
+    }
+}

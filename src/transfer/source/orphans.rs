@@ -1,0 +1,138 @@
+//! What policies decide about whole rows before the first one moves: those that stay behind, those that are made up.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::constraints::{self, Family, foreign_keys};
+use crate::database::failure::Cause;
+use crate::schema::model::ForeignKey;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::value::column::ColumnPlan;
+use crate::transfer::value::column_type::Target;
+use crate::transfer::value::policy::{Class, Policies, Policy};
+
+/// What a made-up row says of itself, where it has a place for it.
+const MADE_UP: &str = "placeholder made by tarsy-db: rows that belong to this one were there, it was not";
+
+/// The rows that do not simply go over. Empty unless the operator chose a policy for orphans.
+#[derive(Debug, Default)]
+pub struct Exceptions {
+    /// By table: the primary keys of the rows that stay behind.
+    dropped: BTreeMap<String, HashSet<String>>,
+    /// By table and key: rows that are made up, in the order of the plan's columns.
+    placeholders: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
+}
+
+impl Exceptions {
+    /// Decides about the orphans of a source. `now_us` is the time, in microseconds since the epoch, that a row is
+    /// given whose children have none, as no session has.
+    pub(crate) fn decide(
+        connection: &Connection,
+        tables: &[Arc<TablePlan>],
+        policies: &Policies,
+        now_us: i64,
+    ) -> Result<Self, Cause> {
+        let mut exceptions = Self::default();
+        match policies.of(Class::Orphan) {
+            Policy::Drop => exceptions.drop_orphans(connection, tables)?,
+            Policy::Adopt => exceptions.adopt_orphans(connection, tables, now_us)?,
+            _ => {}
+        }
+        Ok(exceptions)
+    }
+
+    /// Whether a row stays behind.
+    pub(crate) fn drops(&self, table: &TablePlan, key: impl FnOnce() -> String) -> bool {
+        self.dropped.get(&table.name).is_some_and(|keys| keys.contains(&key()))
+    }
+
+    /// The rows that are made up for a table.
+    pub(crate) fn placeholders(&self, table: &TablePlan) -> impl Iterator<Item = &[Value]> {
+        self.placeholders.get(&table.name).into_iter().flat_map(BTreeMap::values).map(Vec::as_slice)
+    }
+
+    /// Leaves orphans behind, and with them what hangs on them.
+    fn drop_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<(), Cause> {
+        let keys_of = |table: &Arc<TablePlan>| foreign_keys(table).cloned().collect::<Vec<_>>();
+        for table in tables {
+            for key in keys_of(table) {
+                let orphans = constraints::orphans(connection, table, &key)?;
+                self.dropped.entry(table.name.clone()).or_default().extend(orphans);
+            }
+        }
+        loop {
+            let before: usize = self.dropped.values().map(HashSet::len).sum();
+            for table in tables {
+                for key in keys_of(table) {
+                    if let Some(parents) = self.dropped.get(&key.referenced_table).filter(|keys| !keys.is_empty()) {
+                        let children = constraints::children(connection, table, &key, parents)?;
+                        self.dropped.entry(table.name.clone()).or_default().extend(children);
+                    }
+                }
+            }
+            if self.dropped.values().map(HashSet::len).sum::<usize>() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes up the rows that orphans point to.
+    fn adopt_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>], now_us: i64) -> Result<(), Cause> {
+        // Not the present: what is made up has to be the same when both ends are compared another day.
+        let time_us = constraints::latest_start(connection)?.unwrap_or(now_us);
+        let mut missing = Vec::new();
+        // When the first child of each missing row began, by table and key: its children may be in several tables.
+        let mut earliest = BTreeMap::<(String, String), i64>::new();
+        // Children first: what is made up for them may need a parent itself.
+        for table in tables.iter().rev() {
+            let mut keys: Vec<_> = foreign_keys(table).collect();
+            // What a row lacks in its own table may need a parent as well.
+            keys.sort_by_key(|key| key.referenced_table != table.name);
+            for key in keys {
+                let families = constraints::missing_parents(connection, table, key)?;
+                for Family { missing, earliest_us, .. } in &families {
+                    if let Some(began) = *earliest_us {
+                        let first = earliest.entry((key.referenced_table.clone(), missing.clone())).or_insert(began);
+                        *first = began.min(*first);
+                    }
+                }
+                missing.push((table, key, families));
+            }
+        }
+        for (table, key, mut families) in missing {
+            let Some(parent) = tables.iter().find(|parent| parent.name == key.referenced_table) else { continue };
+            families.extend(constraints::missing_parents_of(connection, table, key, self.placeholders(table))?);
+            let made_up = self.placeholders.entry(parent.name.clone()).or_default();
+            for family in families {
+                let began = earliest.get(&(parent.name.clone(), family.missing.clone())).copied().unwrap_or(time_us);
+                made_up.entry(family.missing.clone()).or_insert_with(|| placeholder(parent, key, &family, began));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A row that stands for one that is gone: what may be NULL is NULL, the rest says that it is made up.
+fn placeholder(table: &TablePlan, key: &ForeignKey, family: &Family, began_us: i64) -> Vec<Value> {
+    let value = |column: &ColumnPlan| match (column.name.as_str(), column.target) {
+        (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => {
+            family.missing.clone().into()
+        }
+        ("session_id", _) => family.session.clone().unwrap_or_else(|| family.missing.clone()).into(),
+        // A status that is final, so that retention removes the row one day.
+        ("status", _) => "failed".to_owned().into(),
+        ("started_at_us" | "timestamp_us" | "created_at_us", Target::BigInt) => began_us.into(),
+        ("error_message", _) => MADE_UP.to_owned().into(),
+        // There may be only one of each.
+        ("alert_id", _) => family.missing.clone().into(),
+        _ if column.nullable => Value::Null,
+        (_, Target::Text(_)) => "unknown".to_owned().into(),
+        (_, Target::Json | Target::Jsonb) => "{}".to_owned().into(),
+        (_, Target::Timestamp) => "1970-01-01 00:00:00".to_owned().into(),
+        (_, Target::BigInt | Target::Integer | Target::Boolean | Target::Double) => 0.into(),
+    };
+    table.columns.iter().map(value).collect()
+}

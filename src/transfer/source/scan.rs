@@ -1,0 +1,216 @@
+//! The SQLite end: one snapshot, never written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::constraints::{self, Indexes, LongEntry};
+use super::damage::{self, Examination};
+use super::orphans::Exceptions;
+use super::reader::{Pass, Purpose, Reader};
+use super::row::RowIds;
+use super::snapshot::{Aftermath, Snapshot};
+use crate::database::failure::{DatabaseError, Doing};
+use crate::progress::{Amount, Progress, Stage};
+use crate::transfer::error::TransferError;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::summary::TableRead;
+use crate::transfer::value::change::Change;
+use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use crate::transfer::value::policy::{Class, Policies, Policy};
+
+/// How often it is shown for how long a check has been going on.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The source, held in one read transaction.
+pub struct Source {
+    pub(crate) reader: Reader,
+    /// Until it is ended.
+    snapshot: Option<Snapshot>,
+    indexes: Indexes,
+}
+
+/// What one look at the whole source found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// One for each table of the plan.
+    pub tables: Vec<TableRead>,
+    /// Every value and row that the target cannot hold.
+    pub hazards: Vec<Hazard>,
+    /// Index entries so long that only the server can tell whether they fit: it compresses them first.
+    pub long_entries: Vec<Hazard>,
+}
+
+impl Survey {}
+
+impl Source {
+    /// Takes the connection of a snapshot.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when somebody else has it.
+    pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
+        let pool = snapshot.reader().get_sqlite_connection_pool();
+        let connection = pool.acquire().await.doing("open the source")?;
+        Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), indexes: Indexes::Sound })
+    }
+
+    /// Has SQLite check the whole file: its pages, and every index against its table.
+    ///
+    /// # Errors
+    /// [`TransferError`] when the file cannot be read, or was written to meanwhile, which would look like damage. Damage
+    /// is no error here, but what was found.
+    pub async fn examine(&mut self, progress: &dyn Progress) -> Result<Examination, TransferError> {
+        tracing::debug!("SQLite checks the source");
+        let meter = progress.begin(Stage::new("checking", "the source"), Amount::default());
+        let mut work = std::pin::pin!(self.reader.run(damage::examine));
+        let examined = loop {
+            // SQLite does not say how far it is: what can be shown is how long it takes.
+            tokio::select! {
+                examined = &mut work => break examined,
+                () = tokio::time::sleep(TICK) => meter.advance(Amount::default()),
+            }
+        };
+        let examination = examined.doing("check the source")?;
+        meter.finish();
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.require_unchanged()?;
+        }
+        if examination.doubts_indexes() {
+            self.indexes = Indexes::Doubted;
+        }
+        Ok(examination)
+    }
+
+    /// How many rows each table has, and about how many bytes of values: from a sample of its rows.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn estimate(&mut self, tables: &[Arc<TablePlan>]) -> Result<Vec<Amount>, DatabaseError> {
+        let (tables, indexes) = (tables.to_vec(), self.indexes);
+        let amounts = self.reader.run(move |connection| {
+            tables.iter().map(|table| crate::transfer::source::estimate::of_table(connection, table, indexes)).collect()
+        });
+        amounts.await.doing("count the rows of the source")
+    }
+
+    /// Rows of about so many bytes together, from several places of a table.
+    pub(crate) async fn places(
+        &mut self,
+        table: &Arc<TablePlan>,
+        bytes: u64,
+        total_bytes: u64,
+        places: u64,
+    ) -> Result<Vec<RowIds>, DatabaseError> {
+        let own = Arc::clone(table);
+        let found = self.reader.run(move |connection| {
+            Ok(crate::transfer::source::estimate::places(connection, &own, bytes, total_bytes, places))
+        });
+        found.await.doing("choose a sample of the source")
+    }
+
+    /// Adds the values to hazards that are about one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn show_values(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        hazards: &mut Vec<Hazard>,
+    ) -> Result<(), DatabaseError> {
+        let (tables, mut found) = (tables.to_vec(), std::mem::take(hazards));
+        let shown = self.reader.run(move |connection| {
+            for hazard in &mut found {
+                if let Some(table) = tables.iter().find(|table| table.name == hazard.table) {
+                    hazard.value = constraints::shown_value(connection, table, &hazard.primary_key, &hazard.column)?;
+                }
+            }
+            Ok(found)
+        });
+        *hazards = shown.await.doing("read the values that cannot be carried over")?;
+        Ok(())
+    }
+
+    /// Decides about the rows that do not simply go over.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file cannot be read.
+    pub async fn decide(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        policies: &Arc<Policies>,
+        now_us: i64,
+    ) -> Result<Exceptions, DatabaseError> {
+        let (tables, policies) = (tables.to_vec(), Arc::clone(policies));
+        let decided = self.reader.run(move |connection| Exceptions::decide(connection, &tables, &policies, now_us));
+        decided.await.doing("look for orphans in the source")
+    }
+
+    /// Looks at every row without writing anything: counts, digests, and everything that the target cannot hold. `note`
+    /// is told of what policies would change.
+    ///
+    /// # Errors
+    /// [`TransferError`] when the file cannot be read, or what `note` gives.
+    pub async fn survey(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        amounts: &[Amount],
+        policies: &Arc<Policies>,
+        exceptions: &Arc<Exceptions>,
+        progress: &dyn Progress,
+        note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
+    ) -> Result<Survey, TransferError> {
+        let mut survey = Survey::default();
+        for (table, amount) in tables.iter().zip(amounts) {
+            let pass = Pass {
+                table: Arc::clone(table),
+                row_ids: None,
+                policies: Arc::clone(policies),
+                exceptions: Arc::clone(exceptions),
+                purpose: Purpose::Look,
+            };
+            let mut read = self.reader.look(pass, *amount, progress, note).await?;
+            survey.hazards.append(&mut read.hazards);
+            survey.tables.push(read);
+            let (orphans, duplicates, long_entries) = self.constraints(table).await?;
+            let is_listed = |class| policies.of(class) == Policy::Fail;
+            survey.hazards.extend(orphans.into_iter().filter(|_| is_listed(Class::Orphan)));
+            survey.hazards.extend(duplicates);
+            let long_entries = long_entries.into_iter().filter(|_| is_listed(Class::IndexEntry));
+            survey.long_entries.extend(long_entries.map(|entry| {
+                let fault = Fault::whole(Reason::IndexEntry);
+                Hazard::new(&table.name, entry.key, &entry.columns.join(", "), &fault)
+            }));
+        }
+        Ok(survey)
+    }
+
+    async fn constraints(
+        &mut self,
+        table: &Arc<TablePlan>,
+    ) -> Result<(Vec<Hazard>, Vec<Hazard>, Vec<LongEntry>), DatabaseError> {
+        let own = Arc::clone(table);
+        let indexes = self.indexes;
+        let found = self.reader.run(move |connection| {
+            let mut orphans = Vec::new();
+            for key in constraints::foreign_keys(&own) {
+                let column = key.columns.join(", ");
+                let found = constraints::orphans(connection, &own, key)?.into_iter();
+                orphans.extend(found.map(|key| Hazard::new(&own.name, key, &column, &Fault::whole(Reason::Orphan))));
+            }
+            let duplicates = constraints::duplicates(connection, &own, indexes)?;
+            Ok((orphans, duplicates, constraints::long_entries(connection, &own)?))
+        });
+        found.await.doing(format!("look for orphans and duplicates in {}", table.name))
+    }
+
+    /// Ends the snapshot and tells what happened to the source meanwhile.
+    ///
+    /// # Errors
+    /// [`TransferError::SourceChanged`] when what was read cannot be trusted.
+    pub async fn finish(&mut self) -> Result<Aftermath, TransferError> {
+        self.reader.release();
+        match self.snapshot.take() {
+            Some(snapshot) => snapshot.finish().await,
+            None => Ok(Aftermath::default()),
+        }
+    }
+}

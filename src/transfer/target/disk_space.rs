@@ -1,0 +1,113 @@
+//! How much room the target's disk has: known only where its server runs on this very machine and tells the role
+//! where its files are. Otherwise nothing is said.
+
+use std::path::Path;
+
+use sqlx::{PgConnection, Row};
+
+use super::obstacle::{Kind, Obstacle, Weight};
+use crate::fs::free_space;
+
+/// Compression may make a history this much smaller than it was thought to be, and hardly more.
+const LEAST: u64 = 8;
+
+/// What a file system has, and what goes there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Room {
+    place: String,
+    free: u64,
+    /// What the write-ahead log adds; 0 if it is elsewhere.
+    log: u64,
+}
+
+/// Compares what the tables will need with what there is.
+pub(crate) async fn look(
+    connection: &mut PgConnection,
+    tables: &[String],
+    need: u64,
+) -> Result<Option<Obstacle>, sqlx::Error> {
+    let Some(row) = sqlx::query(PLACES).bind(tables).fetch_optional(&mut *connection).await? else { return Ok(None) };
+    let (process, place): (i32, String) = (row.try_get("process")?, row.try_get("place")?);
+    let data: Option<String> = row.try_get("data")?;
+    let log_limit = row.try_get::<Option<i64>, _>("log_limit")?.map(i64::unsigned_abs);
+    if !is_here(process, &row.try_get::<String, _>("port")?) {
+        return Ok(None);
+    }
+    let Ok(free) = free_space::free(Path::new(&place)) else { return Ok(None) };
+    // The directory of the log may be a link to elsewhere, which only the server's own user can follow.
+    let is_shared = data.is_some_and(|data| free_space::is_same_device(place.as_ref(), data.as_ref()));
+    let log = if is_shared { log_limit.unwrap_or(need).min(need) } else { 0 };
+    Ok(judge(&Room { place, free, log }, need))
+}
+
+/// Where the tables are or will be, unless they are in several places; where the rest is; how large the write-ahead log
+/// may become. It is kept for archives and for standbys that are late, and otherwise removed by checkpoints.
+const PLACES: &str = "
+    WITH data AS (SELECT setting AS directory FROM pg_settings WHERE name = 'data_directory'),
+    places AS (
+        SELECT DISTINCT coalesce(nullif(c.reltablespace, 0), b.dattablespace) AS tablespace
+        FROM pg_database b LEFT JOIN pg_class c
+             ON c.relname = ANY ($1) AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
+        WHERE b.datname = current_database())
+    SELECT pg_backend_pid() AS process, coalesce('(' || inet_client_port() || ')', '[local]') AS port,
+           coalesce(nullif(pg_tablespace_location(max(tablespace)), ''), (SELECT directory FROM data)) AS place,
+           (SELECT directory FROM data) AS data,
+           CASE WHEN current_setting('wal_level') = 'minimal' THEN 0
+                WHEN current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots) THEN NULL
+                ELSE pg_size_bytes(current_setting('max_wal_size')) END AS log_limit
+    FROM places
+    HAVING count(*) = 1
+       AND coalesce(nullif(pg_tablespace_location(max(tablespace)), ''), (SELECT directory FROM data)) IS NOT NULL";
+
+/// Whether the process at the other end runs here: its title, as the server writes it, names our end of the
+/// connection. A server behind a tunnel or in a container has other numbers.
+fn is_here(process: i32, port: &str) -> bool {
+    let title = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    let title = String::from_utf8_lossy(&title).into_owned();
+    title.starts_with("postgres:") && title.contains(port)
+}
+
+fn judge(room: &Room, need: u64) -> Option<Obstacle> {
+    let Room { place, free, log } = room;
+    let wanted = need.saturating_add(*log);
+    if *free >= wanted {
+        return None;
+    }
+    let megabytes = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
+    let of_log = match log {
+        0 => String::new(),
+        log => format!(", {} of it for the write-ahead log", megabytes(*log)),
+    };
+    Some(Obstacle {
+        kind: Kind::Disk,
+        object: format!("the disk with {place}"),
+        what: format!("has {} left, and the history may need about {}{of_log}", megabytes(*free), megabytes(wanted)),
+        advice: "make room before".to_owned(),
+        weight: if *free < need / LEAST { Weight::Refusal } else { Weight::Warning },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weight(free: u64, log: u64, need: u64) -> Option<Weight> {
+        judge(&Room { place: "/data".into(), free, log }, need).map(|obstacle| obstacle.weight)
+    }
+
+    #[test]
+    fn a_disk_with_room_is_no_obstacle_and_one_that_is_hopeless_is_a_refusal() {
+        assert_eq!(weight(1000, 0, 1000), None);
+        assert_eq!(weight(1000, 1, 1000), Some(Weight::Warning));
+        assert_eq!(weight(125, 1000, 1000), Some(Weight::Warning));
+        assert_eq!(weight(124, 0, 1000), Some(Weight::Refusal));
+        assert_eq!(weight(u64::MAX, u64::MAX, u64::MAX), None);
+    }
+
+    #[test]
+    fn what_does_not_run_here_is_not_taken_for_a_server() {
+        let own = i32::try_from(std::process::id()).expect("a process id");
+        assert!(!is_here(own, ""));
+        assert!(!is_here(-1, "[local]"));
+    }
+}

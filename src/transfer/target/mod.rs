@@ -1,0 +1,23 @@
+//! The PostgreSQL end: everything in one transaction, so that a failure anywhere leaves nothing.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`preflight`] | finds what a move would fail at, before it begins |
+//! | [`disk_space`] | whether the server's disks have room |
+//! | [`conflict`] | rows that cannot come to those of the target |
+//! | [`staging`] | a temporary place for rows that come to others |
+//! | [`copy`] | one table's way from the reading thread to the server |
+//! | [`indexes`] | indexes and keys, dropped for the load and built again |
+//! | [`obstacle`] | what a move would fail at, as data |
+//! | [`session_settings`] | what the transaction sets for itself |
+//! | [`session`] | statements on the one connection |
+
+pub(crate) mod conflict;
+pub(crate) mod copy;
+pub(crate) mod disk_space;
+pub(crate) mod indexes;
+pub(crate) mod obstacle;
+pub(crate) mod preflight;
+pub(crate) mod session;
+pub(crate) mod session_settings;
+pub(crate) mod staging;

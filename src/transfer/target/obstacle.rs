@@ -1,0 +1,89 @@
+//! What a move would fail at, as data.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One thing that is in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Obstacle {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// Where it is: a table, a schema, a setting.
+    pub object: String,
+    /// What is the matter with it; a sentence together with the object.
+    pub what: String,
+    /// What the reader can do about it.
+    pub advice: String,
+    /// Whether the history can be moved all the same.
+    pub weight: Weight,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, what, advice, .. } = self;
+        write!(f, "{object} {what}; {advice}")
+    }
+}
+
+/// Whether the history can be moved all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// The move would fail, or prove nothing.
+    Refusal,
+    /// Worth knowing beforehand.
+    Warning,
+}
+
+/// What kind of thing is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The server is a standby.
+    Standby,
+    /// The role or the database accepts no writes.
+    ReadOnly,
+    /// The role may not do what has to be done.
+    Privilege,
+    /// The database cannot hold every text.
+    Encoding,
+    /// A table holds rows.
+    Rows,
+    /// Something else has the name of a table.
+    Name,
+    /// There are tables of these names in several schemas.
+    Schema,
+    /// A table has parents, children, or is a part of another.
+    Inheritance,
+    /// A crash empties a table.
+    Unlogged,
+    /// A column that a row cannot be without, or that takes no value.
+    Column,
+    /// A condition that rows have to fulfil.
+    Condition,
+    /// A trigger that fires while rows are loaded.
+    Trigger,
+    /// A trigger that fires when the schema is changed.
+    EventTrigger,
+    /// A rule on rows that are inserted.
+    Rule,
+    /// Row-level security.
+    RowSecurity,
+    /// Foreign keys and triggers are switched off for the session.
+    ReplicationRole,
+    /// What is loaded goes elsewhere, too.
+    Publication,
+    /// Rows come from elsewhere, too.
+    Subscription,
+    /// Somebody uses a table.
+    Lock,
+    /// A prepared transaction holds a table.
+    Prepared,
+    /// The commit waits for another server.
+    SynchronousStandby,
+    /// Sorting may take only so much of the disk.
+    TemporaryFiles,
+    /// The disk is too small.
+    Disk,
+}

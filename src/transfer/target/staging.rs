@@ -1,0 +1,91 @@
+//! The source's rows in temporary tables beside the target's own, from where they are compared with what is there and
+//! come to it.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::session::execute;
+use crate::database::failure::{Cause, DatabaseError, Doing};
+use crate::schema::sql::quoted;
+use crate::transfer::error::{TransferError, rejected};
+use crate::transfer::plan::TablePlan;
+
+/// Whether rows of the target that the source has as well are held until the end of the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nobody else may alter or remove them.
+    Shared,
+    /// They are only looked at.
+    No,
+}
+
+/// Where a table's rows are staged, as SQL names it. An operator's table may have the same name elsewhere.
+pub(crate) fn place(table: &TablePlan) -> String {
+    format!("pg_temp.{}", quoted(&format!("tarsy_db_{}", table.name)))
+}
+
+/// The condition that a staged row and one that is there have the same values in some columns.
+pub(crate) fn same<'c>(columns: impl IntoIterator<Item = &'c str>) -> String {
+    let pairs = columns.into_iter().map(|column| format!("there.{column} = staged.{column}", column = quoted(column)));
+    pairs.collect::<Vec<_>>().join(" AND ")
+}
+
+/// The condition that a row which is there has the primary key of a staged one.
+pub(crate) fn is_staged(table: &TablePlan) -> String {
+    format!("EXISTS (SELECT FROM {} AS staged WHERE {})", place(table), same(table.key_names()))
+}
+
+/// Makes an empty place for a table's rows, with the types of the target's columns. It ends with the transaction.
+pub(crate) async fn create(connection: &mut PgConnection, table: &TablePlan) -> Result<(), DatabaseError> {
+    let sql = format!(
+        "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA",
+        place(table),
+        table.column_list(),
+        quoted(&table.name)
+    );
+    execute(connection, sql).await.doing(format!("make a temporary table for {}", table.name))
+}
+
+/// Makes sure that keys are there only once, and that the planner knows how much there is.
+pub(crate) async fn index(connection: &mut PgConnection, table: &TablePlan) -> Result<(), TransferError> {
+    let place = place(table);
+    for key in &table.unique_keys {
+        let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+        let sql = format!("CREATE UNIQUE INDEX ON {place} ({columns})");
+        let action = format!("keep {} of {} unique", key.columns.join(", "), table.name);
+        execute(connection, sql).await.map_err(|error| rejected(action, Cause::from(error)))?;
+    }
+    let analyzed = execute(connection, format!("ANALYZE {place}")).await;
+    Ok(analyzed.doing(format!("analyze the rows for {}", table.name))?)
+}
+
+/// Counts the rows that are there already, whatever they hold, and waits for those who alter one of them.
+pub(crate) async fn count_present(
+    connection: &mut PgConnection,
+    table: &TablePlan,
+    hold: Hold,
+) -> Result<u64, DatabaseError> {
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM ONLY {} AS there JOIN {} AS staged ON {}{}) present",
+        quoted(&table.name),
+        place(table),
+        same(table.key_names()),
+        if hold == Hold::Shared { " FOR SHARE OF there" } else { "" }
+    );
+    let count: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await;
+    Ok(u64::try_from(count.doing(format!("look for the rows in {}", table.name))?).unwrap_or(0))
+}
+
+/// Inserts the rows that are not there yet, and says how many the server took.
+pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> Result<u64, TransferError> {
+    let sql = format!(
+        "INSERT INTO {name} ({columns}) SELECT {columns} FROM {place} AS staged
+         WHERE NOT EXISTS (SELECT FROM ONLY {name} AS there WHERE {same})",
+        name = quoted(&table.name),
+        columns = table.column_list(),
+        place = place(table),
+        same = same(table.key_names()),
+    );
+    let inserted = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
+    let action = format!("insert into {}", table.name);
+    Ok(inserted.map_err(|error| rejected(action, Cause::from(error)))?.rows_affected())
+}

@@ -1,0 +1,59 @@
+//! What a policy changed on the way, with what is needed to undo it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use super::policy::{Class, Policy};
+use super::sqlite_value::Stored;
+
+/// One value that did not arrive as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The table.
+    pub table: String,
+    /// The primary key of the row; bytes that are not UTF-8 are replaced.
+    pub primary_key: String,
+    /// The column.
+    pub column: String,
+    /// What was wrong with it.
+    pub class: Class,
+    /// What was done about it. Under `drop` the whole row stayed behind, and each of its values is listed; under
+    /// `adopt` the row was made up.
+    pub policy: Policy,
+    /// How SQLite stores the original: `null`, `integer`, `real`, `text`, `blob`; `absent` where there was none.
+    pub stored: &'static str,
+    /// The original in base64: bytes, or the decimal text of a number.
+    pub original: String,
+}
+
+impl Change {
+    /// A value that was changed, or stayed behind with its row.
+    #[must_use]
+    pub fn of_value(
+        table: &str,
+        primary_key: String,
+        column: &str,
+        class: Class,
+        policy: Policy,
+        original: Stored<'_>,
+    ) -> Self {
+        let (stored, original) = match original {
+            Stored::Null => ("null", String::new()),
+            Stored::Integer(number) => ("integer", STANDARD.encode(number.to_string())),
+            // The shortest text that reads back as the same number.
+            Stored::Real(number) => ("real", STANDARD.encode(format!("{number:?}"))),
+            Stored::Text(bytes) => ("text", STANDARD.encode(bytes)),
+            Stored::Blob(bytes) => ("blob", STANDARD.encode(bytes)),
+        };
+        Self { table: table.to_owned(), primary_key, column: column.to_owned(), class, policy, stored, original }
+    }
+
+    /// A row that was made up.
+    #[must_use]
+    pub fn of_placeholder(table: &str, primary_key: String, column: &str) -> Self {
+        let (class, policy) = (Class::Orphan, Policy::Adopt);
+        let (table, column) = (table.to_owned(), column.to_owned());
+        Self { table, primary_key, column, class, policy, stored: "absent", original: String::new() }
+    }
+}

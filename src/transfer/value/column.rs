@@ -1,0 +1,14 @@
+//! A column of the target.
+
+use super::column_type::Target;
+
+/// One column to copy.
+#[derive(Debug, Clone)]
+pub struct ColumnPlan {
+    /// Its name on both ends.
+    pub name: String,
+    /// Its type on the target.
+    pub target: Target,
+    /// Whether the target allows SQL NULL.
+    pub nullable: bool,
+}

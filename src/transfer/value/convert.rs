@@ -1,0 +1,694 @@
+//! One value on its way: judged, mended where a policy says so, and digested.
+
+use std::borrow::Cow;
+
+use super::column::ColumnPlan;
+use super::column_type::Target;
+use super::digest::{JSONB_TAG, RowDigester};
+use super::hazard::{Beyond, Fault, Kind, Reason};
+use super::json::{self, MAX_DEPTH, Verdict};
+use super::normalization::Normalised;
+use super::pg_value::Value;
+use super::policy::{Class, Policies, Policy};
+use super::repair::{self, Origin};
+use super::sqlite_value::Stored;
+use super::{decimal, jsonb, timestamp};
+
+/// The longest value that a PostgreSQL field holds, in bytes.
+const MAX_FIELD: usize = 0x3fff_ff00;
+/// The longest string, array or object that `jsonb` holds, in bytes.
+const MAX_JSONB: usize = 0x0fff_ffff;
+
+/// What has become of one value.
+#[derive(Debug, PartialEq)]
+pub struct Carried<'a> {
+    /// What PostgreSQL is sent; of no use if there are faults.
+    pub value: Value<'a>,
+    /// What is wrong and not allowed by a policy: the first of each class.
+    pub faults: Vec<Fault>,
+    /// What was changed, and by which policy; empty if there are faults.
+    pub changes: Vec<(Class, Policy)>,
+    /// What `jsonb` will print differently.
+    pub normalised: Normalised,
+}
+
+/// Carries a stored value over into a column, exactly, or changed as the policies say, or not at all. Then every
+/// class of trouble is found: behind one that fails the value is mended tentatively. Offsets are those of the stored
+/// bytes. A value without faults is added to the digest, as the target is to send it back.
+///
+/// # Panics
+/// Never: `jsonb` is digested from what was read of it, and nothing else has to be read.
+pub fn carry<'a>(
+    stored: Stored<'a>,
+    column: &ColumnPlan,
+    policies: &Policies,
+    digester: &mut RowDigester,
+) -> Carried<'a> {
+    if let Some(value) = exact(stored, column)
+        && digester.add(&value).is_ok()
+    {
+        return Carried { value, faults: Vec::new(), changes: Vec::new(), normalised: Normalised::default() };
+    }
+    let mut judge = Judge::new(column, policies);
+    let mut read = None;
+    let value = match (column.target, stored) {
+        (_, Stored::Null) => judge.null(),
+        (Target::Text(limit), _) => match judge.text_of(stored) {
+            Some(text) => Value::Bytes(judge.text(text, limit)),
+            None => Value::Null,
+        },
+        (Target::Json, _) => Value::Bytes(judge.json(stored, Kind::Json, &mut read)),
+        (Target::Jsonb, _) => Value::Jsonb(judge.json(stored, Kind::Jsonb, &mut read)),
+        _ => judge.scalar(stored),
+    };
+    let Judge { faults, mut changes, .. } = judge;
+    let normalised = read.as_ref().map(|read: &jsonb::Jsonb| read.normalised).unwrap_or_default();
+    match read {
+        _ if !faults.is_empty() => changes.clear(),
+        Some(read) => digester.add_bytes(JSONB_TAG, &read.encoding),
+        None => digester.add(&value).expect("only `jsonb` has to be read"),
+    }
+    Carried { value, faults, changes, normalised }
+}
+
+/// A value that goes over as it is, as nearly all do; JSON has to be read before that is known.
+fn exact<'a>(stored: Stored<'a>, column: &ColumnPlan) -> Option<Value<'a>> {
+    match (column.target, stored) {
+        (_, Stored::Null) if column.nullable => Some(Value::Null),
+        (Target::Text(limit), Stored::Text(bytes))
+            if bytes.len() <= limit.unwrap_or(MAX_FIELD).min(MAX_FIELD) && is_text(bytes) =>
+        {
+            Some(Value::Bytes(Cow::Borrowed(bytes)))
+        }
+        (Target::Text(_) | Target::Json | Target::Jsonb, _) => None,
+        _ => match Fit::of(stored, column.target) {
+            Fit::As(value) => Some(value),
+            _ => None,
+        },
+    }
+}
+
+/// The longest beginning of a text in UTF-8 that has at most so many bytes and ends with a character.
+#[must_use]
+pub(crate) fn truncated(text: &[u8], bytes: usize) -> &[u8] {
+    // The bytes behind the first of a character all begin with the bits 10.
+    let is_first = |index: &usize| text[*index] & 0xc0 != 0x80;
+    if text.len() <= bytes { text } else { &text[..(0..=bytes).rev().find(is_first).unwrap_or(0)] }
+}
+
+struct Judge<'p> {
+    policies: &'p Policies,
+    target: Target,
+    nullable: bool,
+    faults: Vec<Fault>,
+    changes: Vec<(Class, Policy)>,
+    /// How the text so far came out of the stored one.
+    origins: Vec<Origin>,
+}
+
+impl<'p> Judge<'p> {
+    fn new(column: &ColumnPlan, policies: &'p Policies) -> Self {
+        let ColumnPlan { target, nullable, .. } = *column;
+        Self { policies, target, nullable, faults: Vec::new(), changes: Vec::new(), origins: Vec::new() }
+    }
+
+    /// What is to be done about a fault, which is noted if nothing is.
+    fn decide(&mut self, fault: Fault) -> Policy {
+        let class = fault.class();
+        let policies = match class {
+            // JSON has a null of its own.
+            _ if self.nullable || matches!(self.target, Target::Json | Target::Jsonb) => fault.policies,
+            Class::IntegerRange => &[Policy::Clamp],
+            Class::Inexact => &[],
+            _ => fault.policies,
+        };
+        let policy = self.policies.of(class);
+        if policies.contains(&policy) {
+            if !self.changes.contains(&(class, policy)) {
+                self.changes.push((class, policy));
+            }
+            return policy;
+        }
+        let mut origins = self.origins.iter().rev();
+        let offset = fault.offset.and_then(|offset| origins.try_fold(offset, |at, origin| origin.of(at)));
+        let fault = Fault { offset, policies, ..fault };
+        match self.faults.iter_mut().find(|known| known.class() == class) {
+            None => self.faults.push(fault),
+            Some(known) if offset < known.offset && offset.is_some() => *known = fault,
+            Some(_) => {}
+        }
+        Policy::Fail
+    }
+
+    fn null<'a>(&mut self) -> Value<'a> {
+        if !self.nullable {
+            self.decide(Fault::whole(Reason::Null));
+        }
+        Value::Null
+    }
+
+    /// A value as text, or `None` if there is no exact one.
+    fn text_of<'a>(&mut self, stored: Stored<'a>) -> Option<Cow<'a, [u8]>> {
+        let text: Cow<'a, [u8]> = match stored {
+            Stored::Text(bytes) => return Some(Cow::Borrowed(bytes)),
+            Stored::Blob(bytes) if is_text(bytes) => Cow::Borrowed(bytes),
+            Stored::Blob(_) | Stored::Null => {
+                self.decide(Fault::whole(Reason::Misplaced(stored.class(), self.target)));
+                return None;
+            }
+            Stored::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+            Stored::Real(number) => Cow::Owned(real(number).into_bytes()),
+        };
+        self.decide(Fault::whole(Reason::Convertible(stored.class(), self.target)));
+        Some(text)
+    }
+
+    fn text<'a>(&mut self, text: Cow<'a, [u8]>, limit: Option<usize>) -> Cow<'a, [u8]> {
+        if self.is_too_large(&text) {
+            return text;
+        }
+        let text = self.characters(text);
+        match limit.and_then(|limit| Some((limit, end_of_characters(&text, limit)?))) {
+            None => text,
+            Some((limit, end)) => {
+                let is_blank = text[end..].iter().all(|byte| *byte == b' ');
+                let beyond = if is_blank { Beyond::Blanks } else { Beyond::Text };
+                self.decide(Fault::at(end, Reason::TooLong(limit, beyond)));
+                match text {
+                    Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+                    Cow::Owned(mut text) => {
+                        text.truncate(end);
+                        Cow::Owned(text)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes sure that a text is UTF-8 and without U+0000.
+    fn characters<'a>(&mut self, text: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+        let mut text = text;
+        if let Err(error) = std::str::from_utf8(&text) {
+            self.decide(Fault::at(error.valid_up_to(), Reason::Utf8));
+            let (mended, origin) = repair::utf8(&text);
+            self.origins.push(origin);
+            text = Cow::Owned(mended);
+        }
+        if text.contains(&0) {
+            let first = text.iter().position(|byte| *byte == 0).unwrap_or_default();
+            let policy = self.decide(Fault::at(first, Reason::Nul));
+            let (mended, origin) = repair::nul(&text, policy);
+            self.origins.push(origin);
+            text = Cow::Owned(mended);
+        }
+        text
+    }
+
+    fn json<'a>(&mut self, stored: Stored<'a>, kind: Kind, read: &mut Option<jsonb::Jsonb>) -> Cow<'a, [u8]> {
+        let text = match stored {
+            // SQLite stores JSON `1` as INTEGER and `1.5` as REAL: a column declared JSON has NUMERIC affinity.
+            Stored::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+            Stored::Real(number) if number.is_finite() => Cow::Owned(real(number).into_bytes()),
+            Stored::Real(number) => match self.decide(Fault::whole(Reason::Infinite)) {
+                Policy::String => Cow::Owned(repair::json_string(real(number).as_bytes())),
+                _ => Cow::Borrowed(b"null".as_slice()),
+            },
+            _ => self.text_of(stored).unwrap_or(Cow::Borrowed(b"null")),
+        };
+        if self.is_too_large(&text) {
+            return text;
+        }
+        let is_sound = std::str::from_utf8(&text).is_ok() && self.is_json(&text, kind, read);
+        if is_sound {
+            return text;
+        }
+        let text = self.mended_json(text, kind);
+        if !self.is_too_large(&text) && self.faults.iter().all(|fault| !ends_reading(fault.class())) {
+            self.is_json(&text, kind, read);
+        }
+        text
+    }
+
+    /// Whether PostgreSQL reads a text in UTF-8 without having to be told of it; for `jsonb` the result is kept.
+    fn is_json(&mut self, text: &[u8], kind: Kind, read: &mut Option<jsonb::Jsonb>) -> bool {
+        match kind {
+            Kind::Json => json::read(text, kind, MAX_DEPTH, &mut Verdict).is_ok(),
+            Kind::Jsonb => {
+                *read = jsonb::read(text, MAX_DEPTH).ok();
+                if let Some(offset) = read.as_ref().and_then(|read| read.duplicate) {
+                    self.decide(Fault::at(offset, Reason::DuplicateKey));
+                }
+                read.is_some()
+            }
+        }
+    }
+
+    /// Replaces what is wrong in a JSON text, or else the text.
+    fn mended_json<'a>(&mut self, text: Cow<'a, [u8]>, kind: Kind) -> Cow<'a, [u8]> {
+        let text = self.characters(text);
+        let mended = repair::json(&text, kind, self.policies);
+        let depth = mended.faults.iter().find(|fault| fault.class() == Class::Depth);
+        if let Some(whole) = mended.unreadable.as_ref().or(depth) {
+            match self.decide(*whole) {
+                Policy::Null => return Cow::Borrowed(b"null"),
+                Policy::String => return Cow::Owned(repair::json_string(&text)),
+                _ => {}
+            }
+        }
+        for fault in mended.faults {
+            self.decide(fault);
+        }
+        self.origins.push(mended.origin);
+        Cow::Owned(mended.text)
+    }
+
+    fn is_too_large(&mut self, text: &[u8]) -> bool {
+        let limit = if self.target == Target::Jsonb { MAX_JSONB } else { MAX_FIELD };
+        let is_too_large = text.len() > limit;
+        if is_too_large {
+            self.decide(Fault::whole(Reason::TooLarge));
+        }
+        is_too_large
+    }
+
+    fn scalar<'a>(&mut self, stored: Stored<'a>) -> Value<'a> {
+        let target = self.target;
+        let convertible = || Fault::whole(Reason::Convertible(stored.class(), target));
+        match Fit::of(stored, target) {
+            Fit::As(value) => value,
+            Fit::Converted(value) => {
+                self.decide(convertible());
+                value
+            }
+            Fit::Beyond { nearest, converted } => {
+                if converted {
+                    self.decide(convertible());
+                }
+                match self.decide(Fault::whole(Reason::IntegerRange(target))) {
+                    Policy::Null => Value::Null,
+                    _ => nearest,
+                }
+            }
+            Fit::Not(reason) => {
+                self.decide(Fault::whole(reason));
+                Value::Null
+            }
+        }
+    }
+}
+
+/// Whether nothing can be said about what is behind such a fault.
+fn ends_reading(class: Class) -> bool {
+    matches!(class, Class::InvalidJson | Class::Depth)
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0)
+}
+
+/// The shortest text that is read back as the same number.
+fn real(number: f64) -> String {
+    match number {
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        _ => format!("{number:?}"),
+    }
+}
+
+/// Where the first characters of a text end, if there are more of them than these.
+fn end_of_characters(text: &[u8], count: usize) -> Option<usize> {
+    if text.len() <= count {
+        return None;
+    }
+    let mut firsts = text.iter().enumerate().filter(|(_, byte)| **byte & 0xc0 != 0x80);
+    firsts.nth(count).map(|(index, _)| index)
+}
+
+/// What a value is in a column that is neither text nor JSON.
+enum Fit<'a> {
+    /// The same.
+    As(Value<'a>),
+    /// The same, but stored as something else.
+    Converted(Value<'a>),
+    /// An integer out of range.
+    Beyond { nearest: Value<'a>, converted: bool },
+    /// Nothing.
+    Not(Reason),
+}
+
+impl<'a> Fit<'a> {
+    fn of(stored: Stored<'a>, target: Target) -> Self {
+        let Stored::Blob(bytes) = stored else { return Self::of_number_or_text(stored, target) };
+        match Self::of_number_or_text(Stored::Text(bytes), target) {
+            Fit::As(value) => Fit::Converted(value),
+            Fit::Not(_) => Fit::Not(Reason::Misplaced(stored.class(), target)),
+            other => other,
+        }
+    }
+
+    fn of_number_or_text(stored: Stored<'a>, target: Target) -> Self {
+        let misplaced = || Fit::Not(Reason::Misplaced(stored.class(), target));
+        match (target, stored) {
+            (Target::BigInt | Target::Integer, _) => match whole(stored) {
+                Some(number) => Self::of_whole(number, target, !matches!(stored, Stored::Integer(_))),
+                None => match stored {
+                    Stored::Real(number) => Fit::Not(Reason::NotWhole(number)),
+                    _ => misplaced(),
+                },
+            },
+            (Target::Boolean, Stored::Integer(number @ (0 | 1))) => Fit::As(Value::Boolean(number == 1)),
+            (Target::Boolean, Stored::Integer(_)) => Fit::Not(Reason::NotBoolean),
+            (Target::Boolean, _) => truth(stored).map_or_else(misplaced, |truth| Fit::Converted(Value::Boolean(truth))),
+            (Target::Double, Stored::Real(number)) => Fit::As(Value::Double(number)),
+            (Target::Double, Stored::Integer(number)) => {
+                exact_double(number).map_or(Fit::Not(Reason::NotDouble), |double| Fit::As(Value::Double(double)))
+            }
+            (Target::Double, Stored::Text(text)) => {
+                written_double(text).map_or_else(misplaced, |number| Fit::Converted(Value::Double(number)))
+            }
+            (Target::Timestamp, Stored::Text(text)) => {
+                timestamp::parse(text).map_or(Fit::Not(Reason::NotAMoment), |moment| Fit::As(Value::Timestamp(moment)))
+            }
+            _ => misplaced(),
+        }
+    }
+
+    fn of_whole(number: i128, target: Target, converted: bool) -> Self {
+        let (value, exact) = if target == Target::Integer {
+            let nearest = number.clamp(i32::MIN.into(), i32::MAX.into());
+            (i32::try_from(nearest).ok().map(Value::Integer), nearest == number)
+        } else {
+            let nearest = number.clamp(i64::MIN.into(), i64::MAX.into());
+            (i64::try_from(nearest).ok().map(Value::BigInt), nearest == number)
+        };
+        let nearest = value.expect("the number was clamped");
+        match (exact, converted) {
+            (true, false) => Fit::As(nearest),
+            (true, true) => Fit::Converted(nearest),
+            (false, converted) => Fit::Beyond { nearest, converted },
+        }
+    }
+}
+
+/// The integer that a value is, or one beyond all types in its direction.
+fn whole(stored: Stored<'_>) -> Option<i128> {
+    match stored {
+        Stored::Integer(number) => Some(number.into()),
+        #[expect(clippy::cast_possible_truncation, reason = "what is beyond 128 bits is beyond 64 bits as well")]
+        Stored::Real(number) => (number.is_finite() && number.fract() == 0.0).then_some(number as i128),
+        Stored::Text(text) => written_whole(text),
+        Stored::Null | Stored::Blob(_) => None,
+    }
+}
+
+/// An integer as it would be written: without a plus, blanks, or zeros in front, which a number would not keep.
+fn written_whole(text: &[u8]) -> Option<i128> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        _ => (false, text),
+    };
+    let is_written_so = match digits {
+        [] => false,
+        [b'0', rest @ ..] => rest.is_empty() && !negative,
+        _ => digits.iter().all(u8::is_ascii_digit),
+    };
+    let beyond = if negative { i128::MIN } else { i128::MAX };
+    is_written_so.then(|| std::str::from_utf8(text).ok()?.parse().ok()).map(|number| number.unwrap_or(beyond))
+}
+
+fn truth(stored: Stored<'_>) -> Option<bool> {
+    match stored {
+        Stored::Real(0.0) => Some(false),
+        Stored::Real(1.0) => Some(true),
+        Stored::Text(text) if text == b"1" || text.eq_ignore_ascii_case(b"true") => Some(true),
+        Stored::Text(text) if text == b"0" || text.eq_ignore_ascii_case(b"false") => Some(false),
+        _ => None,
+    }
+}
+
+fn exact_double(number: i64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "the next line looks for it")]
+    let double = number as f64;
+    (whole(Stored::Real(double)) == Some(number.into())).then_some(double)
+}
+
+/// A number whose double is printed as the same number.
+fn written_double(text: &[u8]) -> Option<f64> {
+    match text {
+        b"Infinity" => return Some(f64::INFINITY),
+        b"-Infinity" => return Some(f64::NEG_INFINITY),
+        b"NaN" => return Some(f64::NAN),
+        _ => {}
+    }
+    let is_number = matches!(text.first(), Some(b'-' | b'0'..=b'9'))
+        && json::read(text, Kind::Json, 0, &mut Verdict).is_ok()
+        && !text.last().is_some_and(u8::is_ascii_whitespace);
+    let double: f64 = if is_number { std::str::from_utf8(text).ok()?.parse().ok()? } else { return None };
+    (double.is_finite() && decimal::equal(text, real(double).as_bytes())).then_some(double)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(target: Target) -> ColumnPlan {
+        ColumnPlan { name: "column".to_owned(), target, nullable: true }
+    }
+
+    fn carried<'a>(stored: Stored<'a>, target: Target, choices: &[&str]) -> Carried<'a> {
+        let choices: Vec<_> = choices.iter().map(|text| text.parse().expect("a choice")).collect();
+        let policies = Policies::new(&choices).expect("policies");
+        carry(stored, &column(target), &policies, &mut RowDigester::default())
+    }
+
+    fn text(bytes: &str) -> Stored<'_> {
+        Stored::Text(bytes.as_bytes())
+    }
+
+    /// The classes of all faults, and where they begin.
+    fn faults(stored: Stored<'_>, target: Target, choices: &[&str]) -> Vec<(&'static str, Option<usize>)> {
+        let faults = carried(stored, target, choices).faults;
+        faults.iter().map(|fault| (fault.class().name(), fault.offset)).collect()
+    }
+
+    /// What is sent for a value that a policy has mended.
+    #[track_caller]
+    fn mended(stored: Stored<'_>, target: Target, choices: &[&str]) -> Value<'static> {
+        let carried = carried(stored, target, choices);
+        assert_eq!(carried.faults, [], "{choices:?}");
+        let changes: Vec<_> = carried.changes.iter().map(|(class, policy)| format!("{class}={policy}")).collect();
+        assert_eq!(changes, choices);
+        match carried.value {
+            Value::Bytes(bytes) => Value::Bytes(Cow::Owned(bytes.into_owned())),
+            Value::Jsonb(bytes) => Value::Jsonb(Cow::Owned(bytes.into_owned())),
+            Value::Null => Value::Null,
+            Value::BigInt(number) => Value::BigInt(number),
+            Value::Integer(number) => Value::Integer(number),
+            Value::Boolean(truth) => Value::Boolean(truth),
+            Value::Double(number) => Value::Double(number),
+            Value::Timestamp(moment) => Value::Timestamp(moment),
+        }
+    }
+
+    fn bytes(text: &str) -> Value<'_> {
+        Value::Bytes(Cow::Borrowed(text.as_bytes()))
+    }
+
+    fn jsonb(text: &str) -> Value<'_> {
+        Value::Jsonb(Cow::Borrowed(text.as_bytes()))
+    }
+
+    #[test]
+    fn what_fits_is_carried_over_exactly() {
+        let integers = Value::Double(9_007_199_254_740_992.0);
+        for (stored, target, expected) in [
+            (text("x"), Target::Text(None), bytes("x")),
+            (text("éé"), Target::Text(Some(2)), bytes("éé")),
+            (Stored::Integer(i64::MIN), Target::BigInt, Value::BigInt(i64::MIN)),
+            (Stored::Integer(-1 << 31), Target::Integer, Value::Integer(i32::MIN)),
+            (Stored::Integer(1), Target::Boolean, Value::Boolean(true)),
+            (Stored::Integer(1 << 53), Target::Double, integers),
+            (Stored::Integer((1 << 53) + 2), Target::Double, Value::Double(9_007_199_254_740_994.0)),
+            (Stored::Real(f64::INFINITY), Target::Double, Value::Double(f64::INFINITY)),
+            (Stored::Real(1.5), Target::Json, bytes("1.5")),
+            (Stored::Real(1e300), Target::Jsonb, jsonb("1e300")),
+            (Stored::Integer(7), Target::Jsonb, jsonb("7")),
+            (Stored::Null, Target::Json, Value::Null),
+            (text("2000-01-01 00:00:01"), Target::Timestamp, Value::Timestamp(1_000_000)),
+            (
+                text(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
+                Target::Json,
+                bytes(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
+            ),
+        ] {
+            let carried = carried(stored, target, &[]);
+            assert_eq!((carried.value, carried.faults), (expected, vec![]), "{stored:?} {target}");
+            assert_eq!(carried.changes, []);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_a_fault_of_its_class() {
+        let varchar = Target::Text(Some(1));
+        for (stored, target, class, offset) in [
+            (text("a\0b"), Target::Text(None), "nul", Some(1)),
+            (Stored::Text(b"ab\xc3\x28"), Target::Text(None), "invalid-utf8", Some(2)),
+            (text("éé"), varchar, "too-long", Some(2)),
+            (text("é "), varchar, "too-long", Some(2)),
+            (Stored::Blob(b"x"), Target::Text(None), "storage-class", None),
+            (Stored::Blob(b"\0\x01\xfe\xff"), Target::Text(None), "inexact", None),
+            (Stored::Blob(b"{}"), Target::Json, "storage-class", None),
+            (Stored::Integer(1), Target::Text(None), "storage-class", None),
+            (text("fast"), Target::Integer, "inexact", None),
+            (text(""), Target::Integer, "inexact", None),
+            (text("007"), Target::Integer, "inexact", None),
+            (text("-12"), Target::Integer, "storage-class", None),
+            (Stored::Real(1.5), Target::BigInt, "inexact", None),
+            (Stored::Real(f64::INFINITY), Target::BigInt, "inexact", None),
+            (Stored::Real(12.0), Target::BigInt, "storage-class", None),
+            (Stored::Integer(1 << 31), Target::Integer, "integer-range", None),
+            (Stored::Integer(2), Target::Boolean, "inexact", None),
+            (text("true"), Target::Boolean, "storage-class", None),
+            (text("yes-ish"), Target::Boolean, "inexact", None),
+            (Stored::Real(0.5), Target::Boolean, "inexact", None),
+            (Stored::Integer((1 << 53) + 1), Target::Double, "inexact", None),
+            (text("hot"), Target::Double, "inexact", None),
+            (text("0.10"), Target::Double, "storage-class", None),
+            (text("0.1000000000000000055511151231257827"), Target::Double, "inexact", None),
+            (text("[1]"), Target::Double, "inexact", None),
+            (Stored::Real(f64::INFINITY), Target::Json, "non-finite", None),
+            (text("yesterday"), Target::Timestamp, "inexact", None),
+            (Stored::Integer(0), Target::Timestamp, "inexact", None),
+            (Stored::Blob(b"2000-01-01 00:00:01"), Target::Timestamp, "storage-class", None),
+            (text(r#"["\u0000"]"#), Target::Json, "nul", Some(2)),
+            (text(r#"["\u0000"]"#), Target::Jsonb, "nul", Some(2)),
+            (text(r#"["\ud83d"]"#), Target::Json, "lone-surrogate", Some(2)),
+            (text(r#"{"a": 1, "a": 2}"#), Target::Jsonb, "duplicate-key", Some(9)),
+            (text("[1e131072]"), Target::Jsonb, "number-range", Some(1)),
+            (text("[NaN]"), Target::Json, "non-finite", Some(1)),
+            (text("[1,]"), Target::Json, "invalid-json", Some(3)),
+            (text(" "), Target::Json, "invalid-json", None),
+        ] {
+            assert_eq!(faults(stored, target, &[]), [(class, offset)], "{stored:?} {target}");
+        }
+        let required = ColumnPlan { nullable: false, ..column(Target::Json) };
+        let carried = carry(Stored::Null, &required, &Policies::default(), &mut RowDigester::default());
+        assert_eq!(carried.faults, [Fault::whole(Reason::Null)]);
+    }
+
+    #[test]
+    fn all_classes_of_one_value_are_found_at_their_bytes() {
+        let stored = Stored::Text(b"[\"\xff\0\", \"\\u0000 \\ud83d\", NaN, 1e131072, {\"k\": 1, \"\\u006b\": 2}]");
+        let expected = [
+            ("invalid-utf8", Some(2)),
+            ("nul", Some(3)),
+            ("lone-surrogate", Some(15)),
+            ("non-finite", Some(24)),
+            ("number-range", Some(29)),
+            ("duplicate-key", Some(48)),
+        ];
+        assert_eq!(faults(stored, Target::Jsonb, &[]), expected);
+        // A policy takes its own class off the list, and no other.
+        let expected: Vec<_> = expected.into_iter().filter(|(class, _)| *class != "nul").collect();
+        assert_eq!(faults(stored, Target::Jsonb, &["nul=strip"]), expected);
+        assert_eq!(carried(stored, Target::Jsonb, &["nul=strip"]).changes, []);
+        let all =
+            ["invalid-utf8=replace", "nul=strip", "lone-surrogate=strip", "non-finite=string", "number-range=null"];
+        let all = [&all[..], &["duplicate-key=last"]].concat();
+        let expected = "[\"\u{fffd}\", \" \", \"NaN\", null, {\"k\": 1, \"\\u006b\": 2}]";
+        assert_eq!(mended(stored, Target::Jsonb, &all), jsonb(expected));
+        let long = Stored::Text(b"ab\0\xffcd");
+        let expected = [("invalid-utf8", Some(3)), ("nul", Some(2)), ("too-long", Some(4))];
+        assert_eq!(faults(long, Target::Text(Some(4)), &[]), expected);
+        let far = Stored::Text(b"99999999999");
+        assert_eq!(faults(far, Target::Integer, &[]), [("storage-class", None), ("integer-range", None)]);
+        assert_eq!(faults(text("[NaN, }"), Target::Json, &[]), [("invalid-json", Some(6)), ("non-finite", Some(1))]);
+    }
+
+    #[test]
+    fn policies_change_what_is_wrong_and_nothing_else() {
+        let varchar = Target::Text(Some(3));
+        for (stored, target, choice, expected) in [
+            (text("a\0b\0"), Target::Text(None), "nul=replace", bytes("a\u{fffd}b\u{fffd}")),
+            (text("a\0b\0"), Target::Text(None), "nul=strip", bytes("ab")),
+            (text("{ \"a\\u0000\" :1e5}"), Target::Json, "nul=replace", bytes("{ \"a\\ufffd\" :1e5}")),
+            (text("{ \"a\\u0000\" :1e5}"), Target::Jsonb, "nul=strip", jsonb("{ \"a\" :1e5}")),
+            (text("[\"\0\"]\0"), Target::Json, "nul=strip", bytes("[\"\"]")),
+            (
+                text(r#"["\ud83d\ud83d\ude80\ude80"]"#),
+                Target::Json,
+                "lone-surrogate=strip",
+                bytes(r#"["\ud83d\ude80"]"#),
+            ),
+            (text(r#"["\ude80x"]"#), Target::Jsonb, "lone-surrogate=replace", jsonb(r#"["\ufffdx"]"#)),
+            (text("[ NaN,-Infinity ]"), Target::Json, "non-finite=null", bytes("[ null,null ]")),
+            (text("[ NaN,-Infinity ]"), Target::Json, "non-finite=string", bytes(r#"[ "NaN","-Infinity" ]"#)),
+            (Stored::Real(f64::NEG_INFINITY), Target::Json, "non-finite=string", bytes("\"-Infinity\"")),
+            (Stored::Real(f64::INFINITY), Target::Jsonb, "non-finite=null", jsonb("null")),
+            (text("[1e131072]"), Target::Jsonb, "number-range=string", jsonb("[\"1e131072\"]")),
+            (Stored::Integer(1 << 40), Target::Integer, "integer-range=clamp", Value::Integer(i32::MAX)),
+            (Stored::Integer(-(1 << 40)), Target::Integer, "integer-range=clamp", Value::Integer(i32::MIN)),
+            (Stored::Integer(1 << 40), Target::Integer, "integer-range=null", Value::Null),
+            (Stored::Text(b"\xf0\x9f\x9a"), Target::Text(None), "invalid-utf8=replace", bytes("\u{fffd}")),
+            (Stored::Blob(b"x"), Target::Text(None), "storage-class=convert", bytes("x")),
+            (Stored::Blob(b"{}"), Target::Jsonb, "storage-class=convert", jsonb("{}")),
+            (Stored::Real(1.5), Target::Text(None), "storage-class=convert", bytes("1.5")),
+            (text("12"), Target::BigInt, "storage-class=convert", Value::BigInt(12)),
+            (text("True"), Target::Boolean, "storage-class=convert", Value::Boolean(true)),
+            (text("1.5e1"), Target::Double, "storage-class=convert", Value::Double(15.0)),
+            (text("fast"), Target::Integer, "inexact=null", Value::Null),
+            (Stored::Blob(b"\xff"), Target::Json, "inexact=null", bytes("null")),
+            (text("{'a': None}\n"), Target::Json, "invalid-json=string", bytes("\"{'a': None}\\n\"")),
+            (text("[\"\\u0000\""), Target::Jsonb, "invalid-json=string", jsonb(r#""[\"\\u0000\"""#)),
+            (text(""), Target::Jsonb, "invalid-json=null", jsonb("null")),
+            (text("éééé"), varchar, "too-long=truncate", bytes("ééé")),
+            (text(r#"{"a":1,"a":2}"#), Target::Jsonb, "duplicate-key=last", jsonb(r#"{"a":1,"a":2}"#)),
+        ] {
+            assert_eq!(mended(stored, target, &[choice]), expected, "{stored:?} {choice}");
+        }
+        let deep = format!("[\"\\u0000\", {}{}]", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        let class = |name, offset| (name, Some(offset));
+        assert_eq!(faults(text(&deep), Target::Json, &[]), [class("depth", MAX_DEPTH + 10), class("nul", 2)]);
+        assert_eq!(mended(text(&deep), Target::Jsonb, &["depth=null"]), jsonb("null"));
+        let string = mended(text(&deep), Target::Json, &["depth=string"]);
+        assert_eq!(string, bytes(&format!("\"{}\"", deep.replace('\\', "\\\\").replace('"', "\\\""))));
+    }
+
+    #[test]
+    fn null_takes_no_place_that_must_be_filled() {
+        let choices = ["integer-range=null", "inexact=null"].map(|text| text.parse().expect("a choice"));
+        let policies = Policies::new(&choices).expect("policies");
+        let required = |target| ColumnPlan { nullable: false, ..column(target) };
+        let mut digester = RowDigester::default();
+        let beyond = carry(Stored::Integer(1 << 40), &required(Target::Integer), &policies, &mut digester);
+        assert_eq!(beyond.faults[0].policies, [Policy::Clamp]);
+        let fast = carry(text("fast"), &required(Target::Integer), &policies, &mut digester);
+        assert_eq!(fast.faults[0].policies, []);
+        // JSON has a null of its own.
+        let blob = carry(Stored::Blob(b"\xff"), &required(Target::Json), &policies, &mut digester);
+        assert_eq!(blob.value, bytes("null"));
+    }
+
+    #[test]
+    fn both_ends_have_the_same_digest() {
+        for (stored, target, sent_back) in [
+            (text(r#" {"b":1.0,"a":"\u00e9"} "#), Target::Jsonb, Some(&b"\x01{\"a\": \"\xc3\xa9\", \"b\": 1.0}"[..])),
+            (text("[1]"), Target::Json, Some(b"[1]")),
+            (Stored::Null, Target::Jsonb, None),
+            (Stored::Integer(5), Target::Integer, Some(b"\0\0\0\x05")),
+        ] {
+            let [mut source, mut read_back] = [RowDigester::default(), RowDigester::default()];
+            assert_eq!(carry(stored, &column(target), &Policies::default(), &mut source).faults, []);
+            read_back.add(&Value::read_field(sent_back, target).expect("a field")).expect("a value");
+            assert_eq!(source.digest(), read_back.digest(), "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(truncated("aéx".as_bytes(), 2), b"a");
+        assert_eq!(truncated("aéx".as_bytes(), 3), "aé".as_bytes());
+        assert_eq!(truncated("aé".as_bytes(), 3), "aé".as_bytes());
+        assert_eq!(truncated("é".as_bytes(), 1), b"");
+    }
+}

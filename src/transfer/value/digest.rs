@@ -1,0 +1,217 @@
+//! Digests of rows and tables, the same on both ends exactly when the values are.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::hazard::Fault;
+use super::pg_value::Value;
+use super::{jsonb, repair};
+
+/// How many parts a table is divided into, so that a difference can be searched for in a few of them.
+pub(crate) const BUCKETS: usize = 4096;
+
+/// Marks a `jsonb` in a row's digest.
+pub(crate) const JSONB_TAG: u8 = 2;
+
+/// What precedes a value in a row's digest: the tag of its type and its length.
+const HEAD: usize = 1 + size_of::<u64>();
+/// The longest value that is hashed together with what precedes it.
+const SHORT: usize = 55;
+
+/// A digest of a table's rows in any order: the SHA-256 of each row, added up lane by lane, bucket by bucket.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TableDigest(Box<[[u64; 4]]>);
+
+impl Default for TableDigest {
+    fn default() -> Self {
+        Self(vec![[0; 4]; BUCKETS].into_boxed_slice())
+    }
+}
+
+impl std::fmt::Debug for TableDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TableDigest({})", self.hex())
+    }
+}
+
+impl TableDigest {
+    /// Adds a row to the bucket that its key has: see [`bucket`].
+    pub fn add(&mut self, bucket: usize, row: RowDigester) {
+        let digest = row.digest();
+        let (lanes, _) = digest.as_chunks::<8>();
+        let row = std::array::from_fn(|lane| u64::from_be_bytes(lanes[lane]));
+        add(&mut self.0[bucket % BUCKETS], row);
+    }
+
+    /// The buckets whose rows are not the same.
+    #[must_use]
+    pub fn differing_buckets(&self, other: &Self) -> Vec<usize> {
+        (0..BUCKETS).filter(|&bucket| self.0[bucket] != other.0[bucket]).collect()
+    }
+
+    /// The sum over all buckets as 64 hexadecimal digits.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        let mut sum = [0; 4];
+        for lanes in &self.0 {
+            add(&mut sum, *lanes);
+        }
+        sum.map(|lane| format!("{lane:016x}")).concat()
+    }
+}
+
+fn add(sum: &mut [u64; 4], lanes: [u64; 4]) {
+    for (sum, lane) in sum.iter_mut().zip(lanes) {
+        *sum = sum.wrapping_add(lane);
+    }
+}
+
+/// The bucket of a row by the values of its primary key, the same on both ends.
+#[must_use]
+pub(crate) fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v Value<'b>>) -> usize {
+    // FNV-1a: nobody is to be kept from choosing keys that meet in one bucket.
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for value in primary_key {
+        match value {
+            Value::Bytes(bytes) => add(bytes),
+            Value::BigInt(number) | Value::Timestamp(number) => add(&number.to_be_bytes()),
+            Value::Integer(number) => add(&number.to_be_bytes()),
+            Value::Boolean(truth) => add(&[u8::from(*truth)]),
+            Value::Double(number) => add(&number.to_be_bytes()),
+            // The text differs on both ends; nobody makes a primary key of it.
+            Value::Null | Value::Jsonb(_) => add(&[0]),
+        }
+        add(&[0xff]);
+    }
+    // The upper half is mixed better than the lower.
+    usize::try_from(hash >> 40).map_or(0, |hash| hash % BUCKETS)
+}
+
+/// The digest of one row, value by value in the order of the plan.
+#[derive(Default)]
+pub struct RowDigester(Sha256);
+
+impl RowDigester {
+    /// Adds the next value, as it was read back from the target.
+    ///
+    /// # Errors
+    /// [`Fault`] when `jsonb` cannot be read, which no server sends.
+    pub fn add(&mut self, value: &Value<'_>) -> Result<(), Fault> {
+        match value {
+            Value::Null => self.add_bytes(0, &[]),
+            Value::Bytes(bytes) => self.add_bytes(1, bytes),
+            Value::Jsonb(bytes) => {
+                // What the server has read is not too deep for it.
+                let read = jsonb::read(bytes, usize::MAX).map_err(|trouble| repair::fault(&trouble))?;
+                self.add_bytes(JSONB_TAG, &read.encoding);
+            }
+            Value::BigInt(number) => self.add_bytes(3, &number.to_be_bytes()),
+            Value::Integer(number) => self.add_bytes(4, &number.to_be_bytes()),
+            Value::Boolean(truth) => self.add_bytes(5, &[u8::from(*truth)]),
+            Value::Double(number) => self.add_bytes(6, &number.to_bits().to_be_bytes()),
+            Value::Timestamp(number) => self.add_bytes(7, &number.to_be_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Adds a value under the tag of its type. Equal values and no others give the same bytes.
+    pub(crate) fn add_bytes(&mut self, tag: u8, bytes: &[u8]) {
+        // Most values are short, and a call for each part would take longer than hashing it.
+        let mut piece = [0; HEAD + SHORT];
+        piece[0] = tag;
+        piece[1..HEAD].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
+        if let Some(place) = piece.get_mut(HEAD..HEAD + bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.0.update(&piece[..HEAD + bytes.len()]);
+        } else {
+            self.0.update(&piece[..HEAD]);
+            self.0.update(bytes);
+        }
+    }
+
+    /// The digest itself.
+    #[must_use]
+    pub fn digest(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// By primary key: a short digest of each value.
+pub(crate) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
+
+/// The primary key as both ends write it.
+pub(crate) fn key_of<'v>(values: impl IntoIterator<Item = impl Borrow<Value<'v>>>) -> Vec<u8> {
+    let parts = values.into_iter().map(|value| match value.borrow() {
+        Value::Bytes(bytes) => bytes.to_vec(),
+        Value::Integer(number) => number.to_string().into_bytes(),
+        Value::BigInt(number) => number.to_string().into_bytes(),
+        other => format!("{other:?}").into_bytes(),
+    });
+    parts.collect::<Vec<_>>().join(b", ".as_slice())
+}
+
+/// A digest that is good enough to tell which values of a row differ.
+pub(crate) fn short_digest(value: &Value<'_>) -> [u8; 8] {
+    let mut row = RowDigester::default();
+    // What cannot be digested on one side only differs, as it should.
+    let _ = row.add(value);
+    let mut short = [0; 8];
+    short.copy_from_slice(&row.digest()[..8]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn row(number: i64) -> RowDigester {
+        let mut row = RowDigester::default();
+        row.add(&Value::BigInt(number)).expect("a number");
+        row
+    }
+
+    #[test]
+    fn rows_in_any_order_have_one_digest() {
+        let [mut up, mut down] = [(); 2].map(|()| TableDigest::default());
+        for number in 0..1000_i64 {
+            up.add(bucket([&Value::BigInt(number)]), row(number));
+            down.add(bucket([&Value::BigInt(999 - number)]), row(999 - number));
+        }
+        assert_eq!(up, down);
+        assert_eq!(up.hex(), down.hex());
+        assert_eq!(up.hex().len(), 64);
+        down.add(bucket([&Value::BigInt(0)]), row(0));
+        assert_ne!(up, down);
+    }
+
+    #[test]
+    fn a_difference_is_in_the_bucket_of_its_row() {
+        let [mut a, mut b] = [(); 2].map(|()| TableDigest::default());
+        for number in 0..1000_i64 {
+            let bucket = bucket([&Value::BigInt(number)]);
+            a.add(bucket, row(number));
+            b.add(bucket, row(if number == 500 { 0 } else { number }));
+        }
+        assert_eq!(a.differing_buckets(&b), [bucket([&Value::BigInt(500)])]);
+        assert_eq!(a.differing_buckets(&a), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn keys_are_spread_over_the_buckets() {
+        let text = |number: u32| Value::Bytes(Cow::Owned(format!("session-{number}").into_bytes()));
+        let mut counts = vec![0_u32; BUCKETS];
+        for number in 0..40_960 {
+            counts[bucket([&text(number), &Value::Integer(1)])] += 1;
+        }
+        assert!(counts.iter().all(|count| (1..40).contains(count)), "{:?}", counts.iter().max());
+    }
+}

@@ -1,0 +1,161 @@
+//! Texts with something wrong in them, copied with that replaced and nothing else touched.
+
+use std::ops::Range;
+
+use super::hazard::{Fault, Kind, Reason};
+use super::json::{self, Listener, MAX_DEPTH, Trouble};
+use super::policy::{Class, Policies, Policy};
+
+/// How many places are remembered at which a text and its copy shift against each other.
+const MAX_SHIFTS: usize = 1 << 16;
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// A copy of a text with some of its bytes replaced.
+pub(crate) struct Mended<'t> {
+    original: &'t [u8],
+    pub(crate) text: Vec<u8>,
+    /// How much of the original is in the copy or was replaced.
+    done: usize,
+    origin: Origin,
+}
+
+/// Where in the original a byte of the copy was.
+#[derive(Default)]
+pub(crate) struct Origin {
+    /// From a place in the copy on, where the original goes on.
+    shifts: Vec<(usize, usize)>,
+}
+
+impl Origin {
+    /// The offset in the original, if that many are known.
+    pub(crate) fn of(&self, offset: usize) -> Option<usize> {
+        let before = self.shifts.partition_point(|(copy, _)| *copy <= offset);
+        match before.checked_sub(1).map(|index| self.shifts[index]) {
+            _ if before == MAX_SHIFTS => None,
+            Some((copy, original)) => Some(original + (offset - copy)),
+            None => Some(offset),
+        }
+    }
+}
+
+impl<'t> Mended<'t> {
+    pub(crate) fn new(original: &'t [u8]) -> Self {
+        Self { original, text: Vec::with_capacity(original.len()), done: 0, origin: Origin::default() }
+    }
+
+    pub(crate) fn replace(&mut self, bytes: Range<usize>, replacement: &[u8]) {
+        self.text.extend_from_slice(&self.original[self.done..bytes.start]);
+        self.text.extend_from_slice(replacement);
+        self.done = bytes.end;
+        if bytes.len() != replacement.len() && self.origin.shifts.len() < MAX_SHIFTS {
+            self.origin.shifts.push((self.text.len(), bytes.end));
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> (Vec<u8>, Origin) {
+        self.text.extend_from_slice(&self.original[self.done..]);
+        (self.text, self.origin)
+    }
+}
+
+/// Replaces what is not UTF-8 by U+FFFD, as [`String::from_utf8_lossy`] does.
+pub(crate) fn utf8(text: &[u8]) -> (Vec<u8>, Origin) {
+    let mut mended = Mended::new(text);
+    let mut position = 0;
+    for chunk in text.utf8_chunks() {
+        let start = position + chunk.valid().len();
+        position = start + chunk.invalid().len();
+        if position > start {
+            mended.replace(start..position, REPLACEMENT);
+        }
+    }
+    mended.finish()
+}
+
+/// Strips U+0000, or replaces it, also tentatively: that hides nothing else.
+pub(crate) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, Origin) {
+    let mut mended = Mended::new(text);
+    let replacement = if policy == Policy::Strip { b"" } else { REPLACEMENT };
+    for (offset, byte) in text.iter().enumerate() {
+        if *byte == 0 {
+            mended.replace(offset..offset + 1, replacement);
+        }
+    }
+    mended.finish()
+}
+
+/// A JSON text in UTF-8 after what policies say, or tentatively, has been replaced inside it.
+pub(crate) struct MendedJson {
+    pub(crate) text: Vec<u8>,
+    pub(crate) origin: Origin,
+    /// The first of each class that was found, before the end or before what is not JSON.
+    pub(crate) faults: Vec<Fault>,
+    /// What makes the whole text unreadable.
+    pub(crate) unreadable: Option<Fault>,
+}
+
+/// Finds everything that is wrong inside a JSON text, and replaces it where it stands.
+pub(crate) fn json(text: &[u8], kind: Kind, policies: &Policies) -> MendedJson {
+    let mut mender = Mender { policies, mended: Mended::new(text), faults: Vec::new() };
+    let unreadable = json::read(text, kind, MAX_DEPTH, &mut mender).err().map(|trouble| fault(&trouble));
+    let faults = mender.faults;
+    let (text, origin) = mender.mended.finish();
+    MendedJson { text, origin, faults, unreadable }
+}
+
+/// What a trouble is to those who look at the value.
+pub(crate) fn fault(trouble: &Trouble) -> Fault {
+    match trouble.reason {
+        reason @ (Reason::EmptyJson | Reason::TooLarge) => Fault::whole(reason),
+        reason => Fault::at(trouble.bytes.start, reason),
+    }
+}
+
+struct Mender<'t, 'p> {
+    policies: &'p Policies,
+    mended: Mended<'t>,
+    faults: Vec<Fault>,
+}
+
+impl Listener for Mender<'_, '_> {
+    fn trouble(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        let fault = fault(&trouble);
+        let class = fault.class();
+        if self.faults.iter().all(|known| known.class() != class) {
+            self.faults.push(fault);
+        }
+        let token = &self.mended.original[trouble.bytes.clone()];
+        let quoted = || [b"\"", token, b"\""].concat();
+        let bytes = trouble.bytes.clone();
+        match (class, self.policies.of(class)) {
+            // The whole text is at stake, not this bracket.
+            (Class::Depth, _) => {}
+            (Class::NonFinite | Class::NumberRange, Policy::String) => self.mended.replace(bytes, &quoted()),
+            (Class::NonFinite | Class::NumberRange, _) => self.mended.replace(bytes, b"null"),
+            (_, Policy::Strip) => self.mended.replace(bytes, b""),
+            // An escape for an escape: a text in ASCII stays one.
+            _ => self.mended.replace(bytes, b"\\ufffd"),
+        }
+        Ok(())
+    }
+}
+
+/// A JSON string with a text in UTF-8 and without U+0000 as its content, written as `jsonb` prints it.
+pub(crate) fn json_string(text: &[u8]) -> Vec<u8> {
+    let mut string = Vec::with_capacity(text.len() + 2);
+    string.push(b'"');
+    for byte in text {
+        match byte {
+            b'"' | b'\\' => string.extend_from_slice(&[b'\\', *byte]),
+            8 => string.extend_from_slice(b"\\b"),
+            12 => string.extend_from_slice(b"\\f"),
+            b'\n' => string.extend_from_slice(b"\\n"),
+            b'\r' => string.extend_from_slice(b"\\r"),
+            b'\t' => string.extend_from_slice(b"\\t"),
+            0..0x20 => string.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => string.push(*byte),
+        }
+    }
+    string.push(b'"');
+    string
+}
