@@ -8,7 +8,7 @@ use migration::Revision;
 use serde::Serialize;
 
 use crate::database::connection::ConnectError;
-use crate::database::failure::{Cause, DatabaseError, Failure, OTHER_PROGRAM, UNKNOWN_CA};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, OTHER_PROGRAM, UNKNOWN_CA};
 use crate::history::archive::error::ArchiveError;
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -18,7 +18,7 @@ use crate::schema::state::Leftover;
 use crate::settings::SettingsError;
 use crate::transfer::error::{Mismatch, TransferError};
 use crate::transfer::source::snapshot::SnapshotError;
-use crate::transfer::target::obstacle::{Kind, Obstacle};
+use crate::transfer::target::obstacle::{Obstacle, ObstacleKind};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -198,14 +198,14 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Settings(_) | Error::Retention(_) => 78,
-            Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_code(error.cause.failure),
-            Error::Database(error) | Error::Read(error) => failure_code(error.cause.failure),
+            Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_code(error.cause.class),
+            Error::Database(error) | Error::Read(error) => failure_code(error.cause.class),
             Error::Schema(error) => schema_code(error),
             Error::Transfer(error) => match error {
                 TransferError::Schema(error) => schema_code(error),
-                TransferError::Database(error) => failure_code(error.cause.failure),
+                TransferError::Database(error) => failure_code(error.cause.class),
                 TransferError::Snapshot(SnapshotError::Source { cause, .. } | SnapshotError::Copy { cause, .. }) => {
-                    failure_code(cause.failure)
+                    failure_code(cause.class)
                 }
                 TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => 65,
                 TransferError::Mismatch(_) | TransferError::Different(_) => 8,
@@ -222,20 +222,20 @@ impl Error {
                 | TransferError::NoReport { .. }
                 | TransferError::TargetNotEmpty { .. }
                 | TransferError::TargetBehind { .. }
-                | TransferError::Clashes { .. }
+                | TransferError::Conflicts { .. }
                 | TransferError::SourceRevision { .. }
                 | TransferError::TargetRevision { .. } => 7,
             },
             Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => 7,
             Error::Metrics(_) => 73,
             Error::Archive(error) => match error {
-                ArchiveError::Connect(error) => failure_code(error.cause.failure),
+                ArchiveError::Connect(error) => failure_code(error.cause.class),
                 ArchiveError::Create { .. } => 73,
                 ArchiveError::InUse { .. } => 75,
                 ArchiveError::Compress { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => 75,
                 ArchiveError::Compress { .. } => 74,
                 ArchiveError::Schema(error) => schema_code(error),
-                ArchiveError::Database(error) => failure_code(error.cause.failure),
+                ArchiveError::Database(error) => failure_code(error.cause.class),
                 ArchiveError::Ambiguous { .. }
                 | ArchiveError::Foreign { .. }
                 | ArchiveError::OtherRevision { .. }
@@ -321,8 +321,8 @@ impl Error {
     pub fn details(&self) -> Details {
         match self {
             Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
-            Error::Transfer(TransferError::Clashes { clashes, .. }) => {
-                Details::of(clashes, |clash| vec![clash.to_string()])
+            Error::Transfer(TransferError::Conflicts { conflicts, .. }) => {
+                Details::of(conflicts, |conflict| vec![conflict.to_string()])
             }
             Error::Transfer(TransferError::Damaged { damage, .. }) => {
                 Details { lines: damage.lines(), document: serde_json::to_value(damage).unwrap_or_default() }
@@ -368,11 +368,11 @@ impl Details {
 /// needs somebody; otherwise that of a refusal.
 fn obstacles_code(obstacles: &[Obstacle]) -> u8 {
     let code = |obstacle: &Obstacle| match obstacle.kind {
-        Kind::Privilege | Kind::RowSecurity => 77,
-        Kind::Standby | Kind::ReadOnly => 69,
-        Kind::Prepared => 75,
-        Kind::Encoding => 78,
-        Kind::Disk => 74,
+        ObstacleKind::Privilege | ObstacleKind::RowSecurity => 77,
+        ObstacleKind::Standby | ObstacleKind::ReadOnly => 69,
+        ObstacleKind::Prepared => 75,
+        ObstacleKind::Encoding => 78,
+        ObstacleKind::Disk => 74,
         _ => 7,
     };
     let mut codes = obstacles.iter().map(code);
@@ -395,7 +395,7 @@ pub(crate) fn leftover_hint(tables: &[Leftover]) -> String {
 
 fn schema_code(error: &SchemaError) -> u8 {
     match error {
-        SchemaError::Database(error) => failure_code(error.cause.failure),
+        SchemaError::Database(error) => failure_code(error.cause.class),
         SchemaError::Locked { .. } => 75,
         SchemaError::Pending => 3,
         SchemaError::Unknown(_) => 5,
@@ -419,93 +419,99 @@ pub(crate) fn ledger_hint(revision: Revision) -> String {
 
 /// The exit code of a failure at the database.
 #[must_use]
-pub(crate) fn failure_code(failure: Failure) -> u8 {
-    match failure {
-        Failure::Refused
-        | Failure::NameResolution
-        | Failure::Unreachable
-        | Failure::TimedOut
-        | Failure::ConnectionLost
-        | Failure::StartingUp
-        | Failure::ShuttingDown
-        | Failure::InRecovery
-        | Failure::Standby
-        | Failure::ReadOnly => 69,
-        Failure::TooManyConnections | Failure::Busy | Failure::Conflict => 75,
-        Failure::Authentication | Failure::Privilege | Failure::RowPolicy => 77,
-        Failure::NoSuchDatabase | Failure::Tls | Failure::Certificate | Failure::Configuration | Failure::Pooler => 78,
-        Failure::CannotOpen => 73,
-        Failure::DiskFull | Failure::Corrupt | Failure::InputOutput => 74,
-        Failure::Constraint | Failure::Needed | Failure::AlreadyExists => 4,
-        Failure::Data => 65,
-        Failure::SchemaPending => 3,
-        Failure::Other => 1,
+pub(crate) fn failure_code(class: ErrorClass) -> u8 {
+    match class {
+        ErrorClass::Refused
+        | ErrorClass::NameResolution
+        | ErrorClass::Unreachable
+        | ErrorClass::TimedOut
+        | ErrorClass::ConnectionLost
+        | ErrorClass::StartingUp
+        | ErrorClass::ShuttingDown
+        | ErrorClass::InRecovery
+        | ErrorClass::Standby
+        | ErrorClass::ReadOnly => 69,
+        ErrorClass::TooManyConnections | ErrorClass::Busy | ErrorClass::Conflict => 75,
+        ErrorClass::Authentication | ErrorClass::Privilege | ErrorClass::RowPolicy => 77,
+        ErrorClass::NoSuchDatabase
+        | ErrorClass::Tls
+        | ErrorClass::Certificate
+        | ErrorClass::Configuration
+        | ErrorClass::Pooler => 78,
+        ErrorClass::CannotOpen => 73,
+        ErrorClass::DiskFull | ErrorClass::Corrupt | ErrorClass::InputOutput => 74,
+        ErrorClass::Constraint | ErrorClass::Needed | ErrorClass::AlreadyExists => 4,
+        ErrorClass::Data => 65,
+        ErrorClass::SchemaPending => 3,
+        ErrorClass::Other => 1,
     }
 }
 
 /// What the reader can do about an answer where nothing was begun that could be rolled back.
-fn reading_hint(cause: &Cause) -> Option<&'static str> {
-    match cause.failure {
-        Failure::ConnectionLost | Failure::ShuttingDown => Some("`tarsy-db wait` waits until the server is back"),
+fn reading_hint(cause: &DatabaseCause) -> Option<&'static str> {
+    match cause.class {
+        ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => Some("`tarsy-db wait` waits until the server is back"),
         _ => failure_hint(cause),
     }
 }
 
 /// What the reader can do where waiting was of no use.
-fn waiting_hint(cause: &Cause) -> Option<&'static str> {
-    match cause.failure {
-        Failure::Refused => Some("is the server running, and are host and port right?"),
-        Failure::ConnectionLost | Failure::ShuttingDown => None,
+fn waiting_hint(cause: &DatabaseCause) -> Option<&'static str> {
+    match cause.class {
+        ErrorClass::Refused => Some("is the server running, and are host and port right?"),
+        ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => None,
         _ => failure_hint(cause),
     }
 }
 
 /// What the reader can do about an answer.
 #[must_use]
-pub(crate) fn failure_hint(cause: &Cause) -> Option<&'static str> {
-    Some(match cause.failure {
-        Failure::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
-        Failure::NameResolution => "is the host name right?",
-        Failure::ConnectionLost | Failure::ShuttingDown => {
+pub(crate) fn failure_hint(cause: &DatabaseCause) -> Option<&'static str> {
+    Some(match cause.class {
+        ErrorClass::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
+        ErrorClass::NameResolution => "is the host name right?",
+        ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
             "`tarsy-db wait` waits until the server is back; what was not committed is rolled back"
         }
-        Failure::Authentication => "are user and password right, and does the server let them in from here?",
-        Failure::Privilege => "the role, or for SQLite the system user, needs the right to do this",
-        Failure::RowPolicy => {
+        ErrorClass::Authentication => "are user and password right, and does the server let them in from here?",
+        ErrorClass::Privilege => "the role, or for SQLite the system user, needs the right to do this",
+        ErrorClass::RowPolicy => {
             "connect as the owner of the tables (unless they FORCE ROW LEVEL SECURITY), or let a superuser run \
              `ALTER ROLE ... BYPASSRLS` for this role"
         }
-        Failure::NoSuchDatabase => {
+        ErrorClass::NoSuchDatabase => {
             "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database"
         }
-        Failure::Tls if !cause.message.contains("does not support TLS") => return None,
-        Failure::Tls => "set `ssl = on` at the server: `sslmode` of the URL, or `PGSSLMODE`, does not allow plain text",
-        Failure::Certificate if cause.message == UNKNOWN_CA => {
+        ErrorClass::Tls if !cause.message.contains("does not support TLS") => return None,
+        ErrorClass::Tls => {
+            "set `ssl = on` at the server: `sslmode` of the URL, or `PGSSLMODE`, does not allow plain text"
+        }
+        ErrorClass::Certificate if cause.message == UNKNOWN_CA => {
             "name the certificate of the CA that signed the server's: `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`"
         }
-        Failure::Certificate => "give the server a current certificate for this host name, signed by a CA",
-        Failure::Standby => "connect to the primary",
-        Failure::ReadOnly => {
+        ErrorClass::Certificate => "give the server a current certificate for this host name, signed by a CA",
+        ErrorClass::Standby => "connect to the primary",
+        ErrorClass::ReadOnly => {
             "is `default_transaction_read_only` set for the role or the database, or is this a standby?"
         }
-        Failure::Constraint => "other rows refer to these, or a condition of your own forbids it",
-        Failure::Needed => {
+        ErrorClass::Constraint => "other rows refer to these, or a condition of your own forbids it",
+        ErrorClass::Needed => {
             "drop what uses it (a view, a trigger, an index or a policy of your own) and create it again afterwards"
         }
-        Failure::AlreadyExists => {
+        ErrorClass::AlreadyExists => {
             "a view, an index or a table of that name is in the way: `tarsy-db check` may tell more"
         }
-        Failure::Pooler => "connect to the server itself, or to a pool in session mode",
-        Failure::SchemaPending => "run `tarsy-db init`",
-        Failure::TooManyConnections if cause.message.contains("role \"") => {
+        ErrorClass::Pooler => "connect to the server itself, or to a pool in session mode",
+        ErrorClass::SchemaPending => "run `tarsy-db init`",
+        ErrorClass::TooManyConnections if cause.message.contains("role \"") => {
             "free a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
         }
-        Failure::TooManyConnections if cause.message.contains("database \"") => {
+        ErrorClass::TooManyConnections if cause.message.contains("database \"") => {
             "free a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
         }
-        Failure::TooManyConnections => "free a connection, or raise the server's `max_connections`",
-        Failure::DiskFull => "free some space, then run the same command again",
-        Failure::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",
+        ErrorClass::TooManyConnections => "free a connection, or raise the server's `max_connections`",
+        ErrorClass::DiskFull => "free some space, then run the same command again",
+        ErrorClass::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",
         _ => return None,
     })
 }

@@ -53,24 +53,24 @@ pub use visible::{json as visible_json, line as visible_line, lines as visible_l
 #[doc(hidden)]
 pub mod internals {
     pub use crate::database::connection::{Access, open};
-    pub use crate::database::failure::{DatabaseError, Failure};
+    pub use crate::database::failure::{DatabaseError, ErrorClass};
     pub use crate::database::url::DatabaseUrl;
     pub use crate::history::space::{AutoVacuum, Freed, Space, reclaimable, vacuum};
-    pub use crate::progress::{Amount, Meter, Progress, Silence, Stage};
+    pub use crate::progress::{Amount, Meter, Phase, Progress, Silence};
     pub use crate::schema::read::schema as read_schema;
     pub use crate::schema::upgrade::upgrade;
     pub use crate::settings::{Environment, Flags, KEYS, Settings};
     pub use crate::transfer::error::TransferError;
     pub use crate::transfer::source::scan::Source;
-    pub use crate::transfer::source::snapshot::{Origin, Snapshot, Terms, Why};
-    pub use crate::transfer::target::obstacle::{Kind, Weight};
-    pub use crate::transfer::target::preflight::{Wanted, Work, look};
+    pub use crate::transfer::source::snapshot::{CopyReason, Origin, Snapshot, SnapshotOptions};
+    pub use crate::transfer::target::obstacle::{ObstacleKind, ObstacleSeverity};
+    pub use crate::transfer::target::preflight::{Operation, TargetTables, look};
     pub use crate::transfer::value::column::ColumnPlan;
-    pub use crate::transfer::value::column_type::Target;
-    pub use crate::transfer::value::convert::{Carried, carry};
+    pub use crate::transfer::value::column_type::ColumnType;
+    pub use crate::transfer::value::convert::{Converted, convert};
     pub use crate::transfer::value::digest::RowDigester;
     pub use crate::transfer::value::hazard::Fault;
     pub use crate::transfer::value::pg_value::Value;
     pub use crate::transfer::value::policy::{Choice, Class, Policies, Policy};
-    pub use crate::transfer::value::sqlite_value::Stored;
+    pub use crate::transfer::value::sqlite_value::SqliteValue;
 }

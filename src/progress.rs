@@ -53,7 +53,7 @@ impl std::iter::Sum for Amount {
 
 /// What is being done, and to what: `copying events`, `indexing events (idx_events_created_at)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub struct Phase {
     /// What is done.
     pub phase: &'static str,
     /// To what: stages of one subject share a bar.
@@ -62,7 +62,7 @@ pub struct Stage {
     pub part: Option<String>,
 }
 
-impl Stage {
+impl Phase {
     /// A stage that is about the whole of its subject.
     #[must_use]
     pub fn new(phase: &'static str, subject: &str) -> Self {
@@ -75,7 +75,7 @@ impl Stage {
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.phase, self.subject)?;
         self.part.as_ref().map_or(Ok(()), |part| write!(f, " ({part})"))
@@ -86,7 +86,7 @@ impl fmt::Display for Stage {
 pub trait Progress: Send + Sync {
     /// A stage begins; `total` is all zero when nobody knows. Several may go on at once. A stage whose meter is
     /// dropped unfinished has failed.
-    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_>;
+    fn begin(&self, stage: Phase, total: Amount) -> Box<dyn Meter + '_>;
 
     /// Takes away what was drawn: the work is over.
     fn clear(&self) {}
@@ -114,7 +114,7 @@ pub fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> {
 pub struct Silence;
 
 impl Progress for Silence {
-    fn begin(&self, _stage: Stage, _total: Amount) -> Box<dyn Meter + '_> {
+    fn begin(&self, _stage: Phase, _total: Amount) -> Box<dyn Meter + '_> {
         Box::new(Self)
     }
 }
@@ -126,14 +126,14 @@ impl Meter for Silence {
 
 /// How far one stage is.
 struct Gauge {
-    stage: Stage,
+    stage: Phase,
     total: Amount,
     done: Mutex<Amount>,
     started: Instant,
 }
 
 impl Gauge {
-    fn new(stage: Stage, total: Amount) -> Self {
+    fn new(stage: Phase, total: Amount) -> Self {
         Self { stage, total, done: Mutex::default(), started: Instant::now() }
     }
 
@@ -235,7 +235,7 @@ impl Bars {
 }
 
 impl Progress for Bars {
-    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
+    fn begin(&self, stage: Phase, total: Amount) -> Box<dyn Meter + '_> {
         let (number, drawn) = self.take(&visible::line(&stage.subject));
         let template = match total.bytes > 0 {
             false => "{prefix:18} {spinner} {wide_msg}",
@@ -293,7 +293,7 @@ struct Lines {
 }
 
 impl Progress for Lines {
-    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
+    fn begin(&self, stage: Phase, total: Amount) -> Box<dyn Meter + '_> {
         let gauge = Arc::new(Gauge::new(stage, total));
         let mut stages = lock(&self.stages);
         if stages.capacity() == 0 {
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_gauge_tells_what_is_known() {
-        let gauge = |total| Gauge::new(Stage::new("copying", "events"), total);
+        let gauge = |total| Gauge::new(Phase::new("copying", "events"), total);
         assert_eq!(gauge(Amount::default()).text(), "for 0s");
         let known = gauge(Amount { rows: 20_000, bytes: 2048 });
         known.advance(Amount { rows: 12_345, bytes: 1024 });

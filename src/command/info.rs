@@ -10,12 +10,12 @@ use serde::Serialize;
 use super::retention::Retention;
 use crate::cli::Info;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, row, rows};
-use crate::database::failure::{Doing, Failure};
+use crate::database::failure::{ErrorClass, ResultExt};
 use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
-use crate::history::retention::plan::{self, Plan};
+use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, has_start};
 use crate::history::retention::selection::Selection;
 use crate::history::space::{self, Space};
@@ -25,7 +25,7 @@ use crate::schema;
 use crate::schema::model::Schema;
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::sql::quoted;
-use crate::schema::state::{self, Standing};
+use crate::schema::state::{self, SchemaState};
 use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
 
 /// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
@@ -37,7 +37,7 @@ const BAR_WIDTH: u64 = 40;
 const WEEK_SECONDS: i64 = 7 * 86_400;
 
 #[derive(Serialize)]
-struct Summary {
+struct InfoSummary {
     database: String,
     backend: Backend,
     server_version: String,
@@ -45,7 +45,7 @@ struct Summary {
     tls: Option<String>,
     revision: Option<String>,
     bytes: u64,
-    tables: Vec<TableSummary>,
+    tables: Vec<TableInfo>,
     space: Option<SpaceSummary>,
     sessions: Option<Sessions>,
     /// What hides rows from the role: the figures of these tables are partial.
@@ -56,7 +56,7 @@ struct Summary {
 }
 
 #[derive(Serialize)]
-struct TableSummary {
+struct TableInfo {
     table: String,
     rows: Option<u64>,
     /// Whether `rows` was counted rather than estimated.
@@ -89,7 +89,7 @@ struct Sessions {
     retention: Retention,
     /// What `prune` would remove; where no retention was chosen, with the longer of TARSy's defaults. Absent where the
     /// retention makes no sense, or where that took too long.
-    would_remove: Option<Plan>,
+    would_remove: Option<RetentionPlan>,
 }
 
 #[derive(Serialize)]
@@ -121,12 +121,12 @@ pub(crate) async fn run(
     let mut connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
     watch.attach(&mut connection);
     let limit = (!arguments.exact).then_some(QUERY_LIMIT);
-    let reader = BoundedReader::new(&connection, limit).await.doing("set up the connection")?;
-    let mut parts = Parts { reader, skipped: Vec::new() };
-    let reading = parts.reader.begin(Rows::Visible).await.doing("begin to read")?;
-    let standing = Standing::read(&reading).await.doing("read the ledger")?;
-    let found = schema::read::schema(&reading).await.doing("read the schema")?;
-    let (server_version, role, tls, bytes) = server(&reading).await.doing("ask the server about itself")?;
+    let reader = BoundedReader::new(&connection, limit).await.context("set up the connection")?;
+    let mut parts = Sections { reader, skipped: Vec::new() };
+    let reading = parts.reader.begin(Rows::Visible).await.context("begin to read")?;
+    let standing = SchemaState::read(&reading).await.context("read the ledger")?;
+    let found = schema::read::schema(&reading).await.context("read the schema")?;
+    let (server_version, role, tls, bytes) = server(&reading).await.context("ask the server about itself")?;
     read_transaction::end(reading).await.ok();
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(arguments.exact).await?,
@@ -139,9 +139,9 @@ pub(crate) async fn run(
         false => None,
     };
     let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
-    let row_policies = row_policy::active(&connection, &tables_of_tarsy).await.doing("look for row policies")?;
+    let row_policies = row_policy::active(&connection, &tables_of_tarsy).await.context("look for row policies")?;
     let shown = shown(settings, &retention);
-    let summary = Summary {
+    let summary = InfoSummary {
         database: url.to_string(),
         backend: url.backend(),
         server_version,
@@ -165,12 +165,12 @@ pub(crate) async fn run(
 }
 
 /// Reads the parts of what is shown, and notes those that were given up.
-struct Parts<'c> {
+struct Sections<'c> {
     reader: BoundedReader<'c>,
     skipped: Vec<String>,
 }
 
-impl Parts<'_> {
+impl Sections<'_> {
     /// Reads one part in a transaction of its own. `None` where a query took too long.
     async fn read<T>(
         &mut self,
@@ -178,12 +178,12 @@ impl Parts<'_> {
         read: impl AsyncFnOnce(&DatabaseExecutor<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let part = part.into();
-        let reading = self.reader.begin(Rows::Visible).await.doing(format!("read {part}"))?;
+        let reading = self.reader.begin(Rows::Visible).await.context(format!("read {part}"))?;
         let result = read(&reading).await;
         read_transaction::end(reading).await.ok();
         match result {
             Err(Error::Database(error))
-                if self.reader.limit().is_some() && error.cause.failure == Failure::TimedOut =>
+                if self.reader.limit().is_some() && error.cause.class == ErrorClass::TimedOut =>
             {
                 self.skipped.push(part);
                 Ok(None)
@@ -196,13 +196,13 @@ impl Parts<'_> {
         let sql = format!("SELECT count(*) AS row_count FROM {}", quoted(table));
         let count = async |reading: &DatabaseExecutor<'_>| {
             let counted = row(reading, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
-            Ok(counted.doing(format!("count the rows of {table}"))?.unsigned_abs())
+            Ok(counted.context(format!("count the rows of {table}"))?.unsigned_abs())
         };
         self.read(format!("the rows of {table}"), count).await
     }
 
-    async fn postgresql_tables(&mut self, exact: bool) -> Result<Vec<TableSummary>, Error> {
-        let sizes = async |reading: &DatabaseExecutor<'_>| Ok(postgresql_sizes(reading).await.doing(MEASURE)?);
+    async fn postgresql_tables(&mut self, exact: bool) -> Result<Vec<TableInfo>, Error> {
+        let sizes = async |reading: &DatabaseExecutor<'_>| Ok(postgresql_sizes(reading).await.context(MEASURE)?);
         let mut tables = self.read("the sizes of the tables", sizes).await?.unwrap_or_default();
         for table in &mut tables {
             // A table that was never analysed has no estimate.
@@ -214,16 +214,16 @@ impl Parts<'_> {
         Ok(tables)
     }
 
-    async fn sqlite_tables(&mut self, found: &Schema, measured: bool) -> Result<Vec<TableSummary>, Error> {
+    async fn sqlite_tables(&mut self, found: &Schema, measured: bool) -> Result<Vec<TableInfo>, Error> {
         let mut sizes = None;
         if measured {
-            let measure = async |reading: &DatabaseExecutor<'_>| Ok(sqlite_sizes(reading).await.doing(MEASURE)?);
+            let measure = async |reading: &DatabaseExecutor<'_>| Ok(sqlite_sizes(reading).await.context(MEASURE)?);
             sizes = self.read("the sizes of the tables", measure).await?;
         }
         let mut tables = Vec::new();
         for table in found.tables.keys() {
             let size = |is_index| Some(sizes.as_ref()?.get(&(table.clone(), is_index)).copied().unwrap_or_default());
-            tables.push(TableSummary {
+            tables.push(TableInfo {
                 rows: self.count(table).await?,
                 exact: true,
                 table_bytes: size(false),
@@ -238,7 +238,7 @@ impl Parts<'_> {
     async fn sessions(&mut self, retention: &Retention, found: &Schema, now: DateTime<Utc>) -> Result<Sessions, Error> {
         let action = "summarise the sessions";
         let edges =
-            self.read("the oldest and the newest session", async |reading| Ok(edges(reading).await.doing(action)?));
+            self.read("the oldest and the newest session", async |reading| Ok(edges(reading).await.context(action)?));
         let (oldest, newest) = edges.await?.unwrap_or_default();
         let mut retention = retention.clone();
         self.read("what TARSy's own defaults would remove", async |reading| retention.count(reading, found, now).await)
@@ -253,8 +253,8 @@ impl Parts<'_> {
             };
             would_remove = self.read("what the retention would remove", plan).await?;
         }
-        let by_status = async |reading: &DatabaseExecutor<'_>| Ok(by_status(reading).await.doing(action)?);
-        let by_week = async |reading: &DatabaseExecutor<'_>| Ok(by_week(reading).await.doing(action)?);
+        let by_status = async |reading: &DatabaseExecutor<'_>| Ok(by_status(reading).await.context(action)?);
+        let by_week = async |reading: &DatabaseExecutor<'_>| Ok(by_week(reading).await.context(action)?);
         Ok(Sessions {
             oldest: oldest.and_then(crate::format::rfc3339),
             newest: newest.and_then(crate::format::rfc3339),
@@ -299,7 +299,7 @@ async fn server(connection: &DatabaseExecutor<'_>) -> Result<(String, Option<Str
     Ok((row.try_get("", "version")?, row.try_get("", "role")?, row.try_get("", "tls")?, bytes))
 }
 
-async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Result<Vec<TableSummary>, DbErr> {
+async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Result<Vec<TableInfo>, DbErr> {
     let sql = "SELECT c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
                       pg_indexes_size(c.oid) AS index_bytes,
                       coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
@@ -310,7 +310,7 @@ async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Result<Vec<Table
     let rows = rows(connection, sql).await?;
     let tables = rows.iter().map(|row| {
         let size = |name| row.try_get::<i64>("", name).map(|bytes| Some(bytes.unsigned_abs()));
-        Ok(TableSummary {
+        Ok(TableInfo {
             table: row.try_get("", "name")?,
             rows: u64::try_from(row.try_get::<i64>("", "estimate")?).ok(),
             exact: false,
@@ -377,7 +377,7 @@ async fn by_week(connection: &DatabaseExecutor<'_>) -> Result<Vec<Week>, DbErr> 
     Ok(weeks.collect())
 }
 
-fn blocks(summary: &Summary, settings: Vec<ShownSetting>) -> Vec<Block> {
+fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<Block> {
     let text = |value: &Option<String>| Field::from(value.clone().unwrap_or_else(|| "-".to_owned()));
     let revision = summary.revision.as_deref().map_or_else(|| "no ledger".to_owned(), state::described);
     let mut facts: Vec<Vec<Field>> = vec![

@@ -7,19 +7,19 @@ use serde::Serialize;
 use super::wait;
 use crate::cli::{Init, Wait};
 use crate::database::connection::{self, Access};
-use crate::database::failure::{Doing, Failure};
+use crate::database::failure::{ErrorClass, ResultExt};
 use crate::database::url::{DatabaseUrl, SqliteLocation};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Field, Report};
 use crate::schema::error::SchemaError;
 use crate::schema::state;
-use crate::schema::upgrade::assess::{Start, Survey, survey};
+use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
 use crate::schema::upgrade::{self, script};
 use crate::settings::Settings;
 
 #[derive(Serialize)]
-struct Summary {
+struct InitSummary {
     database: String,
     /// `disabled`, `present`, `created`, `adopted` or `upgraded`; with `dry_run` what it would be.
     outcome: &'static str,
@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
     let url = &settings.database.value;
     if !settings.history_enabled.value {
         let line = format!("history is disabled ({}): {url} was left alone", settings.history_enabled.source);
-        let summary = Summary {
+        let summary = InitSummary {
             database: url.to_string(),
             outcome: "disabled",
             dry_run: false,
@@ -72,25 +72,25 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         }
         let mut connection = open_to_look(arguments, url).await?;
         watch.attach(&mut connection);
-        let survey = survey(&connection, target).await?;
+        let assess = assess(&connection, target).await?;
         if arguments.sql {
-            sql = Some(script::of(&mut connection, &survey).await.doing("write down the upgrade")?);
+            sql = Some(script::of(&mut connection, &assess).await.context("write down the upgrade")?);
         }
         connection.close().await.ok();
-        Ok(survey)
+        Ok(assess)
     };
-    let survey = watch.over(work).await?;
-    if let (Start::Ledger(revision), true) = (&survey.start, arguments.strict)
+    let assess = watch.over(work).await?;
+    if let (Start::Ledger(revision), true) = (&assess.start, arguments.strict)
         && Revision::from_id(revision).is_none()
     {
         return Err(SchemaError::Unknown(revision.clone()).into());
     }
-    Ok(report(url, &survey, dry_run, sql))
+    Ok(report(url, &assess, dry_run, sql))
 }
 
 async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
     match connection::open(url, access, arguments.lock_timeout).await {
-        Err(error) if error.cause.failure == Failure::Busy => {
+        Err(error) if error.cause.class == ErrorClass::Busy => {
             Err(SchemaError::locked_file(url, arguments.lock_timeout).into())
         }
         connection => Ok(connection?),
@@ -109,11 +109,11 @@ async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseCon
 }
 
 /// Brings the database to the target. A file that cannot be written is well if it is there already.
-async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Watch<'_>) -> Result<Survey, Error> {
+async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Watch<'_>) -> Result<UpgradePlan, Error> {
     let mut connection = match open(arguments, url, Access::Create).await {
-        Err(Error::Connect(error)) if error.cause.failure == Failure::Privilege => {
-            let looked = async { Ok::<_, Error>(survey(&open_to_look(arguments, url).await?, target).await?) };
-            return looked.await.ok().filter(Survey::is_done).ok_or(Error::Connect(error));
+        Err(Error::Connect(error)) if error.cause.class == ErrorClass::Privilege => {
+            let looked = async { Ok::<_, Error>(assess(&open_to_look(arguments, url).await?, target).await?) };
+            return looked.await.ok().filter(UpgradePlan::is_done).ok_or(Error::Connect(error));
         }
         connection => connection?,
     };
@@ -124,28 +124,28 @@ async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Wa
     Ok(done)
 }
 
-fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<String>>) -> Report {
-    let revision = state::described(survey.revision());
+fn report(url: &DatabaseUrl, assess: &UpgradePlan, dry_run: bool, sql: Option<Vec<String>>) -> Report {
+    let revision = state::described(assess.revision());
     let [created, adopted, upgraded] = match dry_run {
         true => ["would create", "would adopt", "would upgrade"],
         false => ["created", "adopted", "upgraded"],
     };
-    let (outcome, line) = match (&survey.start, survey.pending.is_empty()) {
+    let (outcome, line) = match (&assess.start, assess.pending.is_empty()) {
         (Start::Empty, _) => ("created", format!("{created} the schema in {url} at revision {revision}")),
         (Start::Tables(from), _) => {
             let line = format!("{adopted} the tables in {url}, which have no ledger, as those of revision {from}");
-            ("adopted", if survey.pending.is_empty() { line } else { format!("{line}, at revision {revision}") })
+            ("adopted", if assess.pending.is_empty() { line } else { format!("{line}, at revision {revision}") })
         }
         (Start::Ledger(from), false) => {
             ("upgraded", format!("{upgraded} {url} from revision {} to {revision}", state::described(from)))
         }
         (Start::Ledger(_), true) => ("present", format!("{url} is at revision {revision}: left alone")),
     };
-    let rows = survey.pending.iter().map(|revision| -> Vec<Field> {
+    let rows = assess.pending.iter().map(|revision| -> Vec<Field> {
         vec![Field::Number(revision.number().to_string()), revision.id().into(), revision.change().into()]
     });
     let mut blocks = vec![Block::Line(line)];
-    if survey.start != Start::Empty && !survey.pending.is_empty() {
+    if assess.start != Start::Empty && !assess.pending.is_empty() {
         let title = if dry_run { "pending (nothing was changed)" } else { "applied" };
         blocks.push(Block::Table { title, header: vec!["", "revision", "change"], rows: rows.collect() });
     }
@@ -159,22 +159,22 @@ fn report(url: &DatabaseUrl, survey: &Survey, dry_run: bool, sql: Option<Vec<Str
         let lines = std::iter::once(comment).chain(statements.iter().map(|sql| format!("{sql};")));
         blocks = vec![Block::Script(lines.collect::<Vec<_>>().join("\n"))];
     }
-    let steps = survey.pending.iter().map(|revision| Step {
+    let steps = assess.pending.iter().map(|revision| Step {
         revision: revision.id(),
         number: revision.number(),
         change: revision.change(),
     });
     let (applied, pending) = if dry_run { (Vec::new(), steps.collect()) } else { (steps.collect(), Vec::new()) };
-    let summary = Summary {
+    let summary = InitSummary {
         database: url.to_string(),
         outcome,
         dry_run,
-        from: match &survey.start {
+        from: match &assess.start {
             Start::Empty => None,
             Start::Tables(revision) => Some(revision.id().to_owned()),
             Start::Ledger(revision) => Some(revision.clone()),
         },
-        revision: Some(survey.revision().to_owned()),
+        revision: Some(assess.revision().to_owned()),
         applied,
         pending,
         sql,

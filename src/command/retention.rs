@@ -10,11 +10,11 @@ use crate::cli::Prune;
 use crate::error::Error;
 use crate::history::overdue;
 use crate::history::retention::policy::{
-    ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, Policy, RetentionError,
+    ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, RetentionError, RetentionPolicy,
 };
 use crate::schema::model::Schema;
-use crate::schema::state::Standing;
-use crate::settings::{Settings, Source};
+use crate::schema::state::SchemaState;
+use crate::settings::{SettingSource, Settings};
 
 /// How long sessions are kept, and who says so.
 #[derive(Debug, Clone, Serialize)]
@@ -40,16 +40,16 @@ struct OwnDefault {
 impl Retention {
     /// What the settings say for a database. The backend of the baseline removes nothing itself, so that there the
     /// default of its design is one; how long later ones keep sessions is not known here.
-    pub(crate) fn of(settings: &Settings, standing: &Standing) -> Self {
+    pub(crate) fn of(settings: &Settings, standing: &SchemaState) -> Self {
         let setting = &settings.retention_days;
-        let is_chosen = setting.source != Source::Default || standing.is_baseline();
+        let is_chosen = setting.source != SettingSource::Default || standing.is_baseline();
         let days = is_chosen.then_some(setting.value);
         let limit = Limit::OlderThan(of_days(days.unwrap_or(DAYS_OF_RELEASES)));
         Self { days, source: setting.source.to_string(), defaults: Vec::new(), limit }
     }
 
     /// As [`Retention::of`], unless `prune` was given a limit.
-    pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, standing: &Standing) -> Self {
+    pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, standing: &SchemaState) -> Self {
         let given = |days, flag: &str, limit| Self { days, source: flag.to_owned(), defaults: Vec::new(), limit };
         match (arguments.before, arguments.older_than) {
             (Some(moment), _) => given(None, "--before", Limit::Before(moment)),
@@ -60,7 +60,7 @@ impl Retention {
 
     /// Whether it was chosen, or the database is one of which nothing else is known.
     pub(crate) fn is_chosen(&self) -> bool {
-        self.days.is_some() || self.source != Source::Default.to_string()
+        self.days.is_some() || self.source != SettingSource::Default.to_string()
     }
 
     /// The days that count: those that were chosen, or else the most that a backend keeps by default.
@@ -69,8 +69,8 @@ impl Retention {
     }
 
     /// The sessions that are older; where none was chosen, than the most that a backend keeps by default.
-    pub(crate) fn policy(&self, active: ActiveSessions, now: DateTime<Utc>) -> Result<Policy, RetentionError> {
-        Policy::new(self.limit, active, now)
+    pub(crate) fn policy(&self, active: ActiveSessions, now: DateTime<Utc>) -> Result<RetentionPolicy, RetentionError> {
+        RetentionPolicy::new(self.limit, active, now)
     }
 
     /// Where none was chosen, counts what each of TARSy's defaults would remove.
@@ -84,7 +84,7 @@ impl Retention {
             return Ok(());
         }
         for days in [DAYS_BY_DESIGN, DAYS_OF_RELEASES] {
-            let policy = Policy::new(Limit::OlderThan(of_days(days)), ActiveSessions::Keep, now)?;
+            let policy = RetentionPolicy::new(Limit::OlderThan(of_days(days)), ActiveSessions::Keep, now)?;
             let sessions = overdue::count(connection, schema, &policy).await?.removable;
             self.defaults.push(OwnDefault { days, sessions });
         }

@@ -10,13 +10,13 @@ use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
 use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
-use crate::database::failure::{Cause, Failure};
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::readiness;
 use crate::database::url::{self, DatabaseUrl};
 use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::schema::row_policy;
-use crate::schema::state::{Plan, Standing};
+use crate::schema::state::{Decision, SchemaState};
 use crate::settings::Settings;
 
 /// How long failures that do not heal by themselves are put up with: a server's first start may
@@ -29,7 +29,7 @@ const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
-struct Summary {
+struct WaitSummary {
     database: String,
     /// `usable` or `disabled`.
     outcome: &'static str,
@@ -72,7 +72,7 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
         let command = if url::is_url(&command) { "<URL>".into() } else { command.into_owned() };
         return Err(Error::Exec { command, source });
     }
-    let summary = Summary {
+    let summary = WaitSummary {
         database: url.to_string(),
         outcome: if waited.attempts == 0 { "disabled" } else { "usable" },
         condition: match arguments.condition {
@@ -113,17 +113,17 @@ pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Resul
             Ok(Ok(())) => return Ok(Waited { attempts, duration: started.elapsed() }),
             Ok(Err(error)) => error,
             Err(_) => {
-                let cause = Cause::new(Failure::TimedOut, "the attempt was cut off at the deadline");
+                let cause = DatabaseCause::new(ErrorClass::TimedOut, "the attempt was cut off at the deadline");
                 let unanswered = ConnectError { target: url.to_string(), cause };
                 return Err(deadline_exceeded(arguments, last.or(Some(unanswered))));
             }
         };
-        let failure = error.cause.failure;
-        let is_new = last.as_ref().is_none_or(|last| last.cause.failure != failure);
+        let class = error.cause.class;
+        let is_new = last.as_ref().is_none_or(|last| last.cause.class != class);
         if is_new {
             tracing::info!("waiting for {url}: {}", error.cause.described());
         }
-        hopeless_since = (!failure.may_heal()).then(|| hopeless_since.unwrap_or_else(Instant::now));
+        hopeless_since = (!class.may_heal()).then(|| hopeless_since.unwrap_or_else(Instant::now));
         let grace = hopeless_since.filter(|_| !arguments.retry_all).map(|since| GRACE.saturating_sub(since.elapsed()));
         if grace == Some(Duration::ZERO) || attempts >= arguments.max_attempts {
             return Err(Error::GaveUp { attempts, waited: rounded(started.elapsed()), last: error });
@@ -135,7 +135,7 @@ pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Resul
             return Err(deadline_exceeded(arguments, last));
         }
         let pause = [Some(jittered(interval)), grace, remaining].into_iter().flatten().min().unwrap_or(interval);
-        woken_early = pause_or_readiness(url, failure, pause, !woken_early || is_new).await;
+        woken_early = pause_or_readiness(url, class, pause, !woken_early || is_new).await;
         interval = (interval * 2).min(arguments.max_interval);
     }
     unreachable!("the attempts are limited by their own number")
@@ -158,8 +158,8 @@ fn jittered(interval: Duration) -> Duration {
 /// Sleeps, but not longer than until a server that was not there begins to accept connections.
 /// Says whether it did. `was_closed` is false if the server accepted connections already before the
 /// attempt that failed: then it has to go away first.
-async fn pause_or_readiness(url: &DatabaseUrl, failure: Failure, pause: Duration, mut was_closed: bool) -> bool {
-    let (DatabaseUrl::Postgresql(address), true) = (url, failure.is_before_login()) else {
+async fn pause_or_readiness(url: &DatabaseUrl, class: ErrorClass, pause: Duration, mut was_closed: bool) -> bool {
+    let (DatabaseUrl::Postgresql(address), true) = (url, class.is_before_login()) else {
         tokio::time::sleep(pause).await;
         return false;
     };
@@ -178,7 +178,7 @@ async fn pause_or_readiness(url: &DatabaseUrl, failure: Failure, pause: Duration
 
 /// One real attempt: connects, logs in, and looks whether the condition holds.
 async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Result<(), ConnectError> {
-    let unusable = |cause: Cause| ConnectError { target: url.to_string(), cause };
+    let unusable = |cause: DatabaseCause| ConnectError { target: url.to_string(), cause };
     if let DatabaseUrl::Sqlite(location) = url {
         let missing = location.path.as_deref().is_some_and(|path| !path.exists());
         // `init` creates the file: only the schema is worth waiting for.
@@ -191,20 +191,20 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Res
     let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
     let connection = connection::open(url, access, LOCK_TIMEOUT).await?;
     let looked = tokio::time::timeout(ANSWER_TIMEOUT, look(&connection, condition, target)).await;
-    let unanswered = |_| Cause::new(Failure::TimedOut, "the server let us in, and answers nothing");
+    let unanswered = |_| DatabaseCause::new(ErrorClass::TimedOut, "the server let us in, and answers nothing");
     looked.map_err(unanswered).flatten().map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))
 }
 
 /// Looks whether the condition holds.
-async fn look(connection: &DatabaseConnection, condition: WaitFor, target: Revision) -> Result<(), Cause> {
+async fn look(connection: &DatabaseConnection, condition: WaitFor, target: Revision) -> Result<(), DatabaseCause> {
     if condition == WaitFor::Connect {
         return Ok(());
     }
     require_writable(connection).await?;
     if condition == WaitFor::Schema {
-        let standing = Standing::read(connection).await?;
-        if !matches!(standing.plan(target), Plan::Nothing { .. }) {
+        let standing = SchemaState::read(connection).await?;
+        if !matches!(standing.plan(target), Decision::Nothing { .. }) {
             row_policy::refuse(connection, &[ledger::TABLE]).await?;
             return Err(schema_pending());
         }
@@ -212,11 +212,11 @@ async fn look(connection: &DatabaseConnection, condition: WaitFor, target: Revis
     Ok(())
 }
 
-fn schema_pending() -> Cause {
-    Cause::new(Failure::SchemaPending, "`tarsy-db init` has not run yet")
+fn schema_pending() -> DatabaseCause {
+    DatabaseCause::new(ErrorClass::SchemaPending, "`tarsy-db init` has not run yet")
 }
 
-async fn require_writable(connection: &DatabaseConnection) -> Result<(), Cause> {
+async fn require_writable(connection: &DatabaseConnection) -> Result<(), DatabaseCause> {
     if connection.get_database_backend() != DbBackend::Postgres {
         // The lock of a writer, given back at once.
         connection.execute_unprepared("BEGIN IMMEDIATE").await?;

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
 
-use super::failure::{Cause, Failure, io_message};
+use super::failure::{DatabaseCause, ErrorClass, io_message};
 use super::keepalive;
 use super::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use crate::fs::free_space;
@@ -31,7 +31,7 @@ pub struct ConnectError {
     pub target: String,
     /// Why.
     #[source]
-    pub cause: Cause,
+    pub cause: DatabaseCause,
 }
 
 /// Runs a query that has no parameters.
@@ -54,13 +54,13 @@ pub(crate) async fn row(connection: &impl ConnectionTrait, sql: &str) -> Result<
 /// Makes sure that a PostgreSQL server is not a standby. SQLite has none.
 ///
 /// # Errors
-/// [`Failure::Standby`], or whatever the server answers.
-pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result<(), Cause> {
+/// [`ErrorClass::Standby`], or whatever the server answers.
+pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
     match row(connection, "SELECT pg_is_in_recovery() AS is_standby").await?.try_get("", "is_standby")? {
-        true => Err(Cause::new(Failure::Standby, "the server is a standby and accepts no writes")),
+        true => Err(DatabaseCause::new(ErrorClass::Standby, "the server is a standby and accepts no writes")),
         false => Ok(()),
     }
 }
@@ -69,15 +69,15 @@ pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result
 /// answers to the work itself has a different SQLSTATE for each statement. SQLite tells when the file is locked.
 ///
 /// # Errors
-/// [`Failure::Standby`], [`Failure::ReadOnly`], or whatever the server answers.
-pub(crate) async fn require_writable(connection: &impl ConnectionTrait) -> Result<(), Cause> {
+/// [`ErrorClass::Standby`], [`ErrorClass::ReadOnly`], or whatever the server answers.
+pub(crate) async fn require_writable(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
     require_primary(connection).await?;
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(());
     }
     let sql = "SELECT current_setting('transaction_read_only') = 'on' AS is_read_only";
     match row(connection, sql).await?.try_get("", "is_read_only")? {
-        true => Err(Cause::new(Failure::ReadOnly, "transactions are read-only by default")),
+        true => Err(DatabaseCause::new(ErrorClass::ReadOnly, "transactions are read-only by default")),
         false => Ok(()),
     }
 }
@@ -145,7 +145,10 @@ pub(crate) fn busy_timeout(limit: Duration) -> Duration {
     limit.min(Duration::from_millis(i32::MAX.unsigned_abs().into()))
 }
 
-async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Result<DatabaseConnection, Cause> {
+async fn open_postgresql(
+    address: &PostgresqlAddress,
+    pool: PgPoolOptions,
+) -> Result<DatabaseConnection, DatabaseCause> {
     require_certificates(address)?;
     let options = postgresql_options(address);
     let limit = address.connect_timeout;
@@ -161,7 +164,7 @@ async fn open_postgresql(address: &PostgresqlAddress, pool: PgPoolOptions) -> Re
 ///
 /// # Errors
 /// The reason.
-pub(crate) async fn open_single(address: &PostgresqlAddress) -> Result<PgConnection, Cause> {
+pub(crate) async fn open_single(address: &PostgresqlAddress) -> Result<PgConnection, DatabaseCause> {
     let connection = within(address.connect_timeout, postgresql_options(address).connect()).await?;
     keepalive::set_for_all_sockets();
     Ok(connection)
@@ -169,7 +172,7 @@ pub(crate) async fn open_single(address: &PostgresqlAddress) -> Result<PgConnect
 
 /// Why the pool says nothing: it tries a refused connection again until its time is up, and then says only that. A
 /// single connection beside it, a moment later, says why. Does not end where that one comes about.
-async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) -> Cause {
+async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) -> DatabaseCause {
     tokio::time::sleep(SILENCE).await;
     match within(limit, options.connect()).await {
         Ok(connection) => {
@@ -181,13 +184,13 @@ async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) 
 }
 
 /// The driver says only that something is not there, which sounds like the server.
-fn require_certificates(address: &PostgresqlAddress) -> Result<(), Cause> {
+fn require_certificates(address: &PostgresqlAddress) -> Result<(), DatabaseCause> {
     let mode = address.ssl_mode.unwrap_or_default();
     if matches!(mode, PgSslMode::Disable) {
         return Ok(());
     }
     let unusable = |what: &str, path: &Path, why: &str| {
-        Err(Cause::new(Failure::Configuration, format!("cannot read the {what} {}: {why}", path.display())))
+        Err(DatabaseCause::new(ErrorClass::Configuration, format!("cannot read the {what} {}: {why}", path.display())))
     };
     let files = [
         ("root certificate", &address.ssl_root_certificate),
@@ -216,11 +219,17 @@ fn holds_certificate(pem: &[u8]) -> bool {
     pem.windows(BEGIN.len()).any(|window| window == BEGIN)
 }
 
-async fn within<T>(limit: Option<Duration>, attempt: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Cause> {
+async fn within<T>(
+    limit: Option<Duration>,
+    attempt: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, DatabaseCause> {
     let limit = limit.unwrap_or(CONNECT_TIMEOUT);
     match tokio::time::timeout(limit, attempt).await {
-        Ok(result) => result.map_err(Cause::from),
-        Err(_) => Err(Cause::new(Failure::TimedOut, format!("no answer within {}", humantime::format_duration(limit)))),
+        Ok(result) => result.map_err(DatabaseCause::from),
+        Err(_) => Err(DatabaseCause::new(
+            ErrorClass::TimedOut,
+            format!("no answer within {}", humantime::format_duration(limit)),
+        )),
     }
 }
 
@@ -261,7 +270,7 @@ async fn open_sqlite(
     location: &SqliteLocation,
     access: Access,
     lock_timeout: Duration,
-) -> Result<DatabaseConnection, Cause> {
+) -> Result<DatabaseConnection, DatabaseCause> {
     let mut options = SqliteConnectOptions::new()
         .busy_timeout(busy_timeout(location.busy_timeout.unwrap_or(lock_timeout)))
         .foreign_keys(true)
@@ -290,11 +299,11 @@ async fn open_sqlite(
         Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
     };
     opened.await.map_err(|error: sqlx::Error| {
-        let cause = Cause::from(error);
+        let cause = DatabaseCause::from(error);
         let has_wal = location.path.as_deref().is_some_and(|path| wal_of(path).exists());
-        match cause.failure {
-            Failure::CannotOpen if access == Access::Read && has_wal => Cause::new(
-                Failure::CannotOpen,
+        match cause.class {
+            ErrorClass::CannotOpen if access == Access::Read && has_wal => DatabaseCause::new(
+                ErrorClass::CannotOpen,
                 "a `-wal` is beside the file, and reading both needs a directory that can be written: copy them to one",
             ),
             _ => cause,
@@ -312,34 +321,34 @@ async fn is_sound(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error
 }
 
 /// Says why a file cannot be opened in better words than SQLite has.
-fn require_file(path: &Path, access: Access) -> Result<(), Cause> {
+fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
     let shown = path.display();
     // Where SQLite may not write it opens for reading, and does not say so.
     let opened = std::fs::OpenOptions::new().read(true).append(access == Access::Write).open(path);
     match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => {
-            Err(Cause::new(Failure::CannotOpen, format!("{shown} is a directory, not a file")))
+            Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is a directory, not a file")))
         }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Cause::new(Failure::NoSuchDatabase, free_space::nothing_at(path)))
+            Err(DatabaseCause::new(ErrorClass::NoSuchDatabase, free_space::nothing_at(path)))
         }
         Err(error) => {
-            let failure = match error.kind() {
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Failure::Privilege,
-                _ => Failure::CannotOpen,
+            let class = match error.kind() {
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => ErrorClass::Privilege,
+                _ => ErrorClass::CannotOpen,
             };
-            Err(Cause::new(failure, format!("cannot open {shown}: {}", io_message(&error))))
+            Err(DatabaseCause::new(class, format!("cannot open {shown}: {}", io_message(&error))))
         }
     }
 }
 
-fn create_parent(path: &Path) -> Result<(), Cause> {
+fn create_parent(path: &Path) -> Result<(), DatabaseCause> {
     match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         None => Ok(()),
         Some(parent) => std::fs::create_dir_all(parent).map_err(|error| {
             let message = format!("cannot create the directory {}: {}", parent.display(), io_message(&error));
-            Cause::new(Failure::CannotOpen, message)
+            DatabaseCause::new(ErrorClass::CannotOpen, message)
         }),
     }
 }

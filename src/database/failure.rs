@@ -9,7 +9,7 @@ use sqlx::postgres::PgDatabaseError;
 /// What kind of thing went wrong: it decides the exit code and whether `wait` goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Failure {
+pub enum ErrorClass {
     /// Nobody listens there.
     Refused,
     /// The host name has no address.
@@ -74,11 +74,11 @@ pub enum Failure {
     Other,
 }
 
-impl Failure {
+impl ErrorClass {
     /// Whether the server was not there, or not ready to look at a login.
     #[must_use]
     pub fn is_before_login(self) -> bool {
-        use Failure::{
+        use ErrorClass::{
             ConnectionLost, InRecovery, NameResolution, Refused, ShuttingDown, StartingUp, TimedOut, Unreachable,
         };
         matches!(
@@ -90,46 +90,46 @@ impl Failure {
     /// Whether the same attempt may succeed later without anybody's help.
     #[must_use]
     pub fn may_heal(self) -> bool {
-        use Failure::{Busy, Conflict, ReadOnly, SchemaPending, Standby, TooManyConnections};
+        use ErrorClass::{Busy, Conflict, ReadOnly, SchemaPending, Standby, TooManyConnections};
         self.is_before_login()
             || matches!(self, Standby | ReadOnly | TooManyConnections | Busy | Conflict | SchemaPending)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ErrorClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Failure::Refused => "connection refused",
-            Failure::NameResolution => "host name not found",
-            Failure::Unreachable => "network unreachable",
-            Failure::TimedOut => "no answer in time",
-            Failure::ConnectionLost => "connection lost",
-            Failure::StartingUp => "server is starting up",
-            Failure::ShuttingDown => "server is shutting down",
-            Failure::InRecovery => "server is in recovery",
-            Failure::Standby => "server is a standby",
-            Failure::ReadOnly => "database is read-only",
-            Failure::TooManyConnections => "too many connections",
-            Failure::Busy => "locked by somebody else",
-            Failure::Conflict => "in conflict with another transaction",
-            Failure::Authentication => "authentication failed",
-            Failure::Privilege => "permission denied",
-            Failure::RowPolicy => "rows may be hidden",
-            Failure::NoSuchDatabase => "no such database",
-            Failure::Tls => "no TLS connection",
-            Failure::Certificate => "certificate not accepted",
-            Failure::Configuration => "wrong connection settings",
-            Failure::CannotOpen => "cannot open the file",
-            Failure::DiskFull => "disk full",
-            Failure::Corrupt => "damaged, or not a database",
-            Failure::InputOutput => "input/output error",
-            Failure::Data => "value refused",
-            Failure::Constraint => "constraint violated",
-            Failure::Needed => "needed by something else",
-            Failure::AlreadyExists => "name already taken",
-            Failure::Pooler => "sessions are shared by a pooler",
-            Failure::SchemaPending => "schema is not there yet",
-            Failure::Other => "error",
+            ErrorClass::Refused => "connection refused",
+            ErrorClass::NameResolution => "host name not found",
+            ErrorClass::Unreachable => "network unreachable",
+            ErrorClass::TimedOut => "no answer in time",
+            ErrorClass::ConnectionLost => "connection lost",
+            ErrorClass::StartingUp => "server is starting up",
+            ErrorClass::ShuttingDown => "server is shutting down",
+            ErrorClass::InRecovery => "server is in recovery",
+            ErrorClass::Standby => "server is a standby",
+            ErrorClass::ReadOnly => "database is read-only",
+            ErrorClass::TooManyConnections => "too many connections",
+            ErrorClass::Busy => "locked by somebody else",
+            ErrorClass::Conflict => "in conflict with another transaction",
+            ErrorClass::Authentication => "authentication failed",
+            ErrorClass::Privilege => "permission denied",
+            ErrorClass::RowPolicy => "rows may be hidden",
+            ErrorClass::NoSuchDatabase => "no such database",
+            ErrorClass::Tls => "no TLS connection",
+            ErrorClass::Certificate => "certificate not accepted",
+            ErrorClass::Configuration => "wrong connection settings",
+            ErrorClass::CannotOpen => "cannot open the file",
+            ErrorClass::DiskFull => "disk full",
+            ErrorClass::Corrupt => "damaged, or not a database",
+            ErrorClass::InputOutput => "input/output error",
+            ErrorClass::Data => "value refused",
+            ErrorClass::Constraint => "constraint violated",
+            ErrorClass::Needed => "needed by something else",
+            ErrorClass::AlreadyExists => "name already taken",
+            ErrorClass::Pooler => "sessions are shared by a pooler",
+            ErrorClass::SchemaPending => "schema is not there yet",
+            ErrorClass::Other => "error",
         })
     }
 }
@@ -140,96 +140,96 @@ const HOT_JOURNAL: &str = "776";
 /// What a database, or the way to it, answered. The message never holds a password.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
-pub struct Cause {
+pub struct DatabaseCause {
     /// The kind of failure.
-    pub failure: Failure,
+    pub class: ErrorClass,
     /// The answer in the database's own words.
     pub message: String,
 }
 
-impl Cause {
+impl DatabaseCause {
     /// A cause that tarsy-db found itself.
-    pub fn new(failure: Failure, message: impl Into<String>) -> Self {
-        Self { failure, message: message.into() }
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
     }
 
     /// The kind of failure and, unless it says the same, the database's answer.
     #[must_use]
     pub fn described(&self) -> String {
-        let failure = self.failure.to_string();
-        if self.message == failure { failure } else { format!("{failure}: {}", self.message) }
+        let class = self.class.to_string();
+        if self.message == class { class } else { format!("{class}: {}", self.message) }
     }
 }
 
-impl From<sqlx::Error> for Cause {
+impl From<sqlx::Error> for DatabaseCause {
     fn from(error: sqlx::Error) -> Self {
         Self::from(&error)
     }
 }
 
-impl From<&sqlx::Error> for Cause {
+impl From<&sqlx::Error> for DatabaseCause {
     fn from(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
                 Some(answer) => Self::new(postgresql_failure(answer), postgresql_message(answer)),
                 None if answer.code().as_deref() == Some(HOT_JOURNAL) => Self::new(
-                    Failure::CannotOpen,
+                    ErrorClass::CannotOpen,
                     "a writer that crashed left a `-journal`: open the file once for writing, or take a copy of both",
                 ),
                 // `error in view mine after drop column: no such column: alert_id`: only the text tells.
-                None if answer.message().starts_with("error in ") => Self::new(Failure::Needed, answer.message()),
+                None if answer.message().starts_with("error in ") => Self::new(ErrorClass::Needed, answer.message()),
                 None => {
                     let code = answer.code().and_then(|code| code.parse().ok());
                     Self::new(sqlite_failure(code), answer.message())
                 }
             },
             sqlx::Error::Io(error) => match io_failure(error) {
-                Failure::Certificate => Self::new(Failure::Certificate, certificate_message(&error.to_string())),
-                failure => Self::new(failure, io_message(error)),
+                ErrorClass::Certificate => Self::new(ErrorClass::Certificate, certificate_message(&error.to_string())),
+                class => Self::new(class, io_message(error)),
             },
-            sqlx::Error::Tls(error) => Self::new(Failure::Tls, error.to_string()),
+            sqlx::Error::Tls(error) => Self::new(ErrorClass::Tls, error.to_string()),
             // The source of a configuration error may quote what it could not use.
             sqlx::Error::Configuration(_) => Self::new(
-                Failure::Configuration,
+                ErrorClass::Configuration,
                 "the driver cannot use a setting: a password with characters that SASLprep forbids, or a certificate",
             ),
             // A database gives its own definitions as text: what is none was not written by it.
             sqlx::Error::ColumnDecode { index, source } if source.is::<std::str::Utf8Error>() => {
-                Self::new(Failure::Corrupt, format!("what should be text is not: {index}, {source}"))
+                Self::new(ErrorClass::Corrupt, format!("what should be text is not: {index}, {source}"))
             }
-            sqlx::Error::PoolTimedOut => Self::new(Failure::TimedOut, "no connection became free in time"),
-            sqlx::Error::Protocol(message) => Self::new(Failure::ConnectionLost, protocol_message(message)),
+            sqlx::Error::PoolTimedOut => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
+            sqlx::Error::Protocol(message) => Self::new(ErrorClass::ConnectionLost, protocol_message(message)),
             sqlx::Error::BeginFailed => Self::new(
-                Failure::ConnectionLost,
+                ErrorClass::ConnectionLost,
                 format!("the server said that it began a transaction, and is in none; {OTHER_PROGRAM}"),
             ),
-            other => Self::new(Failure::Other, other.to_string()),
+            other => Self::new(ErrorClass::Other, other.to_string()),
         }
     }
 }
 
-impl From<rusqlite::Error> for Cause {
+impl From<rusqlite::Error> for DatabaseCause {
     fn from(error: rusqlite::Error) -> Self {
         match &error {
             rusqlite::Error::SqliteFailure(code, message) => {
-                let failure = sqlite_failure(Some(code.extended_code));
-                Self::new(failure, message.clone().unwrap_or_else(|| code.to_string()))
+                let class = sqlite_failure(Some(code.extended_code));
+                Self::new(class, message.clone().unwrap_or_else(|| code.to_string()))
             }
-            _ => Self::new(Failure::Other, error.to_string()),
+            _ => Self::new(ErrorClass::Other, error.to_string()),
         }
     }
 }
 
-impl From<DbErr> for Cause {
+impl From<DbErr> for DatabaseCause {
     fn from(error: DbErr) -> Self {
         match &error {
             DbErr::Conn(RuntimeErr::SqlxError(source))
             | DbErr::Exec(RuntimeErr::SqlxError(source))
             | DbErr::Query(RuntimeErr::SqlxError(source)) => Self::from(source.as_ref()),
             // What a migration finds in its way.
-            DbErr::Custom(message) => Self::new(Failure::Needed, message.clone()),
-            DbErr::ConnectionAcquire(_) => Self::new(Failure::TimedOut, "no connection became free in time"),
-            _ => Self::new(Failure::Other, error.to_string()),
+            DbErr::Custom(message) => Self::new(ErrorClass::Needed, message.clone()),
+            DbErr::ConnectionAcquire(_) => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
+            _ => Self::new(ErrorClass::Other, error.to_string()),
         }
     }
 }
@@ -242,82 +242,82 @@ fn postgresql_message(answer: &PgDatabaseError) -> String {
 }
 
 /// Classes an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-fn postgresql_failure(answer: &PgDatabaseError) -> Failure {
+fn postgresql_failure(answer: &PgDatabaseError) -> ErrorClass {
     match answer.code() {
         // One code for three states; only the text tells them apart.
-        "57P03" if answer.message().contains("shutting down") => Failure::ShuttingDown,
-        "57P03" if answer.message().contains("recovery") => Failure::InRecovery,
-        "57P03" => Failure::StartingUp,
-        "57P01" | "57P02" => Failure::ShuttingDown,
-        "53300" => Failure::TooManyConnections,
-        "55P03" => Failure::Busy,
-        "40001" | "40P01" => Failure::Conflict,
-        "57014" => Failure::TimedOut,
-        "25006" => Failure::ReadOnly,
+        "57P03" if answer.message().contains("shutting down") => ErrorClass::ShuttingDown,
+        "57P03" if answer.message().contains("recovery") => ErrorClass::InRecovery,
+        "57P03" => ErrorClass::StartingUp,
+        "57P01" | "57P02" => ErrorClass::ShuttingDown,
+        "53300" => ErrorClass::TooManyConnections,
+        "55P03" => ErrorClass::Busy,
+        "40001" | "40P01" => ErrorClass::Conflict,
+        "57014" => ErrorClass::TimedOut,
+        "25006" => ErrorClass::ReadOnly,
         // One code again; in another language than English it is a privilege, which is not wrong.
-        "42501" if answer.message().contains("row-level security") => Failure::RowPolicy,
+        "42501" if answer.message().contains("row-level security") => ErrorClass::RowPolicy,
         // Without USAGE on it a role has no schema to create in.
-        "42501" | "3F000" => Failure::Privilege,
-        "3D000" | "57P04" => Failure::NoSuchDatabase,
-        "53100" => Failure::DiskFull,
-        "58030" => Failure::InputOutput,
-        "54000" | "54001" => Failure::Data,
+        "42501" | "3F000" => ErrorClass::Privilege,
+        "3D000" | "57P04" => ErrorClass::NoSuchDatabase,
+        "53100" => ErrorClass::DiskFull,
+        "58030" => ErrorClass::InputOutput,
+        "54000" | "54001" => ErrorClass::Data,
         // Every query fails there where transactions are serializable by default.
-        "0A000" if answer.routine() == Some("GetSerializableTransactionSnapshot") => Failure::Standby,
-        "2BP01" | "0A000" => Failure::Needed,
-        "42P07" | "42710" | "42809" => Failure::AlreadyExists,
+        "0A000" if answer.routine() == Some("GetSerializableTransactionSnapshot") => ErrorClass::Standby,
+        "2BP01" | "0A000" => ErrorClass::Needed,
+        "42P07" | "42710" | "42809" => ErrorClass::AlreadyExists,
         // What a trigger of the operator's raises.
-        "P0001" => Failure::Constraint,
-        "42P05" | "26000" => Failure::Pooler,
-        "XX001" | "XX002" => Failure::Corrupt,
+        "P0001" => ErrorClass::Constraint,
+        "42P05" | "26000" => ErrorClass::Pooler,
+        "XX001" | "XX002" => ErrorClass::Corrupt,
         // PgBouncer has one code for everything that keeps a client out.
-        "08P01" if answer.message().contains("database") => Failure::NoSuchDatabase,
-        "08P01" if answer.message().contains("auth") || answer.message().contains("user") => Failure::Authentication,
-        "57P05" | "25P03" | "25P04" => Failure::ConnectionLost,
+        "08P01" if answer.message().contains("database") => ErrorClass::NoSuchDatabase,
+        "08P01" if answer.message().contains("auth") || answer.message().contains("user") => ErrorClass::Authentication,
+        "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,
         // Not every server has five characters there.
         code => match code.get(..2) {
-            Some("08") => Failure::ConnectionLost,
-            Some("28") => Failure::Authentication,
-            Some("22") => Failure::Data,
-            Some("23") => Failure::Constraint,
-            _ => Failure::Other,
+            Some("08") => ErrorClass::ConnectionLost,
+            Some("28") => ErrorClass::Authentication,
+            Some("22") => ErrorClass::Data,
+            Some("23") => ErrorClass::Constraint,
+            _ => ErrorClass::Other,
         },
     }
 }
 
 /// Classes a result code: <https://www.sqlite.org/rescode.html>. The lowest byte is the primary code.
-fn sqlite_failure(code: Option<i32>) -> Failure {
+fn sqlite_failure(code: Option<i32>) -> ErrorClass {
     match code.map(|code| code & 0xff) {
-        Some(5 | 6) => Failure::Busy,
-        Some(3 | 8 | 23) => Failure::Privilege,
-        Some(9) => Failure::TimedOut,
-        Some(10) => Failure::InputOutput,
-        Some(11 | 26) => Failure::Corrupt,
-        Some(13) => Failure::DiskFull,
-        Some(14) => Failure::CannotOpen,
-        Some(19) => Failure::Constraint,
-        Some(20) => Failure::Data,
-        _ => Failure::Other,
+        Some(5 | 6) => ErrorClass::Busy,
+        Some(3 | 8 | 23) => ErrorClass::Privilege,
+        Some(9) => ErrorClass::TimedOut,
+        Some(10) => ErrorClass::InputOutput,
+        Some(11 | 26) => ErrorClass::Corrupt,
+        Some(13) => ErrorClass::DiskFull,
+        Some(14) => ErrorClass::CannotOpen,
+        Some(19) => ErrorClass::Constraint,
+        Some(20) => ErrorClass::Data,
+        _ => ErrorClass::Other,
     }
 }
 
-fn io_failure(error: &std::io::Error) -> Failure {
+fn io_failure(error: &std::io::Error) -> ErrorClass {
     match error.kind() {
         // A socket directory without a socket is a server that does not run.
-        ErrorKind::ConnectionRefused | ErrorKind::NotFound => Failure::Refused,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failure::Unreachable,
-        ErrorKind::TimedOut => Failure::TimedOut,
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound => ErrorClass::Refused,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ErrorClass::Unreachable,
+        ErrorKind::TimedOut => ErrorClass::TimedOut,
         ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
-        | ErrorKind::UnexpectedEof => Failure::ConnectionLost,
-        ErrorKind::PermissionDenied => Failure::Privilege,
-        ErrorKind::InvalidData if error.to_string().starts_with(INVALID_CERTIFICATE) => Failure::Certificate,
+        | ErrorKind::UnexpectedEof => ErrorClass::ConnectionLost,
+        ErrorKind::PermissionDenied => ErrorClass::Privilege,
+        ErrorKind::InvalidData if error.to_string().starts_with(INVALID_CERTIFICATE) => ErrorClass::Certificate,
         // The only other data that is looked at while connecting is the server's part of TLS.
-        ErrorKind::InvalidData => Failure::Tls,
+        ErrorKind::InvalidData => ErrorClass::Tls,
         // std gives a failed look-up no kind of its own.
-        _ if error.to_string().contains("lookup address") => Failure::NameResolution,
-        _ => Failure::InputOutput,
+        _ if error.to_string().contains("lookup address") => ErrorClass::NameResolution,
+        _ => ErrorClass::InputOutput,
     }
 }
 
@@ -377,26 +377,26 @@ pub struct DatabaseError {
     pub action: String,
     /// Why it failed.
     #[source]
-    pub cause: Cause,
+    pub cause: DatabaseCause,
 }
 
-impl From<DatabaseError> for Cause {
+impl From<DatabaseError> for DatabaseCause {
     fn from(error: DatabaseError) -> Self {
         error.cause
     }
 }
 
 /// Names what was tried when a query fails.
-pub(crate) trait Doing<T> {
+pub(crate) trait ResultExt<T> {
     /// Turns the database's error into one that says what was tried.
     ///
     /// # Errors
     /// The same failure, named.
-    fn doing(self, action: impl Into<String>) -> Result<T, DatabaseError>;
+    fn context(self, action: impl Into<String>) -> Result<T, DatabaseError>;
 }
 
-impl<T, E: Into<Cause>> Doing<T> for Result<T, E> {
-    fn doing(self, action: impl Into<String>) -> Result<T, DatabaseError> {
+impl<T, E: Into<DatabaseCause>> ResultExt<T> for Result<T, E> {
+    fn context(self, action: impl Into<String>) -> Result<T, DatabaseError> {
         self.map_err(|error| DatabaseError { action: action.into(), cause: error.into() })
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct BoundedReader<'c> {
 }
 
 impl<'c> BoundedReader<'c> {
-    /// Prepares to read. A query that takes longer than `limit` is given up, as [`crate::database::failure::Failure::TimedOut`].
+    /// Prepares to read. A query that takes longer than `limit` is given up, as [`crate::database::failure::ErrorClass::TimedOut`].
     ///
     /// # Errors
     /// Whatever the database answers.
@@ -111,7 +111,7 @@ pub(crate) async fn end(reading: DatabaseExecutor<'_>) -> Result<(), DbErr> {
 mod tests {
     use super::*;
     use crate::database::connection::row;
-    use crate::database::failure::{Cause, Failure};
+    use crate::database::failure::{DatabaseCause, ErrorClass};
 
     const COUNT: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000000000)
         SELECT count(*) AS numbers FROM n";
@@ -121,8 +121,8 @@ mod tests {
         let connection = sea_orm::Database::connect("sqlite::memory:").await.expect("memory");
         let reader = BoundedReader::new(&connection, Some(Duration::from_millis(50))).await.expect("a handler");
         let reading = reader.begin(Rows::Every).await.expect("a transaction");
-        let cause = Cause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
-        assert_eq!(cause.failure, Failure::TimedOut, "{cause}");
+        let cause = DatabaseCause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
+        assert_eq!(cause.class, ErrorClass::TimedOut, "{cause}");
         end(reading).await.ok();
         let reading = reader.begin(Rows::Every).await.expect("a transaction");
         let answer = row(&reading, "SELECT 1 AS one").await.expect("an answer");

@@ -14,10 +14,10 @@ use sea_orm::DatabaseConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use super::failure::{Cause, DatabaseError, Doing, Failure};
+use super::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use super::url::{DatabaseUrl, PostgresqlAddress};
 use super::{connection, mark};
-use crate::progress::{Amount, Meter, Progress, Stage};
+use crate::progress::{Amount, Meter, Phase, Progress};
 
 /// How long the server may be silent before it is asked, and how long it may take to answer, unless the URL
 /// has a shorter `connect_timeout`.
@@ -29,13 +29,13 @@ const UNMARKED: Duration = Duration::from_secs(40);
 /// How much longer than its limit the answer to a query may take.
 const LATE: Duration = Duration::from_secs(8);
 /// How long an interrupted run waits for the server to have ended its sessions.
-const FAREWELL: Duration = Duration::from_millis(800);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(800);
 /// How often it is looked whether they have ended.
 const FAREWELL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long what is waited for.
 #[derive(Debug, Clone, Copy)]
-struct Patience {
+struct Timeouts {
     /// Without a movement until the server is asked, and for its answer.
     silence: Duration,
     /// Between two questions to a server that did not answer the first.
@@ -44,7 +44,7 @@ struct Patience {
     give_up: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     fn of(address: &PostgresqlAddress) -> Self {
         let silence = address.connect_timeout.unwrap_or(SILENCE).min(SILENCE);
         Self { silence, pause: silence / 4, give_up: 4 * silence }
@@ -57,7 +57,7 @@ pub(crate) struct Watch<'w> {
     /// What the work is for.
     action: &'static str,
     before_commit: &'w (dyn Fn() + Sync),
-    patience: Patience,
+    patience: Timeouts,
     /// How long each query may take.
     query_limit: Option<Duration>,
     /// The sessions that have joined, as an SQL condition each that holds when they have committed.
@@ -67,7 +67,7 @@ pub(crate) struct Watch<'w> {
     /// How many parts of the work wait for something else than the server.
     elsewhere: AtomicU64,
     /// What the work is at, or was when it failed.
-    stages: Mutex<Vec<Stage>>,
+    stages: Mutex<Vec<Phase>>,
     is_committing: AtomicBool,
 }
 
@@ -82,9 +82,9 @@ impl<'w> Watch<'w> {
             DatabaseUrl::Postgresql(address) => Some(address.clone()),
         };
         let silence = SILENCE;
-        let unused = Patience { silence, pause: silence, give_up: silence };
+        let unused = Timeouts { silence, pause: silence, give_up: silence };
         Self {
-            patience: address.as_ref().map_or(unused, Patience::of),
+            patience: address.as_ref().map_or(unused, Timeouts::of),
             address,
             action,
             before_commit,
@@ -119,7 +119,7 @@ impl<'w> Watch<'w> {
     /// Whatever the server answers.
     pub(crate) async fn join(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
         let action = "mark the transaction";
-        sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.doing(action)?;
+        sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.context(action)?;
         // A role is told of its own sessions only: as in [`as_login_role`], and then as the transaction was before.
         let sql = format!(
             "SAVEPOINT join_watch; SET LOCAL ROLE NONE;
@@ -128,9 +128,9 @@ impl<'w> Watch<'w> {
              ROLLBACK TO SAVEPOINT join_watch; RELEASE SAVEPOINT join_watch",
             format_args!("$${STARTED}$$")
         );
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.doing(action)?;
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.context(action)?;
         for row in rows {
-            lock(&self.committed).push(row.try_get("condition").doing(action)?);
+            lock(&self.committed).push(row.try_get("condition").context(action)?);
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl<'w> Watch<'w> {
     /// Runs work on the server to its end, or until the server is known to be lost. Then the work is dropped.
     ///
     /// # Errors
-    /// The work's own, or [`Failure::ConnectionLost`] with what the work was at.
+    /// The work's own, or [`ErrorClass::ConnectionLost`] with what the work was at.
     pub(crate) async fn over<T, E: From<DatabaseError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -208,27 +208,27 @@ impl<'w> Watch<'w> {
                 let row = sqlx::raw_sql(AssertSqlSafe(sql.as_str())).fetch_one(&mut connection).await?;
                 if row.try_get::<i64, _>("left")? == 0 {
                     connection.close().await.ok();
-                    return Ok::<_, Cause>(());
+                    return Ok::<_, DatabaseCause>(());
                 }
                 tokio::time::sleep(FAREWELL_INTERVAL).await;
             }
         };
-        tokio::time::timeout(FAREWELL, end).await.is_ok_and(|ended| ended.is_ok())
+        tokio::time::timeout(SHUTDOWN_GRACE, end).await.is_ok_and(|ended| ended.is_ok())
     }
 
     /// Ends when the server is lost, and says why.
-    async fn loss(&self, address: &PostgresqlAddress) -> Cause {
+    async fn loss(&self, address: &PostgresqlAddress) -> DatabaseCause {
         let (mut moves, mut moved_at) = (self.moves.load(Ordering::Relaxed), Instant::now());
-        let mut before = Look::Busy;
+        let mut before = Probe::Busy;
         loop {
             tokio::time::sleep(before.pause(self.patience)).await;
             let now = match self.has_moved(&mut moves) {
-                true => Look::Busy,
+                true => Probe::Busy,
                 false => self.look(address).await,
             };
             // The answer may have come while it was asked for.
-            if now == Look::Busy || self.has_moved(&mut moves) {
-                (moved_at, before) = (Instant::now(), Look::Busy);
+            if now == Probe::Busy || self.has_moved(&mut moves) {
+                (moved_at, before) = (Instant::now(), Probe::Busy);
                 continue;
             }
             if let Some(cause) = now.loss(&before, moved_at.elapsed(), self.patience, self.query_limit) {
@@ -244,15 +244,15 @@ impl<'w> Watch<'w> {
     }
 
     /// Asks the server, over another connection, what it thinks of us.
-    async fn look(&self, address: &PostgresqlAddress) -> Look {
+    async fn look(&self, address: &PostgresqlAddress) -> Probe {
         let limit = self.patience.silence;
         let mut connection = match tokio::time::timeout(limit, connection::open_single(address)).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(cause)) if cause.failure == Failure::ShuttingDown => return Look::Unknown(cause.described()),
-            Ok(Err(cause)) if cause.failure.is_before_login() => return Look::Unanswered(cause.described()),
+            Ok(Err(cause)) if cause.class == ErrorClass::ShuttingDown => return Probe::Unknown(cause.described()),
+            Ok(Err(cause)) if cause.class.is_before_login() => return Probe::Unanswered(cause.described()),
             // The server is there: it has no connection left, for instance.
-            Ok(Err(cause)) => return Look::Unknown(cause.described()),
-            Err(_) => return Look::Unanswered(Failure::TimedOut.to_string()),
+            Ok(Err(cause)) => return Probe::Unknown(cause.described()),
+            Err(_) => return Probe::Unanswered(ErrorClass::TimedOut.to_string()),
         };
         // While a COPY moves, its session does not change its state.
         let copied = match connection.server_version_num() {
@@ -272,11 +272,13 @@ impl<'w> Watch<'w> {
         let row = tokio::time::timeout(limit, sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut connection)).await;
         connection.close().await.ok();
         match row {
-            Ok(Ok(Some(row))) => Look::of(&row).unwrap_or_else(|error| Look::Unknown(Cause::from(error).described())),
-            Ok(Ok(None)) => Look::Gone,
-            Ok(Err(error)) => Look::Unknown(Cause::from(error).described()),
+            Ok(Ok(Some(row))) => {
+                Probe::of(&row).unwrap_or_else(|error| Probe::Unknown(DatabaseCause::from(error).described()))
+            }
+            Ok(Ok(None)) => Probe::Gone,
+            Ok(Err(error)) => Probe::Unknown(DatabaseCause::from(error).described()),
             // A pooler lets many in and serves few.
-            Err(_) => Look::Unknown(Failure::TimedOut.to_string()),
+            Err(_) => Probe::Unknown(ErrorClass::TimedOut.to_string()),
         }
     }
 }
@@ -292,7 +294,7 @@ const STARTED: &str = "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24
 
 /// What the server had to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Look {
+enum Probe {
     /// It works for us, or waits for a lock or the like.
     Busy,
     /// Each of our sessions waits for us to say something; which they are, and since when.
@@ -307,7 +309,7 @@ enum Look {
     Unanswered(String),
 }
 
-impl Look {
+impl Probe {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(match (row.try_get("is_marked")?, row.try_get("busy")?, row.try_get("locked")?) {
             (_, 0_i64, _) => Self::Waiting(row.try_get("states")?),
@@ -318,7 +320,7 @@ impl Look {
     }
 
     /// How long to wait before the next look.
-    fn pause(&self, patience: Patience) -> Duration {
+    fn pause(&self, patience: Timeouts) -> Duration {
         match self {
             Self::Unanswered(_) => patience.pause,
             _ => patience.silence,
@@ -330,11 +332,11 @@ impl Look {
         &self,
         before: &Self,
         silent: Duration,
-        patience: Patience,
+        patience: Timeouts,
         query_limit: Option<Duration>,
-    ) -> Option<Cause> {
+    ) -> Option<DatabaseCause> {
         let seconds = humantime::format_duration(Duration::from_secs(silent.as_secs()));
-        let lost = |message: &str| Some(Cause::new(Failure::ConnectionLost, message));
+        let lost = |message: &str| Some(DatabaseCause::new(ErrorClass::ConnectionLost, message));
         let unanswered = |why: &str| lost(&format!("no answer from the server for {seconds} ({why})"));
         match (before, self) {
             (Self::Gone, Self::Gone) if silent >= LONGEST_PAUSE => lost("the server has ended the session"),
@@ -372,7 +374,7 @@ struct Overheard<'w> {
 }
 
 impl Progress for Overheard<'_> {
-    fn begin(&self, stage: Stage, total: Amount) -> Box<dyn Meter + '_> {
+    fn begin(&self, stage: Phase, total: Amount) -> Box<dyn Meter + '_> {
         self.watch.moved();
         lock(&self.watch.stages).push(stage.clone());
         Box::new(OverheardMeter { watch: self.watch, stage: stage.clone(), meter: self.progress.begin(stage, total) })
@@ -385,7 +387,7 @@ impl Progress for Overheard<'_> {
 
 struct OverheardMeter<'w> {
     watch: &'w Watch<'w>,
-    stage: Stage,
+    stage: Phase,
     meter: Box<dyn Meter + 'w>,
 }
 
@@ -414,54 +416,54 @@ fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: Timeouts = Timeouts {
         silence: Duration::from_secs(10),
         pause: Duration::from_millis(2500),
         give_up: Duration::from_secs(40),
     };
 
-    fn loss(before: &Look, now: &Look, seconds: u64) -> Option<Failure> {
-        now.loss(before, Duration::from_secs(seconds), PATIENCE, None).map(|cause| cause.failure)
+    fn loss(before: &Probe, now: &Probe, seconds: u64) -> Option<ErrorClass> {
+        now.loss(before, Duration::from_secs(seconds), PATIENCE, None).map(|cause| cause.class)
     }
 
     #[test]
     fn a_server_that_works_is_waited_for_as_long_as_it_takes() {
-        let waiting = Look::Waiting("7 since 12:00".to_owned());
-        let unanswered = Look::Unanswered("connection refused".to_owned());
-        let unknown = Look::Unknown("too many connections".to_owned());
-        for before in [&Look::Busy, &unknown, &Look::Gone, &waiting, &unanswered, &Look::Unmarked] {
-            assert_eq!(loss(before, &Look::Busy, 100_000), None, "{before:?}");
+        let waiting = Probe::Waiting("7 since 12:00".to_owned());
+        let unanswered = Probe::Unanswered("connection refused".to_owned());
+        let unknown = Probe::Unknown("too many connections".to_owned());
+        for before in [&Probe::Busy, &unknown, &Probe::Gone, &waiting, &unanswered, &Probe::Unmarked] {
+            assert_eq!(loss(before, &Probe::Busy, 100_000), None, "{before:?}");
             assert_eq!(loss(before, &unknown, 100_000), None, "{before:?}");
         }
     }
 
     #[test]
     fn sessions_that_are_gone_or_wait_for_us_twice_are_lost() {
-        let at = |time: &str| Look::Waiting(format!("7 since {time}"));
-        assert_eq!(loss(&Look::Gone, &Look::Gone, 20), Some(Failure::ConnectionLost));
-        assert_eq!(loss(&at("12:00"), &at("12:00"), 20), Some(Failure::ConnectionLost));
+        let at = |time: &str| Probe::Waiting(format!("7 since {time}"));
+        assert_eq!(loss(&Probe::Gone, &Probe::Gone, 20), Some(ErrorClass::ConnectionLost));
+        assert_eq!(loss(&at("12:00"), &at("12:00"), 20), Some(ErrorClass::ConnectionLost));
         assert_eq!(loss(&at("12:00"), &at("12:01"), 20), None, "it did something in between");
         assert_eq!(loss(&at("12:00"), &at("12:00"), 2), None, "it may be a pause between two attempts");
-        assert_eq!(loss(&Look::Busy, &at("12:00"), 20), None, "its answer may be on the way");
-        assert_eq!(loss(&Look::Busy, &Look::Gone, 20), None, "its last words may be on the way");
+        assert_eq!(loss(&Probe::Busy, &at("12:00"), 20), None, "its answer may be on the way");
+        assert_eq!(loss(&Probe::Busy, &Probe::Gone, 20), None, "its last words may be on the way");
     }
 
     #[test]
     fn a_server_that_does_not_answer_is_given_up_after_a_while() {
-        let unanswered = Look::Unanswered("no answer in time".to_owned());
+        let unanswered = Probe::Unanswered("no answer in time".to_owned());
         assert_eq!(loss(&unanswered, &unanswered, 39), None);
-        assert_eq!(loss(&unanswered, &unanswered, 40), Some(Failure::ConnectionLost));
-        assert_eq!(loss(&Look::Busy, &unanswered, 50), None, "one attempt may fail");
-        assert_eq!(loss(&Look::Unmarked, &Look::Unmarked, 39), None);
-        assert_eq!(loss(&Look::Busy, &Look::Unmarked, 40), Some(Failure::ConnectionLost));
+        assert_eq!(loss(&unanswered, &unanswered, 40), Some(ErrorClass::ConnectionLost));
+        assert_eq!(loss(&Probe::Busy, &unanswered, 50), None, "one attempt may fail");
+        assert_eq!(loss(&Probe::Unmarked, &Probe::Unmarked, 39), None);
+        assert_eq!(loss(&Probe::Busy, &Probe::Unmarked, 40), Some(ErrorClass::ConnectionLost));
     }
 
     #[test]
     fn where_queries_have_a_limit_so_does_the_wait_for_their_answers() {
-        let unknown = Look::Unknown("too many connections".to_owned());
+        let unknown = Probe::Unknown("too many connections".to_owned());
         let limit = Some(Duration::from_secs(30));
         let loss = |seconds| unknown.loss(&unknown, Duration::from_secs(seconds), PATIENCE, limit);
         assert!(loss(37).is_none());
-        assert_eq!(loss(38).map(|cause| cause.failure), Some(Failure::ConnectionLost));
+        assert_eq!(loss(38).map(|cause| cause.class), Some(ErrorClass::ConnectionLost));
     }
 }

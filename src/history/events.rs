@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
 use super::removal::batch::{Batch, BatchError, Limits};
-use super::retention::plan::{TablePlan, table_plan};
+use super::retention::plan::{TableCounts, table_plan};
 use super::retention::policy::RetentionError;
 use crate::database::failure::DatabaseError;
 use crate::schema::model::Schema;
@@ -75,7 +75,7 @@ pub(crate) async fn plan(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     policy: &EventPolicy,
-) -> Result<TablePlan, DatabaseError> {
+) -> Result<TableCounts, DatabaseError> {
     let is_old = policy.is_old(connection.get_database_backend());
     table_plan(connection, schema, EVENTS, &is_old).await
 }

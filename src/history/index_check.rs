@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
 use super::tables::{DEPENDENTS, SESSIONS};
 use crate::database::connection::{row, rows};
-use crate::database::failure::{Cause, Failure};
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::schema::model::Schema;
 use crate::schema::sql::literal;
 
@@ -46,9 +46,12 @@ const MOST_NAMED: usize = 5;
 /// an index lost entries, sound rows look like orphans.
 ///
 /// # Errors
-/// [`Failure::Corrupt`] with SQLite's findings, or whatever the database answers. Findings about values (NULL where that
+/// [`ErrorClass::Corrupt`] with SQLite's findings, or whatever the database answers. Findings about values (NULL where that
 /// is not allowed, duplicates) are none of its business.
-pub(crate) async fn require_matching_indexes(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), Cause> {
+pub(crate) async fn require_matching_indexes(
+    connection: &impl ConnectionTrait,
+    tables: &[&str],
+) -> Result<(), DatabaseCause> {
     if connection.get_database_backend() != DbBackend::Sqlite {
         return Ok(());
     }
@@ -74,5 +77,5 @@ pub(crate) async fn require_matching_indexes(connection: &impl ConnectionTrait, 
          are damaged, `REINDEX` in sqlite3 builds them again",
         damage.join("`; `")
     );
-    Err(Cause::new(Failure::Corrupt, message))
+    Err(DatabaseCause::new(ErrorClass::Corrupt, message))
 }

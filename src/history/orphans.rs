@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use super::removal::batch::{Batch, BatchError, Limits};
-use super::tables::{Among, SESSIONS, STAGES};
+use super::tables::{IdSet, SESSIONS, STAGES};
 use crate::database::connection::row;
-use crate::database::failure::{DatabaseError, Doing};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::model::{ForeignKey, Schema};
 
 /// A column that names a row of another table.
@@ -117,7 +117,7 @@ pub(crate) async fn count(
         let Reference { child, parent, .. } = reference;
         let sql = format!("SELECT count(*) AS orphans FROM {child} WHERE {}", reference.is_orphan());
         let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "orphans"));
-        let rows = counted.doing(format!("look for rows of {child} without one of {parent}"))?.unsigned_abs();
+        let rows = counted.context(format!("look for rows of {child} without one of {parent}"))?.unsigned_abs();
         if rows > 0 {
             counts.push(OrphanCount { reference, rows });
         }
@@ -183,7 +183,7 @@ pub(crate) async fn remove_batch(
     if ids.is_empty() {
         return Ok(None);
     }
-    let given = Among::given(connection.get_database_backend());
+    let given = IdSet::given(connection.get_database_backend());
     let wanted = ids.len();
     let ids = serde_json::Value::from(ids).to_string();
     for (table, column) in dependents.iter().filter(|(table, column)| schema.has_column(table, column)) {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 
-use super::retention::policy::Policy;
+use super::retention::policy::RetentionPolicy;
 use super::retention::selection::{self, Selection};
 use super::tables::SESSIONS;
 use crate::database::connection::row;
-use crate::database::failure::{DatabaseError, Doing};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::model::Schema;
 
 /// A session may be this much older than the retention: it is applied once a day.
@@ -35,7 +35,7 @@ pub(crate) struct OldSessions {
 pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     schema: &Schema,
-    policy: &Policy,
+    policy: &RetentionPolicy,
 ) -> Result<OldSessions, DatabaseError> {
     let old = selection::count_old(connection, policy).await?;
     if old == 0 {
@@ -51,13 +51,13 @@ pub(crate) async fn count(
         is_removable = selection.condition(),
     );
     let action = "count old sessions";
-    let row = row(connection, &sql).await.doing(action)?;
-    let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs).doing(action);
+    let row = row(connection, &sql).await.context(action)?;
+    let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs).context(action);
     let removable = number("removable")?;
     Ok(OldSessions {
         removable,
         overdue: number("overdue")?,
-        oldest_us: row.try_get("", "oldest").doing(action)?,
+        oldest_us: row.try_get("", "oldest").context(action)?,
         kept: old.saturating_sub(removable),
     })
 }

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::database::connection::{require_primary, row, rows};
-use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::database::mark;
 use crate::fs::free_space;
 use crate::schema::model::Schema;
@@ -130,7 +130,7 @@ pub async fn reclaimable(connection: &impl ConnectionTrait, schema: &Schema) -> 
         DbBackend::Postgres => tables(connection, schema).await.map(Space::Tables),
         _ => file(connection).await.map(Space::File),
     }
-    .doing("look for space to give back")
+    .context("look for space to give back")
 }
 
 async fn tables(connection: &impl ConnectionTrait, schema: &Schema) -> Result<Vec<TableSpace>, DbErr> {
@@ -275,7 +275,7 @@ pub async fn vacuum(
 ) -> Result<Freed, DatabaseError> {
     match connection.get_database_backend() {
         DbBackend::Postgres => vacuum_tables(connection, schema).await,
-        _ => vacuum_file(connection, temporary).await.doing("vacuum the file"),
+        _ => vacuum_file(connection, temporary).await.context("vacuum the file"),
     }
 }
 
@@ -289,16 +289,16 @@ async fn vacuum_tables(connection: &DatabaseConnection, schema: &Schema) -> Resu
     // What this session removed is otherwise counted some seconds later. Servers before 15 do not have it.
     connection.execute_unprepared("SELECT pg_stat_force_next_flush()").await.ok();
     let look = "look for space to give back";
-    let before = tables(connection, schema).await.doing(look)?;
+    let before = tables(connection, schema).await.context(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
-    require_primary(connection).await.doing("vacuum the tables")?;
-    rows(connection, LIMITS).await.doing("lift the limits of time")?;
+    require_primary(connection).await.context("vacuum the tables")?;
+    rows(connection, LIMITS).await.context("lift the limits of time")?;
     for TableSpace { table, .. } in &permitted {
         let sql = format!("VACUUM (ANALYZE) {}", quoted(table));
-        connection.execute_unprepared(&mark::statement(&sql)).await.doing(format!("vacuum {table}"))?;
+        connection.execute_unprepared(&mark::statement(&sql)).await.context(format!("vacuum {table}"))?;
     }
     let mut after: BTreeMap<_, _> =
-        tables(connection, schema).await.doing(look)?.into_iter().map(|table| (table.table.clone(), table)).collect();
+        tables(connection, schema).await.context(look)?.into_iter().map(|table| (table.table.clone(), table)).collect();
     let parts = permitted.into_iter().filter_map(|before| Some(freed(&before, &after.remove(&before.table)?)));
     Ok(Freed {
         parts: parts.collect(),
@@ -318,7 +318,7 @@ fn freed(before: &TableSpace, after: &TableSpace) -> FreedPart {
     }
 }
 
-async fn vacuum_file(connection: &DatabaseConnection, temporary: Option<&Path>) -> Result<Freed, Cause> {
+async fn vacuum_file(connection: &DatabaseConnection, temporary: Option<&Path>) -> Result<Freed, DatabaseCause> {
     let before = file(connection).await?;
     if before.reclaimable_bytes > 0 {
         match before.auto_vacuum {
@@ -359,7 +359,7 @@ async fn require_room(
     connection: &DatabaseConnection,
     file: &FileSpace,
     temporary: Option<&Path>,
-) -> Result<(), Cause> {
+) -> Result<(), DatabaseCause> {
     let sql = "SELECT file, journal_mode = 'wal' AS is_wal FROM pragma_database_list, pragma_journal_mode
                WHERE name = 'main'";
     let place = row(connection, sql).await?;
@@ -372,7 +372,7 @@ async fn require_room(
         if free < needed {
             let (needed, free) = (HumanBytes(needed), HumanBytes(free));
             let message = format!("it needs about {needed} in {}, and {free} are free there", place.display());
-            return Err(Cause::new(Failure::DiskFull, message));
+            return Err(DatabaseCause::new(ErrorClass::DiskFull, message));
         }
     }
     Ok(())

@@ -35,13 +35,13 @@ pub(crate) const DEPENDENTS: [Dependent; 5] = [
 
 impl Dependent {
     /// The condition that rows belong to a session for which a condition on `session_id` holds.
-    pub(crate) fn belongs(&self, sessions: &Among<'_>) -> String {
+    pub(crate) fn belongs(&self, sessions: &IdSet<'_>) -> String {
         let is_of_session = sessions.holds("session_id");
         match self.by_way_of {
             None => is_of_session,
             Some((table, column)) => {
                 let rows = format!("SELECT {column} FROM {table} WHERE {is_of_session}");
-                Among { query: &rows, ..*sessions }.holds(column)
+                IdSet { query: &rows, ..*sessions }.holds(column)
             }
         }
     }
@@ -52,24 +52,24 @@ const FEW: u64 = 1000;
 
 /// The values that a query gives, as something to be one of.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Among<'q> {
+pub(crate) struct IdSet<'q> {
     pub(crate) query: &'q str,
     /// Whether the values are few: PostgreSQL is to look each of them up in an index, however small it takes the table
     /// for, and however dear it takes the index for.
     pub(crate) are_few: bool,
 }
 
-impl<'q> Among<'q> {
+impl<'q> IdSet<'q> {
     /// All values of a query, so many of them.
     pub(crate) fn all(query: &'q str, backend: DbBackend, count: u64) -> Self {
         Self { query, are_few: backend == DbBackend::Postgres && count <= FEW }
     }
 
     /// The elements of the JSON array that is bound to a statement as `$1`.
-    pub(crate) fn given(backend: DbBackend) -> Among<'static> {
+    pub(crate) fn given(backend: DbBackend) -> IdSet<'static> {
         match backend {
-            DbBackend::Postgres => Among { query: "SELECT jsonb_array_elements_text($1::jsonb)", are_few: true },
-            _ => Among { query: "SELECT value FROM json_each($1)", are_few: false },
+            DbBackend::Postgres => IdSet { query: "SELECT jsonb_array_elements_text($1::jsonb)", are_few: true },
+            _ => IdSet { query: "SELECT value FROM json_each($1)", are_few: false },
         }
     }
 
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn few_values_are_looked_up_in_postgresql_and_sqlite_knows_best() {
-        let condition = |backend, count| Among::all("SELECT 'a'", backend, count).holds("id");
+        let condition = |backend, count| IdSet::all("SELECT 'a'", backend, count).holds("id");
         assert_eq!(condition(DbBackend::Postgres, FEW), "id = ANY (ARRAY(SELECT 'a'))");
         assert_eq!(condition(DbBackend::Postgres, FEW + 1), "id IN (SELECT 'a')");
         assert_eq!(condition(DbBackend::Sqlite, 1), "id IN (SELECT 'a')");

@@ -14,7 +14,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Difference {
     /// How much it matters.
-    pub weight: Weight,
+    pub weight: Severity,
     /// For instance `missing index ix_alert_sessions_status on alert_sessions(status)`.
     pub text: String,
     /// What mends it, where that is safe.
@@ -25,7 +25,7 @@ pub struct Difference {
 /// How much a difference matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Weight {
+pub enum Severity {
     /// Something is missing or altered: the backend may fail or be slow because of it.
     Drift,
     /// Something of the operator's own that may refuse rows of the backend's.
@@ -49,7 +49,7 @@ impl fmt::Display for Difference {
 /// Compares `found` with `expected`, drift first. The ledger is nobody's addition.
 #[must_use]
 pub(crate) fn between(expected: &Schema, found: &Schema) -> Vec<Difference> {
-    let mut report = Report(Vec::new());
+    let mut report = Differences(Vec::new());
     for (name, table) in &expected.tables {
         match found.tables.get(name) {
             Some(found) => report.table(name, table, found),
@@ -63,22 +63,22 @@ pub(crate) fn between(expected: &Schema, found: &Schema) -> Vec<Difference> {
     report.0
 }
 
-struct Report(Vec<Difference>);
+struct Differences(Vec<Difference>);
 
-impl Report {
+impl Differences {
     fn drift(&mut self, text: String) {
-        self.add(Weight::Drift, text, None);
+        self.add(Severity::Drift, text, None);
     }
 
     fn restriction(&mut self, text: String) {
-        self.add(Weight::Restriction, text, None);
+        self.add(Severity::Restriction, text, None);
     }
 
     fn addition(&mut self, text: String) {
-        self.add(Weight::Addition, text, None);
+        self.add(Severity::Addition, text, None);
     }
 
-    fn add(&mut self, weight: Weight, text: String, repair: Option<Repair>) {
+    fn add(&mut self, weight: Severity, text: String, repair: Option<Repair>) {
         self.0.push(Difference { weight, text, repair });
     }
 
@@ -141,11 +141,11 @@ impl Report {
                     // SQLite would take the name of a missing column for a text, and index that.
                     let can_be_created = index.columns.iter().all(|column| found.columns.contains_key(column));
                     let repair = Repair::CreateIndex { name, table, index };
-                    self.add(Weight::Drift, text, can_be_created.then_some(repair));
+                    self.add(Severity::Drift, text, can_be_created.then_some(repair));
                 }
                 Some(found) if !found.valid => {
                     let repair = Repair::RebuildIndex { name: name.clone() };
-                    self.add(Weight::Drift, format!("index {name} on {table} is invalid"), Some(repair));
+                    self.add(Severity::Drift, format!("index {name} on {table} is invalid"), Some(repair));
                 }
                 Some(found) if found != index => {
                     self.drift(format!("index {name} is {}, expected {}", described(found), described(index)));

@@ -8,7 +8,7 @@ use sea_orm::DatabaseConnection;
 use super::diff::{self, Difference};
 use super::lock;
 use super::state::Leftover;
-use crate::database::failure::{Cause, DatabaseError, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::url::DatabaseUrl;
 
 /// Why the schema could not be brought to a revision. Nothing was changed.
@@ -44,7 +44,7 @@ pub enum SchemaError {
         revision: Revision,
         /// What the database answered.
         #[source]
-        cause: Cause,
+        cause: DatabaseCause,
     },
     /// Somebody held the lock for too long.
     #[error("the database is locked by {holder}; gave up after {waited}", waited = humantime::format_duration(*.waited))]
@@ -95,7 +95,7 @@ fn ledger_says(revision: Option<&str>) -> String {
 }
 
 impl SchemaError {
-    /// The error that names who holds the lock: call it when [`Failure::Busy`] came back.
+    /// The error that names who holds the lock: call it when [`ErrorClass::Busy`] came back.
     pub async fn locked(connection: &DatabaseConnection, waited: Duration) -> Self {
         SchemaError::Locked { holder: lock::holder(connection).await, waited }
     }
@@ -107,17 +107,19 @@ impl SchemaError {
     }
 
     /// Tells what is in the way from what would have failed as well without it.
-    pub(crate) fn not_applied(revision: Revision, cause: Cause) -> Self {
-        match cause.failure {
-            Failure::Other | Failure::Data | Failure::Constraint | Failure::Needed | Failure::AlreadyExists => {
-                SchemaError::InTheWay { revision, cause }
-            }
+    pub(crate) fn not_applied(revision: Revision, cause: DatabaseCause) -> Self {
+        match cause.class {
+            ErrorClass::Other
+            | ErrorClass::Data
+            | ErrorClass::Constraint
+            | ErrorClass::Needed
+            | ErrorClass::AlreadyExists => SchemaError::InTheWay { revision, cause },
             _ => DatabaseError { action: format!("apply revision {revision}"), cause }.into(),
         }
     }
 
     /// Whether the same may go well in a moment.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, SchemaError::Database(error) if matches!(error.cause.failure, Failure::Busy | Failure::Conflict))
+        matches!(self, SchemaError::Database(error) if matches!(error.cause.class, ErrorClass::Busy | ErrorClass::Conflict))
     }
 }

@@ -13,7 +13,7 @@ use super::early::{self, EarlyColumn};
 use super::model::Schema;
 use super::read::{postgresql, sqlite};
 use crate::database::connection::require_primary;
-use crate::database::failure::Cause;
+use crate::database::failure::DatabaseCause;
 use crate::database::mark;
 
 /// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
@@ -24,8 +24,11 @@ use crate::database::mark;
 /// has to be writable.
 ///
 /// # Errors
-/// [`crate::database::failure::Failure::Standby`], or whatever the database answers.
-pub(crate) async fn replay<C>(connection: &C, wanted: &BTreeSet<Revision>) -> Result<BTreeMap<Revision, Schema>, Cause>
+/// [`crate::database::failure::ErrorClass::Standby`], or whatever the database answers.
+pub(crate) async fn replay<C>(
+    connection: &C,
+    wanted: &BTreeSet<Revision>,
+) -> Result<BTreeMap<Revision, Schema>, DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -60,7 +63,7 @@ pub(crate) async fn replay_with_early<C>(
     connection: &C,
     revision: Revision,
     early: &[EarlyColumn],
-) -> Result<Schema, Cause>
+) -> Result<Schema, DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -71,7 +74,7 @@ where
 }
 
 /// Begins a transaction in which unqualified names are those of temporary tables. It is to be rolled back.
-pub(crate) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, Cause>
+pub(crate) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -102,7 +105,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let all: BTreeSet<_> = Revision::all().collect();
         let schemas = runtime
-            .block_on(async { replay(&memory().await.map_err(Cause::from)?, &all).await })
+            .block_on(async { replay(&memory().await.map_err(DatabaseCause::from)?, &all).await })
             .expect("the chain can be replayed");
         let columns = |schema: &Schema| -> BTreeSet<(String, String)> {
             let columns = |(table, found): (&String, &crate::schema::model::Table)| {

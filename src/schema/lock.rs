@@ -9,7 +9,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use super::upgrade::assess::Survey;
+use super::upgrade::assess::UpgradePlan;
 use crate::database::connection::{row, rows};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
@@ -60,11 +60,11 @@ pub(crate) fn statement() -> String {
     format!("SELECT pg_advisory_xact_lock({KEY})")
 }
 
-/// Keeps everybody else from the ledger, and from the tables what would disturb `survey`. SQLite has locked them
+/// Keeps everybody else from the ledger, and from the tables what would disturb `assess`. SQLite has locked them
 /// already.
-pub(crate) async fn take_tables(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), DbErr> {
+pub(crate) async fn take_tables(transaction: &DatabaseTransaction, assess: &UpgradePlan) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
-        for statement in taking_tables(survey) {
+        for statement in taking_tables(assess) {
             transaction.execute_unprepared(&statement).await?;
         }
     }
@@ -73,10 +73,10 @@ pub(crate) async fn take_tables(transaction: &DatabaseTransaction, survey: &Surv
 
 /// The statements of [`take_tables`] on PostgreSQL. They also make new tables come to where the others are: a role with
 /// a schema of its own would create them there.
-pub(crate) fn taking_tables(survey: &Survey) -> Vec<String> {
-    let tables: Vec<_> = survey.standing.tables.keys().map(String::as_str).collect();
+pub(crate) fn taking_tables(assess: &UpgradePlan) -> Vec<String> {
+    let tables: Vec<_> = assess.standing.tables.keys().map(String::as_str).collect();
     // Where nothing but the ledger is written, readers and writers need not go away.
-    let mode = if survey.pending.is_empty() { "SHARE UPDATE EXCLUSIVE" } else { "ACCESS EXCLUSIVE" };
+    let mode = if assess.pending.is_empty() { "SHARE UPDATE EXCLUSIVE" } else { "ACCESS EXCLUSIVE" };
     let mut statements = vec![
         format!("SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"),
         format!("LOCK TABLE {} IN {mode} MODE", tables.join(", ")),
@@ -84,7 +84,7 @@ pub(crate) fn taking_tables(survey: &Survey) -> Vec<String> {
          FROM pg_class WHERE oid = 'alert_sessions'::regclass"
             .to_owned(),
     ];
-    if *survey.ledger() != Ledger::Missing {
+    if *assess.ledger() != Ledger::Missing {
         statements.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", ledger::TABLE));
     }
     statements

@@ -8,14 +8,14 @@ use crate::database::connection::rows;
 
 /// A privilege that the role lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lacking {
+pub(crate) struct MissingPrivilege {
     /// `SELECT`, `INSERT`, `UPDATE` or `DELETE`.
     pub privilege: String,
     /// On these tables, by name.
     pub tables: String,
 }
 
-impl fmt::Display for Lacking {
+impl fmt::Display for MissingPrivilege {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}", self.privilege, self.tables)
     }
@@ -29,7 +29,7 @@ pub(crate) async fn lacking(
     connection: &impl ConnectionTrait,
     tables: &[&str],
     privileges: &[&str],
-) -> Result<Vec<Lacking>, DbErr> {
+) -> Result<Vec<MissingPrivilege>, DbErr> {
     let sql = format!(
         "SELECT p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
          FROM pg_class c, unnest(ARRAY['{}']) p
@@ -41,7 +41,7 @@ pub(crate) async fn lacking(
         tables.join("', '")
     );
     let lacking = |row: &sea_orm::QueryResult| {
-        Ok(Lacking { privilege: row.try_get("", "privilege")?, tables: row.try_get("", "tables")? })
+        Ok(MissingPrivilege { privilege: row.try_get("", "privilege")?, tables: row.try_get("", "tables")? })
     };
     rows(connection, &sql).await?.iter().map(lacking).collect()
 }

@@ -6,7 +6,7 @@ use super::diff::Difference;
 use super::model::Index;
 use super::sequence::{self, Sequence};
 use super::sql::quoted;
-use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::database::mark;
 
 /// One thing to mend.
@@ -50,22 +50,23 @@ impl Repair {
         let is_postgresql = connection.get_database_backend() == DbBackend::Postgres;
         match self {
             Repair::CreateIndex { name, table, index } => {
-                let done =
-                    build(connection, &create_index(is_postgresql, name, table, index)).await.map_err(Cause::from);
+                let done = build(connection, &create_index(is_postgresql, name, table, index))
+                    .await
+                    .map_err(DatabaseCause::from);
                 // What is there already is somebody else's, who may be building it now.
-                let is_ours = |cause: &Cause| cause.failure != Failure::AlreadyExists;
+                let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
                 if is_postgresql && done.as_ref().is_err_and(is_ours) {
                     let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
                     connection.execute_unprepared(&mark::statement(&leftover)).await.ok();
                 }
-                done.doing(format!("create index {name}"))
+                done.context(format!("create index {name}"))
             }
             Repair::RebuildIndex { name } => {
                 let sql = format!("REINDEX INDEX CONCURRENTLY {}", quoted(name));
-                build(connection, &sql).await.doing(format!("build index {name} again"))
+                build(connection, &sql).await.context(format!("build index {name} again"))
             }
             Repair::AdvanceSequence(sequence) => {
-                sequence.advance(connection).await.doing(format!("advance sequence {}", sequence.name))
+                sequence.advance(connection).await.context(format!("advance sequence {}", sequence.name))
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::sql::literal;
 use crate::database::connection::rows;
-use crate::database::failure::{Cause, Failure};
+use crate::database::failure::{DatabaseCause, ErrorClass};
 
 /// The policies of a table that apply to the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,14 +70,14 @@ pub(crate) async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -
 /// Makes sure that no policy hides rows of these tables from the role.
 ///
 /// # Errors
-/// [`Failure::RowPolicy`], which names all that do.
-pub(crate) async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), Cause> {
+/// [`ErrorClass::RowPolicy`], which names all that do.
+pub(crate) async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), DatabaseCause> {
     cause(&active(connection, tables).await?).map_or(Ok(()), Err)
 }
 
 /// Why nothing can be decided where there are policies.
 #[must_use]
-pub(crate) fn cause(policies: &[RowPolicies]) -> Option<Cause> {
+pub(crate) fn cause(policies: &[RowPolicies]) -> Option<DatabaseCause> {
     let texts: Vec<_> = policies.iter().map(RowPolicies::text).collect();
-    (!texts.is_empty()).then(|| Cause::new(Failure::RowPolicy, texts.join("; ")))
+    (!texts.is_empty()).then(|| DatabaseCause::new(ErrorClass::RowPolicy, texts.join("; ")))
 }

@@ -8,14 +8,14 @@ use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::error::SchemaError;
 use crate::database::connection;
-use crate::database::failure::{Cause, Failure};
+use crate::database::failure::{DatabaseCause, ErrorClass};
 
 /// How Alembic, which TARSy upgrades itself with, calls the copy of a table that it rebuilds on SQLite.
 const LEFTOVER: &str = "_alembic_tmp_";
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct SchemaState {
     /// The ledger.
     pub ledger: Ledger,
     /// Those of TARSy's tables that are there, with their columns.
@@ -43,7 +43,7 @@ impl Leftover {
 
 /// What has to happen for a revision to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub(crate) enum Decision {
     /// Nothing: the database has this revision, which is the target, a later one, or unknown.
     Nothing {
         /// What the ledger says.
@@ -82,12 +82,12 @@ pub(crate) enum Plan {
     },
 }
 
-impl Standing {
+impl SchemaState {
     /// Reads the ledger and looks for the tables: two queries, no lock.
     ///
     /// # Errors
-    /// Whatever the database answers, and [`Failure::Privilege`] if there is no schema that the role may use.
-    pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Self, Cause> {
+    /// Whatever the database answers, and [`ErrorClass::Privilege`] if there is no schema that the role may use.
+    pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Self, DatabaseCause> {
         let names = [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat().join("', '");
         let sql = match connection.get_database_backend() {
             // A row in any case: without a schema to look into, nothing found would mean nothing.
@@ -108,7 +108,7 @@ impl Standing {
         for row in connection::rows(connection, &sql).await? {
             if row.try_get("", "blind")? {
                 let message = "the search path leads to no schema that the role may use";
-                return Err(Cause::new(Failure::Privilege, message));
+                return Err(DatabaseCause::new(ErrorClass::Privilege, message));
             }
             if let Some(table) = row.try_get::<Option<String>>("", "table_name")? {
                 tables.entry(table).or_default().extend(row.try_get::<Option<String>>("", "column_name")?);
@@ -163,19 +163,21 @@ impl Standing {
     /// what an interrupted upgrade of the backend left.
     pub(crate) fn require_history(&self) -> Result<Option<Revision>, SchemaError> {
         match self.plan(Revision::BASELINE) {
-            Plan::Create { .. } => Err(SchemaError::Pending),
-            Plan::Adopt => Ok(None),
-            Plan::Upgrade { from, .. } => Ok(Some(from)),
-            Plan::Nothing { revision } => Revision::from_id(&revision).map(Some).ok_or(SchemaError::Unknown(revision)),
-            Plan::Incomplete { revision, missing } => Err(SchemaError::Incomplete { revision, missing }),
-            Plan::Ambiguous { revisions } => Err(SchemaError::Ambiguous(revisions)),
-            Plan::Leftover { tables } => Err(SchemaError::Leftover(tables)),
+            Decision::Create { .. } => Err(SchemaError::Pending),
+            Decision::Adopt => Ok(None),
+            Decision::Upgrade { from, .. } => Ok(Some(from)),
+            Decision::Nothing { revision } => {
+                Revision::from_id(&revision).map(Some).ok_or(SchemaError::Unknown(revision))
+            }
+            Decision::Incomplete { revision, missing } => Err(SchemaError::Incomplete { revision, missing }),
+            Decision::Ambiguous { revisions } => Err(SchemaError::Ambiguous(revisions)),
+            Decision::Leftover { tables } => Err(SchemaError::Leftover(tables)),
         }
     }
 
     /// Decides what brings the database to the target.
     #[must_use]
-    pub(crate) fn plan(&self, target: Revision) -> Plan {
+    pub(crate) fn plan(&self, target: Revision) -> Decision {
         let known = self.revision().and_then(Revision::from_id);
         let missing = || -> Vec<&'static str> {
             // Of a revision that nobody knows at least what the target needs is expected.
@@ -186,20 +188,20 @@ impl Standing {
             needed.tables().into_iter().filter(|table| !self.tables.contains_key(*table)).collect()
         };
         if let Ledger::Several(revisions) = &self.ledger {
-            return Plan::Ambiguous { revisions: revisions.clone() };
+            return Decision::Ambiguous { revisions: revisions.clone() };
         }
         if !self.leftovers.is_empty() {
-            return Plan::Leftover { tables: self.leftovers.clone() };
+            return Decision::Leftover { tables: self.leftovers.clone() };
         }
         match (self.revision(), known, missing().as_slice()) {
-            (None, _, _) if self.is_empty() => Plan::Create { to: target },
+            (None, _, _) if self.is_empty() => Decision::Create { to: target },
             // A ledger that was stamped before its tables were made.
-            (Some(_), Some(known), _) if self.is_empty() => Plan::Create { to: known.max(target) },
-            (None, _, []) => Plan::Adopt,
-            (Some(_), Some(from), []) if from < target => Plan::Upgrade { from, to: target },
-            (Some(revision), _, []) => Plan::Nothing { revision: revision.to_owned() },
+            (Some(_), Some(known), _) if self.is_empty() => Decision::Create { to: known.max(target) },
+            (None, _, []) => Decision::Adopt,
+            (Some(_), Some(from), []) if from < target => Decision::Upgrade { from, to: target },
+            (Some(revision), _, []) => Decision::Nothing { revision: revision.to_owned() },
             (revision, _, missing) => {
-                Plan::Incomplete { revision: revision.map(str::to_owned), missing: missing.to_vec() }
+                Decision::Incomplete { revision: revision.map(str::to_owned), missing: missing.to_vec() }
             }
         }
     }
@@ -218,9 +220,9 @@ pub(crate) fn described(revision: &str) -> String {
 mod tests {
     use super::*;
 
-    fn standing(ledger: Ledger, tables: &[&str]) -> Standing {
+    fn standing(ledger: Ledger, tables: &[&str]) -> SchemaState {
         let tables = tables.iter().map(|table| ((*table).to_owned(), BTreeSet::new())).collect();
-        Standing { ledger, tables, leftovers: Vec::new() }
+        SchemaState { ledger, tables, leftovers: Vec::new() }
     }
 
     #[test]
@@ -230,27 +232,27 @@ mod tests {
         let at = |revision: &str| Ledger::At(revision.to_owned());
         let plan = |ledger, tables: &[&str]| standing(ledger, tables).plan(baseline);
         let to_head = |ledger, tables: &[&str]| standing(ledger, tables).plan(head);
-        let nothing = |revision: &str| Plan::Nothing { revision: revision.to_owned() };
-        assert_eq!(plan(Ledger::Missing, &[]), Plan::Create { to: baseline });
-        assert_eq!(plan(Ledger::Missing, &["events"]), Plan::Create { to: baseline });
-        assert_eq!(to_head(Ledger::Empty, &[]), Plan::Create { to: head });
-        assert_eq!(to_head(at(baseline.id()), &[]), Plan::Create { to: head });
-        assert_eq!(plan(at(head.id()), &[]), Plan::Create { to: head });
-        assert_eq!(plan(Ledger::Missing, four), Plan::Adopt);
-        assert_eq!(to_head(Ledger::Empty, seven), Plan::Adopt);
+        let nothing = |revision: &str| Decision::Nothing { revision: revision.to_owned() };
+        assert_eq!(plan(Ledger::Missing, &[]), Decision::Create { to: baseline });
+        assert_eq!(plan(Ledger::Missing, &["events"]), Decision::Create { to: baseline });
+        assert_eq!(to_head(Ledger::Empty, &[]), Decision::Create { to: head });
+        assert_eq!(to_head(at(baseline.id()), &[]), Decision::Create { to: head });
+        assert_eq!(plan(at(head.id()), &[]), Decision::Create { to: head });
+        assert_eq!(plan(Ledger::Missing, four), Decision::Adopt);
+        assert_eq!(to_head(Ledger::Empty, seven), Decision::Adopt);
         assert_eq!(plan(at(baseline.id()), four), nothing(baseline.id()));
-        assert_eq!(to_head(at(baseline.id()), four), Plan::Upgrade { from: baseline, to: head });
+        assert_eq!(to_head(at(baseline.id()), four), Decision::Upgrade { from: baseline, to: head });
         assert_eq!(plan(at(head.id()), seven), nothing(head.id()));
         assert_eq!(plan(at("unknown"), four), nothing("unknown"));
-        assert!(matches!(to_head(at("unknown"), four), Plan::Incomplete { missing, .. } if missing.len() == 3));
-        assert!(matches!(plan(at("unknown"), &[]), Plan::Incomplete { missing, .. } if missing.len() == 4));
-        assert!(matches!(plan(at(head.id()), four), Plan::Incomplete { missing, .. } if missing.len() == 3));
-        assert!(matches!(plan(Ledger::Missing, &four[..2]), Plan::Incomplete { revision: None, .. }));
-        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Plan::Ambiguous { .. }));
-        let left = Standing {
+        assert!(matches!(to_head(at("unknown"), four), Decision::Incomplete { missing, .. } if missing.len() == 3));
+        assert!(matches!(plan(at("unknown"), &[]), Decision::Incomplete { missing, .. } if missing.len() == 4));
+        assert!(matches!(plan(at(head.id()), four), Decision::Incomplete { missing, .. } if missing.len() == 3));
+        assert!(matches!(plan(Ledger::Missing, &four[..2]), Decision::Incomplete { revision: None, .. }));
+        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Decision::Ambiguous { .. }));
+        let left = SchemaState {
             leftovers: vec![Leftover { copy: "_alembic_tmp_x".into(), original_is_there: true }],
             ..standing(at(head.id()), seven)
         };
-        assert!(matches!(left.plan(baseline), Plan::Leftover { .. }));
+        assert!(matches!(left.plan(baseline), Decision::Leftover { .. }));
     }
 }

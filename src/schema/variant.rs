@@ -5,11 +5,11 @@
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait};
 
-use super::diff::{self, Difference, Weight};
+use super::diff::{self, Difference, Severity};
 use super::expected;
 use super::model::{Column, ForeignKey, Schema};
 use super::sql::quoted;
-use crate::database::failure::Cause;
+use crate::database::failure::DatabaseCause;
 
 /// One legitimate form of a revision. Each allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,12 +66,12 @@ pub(crate) struct Match {
 impl Match {
     /// What is missing or altered. What the operator added may refuse rows, but no revision.
     pub(crate) fn alterations(&self) -> impl Iterator<Item = &Difference> {
-        self.differences.iter().filter(|difference| difference.weight == Weight::Drift)
+        self.differences.iter().filter(|difference| difference.weight == Severity::Drift)
     }
 
     /// The differences that are more than additions of the operator's.
     pub(crate) fn faults(&self) -> impl Iterator<Item = &Difference> {
-        self.differences.iter().filter(|difference| difference.weight != Weight::Addition)
+        self.differences.iter().filter(|difference| difference.weight != Severity::Addition)
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema,
 ///
 /// # Panics
 /// Never: the newest revision is never too early.
-pub(crate) async fn likest<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), Cause>
+pub(crate) async fn likest<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -123,7 +123,11 @@ where
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn look_alike<C>(connection: &C, revision: Revision, found: &Schema) -> Result<Option<Revision>, Cause>
+pub(crate) async fn look_alike<C>(
+    connection: &C,
+    revision: Revision,
+    found: &Schema,
+) -> Result<Option<Revision>, DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {

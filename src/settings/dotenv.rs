@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::{Environment, Key, Setting, SettingsError, Source, lookup_exactly};
+use super::{Environment, Key, Setting, SettingSource, SettingsError, lookup_exactly};
 
 /// What tarsy-db reads from the environment and the backend does not.
 const NOT_THE_BACKENDS: [&str; 4] =
@@ -79,7 +79,7 @@ impl Dotenv {
 
     pub(crate) fn variable(&self, name: &str) -> Option<Setting<String>> {
         let value = self.values.get(&name.to_ascii_lowercase())?.clone();
-        Some(Setting { value, source: Source::Dotenv { name: name.to_owned(), path: self.path.clone() } })
+        Some(Setting { value, source: SettingSource::Dotenv { name: name.to_owned(), path: self.path.clone() } })
     }
 }
 
@@ -97,7 +97,7 @@ fn bindings(text: &str) -> Bindings {
     // Python's text files have one kind of line end.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut found = Bindings::default();
-    let mut reader = Reader(&text);
+    let mut reader = DotenvReader(&text);
     loop {
         reader.skip(is_space);
         if reader.0.is_empty() {
@@ -116,9 +116,9 @@ fn bindings(text: &str) -> Bindings {
 struct Unparsable;
 
 /// The rest of the text.
-struct Reader<'a>(&'a str);
+struct DotenvReader<'a>(&'a str);
 
-impl<'a> Reader<'a> {
+impl<'a> DotenvReader<'a> {
     /// `export NAME = value # comment`, of which only the name has to be there; nothing for a comment alone.
     fn binding(&mut self) -> Result<Option<Binding>, Unparsable> {
         if self.0.strip_prefix("export").is_some_and(|rest| rest.starts_with(is_blank)) {

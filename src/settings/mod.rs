@@ -77,7 +77,7 @@ pub const KEYS: [Key; 15] = [
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     /// A command-line flag.
     Flag(&'static str),
     /// An environment variable.
@@ -97,14 +97,14 @@ pub enum Source {
     Default,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Flag(flag) => f.write_str(flag),
-            Source::Environment(name) | Source::SecretFile(name) => write!(f, "{name}"),
-            Source::Dotenv { name, path } => write!(f, "{name} in {}", path.display()),
-            Source::File(path) => write!(f, "{}", path.display()),
-            Source::Default => f.write_str("default"),
+            SettingSource::Flag(flag) => f.write_str(flag),
+            SettingSource::Environment(name) | SettingSource::SecretFile(name) => write!(f, "{name}"),
+            SettingSource::Dotenv { name, path } => write!(f, "{name} in {}", path.display()),
+            SettingSource::File(path) => write!(f, "{}", path.display()),
+            SettingSource::Default => f.write_str("default"),
         }
     }
 }
@@ -115,12 +115,12 @@ pub struct Setting<T> {
     /// The value in force.
     pub value: T,
     /// What set it.
-    pub source: Source,
+    pub source: SettingSource,
 }
 
 impl<T> Setting<T> {
     fn default(value: T) -> Self {
-        Self { value, source: Source::Default }
+        Self { value, source: SettingSource::Default }
     }
 }
 
@@ -442,7 +442,7 @@ impl SettingsFile {
                 return Err(SettingsError::NotAValue { path, key, kind });
             }
         };
-        Ok(Some(Setting { value, source: Source::File(self.path.clone()) }))
+        Ok(Some(Setting { value, source: SettingSource::File(self.path.clone()) }))
     }
 }
 
@@ -467,7 +467,7 @@ fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String
         environment.get_key_value(name).or_else(|| environment.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)));
     let Some((name, value)) = found else { return Ok(None) };
     let value = value.to_str().ok_or_else(|| SettingsError::NotUtf8 { name: name.clone() })?;
-    Ok(Some(Setting { value: value.to_owned(), source: Source::Environment(name.clone()) }))
+    Ok(Some(Setting { value: value.to_owned(), source: SettingSource::Environment(name.clone()) }))
 }
 
 /// Reads a variable that names a file. An empty one counts as not set.
@@ -512,8 +512,8 @@ fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, Se
         }
     }
     let source = match &file.source {
-        Source::Environment(name) => Source::Environment(name.clone()),
-        other => Source::SecretFile(format!("{other}, {name}")),
+        SettingSource::Environment(name) => SettingSource::Environment(name.clone()),
+        other => SettingSource::SecretFile(format!("{other}, {name}")),
     };
     Ok(Setting { value, source })
 }
@@ -617,7 +617,7 @@ impl<'a> Layers<'a> {
 
     /// A blank `--database-url` counts as not set.
     fn flag_url(&self) -> Option<Setting<String>> {
-        let named = |flag, url: &Secret| Setting { value: url.expose().to_owned(), source: Source::Flag(flag) };
+        let named = |flag, url: &Secret| Setting { value: url.expose().to_owned(), source: SettingSource::Flag(flag) };
         let target = self.flags.target.as_ref().map(|url| named("--to", url));
         let database = || self.flags.database_url.as_ref().map(|url| named("--database-url", url));
         target.or_else(|| database().filter(|url| !is_blank(url)))
@@ -690,14 +690,15 @@ impl<'a> Layers<'a> {
         Ok(warnings)
     }
 
-    fn parts_without_password(&self, database: &Source, used: &str) -> Result<Option<String>, SettingsError> {
-        let is_in_file = |source: &Source| matches!(source, Source::File(_) | Source::SecretFile(_));
+    fn parts_without_password(&self, database: &SettingSource, used: &str) -> Result<Option<String>, SettingsError> {
+        let is_in_file =
+            |source: &SettingSource| matches!(source, SettingSource::File(_) | SettingSource::SecretFile(_));
         let mut names = Vec::new();
         for key in [HOST, PORT, USER, NAME] {
             match self.text(key)?.filter(is_given).map(|part| part.source) {
                 // A URL beside it is the stronger one.
                 Some(source) if is_in_file(&source) && is_in_file(database) => {}
-                Some(Source::File(path)) => names.push(format!("`{}` in {}", key.path, path.display())),
+                Some(SettingSource::File(path)) => names.push(format!("`{}` in {}", key.path, path.display())),
                 Some(source) => names.push(format!("`{source}`")),
                 None => {}
             }
@@ -779,10 +780,10 @@ mod tests {
         let settings = load(&[]).expect("defaults");
         let here = std::env::current_dir().expect("a working directory");
         assert_eq!(settings.database.value.to_string(), here.join("history.db").display().to_string());
-        assert_eq!(settings.database.source, Source::Default);
+        assert_eq!(settings.database.source, SettingSource::Default);
         assert_eq!(settings.retention_days, Setting::default(90));
         assert_eq!(settings.event_retention_hours, Setting::default(24));
-        assert_eq!(load(&[("DATABASE_URL", "  ")]).expect("blank").database.source, Source::Default);
+        assert_eq!(load(&[("DATABASE_URL", "  ")]).expect("blank").database.source, SettingSource::Default);
         assert_eq!(load(&[("TESTING", "true")]).expect("testing").database.value.to_string(), ":memory:");
     }
 
@@ -816,10 +817,10 @@ mod tests {
             file("x.toml", "[history]\nretention_days = 30\nenabled = \"no\"\n[postgres]\npool_size = 2");
         let settings = load(&[("TARSY_DB_CONFIG", &path), ("history_retention_days", "7")]).expect("both layers");
         assert_eq!(settings.retention_days.value, 7);
-        assert_eq!(settings.retention_days.source, Source::Environment("history_retention_days".into()));
+        assert_eq!(settings.retention_days.source, SettingSource::Environment("history_retention_days".into()));
         assert!(!settings.history_enabled.value);
-        assert_eq!(settings.pool.size.source, Source::File(path.into()));
-        assert_eq!(settings.pool.max_overflow.source, Source::Default);
+        assert_eq!(settings.pool.size.source, SettingSource::File(path.into()));
+        assert_eq!(settings.pool.max_overflow.source, SettingSource::Default);
     }
 
     #[test]

@@ -5,17 +5,17 @@ use sea_orm::{DatabaseConnection, DbBackend};
 
 use super::error::TransferError;
 use super::source::lacking;
-use super::target::preflight::Work;
-use crate::database::failure::Doing;
+use super::target::preflight::Operation;
+use crate::database::failure::ResultExt;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::error::{Drift, SchemaError};
 use crate::schema::model::Schema;
-use crate::schema::state::{self, Plan, Standing};
+use crate::schema::state::{self, Decision, SchemaState};
 use crate::schema::variant::{self, Shape};
 use crate::schema::{self, diff, expected, row_policy};
 
 /// What the source is.
-pub(crate) struct SourceEnd {
+pub(crate) struct SourceState {
     /// Where it stands.
     pub revision: Revision,
     /// The columns of later revisions that it has already.
@@ -35,23 +35,23 @@ pub(crate) struct SourceEnd {
 /// # Errors
 /// [`TransferError::SourceSchema`], [`TransferError::SourceRevision`] or [`SchemaError::Ambiguous`] when it is no history
 /// that this version can read.
-pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceEnd, TransferError> {
-    let standing = Standing::read(source).await.doing("read the source's ledger")?;
-    let found = schema::read::schema(source).await.doing("read the source's schema")?;
+pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceState, TransferError> {
+    let standing = SchemaState::read(source).await.context("read the source's ledger")?;
+    let found = schema::read::schema(source).await.context("read the source's schema")?;
     // What an interrupted upgrade left behind has no place on the target, and is named as such.
-    let standing = Standing { leftovers: Vec::new(), ..standing };
+    let standing = SchemaState { leftovers: Vec::new(), ..standing };
     let revision = match standing.plan(Revision::BASELINE) {
-        Plan::Nothing { revision } | Plan::Incomplete { revision: Some(revision), .. } => {
+        Decision::Nothing { revision } | Decision::Incomplete { revision: Some(revision), .. } => {
             Revision::from_id(&revision).ok_or(TransferError::SourceRevision { revision })?
         }
-        Plan::Adopt => variant::likest(source, &found).await.doing("replay the revisions")?.0,
-        Plan::Incomplete { revision: None, .. } => Revision::BASELINE,
-        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
-        Plan::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into())),
-        Plan::Upgrade { .. } | Plan::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
+        Decision::Adopt => variant::likest(source, &found).await.context("replay the revisions")?.0,
+        Decision::Incomplete { revision: None, .. } => Revision::BASELINE,
+        Decision::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+        Decision::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into())),
+        Decision::Upgrade { .. } | Decision::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
     };
     let early = early::columns(revision, &found);
-    let expected = expected::replay_with_early(source, revision, &early).await.doing("replay the revisions")?;
+    let expected = expected::replay_with_early(source, revision, &early).await.context("replay the revisions")?;
     for (table, expected) in &expected.tables {
         let missing = match found.tables.get(table) {
             None => Some(format!("table {table}")),
@@ -68,7 +68,7 @@ pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceE
     }
     let shape = variant::closest(DbBackend::Sqlite, revision, &expected, &found).shape;
     let alert_ids = dropped_alert_ids(source, &found, revision, None).await?;
-    Ok(SourceEnd { revision, early, shape, schema: found, expected, alert_ids })
+    Ok(SourceState { revision, early, shape, schema: found, expected, alert_ids })
 }
 
 /// What the target has, and what it will have.
@@ -90,18 +90,18 @@ pub(crate) struct TargetEnd {
 /// where it is not what it should be.
 pub(crate) async fn survey_target(
     target: &DatabaseConnection,
-    source: &SourceEnd,
-    work: Work,
+    source: &SourceState,
+    work: Operation,
 ) -> Result<TargetEnd, TransferError> {
     let revision = source.revision;
     let (start, found) = start_of_target(target, source).await?;
-    if let Some(start) = start.filter(|start| work == Work::Append && *start < revision) {
+    if let Some(start) = start.filter(|start| work == Operation::Append && *start < revision) {
         let dropped = dropped_alert_ids(target, &found, start, Some(revision)).await?;
         return Err(TransferError::TargetBehind { revision: start, source_revision: revision, dropped });
     }
     let early = early::columns(revision, &found);
     let wanted = early::revisions(revision, early.iter().chain(&source.early));
-    let mut replayed = expected::replay(target, &wanted).await.doing("replay the revisions")?;
+    let mut replayed = expected::replay(target, &wanted).await.context("replay the revisions")?;
     let mut expected = replayed[&revision].clone();
     early::add(&mut expected, &early, &replayed);
     let before = match start == Some(revision) {
@@ -114,7 +114,7 @@ pub(crate) async fn survey_target(
         variant::relax(schema, source.shape);
     }
     early::add(&mut after, &source.early, &replayed);
-    if work == Work::Move {
+    if work == Operation::Move {
         variant::relax(&mut after, source.shape);
     }
     let alterations = variant::alterations(&before, &after);
@@ -124,7 +124,7 @@ pub(crate) async fn survey_target(
 /// Where the target stands, which is not beyond the source, and what it has. It is nowhere if it has no tables.
 async fn start_of_target(
     target: &DatabaseConnection,
-    source: &SourceEnd,
+    source: &SourceState,
 ) -> Result<(Option<Revision>, Schema), TransferError> {
     let revision = source.revision;
     let beyond = |at: Option<Revision>, found: String| TransferError::TargetRevision {
@@ -132,21 +132,21 @@ async fn start_of_target(
         source_revision: revision,
         dropped: source.alert_ids.filter(|_| drops_alert_ids(revision, at)),
     };
-    row_policy::refuse(target, &[ledger::TABLE]).await.doing("read the target's ledger")?;
-    let standing = Standing::read(target).await.doing("read the target's ledger")?;
-    let found = schema::read::schema(target).await.doing("read the target's schema")?;
+    row_policy::refuse(target, &[ledger::TABLE]).await.context("read the target's ledger")?;
+    let standing = SchemaState::read(target).await.context("read the target's ledger")?;
+    let found = schema::read::schema(target).await.context("read the target's schema")?;
     let start = match standing.plan(revision) {
-        Plan::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
-        Plan::Create { .. } => None,
-        Plan::Adopt => Some(variant::likest(target, &found).await.doing("replay the revisions")?.0),
-        Plan::Upgrade { from, .. } => Some(from),
-        Plan::Nothing { revision: at } => match Revision::from_id(&at) {
+        Decision::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
+        Decision::Create { .. } => None,
+        Decision::Adopt => Some(variant::likest(target, &found).await.context("replay the revisions")?.0),
+        Decision::Upgrade { from, .. } => Some(from),
+        Decision::Nothing { revision: at } => match Revision::from_id(&at) {
             Some(at) => Some(at),
             None => return Err(beyond(None, state::described(&at))),
         },
-        Plan::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
-        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
-        Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
+        Decision::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
+        Decision::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+        Decision::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
     };
     match start {
         Some(start) if start > revision => Err(beyond(Some(start), start.to_string())),
@@ -170,7 +170,7 @@ async fn dropped_alert_ids(
     match drops_alert_ids(from, to) && found.has_column("alert_sessions", "alert_id") {
         true => {
             let counted = lacking::count(connection, "alert_id", "alert_sessions").await;
-            Ok(Some(counted.doing("count the alert ids")?))
+            Ok(Some(counted.context("count the alert ids")?))
         }
         false => Ok(None),
     }
@@ -179,6 +179,6 @@ async fn dropped_alert_ids(
 /// What refuses a row ends the move; what is missing would let a wrong one in.
 fn refuse_drift(revision: Revision, expected: &Schema, found: &Schema) -> Result<(), SchemaError> {
     let differences = variant::closest(DbBackend::Postgres, revision, expected, found).differences;
-    let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == diff::Weight::Drift).collect();
+    let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == diff::Severity::Drift).collect();
     if faults.is_empty() { Ok(()) } else { Err(Drift::new(revision, faults).into()) }
 }

@@ -6,12 +6,12 @@ use serde::Serialize;
 use super::source::damage::Damage;
 use super::source::lacking::{self, Lacking};
 use super::source::snapshot::SnapshotError;
-use super::target::conflict::{self, Clash};
+use super::target::conflict::{self, Conflict};
 use super::target::obstacle::Obstacle;
 use super::target::preflight;
 use super::value::hazard::Hazard;
 use super::value::policy;
-use crate::database::failure::{DatabaseError, Failure};
+use crate::database::failure::{DatabaseError, ErrorClass};
 use crate::schema::error::SchemaError;
 
 /// The rows of one table that are not the same on both sides.
@@ -108,10 +108,10 @@ pub enum TransferError {
         tables: Vec<String>,
     },
     /// Rows that cannot come to those of the target.
-    #[error("{} with the target's own; nothing was changed ({insertable} more could be inserted, {identical} are there already)", conflict::count(.clashes))]
-    Clashes {
+    #[error("{} with the target's own; nothing was changed ({insertable} more could be inserted, {identical} are there already)", conflict::count(.conflicts))]
+    Conflicts {
         /// All of them.
-        clashes: Vec<Clash>,
+        conflicts: Vec<Conflict>,
         /// How many rows could be inserted.
         insertable: u64,
         /// How many rows are there, and the same.
@@ -135,7 +135,7 @@ pub enum TransferError {
         action: String,
         /// Its answer.
         #[source]
-        cause: crate::database::failure::Cause,
+        cause: crate::database::failure::DatabaseCause,
     },
     /// The choice of policies makes no sense.
     #[error(transparent)]
@@ -227,7 +227,7 @@ impl TransferError {
                 dropping(*dropped)
             ),
             TransferError::TargetNotEmpty { .. } => preflight::NOT_EMPTY.into(),
-            TransferError::Clashes { .. } => {
+            TransferError::Conflicts { .. } => {
                 "compare both by these keys: what the target holds is kept, and rows that are not wanted can be removed \
                  from a copy of the source"
                     .into()
@@ -259,10 +259,10 @@ impl TransferError {
 }
 
 /// A refusal of values gets an error of its own; the rest is the database's trouble.
-pub(crate) fn rejected(action: impl Into<String>, cause: crate::database::failure::Cause) -> TransferError {
+pub(crate) fn rejected(action: impl Into<String>, cause: crate::database::failure::DatabaseCause) -> TransferError {
     let action = action.into();
-    match cause.failure {
-        Failure::Data | Failure::Constraint => TransferError::Rejected { action, cause },
+    match cause.class {
+        ErrorClass::Data | ErrorClass::Constraint => TransferError::Rejected { action, cause },
         _ => TransferError::Database(DatabaseError { action, cause }),
     }
 }

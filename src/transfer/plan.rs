@@ -7,14 +7,14 @@ use std::sync::Arc;
 use migration::Revision;
 
 use super::error::TransferError;
-use super::value::column_type::Target;
+use super::value::column_type::ColumnType;
 use crate::schema::model::{ForeignKey, Schema, Table};
 use crate::schema::sql::quoted;
 use crate::schema::variant::{self, Shape};
 
 /// What is to be copied.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct TransferPlan {
     /// The revision of both ends.
     pub revision: Revision,
     /// The tables, parents before children.
@@ -116,7 +116,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     };
     let mut columns = Vec::new();
     for (column, found) in to.columns.iter().filter(|(column, _)| from.columns.contains_key(*column)) {
-        let Some(target) = Target::from_name(&found.kind) else {
+        let Some(target) = ColumnType::from_name(&found.kind) else {
             let message =
                 format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
             return Err(TransferError::SourceSchema(message));
@@ -135,7 +135,8 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     let unique_keys = unique_keys(to)
         .filter(|key| travels(key))
         .map(|key| UniqueKey { is_unique_in_source: unique_keys(from).any(|own| own == key), columns: key.to_vec() });
-    let is_text = |key: &String| position(key).is_some_and(|index| matches!(columns[index].target, Target::Text(_)));
+    let is_text =
+        |key: &String| position(key).is_some_and(|index| matches!(columns[index].target, ColumnType::Text(_)));
     let b_trees = to.indexes.values().filter(|index| index.method == "btree").map(|index| &index.columns);
     let b_trees = b_trees.chain([&to.primary_key]).filter(|keys| travels(keys) && keys.iter().any(is_text));
     Ok(TablePlan {

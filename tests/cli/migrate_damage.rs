@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tarsy_db::internals::{Silence, Snapshot, Source, Terms, TransferError};
+use tarsy_db::internals::{Silence, Snapshot, SnapshotOptions, Source, TransferError};
 
 use super::migrate::{arguments, migrate};
 use super::migrate_refusals::one_session_and_target;
@@ -273,7 +273,7 @@ fn a_check_that_nobody_waits_for_any_more_gives_its_connection_back() {
 /// Opens a source as a move does.
 async fn begin(source: &Database) -> Source {
     let (path, directory) = (file(source), std::env::temp_dir());
-    let terms = Terms { lock_timeout: Duration::from_secs(1), directory: &directory };
+    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(1), directory: &directory };
     let snapshot = Snapshot::take(&path, &terms, &Silence).await.unwrap_or_else(|error| panic!("{error:?}"));
     Source::begin(snapshot).await.expect("a source")
 }

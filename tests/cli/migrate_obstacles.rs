@@ -4,7 +4,7 @@
 use super::baseline::listing;
 use super::migrate::{migrate, source_and_target};
 use sqlx::Connection;
-use tarsy_db::internals::{Kind, Wanted, Weight, Work, look};
+use tarsy_db::internals::{ObstacleKind, ObstacleSeverity, Operation, TargetTables, look};
 
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
@@ -582,12 +582,14 @@ fn the_room_on_the_servers_disk_is_known_where_it_runs_here_and_says_where() {
     let looked = |url: &str, need: u64| {
         block_on(async {
             let mut connection = sqlx::PgConnection::connect(url).await.expect("a connection");
-            let found = look(&mut connection, Work::Move, &Wanted::default(), Some(need)).await.expect("it may look");
-            found.into_iter().filter(|obstacle| obstacle.kind == Kind::Disk).collect::<Vec<_>>()
+            let found = look(&mut connection, Operation::Move, &TargetTables::default(), Some(need))
+                .await
+                .expect("it may look");
+            found.into_iter().filter(|obstacle| obstacle.kind == ObstacleKind::Disk).collect::<Vec<_>>()
         })
     };
     let [obstacle] = &looked(target.url(), EXABYTE)[..] else { panic!("one obstacle") };
-    assert_eq!(obstacle.weight, Weight::Refusal);
+    assert_eq!(obstacle.weight, ObstacleSeverity::Refusal);
     assert!(
         obstacle.what.contains("the history may need about 1000000001074 MB, 1074 MB of it for the write-ahead log"),
         "{obstacle}"

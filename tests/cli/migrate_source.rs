@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use tarsy_db::internals::{Amount, Meter, Origin, Progress, Silence, Snapshot, Stage, Terms, Why};
+use tarsy_db::internals::{Amount, CopyReason, Meter, Origin, Phase, Progress, Silence, Snapshot, SnapshotOptions};
 
 use super::migrate::{self, arguments, migrate, migrate_read_only, source_and_target, with_left_over_wal};
 use super::migrate_refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
@@ -403,7 +403,7 @@ impl Writer {
 
 /// Takes a snapshot and looks at the first and at the last table.
 async fn numbers(source: &Database) -> (Origin, (i64, i64)) {
-    let terms = Terms { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
+    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
     let path = source.directory().join("history.db");
     let snapshot = Snapshot::take(&path, &terms, &Silence).await.unwrap_or_else(|error| panic!("{error:?}"));
     let pool = snapshot.reader().get_sqlite_connection_pool();
@@ -434,7 +434,7 @@ fn a_copy_beside_a_busy_writer_holds_one_state_and_does_not_lock_it_out() {
     let mut seen = Vec::new();
     for _ in 0..5 {
         let (origin, (first, last)) = block_on(numbers(&source));
-        assert_eq!((origin, first), (Origin::Copied(Why::RollbackJournal), last));
+        assert_eq!((origin, first), (Origin::Copied(CopyReason::RollbackJournal), last));
         seen.push(first);
     }
     writer.finish();
@@ -450,8 +450,10 @@ fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
         let (origin, (first, last)) = block_on(numbers(&source));
         assert!(before == files(source.directory()), "{:?}", files(source.directory()).keys());
         match journal_mode {
-            "WAL" => assert_eq!(origin, Origin::Copied(Why::LeftOverWal)),
-            _ => assert!([Why::RollbackJournal, Why::LeftOverJournal].map(Origin::Copied).contains(&origin)),
+            "WAL" => assert_eq!(origin, Origin::Copied(CopyReason::LeftOverWal)),
+            _ => assert!(
+                [CopyReason::RollbackJournal, CopyReason::LeftOverJournal].map(Origin::Copied).contains(&origin)
+            ),
         }
         assert_eq!(first, last);
     }
@@ -462,7 +464,7 @@ fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
 struct Begun(AtomicBool);
 
 impl Progress for Begun {
-    fn begin(&self, _stage: Stage, _total: Amount) -> Box<dyn Meter + '_> {
+    fn begin(&self, _stage: Phase, _total: Amount) -> Box<dyn Meter + '_> {
         Box::new(BegunMeter(self))
     }
 }
@@ -482,7 +484,7 @@ fn a_copy_is_private_and_nothing_stays_of_it_when_it_is_given_up() {
     source.execute("CREATE TABLE t (v BLOB); INSERT INTO t VALUES (zeroblob(30000000))");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = source.directory().join("history.db");
-    let terms = Terms { lock_timeout: Duration::from_secs(1), directory: directory.path() };
+    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(1), directory: directory.path() };
     let begun = Begun::default();
     let mut take = Box::pin(Snapshot::take(&path, &terms, &begun));
     block_on(std::future::poll_fn(|context| {

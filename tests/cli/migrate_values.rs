@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tarsy_db::internals::{
-    Carried, Choice, Class, ColumnPlan, Fault, Policies, Policy, RowDigester, Stored, Target, Value, carry,
+    Choice, Class, ColumnPlan, ColumnType, Converted, Fault, Policies, Policy, RowDigester, SqliteValue, Value, convert,
 };
 
 use crate::support::database::block_on;
@@ -302,13 +302,13 @@ async fn connect(database: &Database) -> PgConnection {
     PgConnection::connect(database.url()).await.expect("the server answers")
 }
 
-fn column(target: Target) -> ColumnPlan {
+fn column(target: ColumnType) -> ColumnPlan {
     ColumnPlan { name: "value".to_owned(), target, nullable: true }
 }
 
-fn carried<'a>(stored: Stored<'a>, target: Target, policies: &Policies) -> (Carried<'a>, [u8; 32]) {
+fn carried<'a>(stored: SqliteValue<'a>, target: ColumnType, policies: &Policies) -> (Converted<'a>, [u8; 32]) {
     let mut digester = RowDigester::default();
-    let carried = carry(stored, &column(target), policies, &mut digester);
+    let carried = convert(stored, &column(target), policies, &mut digester);
     (carried, digester.digest())
 }
 
@@ -342,13 +342,13 @@ fn json_is_judged(seed: u64) {
     let mut counts = [0; 5];
     let mut digests: BTreeMap<i64, [u8; 32]> = BTreeMap::new();
     for (text, ruling) in texts.iter().zip(&rulings) {
-        let stored = Stored::Text(text);
-        let (json, _) = carried(stored, Target::Json, &strict);
+        let stored = SqliteValue::Text(text);
+        let (json, _) = carried(stored, ColumnType::Json, &strict);
         assert_eq!(json.faults.is_empty(), ruling.json, "json: {:?} {}", json.faults, shown(text));
         assert!(json.normalised.is_empty());
 
-        let (jsonb, _) = carried(stored, Target::Jsonb, &strict);
-        let lasting = carried(stored, Target::Jsonb, &last);
+        let (jsonb, _) = carried(stored, ColumnType::Jsonb, &strict);
+        let lasting = carried(stored, ColumnType::Jsonb, &last);
         assert_eq!(lasting.0.faults.is_empty(), ruling.jsonb.is_some(), "{:?} {}", lasting.0.faults, shown(text));
         let Some(printed) = &ruling.jsonb else {
             counts[0] += 1;
@@ -387,8 +387,8 @@ fn mended_json_is_json_for_postgresql() {
     let mut sent = Vec::new();
     let mut changed = 0;
     for text in &texts {
-        for (policies, target) in sets.iter().flat_map(|set| [(set, Target::Json), (set, Target::Jsonb)]) {
-            let (mended, digest) = carried(Stored::Text(text), target, policies);
+        for (policies, target) in sets.iter().flat_map(|set| [(set, ColumnType::Json), (set, ColumnType::Jsonb)]) {
+            let (mended, digest) = carried(SqliteValue::Text(text), target, policies);
             assert_eq!(mended.faults, [], "{}", shown(text));
             let (Value::Bytes(bytes) | Value::Jsonb(bytes)) = mended.value else { panic!("{}", shown(text)) };
             let only_duplicates = mended.changes.iter().all(|(class, _)| *class == Class::DuplicateKey);
@@ -402,7 +402,7 @@ fn mended_json_is_json_for_postgresql() {
     let rulings = block_on(async { rulings(&mut connect(&database).await, &bytes).await });
     for ((target, bytes, digest), ruling) in sent.iter().zip(&rulings) {
         assert!(ruling.json, "{}", shown(bytes));
-        if *target == Target::Jsonb {
+        if *target == ColumnType::Jsonb {
             let printed = ruling.jsonb.as_deref().unwrap_or_else(|| panic!("refused: {}", shown(bytes)));
             assert_eq!(*digest, digest_of(&Value::Jsonb(printed.into())), "{}", shown(bytes));
         }
@@ -419,12 +419,12 @@ enum Original {
 }
 
 impl Original {
-    fn stored(&self) -> Stored<'_> {
+    fn stored(&self) -> SqliteValue<'_> {
         match self {
-            Original::Integer(number) => Stored::Integer(*number),
-            Original::Real(number) => Stored::Real(*number),
-            Original::Text(bytes) => Stored::Text(bytes),
-            Original::Blob(bytes) => Stored::Blob(bytes),
+            Original::Integer(number) => SqliteValue::Integer(*number),
+            Original::Real(number) => SqliteValue::Real(*number),
+            Original::Text(bytes) => SqliteValue::Text(bytes),
+            Original::Blob(bytes) => SqliteValue::Blob(bytes),
         }
     }
 
@@ -537,16 +537,16 @@ fn original(random: &mut Random) -> Original {
     }
 }
 
-const TARGETS: &[(Target, &str)] = &[
-    (Target::Text(None), "text"),
-    (Target::Text(Some(10)), "varchar(10)"),
-    (Target::Json, "json"),
-    (Target::Jsonb, "jsonb"),
-    (Target::BigInt, "bigint"),
-    (Target::Integer, "integer"),
-    (Target::Boolean, "boolean"),
-    (Target::Double, "double precision"),
-    (Target::Timestamp, "timestamp"),
+const TARGETS: &[(ColumnType, &str)] = &[
+    (ColumnType::Text(None), "text"),
+    (ColumnType::Text(Some(10)), "varchar(10)"),
+    (ColumnType::Json, "json"),
+    (ColumnType::Jsonb, "jsonb"),
+    (ColumnType::BigInt, "bigint"),
+    (ColumnType::Integer, "integer"),
+    (ColumnType::Boolean, "boolean"),
+    (ColumnType::Double, "double precision"),
+    (ColumnType::Timestamp, "timestamp"),
 ];
 
 /// What came back from a table of one column, in the order of the rows.
@@ -640,12 +640,12 @@ fn values_arrive(seed: u64) {
 }
 
 /// What has to arrive. A number that somebody wants as text, or as whole, has more than one form.
-fn written_for(original: &Original, target: Target) -> Vec<u8> {
+fn written_for(original: &Original, target: ColumnType) -> Vec<u8> {
     match (original, target) {
-        (Original::Real(number), Target::Text(_) | Target::Json | Target::Jsonb) if number.is_finite() => {
+        (Original::Real(number), ColumnType::Text(_) | ColumnType::Json | ColumnType::Jsonb) if number.is_finite() => {
             format!("{number:?}").into_bytes()
         }
-        (Original::Real(number), Target::BigInt | Target::Integer | Target::Boolean) => {
+        (Original::Real(number), ColumnType::BigInt | ColumnType::Integer | ColumnType::Boolean) => {
             format!("{number:.0}").replace("-0", "0").into_bytes()
         }
         _ => original.written(),
@@ -675,7 +675,7 @@ fn text_that_postgresql_takes_unchanged_is_not_refused() {
         sqlx::query_scalar(sql).bind(&texts).fetch_all(&mut connection).await.expect("the server rules")
     });
     for (text, takes) in texts.iter().zip(&takes) {
-        let (carried, _) = carried(Stored::Text(text), Target::Text(Some(10)), &Policies::default());
+        let (carried, _) = carried(SqliteValue::Text(text), ColumnType::Text(Some(10)), &Policies::default());
         assert_eq!(carried.faults.is_empty(), *takes, "{:?} {}", carried.faults, shown(text));
     }
     assert!(takes.iter().filter(|takes| **takes).count() > 500 && takes.iter().filter(|takes| !**takes).count() > 500);
@@ -692,7 +692,7 @@ fn every_policy_lets_its_own_class_through() {
                 let original = original(&mut random);
                 let (before, _) = carried(original.stored(), *target, &Policies::default());
                 let (after, _) = carried(original.stored(), *target, &policies);
-                let classes = |carried: &Carried<'_>| carried.faults.iter().map(Fault::class).collect::<Vec<_>>();
+                let classes = |carried: &Converted<'_>| carried.faults.iter().map(Fault::class).collect::<Vec<_>>();
                 if classes(&before) == [choice.class] {
                     assert_eq!(after.faults, [], "{choice}: {original:?}");
                     assert_eq!(after.changes, [(choice.class, choice.policy)], "{choice}: {original:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tarsy_db::internals::{
-    Access, AutoVacuum, DatabaseError, DatabaseUrl, Failure, Freed, Space, open, read_schema, reclaimable,
+    Access, AutoVacuum, DatabaseError, DatabaseUrl, ErrorClass, Freed, Space, open, read_schema, reclaimable,
 };
 
 use super::check::init;
@@ -156,7 +156,7 @@ fn a_disk_without_room_is_found_before_the_vacuum() {
     let database = Database::sqlite();
     mostly_removed(&database);
     let error = vacuum_at(&url(&database), Some(Path::new("/proc"))).1.expect_err("there is no room");
-    assert_eq!(error.cause.failure, Failure::DiskFull);
+    assert_eq!(error.cause.class, ErrorClass::DiskFull);
     assert!(error.cause.message.contains("/proc"), "{}", error.cause);
 }
 
@@ -166,7 +166,7 @@ fn a_file_that_somebody_writes_to_is_busy_and_one_that_is_read_shrinks_later() {
     mostly_removed(&database);
     let writer = Held::begin(&database, "UPDATE alembic_version SET version_num = version_num");
     let error = vacuum_at(&url(&database), None).1.expect_err("somebody writes");
-    assert_eq!(error.cause.failure, Failure::Busy, "{}", error.cause);
+    assert_eq!(error.cause.class, ErrorClass::Busy, "{}", error.cause);
     writer.close();
 
     let mut reader = Held::connect(&database);

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use super::retention::Retention;
 use crate::cli::Check;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, row, rows};
-use crate::database::failure::{Cause, Failure};
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
@@ -28,7 +28,7 @@ use crate::schema::parent_index::{self, ParentIndex};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::sql::{literal, quoted};
-use crate::schema::state::{self, Plan, Standing};
+use crate::schema::state::{self, Decision, SchemaState};
 use crate::schema::variant::{self, Match, Shape};
 use crate::schema::{self, diff, early, expected, lock, privilege, repair};
 use crate::settings::Settings;
@@ -37,7 +37,7 @@ use crate::settings::Settings;
 const OLDEST_POSTGRESQL: i32 = 14;
 
 #[derive(Serialize)]
-struct Summary {
+struct CheckSummary {
     database: String,
     sound: bool,
     exit_code: u8,
@@ -95,15 +95,15 @@ impl Finding {
     }
 
     /// A check that the database did not answer.
-    fn unanswered(name: &'static str, cause: &Cause) -> Self {
-        match cause.failure {
+    fn unanswered(name: &'static str, cause: &DatabaseCause) -> Self {
+        match cause.class {
             // A role that may not look is not a database that is broken.
-            Failure::Privilege => Self::new(name, Status::Skipped, format!("not permitted: {cause}")),
+            ErrorClass::Privilege => Self::new(name, Status::Skipped, format!("not permitted: {cause}")),
             // The check of the policies fails for them.
-            Failure::RowPolicy => Self::new(name, Status::Skipped, format!("a row policy hides rows: {cause}")),
-            failure => Self {
-                is_given_up: failure == Failure::TimedOut,
-                ..Self::failed(name, error::failure_code(failure), cause.to_string())
+            ErrorClass::RowPolicy => Self::new(name, Status::Skipped, format!("a row policy hides rows: {cause}")),
+            class => Self {
+                is_given_up: class == ErrorClass::TimedOut,
+                ..Self::failed(name, error::failure_code(class), cause.to_string())
             },
         }
     }
@@ -153,7 +153,7 @@ pub(crate) async fn run(
             (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None)
         }
         Err(error) => {
-            let code = error::failure_code(error.cause.failure);
+            let code = error::failure_code(error.cause.class);
             (vec![Finding::failed("connection", code, error.cause.described())], Some(Error::Connect(error)))
         }
     };
@@ -172,7 +172,7 @@ pub(crate) async fn run(
         Block::Table { title: "checks", header: vec!["check", "result", "detail"], rows: rows.collect() },
         Block::Line(verdict),
     ];
-    let summary = Summary { database: url.to_string(), sound: exit_code == 0, exit_code, checks };
+    let summary = CheckSummary { database: url.to_string(), sound: exit_code == 0, exit_code, checks };
     Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
 }
 
@@ -209,8 +209,8 @@ async fn checks(
     let (standing, found) = match read.await {
         Ok(read) => read,
         Err(cause) => {
-            let cause: Cause = cause;
-            checks.push(Finding::failed("revision", error::failure_code(cause.failure), cause.described()));
+            let cause: DatabaseCause = cause;
+            checks.push(Finding::failed("revision", error::failure_code(cause.class), cause.described()));
             return checks;
         }
     };
@@ -236,7 +236,7 @@ async fn checks(
 
 async fn connected(connection: &DatabaseConnection, opened: Duration) -> Finding {
     let started = Instant::now();
-    match rows(connection, "SELECT 1").await.map_err(Cause::from) {
+    match rows(connection, "SELECT 1").await.map_err(DatabaseCause::from) {
         Ok(_) => {
             let detail = format!("opened in {opened:.1?}, one round trip takes {:.1?}", started.elapsed());
             Finding::new("connection", Status::Ok, detail)
@@ -269,7 +269,7 @@ async fn postgresql_server(reader: &BoundedReader<'_>) -> Vec<Finding> {
         ))
     };
     let (version, major, encoding, (standby, read_only), time_zone) =
-        match answer.await.map_err(|e: DbErr| Cause::from(e)) {
+        match answer.await.map_err(|e: DbErr| DatabaseCause::from(e)) {
             Ok(answer) => answer,
             Err(cause) => return vec![Finding::unanswered("server", &cause)],
         };
@@ -307,7 +307,7 @@ fn sqlite_writable(path: Option<&std::path::Path>) -> Finding {
     }
 }
 
-async fn privileges(connection: &DatabaseExecutor<'_>, standing: &Standing) -> Finding {
+async fn privileges(connection: &DatabaseExecutor<'_>, standing: &SchemaState) -> Finding {
     const NAME: &str = "privileges";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite has no roles");
@@ -317,7 +317,7 @@ async fn privileges(connection: &DatabaseExecutor<'_>, standing: &Standing) -> F
     }
     let tables = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
     let lacking = privilege::lacking(connection, &tables, &["SELECT", "INSERT", "UPDATE", "DELETE"]).await;
-    match lacking.map_err(Cause::from) {
+    match lacking.map_err(DatabaseCause::from) {
         Err(cause) => Finding::unanswered(NAME, &cause),
         Ok(lacking) if lacking.is_empty() => Finding::new(NAME, Status::Ok, "the role may read and write all tables"),
         Ok(lacking) => {
@@ -342,45 +342,45 @@ async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
     let cause = row_policy::cause(&policies)?;
     let hint = error::failure_hint(&cause).map(str::to_owned);
     let lines: Vec<_> = policies.iter().map(RowPolicies::text).chain(hint).collect();
-    Some(Finding::failed(NAME, error::failure_code(cause.failure), lines))
+    Some(Finding::failed(NAME, error::failure_code(cause.class), lines))
 }
 
-fn revision(standing: &Standing, target: Revision) -> Finding {
+fn revision(standing: &SchemaState, target: Revision) -> Finding {
     const NAME: &str = "revision";
     match standing.plan(target) {
-        Plan::Nothing { revision } if Revision::from_id(&revision).is_none() => {
+        Decision::Nothing { revision } if Revision::from_id(&revision).is_none() => {
             Finding::failed(NAME, 5, format!("{}: newer than this tool?", state::described(&revision)))
         }
-        Plan::Nothing { revision } => Finding::new(NAME, Status::Ok, state::described(&revision)),
-        Plan::Upgrade { from, to } => {
+        Decision::Nothing { revision } => Finding::new(NAME, Status::Ok, state::described(&revision)),
+        Decision::Upgrade { from, to } => {
             let detail = format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`");
             Finding::failed(NAME, 3, detail)
         }
-        Plan::Create { .. } if standing.revision().is_some() => {
+        Decision::Create { .. } if standing.revision().is_some() => {
             Finding::failed(NAME, 3, "there is a ledger but no tables: run `tarsy-db init`")
         }
-        Plan::Create { .. } => Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`"),
-        Plan::Adopt => Finding::failed(NAME, 3, "the tables have no ledger: run `tarsy-db init` to adopt them"),
-        Plan::Incomplete { revision, missing } => {
+        Decision::Create { .. } => Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`"),
+        Decision::Adopt => Finding::failed(NAME, 3, "the tables have no ledger: run `tarsy-db init` to adopt them"),
+        Decision::Incomplete { revision, missing } => {
             let ledger =
                 revision.map_or("there is no ledger".to_owned(), |revision| format!("the ledger says {revision}"));
             Finding::failed(NAME, 4, format!("{ledger}, and there is no table {}", missing.join(", ")))
         }
-        Plan::Ambiguous { revisions } => {
+        Decision::Ambiguous { revisions } => {
             let rows = revisions.join(", ");
             let count = revisions.len();
             let detail =
                 format!("`alembic_version` has {count} rows: {rows}; find out which one is right, delete the others");
             Finding::failed(NAME, 4, detail)
         }
-        Plan::Leftover { tables } => {
+        Decision::Leftover { tables } => {
             let left = SchemaError::Leftover(tables.clone());
             Finding::failed(NAME, 4, format!("{left}: {}", error::leftover_hint(&tables)))
         }
     }
 }
 
-async fn shape(connection: &DatabaseConnection, standing: &Standing, found: &Schema) -> Finding {
+async fn shape(connection: &DatabaseConnection, standing: &SchemaState, found: &Schema) -> Finding {
     const NAME: &str = "schema";
     if standing.is_empty() {
         return Finding::new(NAME, Status::Skipped, "there are no tables yet");
@@ -457,9 +457,9 @@ fn indexes(backend: DbBackend, found: &Schema) -> Finding {
 /// revisions that this version does not know.
 async fn shape_of(
     connection: &DatabaseConnection,
-    standing: &Standing,
+    standing: &SchemaState,
     found: &Schema,
-) -> Result<Option<(Revision, Match)>, Cause> {
+) -> Result<Option<(Revision, Match)>, DatabaseCause> {
     let Some(revision) = standing.revision() else {
         return Ok(Some(variant::likest(connection, found).await?));
     };
@@ -488,7 +488,7 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
     const NAME: &str = "repairs";
     let repairs = async {
         if !lock::begin_to_mend(connection).await? {
-            return Err(Cause::new(Failure::Busy, "another `check --fix` is at work"));
+            return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is at work"));
         }
         let (standing, found) = schema::read::schema_and_state(connection).await?;
         // Where tables are missing, what is safe to repair of the others is the same.
@@ -516,8 +516,8 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
             Err(error) => {
                 lines.push(format!("{error}: {}", error.cause));
                 // What the database refuses to have mended stays as it was: drift.
-                let failure = error.cause.failure;
-                code = code.or(Some(if failure == Failure::Other { 4 } else { error::failure_code(failure) }));
+                let class = error.cause.class;
+                code = code.or(Some(if class == ErrorClass::Other { 4 } else { error::failure_code(class) }));
             }
         }
     }
@@ -540,7 +540,7 @@ async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Schema, deep: b
     if let Err(cause) = index_check::require_matching_indexes(connection, &orphans::tables(&counts)).await {
         return Finding::unanswered(NAME, &cause);
     }
-    let others = match other_orphans(connection, found).await.map_err(Cause::from) {
+    let others = match other_orphans(connection, found).await.map_err(DatabaseCause::from) {
         Ok(others) => others,
         Err(cause) => return Finding::unanswered(NAME, &cause),
     };
@@ -649,7 +649,7 @@ async fn integrity(connection: &DatabaseExecutor<'_>, deep: bool) -> Finding {
     let lines = rows(connection, &format!("SELECT {pragma} AS line FROM pragma_{pragma}")).await;
     let lines =
         lines.and_then(|rows| rows.iter().map(|row| row.try_get("", "line")).collect::<Result<Vec<String>, _>>());
-    match lines.map_err(Cause::from) {
+    match lines.map_err(DatabaseCause::from) {
         Err(cause) => Finding::unanswered(NAME, &cause),
         Ok(lines) if lines == ["ok"] => Finding::new(NAME, Status::Ok, format!("{pragma} finds nothing")),
         Ok(lines) => Finding::failed(NAME, 4, diff::first_of(lines)),
@@ -661,7 +661,7 @@ async fn sequences(connection: &DatabaseExecutor<'_>) -> Finding {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::new(NAME, Status::Ok, "SQLite counts by itself");
     }
-    let sequences = match sequence::read(connection).await.map_err(Cause::from) {
+    let sequences = match sequence::read(connection).await.map_err(DatabaseCause::from) {
         Err(cause) => return Finding::unanswered(NAME, &cause),
         Ok(sequences) => sequences,
     };

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::Run;
 use super::load::Prepared;
-use super::summary::{Came, Summary, changes_block};
+use super::summary::{AppendCounts, MigrateSummary, changes_block};
 use crate::database::connection::{self, Access};
-use crate::database::failure::Doing;
+use crate::database::failure::ResultExt;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -17,7 +17,7 @@ use crate::transfer::error::TransferError;
 use crate::transfer::job::append::Ending;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
-use crate::transfer::target::preflight::{self, Wanted, Work};
+use crate::transfer::target::preflight::{self, Operation, TargetTables};
 
 impl Run<'_> {
     /// Brings the rows to those of the target. A target without rows is filled in the ordinary way, which is faster.
@@ -39,9 +39,9 @@ impl Run<'_> {
     async fn is_filled(&self, to: &DatabaseUrl, watch: &Watch<'_>) -> Result<bool, Error> {
         let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
-        let wanted = Wanted::new(&self.source.end.revision.tables(), &self.source.end.schema);
+        let wanted = TargetTables::new(&self.source.end.revision.tables(), &self.source.end.schema);
         let work = async {
-            let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?;
+            let mut connection = target.get_postgres_connection_pool().acquire().await.context("open the target")?;
             Ok(preflight::holds_rows(&mut connection, &wanted).await?)
         };
         let result = watch.over(work).await;
@@ -55,9 +55,9 @@ impl Run<'_> {
 
     async fn insert(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
         let (prepared, loads) = self.stage(to, snapshot, watch, Ending::Insert).await?;
-        let summary = Summary::new(self, to, self.arguments.verify, &prepared.plan.tables, &loads);
+        let summary = MigrateSummary::new(self, to, self.arguments.verify, &prepared.plan.tables, &loads);
         let (from, revision) = (self.source.url, self.source.end.revision);
-        let Came { inserted, skipped } = Came::of(&loads);
+        let AppendCounts { inserted, skipped } = AppendCounts::of(&loads);
         let (inserted, skipped) = (HumanCount(inserted), HumanCount(skipped));
         let mut blocks = vec![Block::Line(format!(
             "appended {from} to {to}, both at revision {revision}: {inserted} rows inserted, {skipped} were there already"
@@ -77,7 +77,7 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
-            let mut prepared = self.prepare(&target, Work::Append, snapshot, watch).await?;
+            let mut prepared = self.prepare(&target, Operation::Append, snapshot, watch).await?;
             let total: Amount = prepared.amounts.iter().copied().sum();
             if ending == Ending::Insert {
                 let (rows, size) = (HumanCount(total.rows), HumanBytes(total.bytes));
@@ -85,7 +85,7 @@ impl Run<'_> {
             }
             let Prepared { plan, source, amounts, exceptions, target_schema, .. } = &mut prepared;
             let before_commit = Box::new(|loads: &[TableLoad]| {
-                let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, loads);
+                let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
                 self.complete_report("appended", &summary)
             });
             let loading = self.loading(plan, amounts, exceptions, watch, before_commit);
@@ -98,7 +98,7 @@ impl Run<'_> {
                     watch.elsewhere(source.show_values(&plan.tables, &mut hazards)).await?;
                     Err(TransferError::Hazards(hazards))
                 }
-                Err(error) => Err(self.with_all_hazards(error, Work::Append, &mut prepared, watch).await?),
+                Err(error) => Err(self.with_all_hazards(error, Operation::Append, &mut prepared, watch).await?),
             }
         };
         let result = watch.over(work).await;
@@ -109,9 +109,10 @@ impl Run<'_> {
     fn counted(&self, to: &DatabaseUrl, prepared: &Prepared, loads: &[TableLoad]) -> Result<Report, Error> {
         let (from, end) = (self.source.url, self.source.end);
         let amount: Amount = loads.iter().map(|load| load.amount).sum();
-        let total = Came::of(loads);
+        let total = AppendCounts::of(loads);
         let tables = prepared.plan.tables.iter().zip(loads);
-        let tables = tables.map(|(table, load)| (&table.name, load.amount, Came::of(std::slice::from_ref(load))));
+        let tables =
+            tables.map(|(table, load)| (&table.name, load.amount, AppendCounts::of(std::slice::from_ref(load))));
         let summary = json!({
             "outcome": "planned",
             "source": from.to_string(),
@@ -137,7 +138,7 @@ impl Run<'_> {
             ("source", format!("{from}: {}", self.source.origin)),
             ("target", format!("{to}, which holds rows, in one transaction, at revision {}", end.revision)),
         ];
-        let row = |name: &str, amount: Amount, came: Came| {
+        let row = |name: &str, amount: Amount, came: AppendCounts| {
             let [rows, inserted, skipped] = [amount.rows, came.inserted, came.skipped].map(output::count);
             vec![name.into(), rows, inserted, skipped, output::bytes(amount.bytes)]
         };

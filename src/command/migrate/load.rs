@@ -6,11 +6,11 @@ use indicatif::{HumanBytes, HumanCount};
 use sea_orm::DatabaseConnection;
 use serde_json::json;
 
-use super::summary::{Summary, changes_block};
+use super::summary::{MigrateSummary, changes_block};
 use super::{Run, warn_of_long_entries};
 use crate::cli::{self, Verify};
 use crate::database::connection::{self, Access};
-use crate::database::failure::{Doing, Failure};
+use crate::database::failure::{ErrorClass, ResultExt};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -21,24 +21,24 @@ use crate::schema::model::Schema;
 use crate::transfer::endpoints::{TargetEnd, survey_target};
 use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
-use crate::transfer::job::load::{LastWord, Load, Toast, Verification, has_lz4};
-use crate::transfer::plan::{self, Plan};
+use crate::transfer::job::load::{CommitGuard, Load, Toast, Verification, has_lz4};
+use crate::transfer::plan::{self, TransferPlan};
 use crate::transfer::source::lacking::require_place;
-use crate::transfer::source::orphans::Exceptions;
+use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
-use crate::transfer::target::obstacle::{Obstacle, Weight};
-use crate::transfer::target::preflight::{self, Wanted, Work};
+use crate::transfer::target::obstacle::{Obstacle, ObstacleSeverity};
+use crate::transfer::target::preflight::{self, Operation, TargetTables};
 use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::policy::Class;
 
 /// What is known before the first row moves.
 pub(crate) struct Prepared {
-    pub(crate) plan: Plan,
+    pub(crate) plan: TransferPlan,
     pub(crate) source: Source,
     pub(crate) amounts: Vec<Amount>,
-    pub(crate) exceptions: Arc<Exceptions>,
+    pub(crate) exceptions: Arc<Orphans>,
     /// What the target has, or will have before its columns are altered.
     pub(crate) target_schema: Schema,
     /// What is worth knowing of the target.
@@ -59,7 +59,7 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
-            let mut prepared = self.prepare(&target, Work::Move, snapshot, watch).await?;
+            let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;
             let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
             let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
@@ -83,22 +83,22 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
-            let mut prepared = self.prepare(&target, Work::Move, snapshot, watch).await?;
+            let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;
             self.announce(to, &prepared, forecast);
             let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
             let before_commit = Box::new(|loads: &[TableLoad]| {
-                let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, loads);
+                let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
                 self.complete_report("moved", &summary)
             });
             let loaded = self.loading(plan, amounts, exceptions, watch, before_commit).run(&target, source).await;
             match loaded {
                 Ok(loads) => Ok((prepared.plan, loads)),
-                Err(error) => Err(self.with_all_hazards(error, Work::Move, &mut prepared, watch).await?),
+                Err(error) => Err(self.with_all_hazards(error, Operation::Move, &mut prepared, watch).await?),
             }
         };
         let (plan, loads) = self.with_holder(watch.over(work).await, &target, watch).await?;
-        let summary = Summary::new(self, to, self.arguments.verify, &plan.tables, &loads);
+        let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, &loads);
         let (from, revision) = (self.source.url, self.source.end.revision);
         let mut blocks = vec![Block::Line(format!("moved {from} to {to}, both at revision {revision}"))];
         blocks.extend(self.damage_block());
@@ -120,7 +120,7 @@ impl Run<'_> {
     pub(crate) async fn with_all_hazards(
         &self,
         error: TransferError,
-        work: Work,
+        work: Operation,
         prepared: &mut Prepared,
         watch: &Watch<'_>,
     ) -> Result<TransferError, TransferError> {
@@ -142,7 +142,7 @@ impl Run<'_> {
         watch: &Watch<'_>,
     ) -> Result<T, TransferError> {
         match result {
-            Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy => {
+            Err(TransferError::Database(error)) if error.cause.class == ErrorClass::Busy => {
                 let holder = async { Err(SchemaError::locked(target, self.arguments.lock_timeout).await.into()) };
                 watch.over(holder).await
             }
@@ -154,23 +154,23 @@ impl Run<'_> {
     pub(crate) async fn prepare(
         &self,
         target: &DatabaseConnection,
-        work: Work,
+        work: Operation,
         snapshot: Snapshot,
         watch: &Watch<'_>,
     ) -> Result<Prepared, TransferError> {
         let end = self.source.end;
         let copies = match work {
-            Work::Move => 1,
+            Operation::Move => 1,
             // Rows are staged, and inserted from there.
-            Work::Append => 2,
+            Operation::Append => 2,
         };
         let need = std::fs::metadata(self.source.path).ok().map(|metadata| copies * metadata.len());
         let pool = target.get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.doing("open the target")?;
-        let wanted = Wanted::new(&end.revision.tables(), &end.schema);
+        let mut connection = pool.acquire().await.context("open the target")?;
+        let wanted = TargetTables::new(&end.revision.tables(), &end.schema);
         let obstacles = preflight::look(&mut connection, work, &wanted, need).await?;
         let (refusals, warnings): (Vec<_>, Vec<_>) =
-            obstacles.into_iter().partition(|obstacle| obstacle.weight == Weight::Refusal);
+            obstacles.into_iter().partition(|obstacle| obstacle.weight == ObstacleSeverity::Refusal);
         // A plan has them itself.
         if !self.arguments.dry_run || !refusals.is_empty() {
             for warning in &warnings {
@@ -185,14 +185,14 @@ impl Run<'_> {
         // What the columns of tables in use do not take is a hazard.
         let TargetEnd { found, schema, alterations } = survey_target(target, end, work).await?;
         watch.elsewhere(require_place(snapshot.reader(), &end.schema, &schema, &self.arguments.ignore)).await?;
-        if work == Work::Append && !alterations.is_empty() {
+        if work == Operation::Append && !alterations.is_empty() {
             tracing::warn!(
                 "the target's tables lack columns of a later revision that the source has: they are added, and other \
                  sessions wait for these tables until the end"
             );
         }
         let tables = plan::plan(&end.revision.tables(), &end.schema, &schema)?;
-        let plan = Plan { revision: end.revision, tables, alterations };
+        let plan = TransferPlan { revision: end.revision, tables, alterations };
         let mut source = Source::begin(snapshot).await?;
         watch.elsewhere(self.examine(&mut source)).await?;
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
@@ -208,11 +208,11 @@ impl Run<'_> {
 
     pub(crate) fn loading<'l>(
         &'l self,
-        plan: &'l Plan,
+        plan: &'l TransferPlan,
         amounts: &'l [Amount],
-        exceptions: &Arc<Exceptions>,
+        exceptions: &Arc<Orphans>,
         watch: &'l Watch<'l>,
-        before_commit: LastWord<'l>,
+        before_commit: CommitGuard<'l>,
     ) -> Load<'l> {
         Load {
             plan,
@@ -322,8 +322,8 @@ impl Run<'_> {
 }
 
 /// Ends a move or an append where there are hazards for it.
-fn refuse(mut hazards: Vec<Hazard>, work: Work) -> Result<(), TransferError> {
+fn refuse(mut hazards: Vec<Hazard>, work: Operation) -> Result<(), TransferError> {
     // A parent that the source does not have may be on the target already.
-    hazards.retain(|hazard| work == Work::Move || hazard.class != Class::Orphan);
+    hazards.retain(|hazard| work == Operation::Move || hazard.class != Class::Orphan);
     if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(hazards)) }
 }

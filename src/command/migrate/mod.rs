@@ -25,14 +25,14 @@ use crate::output::Report;
 use crate::progress::{Amount, Progress};
 use crate::schema::diff;
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::endpoints::{SourceEnd, survey_source};
+use crate::transfer::endpoints::{SourceState, survey_source};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::report::ReportFile;
 use crate::transfer::source::damage::{Examination, Unchecked};
-use crate::transfer::source::orphans::Exceptions;
-use crate::transfer::source::scan::{Source, Survey};
-use crate::transfer::source::snapshot::{Origin, Snapshot, Terms};
+use crate::transfer::source::orphans::Orphans;
+use crate::transfer::source::scan::{Source, SourceScan};
+use crate::transfer::source::snapshot::{Origin, Snapshot, SnapshotOptions};
 use crate::transfer::value::change::Change;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
@@ -75,7 +75,7 @@ async fn move_history(
     from.warning().iter().for_each(|warning| tracing::warn!("{warning}"));
     let DatabaseUrl::Sqlite(location) = &from else { return Err(wrong("the source", &from, Backend::Sqlite)) };
     let Some(path) = location.path.clone() else { return Err(wrong("the source", &from, Backend::Sqlite)) };
-    let terms = Terms {
+    let terms = SnapshotOptions {
         lock_timeout: location.busy_timeout.unwrap_or(arguments.lock_timeout),
         directory: &std::env::temp_dir(),
     };
@@ -118,7 +118,7 @@ async fn move_history(
     let refusal = match &result {
         Err(Error::Transfer(TransferError::Hazards(hazards))) => Some(json!({ "hazards": hazards })),
         Err(Error::Transfer(TransferError::Damaged { .. })) => Some(json!({})),
-        Err(Error::Transfer(TransferError::Clashes { clashes, .. })) => Some(json!({ "clashes": clashes })),
+        Err(Error::Transfer(TransferError::Conflicts { conflicts, .. })) => Some(json!({ "clashes": conflicts })),
         _ => None,
     };
     if let Some(refusal) = &refusal {
@@ -126,7 +126,7 @@ async fn move_history(
     }
     drop(run);
     let has_outcome = result.is_ok() || refusal.is_some();
-    let is_lost = matches!(&result, Err(Error::Database(error)) if error.cause.failure.is_before_login());
+    let is_lost = matches!(&result, Err(Error::Database(error)) if error.cause.class.is_before_login());
     let is_unknown = is_lost && target.is_some_and(|(_, watch)| watch.is_committing());
     match report.map(RefCell::into_inner) {
         Some(report) if has_outcome => report.publish()?,
@@ -160,7 +160,7 @@ struct SourceSide<'r> {
     url: &'r DatabaseUrl,
     path: &'r Path,
     origin: Origin,
-    end: &'r SourceEnd,
+    end: &'r SourceState,
 }
 
 /// How many values of a table were changed, by class and policy.
@@ -199,8 +199,8 @@ impl Run<'_> {
         source: &mut Source,
         tables: &[Arc<TablePlan>],
         amounts: &[Amount],
-        exceptions: &Arc<Exceptions>,
-    ) -> Result<Survey, TransferError> {
+        exceptions: &Arc<Orphans>,
+    ) -> Result<SourceScan, TransferError> {
         let note = &|changes: &[Change]| self.note(changes);
         let mut survey = source.survey(tables, amounts, &self.policies, exceptions, self.progress, note).await?;
         if !self.arguments.accept_damage {
@@ -243,7 +243,7 @@ impl Run<'_> {
 }
 
 /// Says of what only a move finds out.
-fn warn_of_long_entries(survey: &Survey) {
+fn warn_of_long_entries(survey: &SourceScan) {
     if !survey.long_entries.is_empty() {
         tracing::warn!(
             "values so long that an index of PostgreSQL may not hold them: {}; only the server can tell",

@@ -16,14 +16,14 @@ use crate::transfer::value::digest::TableDigest;
 use crate::transfer::value::normalization::Normalisation;
 
 #[derive(Serialize)]
-pub(crate) struct Summary {
+pub(crate) struct MigrateSummary {
     source: String,
     target: String,
     /// What both ends are at.
     revision: &'static str,
     rows: u64,
     #[serde(flatten)]
-    came: Option<Came>,
+    came: Option<AppendCounts>,
     bytes: u64,
     seconds: f64,
     /// `full`, `counts` or `none`.
@@ -37,14 +37,14 @@ pub(crate) struct Summary {
 
 /// What became of the rows of an append.
 #[derive(Clone, Copy, Serialize)]
-pub(crate) struct Came {
+pub(crate) struct AppendCounts {
     /// They were not there yet.
     pub(crate) inserted: u64,
     /// They were there already, and the same.
     pub(crate) skipped: u64,
 }
 
-impl Came {
+impl AppendCounts {
     pub(crate) fn of(loads: &[TableLoad]) -> Self {
         let rows: u64 = loads.iter().map(|load| load.amount.rows).sum();
         let skipped = loads.iter().map(|load| load.present).sum();
@@ -57,13 +57,13 @@ struct TableSummary {
     table: String,
     rows: u64,
     #[serde(flatten)]
-    came: Option<Came>,
+    came: Option<AppendCounts>,
     bytes: u64,
     seconds: f64,
     digest: Option<String>,
 }
 
-impl Summary {
+impl MigrateSummary {
     /// One table of a summary for each table of the plan.
     pub(crate) fn new(
         run: &Run<'_>,
@@ -73,7 +73,7 @@ impl Summary {
         loads: &[TableLoad],
     ) -> Self {
         let total: Amount = loads.iter().map(|load| load.amount).sum();
-        let came = |loads: &[TableLoad]| run.arguments.append.then(|| Came::of(loads));
+        let came = |loads: &[TableLoad]| run.arguments.append.then(|| AppendCounts::of(loads));
         let tables = (tables.iter().zip(loads)).map(|(table, load)| TableSummary {
             table: table.name.clone(),
             rows: load.amount.rows,
@@ -107,7 +107,7 @@ impl Summary {
 
     /// The same for people.
     pub(crate) fn blocks(&self, changes: &Changes) -> Vec<Block> {
-        let row = |name: &str, rows: u64, came: Option<Came>, bytes: u64, seconds: f64| {
+        let row = |name: &str, rows: u64, came: Option<AppendCounts>, bytes: u64, seconds: f64| {
             let came = came.into_iter().flat_map(|came| [came.inserted, came.skipped]);
             let counts = std::iter::once(rows).chain(came).map(output::count);
             let seconds = Field::Number(format!("{seconds:.2}"));

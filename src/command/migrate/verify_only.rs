@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::Run;
-use super::summary::Summary;
+use super::summary::MigrateSummary;
 use crate::cli::Verify;
 use crate::database::connection::{self, Access};
-use crate::database::failure::Doing;
+use crate::database::failure::ResultExt;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::schema::{self, row_policy};
 use crate::transfer::error::TransferError;
-use crate::transfer::job::verify::StandingTarget;
+use crate::transfer::job::verify::FilledTarget;
 use crate::transfer::plan;
 use crate::transfer::source::lacking::require_place;
 use crate::transfer::source::scan::Source;
@@ -31,8 +31,8 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
-            let found = schema::read::schema(&target).await.doing("read the target's schema")?;
-            row_policy::refuse(&target, &end.revision.tables()).await.doing("see every row of the target")?;
+            let found = schema::read::schema(&target).await.context("read the target's schema")?;
+            row_policy::refuse(&target, &end.revision.tables()).await.context("see every row of the target")?;
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
             let tables = plan::plan(&end.revision.tables(), &end.schema, &found)?;
             let mut source = Source::begin(snapshot).await?;
@@ -47,7 +47,7 @@ impl Run<'_> {
             if !survey.hazards.is_empty() {
                 return Err(TransferError::Hazards(survey.hazards));
             }
-            let comparison = StandingTarget {
+            let comparison = FilledTarget {
                 tables: &tables,
                 policies: Arc::clone(&self.policies),
                 exceptions,
@@ -59,7 +59,7 @@ impl Run<'_> {
             Ok((tables, loads))
         };
         let (tables, loads) = watch.over(work).await?;
-        let summary = Summary::new(self, to, Verify::Full, &tables, &loads);
+        let summary = MigrateSummary::new(self, to, Verify::Full, &tables, &loads);
         self.complete_report("compared", &summary)?;
         let line = format!("{to} holds what {from} holds, at revision {}", end.revision);
         let mut blocks = vec![Block::Line(line)];

@@ -18,7 +18,7 @@ use super::context::Context;
 use super::retention::Retention;
 use crate::cli::Prune;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
-use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
@@ -28,25 +28,25 @@ use crate::history::archive::{Archive, file};
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, OrphanCount};
 use crate::history::removal::batch::Removed;
-use crate::history::removal::contention::{Company, Neighbours};
+use crate::history::removal::contention::{Activity, Contention};
 use crate::history::removal::parent_index;
-use crate::history::removal::prune_lock::Exclusive;
-use crate::history::retention::plan::{self, Plan};
-use crate::history::retention::policy::{ActiveSessions, Filter, Limit, Policy, RetentionError};
+use crate::history::removal::prune_lock::PruneLock;
+use crate::history::retention::plan::{self, RetentionPlan};
+use crate::history::retention::policy::{ActiveSessions, Filter, Limit, RetentionError, RetentionPolicy};
 use crate::history::retention::selection::{self, Selection};
 use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
 use crate::history::{index_check, space};
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
-use crate::progress::{Amount, Stage};
+use crate::progress::{Amount, Phase};
 use crate::schema::model::Schema;
 use crate::schema::{self, privilege, row_policy};
 use crate::settings::Settings;
 use crate::visible;
 
-use run::{GRACE, Outcome, Removal, Stop, Terms};
-use summary::{SpaceSummary, Summary, shown};
+use run::{GRACE, Outcome, Removal, RunLimits, Stop};
+use summary::{FreedSummary, PruneSummary, shown};
 
 /// How long to wait for somebody who writes to SQLite's file. Others wait meanwhile for what is locked already.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -128,7 +128,7 @@ async fn prune_and_summarise(
     let hours = settings.event_retention_hours.value;
     let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;
     let url = &settings.database.value;
-    let mut summary = Summary::new(url, &policy, event_policy.as_ref(), arguments.dry_run);
+    let mut summary = PruneSummary::new(url, &policy, event_policy.as_ref(), arguments.dry_run);
     if let Some(path) = &arguments.archive {
         file::look(path, url.sqlite_path())?;
     }
@@ -145,7 +145,7 @@ async fn prune_and_summarise(
         let count = async {
             let reading = every_row(&work.connection).await?;
             work.retention.count(&reading, &work.schema, now).await?;
-            Ok(read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?)
+            Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
         };
         bounds.over("count the sessions", count).await?;
     }
@@ -156,7 +156,7 @@ async fn prune_and_summarise(
     if arguments.dry_run {
         summary.remaining_sessions = Some(work.plan.kept.len() as u64);
         let action = "look what the role may do";
-        let obstacles = async { Ok(work.look_for_obstacles().await.doing(action)?) };
+        let obstacles = async { Ok(work.look_for_obstacles().await.context(action)?) };
         summary.in_the_way = bounds.over(action, obstacles).await?;
         blocks = summary.plan_blocks(arguments.max_share);
     } else if work.plan.rows() == 0 {
@@ -169,7 +169,7 @@ async fn prune_and_summarise(
         blocks = summary.nothing_blocks();
     } else {
         let action = "remove old history";
-        let look = async { Ok(connection::require_writable(&work.connection).await.doing(action)?) };
+        let look = async { Ok(connection::require_writable(&work.connection).await.context(action)?) };
         bounds.over(action, look).await?;
         refuse_too_large_a_share(&work.plan, arguments.max_share)?;
         if !arguments.yes {
@@ -178,7 +178,7 @@ async fn prune_and_summarise(
         if let Some(path) = &arguments.archive {
             work.open_archive(path).await?;
         }
-        let terms = Terms { batch_time: arguments.batch_time, deadline, retry_for: arguments.retry_for };
+        let terms = RunLimits { batch_time: arguments.batch_time, deadline, retry_for: arguments.retry_for };
         let mut outcome = Box::pin(work.remove(terms, context, &bounds)).await?;
         let limit = bounds.at_the_end(outcome.stopped.as_ref());
         let confirmed = tokio::time::timeout(limit, interrupt.or(Box::pin(work.confirm(&mut outcome)))).await;
@@ -282,10 +282,10 @@ impl Bounds<'_> {
 /// What was cut off because `--max-duration` was over.
 fn out_of_time(action: &str) -> DatabaseError {
     let message = "not done within `--max-duration`: the server is slow, or does not answer";
-    DatabaseError { action: action.to_owned(), cause: Cause::new(Failure::TimedOut, message) }
+    DatabaseError { action: action.to_owned(), cause: DatabaseCause::new(ErrorClass::TimedOut, message) }
 }
 
-fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<Policy, Error> {
+fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<RetentionPolicy, Error> {
     let limit = match (arguments.before, arguments.older_than) {
         (Some(moment), _) => Limit::Before(moment),
         (None, Some(age)) => Limit::OlderThan(age),
@@ -297,17 +297,17 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
         alert_types: arguments.alert_type.clone(),
         agent_types: arguments.agent_type.clone(),
     };
-    Ok(Policy { filter, ..Policy::new(limit, active, now)? })
+    Ok(RetentionPolicy { filter, ..RetentionPolicy::new(limit, active, now)? })
 }
 
 /// The policy of a database of which it is known by now what a backend keeps there. A number that was not chosen removes no session:
 /// a dry run shows what the longest of the defaults would remove, and events and orphans go without sessions.
 fn chosen(
-    policy: Policy,
+    policy: RetentionPolicy,
     retention: &Retention,
     arguments: &Prune,
     now: DateTime<Utc>,
-) -> Result<Policy, RetentionError> {
+) -> Result<RetentionPolicy, RetentionError> {
     let is_about_others = (arguments.events || arguments.orphans) && !arguments.fail_if_remaining;
     match (retention.is_chosen(), is_about_others) {
         (true, _) => Ok(policy),
@@ -316,7 +316,7 @@ fn chosen(
             Ok(policy.without_sessions())
         }
         (false, false) if arguments.dry_run => {
-            Ok(Policy { filter: policy.filter, ..retention.policy(policy.active, now)? })
+            Ok(RetentionPolicy { filter: policy.filter, ..retention.policy(policy.active, now)? })
         }
         (false, false) => Err(RetentionError::NotChosen),
     }
@@ -327,15 +327,15 @@ async fn prepare(
     settings: &Settings,
     arguments: &Prune,
     now: DateTime<Utc>,
-    policy: &Policy,
+    policy: &RetentionPolicy,
     event_policy: Option<EventPolicy>,
     started: Instant,
     watch: &Arc<Watch<'static>>,
-) -> Result<Option<Work>, Error> {
+) -> Result<Option<OpenHistory>, Error> {
     let limit = arguments.max_duration.map_or(arguments.retry_for, |limit| limit.min(arguments.retry_for));
     let mut is_first = true;
     loop {
-        let attempt = watch.over(Work::prepare(settings, arguments, now, policy.clone(), event_policy, watch));
+        let attempt = watch.over(OpenHistory::prepare(settings, arguments, now, policy.clone(), event_policy, watch));
         let longest =
             arguments.max_duration.map_or(Duration::MAX, |limit| limit.saturating_sub(started.elapsed()) + GRACE);
         let Ok(attempted) = tokio::time::timeout(longest, attempt).await else {
@@ -343,7 +343,7 @@ async fn prepare(
             return Err(out_of_time("plan the removal").into());
         };
         let error = match attempted {
-            Err(Error::Database(error)) if error.cause.failure == Failure::Busy => error,
+            Err(Error::Database(error)) if error.cause.class == ErrorClass::Busy => error,
             other => return other,
         };
         if started.elapsed() >= limit {
@@ -360,11 +360,14 @@ async fn prepare(
 
 /// Whether the connection is gone, or does not answer.
 fn is_lost(error: &Error) -> bool {
-    matches!(error, Error::Database(error) if error.cause.failure.is_before_login())
+    matches!(error, Error::Database(error) if error.cause.class.is_before_login())
 }
 
 /// Warns of filters that no session meets: they may be misspelt, and then nothing goes, night after night.
-async fn warn_of_unknown_values(connection: &DatabaseConnection, policy: &Policy) -> Result<(), DatabaseError> {
+async fn warn_of_unknown_values(
+    connection: &DatabaseConnection,
+    policy: &RetentionPolicy,
+) -> Result<(), DatabaseError> {
     let reading = every_row(connection).await?;
     for (column, values) in policy.filter.lists() {
         for value in values {
@@ -373,16 +376,16 @@ async fn warn_of_unknown_values(connection: &DatabaseConnection, policy: &Policy
             }
         }
     }
-    read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)
+    read_transaction::end(reading).await.context(BEGIN_TO_PLAN)
 }
 
-fn refuse_too_large_a_share(plan: &Plan, limit: f64) -> Result<(), Error> {
-    let Plan { sessions, of_sessions, .. } = *plan;
+fn refuse_too_large_a_share(plan: &RetentionPlan, limit: f64) -> Result<(), Error> {
+    let RetentionPlan { sessions, of_sessions, .. } = *plan;
     if plan.share() > limit { Err(Error::TooLargeAShare { sessions, of_sessions, limit }) } else { Ok(()) }
 }
 
 /// What a run works on, and what it would remove.
-struct Work {
+struct OpenHistory {
     url: DatabaseUrl,
     watch: Arc<Watch<'static>>,
     connection: DatabaseConnection,
@@ -398,53 +401,55 @@ struct Work {
     selection: Selection,
     /// `None` without `--events`, or where there are none.
     events: Option<EventPolicy>,
-    plan: Plan,
+    plan: RetentionPlan,
     archive: Option<Archive>,
-    neighbours: Neighbours,
-    /// `None` for a dry run. Let go of last: see [`Exclusive`].
-    exclusive: Option<Exclusive>,
+    contention: Contention,
+    /// `None` for a dry run. Let go of last: see [`PruneLock`].
+    prune_lock: Option<PruneLock>,
 }
 
-impl Work {
+impl OpenHistory {
     /// Looks what there is to do. `None` if another prune is doing it.
     async fn prepare(
         settings: &Settings,
         arguments: &Prune,
         now: DateTime<Utc>,
-        policy: Policy,
+        policy: RetentionPolicy,
         event_policy: Option<EventPolicy>,
         watch: &Arc<Watch<'static>>,
     ) -> Result<Option<Self>, Error> {
         let url = &settings.database.value;
-        let mut exclusive = None;
+        let mut prune_lock = None;
         if !arguments.dry_run {
-            exclusive = Exclusive::take(url).await?;
-            if exclusive.is_none() {
+            prune_lock = PruneLock::take(url).await?;
+            if prune_lock.is_none() {
                 return Ok(None);
             }
         }
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
-        // Declared first, and so dropped last: see [`Neighbours`].
-        let mut neighbours;
+        // Declared first, and so dropped last: see [`Contention`].
+        let mut contention;
         let connection = open(url, access, watch).await?;
         // Not before there is a first one: it may be the last that the role is granted.
         let (read, second) =
             tokio::join!(schema::read::schema_and_state(&connection), open_second(url, arguments, watch));
-        let (standing, schema) = read.doing("read the schema")?;
+        let (standing, schema) = read.context("read the schema")?;
         let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
         let events_read = event_policy.as_ref().map(|_| EVENTS);
         let read: Vec<_> = read.into_iter().chain(events_read).collect();
-        row_policy::refuse(&connection, &read).await.doing("see every row")?;
+        row_policy::refuse(&connection, &read).await.context("see every row")?;
         let revision = standing.require_history()?;
-        index_check::set_up(&connection, &schema).await.doing("set up the connection")?;
+        index_check::set_up(&connection, &schema).await.context("set up the connection")?;
         let retention = Retention::of_prune(arguments, settings, &standing);
         let policy = chosen(policy, &retention, arguments, now)?;
         warn_of_unknown_values(&connection, &policy).await?;
         let see = "see who else uses the database";
-        neighbours = Neighbours::of(&connection, url.sqlite_path()).await.doing(see)?;
-        let second = known(second, &mut neighbours).await;
+        contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
+        let second = known(second, &mut contention).await;
         let helper = match &second {
-            Some(second) if neighbours.company(&connection).await.doing(see)? == Company::QuietServer => Some(second),
+            Some(second) if contention.company(&connection).await.context(see)? == Activity::QuietServer => {
+                Some(second)
+            }
             // Whoever works needs the other core.
             _ => None,
         };
@@ -457,9 +462,9 @@ impl Work {
         if arguments.orphans {
             plan.orphans = orphans::count(&reading, &schema).await?;
             let tables = orphans::tables(&plan.orphans);
-            index_check::require_matching_indexes(&reading, &tables).await.doing("tell orphans from other rows")?;
+            index_check::require_matching_indexes(&reading, &tables).await.context("tell orphans from other rows")?;
         }
-        read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?;
+        read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?;
         Ok(Some(Self {
             url: url.clone(),
             watch: Arc::clone(watch),
@@ -474,8 +479,8 @@ impl Work {
             events,
             plan,
             archive: None,
-            neighbours,
-            exclusive,
+            contention,
+            prune_lock,
         }))
     }
 
@@ -514,10 +519,10 @@ impl Work {
     async fn reconnect(&mut self) -> Result<bool, Error> {
         self.is_connected = false;
         self.second = None;
-        self.exclusive = None;
+        self.prune_lock = None;
         let (url, watch) = (&self.url, Arc::clone(&self.watch));
-        self.exclusive = watch.over(async { Ok::<_, Error>(Exclusive::take(url).await?) }).await?;
-        if self.exclusive.is_none() {
+        self.prune_lock = watch.over(async { Ok::<_, Error>(PruneLock::take(url).await?) }).await?;
+        if self.prune_lock.is_none() {
             return Ok(false);
         }
         watch.over(self.renew_connection()).await?;
@@ -529,18 +534,18 @@ impl Work {
         self.is_connected = false;
         self.second = None;
         if self.url.sqlite_path().is_some() {
-            // In this order: see [`Neighbours`]. Where a rollback takes long the files stay open.
+            // In this order: see [`Contention`]. Where a rollback takes long the files stay open.
             let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await;
             closed
-                .map_err(|_| Cause::new(Failure::TimedOut, "its rollback takes long"))
-                .doing("close the connection")?
+                .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes long"))
+                .context("close the connection")?
                 .ok();
-            self.neighbours.let_go();
+            self.contention.let_go();
         }
         self.connection = open(&self.url, Access::Write, &self.watch).await?;
-        index_check::set_up(&self.connection, &self.schema).await.doing("set up the connection")?;
-        let neighbours = Neighbours::of(&self.connection, self.url.sqlite_path()).await;
-        self.neighbours = neighbours.doing("see who else uses the database")?;
+        index_check::set_up(&self.connection, &self.schema).await.context("set up the connection")?;
+        let contention = Contention::of(&self.connection, self.url.sqlite_path()).await;
+        self.contention = contention.context("see who else uses the database")?;
         self.is_connected = true;
         Ok(())
     }
@@ -573,7 +578,7 @@ impl Work {
     async fn count_old(&self) -> Result<u64, DatabaseError> {
         let reading = every_row(&self.connection).await?;
         let sessions = selection::count_old(&reading, &self.selection.policy).await?;
-        read_transaction::end(reading).await.doing("end the count")?;
+        read_transaction::end(reading).await.context("end the count")?;
         Ok(sessions)
     }
 
@@ -581,7 +586,7 @@ impl Work {
     async fn oldest(&self) -> Result<Option<i64>, DatabaseError> {
         let reading = every_row(&self.connection).await?;
         let oldest = selection::oldest(&reading).await?;
-        read_transaction::end(reading).await.doing("end the look")?;
+        read_transaction::end(reading).await.context("end the look")?;
         Ok(oldest)
     }
 
@@ -601,14 +606,14 @@ impl Work {
     }
 
     /// Removes what is planned.
-    async fn remove(&mut self, terms: Terms, context: &Context, bounds: &Bounds<'_>) -> Result<Outcome, Error> {
+    async fn remove(&mut self, terms: RunLimits, context: &Context, bounds: &Bounds<'_>) -> Result<Outcome, Error> {
         // While the operator was asked it may have become another.
-        let second = known(self.second.take(), &mut self.neighbours);
+        let second = known(self.second.take(), &mut self.contention);
         self.second = bounds.over("open a second connection", async { Ok(second.await) }).await?;
         let build = async { Ok(parent_index::build(&self.connection, &self.schema, &self.plan).await?) };
         let has_index = bounds.over("build the index that the removal needs", build).await?;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
-        let meter = context.progress.begin(Stage::new("removing", "old history"), planned);
+        let meter = context.progress.begin(Phase::new("removing", "old history"), planned);
         let outcome = Removal::new(self, terms, bounds.interrupt, meter.as_ref(), planned).run().await;
         meter.finish();
         if outcome.is_cut_off {
@@ -631,13 +636,13 @@ impl Work {
     }
 
     /// Gives free space back if that is asked for; otherwise looks how much there is.
-    async fn give_back(&self, vacuum: bool, context: &Context) -> Result<SpaceSummary, Error> {
+    async fn give_back(&self, vacuum: bool, context: &Context) -> Result<FreedSummary, Error> {
         if !vacuum {
-            return Ok(SpaceSummary::Free(space::reclaimable(&self.connection, &self.schema).await?));
+            return Ok(FreedSummary::Free(space::reclaimable(&self.connection, &self.schema).await?));
         }
-        let _meter = context.progress.begin(Stage::new("vacuuming", "the database"), Amount::default());
+        let _meter = context.progress.begin(Phase::new("vacuuming", "the database"), Amount::default());
         let temporary = space::temporary_directory(&context.environment);
-        Ok(SpaceSummary::GivenBack(space::vacuum(&self.connection, &self.schema, temporary.as_deref()).await?))
+        Ok(FreedSummary::GivenBack(space::vacuum(&self.connection, &self.schema, temporary.as_deref()).await?))
     }
 
     /// Closes the databases. Returns where the archive is, if there is one.
@@ -646,7 +651,7 @@ impl Work {
         // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
         if !is_lost && tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
             // To close their files would drop the locks of a transaction that is still at work.
-            std::mem::forget((self.neighbours, self.exclusive));
+            std::mem::forget((self.contention, self.prune_lock));
         }
         let Some(archive) = self.archive else { return Ok(None) };
         // Here the right to prune is still held.
@@ -656,7 +661,7 @@ impl Work {
 
 /// Begins a transaction to decide in by what the rows say.
 async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DatabaseError> {
-    read_transaction::begin(connection, None, Rows::Every).await.doing(BEGIN_TO_PLAN)
+    read_transaction::begin(connection, None, Rows::Every).await.context(BEGIN_TO_PLAN)
 }
 
 async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<DatabaseConnection, Error> {
@@ -680,9 +685,9 @@ async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) ->
 }
 
 /// A second connection, if it can be told from those of others.
-async fn known(second: Option<DatabaseConnection>, neighbours: &mut Neighbours) -> Option<DatabaseConnection> {
+async fn known(second: Option<DatabaseConnection>, contention: &mut Contention) -> Option<DatabaseConnection> {
     let second = second?;
-    neighbours.count_as_own(&second).await.is_ok().then_some(second)
+    contention.count_as_own(&second).await.is_ok().then_some(second)
 }
 
 /// Finds out which sessions go, and plans that; side by side where there are two connections.
@@ -690,8 +695,8 @@ async fn select(
     connection: &DatabaseConnection,
     second: Option<&DatabaseConnection>,
     schema: &Schema,
-    policy: Policy,
-) -> Result<(Selection, Plan), DatabaseError> {
+    policy: RetentionPolicy,
+) -> Result<(Selection, RetentionPlan), DatabaseError> {
     let reading = every_row(connection).await?;
     let selected = match second {
         None => {
@@ -701,7 +706,7 @@ async fn select(
         }
         Some(second) => select_beside(&reading, second, schema, policy).await?,
     };
-    read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?;
+    read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?;
     Ok(selected)
 }
 
@@ -711,28 +716,28 @@ async fn select_beside(
     reading: &DatabaseExecutor<'_>,
     second: &DatabaseConnection,
     schema: &Schema,
-    policy: Policy,
-) -> Result<(Selection, Plan), DatabaseError> {
+    policy: RetentionPolicy,
+) -> Result<(Selection, RetentionPlan), DatabaseError> {
     let select = async {
         let reading = every_row(second).await?;
         let selection = Selection::of(&reading, schema, policy.clone()).await;
-        read_transaction::end(reading).await.doing(BEGIN_TO_PLAN)?;
+        read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?;
         selection
     };
-    let hoped = Selection::hoped(reading, policy.clone());
-    let (selection, plan) = tokio::join!(select, plan::plan(reading, schema, &hoped));
+    let optimistic = Selection::optimistic(reading, policy.clone());
+    let (selection, plan) = tokio::join!(select, plan::plan(reading, schema, &optimistic));
     let plan = plan?;
     let selection = match selection {
         Ok(selection) => selection,
         Err(_) => Selection::of(reading, schema, policy).await?,
     };
-    let plan = if selection == hoped { plan } else { plan::plan(reading, schema, &selection).await? };
+    let plan = if selection == optimistic { plan } else { plan::plan(reading, schema, &selection).await? };
     Ok((selection, plan))
 }
 
 /// Asks, where somebody can answer.
-async fn confirm(summary: &Summary) -> Result<(), Error> {
-    let Summary { database, .. } = summary;
+async fn confirm(summary: &PruneSummary) -> Result<(), Error> {
+    let PruneSummary { database, .. } = summary;
     let Some(plan) = &summary.plan else { return Ok(()) };
     let (events, from_before) = match summary.events() {
         Some((events, cutoff)) => (format!(" and {events} events"), format!("; events from before {cutoff}")),

@@ -9,16 +9,16 @@ use migration::ledger::Ledger;
 use sea_orm::DbBackend;
 use serde::Serialize;
 
-use super::{Work, out_of_time};
-use crate::database::failure::{Cause, DatabaseError, Failure};
+use super::{OpenHistory, out_of_time};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::history::events;
 use crate::history::orphans::{self, REFERENCES};
-use crate::history::removal::batch::{Batch, BatchError, Limits, Place, Removed};
-use crate::history::removal::batch_size::{Aim, Measured, Pace};
-use crate::history::removal::contention::Company;
-use crate::history::retention::selection::{self, Pass, Taken};
+use crate::history::removal::batch::{Batch, BatchError, FailedIn, Limits, Removed};
+use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
+use crate::history::removal::contention::Activity;
+use crate::history::retention::selection::{self, Cursor, PickedSession};
 use crate::history::tables::SESSIONS;
 use crate::interrupt::{Interrupt, Signal};
 use crate::progress::{Amount, Meter};
@@ -40,7 +40,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5
 
 /// How a removal goes on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct RunLimits {
     /// How long a batch may keep others waiting; `None` is left to who the others are.
     pub(crate) batch_time: Option<Duration>,
     /// When to stop.
@@ -63,7 +63,7 @@ pub(crate) struct Outcome {
     /// The longest time for which others were kept waiting, if there were any.
     pub(crate) longest_batch: Option<Duration>,
     /// Sessions that could not be removed.
-    pub(crate) stuck: Vec<Stuck>,
+    pub(crate) stuck: Vec<FailedSession>,
     /// Why it ended before everything was gone.
     pub(crate) stopped: Option<Stop>,
     /// Whether a batch was given up in its middle, so that what the connection waits for is unknown.
@@ -72,7 +72,7 @@ pub(crate) struct Outcome {
 
 /// A session that could not be removed.
 #[derive(Debug, Serialize)]
-pub(crate) struct Stuck {
+pub(crate) struct FailedSession {
     pub(crate) session_id: String,
     pub(crate) reason: String,
     #[serde(skip)]
@@ -103,8 +103,8 @@ enum Attempt {
 
 /// A removal that goes on.
 pub(crate) struct Removal<'r> {
-    work: &'r mut Work,
-    terms: Terms,
+    work: &'r mut OpenHistory,
+    terms: RunLimits,
     interrupt: &'r Interrupt,
     meter: &'r dyn Meter,
     planned: Amount,
@@ -113,14 +113,14 @@ pub(crate) struct Removal<'r> {
     /// Since when nothing has succeeded.
     failing_since: Option<Instant>,
     /// Who was there at the last batch.
-    company: Option<Company>,
+    company: Option<Activity>,
 }
 
 impl<'r> Removal<'r> {
     /// Prepares it. `planned` is what all rows that are to go amount to.
     pub(crate) fn new(
-        work: &'r mut Work,
-        terms: Terms,
+        work: &'r mut OpenHistory,
+        terms: RunLimits,
         interrupt: &'r Interrupt,
         meter: &'r dyn Meter,
         planned: Amount,
@@ -159,8 +159,8 @@ impl<'r> Removal<'r> {
 
     /// Goes over the sessions until nothing more comes of it: what the backend had locked is met again.
     async fn remove_sessions(&mut self) -> Result<(), Stop> {
-        let mut pace = Pace::default();
-        let mut pass = Pass::default();
+        let mut pace = BatchSizer::default();
+        let mut pass = Cursor::default();
         let mut before = self.sessions();
         loop {
             let mut taken = Vec::new();
@@ -183,16 +183,16 @@ impl<'r> Removal<'r> {
 
     async fn attempt_sessions(
         &mut self,
-        pace: &mut Pace,
-        pass: &Pass,
-        taken: &mut Vec<Taken>,
+        pace: &mut BatchSizer,
+        pass: &Cursor,
+        taken: &mut Vec<PickedSession>,
     ) -> Result<Attempt, Stop> {
         let company = self.before_batch(pace).await?;
-        let Work { watch, connection, second, ledger, schema, selection, archive, neighbours, .. } = &*self.work;
-        let second = second.as_ref().filter(|_| company == Company::QuietServer && pace.size() > 1);
+        let OpenHistory { watch, connection, second, ledger, schema, selection, archive, contention, .. } = &*self.work;
+        let second = second.as_ref().filter(|_| company == Activity::QuietServer && pace.size() > 1);
         let size = if second.is_some() { pace.size().div_ceil(2) } else { pace.size() };
-        let go_on = || company != Company::Nobody || neighbours.is_alone();
-        let begin = async |connection, taken: &mut Vec<Taken>| {
+        let go_on = || company != Activity::Idle || contention.is_alone();
+        let begin = async |connection, taken: &mut Vec<PickedSession>| {
             let batch = Batch::begin(connection, limits(pace), archive.as_ref()).await?;
             selection::remove_batch(batch, schema, selection, pass, size, taken, go_on).await
         };
@@ -220,8 +220,8 @@ impl<'r> Removal<'r> {
         let finished = finish(self.interrupt, &self.stopping, self.terms.deadline, remove).await;
         taken.append(&mut taken_by_second);
         taken.sort_unstable();
-        let is_busy = matches!(&finished, Ok(Err(error)) if error.cause.failure == Failure::Busy);
-        if company == Company::Nobody && is_busy && !self.work.neighbours.is_alone() {
+        let is_busy = matches!(&finished, Ok(Err(error)) if error.cause.class == ErrorClass::Busy);
+        if company == Activity::Idle && is_busy && !self.work.contention.is_alone() {
             return Ok(Attempt::GaveWay);
         }
         self.settle(finished, done, company, pace, taken.len(), began).await
@@ -229,10 +229,11 @@ impl<'r> Removal<'r> {
 
     async fn remove_events(&mut self) -> Result<(), Stop> {
         let Some(policy) = self.work.events else { return Ok(()) };
-        let mut pace = Pace::default();
+        let mut pace = BatchSizer::default();
         loop {
-            let begin =
-                async |work: &Work, size, limits| events::remove_batch(&work.connection, &policy, size, limits).await;
+            let begin = async |work: &OpenHistory, size, limits| {
+                events::remove_batch(&work.connection, &policy, size, limits).await
+            };
             if !self.remove_others(&mut pace, begin).await? {
                 return Ok(());
             }
@@ -249,9 +250,9 @@ impl<'r> Removal<'r> {
         loop {
             let before = self.outcome.batches;
             for reference in &references {
-                let mut pace = Pace::default();
-                let begin = async |work: &Work, size, limits| {
-                    let Work { connection, schema, archive, .. } = work;
+                let mut pace = BatchSizer::default();
+                let begin = async |work: &OpenHistory, size, limits| {
+                    let OpenHistory { connection, schema, archive, .. } = work;
                     orphans::remove_batch(connection, schema, *reference, size, limits, archive.as_ref()).await
                 };
                 while self.remove_others(&mut pace, &begin).await? {}
@@ -265,8 +266,8 @@ impl<'r> Removal<'r> {
     /// Removes one batch of what is no session. False when there is no more of it.
     async fn remove_others(
         &mut self,
-        pace: &mut Pace,
-        begin: impl AsyncFn(&Work, u32, Limits) -> Result<Option<Batch>, BatchError>,
+        pace: &mut BatchSizer,
+        begin: impl AsyncFn(&OpenHistory, u32, Limits) -> Result<Option<Batch>, BatchError>,
     ) -> Result<bool, Stop> {
         let company = self.before_batch(pace).await?;
         let (began, mut done) = (Instant::now(), Done::default());
@@ -294,15 +295,15 @@ impl<'r> Removal<'r> {
         &mut self,
         finished: Result<Result<(), BatchError>, Stop>,
         done: Done,
-        company: Company,
-        pace: &mut Pace,
+        company: Activity,
+        pace: &mut BatchSizer,
         units: usize,
         began: Instant,
     ) -> Result<Attempt, Stop> {
         let Done { batches, removed, held } = done;
         let amount = self.count(&removed);
         self.outcome.batches += batches;
-        if company != Company::Nobody && batches > 0 {
+        if company != Activity::Idle && batches > 0 {
             self.outcome.longest_batch = self.outcome.longest_batch.max(Some(held));
         }
         let finished = finished.inspect_err(|_| self.outcome.is_doubtful |= self.stopping.is_committing.get())?;
@@ -313,7 +314,7 @@ impl<'r> Removal<'r> {
             return Ok(Attempt::Nothing);
         }
         self.failing_since = None;
-        let aim = self.terms.batch_time.map_or(company.aim(), Aim::in_company);
+        let aim = self.terms.batch_time.map_or(company.aim(), Budget::in_company);
         pace.learn(&Measured { units, amount, time: began.elapsed() }, &aim);
         self.rest(company.pause(held)).await?;
         Ok(Attempt::Removed)
@@ -326,7 +327,7 @@ impl<'r> Removal<'r> {
             add(&mut self.outcome.uncommitted, uncommitted);
         }
         // A server that is gone is waited for: see `try_again`.
-        if error.spoils_connection(self.work.selection.backend()) && !error.cause.failure.is_before_login() {
+        if error.spoils_connection(self.work.selection.backend()) && !error.cause.class.is_before_login() {
             let watch = Arc::clone(&self.work.watch);
             match self.interrupt.or(watch.over(self.work.renew_connection())).await {
                 Ok(Ok(())) => {}
@@ -352,9 +353,9 @@ impl<'r> Removal<'r> {
     async fn after_failure(
         &mut self,
         error: BatchError,
-        mut taken: Vec<Taken>,
-        pace: &mut Pace,
-        pass: &mut Pass,
+        mut taken: Vec<PickedSession>,
+        pace: &mut BatchSizer,
+        pass: &mut Cursor,
     ) -> Result<(), Stop> {
         if is_too_large(&error, pace) {
             pace.limit();
@@ -368,15 +369,15 @@ impl<'r> Removal<'r> {
             return Ok(());
         }
         // What somebody else has locked is met again in the next pass.
-        if !is_contention(error.cause.failure) {
-            let Some(Taken { session_id, .. }) = taken.first() else { return Ok(()) };
+        if !is_contention(error.cause.class) {
+            let Some(PickedSession { session_id, .. }) = taken.first() else { return Ok(()) };
             pass.without.insert(session_id.clone());
             let (session_id, reason) = (session_id.clone(), error.cause.to_string());
             let error = DatabaseError::from(error);
             if self.outcome.stuck.len() == MOST_STUCK {
                 return Err(Stop::Failed(error.into()));
             }
-            self.outcome.stuck.push(Stuck { session_id, reason, error });
+            self.outcome.stuck.push(FailedSession { session_id, reason, error });
         }
         pass.after = taken.pop();
         Ok(())
@@ -384,16 +385,16 @@ impl<'r> Removal<'r> {
 
     /// Whether it is some of the rows that failed, and not the database.
     fn is_about_rows(&self, error: &BatchError) -> bool {
-        use Failure::{Busy, Conflict, Constraint, Data, Needed, Other, TimedOut};
+        use ErrorClass::{Busy, Conflict, Constraint, Data, Needed, Other, TimedOut};
         let is_sqlite = self.work.selection.backend() == DbBackend::Sqlite;
-        match (error.place, error.cause.failure) {
+        match (error.place, error.cause.class) {
             // One writer at a time: whoever is busy with the file is busy with all of it.
             (_, Busy) if is_sqlite => false,
-            (Place::Database, failure) => {
-                matches!(failure, Busy | Conflict | Constraint | Data | Needed | Other | TimedOut)
+            (FailedIn::Database, class) => {
+                matches!(class, Busy | Conflict | Constraint | Data | Needed | Other | TimedOut)
             }
-            (Place::Archive, failure) => matches!(failure, Constraint | Data),
-            (Place::Schema, _) => false,
+            (FailedIn::Archive, class) => matches!(class, Constraint | Data),
+            (FailedIn::Schema, _) => false,
         }
     }
 
@@ -401,12 +402,12 @@ impl<'r> Removal<'r> {
     async fn try_again(&mut self, error: BatchError) -> Result<(), Stop> {
         let is_first = self.failing_since.is_none();
         let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let failure = error.cause.failure;
-        let keeps_connection = is_contention(failure) || self.work.selection.backend() == DbBackend::Sqlite;
+        let class = error.cause.class;
+        let keeps_connection = is_contention(class) || self.work.selection.backend() == DbBackend::Sqlite;
         // Nobody asks it anything until there is another.
-        self.work.is_connected &= keeps_connection || !failure.is_before_login();
-        self.outcome.is_doubtful |= !keeps_connection && failure.is_before_login();
-        if error.place != Place::Database || !failure.may_heal() || since.elapsed() >= self.terms.retry_for {
+        self.work.is_connected &= keeps_connection || !class.is_before_login();
+        self.outcome.is_doubtful |= !keeps_connection && class.is_before_login();
+        if error.place != FailedIn::Database || !class.may_heal() || since.elapsed() >= self.terms.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
         if is_first {
@@ -445,7 +446,7 @@ impl<'r> Removal<'r> {
         let reconnected = tokio::time::timeout(left.max(SHORTEST_ATTEMPT), Box::pin(self.work.reconnect()));
         let reconnected = self.interrupt.or(reconnected).await?;
         reconnected.unwrap_or_else(|_| {
-            let cause = Cause::new(Failure::TimedOut, "no answer in the time that was left");
+            let cause = DatabaseCause::new(ErrorClass::TimedOut, "no answer in the time that was left");
             Err(DatabaseError { action: "connect again".to_owned(), cause }.into())
         })
     }
@@ -468,7 +469,7 @@ impl<'r> Removal<'r> {
     }
 
     /// Between two batches: stops if it is time to, and looks who else is there.
-    async fn before_batch(&mut self, pace: &mut Pace) -> Result<Company, Stop> {
+    async fn before_batch(&mut self, pace: &mut BatchSizer) -> Result<Activity, Stop> {
         if let Some(signal) = self.stopping.signal.get() {
             return Err(Stop::Signal(signal));
         }
@@ -477,14 +478,14 @@ impl<'r> Removal<'r> {
             return Err(Stop::Deadline);
         }
         let company = loop {
-            let Work { watch, connection, neighbours, .. } = &mut *self.work;
-            let company = watch.over(async { Ok::<_, BatchError>(neighbours.company(connection).await?) });
+            let OpenHistory { watch, connection, contention, .. } = &mut *self.work;
+            let company = watch.over(async { Ok::<_, BatchError>(contention.company(connection).await?) });
             match self.interrupt.or(company).await.map_err(Stop::Signal)? {
                 Ok(company) => break company,
                 Err(error) => self.try_again(error).await?,
             }
         };
-        if self.company == Some(Company::Nobody) && company != Company::Nobody {
+        if self.company == Some(Activity::Idle) && company != Activity::Idle {
             pace.restart();
         }
         self.company = Some(company);
@@ -582,25 +583,25 @@ async fn finish<T>(
 }
 
 /// A batch of one has to come to its end.
-fn limits(pace: &Pace) -> Limits {
+fn limits(pace: &BatchSizer) -> Limits {
     Limits { lock: LOCK_TIMEOUT, statement: (pace.size() > 1).then_some(STATEMENT_TIMEOUT) }
 }
 
 /// Whether a smaller batch may succeed where one was given up for its size.
-fn is_too_large(error: &BatchError, pace: &Pace) -> bool {
-    let failure = error.cause.failure;
-    error.place == Place::Database && matches!(failure, Failure::TimedOut | Failure::DiskFull) && pace.size() > 1
+fn is_too_large(error: &BatchError, pace: &BatchSizer) -> bool {
+    let class = error.cause.class;
+    error.place == FailedIn::Database && matches!(class, ErrorClass::TimedOut | ErrorClass::DiskFull) && pace.size() > 1
 }
 
 /// Whether somebody else holds what the batch needs.
-fn is_contention(failure: Failure) -> bool {
-    matches!(failure, Failure::Busy | Failure::Conflict)
+fn is_contention(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Busy | ErrorClass::Conflict)
 }
 
 fn may_heal(error: &Error) -> bool {
     match error {
-        Error::Connect(error) => error.cause.failure.may_heal(),
-        Error::Database(error) => error.cause.failure.may_heal(),
+        Error::Connect(error) => error.cause.class.may_heal(),
+        Error::Database(error) => error.cause.class.may_heal(),
         _ => false,
     }
 }

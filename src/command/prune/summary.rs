@@ -6,14 +6,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::run::{Outcome, Stop, Stuck};
+use super::run::{FailedSession, Outcome, Stop};
 use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::Reference;
 use crate::history::removal::batch::Removed;
-use crate::history::retention::plan::Plan;
-use crate::history::retention::policy::Policy;
+use crate::history::retention::plan::RetentionPlan;
+use crate::history::retention::policy::RetentionPolicy;
 use crate::history::space::{Freed, Space};
 use crate::history::tables::SESSIONS;
 use crate::metrics::Metrics;
@@ -23,7 +23,7 @@ use crate::output::{self, Block, Field};
 const MOST_SHOWN: usize = 20;
 
 #[derive(Serialize)]
-pub(crate) struct Summary {
+pub(crate) struct PruneSummary {
     pub(crate) database: String,
     /// `None` where no session is to go.
     cutoff: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Summary {
     /// Why nothing was looked at.
     pub(crate) skipped: Option<&'static str>,
     /// `None` if another prune is at work.
-    pub(crate) plan: Option<Plan>,
+    pub(crate) plan: Option<RetentionPlan>,
     /// The sessions that go, as a share of all; 1 for all.
     share: Option<f64>,
     /// What a run would fail at; of a dry run only.
@@ -48,26 +48,26 @@ pub(crate) struct Summary {
     /// The file with what was removed.
     pub(crate) archive: Option<String>,
     /// What is free inside the file or the tables, or went back to the operating system.
-    pub(crate) space: Option<SpaceSummary>,
+    pub(crate) space: Option<FreedSummary>,
 }
 
 /// Where the space of removed rows went.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum SpaceSummary {
+pub(crate) enum FreedSummary {
     /// It is used again.
     Free(Space),
     /// `--vacuum` gave back what it could.
     GivenBack(Freed),
 }
 
-impl SpaceSummary {
+impl FreedSummary {
     /// Sentences for people.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
-            SpaceSummary::GivenBack(freed) => freed.lines(),
-            SpaceSummary::Free(space) if space.reclaimable_bytes() == 0 => Vec::new(),
-            SpaceSummary::Free(space) => {
+            FreedSummary::GivenBack(freed) => freed.lines(),
+            FreedSummary::Free(space) if space.reclaimable_bytes() == 0 => Vec::new(),
+            FreedSummary::Free(space) => {
                 let place = match space {
                     Space::Tables(_) => {
                         "about {} are dead rows in the tables: autovacuum makes room of them, which is used again"
@@ -132,8 +132,13 @@ struct StuckSummary {
     reason: String,
 }
 
-impl Summary {
-    pub(crate) fn new(database: &DatabaseUrl, policy: &Policy, events: Option<&EventPolicy>, dry_run: bool) -> Self {
+impl PruneSummary {
+    pub(crate) fn new(
+        database: &DatabaseUrl,
+        policy: &RetentionPolicy,
+        events: Option<&EventPolicy>,
+        dry_run: bool,
+    ) -> Self {
         Self {
             database: database.to_string(),
             cutoff: Some(shown(policy.cutoff_us)),
@@ -153,7 +158,7 @@ impl Summary {
     }
 
     /// Takes in which sessions go, and who says so.
-    pub(crate) fn choose(&mut self, policy: &Policy, retention: &Retention) {
+    pub(crate) fn choose(&mut self, policy: &RetentionPolicy, retention: &Retention) {
         self.cutoff = policy.is_about_sessions().then(|| shown(policy.cutoff_us));
         self.retention = Some(retention.clone());
     }
@@ -168,7 +173,7 @@ impl Summary {
     }
 
     /// Takes in what there is to do.
-    pub(crate) fn plan(&mut self, plan: &Plan) {
+    pub(crate) fn plan(&mut self, plan: &RetentionPlan) {
         self.share = Some(plan.share());
         self.plan = Some(plan.clone());
     }
@@ -184,7 +189,7 @@ impl Summary {
             longest_batch_seconds: outcome.longest_batch.map(|longest| longest.as_secs_f64()),
             stopped: outcome.stopped.as_ref().map(Reason::of),
         });
-        let stuck = outcome.stuck.iter().map(|Stuck { session_id, reason, .. }| StuckSummary {
+        let stuck = outcome.stuck.iter().map(|FailedSession { session_id, reason, .. }| StuckSummary {
             session_id: session_id.clone(),
             reason: reason.clone(),
         });
@@ -306,7 +311,7 @@ impl Summary {
     }
 
     /// Says what is still there, and is listed nowhere.
-    fn remaining_block(&self, removed: &RemovedSummary, plan: &Plan) -> Option<Block> {
+    fn remaining_block(&self, removed: &RemovedSummary, plan: &RetentionPlan) -> Option<Block> {
         let line = match (removed.stopped, self.remaining_sessions) {
             (None, remaining) => {
                 let listed = (plan.kept.len() + self.stuck.len()) as u64;

@@ -28,7 +28,7 @@ use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
 use self::file::ArchiveFile;
 use crate::database::connection::{self, Access, row};
-use crate::database::failure::{Cause, Doing, Failure};
+use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt};
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::schema::model::{Column, Schema};
 use crate::schema::sql::quoted;
@@ -80,15 +80,15 @@ impl Archive {
         let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
         let action = "read the schema of the archive";
         // Also one of which a crash left no more than the file.
-        if schema::read::schema(&connection).await.doing(action)?.tables.is_empty() {
-            connection.execute_unprepared(&format!("PRAGMA application_id = {MARK}")).await.doing(action)?;
+        if schema::read::schema(&connection).await.context(action)?.tables.is_empty() {
+            connection.execute_unprepared(&format!("PRAGMA application_id = {MARK}")).await.context(action)?;
             upgrade::upgrade(&connection, revision, LOCK_TIMEOUT, &|| ()).await?;
         }
-        if !is_archive(&connection).await.doing(action)? {
+        if !is_archive(&connection).await.context(action)? {
             let why = "it is a database that something else has created".to_owned();
             return Err(ArchiveError::Foreign { path: path.display().to_string(), why });
         }
-        let (there, schema) = schema::read::schema_and_state(&connection).await.doing(action)?;
+        let (there, schema) = schema::read::schema_and_state(&connection).await.context(action)?;
         match there.revision() {
             Some(id) if id == revision.id() => {}
             Some(id) => {
@@ -101,23 +101,23 @@ impl Archive {
             }
         }
         // Children are written before their parents.
-        connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.doing(action)?;
+        connection.execute_unprepared("PRAGMA foreign_keys = OFF").await.context(action)?;
         // With less, a loss of power could bring the journal of a transaction back after its rows are gone elsewhere.
-        connection.execute_unprepared("PRAGMA synchronous = EXTRA").await.doing(action)?;
-        let wanted = with_early_columns(&connection, revision, found, &schema).await.doing(action)?;
+        connection.execute_unprepared("PRAGMA synchronous = EXTRA").await.context(action)?;
+        let wanted = with_early_columns(&connection, revision, found, &schema).await.context(action)?;
         let tables = Arc::new(tables(database.backend(), found, &wanted)?);
         for statement in variant::alterations(&schema, &wanted) {
-            connection.execute_unprepared(&statement).await.doing("give the archive the columns of the database")?;
+            connection.execute_unprepared(&statement).await.context("give the archive the columns of the database")?;
         }
         Ok(Self { connection, file, tables })
     }
 
     /// Begins a transaction of the archive.
-    pub(crate) async fn begin(&self) -> Result<Shelf, Cause> {
+    pub(crate) async fn begin(&self) -> Result<ArchiveTransaction, DatabaseCause> {
         let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
         let transaction = self.connection.begin_with_options(options).await?;
-        Ok(Shelf { transaction, tables: Arc::clone(&self.tables) })
+        Ok(ArchiveTransaction { transaction, tables: Arc::clone(&self.tables) })
     }
 
     /// Closes it, and compresses it if that is asked for. Returns where it is.
@@ -126,8 +126,8 @@ impl Archive {
     /// [`ArchiveError`]; what was written is in the file or in the `-wal` beside it.
     pub(crate) async fn close(self, compress: bool) -> Result<PathBuf, ArchiveError> {
         let action = format!("close the archive {}", self.file.path().display());
-        self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.doing(action.as_str())?;
-        self.connection.close().await.doing(action)?;
+        self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.context(action.as_str())?;
+        self.connection.close().await.context(action)?;
         if compress { self.file.compress() } else { Ok(self.file.path().to_owned()) }
     }
 }
@@ -150,7 +150,7 @@ async fn with_early_columns(
     revision: Revision,
     found: &Schema,
     schema: &Schema,
-) -> Result<Schema, Cause> {
+) -> Result<Schema, DatabaseCause> {
     let mut wanted = schema.clone();
     let early = early::columns(revision, found);
     if !early.is_empty() {
@@ -218,23 +218,25 @@ fn names(columns: &[String]) -> String {
 }
 
 /// A transaction of the archive. Dropped before it is committed, it is rolled back.
-pub(crate) struct Shelf {
+pub(crate) struct ArchiveTransaction {
     transaction: DatabaseTransaction,
     tables: Arc<Tables>,
 }
 
-impl Shelf {
-    fn table(&self, name: &str) -> Result<&ArchivedTable, Cause> {
-        self.tables.get(name).ok_or_else(|| Cause::new(Failure::Other, format!("the archive has no table {name}")))
+impl ArchiveTransaction {
+    fn table(&self, name: &str) -> Result<&ArchivedTable, DatabaseCause> {
+        self.tables
+            .get(name)
+            .ok_or_else(|| DatabaseCause::new(ErrorClass::Other, format!("the archive has no table {name}")))
     }
 
-    /// What a row of the database has to give, so that [`Shelf::store`] can read it.
-    pub(crate) fn returning(&self, table: &str) -> Result<&str, Cause> {
+    /// What a row of the database has to give, so that [`ArchiveTransaction::store`] can read it.
+    pub(crate) fn returning(&self, table: &str) -> Result<&str, DatabaseCause> {
         Ok(&self.table(table)?.returning)
     }
 
     /// Writes a row and makes sure that it can be read back as it is.
-    pub(crate) async fn store(&self, table: &str, row: &QueryResult) -> Result<(), Cause> {
+    pub(crate) async fn store(&self, table: &str, row: &QueryResult) -> Result<(), DatabaseCause> {
         let columns = self.table(table)?;
         let values = values(row, columns.columns.len())?;
         let (mut sql, mut given) = (columns.insert.clone(), Vec::with_capacity(values.len()));
@@ -263,13 +265,13 @@ impl Shelf {
                     true => format!("{table} {key}: SQLite cannot hold `{column}` exactly in a column of that type"),
                     false => format!("{table} {key}: the archive has it with another `{column}`; use another file"),
                 };
-                Err(Cause::new(Failure::Data, message))
+                Err(DatabaseCause::new(ErrorClass::Data, message))
             }
         }
     }
 
     /// The row of the archive that has the same key: a run that crashed wrote it, or it was brought back.
-    async fn earlier(&self, table: &ArchivedTable, values: &[Stored]) -> Result<QueryResult, Cause> {
+    async fn earlier(&self, table: &ArchivedTable, values: &[Stored]) -> Result<QueryResult, DatabaseCause> {
         let key = table.key.iter().map(|place| values[*place].given());
         let statement = Statement::from_sql_and_values(DbBackend::Sqlite, &table.select, key);
         let found = self.transaction.query_one_raw(statement).await?;
@@ -277,7 +279,7 @@ impl Shelf {
     }
 
     /// Makes the rows last: they are on the disk.
-    pub(crate) async fn commit(self) -> Result<(), Cause> {
+    pub(crate) async fn commit(self) -> Result<(), DatabaseCause> {
         Ok(self.transaction.commit().await?)
     }
 }
@@ -346,10 +348,10 @@ impl Stored {
 }
 
 /// The first values of a row of either backend.
-fn values(row: &QueryResult, columns: usize) -> Result<Vec<Stored>, Cause> {
+fn values(row: &QueryResult, columns: usize) -> Result<Vec<Stored>, DatabaseCause> {
     let value = |index| match row.try_as_sqlite_row() {
-        Some(row) => sqlite_value(row, index).map_err(Cause::from),
-        None => postgresql_value(row, index).map_err(Cause::from),
+        Some(row) => sqlite_value(row, index).map_err(DatabaseCause::from),
+        None => postgresql_value(row, index).map_err(DatabaseCause::from),
     };
     (0..columns).map(value).collect()
 }

@@ -12,10 +12,10 @@ use sea_orm::{
 };
 
 use crate::database::connection::{milliseconds, rows};
-use crate::database::failure::{Cause, DatabaseError, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
-use crate::history::archive::{Archive, Shelf};
+use crate::history::archive::{Archive, ArchiveTransaction};
 
 /// How long a transaction of this size may keep others waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) type Removed = BTreeMap<&'static str, u64>;
 
 /// Where a batch failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FailedIn {
     /// In the database that is pruned.
     Database,
     /// In the archive.
@@ -47,40 +47,40 @@ pub struct BatchError {
     /// What was tried.
     pub action: String,
     /// Where it failed.
-    pub place: Place,
+    pub place: FailedIn,
     /// What a commit that failed would have removed. If the connection broke, it may have taken place.
     pub uncommitted: Option<Removed>,
     /// Why.
     #[source]
-    pub cause: Cause,
+    pub cause: DatabaseCause,
 }
 
 impl BatchError {
     /// The same where an answer to the commit was not waited for any longer.
     #[must_use]
     pub fn or_uncommitted(self, removing: Removed) -> Self {
-        let is_lost = self.place == Place::Database && self.cause.failure.is_before_login();
+        let is_lost = self.place == FailedIn::Database && self.cause.class.is_before_login();
         Self { uncommitted: self.uncommitted.or(is_lost.then_some(removing)), ..self }
     }
 
-    pub(crate) fn in_archive(cause: Cause) -> Self {
-        Self { action: "archive what is to be removed".to_owned(), place: Place::Archive, uncommitted: None, cause }
+    pub(crate) fn in_archive(cause: DatabaseCause) -> Self {
+        Self { action: "archive what is to be removed".to_owned(), place: FailedIn::Archive, uncommitted: None, cause }
     }
 
     /// Whether the connection of this batch has to be replaced before the next one: after a COMMIT that failed, and on
     /// SQLite, which may have rolled back by itself, after everything but a lock that was not granted.
     #[must_use]
     pub fn spoils_connection(&self, backend: DbBackend) -> bool {
-        let is_about_sqlite = backend == DbBackend::Sqlite && self.place == Place::Database;
-        self.uncommitted.is_some() || (is_about_sqlite && self.cause.failure != Failure::Busy)
+        let is_about_sqlite = backend == DbBackend::Sqlite && self.place == FailedIn::Database;
+        self.uncommitted.is_some() || (is_about_sqlite && self.cause.class != ErrorClass::Busy)
     }
 }
 
-impl<E: Into<Cause>> From<E> for BatchError {
+impl<E: Into<DatabaseCause>> From<E> for BatchError {
     fn from(error: E) -> Self {
         Self {
             action: "remove a batch of old rows".to_owned(),
-            place: Place::Database,
+            place: FailedIn::Database,
             uncommitted: None,
             cause: error.into(),
         }
@@ -96,7 +96,7 @@ impl From<BatchError> for DatabaseError {
 /// Rows that are removed once the batch is committed. Dropped before, it is rolled back.
 pub(crate) struct Batch {
     transaction: DatabaseTransaction,
-    shelf: Option<Shelf>,
+    shelf: Option<ArchiveTransaction>,
     removed: Removed,
     began: Instant,
 }
@@ -200,7 +200,7 @@ impl Batch {
             // A trigger or a policy kept them: the next batch would find the same ones for ever.
             let message =
                 format!("the database removed {gone} of {wanted} rows of {table}; is there a trigger or a row policy?");
-            return Err(Cause::new(Failure::Other, message).into());
+            return Err(DatabaseCause::new(ErrorClass::Other, message).into());
         }
         Ok(())
     }
@@ -219,9 +219,11 @@ impl Batch {
     /// [`BatchError`]; the batch is rolled back, unless the connection broke and nobody knows.
     pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
         if ledger::read(&self.transaction, *ledger != Ledger::Missing).await? != *ledger {
-            let cause =
-                Cause::new(Failure::Conflict, "somebody has upgraded the schema meanwhile; the next run goes on");
-            return Err(BatchError { place: Place::Schema, ..BatchError::from(cause) });
+            let cause = DatabaseCause::new(
+                ErrorClass::Conflict,
+                "somebody has upgraded the schema meanwhile; the next run goes on",
+            );
+            return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(cause) });
         }
         if let Some(shelf) = self.shelf {
             shelf.commit().await.map_err(BatchError::in_archive)?;

@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_millis(5);
 
 /// What a batch aims at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Aim {
+pub(crate) struct Budget {
     /// How long it takes.
     pub time: Duration,
     /// How much it removes at most, if there is a limit.
@@ -23,7 +23,7 @@ pub(crate) struct Aim {
     pub growth: u32,
 }
 
-impl Aim {
+impl Budget {
     /// A batch that others may have to wait for.
     #[must_use]
     pub(crate) fn in_company(time: Duration) -> Self {
@@ -33,7 +33,7 @@ impl Aim {
 
 /// How many units, such as sessions, the next batch takes.
 #[derive(Debug, Clone)]
-pub(crate) struct Pace {
+pub(crate) struct BatchSizer {
     size: u32,
     /// The size that was too large.
     ceiling: u32,
@@ -50,14 +50,14 @@ pub(crate) struct Measured {
     pub time: Duration,
 }
 
-impl Default for Pace {
+impl Default for BatchSizer {
     /// Begins with one: nobody knows how large they are.
     fn default() -> Self {
         Self { size: 1, ceiling: u32::MAX }
     }
 }
 
-impl Pace {
+impl BatchSizer {
     /// The units that the next batch takes.
     #[must_use]
     pub(crate) fn size(&self) -> u32 {
@@ -65,7 +65,7 @@ impl Pace {
     }
 
     /// Learns from a batch what the next one takes.
-    pub(crate) fn learn(&mut self, done: &Measured, aim: &Aim) {
+    pub(crate) fn learn(&mut self, done: &Measured, aim: &Budget) {
         let ratio =
             |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
         let mut fitting = ratio(aim.time.as_micros(), done.time.as_micros());
@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn a_batch_grows_by_steps_and_shrinks_at_once() {
-        let mut pace = Pace::default();
-        let aim = Aim::in_company(AIM);
+        let mut pace = BatchSizer::default();
+        let aim = Budget::in_company(AIM);
         let sizes = [2, 4, 8].map(|_| {
             pace.learn(&done(pace.size() as usize, 1), &aim);
             pace.size()
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded_by_rows_and_bytes_and_by_what_was_too_large() {
-        let mut pace = Pace { size: 100, ceiling: u32::MAX };
-        let aim = Aim::in_company(AIM);
+        let mut pace = BatchSizer { size: 100, ceiling: u32::MAX };
+        let aim = Budget::in_company(AIM);
         let amount = Amount { rows: 2 * MOST.rows, bytes: 10 };
         pace.learn(&Measured { amount, ..done(100, 1) }, &aim);
         assert_eq!(pace.size(), 50);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 
-use super::batch_size::{Aim, turn_of_others};
+use super::batch_size::{Budget, turn_of_others};
 use crate::database::connection::{beside, row};
 
 /// How long after a foreign commit the next one is expected.
@@ -21,31 +21,31 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How the database is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Company {
+pub(crate) enum Activity {
     /// PostgreSQL, and nobody else does anything.
     QuietServer,
     /// PostgreSQL, and others work: they wait for rows that a batch has locked, and share processor and disk with it.
     BusyServer,
     /// SQLite, and nobody else has the file open.
-    Nobody,
+    Idle,
     /// SQLite, and others have the file open, or nobody can tell, but none of them writes.
     Readers,
     /// SQLite, and somebody writes: one writer at a time.
     Writers,
 }
 
-impl Company {
+impl Activity {
     /// What a batch aims at.
     #[must_use]
-    pub(crate) fn aim(self) -> Aim {
+    pub(crate) fn aim(self) -> Budget {
         match self {
             // Nobody waits yet; what is too long for a statement is begun again with half.
-            Company::QuietServer => Aim { growth: 4, ..Aim::in_company(Duration::from_millis(60)) },
-            Company::BusyServer => Aim::in_company(Duration::from_millis(6)),
-            Company::Readers => Aim::in_company(Duration::from_millis(80)),
-            Company::Writers => Aim::in_company(Duration::from_millis(12)),
+            Activity::QuietServer => Budget { growth: 4, ..Budget::in_company(Duration::from_millis(60)) },
+            Activity::BusyServer => Budget::in_company(Duration::from_millis(6)),
+            Activity::Readers => Budget::in_company(Duration::from_millis(80)),
+            Activity::Writers => Budget::in_company(Duration::from_millis(12)),
             // Nobody waits, and each page of an index is written once for many rows. Who comes meanwhile ends it.
-            Company::Nobody => Aim { time: ALONE, most: None, growth: 8 },
+            Activity::Idle => Budget { time: ALONE, most: None, growth: 8 },
         }
     }
 
@@ -53,15 +53,15 @@ impl Company {
     #[must_use]
     pub(crate) fn pause(self, held: Duration) -> Duration {
         match self {
-            Company::QuietServer | Company::Nobody => Duration::ZERO,
-            Company::BusyServer => held * 2,
-            Company::Readers | Company::Writers => turn_of_others(held),
+            Activity::QuietServer | Activity::Idle => Duration::ZERO,
+            Activity::BusyServer => held * 2,
+            Activity::Readers | Activity::Writers => turn_of_others(held),
         }
     }
 }
 
 /// Watches who else uses a database.
-pub(crate) struct Neighbours {
+pub(crate) struct Contention {
     backend: DbBackend,
     /// The `-shm` of a file in WAL mode, on which each process that has the file open holds a lock.
     ///
@@ -76,7 +76,7 @@ pub(crate) struct Neighbours {
     own: Vec<i32>,
 }
 
-impl Neighbours {
+impl Contention {
     /// Begins to watch. `path` is SQLite's file, which `connection` has open.
     ///
     /// # Errors
@@ -84,16 +84,16 @@ impl Neighbours {
     pub(crate) async fn of(connection: &DatabaseConnection, path: Option<&Path>) -> Result<Self, DbErr> {
         let backend = connection.get_database_backend();
         let (index, last_commit, looked) = (None, None, None);
-        let mut neighbours =
+        let mut contention =
             Self { backend, index, data_version: 0, last_commit, looked, others_work: false, own: Vec::new() };
         if backend == DbBackend::Sqlite {
             let mode = row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")?;
-            neighbours.index = path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok());
-            neighbours.data_version = data_version(connection).await?;
+            contention.index = path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok());
+            contention.data_version = data_version(connection).await?;
             // Until the contrary is seen.
-            neighbours.last_commit = Some(Instant::now());
+            contention.last_commit = Some(Instant::now());
         }
-        Ok(neighbours)
+        Ok(contention)
     }
 
     /// Closes what is open of SQLite's files: after the connection is closed, and before another one is opened.
@@ -122,16 +122,16 @@ impl Neighbours {
     ///
     /// # Errors
     /// Whatever the database answers.
-    pub(crate) async fn company(&mut self, connection: &DatabaseConnection) -> Result<Company, DbErr> {
+    pub(crate) async fn company(&mut self, connection: &DatabaseConnection) -> Result<Activity, DbErr> {
         if self.backend != DbBackend::Sqlite {
             if self.looked.is_none_or(|looked| looked.elapsed() > LOOK_AGAIN) {
                 self.looked = Some(Instant::now());
                 self.others_work = others_work(connection, &self.own).await?;
             }
-            return Ok(if self.others_work { Company::BusyServer } else { Company::QuietServer });
+            return Ok(if self.others_work { Activity::BusyServer } else { Activity::QuietServer });
         }
         if self.is_alone() {
-            return Ok(Company::Nobody);
+            return Ok(Activity::Idle);
         }
         let version = data_version(connection).await?;
         if version != self.data_version {
@@ -139,7 +139,7 @@ impl Neighbours {
             self.last_commit = Some(Instant::now());
         }
         let writes = self.last_commit.is_some_and(|last| last.elapsed() < MEMORY);
-        Ok(if writes { Company::Writers } else { Company::Readers })
+        Ok(if writes { Activity::Writers } else { Activity::Readers })
     }
 }
 

@@ -7,9 +7,9 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 
 use crate::database::connection::row;
-use crate::database::failure::{Cause, DatabaseError, Doing};
+use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
 use crate::database::mark;
-use crate::history::retention::plan::Plan;
+use crate::history::retention::plan::RetentionPlan;
 use crate::schema::model::Schema;
 use crate::schema::parent_index::ParentIndex;
 
@@ -29,7 +29,7 @@ const WORTHWHILE: u64 = 200;
 pub(crate) async fn build(
     connection: &DatabaseConnection,
     schema: &Schema,
-    plan: &Plan,
+    plan: &RetentionPlan,
 ) -> Result<bool, DatabaseError> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(false);
@@ -44,7 +44,7 @@ pub(crate) async fn build(
     let owner =
         format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
     let action = "learn to whom the stages belong";
-    if !row(connection, &owner).await.doing(action)?.try_get::<bool>("", "is_owner").doing(action)? {
+    if !row(connection, &owner).await.context(action)?.try_get::<bool>("", "is_owner").context(action)? {
         tracing::warn!(
             "no index leads to the parents of stages, which makes this slow; the tables' owner can create one: \
              `tarsy-db check` shows how"
@@ -57,7 +57,7 @@ pub(crate) async fn build(
     }
     let sql = format!("CREATE INDEX CONCURRENTLY {NAME} ON {STAGES} ({PARENT}) WHERE {PARENT} IS NOT NULL");
     if let Err(error) = connection.execute_unprepared(&mark::statement(&sql)).await {
-        let cause = Cause::from(error);
+        let cause = DatabaseCause::from(error);
         tracing::warn!("no index leads to the parents of stages, which makes this slow; building one failed: {cause}");
     }
     Ok(true)
@@ -79,6 +79,6 @@ pub(crate) async fn drop(connection: &DatabaseConnection) {
     let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}");
     let dropped = connection.execute_unprepared(&mark::statement(&sql)).await;
     if let Err(error) = dropped {
-        tracing::warn!("the index {NAME} stays until the next run: {}", Cause::from(error));
+        tracing::warn!("the index {NAME} stays until the next run: {}", DatabaseCause::from(error));
     }
 }

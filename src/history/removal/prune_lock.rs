@@ -20,14 +20,14 @@ const KEEPALIVE: &str = "SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepa
 /// On SQLite it has to be taken before the file is opened, and dropped after it is closed: closing any descriptor of a
 /// file drops the locks that SQLite has on it.
 #[derive(Default)]
-pub(crate) struct Exclusive {
+pub(crate) struct PruneLock {
     /// A lock that SQLite does not know of, on its file.
     _file: Option<File>,
     /// A transaction that does nothing but hold the lock. A lock of the session would stay behind in a pooler.
     _transaction: Option<(DatabaseTransaction, DatabaseConnection)>,
 }
 
-impl Exclusive {
+impl PruneLock {
     /// Takes the right; `None` if somebody else has it.
     ///
     /// # Errors

@@ -3,18 +3,18 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
-use super::selection::{Reason, Selection};
+use super::selection::{KeptReason, Selection};
 use crate::database::connection::{row, rows};
-use crate::database::failure::{DatabaseError, Doing};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
-use crate::history::tables::{Among, DEPENDENTS, SESSIONS};
+use crate::history::tables::{DEPENDENTS, IdSet, SESSIONS};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
 /// What an application of the policy would remove.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Plan {
+pub(crate) struct RetentionPlan {
     /// Sessions that go.
     pub sessions: u64,
     /// All sessions that there are.
@@ -24,7 +24,7 @@ pub(crate) struct Plan {
     /// The start of the newest of them, in microseconds since the epoch.
     pub newest_us: Option<i64>,
     /// Rows and bytes that go, children first.
-    pub tables: Vec<TablePlan>,
+    pub tables: Vec<TableCounts>,
     /// Rows whose session, stage or chat is gone, which go, too.
     pub orphans: Vec<OrphanCount>,
     /// Old sessions that stay, and why.
@@ -33,7 +33,7 @@ pub(crate) struct Plan {
 
 /// What goes from one table.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct TablePlan {
+pub(crate) struct TableCounts {
     /// Its name.
     pub table: &'static str,
     /// Rows that go.
@@ -50,12 +50,12 @@ pub(crate) struct KeptSession {
     /// Its status.
     pub status: String,
     /// Why it stays.
-    pub reason: Reason,
+    pub reason: KeptReason,
     /// Its start, in microseconds since the epoch.
     pub started_at_us: i64,
 }
 
-impl Plan {
+impl RetentionPlan {
     /// All rows that go; a row that lacks both its session and its stage counts twice.
     #[must_use]
     pub(crate) fn rows(&self) -> u64 {
@@ -97,7 +97,7 @@ pub(crate) async fn plan(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     selection: &Selection,
-) -> Result<Plan, DatabaseError> {
+) -> Result<RetentionPlan, DatabaseError> {
     let action = "plan the retention";
     let span = format!(
         "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest,
@@ -105,8 +105,8 @@ pub(crate) async fn plan(
          FROM {SESSIONS} WHERE {}",
         selection.condition()
     );
-    let span = row(connection, &span).await.doing(action)?;
-    let count = |name| span.try_get("", name).map(i64::unsigned_abs).doing(action);
+    let span = row(connection, &span).await.context(action)?;
+    let count = |name| span.try_get("", name).map(i64::unsigned_abs).context(action);
     let (sessions, of_sessions) = (count("sessions")?, count("of_sessions")?);
 
     let mut tables = Vec::new();
@@ -125,7 +125,7 @@ pub(crate) async fn plan(
         selection.policy.is_old(selection.backend()),
         selection.condition()
     );
-    let kept = rows(connection, &kept).await.doing(action)?;
+    let kept = rows(connection, &kept).await.context(action)?;
     let kept = kept.iter().map(|row| {
         let [session_id, status] = ["id", "shown_status"].map(|column| row.try_get::<String>("", column));
         let (session_id, status) = (session_id?, status?);
@@ -136,14 +136,14 @@ pub(crate) async fn plan(
             started_at_us: row.try_get("", "started_at_us")?,
         })
     });
-    Ok(Plan {
+    Ok(RetentionPlan {
         sessions,
         of_sessions,
-        oldest_us: span.try_get("", "oldest").doing(action)?,
-        newest_us: span.try_get("", "newest").doing(action)?,
+        oldest_us: span.try_get("", "oldest").context(action)?,
+        newest_us: span.try_get("", "newest").context(action)?,
         tables,
         orphans: Vec::new(),
-        kept: kept.collect::<Result<_, DbErr>>().doing(action)?,
+        kept: kept.collect::<Result<_, DbErr>>().context(action)?,
     })
 }
 
@@ -160,7 +160,7 @@ pub(crate) async fn count(
     for (table, condition) in conditions(schema, selection, u64::MAX) {
         let sql = format!("SELECT count(*) AS row_count FROM {table} WHERE {condition}");
         let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
-        counts.insert(table, counted.doing(format!("count what is left in {table}"))?.unsigned_abs());
+        counts.insert(table, counted.context(format!("count what is left in {table}"))?.unsigned_abs());
     }
     Ok(counts)
 }
@@ -168,7 +168,7 @@ pub(crate) async fn count(
 /// The tables of a selection, children first, and the condition for its rows. `sessions` is how many there are.
 fn conditions(schema: &Schema, selection: &Selection, sessions: u64) -> Vec<(&'static str, String)> {
     let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
-    let among = Among::all(&keys, selection.backend(), sessions);
+    let among = IdSet::all(&keys, selection.backend(), sessions);
     let dependents = DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table));
     let dependents = dependents.map(|dependent| (dependent.table, dependent.belongs(&among)));
     dependents.chain([(SESSIONS, selection.condition())]).collect()
@@ -180,7 +180,7 @@ pub(crate) async fn table_plan(
     schema: &Schema,
     table: &'static str,
     condition: &str,
-) -> Result<TablePlan, DatabaseError> {
+) -> Result<TableCounts, DatabaseError> {
     let backend = connection.get_database_backend();
     let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
     let sizes: Vec<_> = columns.map(|(name, column)| size_of(backend, &quoted(name), &column.kind)).collect();
@@ -189,9 +189,9 @@ pub(crate) async fn table_plan(
         sizes.join(" + ")
     );
     let action = format!("count what goes from {table}");
-    let row = row(connection, &sql).await.doing(action.as_str())?;
-    let number = |name| row.try_get("", name).map(i64::unsigned_abs).doing(action.as_str());
-    Ok(TablePlan { table, rows: number("row_count")?, bytes: number("byte_count")? })
+    let row = row(connection, &sql).await.context(action.as_str())?;
+    let number = |name| row.try_get("", name).map(i64::unsigned_abs).context(action.as_str());
+    Ok(TableCounts { table, rows: number("row_count")?, bytes: number("byte_count")? })
 }
 
 /// The bytes of a column's value.

@@ -21,7 +21,7 @@ const NO_SESSION_US: i64 = -i64::MAX;
 
 /// Which sessions may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub(crate) struct RetentionPolicy {
     /// Sessions that started before this moment, in microseconds since the epoch, are old.
     pub cutoff_us: i64,
     /// What happens to old sessions that are not over.
@@ -98,7 +98,7 @@ impl RetentionError {
     }
 }
 
-impl Policy {
+impl RetentionPolicy {
     /// Works out the cutoff; no session is filtered out.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn the_cutoff_is_exact_to_the_microsecond() {
         let limit = Limit::OlderThan(Duration::from_hours(90 * 24));
-        let policy = Policy::new(limit, ActiveSessions::Keep, now()).expect("a sound retention");
+        let policy = RetentionPolicy::new(limit, ActiveSessions::Keep, now()).expect("a sound retention");
         assert_eq!(policy.cutoff_us, 1_769_904_000_000_000 - 90 * 86_400 * 1_000_000);
     }
 
@@ -211,24 +211,24 @@ mod tests {
         for limit in
             [Limit::OlderThan(Duration::ZERO), Limit::Before(now()), Limit::Before(now() + Duration::from_secs(1))]
         {
-            let refused = Policy::new(limit, ActiveSessions::Keep, now());
+            let refused = RetentionPolicy::new(limit, ActiveSessions::Keep, now());
             assert!(matches!(refused, Err(RetentionError::NotPositive(_))), "{limit:?}");
         }
-        let endless = Policy::new(Limit::OlderThan(Duration::MAX), ActiveSessions::Keep, now());
+        let endless = RetentionPolicy::new(Limit::OlderThan(Duration::MAX), ActiveSessions::Keep, now());
         assert!(matches!(endless, Err(RetentionError::TooLong(_))));
         let days = Duration::from_secs(u64::from(u32::MAX) * 86_400);
-        let refused = Policy::new(Limit::OlderThan(days), ActiveSessions::Keep, now()).expect_err("too long");
+        let refused = RetentionPolicy::new(Limit::OlderThan(days), ActiveSessions::Keep, now()).expect_err("too long");
         assert_eq!(refused.to_string(), "a retention of 4294967295 days reaches back too far");
     }
 
     #[test]
     fn only_sessions_that_are_over_and_meant_go_unless_told_otherwise() {
         let filter = Filter { alert_types: vec!["it's".to_owned()], ..Filter::default() };
-        let keep = Policy { cutoff_us: 5, active: ActiveSessions::Keep, filter };
+        let keep = RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter };
         let expected = "started_at_us IS NOT NULL AND started_at_us < 5 AND \"alert_type\" IN ('it''s') \
                         AND \"status\" IN ('completed', 'failed', 'cancelled', 'timed_out')";
         assert_eq!(keep.goes(DbBackend::Postgres), expected);
-        let remove = Policy { active: ActiveSessions::Remove, filter: Filter::default(), ..keep };
+        let remove = RetentionPolicy { active: ActiveSessions::Remove, filter: Filter::default(), ..keep };
         let expected = "typeof(started_at_us) = 'integer' AND started_at_us < 5 AND typeof(session_id) = 'text'";
         assert_eq!(remove.goes(DbBackend::Sqlite), expected);
     }

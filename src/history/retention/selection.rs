@@ -7,12 +7,12 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 use serde::Serialize;
 
 use super::in_use;
-use super::policy::{ActiveSessions, Policy, has_start};
+use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use crate::database::connection::{row, rows};
-use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::history::orphans::{self, Reference};
 use crate::history::removal::batch::{Batch, BatchError};
-use crate::history::tables::{Among, CHATS, DEPENDENTS, SESSIONS, STAGES, TERMINAL_STATUSES};
+use crate::history::tables::{CHATS, DEPENDENTS, IdSet, SESSIONS, STAGES, TERMINAL_STATUSES};
 use crate::schema::model::Schema;
 use crate::schema::sql::literal;
 
@@ -20,7 +20,7 @@ use crate::schema::sql::literal;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
     /// What chooses them.
-    pub policy: Policy,
+    pub policy: RetentionPolicy,
     backend: DbBackend,
     /// Sessions that have to stay because rows of other sessions refer to their stages. Such rows are
     /// damage, but a cascade would remove them uncounted, and without one they would stop every batch.
@@ -32,7 +32,7 @@ pub(crate) struct Selection {
 impl Selection {
     /// What a policy removes where no row refers to another session's stage, as in all sound databases.
     #[must_use]
-    pub(crate) fn hoped(connection: &impl ConnectionTrait, policy: Policy) -> Self {
+    pub(crate) fn optimistic(connection: &impl ConnectionTrait, policy: RetentionPolicy) -> Self {
         Self { policy, backend: connection.get_database_backend(), needed: Vec::new(), in_use: Vec::new() }
     }
 
@@ -43,7 +43,7 @@ impl Selection {
     pub(crate) async fn of(
         connection: &impl ConnectionTrait,
         schema: &Schema,
-        policy: Policy,
+        policy: RetentionPolicy,
     ) -> Result<Self, DatabaseError> {
         let goes = policy.goes(connection.get_database_backend());
         // Gathered first, and given to what follows as values: a `NOT IN` over a large query PostgreSQL works out anew for
@@ -52,8 +52,8 @@ impl Selection {
         for Reference { child: table, column, .. } in orphans::references_to_stages(schema) {
             let sql = needed_sessions(connection.get_database_backend(), table, column, &goes);
             let action = format!("look for references from {table} to other sessions");
-            for row in rows(connection, &sql).await.doing(action.as_str())? {
-                needed.push(row.try_get("", "session_id").doing(action.as_str())?);
+            for row in rows(connection, &sql).await.context(action.as_str())? {
+                needed.push(row.try_get("", "session_id").context(action.as_str())?);
             }
         }
         let in_use = match policy.active {
@@ -79,13 +79,13 @@ impl Selection {
     }
 
     /// Why an old session stays.
-    pub(crate) fn reason(&self, session_id: &str, status: &str) -> Reason {
+    pub(crate) fn reason(&self, session_id: &str, status: &str) -> KeptReason {
         let is_in = |ids: &[String]| ids.iter().any(|id| id == session_id);
         match self.policy.active {
-            ActiveSessions::Keep if !TERMINAL_STATUSES.contains(&status) => Reason::NotOver,
-            _ if is_in(&self.in_use) => Reason::InUse,
-            _ if is_in(&self.needed) => Reason::Needed,
-            _ => Reason::NoKey,
+            ActiveSessions::Keep if !TERMINAL_STATUSES.contains(&status) => KeptReason::NotOver,
+            _ if is_in(&self.in_use) => KeptReason::InUse,
+            _ if is_in(&self.needed) => KeptReason::Needed,
+            _ => KeptReason::NoKey,
         }
     }
 }
@@ -118,7 +118,7 @@ fn needed_sessions(backend: DbBackend, table: &str, column: &str, goes: &str) ->
 /// Why an old session stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Reason {
+pub(crate) enum KeptReason {
     /// Its status is not a terminal one.
     NotOver,
     /// A chat goes on in it, or a stage was begun after the cutoff.
@@ -129,13 +129,13 @@ pub(crate) enum Reason {
     NoKey,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for KeptReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::NotOver => "not in a terminal status",
-            Reason::InUse => "in use after the cutoff",
-            Reason::Needed => "other sessions need its stages",
-            Reason::NoKey => "its key is not a text",
+            KeptReason::NotOver => "not in a terminal status",
+            KeptReason::InUse => "in use after the cutoff",
+            KeptReason::Needed => "other sessions need its stages",
+            KeptReason::NoKey => "its key is not a text",
         })
     }
 }
@@ -149,12 +149,15 @@ fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
-pub(crate) async fn count_old(connection: &impl ConnectionTrait, policy: &Policy) -> Result<u64, DatabaseError> {
+pub(crate) async fn count_old(
+    connection: &impl ConnectionTrait,
+    policy: &RetentionPolicy,
+) -> Result<u64, DatabaseError> {
     let is_old = policy.is_old(connection.get_database_backend());
     let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE {is_old}");
     let action = "count old sessions";
-    let row = row(connection, &sql).await.doing(action)?;
-    row.try_get("", "sessions").map(i64::unsigned_abs).doing(action)
+    let row = row(connection, &sql).await.context(action)?;
+    row.try_get("", "sessions").map(i64::unsigned_abs).context(action)
 }
 
 /// The start of the oldest session, in microseconds since the epoch.
@@ -165,7 +168,7 @@ pub(crate) async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i
     let has_start = has_start(connection.get_database_backend());
     let sql = format!("SELECT min(started_at_us) AS oldest FROM {SESSIONS} WHERE {has_start}");
     let action = "look for the oldest session";
-    row(connection, &sql).await.doing(action)?.try_get("", "oldest").doing(action)
+    row(connection, &sql).await.context(action)?.try_get("", "oldest").context(action)
 }
 
 /// Whether any session has this value in a column.
@@ -180,7 +183,7 @@ pub(crate) async fn is_met(
     let value = literal(value);
     let sql = format!("SELECT CAST(EXISTS (SELECT 1 FROM {SESSIONS} WHERE {column} = {value}) AS INTEGER) AS is_met");
     let action = format!("look for sessions by {column}");
-    let met = row(connection, &sql).await.and_then(|row| row.try_get::<i32>("", "is_met")).doing(action)?;
+    let met = row(connection, &sql).await.and_then(|row| row.try_get::<i32>("", "is_met")).context(action)?;
     Ok(met != 0)
 }
 
@@ -189,7 +192,7 @@ const PART: usize = 128;
 
 /// A session that a batch has taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Taken {
+pub(crate) struct PickedSession {
     /// Its start, in microseconds since the epoch.
     pub started_at_us: i64,
     /// Its primary key.
@@ -201,16 +204,16 @@ pub(crate) struct Taken {
 /// Each batch goes on where the last one ended: from the beginning, it would walk over all that were removed before for
 /// as long as somebody's snapshot still sees them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pass {
+pub(crate) struct Cursor {
     /// The last session that was taken.
-    pub after: Option<Taken>,
+    pub after: Option<PickedSession>,
     /// Sessions that stay, because they cannot be removed.
     pub without: BTreeSet<String>,
 }
 
-impl Pass {
+impl Cursor {
     fn condition(&self) -> String {
-        let after = self.after.as_ref().map(|Taken { started_at_us, session_id }| {
+        let after = self.after.as_ref().map(|PickedSession { started_at_us, session_id }| {
             // The first of the two leads into the index.
             format!(
                 " AND started_at_us >= {started_at_us} AND (started_at_us, session_id) > ({started_at_us}, {})",
@@ -227,14 +230,14 @@ impl Pass {
 /// also where it fails. `go_on` is asked now and then.
 ///
 /// # Errors
-/// [`BatchError`]; the batch is rolled back. [`Failure::Busy`] where `go_on` said no.
+/// [`BatchError`]; the batch is rolled back. [`ErrorClass::Busy`] where `go_on` said no.
 pub(crate) async fn remove_batch(
     mut batch: Batch,
     schema: &Schema,
     selection: &Selection,
-    pass: &Pass,
+    pass: &Cursor,
     size: u32,
-    taken: &mut Vec<Taken>,
+    taken: &mut Vec<PickedSession>,
     go_on: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
     let sessions = format!(
@@ -248,7 +251,7 @@ pub(crate) async fn remove_batch(
     if taken.is_empty() {
         return Ok(None);
     }
-    let given = Among::given(selection.backend);
+    let given = IdSet::given(selection.backend);
     let is_taken = given.holds("session_id");
     if selection.backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
         // Whoever sends a message has locked the chat, and not the session.
@@ -271,7 +274,7 @@ pub(crate) async fn remove_batch(
         for part in going.chunks(PART) {
             batch.delete(dependent.table, &condition, &ids(part)).await?;
             if !go_on() {
-                return Err(Cause::new(Failure::Busy, "somebody else has opened the database").into());
+                return Err(DatabaseCause::new(ErrorClass::Busy, "somebody else has opened the database").into());
             }
         }
     }
@@ -282,11 +285,11 @@ pub(crate) async fn remove_batch(
 }
 
 /// The keys of sessions as a JSON array.
-fn ids(sessions: &[Taken]) -> String {
+fn ids(sessions: &[PickedSession]) -> String {
     let ids: Vec<&str> = sessions.iter().map(|session| session.session_id.as_str()).collect();
     serde_json::Value::from(ids).to_string()
 }
 
-fn taken_of(row: &QueryResult) -> Result<Taken, DbErr> {
-    Ok(Taken { started_at_us: row.try_get("", "started_at_us")?, session_id: row.try_get("", "session_id")? })
+fn taken_of(row: &QueryResult) -> Result<PickedSession, DbErr> {
+    Ok(PickedSession { started_at_us: row.try_get("", "started_at_us")?, session_id: row.try_get("", "session_id")? })
 }

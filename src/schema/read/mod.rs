@@ -11,8 +11,8 @@ pub(crate) mod sqlite;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::model::Schema;
-use super::state::Standing;
-use crate::database::failure::Cause;
+use super::state::SchemaState;
+use crate::database::failure::DatabaseCause;
 
 /// Reads the schema that unqualified names lead to.
 ///
@@ -28,12 +28,14 @@ pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> 
 /// Reads where the database stands, and the schema that belongs to it: an upgrade may end in between.
 ///
 /// # Errors
-/// As [`Standing::read`].
-pub(crate) async fn schema_and_state(connection: &impl ConnectionTrait) -> Result<(Standing, Schema), Cause> {
-    let mut standing = Standing::read(connection).await?;
+/// As [`SchemaState::read`].
+pub(crate) async fn schema_and_state(
+    connection: &impl ConnectionTrait,
+) -> Result<(SchemaState, Schema), DatabaseCause> {
+    let mut standing = SchemaState::read(connection).await?;
     loop {
         let found = schema(connection).await?;
-        let after = Standing::read(connection).await?;
+        let after = SchemaState::read(connection).await?;
         if after == standing {
             return Ok((standing, found));
         }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
-use crate::database::failure::{Cause, Doing};
+use crate::database::failure::{DatabaseCause, ResultExt};
 use crate::database::read_transaction::{self, Rows};
 use crate::schema::error::{Drift, SchemaError};
 use crate::schema::model::Schema;
 use crate::schema::read;
-use crate::schema::state::{Plan, Standing};
+use crate::schema::state::{Decision, SchemaState};
 use crate::schema::variant::{self, Match};
 use crate::schema::{expected, row_policy};
 
@@ -27,19 +27,19 @@ pub enum Start {
 
 /// What has to happen, and what is expected to be found.
 #[derive(Debug, Clone)]
-pub struct Survey {
+pub struct UpgradePlan {
     /// What the database is.
     pub start: Start,
     /// What has to be applied, in this order.
     pub pending: Vec<Revision>,
     /// What it was decided by.
-    pub(crate) standing: Standing,
+    pub(crate) standing: SchemaState,
     /// The shapes of the revisions to start from and to end at, and of the one behind the start; empty where there are
     /// no tables that could have another.
     expected: BTreeMap<Revision, Schema>,
 }
 
-impl Survey {
+impl UpgradePlan {
     /// Where the database will stand.
     #[must_use]
     pub fn revision(&self) -> &str {
@@ -110,22 +110,22 @@ impl Survey {
 ///
 /// # Errors
 /// [`SchemaError`] where nothing safe does.
-pub(crate) async fn survey(connection: &DatabaseConnection, target: Revision) -> Result<Survey, SchemaError> {
+pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) -> Result<UpgradePlan, SchemaError> {
     loop {
-        let standing = read_ledger(connection).await.doing("read the ledger")?;
+        let standing = read_ledger(connection).await.context("read the ledger")?;
         let result = survey_of(connection, target, standing.clone()).await;
         // Somebody else's upgrade between the ledger and the tables looks like drift.
         let is_final = !matches!(result, Err(SchemaError::Drift(_) | SchemaError::Incomplete { .. }));
-        if is_final || read_ledger(connection).await.doing("read the ledger")? == standing {
+        if is_final || read_ledger(connection).await.context("read the ledger")? == standing {
             return result;
         }
     }
 }
 
 /// Reads in a transaction, because who holds the ledger may do so for long.
-async fn read_ledger(connection: &DatabaseConnection) -> Result<Standing, Cause> {
+async fn read_ledger(connection: &DatabaseConnection) -> Result<SchemaState, DatabaseCause> {
     let reading = read_transaction::begin(connection, None, Rows::Visible).await?;
-    let standing = Standing::read(&reading).await?;
+    let standing = SchemaState::read(&reading).await?;
     read_transaction::end(reading).await?;
     Ok(standing)
 }
@@ -133,46 +133,46 @@ async fn read_ledger(connection: &DatabaseConnection) -> Result<Standing, Cause>
 async fn survey_of(
     connection: &DatabaseConnection,
     target: Revision,
-    standing: Standing,
-) -> Result<Survey, SchemaError> {
+    standing: SchemaState,
+) -> Result<UpgradePlan, SchemaError> {
     let plan = standing.plan(target);
-    if !matches!(plan, Plan::Nothing { .. }) {
+    if !matches!(plan, Decision::Nothing { .. }) {
         // Whose row is hidden is not without a revision.
-        row_policy::refuse(connection, &[ledger::TABLE]).await.doing("read the ledger")?;
+        row_policy::refuse(connection, &[ledger::TABLE]).await.context("read the ledger")?;
     }
     let (start, pending) = match plan {
-        Plan::Nothing { revision } => {
+        Decision::Nothing { revision } => {
             require_columns(connection, &standing, &revision).await?;
             (Start::Ledger(revision), Vec::new())
         }
-        Plan::Create { to } => (Start::Empty, to.since(None).collect()),
-        Plan::Adopt => {
+        Decision::Create { to } => (Start::Empty, to.since(None).collect()),
+        Decision::Adopt => {
             let revision = adopted(connection).await?;
             (Start::Tables(revision), target.since(Some(revision)).collect())
         }
-        Plan::Upgrade { from, to } => (Start::Ledger(from.id().to_owned()), to.since(Some(from)).collect()),
-        Plan::Incomplete { revision, missing } => return Err(incomplete(connection, revision, missing).await?),
-        Plan::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions)),
-        Plan::Leftover { tables } => return Err(SchemaError::Leftover(tables)),
+        Decision::Upgrade { from, to } => (Start::Ledger(from.id().to_owned()), to.since(Some(from)).collect()),
+        Decision::Incomplete { revision, missing } => return Err(incomplete(connection, revision, missing).await?),
+        Decision::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions)),
+        Decision::Leftover { tables } => return Err(SchemaError::Leftover(tables)),
     };
-    let mut survey = Survey { start, pending, standing, expected: BTreeMap::new() };
-    let (first, last) = (survey.pending.first(), survey.pending.last());
-    let wanted: BTreeSet<_> = survey.known_start().iter().chain(first).chain(last).copied().collect();
-    if !survey.is_done() && !survey.standing.tables.is_empty() {
-        survey.expected = expected::replay(connection, &wanted).await.doing("replay the revisions")?;
-        let found = read::schema(connection).await.doing("read the schema")?;
-        if let Some(drift) = survey.drift_at_start(connection.get_database_backend(), &found) {
+    let mut assess = UpgradePlan { start, pending, standing, expected: BTreeMap::new() };
+    let (first, last) = (assess.pending.first(), assess.pending.last());
+    let wanted: BTreeSet<_> = assess.known_start().iter().chain(first).chain(last).copied().collect();
+    if !assess.is_done() && !assess.standing.tables.is_empty() {
+        assess.expected = expected::replay(connection, &wanted).await.context("replay the revisions")?;
+        let found = read::schema(connection).await.context("read the schema")?;
+        if let Some(drift) = assess.drift_at_start(connection.get_database_backend(), &found) {
             return Err(identified(connection, drift, &found).await?.into());
         }
     }
-    Ok(survey)
+    Ok(assess)
 }
 
 /// Makes sure that the columns that set the ledger's revision apart from earlier ones are there, at no cost where
 /// they are.
 async fn require_columns(
     connection: &DatabaseConnection,
-    standing: &Standing,
+    standing: &SchemaState,
     revision: &str,
 ) -> Result<(), SchemaError> {
     let Some(known) = Revision::from_id(revision) else { return Ok(()) };
@@ -184,8 +184,8 @@ async fn require_columns(
 
 /// The revision that tables without a ledger are of.
 async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
-    let found = read::schema(connection).await.doing("read the schema")?;
-    let (revision, shape) = variant::likest(connection, &found).await.doing("replay the revisions")?;
+    let found = read::schema(connection).await.context("read the schema")?;
+    let (revision, shape) = variant::likest(connection, &found).await.context("replay the revisions")?;
     Drift::of(revision, shape.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
 }
 
@@ -208,8 +208,8 @@ async fn incomplete(
 
 /// How the tables are not those of a revision, if they are not.
 async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Option<Drift>, SchemaError> {
-    let replayed = expected::replay(connection, &BTreeSet::from([revision])).await.doing("replay the revisions")?;
-    let found = read::schema(connection).await.doing("read the schema")?;
+    let replayed = expected::replay(connection, &BTreeSet::from([revision])).await.context("replay the revisions")?;
+    let found = read::schema(connection).await.context("read the schema")?;
     let shape = variant::closest(connection.get_database_backend(), revision, &replayed[&revision], &found);
     match Drift::of(revision, shape.faults()) {
         None => Ok(None),
@@ -219,6 +219,6 @@ async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Op
 
 /// Adds to a drift which revision the tables are of, if there is one.
 async fn identified(connection: &DatabaseConnection, drift: Drift, found: &Schema) -> Result<Drift, SchemaError> {
-    let looks_like = variant::look_alike(connection, drift.revision, found).await.doing("replay the revisions")?;
+    let looks_like = variant::look_alike(connection, drift.revision, found).await.context("replay the revisions")?;
     Ok(Drift { looks_like, ..drift })
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
-use super::assess::Survey;
+use super::assess::UpgradePlan;
 use crate::database::connection::rows;
 use crate::schema::sql::quoted;
 
@@ -13,9 +13,9 @@ use crate::schema::sql::quoted;
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn statements(connection: &impl ConnectionTrait, survey: &Survey) -> Result<Vec<String>, DbErr> {
-    let created = survey.created_tables();
-    if connection.get_database_backend() != DbBackend::Postgres || !survey.has_tables() || created.is_empty() {
+pub(crate) async fn statements(connection: &impl ConnectionTrait, assess: &UpgradePlan) -> Result<Vec<String>, DbErr> {
+    let created = assess.created_tables();
+    if connection.get_database_backend() != DbBackend::Postgres || !assess.has_tables() || created.is_empty() {
         return Ok(Vec::new());
     }
     let owner = "SELECT pg_get_userbyid(relowner)::text AS name FROM pg_class

@@ -16,13 +16,13 @@ use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend};
 use sea_orm_migration::SchemaManager;
 
-use self::assess::{Start, Survey, survey};
+use self::assess::{Start, UpgradePlan, assess};
 use super::error::SchemaError;
 use super::read;
-use super::state::Standing;
+use super::state::SchemaState;
 use super::{diff, lock, row_policy};
 use crate::database::connection::require_writable;
-use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 
 /// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
@@ -38,7 +38,7 @@ pub async fn upgrade(
     target: Revision,
     lock_timeout: Duration,
     before_commit: &dyn Fn(),
-) -> Result<Survey, SchemaError> {
+) -> Result<UpgradePlan, SchemaError> {
     let started = Instant::now();
     let [mut pause, longest] = PAUSES;
     loop {
@@ -62,20 +62,20 @@ async fn attempt(
     target: Revision,
     lock_timeout: Duration,
     before_commit: &dyn Fn(),
-) -> Result<Option<Survey>, SchemaError> {
-    let survey = survey(connection, target).await?;
-    if survey.is_done() {
-        return Ok(Some(survey));
+) -> Result<Option<UpgradePlan>, SchemaError> {
+    let assess = assess(connection, target).await?;
+    if assess.is_done() {
+        return Ok(Some(assess));
     }
-    require_writable(connection).await.doing("change the schema")?;
-    if survey.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
+    require_writable(connection).await.context("change the schema")?;
+    if assess.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
         // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
-        set_wal(connection, lock_timeout).await.doing("set the journal mode to WAL")?;
+        set_wal(connection, lock_timeout).await.context("set the journal mode to WAL")?;
     }
-    match transact(connection, &survey, before_commit).await {
-        Ok(is_done) => Ok(is_done.then_some(survey)),
-        Err(error) => match Standing::read(connection).await {
-            Ok(standing) if standing != survey.standing => Ok(None),
+    match transact(connection, &assess, before_commit).await {
+        Ok(is_done) => Ok(is_done.then_some(assess)),
+        Err(error) => match SchemaState::read(connection).await {
+            Ok(standing) if standing != assess.standing => Ok(None),
             _ => Err(with_policies_named(connection, error).await),
         },
     }
@@ -84,7 +84,7 @@ async fn attempt(
 /// The server says only which table has a row policy.
 async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError) -> SchemaError {
     match error {
-        SchemaError::Database(DatabaseError { action, cause }) if cause.failure == Failure::RowPolicy => {
+        SchemaError::Database(DatabaseError { action, cause }) if cause.class == ErrorClass::RowPolicy => {
             let named = row_policy::refuse(connection, &Revision::HEAD.tables()).await;
             DatabaseError { action, cause: named.err().unwrap_or(cause) }.into()
         }
@@ -95,44 +95,47 @@ async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError
 /// Does what a survey says in one transaction, or nothing if it is out of date when the locks are there.
 async fn transact(
     connection: &DatabaseConnection,
-    survey: &Survey,
+    assess: &UpgradePlan,
     before_commit: &dyn Fn(),
 ) -> Result<bool, SchemaError> {
-    let transaction = lock::begin(connection).await.doing("lock the database")?;
-    if survey.has_tables() {
-        lock::take_tables(&transaction, survey).await.doing("lock the tables")?;
+    let transaction = lock::begin(connection).await.context("lock the database")?;
+    if assess.has_tables() {
+        lock::take_tables(&transaction, assess).await.context("lock the tables")?;
     }
-    if Standing::read(&transaction).await.doing("read the ledger")? != survey.standing {
+    if SchemaState::read(&transaction).await.context("read the ledger")? != assess.standing {
         return Ok(false);
     }
-    apply(&transaction, survey).await?;
+    apply(&transaction, assess).await?;
     before_commit();
-    transaction.commit().await.doing("learn whether the commit took place (`tarsy-db info` tells)")?;
+    transaction.commit().await.context("learn whether the commit took place (`tarsy-db info` tells)")?;
     Ok(true)
 }
 
-async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(), SchemaError> {
+async fn apply(transaction: &DatabaseTransaction, assess: &UpgradePlan) -> Result<(), SchemaError> {
     let backend = transaction.get_database_backend();
-    if survey.has_tables() {
-        let found = read::schema(transaction).await.doing("read the schema")?;
-        survey.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
+    if assess.has_tables() {
+        let found = read::schema(transaction).await.context("read the schema")?;
+        assess.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
     // First, as TARSy's backend does it: two that begin at different ends wait for each other.
-    ledger::write(transaction, survey.ledger(), survey.revision()).await.doing("write the ledger")?;
-    for revision in &survey.pending {
-        if survey.start != Start::Empty {
+    ledger::write(transaction, assess.ledger(), assess.revision()).await.context("write the ledger")?;
+    for revision in &assess.pending {
+        if assess.start != Start::Empty {
             tracing::info!("applying {revision}: {}", revision.change());
         }
         let done = revision.migration().up(&SchemaManager::new(transaction)).await;
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
     }
-    if let Some(last) = survey.pending.last() {
-        for statement in grants::statements(transaction, survey).await.doing("look for grants")? {
-            transaction.execute_unprepared(&statement).await.doing("give the new tables to whom the others belong")?;
+    if let Some(last) = assess.pending.last() {
+        for statement in grants::statements(transaction, assess).await.context("look for grants")? {
+            transaction
+                .execute_unprepared(&statement)
+                .await
+                .context("give the new tables to whom the others belong")?;
         }
-        let found = read::schema(transaction).await.doing("read the schema")?;
-        if let Some(drift) = survey.drift_at_end(backend, &found) {
-            let cause = Cause::new(Failure::Needed, diff::texts(drift.faults.iter()).join("; "));
+        let found = read::schema(transaction).await.context("read the schema")?;
+        if let Some(drift) = assess.drift_at_end(backend, &found) {
+            let cause = DatabaseCause::new(ErrorClass::Needed, diff::texts(drift.faults.iter()).join("; "));
             return Err(SchemaError::InTheWay { revision: *last, cause });
         }
     }
@@ -141,11 +144,11 @@ async fn apply(transaction: &DatabaseTransaction, survey: &Survey) -> Result<(),
 
 /// Switches a file that was just created to WAL. The switch needs the file for itself and does not
 /// wait by itself, so it is repeated while other replicas come and go.
-async fn set_wal(connection: &DatabaseConnection, limit: Duration) -> Result<(), Cause> {
+async fn set_wal(connection: &DatabaseConnection, limit: Duration) -> Result<(), DatabaseCause> {
     let started = Instant::now();
     loop {
-        match connection.execute_unprepared("PRAGMA journal_mode = WAL").await.map_err(Cause::from) {
-            Err(cause) if cause.failure == Failure::Busy && started.elapsed() < limit => {
+        match connection.execute_unprepared("PRAGMA journal_mode = WAL").await.map_err(DatabaseCause::from) {
+            Err(cause) if cause.class == ErrorClass::Busy && started.elapsed() < limit => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             result => return result.map(|_| ()),

@@ -6,10 +6,10 @@ use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use sea_orm_migration::SchemaManager;
 
-use super::assess::Survey;
+use super::assess::UpgradePlan;
 use super::grants;
 use crate::database::connection::{row, rows};
-use crate::database::failure::Cause;
+use crate::database::failure::DatabaseCause;
 use crate::schema::model::Schema;
 use crate::schema::read::postgresql;
 use crate::schema::sql::{literal, quoted};
@@ -23,25 +23,31 @@ use crate::schema::{expected, lock};
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn of(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
-    if survey.is_done() {
+pub(crate) async fn of(
+    connection: &mut DatabaseConnection,
+    assess: &UpgradePlan,
+) -> Result<Vec<String>, DatabaseCause> {
+    if assess.is_done() {
         return Ok(Vec::new());
     }
     let mut script = match connection.get_database_backend() {
-        DbBackend::Postgres => on_postgresql(connection, survey).await?,
-        _ => on_sqlite(connection, survey).await?,
+        DbBackend::Postgres => on_postgresql(connection, assess).await?,
+        _ => on_sqlite(connection, assess).await?,
     };
     script.push("COMMIT".to_owned());
     Ok(script)
 }
 
-async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
+async fn on_postgresql(
+    connection: &mut DatabaseConnection,
+    assess: &UpgradePlan,
+) -> Result<Vec<String>, DatabaseCause> {
     let begin = ["BEGIN", lock::NO_TIME_LIMITS, crate::database::read_transaction::EVERY_ROW].map(str::to_owned);
     let mut script = [&begin[..], &[lock::statement()]].concat();
-    if survey.has_tables() {
-        script.extend(lock::taking_tables(survey));
+    if assess.has_tables() {
+        script.extend(lock::taking_tables(assess));
     }
-    let expected = match survey.ledger() {
+    let expected = match assess.ledger() {
         Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
         Ledger::At(revision) => {
             format!("(SELECT array_agg(version_num::text) FROM alembic_version) = '{{{revision}}}'")
@@ -56,17 +62,17 @@ async fn on_postgresql(connection: &mut DatabaseConnection, survey: &Survey) -> 
 
     let recorder = Recorder::on(connection);
     let live = crate::schema::read::schema(connection).await?;
-    let inherited = grants::statements(connection, survey).await?;
+    let inherited = grants::statements(connection, assess).await?;
     let transaction = expected::begin_temporary(connection).await?;
-    if let Some(start) = survey.known_start() {
+    if let Some(start) = assess.known_start() {
         for revision in start.since(None) {
             revision.migration().up(&SchemaManager::new(&transaction)).await?;
         }
         take_over_keys(&transaction, &live).await?;
     }
-    write_ledger(&transaction, survey).await?;
+    write_ledger(&transaction, assess).await?;
     recorder.clear();
-    pending(&transaction, survey).await?;
+    pending(&transaction, assess).await?;
     script.extend(recorder.statements());
     script.extend(inherited);
     transaction.rollback().await?;
@@ -100,17 +106,17 @@ async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Res
 }
 
 /// Makes a ledger that says what the live one says.
-async fn write_ledger(connection: &impl ConnectionTrait, survey: &Survey) -> Result<(), DbErr> {
-    match survey.ledger() {
+async fn write_ledger(connection: &impl ConnectionTrait, assess: &UpgradePlan) -> Result<(), DbErr> {
+    match assess.ledger() {
         Ledger::Missing => Ok(()),
         Ledger::At(revision) => ledger::write(connection, &Ledger::Missing, revision).await,
         Ledger::Empty | Ledger::Several(_) => ledger::write(connection, &Ledger::Missing, "").await,
     }
 }
 
-async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<Vec<String>, Cause> {
+async fn on_sqlite(connection: &DatabaseConnection, assess: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
     let mut scratch = expected::memory().await?;
-    let tables: Vec<_> = survey.standing.tables.keys().map(|table| literal(table)).collect();
+    let tables: Vec<_> = assess.standing.tables.keys().map(|table| literal(table)).collect();
     let definitions = format!(
         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name IN ({}) AND type IN ('table', 'index')
          ORDER BY type = 'index', rowid",
@@ -119,10 +125,10 @@ async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<V
     for definition in rows(connection, &definitions).await? {
         scratch.execute_unprepared(&definition.try_get::<String>("", "sql")?).await?;
     }
-    write_ledger(&scratch, survey).await?;
+    write_ledger(&scratch, assess).await?;
     let version: i32 = row(connection, "PRAGMA schema_version").await?.try_get("", "schema_version")?;
     scratch.execute_unprepared(&format!("PRAGMA schema_version = {version}")).await?;
-    let revision = match survey.ledger() {
+    let revision = match assess.ledger() {
         Ledger::At(revision) => {
             format!("(SELECT group_concat(version_num) FROM alembic_version) = {}", literal(revision))
         }
@@ -138,18 +144,18 @@ async fn on_sqlite(connection: &DatabaseConnection, survey: &Survey) -> Result<V
         "DROP TABLE surveyed".to_owned(),
     ];
     let recorder = Recorder::on(&mut scratch);
-    pending(&scratch, survey).await?;
+    pending(&scratch, assess).await?;
     script.extend(recorder.statements());
     Ok(script)
 }
 
-async fn pending<'c, C>(connection: &'c C, survey: &Survey) -> Result<(), DbErr>
+async fn pending<'c, C>(connection: &'c C, assess: &UpgradePlan) -> Result<(), DbErr>
 where
     C: ConnectionTrait,
     &'c C: sea_orm_migration::IntoSchemaManagerConnection<'c>,
 {
-    ledger::write(connection, survey.ledger(), survey.revision()).await?;
-    for revision in &survey.pending {
+    ledger::write(connection, assess.ledger(), assess.revision()).await?;
+    for revision in &assess.pending {
         revision.migration().up(&SchemaManager::new(connection)).await?;
     }
     Ok(())

@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::load::{Load, SETTINGS, alter};
 use super::verify::Extent;
-use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
-use crate::progress::Stage;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::progress::Phase;
 use crate::schema::model::Schema;
 use crate::schema::sql::{literal, quoted};
 use crate::schema::{self, lock};
@@ -19,11 +19,11 @@ use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::conflict::{self, clashes, orphans};
+use crate::transfer::target::conflict::{self, conflicts, orphans};
 use crate::transfer::target::copy::copy_table;
 use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
-use crate::transfer::value::column_type::Target;
+use crate::transfer::value::column_type::ColumnType;
 
 /// So many numbers of a sequence nobody else takes between two statements.
 const NUMBERS_TAKEN: i64 = 1000;
@@ -43,7 +43,7 @@ impl Load<'_> {
     /// `target` has one connection, which is used up.
     ///
     /// # Errors
-    /// [`TransferError`]; the transaction is rolled back. [`TransferError::Clashes`] with all rows that are in the way,
+    /// [`TransferError`]; the transaction is rolled back. [`TransferError::Conflicts`] with all rows that are in the way,
     /// [`TransferError::Unfit`] at the first value that cannot be carried over.
     pub(crate) async fn append(
         &self,
@@ -53,17 +53,17 @@ impl Load<'_> {
         ending: Ending,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.doing("open the target")?.detach();
+        let mut connection = pool.acquire().await.context("open the target")?.detach();
         let result = async {
             self.begin_beside_others(&mut connection).await?;
             // Until the locks were there somebody may have altered the tables.
-            if schema::read::schema(target).await.doing("read the target's schema")? != *found {
+            if schema::read::schema(target).await.context("read the target's schema")? != *found {
                 return Err(conflict("use the target", "somebody has just altered its tables"));
             }
             self.append_in_transaction(&mut connection, source, ending).await
         };
         let result = result.await;
-        if matches!(&result, Err(TransferError::Database(error)) if error.cause.failure == Failure::Busy) {
+        if matches!(&result, Err(TransferError::Database(error)) if error.cause.class == ErrorClass::Busy) {
             // Whoever is asked next who holds the lock is not to hear of this session.
             execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
         }
@@ -73,14 +73,14 @@ impl Load<'_> {
 
     /// Begins the transaction. Until it ends nobody alters the tables, and everybody may write to them.
     async fn begin_beside_others(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
-        execute(connection, "BEGIN".to_owned()).await.doing("begin the transaction")?;
+        execute(connection, "BEGIN".to_owned()).await.context("begin the transaction")?;
         for (statement, action) in SETTINGS {
-            execute(connection, (*statement).to_owned()).await.doing(*action)?;
+            execute(connection, (*statement).to_owned()).await.context(*action)?;
         }
         self.watch.join(connection).await?;
-        execute(connection, lock::statement()).await.doing("lock the target")?;
+        execute(connection, lock::statement()).await.context("lock the target")?;
         let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", table_list(&self.plan.tables));
-        Ok(execute(connection, sql).await.doing("lock the target's tables")?)
+        Ok(execute(connection, sql).await.context("lock the target's tables")?)
     }
 
     async fn append_in_transaction(
@@ -113,7 +113,7 @@ impl Load<'_> {
                 for warning in source.finish().await?.warnings() {
                     tracing::warn!("{warning}");
                 }
-                execute(connection, "ROLLBACK".to_owned()).await.doing("end the transaction")?;
+                execute(connection, "ROLLBACK".to_owned()).await.context("end the transaction")?;
             }
         }
         Ok(loads)
@@ -131,9 +131,9 @@ impl Load<'_> {
         let (mut found, mut hazards) = (Vec::new(), Vec::new());
         for (table, load) in tables.iter().zip(loads.iter_mut()) {
             let started = Instant::now();
-            let meter = self.progress.begin(Stage::new("matching", &table.name), load.amount);
+            let meter = self.progress.begin(Phase::new("matching", &table.name), load.amount);
             load.present = staging::count_present(connection, table, hold).await?;
-            found.extend(clashes(connection, table).await?);
+            found.extend(conflicts(connection, table).await?);
             hazards.extend(orphans(connection, table, tables).await?);
             meter.finish();
             load.duration += started.elapsed();
@@ -155,7 +155,7 @@ impl Load<'_> {
     ) -> Result<(), TransferError> {
         for ((table, read), load) in self.plan.tables.iter().zip(reads).zip(loads) {
             let started = Instant::now();
-            let meter = self.progress.begin(Stage::new("inserting", &table.name), load.amount);
+            let meter = self.progress.begin(Phase::new("inserting", &table.name), load.amount);
             // Before the rows are there: nobody beside us is to be given one of their numbers.
             advance_sequences(connection, table).await?;
             let inserted = staging::insert(connection, table).await?;
@@ -173,14 +173,14 @@ impl Load<'_> {
 }
 
 fn conflict(action: &str, what: &str) -> TransferError {
-    DatabaseError { action: action.to_owned(), cause: Cause::new(Failure::Conflict, what) }.into()
+    DatabaseError { action: action.to_owned(), cause: DatabaseCause::new(ErrorClass::Conflict, what) }.into()
 }
 
 /// Puts sequences behind the staged rows, and never back: others take numbers from them all the time.
 async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> Result<(), DatabaseError> {
     let action = format!("advance the sequence of {}", table.name);
     for column in &table.columns {
-        if !matches!(column.target, Target::Integer | Target::BigInt) {
+        if !matches!(column.target, ColumnType::Integer | ColumnType::BigInt) {
             continue;
         }
         let sql = format!(
@@ -191,14 +191,15 @@ async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> 
             staging::place(table)
         );
         let query = sqlx::query_as(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
-        let found: Option<(String, i64, i64)> = query.fetch_optional(&mut *connection).await.doing(action.as_str())?;
+        let found: Option<(String, i64, i64)> =
+            query.fetch_optional(&mut *connection).await.context(action.as_str())?;
         let Some((sequence, largest, ahead)) = found.filter(|(_, _, ahead)| *ahead > 0) else { continue };
         let advance = match ahead {
             // One by one, whoever takes others in between.
             ..=NUMBERS_TAKEN => format!("nextval({}) FROM generate_series(1, {ahead})", literal(&sequence)),
             _ => format!("setval({}, {largest})", literal(&sequence)),
         };
-        execute(connection, format!("SELECT {advance}")).await.doing(action.as_str())?;
+        execute(connection, format!("SELECT {advance}")).await.context(action.as_str())?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::load::{Load, Verification};
 use super::verify::{Extent, digest_of_target};
 use crate::database::connection;
-use crate::database::failure::Doing;
+use crate::database::failure::ResultExt;
 use crate::database::url::PostgresqlAddress;
 use crate::progress::{Amount, Silence};
 use crate::schema::sql::quoted;
@@ -69,7 +69,7 @@ impl Load<'_> {
         if total.bytes < WORTH_A_TRIAL {
             return Ok(None);
         }
-        let mut connection = connection::open_single(target).await.doing("open the target")?;
+        let mut connection = connection::open_single(target).await.context("open the target")?;
         let trial = match self.trial(&mut connection, source, total).await {
             Ok(trial) if trial.sample.bytes > 0 => Some(trial),
             Ok(_) | Err(TransferError::Unfit | TransferError::Rejected { .. }) => None,
@@ -88,7 +88,7 @@ impl Load<'_> {
     ) -> Result<Trial, TransferError> {
         for sql in ["BEGIN", session_settings::SETTINGS, session_settings::PARALLEL, "SET LOCAL search_path = pg_temp"]
         {
-            execute(connection, sql.to_owned()).await.doing("begin a trial")?;
+            execute(connection, sql.to_owned()).await.context("begin a trial")?;
         }
         self.choose_compression(connection).await?;
         let mut trial = Trial::default();
@@ -116,7 +116,7 @@ impl Load<'_> {
         let columns = columns.collect::<Vec<_>>().join(", ");
         execute(connection, format!("CREATE TEMPORARY TABLE {} ({columns})", quoted(&table.name)))
             .await
-            .doing(ACTION)?;
+            .context(ACTION)?;
         let (mut sample, mut fastest) = (Amount::default(), u128::MAX);
         for row_ids in places {
             let pass = Pass { row_ids: Some(row_ids), ..self.pass(table) };
@@ -136,7 +136,7 @@ impl Load<'_> {
             trial.nanoseconds += started.elapsed().as_nanos();
         }
         let sql = format!("SELECT pg_total_relation_size('{}')", quoted(&table.name).replace('\'', "''"));
-        let stored: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.doing(ACTION)?;
+        let stored: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.context(ACTION)?;
         trial.stored_bytes += u64::try_from(stored).unwrap_or(0);
         Ok(())
     }

@@ -11,22 +11,22 @@ use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::verify::{Comparison, Extent};
-use crate::database::failure::{DatabaseError, Doing};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
 use crate::schema::sql::quoted;
 use crate::schema::{lock, upgrade};
 use crate::transfer::error::{Mismatch, TransferError};
-use crate::transfer::plan::{Plan, TablePlan};
-use crate::transfer::source::orphans::Exceptions;
+use crate::transfer::plan::{TablePlan, TransferPlan};
+use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::{Pass, Purpose};
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::TableRead;
 use crate::transfer::target::copy::copy_table;
-use crate::transfer::target::indexes::SetAside;
+use crate::transfer::target::indexes::DroppedIndexes;
 use crate::transfer::target::session_settings;
 use crate::transfer::value::change::Change;
-use crate::transfer::value::column_type::Target;
+use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::Policies;
 
 /// What is compared before the commit.
@@ -50,21 +50,21 @@ pub(crate) enum Toast {
 }
 
 /// Hears of what policies change, and may refuse.
-pub(crate) type Note<'l> = Box<dyn Fn(&[Change]) -> Result<(), TransferError> + 'l>;
+pub(crate) type ChangeSink<'l> = Box<dyn Fn(&[Change]) -> Result<(), TransferError> + 'l>;
 
 /// Hears what was done right before the commit, and may still refuse.
-pub(crate) type LastWord<'l> = Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>;
+pub(crate) type CommitGuard<'l> = Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>;
 
 /// How a history is to be loaded.
 pub(crate) struct Load<'l> {
     /// What goes where.
-    pub plan: &'l Plan,
+    pub plan: &'l TransferPlan,
     /// About how much each table has.
     pub amounts: &'l [Amount],
     /// What to do about values that the target cannot hold.
     pub policies: Arc<Policies>,
     /// The rows that do not simply go over.
-    pub exceptions: Arc<Exceptions>,
+    pub exceptions: Arc<Orphans>,
     /// How long to wait for somebody else's lock.
     pub lock_timeout: Duration,
     /// What is compared.
@@ -74,11 +74,11 @@ pub(crate) struct Load<'l> {
     /// Who is told how far it is.
     pub progress: &'l dyn Progress,
     /// Is told of what policies change.
-    pub note: Note<'l>,
+    pub note: ChangeSink<'l>,
     /// Who notices that the way to the target has fallen silent.
     pub watch: &'l Watch<'l>,
     /// Is called with what was done right before the commit, and may still refuse.
-    pub before_commit: LastWord<'l>,
+    pub before_commit: CommitGuard<'l>,
 }
 
 impl Load<'_> {
@@ -94,16 +94,16 @@ impl Load<'_> {
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.doing("open the target")?;
+        let mut connection = pool.acquire().await.context("open the target")?;
         // The driver counts it as begun, and does not end it: what SeaORM begins on this connection is a savepoint.
-        std::mem::forget(connection.begin().await.doing("begin the transaction")?);
+        std::mem::forget(connection.begin().await.context("begin the transaction")?);
         for (statement, action) in SETTINGS {
-            execute(&mut connection, (*statement).to_owned()).await.doing(*action)?;
+            execute(&mut connection, (*statement).to_owned()).await.context(*action)?;
         }
         self.watch.join(&mut connection).await?;
         drop(connection);
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
-        let mut connection = pool.acquire().await.doing("open the target")?.detach();
+        let mut connection = pool.acquire().await.context("open the target")?.detach();
         let result = self.in_transaction(&mut connection, source).await;
         close(connection, result.is_ok()).await;
         result
@@ -114,11 +114,11 @@ impl Load<'_> {
         connection: &mut PgConnection,
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
-        let Plan { tables, alterations, .. } = self.plan;
+        let TransferPlan { tables, alterations, .. } = self.plan;
         lock_empty_tables(connection, tables).await?;
         alter(connection, alterations).await?;
         self.choose_compression(connection).await?;
-        let aside = SetAside::take(connection, tables).await?;
+        let aside = DroppedIndexes::take(connection, tables).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
         for (table, amount) in tables.iter().zip(self.amounts) {
             let started = Instant::now();
@@ -175,12 +175,12 @@ impl Load<'_> {
         self.watch.commit_begins();
         // A connection that breaks now leaves the answer open.
         let committed = execute(connection, "COMMIT".to_owned()).await;
-        Ok(committed.doing("learn whether the commit took place (`tarsy-db info` tells)")?)
+        Ok(committed.context("learn whether the commit took place (`tarsy-db info` tells)")?)
     }
 
     pub(crate) async fn choose_compression(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
         match self.toast {
-            Toast::Lz4 => execute(connection, LZ4.to_owned()).await.doing("choose the compression"),
+            Toast::Lz4 => execute(connection, LZ4.to_owned()).await.context("choose the compression"),
             Toast::Keep => Ok(()),
         }
     }
@@ -214,7 +214,7 @@ impl Load<'_> {
         for (table, read) in self.plan.tables.iter().zip(reads) {
             let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), extent.condition(table));
             let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
-            let target_rows = u64::try_from(counted.doing(format!("count {}", table.name))?).unwrap_or(0);
+            let target_rows = u64::try_from(counted.context(format!("count {}", table.name))?).unwrap_or(0);
             let source_rows = read.amount.rows;
             if target_rows != source_rows {
                 let (table, differences) = (table.name.clone(), Vec::new());
@@ -239,7 +239,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 pub(crate) async fn has_lz4(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
     let sql =
         "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
-    sqlx::query_scalar(sql).fetch_one(connection).await.doing("ask for compression methods")
+    sqlx::query_scalar(sql).fetch_one(connection).await.context("ask for compression methods")
 }
 
 /// Where the server has it; elsewhere the setting has no such value.
@@ -258,7 +258,7 @@ pub(crate) async fn require_empty<'t>(
     for table in tables {
         let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
         let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
-        if has_rows.doing(format!("look into {table}"))? {
+        if has_rows.context(format!("look into {table}"))? {
             filled.push(table.to_owned());
         }
     }
@@ -267,17 +267,17 @@ pub(crate) async fn require_empty<'t>(
 
 async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
     let names = table_list(plan);
-    execute(connection, lock::statement()).await.doing("lock the target")?;
+    execute(connection, lock::statement()).await.context("lock the target")?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
         .await
-        .doing("lock the target's tables")?;
+        .context("lock the target's tables")?;
     require_empty(connection, plan.iter().map(|table| table.name.as_str())).await
 }
 
 /// Gives the target's tables the columns that the source's rows need.
 pub(crate) async fn alter(connection: &mut PgConnection, alterations: &[String]) -> Result<(), DatabaseError> {
     for alteration in alterations {
-        execute(connection, alteration.clone()).await.doing("give the target the columns of the source")?;
+        execute(connection, alteration.clone()).await.context("give the target the columns of the source")?;
     }
     Ok(())
 }
@@ -293,11 +293,11 @@ async fn finish_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -
                 column = quoted(&column.name),
                 table = quoted(&table.name),
             );
-            if matches!(column.target, Target::Integer | Target::BigInt) {
+            if matches!(column.target, ColumnType::Integer | ColumnType::BigInt) {
                 let query = sqlx::query(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
-                query.execute(&mut *connection).await.doing(format!("set the sequence of {}", table.name))?;
+                query.execute(&mut *connection).await.context(format!("set the sequence of {}", table.name))?;
             }
         }
     }
-    Ok(execute(connection, format!("ANALYZE {}", table_list(plan))).await.doing("analyze the tables")?)
+    Ok(execute(connection, format!("ANALYZE {}", table_list(plan))).await.context("analyze the tables")?)
 }

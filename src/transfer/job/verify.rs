@@ -14,20 +14,20 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
-use crate::database::failure::{Cause, DatabaseError, Doing, Failure};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::database::watchdog::Watch;
-use crate::progress::{Amount, Meter, Progress, Stage};
+use crate::progress::{Amount, Meter, Phase, Progress};
 use crate::schema::sql::quoted;
 use crate::transfer::error::{Mismatch, TransferError};
 use crate::transfer::plan::TablePlan;
-use crate::transfer::source::orphans::Exceptions;
+use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::{Pass, Purpose, Reader};
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::session::execute;
 use crate::transfer::target::{session_settings, staging};
 use crate::transfer::value::column::ColumnPlan;
-use crate::transfer::value::column_type::Target;
+use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::copy_format::{RowSplitter, unreadable};
 use crate::transfer::value::digest::{BUCKETS, RowDigester, TableDigest, bucket};
 use crate::transfer::value::pg_value::Value;
@@ -75,9 +75,9 @@ pub(crate) async fn digest_of_target(
     let own = Arc::clone(table);
     let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
     let sql = copy_out(table, extent);
-    let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
+    let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
     let (mut batch, mut amount) = (Vec::new(), Amount::default());
-    while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
+    while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
         // The server sends a row a chunk.
         amount += Amount { rows: 1, bytes: chunk.len() as u64 };
         batch.push(chunk);
@@ -94,14 +94,15 @@ pub(crate) async fn digest_of_target(
     sender.send(batch).await.ok();
     drop(sender);
     meter.advance(amount);
-    let digested = digesting.await.unwrap_or_else(|error| Err(Cause::new(Failure::Other, error.to_string())));
-    digested.doing(action)
+    let digested =
+        digesting.await.unwrap_or_else(|error| Err(DatabaseCause::new(ErrorClass::Other, error.to_string())));
+    digested.context(action)
 }
 
 fn digest_of_batches(
     table: &TablePlan,
     mut batches: mpsc::Receiver<Vec<impl Deref<Target = [u8]>>>,
-) -> Result<(u64, TableDigest), Cause> {
+) -> Result<(u64, TableDigest), DatabaseCause> {
     let (mut rows, mut count, mut digest) = (RowSplitter::new(table.columns.len()), 0, TableDigest::default());
     let mut add = |fields: &[Option<&[u8]>]| {
         let mut row = RowDigester::default();
@@ -121,7 +122,7 @@ fn digest_of_batches(
     if rows.has_ended() { Ok((count, digest)) } else { Err(unreadable()) }
 }
 
-fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, Cause> {
+fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, DatabaseCause> {
     let mut values = Vec::with_capacity(table.primary_key.len());
     for index in &table.primary_key {
         values.push(Value::read_field(fields[*index], table.columns[*index].target).ok_or_else(unreadable)?);
@@ -149,11 +150,11 @@ impl Comparison<'_> {
         connection: &mut PgConnection,
         reader: &mut Reader,
     ) -> Result<Vec<(TableDigest, Duration)>, TransferError> {
-        execute(connection, session_settings::PARALLEL.to_owned()).await.doing("ask for parallel workers")?;
+        execute(connection, session_settings::PARALLEL.to_owned()).await.context("ask for parallel workers")?;
         let (mut equal, mut mismatches) = (Vec::new(), Vec::new());
         for (pass, read) in &self.tables {
             let started = Instant::now();
-            let meter = self.progress.begin(Stage::new("comparing", &pass.table.name), read.amount);
+            let meter = self.progress.begin(Phase::new("comparing", &pass.table.name), read.amount);
             let (rows, digest) = digest_of_target(connection, &pass.table, self.extent, meter.as_ref()).await?;
             meter.finish();
             if rows == read.amount.rows && digest == read.digest {
@@ -197,20 +198,20 @@ impl Comparison<'_> {
         .await?;
         let pass = Pass { purpose: Purpose::Look, ..pass.clone() };
         let source = self.watch.elsewhere(reader.row_digests(pass, buckets)).await;
-        let source = source.doing(format!("read {}", table.name))?;
+        let source = source.context(format!("read {}", table.name))?;
         let differences = differences(&table, &source, &target);
         Ok(Mismatch { table: table.name.clone(), source_rows: read.amount.rows, target_rows, differences })
     }
 }
 
 /// A target that was filled earlier, or by another tool, and what it has to hold.
-pub(crate) struct StandingTarget<'t> {
+pub(crate) struct FilledTarget<'t> {
     /// What is to be there.
     pub tables: &'t [Arc<TablePlan>],
     /// What was done about values that the target cannot hold.
     pub policies: Arc<Policies>,
     /// The rows that did not simply go over.
-    pub exceptions: Arc<Exceptions>,
+    pub exceptions: Arc<Orphans>,
     /// What was read of the source, table by table.
     pub reads: &'t [TableRead],
     /// Who is told how far it is.
@@ -219,7 +220,7 @@ pub(crate) struct StandingTarget<'t> {
     pub watch: &'t Watch<'t>,
 }
 
-impl StandingTarget<'_> {
+impl FilledTarget<'_> {
     /// Compares one state of the target with the source, and changes nothing.
     ///
     /// # Errors
@@ -229,9 +230,9 @@ impl StandingTarget<'_> {
         target: &DatabaseConnection,
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
-        let mut connection = target.get_postgres_connection_pool().acquire().await.doing("open the target")?.detach();
+        let mut connection = target.get_postgres_connection_pool().acquire().await.context("open the target")?.detach();
         for (statement, action) in SETTINGS {
-            execute(&mut connection, (*statement).to_owned()).await.doing(*action)?;
+            execute(&mut connection, (*statement).to_owned()).await.context(*action)?;
         }
         self.watch.join(&mut connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {
@@ -283,7 +284,7 @@ fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> V
 /// once [`session_settings::PARALLEL`] has asked for them. It gives the bytes that a plain COPY would send.
 fn copy_out(table: &TablePlan, extent: Extent) -> String {
     let column = |column: &ColumnPlan| match column.target {
-        Target::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
+        ColumnType::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
         _ => quoted(&column.name),
     };
     let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
@@ -296,17 +297,17 @@ async fn for_each_row(
     connection: &mut PgConnection,
     table: &TablePlan,
     extent: Extent,
-    mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
+    mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), DatabaseCause>,
 ) -> Result<(), DatabaseError> {
     let action = format!("read back {}", table.name);
     let sql = copy_out(table, extent);
-    let mut chunks = connection.copy_out_raw(&sql).await.doing(action.as_str())?;
+    let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
     let mut rows = RowSplitter::new(table.columns.len());
-    while let Some(chunk) = chunks.try_next().await.doing(action.as_str())? {
+    while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
         yield_now().await;
-        rows.push(&chunk, &mut visit).doing(action.as_str())?;
+        rows.push(&chunk, &mut visit).context(action.as_str())?;
     }
-    if rows.has_ended() { Ok(()) } else { Err(unreadable()).doing(action) }
+    if rows.has_ended() { Ok(()) } else { Err(unreadable()).context(action) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Params, Row};
 
 use super::row::AnyRow;
 use super::table::rows_of;
-use crate::database::failure::Cause;
+use crate::database::failure::DatabaseCause;
 use crate::schema::model::ForeignKey;
 use crate::schema::sql::quoted;
 use crate::transfer::plan::{TablePlan, UniqueKey};
@@ -19,14 +19,18 @@ use crate::transfer::value::hazard::{Fault, Hazard, Reason};
 const SHOWN_CHARACTERS: u32 = 200;
 
 /// The rows of a table whose foreign key leads nowhere, by primary key.
-pub(crate) fn orphans(connection: &Connection, table: &TablePlan, key: &ForeignKey) -> Result<Vec<String>, Cause> {
+pub(crate) fn orphans(
+    connection: &Connection,
+    table: &TablePlan,
+    key: &ForeignKey,
+) -> Result<Vec<String>, DatabaseCause> {
     let sql = format!("SELECT {} {}", primary_key_list(table), from_orphans(table, key));
     keys(connection, table, &sql, [])
 }
 
 /// A row that is not there, and what the rows say of it that point to it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Family {
+pub(crate) struct MissingParent {
     /// Its key.
     pub(crate) missing: String,
     /// The session that its children belong to.
@@ -40,7 +44,7 @@ pub(crate) fn missing_parents(
     connection: &Connection,
     table: &TablePlan,
     key: &ForeignKey,
-) -> Result<Vec<Family>, Cause> {
+) -> Result<Vec<MissingParent>, DatabaseCause> {
     let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
     let own = |names: &[&str]| names.iter().find(|name| table.position(name).is_some()).map(|name| quoted(name));
     let sql = format!(
@@ -51,13 +55,14 @@ pub(crate) fn missing_parents(
         time = own(&["timestamp_us", "started_at_us", "created_at_us"]).unwrap_or("NULL".to_owned()),
     );
     let mut statement = connection.prepare(&sql)?;
-    let families = statement
-        .query_map([], |row| Ok(Family { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? }))?;
+    let families = statement.query_map([], |row| {
+        Ok(MissingParent { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? })
+    })?;
     Ok(families.collect::<Result<_, _>>()?)
 }
 
 /// When the last session began, in microseconds since the epoch.
-pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, Cause> {
+pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, DatabaseCause> {
     let sessions = rows_of("alert_sessions");
     let sql = format!("SELECT max(started_at_us) FROM {sessions} WHERE typeof(started_at_us) = 'integer'");
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
@@ -69,7 +74,7 @@ pub(crate) fn missing_parents_of<'r>(
     table: &TablePlan,
     key: &ForeignKey,
     rows: impl Iterator<Item = &'r [Value]>,
-) -> Result<Vec<Family>, Cause> {
+) -> Result<Vec<MissingParent>, DatabaseCause> {
     let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
     let Some(place) = table.position(column) else { return Ok(Vec::new()) };
     let named = rows.filter_map(|row| if let Value::Text(text) = &row[place] { Some(text.as_str()) } else { None });
@@ -84,7 +89,7 @@ pub(crate) fn missing_parents_of<'r>(
             missing.remove(text);
         }
     }
-    let family = |missing: &str| Family { missing: missing.to_owned(), session: None, earliest_us: None };
+    let family = |missing: &str| MissingParent { missing: missing.to_owned(), session: None, earliest_us: None };
     Ok(missing.into_iter().map(family).collect())
 }
 
@@ -130,7 +135,11 @@ pub(crate) enum Indexes {
 }
 
 /// The rows of a table that a unique index of the target would take for the same.
-pub(crate) fn duplicates(connection: &Connection, table: &TablePlan, indexes: Indexes) -> Result<Vec<Hazard>, Cause> {
+pub(crate) fn duplicates(
+    connection: &Connection,
+    table: &TablePlan,
+    indexes: Indexes,
+) -> Result<Vec<Hazard>, DatabaseCause> {
     let mut hazards = Vec::new();
     for key in &table.unique_keys {
         // Of one storage class, and unique on this end already: nothing to find.
@@ -155,7 +164,7 @@ pub(crate) fn duplicates(connection: &Connection, table: &TablePlan, indexes: In
     Ok(hazards)
 }
 
-fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, Cause> {
+fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, DatabaseCause> {
     let counts = key.columns.iter().map(|column| format!("count(DISTINCT typeof({}))", quoted(column)));
     let sql = format!("SELECT max({}, 0) FROM {}", counts.collect::<Vec<_>>().join(", "), rows_of(&table.name));
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
@@ -172,7 +181,7 @@ pub(crate) struct LongEntry {
 }
 
 /// The rows whose entries may be too long, each for one index, and what the index would have to hold.
-pub(crate) fn long_entries(connection: &Connection, table: &TablePlan) -> Result<Vec<LongEntry>, Cause> {
+pub(crate) fn long_entries(connection: &Connection, table: &TablePlan) -> Result<Vec<LongEntry>, DatabaseCause> {
     let mut found = Vec::new();
     for columns in &table.b_trees {
         let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
@@ -200,7 +209,7 @@ pub(crate) fn children(
     table: &TablePlan,
     key: &ForeignKey,
     parents: &HashSet<String>,
-) -> Result<Vec<String>, Cause> {
+) -> Result<Vec<String>, DatabaseCause> {
     let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
     let parents = serde_json::to_string(parents).expect("texts have a JSON form");
     let sql = format!(
@@ -218,7 +227,7 @@ pub(crate) fn shown_value(
     table: &TablePlan,
     primary_key: &str,
     column: &str,
-) -> Result<Option<String>, Cause> {
+) -> Result<Option<String>, DatabaseCause> {
     let ([key], Some(_)) = (table.primary_key.as_slice(), table.position(column)) else { return Ok(None) };
     let sql = format!(
         "SELECT substr(quote({}), 1, {SHOWN_CHARACTERS}) FROM {} WHERE CAST({} AS TEXT) = ?1",
@@ -233,7 +242,12 @@ pub(crate) fn shown_value(
 }
 
 /// The primary keys that a query names first.
-fn keys(connection: &Connection, table: &TablePlan, sql: &str, parameters: impl Params) -> Result<Vec<String>, Cause> {
+fn keys(
+    connection: &Connection,
+    table: &TablePlan,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Vec<String>, DatabaseCause> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query(parameters)?;
     let mut keys = Vec::new();
@@ -245,7 +259,7 @@ fn keys(connection: &Connection, table: &TablePlan, sql: &str, parameters: impl 
 
 /// The primary key where a query names it first.
 fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
-    AnyRow::Stored(row).shown_key(0..table.primary_key.len())
+    AnyRow::SqliteValue(row).shown_key(0..table.primary_key.len())
 }
 
 fn primary_key_list(table: &TablePlan) -> String {
@@ -258,7 +272,7 @@ mod tests {
 
     use super::*;
     use crate::transfer::value::column::ColumnPlan;
-    use crate::transfer::value::column_type::Target;
+    use crate::transfer::value::column_type::ColumnType;
 
     #[test]
     fn parents_are_collected_once_and_without_an_index() {
@@ -267,7 +281,7 @@ mod tests {
                       CREATE TABLE children (id INTEGER PRIMARY KEY, parent VARCHAR NOT NULL);
                       CREATE INDEX by_parent ON children (parent)";
         connection.execute_batch(tables).expect("tables");
-        let column = |name: &str| ColumnPlan { name: name.to_owned(), target: Target::BigInt, nullable: false };
+        let column = |name: &str| ColumnPlan { name: name.to_owned(), target: ColumnType::BigInt, nullable: false };
         let children = TablePlan {
             name: "children".to_owned(),
             columns: vec![column("id"), column("parent")],

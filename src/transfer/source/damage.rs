@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
-use crate::database::failure::Cause;
+use crate::database::failure::DatabaseCause;
 use crate::schema::sql::literal;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::hazard::{self, Hazard};
@@ -121,8 +121,8 @@ impl Examination {
 }
 
 /// Has SQLite check the whole file.
-pub(crate) fn examine(connection: &Connection) -> Result<Examination, Cause> {
-    let mut report = Report::new(connection);
+pub(crate) fn examine(connection: &Connection) -> Result<Examination, DatabaseCause> {
+    let mut report = Findings::new(connection);
     match report.run(connection, EVERYTHING) {
         Ok(()) => {}
         Err(error) if is_unknown_to_sqlite(&error) => {
@@ -140,7 +140,7 @@ fn is_unknown_to_sqlite(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), None | Some(ErrorCode::Unknown))
 }
 
-struct Report {
+struct Findings {
     examination: Examination,
     /// By its text, where a finding about values is.
     values: BTreeMap<String, usize>,
@@ -149,7 +149,7 @@ struct Report {
     indexes: BTreeMap<String, String>,
 }
 
-impl Report {
+impl Findings {
     fn new(connection: &Connection) -> Self {
         let names = |sql: &str| -> Result<Vec<(String, String)>, rusqlite::Error> {
             connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
@@ -169,7 +169,7 @@ impl Report {
     fn run(&mut self, connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
         match self.read(connection, sql) {
             Err(error) if is_corrupt(&error) => {
-                self.examination.damage.add(&Cause::from(error).to_string());
+                self.examination.damage.add(&DatabaseCause::from(error).to_string());
                 Ok(())
             }
             result => result,
@@ -188,13 +188,13 @@ impl Report {
     }
 
     /// Checks one table after the other, as far as that goes.
-    fn by_table(&mut self, connection: &Connection) -> Result<(), Cause> {
+    fn by_table(&mut self, connection: &Connection) -> Result<(), DatabaseCause> {
         let tables = std::iter::once("sqlite_schema".to_owned()).chain(self.tables.clone());
         for table in tables {
             match self.run(connection, &format!("PRAGMA integrity_check({})", literal(&table))) {
                 Ok(()) => {}
                 Err(error) if is_unknown_to_sqlite(&error) => {
-                    let reason = Cause::from(error).to_string();
+                    let reason = DatabaseCause::from(error).to_string();
                     self.examination.unchecked.push(Unchecked { table, reason });
                 }
                 Err(error) => return Err(error.into()),

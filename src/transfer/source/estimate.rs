@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use super::constraints::Indexes;
 use super::row::RowIds;
 use super::table::rows_of;
-use crate::database::failure::Cause;
+use crate::database::failure::DatabaseCause;
 use crate::progress::Amount;
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
@@ -15,7 +15,7 @@ use crate::transfer::plan::TablePlan;
 const SAMPLE: i64 = 200;
 
 /// The rows of a table, counted, and the bytes of their values, from rows all over it.
-pub(crate) fn of_table(connection: &Connection, table: &TablePlan, indexes: Indexes) -> Result<Amount, Cause> {
+pub(crate) fn of_table(connection: &Connection, table: &TablePlan, indexes: Indexes) -> Result<Amount, DatabaseCause> {
     let name = rows_of(&table.name);
     let counted = match indexes {
         // Many times faster: SQLite counts the entries of the smallest one.

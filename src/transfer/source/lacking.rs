@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::table::rows_of;
 use crate::database::connection;
-use crate::database::failure::Cause;
+use crate::database::failure::DatabaseCause;
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 use crate::transfer::error::TransferError;
@@ -115,14 +115,14 @@ fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
 }
 
 /// How many rows a table has (`*`), or values a column.
-pub(crate) async fn count(connection: &DatabaseConnection, what: &str, table: &str) -> Result<u64, Cause> {
+pub(crate) async fn count(connection: &DatabaseConnection, what: &str, table: &str) -> Result<u64, DatabaseCause> {
     let rows = match connection.get_database_backend() {
         DbBackend::Sqlite => rows_of(table),
         _ => quoted(table),
     };
     let sql = format!("SELECT count({what}) AS number FROM {rows}");
     let counted = connection::row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "number"));
-    Ok(u64::try_from(counted.map_err(|error: DbErr| Cause::from(error))?).unwrap_or(0))
+    Ok(u64::try_from(counted.map_err(|error: DbErr| DatabaseCause::from(error))?).unwrap_or(0))
 }
 
 /// What the reader can do about it: nothing that loses anything without saying how much.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::constraints::{self, Family, foreign_keys};
-use crate::database::failure::Cause;
+use super::constraints::{self, MissingParent, foreign_keys};
+use crate::database::failure::DatabaseCause;
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::column::ColumnPlan;
-use crate::transfer::value::column_type::Target;
+use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// What a made-up row says of itself, where it has a place for it.
@@ -19,14 +19,14 @@ const MADE_UP: &str = "placeholder made by tarsy-db: rows that belong to this on
 
 /// The rows that do not simply go over. Empty unless the operator chose a policy for orphans.
 #[derive(Debug, Default)]
-pub struct Exceptions {
+pub struct Orphans {
     /// By table: the primary keys of the rows that stay behind.
     dropped: BTreeMap<String, HashSet<String>>,
     /// By table and key: rows that are made up, in the order of the plan's columns.
     placeholders: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
 }
 
-impl Exceptions {
+impl Orphans {
     /// Decides about the orphans of a source. `now_us` is the time, in microseconds since the epoch, that a row is
     /// given whose children have none, as no session has.
     pub(crate) fn decide(
@@ -34,7 +34,7 @@ impl Exceptions {
         tables: &[Arc<TablePlan>],
         policies: &Policies,
         now_us: i64,
-    ) -> Result<Self, Cause> {
+    ) -> Result<Self, DatabaseCause> {
         let mut exceptions = Self::default();
         match policies.of(Class::Orphan) {
             Policy::Drop => exceptions.drop_orphans(connection, tables)?,
@@ -55,7 +55,7 @@ impl Exceptions {
     }
 
     /// Leaves orphans behind, and with them what hangs on them.
-    fn drop_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<(), Cause> {
+    fn drop_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<(), DatabaseCause> {
         let keys_of = |table: &Arc<TablePlan>| foreign_keys(table).cloned().collect::<Vec<_>>();
         for table in tables {
             for key in keys_of(table) {
@@ -80,7 +80,12 @@ impl Exceptions {
     }
 
     /// Makes up the rows that orphans point to.
-    fn adopt_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>], now_us: i64) -> Result<(), Cause> {
+    fn adopt_orphans(
+        &mut self,
+        connection: &Connection,
+        tables: &[Arc<TablePlan>],
+        now_us: i64,
+    ) -> Result<(), DatabaseCause> {
         // Not the present: what is made up has to be the same when both ends are compared another day.
         let time_us = constraints::latest_start(connection)?.unwrap_or(now_us);
         let mut missing = Vec::new();
@@ -93,7 +98,7 @@ impl Exceptions {
             keys.sort_by_key(|key| key.referenced_table != table.name);
             for key in keys {
                 let families = constraints::missing_parents(connection, table, key)?;
-                for Family { missing, earliest_us, .. } in &families {
+                for MissingParent { missing, earliest_us, .. } in &families {
                     if let Some(began) = *earliest_us {
                         let first = earliest.entry((key.referenced_table.clone(), missing.clone())).or_insert(began);
                         *first = began.min(*first);
@@ -116,7 +121,7 @@ impl Exceptions {
 }
 
 /// A row that stands for one that is gone: what may be NULL is NULL, the rest says that it is made up.
-fn placeholder(table: &TablePlan, key: &ForeignKey, family: &Family, began_us: i64) -> Vec<Value> {
+fn placeholder(table: &TablePlan, key: &ForeignKey, family: &MissingParent, began_us: i64) -> Vec<Value> {
     let value = |column: &ColumnPlan| match (column.name.as_str(), column.target) {
         (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => {
             family.missing.clone().into()
@@ -124,15 +129,15 @@ fn placeholder(table: &TablePlan, key: &ForeignKey, family: &Family, began_us: i
         ("session_id", _) => family.session.clone().unwrap_or_else(|| family.missing.clone()).into(),
         // A status that is final, so that retention removes the row one day.
         ("status", _) => "failed".to_owned().into(),
-        ("started_at_us" | "timestamp_us" | "created_at_us", Target::BigInt) => began_us.into(),
+        ("started_at_us" | "timestamp_us" | "created_at_us", ColumnType::BigInt) => began_us.into(),
         ("error_message", _) => MADE_UP.to_owned().into(),
         // There may be only one of each.
         ("alert_id", _) => family.missing.clone().into(),
         _ if column.nullable => Value::Null,
-        (_, Target::Text(_)) => "unknown".to_owned().into(),
-        (_, Target::Json | Target::Jsonb) => "{}".to_owned().into(),
-        (_, Target::Timestamp) => "1970-01-01 00:00:00".to_owned().into(),
-        (_, Target::BigInt | Target::Integer | Target::Boolean | Target::Double) => 0.into(),
+        (_, ColumnType::Text(_)) => "unknown".to_owned().into(),
+        (_, ColumnType::Json | ColumnType::Jsonb) => "{}".to_owned().into(),
+        (_, ColumnType::Timestamp) => "1970-01-01 00:00:00".to_owned().into(),
+        (_, ColumnType::BigInt | ColumnType::Integer | ColumnType::Boolean | ColumnType::Double) => 0.into(),
     };
     table.columns.iter().map(value).collect()
 }

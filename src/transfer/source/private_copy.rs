@@ -19,13 +19,13 @@ const LOCK: &str = "lock";
 const CHUNK: u64 = 8 << 20;
 
 /// A directory that only this user may enter. It ends with this value; if the process is killed, with the next run.
-pub(crate) struct Scratch {
+pub(crate) struct PrivateCopy {
     path: PathBuf,
     /// Closing it gives the lock back.
     _lock: File,
 }
 
-impl Scratch {
+impl PrivateCopy {
     /// Makes the directory, and removes what killed runs left beside it.
     pub(crate) fn create(parent: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -78,7 +78,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for PrivateCopy {
     fn drop(&mut self) {
         remove(&self.path);
     }

@@ -16,21 +16,21 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
-use super::orphans::Exceptions;
+use super::orphans::Orphans;
 use super::table::rows_of;
-use crate::database::failure::{Cause, Doing, Failure};
-use crate::progress::{Amount, Progress, Stage};
+use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt};
+use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::change::Change;
-use crate::transfer::value::convert::{carry, truncated};
+use crate::transfer::value::convert::{convert, truncated};
 use crate::transfer::value::copy_format::{HEADER, TRAILER};
 use crate::transfer::value::digest::{RowDigester, RowDigests, bucket, key_of, short_digest};
 use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::index_entry::SAFE_ENTRY;
 use crate::transfer::value::pg_value::Value;
 use crate::transfer::value::policy::{Class, Policies, Policy};
-use crate::transfer::value::sqlite_value::Stored;
+use crate::transfer::value::sqlite_value::SqliteValue;
 
 /// How many bytes of binary COPY are collected before they are sent on.
 const CHUNK: usize = 256 * 1024;
@@ -50,7 +50,7 @@ pub(crate) struct Reader {
 }
 
 /// Work on the connection, which comes back with the result.
-type Thread<T> = JoinHandle<(PoolConnection<Sqlite>, Result<T, Cause>)>;
+type Thread<T> = JoinHandle<(PoolConnection<Sqlite>, Result<T, DatabaseCause>)>;
 
 /// What is to be read, and how.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ pub(crate) struct Pass {
     /// All rows where there is none.
     pub(crate) row_ids: Option<RowIds>,
     pub(crate) policies: Arc<Policies>,
-    pub(crate) exceptions: Arc<Exceptions>,
+    pub(crate) exceptions: Arc<Orphans>,
     pub(crate) purpose: Purpose,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Reading<'r> {
 
 impl Reading<'_> {
     /// Waits for the end of the pass.
-    pub(crate) async fn finish(self) -> Result<TableRead, Cause> {
+    pub(crate) async fn finish(self) -> Result<TableRead, DatabaseCause> {
         // A thread that still sends would wait for ever.
         drop(self.chunks);
         self.reader.take_back(self.thread).await
@@ -110,8 +110,8 @@ impl Reader {
     /// the caller stops waiting for it.
     pub(crate) async fn run<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
-    ) -> Result<T, Cause> {
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
+    ) -> Result<T, DatabaseCause> {
         let abandoned = Abandoned::default();
         let is_wanted = Arc::clone(&abandoned.0);
         let thread = self.start_until(work, is_wanted)?;
@@ -121,7 +121,7 @@ impl Reader {
     }
 
     /// Begins to read a table.
-    pub(crate) fn read(&mut self, pass: Pass) -> Result<Reading<'_>, Cause> {
+    pub(crate) fn read(&mut self, pass: Pass) -> Result<Reading<'_>, DatabaseCause> {
         let (sender, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let thread = self.start(move |connection| read_table(connection, &pass, &sender))?;
         Ok(Reading { reader: self, thread, chunks })
@@ -136,19 +136,23 @@ impl Reader {
         note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
     ) -> Result<TableRead, TransferError> {
         let name = pass.table.name.clone();
-        let meter = progress.begin(Stage::new("reading", &name), total);
-        let mut reading = self.read(pass).doing(format!("read {name}"))?;
+        let meter = progress.begin(Phase::new("reading", &name), total);
+        let mut reading = self.read(pass).context(format!("read {name}"))?;
         while let Some(chunk) = reading.chunks.recv().await {
             note(&chunk.changes)?;
             meter.advance(chunk.amount);
         }
-        let read = reading.finish().await.doing(format!("read {name}"))?;
+        let read = reading.finish().await.context(format!("read {name}"))?;
         meter.finish();
         Ok(read)
     }
 
     /// Short digests of the values of the rows that count for some buckets.
-    pub(crate) async fn row_digests(&mut self, pass: Pass, buckets: BTreeSet<usize>) -> Result<RowDigests, Cause> {
+    pub(crate) async fn row_digests(
+        &mut self,
+        pass: Pass,
+        buckets: BTreeSet<usize>,
+    ) -> Result<RowDigests, DatabaseCause> {
         self.run(move |connection| row_digests(connection, &pass, &buckets)).await
     }
 
@@ -159,28 +163,29 @@ impl Reader {
 
     fn start<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
-    ) -> Result<Thread<T>, Cause> {
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
+    ) -> Result<Thread<T>, DatabaseCause> {
         self.start_until(work, Arc::default())
     }
 
     /// Starts `work`, which SQLite interrupts once it is `abandoned`.
     fn start_until<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
         abandoned: Arc<AtomicBool>,
-    ) -> Result<Thread<T>, Cause> {
+    ) -> Result<Thread<T>, DatabaseCause> {
         let runtime = Handle::current();
         let mut connection =
-            self.connection.take().ok_or_else(|| Cause::new(Failure::Other, "the source is in use"))?;
+            self.connection.take().ok_or_else(|| DatabaseCause::new(ErrorClass::Other, "the source is in use"))?;
         Ok(tokio::task::spawn_blocking(move || {
             let result = with_handle(&runtime, &mut connection, &abandoned, work);
             (connection, result)
         }))
     }
 
-    async fn take_back<T>(&mut self, thread: Thread<T>) -> Result<T, Cause> {
-        let (connection, result) = thread.await.map_err(|error| Cause::new(Failure::Other, error.to_string()))?;
+    async fn take_back<T>(&mut self, thread: Thread<T>) -> Result<T, DatabaseCause> {
+        let (connection, result) =
+            thread.await.map_err(|error| DatabaseCause::new(ErrorClass::Other, error.to_string()))?;
         self.connection = Some(connection);
         result
     }
@@ -200,8 +205,8 @@ fn with_handle<T>(
     runtime: &Handle,
     connection: &mut PoolConnection<Sqlite>,
     abandoned: &Arc<AtomicBool>,
-    work: impl FnOnce(&Connection) -> Result<T, Cause>,
-) -> Result<T, Cause> {
+    work: impl FnOnce(&Connection) -> Result<T, DatabaseCause>,
+) -> Result<T, DatabaseCause> {
     let mut handle = runtime.block_on(connection.lock_handle())?;
     let abandoned = Arc::clone(abandoned);
     handle.set_progress_handler(STEPS, move || !abandoned.load(Ordering::Relaxed));
@@ -215,7 +220,7 @@ fn with_handle<T>(
     result
 }
 
-fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> Result<TableRead, Cause> {
+fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> Result<TableRead, DatabaseCause> {
     let table = pass.table.as_ref();
     let mut found = TableRead::default();
     let mut outgoing = Outgoing::new(sender, pass.purpose);
@@ -240,7 +245,7 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
                 let change = Change::of_value(&table.name, key(), &column.name, class, policy, value);
                 outgoing.chunk.changes.push(change);
             }
-            let carried = carry(cut.unwrap_or(value), column, &pass.policies, &mut digester);
+            let carried = convert(cut.unwrap_or(value), column, &pass.policies, &mut digester);
             for fault in carried.faults {
                 found.hazards.push(Hazard::new(&table.name, key(), &column.name, &fault));
             }
@@ -268,7 +273,7 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
 }
 
 /// Short digests of the values of the rows that count for some buckets.
-fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<usize>) -> Result<RowDigests, Cause> {
+fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<usize>) -> Result<RowDigests, DatabaseCause> {
     let table = pass.table.as_ref();
     let mut found = RowDigests::new();
     for_each_row(connection, pass, |row| {
@@ -278,7 +283,7 @@ fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<usize>) 
         let value = |index: usize| {
             let stored = row.stored(index);
             let cut = cut_for_index(pass, index, stored).unwrap_or(stored);
-            carry(cut, &table.columns[index], &pass.policies, &mut RowDigester::default()).value
+            convert(cut, &table.columns[index], &pass.policies, &mut RowDigester::default()).value
         };
         let key: Vec<_> = table.primary_key.iter().map(|index| value(*index)).collect();
         if buckets.contains(&bucket(&key)) {
@@ -293,8 +298,8 @@ fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<usize>) 
 fn for_each_row(
     connection: &Connection,
     pass: &Pass,
-    mut visit: impl FnMut(AnyRow<'_>) -> Result<ControlFlow<()>, Cause>,
-) -> Result<(), Cause> {
+    mut visit: impl FnMut(AnyRow<'_>) -> Result<ControlFlow<()>, DatabaseCause>,
+) -> Result<(), DatabaseCause> {
     let table = pass.table.as_ref();
     if pass.row_ids.as_ref().is_none_or(|ids| ids.start == i64::MIN) {
         for placeholder in pass.exceptions.placeholders(table) {
@@ -305,7 +310,7 @@ fn for_each_row(
     let mut statement = connection.prepare(&select(table, pass.row_ids.as_ref()))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        if visit(AnyRow::Stored(row))?.is_break() {
+        if visit(AnyRow::SqliteValue(row))?.is_break() {
             break;
         }
     }
@@ -317,7 +322,7 @@ fn bucket_of(table: &TablePlan, values: &[Value<'_>]) -> usize {
 }
 
 /// Under the policy for index entries, so much of a value that every b-tree surely holds it; `None` if that is all of it.
-fn cut_for_index<'r>(pass: &Pass, index: usize, value: Stored<'r>) -> Option<Stored<'r>> {
+fn cut_for_index<'r>(pass: &Pass, index: usize, value: SqliteValue<'r>) -> Option<SqliteValue<'r>> {
     let name = &pass.table.columns[index].name;
     let is_too_long = |bytes: &[u8]| {
         bytes.len() > SAFE_ENTRY
@@ -325,9 +330,9 @@ fn cut_for_index<'r>(pass: &Pass, index: usize, value: Stored<'r>) -> Option<Sto
             && pass.table.b_trees.iter().flatten().any(|column| column == name)
     };
     match value {
-        Stored::Text(bytes) if is_too_long(bytes) => Some(Stored::Text(truncated(bytes, SAFE_ENTRY))),
+        SqliteValue::Text(bytes) if is_too_long(bytes) => Some(SqliteValue::Text(truncated(bytes, SAFE_ENTRY))),
         // Another policy may make a text of it.
-        Stored::Blob(bytes) if is_too_long(bytes) => Some(Stored::Blob(truncated(bytes, SAFE_ENTRY))),
+        SqliteValue::Blob(bytes) if is_too_long(bytes) => Some(SqliteValue::Blob(truncated(bytes, SAFE_ENTRY))),
         _ => None,
     }
 }
@@ -347,7 +352,7 @@ impl<'s> Outgoing<'s> {
         Self { sender, chunk: Chunk::default(), purpose, sent: Amount::default(), left_behind: Amount::default() }
     }
 
-    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Cause> {
+    fn row(&mut self, values: &[Value<'_>]) -> Result<(), DatabaseCause> {
         self.chunk.amount.rows += 1;
         let columns = i16::try_from(values.len()).expect("tables have fewer than 1600 columns");
         self.push(&columns.to_be_bytes())?;
@@ -360,7 +365,7 @@ impl<'s> Outgoing<'s> {
     }
 
     /// Notes a row that does not go over, value by value.
-    fn left_behind(&mut self, table: &TablePlan, key: &str, row: AnyRow<'_>) -> Result<(), Cause> {
+    fn left_behind(&mut self, table: &TablePlan, key: &str, row: AnyRow<'_>) -> Result<(), DatabaseCause> {
         self.left_behind.rows += 1;
         for (index, column) in table.columns.iter().enumerate() {
             let (class, policy, value) = (Class::Orphan, Policy::Drop, row.stored(index));
@@ -372,7 +377,7 @@ impl<'s> Outgoing<'s> {
     }
 
     /// Adds bytes; those of a large value travel in pieces, so that it is never held twice.
-    fn push(&mut self, mut bytes: &[u8]) -> Result<(), Cause> {
+    fn push(&mut self, mut bytes: &[u8]) -> Result<(), DatabaseCause> {
         while self.purpose == Purpose::Copy && !bytes.is_empty() {
             if self.chunk.bytes.capacity() == 0 {
                 self.chunk.bytes.reserve_exact(CHUNK);
@@ -388,16 +393,18 @@ impl<'s> Outgoing<'s> {
     }
 
     /// Lets others hear of rows that are many and small, or not encoded.
-    fn send_if_due(&mut self) -> Result<(), Cause> {
+    fn send_if_due(&mut self) -> Result<(), DatabaseCause> {
         let Amount { rows, bytes } = [self.chunk.amount, self.left_behind].into_iter().sum();
         if rows >= ROWS_PER_CHUNK || bytes >= BYTES_PER_CHUNK { self.send() } else { Ok(()) }
     }
 
-    fn send(&mut self) -> Result<(), Cause> {
+    fn send(&mut self) -> Result<(), DatabaseCause> {
         let chunk = std::mem::take(&mut self.chunk);
         self.left_behind = Amount::default();
         self.sent += chunk.amount;
-        self.sender.blocking_send(chunk).map_err(|_| Cause::new(Failure::Other, "nobody takes what was read"))
+        self.sender
+            .blocking_send(chunk)
+            .map_err(|_| DatabaseCause::new(ErrorClass::Other, "nobody takes what was read"))
     }
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use crate::transfer::value::sqlite_value::Stored;
+use crate::transfer::value::sqlite_value::SqliteValue;
 
 /// Which rows of a table are read: from the first rowid to before the last.
 pub(crate) type RowIds = std::ops::Range<i64>;
@@ -11,23 +11,23 @@ pub(crate) type RowIds = std::ops::Range<i64>;
 /// A row of the source, or one that is made up.
 #[derive(Clone, Copy)]
 pub(crate) enum AnyRow<'r> {
-    Stored(&'r Row<'r>),
+    SqliteValue(&'r Row<'r>),
     MadeUp(&'r [rusqlite::types::Value]),
 }
 
 impl<'r> AnyRow<'r> {
     /// A value as SQLite stores it, not as its column was declared.
-    pub(crate) fn stored(self, index: usize) -> Stored<'r> {
+    pub(crate) fn stored(self, index: usize) -> SqliteValue<'r> {
         let value = match self {
-            AnyRow::Stored(row) => row.get_ref(index).unwrap_or(ValueRef::Null),
+            AnyRow::SqliteValue(row) => row.get_ref(index).unwrap_or(ValueRef::Null),
             AnyRow::MadeUp(values) => (&values[index]).into(),
         };
         match value {
-            ValueRef::Null => Stored::Null,
-            ValueRef::Integer(number) => Stored::Integer(number),
-            ValueRef::Real(number) => Stored::Real(number),
-            ValueRef::Text(bytes) => Stored::Text(bytes),
-            ValueRef::Blob(bytes) => Stored::Blob(bytes),
+            ValueRef::Null => SqliteValue::Null,
+            ValueRef::Integer(number) => SqliteValue::Integer(number),
+            ValueRef::Real(number) => SqliteValue::Real(number),
+            ValueRef::Text(bytes) => SqliteValue::Text(bytes),
+            ValueRef::Blob(bytes) => SqliteValue::Blob(bytes),
         }
     }
 

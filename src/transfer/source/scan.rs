@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::constraints::{self, Indexes, LongEntry};
 use super::damage::{self, Examination};
-use super::orphans::Exceptions;
+use super::orphans::Orphans;
 use super::reader::{Pass, Purpose, Reader};
 use super::row::RowIds;
-use super::snapshot::{Aftermath, Snapshot};
-use crate::database::failure::{DatabaseError, Doing};
-use crate::progress::{Amount, Progress, Stage};
+use super::snapshot::{Snapshot, SourceChanges};
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::summary::TableRead;
@@ -31,7 +31,7 @@ pub struct Source {
 
 /// What one look at the whole source found.
 #[derive(Debug, Default)]
-pub struct Survey {
+pub struct SourceScan {
     /// One for each table of the plan.
     pub tables: Vec<TableRead>,
     /// Every value and row that the target cannot hold.
@@ -40,7 +40,7 @@ pub struct Survey {
     pub long_entries: Vec<Hazard>,
 }
 
-impl Survey {}
+impl SourceScan {}
 
 impl Source {
     /// Takes the connection of a snapshot.
@@ -49,7 +49,7 @@ impl Source {
     /// [`DatabaseError`] when somebody else has it.
     pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
         let pool = snapshot.reader().get_sqlite_connection_pool();
-        let connection = pool.acquire().await.doing("open the source")?;
+        let connection = pool.acquire().await.context("open the source")?;
         Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), indexes: Indexes::Sound })
     }
 
@@ -60,7 +60,7 @@ impl Source {
     /// is no error here, but what was found.
     pub async fn examine(&mut self, progress: &dyn Progress) -> Result<Examination, TransferError> {
         tracing::debug!("SQLite checks the source");
-        let meter = progress.begin(Stage::new("checking", "the source"), Amount::default());
+        let meter = progress.begin(Phase::new("checking", "the source"), Amount::default());
         let mut work = std::pin::pin!(self.reader.run(damage::examine));
         let examined = loop {
             // SQLite does not say how far it is: what can be shown is how long it takes.
@@ -69,7 +69,7 @@ impl Source {
                 () = tokio::time::sleep(TICK) => meter.advance(Amount::default()),
             }
         };
-        let examination = examined.doing("check the source")?;
+        let examination = examined.context("check the source")?;
         meter.finish();
         if let Some(snapshot) = &self.snapshot {
             snapshot.require_unchanged()?;
@@ -89,7 +89,7 @@ impl Source {
         let amounts = self.reader.run(move |connection| {
             tables.iter().map(|table| crate::transfer::source::estimate::of_table(connection, table, indexes)).collect()
         });
-        amounts.await.doing("count the rows of the source")
+        amounts.await.context("count the rows of the source")
     }
 
     /// Rows of about so many bytes together, from several places of a table.
@@ -104,7 +104,7 @@ impl Source {
         let found = self.reader.run(move |connection| {
             Ok(crate::transfer::source::estimate::places(connection, &own, bytes, total_bytes, places))
         });
-        found.await.doing("choose a sample of the source")
+        found.await.context("choose a sample of the source")
     }
 
     /// Adds the values to hazards that are about one.
@@ -125,7 +125,7 @@ impl Source {
             }
             Ok(found)
         });
-        *hazards = shown.await.doing("read the values that cannot be carried over")?;
+        *hazards = shown.await.context("read the values that cannot be carried over")?;
         Ok(())
     }
 
@@ -138,10 +138,10 @@ impl Source {
         tables: &[Arc<TablePlan>],
         policies: &Arc<Policies>,
         now_us: i64,
-    ) -> Result<Exceptions, DatabaseError> {
+    ) -> Result<Orphans, DatabaseError> {
         let (tables, policies) = (tables.to_vec(), Arc::clone(policies));
-        let decided = self.reader.run(move |connection| Exceptions::decide(connection, &tables, &policies, now_us));
-        decided.await.doing("look for orphans in the source")
+        let decided = self.reader.run(move |connection| Orphans::decide(connection, &tables, &policies, now_us));
+        decided.await.context("look for orphans in the source")
     }
 
     /// Looks at every row without writing anything: counts, digests, and everything that the target cannot hold. `note`
@@ -154,11 +154,11 @@ impl Source {
         tables: &[Arc<TablePlan>],
         amounts: &[Amount],
         policies: &Arc<Policies>,
-        exceptions: &Arc<Exceptions>,
+        exceptions: &Arc<Orphans>,
         progress: &dyn Progress,
         note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
-    ) -> Result<Survey, TransferError> {
-        let mut survey = Survey::default();
+    ) -> Result<SourceScan, TransferError> {
+        let mut survey = SourceScan::default();
         for (table, amount) in tables.iter().zip(amounts) {
             let pass = Pass {
                 table: Arc::clone(table),
@@ -199,18 +199,18 @@ impl Source {
             let duplicates = constraints::duplicates(connection, &own, indexes)?;
             Ok((orphans, duplicates, constraints::long_entries(connection, &own)?))
         });
-        found.await.doing(format!("look for orphans and duplicates in {}", table.name))
+        found.await.context(format!("look for orphans and duplicates in {}", table.name))
     }
 
     /// Ends the snapshot and tells what happened to the source meanwhile.
     ///
     /// # Errors
     /// [`TransferError::SourceChanged`] when what was read cannot be trusted.
-    pub async fn finish(&mut self) -> Result<Aftermath, TransferError> {
+    pub async fn finish(&mut self) -> Result<SourceChanges, TransferError> {
         self.reader.release();
         match self.snapshot.take() {
             Some(snapshot) => snapshot.finish().await,
-            None => Ok(Aftermath::default()),
+            None => Ok(SourceChanges::default()),
         }
     }
 }

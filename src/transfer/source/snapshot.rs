@@ -20,12 +20,12 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use super::private_copy::Scratch;
-use super::sqlite_file::{self, Fault, Index, Look, SqliteFile};
+use super::private_copy::PrivateCopy;
+use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
-use crate::database::failure::{Cause, Doing, Failure, io_message};
+use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, io_message};
 use crate::fs::free_space;
-use crate::progress::{Amount, Progress, Stage};
+use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::error::TransferError;
 
 /// How often a copy is begun before the source counts as never at rest. The last one is made under a lock.
@@ -37,7 +37,7 @@ const SUFFIXES: [&str; 2] = ["-wal", "-journal"];
 
 /// What a snapshot needs to know.
 #[derive(Debug, Clone)]
-pub struct Terms<'t> {
+pub struct SnapshotOptions<'t> {
     /// How long to wait for a writer.
     pub lock_timeout: Duration,
     /// Where a copy goes if one is needed: the directory for temporary files.
@@ -53,13 +53,13 @@ pub enum Origin {
     /// The file, which somebody else is using.
     InUse,
     /// A copy, made in a moment when nobody wrote.
-    Copied(Why),
+    Copied(CopyReason),
 }
 
 /// Why a copy is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Why {
+pub enum CopyReason {
     /// Reading for long would lock a writer out, and nobody can tell whether there is one.
     RollbackJournal,
     /// A crash left a `-wal`; reading it in place would leave traces.
@@ -78,14 +78,14 @@ impl fmt::Display for Origin {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for CopyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::RollbackJournal => {
+            CopyReason::RollbackJournal => {
                 "it keeps a rollback journal, so that reading it for long would lock its writer out"
             }
-            Why::LeftOverWal => "a crash left a `-wal` beside it, which has to be recovered",
-            Why::LeftOverJournal => "a crash left a `-journal` beside it, which has to be rolled back",
+            CopyReason::LeftOverWal => "a crash left a `-wal` beside it, which has to be recovered",
+            CopyReason::LeftOverJournal => "a crash left a `-journal` beside it, which has to be rolled back",
         })
     }
 }
@@ -100,7 +100,7 @@ pub enum SnapshotError {
         path: String,
         /// Why.
         #[source]
-        cause: Cause,
+        cause: DatabaseCause,
         /// What to do, where the failure alone does not tell.
         hint: Option<&'static str>,
     },
@@ -110,23 +110,23 @@ pub enum SnapshotError {
         /// Where it was to go.
         directory: String,
         /// Why one is needed.
-        why: Why,
+        why: CopyReason,
         /// Why it failed.
         #[source]
-        cause: Cause,
+        cause: DatabaseCause,
     },
 }
 
 /// What happened to the source after the snapshot was taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Aftermath {
+pub struct SourceChanges {
     /// Somebody wrote to it: what they wrote was not read.
     pub written_since: bool,
     /// Whoever was using it ended, and could not take the `-wal` along because of this reader.
     pub wal_left: bool,
 }
 
-impl Aftermath {
+impl SourceChanges {
     /// What the operator has to know.
     #[must_use]
     pub fn warnings(self) -> Vec<&'static str> {
@@ -150,15 +150,15 @@ pub struct Snapshot {
     path: PathBuf,
     // Dropped before `held`: closing the files gives up SQLite's locks as well.
     reader: DatabaseConnection,
-    held: Held,
+    held: ConsistencyToken,
 }
 
 /// What tells at the end whether somebody has written.
-enum Held {
+enum ConsistencyToken {
     /// The file was seen like this.
-    Seen(Look),
+    Seen(FileState),
     /// The files in use, kept open for the sake of the locks, and the version of the data.
-    Beside { _file: SqliteFile, index: Index, data_version: i64 },
+    Beside { _file: SqliteFile, index: WalIndex, data_version: i64 },
 }
 
 impl Snapshot {
@@ -166,8 +166,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`SnapshotError`]
-    pub async fn take(path: &Path, terms: &Terms<'_>, progress: &dyn Progress) -> Result<Self, SnapshotError> {
-        let told = |fault: Fault| SnapshotError::Source {
+    pub async fn take(
+        path: &Path,
+        terms: &SnapshotOptions<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Self, SnapshotError> {
+        let told = |fault: FileFault| SnapshotError::Source {
             path: path.display().to_string(),
             cause: fault.cause,
             hint: fault.hint,
@@ -179,16 +183,16 @@ impl Snapshot {
             look.judge().map_err(told)?;
             if let Some(index) = file.index_in_use().map_err(|error| told(error.into()))? {
                 let (reader, data_version) =
-                    beside(&file.path, terms).await.map_err(|error| told(Cause::from(error).into()))?;
-                let held = Held::Beside { _file: file, index, data_version };
+                    beside(&file.path, terms).await.map_err(|error| told(DatabaseCause::from(error).into()))?;
+                let held = ConsistencyToken::Beside { _file: file, index, data_version };
                 return Ok(Self { origin: Origin::InUse, path: path.to_owned(), reader, held });
             }
             let Some(why) = why_copy(&look) else {
                 let real = file.path.clone();
                 // Nobody is kept from using it: if somebody does, the end tells.
                 drop(file);
-                let reader = open_at_rest(&real).await.map_err(|error| told(Cause::from(error).into()))?;
-                let held = Held::Seen(look);
+                let reader = open_at_rest(&real).await.map_err(|error| told(DatabaseCause::from(error).into()))?;
+                let held = ConsistencyToken::Seen(look);
                 return Ok(Self { origin: Origin::AtRest, path: path.to_owned(), reader, held });
             };
             // A writer gives up after some seconds, so that it is not kept waiting before there is no other way.
@@ -202,12 +206,12 @@ impl Snapshot {
             }
             drop(file);
             let reader = open_copy(&scratch, why).await.map_err(told)?;
-            let held = Held::Seen(look);
+            let held = ConsistencyToken::Seen(look);
             return Ok(Self { origin: Origin::Copied(why), path: path.to_owned(), reader, held });
         }
         let message = format!("it was written to during each of {ATTEMPTS} attempts to copy it");
-        Err(told(Fault {
-            cause: Cause::new(Failure::Busy, message),
+        Err(told(FileFault {
+            cause: DatabaseCause::new(ErrorClass::Busy, message),
             hint: Some("try again at a quieter time, or stop TARSy's backend"),
         }))
     }
@@ -230,7 +234,7 @@ impl Snapshot {
     /// [`TransferError::SourceChanged`] when somebody has written to such a file.
     pub fn require_unchanged(&self) -> Result<(), TransferError> {
         match (&self.held, self.origin) {
-            (Held::Seen(before), Origin::AtRest) if self.is_unlike(before) => {
+            (ConsistencyToken::Seen(before), Origin::AtRest) if self.is_unlike(before) => {
                 Err(TransferError::SourceChanged { path: self.path.display().to_string() })
             }
             _ => Ok(()),
@@ -238,7 +242,7 @@ impl Snapshot {
     }
 
     /// Whether the file does not look as it did before.
-    fn is_unlike(&self, before: &Look) -> bool {
+    fn is_unlike(&self, before: &FileState) -> bool {
         let now = SqliteFile::open(&self.path).ok().and_then(|file| file.look().ok());
         now.as_ref() != Some(before)
     }
@@ -248,24 +252,24 @@ impl Snapshot {
     /// # Errors
     /// [`TransferError::SourceChanged`] when the file was read without a lock and somebody has written: what was read
     /// cannot be trusted. The system's error when the file cannot be looked at.
-    pub async fn finish(self) -> Result<Aftermath, TransferError> {
-        let mut aftermath = Aftermath::default();
+    pub async fn finish(self) -> Result<SourceChanges, TransferError> {
+        let mut aftermath = SourceChanges::default();
         let pool = self.reader.get_sqlite_connection_pool();
-        if let Held::Beside { data_version, .. } = &self.held {
+        if let ConsistencyToken::Beside { data_version, .. } = &self.held {
             let ended = async {
                 let mut connection = pool.acquire().await?;
                 connection.execute("ROLLBACK").await?;
                 version(&mut connection).await
             };
-            let now = ended.await.doing("finish reading the source")?;
+            let now = ended.await.context("finish reading the source")?;
             aftermath.written_since = now != *data_version;
         }
         pool.close().await;
         match &self.held {
-            Held::Beside { index, .. } => {
+            ConsistencyToken::Beside { index, .. } => {
                 aftermath.wal_left = !index.is_in_use().unwrap_or(true);
             }
-            Held::Seen(before) => {
+            ConsistencyToken::Seen(before) => {
                 self.require_unchanged()?;
                 aftermath.written_since = self.is_unlike(before);
             }
@@ -275,46 +279,46 @@ impl Snapshot {
 }
 
 /// Why a file that nobody uses in WAL mode has to be copied, or `None` when it can be read as it is.
-fn why_copy(look: &Look) -> Option<Why> {
+fn why_copy(look: &FileState) -> Option<CopyReason> {
     if look.journal_length() > 0 {
-        Some(Why::LeftOverJournal)
+        Some(CopyReason::LeftOverJournal)
     } else if look.wal_length() > 0 {
-        Some(Why::LeftOverWal)
+        Some(CopyReason::LeftOverWal)
     } else if look.is_in_wal_mode() {
         None
     } else {
-        Some(Why::RollbackJournal)
+        Some(CopyReason::RollbackJournal)
     }
 }
 
 /// Copies the file and what belongs to it.
 async fn copy(
     file: &SqliteFile,
-    look: &Look,
-    why: Why,
-    terms: &Terms<'_>,
+    look: &FileState,
+    why: CopyReason,
+    terms: &SnapshotOptions<'_>,
     progress: &dyn Progress,
-) -> Result<Scratch, SnapshotError> {
+) -> Result<PrivateCopy, SnapshotError> {
     let directory = terms.directory;
-    let told = |cause: Cause| SnapshotError::Copy { directory: directory.display().to_string(), why, cause };
+    let told = |cause: DatabaseCause| SnapshotError::Copy { directory: directory.display().to_string(), why, cause };
     let failed = |error: io::Error| match sqlite_file::kind(&error) {
         // It was there a moment ago.
-        Failure::NoSuchDatabase => told(Cause::new(Failure::CannotOpen, io_message(&error))),
-        Failure::InputOutput if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            told(Cause::new(Failure::CannotOpen, io_message(&error)))
+        ErrorClass::NoSuchDatabase => told(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error))),
+        ErrorClass::InputOutput if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            told(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error)))
         }
-        failure => told(Cause::new(failure, io_message(&error))),
+        class => told(DatabaseCause::new(class, io_message(&error))),
     };
-    let scratch = Scratch::create(directory).map_err(failed)?;
+    let scratch = PrivateCopy::create(directory).map_err(failed)?;
     let bytes = look.file.length + look.wal_length() + look.journal_length();
     // What is in the `-wal` goes into the file, whose pages it may all be new.
     let needed = bytes + look.wal_length();
     let free = free_space::free(directory).map_err(failed)?;
     if free < needed {
         let message = format!("it takes {}, and {} are free there", HumanBytes(needed), HumanBytes(free));
-        return Err(told(Cause::new(Failure::DiskFull, message)));
+        return Err(told(DatabaseCause::new(ErrorClass::DiskFull, message)));
     }
-    let meter = progress.begin(Stage::new("copying", "the source"), Amount { rows: 0, bytes });
+    let meter = progress.begin(Phase::new("copying", "the source"), Amount { rows: 0, bytes });
     scratch.copy(file.content(), COPY, meter.as_ref()).await.map_err(failed)?;
     for suffix in SUFFIXES {
         match File::open(file.beside(suffix)) {
@@ -328,9 +332,9 @@ async fn copy(
 }
 
 /// Lets SQLite recover the copy, and opens it. Nothing of it has a name any more when the `scratch` is dropped.
-async fn open_copy(scratch: &Scratch, why: Why) -> Result<DatabaseConnection, Fault> {
+async fn open_copy(scratch: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnection, FileFault> {
     let path = scratch.join(COPY);
-    if why != Why::RollbackJournal {
+    if why != CopyReason::RollbackJournal {
         let options = options(&path).synchronous(SqliteSynchronous::Off).read_only(false);
         let recovered = async {
             let mut connection = options.connect().await?;
@@ -338,10 +342,10 @@ async fn open_copy(scratch: &Scratch, why: Why) -> Result<DatabaseConnection, Fa
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
             connection.close().await
         };
-        recovered.await.map_err(Cause::from)?;
+        recovered.await.map_err(DatabaseCause::from)?;
         SqliteFile::open(&path)?.look()?.judge()?;
     }
-    Ok(open_at_rest(&path).await.map_err(Cause::from)?)
+    Ok(open_at_rest(&path).await.map_err(DatabaseCause::from)?)
 }
 
 /// Opens a file that is not written to, without locks and without looking for anything beside it.
@@ -352,7 +356,7 @@ async fn open_at_rest(path: &Path) -> Result<DatabaseConnection, sqlx::Error> {
 }
 
 /// Opens a file that somebody else is using, and gives the version of its data.
-async fn beside(path: &Path, terms: &Terms<'_>) -> Result<(DatabaseConnection, i64), sqlx::Error> {
+async fn beside(path: &Path, terms: &SnapshotOptions<'_>) -> Result<(DatabaseConnection, i64), sqlx::Error> {
     let pool = open(options(path).busy_timeout(busy_timeout(terms.lock_timeout))).await?;
     begin(&pool).await?;
     let mut connection = pool.acquire().await?;

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
-use crate::database::failure::{Cause, Failure, io_message};
+use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::fs::free_space;
 
 /// How often somebody else's lock is looked at again.
@@ -27,38 +27,38 @@ const HEADER: usize = 100;
 
 /// Why a file cannot be read.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct FileFault {
     /// The failure and its words.
-    pub(crate) cause: Cause,
+    pub(crate) cause: DatabaseCause,
     /// What to do, where the failure alone does not tell.
     pub(crate) hint: Option<&'static str>,
 }
 
-impl Fault {
-    fn new(failure: Failure, message: impl Into<String>, hint: Option<&'static str>) -> Self {
-        Self { cause: Cause::new(failure, message), hint }
+impl FileFault {
+    fn new(class: ErrorClass, message: impl Into<String>, hint: Option<&'static str>) -> Self {
+        Self { cause: DatabaseCause::new(class, message), hint }
     }
 }
 
-impl From<Cause> for Fault {
-    fn from(cause: Cause) -> Self {
+impl From<DatabaseCause> for FileFault {
+    fn from(cause: DatabaseCause) -> Self {
         Self { cause, hint: None }
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for FileFault {
     fn from(error: io::Error) -> Self {
         Self::new(kind(&error), io_message(&error), None)
     }
 }
 
 /// The kind of failure that a file's error is.
-pub(crate) fn kind(error: &io::Error) -> Failure {
+pub(crate) fn kind(error: &io::Error) -> ErrorClass {
     match error.kind() {
-        ErrorKind::NotFound => Failure::NoSuchDatabase,
-        ErrorKind::PermissionDenied => Failure::Privilege,
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Failure::DiskFull,
-        _ => Failure::InputOutput,
+        ErrorKind::NotFound => ErrorClass::NoSuchDatabase,
+        ErrorKind::PermissionDenied => ErrorClass::Privilege,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => ErrorClass::DiskFull,
+        _ => ErrorClass::InputOutput,
     }
 }
 
@@ -71,18 +71,18 @@ pub(crate) struct SqliteFile {
 
 impl SqliteFile {
     /// Opens a file that can be one.
-    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path) -> Result<Self, FileFault> {
         let shown = path.display();
         let told = |error: io::Error| match error.kind() {
-            ErrorKind::NotFound => Fault::new(
-                Failure::NoSuchDatabase,
+            ErrorKind::NotFound => FileFault::new(
+                ErrorClass::NoSuchDatabase,
                 free_space::nothing_at(path),
                 Some(
                     "is the path right? `--from` takes a path, or a URL: sqlite:////absolute/path, sqlite:///relative",
                 ),
             ),
-            ErrorKind::PermissionDenied => Fault::new(
-                Failure::Privilege,
+            ErrorKind::PermissionDenied => FileFault::new(
+                ErrorClass::Privilege,
                 format!("this user may not read {shown}"),
                 Some("run as the user whom TARSy's backend runs as, or give this one the right to read the file"),
             ),
@@ -94,8 +94,8 @@ impl SqliteFile {
         if !metadata.is_file() {
             let what = if metadata.is_dir() { "a directory" } else { "a device, a pipe or a socket" };
             let message = format!("{shown} is {what}, not a file");
-            return Err(Fault::new(
-                Failure::CannotOpen,
+            return Err(FileFault::new(
+                ErrorClass::CannotOpen,
                 message,
                 Some("name the file, as in `--from data/history.db`"),
             ));
@@ -106,7 +106,7 @@ impl SqliteFile {
     /// Keeps everybody from beginning to write to the file, and makes sure that nobody is in the middle of it.
     ///
     /// A backend in WAL mode writes to its `-wal` all the same, but cannot leave without a trace.
-    pub(crate) async fn lock(&self, limit: Duration) -> Result<(), Fault> {
+    pub(crate) async fn lock(&self, limit: Duration) -> Result<(), FileFault> {
         let started = Instant::now();
         loop {
             match fcntl_lock(&self.file, FlockOperation::NonBlockingLockShared) {
@@ -118,8 +118,8 @@ impl SqliteFile {
                     let holder = fcntl_getlk(&self.file, &Flock::from(FlockType::ReadLock)).ok().flatten();
                     let holder = holder.and_then(|lock| lock.pid).map(Pid::as_raw_nonzero);
                     let holder = holder.map_or("somebody".to_owned(), |pid| format!("process {pid}"));
-                    return Err(Fault::new(
-                        Failure::Busy,
+                    return Err(FileFault::new(
+                        ErrorClass::Busy,
                         format!("{holder} is writing to it, and has been for {}", humantime::format_duration(limit)),
                         Some("wait for it to finish, or raise `--lock-timeout`"),
                     ));
@@ -150,7 +150,7 @@ impl SqliteFile {
     }
 
     /// Looks at the file and at what is beside it.
-    pub(crate) fn look(&self) -> io::Result<Look> {
+    pub(crate) fn look(&self) -> io::Result<FileState> {
         let mut header = [0; HEADER];
         let length = read_at_most(&self.file, &mut header)?;
         let journal = Stamp::of(&self.beside("-journal"))?;
@@ -163,7 +163,7 @@ impl SqliteFile {
                 first != [0]
             }
         };
-        Ok(Look {
+        Ok(FileState {
             header: header[..length].to_vec(),
             file: Stamp::from(self.file.metadata()?)?,
             wal: Stamp::of(&self.beside("-wal"))?,
@@ -174,10 +174,10 @@ impl SqliteFile {
 
     /// The index of the write-ahead log, if somebody else is using it: whoever has the file open in WAL mode
     /// holds a lock there.
-    pub(crate) fn index_in_use(&self) -> io::Result<Option<Index>> {
+    pub(crate) fn index_in_use(&self) -> io::Result<Option<WalIndex>> {
         match File::open(self.beside("-shm")) {
             Ok(file) => {
-                let index = Index(file);
+                let index = WalIndex(file);
                 Ok(index.is_in_use()?.then_some(index))
             }
             // Without it SQLite cannot use it either.
@@ -188,9 +188,9 @@ impl SqliteFile {
 }
 
 /// The `-shm` of a file in use.
-pub(crate) struct Index(File);
+pub(crate) struct WalIndex(File);
 
-impl Index {
+impl WalIndex {
     /// Whether another process has the file open in WAL mode.
     pub(crate) fn is_in_use(&self) -> io::Result<bool> {
         match fcntl_getlk(&self.0, &Flock::from(FlockType::WriteLock)) {
@@ -227,7 +227,7 @@ impl Stamp {
 
 /// What a SQLite file and the files beside it looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct FileState {
     header: Vec<u8>,
     pub(crate) file: Stamp,
     wal: Option<Stamp>,
@@ -235,7 +235,7 @@ pub(crate) struct Look {
     is_hot: bool,
 }
 
-impl Look {
+impl FileState {
     /// Whether the file is in WAL mode: its format's write version.
     /// <https://www.sqlite.org/fileformat.html#the_database_header>
     pub(crate) fn is_in_wal_mode(&self) -> bool {
@@ -253,15 +253,15 @@ impl Look {
     }
 
     /// Says why the file cannot be read, in better words than SQLite has, where the header tells.
-    pub(crate) fn judge(&self) -> Result<(), Fault> {
-        let damaged = |message: String| Err(Fault::new(Failure::Corrupt, message, None));
+    pub(crate) fn judge(&self) -> Result<(), FileFault> {
+        let damaged = |message: String| Err(FileFault::new(ErrorClass::Corrupt, message, None));
         if self.file.length == 0 {
             let hint = "is this the right path? TARSy's backend creates an empty file where there was none";
-            return Err(Fault::new(Failure::Corrupt, "the file is empty", Some(hint)));
+            return Err(FileFault::new(ErrorClass::Corrupt, "the file is empty", Some(hint)));
         }
         if !self.header.starts_with(MAGIC) {
             let (what, hint) = what_else(&self.header);
-            return Err(Fault::new(Failure::Corrupt, format!("it is not a SQLite database{what}"), hint));
+            return Err(FileFault::new(ErrorClass::Corrupt, format!("it is not a SQLite database{what}"), hint));
         }
         if self.header.len() < HEADER {
             return damaged(format!("the file is truncated: it ends after {} bytes", self.file.length));
@@ -270,7 +270,7 @@ impl Look {
         if version > 2 || format > 4 {
             let message = format!("it is written in a newer format (version {version}, schema format {format})");
             let hint = "convert it with a SQLite that knows the format: `VACUUM INTO`, or `.dump` and load again";
-            return Err(Fault::new(Failure::Corrupt, message, Some(hint)));
+            return Err(FileFault::new(ErrorClass::Corrupt, message, Some(hint)));
         }
         let page_size = match u64::from(u16::from_be_bytes([self.header[16], self.header[17]])) {
             1 => 65536,

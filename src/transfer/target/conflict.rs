@@ -9,19 +9,19 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::staging::{place, same};
-use crate::database::failure::{DatabaseError, Doing};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::model::ForeignKey;
 use crate::schema::sql::{literal, quoted};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::constraints::foreign_keys;
 use crate::transfer::value::column::ColumnPlan;
-use crate::transfer::value::column_type::Target;
+use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
 
 /// A row of the source that cannot come beside those of the target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Clash {
+pub struct Conflict {
     /// The table.
     pub table: String,
     /// The primary key of the row.
@@ -32,7 +32,7 @@ pub struct Clash {
     pub columns: Vec<String>,
 }
 
-impl Clash {
+impl Conflict {
     /// Whether the row is there, with other values.
     #[must_use]
     pub fn is_difference(&self) -> bool {
@@ -40,7 +40,7 @@ impl Clash {
     }
 }
 
-impl fmt::Display for Clash {
+impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { table, primary_key, target_primary_key, columns } = self;
         let columns = columns.join(", ");
@@ -52,37 +52,40 @@ impl fmt::Display for Clash {
 }
 
 /// How many rows clash.
-pub(crate) fn count(clashes: &[Clash]) -> String {
-    let rows: BTreeSet<_> = clashes.iter().map(|clash| (&clash.table, &clash.primary_key)).collect();
+pub(crate) fn count(conflicts: &[Conflict]) -> String {
+    let rows: BTreeSet<_> = conflicts.iter().map(|clash| (&clash.table, &clash.primary_key)).collect();
     if rows.len() == 1 { "1 row clashes".to_owned() } else { format!("{} rows clash", rows.len()) }
 }
 
 /// The error for clashes, of so many rows of which so many are there in some form.
-pub(crate) fn refusal(clashes: Vec<Clash>, rows: u64, present: u64) -> TransferError {
+pub(crate) fn refusal(conflicts: Vec<Conflict>, rows: u64, present: u64) -> TransferError {
     let keys = |is_difference: bool| -> BTreeSet<(&str, &str)> {
-        let clashes = clashes.iter().filter(|clash| clash.is_difference() == is_difference);
-        clashes.map(|clash| (clash.table.as_str(), clash.primary_key.as_str())).collect()
+        let conflicts = conflicts.iter().filter(|clash| clash.is_difference() == is_difference);
+        conflicts.map(|clash| (clash.table.as_str(), clash.primary_key.as_str())).collect()
     };
     let (different, taken) = (keys(true), keys(false));
     let kept_out = taken.difference(&different).count() as u64;
     let identical = present.saturating_sub(different.len() as u64);
     let insertable = rows.saturating_sub(present + kept_out);
-    TransferError::Clashes { clashes, insertable, identical }
+    TransferError::Conflicts { conflicts, insertable, identical }
 }
 
 /// Finds the rows of a table that clash.
-pub(crate) async fn clashes(connection: &mut PgConnection, table: &TablePlan) -> Result<Vec<Clash>, DatabaseError> {
+pub(crate) async fn conflicts(
+    connection: &mut PgConnection,
+    table: &TablePlan,
+) -> Result<Vec<Conflict>, DatabaseError> {
     let action = format!("compare the rows of {}", table.name);
     let other_keys = table.unique_keys.iter().filter(|key| !table.key_names().eq(&key.columns));
     let queries = std::iter::once(differing(table)).chain(other_keys.map(|key| taken(table, &key.columns)));
     let mut found = Vec::new();
     for sql in queries {
-        for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await.doing(action.as_str())? {
-            found.push(Clash {
+        for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await.context(action.as_str())? {
+            found.push(Conflict {
                 table: table.name.clone(),
-                primary_key: row.try_get(0).doing(action.as_str())?,
-                target_primary_key: row.try_get(1).doing(action.as_str())?,
-                columns: row.try_get(2).doing(action.as_str())?,
+                primary_key: row.try_get(0).context(action.as_str())?,
+                target_primary_key: row.try_get(1).context(action.as_str())?,
+                columns: row.try_get(2).context(action.as_str())?,
             });
         }
     }
@@ -100,7 +103,7 @@ pub(crate) async fn orphans(
     for key in foreign_keys(table) {
         let parent = tables.iter().find(|parent| parent.name == key.referenced_table);
         let query = sqlx::query_scalar(AssertSqlSafe(parentless(table, key, parent.map(Arc::as_ref))));
-        let rows: Vec<String> = query.fetch_all(&mut *connection).await.doing(action.as_str())?;
+        let rows: Vec<String> = query.fetch_all(&mut *connection).await.context(action.as_str())?;
         let column = key.columns.join(", ");
         let orphans = rows.into_iter().map(|row| Hazard::new(&table.name, row, &column, &Fault::whole(Reason::Orphan)));
         found.extend(orphans);
@@ -168,11 +171,15 @@ fn differs(column: &ColumnPlan) -> String {
         let value = format!("{row}.{}", quoted(&column.name));
         match column.target {
             // Whatever a collation takes for the same: bytes.
-            Target::Text(_) => format!("{value} COLLATE \"C\""),
-            Target::Json => format!("{value}::text COLLATE \"C\""),
+            ColumnType::Text(_) => format!("{value} COLLATE \"C\""),
+            ColumnType::Json => format!("{value}::text COLLATE \"C\""),
             // Negative zero equals zero, and one NaN the other.
-            Target::Double => format!("pg_catalog.float8send({value})"),
-            Target::Jsonb | Target::BigInt | Target::Integer | Target::Boolean | Target::Timestamp => value,
+            ColumnType::Double => format!("pg_catalog.float8send({value})"),
+            ColumnType::Jsonb
+            | ColumnType::BigInt
+            | ColumnType::Integer
+            | ColumnType::Boolean
+            | ColumnType::Timestamp => value,
         }
     });
     format!("{there} IS DISTINCT FROM {staged}")
@@ -185,20 +192,22 @@ mod tests {
     fn clash(target_primary_key: &str, columns: &[&str]) -> String {
         let columns = columns.iter().map(|&column| column.to_owned()).collect();
         let (table, primary_key) = ("alert_sessions".to_owned(), "one".to_owned());
-        Clash { table, primary_key, target_primary_key: target_primary_key.to_owned(), columns }.to_string()
+        Conflict { table, primary_key, target_primary_key: target_primary_key.to_owned(), columns }.to_string()
     }
 
     #[test]
     fn a_refusal_counts_rows_and_not_clashes() {
-        let clash = |primary_key: &str, target_primary_key: &str| Clash {
+        let clash = |primary_key: &str, target_primary_key: &str| Conflict {
             table: "alert_sessions".to_owned(),
             primary_key: primary_key.to_owned(),
             target_primary_key: target_primary_key.to_owned(),
             columns: Vec::new(),
         };
         // Of ten rows six are there: one with other values, which are also those of another row.
-        let clashes = vec![clash("one", "one"), clash("one", "two"), clash("three", "two")];
-        let TransferError::Clashes { insertable, identical, .. } = refusal(clashes, 10, 6) else { panic!("clashes") };
+        let conflicts = vec![clash("one", "one"), clash("one", "two"), clash("three", "two")];
+        let TransferError::Conflicts { insertable, identical, .. } = refusal(conflicts, 10, 6) else {
+            panic!("clashes")
+        };
         assert_eq!((insertable, identical), (3, 5));
     }
 

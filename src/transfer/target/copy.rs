@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
-use crate::database::failure::{Cause, Doing};
-use crate::progress::{Amount, Progress, Stage};
+use crate::database::failure::{DatabaseCause, ResultExt};
+use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::error::{TransferError, rejected};
 use crate::transfer::source::reader::{Pass, Reader};
 use crate::transfer::summary::TableRead;
@@ -25,18 +25,18 @@ pub(crate) async fn copy_table(
     note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
 ) -> Result<(TableRead, u64), TransferError> {
     let table = pass.table.clone();
-    let meter = progress.begin(Stage::new("copying", &table.name), total);
+    let meter = progress.begin(Phase::new("copying", &table.name), total);
     let writing = format!("copy into {}", table.name);
-    let refused = |error| rejected(&*writing, Cause::from(error));
+    let refused = |error| rejected(&*writing, DatabaseCause::from(error));
     let sql = format!("COPY {place} ({}) FROM STDIN (FORMAT binary, FREEZE)", table.column_list());
     let mut copy = connection.copy_in_raw(&sql).await.map_err(refused)?;
-    let mut reading = reader.read(pass).doing(format!("read {}", table.name))?;
+    let mut reading = reader.read(pass).context(format!("read {}", table.name))?;
     while let Some(chunk) = reading.chunks.recv().await {
         note(&chunk.changes)?;
         copy.send(chunk.bytes).await.map_err(refused)?;
         meter.advance(chunk.amount);
     }
-    let read = reading.finish().await.doing(format!("read {}", table.name))?;
+    let read = reading.finish().await.context(format!("read {}", table.name))?;
     if !read.hazards.is_empty() {
         return Err(TransferError::Unfit);
     }

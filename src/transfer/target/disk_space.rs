@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sqlx::{PgConnection, Row};
 
-use super::obstacle::{Kind, Obstacle, Weight};
+use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 use crate::fs::free_space;
 
 /// Compression may make a history this much smaller than it was thought to be, and hardly more.
@@ -79,11 +79,11 @@ fn judge(room: &Room, need: u64) -> Option<Obstacle> {
         log => format!(", {} of it for the write-ahead log", megabytes(*log)),
     };
     Some(Obstacle {
-        kind: Kind::Disk,
+        kind: ObstacleKind::Disk,
         object: format!("the disk with {place}"),
         what: format!("has {} left, and the history may need about {}{of_log}", megabytes(*free), megabytes(wanted)),
         advice: "make room before".to_owned(),
-        weight: if *free < need / LEAST { Weight::Refusal } else { Weight::Warning },
+        weight: if *free < need / LEAST { ObstacleSeverity::Refusal } else { ObstacleSeverity::Warning },
     })
 }
 
@@ -91,16 +91,16 @@ fn judge(room: &Room, need: u64) -> Option<Obstacle> {
 mod tests {
     use super::*;
 
-    fn weight(free: u64, log: u64, need: u64) -> Option<Weight> {
+    fn weight(free: u64, log: u64, need: u64) -> Option<ObstacleSeverity> {
         judge(&Room { place: "/data".into(), free, log }, need).map(|obstacle| obstacle.weight)
     }
 
     #[test]
     fn a_disk_with_room_is_no_obstacle_and_one_that_is_hopeless_is_a_refusal() {
         assert_eq!(weight(1000, 0, 1000), None);
-        assert_eq!(weight(1000, 1, 1000), Some(Weight::Warning));
-        assert_eq!(weight(125, 1000, 1000), Some(Weight::Warning));
-        assert_eq!(weight(124, 0, 1000), Some(Weight::Refusal));
+        assert_eq!(weight(1000, 1, 1000), Some(ObstacleSeverity::Warning));
+        assert_eq!(weight(125, 1000, 1000), Some(ObstacleSeverity::Warning));
+        assert_eq!(weight(124, 0, 1000), Some(ObstacleSeverity::Refusal));
         assert_eq!(weight(u64::MAX, u64::MAX, u64::MAX), None);
     }
 

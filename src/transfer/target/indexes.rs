@@ -6,34 +6,34 @@ use std::sync::Arc;
 use sqlx::{PgConnection, Row};
 
 use super::session::{execute, table_list};
-use crate::database::failure::{Cause, Doing};
-use crate::progress::{Amount, Progress, Stage};
+use crate::database::failure::{DatabaseCause, ResultExt};
+use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::error::{TransferError, rejected};
 use crate::transfer::plan::TablePlan;
 
 /// Indexes and keys that are dropped for the load, as the server defines them: an operator's
 /// own come back too.
-pub(crate) struct SetAside {
+pub(crate) struct DroppedIndexes {
     rebuild: Vec<Rebuild>,
 }
 
 struct Rebuild {
     name: String,
-    stage: Stage,
+    stage: Phase,
     sql: String,
 }
 
-impl SetAside {
+impl DroppedIndexes {
     pub(crate) async fn take(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<Self, TransferError> {
         let names: Vec<String> = plan.iter().map(|table| table.name.clone()).collect();
-        let rows = sqlx::query(ASIDE).bind(names).fetch_all(&mut *connection).await.doing("list the indexes")?;
+        let rows = sqlx::query(ASIDE).bind(names).fetch_all(&mut *connection).await.context("list the indexes")?;
         let mut rebuild = Vec::new();
         for row in rows {
-            let text = |column: &str| row.try_get::<String, _>(column).doing("list the indexes");
+            let text = |column: &str| row.try_get::<String, _>(column).context("list the indexes");
             let name = text("name")?;
-            execute(connection, text("drop_statement")?).await.doing(format!("set {name} aside"))?;
+            execute(connection, text("drop_statement")?).await.context(format!("set {name} aside"))?;
             let phase = if text("kind")? == "foreign key" { "checking" } else { "indexing" };
-            let stage = Stage {
+            let stage = Phase {
                 phase,
                 subject: text("table_name")?,
                 part: Some(format!("{} {}", text("kind")?, text("object")?)),
@@ -44,7 +44,7 @@ impl SetAside {
         // transaction has truncated. The sequences are new as well: what is set in an old one stays set after a rollback.
         execute(connection, format!("TRUNCATE {} RESTART IDENTITY", table_list(plan)))
             .await
-            .doing("truncate the empty tables")?;
+            .context("truncate the empty tables")?;
         // Foreign keys were dropped first, and come back last.
         rebuild.reverse();
         Ok(Self { rebuild })
@@ -58,7 +58,7 @@ impl SetAside {
         for Rebuild { name, stage, sql } in self.rebuild {
             let meter = progress.begin(stage, Amount::default());
             let action = format!("build {name}");
-            execute(connection, sql).await.map_err(|error| rejected(action, Cause::from(error)))?;
+            execute(connection, sql).await.map_err(|error| rejected(action, DatabaseCause::from(error)))?;
             meter.finish();
         }
         Ok(())

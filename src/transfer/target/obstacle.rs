@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
     /// What kind of thing.
-    pub kind: Kind,
+    pub kind: ObstacleKind,
     /// Where it is: a table, a schema, a setting.
     pub object: String,
     /// What is the matter with it; a sentence together with the object.
@@ -16,7 +16,7 @@ pub struct Obstacle {
     /// What the reader can do about it.
     pub advice: String,
     /// Whether the history can be moved all the same.
-    pub weight: Weight,
+    pub weight: ObstacleSeverity,
 }
 
 impl fmt::Display for Obstacle {
@@ -29,7 +29,7 @@ impl fmt::Display for Obstacle {
 /// Whether the history can be moved all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Weight {
+pub enum ObstacleSeverity {
     /// The move would fail, or prove nothing.
     Refusal,
     /// Worth knowing beforehand.
@@ -39,7 +39,7 @@ pub enum Weight {
 /// What kind of thing is in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ObstacleKind {
     /// The server is a standby.
     Standby,
     /// The role or the database accepts no writes.

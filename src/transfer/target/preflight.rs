@@ -5,21 +5,21 @@
 //! role are lifted ([`crate::transfer::target::session_settings`]). Tables that are not those of their revision are left to
 //! [`crate::schema::diff`].
 
-use crate::transfer::target::obstacle::Kind;
 use crate::transfer::target::obstacle::Obstacle;
-use crate::transfer::target::obstacle::Weight;
+use crate::transfer::target::obstacle::ObstacleKind;
+use crate::transfer::target::obstacle::ObstacleSeverity;
 
 use indicatif::HumanCount;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::disk_space;
-use crate::database::failure::{DatabaseError, Doing};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::lock;
 use crate::schema::model::Schema;
 
 /// What is to be done with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
+pub enum Operation {
     /// A history comes into empty tables, which nobody else uses meanwhile.
     Move,
     /// Rows come to others, while everybody goes on.
@@ -32,12 +32,12 @@ pub(crate) const NOT_EMPTY: &str = "a history is moved once, into an empty datab
 
 /// The tables that are to be filled, with the columns that may be: those of the source and of every revision.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct TargetTables {
     tables: Vec<String>,
     columns: Vec<String>,
 }
 
-impl Wanted {
+impl TargetTables {
     /// The tables of a revision, filled from a source.
     #[must_use]
     pub fn new(tables: &[&str], source: &Schema) -> Self {
@@ -59,11 +59,11 @@ impl Wanted {
 /// will take, as far as that is known.
 ///
 /// # Errors
-/// Whatever the database answers; [`crate::database::failure::Failure::Busy`] where somebody keeps a table locked.
+/// Whatever the database answers; [`crate::database::failure::ErrorClass::Busy`] where somebody keeps a table locked.
 pub async fn look(
     connection: &mut PgConnection,
-    work: Work,
-    wanted: &Wanted,
+    work: Operation,
+    wanted: &TargetTables,
     need_bytes: Option<u64>,
 ) -> Result<Vec<Obstacle>, DatabaseError> {
     const ACTION: &str = "look for what is in the way";
@@ -71,18 +71,18 @@ pub async fn look(
     for (kind, weight, _, sql) in CHECKS.into_iter().filter(|(.., of, _)| of.contains(&work)) {
         let sql = format!("{OURS} {sql}").replace("{advisory}", &advisory_lock());
         let query = sqlx::query(AssertSqlSafe(sql)).bind(&wanted.tables).bind(&wanted.columns);
-        for row in query.fetch_all(&mut *connection).await.doing(ACTION)? {
+        for row in query.fetch_all(&mut *connection).await.context(ACTION)? {
             let [object, what, advice] = [0, 1, 2].map(|column| row.try_get::<String, _>(column));
-            let (object, what, advice) = (object.doing(ACTION)?, what.doing(ACTION)?, advice.doing(ACTION)?);
+            let (object, what, advice) = (object.context(ACTION)?, what.context(ACTION)?, advice.context(ACTION)?);
             found.push(Obstacle { kind, object, what, advice, weight });
         }
     }
-    found.extend(replication_role(connection).await.doing(ACTION)?);
-    if work == Work::Move {
-        found.extend(rows_in_the_way(connection, wanted).await.doing(ACTION)?);
+    found.extend(replication_role(connection).await.context(ACTION)?);
+    if work == Operation::Move {
+        found.extend(rows_in_the_way(connection, wanted).await.context(ACTION)?);
     }
     if let Some(need) = need_bytes {
-        let disk = disk_space::look(connection, &wanted.tables, need).await.doing(ACTION)?;
+        let disk = disk_space::look(connection, &wanted.tables, need).await.context(ACTION)?;
         found.extend(disk);
     }
     found.sort_by_key(|obstacle| obstacle.weight);
@@ -93,48 +93,48 @@ pub async fn look(
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn holds_rows(connection: &mut PgConnection, wanted: &Wanted) -> Result<bool, DatabaseError> {
-    Ok(!filled_tables(connection, wanted).await.doing("look for rows in the target")?.is_empty())
+pub(crate) async fn holds_rows(connection: &mut PgConnection, wanted: &TargetTables) -> Result<bool, DatabaseError> {
+    Ok(!filled_tables(connection, wanted).await.context("look for rows in the target")?.is_empty())
 }
 
 /// The work that a check is for.
-const ANY: &[Work] = &[Work::Move, Work::Append];
-const MOVE: &[Work] = &[Work::Move];
-const APPEND: &[Work] = &[Work::Append];
+const ANY: &[Operation] = &[Operation::Move, Operation::Append];
+const MOVE: &[Operation] = &[Operation::Move];
+const APPEND: &[Operation] = &[Operation::Append];
 
 /// Each gives rows of three texts: the object, what is the matter with it, and what to do. All of them are ASCII: in
 /// some encodings the server could not read anything else.
-const CHECKS: [(Kind, Weight, &[Work], &str); 30] = [
-    (Kind::Standby, Weight::Refusal, ANY, STANDBY),
-    (Kind::ReadOnly, Weight::Refusal, ANY, READ_ONLY),
-    (Kind::Encoding, Weight::Refusal, ANY, ENCODING),
-    (Kind::Privilege, Weight::Refusal, ANY, NO_SCHEMA),
-    (Kind::Privilege, Weight::Refusal, MOVE, CREATE),
-    (Kind::Privilege, Weight::Refusal, ANY, TEMPORARY),
-    (Kind::Privilege, Weight::Refusal, MOVE, OWNERSHIP),
-    (Kind::Privilege, Weight::Refusal, MOVE, TABLE_PRIVILEGES),
-    (Kind::Privilege, Weight::Refusal, APPEND, APPEND_PRIVILEGES),
-    (Kind::Privilege, Weight::Refusal, ANY, LEDGER_PRIVILEGES),
-    (Kind::Privilege, Weight::Refusal, ANY, SEQUENCE_PRIVILEGES),
-    (Kind::Name, Weight::Refusal, ANY, NAMES),
-    (Kind::Name, Weight::Refusal, ANY, TYPES),
-    (Kind::Schema, Weight::Warning, ANY, SCHEMAS),
-    (Kind::Inheritance, Weight::Refusal, MOVE, PARTITIONS),
-    (Kind::Inheritance, Weight::Warning, ANY, INHERITANCE),
-    (Kind::Unlogged, Weight::Refusal, ANY, UNLOGGED),
-    (Kind::Column, Weight::Refusal, ANY, COLUMNS),
-    (Kind::Condition, Weight::Warning, ANY, CONDITIONS),
-    (Kind::Trigger, Weight::Warning, ANY, TRIGGERS),
-    (Kind::EventTrigger, Weight::Warning, MOVE, EVENT_TRIGGERS),
-    (Kind::Rule, Weight::Warning, MOVE, RULES),
-    (Kind::Rule, Weight::Warning, APPEND, APPEND_RULES),
-    (Kind::RowSecurity, Weight::Refusal, ANY, ROW_SECURITY),
-    (Kind::Publication, Weight::Warning, MOVE, PUBLICATIONS),
-    (Kind::Subscription, Weight::Warning, ANY, SUBSCRIPTIONS),
-    (Kind::Lock, Weight::Warning, MOVE, LOCKS),
-    (Kind::Prepared, Weight::Refusal, MOVE, PREPARED),
-    (Kind::SynchronousStandby, Weight::Warning, ANY, SYNCHRONOUS_STANDBY),
-    (Kind::TemporaryFiles, Weight::Warning, MOVE, TEMPORARY_FILES),
+const CHECKS: [(ObstacleKind, ObstacleSeverity, &[Operation], &str); 30] = [
+    (ObstacleKind::Standby, ObstacleSeverity::Refusal, ANY, STANDBY),
+    (ObstacleKind::ReadOnly, ObstacleSeverity::Refusal, ANY, READ_ONLY),
+    (ObstacleKind::Encoding, ObstacleSeverity::Refusal, ANY, ENCODING),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, ANY, NO_SCHEMA),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, MOVE, CREATE),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, ANY, TEMPORARY),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, MOVE, OWNERSHIP),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, MOVE, TABLE_PRIVILEGES),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, APPEND, APPEND_PRIVILEGES),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, ANY, LEDGER_PRIVILEGES),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, ANY, SEQUENCE_PRIVILEGES),
+    (ObstacleKind::Name, ObstacleSeverity::Refusal, ANY, NAMES),
+    (ObstacleKind::Name, ObstacleSeverity::Refusal, ANY, TYPES),
+    (ObstacleKind::Schema, ObstacleSeverity::Warning, ANY, SCHEMAS),
+    (ObstacleKind::Inheritance, ObstacleSeverity::Refusal, MOVE, PARTITIONS),
+    (ObstacleKind::Inheritance, ObstacleSeverity::Warning, ANY, INHERITANCE),
+    (ObstacleKind::Unlogged, ObstacleSeverity::Refusal, ANY, UNLOGGED),
+    (ObstacleKind::Column, ObstacleSeverity::Refusal, ANY, COLUMNS),
+    (ObstacleKind::Condition, ObstacleSeverity::Warning, ANY, CONDITIONS),
+    (ObstacleKind::Trigger, ObstacleSeverity::Warning, ANY, TRIGGERS),
+    (ObstacleKind::EventTrigger, ObstacleSeverity::Warning, MOVE, EVENT_TRIGGERS),
+    (ObstacleKind::Rule, ObstacleSeverity::Warning, MOVE, RULES),
+    (ObstacleKind::Rule, ObstacleSeverity::Warning, APPEND, APPEND_RULES),
+    (ObstacleKind::RowSecurity, ObstacleSeverity::Refusal, ANY, ROW_SECURITY),
+    (ObstacleKind::Publication, ObstacleSeverity::Warning, MOVE, PUBLICATIONS),
+    (ObstacleKind::Subscription, ObstacleSeverity::Warning, ANY, SUBSCRIPTIONS),
+    (ObstacleKind::Lock, ObstacleSeverity::Warning, MOVE, LOCKS),
+    (ObstacleKind::Prepared, ObstacleSeverity::Refusal, MOVE, PREPARED),
+    (ObstacleKind::SynchronousStandby, ObstacleSeverity::Warning, ANY, SYNCHRONOUS_STANDBY),
+    (ObstacleKind::TemporaryFiles, ObstacleSeverity::Warning, MOVE, TEMPORARY_FILES),
 ];
 
 /// What all of them begin with: the tables that are wanted, the columns that may be filled, those of the tables that
@@ -425,16 +425,16 @@ async fn replication_role(connection: &mut PgConnection) -> Result<Option<Obstac
     let may_set = sqlx::raw_sql("BEGIN; SET LOCAL session_replication_role = origin").execute(&mut *connection).await;
     sqlx::raw_sql("ROLLBACK").execute(connection).await?;
     Ok(may_set.is_err().then(|| Obstacle {
-        kind: Kind::ReplicationRole,
+        kind: ObstacleKind::ReplicationRole,
         object: "`session_replication_role`".to_owned(),
         what: format!("is `{setting}`, under which no foreign key is looked after, and this role may not change it"),
         advice: "connect as another role, or let a superuser RESET it for this one and for the database".to_owned(),
-        weight: Weight::Refusal,
+        weight: ObstacleSeverity::Refusal,
     }))
 }
 
 /// The tables with rows, where the role may look, as SQL names them.
-async fn filled_tables(connection: &mut PgConnection, wanted: &Wanted) -> Result<Vec<String>, sqlx::Error> {
+async fn filled_tables(connection: &mut PgConnection, wanted: &TargetTables) -> Result<Vec<String>, sqlx::Error> {
     let sql = format!(
         "{OURS} SELECT name FROM ours
                        WHERE has_table_privilege(oid, 'SELECT') AND NOT row_security_active(oid) ORDER BY name"
@@ -451,17 +451,17 @@ async fn filled_tables(connection: &mut PgConnection, wanted: &Wanted) -> Result
 }
 
 /// The tables with rows, and how many.
-async fn rows_in_the_way(connection: &mut PgConnection, wanted: &Wanted) -> Result<Vec<Obstacle>, sqlx::Error> {
+async fn rows_in_the_way(connection: &mut PgConnection, wanted: &TargetTables) -> Result<Vec<Obstacle>, sqlx::Error> {
     let mut found = Vec::new();
     for object in filled_tables(connection, wanted).await? {
         let sql = format!("SELECT count(*) FROM {object}");
         let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?;
         found.push(Obstacle {
-            kind: Kind::Rows,
+            kind: ObstacleKind::Rows,
             object,
             what: format!("already holds rows ({})", HumanCount(rows.unsigned_abs())),
             advice: NOT_EMPTY.to_owned(),
-            weight: Weight::Refusal,
+            weight: ObstacleSeverity::Refusal,
         });
     }
     Ok(found)

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::policy::{Class, Policy};
-use super::sqlite_value::Stored;
+use super::sqlite_value::SqliteValue;
 
 /// One value that did not arrive as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,15 +36,15 @@ impl Change {
         column: &str,
         class: Class,
         policy: Policy,
-        original: Stored<'_>,
+        original: SqliteValue<'_>,
     ) -> Self {
         let (stored, original) = match original {
-            Stored::Null => ("null", String::new()),
-            Stored::Integer(number) => ("integer", STANDARD.encode(number.to_string())),
+            SqliteValue::Null => ("null", String::new()),
+            SqliteValue::Integer(number) => ("integer", STANDARD.encode(number.to_string())),
             // The shortest text that reads back as the same number.
-            Stored::Real(number) => ("real", STANDARD.encode(format!("{number:?}"))),
-            Stored::Text(bytes) => ("text", STANDARD.encode(bytes)),
-            Stored::Blob(bytes) => ("blob", STANDARD.encode(bytes)),
+            SqliteValue::Real(number) => ("real", STANDARD.encode(format!("{number:?}"))),
+            SqliteValue::Text(bytes) => ("text", STANDARD.encode(bytes)),
+            SqliteValue::Blob(bytes) => ("blob", STANDARD.encode(bytes)),
         };
         Self { table: table.to_owned(), primary_key, column: column.to_owned(), class, policy, stored, original }
     }

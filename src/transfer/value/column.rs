@@ -1,6 +1,6 @@
 //! A column of the target.
 
-use super::column_type::Target;
+use super::column_type::ColumnType;
 
 /// One column to copy.
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub struct ColumnPlan {
     /// Its name on both ends.
     pub name: String,
     /// Its type on the target.
-    pub target: Target,
+    pub target: ColumnType,
     /// Whether the target allows SQL NULL.
     pub nullable: bool,
 }

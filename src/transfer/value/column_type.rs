@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The PostgreSQL types that TARSy's columns have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub enum ColumnType {
     /// `character varying`, with its limit in characters.
     Text(Option<usize>),
     /// `json`: keeps every byte.
@@ -23,38 +23,38 @@ pub enum Target {
     Timestamp,
 }
 
-impl Target {
+impl ColumnType {
     /// Recognises the name that the server's `format_type` gives, and the short form of it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let limit = ["character varying(", "varchar("].iter().find_map(|prefix| name.strip_prefix(prefix));
         let limit = limit.and_then(|rest| rest.strip_suffix(')'));
         Some(match name {
-            "character varying" | "varchar" | "text" => Target::Text(None),
-            _ if limit.is_some() => Target::Text(limit?.parse().ok()),
-            "json" => Target::Json,
-            "jsonb" => Target::Jsonb,
-            "bigint" => Target::BigInt,
-            "integer" => Target::Integer,
-            "boolean" => Target::Boolean,
-            "double precision" => Target::Double,
-            "timestamp without time zone" | "timestamp" => Target::Timestamp,
+            "character varying" | "varchar" | "text" => ColumnType::Text(None),
+            _ if limit.is_some() => ColumnType::Text(limit?.parse().ok()),
+            "json" => ColumnType::Json,
+            "jsonb" => ColumnType::Jsonb,
+            "bigint" => ColumnType::BigInt,
+            "integer" => ColumnType::Integer,
+            "boolean" => ColumnType::Boolean,
+            "double precision" => ColumnType::Double,
+            "timestamp without time zone" | "timestamp" => ColumnType::Timestamp,
             _ => return None,
         })
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Target::Text(_) => "text",
-            Target::Json => "json",
-            Target::Jsonb => "jsonb",
-            Target::BigInt => "bigint",
-            Target::Integer => "integer",
-            Target::Boolean => "boolean",
-            Target::Double => "double precision",
-            Target::Timestamp => "timestamp without time zone",
+            ColumnType::Text(_) => "text",
+            ColumnType::Json => "json",
+            ColumnType::Jsonb => "jsonb",
+            ColumnType::BigInt => "bigint",
+            ColumnType::Integer => "integer",
+            ColumnType::Boolean => "boolean",
+            ColumnType::Double => "double precision",
+            ColumnType::Timestamp => "timestamp without time zone",
         })
     }
 }
@@ -66,17 +66,17 @@ mod tests {
     #[test]
     fn type_names_are_those_of_format_type_or_short() {
         for name in ["character varying(255)", "varchar(255)"] {
-            assert_eq!(Target::from_name(name), Some(Target::Text(Some(255))), "{name}");
+            assert_eq!(ColumnType::from_name(name), Some(ColumnType::Text(Some(255))), "{name}");
         }
         for name in ["character varying", "varchar", "text"] {
-            assert_eq!(Target::from_name(name), Some(Target::Text(None)), "{name}");
+            assert_eq!(ColumnType::from_name(name), Some(ColumnType::Text(None)), "{name}");
         }
         for name in ["timestamp without time zone", "timestamp"] {
-            assert_eq!(Target::from_name(name), Some(Target::Timestamp), "{name}");
+            assert_eq!(ColumnType::from_name(name), Some(ColumnType::Timestamp), "{name}");
         }
-        assert_eq!(Target::from_name("double precision"), Some(Target::Double));
+        assert_eq!(ColumnType::from_name("double precision"), Some(ColumnType::Double));
         for name in ["bytea", "timestamp with time zone", "timestamp(3) without time zone"] {
-            assert_eq!(Target::from_name(name), None, "{name}");
+            assert_eq!(ColumnType::from_name(name), None, "{name}");
         }
     }
 }

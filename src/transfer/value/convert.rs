@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use super::column::ColumnPlan;
-use super::column_type::Target;
+use super::column_type::ColumnType;
 use super::digest::{JSONB_TAG, RowDigester};
-use super::hazard::{Beyond, Fault, Kind, Reason};
+use super::hazard::{Beyond, Fault, JsonKind, Reason};
 use super::json::{self, MAX_DEPTH, Verdict};
 use super::normalization::Normalised;
 use super::pg_value::Value;
 use super::policy::{Class, Policies, Policy};
-use super::repair::{self, Origin};
-use super::sqlite_value::Stored;
+use super::repair::{self, TextOrigin};
+use super::sqlite_value::SqliteValue;
 use super::{decimal, jsonb, timestamp};
 
 /// The longest value that a PostgreSQL field holds, in bytes.
@@ -21,7 +21,7 @@ const MAX_JSONB: usize = 0x0fff_ffff;
 
 /// What has become of one value.
 #[derive(Debug, PartialEq)]
-pub struct Carried<'a> {
+pub struct Converted<'a> {
     /// What PostgreSQL is sent; of no use if there are faults.
     pub value: Value<'a>,
     /// What is wrong and not allowed by a policy: the first of each class.
@@ -38,49 +38,49 @@ pub struct Carried<'a> {
 ///
 /// # Panics
 /// Never: `jsonb` is digested from what was read of it, and nothing else has to be read.
-pub fn carry<'a>(
-    stored: Stored<'a>,
+pub fn convert<'a>(
+    stored: SqliteValue<'a>,
     column: &ColumnPlan,
     policies: &Policies,
     digester: &mut RowDigester,
-) -> Carried<'a> {
+) -> Converted<'a> {
     if let Some(value) = exact(stored, column)
         && digester.add(&value).is_ok()
     {
-        return Carried { value, faults: Vec::new(), changes: Vec::new(), normalised: Normalised::default() };
+        return Converted { value, faults: Vec::new(), changes: Vec::new(), normalised: Normalised::default() };
     }
-    let mut judge = Judge::new(column, policies);
+    let mut judge = Converter::new(column, policies);
     let mut read = None;
     let value = match (column.target, stored) {
-        (_, Stored::Null) => judge.null(),
-        (Target::Text(limit), _) => match judge.text_of(stored) {
+        (_, SqliteValue::Null) => judge.null(),
+        (ColumnType::Text(limit), _) => match judge.text_of(stored) {
             Some(text) => Value::Bytes(judge.text(text, limit)),
             None => Value::Null,
         },
-        (Target::Json, _) => Value::Bytes(judge.json(stored, Kind::Json, &mut read)),
-        (Target::Jsonb, _) => Value::Jsonb(judge.json(stored, Kind::Jsonb, &mut read)),
+        (ColumnType::Json, _) => Value::Bytes(judge.json(stored, JsonKind::Json, &mut read)),
+        (ColumnType::Jsonb, _) => Value::Jsonb(judge.json(stored, JsonKind::Jsonb, &mut read)),
         _ => judge.scalar(stored),
     };
-    let Judge { faults, mut changes, .. } = judge;
+    let Converter { faults, mut changes, .. } = judge;
     let normalised = read.as_ref().map(|read: &jsonb::Jsonb| read.normalised).unwrap_or_default();
     match read {
         _ if !faults.is_empty() => changes.clear(),
         Some(read) => digester.add_bytes(JSONB_TAG, &read.encoding),
         None => digester.add(&value).expect("only `jsonb` has to be read"),
     }
-    Carried { value, faults, changes, normalised }
+    Converted { value, faults, changes, normalised }
 }
 
 /// A value that goes over as it is, as nearly all do; JSON has to be read before that is known.
-fn exact<'a>(stored: Stored<'a>, column: &ColumnPlan) -> Option<Value<'a>> {
+fn exact<'a>(stored: SqliteValue<'a>, column: &ColumnPlan) -> Option<Value<'a>> {
     match (column.target, stored) {
-        (_, Stored::Null) if column.nullable => Some(Value::Null),
-        (Target::Text(limit), Stored::Text(bytes))
+        (_, SqliteValue::Null) if column.nullable => Some(Value::Null),
+        (ColumnType::Text(limit), SqliteValue::Text(bytes))
             if bytes.len() <= limit.unwrap_or(MAX_FIELD).min(MAX_FIELD) && is_text(bytes) =>
         {
             Some(Value::Bytes(Cow::Borrowed(bytes)))
         }
-        (Target::Text(_) | Target::Json | Target::Jsonb, _) => None,
+        (ColumnType::Text(_) | ColumnType::Json | ColumnType::Jsonb, _) => None,
         _ => match Fit::of(stored, column.target) {
             Fit::As(value) => Some(value),
             _ => None,
@@ -96,17 +96,17 @@ pub(crate) fn truncated(text: &[u8], bytes: usize) -> &[u8] {
     if text.len() <= bytes { text } else { &text[..(0..=bytes).rev().find(is_first).unwrap_or(0)] }
 }
 
-struct Judge<'p> {
+struct Converter<'p> {
     policies: &'p Policies,
-    target: Target,
+    target: ColumnType,
     nullable: bool,
     faults: Vec<Fault>,
     changes: Vec<(Class, Policy)>,
     /// How the text so far came out of the stored one.
-    origins: Vec<Origin>,
+    origins: Vec<TextOrigin>,
 }
 
-impl<'p> Judge<'p> {
+impl<'p> Converter<'p> {
     fn new(column: &ColumnPlan, policies: &'p Policies) -> Self {
         let ColumnPlan { target, nullable, .. } = *column;
         Self { policies, target, nullable, faults: Vec::new(), changes: Vec::new(), origins: Vec::new() }
@@ -117,7 +117,7 @@ impl<'p> Judge<'p> {
         let class = fault.class();
         let policies = match class {
             // JSON has a null of its own.
-            _ if self.nullable || matches!(self.target, Target::Json | Target::Jsonb) => fault.policies,
+            _ if self.nullable || matches!(self.target, ColumnType::Json | ColumnType::Jsonb) => fault.policies,
             Class::IntegerRange => &[Policy::Clamp],
             Class::Inexact => &[],
             _ => fault.policies,
@@ -148,16 +148,16 @@ impl<'p> Judge<'p> {
     }
 
     /// A value as text, or `None` if there is no exact one.
-    fn text_of<'a>(&mut self, stored: Stored<'a>) -> Option<Cow<'a, [u8]>> {
+    fn text_of<'a>(&mut self, stored: SqliteValue<'a>) -> Option<Cow<'a, [u8]>> {
         let text: Cow<'a, [u8]> = match stored {
-            Stored::Text(bytes) => return Some(Cow::Borrowed(bytes)),
-            Stored::Blob(bytes) if is_text(bytes) => Cow::Borrowed(bytes),
-            Stored::Blob(_) | Stored::Null => {
+            SqliteValue::Text(bytes) => return Some(Cow::Borrowed(bytes)),
+            SqliteValue::Blob(bytes) if is_text(bytes) => Cow::Borrowed(bytes),
+            SqliteValue::Blob(_) | SqliteValue::Null => {
                 self.decide(Fault::whole(Reason::Misplaced(stored.class(), self.target)));
                 return None;
             }
-            Stored::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
-            Stored::Real(number) => Cow::Owned(real(number).into_bytes()),
+            SqliteValue::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+            SqliteValue::Real(number) => Cow::Owned(real(number).into_bytes()),
         };
         self.decide(Fault::whole(Reason::Convertible(stored.class(), self.target)));
         Some(text)
@@ -204,12 +204,12 @@ impl<'p> Judge<'p> {
         text
     }
 
-    fn json<'a>(&mut self, stored: Stored<'a>, kind: Kind, read: &mut Option<jsonb::Jsonb>) -> Cow<'a, [u8]> {
+    fn json<'a>(&mut self, stored: SqliteValue<'a>, kind: JsonKind, read: &mut Option<jsonb::Jsonb>) -> Cow<'a, [u8]> {
         let text = match stored {
             // SQLite stores JSON `1` as INTEGER and `1.5` as REAL: a column declared JSON has NUMERIC affinity.
-            Stored::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
-            Stored::Real(number) if number.is_finite() => Cow::Owned(real(number).into_bytes()),
-            Stored::Real(number) => match self.decide(Fault::whole(Reason::Infinite)) {
+            SqliteValue::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+            SqliteValue::Real(number) if number.is_finite() => Cow::Owned(real(number).into_bytes()),
+            SqliteValue::Real(number) => match self.decide(Fault::whole(Reason::Infinite)) {
                 Policy::String => Cow::Owned(repair::json_string(real(number).as_bytes())),
                 _ => Cow::Borrowed(b"null".as_slice()),
             },
@@ -230,10 +230,10 @@ impl<'p> Judge<'p> {
     }
 
     /// Whether PostgreSQL reads a text in UTF-8 without having to be told of it; for `jsonb` the result is kept.
-    fn is_json(&mut self, text: &[u8], kind: Kind, read: &mut Option<jsonb::Jsonb>) -> bool {
+    fn is_json(&mut self, text: &[u8], kind: JsonKind, read: &mut Option<jsonb::Jsonb>) -> bool {
         match kind {
-            Kind::Json => json::read(text, kind, MAX_DEPTH, &mut Verdict).is_ok(),
-            Kind::Jsonb => {
+            JsonKind::Json => json::read(text, kind, MAX_DEPTH, &mut Verdict).is_ok(),
+            JsonKind::Jsonb => {
                 *read = jsonb::read(text, MAX_DEPTH).ok();
                 if let Some(offset) = read.as_ref().and_then(|read| read.duplicate) {
                     self.decide(Fault::at(offset, Reason::DuplicateKey));
@@ -244,7 +244,7 @@ impl<'p> Judge<'p> {
     }
 
     /// Replaces what is wrong in a JSON text, or else the text.
-    fn mended_json<'a>(&mut self, text: Cow<'a, [u8]>, kind: Kind) -> Cow<'a, [u8]> {
+    fn mended_json<'a>(&mut self, text: Cow<'a, [u8]>, kind: JsonKind) -> Cow<'a, [u8]> {
         let text = self.characters(text);
         let mended = repair::json(&text, kind, self.policies);
         let depth = mended.faults.iter().find(|fault| fault.class() == Class::Depth);
@@ -263,7 +263,7 @@ impl<'p> Judge<'p> {
     }
 
     fn is_too_large(&mut self, text: &[u8]) -> bool {
-        let limit = if self.target == Target::Jsonb { MAX_JSONB } else { MAX_FIELD };
+        let limit = if self.target == ColumnType::Jsonb { MAX_JSONB } else { MAX_FIELD };
         let is_too_large = text.len() > limit;
         if is_too_large {
             self.decide(Fault::whole(Reason::TooLarge));
@@ -271,7 +271,7 @@ impl<'p> Judge<'p> {
         is_too_large
     }
 
-    fn scalar<'a>(&mut self, stored: Stored<'a>) -> Value<'a> {
+    fn scalar<'a>(&mut self, stored: SqliteValue<'a>) -> Value<'a> {
         let target = self.target;
         let convertible = || Fault::whole(Reason::Convertible(stored.class(), target));
         match Fit::of(stored, target) {
@@ -337,44 +337,46 @@ enum Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    fn of(stored: Stored<'a>, target: Target) -> Self {
-        let Stored::Blob(bytes) = stored else { return Self::of_number_or_text(stored, target) };
-        match Self::of_number_or_text(Stored::Text(bytes), target) {
+    fn of(stored: SqliteValue<'a>, target: ColumnType) -> Self {
+        let SqliteValue::Blob(bytes) = stored else { return Self::of_number_or_text(stored, target) };
+        match Self::of_number_or_text(SqliteValue::Text(bytes), target) {
             Fit::As(value) => Fit::Converted(value),
             Fit::Not(_) => Fit::Not(Reason::Misplaced(stored.class(), target)),
             other => other,
         }
     }
 
-    fn of_number_or_text(stored: Stored<'a>, target: Target) -> Self {
+    fn of_number_or_text(stored: SqliteValue<'a>, target: ColumnType) -> Self {
         let misplaced = || Fit::Not(Reason::Misplaced(stored.class(), target));
         match (target, stored) {
-            (Target::BigInt | Target::Integer, _) => match whole(stored) {
-                Some(number) => Self::of_whole(number, target, !matches!(stored, Stored::Integer(_))),
+            (ColumnType::BigInt | ColumnType::Integer, _) => match whole(stored) {
+                Some(number) => Self::of_whole(number, target, !matches!(stored, SqliteValue::Integer(_))),
                 None => match stored {
-                    Stored::Real(number) => Fit::Not(Reason::NotWhole(number)),
+                    SqliteValue::Real(number) => Fit::Not(Reason::NotWhole(number)),
                     _ => misplaced(),
                 },
             },
-            (Target::Boolean, Stored::Integer(number @ (0 | 1))) => Fit::As(Value::Boolean(number == 1)),
-            (Target::Boolean, Stored::Integer(_)) => Fit::Not(Reason::NotBoolean),
-            (Target::Boolean, _) => truth(stored).map_or_else(misplaced, |truth| Fit::Converted(Value::Boolean(truth))),
-            (Target::Double, Stored::Real(number)) => Fit::As(Value::Double(number)),
-            (Target::Double, Stored::Integer(number)) => {
+            (ColumnType::Boolean, SqliteValue::Integer(number @ (0 | 1))) => Fit::As(Value::Boolean(number == 1)),
+            (ColumnType::Boolean, SqliteValue::Integer(_)) => Fit::Not(Reason::NotBoolean),
+            (ColumnType::Boolean, _) => {
+                truth(stored).map_or_else(misplaced, |truth| Fit::Converted(Value::Boolean(truth)))
+            }
+            (ColumnType::Double, SqliteValue::Real(number)) => Fit::As(Value::Double(number)),
+            (ColumnType::Double, SqliteValue::Integer(number)) => {
                 exact_double(number).map_or(Fit::Not(Reason::NotDouble), |double| Fit::As(Value::Double(double)))
             }
-            (Target::Double, Stored::Text(text)) => {
+            (ColumnType::Double, SqliteValue::Text(text)) => {
                 written_double(text).map_or_else(misplaced, |number| Fit::Converted(Value::Double(number)))
             }
-            (Target::Timestamp, Stored::Text(text)) => {
+            (ColumnType::Timestamp, SqliteValue::Text(text)) => {
                 timestamp::parse(text).map_or(Fit::Not(Reason::NotAMoment), |moment| Fit::As(Value::Timestamp(moment)))
             }
             _ => misplaced(),
         }
     }
 
-    fn of_whole(number: i128, target: Target, converted: bool) -> Self {
-        let (value, exact) = if target == Target::Integer {
+    fn of_whole(number: i128, target: ColumnType, converted: bool) -> Self {
+        let (value, exact) = if target == ColumnType::Integer {
             let nearest = number.clamp(i32::MIN.into(), i32::MAX.into());
             (i32::try_from(nearest).ok().map(Value::Integer), nearest == number)
         } else {
@@ -391,13 +393,13 @@ impl<'a> Fit<'a> {
 }
 
 /// The integer that a value is, or one beyond all types in its direction.
-fn whole(stored: Stored<'_>) -> Option<i128> {
+fn whole(stored: SqliteValue<'_>) -> Option<i128> {
     match stored {
-        Stored::Integer(number) => Some(number.into()),
+        SqliteValue::Integer(number) => Some(number.into()),
         #[expect(clippy::cast_possible_truncation, reason = "what is beyond 128 bits is beyond 64 bits as well")]
-        Stored::Real(number) => (number.is_finite() && number.fract() == 0.0).then_some(number as i128),
-        Stored::Text(text) => written_whole(text),
-        Stored::Null | Stored::Blob(_) => None,
+        SqliteValue::Real(number) => (number.is_finite() && number.fract() == 0.0).then_some(number as i128),
+        SqliteValue::Text(text) => written_whole(text),
+        SqliteValue::Null | SqliteValue::Blob(_) => None,
     }
 }
 
@@ -416,12 +418,12 @@ fn written_whole(text: &[u8]) -> Option<i128> {
     is_written_so.then(|| std::str::from_utf8(text).ok()?.parse().ok()).map(|number| number.unwrap_or(beyond))
 }
 
-fn truth(stored: Stored<'_>) -> Option<bool> {
+fn truth(stored: SqliteValue<'_>) -> Option<bool> {
     match stored {
-        Stored::Real(0.0) => Some(false),
-        Stored::Real(1.0) => Some(true),
-        Stored::Text(text) if text == b"1" || text.eq_ignore_ascii_case(b"true") => Some(true),
-        Stored::Text(text) if text == b"0" || text.eq_ignore_ascii_case(b"false") => Some(false),
+        SqliteValue::Real(0.0) => Some(false),
+        SqliteValue::Real(1.0) => Some(true),
+        SqliteValue::Text(text) if text == b"1" || text.eq_ignore_ascii_case(b"true") => Some(true),
+        SqliteValue::Text(text) if text == b"0" || text.eq_ignore_ascii_case(b"false") => Some(false),
         _ => None,
     }
 }
@@ -429,7 +431,7 @@ fn truth(stored: Stored<'_>) -> Option<bool> {
 fn exact_double(number: i64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "the next line looks for it")]
     let double = number as f64;
-    (whole(Stored::Real(double)) == Some(number.into())).then_some(double)
+    (whole(SqliteValue::Real(double)) == Some(number.into())).then_some(double)
 }
 
 /// A number whose double is printed as the same number.
@@ -441,7 +443,7 @@ fn written_double(text: &[u8]) -> Option<f64> {
         _ => {}
     }
     let is_number = matches!(text.first(), Some(b'-' | b'0'..=b'9'))
-        && json::read(text, Kind::Json, 0, &mut Verdict).is_ok()
+        && json::read(text, JsonKind::Json, 0, &mut Verdict).is_ok()
         && !text.last().is_some_and(u8::is_ascii_whitespace);
     let double: f64 = if is_number { std::str::from_utf8(text).ok()?.parse().ok()? } else { return None };
     (double.is_finite() && decimal::equal(text, real(double).as_bytes())).then_some(double)
@@ -451,29 +453,29 @@ fn written_double(text: &[u8]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn column(target: Target) -> ColumnPlan {
+    fn column(target: ColumnType) -> ColumnPlan {
         ColumnPlan { name: "column".to_owned(), target, nullable: true }
     }
 
-    fn carried<'a>(stored: Stored<'a>, target: Target, choices: &[&str]) -> Carried<'a> {
+    fn carried<'a>(stored: SqliteValue<'a>, target: ColumnType, choices: &[&str]) -> Converted<'a> {
         let choices: Vec<_> = choices.iter().map(|text| text.parse().expect("a choice")).collect();
         let policies = Policies::new(&choices).expect("policies");
-        carry(stored, &column(target), &policies, &mut RowDigester::default())
+        convert(stored, &column(target), &policies, &mut RowDigester::default())
     }
 
-    fn text(bytes: &str) -> Stored<'_> {
-        Stored::Text(bytes.as_bytes())
+    fn text(bytes: &str) -> SqliteValue<'_> {
+        SqliteValue::Text(bytes.as_bytes())
     }
 
     /// The classes of all faults, and where they begin.
-    fn faults(stored: Stored<'_>, target: Target, choices: &[&str]) -> Vec<(&'static str, Option<usize>)> {
+    fn faults(stored: SqliteValue<'_>, target: ColumnType, choices: &[&str]) -> Vec<(&'static str, Option<usize>)> {
         let faults = carried(stored, target, choices).faults;
         faults.iter().map(|fault| (fault.class().name(), fault.offset)).collect()
     }
 
     /// What is sent for a value that a policy has mended.
     #[track_caller]
-    fn mended(stored: Stored<'_>, target: Target, choices: &[&str]) -> Value<'static> {
+    fn mended(stored: SqliteValue<'_>, target: ColumnType, choices: &[&str]) -> Value<'static> {
         let carried = carried(stored, target, choices);
         assert_eq!(carried.faults, [], "{choices:?}");
         let changes: Vec<_> = carried.changes.iter().map(|(class, policy)| format!("{class}={policy}")).collect();
@@ -502,22 +504,22 @@ mod tests {
     fn what_fits_is_carried_over_exactly() {
         let integers = Value::Double(9_007_199_254_740_992.0);
         for (stored, target, expected) in [
-            (text("x"), Target::Text(None), bytes("x")),
-            (text("éé"), Target::Text(Some(2)), bytes("éé")),
-            (Stored::Integer(i64::MIN), Target::BigInt, Value::BigInt(i64::MIN)),
-            (Stored::Integer(-1 << 31), Target::Integer, Value::Integer(i32::MIN)),
-            (Stored::Integer(1), Target::Boolean, Value::Boolean(true)),
-            (Stored::Integer(1 << 53), Target::Double, integers),
-            (Stored::Integer((1 << 53) + 2), Target::Double, Value::Double(9_007_199_254_740_994.0)),
-            (Stored::Real(f64::INFINITY), Target::Double, Value::Double(f64::INFINITY)),
-            (Stored::Real(1.5), Target::Json, bytes("1.5")),
-            (Stored::Real(1e300), Target::Jsonb, jsonb("1e300")),
-            (Stored::Integer(7), Target::Jsonb, jsonb("7")),
-            (Stored::Null, Target::Json, Value::Null),
-            (text("2000-01-01 00:00:01"), Target::Timestamp, Value::Timestamp(1_000_000)),
+            (text("x"), ColumnType::Text(None), bytes("x")),
+            (text("éé"), ColumnType::Text(Some(2)), bytes("éé")),
+            (SqliteValue::Integer(i64::MIN), ColumnType::BigInt, Value::BigInt(i64::MIN)),
+            (SqliteValue::Integer(-1 << 31), ColumnType::Integer, Value::Integer(i32::MIN)),
+            (SqliteValue::Integer(1), ColumnType::Boolean, Value::Boolean(true)),
+            (SqliteValue::Integer(1 << 53), ColumnType::Double, integers),
+            (SqliteValue::Integer((1 << 53) + 2), ColumnType::Double, Value::Double(9_007_199_254_740_994.0)),
+            (SqliteValue::Real(f64::INFINITY), ColumnType::Double, Value::Double(f64::INFINITY)),
+            (SqliteValue::Real(1.5), ColumnType::Json, bytes("1.5")),
+            (SqliteValue::Real(1e300), ColumnType::Jsonb, jsonb("1e300")),
+            (SqliteValue::Integer(7), ColumnType::Jsonb, jsonb("7")),
+            (SqliteValue::Null, ColumnType::Json, Value::Null),
+            (text("2000-01-01 00:00:01"), ColumnType::Timestamp, Value::Timestamp(1_000_000)),
             (
                 text(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
-                Target::Json,
+                ColumnType::Json,
                 bytes(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
             ),
         ] {
@@ -529,56 +531,56 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_a_fault_of_its_class() {
-        let varchar = Target::Text(Some(1));
+        let varchar = ColumnType::Text(Some(1));
         for (stored, target, class, offset) in [
-            (text("a\0b"), Target::Text(None), "nul", Some(1)),
-            (Stored::Text(b"ab\xc3\x28"), Target::Text(None), "invalid-utf8", Some(2)),
+            (text("a\0b"), ColumnType::Text(None), "nul", Some(1)),
+            (SqliteValue::Text(b"ab\xc3\x28"), ColumnType::Text(None), "invalid-utf8", Some(2)),
             (text("éé"), varchar, "too-long", Some(2)),
             (text("é "), varchar, "too-long", Some(2)),
-            (Stored::Blob(b"x"), Target::Text(None), "storage-class", None),
-            (Stored::Blob(b"\0\x01\xfe\xff"), Target::Text(None), "inexact", None),
-            (Stored::Blob(b"{}"), Target::Json, "storage-class", None),
-            (Stored::Integer(1), Target::Text(None), "storage-class", None),
-            (text("fast"), Target::Integer, "inexact", None),
-            (text(""), Target::Integer, "inexact", None),
-            (text("007"), Target::Integer, "inexact", None),
-            (text("-12"), Target::Integer, "storage-class", None),
-            (Stored::Real(1.5), Target::BigInt, "inexact", None),
-            (Stored::Real(f64::INFINITY), Target::BigInt, "inexact", None),
-            (Stored::Real(12.0), Target::BigInt, "storage-class", None),
-            (Stored::Integer(1 << 31), Target::Integer, "integer-range", None),
-            (Stored::Integer(2), Target::Boolean, "inexact", None),
-            (text("true"), Target::Boolean, "storage-class", None),
-            (text("yes-ish"), Target::Boolean, "inexact", None),
-            (Stored::Real(0.5), Target::Boolean, "inexact", None),
-            (Stored::Integer((1 << 53) + 1), Target::Double, "inexact", None),
-            (text("hot"), Target::Double, "inexact", None),
-            (text("0.10"), Target::Double, "storage-class", None),
-            (text("0.1000000000000000055511151231257827"), Target::Double, "inexact", None),
-            (text("[1]"), Target::Double, "inexact", None),
-            (Stored::Real(f64::INFINITY), Target::Json, "non-finite", None),
-            (text("yesterday"), Target::Timestamp, "inexact", None),
-            (Stored::Integer(0), Target::Timestamp, "inexact", None),
-            (Stored::Blob(b"2000-01-01 00:00:01"), Target::Timestamp, "storage-class", None),
-            (text(r#"["\u0000"]"#), Target::Json, "nul", Some(2)),
-            (text(r#"["\u0000"]"#), Target::Jsonb, "nul", Some(2)),
-            (text(r#"["\ud83d"]"#), Target::Json, "lone-surrogate", Some(2)),
-            (text(r#"{"a": 1, "a": 2}"#), Target::Jsonb, "duplicate-key", Some(9)),
-            (text("[1e131072]"), Target::Jsonb, "number-range", Some(1)),
-            (text("[NaN]"), Target::Json, "non-finite", Some(1)),
-            (text("[1,]"), Target::Json, "invalid-json", Some(3)),
-            (text(" "), Target::Json, "invalid-json", None),
+            (SqliteValue::Blob(b"x"), ColumnType::Text(None), "storage-class", None),
+            (SqliteValue::Blob(b"\0\x01\xfe\xff"), ColumnType::Text(None), "inexact", None),
+            (SqliteValue::Blob(b"{}"), ColumnType::Json, "storage-class", None),
+            (SqliteValue::Integer(1), ColumnType::Text(None), "storage-class", None),
+            (text("fast"), ColumnType::Integer, "inexact", None),
+            (text(""), ColumnType::Integer, "inexact", None),
+            (text("007"), ColumnType::Integer, "inexact", None),
+            (text("-12"), ColumnType::Integer, "storage-class", None),
+            (SqliteValue::Real(1.5), ColumnType::BigInt, "inexact", None),
+            (SqliteValue::Real(f64::INFINITY), ColumnType::BigInt, "inexact", None),
+            (SqliteValue::Real(12.0), ColumnType::BigInt, "storage-class", None),
+            (SqliteValue::Integer(1 << 31), ColumnType::Integer, "integer-range", None),
+            (SqliteValue::Integer(2), ColumnType::Boolean, "inexact", None),
+            (text("true"), ColumnType::Boolean, "storage-class", None),
+            (text("yes-ish"), ColumnType::Boolean, "inexact", None),
+            (SqliteValue::Real(0.5), ColumnType::Boolean, "inexact", None),
+            (SqliteValue::Integer((1 << 53) + 1), ColumnType::Double, "inexact", None),
+            (text("hot"), ColumnType::Double, "inexact", None),
+            (text("0.10"), ColumnType::Double, "storage-class", None),
+            (text("0.1000000000000000055511151231257827"), ColumnType::Double, "inexact", None),
+            (text("[1]"), ColumnType::Double, "inexact", None),
+            (SqliteValue::Real(f64::INFINITY), ColumnType::Json, "non-finite", None),
+            (text("yesterday"), ColumnType::Timestamp, "inexact", None),
+            (SqliteValue::Integer(0), ColumnType::Timestamp, "inexact", None),
+            (SqliteValue::Blob(b"2000-01-01 00:00:01"), ColumnType::Timestamp, "storage-class", None),
+            (text(r#"["\u0000"]"#), ColumnType::Json, "nul", Some(2)),
+            (text(r#"["\u0000"]"#), ColumnType::Jsonb, "nul", Some(2)),
+            (text(r#"["\ud83d"]"#), ColumnType::Json, "lone-surrogate", Some(2)),
+            (text(r#"{"a": 1, "a": 2}"#), ColumnType::Jsonb, "duplicate-key", Some(9)),
+            (text("[1e131072]"), ColumnType::Jsonb, "number-range", Some(1)),
+            (text("[NaN]"), ColumnType::Json, "non-finite", Some(1)),
+            (text("[1,]"), ColumnType::Json, "invalid-json", Some(3)),
+            (text(" "), ColumnType::Json, "invalid-json", None),
         ] {
             assert_eq!(faults(stored, target, &[]), [(class, offset)], "{stored:?} {target}");
         }
-        let required = ColumnPlan { nullable: false, ..column(Target::Json) };
-        let carried = carry(Stored::Null, &required, &Policies::default(), &mut RowDigester::default());
+        let required = ColumnPlan { nullable: false, ..column(ColumnType::Json) };
+        let carried = convert(SqliteValue::Null, &required, &Policies::default(), &mut RowDigester::default());
         assert_eq!(carried.faults, [Fault::whole(Reason::Null)]);
     }
 
     #[test]
     fn all_classes_of_one_value_are_found_at_their_bytes() {
-        let stored = Stored::Text(b"[\"\xff\0\", \"\\u0000 \\ud83d\", NaN, 1e131072, {\"k\": 1, \"\\u006b\": 2}]");
+        let stored = SqliteValue::Text(b"[\"\xff\0\", \"\\u0000 \\ud83d\", NaN, 1e131072, {\"k\": 1, \"\\u006b\": 2}]");
         let expected = [
             ("invalid-utf8", Some(2)),
             ("nul", Some(3)),
@@ -587,70 +589,73 @@ mod tests {
             ("number-range", Some(29)),
             ("duplicate-key", Some(48)),
         ];
-        assert_eq!(faults(stored, Target::Jsonb, &[]), expected);
+        assert_eq!(faults(stored, ColumnType::Jsonb, &[]), expected);
         // A policy takes its own class off the list, and no other.
         let expected: Vec<_> = expected.into_iter().filter(|(class, _)| *class != "nul").collect();
-        assert_eq!(faults(stored, Target::Jsonb, &["nul=strip"]), expected);
-        assert_eq!(carried(stored, Target::Jsonb, &["nul=strip"]).changes, []);
+        assert_eq!(faults(stored, ColumnType::Jsonb, &["nul=strip"]), expected);
+        assert_eq!(carried(stored, ColumnType::Jsonb, &["nul=strip"]).changes, []);
         let all =
             ["invalid-utf8=replace", "nul=strip", "lone-surrogate=strip", "non-finite=string", "number-range=null"];
         let all = [&all[..], &["duplicate-key=last"]].concat();
         let expected = "[\"\u{fffd}\", \" \", \"NaN\", null, {\"k\": 1, \"\\u006b\": 2}]";
-        assert_eq!(mended(stored, Target::Jsonb, &all), jsonb(expected));
-        let long = Stored::Text(b"ab\0\xffcd");
+        assert_eq!(mended(stored, ColumnType::Jsonb, &all), jsonb(expected));
+        let long = SqliteValue::Text(b"ab\0\xffcd");
         let expected = [("invalid-utf8", Some(3)), ("nul", Some(2)), ("too-long", Some(4))];
-        assert_eq!(faults(long, Target::Text(Some(4)), &[]), expected);
-        let far = Stored::Text(b"99999999999");
-        assert_eq!(faults(far, Target::Integer, &[]), [("storage-class", None), ("integer-range", None)]);
-        assert_eq!(faults(text("[NaN, }"), Target::Json, &[]), [("invalid-json", Some(6)), ("non-finite", Some(1))]);
+        assert_eq!(faults(long, ColumnType::Text(Some(4)), &[]), expected);
+        let far = SqliteValue::Text(b"99999999999");
+        assert_eq!(faults(far, ColumnType::Integer, &[]), [("storage-class", None), ("integer-range", None)]);
+        assert_eq!(
+            faults(text("[NaN, }"), ColumnType::Json, &[]),
+            [("invalid-json", Some(6)), ("non-finite", Some(1))]
+        );
     }
 
     #[test]
     fn policies_change_what_is_wrong_and_nothing_else() {
-        let varchar = Target::Text(Some(3));
+        let varchar = ColumnType::Text(Some(3));
         for (stored, target, choice, expected) in [
-            (text("a\0b\0"), Target::Text(None), "nul=replace", bytes("a\u{fffd}b\u{fffd}")),
-            (text("a\0b\0"), Target::Text(None), "nul=strip", bytes("ab")),
-            (text("{ \"a\\u0000\" :1e5}"), Target::Json, "nul=replace", bytes("{ \"a\\ufffd\" :1e5}")),
-            (text("{ \"a\\u0000\" :1e5}"), Target::Jsonb, "nul=strip", jsonb("{ \"a\" :1e5}")),
-            (text("[\"\0\"]\0"), Target::Json, "nul=strip", bytes("[\"\"]")),
+            (text("a\0b\0"), ColumnType::Text(None), "nul=replace", bytes("a\u{fffd}b\u{fffd}")),
+            (text("a\0b\0"), ColumnType::Text(None), "nul=strip", bytes("ab")),
+            (text("{ \"a\\u0000\" :1e5}"), ColumnType::Json, "nul=replace", bytes("{ \"a\\ufffd\" :1e5}")),
+            (text("{ \"a\\u0000\" :1e5}"), ColumnType::Jsonb, "nul=strip", jsonb("{ \"a\" :1e5}")),
+            (text("[\"\0\"]\0"), ColumnType::Json, "nul=strip", bytes("[\"\"]")),
             (
                 text(r#"["\ud83d\ud83d\ude80\ude80"]"#),
-                Target::Json,
+                ColumnType::Json,
                 "lone-surrogate=strip",
                 bytes(r#"["\ud83d\ude80"]"#),
             ),
-            (text(r#"["\ude80x"]"#), Target::Jsonb, "lone-surrogate=replace", jsonb(r#"["\ufffdx"]"#)),
-            (text("[ NaN,-Infinity ]"), Target::Json, "non-finite=null", bytes("[ null,null ]")),
-            (text("[ NaN,-Infinity ]"), Target::Json, "non-finite=string", bytes(r#"[ "NaN","-Infinity" ]"#)),
-            (Stored::Real(f64::NEG_INFINITY), Target::Json, "non-finite=string", bytes("\"-Infinity\"")),
-            (Stored::Real(f64::INFINITY), Target::Jsonb, "non-finite=null", jsonb("null")),
-            (text("[1e131072]"), Target::Jsonb, "number-range=string", jsonb("[\"1e131072\"]")),
-            (Stored::Integer(1 << 40), Target::Integer, "integer-range=clamp", Value::Integer(i32::MAX)),
-            (Stored::Integer(-(1 << 40)), Target::Integer, "integer-range=clamp", Value::Integer(i32::MIN)),
-            (Stored::Integer(1 << 40), Target::Integer, "integer-range=null", Value::Null),
-            (Stored::Text(b"\xf0\x9f\x9a"), Target::Text(None), "invalid-utf8=replace", bytes("\u{fffd}")),
-            (Stored::Blob(b"x"), Target::Text(None), "storage-class=convert", bytes("x")),
-            (Stored::Blob(b"{}"), Target::Jsonb, "storage-class=convert", jsonb("{}")),
-            (Stored::Real(1.5), Target::Text(None), "storage-class=convert", bytes("1.5")),
-            (text("12"), Target::BigInt, "storage-class=convert", Value::BigInt(12)),
-            (text("True"), Target::Boolean, "storage-class=convert", Value::Boolean(true)),
-            (text("1.5e1"), Target::Double, "storage-class=convert", Value::Double(15.0)),
-            (text("fast"), Target::Integer, "inexact=null", Value::Null),
-            (Stored::Blob(b"\xff"), Target::Json, "inexact=null", bytes("null")),
-            (text("{'a': None}\n"), Target::Json, "invalid-json=string", bytes("\"{'a': None}\\n\"")),
-            (text("[\"\\u0000\""), Target::Jsonb, "invalid-json=string", jsonb(r#""[\"\\u0000\"""#)),
-            (text(""), Target::Jsonb, "invalid-json=null", jsonb("null")),
+            (text(r#"["\ude80x"]"#), ColumnType::Jsonb, "lone-surrogate=replace", jsonb(r#"["\ufffdx"]"#)),
+            (text("[ NaN,-Infinity ]"), ColumnType::Json, "non-finite=null", bytes("[ null,null ]")),
+            (text("[ NaN,-Infinity ]"), ColumnType::Json, "non-finite=string", bytes(r#"[ "NaN","-Infinity" ]"#)),
+            (SqliteValue::Real(f64::NEG_INFINITY), ColumnType::Json, "non-finite=string", bytes("\"-Infinity\"")),
+            (SqliteValue::Real(f64::INFINITY), ColumnType::Jsonb, "non-finite=null", jsonb("null")),
+            (text("[1e131072]"), ColumnType::Jsonb, "number-range=string", jsonb("[\"1e131072\"]")),
+            (SqliteValue::Integer(1 << 40), ColumnType::Integer, "integer-range=clamp", Value::Integer(i32::MAX)),
+            (SqliteValue::Integer(-(1 << 40)), ColumnType::Integer, "integer-range=clamp", Value::Integer(i32::MIN)),
+            (SqliteValue::Integer(1 << 40), ColumnType::Integer, "integer-range=null", Value::Null),
+            (SqliteValue::Text(b"\xf0\x9f\x9a"), ColumnType::Text(None), "invalid-utf8=replace", bytes("\u{fffd}")),
+            (SqliteValue::Blob(b"x"), ColumnType::Text(None), "storage-class=convert", bytes("x")),
+            (SqliteValue::Blob(b"{}"), ColumnType::Jsonb, "storage-class=convert", jsonb("{}")),
+            (SqliteValue::Real(1.5), ColumnType::Text(None), "storage-class=convert", bytes("1.5")),
+            (text("12"), ColumnType::BigInt, "storage-class=convert", Value::BigInt(12)),
+            (text("True"), ColumnType::Boolean, "storage-class=convert", Value::Boolean(true)),
+            (text("1.5e1"), ColumnType::Double, "storage-class=convert", Value::Double(15.0)),
+            (text("fast"), ColumnType::Integer, "inexact=null", Value::Null),
+            (SqliteValue::Blob(b"\xff"), ColumnType::Json, "inexact=null", bytes("null")),
+            (text("{'a': None}\n"), ColumnType::Json, "invalid-json=string", bytes("\"{'a': None}\\n\"")),
+            (text("[\"\\u0000\""), ColumnType::Jsonb, "invalid-json=string", jsonb(r#""[\"\\u0000\"""#)),
+            (text(""), ColumnType::Jsonb, "invalid-json=null", jsonb("null")),
             (text("éééé"), varchar, "too-long=truncate", bytes("ééé")),
-            (text(r#"{"a":1,"a":2}"#), Target::Jsonb, "duplicate-key=last", jsonb(r#"{"a":1,"a":2}"#)),
+            (text(r#"{"a":1,"a":2}"#), ColumnType::Jsonb, "duplicate-key=last", jsonb(r#"{"a":1,"a":2}"#)),
         ] {
             assert_eq!(mended(stored, target, &[choice]), expected, "{stored:?} {choice}");
         }
         let deep = format!("[\"\\u0000\", {}{}]", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         let class = |name, offset| (name, Some(offset));
-        assert_eq!(faults(text(&deep), Target::Json, &[]), [class("depth", MAX_DEPTH + 10), class("nul", 2)]);
-        assert_eq!(mended(text(&deep), Target::Jsonb, &["depth=null"]), jsonb("null"));
-        let string = mended(text(&deep), Target::Json, &["depth=string"]);
+        assert_eq!(faults(text(&deep), ColumnType::Json, &[]), [class("depth", MAX_DEPTH + 10), class("nul", 2)]);
+        assert_eq!(mended(text(&deep), ColumnType::Jsonb, &["depth=null"]), jsonb("null"));
+        let string = mended(text(&deep), ColumnType::Json, &["depth=string"]);
         assert_eq!(string, bytes(&format!("\"{}\"", deep.replace('\\', "\\\\").replace('"', "\\\""))));
     }
 
@@ -660,25 +665,29 @@ mod tests {
         let policies = Policies::new(&choices).expect("policies");
         let required = |target| ColumnPlan { nullable: false, ..column(target) };
         let mut digester = RowDigester::default();
-        let beyond = carry(Stored::Integer(1 << 40), &required(Target::Integer), &policies, &mut digester);
+        let beyond = convert(SqliteValue::Integer(1 << 40), &required(ColumnType::Integer), &policies, &mut digester);
         assert_eq!(beyond.faults[0].policies, [Policy::Clamp]);
-        let fast = carry(text("fast"), &required(Target::Integer), &policies, &mut digester);
+        let fast = convert(text("fast"), &required(ColumnType::Integer), &policies, &mut digester);
         assert_eq!(fast.faults[0].policies, []);
         // JSON has a null of its own.
-        let blob = carry(Stored::Blob(b"\xff"), &required(Target::Json), &policies, &mut digester);
+        let blob = convert(SqliteValue::Blob(b"\xff"), &required(ColumnType::Json), &policies, &mut digester);
         assert_eq!(blob.value, bytes("null"));
     }
 
     #[test]
     fn both_ends_have_the_same_digest() {
         for (stored, target, sent_back) in [
-            (text(r#" {"b":1.0,"a":"\u00e9"} "#), Target::Jsonb, Some(&b"\x01{\"a\": \"\xc3\xa9\", \"b\": 1.0}"[..])),
-            (text("[1]"), Target::Json, Some(b"[1]")),
-            (Stored::Null, Target::Jsonb, None),
-            (Stored::Integer(5), Target::Integer, Some(b"\0\0\0\x05")),
+            (
+                text(r#" {"b":1.0,"a":"\u00e9"} "#),
+                ColumnType::Jsonb,
+                Some(&b"\x01{\"a\": \"\xc3\xa9\", \"b\": 1.0}"[..]),
+            ),
+            (text("[1]"), ColumnType::Json, Some(b"[1]")),
+            (SqliteValue::Null, ColumnType::Jsonb, None),
+            (SqliteValue::Integer(5), ColumnType::Integer, Some(b"\0\0\0\x05")),
         ] {
             let [mut source, mut read_back] = [RowDigester::default(), RowDigester::default()];
-            assert_eq!(carry(stored, &column(target), &Policies::default(), &mut source).faults, []);
+            assert_eq!(convert(stored, &column(target), &Policies::default(), &mut source).faults, []);
             read_back.add(&Value::read_field(sent_back, target).expect("a field")).expect("a value");
             assert_eq!(source.digest(), read_back.digest(), "{stored:?}");
         }

@@ -1,6 +1,6 @@
 //! PostgreSQL's binary COPY format: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
 
-use crate::database::failure::{Cause, Failure};
+use crate::database::failure::{DatabaseCause, ErrorClass};
 
 /// What the format begins with: the signature, no flags, no extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -27,8 +27,8 @@ impl RowSplitter {
     pub(crate) fn push(
         &mut self,
         chunk: &[u8],
-        visit: &mut impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
-    ) -> Result<(), Cause> {
+        visit: &mut impl FnMut(&[Option<&[u8]>]) -> Result<(), DatabaseCause>,
+    ) -> Result<(), DatabaseCause> {
         if self.pending.is_empty() {
             let used = self.split(chunk, visit)?;
             self.pending.extend_from_slice(&chunk[used..]);
@@ -51,8 +51,8 @@ impl RowSplitter {
     fn split(
         &mut self,
         bytes: &[u8],
-        visit: &mut impl FnMut(&[Option<&[u8]>]) -> Result<(), Cause>,
-    ) -> Result<usize, Cause> {
+        visit: &mut impl FnMut(&[Option<&[u8]>]) -> Result<(), DatabaseCause>,
+    ) -> Result<usize, DatabaseCause> {
         let mut used = 0;
         if !self.started {
             let Some(header) = bytes.first_chunk() else { return Ok(0) };
@@ -98,8 +98,8 @@ fn row<'b>(bytes: &'b [u8], fields: &mut Vec<Option<&'b [u8]>>, ended: &mut bool
 }
 
 /// The error for an answer that is not in this format.
-pub(crate) fn unreadable() -> Cause {
-    Cause::new(Failure::Other, "the server sent something that is not binary COPY")
+pub(crate) fn unreadable() -> DatabaseCause {
+    DatabaseCause::new(ErrorClass::Other, "the server sent something that is not binary COPY")
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     /// How many rows of two columns are found in these bytes behind a header.
-    fn rows(bytes: &[u8]) -> Result<usize, Cause> {
+    fn rows(bytes: &[u8]) -> Result<usize, DatabaseCause> {
         let (mut splitter, mut rows) = (RowSplitter::new(2), 0);
         let mut count = |fields: &[Option<&[u8]>]| {
             assert_eq!(fields.len(), 2);

@@ -5,7 +5,7 @@ use std::fmt;
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::column_type::Target;
+use super::column_type::ColumnType;
 use super::policy::{Choice, Class, Policy};
 
 /// One value that cannot be carried over exactly.
@@ -91,18 +91,18 @@ impl fmt::Display for Hazard {
 
 /// PostgreSQL's two types for JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonKind {
     /// Keeps the text; decodes strings only when somebody asks for them.
     Json,
     /// Decodes strings and numbers at once.
     Jsonb,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for JsonKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Json => "json",
-            Kind::Jsonb => "jsonb",
+            JsonKind::Json => "json",
+            JsonKind::Jsonb => "jsonb",
         })
     }
 }
@@ -113,9 +113,9 @@ pub enum Reason {
     /// SQL NULL in a column that is NOT NULL.
     Null,
     /// Stored as a class that the column's type has no place for, but exactly convertible.
-    Convertible(&'static str, Target),
+    Convertible(&'static str, ColumnType),
     /// Stored as what the column's type has no counterpart for.
-    Misplaced(&'static str, Target),
+    Misplaced(&'static str, ColumnType),
     /// Bytes that are not UTF-8.
     Utf8,
     /// U+0000, which PostgreSQL has no place for.
@@ -125,7 +125,7 @@ pub enum Reason {
     /// More bytes than a field holds.
     TooLarge,
     /// Beyond the range of the column's type.
-    IntegerRange(Target),
+    IntegerRange(ColumnType),
     /// Not 0 or 1.
     NotBoolean,
     /// An integer that a double cannot hold exactly.
@@ -141,9 +141,9 @@ pub enum Reason {
     /// `NaN` or `Infinity` in JSON.
     NotANumber,
     /// `\u0000` in a JSON string.
-    NulEscape(Kind),
+    NulEscape(JsonKind),
     /// Half of a surrogate pair in a JSON string.
-    LoneSurrogate(Kind),
+    LoneSurrogate(JsonKind),
     /// A number that `jsonb` cannot hold.
     JsonNumberRange,
     /// A key that an object for `jsonb` has already.
@@ -222,11 +222,11 @@ impl Reason {
             Reason::Infinite | Reason::EmptyJson | Reason::MalformedJson | Reason::NotANumber => {
                 "refuses it: invalid input syntax for type json"
             }
-            Reason::NulEscape(Kind::Json) | Reason::LoneSurrogate(Kind::Json) => {
+            Reason::NulEscape(JsonKind::Json) | Reason::LoneSurrogate(JsonKind::Json) => {
                 "takes it, and fails at the first ->> or cast to jsonb"
             }
-            Reason::NulEscape(Kind::Jsonb) => "refuses it: unsupported Unicode escape sequence",
-            Reason::LoneSurrogate(Kind::Jsonb) => "refuses it: Unicode low surrogate must follow a high surrogate",
+            Reason::NulEscape(JsonKind::Jsonb) => "refuses it: unsupported Unicode escape sequence",
+            Reason::LoneSurrogate(JsonKind::Jsonb) => "refuses it: Unicode low surrogate must follow a high surrogate",
             Reason::JsonNumberRange => "refuses it: value overflows numeric format",
             Reason::DuplicateKey => "keeps only the last value",
             Reason::NotAMoment => "refuses it, or reads a zone and a special word in its own way",
@@ -250,7 +250,7 @@ impl fmt::Display for Reason {
             Reason::Nul => "U+0000 in text",
             Reason::TooLong(limit, _) => return write!(f, "more than the {limit} characters that the column allows"),
             Reason::TooLarge => "more bytes than a field holds",
-            Reason::IntegerRange(Target::BigInt) => "beyond 64 bits",
+            Reason::IntegerRange(ColumnType::BigInt) => "beyond 64 bits",
             Reason::IntegerRange(_) => "beyond 32 bits",
             Reason::NotBoolean => "neither 0 nor 1 in a boolean column",
             Reason::NotDouble => "an integer that a double cannot hold exactly",

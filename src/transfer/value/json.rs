@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::decimal::Decimal;
-use super::hazard::{Kind, Reason};
+use super::hazard::{JsonKind, Reason};
 use super::normalization::{Normalisation, Normalised};
 
 /// How deep arrays and objects may be nested. PostgreSQL's own limit follows from
@@ -61,7 +61,7 @@ impl Listener for Verdict {
 /// Reads a text in UTF-8 to its end, and says what `jsonb` changes in it.
 pub(crate) fn read(
     text: &[u8],
-    kind: Kind,
+    kind: JsonKind,
     max_depth: usize,
     listener: &mut impl Listener,
 ) -> Result<Normalised, Trouble> {
@@ -71,7 +71,7 @@ pub(crate) fn read(
 
 struct Scanner<'t, 'l, L> {
     text: &'t [u8],
-    kind: Kind,
+    kind: JsonKind,
     max_depth: usize,
     listener: &'l mut L,
     position: usize,
@@ -271,7 +271,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
             }
             self.digits()?;
         }
-        if self.kind == Kind::Json {
+        if self.kind == JsonKind::Json {
             return Ok(());
         }
         let number = Decimal::parse(&self.text[start..self.position]);
@@ -362,7 +362,7 @@ fn plain_length(text: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn refused(text: &str, kind: Kind) -> Option<(usize, Reason)> {
+    fn refused(text: &str, kind: JsonKind) -> Option<(usize, Reason)> {
         let read = read(text.as_bytes(), kind, MAX_DEPTH, &mut Verdict);
         read.err().map(|trouble| (trouble.bytes.start, trouble.reason))
     }
@@ -380,8 +380,8 @@ mod tests {
             "\"\u{7f}\u{2028}é\"",
             "\t\r\n1 ",
         ] {
-            assert_eq!(refused(text, Kind::Json), None, "{text}");
-            assert_eq!(refused(text, Kind::Jsonb), None, "{text}");
+            assert_eq!(refused(text, JsonKind::Json), None, "{text}");
+            assert_eq!(refused(text, JsonKind::Jsonb), None, "{text}");
         }
     }
 
@@ -413,25 +413,25 @@ mod tests {
             ("\"\u{1}\"", 1),
             ("nul", 0),
         ] {
-            assert_eq!(refused(text, Kind::Json), Some((offset, Reason::MalformedJson)), "{text}");
+            assert_eq!(refused(text, JsonKind::Json), Some((offset, Reason::MalformedJson)), "{text}");
         }
         for (text, offset) in [("NaN", 0), ("[Infinity]", 1), ("-Infinity", 0)] {
-            assert_eq!(refused(text, Kind::Json), Some((offset, Reason::NotANumber)), "{text}");
+            assert_eq!(refused(text, JsonKind::Json), Some((offset, Reason::NotANumber)), "{text}");
         }
-        assert_eq!(refused(" \n", Kind::Json), Some((0, Reason::EmptyJson)));
+        assert_eq!(refused(" \n", JsonKind::Json), Some((0, Reason::EmptyJson)));
     }
 
     #[test]
     fn strings_have_to_be_characters_in_both_types() {
         for (text, reason) in [
-            (r#""a\u0000""#, Reason::NulEscape as fn(Kind) -> Reason),
+            (r#""a\u0000""#, Reason::NulEscape as fn(JsonKind) -> Reason),
             (r#"{"\u0000": 1}"#, Reason::NulEscape),
             (r#""\ud83dx""#, Reason::LoneSurrogate),
             (r#""\ude80""#, Reason::LoneSurrogate),
             (r#""\ud83d\u0041""#, Reason::LoneSurrogate),
             (r#""\ud83d\ud83d\ude80""#, Reason::LoneSurrogate),
         ] {
-            for kind in [Kind::Json, Kind::Jsonb] {
+            for kind in [JsonKind::Json, JsonKind::Jsonb] {
                 assert_eq!(refused(text, kind).map(|(_, found)| found), Some(reason(kind)), "{text}");
             }
         }
@@ -441,23 +441,23 @@ mod tests {
     fn numbers_have_limits_in_jsonb() {
         // Those that a real server has.
         for text in ["1e131072", "1e-16384", "1e99999999999999999999", "[0e2000000000]"] {
-            assert_eq!(refused(text, Kind::Json), None, "{text}");
-            assert!(matches!(refused(text, Kind::Jsonb), Some((_, Reason::JsonNumberRange))), "{text}");
+            assert_eq!(refused(text, JsonKind::Json), None, "{text}");
+            assert!(matches!(refused(text, JsonKind::Jsonb), Some((_, Reason::JsonNumberRange))), "{text}");
         }
         for text in ["1e131071", "1e-16383", "0e131072"] {
-            assert_eq!(refused(text, Kind::Jsonb), None, "{text}");
+            assert_eq!(refused(text, JsonKind::Jsonb), None, "{text}");
         }
-        assert_eq!(refused(&"9".repeat(131_072), Kind::Jsonb), None);
-        assert!(refused(&"9".repeat(131_073), Kind::Jsonb).is_some());
-        assert_eq!(refused(&format!("0.{}", "9".repeat(16_383)), Kind::Jsonb), None);
-        assert!(refused(&format!("0.{}", "9".repeat(16_384)), Kind::Jsonb).is_some());
+        assert_eq!(refused(&"9".repeat(131_072), JsonKind::Jsonb), None);
+        assert!(refused(&"9".repeat(131_073), JsonKind::Jsonb).is_some());
+        assert_eq!(refused(&format!("0.{}", "9".repeat(16_383)), JsonKind::Jsonb), None);
+        assert!(refused(&format!("0.{}", "9".repeat(16_384)), JsonKind::Jsonb).is_some());
     }
 
     #[test]
     fn depth_is_limited_without_recursion() {
         let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-        assert_eq!(refused(&deep(20_000), Kind::Json), Some((MAX_DEPTH, Reason::TooDeep)));
-        assert_eq!(refused(&deep(MAX_DEPTH), Kind::Jsonb), None);
+        assert_eq!(refused(&deep(20_000), JsonKind::Json), Some((MAX_DEPTH, Reason::TooDeep)));
+        assert_eq!(refused(&deep(MAX_DEPTH), JsonKind::Jsonb), None);
     }
 
     #[test]

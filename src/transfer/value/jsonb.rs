@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use super::decimal::Decimal;
-use super::hazard::Kind;
+use super::hazard::JsonKind;
 use super::json::{self, Listener, Trouble};
 use super::normalization::{Normalisation, Normalised};
 
@@ -30,7 +30,7 @@ pub(crate) struct Jsonb {
 /// Reads a text for `jsonb`; the last of several values for a key counts.
 pub(crate) fn read(text: &[u8], max_depth: usize) -> Result<Jsonb, Trouble> {
     let mut encoder = Encoder::default();
-    let mut normalised = json::read(text, Kind::Jsonb, max_depth, &mut encoder)?;
+    let mut normalised = json::read(text, JsonKind::Jsonb, max_depth, &mut encoder)?;
     if encoder.reordered {
         normalised.insert(Normalisation::KeyOrder);
     }

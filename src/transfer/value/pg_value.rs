@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use super::column_type::Target;
+use super::column_type::ColumnType;
 
 /// A value that PostgreSQL can hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ impl<'a> Value<'a> {
     /// stands in front, and then the bytes of text, which are not copied.
     ///
     /// # Panics
-    /// When the value is longer than a field can be, which [`carry`](crate::transfer::value::convert::carry) has excluded.
+    /// When the value is longer than a field can be, which [`convert`](crate::transfer::value::convert::carry) has excluded.
     #[must_use]
     pub fn field_parts(&self) -> (FieldHead, &[u8]) {
         match self {
@@ -58,16 +58,16 @@ impl<'a> Value<'a> {
 
     /// Reads a field of the binary COPY format, or `None` if it is not what the type sends.
     #[must_use]
-    pub fn read_field(field: Option<&'a [u8]>, target: Target) -> Option<Self> {
+    pub fn read_field(field: Option<&'a [u8]>, target: ColumnType) -> Option<Self> {
         let Some(bytes) = field else { return Some(Value::Null) };
         Some(match target {
-            Target::Text(_) | Target::Json => Value::Bytes(Cow::Borrowed(bytes)),
-            Target::Jsonb => Value::Jsonb(Cow::Borrowed(bytes.strip_prefix(&[1])?)),
-            Target::BigInt => Value::BigInt(i64::from_be_bytes(bytes.try_into().ok()?)),
-            Target::Integer => Value::Integer(i32::from_be_bytes(bytes.try_into().ok()?)),
-            Target::Boolean => Value::Boolean(*bytes.first()? != 0),
-            Target::Double => Value::Double(f64::from_be_bytes(bytes.try_into().ok()?)),
-            Target::Timestamp => Value::Timestamp(i64::from_be_bytes(bytes.try_into().ok()?)),
+            ColumnType::Text(_) | ColumnType::Json => Value::Bytes(Cow::Borrowed(bytes)),
+            ColumnType::Jsonb => Value::Jsonb(Cow::Borrowed(bytes.strip_prefix(&[1])?)),
+            ColumnType::BigInt => Value::BigInt(i64::from_be_bytes(bytes.try_into().ok()?)),
+            ColumnType::Integer => Value::Integer(i32::from_be_bytes(bytes.try_into().ok()?)),
+            ColumnType::Boolean => Value::Boolean(*bytes.first()? != 0),
+            ColumnType::Double => Value::Double(f64::from_be_bytes(bytes.try_into().ok()?)),
+            ColumnType::Timestamp => Value::Timestamp(i64::from_be_bytes(bytes.try_into().ok()?)),
         })
     }
 }
@@ -120,6 +120,6 @@ mod tests {
         let moment = Value::Timestamp(timestamp::parse(b"2026-01-31 12:00:00").expect("a moment"));
         moment.write_field(&mut buffer);
         assert_eq!(buffer, b"\0\0\0\x08\0\x02\xec\xac\x99\x11\x50\0");
-        assert_eq!(Value::read_field(Some(&buffer[4..]), Target::Timestamp), Some(moment));
+        assert_eq!(Value::read_field(Some(&buffer[4..]), ColumnType::Timestamp), Some(moment));
     }
 }

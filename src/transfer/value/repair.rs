@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::hazard::{Fault, Kind, Reason};
+use super::hazard::{Fault, JsonKind, Reason};
 use super::json::{self, Listener, MAX_DEPTH, Trouble};
 use super::policy::{Class, Policies, Policy};
 
@@ -11,22 +11,22 @@ const MAX_SHIFTS: usize = 1 << 16;
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
 /// A copy of a text with some of its bytes replaced.
-pub(crate) struct Mended<'t> {
+pub(crate) struct Repaired<'t> {
     original: &'t [u8],
     pub(crate) text: Vec<u8>,
     /// How much of the original is in the copy or was replaced.
     done: usize,
-    origin: Origin,
+    origin: TextOrigin,
 }
 
 /// Where in the original a byte of the copy was.
 #[derive(Default)]
-pub(crate) struct Origin {
+pub(crate) struct TextOrigin {
     /// From a place in the copy on, where the original goes on.
     shifts: Vec<(usize, usize)>,
 }
 
-impl Origin {
+impl TextOrigin {
     /// The offset in the original, if that many are known.
     pub(crate) fn of(&self, offset: usize) -> Option<usize> {
         let before = self.shifts.partition_point(|(copy, _)| *copy <= offset);
@@ -38,9 +38,9 @@ impl Origin {
     }
 }
 
-impl<'t> Mended<'t> {
+impl<'t> Repaired<'t> {
     pub(crate) fn new(original: &'t [u8]) -> Self {
-        Self { original, text: Vec::with_capacity(original.len()), done: 0, origin: Origin::default() }
+        Self { original, text: Vec::with_capacity(original.len()), done: 0, origin: TextOrigin::default() }
     }
 
     pub(crate) fn replace(&mut self, bytes: Range<usize>, replacement: &[u8]) {
@@ -52,15 +52,15 @@ impl<'t> Mended<'t> {
         }
     }
 
-    pub(crate) fn finish(mut self) -> (Vec<u8>, Origin) {
+    pub(crate) fn finish(mut self) -> (Vec<u8>, TextOrigin) {
         self.text.extend_from_slice(&self.original[self.done..]);
         (self.text, self.origin)
     }
 }
 
 /// Replaces what is not UTF-8 by U+FFFD, as [`String::from_utf8_lossy`] does.
-pub(crate) fn utf8(text: &[u8]) -> (Vec<u8>, Origin) {
-    let mut mended = Mended::new(text);
+pub(crate) fn utf8(text: &[u8]) -> (Vec<u8>, TextOrigin) {
+    let mut mended = Repaired::new(text);
     let mut position = 0;
     for chunk in text.utf8_chunks() {
         let start = position + chunk.valid().len();
@@ -73,8 +73,8 @@ pub(crate) fn utf8(text: &[u8]) -> (Vec<u8>, Origin) {
 }
 
 /// Strips U+0000, or replaces it, also tentatively: that hides nothing else.
-pub(crate) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, Origin) {
-    let mut mended = Mended::new(text);
+pub(crate) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, TextOrigin) {
+    let mut mended = Repaired::new(text);
     let replacement = if policy == Policy::Strip { b"" } else { REPLACEMENT };
     for (offset, byte) in text.iter().enumerate() {
         if *byte == 0 {
@@ -87,7 +87,7 @@ pub(crate) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, Origin) {
 /// A JSON text in UTF-8 after what policies say, or tentatively, has been replaced inside it.
 pub(crate) struct MendedJson {
     pub(crate) text: Vec<u8>,
-    pub(crate) origin: Origin,
+    pub(crate) origin: TextOrigin,
     /// The first of each class that was found, before the end or before what is not JSON.
     pub(crate) faults: Vec<Fault>,
     /// What makes the whole text unreadable.
@@ -95,8 +95,8 @@ pub(crate) struct MendedJson {
 }
 
 /// Finds everything that is wrong inside a JSON text, and replaces it where it stands.
-pub(crate) fn json(text: &[u8], kind: Kind, policies: &Policies) -> MendedJson {
-    let mut mender = Mender { policies, mended: Mended::new(text), faults: Vec::new() };
+pub(crate) fn json(text: &[u8], kind: JsonKind, policies: &Policies) -> MendedJson {
+    let mut mender = Repairer { policies, mended: Repaired::new(text), faults: Vec::new() };
     let unreadable = json::read(text, kind, MAX_DEPTH, &mut mender).err().map(|trouble| fault(&trouble));
     let faults = mender.faults;
     let (text, origin) = mender.mended.finish();
@@ -111,13 +111,13 @@ pub(crate) fn fault(trouble: &Trouble) -> Fault {
     }
 }
 
-struct Mender<'t, 'p> {
+struct Repairer<'t, 'p> {
     policies: &'p Policies,
-    mended: Mended<'t>,
+    mended: Repaired<'t>,
     faults: Vec<Fault>,
 }
 
-impl Listener for Mender<'_, '_> {
+impl Listener for Repairer<'_, '_> {
     fn trouble(&mut self, trouble: Trouble) -> Result<(), Trouble> {
         let fault = fault(&trouble);
         let class = fault.class();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// A value as SQLite stores it, whatever its column was declared as.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Stored<'a> {
+pub enum SqliteValue<'a> {
     /// SQL NULL.
     Null,
     /// INTEGER.
@@ -17,15 +17,15 @@ pub enum Stored<'a> {
     Blob(&'a [u8]),
 }
 
-impl Stored<'_> {
+impl SqliteValue<'_> {
     /// The value as people read it; bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn shown(&self) -> Cow<'_, str> {
         match self {
-            Stored::Null => "NULL".into(),
-            Stored::Integer(number) => number.to_string().into(),
-            Stored::Real(number) => number.to_string().into(),
-            Stored::Text(bytes) | Stored::Blob(bytes) => String::from_utf8_lossy(bytes),
+            SqliteValue::Null => "NULL".into(),
+            SqliteValue::Integer(number) => number.to_string().into(),
+            SqliteValue::Real(number) => number.to_string().into(),
+            SqliteValue::Text(bytes) | SqliteValue::Blob(bytes) => String::from_utf8_lossy(bytes),
         }
     }
 
@@ -33,9 +33,9 @@ impl Stored<'_> {
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
-            Stored::Null => 0,
-            Stored::Integer(_) | Stored::Real(_) => 8,
-            Stored::Text(bytes) | Stored::Blob(bytes) => bytes.len(),
+            SqliteValue::Null => 0,
+            SqliteValue::Integer(_) | SqliteValue::Real(_) => 8,
+            SqliteValue::Text(bytes) | SqliteValue::Blob(bytes) => bytes.len(),
         }
     }
 
@@ -43,11 +43,11 @@ impl Stored<'_> {
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
-            Stored::Null => "NULL",
-            Stored::Integer(_) => "INTEGER",
-            Stored::Real(_) => "REAL",
-            Stored::Text(_) => "TEXT",
-            Stored::Blob(_) => "BLOB",
+            SqliteValue::Null => "NULL",
+            SqliteValue::Integer(_) => "INTEGER",
+            SqliteValue::Real(_) => "REAL",
+            SqliteValue::Text(_) => "TEXT",
+            SqliteValue::Blob(_) => "BLOB",
         }
     }
 }
