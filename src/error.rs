@@ -4,25 +4,22 @@ use std::panic::{Location, PanicHookInfo};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use migration::Revision;
-use serde::Serialize;
-
 use crate::database::connection::ConnectError;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, OTHER_PROGRAM, UNKNOWN_CA};
+use crate::database::failure::{DatabaseError, OTHER_PROGRAM};
+use crate::diagnostic::{Details, Diagnostic};
+use crate::exit_code::ExitCode;
+use crate::format::percentage;
 use crate::history::archive::error::ArchiveError;
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
 use crate::schema::error::SchemaError;
-use crate::schema::state::Leftover;
 use crate::settings::SettingsError;
-use crate::transfer::error::{Mismatch, TransferError};
-use crate::transfer::source::snapshot::SnapshotError;
-use crate::transfer::target::obstacle::{Obstacle, ObstacleKind};
+use crate::transfer::error::TransferError;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The settings make no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -53,7 +50,7 @@ pub enum Error {
     /// Too much would go at once: the cutoff may be wrong.
     #[error(
         "{sessions} of {of_sessions} sessions would be removed, which is more than {}; nothing was changed",
-        crate::format::percentage(*limit)
+        percentage(*limit)
     )]
     TooLargeAShare {
         /// The sessions that would go.
@@ -177,7 +174,7 @@ impl From<TransferError> for Error {
 impl Error {
     /// A panic, told as an error: of the driver where it takes apart what a server sent, or else of ours.
     #[must_use]
-    pub fn of_panic(panic: &PanicHookInfo<'_>, kept: Vec<PathBuf>) -> Self {
+    pub(crate) fn of_panic(panic: &PanicHookInfo<'_>, kept: Vec<PathBuf>) -> Self {
         let what = panic.payload_as_str().unwrap_or("a panic without a message").to_owned();
         let place = panic.location().map_or_else(|| "unknown place".to_owned(), place);
         let is_of_driver = ["sqlx-postgres-", "sqlx-core-", "bytes-"].iter().any(|name| place.starts_with(name));
@@ -186,124 +183,59 @@ impl Error {
 
     /// The same as the error of a command that changes nothing.
     #[must_use]
-    pub fn of_reading(self) -> Self {
+    pub(crate) fn of_reading(self) -> Self {
         match self {
             Error::Database(error) | Error::Schema(SchemaError::Database(error)) => Error::Read(error),
             other => other,
         }
     }
 
-    /// The exit code, as in the table of the README.
+    /// The causes, outermost first, without the error itself.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn causes(&self) -> Vec<String> {
+        let first: &dyn std::error::Error = self;
+        std::iter::successors(first.source(), |error| error.source()).map(ToString::to_string).collect()
+    }
+}
+
+impl Diagnostic for Error {
+    fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Settings(_) | Error::Retention(_) => 78,
-            Error::Connect(error) | Error::GaveUp { last: error, .. } => failure_code(error.cause.class),
-            Error::Database(error) | Error::Read(error) => failure_code(error.cause.class),
-            Error::Schema(error) => schema_code(error),
-            Error::Transfer(error) => match error {
-                TransferError::Schema(error) => schema_code(error),
-                TransferError::Database(error) => failure_code(error.cause.class),
-                TransferError::Snapshot(SnapshotError::Source { cause, .. } | SnapshotError::Copy { cause, .. }) => {
-                    failure_code(cause.class)
-                }
-                TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => 65,
-                TransferError::Mismatch(_) | TransferError::Different(_) => 8,
-                TransferError::Policies(_) => 2,
-                TransferError::Damaged { .. } => 74,
-                TransferError::Report { .. } => 73,
-                TransferError::SourceChanged { .. } => 75,
-                TransferError::Backend { .. } => 78,
-                TransferError::Obstacles(obstacles) => obstacles_code(obstacles),
-                TransferError::SourceSchema(_) => 4,
-                TransferError::Lacking(_)
-                | TransferError::NotLacking { .. }
-                | TransferError::ReportExists { .. }
-                | TransferError::NoReport { .. }
-                | TransferError::TargetNotEmpty { .. }
-                | TransferError::TargetBehind { .. }
-                | TransferError::Conflicts { .. }
-                | TransferError::SourceRevision { .. }
-                | TransferError::TargetRevision { .. } => 7,
-            },
-            Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => 7,
-            Error::Metrics(_) => 73,
-            Error::Archive(error) => match error {
-                ArchiveError::Connect(error) => failure_code(error.cause.class),
-                ArchiveError::Create { .. } => 73,
-                ArchiveError::InUse { .. } => 75,
-                ArchiveError::Compress { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => 75,
-                ArchiveError::Compress { .. } => 74,
-                ArchiveError::Schema(error) => schema_code(error),
-                ArchiveError::Database(error) => failure_code(error.cause.class),
-                ArchiveError::Ambiguous { .. }
-                | ArchiveError::Foreign { .. }
-                | ArchiveError::OtherRevision { .. }
-                | ArchiveError::Lacking { .. } => 7,
-                ArchiveError::NoLedger => 3,
-            },
-            Error::DeadlineExceeded { .. } => 124,
-            // As the shell does it: found but not runnable, or not found.
-            Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 127,
-            Error::Exec { .. } => 126,
+            Error::Settings(error) => error.exit_code(),
+            Error::Connect(error) | Error::GaveUp { last: error, .. } => error.exit_code(),
+            Error::Database(error) | Error::Read(error) => error.exit_code(),
+            Error::Schema(error) => error.exit_code(),
+            Error::Transfer(error) => error.exit_code(),
+            Error::Retention(error) => error.exit_code(),
+            Error::Archive(error) => error.exit_code(),
+            Error::Metrics(error) => error.exit_code(),
+            Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => ExitCode::Refused,
+            Error::DeadlineExceeded { .. } => ExitCode::DeadlineExceeded,
+            Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ExitCode::NotFound,
+            Error::Exec { .. } => ExitCode::NotExecutable,
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
-            Error::Output(_) => 74,
-            Error::Panic { .. } | Error::Protocol { .. } | Error::System { .. } => 1,
+            Error::Output(_) => ExitCode::InputOutput,
+            Error::Panic { .. } | Error::Protocol { .. } | Error::System { .. } => ExitCode::Internal,
         }
     }
 
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         match self {
             Error::Settings(error) => error.hint(),
-            Error::Connect(ConnectError { cause, .. }) | Error::Read(DatabaseError { cause, .. }) => {
-                reading_hint(cause).map(str::to_owned)
-            }
+            Error::Connect(error) => error.hint(),
+            Error::Read(error) => error.cause.hint_of_reading().map(str::to_owned),
+            Error::Database(error) => error.hint(),
             Error::GaveUp { last: error, .. } | Error::DeadlineExceeded { last: Some(error), .. } => {
-                waiting_hint(&error.cause).map(str::to_owned)
+                error.cause.hint_after_waiting().map(str::to_owned)
             }
-            Error::Database(error)
-            | Error::Schema(SchemaError::Database(error))
-            | Error::Transfer(TransferError::Database(error)) => failure_hint(&error.cause).map(str::to_owned),
-            Error::Schema(SchemaError::Locked { .. }) => {
-                Some("wait for it to finish, or raise `--lock-timeout`".into())
-            }
-            Error::Schema(SchemaError::Drift(drift)) => Some(match drift.looks_like {
-                Some(revision) => format!("{}; nothing was changed", ledger_hint(revision)),
-                None if drift.faults.iter().all(|fault| fault.repair.is_some()) => {
-                    "`tarsy-db check --fix` mends this; nothing was changed".into()
-                }
-                None => "`tarsy-db check` shows the differences; nothing was changed".into(),
-            }),
-            Error::Schema(SchemaError::Leftover(tables)) => {
-                Some(format!("{}; nothing was changed", leftover_hint(tables)))
-            }
-            Error::Schema(SchemaError::InTheWay { .. }) => Some(
-                "something of your own is in the way: a view, a trigger, an index, a table or a column. Move it aside, \
-                 upgrade, and bring it back; nothing was changed"
+            Error::Schema(error) => error.hint(),
+            Error::Transfer(error) => error.hint(),
+            Error::Retention(error) => error.hint(),
+            Error::Archive(error) => error.hint(),
+            Error::TooLargeAShare { .. } => Some(
+                "is the cutoff right? `--dry-run` shows the plan; `--max-share 100%` removes that much all the same"
                     .into(),
             ),
-            Error::Schema(SchemaError::Incomplete { .. }) => Some(
-                "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
-            ),
-            Error::Schema(SchemaError::Pending) => Some("run `tarsy-db init`".into()),
-            Error::Schema(SchemaError::Unknown(_)) => Some("use the tarsy-db of that TARSy release".into()),
-            Error::Schema(SchemaError::Ambiguous(_)) => {
-                Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
-            }
-            Error::Transfer(TransferError::Snapshot(SnapshotError::Source { cause, hint, .. })) => {
-                hint.or_else(|| failure_hint(cause)).map(str::to_owned)
-            }
-            Error::Transfer(TransferError::Snapshot(SnapshotError::Copy { why, .. })) => {
-                Some(format!("TMPDIR names another directory for the copy, which is needed because {why}"))
-            }
-            Error::Transfer(error) => error.hint(),
-            Error::Retention(error) => Some(error.hint().to_owned()),
-            Error::TooLargeAShare { .. } => Some(
-                "is the cutoff right? `--dry-run` shows the plan; `--max-share 100%` removes that much all the same".into(),
-            ),
-            Error::Archive(error) => error.hint().map(str::to_owned),
             Error::Panic { kept, .. } | Error::Protocol { kept, .. } if !kept.is_empty() => {
                 let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
                 Some(format!(
@@ -316,202 +248,10 @@ impl Error {
         }
     }
 
-    /// What the error is made of, where that is a list: hazards, or rows that differ or clash.
-    #[must_use]
-    pub fn details(&self) -> Details {
+    fn details(&self) -> Details {
         match self {
-            Error::Transfer(TransferError::Hazards(hazards)) => Details::of(hazards, |hazard| vec![hazard.to_string()]),
-            Error::Transfer(TransferError::Conflicts { conflicts, .. }) => {
-                Details::of(conflicts, |conflict| vec![conflict.to_string()])
-            }
-            Error::Transfer(TransferError::Damaged { damage, .. }) => {
-                Details { lines: damage.lines(), document: serde_json::to_value(damage).unwrap_or_default() }
-            }
-            Error::Transfer(TransferError::Lacking(lacking)) => {
-                Details::of(lacking, |lacking| vec![lacking.to_string()])
-            }
-            Error::Transfer(TransferError::Obstacles(obstacles)) => {
-                Details::of(obstacles, |obstacle| vec![obstacle.to_string()])
-            }
-            Error::Transfer(TransferError::Mismatch(mismatches) | TransferError::Different(mismatches)) => {
-                Details::of(mismatches, Mismatch::lines)
-            }
+            Error::Transfer(error) => error.details(),
             _ => Details::default(),
         }
     }
-
-    /// The causes, outermost first, without the error itself.
-    #[must_use]
-    pub fn causes(&self) -> Vec<String> {
-        let first: &dyn std::error::Error = self;
-        std::iter::successors(first.source(), |error| error.source()).map(ToString::to_string).collect()
-    }
-}
-
-/// The items of a list, for both kinds of reader.
-#[derive(Debug, Default)]
-pub struct Details {
-    /// For people, one a line.
-    pub lines: Vec<String>,
-    /// For JSON; null where there is no list.
-    pub document: serde_json::Value,
-}
-
-impl Details {
-    fn of<T: Serialize>(items: &[T], lines: impl Fn(&T) -> Vec<String>) -> Self {
-        let document = serde_json::to_value(items).unwrap_or_default();
-        Self { lines: items.iter().flat_map(lines).collect(), document }
-    }
-}
-
-/// The code that all obstacles share, so that whoever tries again on some codes does not where one of the obstacles
-/// needs somebody; otherwise that of a refusal.
-fn obstacles_code(obstacles: &[Obstacle]) -> u8 {
-    let code = |obstacle: &Obstacle| match obstacle.kind {
-        ObstacleKind::Privilege | ObstacleKind::RowSecurity => 77,
-        ObstacleKind::Standby | ObstacleKind::ReadOnly => 69,
-        ObstacleKind::Prepared => 75,
-        ObstacleKind::Encoding => 78,
-        ObstacleKind::Disk => 74,
-        _ => 7,
-    };
-    let mut codes = obstacles.iter().map(code);
-    let first = codes.next().unwrap_or(7);
-    if codes.all(|code| code == first) { first } else { 7 }
-}
-
-/// What to do about tables that an interrupted upgrade left behind.
-#[must_use]
-pub(crate) fn leftover_hint(tables: &[Leftover]) -> String {
-    let what = tables.iter().map(|left| {
-        let (copy, original) = (&left.copy, left.original());
-        match left.original_is_there {
-            true => format!("`{original}` is there, and `DROP TABLE {copy}` removes its unfinished copy"),
-            false => format!("`{original}` is gone, and `ALTER TABLE {copy} RENAME TO {original}` brings it back"),
-        }
-    });
-    format!("make a copy of the file first; {}", what.collect::<Vec<_>>().join("; "))
-}
-
-fn schema_code(error: &SchemaError) -> u8 {
-    match error {
-        SchemaError::Database(error) => failure_code(error.cause.class),
-        SchemaError::Locked { .. } => 75,
-        SchemaError::Pending => 3,
-        SchemaError::Unknown(_) => 5,
-        SchemaError::Drift(_)
-        | SchemaError::Incomplete { .. }
-        | SchemaError::Ambiguous(_)
-        | SchemaError::Leftover(_)
-        | SchemaError::InTheWay { .. } => 4,
-    }
-}
-
-/// What to do about a ledger that names another revision than the one that the tables are of.
-#[must_use]
-pub(crate) fn ledger_hint(revision: Revision) -> String {
-    format!(
-        "if it is the ledger that is wrong, `UPDATE alembic_version SET version_num = '{}'` mends it; otherwise restore a \
-         backup",
-        revision.id()
-    )
-}
-
-/// The exit code of a failure at the database.
-#[must_use]
-pub(crate) fn failure_code(class: ErrorClass) -> u8 {
-    match class {
-        ErrorClass::Refused
-        | ErrorClass::NameResolution
-        | ErrorClass::Unreachable
-        | ErrorClass::TimedOut
-        | ErrorClass::ConnectionLost
-        | ErrorClass::StartingUp
-        | ErrorClass::ShuttingDown
-        | ErrorClass::InRecovery
-        | ErrorClass::Standby
-        | ErrorClass::ReadOnly => 69,
-        ErrorClass::TooManyConnections | ErrorClass::Busy | ErrorClass::Conflict => 75,
-        ErrorClass::Authentication | ErrorClass::Privilege | ErrorClass::RowPolicy => 77,
-        ErrorClass::NoSuchDatabase
-        | ErrorClass::Tls
-        | ErrorClass::Certificate
-        | ErrorClass::Configuration
-        | ErrorClass::Pooler => 78,
-        ErrorClass::CannotOpen => 73,
-        ErrorClass::DiskFull | ErrorClass::Corrupt | ErrorClass::InputOutput => 74,
-        ErrorClass::Constraint | ErrorClass::Needed | ErrorClass::AlreadyExists => 4,
-        ErrorClass::Data => 65,
-        ErrorClass::SchemaPending => 3,
-        ErrorClass::Other => 1,
-    }
-}
-
-/// What the reader can do about an answer where nothing was begun that could be rolled back.
-fn reading_hint(cause: &DatabaseCause) -> Option<&'static str> {
-    match cause.class {
-        ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => Some("`tarsy-db wait` waits until the server is back"),
-        _ => failure_hint(cause),
-    }
-}
-
-/// What the reader can do where waiting was of no use.
-fn waiting_hint(cause: &DatabaseCause) -> Option<&'static str> {
-    match cause.class {
-        ErrorClass::Refused => Some("is the server running, and are host and port right?"),
-        ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => None,
-        _ => failure_hint(cause),
-    }
-}
-
-/// What the reader can do about an answer.
-#[must_use]
-pub(crate) fn failure_hint(cause: &DatabaseCause) -> Option<&'static str> {
-    Some(match cause.class {
-        ErrorClass::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
-        ErrorClass::NameResolution => "is the host name right?",
-        ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
-            "`tarsy-db wait` waits until the server is back; what was not committed is rolled back"
-        }
-        ErrorClass::Authentication => "are user and password right, and does the server let them in from here?",
-        ErrorClass::Privilege => "the role, or for SQLite the system user, needs the right to do this",
-        ErrorClass::RowPolicy => {
-            "connect as the owner of the tables (unless they FORCE ROW LEVEL SECURITY), or let a superuser run \
-             `ALTER ROLE ... BYPASSRLS` for this role"
-        }
-        ErrorClass::NoSuchDatabase => {
-            "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database"
-        }
-        ErrorClass::Tls if !cause.message.contains("does not support TLS") => return None,
-        ErrorClass::Tls => {
-            "set `ssl = on` at the server: `sslmode` of the URL, or `PGSSLMODE`, does not allow plain text"
-        }
-        ErrorClass::Certificate if cause.message == UNKNOWN_CA => {
-            "name the certificate of the CA that signed the server's: `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`"
-        }
-        ErrorClass::Certificate => "give the server a current certificate for this host name, signed by a CA",
-        ErrorClass::Standby => "connect to the primary",
-        ErrorClass::ReadOnly => {
-            "is `default_transaction_read_only` set for the role or the database, or is this a standby?"
-        }
-        ErrorClass::Constraint => "other rows refer to these, or a condition of your own forbids it",
-        ErrorClass::Needed => {
-            "drop what uses it (a view, a trigger, an index or a policy of your own) and create it again afterwards"
-        }
-        ErrorClass::AlreadyExists => {
-            "a view, an index or a table of that name is in the way: `tarsy-db check` may tell more"
-        }
-        ErrorClass::Pooler => "connect to the server itself, or to a pool in session mode",
-        ErrorClass::SchemaPending => "run `tarsy-db init`",
-        ErrorClass::TooManyConnections if cause.message.contains("role \"") => {
-            "free a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
-        }
-        ErrorClass::TooManyConnections if cause.message.contains("database \"") => {
-            "free a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
-        }
-        ErrorClass::TooManyConnections => "free a connection, or raise the server's `max_connections`",
-        ErrorClass::DiskFull => "free some space, then run the same command again",
-        ErrorClass::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",
-        _ => return None,
-    })
 }

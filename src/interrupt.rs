@@ -2,6 +2,7 @@
 //!
 //! Installing handlers also makes them arrive at all where the process is PID 1 of a container.
 
+use crate::exit_code::ExitCode;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +11,7 @@ use tokio::sync::Mutex;
 
 /// The signals that end the work in an orderly way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// SIGINT, as from Ctrl-C.
     Interrupt,
     /// SIGTERM, as from a container runtime.
@@ -20,10 +21,10 @@ pub enum Signal {
 impl Signal {
     /// 128 and the signal's number, as shells have it.
     #[must_use]
-    pub fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> ExitCode {
         match self {
-            Signal::Interrupt => 130,
-            Signal::Terminate => 143,
+            Signal::Interrupt => ExitCode::Interrupted,
+            Signal::Terminate => ExitCode::Terminated,
         }
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`process`] | the process: arguments, environment, streams, and how it ends |
+//! | [`logging`] | log lines on standard error |
 //! | [`command`] | one folder or file per subcommand: resolve, plan, act, report |
 //! | [`cli`] | clap types; their doc comments are the manual |
 //! | [`output`] | a report is data; here it becomes a table or JSON |
@@ -17,36 +19,37 @@
 //! | [`database`] | URLs, connections to both backends, and what a server answered |
 //! | [`fs`] | files that are in their place completely or not at all, and what file systems have room for |
 //! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
+//! | [`diagnostic`] | what an error says beside its message: exit code, hint, details |
+//! | [`exit_code`] | the one place where the number of an exit code stands |
 //! | [`progress`] | work reports what it did; bars, log lines or silence |
-//! | [`format`] | figures and times as text |
+//! | [`mod@format`] | figures and times as text |
 //! | [`visible`] | control characters as something to see |
+
+#![allow(rustdoc::private_intra_doc_links, reason = "the map is for those who read the source")]
 
 mod cli;
 mod command;
 mod database;
+mod diagnostic;
 mod error;
+mod exit_code;
 mod format;
 mod fs;
 mod history;
 mod interrupt;
+mod logging;
 mod metrics;
 mod output;
+mod process;
 mod progress;
 mod schema;
 mod settings;
 mod transfer;
 mod visible;
 
-// What the binary is made of.
-pub use cli::{Cli, Color, LogFormat, OutputFormat};
-pub use command::context::Context;
-pub use command::run;
-pub use database::url::is_url;
-pub use error::Error;
-pub use fs::temporary::remove_all as remove_temporary_files;
-pub use output::{Style, print, print_failure, print_usage_failure};
-pub use progress::for_standard_error as progress_for_standard_error;
-pub use visible::{json as visible_json, line as visible_line, lines as visible_lines};
+pub use cli::Cli;
+pub use exit_code::ExitCode;
+pub use process::main;
 
 /// What the tests and the generator of histories reach into the library for. This is no interface: it changes with the
 /// code.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
 use crate::history::removal::batch::Removed;
 
@@ -32,7 +34,7 @@ pub(crate) struct Metrics {
     /// How long the run took.
     pub duration: Duration,
     /// What it exited with.
-    pub exit_code: u8,
+    pub exit_code: ExitCode,
     /// When it ended.
     pub finished_at: DateTime<Utc>,
 }
@@ -40,11 +42,17 @@ pub(crate) struct Metrics {
 /// A file that the metrics could not be written to.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the metrics to `{path}`")]
-pub struct MetricsError {
+pub(crate) struct MetricsError {
     /// The file.
     pub path: String,
     /// Why not.
     pub source: io::Error,
+}
+
+impl Diagnostic for MetricsError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::CannotCreate
+    }
 }
 
 impl Metrics {
@@ -58,7 +66,7 @@ impl Metrics {
             sessions_remaining: None,
             oldest_session_us: None,
             duration: Duration::ZERO,
-            exit_code: 0,
+            exit_code: ExitCode::Done,
             finished_at: DateTime::UNIX_EPOCH,
         }
     }
@@ -106,7 +114,7 @@ impl Metrics {
 
     /// This run's end, if it was a success; otherwise what the earlier file says of the same database.
     fn last_success(&self, earlier: &str) -> Option<String> {
-        if self.exit_code == 0 {
+        if self.exit_code == ExitCode::Done {
             return Some(self.finished());
         }
         let sample = format!("{PREFIX}{LAST_SUCCESS}{{database=\"{}\"}} ", escaped(&self.database));
@@ -189,7 +197,7 @@ mod tests {
             sessions_remaining: Some(1),
             oldest_session_us: Some(1_769_904_000_000_001),
             duration: Duration::from_millis(1500),
-            exit_code: 0,
+            exit_code: ExitCode::Done,
             finished_at: DateTime::from_timestamp(1_770_000_000, 0).expect("a moment"),
         }
     }
@@ -237,7 +245,7 @@ tarsy_db_prune_last_success_timestamp_seconds{database="tarsy@db:5432/tarsy"} 17
             rows_deleted: Removed::new(),
             sessions_remaining: None,
             oldest_session_us: None,
-            exit_code: 69,
+            exit_code: ExitCode::Unavailable,
             ..metrics()
         };
         let text = unknown.render(None);
@@ -257,7 +265,7 @@ tarsy_db_prune_last_success_timestamp_seconds{database="tarsy@db:5432/tarsy"} 17
             std::fs::read_to_string(&path).expect("the file is there")
         };
         let failed = |hours| Metrics {
-            exit_code: 75,
+            exit_code: ExitCode::Busy,
             finished_at: metrics().finished_at + chrono::TimeDelta::hours(hours),
             ..metrics()
         };

@@ -1,5 +1,7 @@
 //! A report is data; here it becomes tables for people or one JSON document.
 
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use std::io::{self, Write};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -12,13 +14,13 @@ use crate::visible;
 
 /// What a command found or did, ready for both kinds of reader.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// The document of `--output json`.
     pub document: Value,
     /// The tables and lines for people.
     pub blocks: Vec<Block>,
     /// The exit code that goes with it.
-    pub exit_code: u8,
+    pub exit_code: ExitCode,
     /// Why the work ended early, beside what was done or found until then.
     pub error: Option<Error>,
 }
@@ -29,15 +31,15 @@ impl Report {
     /// # Panics
     /// Never: the summaries are plain structures, which always have a JSON form.
     #[must_use]
-    pub fn new(summary: &impl Serialize, blocks: Vec<Block>) -> Self {
+    pub(crate) fn new(summary: &impl Serialize, blocks: Vec<Block>) -> Self {
         let document = serde_json::to_value(summary).expect("summaries have a JSON form");
-        Self { document, blocks, exit_code: 0, error: None }
+        Self { document, blocks, exit_code: ExitCode::Done, error: None }
     }
 }
 
 /// A piece of a report for people.
 #[derive(Debug)]
-pub enum Block {
+pub(crate) enum Block {
     /// A line of text.
     Line(String),
     /// Several lines.
@@ -57,7 +59,7 @@ pub enum Block {
 
 /// One cell.
 #[derive(Debug, Clone)]
-pub enum Field {
+pub(crate) enum Field {
     /// Left-aligned.
     Text(String),
     /// Several lines, left-aligned.
@@ -83,7 +85,7 @@ impl From<String> for Field {
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub(crate) enum Status {
     /// As it should be.
     Ok,
     /// Worth knowing, harms nobody.
@@ -110,7 +112,7 @@ impl Status {
 
 /// How the output looks.
 #[derive(Debug, Clone, Copy)]
-pub struct Style {
+pub(crate) struct Style {
     /// One JSON document instead of tables.
     pub json: bool,
     /// Whether colour is used.
@@ -123,7 +125,7 @@ pub struct Style {
 ///
 /// # Errors
 /// [`Error::Output`], but not for a reader that went away.
-pub fn print(report: &Report, style: Style) -> Result<(), Error> {
+pub(crate) fn print(report: &Report, style: Style) -> Result<(), Error> {
     let text = match style.json {
         true => {
             let mut document = report.document.clone();
@@ -141,7 +143,7 @@ pub fn print(report: &Report, style: Style) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Output`].
-pub fn print_failure(error: &Error) -> Result<(), Error> {
+pub(crate) fn print_failure(error: &Error) -> Result<(), Error> {
     write_out(&document_text(&json!({ "error": failure_document(error) })))
 }
 
@@ -163,8 +165,8 @@ fn failure_document(error: &Error) -> Value {
 ///
 /// # Errors
 /// [`Error::Output`].
-pub fn print_usage_failure(message: &str) -> Result<(), Error> {
-    write_out(&document_text(&json!({ "error": { "message": message, "exit_code": 2 } })))
+pub(crate) fn print_usage_failure(message: &str) -> Result<(), Error> {
+    write_out(&document_text(&json!({ "error": { "message": message, "exit_code": ExitCode::Usage } })))
 }
 
 /// Writes text to standard output. A broken pipe is quiet.

@@ -102,7 +102,7 @@ pub trait Meter: Send + Sync {
 
 /// Chooses what fits standard error.
 #[must_use]
-pub fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> {
+pub(crate) fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> {
     match (quiet, std::io::stderr().is_terminal() && !plain) {
         (true, _) => Box::new(Silence),
         (false, true) => Box::new(Bars::default()),

@@ -8,13 +8,13 @@ use std::fmt::Write;
 
 /// A text of one line: whatever would begin another is seen as `\n`.
 #[must_use]
-pub fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     replaced(text, is_hidden, |out, character| out.extend(character.escape_default()))
 }
 
 /// A text of several lines, all of them our own.
 #[must_use]
-pub fn lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     let is_hidden = |character| character != '\n' && is_hidden(character);
     replaced(text, is_hidden, |out, character| out.extend(character.escape_default()))
 }
@@ -22,7 +22,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 /// A JSON document, which means the same afterwards. It has such characters in strings only, where they can be escaped;
 /// its own lines stay.
 #[must_use]
-pub fn json(document: &str) -> Cow<'_, str> {
+pub(crate) fn json(document: &str) -> Cow<'_, str> {
     let is_hidden = |character| character != '\n' && is_hidden(character);
     replaced(document, is_hidden, |out, character| {
         let _ = write!(out, "\\u{:04x}", u32::from(character));

@@ -1,5 +1,6 @@
 //! `completions`: prints what a shell needs to complete the command line.
 
+use crate::exit_code::ExitCode;
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Completions};
@@ -13,5 +14,10 @@ pub(crate) fn run(arguments: &Completions) -> Report {
     // behind any of them.
     let script = script.replace("tarsy__subcmd__db", "tarsy__db");
     let document = serde_json::json!({ "shell": arguments.shell.to_string(), "script": script });
-    Report { document, blocks: vec![Block::Script(script.trim_end().to_owned())], exit_code: 0, error: None }
+    Report {
+        document,
+        blocks: vec![Block::Script(script.trim_end().to_owned())],
+        exit_code: ExitCode::Done,
+        error: None,
+    }
 }

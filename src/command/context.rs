@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::settings::Environment;
 
 /// What a command takes from the process it runs in.
-pub struct Context {
+pub(crate) struct Context {
     /// The environment variables.
     pub environment: Environment,
     /// The clock, read once.

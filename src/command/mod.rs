@@ -24,7 +24,7 @@ use crate::settings::{Flags, Settings};
 ///
 /// # Errors
 /// [`Error`], with its exit code and hint.
-pub fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
+pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
     if let Command::Completions(arguments) = &cli.command {
         return Ok(completions::run(arguments));
     }

@@ -14,6 +14,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Sq
 use super::failure::{DatabaseCause, ErrorClass, io_message};
 use super::keepalive;
 use super::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use crate::fs::free_space;
 
 /// How long one attempt to connect may take unless the URL says otherwise.
@@ -32,6 +34,16 @@ pub struct ConnectError {
     /// Why.
     #[source]
     pub cause: DatabaseCause,
+}
+
+impl Diagnostic for ConnectError {
+    fn exit_code(&self) -> ExitCode {
+        self.cause.class.exit_code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.cause.hint_of_reading().map(str::to_owned)
+    }
 }
 
 /// Runs a query that has no parameters.

@@ -9,6 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use percent_encoding::percent_decode_str;
 use sqlx::postgres::PgSslMode;
 
@@ -61,7 +63,7 @@ impl fmt::Debug for Secret {
 
 /// Whether a text is a URL, which may hold a password, where something else has to be that is shown.
 #[must_use]
-pub fn is_url(text: &str) -> bool {
+pub(crate) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
@@ -227,11 +229,13 @@ pub enum UrlError {
     },
 }
 
-impl UrlError {
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Diagnostic for UrlError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Configuration
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             UrlError::UnescapedPassword => Some(
                 "percent-encode the password (`@` is %40, `:` %3A, `/` %2F, `?` %3F, `#` %23, `%` %25), or leave \
                  DATABASE_URL empty and give the parts: DATABASE_HOST, DATABASE_PORT, DATABASE_USER, \
@@ -241,7 +245,8 @@ impl UrlError {
                 Some("name the host that leads to the primary, for instance a service or a proxy")
             }
             _ => None,
-        }
+        };
+        hint.map(str::to_owned)
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn forget(path: &Path) {
 
 /// Removes what is remembered, and gives what is kept. It may be called from where a panic is told of, whatever the
 /// process was doing.
-pub fn remove_all() -> Vec<PathBuf> {
+pub(crate) fn remove_all() -> Vec<PathBuf> {
     // The thread that panics may be the one that remembers.
     PATHS.try_lock().map(|paths| removed(&paths)).unwrap_or_default()
 }

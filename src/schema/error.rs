@@ -10,6 +10,8 @@ use super::lock;
 use super::state::Leftover;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::url::DatabaseUrl;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 
 /// Why the schema could not be brought to a revision. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -122,4 +124,75 @@ impl SchemaError {
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, SchemaError::Database(error) if matches!(error.cause.class, ErrorClass::Busy | ErrorClass::Conflict))
     }
+}
+
+impl Diagnostic for SchemaError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            SchemaError::Database(error) => error.exit_code(),
+            SchemaError::Locked { .. } => ExitCode::Busy,
+            SchemaError::Pending => ExitCode::Pending,
+            SchemaError::Unknown(_) => ExitCode::Newer,
+            SchemaError::Drift(_)
+            | SchemaError::Incomplete { .. }
+            | SchemaError::Ambiguous(_)
+            | SchemaError::Leftover(_)
+            | SchemaError::InTheWay { .. } => ExitCode::Drift,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            SchemaError::Database(error) => error.hint(),
+            SchemaError::Locked { .. } => {
+                Some("wait for it to finish, or raise `--lock-timeout`".into())
+            }
+            SchemaError::Drift(drift) => Some(match drift.looks_like {
+                Some(revision) => format!("{}; nothing was changed", ledger_hint(revision)),
+                None if drift.faults.iter().all(|fault| fault.repair.is_some()) => {
+                    "`tarsy-db check --fix` mends this; nothing was changed".into()
+                }
+                None => "`tarsy-db check` shows the differences; nothing was changed".into(),
+            }),
+            SchemaError::Leftover(tables) => {
+                Some(format!("{}; nothing was changed", leftover_hint(tables)))
+            }
+            SchemaError::InTheWay { .. } => Some(
+                "something of your own is in the way: a view, a trigger, an index, a table or a column. Move it aside, \
+                 upgrade, and bring it back; nothing was changed"
+                    .into(),
+            ),
+            SchemaError::Incomplete { .. } => Some(
+                "restore the missing tables from a backup, or start with an empty database; nothing was changed".into(),
+            ),
+            SchemaError::Pending => Some("run `tarsy-db init`".into()),
+            SchemaError::Unknown(_) => Some("use the tarsy-db of that TARSy release".into()),
+            SchemaError::Ambiguous(_) => {
+                Some("find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into())
+            }
+        }
+    }
+}
+
+/// What to do about tables that an interrupted upgrade left behind.
+#[must_use]
+pub(crate) fn leftover_hint(tables: &[Leftover]) -> String {
+    let what = tables.iter().map(|left| {
+        let (copy, original) = (&left.copy, left.original());
+        match left.original_is_there {
+            true => format!("`{original}` is there, and `DROP TABLE {copy}` removes its unfinished copy"),
+            false => format!("`{original}` is gone, and `ALTER TABLE {copy} RENAME TO {original}` brings it back"),
+        }
+    });
+    format!("make a copy of the file first; {}", what.collect::<Vec<_>>().join("; "))
+}
+
+/// What to do about a ledger that names another revision than the one that the tables are of.
+#[must_use]
+pub(crate) fn ledger_hint(revision: Revision) -> String {
+    format!(
+        "if it is the ledger that is wrong, `UPDATE alembic_version SET version_num = '{}'` mends it; otherwise restore a \
+         backup",
+        revision.id()
+    )
 }

@@ -10,6 +10,8 @@ use sqlx::postgres::PgSslMode;
 
 use super::{Environment, SettingsError, lookup_exactly};
 use crate::database::url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 
 /// Why a connection would lead elsewhere than libpq's, or be less protected.
 #[derive(Debug, thiserror::Error)]
@@ -32,17 +34,19 @@ pub enum LibpqError {
     },
 }
 
-impl LibpqError {
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
+impl Diagnostic for LibpqError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Configuration
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
             Self::NoRootCertificate => "add `sslrootcert=FILE` with the CA's certificate to the database URL".into(),
             Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
             Self::Unsupported { name, .. } => {
                 format!("if the connection is right without it, run tarsy-db without `{name}`")
             }
-        }
+        })
     }
 }
 

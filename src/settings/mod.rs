@@ -19,6 +19,8 @@ use dotenv::Dotenv;
 pub(crate) use libpq::LibpqError;
 
 use crate::database::url::{self, DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation, UrlError};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use crate::history::retention::policy::DAYS_BY_DESIGN;
 
 /// The environment variables of the process.
@@ -288,14 +290,16 @@ pub enum SettingsError {
     },
 }
 
-impl SettingsError {
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+impl Diagnostic for SettingsError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Configuration
+    }
+
+    fn hint(&self) -> Option<String> {
         match self {
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
-            SettingsError::Url { source, .. } => source.hint().map(str::to_owned),
-            SettingsError::Libpq(error) => Some(error.hint()),
+            SettingsError::Url { source, .. } => source.hint(),
+            SettingsError::Libpq(error) => error.hint(),
             SettingsError::Empty { name, .. } => {
                 Some(format!("write the value into the file, or unset `{name}` if none is meant"))
             }

@@ -1,5 +1,6 @@
 //! Why a history was not moved.
 
+use super::target::obstacle::ObstacleKind;
 use migration::Revision;
 use serde::Serialize;
 
@@ -12,6 +13,8 @@ use super::target::preflight;
 use super::value::hazard::Hazard;
 use super::value::policy;
 use crate::database::failure::{DatabaseError, ErrorClass};
+use crate::diagnostic::{Details, Diagnostic, document};
+use crate::exit_code::ExitCode;
 use crate::schema::error::SchemaError;
 
 /// The rows of one table that are not the same on both sides.
@@ -205,11 +208,38 @@ fn tables(mismatches: &[Mismatch]) -> String {
     mismatches.iter().map(|mismatch| mismatch.table.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-impl TransferError {
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
+impl Diagnostic for TransferError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            TransferError::Schema(error) => error.exit_code(),
+            TransferError::Database(error) => error.exit_code(),
+            TransferError::Snapshot(error) => error.exit_code(),
+            TransferError::Hazards(_) | TransferError::Unfit | TransferError::Rejected { .. } => ExitCode::Data,
+            TransferError::Mismatch(_) | TransferError::Different(_) => ExitCode::Mismatch,
+            TransferError::Policies(_) => ExitCode::Usage,
+            TransferError::Damaged { .. } => ExitCode::InputOutput,
+            TransferError::Report { .. } => ExitCode::CannotCreate,
+            TransferError::SourceChanged { .. } => ExitCode::Busy,
+            TransferError::Backend { .. } => ExitCode::Configuration,
+            TransferError::Obstacles(obstacles) => obstacles_code(obstacles),
+            TransferError::SourceSchema(_) => ExitCode::Drift,
+            TransferError::Lacking(_)
+            | TransferError::NotLacking { .. }
+            | TransferError::ReportExists { .. }
+            | TransferError::NoReport { .. }
+            | TransferError::TargetNotEmpty { .. }
+            | TransferError::TargetBehind { .. }
+            | TransferError::Conflicts { .. }
+            | TransferError::SourceRevision { .. }
+            | TransferError::TargetRevision { .. } => ExitCode::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
         Some(match self {
+            TransferError::Database(error) => return error.hint(),
+            TransferError::Schema(error) => return error.hint(),
+            TransferError::Snapshot(error) => return error.hint(),
             TransferError::Backend { .. } => {
                 "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
             }
@@ -256,6 +286,36 @@ impl TransferError {
             _ => return None,
         })
     }
+
+    fn details(&self) -> Details {
+        match self {
+            TransferError::Hazards(hazards) => Details::of(hazards),
+            TransferError::Conflicts { conflicts, .. } => Details::of(conflicts),
+            TransferError::Damaged { damage, .. } => Details { lines: damage.lines(), document: document(damage) },
+            TransferError::Lacking(lacking) => Details::of(lacking),
+            TransferError::Obstacles(obstacles) => Details::of(obstacles),
+            TransferError::Mismatch(mismatches) | TransferError::Different(mismatches) => {
+                Details { lines: mismatches.iter().flat_map(Mismatch::lines).collect(), document: document(mismatches) }
+            }
+            _ => Details::default(),
+        }
+    }
+}
+
+/// The code that all obstacles share, so that whoever tries again on some codes does not where one of the obstacles
+/// needs somebody; otherwise that of a refusal.
+fn obstacles_code(obstacles: &[Obstacle]) -> ExitCode {
+    let code = |obstacle: &Obstacle| match obstacle.kind {
+        ObstacleKind::Privilege | ObstacleKind::RowSecurity => ExitCode::Privilege,
+        ObstacleKind::Standby | ObstacleKind::ReadOnly => ExitCode::Unavailable,
+        ObstacleKind::Prepared => ExitCode::Busy,
+        ObstacleKind::Encoding => ExitCode::Configuration,
+        ObstacleKind::Disk => ExitCode::InputOutput,
+        _ => ExitCode::Refused,
+    };
+    let mut codes = obstacles.iter().map(code);
+    let first = codes.next().unwrap_or(ExitCode::Refused);
+    if codes.all(|code| code == first) { first } else { ExitCode::Refused }
 }
 
 /// A refusal of values gets an error of its own; the rest is the database's trouble.

@@ -1,5 +1,8 @@
 //! `check`: tells whether connection, schema and data are sound. Reads only, unless it is asked to mend.
 
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
+use crate::schema::error::{ledger_hint, leftover_hint};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,7 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::retention::policy::ActiveSessions;
 use crate::history::tables::SESSIONS;
@@ -40,7 +43,7 @@ const OLDEST_POSTGRESQL: i32 = 14;
 struct CheckSummary {
     database: String,
     sound: bool,
-    exit_code: u8,
+    exit_code: ExitCode,
     checks: Vec<Finding>,
 }
 
@@ -52,7 +55,7 @@ struct Finding {
     detail: Detail,
     /// What this failure means for the exit code.
     #[serde(skip)]
-    exit_code: u8,
+    exit_code: ExitCode,
     /// Whether a query of it was given up.
     #[serde(skip)]
     is_given_up: bool,
@@ -87,10 +90,10 @@ impl Serialize for Detail {
 
 impl Finding {
     fn new(name: &'static str, status: Status, detail: impl Into<Detail>) -> Self {
-        Self { name, status, detail: detail.into(), exit_code: 0, is_given_up: false }
+        Self { name, status, detail: detail.into(), exit_code: ExitCode::Done, is_given_up: false }
     }
 
-    fn failed(name: &'static str, exit_code: u8, detail: impl Into<Detail>) -> Self {
+    fn failed(name: &'static str, exit_code: ExitCode, detail: impl Into<Detail>) -> Self {
         Self { name, status: Status::Failed, detail: detail.into(), exit_code, is_given_up: false }
     }
 
@@ -103,7 +106,7 @@ impl Finding {
             ErrorClass::RowPolicy => Self::new(name, Status::Skipped, format!("a row policy hides rows: {cause}")),
             class => Self {
                 is_given_up: class == ErrorClass::TimedOut,
-                ..Self::failed(name, error::failure_code(class), cause.to_string())
+                ..Self::failed(name, class.exit_code(), cause.to_string())
             },
         }
     }
@@ -153,26 +156,30 @@ pub(crate) async fn run(
             (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None)
         }
         Err(error) => {
-            let code = error::failure_code(error.cause.class);
+            let code = error.exit_code();
             (vec![Finding::failed("connection", code, error.cause.described())], Some(Error::Connect(error)))
         }
     };
     // The first failure decides, because later ones often follow from it. Only a schema that is merely
     // not there yet gives way: `init` mends no damage.
     let codes = checks.iter().filter(|check| check.status == Status::Failed).map(|check| check.exit_code);
-    let exit_code = codes.clone().find(|code| *code != 3).or_else(|| codes.clone().next()).unwrap_or(0);
+    let exit_code = codes
+        .clone()
+        .find(|code| *code != ExitCode::Pending)
+        .or_else(|| codes.clone().next())
+        .unwrap_or(ExitCode::Done);
     let rows = checks
         .iter()
         .map(|check| vec![check.name.into(), Field::Status(check.status), Field::Lines(check.detail.0.clone())]);
     let verdict = match exit_code {
-        0 => format!("{url} is sound"),
+        ExitCode::Done => format!("{url} is sound"),
         _ => format!("{url} is NOT sound (exit code {exit_code})"),
     };
     let blocks = vec![
         Block::Table { title: "checks", header: vec!["check", "result", "detail"], rows: rows.collect() },
         Block::Line(verdict),
     ];
-    let summary = CheckSummary { database: url.to_string(), sound: exit_code == 0, exit_code, checks };
+    let summary = CheckSummary { database: url.to_string(), sound: exit_code == ExitCode::Done, exit_code, checks };
     Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
 }
 
@@ -210,7 +217,7 @@ async fn checks(
         Ok(read) => read,
         Err(cause) => {
             let cause: DatabaseCause = cause;
-            checks.push(Finding::failed("revision", error::failure_code(cause.class), cause.described()));
+            checks.push(Finding::failed("revision", cause.class.exit_code(), cause.described()));
             return checks;
         }
     };
@@ -279,7 +286,9 @@ async fn postgresql_server(reader: &BoundedReader<'_>) -> Vec<Finding> {
     };
     let encoding = match encoding.as_str() {
         "UTF8" => Finding::new("encoding", Status::Ok, encoding),
-        _ => Finding::failed("encoding", 4, format!("{encoding} cannot hold every text; TARSy needs UTF8")),
+        _ => {
+            Finding::failed("encoding", ExitCode::Drift, format!("{encoding} cannot hold every text; TARSy needs UTF8"))
+        }
     };
     let is_utc = |zone: &str| matches!(zone.to_uppercase().as_str(), "UTC" | "ETC/UTC" | "GMT");
     let time_zone = match time_zone {
@@ -290,8 +299,8 @@ async fn postgresql_server(reader: &BoundedReader<'_>) -> Vec<Finding> {
         _ => Finding::new("time zone", Status::Ok, "neither database nor role are set to another zone than UTC"),
     };
     let writable = match (standby, read_only) {
-        (true, _) => Finding::failed("writable", 69, "the server is a standby"),
-        (_, true) => Finding::failed("writable", 69, "transactions are read-only by default"),
+        (true, _) => Finding::failed("writable", ExitCode::Unavailable, "the server is a standby"),
+        (_, true) => Finding::failed("writable", ExitCode::Unavailable, "transactions are read-only by default"),
         _ => Finding::new("writable", Status::Ok, "the server accepts writes"),
     };
     vec![server, encoding, time_zone, writable]
@@ -303,7 +312,7 @@ fn sqlite_writable(path: Option<&std::path::Path>) -> Finding {
     let file = std::fs::OpenOptions::new().append(true).open(path);
     match file {
         Ok(_) => Finding::new("writable", Status::Ok, "the file can be written"),
-        Err(error) => Finding::failed("writable", 77, format!("the file cannot be written: {error}")),
+        Err(error) => Finding::failed("writable", ExitCode::Privilege, format!("the file cannot be written: {error}")),
     }
 }
 
@@ -324,7 +333,7 @@ async fn privileges(connection: &DatabaseExecutor<'_>, standing: &SchemaState) -
             let texts: Vec<_> = lacking.iter().map(ToString::to_string).collect();
             let detail = format!("the role lacks {}", texts.join("; "));
             match lacking.iter().any(|lacking| lacking.privilege == "SELECT") {
-                true => Finding::failed(NAME, 77, detail),
+                true => Finding::failed(NAME, ExitCode::Privilege, detail),
                 false => Finding::new(NAME, Status::Warning, format!("{detail}: enough to check, not for the backend")),
             }
         }
@@ -340,42 +349,46 @@ async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
         Err(error) => return Some(Finding::unanswered(NAME, &error.into())),
     };
     let cause = row_policy::cause(&policies)?;
-    let hint = error::failure_hint(&cause).map(str::to_owned);
+    let hint = cause.hint().map(str::to_owned);
     let lines: Vec<_> = policies.iter().map(RowPolicies::text).chain(hint).collect();
-    Some(Finding::failed(NAME, error::failure_code(cause.class), lines))
+    Some(Finding::failed(NAME, cause.class.exit_code(), lines))
 }
 
 fn revision(standing: &SchemaState, target: Revision) -> Finding {
     const NAME: &str = "revision";
     match standing.plan(target) {
         Decision::Nothing { revision } if Revision::from_id(&revision).is_none() => {
-            Finding::failed(NAME, 5, format!("{}: newer than this tool?", state::described(&revision)))
+            Finding::failed(NAME, ExitCode::Newer, format!("{}: newer than this tool?", state::described(&revision)))
         }
         Decision::Nothing { revision } => Finding::new(NAME, Status::Ok, state::described(&revision)),
         Decision::Upgrade { from, to } => {
             let detail = format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`");
-            Finding::failed(NAME, 3, detail)
+            Finding::failed(NAME, ExitCode::Pending, detail)
         }
         Decision::Create { .. } if standing.revision().is_some() => {
-            Finding::failed(NAME, 3, "there is a ledger but no tables: run `tarsy-db init`")
+            Finding::failed(NAME, ExitCode::Pending, "there is a ledger but no tables: run `tarsy-db init`")
         }
-        Decision::Create { .. } => Finding::failed(NAME, 3, "there is no schema yet: run `tarsy-db init`"),
-        Decision::Adopt => Finding::failed(NAME, 3, "the tables have no ledger: run `tarsy-db init` to adopt them"),
+        Decision::Create { .. } => {
+            Finding::failed(NAME, ExitCode::Pending, "there is no schema yet: run `tarsy-db init`")
+        }
+        Decision::Adopt => {
+            Finding::failed(NAME, ExitCode::Pending, "the tables have no ledger: run `tarsy-db init` to adopt them")
+        }
         Decision::Incomplete { revision, missing } => {
             let ledger =
                 revision.map_or("there is no ledger".to_owned(), |revision| format!("the ledger says {revision}"));
-            Finding::failed(NAME, 4, format!("{ledger}, and there is no table {}", missing.join(", ")))
+            Finding::failed(NAME, ExitCode::Drift, format!("{ledger}, and there is no table {}", missing.join(", ")))
         }
         Decision::Ambiguous { revisions } => {
             let rows = revisions.join(", ");
             let count = revisions.len();
             let detail =
                 format!("`alembic_version` has {count} rows: {rows}; find out which one is right, delete the others");
-            Finding::failed(NAME, 4, detail)
+            Finding::failed(NAME, ExitCode::Drift, detail)
         }
         Decision::Leftover { tables } => {
             let left = SchemaError::Leftover(tables.clone());
-            Finding::failed(NAME, 4, format!("{left}: {}", error::leftover_hint(&tables)))
+            Finding::failed(NAME, ExitCode::Drift, format!("{left}: {}", leftover_hint(&tables)))
         }
     }
 }
@@ -399,14 +412,14 @@ async fn shape(connection: &DatabaseConnection, standing: &SchemaState, found: &
         if standing.revision().is_some()
             && let Ok(Some(other)) = variant::look_alike(connection, revision, found).await
         {
-            faults.insert(0, format!("these are the tables of revision {other}: {}", error::ledger_hint(other)));
+            faults.insert(0, format!("these are the tables of revision {other}: {}", ledger_hint(other)));
         }
         if let Some(next) = half_done(connection, revision, &shape, found).await {
             let part =
                 format!("a part of revision {next} is there: `tarsy-db init --to {}` completes it", next.number());
             faults.insert(0, part);
         }
-        return Finding::failed(NAME, 4, faults);
+        return Finding::failed(NAME, ExitCode::Drift, faults);
     }
     let mut lines = vec![format!("as in revision {revision}")];
     if shape.shape != Shape::A {
@@ -517,7 +530,7 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
                 lines.push(format!("{error}: {}", error.cause));
                 // What the database refuses to have mended stays as it was: drift.
                 let class = error.cause.class;
-                code = code.or(Some(if class == ErrorClass::Other { 4 } else { error::failure_code(class) }));
+                code = code.or(Some(if class == ErrorClass::Other { ExitCode::Drift } else { class.exit_code() }));
             }
         }
     }
@@ -548,11 +561,11 @@ async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Schema, deep: b
     let mut lines = diff::first_of(of_tarsy.chain(others).collect());
     match (lines.is_empty(), counts.is_empty()) {
         (true, _) => Finding::new(NAME, Status::Ok, "every row has its parent"),
-        (false, true) => Finding::failed(NAME, 4, lines),
+        (false, true) => Finding::failed(NAME, ExitCode::Drift, lines),
         (false, false) => {
             let next = "`tarsy-db prune --orphans --dry-run` shows what would be removed";
             lines.push(next.to_owned());
-            Finding::failed(NAME, 4, lines)
+            Finding::failed(NAME, ExitCode::Drift, lines)
         }
     }
 }
@@ -563,7 +576,7 @@ fn vouched_for(name: &'static str, found: &Schema) -> Finding {
     let unproven: Vec<_> =
         unproven.map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", "))).collect();
     if !unproven.is_empty() {
-        return Finding::failed(name, 4, diff::first_of(unproven));
+        return Finding::failed(name, ExitCode::Drift, diff::first_of(unproven));
     }
     let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
     let unguarded: Vec<_> = unguarded
@@ -652,7 +665,7 @@ async fn integrity(connection: &DatabaseExecutor<'_>, deep: bool) -> Finding {
     match lines.map_err(DatabaseCause::from) {
         Err(cause) => Finding::unanswered(NAME, &cause),
         Ok(lines) if lines == ["ok"] => Finding::new(NAME, Status::Ok, format!("{pragma} finds nothing")),
-        Ok(lines) => Finding::failed(NAME, 4, diff::first_of(lines)),
+        Ok(lines) => Finding::failed(NAME, ExitCode::Drift, diff::first_of(lines)),
     }
 }
 
@@ -668,7 +681,7 @@ async fn sequences(connection: &DatabaseExecutor<'_>) -> Finding {
     let behind: Vec<_> = sequences.iter().filter_map(Sequence::fault).collect();
     let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
     match (behind.is_empty(), unread.is_empty()) {
-        (false, _) => Finding::failed(NAME, 4, diff::first_of(behind)),
+        (false, _) => Finding::failed(NAME, ExitCode::Drift, diff::first_of(behind)),
         (true, false) => Finding::new(NAME, Status::Skipped, format!("the role may not read {}", unread.join(", "))),
         (true, true) if sequences.is_empty() => Finding::new(NAME, Status::Ok, "there are none"),
         (true, true) => Finding::new(NAME, Status::Ok, format!("{} ahead of the data", sequences.len())),
@@ -694,7 +707,7 @@ async fn old_sessions(
     }
     let policy = match retention.policy(ActiveSessions::Keep, now) {
         Ok(policy) => policy,
-        Err(error) => return Finding::failed(NAME, 78, error.to_string()),
+        Err(error) => return Finding::failed(NAME, ExitCode::Configuration, error.to_string()),
     };
     let old = match overdue::count(connection, found, &policy).await {
         Ok(old) => old,
@@ -722,7 +735,7 @@ async fn old_sessions(
         ));
     }
     match (old.overdue > 0, fail_if_overdue) {
-        (true, true) => Finding::failed(NAME, 6, lines),
+        (true, true) => Finding::failed(NAME, ExitCode::Remaining, lines),
         (true, false) => Finding::new(NAME, Status::Warning, lines),
         (false, _) if lines.is_empty() => {
             Finding::new(NAME, Status::Ok, format!("no session is older than {days} days"))

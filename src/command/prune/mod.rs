@@ -3,6 +3,8 @@
 mod run;
 mod summary;
 
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +85,7 @@ pub(crate) async fn run(
             Err(error) => error.exit_code(),
         };
         match (metrics.write(path), &mut result) {
-            (Err(error), Ok(report)) if report.exit_code == 0 => {
+            (Err(error), Ok(report)) if report.exit_code == ExitCode::Done => {
                 let error = Error::from(error);
                 report.exit_code = error.exit_code();
                 report.error = Some(error);
@@ -235,8 +237,8 @@ async fn prune_and_summarise(
         Some(Stop::Failed(error)) => Some(error),
     };
     let exit_code = match &error {
-        None | Some(Error::Interrupted(_)) if arguments.fail_if_remaining && remain => 6,
-        None => 0,
+        None | Some(Error::Interrupted(_)) if arguments.fail_if_remaining && remain => ExitCode::Remaining,
+        None => ExitCode::Done,
         Some(error) => error.exit_code(),
     };
     Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
@@ -312,7 +314,7 @@ fn chosen(
     match (retention.is_chosen(), is_about_others) {
         (true, _) => Ok(policy),
         (false, true) => {
-            tracing::warn!("no session is removed: {}", RetentionError::NotChosen.hint());
+            tracing::warn!("no session is removed: {}", RetentionError::NotChosen.hint().unwrap_or_default());
             Ok(policy.without_sessions())
         }
         (false, false) if arguments.dry_run => {

@@ -1,12 +1,14 @@
 //! Why rows are not kept in an archive, or an archive is refused.
 use crate::database::connection::ConnectError;
 use crate::database::failure::DatabaseError;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use crate::schema::error::SchemaError;
 use migration::Revision;
 
 /// Why there is no archive to write to. Nothing was removed.
 #[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
+pub(crate) enum ArchiveError {
     /// The file cannot be opened.
     #[error("cannot open the archive")]
     Connect(#[from] ConnectError),
@@ -77,11 +79,28 @@ pub enum ArchiveError {
     NoLedger,
 }
 
-impl ArchiveError {
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+impl Diagnostic for ArchiveError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            ArchiveError::Connect(error) => error.exit_code(),
+            ArchiveError::Create { .. } => ExitCode::CannotCreate,
+            ArchiveError::InUse { .. } => ExitCode::Busy,
+            ArchiveError::Compress { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy => {
+                ExitCode::Busy
+            }
+            ArchiveError::Compress { .. } => ExitCode::InputOutput,
+            ArchiveError::Schema(error) => error.exit_code(),
+            ArchiveError::Database(error) => error.exit_code(),
+            ArchiveError::Ambiguous { .. }
+            | ArchiveError::Foreign { .. }
+            | ArchiveError::OtherRevision { .. }
+            | ArchiveError::Lacking { .. } => ExitCode::Refused,
+            ArchiveError::NoLedger => ExitCode::Pending,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             ArchiveError::Foreign { .. } => "give `--archive` another file; nothing was removed",
             ArchiveError::InUse { .. } => {
                 "wait until it is over, or give `--archive` another file; nothing was removed"
@@ -98,6 +117,7 @@ impl ArchiveError {
             }
             ArchiveError::NoLedger => "run `tarsy-db init`",
             _ => return None,
-        })
+        };
+        Some(hint.to_owned())
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`file`] | the file: created, compressed, unpacked, one run at a time |
+//! | [`mod@file`] | the file: created, compressed, unpacked, one run at a time |
 //! | [`error`] | why rows are not kept in an archive, or an archive is refused |
 
 pub(crate) mod error;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sea_orm::DbBackend;
 
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use crate::history::tables::TERMINAL_STATUSES;
 use crate::schema::sql::{literal, quoted};
 
@@ -61,7 +63,7 @@ pub(crate) enum Limit {
 
 /// Why a retention cannot be applied.
 #[derive(Debug, thiserror::Error)]
-pub enum RetentionError {
+pub(crate) enum RetentionError {
     /// It would remove everything.
     #[error("a retention of {0} would remove the whole history")]
     NotPositive(String),
@@ -82,11 +84,13 @@ pub enum RetentionError {
     Events(u32),
 }
 
-impl RetentionError {
-    /// What the reader can do about it.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
+impl Diagnostic for RetentionError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Configuration
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
             RetentionError::TooShort(_) => "`m` are minutes and `M` months; `--before` takes any moment",
             RetentionError::TooLong(_) => "give fewer days, as in `90d`",
@@ -94,7 +98,8 @@ impl RetentionError {
                 "set HISTORY_RETENTION_DAYS to the number of days that the backend keeps, or give `--older-than 365d`"
             }
             RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to what browsers may need, 24 for a day",
-        }
+        };
+        Some(hint.to_owned())
     }
 }
 

@@ -9,10 +9,9 @@ use crate::database::failure::{DatabaseCause, ResultExt};
 use crate::database::read_transaction::{self, Rows};
 use crate::schema::error::{Drift, SchemaError};
 use crate::schema::model::Schema;
-use crate::schema::read;
 use crate::schema::state::{Decision, SchemaState};
 use crate::schema::variant::{self, Match};
-use crate::schema::{expected, row_policy};
+use crate::schema::{expected, read, row_policy};
 
 /// What a database was before.
 #[derive(Debug, Clone, PartialEq, Eq)]

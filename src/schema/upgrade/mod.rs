@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`script`] | the same as SQL to read |
 //! | [`grants`] | new objects get the owner and the rights of those that were there |
-//! | [`assess`] | what has to happen; reads only |
+//! | [`mod@assess`] | what has to happen; reads only |
 
 pub(crate) mod assess;
 pub(crate) mod grants;
@@ -18,9 +18,8 @@ use sea_orm_migration::SchemaManager;
 
 use self::assess::{Start, UpgradePlan, assess};
 use super::error::SchemaError;
-use super::read;
 use super::state::SchemaState;
-use super::{diff, lock, row_policy};
+use super::{diff, lock, read, row_policy};
 use crate::database::connection::require_writable;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 

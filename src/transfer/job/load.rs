@@ -1,9 +1,7 @@
 //! The PostgreSQL end: everything in one transaction, so that a failure anywhere leaves nothing.
 
 use crate::transfer::summary::TableLoad;
-use crate::transfer::target::session::close;
-use crate::transfer::target::session::execute;
-use crate::transfer::target::session::table_list;
+use crate::transfer::target::session::{close, execute, table_list};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! Proves that the target holds what the source holds: every value is read back and digested.
 
-use crate::transfer::value::digest::RowDigests;
-use crate::transfer::value::digest::key_of;
-use crate::transfer::value::digest::short_digest;
+use crate::transfer::value::digest::{RowDigests, key_of, short_digest};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;

@@ -7,8 +7,7 @@
 //! Conditions (`CHECK`) are not looked at: SQLite does not even read them where it may not write, and the target does not
 //! have them.
 
-use crate::transfer::value::hazard::Refusal;
-use crate::transfer::value::hazard::RefusedValues;
+use crate::transfer::value::hazard::{Refusal, RefusedValues};
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, ErrorCode};

@@ -24,6 +24,8 @@ use super::private_copy::PrivateCopy;
 use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, io_message};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use crate::fs::free_space;
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::error::TransferError;
@@ -115,6 +117,22 @@ pub enum SnapshotError {
         #[source]
         cause: DatabaseCause,
     },
+}
+
+impl Diagnostic for SnapshotError {
+    fn exit_code(&self) -> ExitCode {
+        let (SnapshotError::Source { cause, .. } | SnapshotError::Copy { cause, .. }) = self;
+        cause.class.exit_code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            SnapshotError::Source { cause, hint, .. } => hint.or_else(|| cause.hint()).map(str::to_owned),
+            SnapshotError::Copy { why, .. } => {
+                Some(format!("TMPDIR names another directory for the copy, which is needed because {why}"))
+            }
+        }
+    }
 }
 
 /// What happened to the source after the snapshot was taken.

@@ -5,9 +5,7 @@
 //! role are lifted ([`crate::transfer::target::session_settings`]). Tables that are not those of their revision are left to
 //! [`crate::schema::diff`].
 
-use crate::transfer::target::obstacle::Obstacle;
-use crate::transfer::target::obstacle::ObstacleKind;
-use crate::transfer::target::obstacle::ObstacleSeverity;
+use crate::transfer::target::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 
 use indicatif::HumanCount;
 use sqlx::{AssertSqlSafe, PgConnection, Row};

@@ -11,7 +11,7 @@
 //! | [`jsonb`] | what `jsonb` makes of a document |
 //! | [`json`] | reads JSON as PostgreSQL does |
 //! | [`normalization`] | what `jsonb` prints differently |
-//! | [`column`] | a column of the target |
+//! | [`mod@column`] | a column of the target |
 //! | [`hazard`] | values that cannot be carried over exactly |
 //! | [`policy`] | what is done about a class of hazards |
 //! | [`timestamp`] | texts that are timestamps |

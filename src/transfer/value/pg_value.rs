@@ -31,7 +31,7 @@ impl<'a> Value<'a> {
     /// stands in front, and then the bytes of text, which are not copied.
     ///
     /// # Panics
-    /// When the value is longer than a field can be, which [`convert`](crate::transfer::value::convert::carry) has excluded.
+    /// When the value is longer than a field can be, which [`convert`](crate::transfer::value::convert::convert) has excluded.
     #[must_use]
     pub fn field_parts(&self) -> (FieldHead, &[u8]) {
         match self {

@@ -1,0 +1,56 @@
+//! Log lines on standard error: for people, or as JSON for machines.
+
+use std::io::Write;
+
+use tracing::field::Field;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::cli::{Cli, LogFormat};
+use crate::visible;
+
+/// Starts writing log lines to standard error, in the form and as many as the command line asks for.
+pub(crate) fn start(cli: &Cli, color: bool) {
+    let level = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    // Libraries stay silent: their lines may quote what a connection string holds.
+    let ours = Targets::new().with_target("tarsy_db", level);
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(color);
+    let registry = tracing_subscriber::registry().with(ours);
+    match cli.global.log_format {
+        LogFormat::Text => {
+            let lines = lines.with_writer(std::io::stderr).without_time();
+            registry.with(lines.fmt_fields(debug_fn(write_field))).init();
+        }
+        LogFormat::Json => registry.with(lines.with_writer(|| JsonLines(std::io::stderr())).json()).init(),
+    }
+}
+
+/// Writes a part of a log line for people.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) -> std::fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => writer.write_str(&visible::line(&value)),
+        name => write!(writer, " {name}={}", visible::line(&value)),
+    }
+}
+
+/// Escapes in log lines for machines what the serializer leaves. It is given one line at a time, as a whole.
+struct JsonLines<W>(W);
+
+impl<W: Write> Write for JsonLines<W> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(visible::json(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}

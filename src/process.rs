@@ -1,0 +1,148 @@
+//! The process: its arguments, environment and streams, and how it ends.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
+
+use crate::cli::{Cli, Color, LogFormat, OutputFormat};
+use crate::command::context::Context;
+use crate::database::url;
+use crate::diagnostic::Diagnostic;
+use crate::error::Error;
+use crate::exit_code::ExitCode;
+use crate::fs::temporary;
+use crate::output::Style;
+use crate::{command, logging, output, progress, visible};
+
+/// How many items of a list an error shows to people.
+const SHOWN_DETAILS: usize = 100;
+
+/// Parses the command line, runs the command, prints the report or the error, and gives the exit code.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    report_panics(false, LogFormat::Text);
+    let environment: BTreeMap<String, OsString> =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+    let plain = environment.contains_key("NO_COLOR") || environment.get("TERM").is_some_and(|term| term == "dumb");
+    let cli = match parse(plain) {
+        Ok(cli) => cli,
+        Err(exit_code) => return exit_code.into(),
+    };
+    let allows = |terminal: bool| match cli.global.color {
+        Color::Auto => terminal && !plain,
+        Color::Always => true,
+        Color::Never => false,
+    };
+    let style = Style {
+        json: cli.global.output == OutputFormat::Json,
+        color: allows(std::io::stdout().is_terminal()),
+        width: std::io::stdout().is_terminal().then(terminal_width).flatten(),
+    };
+    logging::start(&cli, allows(std::io::stderr().is_terminal()));
+    report_panics(style.json, cli.global.log_format);
+    let context = Context {
+        environment,
+        now: chrono::Utc::now(),
+        progress: progress::for_standard_error(cli.global.quiet, plain || cli.global.log_format == LogFormat::Json),
+    };
+    let log_format = cli.global.log_format;
+    let exit_code = match command::run(cli, &context) {
+        Ok(report) => {
+            // A run that ended early has a summary and an error.
+            report.error.iter().for_each(|error| report_failure(error, log_format));
+            output::print(&report, style).map(|()| report.exit_code)
+        }
+        Err(error) => {
+            report_failure(&error, log_format);
+            if style.json { output::print_failure(&error).map(|()| error.exit_code()) } else { Ok(error.exit_code()) }
+        }
+    };
+    let exit_code = exit_code.unwrap_or_else(|error| {
+        report_failure(&error, log_format);
+        error.exit_code()
+    });
+    exit_code.into()
+}
+
+/// Parses the command line. Help and version are no errors, and go to standard output.
+fn parse(plain: bool) -> Result<Cli, ExitCode> {
+    let choice = if plain { ColorChoice::Never } else { ColorChoice::Auto };
+    parse_words(choice, std::env::args_os()).map_err(|error| {
+        if !error.use_stderr() {
+            // Help and version; where they cannot be written nobody is reading.
+            let _ = error.print();
+            return ExitCode::Done;
+        }
+        // Once more with words that can be shown: the message quotes them between lines of its own.
+        let words = std::env::args_os().map(|word| visible::line(&word.to_string_lossy()).into_owned());
+        let words: Vec<String> = words.collect();
+        let error = parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error);
+        let message = without_urls(&visible::lines(&error.render().to_string()), &words);
+        let _ = std::io::stderr().write_all(message.as_bytes());
+        let wants_json = words.windows(2).any(|pair| pair == ["--output", "json"] || pair[1] == "--output=json");
+        if wants_json && output::print_usage_failure(message.trim()).is_err() {
+            return ExitCode::InputOutput;
+        }
+        ExitCode::Usage
+    })
+}
+
+fn parse_words(choice: ColorChoice, words: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::command().color(choice).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
+}
+
+/// Takes URLs out of a usage error: a misplaced one may hold a password.
+fn without_urls(message: &str, words: &[String]) -> String {
+    // `--flag=URL` is quoted by its value alone.
+    let values = words.iter().flat_map(|word| [Some(word.as_str()), word.split_once('=').map(|(_, value)| value)]);
+    let urls = values.flatten().filter(|value| url::is_url(value));
+    urls.fold(message.to_owned(), |message, url| message.replace(url, "<URL>"))
+}
+
+fn terminal_width() -> Option<u16> {
+    console::Term::stdout().size_checked().map(|(_, columns)| columns)
+}
+
+/// Has a panic told as an error is, in one line, and end the process with an exit code: nothing is dropped, whether the
+/// profile unwinds or not. What must not stay is removed before.
+fn report_panics(json: bool, log_format: LogFormat) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let error = Error::of_panic(panic, temporary::remove_all());
+        report_failure(&error, log_format);
+        if json {
+            // Where standard output is closed as well nothing can be said.
+            let _ = output::print_failure(&error);
+        }
+        #[expect(clippy::exit, reason = "what would come next is an abort")]
+        std::process::exit(error.exit_code().number().into());
+    }));
+}
+
+/// Reports a failure on standard error.
+fn report_failure(error: &Error, log_format: LogFormat) {
+    match log_format {
+        LogFormat::Json => {
+            let (causes, hint, details) = (error.causes(), error.hint(), error.details().lines);
+            tracing::error!(?causes, hint, ?details, exit_code = error.exit_code().number(), "{error}");
+        }
+        LogFormat::Text => {
+            // Where standard error is closed nothing can be said.
+            let _ = std::io::stderr().write_all(failure_text(error).as_bytes());
+        }
+    }
+}
+
+fn failure_text(error: &Error) -> String {
+    let mut lines = vec![format!("error: {error}")];
+    lines.extend(error.causes().iter().map(|cause| format!("  because: {cause}")));
+    let details = error.details().lines;
+    lines.extend(details.iter().take(SHOWN_DETAILS).map(|detail| format!("  - {detail}")));
+    if details.len() > SHOWN_DETAILS {
+        lines.push(format!("  - and {} more: `--output json` lists them all", details.len() - SHOWN_DETAILS));
+    }
+    lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
+    let lines = lines.iter().map(|line| visible::line(line));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
