@@ -77,3 +77,6 @@ pub mod internals {
     pub use crate::transfer::value::policy::{Choice, Class, Policies, Policy};
     pub use crate::transfer::value::sqlite_value::SqliteValue;
 }
+
+#[cfg(test)]
+mod map;
