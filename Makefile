@@ -27,7 +27,7 @@ test-campaign: test-setup ## Run the random campaigns, large and with other seed
 # Started from binaries that are fetched, so what names another server or none does not count. As root it takes the
 # system user that the installed PostgreSQL brings.
 test-postgresql-%: test-setup ## Run all tests on PostgreSQL 16, 17 or 18
-	binaries=$$(tests/support/fetch-postgresql $*) && "$$binaries/postgres" --version && \
+	binaries=$$(tests/cli/support/fetch-postgresql $*) && "$$binaries/postgres" --version && \
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TEST_POSTGRESQL_BIN="$$binaries" && \
 	    $(CARGO_TEST)
 

@@ -1,0 +1,210 @@
+//! `check` on tables that are not those of the baseline: each difference in a sentence of its own.
+
+use crate::check::findings::{check, finding, finds, init, is_found};
+use crate::support::history::{NOW_US, insert_session};
+use crate::support::{Database, apply, test};
+
+/// Rewrites a table's definition in place, for what SQLite's `ALTER TABLE` cannot do.
+fn redefine(database: &Database, table: &str, from: &str, to: &str) {
+    let quote = |text: &str| text.replace('\'', "''");
+    database.execute(&format!(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = replace(sql, '{}', '{}') WHERE name = '{table}'",
+        quote(from),
+        quote(to)
+    ));
+    let sql = database.texts(&format!("SELECT sql FROM sqlite_schema WHERE name = '{table}'")).remove(0);
+    assert!(sql.as_ref().is_some_and(|sql| sql.contains(to)), "no `{from}` in {sql:?}");
+}
+
+#[apply(test)]
+fn a_lost_table_is_named(database: &Database) {
+    init(database);
+    database.execute("DROP TABLE mcp_communications");
+    finds(database, 4, "schema", "failed", "missing table mcp_communications");
+}
+
+#[apply(test)]
+fn a_lost_column_is_named(database: &Database) {
+    init(database);
+    database.execute("ALTER TABLE llm_interactions DROP COLUMN provider");
+    finds(database, 4, "schema", "failed", "missing column llm_interactions.provider (");
+}
+
+#[apply(test)]
+fn a_lost_index_is_named(database: &Database) {
+    init(database);
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    finds(database, 4, "schema", "failed", "missing index ix_alert_sessions_status on alert_sessions(status)");
+}
+
+#[apply(test)]
+fn an_index_on_something_else_is_named(database: &Database) {
+    init(database);
+    database.execute(
+        "DROP INDEX ix_alert_sessions_alert_id;
+                      CREATE INDEX ix_alert_sessions_alert_id ON alert_sessions (chain_id)",
+    );
+    let detail = "index ix_alert_sessions_alert_id is btree(chain_id), expected unique btree(alert_id)";
+    finds(database, 4, "schema", "failed", detail);
+}
+
+#[apply(test)]
+fn an_additional_unique_index_is_drift(database: &Database) {
+    init(database);
+    database.execute("CREATE UNIQUE INDEX mine ON alert_sessions (chain_id)");
+    finds(database, 4, "schema", "failed", "additional unique index mine on alert_sessions(chain_id)");
+}
+
+#[apply(test)]
+fn what_the_operator_added_is_noted(database: &Database) {
+    init(database);
+    database.execute(
+        "ALTER TABLE alert_sessions ADD COLUMN note TEXT; CREATE TABLE mine (id INTEGER);
+                      CREATE INDEX ix_mine ON alert_sessions (chain_id)",
+    );
+    let outcome = check(database, &[]).expect(0);
+    is_found(&outcome, "schema", "note", "additional column alert_sessions.note (text)");
+    is_found(&outcome, "schema", "note", "additional table mine");
+    is_found(&outcome, "schema", "note", "additional index ix_mine on alert_sessions(chain_id)");
+}
+
+#[apply(test)]
+fn many_differences_are_counted(database: &Database) {
+    init(database);
+    let tables = (0..40).map(|number| format!("CREATE TABLE mine_{number} (id INTEGER);"));
+    database.execute(&tables.collect::<String>());
+    let (_, detail) = finding(&check(database, &[]).expect(0), "schema");
+    let (_, more) = detail.rsplit_once("\nand ").expect("a last line that counts");
+    // The first line says which revision it is.
+    let named = detail.lines().count() - 2;
+    assert_eq!(more, format!("{} more", 40 - named));
+}
+
+#[apply(test)]
+fn changed_columns_and_keys_are_named_on_postgresql() {
+    let database = Database::postgresql();
+    init(&database);
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    let foreign_key = "ALTER TABLE stage_executions ADD CONSTRAINT stage_executions_session_id_fkey
+                       FOREIGN KEY (session_id) REFERENCES alert_sessions";
+    let drop_key = "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey";
+    let lost_key =
+        "missing foreign key stage_executions(session_id) to alert_sessions(session_id) with NO ACTION on delete";
+    for (change, undo, detail) in [
+        (
+            "ALTER TABLE alert_sessions ALTER status TYPE text",
+            "ALTER TABLE alert_sessions ALTER status TYPE varchar",
+            "alert_sessions.status is text, expected varchar",
+        ),
+        (
+            "ALTER TABLE alert_sessions ALTER chain_id DROP NOT NULL",
+            "ALTER TABLE alert_sessions ALTER chain_id SET NOT NULL",
+            "alert_sessions.chain_id is nullable, expected NOT NULL",
+        ),
+        (
+            "ALTER TABLE alert_sessions ALTER status SET DEFAULT 'new'",
+            "ALTER TABLE alert_sessions ALTER status DROP DEFAULT",
+            "alert_sessions.status has the default 'new'::character varying, expected none",
+        ),
+        (
+            "ALTER TABLE llm_interactions ADD COLUMN must INTEGER NOT NULL DEFAULT 1;
+             ALTER TABLE llm_interactions ALTER must DROP DEFAULT",
+            "ALTER TABLE llm_interactions DROP COLUMN must",
+            "additional column llm_interactions.must (integer) is NOT NULL without a default",
+        ),
+        (
+            "DROP INDEX ix_llm_interactions_conversation;
+             CREATE INDEX ix_llm_interactions_conversation ON llm_interactions USING gin (conversation)",
+            "DROP INDEX ix_llm_interactions_conversation;
+             CREATE INDEX ix_llm_interactions_conversation ON llm_interactions USING gin (conversation jsonb_path_ops)",
+            "index ix_llm_interactions_conversation is gin(conversation), expected gin(conversation jsonb_path_ops)",
+        ),
+        (
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_alert_sessions_status'::regclass",
+            "REINDEX INDEX ix_alert_sessions_status",
+            "index ix_alert_sessions_status on alert_sessions is invalid",
+        ),
+        (drop_key, foreign_key, lost_key),
+        (
+            &format!("{drop_key}; {foreign_key} ON DELETE CASCADE"),
+            &format!("{drop_key}; {foreign_key}"),
+            "the foreign key stage_executions(session_id) to alert_sessions(session_id) has CASCADE on delete, \
+             expected NO ACTION on delete",
+        ),
+        (
+            &format!("{drop_key}; {foreign_key} NOT VALID"),
+            "ALTER TABLE stage_executions VALIDATE CONSTRAINT stage_executions_session_id_fkey",
+            "the foreign key on stage_executions(session_id) is NOT VALID",
+        ),
+    ] {
+        database.execute(change);
+        finds(&database, 4, "schema", "failed", detail);
+        database.execute(undo);
+        check(&database, &[]).expect(0);
+    }
+}
+
+#[apply(test)]
+fn changed_columns_and_keys_are_named_on_sqlite() {
+    let key = r#", FOREIGN KEY ("session_id") REFERENCES "alert_sessions" ("session_id")"#;
+    let lost_key =
+        "missing foreign key stage_executions(session_id) to alert_sessions(session_id) with NO ACTION on delete";
+    let cascading = format!("{key} ON DELETE CASCADE");
+    for (table, from, to, detail) in [
+        ("alert_sessions", "\"status\" VARCHAR", "\"status\" TEXT", "alert_sessions.status is text, expected varchar"),
+        (
+            "alert_sessions",
+            "\"chain_id\" VARCHAR NOT NULL",
+            "\"chain_id\" VARCHAR",
+            "alert_sessions.chain_id is nullable, expected NOT NULL",
+        ),
+        (
+            "llm_interactions",
+            "\"model_name\" VARCHAR NOT NULL",
+            "\"model_name\" VARCHAR NOT NULL, must INTEGER NOT NULL",
+            "additional column llm_interactions.must (integer) is NOT NULL without a default",
+        ),
+        ("stage_executions", key, " ", lost_key),
+        (
+            "stage_executions",
+            key,
+            &cascading,
+            "the foreign key stage_executions(session_id) to alert_sessions(session_id) has CASCADE on delete, \
+             expected NO ACTION on delete",
+        ),
+    ] {
+        let database = Database::sqlite();
+        init(&database);
+        redefine(&database, table, from, to);
+        finds(&database, 4, "schema", "failed", detail);
+    }
+}
+
+#[apply(test)]
+fn an_additional_unique_constraint_is_drift() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute("ALTER TABLE alert_sessions ADD CONSTRAINT mine UNIQUE (chain_id)");
+    finds(&database, 4, "schema", "failed", "mine");
+}
+
+#[apply(test)]
+fn an_additional_condition_is_drift() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute("ALTER TABLE alert_sessions ADD CONSTRAINT mine CHECK (status = 'completed')");
+    finds(&database, 4, "schema", "failed", "mine");
+}
+
+#[apply(test)]
+fn a_key_that_writes_on_update_is_drift() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute(
+        "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey,
+         ADD CONSTRAINT stage_executions_session_id_fkey
+         FOREIGN KEY (session_id) REFERENCES alert_sessions ON UPDATE CASCADE",
+    );
+    finds(&database, 4, "schema", "failed", "CASCADE");
+}

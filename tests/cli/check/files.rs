@@ -1,0 +1,145 @@
+//! SQLite files under `check` and `info`: damage is found, and nothing is left behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::check::findings::{check, finding, init};
+use crate::support::history::{NOW_US, insert_many};
+use crate::support::process::Held;
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
+
+#[apply(test)]
+fn a_missing_file_is_not_created() {
+    let database = Database::sqlite();
+    for command in ["check", "info"] {
+        let outcome = Outcome::of(tarsy_db(&database).arg(command)).expect(78);
+        let message = format!("there is no file {}", database.directory().join("history.db").display());
+        assert!(outcome.stderr.contains(&message), "{}", outcome.stderr);
+        assert!(files(database.directory()).is_empty());
+    }
+}
+
+#[apply(test)]
+fn a_file_that_was_compressed_is_named() {
+    let database = Database::sqlite();
+    fs::write(database.directory().join("history.db.zst"), "").expect("it can be written");
+    let commands: [&[&str]; 3] =
+        [&["check"], &["info"], &["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"]];
+    for command in commands {
+        let outcome = Outcome::of(tarsy_db(&database).args(command)).expect(78);
+        let hint = format!("`zstd -d {}` unpacks it", database.directory().join("history.db.zst").display());
+        assert!(outcome.stderr.contains(&hint), "{}", outcome.stderr);
+    }
+}
+
+/// A SQLite file of some hundred pages, at rest.
+fn file_with_history() -> Database {
+    let database = Database::sqlite();
+    init(&database);
+    insert_many(&database, 300, 4096, NOW_US);
+    assert_eq!(files(database.directory()).keys().collect::<Vec<_>>(), ["history.db"]);
+    database
+}
+
+#[apply(test)]
+fn a_damaged_file_is_a_failure() {
+    let database = file_with_history();
+    let path = database.directory().join("history.db");
+    let mut bytes = fs::read(&path).expect("the file is there");
+    let middle = bytes.len() / 8192 * 4096;
+    bytes[middle..middle + 3 * 4096].fill(0xab);
+    fs::write(&path, bytes).expect("the file can be written");
+    let (status, detail) = finding(&check(&database, &[]).expect(4), "integrity");
+    assert_eq!(status, "failed", "{detail}");
+}
+
+#[apply(test)]
+fn a_truncated_file_is_a_failure() {
+    let database = file_with_history();
+    let path = database.directory().join("history.db");
+    let bytes = fs::read(&path).expect("the file is there");
+    fs::write(&path, &bytes[..bytes.len() / 8192 * 4096]).expect("the file can be written");
+    let outcome = check(&database, &[]);
+    assert!([Some(4), Some(74)].contains(&outcome.code), "{:?}\n{}", outcome.code, outcome.stdout);
+}
+
+#[apply(test)]
+fn a_file_that_is_no_database_is_74() {
+    let database = Database::sqlite();
+    let text = "no database, but longer than a header ".repeat(40);
+    fs::write(database.directory().join("history.db"), text).expect("the file can be written");
+    let outcome = check(&database, &[]).expect(74);
+    assert!(outcome.stdout.contains("file is not a database"), "{}", outcome.stdout);
+}
+
+/// The files of a directory, octet for octet.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
+    entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().expect("a name in UTF-8");
+            (name, fs::read(entry.path()).expect("the file can be read"))
+        })
+        .collect()
+}
+
+/// Makes sure that reading commands see `sessions` and leave the directory as it was, but for the index of
+/// the write-ahead log, in which readers announce themselves.
+#[track_caller]
+fn leaves_no_trace(database: &Database, sessions: u64) {
+    let octets = || {
+        let mut files = files(database.directory());
+        files.entry("history.db-shm".to_owned()).and_modify(Vec::clear);
+        files
+    };
+    let before = octets();
+    for arguments in [&["check"][..], &["check", "--deep"], &["info"], &["info", "--exact"]] {
+        Outcome::of(tarsy_db(database).args(arguments)).expect(0);
+        let after = octets();
+        assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "after {arguments:?}");
+        assert!(after == before, "{arguments:?} changed a file");
+    }
+    let report = Outcome::of(tarsy_db(database).args(["info", "--output", "json"])).expect(0).json();
+    let tables = report["tables"].as_array().expect("a list of tables");
+    let rows = &tables.iter().find(|table| table["table"] == "alert_sessions").expect("the table")["rows"];
+    assert_eq!(*rows, sessions);
+}
+
+#[apply(test)]
+fn a_file_at_rest_stays_as_it_is() {
+    let database = file_with_history();
+    leaves_no_trace(&database, 300);
+    database.execute("PRAGMA journal_mode = DELETE");
+    leaves_no_trace(&database, 300);
+}
+
+/// One more session, from a backend that keeps its connection, so that it stays in the write-ahead log.
+fn backend_with_a_session(database: &Database) -> Held {
+    let mut backend = Held::connect(database);
+    backend.execute(
+        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
+         VALUES ('late', 'late', 'kubernetes', 'completed', 'chain')",
+    );
+    assert!(database.directory().join("history.db-wal").exists());
+    backend
+}
+
+#[apply(test)]
+fn a_file_in_use_stays_as_it_is() {
+    let database = file_with_history();
+    let backend = backend_with_a_session(&database);
+    leaves_no_trace(&database, 301);
+    backend.close();
+}
+
+#[apply(test)]
+fn a_file_that_a_crash_left_stays_as_it_is() {
+    let (running, crashed) = (file_with_history(), Database::sqlite());
+    let backend = backend_with_a_session(&running);
+    for name in ["history.db", "history.db-wal", "history.db-shm"] {
+        fs::copy(running.directory().join(name), crashed.directory().join(name)).expect("the file can be copied");
+    }
+    backend.close();
+    leaves_no_trace(&crashed, 301);
+}

@@ -1,0 +1,336 @@
+//! `check`: what can be wrong is named, with its exit code, and nothing is changed.
+
+use std::time::{Duration, Instant};
+
+use crate::info::report::now_us;
+use crate::schema::shapes;
+use crate::schema::shapes::Born;
+use crate::support::baseline;
+use crate::support::history::{DAY_US, NOW_US, contents, insert_session};
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, server, tarsy_db, test};
+
+pub(crate) fn init(database: &Database) {
+    database.create_schema(Schema::Baseline);
+}
+
+pub(crate) fn check(database: &Database, arguments: &[&str]) -> Outcome {
+    // A history of any age is within the retention unless a test says otherwise.
+    let mut command = tarsy_db(database);
+    command.env("HISTORY_RETENTION_DAYS", "3650");
+    Outcome::of(command.args(["check", "--output", "json"]).args(arguments))
+}
+
+/// What one check found: its status and detail.
+#[track_caller]
+pub(crate) fn finding(outcome: &Outcome, name: &str) -> (String, String) {
+    let report = outcome.json();
+    let checks = report["checks"].as_array().expect("a list of checks");
+    let found = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no `{name}` in {report}"));
+    let text = |field: &str| found[field].as_str().expect("a text").to_owned();
+    (text("status"), text("detail"))
+}
+
+/// Makes sure that `check` exits with `code` and that the check of that name says this.
+#[track_caller]
+pub(crate) fn finds(database: &Database, code: i32, name: &str, status: &str, detail: &str) {
+    is_found(&check(database, &[]).expect(code), name, status, detail);
+}
+
+#[track_caller]
+pub(crate) fn is_found(outcome: &Outcome, name: &str, status: &str, detail: &str) {
+    let found = finding(outcome, name);
+    assert_eq!(found.0, status, "{}", found.1);
+    assert!(found.1.contains(detail), "expected `{detail}` in `{}`", found.1);
+    assert_eq!(outcome.json()["exit_code"], outcome.code.expect("an exit code"));
+}
+
+#[apply(test)]
+fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Database) {
+    init(database);
+    database.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'; DROP TABLE llm_interactions");
+    finds(database, 4, "revision", "failed", "llm_interactions");
+    // What is left can still be looked at.
+    Outcome::of(tarsy_db(database).arg("info")).expect(0);
+}
+
+#[apply(test)]
+fn a_sound_baseline_is_sound(database: &Database) {
+    init(database);
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    for arguments in [&[][..], &["--deep"]] {
+        let report = check(database, arguments).expect(0).json();
+        assert_eq!(report["sound"], true);
+        let checks = report["checks"].as_array().expect("a list of checks");
+        let names: Vec<_> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
+        let of_postgresql = ["server", "encoding", "time zone"];
+        let mut expected = vec![
+            "connection",
+            "server",
+            "encoding",
+            "time zone",
+            "writable",
+            "privileges",
+            "revision",
+            "schema",
+            "indexes",
+            "foreign keys",
+            "integrity",
+            "sequences",
+            "retention",
+        ];
+        expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
+        assert_eq!(names, expected);
+        assert!(checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
+    }
+}
+
+#[apply(test)]
+fn an_empty_database_needs_init(database: &Database) {
+    database.execute("SELECT 1");
+    finds(database, 3, "revision", "failed", "there is no schema yet: run `tarsy-db init`");
+}
+
+#[apply(test)]
+fn tables_without_a_ledger_need_init(database: &Database) {
+    init(database);
+    database.execute("DROP TABLE alembic_version");
+    finds(database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
+}
+
+#[apply(test)]
+fn two_rows_in_the_ledger_are_a_failure(database: &Database) {
+    init(database);
+    database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
+    finds(database, 4, "revision", "failed", "`alembic_version` has 2 rows: 7c617b3e7c2c, ae85467a75d2");
+}
+
+#[apply(test)]
+fn an_unknown_revision_is_5(database: &Database) {
+    init(database);
+    database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
+    finds(database, 5, "revision", "failed", "feedfacecafe (unknown to this version)");
+}
+
+#[apply(test)]
+fn a_later_revision_is_named_and_compared_with_its_own_shape(database: &Database) {
+    database.create_schema(Schema::Head);
+    finds(database, 0, "revision", "ok", "b67c135119d7 (23 of 23)");
+    finds(database, 0, "schema", "ok", "as in revision b67c135119d7 (23 of 23)");
+}
+
+#[apply(test)]
+fn a_revision_that_the_settings_ask_for_is_pending(database: &Database) {
+    init(database);
+    let check = Outcome::of(tarsy_db(database).env("TARSY_DB_SCHEMA", "head").args(["check", "--output", "json"]));
+    is_found(&check.expect(3), "revision", "failed", "`schema.target` asks for b67c135119d7 (23 of 23)");
+}
+
+#[apply(test)]
+fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database: &Database) {
+    init(database);
+    let cutoff_us = now_us() - 3650 * DAY_US;
+    insert_session(database, "due", "completed", Some(cutoff_us - DAY_US / 2));
+    finds(database, 0, "retention", "note", "sessions older than 3650 days: 1; the next `tarsy-db prune`");
+    check(database, &["--fail-if-overdue"]).expect(0);
+    insert_session(database, "overdue", "failed", Some(0));
+    insert_session(database, "overdue-too", "timed_out", Some(cutoff_us - 2 * DAY_US));
+    let detail = "sessions past the retention of 3650 days by more than a day: 2, the oldest from \
+                  1970-01-01 00:00:00 UTC; `tarsy-db prune` has not run, or could not remove them";
+    finds(database, 0, "retention", "warning", detail);
+    let failed = check(database, &["--fail-if-overdue"]).expect(6);
+    is_found(&failed, "retention", "failed", detail);
+}
+
+#[apply(test)]
+fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
+    init(database);
+    insert_session(database, "active", "in_progress", Some(0));
+    insert_session(database, "needed", "completed", Some(0));
+    insert_session(database, "new", "completed", Some(NOW_US));
+    insert_session(database, "without-a-start", "completed", None);
+    database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
+    let outcome = check(database, &["--fail-if-overdue"]).expect(0);
+    let detail =
+        "sessions older than 3650 days that `prune` keeps, most of them because they are not over or in use: 2";
+    is_found(&outcome, "retention", "note", detail);
+    let (_, text) = finding(&outcome, "retention");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[apply(test)]
+fn a_retention_that_removes_everything_is_78(database: &Database) {
+    init(database);
+    let zero = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").arg("check")).expect(78);
+    assert!(zero.stdout.contains("retention"), "{}", zero.stdout);
+}
+
+#[apply(test)]
+fn the_table_for_people_says_the_same(database: &Database) {
+    init(database);
+    let sound = Outcome::of(tarsy_db(database).arg("check")).expect(0);
+    assert!(sound.stdout.trim_end().ends_with("is sound"), "{}", sound.stdout);
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    let unsound = Outcome::of(tarsy_db(database).arg("check")).expect(4);
+    assert!(unsound.stdout.trim_end().ends_with("is NOT sound (exit code 4)"), "{}", unsound.stdout);
+    assert!(unsound.stdout.contains("missing index ix_alert_sessions_status"), "{}", unsound.stdout);
+}
+
+const PARENT_INDEX: &str = "ix_stage_executions_parent ON stage_executions (parent_stage_execution_id) \
+                            WHERE parent_stage_execution_id IS NOT NULL";
+
+#[apply(test)]
+fn the_index_for_parallel_parents_is_recommended_and_can_be_created_as_it_is_told() {
+    let database = Database::postgresql();
+    Outcome::of(tarsy_db(&database).args(["init", "--to", "17"])).expect(0);
+    finds(&database, 0, "indexes", "ok", "no foreign key");
+    database.create_schema(Schema::Head);
+    let command = format!("CREATE INDEX CONCURRENTLY {PARENT_INDEX}");
+    finds(&database, 0, "indexes", "note", &command);
+    database.execute(&command);
+    finds(&database, 0, "indexes", "ok", "ix_stage_executions_parent");
+    finds(&database, 0, "schema", "note", "additional index ix_stage_executions_parent");
+    database
+        .execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_stage_executions_parent'::regclass");
+    finds(&database, 0, "indexes", "note", "`REINDEX INDEX CONCURRENTLY \"ix_stage_executions_parent\"`");
+}
+
+#[apply(test)]
+fn the_index_for_parallel_parents_is_recommended_on_sqlite_where_a_key_uses_it() {
+    let database = Database::sqlite();
+    database.execute(&shapes::tables(&database, Born::D, 23));
+    init(&database);
+    let command = format!("CREATE INDEX {PARENT_INDEX}");
+    finds(&database, 0, "indexes", "note", &command);
+    database.execute(&command);
+    finds(&database, 0, "indexes", "ok", "ix_stage_executions_parent");
+    finds(&database, 0, "schema", "note", "additional index ix_stage_executions_parent");
+}
+
+fn check_at(url: &str, database: &Database) -> Outcome {
+    Running::start_at(url, database.directory(), &["check", "--output", "json"]).finish()
+}
+
+#[apply(test)]
+fn an_unreachable_server_is_69() {
+    let (_socket, port) = server::closed_port();
+    let url = format!("postgresql://tarsy:secret@127.0.0.1:{port}/tarsy");
+    let outcome = check_at(&url, &Database::sqlite()).expect(69);
+    assert_eq!(outcome.json()["error"]["causes"][0], "connection refused");
+    assert!(!(outcome.stdout + &outcome.stderr).contains("secret"));
+}
+
+#[apply(test)]
+fn a_wrong_password_is_77_at_once() {
+    let database = Database::postgresql();
+    let started = Instant::now();
+    let outcome = check_at(&database.url_with_password("Wr0ng-Secret"), &database).expect(77);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(!(outcome.stdout + &outcome.stderr).contains("Wr0ng-Secret"));
+}
+
+#[apply(test)]
+fn a_role_that_may_only_select_is_enough() {
+    let database = Database::postgresql();
+    init(&database);
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    let role = Role::new(&database);
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let before = (contents(&database), baseline::listing(&database));
+
+    let outcome = check_at(&role.url(), &database).expect(0);
+    is_found(&outcome, "privileges", "warning", "the role lacks DELETE on alembic_version, alert_sessions");
+    is_found(&outcome, "schema", "ok", "");
+
+    database.execute(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", database.name()));
+    let outcome = check_at(&role.url(), &database).expect(0);
+    is_found(&outcome, "schema", "skipped", "the expected shape could not be made");
+    is_found(&outcome, "schema", "skipped", "permission denied");
+    assert_eq!((contents(&database), baseline::listing(&database)), before);
+}
+
+#[apply(test)]
+fn a_role_that_may_not_select_is_77() {
+    let database = Database::postgresql();
+    init(&database);
+    let role = Role::new(&database);
+    check_at(&role.url(), &database).expect(77);
+    database.execute(&format!("GRANT SELECT ON alembic_version, alert_sessions TO {}", role.name));
+    let outcome = check_at(&role.url(), &database).expect(77);
+    let lacking = "the role lacks SELECT on llm_interactions, mcp_communications, stage_executions";
+    is_found(&outcome, "privileges", "failed", lacking);
+}
+
+#[apply(test)]
+fn a_role_that_may_not_use_the_schema_is_77() {
+    let database = Database::postgresql();
+    init(&database);
+    let role = Role::new(&database);
+    database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
+    check_at(&role.url(), &database).expect(77);
+}
+
+#[apply(test)]
+fn a_sequence_that_the_role_may_not_read_is_not_behind() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine DEFAULT VALUES");
+    let role = Role::new(&database);
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let (status, detail) = finding(&check_at(&role.url(), &database).expect(0), "sequences");
+    assert_ne!(status, "failed", "{detail}");
+}
+
+#[apply(test)]
+fn a_sequence_behind_its_data_is_named() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute(
+        "CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (1), (7);
+         CREATE TABLE yours (id BIGINT GENERATED BY DEFAULT AS IDENTITY); INSERT INTO yours (id) VALUES (3)",
+    );
+    let outcome = check(&database, &[]).expect(4);
+    is_found(&outcome, "sequences", "failed", "mine_id_seq gives out 1 next, but mine.id goes up to 7");
+    is_found(&outcome, "sequences", "failed", "yours_id_seq gives out 1 next, but yours.id goes up to 3");
+    database.execute("SELECT setval('mine_id_seq', 7); SELECT setval('yours_id_seq', 3)");
+    finds(&database, 0, "sequences", "ok", "2 ahead of the data");
+}
+
+#[apply(test)]
+fn a_sequence_whose_next_number_is_free_is_not_behind() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (7)");
+    // As after a restore: the sequence has given nothing yet, and begins behind the data.
+    database.execute("SELECT setval('mine_id_seq', 8, false)");
+    finds(&database, 0, "sequences", "ok", "1 ahead of the data");
+}
+
+#[apply(test)]
+fn another_time_zone_is_a_warning() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute(&format!("ALTER DATABASE {} SET timezone = 'Europe/Berlin'", database.name()));
+    finds(&database, 0, "time zone", "warning", "Europe/Berlin");
+}
+
+#[apply(test)]
+fn read_only_transactions_are_69() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
+    let outcome = check(&database, &[]).expect(69);
+    is_found(&outcome, "writable", "failed", "transactions are read-only by default");
+    is_found(&outcome, "schema", "ok", "");
+}
+
+#[apply(test)]
+fn a_foreign_key_that_was_never_proven_is_named() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute(
+        "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey,
+                      ADD CONSTRAINT stage_executions_session_id_fkey
+                      FOREIGN KEY (session_id) REFERENCES alert_sessions NOT VALID",
+    );
+    finds(&database, 4, "foreign keys", "failed", "stage_executions(session_id) is NOT VALID");
+}

@@ -1,0 +1,81 @@
+//! Rows whose session, stage or chat is gone: `check` counts them, whether a foreign key knows of them or not.
+
+use crate::check::findings::{check, finding, finds, init, is_found};
+use crate::support::history::{NOW_US, insert_session};
+use crate::support::{Database, Schema, apply, test};
+
+/// Looks for rows without a parent: on PostgreSQL only `--deep` does.
+#[track_caller]
+fn has_orphans(database: &Database, detail: &str) {
+    let outcome = check(database, &["--deep"]).expect(4);
+    is_found(&outcome, "foreign keys", "failed", detail);
+    is_found(&outcome, "foreign keys", "failed", "`tarsy-db prune --orphans --dry-run`");
+    match database.is_sqlite() {
+        true => finds(database, 4, "foreign keys", "failed", detail),
+        false => assert_ne!(finding(&check(database, &[]), "foreign keys").0, "failed"),
+    }
+}
+
+/// SQL that no foreign key looks at.
+fn unguarded(database: &Database, sql: &str) {
+    let off = if database.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
+    database.execute(&format!("{off}; {sql}"));
+}
+
+#[apply(test)]
+fn rows_without_a_session_or_stage_are_counted_by_table(database: &Database) {
+    init(database);
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    unguarded(
+        database,
+        "
+        INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+        VALUES ('e-1', 'nowhere', 'a', 0, 'A', 'k', 'failed'), ('e-2', 'nowhere', 'a', 1, 'A', 'k', 'failed');
+        UPDATE mcp_communications SET stage_execution_id = 'nowhere'",
+    );
+    has_orphans(database, "2 rows of stage_executions point to no row of alert_sessions");
+    has_orphans(database, "1 rows of mcp_communications point to no row of stage_executions");
+}
+
+#[apply(test)]
+fn rows_without_a_chat_or_a_parallel_parent_are_counted(database: &Database) {
+    database.create_schema(Schema::Head);
+    unguarded(
+        database,
+        "
+        INSERT INTO alert_sessions (session_id, alert_data, agent_type, status, chain_id)
+        VALUES ('s-1', '{}', 'k', 'completed', 'c');
+        INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                      parent_stage_execution_id)
+        VALUES ('e-1', 's-1', 'a', 0, 'A', 'k', 'failed', 'nowhere'), ('e-2', 's-1', 'a', 1, 'A', 'k', 'failed', NULL);
+        INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+        VALUES ('m-1', 'nowhere', 'x', 'a', 0)",
+    );
+    has_orphans(database, "1 rows of stage_executions point to no row of stage_executions");
+    has_orphans(database, "1 rows of chat_user_messages point to no row of chats");
+}
+
+#[apply(test)]
+fn rows_without_a_parent_by_a_key_of_the_operators_are_counted_but_not_for_prune(database: &Database) {
+    init(database);
+    database.execute("CREATE TABLE mine (id INTEGER, session VARCHAR REFERENCES alert_sessions)");
+    unguarded(database, "INSERT INTO mine VALUES (1, 'nowhere'), (2, NULL)");
+    let outcome = check(database, &["--deep"]).expect(4);
+    let detail = "1 rows of mine point to no row of alert_sessions".to_owned();
+    assert_eq!(finding(&outcome, "foreign keys"), ("failed".to_owned(), detail));
+}
+
+#[apply(test)]
+fn what_no_foreign_key_of_the_servers_makes_sure_of_is_named() {
+    let database = Database::postgresql();
+    init(&database);
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    database.execute(
+        "ALTER TABLE llm_interactions DROP CONSTRAINT llm_interactions_stage_execution_id_fkey;
+         UPDATE llm_interactions SET stage_execution_id = 'nowhere'",
+    );
+    let outcome = check(&database, &[]).expect(4);
+    is_found(&outcome, "foreign keys", "note", "llm_interactions(stage_execution_id) has none: --deep looks");
+    let detail = "1 rows of llm_interactions point to no row of stage_executions";
+    is_found(&check(&database, &["--deep"]).expect(4), "foreign keys", "failed", detail);
+}

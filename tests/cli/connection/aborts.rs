@@ -1,0 +1,297 @@
+//! Nothing from outside ends the process with an abort: no server that breaks the protocol, no flag, no file. Where the
+//! driver gives up all the same that is told in one line, and no private copy stays.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::migrate::arrival::with_left_over_wal;
+use crate::support::history::{NOW_US, insert_session};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, test_directory};
+
+/// Each of them connects at once.
+const COMMANDS: [&[&str]; 6] = [
+    &["init"],
+    &["wait", "--max-attempts", "1"],
+    &["check"],
+    &["info"],
+    &["prune", "--yes"],
+    &["prune", "--dry-run", "--events"],
+];
+
+/// A server that does this with each client. Gives its URL.
+pub(crate) fn server_of(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(client));
+        }
+    });
+    format!("postgresql://tarsy:test-password@127.0.0.1:{port}/tarsy")
+}
+
+/// A server that answers every login with the same bytes, and stays until the client goes. Gives its URL.
+pub(crate) fn server_that_sends(answer: &[u8]) -> String {
+    let answer = answer.to_vec();
+    server_of(move |mut client| {
+        if greet(&mut client, &answer).is_ok() {
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+    })
+}
+
+/// Refuses TLS, reads the start-up message, and answers.
+pub(crate) fn greet(client: &mut TcpStream, answer: &[u8]) -> std::io::Result<()> {
+    const TLS: [u8; 4] = 80_877_103_u32.to_be_bytes();
+    let mut head = [0; 8];
+    client.read_exact(&mut head)?;
+    if head[4..] == TLS {
+        client.write_all(b"N")?;
+        client.read_exact(&mut head)?;
+    }
+    let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+    client.read_exact(&mut vec![0; length as usize - head.len()])?;
+    client.write_all(answer)
+}
+
+/// A message of the protocol.
+pub(crate) fn message(format: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+    [&[format], &length[..], body].concat()
+}
+
+fn error_response(code: &str) -> Vec<u8> {
+    message(b'E', format!("SFATAL\0VFATAL\0C{code}\0Mnot today\0\0").as_bytes())
+}
+
+fn run(url: &str, arguments: &[&str]) -> Outcome {
+    let directory = test_directory();
+    Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).args(arguments))
+}
+
+/// Makes sure that an outcome is one line, and not a panic's.
+#[track_caller]
+fn is_told_in_one_line(outcome: &Outcome) {
+    let lines = outcome.worries();
+    assert_eq!(lines.len(), 1, "{}", outcome.stderr);
+    assert!(lines[0].starts_with("error: "), "{}", outcome.stderr);
+    for word in ["panicked", "backtrace", "registry", "test-password"] {
+        assert!(!outcome.stderr.contains(word), "{}", outcome.stderr);
+    }
+}
+
+#[apply(test)]
+fn an_error_whose_sqlstate_is_short_is_an_error_like_others() {
+    for code in ["", "2", "2\u{e9}", "\u{1f680}", "28", "280000000"] {
+        let url = server_that_sends(&error_response(code));
+        let expected = if code.starts_with("28") { 77 } else { 1 };
+        for arguments in COMMANDS {
+            let outcome = run(&url, arguments).expect(expected);
+            let shown = format!("{}{}", outcome.stdout, outcome.stderr);
+            assert!(shown.contains("not today") && !shown.contains("panicked"), "{code:?} {arguments:?}: {shown}");
+        }
+    }
+}
+
+#[apply(test)]
+fn a_message_that_is_shorter_than_its_own_length_is_told_in_one_line() {
+    for length in 0..4_u32 {
+        let url = server_that_sends(&[&b"R"[..], &length.to_be_bytes(), b"\0\0\0\0\0\0\0\0"].concat());
+        for arguments in COMMANDS {
+            let outcome = run(&url, arguments).expect(1);
+            is_told_in_one_line(&outcome);
+            assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
+            let document = run(&url, &[arguments, &["--output", "json"]].concat()).expect(1).json();
+            assert_eq!(document["error"]["exit_code"], 1);
+            assert!(document["error"]["message"].to_string().contains("breaks the PostgreSQL protocol"), "{document}");
+        }
+        let logged = run(&url, &["info", "--log-format", "json"]).expect(1).stderr;
+        let line: Value = serde_json::from_str(logged.trim_end()).expect("one line of JSON");
+        assert_eq!(line["level"], "ERROR", "{line}");
+    }
+}
+
+/// What a server may send instead of a login, cut off or wrong in each place.
+fn broken_answers() -> Vec<Vec<u8>> {
+    let login = [message(b'R', &[0; 4]), message(b'K', &[0; 8]), message(b'Z', b"I")].concat();
+    let then = |message: Vec<u8>| [login.clone(), message].concat();
+    vec![
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+        b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(),
+        message(b'R', b""),
+        message(b'R', b"\0\0\0\x05\0"),
+        message(b'R', b"\0\0\0\x0a"),
+        message(b'R', b"\0\0\0\x0aSCRAM"),
+        message(b'R', b"\0\0\0\x0b"),
+        message(b'R', b"\0\0\0\x0br=,s=,i="),
+        message(b'R', b"\0\0\0\x0c"),
+        message(b'R', b"\xff\xff\xff\xff"),
+        message(b'E', b""),
+        message(b'E', b"S"),
+        message(b'E', b"C28000"),
+        message(b'N', b"\xff\0"),
+        message(b'S', b"server_version"),
+        [message(b'R', &[0; 4]), message(b'K', b"\0")].concat(),
+        [message(b'R', &[0; 4]), message(b'S', b"server_version\x009999999999.99\0")].concat(),
+        [message(b'R', &[0; 4]), message(b'Z', b"")].concat(),
+        [message(b'R', &[0; 4]), message(b'Z', b"?")].concat(),
+        then(message(b'T', b"")),
+        then(message(b'T', b"\xff\xff")),
+        then(message(b'T', b"\0\x01name\0")),
+        then(message(b'C', b"")),
+        then(message(b'D', b"\0\x01\x7f\xff\xff\xff")),
+        then(message(b'G', b"\0")),
+        then(message(b'A', b"")),
+        then(message(b't', b"\xff")),
+        vec![0; 64],
+        vec![0xff; 64],
+    ]
+}
+
+#[apply(test)]
+fn no_answer_of_a_server_ends_in_an_abort() {
+    for answer in broken_answers() {
+        let url = server_that_sends(&answer) + "?connect_timeout=1";
+        let outcome = run(&url, &["wait", "--max-attempts", "1", "--timeout", "3s"]);
+        let is_an_exit = outcome.code.is_some_and(|code| [1, 65, 69, 77, 78, 124].contains(&code));
+        assert!(is_an_exit, "{answer:?}: {:?} {}", outcome.code, outcome.stderr);
+        assert!(!outcome.stderr.contains("panicked"), "{answer:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("error: "), "{answer:?}: {}", outcome.stderr);
+    }
+}
+
+#[apply(test)]
+fn no_private_copy_and_no_unfinished_report_stays() {
+    let url = server_that_sends(b"R\0\0\0\0\0\0\0\0");
+    let temporary = test_directory();
+    let source = with_left_over_wal();
+    let directory = source.directory();
+    let before = names(directory);
+    let mut command = bare_tarsy_db(directory);
+    command.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--to", &url, "--report", "move.json", "-v"]);
+    let outcome = Outcome::of(command.env("TMPDIR", temporary.path())).expect(1);
+    assert!(outcome.stderr.contains("it is copied first"), "no copy was needed: {}", outcome.stderr);
+    assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
+    assert_eq!(names(temporary.path()), Vec::<String>::new());
+    assert_eq!(names(directory), before);
+}
+
+/// Forwards to a server's port, and garbles the answer to a commit. Gives its own port.
+fn garbler_of_commits(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+            let (mut from_server, mut to_client) = both(&server, &client);
+            let (mut from_client, mut to_server) = both(&client, &server);
+            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+            std::thread::spawn(move || {
+                let mut chunk = vec![0; 65536];
+                while let Ok(length @ 1..) = from_client.read(&mut chunk) {
+                    let garbled = chunk[..length].windows(7).any(|words| words == b"COMMIT\0");
+                    let (to, bytes) =
+                        if garbled { (&client, &b"R\0\0\0\0"[..]) } else { (&to_server, &chunk[..length]) };
+                    if (&*to).write_all(bytes).is_err() {
+                        return;
+                    }
+                }
+                let _ = to_server.flush();
+            });
+        }
+    });
+    port
+}
+
+fn both(from: &TcpStream, to: &TcpStream) -> (TcpStream, TcpStream) {
+    let clone = |stream: &TcpStream| stream.try_clone().expect("a socket can be cloned");
+    (clone(from), clone(to))
+}
+
+/// It may hold the only copy of what was changed, and nobody knows whether the commit took place.
+#[apply(test)]
+fn a_report_that_is_complete_outlives_a_commit_that_was_not_understood() {
+    let source = Database::sqlite().with_schema(Schema::Baseline);
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
+    let target = Database::postgresql();
+    let url = target.url_through(garbler_of_commits(target.port()));
+    let mut command = bare_tarsy_db(source.directory());
+    command.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--to", &url]);
+    let outcome = Outcome::of(command.args(["--on", "nul=strip", "--report", "move.json"])).expect(1);
+    assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("if it did, this is its report: .move.json."), "{}", outcome.stderr);
+    let report = names(source.directory()).into_iter().find(|name| name.starts_with(".move.json.")).expect("a report");
+    let report = std::fs::read_to_string(source.directory().join(report)).expect("it can be read");
+    let report: Value = serde_json::from_str(&report).expect("it is complete");
+    assert_eq!(report["changes"][0]["class"], "nul", "{report}");
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("a directory");
+    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name().display().to_string()).collect();
+    names.sort();
+    names
+}
+
+#[apply(test)]
+fn the_longest_waits_are_waits(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    for limit in ["30d", "100years", "100000years"] {
+        Outcome::of(tarsy_db(database).args(["init", "--lock-timeout", limit])).expect(0);
+        Outcome::of(tarsy_db(database).args(["wait", "--timeout", limit, "--max-interval", limit])).expect(0);
+        let prune = ["prune", "--yes", "--batch-time", limit, "--max-duration", limit, "--retry-for", limit];
+        Outcome::of(tarsy_db(database).args(prune)).expect(0);
+    }
+}
+
+#[apply(test)]
+fn the_longest_waits_for_a_file_are_waits() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "one", "completed", Some(NOW_US));
+    for timeout in ["2147483", "2147484", "1e15"] {
+        for arguments in [&["init"][..], &["info"], &["check", "--fix"], &["prune", "--yes", "--max-share", "100%"]] {
+            let mut command = tarsy_db(&database);
+            command.env("DATABASE_URL", format!("sqlite:///history.db?timeout={timeout}"));
+            Outcome::of(command.args(arguments)).expect(0);
+        }
+        let from = format!("sqlite:///history.db?timeout={timeout}");
+        let mut command = bare_tarsy_db(database.directory());
+        Outcome::of(command.args(["migrate-sqlite-to-postgres", "--from", &from, "--check-only"])).expect(0);
+    }
+    let mut command = bare_tarsy_db(database.directory());
+    command.args(["migrate-sqlite-to-postgres", "--check-only", "--lock-timeout", "30d"]);
+    Outcome::of(&mut command).expect(0);
+}
+
+#[apply(test)]
+fn no_terminal_is_too_narrow() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Head);
+    for columns in ["0", "1", "3", "20"] {
+        let mut script = std::process::Command::new("script");
+        let binary = env!("CARGO_BIN_EXE_tarsy-db");
+        script.args(["--quiet", "--return", "--command"]);
+        script.arg(format!("stty columns {columns}; '{binary}' info && '{binary}' check")).arg("/dev/null");
+        script.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "xterm");
+        script.current_dir(database.directory()).stdin(std::process::Stdio::null());
+        Outcome::from(script.output().expect("`script` runs")).expect(0);
+    }
+}
+
+#[apply(test)]
+fn a_path_with_a_nul_is_an_error() {
+    let directory = test_directory();
+    let settings = "[database]\nurl = \"sqlite:///a\\u0000b.db\"\n";
+    std::fs::write(directory.path().join("tarsy-db.toml"), settings).expect("the file can be written");
+    for arguments in COMMANDS {
+        let outcome = Outcome::of(bare_tarsy_db(directory.path()).args(arguments));
+        assert!(outcome.code.is_some_and(|code| [0, 73, 74, 78].contains(&code)), "{arguments:?} {:?}", outcome.code);
+        assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    }
+}

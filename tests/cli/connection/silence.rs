@@ -1,0 +1,293 @@
+//! A server, or the way to it, that takes what is sent and answers nothing: each command ends soon, with 69, and leaves
+//! nothing behind. `migrate::network` is about moves.
+
+use std::time::{Duration, Instant};
+
+use crate::migrate::crashes::COMMIT;
+use crate::migrate::failures::wait_for_no_session_of_the_tool;
+use crate::prune::archive::OLD_US;
+use crate::support::history::{DAY_US, NOW, insert_session, insert_whole_sessions};
+use crate::support::process::{Running, wait_until};
+use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::{Database, Outcome, Role, Schema, apply, server, test};
+
+const INIT: &[&str] = &["init", "--to", "head"];
+const CHECK: &[&str] = &["check", "--output", "json"];
+const INFO: &[&str] = &["info", "--output", "json"];
+const PRUNE: &[&str] =
+    &["prune", "--max-share", "100%", "--now", NOW, "--yes", "--vacuum", "--retry-for", "0s", "--output", "json"];
+
+/// With the shortest patience that there is, after a few seconds.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A database with three old sessions.
+fn with_sessions() -> Database {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    for number in 1..=3 {
+        insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
+    }
+    database
+}
+
+/// Runs until the network falls silent.
+#[track_caller]
+fn start(database: &Database, proxy: &Proxy, arguments: &[&str], moment: Moment<'_>, silence: Silence) -> Running {
+    proxy.halt_at(moment, silence);
+    let url = format!("{}?connect_timeout=1", database.url_through(proxy.port));
+    let mut run = Running::start_at(&url, database.directory(), arguments);
+    assert!(proxy.has_halted(&mut run), "{moment:?}: {}", run.stderr());
+    run
+}
+
+/// Waits for the end, which has to come soon.
+#[track_caller]
+fn finish(run: Running, code: i32) -> Outcome {
+    let silent = Instant::now();
+    let outcome = run.finish().expect(code);
+    assert!(silent.elapsed() < SOON, "{:?}: {}", silent.elapsed(), outcome.stderr);
+    outcome
+}
+
+/// How many runs wait side by side. Each takes up to five of the server's connections.
+const AT_ONCE: usize = 8;
+
+/// Runs a command into each of the silences, side by side: they only wait.
+fn is_given_up(arguments: &[&str], moments: &[&str], new: fn() -> Database) {
+    let silences = [Silence::Network, Silence::Connection];
+    let cases = moments.iter().flat_map(|moment| silences.map(|silence| (new(), *moment, silence)));
+    let cases: Vec<_> = cases.collect();
+    for some in cases.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            for (database, moment, silence) in some {
+                scope.spawn(|| is_given_up_at(arguments, moment, *silence, database));
+            }
+        });
+    }
+}
+
+fn is_given_up_at(arguments: &[&str], moment: &str, silence: Silence, database: &Database) {
+    let proxy = Proxy::to(database.port());
+    let run = start(database, &proxy, arguments, Moment::After(moment), silence);
+    let outcome = finish(run, 69);
+    let told = match silence {
+        Silence::Network => ["no answer from the server for 4s", "no answer within 1s"],
+        Silence::Connection => ["something was lost on the way", "no answer within 1s"],
+    };
+    let stderr = &outcome.stderr;
+    assert!(told.iter().any(|told| stderr.contains(told)), "{moment} {silence:?}: {stderr}");
+    proxy.cut();
+    wait_for_no_session_of_the_tool(database);
+}
+
+#[apply(test)]
+fn init_gives_up_a_server_that_answers_nothing() {
+    // After the login; with a lock that the next one needs; in the middle of the migrations.
+    is_given_up(INIT, &["SET lock_timeout", "alembic_version", "set_config", "CREATE TABLE"], Database::postgresql);
+}
+
+#[apply(test)]
+fn where_the_answer_to_the_commit_of_init_is_lost_it_says_so() {
+    for (moment, tables) in [(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 1)] {
+        let database = Database::postgresql();
+        let proxy = Proxy::to(database.port());
+        let outcome = finish(start(&database, &proxy, INIT, moment, Silence::Network), 69);
+        assert!(outcome.stderr.contains("cannot learn whether the commit took place"), "{}", outcome.stderr);
+        proxy.cut();
+        wait_for_no_session_of_the_tool(&database);
+        let count = database.number("SELECT count(*) FROM pg_tables WHERE tablename = 'alert_sessions'");
+        assert_eq!(count, tables, "{moment:?}");
+    }
+}
+
+#[apply(test)]
+fn check_gives_up_a_server_that_answers_nothing() {
+    is_given_up(CHECK, &["SET lock_timeout", "server_encoding", "has_table_privilege", "pg_temp"], with_sessions);
+    is_given_up(&["check", "--deep"], &["count(*) AS orphans"], with_sessions);
+}
+
+#[apply(test)]
+fn info_gives_up_a_server_that_answers_nothing() {
+    is_given_up(INFO, &["SET lock_timeout", "alembic_version", "pg_indexes_size", "GROUP BY status"], with_sessions);
+}
+
+#[apply(test)]
+fn prune_gives_up_a_server_that_answers_nothing_before_it_removes() {
+    let moments = [
+        "pg_try_advisory_xact_lock",
+        "alembic_version",
+        "row_security_active",
+        "of_sessions",
+        "pg_is_in_recovery",
+        "is_read_only",
+        "clock_timestamp()",
+    ];
+    is_given_up(PRUNE, &moments, with_sessions);
+}
+
+/// Three old sessions at the newest revision, for which no retention was chosen.
+fn with_whole_sessions() -> Database {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 3, OLD_US - 365 * DAY_US);
+    database
+}
+
+#[apply(test)]
+fn a_plan_gives_up_a_server_that_answers_nothing() {
+    let moments = ["of_sessions", "AS removable", "has_table_privilege"];
+    is_given_up(&["prune", "--now", NOW, "--dry-run"], &moments, with_whole_sessions);
+}
+
+#[apply(test)]
+fn a_removal_ends_in_time_where_the_summary_is_not_answered() {
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let began = Instant::now();
+    let more = ["--max-duration", "3s", "--metrics-file", "metrics.prom"];
+    let arguments = prune_with(&more);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    proxy.halt_at(Moment::After("min(started_at_us) AS oldest FROM"), Silence::Network);
+    // The watch would take longer.
+    let mut run = Running::start_at(&database.url_through(proxy.port), database.directory(), &arguments);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    let told = run.finish().expect(0).json();
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(told["removed"]["sessions"], 3);
+}
+
+#[apply(test)]
+fn prune_gives_up_a_server_that_answers_nothing_while_it_removes() {
+    is_given_up(PRUNE, &["FOR UPDATE SKIP", "DELETE FROM alert_sessions"], with_sessions);
+}
+
+#[apply(test)]
+fn a_vacuum_gives_up_a_server_that_answers_nothing() {
+    is_given_up(PRUNE, &["VACUUM (ANALYZE)"], with_sessions);
+}
+
+#[apply(test)]
+fn wait_and_init_that_waits_end_when_their_time_is_up() {
+    for (arguments, moment) in [
+        (&["wait", "--timeout", "3s"][..], "pg_is_in_recovery"),
+        (&["init", "--wait=3s"], "pg_is_in_recovery"),
+        (&["wait", "--for", "schema", "--timeout", "3s"], "alembic_version"),
+    ] {
+        let database = Database::postgresql();
+        let proxy = Proxy::to(database.port());
+        let began = Instant::now();
+        finish(start(&database, &proxy, arguments, Moment::After(moment), Silence::Network), 124);
+        assert!(began.elapsed() < SOON, "{arguments:?}");
+    }
+}
+
+#[apply(test)]
+fn wait_takes_a_server_that_lets_it_in_and_answers_nothing_for_an_attempt_that_failed() {
+    let database = Database::postgresql();
+    let proxy = Proxy::to(database.port());
+    let arguments = ["wait", "--max-attempts", "1"];
+    let run = start(&database, &proxy, &arguments, Moment::After("pg_is_in_recovery"), Silence::Connection);
+    let outcome = finish(run, 69);
+    assert!(outcome.stderr.contains("the server let us in, and answers nothing"), "{}", outcome.stderr);
+}
+
+fn prune_with(more: &[&str]) -> Vec<String> {
+    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--yes", "--output", "json"];
+    [&arguments[..], more].concat().into_iter().map(str::to_owned).collect()
+}
+
+/// Runs a removal into a silent network that comes in its first batch.
+#[track_caller]
+fn start_to_prune(database: &Database, proxy: &Proxy, more: &[&str]) -> Running {
+    let arguments = prune_with(more);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    start(database, proxy, &arguments, Moment::After("FOR UPDATE SKIP"), Silence::Network)
+}
+
+#[apply(test)]
+fn the_first_signal_ends_a_removal_that_nobody_answers() {
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let run = start_to_prune(&database, &proxy, &[]);
+    run.signal("TERM");
+    let told = finish(run, 143).json();
+    assert_eq!((&told["removed"]["stopped"], &told["removed"]["sessions"]), (&"signal".into(), &0.into()));
+    proxy.cut();
+    wait_for_no_session_of_the_tool(&database);
+    assert_eq!(database.count("alert_sessions"), 3);
+}
+
+#[apply(test)]
+fn the_time_of_a_removal_is_up_also_where_nobody_answers() {
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let began = Instant::now();
+    let run = start_to_prune(&database, &proxy, &["--max-duration", "5s", "--retry-for", "1h"]);
+    let told = finish(run, 0).json();
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(told["removed"]["stopped"], "deadline");
+    assert_eq!(told["remaining_sessions"], serde_json::Value::Null);
+    assert_eq!(database.count("alert_sessions"), 3);
+}
+
+#[apply(test)]
+fn a_removal_tries_again_for_as_long_as_it_was_told_to() {
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let mut run = start_to_prune(&database, &proxy, &["--retry-for", "4s"]);
+    run.says("trying again for 4s");
+    let told = finish(run, 69).json();
+    assert_eq!((&told["removed"]["stopped"], &told["error"]["exit_code"]), (&"failure".into(), &69.into()));
+}
+
+#[apply(test)]
+fn a_removal_goes_on_when_the_way_is_there_again() {
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let mut run = start_to_prune(&database, &proxy, &[]);
+    run.says("trying again for 1m");
+    proxy.cut();
+    let told = finish(run, 0).json();
+    assert_eq!((&told["removed"]["sessions"], database.count("alert_sessions")), (&3.into(), 0));
+}
+
+#[apply(test)]
+fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
+    let database = with_sessions();
+    let role = Role::new(&database);
+    database.execute(&format!(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}; ALTER ROLE {0} CONNECTION LIMIT 1",
+        role.name
+    ));
+    let proxy = Proxy::to(database.port());
+    proxy.halt_at(Moment::After("GROUP BY status"), Silence::Connection);
+    let (login, name) = (format!("{}:{}", role.name, server::PASSWORD), database.name());
+    let url = format!("postgresql://{login}@127.0.0.1:{}/{name}?connect_timeout=1", proxy.port);
+    let mut run = Running::start_at(&url, database.directory(), INFO);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    let silent = Instant::now();
+    let outcome = run.finish().expect(69);
+    // The server has 30 s for the query.
+    assert!(silent.elapsed() < Duration::from_mins(1), "{:?}", silent.elapsed());
+    assert!(outcome.stderr.contains("too many connections"), "{}", outcome.stderr);
+}
+
+/// What the system's timer of each connection to a port of this machine is for.
+fn timers(pid: u32, port: u16) -> Vec<String> {
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let connections = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let remote = format!("0100007F:{port:04X}");
+    // `sl local_address rem_address st tx_queue:rx_queue tr:tm->when ...`; 01 is a connection that stands.
+    let ours = connections.filter(|fields| fields[2] == remote && fields[3] == "01");
+    ours.map(|fields| fields[5].split(':').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[apply(test)]
+fn the_system_is_told_to_look_whether_the_other_end_is_there() {
+    const KEEPALIVE: &str = "02";
+    let database = with_sessions();
+    let proxy = Proxy::to(database.port());
+    let run = start(&database, &proxy, CHECK, Moment::After("has_table_privilege"), Silence::Connection);
+    wait_until("a connection has a timer for a sign of life", || {
+        timers(run.pid(), proxy.port).iter().any(|timer| timer == KEEPALIVE)
+    });
+    finish(run, 69);
+}

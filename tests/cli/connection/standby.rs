@@ -1,0 +1,130 @@
+//! Servers that accept no writes: a standby, and a database whose transactions are read-only by default. What only
+//! reads goes on; what would write is 69, which orchestrators retry, and not the fault of anything in the database.
+
+use crate::check::findings::is_found;
+use crate::migrate::arrival::migrate;
+use crate::prune::archive::OLD_US;
+use crate::support::history::{NOW, contents, insert_session};
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+
+const STANDBY: &str = "the server is a standby and accepts no writes";
+const READ_ONLY: &str = "transactions are read-only by default";
+
+/// What would write.
+const WRITES: [&[&str]; 4] = [
+    &["init", "--to", "head"],
+    &["prune", "--now", NOW, "--max-share", "100%", "--yes"],
+    &["prune", "--now", NOW, "--max-share", "100%", "--yes", "--archive", "archive.db"],
+    &["wait", "--max-attempts", "1"],
+];
+
+/// What only reads, or has nothing to write.
+const READS: [&[&str]; 4] =
+    [&["init"], &["info"], &["wait", "--for", "connect"], &["prune", "--now", NOW, "--older-than", "3650d", "--yes"]];
+
+/// A standby with a history at the baseline that lacks an index, and its server.
+fn standby() -> (Server, Database) {
+    let server = Server::start(&[]);
+    let database = Database::on(&server.url("postgres"));
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    database.execute("DROP INDEX ix_alert_sessions_alert_id");
+    server.stop("fast");
+    server.become_standby();
+    server.run();
+    (server, database)
+}
+
+fn run(database: &Database, arguments: &[&str]) -> Outcome {
+    Outcome::of(tarsy_db(database).args(arguments))
+}
+
+/// Makes sure that a command is refused because nothing can be written, and says what to do.
+#[track_caller]
+fn is_unavailable(database: &Database, arguments: &[&str], reason: &str, hint: &str) {
+    let refused = run(database, arguments).expect(69);
+    assert!(refused.stderr.contains(reason), "{arguments:?}: {}", refused.stderr);
+    assert!(refused.stderr.contains(hint), "{arguments:?}: {}", refused.stderr);
+}
+
+#[apply(test)]
+fn what_would_write_to_a_standby_is_69_and_the_rest_goes_on() {
+    let (server, database) = standby();
+    let before = contents(&database);
+    for arguments in WRITES {
+        is_unavailable(&database, arguments, STANDBY, "hint: connect to the primary");
+    }
+    // Both compare the tables with those of a revision, which are made for that.
+    is_unavailable(&database, &["init", "--to", "head", "--dry-run"], STANDBY, "hint: connect to the primary");
+    is_unavailable(&database, &["init", "--to", "head", "--sql"], STANDBY, "hint: connect to the primary");
+    for arguments in READS {
+        run(&database, arguments).expect(0);
+    }
+    let mut serializable = tarsy_db(&database);
+    serializable.env("PGOPTIONS", "-c default_transaction_isolation=serializable");
+    let refused = Outcome::of(serializable.args(["wait", "--max-attempts", "1"])).expect(69);
+    assert!(refused.stderr.contains("server is a standby"), "{}", refused.stderr);
+    is_found(&run(&database, &["check", "--output", "json"]).expect(69), "writable", "failed", "is a standby");
+    let fix = run(&database, &["check", "--fix", "--output", "json"]).expect(69);
+    is_found(&fix, "repairs", "failed", STANDBY);
+    let planned = run(&database, &["prune", "--now", NOW, "--dry-run"]).expect(0).stdout;
+    assert!(planned.contains("a run would fail: transactions are read-only: a standby"), "{planned}");
+    let source = Database::sqlite().with_schema(Schema::Baseline);
+    let refused = Outcome::of(&mut migrate(&source, &database));
+    assert!(refused.stderr.contains("the server is a standby"), "{}", refused.stderr);
+    let refused = Outcome::of(migrate(&source, &database).arg("--append")).expect(69);
+    assert!(refused.stderr.contains("the server is a standby"), "{}", refused.stderr);
+    let different = Outcome::of(migrate(&source, &database).arg("--verify-only")).expect(8);
+    assert!(different.stderr.contains("alert_sessions"), "{}", different.stderr);
+    let vacuum = ["prune", "--now", NOW, "--older-than", "3650d", "--yes", "--vacuum"];
+    is_unavailable(&database, &vacuum, STANDBY, "hint: connect to the primary");
+    assert!(contents(&database) == before, "a standby was written to");
+    assert!(!database.directory().join("archive.db").exists());
+
+    server.promote();
+    run(&database, &["check", "--fix"]).expect(0);
+    run(&database, &["init", "--to", "head"]).expect(0);
+    run(&database, &["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%", "--yes"]).expect(0);
+    assert_eq!(database.count("alert_sessions"), 0);
+}
+
+#[apply(test)]
+fn what_has_no_ledger_on_a_standby_is_told_as_a_standby() {
+    let server = Server::start(&[]);
+    let (adopted, lacking) = (Database::on(&server.url("postgres")), Database::on(&server.url("postgres")));
+    adopted.create_schema(Schema::Baseline);
+    adopted.execute("DROP TABLE alembic_version");
+    lacking.create_schema(Schema::Baseline);
+    lacking.execute("DROP TABLE mcp_communications");
+    let empty = server.url("postgres");
+    server.stop("fast");
+    server.become_standby();
+    server.run();
+    is_unavailable(&adopted, &["init"], STANDBY, "hint: connect to the primary");
+    is_unavailable(&lacking, &["init"], STANDBY, "hint: connect to the primary");
+    let created = Outcome::of(tarsy_db(&adopted).env("DATABASE_URL", &empty).arg("init")).expect(69);
+    assert!(created.stderr.contains(STANDBY), "{}", created.stderr);
+    // The databases are dropped with their server: a standby drops none.
+    server.promote();
+}
+
+#[apply(test)]
+fn what_would_write_where_transactions_are_read_only_is_69_and_the_rest_goes_on() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
+    let before = contents(&database);
+    for arguments in WRITES {
+        is_unavailable(&database, arguments, READ_ONLY, "hint: is `default_transaction_read_only` set");
+    }
+    for arguments in READS {
+        run(&database, arguments).expect(0);
+    }
+    run(&database, &["init", "--to", "head", "--dry-run"]).expect(0);
+    database.execute("BEGIN READ WRITE; DROP INDEX ix_alert_sessions_alert_id; COMMIT");
+    let fix = run(&database, &["check", "--fix", "--output", "json"]).expect(69);
+    is_found(&fix, "repairs", "failed", "create index ix_alert_sessions_alert_id");
+    assert!(contents(&database) == before, "it was written to");
+}

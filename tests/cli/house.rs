@@ -1,0 +1,43 @@
+//! The tests' own house: nothing in it is forgotten.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{apply, test};
+
+/// The Rust files below a directory.
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    files.chain(directories.iter().flat_map(|directory| rust_files(directory))).collect()
+}
+
+/// The files of the tests, with their text.
+fn test_files() -> Vec<(PathBuf, String)> {
+    let files = rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli"));
+    files.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a source file"))).collect()
+}
+
+/// The runner of these tests finds `#[apply(test)]`; what says `#[test]` would never run.
+#[apply(test)]
+fn every_test_is_one_that_the_runner_finds() {
+    let lost = test_files().into_iter().filter(|(_, source)| source.lines().any(|line| line.trim() == "#[test]"));
+    assert_eq!(lost.map(|(path, _)| path).collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
+
+/// A file that no `mod` names is not compiled, and its tests never run.
+#[apply(test)]
+fn every_file_is_compiled() {
+    let forgotten = test_files().into_iter().map(|(path, _)| path).filter(|path| {
+        let module = path.with_extension("");
+        // `main.rs` and `mod.rs` name what is beside them, and a folder is named one level up.
+        let named = if path.ends_with("mod.rs") { module.parent().expect("a folder") } else { &module };
+        let folder = named.parent().expect("a folder");
+        let name = named.file_name().expect("a name").to_string_lossy();
+        let names =
+            ["main.rs", "mod.rs"].map(|parent| std::fs::read_to_string(folder.join(parent)).unwrap_or_default());
+        let is_named = |line: &str| line.trim_start_matches("pub(crate) ") == format!("mod {name};");
+        !path.ends_with("main.rs") && !names.iter().any(|text| text.lines().any(is_named))
+    });
+    assert_eq!(forgotten.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}

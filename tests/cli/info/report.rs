@@ -1,0 +1,219 @@
+//! `info`: what is in the database, what the retention would remove, and where each setting came from.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::check::findings::init;
+use crate::support::history::{DAY_US, insert_many, insert_session};
+use crate::support::{Database, Outcome, Role, Running, apply, tarsy_db, test};
+
+/// 2026-01-05T00:00:00Z, a Monday.
+const MONDAY_US: i64 = 1_767_571_200_000_000;
+
+pub(crate) fn info(database: &Database, arguments: &[&str]) -> Value {
+    Outcome::of(tarsy_db(database).args(["info", "--output", "json"]).args(arguments)).expect(0).json()
+}
+
+/// What is said of one table.
+#[track_caller]
+fn table<'r>(report: &'r Value, name: &str) -> &'r Value {
+    let tables = report["tables"].as_array().expect("a list of tables");
+    tables.iter().find(|table| table["table"] == name).unwrap_or_else(|| panic!("no `{name}` in {report:#}"))
+}
+
+pub(crate) fn now_us() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right");
+    i64::try_from(since_epoch.as_micros()).expect("the clock is right")
+}
+
+#[apply(test)]
+fn an_empty_database_is_described(database: &Database) {
+    database.execute("SELECT 1");
+    let report = info(database, &[]);
+    assert_eq!(report["backend"], if database.is_sqlite() { "sqlite" } else { "postgresql" });
+    assert_eq!(report["revision"], Value::Null);
+    assert_eq!(report["tables"], json!([]));
+    assert_eq!(report["sessions"], Value::Null);
+    let table = Outcome::of(tarsy_db(database).arg("info")).expect(0).stdout;
+    assert!(table.contains("no ledger"), "{table}");
+}
+
+#[apply(test)]
+fn rows_and_bytes_are_those_of_the_tables(database: &Database) {
+    init(database);
+    insert_many(database, 200, 4096, MONDAY_US);
+    insert_session(database, "s", "failed", None);
+    let report = info(database, &["--exact"]);
+    assert_eq!(report["revision"], "ae85467a75d2");
+    for (name, rows) in [
+        ("alembic_version", 1),
+        ("alert_sessions", 201),
+        ("stage_executions", 1),
+        ("llm_interactions", 201),
+        ("mcp_communications", 1),
+    ] {
+        assert_eq!(table(&report, name)["rows"], rows, "{name}");
+        assert_eq!(table(&report, name)["exact"], true, "{name}");
+    }
+    let bytes = |kind: &str| table(&report, "llm_interactions")[kind].as_u64().expect("a number");
+    let data = bytes("table_bytes") + if database.is_sqlite() { 0 } else { bytes("toast_bytes") };
+    // PostgreSQL compresses what repeats itself.
+    assert!(data > if database.is_sqlite() { 200 * 4096 } else { 8192 }, "{data}");
+    assert!(bytes("index_bytes") > 0);
+    assert!(report["bytes"].as_u64().expect("a number") >= data + bytes("index_bytes"));
+}
+
+#[apply(test)]
+fn sessions_are_counted_by_status_and_week(database: &Database) {
+    init(database);
+    insert_session(database, "s-1", "completed", Some(MONDAY_US - 1));
+    insert_session(database, "s-2", "completed", Some(MONDAY_US));
+    insert_session(database, "s-3", "failed", Some(MONDAY_US + 7 * DAY_US - 1));
+    insert_session(database, "s-4", "in_progress", Some(MONDAY_US + 14 * DAY_US));
+    insert_session(database, "s-5", "completed", None);
+    let report = &info(database, &[])["sessions"];
+    assert_eq!(report["oldest"], "2026-01-04T23:59:59.999999Z");
+    assert_eq!(report["newest"], "2026-01-19T00:00:00Z");
+    assert_eq!(
+        report["by_status"],
+        json!([
+            { "status": "completed", "sessions": 3 },
+            { "status": "failed", "sessions": 1 },
+            { "status": "in_progress", "sessions": 1 },
+        ])
+    );
+    assert_eq!(
+        report["by_week"],
+        json!([
+            {"monday": "2025-12-29", "sessions": 1},
+            {"monday": "2026-01-05", "sessions": 2},
+            {"monday": "2026-01-12", "sessions": 0},
+            {"monday": "2026-01-19", "sessions": 1},
+        ])
+    );
+    let table = Outcome::of(tarsy_db(database).arg("info")).expect(0).stdout;
+    let bars = table.lines().map(|line| line.matches('█').count()).filter(|width| *width > 0);
+    assert_eq!(bars.collect::<Vec<_>>(), [20, 40, 20], "{table}");
+}
+
+#[apply(test)]
+fn a_gap_of_years_does_not_hide_the_last_weeks(database: &Database) {
+    init(database);
+    insert_session(database, "s-1", "completed", Some(MONDAY_US - 3650 * DAY_US));
+    insert_session(database, "s-2", "completed", Some(MONDAY_US));
+    let report = info(database, &[]);
+    let weeks = report["sessions"]["by_week"].as_array().expect("a list of weeks");
+    assert_eq!(weeks.len(), 26);
+    assert_eq!(weeks[25], json!({"monday": "2026-01-05", "sessions": 1}));
+    assert_eq!(weeks[0], json!({"monday": "2025-07-14", "sessions": 0}));
+}
+
+#[apply(test)]
+fn the_retention_in_force_is_planned(database: &Database) {
+    init(database);
+    let now_us = now_us();
+    insert_session(database, "old", "completed", Some(now_us - 31 * DAY_US));
+    insert_session(database, "old-and-active", "in_progress", Some(now_us - 40 * DAY_US));
+    insert_session(database, "young", "completed", Some(now_us - 29 * DAY_US));
+    let command = |days: &str| {
+        let mut command = tarsy_db(database);
+        Outcome::of(command.env("HISTORY_RETENTION_DAYS", days).args(["info", "--output", "json"])).expect(0).json()
+    };
+    let sessions = &command("30")["sessions"];
+    assert_eq!(sessions["retention_days"], 30);
+    let plan = &sessions["would_remove"];
+    assert_eq!(plan["sessions"], 1);
+    assert_eq!(plan["kept"].as_array().expect("a list of sessions").len(), 1, "{plan:#}");
+    for name in ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {
+        let tables = plan["tables"].as_array().expect("a list of tables");
+        assert_eq!(tables.iter().find(|table| table["table"] == name).expect("the table")["rows"], 1, "{name}");
+    }
+    assert_eq!(command("90")["sessions"]["would_remove"]["sessions"], 0);
+    assert_eq!(database.count("alert_sessions"), 3);
+}
+
+#[apply(test)]
+fn each_setting_says_where_it_came_from(database: &Database) {
+    init(database);
+    let file = database.directory().join("tarsy-db.toml");
+    std::fs::write(&file, "[postgres]\npool_size = 7\nmax_overflow = 1\n").expect("the file can be written");
+    let mut command = tarsy_db(database);
+    command.env("HISTORY_RETENTION_DAYS", "30").env("POSTGRES_MAX_OVERFLOW", "2");
+    let report = Outcome::of(command.args(["info", "--output", "json"])).expect(0).json();
+    let setting = |name: &str| {
+        let setting = &report["settings"][name];
+        (setting["value"].as_str().expect("a value"), setting["source"].as_str().expect("a source"))
+    };
+    assert_eq!(setting("database.url").1, "DATABASE_URL");
+    assert_eq!(setting("history.retention_days"), ("30", "HISTORY_RETENTION_DAYS"));
+    assert_eq!(setting("postgres.pool_size"), ("7", "tarsy-db.toml"));
+    assert_eq!(setting("postgres.max_overflow"), ("2", "POSTGRES_MAX_OVERFLOW"));
+    assert_eq!(setting("postgres.pool_timeout"), ("30", "default"));
+    assert_eq!(setting("postgres.pool_recycle"), ("3600", "default"));
+    assert_eq!(setting("postgres.pool_pre_ping"), ("true", "default"));
+    assert_eq!(setting("history.enabled"), ("true", "default"));
+    assert_eq!(setting("history.event_retention_hours"), ("24", "default"));
+    assert_eq!(setting("schema.target"), ("ae85467a75d2 (1 of 23)", "default"));
+    assert_eq!(report["settings"].as_object().expect("settings").len(), 10);
+
+    let flagged = tarsy_db(database)
+        .env("DATABASE_URL", "sqlite:///other.db")
+        .args(["info", "--output", "json", "--database-url", database.url()])
+        .output()
+        .expect("the binary runs");
+    assert_eq!(Outcome::from(flagged).expect(0).json()["settings"]["database.url"]["source"], "--database-url");
+}
+
+#[apply(test)]
+fn rows_are_estimated_unless_they_have_to_be_exact() {
+    let database = Database::postgresql();
+    init(&database);
+    database.execute("ALTER TABLE alert_sessions SET (autovacuum_enabled = off)");
+    insert_many(&database, 10, 320, MONDAY_US);
+    database.execute("ANALYZE alert_sessions");
+    for number in 0..3 {
+        insert_session(&database, &format!("later-{number}"), "completed", Some(MONDAY_US));
+    }
+    let estimated = info(&database, &[]);
+    assert_eq!(table(&estimated, "alert_sessions")["rows"], 10);
+    assert_eq!(table(&estimated, "alert_sessions")["exact"], false);
+    let counted = info(&database, &["--exact"]);
+    assert_eq!(table(&counted, "alert_sessions")["rows"], 13);
+    assert_eq!(table(&counted, "alert_sessions")["exact"], true);
+    let shown = Outcome::of(tarsy_db(&database).arg("info")).expect(0).stdout;
+    assert!(shown.contains("~10"), "{shown}");
+}
+
+#[apply(test)]
+fn the_server_and_the_role_are_named_but_no_password() {
+    let database = Database::postgresql();
+    init(&database);
+    let role = Role::new(&database);
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let run = |arguments: &[&str]| Running::start_at(&role.url(), database.directory(), arguments).finish().expect(0);
+    let json = run(&["info", "--output", "json", "-vv"]);
+    let report = json.json();
+    assert_eq!(report["role"], role.name.as_str());
+    assert_eq!(report["tls"], "none");
+    let space = report["space"]["tables"].as_array().expect("a list of tables");
+    assert!(space.iter().all(|table| table["may_vacuum"] == false), "{report:#}");
+    let version = database.texts("SELECT current_setting('server_version')").remove(0).expect("a version");
+    assert_eq!(report["server_version"], version);
+    let shown = report["database"].as_str().expect("a text");
+    assert!(shown.starts_with(&format!("{}@", role.name)) && shown.ends_with(database.name()), "{shown}");
+    let people = run(&["info", "-vv"]);
+    assert!(people.stdout.contains(shown), "{}", people.stdout);
+    for text in [json.stdout, json.stderr, people.stdout, people.stderr] {
+        assert!(!text.contains("role-password"), "{text}");
+    }
+}
+
+#[apply(test)]
+fn a_role_that_may_not_select_is_77() {
+    let database = Database::postgresql();
+    init(&database);
+    let role = Role::new(&database);
+    let outcome = Running::start_at(&role.url(), database.directory(), &["info"]).finish().expect(77);
+    assert!(outcome.stderr.contains("permission denied"), "{}", outcome.stderr);
+}

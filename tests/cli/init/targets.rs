@@ -1,0 +1,180 @@
+//! `init --to`: how a revision is named, what would be done, and what would be run.
+
+use crate::schema::revisions::{IDS, init_to, ledger, stands_at};
+use crate::support::baseline;
+use crate::support::history::{NOW_US, contents, insert_session};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
+
+const ALLOWED: &str = "`head`, `baseline`, a revision's number from 1 to 23, its id or the beginning of it";
+
+fn init(database: &Database, arguments: &[&str]) -> Outcome {
+    Outcome::of(tarsy_db(database).arg("init").args(arguments))
+}
+
+type Files = (Vec<std::ffi::OsString>, Option<Vec<u8>>);
+
+/// The names of what is in the database's directory, and the octets of its file.
+fn files(database: &Database) -> Files {
+    let entries = std::fs::read_dir(database.directory()).expect("a directory");
+    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    (names, std::fs::read(database.directory().join("history.db")).ok())
+}
+
+/// What must not change, whatever is asked.
+fn everything(database: &Database) -> (String, Vec<String>, Files) {
+    let files = files(database);
+    match database.is_sqlite() && files.1.is_none() {
+        true => (String::new(), Vec::new(), files),
+        false => (baseline::listing(database), contents(database), files),
+    }
+}
+
+#[apply(test)]
+fn a_revision_has_several_names() {
+    for (name, number) in [
+        ("baseline", 1),
+        ("2", 2),
+        ("02", 2),
+        ("7c617b3e7c2c", 2),
+        ("7", 7),
+        ("7c", 2),
+        ("11", 11),
+        ("11b", 11),
+        ("head", 23),
+    ] {
+        let database = Database::sqlite();
+        init_to(&database, name);
+        assert_eq!(ledger(&database), [Some(IDS[number - 1].to_owned())], "{name}");
+    }
+}
+
+#[apply(test)]
+fn what_is_no_revision_is_a_usage_error_that_says_what_is() {
+    let database = Database::sqlite();
+    for wrong in ["", "0", "24", "a", "Head", "7c617b3e7c2c0", "-1"] {
+        let refused = init(&database, &[&format!("--to={wrong}")]).expect(2);
+        assert!(refused.stderr.contains(ALLOWED), "{}", refused.stderr);
+    }
+    assert_eq!(files(&database).0.len(), 0);
+}
+
+#[apply(test)]
+fn a_setting_that_is_no_revision_is_78_and_says_where_it_is() {
+    let database = Database::sqlite();
+    let refused = Outcome::of(tarsy_db(&database).env("TARSY_DB_SCHEMA", "newest").arg("init")).expect(78);
+    assert!(refused.stderr.contains("TARSY_DB_SCHEMA") && refused.stderr.contains(ALLOWED), "{}", refused.stderr);
+    std::fs::write(database.directory().join("tarsy-db.toml"), "[schema]\ntarget = \"24\"\n").expect("a file");
+    let refused = init(&database, &[]).expect(78);
+    assert!(refused.stderr.contains("tarsy-db.toml") && refused.stderr.contains(ALLOWED), "{}", refused.stderr);
+    assert!(!database.directory().join("history.db").exists());
+}
+
+#[apply(test)]
+fn the_flag_beats_the_environment_beats_the_file() {
+    let database = Database::sqlite();
+    std::fs::write(database.directory().join("tarsy-db.toml"), "[schema]\ntarget = \"2\"\n").expect("a file");
+    let is_at = |number: usize| assert_eq!(ledger(&database), [Some(IDS[number - 1].to_owned())]);
+    init(&database, &[]).expect(0);
+    is_at(2);
+    Outcome::of(tarsy_db(&database).env("TARSY_DB_SCHEMA", "3eafea").arg("init")).expect(0);
+    is_at(3);
+    Outcome::of(tarsy_db(&database).env("TARSY_DB_SCHEMA", "5").args(["init", "--to", "4"])).expect(0);
+    is_at(4);
+    // What is beyond is left alone.
+    init(&database, &["--to", "baseline"]).expect(0);
+    is_at(4);
+}
+
+#[apply(test)]
+fn a_dry_run_on_nothing_creates_nothing(database: &Database) {
+    let before = everything(database);
+    for arguments in [["--dry-run", "--output=table"], ["--dry-run", "--output=json"], ["--sql", "--output=table"]] {
+        init(database, &[&["--to", "head"], &arguments[..]].concat()).expect(0);
+        assert_eq!(everything(database), before);
+    }
+    let report = init(database, &["--to", "head", "--dry-run", "--output", "json"]).expect(0).json();
+    assert_eq!((&report["outcome"], &report["dry_run"]), (&"created".into(), &true.into()));
+    assert!(report["from"].is_null());
+    assert_eq!(report["pending"].as_array().map(Vec::len), Some(23));
+}
+
+#[apply(test)]
+fn a_dry_run_names_what_is_pending_and_changes_nothing(database: &Database) {
+    init_to(database, "baseline");
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    let before = everything(database);
+
+    let table = init(database, &["--to", "head", "--dry-run"]).expect(0).stdout;
+    assert!(table.contains("would upgrade"), "{table}");
+    assert!(IDS[1..].iter().all(|id| table.contains(id)), "{table}");
+
+    let report = init(database, &["--to", "18", "--dry-run", "--output", "json"]).expect(0).json();
+    assert_eq!((&report["outcome"], &report["dry_run"]), (&"upgraded".into(), &true.into()));
+    assert_eq!((&report["from"], &report["revision"]), (&IDS[0].into(), &IDS[17].into()));
+    let pending = report["pending"].as_array().expect("a list");
+    let named: Vec<_> = pending.iter().filter_map(|step| step["revision"].as_str()).collect();
+    assert_eq!(named, IDS[1..18]);
+    let numbers: Vec<_> = pending.iter().filter_map(|step| step["number"].as_u64()).collect();
+    assert_eq!(numbers, (2..=18).collect::<Vec<_>>());
+    assert!(pending[0]["change"].as_str().is_some_and(|change| change.contains("interaction_type")));
+    assert!(report["sql"].is_null());
+    assert_eq!(everything(database), before);
+
+    let report = init(database, &["--to", "18", "--output", "json"]).expect(0).json();
+    assert_eq!((&report["dry_run"], &report["applied"]), (&false.into(), &pending.clone().into()));
+    let report = init(database, &["--dry-run", "--output", "json"]).expect(0).json();
+    assert_eq!((&report["outcome"], &report["applied"]), (&"present".into(), &serde_json::json!([])));
+}
+
+#[apply(test)]
+fn the_printed_sql_leads_there_from_nothing(database: &Database) {
+    let sql = init(database, &["--to", "head", "--sql"]).expect(0).stdout;
+    database.execute(&sql);
+    stands_at(database, 23);
+    Outcome::of(tarsy_db(database).arg("check")).expect(0);
+}
+
+#[apply(test)]
+fn the_printed_sql_leads_there_from_data(database: &Database) {
+    init_to(database, "baseline");
+    insert_session(database, "s-1", "in_progress", Some(NOW_US));
+    insert_session(database, "s-2", "pending", None);
+    database.execute(r#"UPDATE llm_interactions SET conversation = '{"messages": ["Final Answer: 42"]}'"#);
+    let before = everything(database);
+    for (number, target) in [(2, "2"), (6, "6"), (18, "18"), (23, "head")] {
+        if number == 2 {
+            let printed = init(database, &["--to", target, "--sql"]).expect(0);
+            assert_eq!(everything(database), before);
+            if !database.is_sqlite() {
+                let (_, rest) = database.url().split_once("://").expect("a URL");
+                let (login, _) = rest.rsplit_once('@').expect("a login");
+                let (_, password) = login.split_once(':').expect("a password");
+                assert!(!(printed.stdout + &printed.stderr).contains(password));
+            }
+        }
+        let report = init(database, &["--to", target, "--sql", "--output", "json"]).expect(0).json();
+        let statements = report["sql"].as_array().expect("a list").iter().filter_map(|sql| sql.as_str());
+        database.execute(&statements.collect::<Vec<_>>().join(";\n"));
+        stands_at(database, number);
+    }
+    let filled = "SELECT count(*) FROM alert_sessions WHERE pod_id = 'unknown' AND last_interaction_at > 0";
+    assert_eq!(database.number(filled), 2);
+    let classified = "SELECT count(*) FROM llm_interactions WHERE interaction_type = 'final_analysis'";
+    assert_eq!(database.number(classified), 2);
+    let nothing = init(database, &["--to", "head", "--sql"]).expect(0).stdout;
+    assert!(nothing.starts_with("-- ") && nothing.trim_end().ends_with(": nothing to do"), "{nothing}");
+}
+
+#[apply(test)]
+fn the_printed_sql_adopts(database: &Database) {
+    init_to(database, "10");
+    database.execute("DROP TABLE alembic_version");
+    let sql = init(database, &["--to", "20", "--sql"]).expect(0).stdout;
+    database.execute(&sql);
+    stands_at(database, 20);
+    database.execute("DELETE FROM alembic_version");
+    let sql = init(database, &["--to", "20", "--sql"]).expect(0).stdout;
+    database.execute(&sql);
+    stands_at(database, 20);
+}

@@ -1,0 +1,25 @@
+//! Runs the binary as a user does, against real databases, and looks at what comes out.
+
+mod check;
+mod connection;
+mod documents;
+mod house;
+mod info;
+mod init;
+mod migrate;
+mod process;
+mod prune;
+mod schema;
+mod settings;
+mod support;
+mod wait;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Ok(url) = std::env::var(migrate::source::WRITES_TO) {
+        migrate::source::write_to(&url);
+        return ExitCode::SUCCESS;
+    }
+    support::harness::run()
+}

@@ -1,0 +1,541 @@
+//! `migrate-sqlite-to-postgres --append`: rows come to those that the target holds, and what is there stays as it is.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tarsy_db::internals::{Access, open, read_schema};
+
+use crate::migrate::arrival::{arguments, files, migrate, source_and_target};
+use crate::migrate::crashes::{history, picture};
+use crate::migrate::failures::wait_for_no_session_of_the_tool;
+use crate::migrate::refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
+use crate::migrate::verify_only::{ALTERATIONS, compare, moved, tables};
+use crate::support::database::block_on;
+use crate::support::history::{NOW_US, insert_many, insert_session};
+use crate::support::process::{Held, Running};
+use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
+
+const REPORT: [&str; 2] = ["--report", "report.json"];
+
+fn append(source: &Database, target: &Database) -> Outcome {
+    append_with(source, target, &[])
+}
+
+fn append_with(source: &Database, target: &Database, more: &[&str]) -> Outcome {
+    Outcome::of(migrate(source, target).arg("--append").args(more))
+}
+
+/// Rows, inserted ones and skipped ones of a summary, and of a table of one.
+fn came(summary: &Value) -> [Option<u64>; 3] {
+    ["rows", "inserted", "skipped"].map(|name| summary[name].as_u64())
+}
+
+/// Makes sure that an append is refused because of these rows, and that nothing has changed.
+#[track_caller]
+fn assert_clashes(source: &Database, target: &Database, expected: &Value) -> Outcome {
+    let before = picture(target);
+    let refused = append(source, target).expect(7);
+    assert_eq!(refused.json()["error"]["details"], *expected);
+    assert!(before == picture(target));
+    refused
+}
+
+/// A row that is there with other values.
+fn difference(table: &str, key: &str, columns: &[&str]) -> Value {
+    json!({ "table": table, "primary_key": key, "target_primary_key": key, "columns": columns })
+}
+
+/// A source with the session `one`, and a target with the session `theirs`.
+fn two_histories() -> (Database, Database) {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "theirs", "failed", None);
+    (source, target)
+}
+
+#[apply(test)]
+fn rows_come_to_others_and_the_second_time_all_are_skipped() {
+    let (source, target) = two_histories();
+    let theirs = "SELECT alert_sessions::text FROM alert_sessions WHERE session_id = 'theirs'";
+    let (before, source_before) = (target.texts(theirs), files(source.directory()));
+    let appended = append(&source, &target).expect(0).json();
+    assert_eq!(came(&appended), [Some(4), Some(4), Some(0)]);
+    for table in appended["tables"].as_array().expect("a list of tables") {
+        assert_eq!(came(table), [Some(1), Some(1), Some(0)], "{table}");
+        assert_eq!(table["digest"].as_str().map(str::len), Some(64), "{table}");
+    }
+    assert_eq!(appended["verified"], "full");
+    assert_eq!(target.count("mcp_communications"), 2);
+    assert_eq!(target.texts(theirs), before);
+    assert!(source_before == files(source.directory()));
+
+    let before = picture(&target);
+    let again = append(&source, &target).expect(0).json();
+    assert_eq!(came(&again), [Some(4), Some(0), Some(4)]);
+    assert_eq!(tables(&again), tables(&appended));
+    assert!(before == picture(&target));
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn people_read_how_many_rows_came_and_how_many_were_there() {
+    let (source, target) = two_histories();
+    insert_session(&source, "two", "completed", Some(NOW_US));
+    insert_session(&target, "two", "completed", Some(NOW_US));
+    let run = || Outcome::of(bare_tarsy_db(source.directory()).args(&arguments(&target)[..5]).arg("--append"));
+    let shown = run().expect(0).stdout;
+    assert!(shown.starts_with("appended /"), "{shown}");
+    for words in ["/history.db to ", "4 rows inserted, 4 were there already", "there already", "ae85467a75d2"] {
+        assert!(shown.contains(words), "no `{words}` in {shown}");
+    }
+    assert!(run().expect(0).stdout.contains("0 rows inserted, 8 were there already"));
+}
+
+#[apply(test)]
+fn an_archive_comes_back_with_the_digests_and_to_the_rows_that_were_there_before() {
+    let (archive, target, moved) = moved();
+    let before = picture(&target);
+    target.execute(
+        "DELETE FROM chat_user_messages WHERE message_id > 'm-3';
+         DELETE FROM chats WHERE chat_id > 'c-3';
+         DELETE FROM alert_sessions WHERE session_id > 's-3'",
+    );
+    let left = target.count("alert_sessions");
+    assert!((1..100).contains(&left) && target.count("llm_interactions") == left);
+    let appended = append(&archive, &target).expect(0).json();
+    assert_eq!(tables(&appended), tables(&moved));
+    assert_eq!(appended["skipped"], 5 * left + 100);
+    assert!(before == picture(&target));
+    assert_eq!(tables(&compare(&archive, &target).expect(0).json()), tables(&moved));
+}
+
+#[apply(test)]
+fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
+    let (source, target, _) = moved();
+    for [kind, table, row, key, column, value] in ALTERATIONS {
+        let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
+        let [Some(original)] = &original[..] else { panic!("one row {row}") };
+        target.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {row}"));
+        let refused = assert_clashes(&source, &target, &json!([difference(table, key, &[column])]));
+        let line = format!("  - {table} `{key}`: there with another {column}\n");
+        assert!(refused.stderr.contains(&line), "{kind}: {}", refused.stderr);
+        target.execute(&format!("UPDATE {table} SET {column} = {original} WHERE {row}"));
+    }
+    assert_eq!(came(&append(&source, &target).expect(0).json())[1], Some(0));
+}
+
+/// Otherwise the tables count as altered meanwhile.
+#[apply(test)]
+fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let url = database.url().parse().expect("a URL");
+    let read = || {
+        block_on(async {
+            let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            read_schema(&connection).await.expect("a schema")
+        })
+    };
+    let before = read();
+    database.execute(
+        "DO $$ DECLARE k record; BEGIN
+             FOR k IN SELECT conrelid::regclass AS keyed, conname, pg_get_constraintdef(oid) AS definition
+                      FROM pg_constraint WHERE contype = 'f' ORDER BY conname DESC LOOP
+                 EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.keyed, k.conname);
+                 EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.keyed, k.conname, k.definition);
+             END LOOP; END $$",
+    );
+    assert_eq!(before, read());
+}
+
+#[apply(test)]
+fn doubles_are_the_same_only_bit_by_bit() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    let expected = json!([difference("llm_interactions", "llm-one", &["temperature"])]);
+    for (stored, held) in [("0.0", "'-0'"), ("NULL", "'NaN'"), ("1.0", "1.0000000000000002")] {
+        source.execute(&format!("UPDATE llm_interactions SET temperature = {stored}"));
+        target.execute(&format!("UPDATE llm_interactions SET temperature = {held}"));
+        assert_clashes(&source, &target, &expected);
+    }
+}
+
+#[apply(test)]
+fn jsonb_is_the_same_however_it_is_written_and_json_is_not() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    source.execute(
+        r#"UPDATE llm_interactions SET conversation = '{"messages" :[ ],"b":{"y":1,"x":"\u00e9"},  "a": 1.50e1}'"#,
+    );
+    target
+        .execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}'"#);
+    assert_eq!(came(&append(&source, &target).expect(0).json()), [Some(4), Some(0), Some(4)]);
+    target.execute("UPDATE mcp_communications SET tool_result = ' null'");
+    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
+    target.execute("UPDATE mcp_communications SET tool_result = NULL");
+    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
+}
+
+#[apply(test)]
+fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
+    let (source, target) = two_histories();
+    for session in ["two", "three"] {
+        insert_session(&source, session, "completed", Some(NOW_US));
+    }
+    for session in ["one", "two"] {
+        insert_session(&target, session, "completed", Some(NOW_US));
+    }
+    target.execute(
+        "UPDATE alert_sessions SET status = 'failed', chain_id = 'x' WHERE session_id = 'one';
+         UPDATE stage_executions SET stage_index = 7 WHERE session_id = 'two'",
+    );
+    let refused = assert_clashes(
+        &source,
+        &target,
+        &json!([
+            difference("alert_sessions", "one", &["chain_id", "status"]),
+            difference("stage_executions", "stage-two", &["stage_index"]),
+        ]),
+    );
+    let message =
+        "2 rows clash with the target's own; nothing was changed (4 more could be inserted, 6 are there already)";
+    assert_message(&refused, &[message, "compare both by these keys"]);
+}
+
+#[apply(test)]
+fn a_unique_key_that_another_row_has_is_refused_with_both_keys() {
+    let (source, target) = two_histories();
+    target.execute("UPDATE alert_sessions SET alert_id = 'alert-one'");
+    let expected = json!([{
+        "table": "alert_sessions", "primary_key": "one", "target_primary_key": "theirs", "columns": ["alert_id"],
+    }]);
+    let refused = assert_clashes(&source, &target, &expected);
+    assert!(refused.stderr.contains("alert_sessions `one`: `theirs` is there with its alert_id"), "{}", refused.stderr);
+    assert_message(&refused, &["1 row clashes", "(3 more could be inserted, 0 are there already)"]);
+    // The report has them, too.
+    append_with(&source, &target, &REPORT).expect(7);
+    let report = report(&source);
+    assert_eq!((&report["outcome"], &report["clashes"]), (&json!("refused"), &expected));
+}
+
+fn report(source: &Database) -> Value {
+    let text = std::fs::read_to_string(source.directory().join("report.json")).expect("there is a report");
+    serde_json::from_str(&text).expect("the report is JSON")
+}
+
+#[apply(test)]
+fn children_that_stand_before_their_parents_come_with_them() {
+    let target = Database::postgresql();
+    Outcome::of(&mut migrate(&history(), &target)).expect(0);
+    let source = Database::sqlite();
+    source.create_schema(Schema::Head);
+    let stage =
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                               parallel_index, parallel_type, chat_id) VALUES";
+    source.execute(&format!(
+        "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id) VALUES ('new', 'k', 'completed', 'c');
+         {stage} ('a-child', 'new', 'x', 0, 'X', 'A', 'completed', 1, 'replica', NULL);
+         {stage} ('b-child', 'new', 'x', 0, 'X', 'A', 'completed', 2, 'replica', NULL);
+         {stage} ('parent', 'new', 'x', 0, 'X', 'A', 'completed', 0, 'replica', 'chat');
+         UPDATE stage_executions SET parent_stage_execution_id = 'parent' WHERE execution_id <> 'parent';
+         INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name,
+                                       interaction_type)
+         VALUES ('new', 'new', 'a-child', 1, 1, 'gemini', 'investigation');
+         INSERT INTO chats (chat_id, session_id, conversation_history, chain_id, created_at_us)
+         VALUES ('chat', 'new', 'why?', 'c', 1);
+         INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+         VALUES ('new', 'chat', 'because', 'me', 1)"
+    ));
+    assert_eq!(came(&append(&source, &target).expect(0).json()), [Some(7), Some(7), Some(0)]);
+    let children = "SELECT execution_id FROM stage_executions WHERE parent_stage_execution_id = 'parent' ORDER BY 1";
+    assert_eq!(target.texts(children), ["a-child", "b-child"].map(|child| Some(child.to_owned())));
+    assert_eq!(target.count("chat_user_messages"), 101);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn a_parent_may_be_on_either_side_and_has_to_be_on_one() {
+    let (source, target) = two_histories();
+    let stage = |id: &str, session: &str| {
+        format!(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+             VALUES ('{id}', '{session}', 'x', 0, 'X', 'A', 'completed')"
+        )
+    };
+    source.execute(&stage("late", "theirs"));
+    assert_eq!(append(&source, &target).expect(0).json()["inserted"], 5);
+    source.execute(&stage("lost", "nowhere"));
+    let before = picture(&target);
+    for more in [["--show-values"].as_slice(), &["--show-values", "--dry-run"]] {
+        let refused = append_with(&source, &target, more).expect(65);
+        let details = refused.json()["error"]["details"].clone();
+        assert_eq!((&details[0]["primary_key"], &details[0]["class"]), (&json!("lost"), &json!("orphan")));
+        assert_eq!((&details[0]["value"], details.as_array().map(Vec::len)), (&json!("'nowhere'"), Some(1)));
+    }
+    // With another hazard of one row: what both ends together have to tell comes after it.
+    source.execute("UPDATE stage_executions SET stage_name = 'a' || char(0) WHERE execution_id = 'late'");
+    let details = append(&source, &target).expect(65).json()["error"]["details"].clone();
+    assert_eq!((&details[0]["primary_key"], details.as_array().map(Vec::len)), (&json!("late"), Some(1)));
+    assert!(before == picture(&target));
+}
+
+#[apply(test)]
+fn values_that_the_target_cannot_hold_are_hazards_and_policies_mend_them() {
+    let (source, target) = two_histories();
+    source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
+    let before = picture(&target);
+    assert_message(&append(&source, &target).expect(65), &["U+0000 in text", "alert_sessions", "one"]);
+    assert_message(&append_with(&source, &target, &["--dry-run"]).expect(65), &["U+0000 in text"]);
+    assert!(before == picture(&target));
+    let policy = ["--on", "nul=strip", "--report", "report.json"];
+    assert_eq!(append_with(&source, &target, &policy).expect(0).json()["inserted"], 4);
+    let report = report(&source);
+    assert_eq!(
+        (&report["outcome"], &report["inserted"], &report["skipped"]),
+        (&json!("appended"), &json!(4), &json!(0))
+    );
+    assert_eq!(report["changes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        target.texts("SELECT final_analysis FROM alert_sessions WHERE session_id = 'one'"),
+        [Some("a".to_owned())]
+    );
+    // It may hold the only copy of that character.
+    append_with(&source, &target, &policy).expect(7);
+    let other = ["--on", "nul=strip", "--report", "other.json"];
+    assert_eq!(append_with(&source, &target, &other).expect(0).json()["skipped"], 4);
+}
+
+#[apply(test)]
+fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
+    let (source, target) = two_histories();
+    source.execute("CREATE TABLE our_notes (id INTEGER PRIMARY KEY)");
+    assert_message(&append(&source, &target).expect(7), &["our_notes", "--ignore"]);
+    assert_eq!(append_with(&source, &target, &["--ignore", "our_notes"]).expect(0).json()["inserted"], 4);
+}
+
+#[apply(test)]
+fn a_rehearsal_counts_and_changes_nothing() {
+    let (source, target) = two_histories();
+    insert_session(&source, "two", "completed", Some(NOW_US));
+    insert_session(&target, "two", "completed", Some(NOW_US));
+    let rows = "SELECT xmin || ' ' || xmax FROM alert_sessions ORDER BY session_id";
+    let before = (picture(&target), target.texts(rows));
+    let planned = append_with(&source, &target, &["--dry-run"]).expect(0);
+    assert_eq!(planned.stderr, "");
+    let planned = planned.json();
+    assert_eq!((&planned["outcome"], came(&planned)), (&json!("planned"), [Some(8), Some(4), Some(4)]));
+    assert_eq!(came(&planned["tables"][0]), [Some(2), Some(1), Some(1)]);
+    let shown =
+        bare_tarsy_db(source.directory()).args(&arguments(&target)[..5]).args(["--append", "--dry-run"]).output();
+    let shown = Outcome::from(shown.expect("the binary runs")).expect(0).stdout;
+    for words in ["plan (nothing was changed)", "which holds rows, in one transaction", "to insert", "there already"] {
+        assert!(shown.contains(words), "no `{words}` in {shown}");
+    }
+    target.execute("UPDATE alert_sessions SET status = 'failed' WHERE session_id = 'two'");
+    let refused = append_with(&source, &target, &["--dry-run"]).expect(7);
+    assert_message(&refused, &["1 row clashes", "(4 more could be inserted, 3 are there already)"]);
+    target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'two'");
+    assert!(before.0 == picture(&target));
+    assert_eq!(before.1[0], target.texts(rows)[0]);
+}
+
+#[apply(test)]
+fn a_target_without_rows_or_tables_is_filled_as_without_the_flag() {
+    let (source, target) = one_session_and_target();
+    for target in [&target.another(), &target] {
+        append_with(&source, target, &["--dry-run"]).expect(0);
+        assert_eq!(came(&append(&source, target).expect(0).json()), [Some(4), Some(4), Some(0)]);
+        assert_eq!(came(&append(&source, target).expect(0).json()), [Some(4), Some(0), Some(4)]);
+    }
+}
+
+#[apply(test)]
+fn a_target_with_rows_at_another_revision_is_left_alone() {
+    let (baseline, target) = two_histories();
+    let before = picture(&target);
+    let behind = append(&history(), &target).expect(7);
+    assert_message(&behind, &["ae85467a75d2", "b67c135119d7", "tarsy-db init --to b67c135119d7"]);
+    assert!(before == picture(&target));
+    target.create_schema(Schema::Head);
+    let before = picture(&target);
+    assert_message(&append(&baseline, &target).expect(7), &["beyond", "b67c135119d7", "ae85467a75d2"]);
+    assert!(before == picture(&target));
+    assert_eq!(append(&history(), &target).expect(0).json()["skipped"], 0);
+}
+
+#[apply(test)]
+fn without_the_flag_rows_are_refused_as_ever_and_the_flag_is_named() {
+    let (source, target) = two_histories();
+    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["already holds rows", "--append"]);
+    for other in ["--check-only", "--verify-only"] {
+        let mut command = bare_tarsy_db(source.directory());
+        command.args(["migrate-sqlite-to-postgres", "--append", other]);
+        assert!(Outcome::of(&mut command).expect(2).stderr.contains("cannot be used with"), "{other}");
+    }
+}
+
+#[apply(test)]
+fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    for (end, code) in [("ROLLBACK", 0), ("COMMIT", 7)] {
+        let mut somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
+        let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+        wait_for_blocked_run(&target);
+        somebody.execute(end);
+        run.finish().expect(code);
+        somebody.close();
+    }
+}
+
+#[apply(test)]
+fn a_row_that_somebody_keeps_for_too_long_is_busy_and_the_holder_named() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    let held = "SET application_name = 'the holder'; UPDATE stage_executions SET status = 'failed'";
+    let somebody = Held::begin(&target, held);
+    let refused = append_with(&source, &target, &["--lock-timeout", "300ms"]).expect(75);
+    assert_message(&refused, &["the holder", "--lock-timeout"]);
+    // Nobody has to be waited for where rows are only counted.
+    append_with(&source, &target, &["--lock-timeout", "300ms", "--dry-run"]).expect(0);
+    somebody.close();
+}
+
+/// Makes the append stop in its middle, when it inserts a row of the session `one`, until the returned transaction ends.
+fn halt(target: &Database) -> Held {
+    target.execute(
+        "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.interaction_id = 'llm-one' THEN PERFORM pg_advisory_xact_lock_shared(4711); END IF;
+             RETURN NEW; END $$;
+         CREATE TRIGGER halt BEFORE INSERT ON llm_interactions FOR EACH ROW EXECUTE FUNCTION halt()",
+    );
+    Held::begin(target, "SELECT pg_advisory_xact_lock(4711)")
+}
+
+#[apply(test)]
+fn the_backend_goes_on_beside_it() {
+    let (source, target) = two_histories();
+    insert_session(&source, "two", "completed", Some(NOW_US));
+    insert_session(&target, "two", "completed", Some(NOW_US));
+    let before = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
+                  VALUES ('before', 'before', 'k', 'pending', 'c')";
+    // Somebody's transaction with new rows, and with altered ones that the source does not have, ends much later.
+    let backend =
+        Held::begin(&target, &format!("{before}; UPDATE alert_sessions SET status = 'x' WHERE session_id = 'theirs'"));
+    let halt = halt(&target);
+    let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+    wait_for_blocked_run(&target);
+    insert_session(&target, "new", "pending", Some(NOW_US));
+    target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'new'");
+    target.execute("DELETE FROM mcp_communications WHERE session_id = 'new'");
+    assert_eq!(target.count("alert_sessions"), 3);
+    // Only what was compared is kept as it is.
+    let free = "SELECT session_id FROM alert_sessions ORDER BY 1 FOR UPDATE SKIP LOCKED";
+    assert_eq!(target.texts(free), [Some("new".to_owned())]);
+    halt.close();
+    assert_eq!(came(&run.finish().expect(0).json()), [Some(8), Some(4), Some(4)]);
+    backend.close();
+    let sessions = target.texts("SELECT session_id FROM alert_sessions ORDER BY 1");
+    assert_eq!(sessions, ["new", "one", "theirs", "two"].map(|session| Some(session.to_owned())));
+}
+
+#[apply(test)]
+fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_succeeds() {
+    for (signal, code) in [("KILL", None), ("TERM", Some(143)), ("INT", Some(130))] {
+        let (source, target) = two_histories();
+        let halt = halt(&target);
+        let before = picture(&target);
+        let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+        wait_for_blocked_run(&target);
+        run.signal(signal);
+        assert_eq!(run.finish().code, code);
+        halt.close();
+        wait_for_no_session_of_the_tool(&target);
+        assert!(before == picture(&target), "{signal}");
+        assert_eq!(append(&source, &target).expect(0).json()["inserted"], 4, "{signal}");
+    }
+}
+
+#[apply(test)]
+fn of_two_at_once_one_inserts_and_the_other_finds_all_there() {
+    let (source, target) = two_histories();
+    insert_many(&source, 50, 10_000, NOW_US);
+    let runs = [(); 2].map(|()| Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat()));
+    let inserted = runs.map(|run| run.finish().expect(0).json()["inserted"].as_u64());
+    assert!(inserted == [Some(104), Some(0)] || inserted == [Some(0), Some(104)], "{inserted:?}");
+    assert_eq!(target.count("llm_interactions"), 52);
+}
+
+#[apply(test)]
+fn sequences_are_behind_the_events_that_came_and_never_go_back() {
+    let target = Database::postgresql();
+    let source = Database::sqlite();
+    for database in [&source, &target] {
+        Outcome::of(tarsy_db(database).args(["init", "--quiet", "--to", "3"])).expect(0);
+    }
+    target.execute("INSERT INTO events (channel) SELECT 'theirs' FROM generate_series(1, 5)");
+    let event =
+        |id: u32| format!("INSERT INTO events (id, channel, created_at) VALUES ({id}, 'x', '2026-01-31 12:00:00')");
+    let next = "SELECT nextval('events_id_seq')";
+    for (id, expected) in [(8, 9), (7, 10), (5000, 5001), (4000, 5002)] {
+        source.execute(&event(id));
+        append(&source, &target).expect(0);
+        assert_eq!(target.number(next), expected, "after {id}");
+    }
+    source.execute(&event(3));
+    let expected = json!([difference("events", "3", &["channel", "created_at"])]);
+    assert_clashes(&source, &target, &expected);
+}
+
+#[apply(test)]
+fn triggers_that_meddle_are_found_out_before_the_commit() {
+    for (change, code, difference) in [
+        ("NEW.agent_type := upper(NEW.agent_type); RETURN NEW;", 8, "one: agent_type"),
+        ("RETURN NULL;", 8, "one: not in the target"),
+    ] {
+        let (source, target) = two_histories();
+        // Without children, whose foreign keys would tell.
+        source.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
+        target.execute(&format!(
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change} END $$;
+             CREATE TRIGGER meddle BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION meddle()"
+        ));
+        let found = append(&source, &target).expect(code);
+        assert_eq!(found.json()["error"]["details"][0]["differences"], json!([difference]));
+        assert_eq!(target.count("alert_sessions"), 1);
+    }
+}
+
+#[apply(test)]
+fn less_may_be_compared() {
+    for verify in ["counts", "none"] {
+        let (source, target) = two_histories();
+        let appended = append_with(&source, &target, &["--verify", verify]).expect(0).json();
+        assert_eq!((&appended["verified"], came(&appended)[1]), (&json!(verify), Some(4)));
+        assert_eq!(appended["tables"][0]["digest"], Value::Null);
+    }
+}
+
+#[apply(test)]
+fn a_role_needs_no_more_than_to_read_to_insert_and_to_hold() {
+    let (source, target) = two_histories();
+    let role = Role::new(&target);
+    target.execute(&format!("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let run = |url: &str| {
+        let arguments = ["migrate-sqlite-to-postgres", "--append", "--output", "json", "--to", url];
+        Outcome::of(bare_tarsy_db(source.directory()).args(arguments))
+    };
+    assert_message(&run(&role.url()).expect(77), &["permission denied", "UPDATE"]);
+    target.execute(&format!("GRANT UPDATE ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    assert_eq!(run(&role.url()).expect(0).json()["inserted"], 4);
+}
+
+#[apply(test)]
+fn an_operators_own_unique_index_is_looked_at_too() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    Outcome::of(tarsy_db(&target).args(["init", "--quiet"])).expect(0);
+    insert_session(&target, "theirs", "failed", None);
+    target.execute("CREATE UNIQUE INDEX ours ON alert_sessions (chain_id, agent_type)");
+    let refused = append(&source, &target).expect(7);
+    assert_message(&refused, &["alert_sessions", "theirs", "agent_type", "chain_id"]);
+}

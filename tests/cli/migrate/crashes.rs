@@ -1,0 +1,216 @@
+//! `migrate-sqlite-to-postgres`: whoever is killed, and whenever, the target is as before or complete.
+//!
+//! The moments are bytes between both ends, not times: they lie all over the run, however fast the machine is.
+
+use crate::migrate::arrival::{arguments_to, migrate};
+use crate::migrate::failures::wait_for_no_session_of_the_tool;
+use crate::support::process::Running;
+use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::random::Random;
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, Schema, apply, campaign};
+
+/// The message with which a transaction is to be committed; isolation levels have the word in them.
+pub(crate) const COMMIT: &str = "Q\0\0\0\x0bCOMMIT\0";
+
+/// A source at the newest revision: every table, some 500 rows, a sequence, foreign keys of every kind.
+pub(crate) fn history() -> Database {
+    let source = Database::sqlite();
+    source.create_schema(Schema::Head);
+    let numbers = |last: u32| {
+        format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}) SELECT")
+    };
+    source.execute(&format!(
+        r#"INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id, alert_data)
+           {hundred} 's-' || n, 'kubernetes', 'completed', 1769904000000000 + n, 'chain', '{{"number":  ' || n || '}}'
+           FROM numbers;
+           INSERT INTO chats (chat_id, session_id, conversation_history, chain_id, created_at_us)
+           {hundred} 'c-' || n, 's-' || n, 'why?', 'chain', n FROM numbers;
+           INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+           {hundred} 'm-' || n, 'c-' || n, 'because', 'me', n FROM numbers;
+           INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+           {hundred} 'e-' || n, 's-' || n, 'analysis', 0, 'Analysis', 'KubernetesAgent', 'completed' FROM numbers;
+           INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name,
+                                         interaction_type, conversation)
+           {hundred} 'l-' || n, 's-' || n, 'e-' || n, 1, 1, 'gemini', 'investigation',
+                     '{{"messages": ["' || hex(randomblob(1000)) || '"]}}' FROM numbers;
+           INSERT INTO events (id, channel, payload, created_at)
+           {hundred} 3 * n, 'sessions', '{{"n": ' || n || '}}', '2026-01-31 12:00:00' FROM numbers;"#,
+        hundred = numbers(100)
+    ));
+    source
+}
+
+/// Everything that is in a target and that a run could have changed.
+pub(crate) fn picture(target: &Database) -> Vec<String> {
+    let everything = "
+        SELECT format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
+        FROM information_schema.columns WHERE table_schema = 'public'
+        UNION ALL SELECT format('%s at %s', sequencename, last_value) FROM pg_sequences
+        UNION ALL SELECT format('%s is left over', relname) FROM pg_class
+        WHERE relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^(public|pg_|information_)')
+        UNION ALL SELECT pg_get_indexdef(indexrelid) || indisvalid FROM pg_index JOIN pg_class c ON c.oid = indrelid
+        WHERE relnamespace = 'public'::regnamespace
+        UNION ALL SELECT format('%s on %s: %s %s', conname, conrelid::regclass, pg_get_constraintdef(oid), convalidated)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION ALL SELECT format('%s holds %s', relname,
+                                query_to_xml(format('TABLE %I ORDER BY 1', relname), true, false, '')::text)
+        FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+        ORDER BY 1";
+    target.texts(everything).into_iter().flatten().collect()
+}
+
+/// What a target may look like.
+struct Pictures {
+    empty: Vec<String>,
+    with_schema: Vec<String>,
+    complete: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Empty,
+    WithSchema,
+    Complete,
+}
+
+impl Pictures {
+    /// Takes them from targets that nothing happened to.
+    fn of(source: &Database, target: &Database) -> Self {
+        let other = target.another();
+        let empty = picture(&other);
+        other.create_schema(Schema::Head);
+        let with_schema = picture(&other);
+        Outcome::of(&mut migrate(source, &other)).expect(0);
+        let complete = picture(&other);
+        assert!(empty.is_empty() && with_schema.len() > 100);
+        assert!(complete.concat().len() > with_schema.concat().len() + 200_000);
+        Self { empty, with_schema, complete }
+    }
+
+    #[track_caller]
+    fn state_of(&self, target: &Database) -> State {
+        let found = picture(target);
+        let known =
+            [(&self.empty, State::Empty), (&self.with_schema, State::WithSchema), (&self.complete, State::Complete)];
+        let state = known.into_iter().find(|(picture, _)| **picture == found).map(|(_, state)| state);
+        state.unwrap_or_else(|| {
+            let likest = known.iter().min_by_key(|(picture, _)| picture.len().abs_diff(found.len()));
+            let likest = likest.expect("three pictures").0;
+            let lacks = |these: &[String], those: &[String]| {
+                let lacking = those.iter().filter(|line| !these.contains(line));
+                lacking.map(|line| line.chars().take(200).collect()).collect::<Vec<String>>()
+            };
+            let (lost, new) = (lacks(&found, likest), lacks(likest, &found));
+            panic!("neither as before nor complete; lost: {lost:#?}; new: {new:#?}")
+        })
+    }
+}
+
+/// Moments all over a run: one in each of as many equal parts, anywhere in it.
+fn moments(count: u64, total: u64) -> impl Iterator<Item = u64> {
+    let mut random = Random::new(campaign::first_seed());
+    (0..count).map(move |part| (part * total + random.below(total)) / count)
+}
+
+/// How much a whole run lets pass, without the end, in which the COMMIT is.
+fn measure(source: &Database, target: &Database, proxy: &Proxy) -> u64 {
+    let run = Running::start(source, &arguments_to(&target.url_through(proxy.port)));
+    run.finish().expect(0);
+    let passed = proxy.passed();
+    proxy.cut();
+    // Runs differ by some per cent: numbers of objects and transactions grow, and a slow server is asked whether it works.
+    passed * 9 / 10
+}
+
+/// Makes a target what it was before the first run.
+fn set_back(target: &Database, to: State) {
+    match to {
+        State::Empty => target.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public"),
+        _ => target.execute(
+            "TRUNCATE alert_sessions, stage_executions, llm_interactions, mcp_communications, events, chats,
+                      chat_user_messages RESTART IDENTITY",
+        ),
+    }
+}
+
+/// The next run makes it complete, unless the last one did.
+#[track_caller]
+fn run_again(source: &Database, target: &Database, pictures: &Pictures, found: State) {
+    let code = if found == State::Complete { 7 } else { 0 };
+    Outcome::of(&mut migrate(source, target)).expect(code);
+    assert_eq!(pictures.state_of(target), State::Complete);
+}
+
+fn is_killed_at_many_moments(start: State) {
+    let target = Database::postgresql();
+    let source = history();
+    let pictures = Pictures::of(&source, &target);
+    if start == State::WithSchema {
+        target.create_schema(Schema::Head);
+    }
+    let proxy = Proxy::to(target.port());
+    let total = measure(&source, &target, &proxy);
+    let mut moments: Vec<_> = moments(campaign::count(6, 23), total).map(Moment::Bytes).collect();
+    moments.extend([Moment::Before(COMMIT), Moment::After(COMMIT)]);
+    let mut found = Vec::new();
+    for moment in moments {
+        set_back(&target, start);
+        proxy.halt_at(moment, Silence::Network);
+        let mut run = Running::start(&source, &arguments_to(&target.url_through(proxy.port)));
+        assert!(proxy.has_halted(&mut run), "{moment:?} of {total}: {}", run.stderr());
+        run.signal("KILL");
+        assert_eq!(run.finish().code, None, "{moment:?} of {total}");
+        proxy.cut();
+        wait_for_no_session_of_the_tool(&target);
+        let state = pictures.state_of(&target);
+        assert!(state == start || state == State::Complete, "{moment:?} of {total}: {state:?}");
+        run_again(&source, &target, &pictures, state);
+        found.push(state);
+    }
+    let [before_commit, after_commit] = found[found.len() - 2..] else { panic!("two moments at the end") };
+    assert_eq!((found[0], before_commit, after_commit), (start, start, State::Complete), "{found:?}");
+}
+
+#[apply(campaign)]
+fn killed_at_many_moments_on_the_way_to_an_empty_database() {
+    is_killed_at_many_moments(State::Empty);
+}
+
+#[apply(campaign)]
+fn killed_at_many_moments_on_the_way_to_a_schema_without_rows() {
+    is_killed_at_many_moments(State::WithSchema);
+}
+
+#[apply(campaign)]
+fn the_server_crashes_at_many_moments() {
+    let server = Server::start(&[]);
+    let target = Database::on(&server.url("postgres"));
+    let source = history();
+    let pictures = Pictures::of(&source, &target);
+    let proxy = Proxy::to(server.port);
+    let total = measure(&source, &target, &proxy);
+    for moment in moments(campaign::count(3, 9), total).map(Moment::Bytes).chain([Moment::After(COMMIT)]) {
+        set_back(&target, State::Empty);
+        proxy.halt_at(moment, Silence::Network);
+        let mut run = Running::start(&source, &arguments_to(&target.url_through(proxy.port)));
+        assert!(proxy.has_halted(&mut run), "{moment:?} of {total}: {}", run.stderr());
+        server.stop("immediate");
+        let is_committing = matches!(moment, Moment::After(_));
+        // What the server said last still comes through, and then the end.
+        if is_committing {
+            proxy.cut();
+        } else {
+            proxy.resume();
+        }
+        let outcome = run.finish().expect(69);
+        assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
+        let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";
+        assert!(outcome.stderr.contains("because: ") && outcome.stderr.contains("hint: "), "{}", outcome.stderr);
+        assert_eq!(outcome.stderr.contains(unknown), is_committing, "{}", outcome.stderr);
+        proxy.cut();
+        server.run();
+        let state = pictures.state_of(&target);
+        run_again(&source, &target, &pictures, state);
+    }
+}

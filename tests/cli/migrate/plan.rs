@@ -1,0 +1,371 @@
+//! `migrate-sqlite-to-postgres`: what is said before the first row moves, with `--dry-run` and without; and what an
+//! operator's own keys, views and child tables look like afterwards.
+
+use serde_json::{Value, json};
+
+use crate::migrate::arrival::{arguments, files, migrate, source_and_target};
+use crate::migrate::crashes::{history, picture};
+use crate::migrate::refusals::{assert_message, one_session_and_target};
+use crate::support::history::{NOW_US, insert_many, insert_session};
+use crate::support::server::closed_port;
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
+
+fn rehearse(source: &Database, target: &Database) -> Outcome {
+    Outcome::of(migrate(source, target).arg("--dry-run"))
+}
+
+/// The same for people.
+fn rehearsal_shown(source: &Database, target: &Database) -> Outcome {
+    Outcome::of(bare_tarsy_db(source.directory()).args(&arguments(target)[..5]).arg("--dry-run"))
+}
+
+/// Name, rows and bytes of each table of a document.
+fn amounts(document: &Value) -> Vec<(String, i64, i64)> {
+    let tables = document["tables"].as_array().expect("a list of tables").iter();
+    let amount = |table: &Value| {
+        let [rows, bytes] = ["rows", "bytes"].map(|name| table[name].as_i64().expect("a number"));
+        (table["table"].as_str().expect("a name").to_owned(), rows, bytes)
+    };
+    tables.map(amount).collect()
+}
+
+/// The rows of a table of the source, and the bytes of their values: those of texts, and eight of each number.
+fn amount(source: &Database, table: &str) -> (String, i64, i64) {
+    let size = |column: &String| {
+        format!("CASE typeof({column}) WHEN 'null' THEN 0 WHEN 'text' THEN octet_length({column}) ELSE 8 END")
+    };
+    let columns = source.texts(&format!("SELECT name FROM pragma_table_info('{table}')"));
+    let sizes = columns.iter().flatten().map(size).collect::<Vec<_>>().join(" + ");
+    (table.to_owned(), source.count(table), source.number(&format!("SELECT coalesce(sum({sizes}), 0) FROM {table}")))
+}
+
+#[apply(test)]
+fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
+    let target = Database::postgresql();
+    let source = history();
+    let tables = [
+        "alert_sessions",
+        "stage_executions",
+        "llm_interactions",
+        "mcp_communications",
+        "events",
+        "chats",
+        "chat_user_messages",
+    ];
+    let expected = tables.map(|table| amount(&source, table));
+    let before = files(source.directory());
+    // On an empty database, and on one that was prepared.
+    for is_prepared in [false, true] {
+        if is_prepared {
+            target.create_schema(Schema::Head);
+        }
+        let as_it_was = picture(&target);
+        let planned = rehearse(&source, &target).expect(0);
+        assert_eq!(planned.stderr, "");
+        let planned = planned.json();
+        assert!(picture(&target) == as_it_was, "is prepared: {is_prepared}");
+        assert_eq!(planned["outcome"], "planned");
+        assert_eq!(planned["source"], source.directory().join("history.db").display().to_string());
+        assert_eq!(planned["snapshot"], json!({ "origin": "at_rest" }));
+        assert_eq!(planned["revision"], "b67c135119d7");
+        assert!(planned["target"].as_str().is_some_and(|place| place.ends_with(target.name())), "{planned:#}");
+        assert_eq!(amounts(&planned), expected);
+        assert_eq!(planned["rows"], expected.iter().map(|(_, rows, _)| rows).sum::<i64>());
+        assert_eq!(planned["bytes"], expected.iter().map(|(_, _, bytes)| bytes).sum::<i64>());
+        assert_eq!((&planned["forecast"], &planned["warnings"]), (&Value::Null, &json!([])));
+    }
+    assert!(before == files(source.directory()));
+    // The move finds as much.
+    let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
+    assert_eq!(amounts(&moved), expected);
+}
+
+#[apply(test)]
+fn people_read_the_plan_too() {
+    let (source, target) = one_session_and_target();
+    let shown = rehearsal_shown(&source, &target).expect(0).stdout;
+    for words in [
+        "plan (nothing was changed)",
+        "history.db: nobody is using it; it is read as it is",
+        "in one transaction, at revision ae85467a75d2 (1 of 23)",
+        "a few seconds",
+        "mcp_communications",
+    ] {
+        assert!(shown.contains(words), "no `{words}` in {shown}");
+    }
+    assert!(!shown.contains("warning: "), "{shown}");
+    assert_eq!(target.count("alert_sessions"), 0);
+}
+
+#[apply(test)]
+fn the_compression_is_lz4_where_the_server_has_it_unless_it_is_to_be_kept() {
+    let (source, target) = one_session_and_target();
+    let has_lz4 =
+        "SELECT count(*) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
+    let expected = if target.number(has_lz4) == 1 { "lz4" } else { "as the server is set" };
+    assert_eq!(rehearse(&source, &target).expect(0).json()["compression"], expected);
+    let kept = Outcome::of(migrate(&source, &target).args(["--dry-run", "--toast", "keep"])).expect(0).json();
+    assert_eq!(kept["compression"], "as the server is set");
+    let compression = "SELECT DISTINCT pg_column_compression(final_analysis) FROM alert_sessions";
+    source.execute("UPDATE alert_sessions SET final_analysis = replace(hex(zeroblob(50000)), '00', 'long ')");
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    if expected == "lz4" {
+        assert_eq!(target.texts(compression), [Some("lz4".to_owned())]);
+    }
+}
+
+#[apply(test)]
+fn a_rehearsal_lists_hazards_and_obstacles_as_the_move_would() {
+    let (source, target) = one_session_and_target();
+    source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
+    let before = picture(&target);
+    let refused = rehearse(&source, &target).expect(65).json();
+    let details = refused["error"]["details"].as_array().expect("a list of hazards").clone();
+    assert_eq!(details.len(), 1);
+    assert_eq!((&details[0]["primary_key"], &details[0]["class"]), (&json!("one"), &json!("nul")));
+    assert!(picture(&target) == before);
+    insert_session(&target, "theirs", "completed", Some(NOW_US));
+    let before = picture(&target);
+    let refused = rehearse(&source, &target).expect(7);
+    assert_eq!(refused.json()["error"]["details"][0]["kind"], "rows");
+    assert_message(&refused, &["alert_sessions", "already holds rows"]);
+    assert!(picture(&target) == before);
+    source.execute("ALTER TABLE llm_interactions ADD COLUMN our_score REAL");
+    let empty = target.another().with_schema(Schema::Baseline);
+    assert_message(&rehearse(&source, &empty).expect(7), &["--ignore llm_interactions.our_score"]);
+}
+
+#[apply(test)]
+fn warnings_are_in_the_plan() {
+    let (source, target) = one_session_and_target();
+    target.execute("ALTER TABLE llm_interactions ADD CONSTRAINT ours CHECK (duration_ms >= 0)");
+    let planned = rehearse(&source, &target).expect(0).json();
+    let warnings = planned["warnings"].as_array().expect("a list of warnings");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let of = |name: &str| warnings[0][name].as_str().expect("a text").to_owned();
+    assert_eq!(["kind", "object", "weight"].map(of), ["condition", "llm_interactions", "warning"]);
+    assert!(!of("advice").is_empty() && of("what").contains("duration_ms >= 0"));
+    let shown = rehearsal_shown(&source, &target).expect(0).stdout;
+    let line = "warning: llm_interactions has a condition of your own";
+    assert!(shown.lines().any(|shown| shown.starts_with(line)), "{shown}");
+}
+
+#[apply(test)]
+fn what_only_an_index_can_tell_is_a_warning_beforehand() {
+    let (source, target) = one_session_and_target();
+    // The server compresses it until it fits.
+    source.execute("UPDATE alert_sessions SET alert_type = replace(hex(zeroblob(3000)), '00', 'x')");
+    let warning = "values so long that an index of PostgreSQL may not hold them: 1; only the server can tell";
+    let mut check = bare_tarsy_db(source.directory());
+    check.args(["migrate-sqlite-to-postgres", "--check-only"]);
+    for outcome in [Outcome::of(&mut check), rehearse(&source, &target)] {
+        let stderr = outcome.expect(0).stderr;
+        assert!(stderr.contains(warning), "{stderr}");
+    }
+    let cut = ["--check-only", "--on", "index-entry=truncate", "--report", "report.json"];
+    let mut check = bare_tarsy_db(source.directory());
+    let certain = Outcome::of(check.arg("migrate-sqlite-to-postgres").args(cut)).expect(0);
+    assert!(!certain.stderr.contains("so long"), "{}", certain.stderr);
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 3000);
+}
+
+#[apply(test)]
+fn a_large_history_has_a_forecast_that_the_move_keeps_to() {
+    let (source, target) = source_and_target();
+    insert_many(&source, 4000, 20_000, NOW_US);
+    let planned = rehearse(&source, &target).expect(0).json();
+    assert!(picture(&target).is_empty());
+    let of = |name: &str| planned["forecast"][name].as_i64().unwrap_or_else(|| panic!("no {name} in {planned:#}"));
+    let target_bytes = of("target_bytes");
+    assert!(target_bytes > 0 && of("seconds") > 0 && of("bytes_per_second") > 0, "{planned:#}");
+    assert_eq!(amounts(&planned)[2], amount(&source, "llm_interactions"));
+
+    let moved = Outcome::of(&mut migrate(&source, &target)).expect(0);
+    let announced = moved.stderr.lines().find(|line| line.contains("this will take about "));
+    let announced = announced.unwrap_or_else(|| panic!("no forecast in {}", moved.stderr));
+    assert!(announced.contains("the target will take about "), "{announced}");
+    assert!(moved.stderr.contains("moving 8,000 rows with about "), "{}", moved.stderr);
+    let size = target.number(
+        "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+         WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+    );
+    assert!(target_bytes < 3 * size && size < 3 * target_bytes, "{target_bytes} forecast, {size} taken");
+}
+
+#[apply(test)]
+fn a_large_history_with_a_hazard_is_refused_as_a_small_one() {
+    let (source, target) = source_and_target();
+    insert_many(&source, 3000, 20_000, NOW_US);
+    source.execute(
+        r#"UPDATE llm_interactions SET conversation = '["\u0000"]' WHERE interaction_id IN ('l-2', 'l-2999')"#,
+    );
+    for option in [&[][..], &["--dry-run"]] {
+        let refused = Outcome::of(migrate(&source, &target).args(option)).expect(65).json();
+        assert_eq!(refused["error"]["details"].as_array().map(Vec::len), Some(2), "{option:?}");
+        assert!(picture(&target).is_empty(), "{option:?}");
+    }
+}
+
+#[apply(test)]
+fn a_check_needs_no_server() {
+    let source = history();
+    let before = files(source.directory());
+    let (_socket, port) = closed_port();
+    let mut command = bare_tarsy_db(source.directory());
+    command.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only", "--output", "json"]);
+    let checked = Outcome::of(command.env("DATABASE_URL", format!("postgresql://tarsy@127.0.0.1:{port}/tarsy")));
+    let checked = checked.expect(0).json();
+    assert_eq!((&checked["outcome"], &checked["revision"]), (&json!("checked"), &json!("b67c135119d7")));
+    assert_eq!(amounts(&checked)[0], amount(&source, "alert_sessions"));
+    assert!(before == files(source.directory()));
+    let mut command = bare_tarsy_db(source.directory());
+    let shown = Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"])).expect(0).stdout;
+    assert!(
+        shown.contains("history.db, at revision b67c135119d7 (23 of 23): PostgreSQL can hold every value"),
+        "{shown}"
+    );
+    source.execute("UPDATE events SET payload = '[NaN]' WHERE id = 3");
+    let mut command = bare_tarsy_db(source.directory());
+    let refused = Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"])).expect(65);
+    assert!(refused.stderr.contains("events `3` payload: NaN or Infinity in JSON at byte 1"), "{}", refused.stderr);
+}
+
+#[apply(test)]
+fn options_that_mean_nothing_together_are_a_usage_error() {
+    let source = Database::sqlite();
+    for options in [
+        &["--check-only", "--dry-run"][..],
+        &["--check-only", "--verify-only"],
+        &["--dry-run", "--verify-only"],
+        &["--check-only", "--to", "postgresql://tarsy@db/tarsy"],
+        &["--check-only", "--verify", "full"],
+        &["--verify-only", "--verify", "counts"],
+        &["--verify-only", "--toast", "keep"],
+    ] {
+        let mut command = bare_tarsy_db(source.directory());
+        let refused = Outcome::of(command.arg("migrate-sqlite-to-postgres").args(options)).expect(2);
+        assert!(refused.stderr.contains("cannot be used with"), "{options:?}: {}", refused.stderr);
+    }
+}
+
+#[apply(test)]
+fn after_a_move_people_are_told_what_is_next_and_what_to_keep() {
+    let (source, target) = one_session_and_target();
+    let mut command = bare_tarsy_db(source.directory());
+    let shown = Outcome::of(command.args(&arguments(&target)[..5])).expect(0).stdout;
+    let file = source.directory().join("history.db").display().to_string();
+    assert!(shown.starts_with(&format!("moved {file} to ")), "{shown}");
+    let line = |start: &str| {
+        let line = shown.lines().find(|line| line.starts_with(start));
+        line.unwrap_or_else(|| panic!("no `{start}` in {shown}")).to_owned()
+    };
+    let next = line("next: ");
+    assert!(next.contains(&format!("127.0.0.1:{}/{}", target.port(), target.name())), "{next}");
+    assert!(next.contains("DATABASE_URL=postgresql://") && next.contains("`tarsy-db check --deep`"), "{next}");
+    assert!(!shown.contains("test-password"), "{shown}");
+    assert_eq!(line("keep: "), format!("keep: {file}, which is as it was"));
+}
+
+/// Comments on the primary key of a table, as a constraint and as an index.
+fn comments(target: &Database) -> Vec<Option<String>> {
+    target.texts(
+        "SELECT concat_ws(', ', obj_description(oid, 'pg_constraint'), obj_description(conindid, 'pg_class'))
+         FROM pg_constraint WHERE contype = 'p' AND conrelid = 'alert_sessions'::regclass",
+    )
+}
+
+#[apply(test)]
+fn a_primary_key_comes_back_with_its_comments() {
+    let (source, target) = one_session_and_target();
+    target.execute(
+        "COMMENT ON CONSTRAINT alert_sessions_pkey ON alert_sessions IS 'it''s a key';
+         COMMENT ON INDEX alert_sessions_pkey IS 'an index'",
+    );
+    let before = (picture(&target), comments(&target));
+    assert_eq!(before.1, [Some("it's a key, an index".to_owned())]);
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    assert_eq!(comments(&target), before.1);
+    let keys = |picture: Vec<String>| picture.into_iter().filter(|line| line.contains("_pkey")).collect::<Vec<_>>();
+    assert_eq!(keys(picture(&target)), keys(before.0));
+    target.execute("INSERT INTO alert_sessions SELECT * FROM alert_sessions ON CONFLICT (session_id) DO NOTHING");
+    assert_eq!(target.count("alert_sessions"), 1);
+}
+
+#[apply(test)]
+fn a_primary_key_with_a_name_an_option_or_a_role_of_its_own_stays_as_it_is() {
+    for alteration in [
+        r#"ALTER TABLE alert_sessions RENAME CONSTRAINT alert_sessions_pkey TO "Our key""#,
+        "ALTER INDEX alert_sessions_pkey SET (fillfactor = 70)",
+        "ALTER TABLE alert_sessions REPLICA IDENTITY USING INDEX alert_sessions_pkey",
+        "CLUSTER alert_sessions USING alert_sessions_pkey",
+        "ALTER TABLE alert_sessions REPLICA IDENTITY FULL",
+    ] {
+        let (source, target) = one_session_and_target();
+        target.execute(alteration);
+        let of_key = "SELECT format('%s %s %s %s %s %s', conname, pg_get_constraintdef(p.oid), c.reloptions,
+                                    i.indisreplident, i.indisclustered, t.relreplident)
+                      FROM pg_constraint p JOIN pg_index i ON i.indexrelid = conindid
+                           JOIN pg_class c ON c.oid = conindid JOIN pg_class t ON t.oid = conrelid
+                      WHERE contype = 'p' AND conrelid = 'alert_sessions'::regclass";
+        let before = target.texts(of_key);
+        Outcome::of(&mut migrate(&source, &target)).expect(0);
+        assert_eq!(target.texts(of_key), before, "{alteration}");
+        assert_eq!(target.count("alert_sessions"), 1, "{alteration}");
+    }
+}
+
+#[apply(test)]
+fn a_view_that_groups_by_the_primary_key_is_in_nobodys_way() {
+    let (source, target) = one_session_and_target();
+    target.execute(
+        "CREATE VIEW by_session AS SELECT session_id, status FROM alert_sessions GROUP BY session_id;
+         CREATE MATERIALIZED VIEW stages AS SELECT execution_id, agent, count(*) AS number FROM stage_executions
+             GROUP BY execution_id",
+    );
+    let keys =
+        |target: &Database| picture(target).into_iter().filter(|line| line.contains("_pkey")).collect::<Vec<_>>();
+    let before = keys(&target);
+    assert_eq!(rehearse(&source, &target).expect(0).json()["outcome"], "planned");
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    assert_eq!(keys(&target), before);
+    assert_eq!(target.texts("SELECT session_id || ' ' || status FROM by_session"), [Some("one completed".to_owned())]);
+    target.execute("REFRESH MATERIALIZED VIEW stages");
+    assert_eq!(target.texts("SELECT execution_id FROM stages"), [Some("stage-one".to_owned())]);
+}
+
+#[apply(test)]
+fn rows_of_a_child_table_are_none_of_its_parents_when_it_is_read_back() {
+    let (source, target) = one_session_and_target();
+    target.execute("CREATE TABLE child (ours int) INHERITS (alert_sessions)");
+    // An empty one is worth a warning.
+    let planned = rehearse(&source, &target).expect(0).json();
+    assert_eq!(planned["warnings"][0]["kind"], "inheritance");
+    for verify in ["full", "counts"] {
+        let moved = Outcome::of(migrate(&source, &target).args(["--verify", verify])).expect(0);
+        assert!(moved.stderr.contains("alert_sessions has the child child"), "{}", moved.stderr);
+        target.execute("TRUNCATE alert_sessions CASCADE");
+    }
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    target.execute(
+        "INSERT INTO child (session_id, alert_id, agent_type, status, chain_id) VALUES ('theirs', 'a', 'k', 's', 'c')",
+    );
+    assert_eq!(target.count("alert_sessions"), 2);
+    let before = picture(&target);
+    let compared = Outcome::of(migrate(&source, &target).arg("--verify-only")).expect(0).json();
+    assert_eq!(amounts(&compared)[0], amount(&source, "alert_sessions"));
+    assert!(picture(&target) == before);
+}
+
+#[apply(test)]
+fn rows_of_a_child_table_keep_a_history_from_being_moved_and_stay() {
+    let (source, target) = one_session_and_target();
+    target.execute(
+        "CREATE TABLE child () INHERITS (alert_sessions);
+         INSERT INTO child (session_id, alert_id, agent_type, status, chain_id) VALUES ('theirs', 'a', 'k', 's', 'c')",
+    );
+    let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
+    assert_eq!(refused.json()["error"]["details"][0]["kind"], "rows");
+    assert_eq!(target.texts("SELECT session_id FROM child"), [Some("theirs".to_owned())]);
+    assert_eq!(target.number("SELECT count(*) FROM ONLY alert_sessions"), 0);
+}

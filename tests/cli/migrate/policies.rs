@@ -1,0 +1,597 @@
+//! `migrate-sqlite-to-postgres --on CLASS=POLICY`: what a policy lets through arrives as it promises, the report has the
+//! original of everything that was changed, and what no policy was chosen for still ends the move.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tarsy_db::internals::{Choice, Class};
+
+use crate::migrate::arrival::{key, migrate, source_and_target};
+use crate::schema::shapes;
+use crate::schema::shapes::Born;
+use crate::support::history::{NOW_US, insert_session};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
+
+/// A table, a column of it, and the SQL expression that shows the column on PostgreSQL.
+type Place = (&'static str, &'static str, &'static str);
+
+const TEXT: Place = ("alert_sessions", "final_analysis", "final_analysis");
+const JSON: Place = ("mcp_communications", "tool_result", "tool_result::text");
+const JSONB: Place = ("llm_interactions", "conversation", "conversation::text");
+const BIGINT: Place = ("alert_sessions", "completed_at_us", "completed_at_us::text");
+const INTEGER: Place = ("stage_executions", "duration_ms", "duration_ms::text");
+const DOUBLE: Place = ("llm_interactions", "temperature", "temperature::text");
+const BOOLEAN: Place = ("mcp_communications", "success", "success::text");
+const DEEP_JSON: Place =
+    ("mcp_communications", "tool_result", "left(tool_result::text, 3) || length(tool_result::text)");
+const DEEP_JSONB: Place =
+    ("llm_interactions", "conversation", "left(conversation::text, 3) || length(conversation::text)");
+/// At most 100 characters.
+const SHORT: Place = ("events", "channel", "length(channel) || right(channel, 1)");
+const INDEXED: Place = ("alert_sessions", "alert_type", "length(alert_type) || ' ' || octet_length(alert_type)");
+
+const DEEP: &str = "replace(hex(zeroblob(20000)), '00', '[') || replace(hex(zeroblob(20000)), '00', ']')";
+
+/// A class, a value of it as an SQL expression on SQLite, and what each of the class's policies makes of it.
+struct Case {
+    class: &'static str,
+    place: Place,
+    written: &'static str,
+    arrives: &'static [(&'static str, Option<&'static str>)],
+}
+
+const fn case(
+    class: &'static str,
+    place: Place,
+    written: &'static str,
+    arrives: &'static [(&'static str, Option<&'static str>)],
+) -> Case {
+    Case { class, place, written, arrives }
+}
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    case("nul", TEXT, "'a' || char(0) || 'b' || char(0)",
+         &[("replace", Some("a\u{fffd}b\u{fffd}")), ("strip", Some("ab"))]),
+    case("nul", TEXT, "char(0)", &[("replace", Some("\u{fffd}")), ("strip", Some(""))]),
+    case("nul", JSON, r#"'{"a": "b' || char(0) || '"}'"#,
+         &[("replace", Some("{\"a\": \"b\u{fffd}\"}")), ("strip", Some(r#"{"a": "b"}"#))]),
+    case("nul", JSON, r#"'{ "a\u0000" :1e5}'"#,
+         &[("replace", Some(r#"{ "a\ufffd" :1e5}"#)), ("strip", Some(r#"{ "a" :1e5}"#))]),
+    case("nul", JSONB, r#"'["x\u0000y", "\\u0000"]'"#,
+         &[("replace", Some("[\"x\u{fffd}y\", \"\\\\u0000\"]")), ("strip", Some(r#"["xy", "\\u0000"]"#))]),
+    case("lone-surrogate", JSON, r#"'{"a": "x\ude00y"}'"#,
+         &[("replace", Some(r#"{"a": "x\ufffdy"}"#)), ("strip", Some(r#"{"a": "xy"}"#))]),
+    case("lone-surrogate", JSONB, r#"'["x\ud83dy", "\ud83d\ude80"]'"#,
+         &[("replace", Some("[\"x\u{fffd}y\", \"🚀\"]")), ("strip", Some("[\"xy\", \"🚀\"]"))]),
+    case("invalid-utf8", TEXT, "CAST(x'6162c328' AS TEXT)", &[("replace", Some("ab\u{fffd}("))]),
+    case("invalid-utf8", JSON, "CAST(x'22fffe22' AS TEXT)", &[("replace", Some("\"\u{fffd}\u{fffd}\""))]),
+    case("invalid-utf8", JSONB, "CAST(x'5b22f09f9a225d' AS TEXT)", &[("replace", Some("[\"\u{fffd}\"]"))]),
+    case("non-finite", JSON, r#"'{"a": NaN}'"#,
+         &[("null", Some(r#"{"a": null}"#)), ("string", Some(r#"{"a": "NaN"}"#))]),
+    case("non-finite", JSONB, "'[-Infinity, 1]'",
+         &[("null", Some("[null, 1]")), ("string", Some(r#"["-Infinity", 1]"#))]),
+    // SQLite stores it as an infinite REAL.
+    case("non-finite", JSON, "'1e400'", &[("null", Some("null")), ("string", Some(r#""Infinity""#))]),
+    case("number-range", JSONB, "'[1e131072]'", &[("null", Some("[null]")), ("string", Some(r#"["1e131072"]"#))]),
+    case("number-range", JSONB, r#"'{"a": 1e-16384}'"#,
+         &[("null", Some(r#"{"a": null}"#)), ("string", Some(r#"{"a": "1e-16384"}"#))]),
+    case("invalid-json", JSON, "'{''a'': None}'", &[("string", Some(r#""{'a': None}""#)), ("null", Some("null"))]),
+    case("invalid-json", JSON, r#"'{"a": "b' || char(10) || '"}'"#,
+         &[("string", Some(r#""{\"a\": \"b\n\"}""#)), ("null", Some("null"))]),
+    case("invalid-json", JSON, "''", &[("string", Some(r#""""#)), ("null", Some("null"))]),
+    case("invalid-json", JSONB, r#"'{"messages": ['"#,
+         &[("string", Some(r#""{\"messages\": [""#)), ("null", Some("null"))]),
+    case("depth", DEEP_JSON, DEEP, &[("string", Some(r#""[[40002"#)), ("null", Some("nul4"))]),
+    case("depth", DEEP_JSONB, DEEP, &[("string", Some(r#""[[40002"#)), ("null", Some("nul4"))]),
+    case("integer-range", INTEGER, "2147483648", &[("clamp", Some("2147483647")), ("null", None)]),
+    case("integer-range", INTEGER, "-2147483649", &[("clamp", Some("-2147483648")), ("null", None)]),
+    case("storage-class", TEXT, "CAST('good text' AS BLOB)", &[("convert", Some("good text"))]),
+    case("storage-class", JSON, "CAST('{}' AS BLOB)", &[("convert", Some("{}"))]),
+    case("storage-class", JSONB, "CAST('[1]' AS BLOB)", &[("convert", Some("[1]"))]),
+    case("storage-class", INTEGER, "CAST('12' AS BLOB)", &[("convert", Some("12"))]),
+    case("storage-class", BOOLEAN, "'true'", &[("convert", Some("true"))]),
+    case("storage-class", DOUBLE, "'Infinity'", &[("convert", Some("Infinity"))]),
+    case("storage-class", DOUBLE, "'NaN'", &[("convert", Some("NaN"))]),
+    case("inexact", TEXT, "x'0001feff'", &[("null", None)]),
+    case("inexact", BIGINT, "1.5", &[("null", None)]),
+    case("inexact", INTEGER, "'fast'", &[("null", None)]),
+    case("inexact", DOUBLE, "'hot'", &[("null", None)]),
+    // JSON has a null of its own.
+    case("inexact", JSON, "x'ff'", &[("null", Some("null"))]),
+    case("too-long", SHORT, "replace(hex(zeroblob(101)), '00', 'é')", &[("truncate", Some("100é"))]),
+    case("too-long", SHORT, "hex(zeroblob(50)) || '  '", &[("truncate", Some("1000"))]),
+    case("index-entry", INDEXED, "hex(randomblob(6000))", &[("truncate", Some("2600 2600"))]),
+    // Cut between two characters.
+    case("index-entry", INDEXED, "'x' || replace(hex(zeroblob(2000)), '00', 'é')", &[("truncate", Some("1300 2599"))]),
+    case("duplicate-key", JSONB, r#"'{"a": 1, "b": {"c": 2, "c": 3}, "a": 4}'"#,
+         &[("last", Some(r#"{"a": 4, "b": {"c": 3}}"#))]),
+];
+
+/// Every choice but those about whole rows, which have tests of their own.
+fn choices() -> impl Iterator<Item = Choice> {
+    Choice::all().filter(|choice| choice.class != Class::Orphan)
+}
+
+/// A source at the first revision that has a column with a limit.
+fn source_with_events() -> Database {
+    source_at("3")
+}
+
+fn source_at(revision: &str) -> Database {
+    let source = Database::sqlite();
+    Outcome::of(tarsy_db(&source).args(["init", "--quiet", "--to", revision])).expect(0);
+    source
+}
+
+/// The primary key's column, and the key of the row that a case's number stands for.
+fn key_of(table: &str, number: usize) -> (&'static str, String) {
+    match table {
+        "events" => ("id", number.to_string()),
+        _ => key(table, &number.to_string()),
+    }
+}
+
+fn write(source: &Database, number: usize, Case { place: (table, column, _), written, .. }: &Case) {
+    insert_session(source, &number.to_string(), "completed", Some(NOW_US));
+    let (key_column, key) = key_of(table, number);
+    source.execute(&format!(
+        "INSERT INTO events (id, channel, created_at) VALUES ({number}, 'sessions', '2026-01-31 12:00:00');
+         UPDATE {table} SET {column} = {written} WHERE {key_column} = '{key}'"
+    ));
+}
+
+/// The options for these choices, and a report.
+fn with_policies<'c>(choices: &[&'c str]) -> Vec<&'c str> {
+    choices.iter().flat_map(|choice| ["--on", *choice]).chain(["--report", "report.json"]).collect()
+}
+
+fn report(source: &Database) -> Value {
+    let text = std::fs::read(source.directory().join("report.json")).expect("the report is there");
+    serde_json::from_slice(&text).expect("the report is JSON")
+}
+
+/// What a report says of each change, a line for each, with the bytes of the original in hexadecimal.
+fn changes(report: &Value) -> Vec<String> {
+    let line = |change: &Value| {
+        let text = |name: &str| change[name].as_str().unwrap_or_else(|| panic!("no {name} in {change}")).to_owned();
+        let original = STANDARD.decode(text("original")).expect("base64");
+        let original = original.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
+        let [table, key, column, class] = ["table", "primary_key", "column", "class"].map(text);
+        format!("{table} {key} {column} {class}={} {} {original}", text("policy"), text("stored"))
+    };
+    let mut lines: Vec<_> = report["changes"].as_array().expect("a list of changes").iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+/// The line of a change to a value that the source still has.
+fn change_of(source: &Database, table: &str, (key_column, key): (&str, &str), column: &str, choice: &str) -> String {
+    // A number as its decimal text, as Rust writes it: `inf`.
+    let stored = source.texts(&format!(
+        "SELECT typeof({column}) || ' '
+                || hex(iif(typeof({column}) = 'real', lower({column}), CAST({column} AS BLOB)))
+         FROM {table} WHERE {key_column} = '{key}'"
+    ));
+    let [Some(stored)] = &stored[..] else { panic!("one row {key} of {table}") };
+    format!("{table} {key} {column} {choice} {stored}")
+}
+
+/// The lines of the changes that a policy makes to the values of its class, of all cases with their numbers.
+fn changes_of<'c>(source: &Database, cases: impl Iterator<Item = (usize, &'c Case)>, choice: Choice) -> Vec<String> {
+    let own = cases.filter(|(_, case)| case.class == choice.class.name());
+    let line = |(number, case): (usize, &Case)| {
+        let (table, column, _) = case.place;
+        let (key_column, key) = key_of(table, number);
+        change_of(source, table, (key_column, &key), column, &choice.to_string())
+    };
+    let mut lines: Vec<_> = own.map(line).collect();
+    lines.sort();
+    lines
+}
+
+#[track_caller]
+fn assert_no_tables(target: &Database) {
+    assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
+}
+
+#[apply(test)]
+fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_original() {
+    for choice in choices() {
+        let target = Database::postgresql();
+        let source = source_with_events();
+        let cases: Vec<_> = CASES.iter().filter(|case| case.class == choice.class.name()).enumerate().collect();
+        assert!(!cases.is_empty(), "{choice}");
+        for (number, case) in &cases {
+            write(&source, *number, case);
+        }
+        let chosen = choice.to_string();
+        let arguments = with_policies(&[chosen.as_str()]);
+        Outcome::of(migrate(&source, &target).args(&arguments)).expect(0);
+        for (number, case) in &cases {
+            let (table, column, shown) = case.place;
+            let (key_column, key) = key_of(table, *number);
+            let found = target.texts(&format!("SELECT {shown} FROM {table} WHERE {key_column} = '{key}'"));
+            let expected = case.arrives.iter().find(|(policy, _)| *policy == choice.policy.name());
+            let (_, expected) = expected.unwrap_or_else(|| panic!("no {choice} of {}", case.written));
+            assert_eq!(found, [expected.map(str::to_owned)], "{choice}: {table}.{column} = {}", case.written);
+        }
+        let report = report(&source);
+        assert_eq!(report["outcome"], "moved");
+        assert_eq!(report["policies"], json!({ choice.class.name(): choice.policy.name() }));
+        assert_eq!(changes(&report), changes_of(&source, cases.into_iter(), choice));
+        // The same policies on the source give what is in the target.
+        let again = ["--verify-only", "--on", &chosen, "--report", "again.json"];
+        Outcome::of(migrate(&source, &target).args(again)).expect(0);
+    }
+}
+
+#[apply(test)]
+fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reported_once() {
+    let target = Database::postgresql();
+    let source = source_with_events();
+    for (number, case) in CASES.iter().enumerate() {
+        write(&source, number, case);
+    }
+    for choice in choices() {
+        let chosen = choice.to_string();
+        let refused = Outcome::of(migrate(&source, &target).args(with_policies(&[&chosen]))).expect(65).json();
+        let hazards = &refused["error"]["details"];
+        let text = |hazard: &Value, name: &str| hazard[name].as_str().expect("a text").to_owned();
+        let listed = hazards
+            .as_array()
+            .expect("a list of hazards")
+            .iter()
+            .map(|hazard| ["table", "primary_key", "column", "class"].map(|name| text(hazard, name)).join(" "));
+        let mut listed: Vec<_> = listed.collect();
+        let others = CASES.iter().enumerate().filter(|(_, case)| case.class != choice.class.name());
+        let mut expected: Vec<_> = others
+            .map(|(number, case)| {
+                let (table, column, _) = case.place;
+                format!("{table} {} {column} {}", key_of(table, number).1, case.class)
+            })
+            .collect();
+        listed.sort();
+        expected.sort();
+        assert_eq!(listed, expected, "{choice}");
+        let report = report(&source);
+        assert_eq!((&report["outcome"], &report["hazards"]), (&json!("refused"), hazards), "{choice}");
+        assert_eq!(changes(&report), changes_of(&source, CASES.iter().enumerate(), choice), "{choice}");
+        assert_no_tables(&target);
+    }
+}
+
+#[apply(test)]
+fn null_takes_no_place_that_has_to_be_filled() {
+    for (choice, column, value, policies) in [
+        ("integer-range=null", "duration_ms", "2147483648", json!(["clamp"])),
+        ("inexact=null", "success", "2", json!([])),
+        ("inexact=null", "model_name", "x'00ff'", json!([])),
+    ] {
+        let (source, target) = source_and_target();
+        insert_session(&source, "one", "completed", Some(NOW_US));
+        source.execute(&format!("UPDATE llm_interactions SET {column} = {value}"));
+        let refused = Outcome::of(migrate(&source, &target).args(with_policies(&[choice]))).expect(65).json();
+        let hazards = refused["error"]["details"].as_array().expect("a list of hazards").clone();
+        assert_eq!(hazards.len(), 1, "{hazards:?}");
+        assert_eq!((&hazards[0]["column"], &hazards[0]["policies"]), (&json!(column), &policies), "{choice}");
+        assert_eq!(report(&source)["changes"], json!([]));
+        assert_no_tables(&target);
+    }
+}
+
+#[apply(test)]
+fn several_policies_mend_one_value_and_each_has_its_line() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    // Bytes that are no text, U+0000, and a key that is there twice once that is left out.
+    source.execute(
+        r#"UPDATE alert_sessions SET final_analysis = CAST(x'61ff0062' AS TEXT);
+           UPDATE llm_interactions SET conversation = '{"a": 1, "a\u0000": NaN}'"#,
+    );
+    let some = with_policies(&["nul=strip", "non-finite=null"]);
+    let refused = Outcome::of(migrate(&source, &target).args(some)).expect(65).json();
+    let hazards = refused["error"]["details"].as_array().expect("a list of hazards").clone();
+    let listed: Vec<_> = hazards.iter().map(|hazard| (&hazard["class"], &hazard["byte_offset"])).collect();
+    assert_eq!(listed, [(&json!("invalid-utf8"), &json!(1)), (&json!("duplicate-key"), &json!(9))]);
+
+    let all = ["nul=strip", "non-finite=null", "duplicate-key=last", "invalid-utf8=replace"];
+    Outcome::of(migrate(&source, &target).args(with_policies(&all))).expect(0);
+    assert_eq!(target.texts("SELECT final_analysis FROM alert_sessions"), [Some("a\u{fffd}b".to_owned())]);
+    assert_eq!(target.texts("SELECT conversation::text FROM llm_interactions"), [Some(r#"{"a": null}"#.to_owned())]);
+    let session = |choice| change_of(&source, "alert_sessions", ("session_id", "one"), "final_analysis", choice);
+    let llm = |choice| change_of(&source, "llm_interactions", ("interaction_id", "llm-one"), "conversation", choice);
+    let expected = [
+        session("invalid-utf8=replace"),
+        session("nul=strip"),
+        llm("duplicate-key=last"),
+        llm("non-finite=null"),
+        llm("nul=strip"),
+    ];
+    assert_eq!(changes(&report(&source)), expected);
+}
+
+#[apply(test)]
+fn bytes_that_become_text_are_cut_for_an_index_as_well() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    source.execute("UPDATE alert_sessions SET alert_type = CAST(hex(randomblob(6000)) AS BLOB)");
+    let both = with_policies(&["storage-class=convert", "index-entry=truncate"]);
+    Outcome::of(migrate(&source, &target).args(both)).expect(0);
+    assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 2600);
+    let change = |choice| change_of(&source, "alert_sessions", ("session_id", "one"), "alert_type", choice);
+    assert_eq!(changes(&report(&source)), [change("index-entry=truncate"), change("storage-class=convert")]);
+}
+
+#[apply(test)]
+fn a_key_is_mended_together_with_the_rows_that_point_to_it() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    let tables = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
+    for table in tables {
+        source.execute(&format!("PRAGMA foreign_keys = OFF; UPDATE {table} SET session_id = 'o' || char(0)"));
+    }
+    Outcome::of(migrate(&source, &target).args(with_policies(&["nul=replace"]))).expect(0);
+    for table in tables {
+        assert_eq!(target.texts(&format!("SELECT session_id FROM {table}")), [Some("o\u{fffd}".to_owned())], "{table}");
+    }
+    let expected = [
+        "alert_sessions o\0 session_id nul=replace text 6F00",
+        "llm_interactions llm-one session_id nul=replace text 6F00",
+        "mcp_communications mcp-one session_id nul=replace text 6F00",
+        "stage_executions stage-one session_id nul=replace text 6F00",
+    ];
+    assert_eq!(changes(&report(&source)), expected);
+}
+
+#[apply(test)]
+fn two_keys_that_a_policy_makes_the_same_are_refused() {
+    let (source, target) = source_and_target();
+    source.execute(
+        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
+         VALUES ('one', 'a-1', 'kubernetes', 'completed', 'chain'),
+                ('one' || char(0), 'a-2', 'kubernetes', 'completed', 'chain')",
+    );
+    let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["nul=strip"]))).expect(65);
+    assert!(refused.stderr.contains("alert_sessions_pkey"), "{}", refused.stderr);
+    assert_no_tables(&target);
+    Outcome::of(migrate(&source, &target).args(with_policies(&["nul=replace"]))).expect(0);
+    assert_eq!(target.count("alert_sessions"), 2);
+}
+
+/// Rows at the newest revision, half of which hang on a session that is gone: a stage, a stage within that one, an
+/// interaction and a communication of these two in the session that is there, a chat and its message.
+fn source_with_orphans() -> Database {
+    let source = source_at("head");
+    source.execute(
+        r#"PRAGMA foreign_keys = OFF;
+        INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id)
+        VALUES ('here', 'kubernetes', 'completed', 1769904000000000, 'chain');
+        INSERT INTO stage_executions (execution_id, session_id, parent_stage_execution_id, stage_id, stage_index,
+                                      stage_name, agent, status, started_at_us, stage_output)
+        VALUES ('e-kept', 'here', NULL, 'analysis', 0, 'Analysis', 'agent', 'completed', 1769904000000009, '{}'),
+               ('e-orphan', 'gone', NULL, 'analysis', 0, 'Ana' || char(0), 'agent', 'completed', NULL, '{"a" : NaN}'),
+               ('e-within', 'here', 'e-orphan', 'analysis', 1, 'Analysis', 'agent', 'completed', NULL, NULL);
+        INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, timestamp_us, duration_ms, success,
+                                      model_name, interaction_type, temperature, conversation)
+        VALUES ('l-kept', 'here', 'e-kept', 1769904000000010, 1, 1, 'gemini', 'investigation', 0.5, '[]'),
+               ('l-hangs', 'here', 'e-orphan', 1769904000000011, 1, 1, 'gemini', 'investigation', 0.5, '[1]');
+        INSERT INTO mcp_communications (communication_id, step_description, request_id, session_id, stage_execution_id,
+                                        timestamp_us, duration_ms, success, server_name, communication_type)
+        VALUES ('m-kept', 'look', 'r', 'here', NULL, 1769904000000012, 1, 1, 'kubernetes', 'tool_call'),
+               ('m-hangs', 'look', 'r', 'here', 'e-within', 1769904000000013, 1, 1, 'kubernetes', 'tool_call');
+        INSERT INTO chats (chat_id, session_id, conversation_history, chain_id, created_at_us)
+        VALUES ('c-kept', 'here', 'why?', 'chain', 1769904000000014),
+               ('c-orphan', 'gone', 'why?', 'chain', 1769904000000015);
+        INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+        VALUES ('u-kept', 'c-kept', 'because', 'me', 1769904000000016),
+               ('u-hangs', 'c-orphan', 'because', 'é', 1769904000000017)"#,
+    );
+    source
+}
+
+/// The rows of [`source_with_orphans`] that hang on the missing session.
+const HANGING: [(&str, &str, &str); 6] = [
+    ("stage_executions", "execution_id", "e-orphan"),
+    ("stage_executions", "execution_id", "e-within"),
+    ("llm_interactions", "interaction_id", "l-hangs"),
+    ("mcp_communications", "communication_id", "m-hangs"),
+    ("chats", "chat_id", "c-orphan"),
+    ("chat_user_messages", "message_id", "u-hangs"),
+];
+
+/// The primary keys of all rows of a target at the newest revision.
+fn keys(target: &Database) -> Vec<String> {
+    let keys = target.texts(
+        "SELECT session_id FROM alert_sessions UNION ALL SELECT execution_id FROM stage_executions
+         UNION ALL SELECT interaction_id FROM llm_interactions UNION ALL SELECT communication_id FROM mcp_communications
+         UNION ALL SELECT chat_id FROM chats UNION ALL SELECT message_id FROM chat_user_messages ORDER BY 1",
+    );
+    keys.into_iter().flatten().collect()
+}
+
+#[apply(test)]
+fn dropped_orphans_stay_behind_with_all_that_hangs_on_them_and_each_value_is_listed() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    let arguments = with_policies(&["orphan=drop"]);
+    let moved = Outcome::of(migrate(&source, &target).args(&arguments)).expect(0).json();
+    assert_eq!(keys(&target), ["c-kept", "e-kept", "here", "l-kept", "m-kept", "u-kept"]);
+    assert_eq!(moved["rows"], 6);
+    let mut expected = Vec::new();
+    for (table, key_column, key) in HANGING {
+        for column in source.texts(&format!("SELECT name FROM pragma_table_info('{table}')")).iter().flatten() {
+            expected.push(change_of(&source, table, (key_column, key), column, "orphan=drop"));
+        }
+    }
+    expected.sort();
+    assert!(expected.contains(&"stage_executions e-orphan stage_name orphan=drop text 416E6100".to_owned()));
+    assert!(expected.contains(&"llm_interactions l-hangs temperature orphan=drop real 302E35".to_owned()));
+    assert_eq!(changes(&report(&source)), expected);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+    Outcome::of(migrate(&source, &target).args(["--verify-only", "--on", "orphan=drop", "--report", "again.json"]))
+        .expect(0);
+}
+
+#[apply(test)]
+fn dropped_orphans_leave_the_list_and_other_hazards_stay_on_it() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    source.execute("UPDATE chats SET conversation_history = 'a' || char(0) WHERE chat_id = 'c-kept'");
+    let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(65).json();
+    let hazards = refused["error"]["details"].as_array().expect("a list of hazards").clone();
+    assert_eq!(hazards.len(), 1, "{hazards:?}");
+    assert_eq!((&hazards[0]["primary_key"], &hazards[0]["class"]), (&json!("c-kept"), &json!("nul")));
+    let mut rows = BTreeMap::new();
+    for line in changes(&report(&source)) {
+        let row: Vec<_> = line.split(' ').take(2).map(str::to_owned).collect();
+        *rows.entry((row[0].clone(), row[1].clone())).or_insert(0_i64) += 1;
+    }
+    let columns = |table: &str| source.number(&format!("SELECT count(*) FROM pragma_table_info('{table}')"));
+    let expected = HANGING.map(|(table, _, key)| ((table.to_owned(), key.to_owned()), columns(table)));
+    assert_eq!(rows, BTreeMap::from(expected));
+    assert_no_tables(&target);
+}
+
+#[apply(test)]
+fn adopted_orphans_arrive_below_a_placeholder() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    source
+        .execute("UPDATE stage_executions SET stage_name = 'Ana', stage_output = NULL WHERE execution_id = 'e-orphan'");
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    assert_eq!(target.count("stage_executions"), 3);
+    assert_eq!(
+        target.texts("SELECT session_id FROM stage_executions WHERE execution_id = 'e-orphan'"),
+        [Some("gone".to_owned())]
+    );
+    assert_eq!(target.texts("SELECT session_id FROM chats WHERE chat_id = 'c-orphan'"), [Some("gone".to_owned())]);
+    let placeholder = target.texts(
+        "SELECT concat_ws(' ', agent_type, status, chain_id, started_at_us) FROM alert_sessions
+         WHERE session_id = 'gone' AND error_message LIKE 'placeholder made by tarsy-db%'",
+    );
+    // It began with the first of its children whose time is known.
+    assert_eq!(placeholder, [Some("unknown failed unknown 1769904000000015".to_owned())]);
+    assert_eq!(changes(&report(&source)), ["alert_sessions gone session_id orphan=adopt absent "]);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+    let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
+    Outcome::of(migrate(&source, &target).args(again)).expect(0);
+}
+
+#[apply(test)]
+fn chains_of_missing_rows_are_made_up_from_the_bottom() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    // A stage, its session, a chat and the outer stage of a stage: none of them is there.
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         DELETE FROM stage_executions WHERE execution_id IN ('e-kept', 'e-orphan');
+         DELETE FROM chats;
+         UPDATE llm_interactions SET session_id = 'also-gone' WHERE interaction_id = 'l-kept'",
+    );
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let stages = target.texts(
+        "SELECT concat_ws(' ', execution_id, session_id, parent_stage_execution_id, status, stage_id)
+         FROM stage_executions ORDER BY 1",
+    );
+    let expected = [
+        "e-kept also-gone failed unknown",
+        "e-orphan here failed unknown",
+        "e-within here e-orphan completed analysis",
+    ];
+    assert_eq!(stages, expected.map(|stage| Some(stage.to_owned())));
+    let messages = target.texts("SELECT m.message_id FROM chat_user_messages m JOIN chats USING (chat_id) ORDER BY 1");
+    assert_eq!(messages, [Some("u-hangs".to_owned()), Some("u-kept".to_owned())]);
+    let made_up = changes(&report(&source));
+    for row in [
+        "alert_sessions also-gone session_id",
+        "chats c-kept chat_id",
+        "chats c-orphan chat_id",
+        "stage_executions e-kept execution_id",
+        "stage_executions e-orphan execution_id",
+    ] {
+        let line = format!("{row} orphan=adopt absent ");
+        assert_eq!(made_up.iter().filter(|made_up| **made_up == line).count(), 1, "{row} in {made_up:#?}");
+    }
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
+    let target = Database::postgresql();
+    let source = Database::sqlite();
+    source.execute(&shapes::tables(&source, Born::D, 23));
+    shapes::stamp(&source, 23);
+    shapes::fill(&source, 23);
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         UPDATE stage_executions SET session_id = NULL, parent_stage_execution_id = 'gone'",
+    );
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let stages = "SELECT concat_ws(' ', execution_id, session_id, parent_stage_execution_id) FROM stage_executions
+                  ORDER BY 1";
+    assert_eq!(target.texts(stages), [Some("e gone".to_owned()), Some("gone gone".to_owned())]);
+    let expected = [
+        "alert_sessions gone session_id orphan=adopt absent ",
+        "stage_executions gone execution_id orphan=adopt absent ",
+    ];
+    assert_eq!(changes(&report(&source)), expected);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn a_placeholder_begins_when_the_first_of_its_children_did_whatever_their_tables() {
+    let (source, target) = source_and_target();
+    for (session, started) in [("late", NOW_US + 5), ("early", NOW_US - 5), ("none", 0)] {
+        insert_session(&source, session, "completed", (started > 0).then_some(started));
+    }
+    source.execute(&format!(
+        "PRAGMA foreign_keys = OFF; DELETE FROM alert_sessions;
+         UPDATE stage_executions SET started_at_us = {} WHERE session_id = 'early'",
+        NOW_US - 7
+    ));
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let started = |session: &str| {
+        target.texts(&format!("SELECT started_at_us::text FROM alert_sessions WHERE session_id = '{session}'"))
+    };
+    assert_eq!(started("late"), [Some((NOW_US + 5).to_string())]);
+    assert_eq!(started("early"), [Some((NOW_US - 7).to_string())]);
+    // Without any time it gets one all the same, so that retention removes it one day.
+    assert_ne!(started("none"), [None]);
+}
+
+#[apply(test)]
+fn placeholders_for_rows_without_a_time_are_the_same_in_every_run() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    insert_session(&source, "gone", "completed", None);
+    source.execute("PRAGMA foreign_keys = OFF; DELETE FROM alert_sessions WHERE session_id = 'gone'");
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    assert_eq!(target.number("SELECT count(*) FROM alert_sessions WHERE started_at_us IS NOT NULL"), 2);
+    let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
+    Outcome::of(migrate(&source, &target).args(again)).expect(0);
+}
+
+#[apply(test)]
+fn what_cannot_be_chosen_is_a_usage_error() {
+    let source = Database::sqlite();
+    for (choices, words) in [
+        (&["nul"][..], "CLASS=POLICY"),
+        (&["nul=null"], "fail, replace, strip"),
+        (&["null=null"], "`null` has no policy `null`"),
+        (&["nan=null"], "there is no class `nan`"),
+        (&["nul=strip", "nul=replace"], "`nul` is given two policies, strip and replace"),
+    ] {
+        let mut command = tarsy_db(&source);
+        command.args(["migrate-sqlite-to-postgres", "--check-only"]).args(with_policies(choices));
+        let refused = Outcome::of(&mut command).expect(2);
+        assert!(refused.stderr.contains(words), "{choices:?}: {}", refused.stderr);
+    }
+    // What was changed has to be written down.
+    let mut command = tarsy_db(&source);
+    let refused =
+        Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only", "--on", "nul=strip"])).expect(2);
+    assert!(refused.stderr.contains("--report"), "{}", refused.stderr);
+}

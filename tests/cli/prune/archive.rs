@@ -1,0 +1,366 @@
+//! `prune --archive`: what goes is kept in a SQLite database of TARSy's, and comes back from it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::migrate::arrival::migrate;
+use crate::migrate::crashes::history;
+use crate::migrate::verify_only::{compare, tables};
+use crate::prune::sessions::{init, prune, sessions};
+use crate::support::history::{
+    DAY_US, NOW, NOW_US, Rows, contents, insert_many, insert_session, insert_whole_sessions, rows,
+};
+use crate::support::process::{Held, Running};
+use crate::support::small_disk::SmallDisk;
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test, test_directory};
+
+pub(crate) const OLD_US: i64 = NOW_US - 120 * DAY_US;
+
+/// The file of an archive that is a database of its own to the test.
+pub(crate) fn file(archive: &Database) -> String {
+    archive.directory().join("history.db").display().to_string()
+}
+
+/// A run that archives.
+pub(crate) fn prune_into(database: &Database, archive: &Database, more: &[&str]) -> Outcome {
+    prune(database, &[&["--yes", "--archive", &file(archive)], more].concat())
+}
+
+/// Makes sure that a run is refused before it has done anything: nothing is gone, and no file is another one.
+#[track_caller]
+fn assert_refused(database: &Database, path: &Path, code: i32, words: &str) {
+    let before = (fs::read(path).ok(), contents(database));
+    let refused = prune(database, &["--yes", "--archive", &path.display().to_string()]).expect(code);
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    assert_eq!(refused.json()["error"]["exit_code"], code);
+    assert!(before == (fs::read(path).ok(), contents(database)));
+}
+
+/// Makes a database one that `prune` takes for an archive.
+fn mark(database: &Database) {
+    database.execute(&format!("PRAGMA application_id = {}", i32::from_be_bytes(*b"TRSA")));
+}
+
+#[apply(test)]
+fn a_row_that_the_archive_has_with_other_values_keeps_its_session(database: &Database) {
+    init(database);
+    let archive = Database::sqlite();
+    for session in ["one", "two"] {
+        insert_session(database, session, "completed", Some(OLD_US));
+    }
+    prune_into(database, &archive, &[]).expect(0);
+    insert_session(database, "one", "completed", Some(OLD_US));
+    insert_session(database, "two", "completed", Some(OLD_US));
+    database.execute("UPDATE llm_interactions SET model_name = 'another' WHERE session_id = 'one'");
+    let (before, archived) = (rows(database), rows(&archive));
+    let pruned = prune_into(database, &archive, &[]).expect(65);
+    assert!(pruned.stderr.contains("llm-one: the archive has it with another `model_name`"), "{}", pruned.stderr);
+    assert_eq!(sessions(database), ["one"]);
+    assert!(rows(database).iter().all(|(key, values)| before.get(key) == Some(values)));
+    assert_eq!(rows(&archive), archived);
+}
+
+#[apply(test)]
+fn a_path_that_cannot_be_an_archive_is_refused_before_anything_is_planned(database: &Database) {
+    init(database);
+    let missing = database.directory().join("no/archive.db").display().to_string();
+    for flag in ["--dry-run", "--yes"] {
+        prune(database, &[flag, "--archive", &missing]).expect(73);
+    }
+    prune(database, &["--yes", "--archive", "archive.db.zst"]).expect(2);
+}
+
+#[apply(test)]
+fn what_goes_is_in_a_private_database_that_the_other_commands_read(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 5, OLD_US);
+    database.execute("UPDATE alert_sessions SET started_at_us = NULL WHERE session_id = 's5'");
+    let (before, archive) = (rows(database), Database::sqlite());
+    let pruned = prune_into(database, &archive, &["--batch-time", "1us"]).expect(0).json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["archive"]), (&4.into(), &file(&archive).into()));
+    assert_eq!(sessions(database), ["s5"]);
+    assert_eq!(sessions(&archive), ["s1", "s2", "s3", "s4"]);
+    let mut union = rows(database);
+    union.extend(rows(&archive));
+    assert_eq!(union, before);
+
+    let entries = fs::read_dir(archive.directory()).expect("the directory").flatten().collect::<Vec<_>>();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    assert_eq!(entries[0].metadata().expect("a file").permissions().mode() & 0o7777, 0o600);
+    Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+    let info = Outcome::of(tarsy_db(&archive).args(["info", "--exact", "--output", "json"])).expect(0).json();
+    assert_eq!(info["revision"], "b67c135119d7");
+    assert_eq!(info["sessions"]["by_status"][0]["sessions"], 4, "{info:#}");
+}
+
+#[apply(test)]
+fn a_later_run_adds_to_the_archive(database: &Database) {
+    init(database);
+    for number in 1..=4 {
+        insert_session(database, &number.to_string(), "completed", Some(NOW_US - number * 40 * DAY_US));
+    }
+    let (before, archive) = (rows(database), Database::sqlite());
+    for (age, gone) in [("150d", 1), ("100d", 1), ("30d", 2)] {
+        let pruned = prune_into(database, &archive, &["--older-than", age]).expect(0).json();
+        assert_eq!(pruned["removed"]["sessions"], gone);
+    }
+    assert_eq!(rows(&archive), before);
+    // Where nothing goes the archive is not even opened.
+    let bytes = fs::read(file(&archive)).expect("the archive");
+    assert_eq!(prune_into(database, &archive, &[]).expect(0).json()["archive"], serde_json::Value::Null);
+    assert!(fs::read(file(&archive)).expect("the archive") == bytes);
+}
+
+#[apply(test)]
+fn a_dry_run_creates_no_archive(database: &Database) {
+    init(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let archive = Database::sqlite();
+    prune(database, &["--dry-run", "--archive", &file(&archive)]).expect(0);
+    assert!(!Path::new(&file(&archive)).exists());
+}
+
+#[apply(test)]
+fn an_archive_of_another_kind_is_refused_and_left_alone(database: &Database) {
+    init(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let archive = Database::sqlite();
+    let path = PathBuf::from(file(&archive));
+    archive.create_schema(Schema::Head);
+    assert_refused(database, &path, 7, "something else has created");
+    mark(&archive);
+    assert_refused(database, &path, 7, "is at revision b67c135119d7, and the database at ");
+    let other = Database::sqlite();
+    other.execute("CREATE TABLE theirs (id INTEGER); INSERT INTO theirs VALUES (1)");
+    assert_refused(database, Path::new(&file(&other)), 7, "something else has created");
+    let text = Database::sqlite();
+    fs::write(file(&text), "no database at all, and longer than a header would be".repeat(100)).expect("written");
+    assert_refused(database, Path::new(&file(&text)), 7, "it is no SQLite database");
+    assert_refused(database, text.directory(), 7, "it is a directory");
+    assert_refused(database, &text.directory().join("missing/archive.db"), 73, "cannot create the archive");
+    // Not even root creates a file there.
+    assert_refused(database, Path::new("/proc/sys/archive.db"), 73, "cannot create the archive");
+}
+
+#[apply(test)]
+fn a_column_of_the_operators_would_be_lost_and_is_refused(database: &Database) {
+    init(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    database.execute("ALTER TABLE stage_executions ADD COLUMN ours VARCHAR");
+    let archive = Database::sqlite();
+    let refused = prune_into(database, &archive, &[]).expect(7);
+    assert!(refused.stderr.contains("stage_executions.ours"), "{}", refused.stderr);
+    assert_eq!(sessions(database), ["old"]);
+    assert_eq!(archive.count("alert_sessions"), 0);
+    // Once it is out of the way the same archive is used.
+    database.execute("ALTER TABLE stage_executions DROP COLUMN ours");
+    prune_into(database, &archive, &[]).expect(0);
+    assert_eq!(sessions(&archive), ["old"]);
+}
+
+#[apply(test)]
+fn a_session_that_the_archive_has_no_place_for_stays_and_is_listed(database: &Database) {
+    init(database);
+    for number in 1..=5 {
+        insert_session(database, &number.to_string(), "completed", Some(OLD_US + number));
+    }
+    let archive = Database::sqlite();
+    init(&archive);
+    mark(&archive);
+    insert_session(&archive, "theirs", "failed", Some(OLD_US));
+    archive.execute("UPDATE alert_sessions SET alert_id = 'alert-3'");
+    let (before, theirs) = (rows(database), rows(&archive));
+    for removed in [4, 0] {
+        let pruned = prune_into(database, &archive, &[]).expect(4).json();
+        assert_eq!(pruned["removed"]["sessions"], removed);
+        assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(1), "{pruned:#}");
+        assert_eq!(pruned["stuck"][0]["session_id"], "3");
+        assert_eq!(sessions(database), ["3"]);
+    }
+    let mut union = rows(database);
+    assert_eq!(union.len(), 4);
+    union.extend(rows(&archive));
+    assert!(union == before.into_iter().chain(theirs).collect::<Rows>());
+}
+
+#[apply(test)]
+fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
+    init(database);
+    insert_session(database, "older", "completed", Some(NOW_US - 200 * DAY_US));
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let (before, archive) = (rows(database), Database::sqlite());
+    let compressed = file(&archive) + ".zst";
+    for age in ["150d", "90d"] {
+        let pruned = prune_into(database, &archive, &["--compress", "--older-than", age]).expect(0).json();
+        assert_eq!((&pruned["removed"]["sessions"], &pruned["archive"]), (&1.into(), &compressed.as_str().into()));
+        assert_eq!(fs::read_dir(archive.directory()).expect("the directory").count(), 1);
+    }
+    assert_eq!(fs::metadata(&compressed).expect("it is there").permissions().mode() & 0o7777, 0o600);
+    let bytes = zstd::decode_all(fs::File::open(&compressed).expect("it is there")).expect("sound");
+    fs::write(file(&archive), bytes).expect("it can be written");
+    assert_eq!(rows(&archive), before);
+    Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &Database) {
+    let disk = SmallDisk::mount(24);
+    init(database);
+    insert_many(database, 100, 400_000, OLD_US);
+    let before = rows(database);
+    let path = format!("{}/archive.db", disk.path().display());
+    let run = || prune(database, &["--yes", "--archive", &path]);
+    let full = run().expect(74).json();
+    let left = rows(database);
+    assert_eq!(full["removed"]["sessions"], 100 - database.count("alert_sessions"));
+    assert!(left.len() < before.len() && !left.is_empty(), "{} of {}", left.len(), before.len());
+    // The next one may find room for a smaller batch, and ends the same way.
+    run().expect(74);
+    let archive = Database::sqlite();
+    for end in ["", "-wal", "-journal"] {
+        let _ = fs::copy(path.clone() + end, file(&archive) + end);
+    }
+    let mut union = rows(&archive);
+    union.extend(rows(database));
+    assert!(union == before, "{} of {} rows", union.len(), before.len());
+    assert_eq!(database.count("alert_sessions"), database.count("llm_interactions"));
+    prune_into(database, &archive, &[]).expect(0);
+    assert!(rows(&archive) == before);
+}
+
+#[apply(test)]
+fn the_database_itself_is_no_archive_by_whatever_name() {
+    let database = Database::sqlite();
+    init(&database);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    let path = database.directory().join("history.db");
+    let other = test_directory();
+    let [hard, symbolic] = ["hard.db", "symbolic.db"].map(|name| other.path().join(name));
+    fs::hard_link(&path, &hard).expect("a link");
+    std::os::unix::fs::symlink(&path, &symbolic).expect("a link");
+    for path in [path, hard, symbolic] {
+        assert_refused(&database, &path, 7, "it is the database itself");
+    }
+}
+
+#[apply(test)]
+fn a_batch_is_in_the_archive_before_it_is_gone() {
+    let database = Database::postgresql();
+    init(&database);
+    insert_session(&database, "one", "completed", Some(OLD_US));
+    let (before, archive) = (rows(&database), Database::sqlite());
+    let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
+    let run = start_archiving(&database, &archive);
+    Held::wait_for_halted_commit(&database);
+    assert_eq!(rows(&archive), before);
+    assert_eq!(rows(&database), before);
+    run.signal("KILL");
+    run.finish();
+    halt.close();
+    prune_into(&database, &archive, &[]).expect(0);
+    assert_eq!((rows(&archive), sessions(&database).len()), (before, 0));
+}
+
+#[apply(test)]
+fn a_batch_of_a_file_is_in_the_archive_before_it_is_gone() {
+    let database = Database::sqlite();
+    init(&database);
+    insert_session(&database, "one", "completed", Some(OLD_US));
+    // Without a write-ahead log nobody commits while somebody reads.
+    database.execute("PRAGMA journal_mode = DELETE");
+    let (before, archive) = (rows(&database), Database::sqlite());
+    let mut reader = Held::connect(&database);
+    reader.execute("BEGIN; SELECT count(*) FROM alert_sessions");
+    let mut run = start_archiving(&database, &archive);
+    run.says("trying again");
+    assert_eq!(rows(&archive), before);
+    assert_eq!(rows(&database), before);
+    run.signal("KILL");
+    run.finish();
+    reader.close();
+    prune_into(&database, &archive, &[]).expect(0);
+    assert_eq!((rows(&archive), sessions(&database).len()), (before, 0));
+}
+
+/// Starts a run that archives everything, in small batches.
+pub(crate) fn start_archiving(database: &Database, archive: &Database) -> Running {
+    let path = file(archive);
+    let arguments = ["prune", "--older-than", "90d", "--now", NOW, "--max-share", "100%", "--yes", "--archive", &path];
+    Running::start(database, &[&arguments[..], &["--batch-time", "1us"]].concat())
+}
+
+#[apply(test)]
+fn what_was_moved_pruned_and_archived_comes_back_with_the_same_digests() {
+    let target = Database::postgresql();
+    let source = history();
+    source.execute("UPDATE llm_interactions SET temperature = 0.1");
+    let moved = Outcome::of(migrate(&source, &target).args(["--report", "report.json"])).expect(0).json();
+    let before = contents(&target);
+    // The sessions started around NOW: half of them, then all.
+    for cutoff in ["2026-02-01T00:00:00.000050Z", "2026-03-01T00:00:00Z"] {
+        let archive = Database::sqlite();
+        let arguments = ["--yes", "--now", "2026-06-01T00:00:00Z", "--before", cutoff, "--archive", &file(&archive)];
+        let mut command = tarsy_db(&target);
+        let pruned = Outcome::of(command.args(["prune", "--max-share", "100%", "--output", "json"]).args(arguments));
+        let gone = pruned.expect(0).json()["removed"]["sessions"].as_i64().expect("a number");
+        assert_eq!(target.count("llm_interactions"), 100 - gone);
+        Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+        let appended = Outcome::of(migrate(&archive, &target).args(["--append", "--report", "report.json"])).expect(0);
+        let report = fs::read_to_string(archive.directory().join("report.json")).expect("there is a report");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("the report is JSON");
+        assert_eq!(report["inserted"], appended.json()["inserted"]);
+        assert_eq!(report["inserted"], 5 * gone);
+        if gone == 100 {
+            let without_events = |tables: Vec<[serde_json::Value; 3]>| {
+                tables.into_iter().filter(|[table, ..]| table != "events").collect::<Vec<_>>()
+            };
+            assert_eq!(without_events(tables(&appended.json())), without_events(tables(&moved)));
+        }
+        assert!(contents(&target) == before);
+        assert_eq!(tables(&compare(&source, &target).expect(0).json()), tables(&moved));
+    }
+}
+
+#[apply(test)]
+fn a_message_that_is_sent_while_its_chat_goes_is_refused_and_not_lost() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(&database, 1, OLD_US);
+    database.execute(
+        "CREATE TABLE refused (yes boolean);
+         CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$;
+         CREATE TRIGGER dawdle BEFORE DELETE ON chats FOR EACH STATEMENT EXECUTE FUNCTION dawdle()",
+    );
+    let archive = Database::sqlite();
+    let run = Running::start(
+        &database,
+        &[
+            "prune",
+            "--older-than",
+            "90d",
+            "--now",
+            NOW,
+            "--yes",
+            "--max-share",
+            "100%",
+            "--batch-time",
+            "1us",
+            "--archive",
+            &file(&archive),
+        ],
+    );
+    database.wait_until(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'DELETE FROM chats %' AND wait_event = 'PgSleep'",
+    );
+    database.execute(
+        "DO $$ BEGIN
+             INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+             VALUES ('late', 'chat@s1', 'still there?', 'me', 1);
+         EXCEPTION WHEN foreign_key_violation THEN INSERT INTO refused VALUES (true); END $$",
+    );
+    run.finish().expect(0);
+    assert_eq!((database.count("refused"), database.count("chat_user_messages")), (1, 0));
+    assert_eq!(archive.count("chat_user_messages"), 1);
+}

@@ -1,0 +1,147 @@
+//! `prune --archive`: every value is in the archive as it was, or its session stays.
+
+use crate::migrate::arrival::migrate;
+use crate::prune::archive::{OLD_US, prune_into};
+use crate::prune::sessions::{init, sessions};
+use crate::support::history::{NOW_US, columns, contents, insert_session, values};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
+
+const TEXT: (&str, &str) = ("alert_sessions", "final_analysis");
+const JSON: (&str, &str) = ("mcp_communications", "tool_result");
+const JSONB: (&str, &str) = ("llm_interactions", "conversation");
+const DOUBLE: (&str, &str) = ("llm_interactions", "temperature");
+const BIGINT: (&str, &str) = ("alert_sessions", "completed_at_us");
+const INTEGER: (&str, &str) = ("stage_executions", "duration_ms");
+
+/// Gives a database one old session for each value, named by its place.
+fn fill(database: &Database, samples: &[((&str, &str), &str)]) {
+    init(database);
+    for (number, ((table, column), value)) in samples.iter().enumerate() {
+        insert_session(database, &number.to_string(), "completed", Some(OLD_US));
+        database.execute(&format!("UPDATE {table} SET {column} = {value} WHERE session_id = '{number}'"));
+    }
+}
+
+/// What a file can hold, also where a column is of another type.
+const ON_SQLITE: [((&str, &str), &str); 28] = [
+    // Invalid UTF-8, NUL in the middle and at the end, no text at all.
+    (TEXT, "CAST(X'ff61c328' AS TEXT)"),
+    (TEXT, "CAST(X'610062' AS TEXT)"),
+    (TEXT, "CAST(X'00' AS TEXT)"),
+    (TEXT, "CAST(X'ff00' AS TEXT)"),
+    (TEXT, "''"),
+    (TEXT, "NULL"),
+    (TEXT, "X'00ff61'"),
+    (TEXT, "X''"),
+    (TEXT, "'it''s $1 ?1 \"q\" \\'"),
+    (TEXT, "char(128640, 65279, 1114111)"),
+    (TEXT, "'0012'"),
+    (TEXT, "replace(hex(zeroblob(3000000)), '00', 'xy')"),
+    (("alert_sessions", "chain_id"), "CAST(X'ff' AS TEXT)"),
+    (JSON, "'1'"),
+    (JSON, "'1.5'"),
+    (JSON, "'-9223372036854775808'"),
+    (JSON, "'1e300'"),
+    (JSON, "'true'"),
+    (JSON, "'null'"),
+    (JSON, "NULL"),
+    (JSON, "'no JSON'"),
+    (JSON, "CAST(X'7bff7d' AS TEXT)"),
+    (JSON, "X'7b7d'"),
+    (JSONB, "' {\"a\":  1.50} '"),
+    (DOUBLE, "9e999"),
+    (DOUBLE, "-5e-324"),
+    (DOUBLE, "'text'"),
+    (INTEGER, "1.5"),
+];
+
+#[apply(test)]
+fn a_file_holds_in_its_archive_what_it_held() {
+    let database = Database::sqlite();
+    fill(&database, &ON_SQLITE);
+    let (before, archive) = (contents(&database), Database::sqlite());
+    prune_into(&database, &archive, &[]).expect(0);
+    assert_eq!(database.count("alert_sessions"), 0);
+    for (before, after) in before.iter().zip(contents(&archive)) {
+        assert!(*before == after, "{before:.300}\n{after:.300}");
+    }
+    assert_eq!(contents(&archive).len(), before.len());
+}
+
+/// What PostgreSQL holds, and a file as well: `json` keeps every byte, `jsonb` the value.
+const ON_POSTGRESQL: [((&str, &str), &str); 24] = [
+    (TEXT, "''"),
+    (TEXT, "NULL"),
+    (TEXT, "'it''s $1 ?1 \"q\" \\'"),
+    (TEXT, "U&'\\+01F680\\FEFF\\+10FFFF\\0001'"),
+    (TEXT, "'0012'"),
+    (TEXT, "repeat('xy', 3000000)"),
+    (JSON, "'1'"),
+    (JSON, "'-9223372036854775808'"),
+    (JSON, "'true'"),
+    (JSON, "'null'"),
+    (JSON, "NULL"),
+    (JSON, "'\"1\"'"),
+    (JSON, "' {\"b\": 1,  \"a\": 2, \"b\" :3}'"),
+    (JSON, "'[1e400]'"),
+    (JSONB, "'7'"),
+    (JSONB, "'null'"),
+    (JSONB, "NULL"),
+    (JSONB, "'[1E+2, 1.50, 1e400]'"),
+    (DOUBLE, "'Infinity'"),
+    (DOUBLE, "'-Infinity'"),
+    (DOUBLE, "5e-324"),
+    (DOUBLE, "0.1"),
+    (BIGINT, "-9223372036854775808"),
+    (INTEGER, "-2147483648"),
+];
+
+#[apply(test)]
+fn a_server_gets_back_from_the_archive_what_it_held() {
+    let database = Database::postgresql();
+    fill(&database, &ON_POSTGRESQL);
+    // Somebody has to be there, or it is no append.
+    insert_session(&database, "new", "completed", Some(NOW_US));
+    let (before, archive) = (contents(&database), Database::sqlite());
+    prune_into(&database, &archive, &[]).expect(0);
+    assert_eq!(sessions(&database), ["new"]);
+    Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+    Outcome::of(migrate(&archive, &database).arg("--append")).expect(0);
+    let after = contents(&database);
+    for (before, after) in before.iter().zip(&after) {
+        assert!(before == after, "{before:.300}\n{after:.300}");
+    }
+    assert_eq!(after.len(), before.len());
+}
+
+#[apply(test)]
+fn what_no_file_can_hold_stays_and_is_listed() {
+    let database = Database::postgresql();
+    fill(
+        &database,
+        &[
+            (DOUBLE, "'NaN'"),
+            (DOUBLE, "'-0'"),
+            // A bare number becomes one, which is written in another way.
+            (JSON, "'1.50'"),
+            (JSON, "'1e3'"),
+            (JSON, "' 1'"),
+            (JSON, "'12345678901234567890'"),
+            (DOUBLE, "0"),
+        ],
+    );
+    let columns = columns(&database);
+    let (before, archive) = (values(&database, &columns), Database::sqlite());
+    let pruned = prune_into(&database, &archive, &[]).expect(65).json();
+    assert_eq!(sessions(&database), ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(sessions(&archive), ["6"]);
+    let reasons = pruned["stuck"].as_array().expect("a list").iter().map(|stuck| stuck["reason"].to_string());
+    for (number, reason) in reasons.enumerate() {
+        let column = if number < 2 { "`temperature`" } else { "`tool_result`" };
+        let key = if number < 2 { "llm_interactions llm-" } else { "mcp_communications mcp-" };
+        assert!(reason.contains(column) && reason.contains(&format!("{key}{number}: ")), "{reason}");
+    }
+    let after = values(&database, &columns);
+    assert_eq!(after.len(), 4 * 6);
+    assert!(after.iter().all(|row| before.contains(row)));
+}

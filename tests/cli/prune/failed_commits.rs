@@ -1,0 +1,68 @@
+//! `prune` after a COMMIT that failed: what it claims is what is gone.
+
+use std::fs;
+
+use crate::prune::archive::OLD_US;
+use crate::prune::sessions::{init, sessions};
+use crate::support::history::{NOW, insert_many};
+use crate::support::small_disk::SmallDisk;
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
+
+const MANY: i64 = 200;
+
+/// A history in WAL mode of which a copy fits on a small disk.
+fn history() -> Database {
+    let database = Database::sqlite();
+    init(&database);
+    insert_many(&database, 200, 60_000, OLD_US);
+    // Each page is rewritten when its rows go, so that it has to fit into the `-wal`.
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    database
+}
+
+#[apply(test)]
+fn on_a_full_disk_what_is_said_to_be_removed_is_gone() {
+    let original = history();
+    let mut codes = Vec::new();
+    for free_kib in [100, 300, 600, 1024, 2048] {
+        let disk = SmallDisk::mount(40);
+        let copy = Database::sqlite_in(disk.path());
+        fs::copy(original.file(), copy.file()).expect("it fits");
+        let filler = disk.fill(free_kib);
+        let arguments = ["prune", "--now", NOW, "--output", "json", "--max-share", "100%", "--yes"];
+        let run = Outcome::of(tarsy_db(&copy).args(arguments));
+        fs::remove_file(filler).expect("it is there");
+        let (told, left) = (run.json(), i64::try_from(sessions(&copy).len()).expect("few"));
+        let removed = &told["removed"];
+        let expected = (serde_json::Value::from(MANY - left), &true.into(), serde_json::Value::from(MANY - left));
+        assert_eq!(
+            (removed["sessions"].clone(), &removed["confirmed"], removed["rows"]["llm_interactions"].clone()),
+            expected,
+            "{free_kib} KiB: {}",
+            run.stderr
+        );
+        assert_eq!(run.code == Some(0), left == 0, "{free_kib} KiB: {} are left, exit code {:?}", left, run.code);
+        assert_eq!(copy.count("llm_interactions"), left);
+        codes.push(run.code);
+    }
+    assert!(codes.contains(&Some(0)) && codes.contains(&Some(74)), "{codes:?}: the disk was always or never full");
+}
+
+#[apply(test)]
+fn a_commit_that_the_server_refuses_is_not_counted_and_its_session_is_named() {
+    let database = Database::postgresql();
+    init(&database);
+    insert_many(&database, 40, 64, OLD_US);
+    database.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF OLD.session_id = 's-7' THEN RAISE EXCEPTION 'the auditors want s-7'; END IF; RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER keep AFTER DELETE ON alert_sessions DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION keep()",
+    );
+    let arguments = ["prune", "--now", NOW, "--output", "json", "--max-share", "100%", "--yes"];
+    let told = Outcome::of(tarsy_db(&database).args(arguments)).json();
+    let removed = &told["removed"];
+    assert_eq!((&removed["sessions"], &removed["confirmed"]), (&39.into(), &true.into()));
+    assert_eq!(told["stuck"][0]["session_id"], "s-7");
+    assert_eq!(sessions(&database), ["s-7"]);
+}

@@ -1,0 +1,280 @@
+//! `prune` beside others: they come to their turn soon, and what they hold is passed over.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::prune::archive::OLD_US;
+use crate::prune::sessions::{init, prune, sessions};
+use crate::prune::stops::start;
+use crate::support::history::{NOW, NOW_US, insert_many, insert_session, insert_whole_sessions, rows};
+use crate::support::process::{Held, Running, wait_until};
+use crate::support::server::Server;
+use crate::support::{Database, Role, Schema, apply, test};
+
+/// What a writer of TARSy's waits at most, by default.
+const PATIENCE: Duration = Duration::from_secs(5);
+const INDEX: &str = "tarsy_db_prune_stage_parent";
+
+#[apply(test)]
+fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
+    let database = Database::sqlite();
+    database.execute("PRAGMA journal_mode = WAL");
+    init(&database);
+    insert_session(&database, "new", "pending", Some(NOW_US));
+    insert_many(&database, 60_000, 320, OLD_US);
+    let mut run = Running::start(
+        &database,
+        &["prune", "--max-share", "100%", "--older-than", "1d", "--now", NOW, "--yes", "--output", "json"],
+    );
+    // To ask the database would be to open it.
+    let log = database.directory().join("history.db-wal");
+    wait_until("it is at work", || run.is_over() || fs::metadata(&log).is_ok_and(|log| log.len() > 500_000));
+    let came = Instant::now();
+    database.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'new'");
+    let waited = came.elapsed();
+    assert!(!run.is_over(), "it was over before anybody came");
+    assert!(waited < PATIENCE / 2, "{waited:?}");
+    let pruned = run.finish().expect(0).json();
+    assert_eq!(pruned["removed"]["sessions"], 60_000);
+    assert_eq!(sessions(&database), ["new"]);
+    assert_eq!(database.count("llm_interactions"), 1);
+}
+
+#[apply(test)]
+fn a_session_whose_child_somebody_writes_to_is_passed_over_soon() {
+    for table in ["llm_interactions", "stage_executions", "mcp_communications"] {
+        let database = Database::postgresql();
+        init(&database);
+        for number in 1..=20 {
+            insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
+        }
+        let before = rows(&database);
+        let writer = Held::begin(&database, &format!("UPDATE {table} SET duration_ms = 7 WHERE session_id = '7'"));
+        let began = Instant::now();
+        let pruned = prune(&database, &["--yes"]).expect(0).json();
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&19.into(), &1.into()), "{table}");
+        assert_eq!(pruned["stuck"], serde_json::json!([]));
+        let left = rows(&database);
+        assert_eq!(left.len(), 4);
+        assert!(left.iter().all(|(key, values)| before.get(key) == Some(values)));
+        writer.close();
+        assert_eq!(prune(&database, &["--yes"]).expect(0).json()["removed"]["sessions"], 1);
+    }
+}
+
+fn has_index(database: &Database) -> bool {
+    database.number(&format!("SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('{INDEX}') AND indisvalid"))
+        == 1
+}
+
+fn has_trace_of_index(database: &Database) -> bool {
+    database.number(&format!("SELECT count(*) FROM pg_class WHERE relname = '{INDEX}'")) == 1
+}
+
+/// A database at the newest revision with twice as many stages as sessions.
+fn at_head(sessions: u32) -> Database {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(&database, sessions, OLD_US);
+    database
+}
+
+#[apply(test)]
+fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
+    let database = at_head(150);
+    let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
+    let run = start(&database, &["--older-than", "90d"]);
+    Held::wait_for_halted_commit(&database);
+    assert!(has_index(&database));
+    halt.close();
+    assert_eq!(run.finish().expect(0).json()["removed"]["sessions"], 150);
+    assert!(!has_trace_of_index(&database));
+}
+
+#[apply(test)]
+fn for_a_few_stages_there_is_no_index() {
+    let database = at_head(3);
+    let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
+    let run = start(&database, &["--older-than", "90d"]);
+    Held::wait_for_halted_commit(&database);
+    assert!(!has_trace_of_index(&database));
+    halt.close();
+    run.finish().expect(0);
+}
+
+#[apply(test)]
+fn an_index_that_a_crash_left_behind_is_used_and_dropped() {
+    let database = at_head(4);
+    let index = format!(
+        "CREATE INDEX {INDEX} ON stage_executions (parent_stage_execution_id)
+         WHERE parent_stage_execution_id IS NOT NULL"
+    );
+    let broken = format!("{index}; UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass");
+    for (left_over, cutoff) in [(index, "2025-10-04T00:00:03Z"), (broken, "2026-01-01T00:00:00Z")] {
+        database.execute(&left_over);
+        prune(&database, &["--yes", "--before", cutoff]).expect(0);
+        assert!(!has_trace_of_index(&database));
+    }
+    assert_eq!(sessions(&database).len(), 0);
+}
+
+#[apply(test)]
+fn an_index_of_the_operators_is_left_alone() {
+    let database = at_head(150);
+    database.execute("CREATE INDEX ours ON stage_executions (parent_stage_execution_id)");
+    prune(&database, &["--yes"]).expect(0);
+    assert!(!has_trace_of_index(&database));
+    assert_eq!(database.number("SELECT count(*) FROM pg_class WHERE relname = 'ours'"), 1);
+}
+
+#[apply(test)]
+fn a_role_that_may_not_build_an_index_is_told_and_goes_without() {
+    let database = at_head(150);
+    let role = Role::new(&database);
+    database.execute(&format!("GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let arguments = ["prune", "--older-than", "90d", "--max-share", "100%", "--now", NOW, "--yes"];
+    let outcome = Running::start_at(&role.url(), database.directory(), &arguments).finish().expect(0);
+    assert!(outcome.stderr.contains("no index leads to the parents of stages"), "{}", outcome.stderr);
+    assert_eq!(sessions(&database).len(), 0);
+}
+
+#[apply(test)]
+fn a_table_of_the_operators_that_needs_a_session_keeps_it(database: &Database) {
+    init(database);
+    for session in ["one", "two", "three"] {
+        insert_session(database, session, "completed", Some(OLD_US));
+    }
+    database.execute(
+        "CREATE TABLE ours (session_id VARCHAR REFERENCES alert_sessions (session_id));
+                      INSERT INTO ours VALUES ('two'), (NULL)",
+    );
+    let pruned = prune(database, &["--yes"]).expect(4).json();
+    assert_eq!(pruned["stuck"][0]["session_id"], "two");
+    assert_eq!(sessions(database), ["two"]);
+    assert_eq!((database.count("ours"), rows(database).len()), (2, 4));
+}
+
+#[apply(test)]
+fn a_table_of_the_operators_that_follows_a_session_goes_with_it(database: &Database) {
+    init(database);
+    for session in ["one", "two"] {
+        insert_session(database, session, "completed", Some(OLD_US));
+    }
+    insert_session(database, "new", "completed", Some(NOW_US));
+    database.execute(
+        "CREATE TABLE ours (stage VARCHAR REFERENCES stage_executions (execution_id) ON DELETE CASCADE);
+         INSERT INTO ours VALUES ('stage-one'), ('stage-new')",
+    );
+    prune(database, &["--yes"]).expect(0);
+    assert_eq!(database.texts("SELECT stage FROM ours"), [Some("stage-new".to_owned())]);
+    assert_eq!(sessions(database), ["new"]);
+}
+
+/// A database that notes which of the server's processes removes each session.
+fn with_noted_workers(sessions: u32) -> Database {
+    let database = Database::postgresql();
+    init(&database);
+    insert_many(&database, sessions, 640, OLD_US);
+    database.execute(
+        "CREATE TABLE workers (pid integer, session_id text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+         $$ BEGIN INSERT INTO public.workers VALUES (pg_backend_pid(), old.session_id); RETURN NULL; END $$;
+         CREATE TRIGGER noted AFTER DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    database
+}
+
+fn workers(database: &Database) -> i64 {
+    database.number("SELECT count(DISTINCT pid) FROM workers")
+}
+
+#[apply(test)]
+fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed() {
+    let database = with_noted_workers(500);
+    database.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+         CREATE TRIGGER refused BEFORE DELETE ON alert_sessions FOR EACH ROW
+         WHEN (old.session_id IN ('s-7', 's-300', 's-301', 's-500')) EXECUTE FUNCTION refuse()",
+    );
+    let outcome = prune(&database, &["--yes"]);
+    assert!(outcome.code.is_some_and(|code| code != 0), "{}", outcome.stdout);
+    assert_eq!(sessions(&database), ["s-300", "s-301", "s-500", "s-7"]);
+    assert_eq!(database.count("llm_interactions"), 4);
+    let pruned = outcome.json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&496.into(), &4.into()));
+    assert_eq!(pruned["removed"]["rows"]["llm_interactions"], 496);
+    assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(4));
+    assert_eq!(workers(&database), 2);
+}
+
+#[apply(test)]
+fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up() {
+    let server = Server::start(&["log_statement = all", "log_line_prefix = '%p '"]);
+    let [database, elsewhere] = [(); 2].map(|()| Database::on(&server.url("postgres")));
+    init(&database);
+    for session in ["one", "two"] {
+        insert_session(&database, session, "completed", Some(OLD_US));
+    }
+    insert_session(&database, "new", "completed", Some(NOW_US));
+    let lost = "UPDATE llm_interactions SET stage_execution_id = 'stage-one' WHERE session_id = 'new'";
+    database.execute(lost);
+    elsewhere.wait_until(&format!(
+        "SELECT (count(*) = 0)::int::bigint FROM pg_stat_activity WHERE datname = '{}'",
+        database.name()
+    ));
+    let pruned = prune(&database, &["--yes"]).expect(0).json();
+    // What the first look hoped for was planned again.
+    assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
+    assert_eq!(sessions(&database), ["new", "one"]);
+
+    let log = server.log();
+    let lines_with = |text: &'static str| log.lines().filter(move |line| line.contains(text));
+    let processes = |text| lines_with(text).filter_map(|line| line.split(' ').next()).collect::<BTreeSet<_>>();
+    let [looking, counting] = ["SELECT DISTINCT s.session_id", "AS row_count"].map(processes);
+    assert_eq!((looking.len(), counting.len()), (1, 1), "{looking:?} {counting:?}");
+    assert!(looking.is_disjoint(&counting));
+    assert!(
+        lines_with("FROM llm_interactions WHERE session_id = ANY (ARRAY(SELECT session_id FROM").next().is_some(),
+        "{log}"
+    );
+}
+
+#[apply(test)]
+fn beside_others_one_connection_works() {
+    let database = with_noted_workers(500);
+    database.execute("CREATE TABLE is_over (yes boolean)");
+    let pruned = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            database.execute(
+                "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM is_over) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$",
+            );
+        });
+        database.wait_until(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DO %'",
+        );
+        let pruned = prune(&database, &["--yes"]);
+        database.execute("INSERT INTO is_over VALUES (true)");
+        other.join().expect("the other ends");
+        pruned
+    });
+    assert_eq!(pruned.expect(0).json()["removed"]["sessions"], 500);
+    assert_eq!(workers(&database), 1);
+}
+
+#[apply(test)]
+fn where_no_second_connection_is_to_be_had_one_works() {
+    let database = with_noted_workers(500);
+    let role = Role::new(&database);
+    // One says that this prune is the only one, one works.
+    database.execute(&format!(
+        "ALTER ROLE {name} CONNECTION LIMIT 2;
+         GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+        name = role.name
+    ));
+    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--yes", "--output", "json"];
+    let pruned = Running::start_at(&role.url(), database.directory(), &arguments).finish().expect(0).json();
+    assert_eq!(pruned["removed"]["sessions"], 500);
+    assert_eq!(workers(&database), 1);
+}

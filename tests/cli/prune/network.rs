@@ -1,0 +1,149 @@
+//! `prune` on a server that goes away: it connects again and goes on, or says how far it came.
+
+use std::time::{Duration, Instant};
+
+use crate::migrate::crashes::COMMIT;
+use crate::prune::archive::OLD_US;
+use crate::prune::sessions::init;
+use crate::support::history::{NOW, insert_many, insert_session};
+use crate::support::process::{Running, wait_until};
+use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::server::Server;
+use crate::support::{Database, Outcome, apply, test};
+
+const MANY: u32 = 1500;
+
+pub(crate) fn start_at(url: &str, database: &Database, more: &[&str]) -> Running {
+    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--output", "json", "--yes", "--batch-time", "1us"];
+    Running::start_at(url, database.directory(), &[&arguments[..], more].concat())
+}
+
+fn removed(outcome: &Outcome) -> u64 {
+    outcome.json()["removed"]["sessions"].as_u64().expect("a number")
+}
+
+/// A server of the test's own with a history that takes a while.
+fn server_with_history() -> (Server, Database) {
+    let server = Server::start(&[]);
+    let database = Database::on(&server.url("postgres"));
+    init(&database);
+    insert_many(&database, MANY, 640, OLD_US);
+    (server, database)
+}
+
+/// Starts a run and waits until it is in its middle.
+fn start_and_wait(database: &Database, more: &[&str]) -> Running {
+    let run = start_at(database.url(), database, more);
+    wait_until("some sessions are gone", || database.count("alert_sessions") < i64::from(MANY));
+    run
+}
+
+#[apply(test)]
+fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
+    let (server, database) = server_with_history();
+    let mut run = start_and_wait(&database, &[]);
+    server.stop("fast");
+    run.says("trying again for ");
+    server.run();
+    run.says("the connection is back");
+    let outcome = run.finish().expect(0);
+    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
+    assert_eq!(database.count("llm_interactions"), 0);
+    assert_eq!(outcome.json()["remaining_sessions"], 0);
+}
+
+#[apply(test)]
+fn a_server_that_crashes_may_bring_sessions_back_which_go_again() {
+    let (server, database) = server_with_history();
+    let mut run = start_and_wait(&database, &[]);
+    server.stop("immediate");
+    run.says("trying again for ");
+    server.run();
+    let outcome = run.finish().expect(0);
+    assert_eq!(outcome.json()["removed"]["rows"]["llm_interactions"], MANY);
+    assert_eq!(removed(&outcome), u64::from(MANY));
+    assert_eq!((database.count("alert_sessions"), database.count("llm_interactions")), (0, 0));
+}
+
+#[apply(test)]
+fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_came() {
+    let (server, database) = server_with_history();
+    for patience in ["0s", "300ms"] {
+        let before = database.count("alert_sessions");
+        let run = start_at(database.url(), &database, &["--retry-for", patience]);
+        wait_until("some sessions are gone", || database.count("alert_sessions") < before);
+        server.stop("fast");
+        let outcome = run.finish().expect(69);
+        server.run();
+        let left = database.count("alert_sessions");
+        assert!(left > 0, "it was over before");
+        assert_eq!(removed(&outcome), u64::try_from(before - left).expect("fewer"), "{patience}");
+        let told = outcome.json();
+        assert_eq!((&told["removed"]["stopped"], &told["error"]["exit_code"]), (&"failure".into(), &69.into()));
+        assert_eq!(told["remaining_sessions"], serde_json::Value::Null);
+        assert_eq!(database.count("llm_interactions"), left);
+    }
+}
+
+#[apply(test)]
+fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
+    for moment in [Moment::Before(COMMIT), Moment::After(COMMIT)] {
+        let database = Database::postgresql();
+        init(&database);
+        for number in 1..=5 {
+            insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
+        }
+        let proxy = Proxy::to(database.port());
+        proxy.halt_at(moment, Silence::Network);
+        let mut run = start_at(&database.url_through(proxy.port), &database, &[]);
+        assert!(proxy.has_halted(&mut run), "{moment:?}: {}", run.stderr());
+        if matches!(moment, Moment::After(_)) {
+            database.wait_until("SELECT (count(*) = 4)::int::bigint FROM alert_sessions");
+        }
+        assert_eq!(database.count("alert_sessions"), if matches!(moment, Moment::After(_)) { 4 } else { 5 });
+        proxy.cut();
+        let outcome = run.finish().expect(0);
+        assert_eq!((removed(&outcome), database.count("alert_sessions")), (5, 0), "{moment:?}");
+        assert_eq!(outcome.json()["removed"]["rows"]["llm_interactions"], 5, "{moment:?}");
+        assert!(outcome.stderr.contains("the connection is back"), "{}", outcome.stderr);
+    }
+}
+
+#[apply(test)]
+fn the_time_may_be_up_while_the_server_is_away() {
+    let (server, database) = server_with_history();
+    let began = Instant::now();
+    let mut run = start_and_wait(&database, &["--max-duration", "5s", "--retry-for", "10m"]);
+    server.stop("fast");
+    run.says("trying again for ");
+    let outcome = run.finish().expect(0);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    server.run();
+    let told = outcome.json();
+    assert_eq!(
+        (&told["removed"]["stopped"], &told["remaining_sessions"]),
+        (&"deadline".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(database.count("alert_sessions"), i64::from(MANY) - i64::try_from(removed(&outcome)).expect("few"));
+}
+
+#[apply(test)]
+fn the_time_may_be_up_before_anybody_knows_that_the_server_is_away() {
+    let database = Database::postgresql();
+    init(&database);
+    insert_session(&database, "s", "completed", Some(OLD_US));
+    let proxy = Proxy::to(database.port());
+    proxy.halt_at(Moment::Before(COMMIT), Silence::Network);
+    let time = Duration::from_secs(10);
+    let began = Instant::now();
+    let mut run = start_at(&database.url_through(proxy.port), &database, &["--max-duration", "10s"]);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    std::thread::sleep((time + Duration::from_secs(1)).saturating_sub(began.elapsed()));
+    drop(proxy);
+    let told = run.finish().expect(0).json();
+    assert_eq!(
+        (&told["removed"]["stopped"], &told["remaining_sessions"]),
+        (&"deadline".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(database.count("alert_sessions"), 1);
+}

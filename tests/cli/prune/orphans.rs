@@ -1,0 +1,171 @@
+//! `prune --orphans`: rows whose session, stage or chat is gone are removed, and no others.
+
+use serde_json::{Value, json};
+
+use crate::check::findings::check;
+use crate::migrate::damaged_indexes::empty_every_index;
+use crate::prune::archive::{OLD_US, file};
+use crate::prune::sessions::{init, prune};
+use crate::support::history::{NOW_US, Rows, insert_session, insert_whole_sessions, rows};
+use crate::support::{Database, Schema, apply, test};
+
+/// Runs SQL that no foreign key looks at.
+fn unguarded(database: &Database, sql: &str) {
+    let off = if database.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
+    database.execute(&format!("{off}; {sql}"));
+}
+
+/// Four sessions at the newest revision. One is gone, one lost a stage, one a chat, and one is whole. Returns what is to be
+/// removed, and what stays.
+fn damaged(database: &Database) -> (Rows, Rows) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 4, NOW_US);
+    let child =
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                               parallel_index, parallel_type, parent_stage_execution_id) VALUES";
+    unguarded(
+        database,
+        &format!(
+            // Behind its parent in the order of the keys; the other one is before it.
+            "{child} ('z-child@s1', 's1', 'a', 0, 'A', 'k', 'completed', 2, 'replica', 'stage@s1');
+             DELETE FROM alert_sessions WHERE session_id = 's1';
+             DELETE FROM stage_executions WHERE execution_id = 'stage@s2';
+             DELETE FROM chats WHERE chat_id = 'chat@s3'"
+        ),
+    );
+    let goes = |(_, key): &(&str, String)| {
+        let hangs_on_stage = ["child@s2", "llm@s2", "mcp@s2"].contains(&key.as_str());
+        key.ends_with("@s1") || hangs_on_stage || key == "message@s3"
+    };
+    rows(database).into_iter().partition(|(key, _)| goes(key))
+}
+
+/// Child, column and rows of what is planned.
+fn planned(plan: &Value) -> Value {
+    let orphans = plan["orphans"].as_array().expect("a list").iter();
+    orphans.map(|orphans| json!([orphans["child"], orphans["column"], orphans["rows"]])).collect()
+}
+
+#[apply(test)]
+fn an_orphan_stage_that_a_living_session_needs_stays(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 2, NOW_US);
+    unguarded(
+        database,
+        "UPDATE stage_executions SET session_id = 'gone' WHERE execution_id IN ('stage@s1', 'child@s1');
+         UPDATE mcp_communications SET session_id = 'gone' WHERE communication_id = 'mcp@s1'",
+    );
+    // The interaction of the living session refers to the child, and that to its parent.
+    let mut expected = rows(database);
+    expected.retain(|(_, key), _| key != "mcp@s1");
+    prune(database, &["--orphans", "--yes"]).expect(0);
+    assert_eq!(rows(database), expected);
+}
+
+#[apply(test)]
+fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Database) {
+    let (orphans, others) = damaged(database);
+    check(database, &["--deep"]).expect(4);
+    let expected = json!([
+        ["stage_executions", "session_id", 3],
+        ["stage_executions", "parent_stage_execution_id", 1],
+        ["llm_interactions", "session_id", 1],
+        ["mcp_communications", "session_id", 1],
+        ["mcp_communications", "stage_execution_id", 1],
+        ["chats", "session_id", 1],
+        ["chat_user_messages", "chat_id", 1],
+    ]);
+    let dry = prune(database, &["--orphans", "--dry-run"]).expect(0).json();
+    assert_eq!(planned(&dry["plan"]), expected);
+    // Nobody asked for them.
+    assert_eq!(prune(database, &["--yes"]).expect(0).json()["removed"], Value::Null);
+    assert_eq!(rows(database).len(), orphans.len() + others.len());
+
+    let archive = Database::sqlite();
+    let pruned = prune(database, &["--orphans", "--yes", "--archive", &file(&archive)]).expect(0).json();
+    assert_eq!(planned(&pruned["plan"]), expected);
+    let removed = pruned["removed"]["rows"].as_object().expect("rows by table").values();
+    assert_eq!(removed.filter_map(Value::as_u64).sum::<u64>(), orphans.len() as u64);
+    assert_eq!(rows(database), others);
+    assert_eq!(rows(&archive), orphans);
+    check(database, &["--deep"]).expect(0);
+    let again = prune(database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!((&again["removed"], planned(&again["plan"])), (&Value::Null, json!([])));
+}
+
+#[apply(test)]
+fn sessions_and_orphans_go_in_one_run(database: &Database) {
+    init(database);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    insert_session(database, "new", "completed", Some(NOW_US));
+    insert_session(database, "gone", "completed", Some(NOW_US));
+    unguarded(database, "DELETE FROM alert_sessions WHERE session_id = 'gone'");
+    let pruned = prune(database, &["--orphans", "--yes", "--batch-time", "1us"]).expect(0).json();
+    assert_eq!(
+        pruned["removed"]["rows"],
+        json!({
+            "alert_sessions": 1, "llm_interactions": 2, "mcp_communications": 2, "stage_executions": 2,
+        })
+    );
+    assert!(rows(database).keys().all(|(_, key)| key.ends_with("new")));
+    check(database, &["--deep"]).expect(0);
+}
+
+#[apply(test)]
+fn the_time_may_be_up_among_them(database: &Database) {
+    let (orphans, others) = damaged(database);
+    let cut = prune(database, &["--orphans", "--yes", "--max-duration", "0s"]).expect(0).json();
+    assert_eq!(cut["removed"]["stopped"], "deadline");
+    assert_eq!(rows(database).len(), orphans.len() + others.len());
+    prune(database, &["--orphans", "--yes", "--max-duration", "1h"]).expect(0);
+    assert_eq!(rows(database), others);
+}
+
+#[apply(test)]
+fn on_a_file_whose_foreign_keys_are_enforced_they_go_as_well() {
+    let database = Database::sqlite();
+    let (_, others) = damaged(&database);
+    // A table of the operator's that points to TARSy's keeps the enforcement on.
+    database
+        .execute("CREATE TABLE ours (session_id VARCHAR REFERENCES alert_sessions); INSERT INTO ours VALUES ('s4')");
+    prune(&database, &["--orphans", "--yes"]).expect(0);
+    assert_eq!(rows(&database), others);
+}
+
+#[apply(test)]
+fn on_a_server_without_foreign_keys_they_go_as_well() {
+    let database = Database::postgresql();
+    let (_, others) = damaged(&database);
+    let keys = "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
+                WHERE contype = 'f' AND connamespace = 'public'::regnamespace";
+    let keys: Vec<_> = database.texts(keys).into_iter().flatten().collect();
+    assert!(!keys.is_empty());
+    database.execute(&keys.join("; "));
+    prune(&database, &["--orphans", "--yes"]).expect(0);
+    assert_eq!(rows(&database), others);
+}
+
+#[apply(test)]
+fn rows_whose_parents_a_damaged_index_lacks_are_no_orphans() {
+    let database = Database::sqlite().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 3, NOW_US);
+    let before = rows(&database);
+    empty_every_index(&database);
+    let recent = ["--before", "1971-01-01T00:00:00Z", "--orphans"];
+    for more in [&["--yes"][..], &["--dry-run"]] {
+        let refused = prune(&database, &[&recent[..], more].concat()).expect(74);
+        for word in ["integrity check finds", "may have their parents", "REINDEX"] {
+            assert!(refused.stderr.contains(word), "{more:?}: {}", refused.stderr);
+        }
+    }
+    let checked = check(&database, &[]).expect(74).json();
+    let keys = checked["checks"].as_array().expect("a list").iter().find(|check| check["name"] == "foreign keys");
+    let detail = keys.expect("the check")["detail"].as_str().expect("a text").to_owned();
+    assert!(detail.contains("may have their parents") && !detail.contains("point to no row"), "{detail}");
+
+    // The way that it names leads back.
+    database.execute("REINDEX");
+    let done = prune(&database, &[&recent[..], &["--yes"]].concat()).expect(0).json();
+    assert_eq!(done["plan"]["orphans"], json!([]));
+    assert!(rows(&database) == before, "a row is gone");
+}

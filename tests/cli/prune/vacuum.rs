@@ -1,0 +1,100 @@
+//! `prune --vacuum`: the space of what is gone goes back to the operating system.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::prune::archive::{OLD_US, file};
+use crate::prune::sessions::{init, prune, refuse_to_delete};
+use crate::support::history::{NOW_US, contents, insert_many, insert_session};
+use crate::support::{Database, apply, test};
+
+/// 300 sessions of which all but the newest go; the first ones stand at the front of the tables.
+fn with_history(database: &Database) {
+    init(database);
+    insert_session(database, "new", "completed", Some(NOW_US));
+    if !database.is_sqlite() {
+        database.execute("ALTER TABLE llm_interactions SET (autovacuum_enabled = off, toast.autovacuum_enabled = off)");
+    }
+    insert_many(database, 300, 20_480, OLD_US);
+}
+
+fn file_bytes(database: &Database) -> u64 {
+    fs::metadata(database.directory().join("history.db")).expect("the file is there").len()
+}
+
+/// A part of what was given back.
+fn part<'v>(pruned: &'v Value, name: &str) -> &'v Value {
+    let parts = pruned["space"]["given_back"]["parts"].as_array().expect("a list");
+    parts.iter().find(|part| part["name"] == name).expect("the part")
+}
+
+#[apply(test)]
+fn a_session_that_cannot_be_removed_keeps_neither_vacuum_nor_compression_away(database: &Database) {
+    with_history(database);
+    refuse_to_delete(database, "s-7");
+    let archive = Database::sqlite();
+    let pruned = prune(database, &["--yes", "--vacuum", "--archive", &file(&archive), "--compress"]);
+    assert!(pruned.code.is_some_and(|code| code != 0), "{}", pruned.stdout);
+    let pruned = pruned.json();
+    assert_eq!(pruned["removed"]["sessions"], 299);
+    assert!(!pruned["space"]["given_back"].is_null(), "{pruned:#}");
+    assert_eq!(pruned["archive"], file(&archive) + ".zst");
+}
+
+#[apply(test)]
+fn what_is_free_is_told_and_with_vacuum_given_back(database: &Database) {
+    with_history(database);
+    let told = prune(database, &["--yes", "--before", "2025-10-04T02:30:00Z"]).expect(0).json();
+    let removed = told["removed"]["sessions"].as_i64().expect("a number");
+    assert!((100..200).contains(&removed), "{told:#}");
+    let kind = if database.is_sqlite() { "file" } else { "tables" };
+    assert!(!told["space"]["free"][kind].is_null(), "{told:#}");
+
+    let vacuumed = prune(database, &["--yes", "--vacuum"]).expect(0).json();
+    assert_eq!(vacuumed["removed"]["sessions"], 300 - removed);
+    let part = part(&vacuumed, if database.is_sqlite() { "file" } else { "llm_interactions" });
+    let bytes = |name: &str| part[name].as_u64().expect("a number");
+    assert!(bytes("bytes_after") < bytes("bytes_before"), "{vacuumed:#}");
+    assert_eq!(bytes("dead_rows_kept"), 0);
+    if database.is_sqlite() {
+        assert_eq!(file_bytes(database), bytes("bytes_after"));
+        assert!(bytes("bytes_after") < 500_000 && bytes("bytes_before") > 3_000_000, "{vacuumed:#}");
+    } else {
+        // Dead rows would keep the pages at the end of the table.
+        assert!(database.number("SELECT pg_relation_size('llm_interactions')") <= 8192);
+    }
+    assert_eq!(contents(database).len(), 4);
+}
+
+#[apply(test)]
+fn space_is_given_back_also_where_nothing_is_to_be_removed(database: &Database) {
+    with_history(database);
+    prune(database, &["--yes"]).expect(0);
+    let vacuumed = prune(database, &["--yes", "--vacuum"]).expect(0).json();
+    assert_eq!(vacuumed["removed"], Value::Null);
+    let part = part(&vacuumed, if database.is_sqlite() { "file" } else { "llm_interactions" });
+    assert!(part["bytes_after"].as_u64() < part["bytes_before"].as_u64(), "{vacuumed:#}");
+}
+
+#[apply(test)]
+fn a_run_that_was_cut_short_vacuums_nothing(database: &Database) {
+    with_history(database);
+    let cut = prune(database, &["--yes", "--vacuum", "--max-duration", "0s"]).expect(0).json();
+    assert_eq!(cut["space"]["given_back"], Value::Null);
+}
+
+#[apply(test)]
+fn a_file_with_incremental_vacuum_shrinks_with_and_without_a_write_ahead_log() {
+    for journal_mode in ["DELETE", "WAL"] {
+        let database = Database::sqlite();
+        database.execute(&format!("PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA journal_mode = {journal_mode}"));
+        with_history(&database);
+        let before = file_bytes(&database);
+        let vacuumed = prune(&database, &["--yes", "--vacuum"]).expect(0).json();
+        assert!(file_bytes(&database) < before / 5, "{vacuumed:#}");
+        assert_eq!(part(&vacuumed, "file")["bytes_after"], file_bytes(&database));
+        assert_eq!(part(&vacuumed, "file")["reusable_bytes"], 0);
+        assert_eq!(database.texts("PRAGMA integrity_check"), [Some("ok".to_owned())]);
+    }
+}

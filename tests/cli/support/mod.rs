@@ -1,0 +1,124 @@
+//! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test.
+
+pub(crate) mod baseline;
+pub(crate) mod campaign;
+pub(crate) mod certificate;
+pub(crate) mod connection;
+pub(crate) mod database;
+pub(crate) mod harness;
+pub(crate) mod history;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod random;
+pub(crate) mod role;
+pub(crate) mod server;
+pub(crate) mod small_disk;
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+pub(crate) use database::{Database, Schema};
+pub(crate) use harness::{campaign, test};
+pub(crate) use macro_rules_attribute::apply;
+pub(crate) use process::Running;
+pub(crate) use role::Role;
+use server::Guard;
+
+/// Leaves the test out where what takes root was switched off: to mount a disk, to make a process 1. Otherwise it fails
+/// where it cannot run.
+pub(crate) fn require_root() {
+    harness::require("TARSY_DB_TEST_WITHOUT_ROOT", "root");
+}
+
+/// A directory in memory, where there is room for what the tests write, or wherever temporary files go.
+pub(crate) fn temporary_directory(prefix: &str) -> TempDir {
+    let mut named = tempfile::Builder::new();
+    named.prefix(prefix);
+    let created = match has_room(MEMORY) {
+        true => named.tempdir_in(MEMORY),
+        false => named.tempdir(),
+    };
+    created.expect("a temporary directory")
+}
+
+/// A directory for one test. It ends with the test, or with this process where that is killed: memory is not to fill up.
+pub(crate) fn test_directory() -> TempDir {
+    static OF_THE_RUN: OnceLock<(PathBuf, Guard)> = OnceLock::new();
+    let (of_the_run, _) = OF_THE_RUN.get_or_init(|| {
+        let directory = temporary_directory("tarsy-db-tests-").keep();
+        // Some tests run the binary as another user.
+        std::fs::set_permissions(&directory, Permissions::from_mode(0o711)).expect("it is ours");
+        let guard = Guard::with(&format!("rm -rf {}", directory.display()));
+        (directory, guard)
+    });
+    tempfile::tempdir_in(of_the_run).expect("a temporary directory")
+}
+
+/// Linux keeps what is here in memory.
+const MEMORY: &str = "/dev/shm";
+/// More than the tests take at any time.
+const ROOM: u64 = 4 << 30;
+
+fn has_room(directory: &str) -> bool {
+    static HAS_ROOM: OnceLock<bool> = OnceLock::new();
+    *HAS_ROOM
+        .get_or_init(|| rustix::fs::statvfs(directory).is_ok_and(|system| system.f_bavail * system.f_frsize > ROOM))
+}
+
+/// The binary with nothing from this process's environment, in the database's own directory.
+pub(crate) fn tarsy_db(database: &Database) -> Command {
+    let mut command = bare_tarsy_db(database.directory());
+    command.env("DATABASE_URL", database.url());
+    command
+}
+
+/// The binary with nothing from this process's environment, not even a database.
+pub(crate) fn bare_tarsy_db(directory: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
+    command.env_clear().current_dir(directory);
+    command
+}
+
+/// What a command left behind: exit code, standard output, standard error.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    /// Runs the command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self::from(command.output().expect("the binary runs"))
+    }
+
+    /// Makes sure of the exit code, showing everything if it is another.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The lines of standard error that are more than information.
+    pub(crate) fn worries(&self) -> Vec<&str> {
+        self.stderr.lines().filter(|line| !line.starts_with(" INFO ")).collect()
+    }
+
+    /// Standard output as the one JSON document it has to be.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
+    }
+}
+
+impl From<std::process::Output> for Outcome {
+    fn from(output: std::process::Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
