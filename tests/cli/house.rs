@@ -41,3 +41,18 @@ fn every_file_is_compiled() {
     });
     assert_eq!(forgotten.collect::<Vec<_>>(), Vec::<PathBuf>::new());
 }
+
+/// What two modules of tests need is in `support`, where it is looked for.
+#[apply(test)]
+fn no_module_of_tests_imports_another() {
+    let others = test_files().into_iter().filter(|(path, _)| !path.iter().any(|part| part == "support"));
+    let imports = others.flat_map(|(path, source)| {
+        let lines = source.lines().map(str::trim_start).map(|line| line.trim_start_matches("pub(crate) "));
+        let imports = lines.filter(|line| {
+            let path = line.strip_prefix("use ").unwrap_or_default();
+            path.starts_with("super::") || path.starts_with("crate::") && !path.starts_with("crate::support::")
+        });
+        imports.map(|line| format!("{}: {line}", path.display())).collect::<Vec<_>>()
+    });
+    assert_eq!(imports.collect::<Vec<_>>(), Vec::<String>::new());
+}

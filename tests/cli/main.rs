@@ -17,8 +17,8 @@ mod wait;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Ok(url) = std::env::var(migrate::source::WRITES_TO) {
-        migrate::source::write_to(&url);
+    if let Ok(url) = std::env::var(support::writer::WRITES_TO) {
+        support::writer::write_to(&url);
         return ExitCode::SUCCESS;
     }
     support::harness::run()

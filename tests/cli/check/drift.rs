@@ -1,8 +1,8 @@
 //! `check` on tables that are not those of the baseline: each difference in a sentence of its own.
 
-use crate::check::findings::{check, finding, finds, init, is_found};
+use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::{Database, apply, test};
+use crate::support::{Database, Schema, apply, test};
 
 /// Rewrites a table's definition in place, for what SQLite's `ALTER TABLE` cannot do.
 fn redefine(database: &Database, table: &str, from: &str, to: &str) {
@@ -19,28 +19,28 @@ fn redefine(database: &Database, table: &str, from: &str, to: &str) {
 
 #[apply(test)]
 fn a_lost_table_is_named(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("DROP TABLE mcp_communications");
     finds(database, 4, "schema", "failed", "missing table mcp_communications");
 }
 
 #[apply(test)]
 fn a_lost_column_is_named(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("ALTER TABLE llm_interactions DROP COLUMN provider");
     finds(database, 4, "schema", "failed", "missing column llm_interactions.provider (");
 }
 
 #[apply(test)]
 fn a_lost_index_is_named(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("DROP INDEX ix_alert_sessions_status");
     finds(database, 4, "schema", "failed", "missing index ix_alert_sessions_status on alert_sessions(status)");
 }
 
 #[apply(test)]
 fn an_index_on_something_else_is_named(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute(
         "DROP INDEX ix_alert_sessions_alert_id;
                       CREATE INDEX ix_alert_sessions_alert_id ON alert_sessions (chain_id)",
@@ -51,14 +51,14 @@ fn an_index_on_something_else_is_named(database: &Database) {
 
 #[apply(test)]
 fn an_additional_unique_index_is_drift(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("CREATE UNIQUE INDEX mine ON alert_sessions (chain_id)");
     finds(database, 4, "schema", "failed", "additional unique index mine on alert_sessions(chain_id)");
 }
 
 #[apply(test)]
 fn what_the_operator_added_is_noted(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute(
         "ALTER TABLE alert_sessions ADD COLUMN note TEXT; CREATE TABLE mine (id INTEGER);
                       CREATE INDEX ix_mine ON alert_sessions (chain_id)",
@@ -71,7 +71,7 @@ fn what_the_operator_added_is_noted(database: &Database) {
 
 #[apply(test)]
 fn many_differences_are_counted(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let tables = (0..40).map(|number| format!("CREATE TABLE mine_{number} (id INTEGER);"));
     database.execute(&tables.collect::<String>());
     let (_, detail) = finding(&check(database, &[]).expect(0), "schema");
@@ -84,7 +84,7 @@ fn many_differences_are_counted(database: &Database) {
 #[apply(test)]
 fn changed_columns_and_keys_are_named_on_postgresql() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     let foreign_key = "ALTER TABLE stage_executions ADD CONSTRAINT stage_executions_session_id_fkey
                        FOREIGN KEY (session_id) REFERENCES alert_sessions";
@@ -175,7 +175,7 @@ fn changed_columns_and_keys_are_named_on_sqlite() {
         ),
     ] {
         let database = Database::sqlite();
-        init(&database);
+        database.create_schema(Schema::Baseline);
         redefine(&database, table, from, to);
         finds(&database, 4, "schema", "failed", detail);
     }
@@ -184,7 +184,7 @@ fn changed_columns_and_keys_are_named_on_sqlite() {
 #[apply(test)]
 fn an_additional_unique_constraint_is_drift() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute("ALTER TABLE alert_sessions ADD CONSTRAINT mine UNIQUE (chain_id)");
     finds(&database, 4, "schema", "failed", "mine");
 }
@@ -192,7 +192,7 @@ fn an_additional_unique_constraint_is_drift() {
 #[apply(test)]
 fn an_additional_condition_is_drift() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute("ALTER TABLE alert_sessions ADD CONSTRAINT mine CHECK (status = 'completed')");
     finds(&database, 4, "schema", "failed", "mine");
 }
@@ -200,7 +200,7 @@ fn an_additional_condition_is_drift() {
 #[apply(test)]
 fn a_key_that_writes_on_update_is_drift() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute(
         "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey,
          ADD CONSTRAINT stage_executions_session_id_fkey

@@ -1,20 +1,19 @@
 //! SQLite files under `check` and `info`: damage is found, and nothing is left behind.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
-use crate::check::findings::{check, finding, init};
+use crate::support::check::{check, finding};
 use crate::support::history::{NOW_US, insert_many};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
+use crate::support::sqlite_file::files;
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 #[apply(test)]
 fn a_missing_file_is_not_created() {
     let database = Database::sqlite();
     for command in ["check", "info"] {
         let outcome = Outcome::of(tarsy_db(&database).arg(command)).expect(78);
-        let message = format!("there is no file {}", database.directory().join("history.db").display());
+        let message = format!("there is no file {}", database.file().display());
         assert!(outcome.stderr.contains(&message), "{}", outcome.stderr);
         assert!(files(database.directory()).is_empty());
     }
@@ -36,7 +35,7 @@ fn a_file_that_was_compressed_is_named() {
 /// A SQLite file of some hundred pages, at rest.
 fn file_with_history() -> Database {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_many(&database, 300, 4096, NOW_US);
     assert_eq!(files(database.directory()).keys().collect::<Vec<_>>(), ["history.db"]);
     database
@@ -45,7 +44,7 @@ fn file_with_history() -> Database {
 #[apply(test)]
 fn a_damaged_file_is_a_failure() {
     let database = file_with_history();
-    let path = database.directory().join("history.db");
+    let path = database.file();
     let mut bytes = fs::read(&path).expect("the file is there");
     let middle = bytes.len() / 8192 * 4096;
     bytes[middle..middle + 3 * 4096].fill(0xab);
@@ -57,7 +56,7 @@ fn a_damaged_file_is_a_failure() {
 #[apply(test)]
 fn a_truncated_file_is_a_failure() {
     let database = file_with_history();
-    let path = database.directory().join("history.db");
+    let path = database.file();
     let bytes = fs::read(&path).expect("the file is there");
     fs::write(&path, &bytes[..bytes.len() / 8192 * 4096]).expect("the file can be written");
     let outcome = check(&database, &[]);
@@ -68,20 +67,9 @@ fn a_truncated_file_is_a_failure() {
 fn a_file_that_is_no_database_is_74() {
     let database = Database::sqlite();
     let text = "no database, but longer than a header ".repeat(40);
-    fs::write(database.directory().join("history.db"), text).expect("the file can be written");
+    fs::write(database.file(), text).expect("the file can be written");
     let outcome = check(&database, &[]).expect(74);
     assert!(outcome.stdout.contains("file is not a database"), "{}", outcome.stdout);
-}
-
-/// The files of a directory, octet for octet.
-fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry"));
-    entries
-        .map(|entry| {
-            let name = entry.file_name().into_string().expect("a name in UTF-8");
-            (name, fs::read(entry.path()).expect("the file can be read"))
-        })
-        .collect()
 }
 
 /// Makes sure that reading commands see `sessions` and leave the directory as it was, but for the index of
@@ -90,7 +78,9 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 fn leaves_no_trace(database: &Database, sessions: u64) {
     let octets = || {
         let mut files = files(database.directory());
-        files.entry("history.db-shm".to_owned()).and_modify(Vec::clear);
+        files
+            .entry("history.db-shm".to_owned())
+            .and_modify(|file| *file = (Vec::new(), std::time::SystemTime::UNIX_EPOCH));
         files
     };
     let before = octets();

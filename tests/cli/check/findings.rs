@@ -2,51 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::info::report::now_us;
-use crate::schema::shapes;
-use crate::schema::shapes::Born;
 use crate::support::baseline;
-use crate::support::history::{DAY_US, NOW_US, contents, insert_session};
-use crate::support::{Database, Outcome, Role, Running, Schema, apply, server, tarsy_db, test};
-
-pub(crate) fn init(database: &Database) {
-    database.create_schema(Schema::Baseline);
-}
-
-pub(crate) fn check(database: &Database, arguments: &[&str]) -> Outcome {
-    // A history of any age is within the retention unless a test says otherwise.
-    let mut command = tarsy_db(database);
-    command.env("HISTORY_RETENTION_DAYS", "3650");
-    Outcome::of(command.args(["check", "--output", "json"]).args(arguments))
-}
-
-/// What one check found: its status and detail.
-#[track_caller]
-pub(crate) fn finding(outcome: &Outcome, name: &str) -> (String, String) {
-    let report = outcome.json();
-    let checks = report["checks"].as_array().expect("a list of checks");
-    let found = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no `{name}` in {report}"));
-    let text = |field: &str| found[field].as_str().expect("a text").to_owned();
-    (text("status"), text("detail"))
-}
-
-/// Makes sure that `check` exits with `code` and that the check of that name says this.
-#[track_caller]
-pub(crate) fn finds(database: &Database, code: i32, name: &str, status: &str, detail: &str) {
-    is_found(&check(database, &[]).expect(code), name, status, detail);
-}
-
-#[track_caller]
-pub(crate) fn is_found(outcome: &Outcome, name: &str, status: &str, detail: &str) {
-    let found = finding(outcome, name);
-    assert_eq!(found.0, status, "{}", found.1);
-    assert!(found.1.contains(detail), "expected `{detail}` in `{}`", found.1);
-    assert_eq!(outcome.json()["exit_code"], outcome.code.expect("an exit code"));
-}
+use crate::support::birth::{self, Born};
+use crate::support::check::{check, finding, finds, is_found};
+use crate::support::history::{DAY_US, NOW_US, contents, insert_session, now_us};
+use crate::support::server;
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
 #[apply(test)]
 fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("UPDATE alembic_version SET version_num = 'b67c135119d7'; DROP TABLE llm_interactions");
     finds(database, 4, "revision", "failed", "llm_interactions");
     // What is left can still be looked at.
@@ -55,7 +20,7 @@ fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Datab
 
 #[apply(test)]
 fn a_sound_baseline_is_sound(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "s-1", "completed", Some(NOW_US));
     for arguments in [&[][..], &["--deep"]] {
         let report = check(database, arguments).expect(0).json();
@@ -92,21 +57,21 @@ fn an_empty_database_needs_init(database: &Database) {
 
 #[apply(test)]
 fn tables_without_a_ledger_need_init(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("DROP TABLE alembic_version");
     finds(database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
 }
 
 #[apply(test)]
 fn two_rows_in_the_ledger_are_a_failure(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
     finds(database, 4, "revision", "failed", "`alembic_version` has 2 rows: 7c617b3e7c2c, ae85467a75d2");
 }
 
 #[apply(test)]
 fn an_unknown_revision_is_5(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
     finds(database, 5, "revision", "failed", "feedfacecafe (unknown to this version)");
 }
@@ -120,14 +85,14 @@ fn a_later_revision_is_named_and_compared_with_its_own_shape(database: &Database
 
 #[apply(test)]
 fn a_revision_that_the_settings_ask_for_is_pending(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let check = Outcome::of(tarsy_db(database).env("TARSY_DB_SCHEMA", "head").args(["check", "--output", "json"]));
     is_found(&check.expect(3), "revision", "failed", "`schema.target` asks for b67c135119d7 (23 of 23)");
 }
 
 #[apply(test)]
 fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let cutoff_us = now_us() - 3650 * DAY_US;
     insert_session(database, "due", "completed", Some(cutoff_us - DAY_US / 2));
     finds(database, 0, "retention", "note", "sessions older than 3650 days: 1; the next `tarsy-db prune`");
@@ -143,7 +108,7 @@ fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database
 
 #[apply(test)]
 fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "active", "in_progress", Some(0));
     insert_session(database, "needed", "completed", Some(0));
     insert_session(database, "new", "completed", Some(NOW_US));
@@ -159,14 +124,14 @@ fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
 
 #[apply(test)]
 fn a_retention_that_removes_everything_is_78(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let zero = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").arg("check")).expect(78);
     assert!(zero.stdout.contains("retention"), "{}", zero.stdout);
 }
 
 #[apply(test)]
 fn the_table_for_people_says_the_same(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let sound = Outcome::of(tarsy_db(database).arg("check")).expect(0);
     assert!(sound.stdout.trim_end().ends_with("is sound"), "{}", sound.stdout);
     database.execute("DROP INDEX ix_alert_sessions_status");
@@ -197,8 +162,8 @@ fn the_index_for_parallel_parents_is_recommended_and_can_be_created_as_it_is_tol
 #[apply(test)]
 fn the_index_for_parallel_parents_is_recommended_on_sqlite_where_a_key_uses_it() {
     let database = Database::sqlite();
-    database.execute(&shapes::tables(&database, Born::D, 23));
-    init(&database);
+    database.execute(&birth::tables(&database, Born::D, 23));
+    database.create_schema(Schema::Baseline);
     let command = format!("CREATE INDEX {PARENT_INDEX}");
     finds(&database, 0, "indexes", "note", &command);
     database.execute(&command);
@@ -231,7 +196,7 @@ fn a_wrong_password_is_77_at_once() {
 #[apply(test)]
 fn a_role_that_may_only_select_is_enough() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     let role = Role::new(&database);
     database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
@@ -251,7 +216,7 @@ fn a_role_that_may_only_select_is_enough() {
 #[apply(test)]
 fn a_role_that_may_not_select_is_77() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     let role = Role::new(&database);
     check_at(&role.url(), &database).expect(77);
     database.execute(&format!("GRANT SELECT ON alembic_version, alert_sessions TO {}", role.name));
@@ -263,7 +228,7 @@ fn a_role_that_may_not_select_is_77() {
 #[apply(test)]
 fn a_role_that_may_not_use_the_schema_is_77() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     let role = Role::new(&database);
     database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
     check_at(&role.url(), &database).expect(77);
@@ -272,7 +237,7 @@ fn a_role_that_may_not_use_the_schema_is_77() {
 #[apply(test)]
 fn a_sequence_that_the_role_may_not_read_is_not_behind() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine DEFAULT VALUES");
     let role = Role::new(&database);
     database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
@@ -283,7 +248,7 @@ fn a_sequence_that_the_role_may_not_read_is_not_behind() {
 #[apply(test)]
 fn a_sequence_behind_its_data_is_named() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute(
         "CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (1), (7);
          CREATE TABLE yours (id BIGINT GENERATED BY DEFAULT AS IDENTITY); INSERT INTO yours (id) VALUES (3)",
@@ -298,7 +263,7 @@ fn a_sequence_behind_its_data_is_named() {
 #[apply(test)]
 fn a_sequence_whose_next_number_is_free_is_not_behind() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (7)");
     // As after a restore: the sequence has given nothing yet, and begins behind the data.
     database.execute("SELECT setval('mine_id_seq', 8, false)");
@@ -308,7 +273,7 @@ fn a_sequence_whose_next_number_is_free_is_not_behind() {
 #[apply(test)]
 fn another_time_zone_is_a_warning() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute(&format!("ALTER DATABASE {} SET timezone = 'Europe/Berlin'", database.name()));
     finds(&database, 0, "time zone", "warning", "Europe/Berlin");
 }
@@ -316,7 +281,7 @@ fn another_time_zone_is_a_warning() {
 #[apply(test)]
 fn read_only_transactions_are_69() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
     let outcome = check(&database, &[]).expect(69);
     is_found(&outcome, "writable", "failed", "transactions are read-only by default");
@@ -326,7 +291,7 @@ fn read_only_transactions_are_69() {
 #[apply(test)]
 fn a_foreign_key_that_was_never_proven_is_named() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute(
         "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey,
                       ADD CONSTRAINT stage_executions_session_id_fkey

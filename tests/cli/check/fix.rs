@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::check::findings::{check, finding, finds, is_found};
-use crate::schema::revisions::{init_to, stands_at};
-use crate::schema::shapes::{Born, fill, stamp, tables};
 use crate::support::baseline;
+use crate::support::birth::{self, Born};
+use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
+use crate::support::revision::{init_to, stands_at};
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
 /// Makes sure that `check --fix` exits with `code` and says this about what it mended.
@@ -19,7 +19,7 @@ fn mends(database: &Database, code: i32, status: &str, detail: &str) {
 #[apply(test)]
 fn indexes_that_are_missing_are_created(database: &Database) {
     database.create_schema(Schema::Head);
-    fill(database, 23);
+    birth::fill(database, 23);
     let before = contents(database);
     let lost = ["ix_chats_session_id", "ix_chats_pod_last_interaction", "ix_llm_interactions_conversation"];
     for index in lost {
@@ -80,9 +80,9 @@ fn what_cannot_be_mended_stays_drift(database: &Database) {
 
 #[apply(test)]
 fn no_index_is_made_of_columns_that_are_not_there(database: &Database) {
-    database.execute(&tables(database, Born::A, 1));
-    stamp(database, 23);
-    fill(database, 1);
+    database.execute(&birth::tables(database, Born::A, 1));
+    birth::stamp(database, 23);
+    birth::fill(database, 1);
     let before = baseline::listing(database);
     mends(database, 4, "ok", "nothing that can be mended");
     assert_eq!(baseline::listing(database), before);
@@ -109,7 +109,7 @@ fn a_file_that_is_not_there_is_not_created() {
     let database = Database::sqlite();
     let failed = Outcome::of(tarsy_db(&database).args(["check", "--fix"]));
     assert_ne!(failed.code, Some(0));
-    assert!(!database.directory().join("history.db").exists());
+    assert!(!database.file().exists());
 }
 
 #[apply(test)]

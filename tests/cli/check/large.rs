@@ -1,6 +1,6 @@
 //! `check` and `info` of a history that is large, or whose server is slow: they come to an end.
 
-use crate::check::findings::{check, finding, is_found};
+use crate::support::check::{check, finding, is_found};
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, test};
 
 /// So many sessions, each a minute older than the one before, with a stage and three communications.

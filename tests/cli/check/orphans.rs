@@ -1,6 +1,6 @@
 //! Rows whose session, stage or chat is gone: `check` counts them, whether a foreign key knows of them or not.
 
-use crate::check::findings::{check, finding, finds, init, is_found};
+use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::{Database, Schema, apply, test};
 
@@ -16,18 +16,11 @@ fn has_orphans(database: &Database, detail: &str) {
     }
 }
 
-/// SQL that no foreign key looks at.
-fn unguarded(database: &Database, sql: &str) {
-    let off = if database.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
-    database.execute(&format!("{off}; {sql}"));
-}
-
 #[apply(test)]
 fn rows_without_a_session_or_stage_are_counted_by_table(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "s-1", "completed", Some(NOW_US));
-    unguarded(
-        database,
+    database.execute_unguarded(
         "
         INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
         VALUES ('e-1', 'nowhere', 'a', 0, 'A', 'k', 'failed'), ('e-2', 'nowhere', 'a', 1, 'A', 'k', 'failed');
@@ -40,8 +33,7 @@ fn rows_without_a_session_or_stage_are_counted_by_table(database: &Database) {
 #[apply(test)]
 fn rows_without_a_chat_or_a_parallel_parent_are_counted(database: &Database) {
     database.create_schema(Schema::Head);
-    unguarded(
-        database,
+    database.execute_unguarded(
         "
         INSERT INTO alert_sessions (session_id, alert_data, agent_type, status, chain_id)
         VALUES ('s-1', '{}', 'k', 'completed', 'c');
@@ -57,9 +49,9 @@ fn rows_without_a_chat_or_a_parallel_parent_are_counted(database: &Database) {
 
 #[apply(test)]
 fn rows_without_a_parent_by_a_key_of_the_operators_are_counted_but_not_for_prune(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute("CREATE TABLE mine (id INTEGER, session VARCHAR REFERENCES alert_sessions)");
-    unguarded(database, "INSERT INTO mine VALUES (1, 'nowhere'), (2, NULL)");
+    database.execute_unguarded("INSERT INTO mine VALUES (1, 'nowhere'), (2, NULL)");
     let outcome = check(database, &["--deep"]).expect(4);
     let detail = "1 rows of mine point to no row of alert_sessions".to_owned();
     assert_eq!(finding(&outcome, "foreign keys"), ("failed".to_owned(), detail));
@@ -68,7 +60,7 @@ fn rows_without_a_parent_by_a_key_of_the_operators_are_counted_but_not_for_prune
 #[apply(test)]
 fn what_no_foreign_key_of_the_servers_makes_sure_of_is_named() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "s-1", "completed", Some(NOW_US));
     database.execute(
         "ALTER TABLE llm_interactions DROP CONSTRAINT llm_interactions_stage_execution_id_fkey;

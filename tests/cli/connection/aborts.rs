@@ -3,13 +3,13 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::migrate::arrival::with_left_over_wal;
+use crate::support::false_server::{login, message, server_that_sends};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, test_directory};
+use crate::support::sqlite_file::{names, with_left_over_wal};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, run_at, tarsy_db, test, test_directory};
 
 /// Each of them connects at once.
 const COMMANDS: [&[&str]; 6] = [
@@ -21,56 +21,8 @@ const COMMANDS: [&[&str]; 6] = [
     &["prune", "--dry-run", "--events"],
 ];
 
-/// A server that does this with each client. Gives its URL.
-pub(crate) fn server_of(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let serve = serve.clone();
-            std::thread::spawn(move || serve(client));
-        }
-    });
-    format!("postgresql://tarsy:test-password@127.0.0.1:{port}/tarsy")
-}
-
-/// A server that answers every login with the same bytes, and stays until the client goes. Gives its URL.
-pub(crate) fn server_that_sends(answer: &[u8]) -> String {
-    let answer = answer.to_vec();
-    server_of(move |mut client| {
-        if greet(&mut client, &answer).is_ok() {
-            let _ = client.read_to_end(&mut Vec::new());
-        }
-    })
-}
-
-/// Refuses TLS, reads the start-up message, and answers.
-pub(crate) fn greet(client: &mut TcpStream, answer: &[u8]) -> std::io::Result<()> {
-    const TLS: [u8; 4] = 80_877_103_u32.to_be_bytes();
-    let mut head = [0; 8];
-    client.read_exact(&mut head)?;
-    if head[4..] == TLS {
-        client.write_all(b"N")?;
-        client.read_exact(&mut head)?;
-    }
-    let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
-    client.read_exact(&mut vec![0; length as usize - head.len()])?;
-    client.write_all(answer)
-}
-
-/// A message of the protocol.
-pub(crate) fn message(format: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
-    [&[format], &length[..], body].concat()
-}
-
 fn error_response(code: &str) -> Vec<u8> {
     message(b'E', format!("SFATAL\0VFATAL\0C{code}\0Mnot today\0\0").as_bytes())
-}
-
-fn run(url: &str, arguments: &[&str]) -> Outcome {
-    let directory = test_directory();
-    Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).args(arguments))
 }
 
 /// Makes sure that an outcome is one line, and not a panic's.
@@ -90,7 +42,7 @@ fn an_error_whose_sqlstate_is_short_is_an_error_like_others() {
         let url = server_that_sends(&error_response(code));
         let expected = if code.starts_with("28") { 77 } else { 1 };
         for arguments in COMMANDS {
-            let outcome = run(&url, arguments).expect(expected);
+            let outcome = run_at(&url, arguments).expect(expected);
             let shown = format!("{}{}", outcome.stdout, outcome.stderr);
             assert!(shown.contains("not today") && !shown.contains("panicked"), "{code:?} {arguments:?}: {shown}");
         }
@@ -102,14 +54,14 @@ fn a_message_that_is_shorter_than_its_own_length_is_told_in_one_line() {
     for length in 0..4_u32 {
         let url = server_that_sends(&[&b"R"[..], &length.to_be_bytes(), b"\0\0\0\0\0\0\0\0"].concat());
         for arguments in COMMANDS {
-            let outcome = run(&url, arguments).expect(1);
+            let outcome = run_at(&url, arguments).expect(1);
             is_told_in_one_line(&outcome);
             assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
-            let document = run(&url, &[arguments, &["--output", "json"]].concat()).expect(1).json();
+            let document = run_at(&url, &[arguments, &["--output", "json"]].concat()).expect(1).json();
             assert_eq!(document["error"]["exit_code"], 1);
             assert!(document["error"]["message"].to_string().contains("breaks the PostgreSQL protocol"), "{document}");
         }
-        let logged = run(&url, &["info", "--log-format", "json"]).expect(1).stderr;
+        let logged = run_at(&url, &["info", "--log-format", "json"]).expect(1).stderr;
         let line: Value = serde_json::from_str(logged.trim_end()).expect("one line of JSON");
         assert_eq!(line["level"], "ERROR", "{line}");
     }
@@ -117,8 +69,7 @@ fn a_message_that_is_shorter_than_its_own_length_is_told_in_one_line() {
 
 /// What a server may send instead of a login, cut off or wrong in each place.
 fn broken_answers() -> Vec<Vec<u8>> {
-    let login = [message(b'R', &[0; 4]), message(b'K', &[0; 8]), message(b'Z', b"I")].concat();
-    let then = |message: Vec<u8>| [login.clone(), message].concat();
+    let then = |message: Vec<u8>| [login(), message].concat();
     vec![
         b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
         b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(),
@@ -156,7 +107,7 @@ fn broken_answers() -> Vec<Vec<u8>> {
 fn no_answer_of_a_server_ends_in_an_abort() {
     for answer in broken_answers() {
         let url = server_that_sends(&answer) + "?connect_timeout=1";
-        let outcome = run(&url, &["wait", "--max-attempts", "1", "--timeout", "3s"]);
+        let outcome = run_at(&url, &["wait", "--max-attempts", "1", "--timeout", "3s"]);
         let is_an_exit = outcome.code.is_some_and(|code| [1, 65, 69, 77, 78, 124].contains(&code));
         assert!(is_an_exit, "{answer:?}: {:?} {}", outcome.code, outcome.stderr);
         assert!(!outcome.stderr.contains("panicked"), "{answer:?}: {}", outcome.stderr);
@@ -229,13 +180,6 @@ fn a_report_that_is_complete_outlives_a_commit_that_was_not_understood() {
     let report = std::fs::read_to_string(source.directory().join(report)).expect("it can be read");
     let report: Value = serde_json::from_str(&report).expect("it is complete");
     assert_eq!(report["changes"][0]["class"], "nul", "{report}");
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).expect("a directory");
-    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name().display().to_string()).collect();
-    names.sort();
-    names
 }
 
 #[apply(test)]

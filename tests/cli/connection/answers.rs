@@ -3,31 +3,21 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use crate::connection::aborts::{greet, message, server_of, server_that_sends};
+use crate::support::false_server::{greet, login, message, server_of, server_that_sends};
 use crate::support::server::closed_port;
-use crate::support::{Database, Outcome, Role, apply, bare_tarsy_db, test, test_directory};
-
-fn run(url: &str, arguments: &[&str]) -> Outcome {
-    let directory = test_directory();
-    Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).args(arguments))
-}
-
-/// Answers the login.
-fn login() -> Vec<u8> {
-    [message(b'R', &[0; 4]), message(b'K', &[0; 8]), message(b'Z', b"I")].concat()
-}
+use crate::support::{Database, Role, apply, run_at, test};
 
 #[apply(test)]
 fn a_lost_connection_is_hinted_at_as_it_suits_the_command() {
     let url = server_of(drop);
     for arguments in [&["wait", "--timeout", "1s"][..], &["init", "--wait=1s"]] {
-        let told = run(&url, arguments).expect(124).stderr;
+        let told = run_at(&url, arguments).expect(124).stderr;
         assert!(told.contains("closed by the other end") || told.contains("reset"), "{told}");
         assert!(!told.contains("hint: "), "{arguments:?}: {told}");
     }
-    let told = run(&url, &["wait", "--max-attempts", "1"]).expect(69).stderr;
+    let told = run_at(&url, &["wait", "--max-attempts", "1"]).expect(69).stderr;
     assert!(!told.contains("hint: "), "{told}");
-    let told = run(&url, &["info"]).expect(69).stderr;
+    let told = run_at(&url, &["info"]).expect(69).stderr;
     assert!(told.ends_with("hint: `tarsy-db wait` waits until the server is back\n"), "{told}");
 }
 
@@ -35,9 +25,9 @@ fn a_lost_connection_is_hinted_at_as_it_suits_the_command() {
 fn a_wait_is_not_told_to_wait_where_the_connection_is_refused() {
     let (_socket, port) = closed_port();
     let url = format!("postgresql://tarsy@127.0.0.1:{port}/tarsy");
-    let told = run(&url, &["wait", "--timeout", "1s"]).expect(124).stderr;
+    let told = run_at(&url, &["wait", "--timeout", "1s"]).expect(124).stderr;
     assert!(told.ends_with("hint: is the server running, and are host and port right?\n"), "{told}");
-    let told = run(&url, &["info"]).expect(69).stderr;
+    let told = run_at(&url, &["info"]).expect(69).stderr;
     assert!(told.ends_with("host and port right? `tarsy-db wait` waits for it\n"), "{told}");
 }
 
@@ -50,7 +40,7 @@ fn what_breaks_the_protocol_is_told_without_the_places_in_the_driver() {
         let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
     for url in [http, server_that_sends(&message(b'?', b""))] {
-        let told = run(&url, &["info"]).expect(69).stderr;
+        let told = run_at(&url, &["info"]).expect(69).stderr;
         assert!(told.contains(OTHER_PROGRAM), "{told}");
         assert!(!told.contains("sqlx"), "{told}");
     }
@@ -83,7 +73,7 @@ fn a_server_that_begins_no_transaction_is_classed_as_a_lost_connection() {
             without_transactions(client);
         }
     });
-    let told = run(&url, &["info"]).expect(69).stderr;
+    let told = run_at(&url, &["info"]).expect(69).stderr;
     assert!(told.contains(OTHER_PROGRAM), "{told}");
     assert!(told.ends_with("hint: `tarsy-db wait` waits until the server is back\n"), "{told}");
 }
@@ -98,7 +88,7 @@ fn a_server_that_is_silent_is_the_reason_and_not_the_pool() {
     std::thread::scope(|scope| {
         for (url, limit) in [(&before_login, "10s"), (&after_login, "10s"), (&more_time, "11s")] {
             scope.spawn(move || {
-                let told = run(url, &["info"]).expect(69).stderr;
+                let told = run_at(url, &["info"]).expect(69).stderr;
                 assert!(told.contains(&format!("because: no answer within {limit}")), "{url}: {told}");
             });
         }
@@ -111,7 +101,7 @@ fn a_role_or_a_database_without_a_connection_left_is_hinted_at_its_own_limit() {
     let role = Role::new(&database);
     for (kind, name) in [("ROLE", role.name.as_str()), ("DATABASE", database.name())] {
         database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT 0"));
-        let told = run(&role.url(), &["info"]).expect(75).stderr;
+        let told = run_at(&role.url(), &["info"]).expect(75).stderr;
         database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT -1"));
         assert!(told.contains(&format!("`ALTER {kind} ... CONNECTION LIMIT ...`")), "{told}");
         assert!(!told.contains("max_connections"), "{told}");

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::migrate::arrival::arguments_to;
-use crate::migrate::crashes::{COMMIT, history};
-use crate::migrate::failures::wait_for_no_session_of_the_tool;
-use crate::process::left_behind::{LOCK_OF_THE_SCHEMA, wait_for_lock};
+use crate::support::activity::{LOCK_OF_THE_SCHEMA, wait_for_lock, wait_for_no_session_of_the_tool};
+use crate::support::history::full_history;
+use crate::support::migration::arguments_to;
 use crate::support::process::Held;
-use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
 use crate::support::{Database, Role, Running, apply, test};
 
 /// With the shortest patience that there is, the server is asked several times meanwhile.
@@ -62,7 +61,7 @@ fn what_a_member_was_doing_ends_with_the_command() {
 
 #[apply(test)]
 fn the_session_of_a_member_whose_commit_was_not_answered_is_ended() {
-    let (source, target) = (history(), Database::postgresql());
+    let (source, target) = (full_history(), Database::postgresql());
     let proxy = Proxy::to(target.port());
     proxy.halt_at(Moment::After(COMMIT), Silence::Connection);
     with_group(&target, |url| {

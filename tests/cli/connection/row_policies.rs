@@ -1,13 +1,11 @@
 //! Row policies of PostgreSQL that hide rows from the role: nothing is decided by what is left, and what decides nothing
 //! goes on and says so.
 
-use crate::migrate::arrival::arguments_to;
-use crate::migrate::crashes::history;
-use crate::migrate::obstacles::give_tables_to;
-use crate::prune::archive::OLD_US;
-use crate::prune::network::start_at;
-use crate::support::history::{NOW, contents, insert_many, insert_whole_sessions};
+use crate::support::history::{NOW, OLD_US, contents, full_history, insert_many, insert_whole_sessions};
+use crate::support::migration::arguments_to;
 use crate::support::process::wait_until;
+use crate::support::prune::start_to_prune_at;
+use crate::support::role::give_tables_to;
 use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 /// 21 old sessions at head, and a role that may read and write all of it, as the backend's.
@@ -172,7 +170,7 @@ fn a_policy_that_comes_in_the_middle_ends_the_removal() {
     insert_many(&database, 1500, 64, OLD_US);
     let role = Role::new(&database);
     database.execute(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}", role.name));
-    let run = start_at(&role.url(), &database, &["--older-than", "90d"]);
+    let run = start_to_prune_at(&role.url(), &database, &["--older-than", "90d"]);
     wait_until("some sessions are gone", || database.count("alert_sessions") < 1500);
     enable(&database, "alert_sessions", "late", "session_id = 's-1500'");
     let left = database.count("alert_sessions");
@@ -184,7 +182,7 @@ fn a_policy_that_comes_in_the_middle_ends_the_removal() {
 
 #[apply(test)]
 fn a_move_to_tables_with_a_policy_is_refused_before_it_begins() {
-    let source = history();
+    let source = full_history();
     let target = Database::postgresql().with_schema(Schema::Head);
     let role = Role::new(&target);
     give_tables_to(&target, &role.name);

@@ -3,13 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::migrate::crashes::COMMIT;
-use crate::migrate::failures::wait_for_no_session_of_the_tool;
-use crate::prune::archive::OLD_US;
-use crate::support::history::{DAY_US, NOW, insert_session, insert_whole_sessions};
-use crate::support::process::{Running, wait_until};
-use crate::support::proxy::{Moment, Proxy, Silence};
-use crate::support::{Database, Outcome, Role, Schema, apply, server, test};
+use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::history::{DAY_US, NOW, OLD_US, insert_whole_sessions, three_old_sessions};
+use crate::support::process::wait_until;
+use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
+use crate::support::server;
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, test};
 
 const INIT: &[&str] = &["init", "--to", "head"];
 const CHECK: &[&str] = &["check", "--output", "json"];
@@ -19,15 +18,6 @@ const PRUNE: &[&str] =
 
 /// With the shortest patience that there is, after a few seconds.
 const SOON: Duration = Duration::from_secs(30);
-
-/// A database with three old sessions.
-fn with_sessions() -> Database {
-    let database = Database::postgresql().with_schema(Schema::Baseline);
-    for number in 1..=3 {
-        insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
-    }
-    database
-}
 
 /// Runs until the network falls silent.
 #[track_caller]
@@ -101,13 +91,17 @@ fn where_the_answer_to_the_commit_of_init_is_lost_it_says_so() {
 
 #[apply(test)]
 fn check_gives_up_a_server_that_answers_nothing() {
-    is_given_up(CHECK, &["SET lock_timeout", "server_encoding", "has_table_privilege", "pg_temp"], with_sessions);
-    is_given_up(&["check", "--deep"], &["count(*) AS orphans"], with_sessions);
+    is_given_up(CHECK, &["SET lock_timeout", "server_encoding", "has_table_privilege", "pg_temp"], three_old_sessions);
+    is_given_up(&["check", "--deep"], &["count(*) AS orphans"], three_old_sessions);
 }
 
 #[apply(test)]
 fn info_gives_up_a_server_that_answers_nothing() {
-    is_given_up(INFO, &["SET lock_timeout", "alembic_version", "pg_indexes_size", "GROUP BY status"], with_sessions);
+    is_given_up(
+        INFO,
+        &["SET lock_timeout", "alembic_version", "pg_indexes_size", "GROUP BY status"],
+        three_old_sessions,
+    );
 }
 
 #[apply(test)]
@@ -121,7 +115,7 @@ fn prune_gives_up_a_server_that_answers_nothing_before_it_removes() {
         "is_read_only",
         "clock_timestamp()",
     ];
-    is_given_up(PRUNE, &moments, with_sessions);
+    is_given_up(PRUNE, &moments, three_old_sessions);
 }
 
 /// Three old sessions at the newest revision, for which no retention was chosen.
@@ -139,7 +133,7 @@ fn a_plan_gives_up_a_server_that_answers_nothing() {
 
 #[apply(test)]
 fn a_removal_ends_in_time_where_the_summary_is_not_answered() {
-    let database = with_sessions();
+    let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let began = Instant::now();
     let more = ["--max-duration", "3s", "--metrics-file", "metrics.prom"];
@@ -156,12 +150,12 @@ fn a_removal_ends_in_time_where_the_summary_is_not_answered() {
 
 #[apply(test)]
 fn prune_gives_up_a_server_that_answers_nothing_while_it_removes() {
-    is_given_up(PRUNE, &["FOR UPDATE SKIP", "DELETE FROM alert_sessions"], with_sessions);
+    is_given_up(PRUNE, &["FOR UPDATE SKIP", "DELETE FROM alert_sessions"], three_old_sessions);
 }
 
 #[apply(test)]
 fn a_vacuum_gives_up_a_server_that_answers_nothing() {
-    is_given_up(PRUNE, &["VACUUM (ANALYZE)"], with_sessions);
+    is_given_up(PRUNE, &["VACUUM (ANALYZE)"], three_old_sessions);
 }
 
 #[apply(test)]
@@ -204,7 +198,7 @@ fn start_to_prune(database: &Database, proxy: &Proxy, more: &[&str]) -> Running 
 
 #[apply(test)]
 fn the_first_signal_ends_a_removal_that_nobody_answers() {
-    let database = with_sessions();
+    let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let run = start_to_prune(&database, &proxy, &[]);
     run.signal("TERM");
@@ -217,7 +211,7 @@ fn the_first_signal_ends_a_removal_that_nobody_answers() {
 
 #[apply(test)]
 fn the_time_of_a_removal_is_up_also_where_nobody_answers() {
-    let database = with_sessions();
+    let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let began = Instant::now();
     let run = start_to_prune(&database, &proxy, &["--max-duration", "5s", "--retry-for", "1h"]);
@@ -230,7 +224,7 @@ fn the_time_of_a_removal_is_up_also_where_nobody_answers() {
 
 #[apply(test)]
 fn a_removal_tries_again_for_as_long_as_it_was_told_to() {
-    let database = with_sessions();
+    let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let mut run = start_to_prune(&database, &proxy, &["--retry-for", "4s"]);
     run.says("trying again for 4s");
@@ -240,7 +234,7 @@ fn a_removal_tries_again_for_as_long_as_it_was_told_to() {
 
 #[apply(test)]
 fn a_removal_goes_on_when_the_way_is_there_again() {
-    let database = with_sessions();
+    let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let mut run = start_to_prune(&database, &proxy, &[]);
     run.says("trying again for 1m");
@@ -251,7 +245,7 @@ fn a_removal_goes_on_when_the_way_is_there_again() {
 
 #[apply(test)]
 fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
-    let database = with_sessions();
+    let database = three_old_sessions();
     let role = Role::new(&database);
     database.execute(&format!(
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}; ALTER ROLE {0} CONNECTION LIMIT 1",
@@ -283,7 +277,7 @@ fn timers(pid: u32, port: u16) -> Vec<String> {
 #[apply(test)]
 fn the_system_is_told_to_look_whether_the_other_end_is_there() {
     const KEEPALIVE: &str = "02";
-    let database = with_sessions();
+    let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let run = start(&database, &proxy, CHECK, Moment::After("has_table_privilege"), Silence::Connection);
     wait_until("a connection has a timer for a sign of life", || {

@@ -1,10 +1,9 @@
 //! Servers that accept no writes: a standby, and a database whose transactions are read-only by default. What only
 //! reads goes on; what would write is 69, which orchestrators retry, and not the fault of anything in the database.
 
-use crate::check::findings::is_found;
-use crate::migrate::arrival::migrate;
-use crate::prune::archive::OLD_US;
-use crate::support::history::{NOW, contents, insert_session};
+use crate::support::check::is_found;
+use crate::support::history::{NOW, OLD_US, contents, insert_session};
+use crate::support::migration::migrate;
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 

@@ -164,7 +164,7 @@ fn what_is_wrong_with_a_certificate_is_said() {
 fn every_command_verifies_what_the_environment_asks_for() {
     let plain = Database::postgresql().with_schema(Schema::Baseline);
     let source = Database::sqlite().with_schema(Schema::Baseline);
-    let from = source.directory().join("history.db").display().to_string();
+    let from = source.file().display().to_string();
     let commands: [&[&str]; 7] = [
         &["init"],
         &["wait", "--max-attempts", "1"],

@@ -1,31 +1,17 @@
 //! What the README and examples/ promise: commands run, files parse.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use serde::Deserialize;
 use serde_json::Value;
 use tarsy_db::internals::{Environment, Flags, KEYS, Settings};
 
+use crate::support::document::{file_text, project, yaml_documents};
 use crate::support::{Database, Outcome, apply, test};
 
 /// The database that the README's commands name.
 const README_URL: &str = "postgresql://tarsy:tarsy-dev-password@localhost:5432/tarsy";
-
-fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn text(path: &str) -> String {
-    std::fs::read_to_string(project().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn documents(path: &str) -> Vec<Value> {
-    let text = text(path);
-    let documents = serde_norway::Deserializer::from_str(&text).map(Value::deserialize);
-    documents.map(|document| document.unwrap_or_else(|error| panic!("{path}: {error}"))).collect()
-}
 
 /// The PATH of this process, with the binary under test in front.
 fn path_with_binary() -> std::ffi::OsString {
@@ -37,7 +23,7 @@ fn path_with_binary() -> std::ffi::OsString {
 #[apply(test)]
 fn the_commands_of_the_readme_run_one_after_the_other() {
     let database = Database::postgresql();
-    let readme = text("README.md");
+    let readme = file_text("README.md");
     let blocks = readme.split("```sh test\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
     let script: String = blocks
         .flat_map(str::lines)
@@ -67,7 +53,7 @@ fn the_commands_of_the_readme_run_one_after_the_other() {
     let output = shell.output().expect("a shell runs");
     let outcome = Outcome::from(output).expect(0);
     assert!(outcome.stdout.contains("this is where the backend starts"), "{}", outcome.stdout);
-    let moved = format!("moved {} to", database.directory().join("history.db").display());
+    let moved = format!("moved {} to", database.file().display());
     assert!(outcome.stdout.contains(&moved), "{}", outcome.stdout);
     assert_eq!(database.count("alert_sessions"), 0);
     assert!(database.directory().join("large.db").exists());
@@ -99,7 +85,7 @@ fn the_example_of_the_settings_names_every_setting_and_no_other() {
     let is_setting = |line: &str| {
         line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
     };
-    let uncommented: String = text(path)
+    let uncommented: String = file_text(path)
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| is_setting(rest)).unwrap_or(line).to_owned() + "\n")
         .collect();
@@ -119,7 +105,7 @@ fn the_example_of_the_settings_names_every_setting_and_no_other() {
 
 #[apply(test)]
 fn kubernetes_stops_retrying_what_does_not_heal() {
-    let manifests = documents("examples/kubernetes.yaml");
+    let manifests = yaml_documents("examples/kubernetes.yaml");
     let kind = |kind: &str| manifests.iter().find(|manifest| manifest["kind"] == kind).expect("the kind is there");
     assert_eq!(kind("CronJob")["spec"]["concurrencyPolicy"], "Forbid");
     for policy in [&kind("Job")["spec"], &kind("CronJob")["spec"]["jobTemplate"]["spec"]] {
@@ -140,17 +126,17 @@ fn kubernetes_stops_retrying_what_does_not_heal() {
 
 #[apply(test)]
 fn systemd_stops_retrying_what_does_not_heal() {
-    let unit = text("examples/tarsy-db-prune.service");
+    let unit = file_text("examples/tarsy-db-prune.service");
     let line = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).expect("the line is there");
     let codes: Vec<&str> = line.split_whitespace().collect();
     assert!(["7", "77", "78"].iter().all(|code| codes.contains(code)), "{codes:?}");
     assert!(!codes.contains(&"69") && !codes.contains(&"75"), "{codes:?}");
-    assert!(text("examples/tarsy-db-prune.timer").contains("OnCalendar="));
+    assert!(file_text("examples/tarsy-db-prune.timer").contains("OnCalendar="));
 }
 
 #[apply(test)]
 fn compose_runs_database_init_and_backend_and_the_jobs_in_profiles() {
-    let compose = documents("compose.yaml").remove(0);
+    let compose = yaml_documents("compose.yaml").remove(0);
     let services = &compose["services"];
     let check = &services["database"]["healthcheck"];
     assert_eq!(check["test"], serde_json::json!(["CMD-SHELL", "pg_isready -U tarsy"]));
@@ -162,7 +148,7 @@ fn compose_runs_database_init_and_backend_and_the_jobs_in_profiles() {
     assert_eq!(services["prune"]["profiles"], serde_json::json!(["prune"]));
     assert_eq!(services["migrate"]["profiles"], serde_json::json!(["migrate"]));
     assert!(!compose.to_string().contains("tarsy-dev-password"), "the password belongs into its file");
-    assert_eq!(text("deploy/development-password").trim(), "tarsy-dev-password");
+    assert_eq!(file_text("deploy/development-password").trim(), "tarsy-dev-password");
 }
 
 #[apply(test)]

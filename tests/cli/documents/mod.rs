@@ -1,4 +1,4 @@
 //! The documents: what they promise is run, what is generated is compared.
 
-pub(crate) mod examples;
-pub(crate) mod generated;
+mod examples;
+mod generated;

@@ -1,30 +1,19 @@
 //! `info`: what is in the database, what the retention would remove, and where each setting came from.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 
-use crate::check::findings::init;
-use crate::support::history::{DAY_US, insert_many, insert_session};
-use crate::support::{Database, Outcome, Role, Running, apply, tarsy_db, test};
+use crate::support::history::{DAY_US, insert_many, insert_session, now_us};
+use crate::support::info::info;
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
 /// 2026-01-05T00:00:00Z, a Monday.
 const MONDAY_US: i64 = 1_767_571_200_000_000;
-
-pub(crate) fn info(database: &Database, arguments: &[&str]) -> Value {
-    Outcome::of(tarsy_db(database).args(["info", "--output", "json"]).args(arguments)).expect(0).json()
-}
 
 /// What is said of one table.
 #[track_caller]
 fn table<'r>(report: &'r Value, name: &str) -> &'r Value {
     let tables = report["tables"].as_array().expect("a list of tables");
     tables.iter().find(|table| table["table"] == name).unwrap_or_else(|| panic!("no `{name}` in {report:#}"))
-}
-
-pub(crate) fn now_us() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right");
-    i64::try_from(since_epoch.as_micros()).expect("the clock is right")
 }
 
 #[apply(test)]
@@ -41,7 +30,7 @@ fn an_empty_database_is_described(database: &Database) {
 
 #[apply(test)]
 fn rows_and_bytes_are_those_of_the_tables(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_many(database, 200, 4096, MONDAY_US);
     insert_session(database, "s", "failed", None);
     let report = info(database, &["--exact"]);
@@ -66,7 +55,7 @@ fn rows_and_bytes_are_those_of_the_tables(database: &Database) {
 
 #[apply(test)]
 fn sessions_are_counted_by_status_and_week(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "s-1", "completed", Some(MONDAY_US - 1));
     insert_session(database, "s-2", "completed", Some(MONDAY_US));
     insert_session(database, "s-3", "failed", Some(MONDAY_US + 7 * DAY_US - 1));
@@ -99,7 +88,7 @@ fn sessions_are_counted_by_status_and_week(database: &Database) {
 
 #[apply(test)]
 fn a_gap_of_years_does_not_hide_the_last_weeks(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "s-1", "completed", Some(MONDAY_US - 3650 * DAY_US));
     insert_session(database, "s-2", "completed", Some(MONDAY_US));
     let report = info(database, &[]);
@@ -111,7 +100,7 @@ fn a_gap_of_years_does_not_hide_the_last_weeks(database: &Database) {
 
 #[apply(test)]
 fn the_retention_in_force_is_planned(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let now_us = now_us();
     insert_session(database, "old", "completed", Some(now_us - 31 * DAY_US));
     insert_session(database, "old-and-active", "in_progress", Some(now_us - 40 * DAY_US));
@@ -135,7 +124,7 @@ fn the_retention_in_force_is_planned(database: &Database) {
 
 #[apply(test)]
 fn each_setting_says_where_it_came_from(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let file = database.directory().join("tarsy-db.toml");
     std::fs::write(&file, "[postgres]\npool_size = 7\nmax_overflow = 1\n").expect("the file can be written");
     let mut command = tarsy_db(database);
@@ -168,7 +157,7 @@ fn each_setting_says_where_it_came_from(database: &Database) {
 #[apply(test)]
 fn rows_are_estimated_unless_they_have_to_be_exact() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     database.execute("ALTER TABLE alert_sessions SET (autovacuum_enabled = off)");
     insert_many(&database, 10, 320, MONDAY_US);
     database.execute("ANALYZE alert_sessions");
@@ -188,7 +177,7 @@ fn rows_are_estimated_unless_they_have_to_be_exact() {
 #[apply(test)]
 fn the_server_and_the_role_are_named_but_no_password() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     let role = Role::new(&database);
     database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
     let run = |arguments: &[&str]| Running::start_at(&role.url(), database.directory(), arguments).finish().expect(0);
@@ -212,7 +201,7 @@ fn the_server_and_the_role_are_named_but_no_password() {
 #[apply(test)]
 fn a_role_that_may_not_select_is_77() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     let role = Role::new(&database);
     let outcome = Running::start_at(&role.url(), database.directory(), &["info"]).finish().expect(77);
     assert!(outcome.stderr.contains("permission denied"), "{}", outcome.stderr);

@@ -8,12 +8,11 @@ use tarsy_db::internals::{
     Access, AutoVacuum, DatabaseError, DatabaseUrl, ErrorClass, Freed, Space, open, read_schema, reclaimable,
 };
 
-use crate::check::findings::init;
-use crate::info::report::info;
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, contents, insert_many, insert_session};
+use crate::support::info::info;
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, Role, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, tarsy_db, test};
 
 /// Vacuums a database as the user of this URL; what could be given back before comes along.
 fn vacuum_at(url: &str, temporary: Option<&Path>) -> (Space, Result<Freed, DatabaseError>) {
@@ -30,7 +29,7 @@ fn vacuum_at(url: &str, temporary: Option<&Path>) -> (Space, Result<Freed, Datab
 
 fn url(database: &Database) -> String {
     match database.is_sqlite() {
-        true => format!("sqlite:///{}", database.directory().join("history.db").display()),
+        true => format!("sqlite:///{}", database.file().display()),
         false => database.url().to_owned(),
     }
 }
@@ -41,7 +40,7 @@ fn vacuum(database: &Database) -> Freed {
 
 /// A history of a few megabytes of which the first rows are left, so that a table's end is free.
 fn mostly_removed(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_many(database, 300, 20_480, NOW_US);
     if !database.is_sqlite() {
         database.execute(
@@ -52,14 +51,9 @@ fn mostly_removed(database: &Database) {
     database.execute("DELETE FROM llm_interactions WHERE length(interaction_id) > 3");
 }
 
-/// The size of the file that the operating system knows, without what is in the write-ahead log.
-fn file_bytes(database: &Database) -> u64 {
-    std::fs::metadata(database.directory().join("history.db")).expect("the file is there").len()
-}
-
 /// Removes nine of ten sessions of a history of some 20 MB, whose large values cannot be compressed.
 fn leave_space(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_many(database, 500, 40_960, NOW_US);
     if !database.is_sqlite() {
         // Values that cannot be compressed; emptied and not updated, so that no row has been dead before.
@@ -102,7 +96,7 @@ fn space_that_was_left_is_shown_with_what_reclaims_it(database: &Database) {
 
 #[apply(test)]
 fn little_space_has_no_next_command(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "s", "completed", Some(NOW_US));
     database.execute("DELETE FROM mcp_communications");
     assert_eq!(info(database, &[])["space"]["next_command"], Value::Null);
@@ -120,7 +114,7 @@ fn what_removed_rows_left_goes_back_and_no_row_changes(database: &Database) {
     assert!(freed.returned_bytes() > 0 && !freed.is_held_up && freed.not_permitted.is_empty(), "{freed:?}");
     assert!(contents(database) == before);
     if database.is_sqlite() {
-        assert_eq!((file_bytes(database), part.reusable_bytes), (part.bytes_after, 0));
+        assert_eq!((database.file_bytes(), part.reusable_bytes), (part.bytes_after, 0));
         assert!(part.bytes_after < 3_000_000, "{freed:?}");
     }
 }
@@ -137,14 +131,14 @@ fn a_file_with_incremental_vacuum_shrinks_step_by_step() {
     assert!(matches!(&before, Space::File(file) if file.auto_vacuum == AutoVacuum::Incremental), "{before:?}");
     assert!(before.reclaimable_bytes() > 12_000_000, "{before:?}");
     assert!(freed.returned_bytes() >= before.reclaimable_bytes(), "{freed:?}");
-    assert_eq!((freed.reusable_bytes(), file_bytes(&database)), (0, freed.parts[0].bytes_after));
+    assert_eq!((freed.reusable_bytes(), database.file_bytes()), (0, freed.parts[0].bytes_after));
     assert!(database.texts("PRAGMA integrity_check") == [Some("ok".to_owned())]);
 }
 
 #[apply(test)]
 fn a_file_without_free_pages_is_not_written_again() {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     let (before, freed) = vacuum_at(&url(&database), Some(Path::new("/proc")));
     assert_eq!(before.reclaimable_bytes(), 0);
     // There is no room in that directory, which nobody asks for.
@@ -172,10 +166,10 @@ fn a_file_that_somebody_writes_to_is_busy_and_one_that_is_read_shrinks_later() {
     let mut reader = Held::connect(&database);
     reader.execute("BEGIN; SELECT count(*) FROM alert_sessions");
     let freed = vacuum(&database);
-    assert!(freed.is_held_up && file_bytes(&database) > freed.parts[0].bytes_after, "{freed:?}");
+    assert!(freed.is_held_up && database.file_bytes() > freed.parts[0].bytes_after, "{freed:?}");
     reader.close();
     assert!(!vacuum(&database).is_held_up);
-    assert_eq!(file_bytes(&database), freed.parts[0].bytes_after);
+    assert_eq!(database.file_bytes(), freed.parts[0].bytes_after);
 }
 
 #[apply(test)]
@@ -208,7 +202,7 @@ fn a_role_vacuums_what_it_may_and_its_limits_do_not_end_that() {
 #[apply(test)]
 fn rows_that_an_open_transaction_may_see_stay_and_are_told() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_many(&database, 100, 320, NOW_US);
     let reader =
         Held::begin(&database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM alembic_version");

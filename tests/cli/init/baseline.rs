@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::baseline;
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
+use crate::support::revision::ledger;
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
 
@@ -22,10 +23,6 @@ fn outcome(database: &Database) -> (String, String) {
     let report = init(database, &["--output", "json"]).expect(0).json();
     let text = |name: &str| report[name].as_str().expect("a text").to_owned();
     (text("outcome"), text("revision"))
-}
-
-fn ledger(database: &Database) -> Vec<Option<String>> {
-    database.texts("SELECT version_num FROM alembic_version ORDER BY 1")
 }
 
 /// Makes sure of the file format's versions in the header.
@@ -180,7 +177,7 @@ fn a_killed_init_leaves_nothing_or_everything(database: &Database) {
         baseline::is_there(&database);
         assert_eq!(ledger(&database), [Some(BASELINE.to_owned())]);
         if database.is_sqlite() {
-            is_in_wal_mode(&database.directory().join("history.db"));
+            is_in_wal_mode(&database.file());
         }
     }
 }

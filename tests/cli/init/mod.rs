@@ -1,4 +1,4 @@
 //! `init`: the schema is created, adopted, brought to a revision, or left alone.
 
-pub(crate) mod baseline;
-pub(crate) mod targets;
+mod baseline;
+mod targets;

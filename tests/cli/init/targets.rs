@@ -1,8 +1,8 @@
 //! `init --to`: how a revision is named, what would be done, and what would be run.
 
-use crate::schema::revisions::{IDS, init_to, ledger, stands_at};
 use crate::support::baseline;
 use crate::support::history::{NOW_US, contents, insert_session};
+use crate::support::revision::{IDS, init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 const ALLOWED: &str = "`head`, `baseline`, a revision's number from 1 to 23, its id or the beginning of it";
@@ -18,7 +18,7 @@ fn files(database: &Database) -> Files {
     let entries = std::fs::read_dir(database.directory()).expect("a directory");
     let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
     names.sort();
-    (names, std::fs::read(database.directory().join("history.db")).ok())
+    (names, std::fs::read(database.file()).ok())
 }
 
 /// What must not change, whatever is asked.
@@ -67,7 +67,7 @@ fn a_setting_that_is_no_revision_is_78_and_says_where_it_is() {
     std::fs::write(database.directory().join("tarsy-db.toml"), "[schema]\ntarget = \"24\"\n").expect("a file");
     let refused = init(&database, &[]).expect(78);
     assert!(refused.stderr.contains("tarsy-db.toml") && refused.stderr.contains(ALLOWED), "{}", refused.stderr);
-    assert!(!database.directory().join("history.db").exists());
+    assert!(!database.file().exists());
 }
 
 #[apply(test)]

@@ -5,17 +5,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tarsy_db::internals::{Access, open, read_schema};
 
-use crate::migrate::arrival::{arguments, files, migrate, source_and_target};
-use crate::migrate::crashes::{history, picture};
-use crate::migrate::failures::wait_for_no_session_of_the_tool;
-use crate::migrate::refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
-use crate::migrate::verify_only::{ALTERATIONS, compare, moved, tables};
+use crate::support::activity::{wait_for_lock, wait_for_no_session_of_the_tool};
+use crate::support::alteration::ALTERATIONS;
 use crate::support::database::block_on;
-use crate::support::history::{NOW_US, insert_many, insert_session};
-use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
-
-const REPORT: [&str; 2] = ["--report", "report.json"];
+use crate::support::history::{NOW_US, full_history, insert_many, insert_session};
+use crate::support::migration::{
+    REPORT, arguments, compare, migrate, moved, one_session_and_target, picture, read_report, source_and_target,
+    table_digests,
+};
+use crate::support::process::Held;
+use crate::support::sqlite_file::files;
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 fn append(source: &Database, target: &Database) -> Outcome {
     append_with(source, target, &[])
@@ -71,7 +71,7 @@ fn rows_come_to_others_and_the_second_time_all_are_skipped() {
     let before = picture(&target);
     let again = append(&source, &target).expect(0).json();
     assert_eq!(came(&again), [Some(4), Some(0), Some(4)]);
-    assert_eq!(tables(&again), tables(&appended));
+    assert_eq!(table_digests(&again), table_digests(&appended));
     assert!(before == picture(&target));
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
@@ -102,10 +102,10 @@ fn an_archive_comes_back_with_the_digests_and_to_the_rows_that_were_there_before
     let left = target.count("alert_sessions");
     assert!((1..100).contains(&left) && target.count("llm_interactions") == left);
     let appended = append(&archive, &target).expect(0).json();
-    assert_eq!(tables(&appended), tables(&moved));
+    assert_eq!(table_digests(&appended), table_digests(&moved));
     assert_eq!(appended["skipped"], 5 * left + 100);
     assert!(before == picture(&target));
-    assert_eq!(tables(&compare(&archive, &target).expect(0).json()), tables(&moved));
+    assert_eq!(table_digests(&compare(&archive, &target).expect(0).json()), table_digests(&moved));
 }
 
 #[apply(test)]
@@ -197,7 +197,7 @@ fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
     );
     let message =
         "2 rows clash with the target's own; nothing was changed (4 more could be inserted, 6 are there already)";
-    assert_message(&refused, &[message, "compare both by these keys"]);
+    refused.fails_with(&[message, "compare both by these keys"]);
 }
 
 #[apply(test)]
@@ -209,22 +209,17 @@ fn a_unique_key_that_another_row_has_is_refused_with_both_keys() {
     }]);
     let refused = assert_clashes(&source, &target, &expected);
     assert!(refused.stderr.contains("alert_sessions `one`: `theirs` is there with its alert_id"), "{}", refused.stderr);
-    assert_message(&refused, &["1 row clashes", "(3 more could be inserted, 0 are there already)"]);
+    refused.fails_with(&["1 row clashes", "(3 more could be inserted, 0 are there already)"]);
     // The report has them, too.
     append_with(&source, &target, &REPORT).expect(7);
-    let report = report(&source);
+    let report = read_report(&source);
     assert_eq!((&report["outcome"], &report["clashes"]), (&json!("refused"), &expected));
-}
-
-fn report(source: &Database) -> Value {
-    let text = std::fs::read_to_string(source.directory().join("report.json")).expect("there is a report");
-    serde_json::from_str(&text).expect("the report is JSON")
 }
 
 #[apply(test)]
 fn children_that_stand_before_their_parents_come_with_them() {
     let target = Database::postgresql();
-    Outcome::of(&mut migrate(&history(), &target)).expect(0);
+    Outcome::of(&mut migrate(&full_history(), &target)).expect(0);
     let source = Database::sqlite();
     source.create_schema(Schema::Head);
     let stage =
@@ -283,12 +278,12 @@ fn values_that_the_target_cannot_hold_are_hazards_and_policies_mend_them() {
     let (source, target) = two_histories();
     source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
     let before = picture(&target);
-    assert_message(&append(&source, &target).expect(65), &["U+0000 in text", "alert_sessions", "one"]);
-    assert_message(&append_with(&source, &target, &["--dry-run"]).expect(65), &["U+0000 in text"]);
+    append(&source, &target).expect(65).fails_with(&["U+0000 in text", "alert_sessions", "one"]);
+    append_with(&source, &target, &["--dry-run"]).expect(65).fails_with(&["U+0000 in text"]);
     assert!(before == picture(&target));
     let policy = ["--on", "nul=strip", "--report", "report.json"];
     assert_eq!(append_with(&source, &target, &policy).expect(0).json()["inserted"], 4);
-    let report = report(&source);
+    let report = read_report(&source);
     assert_eq!(
         (&report["outcome"], &report["inserted"], &report["skipped"]),
         (&json!("appended"), &json!(4), &json!(0))
@@ -308,7 +303,7 @@ fn values_that_the_target_cannot_hold_are_hazards_and_policies_mend_them() {
 fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
     let (source, target) = two_histories();
     source.execute("CREATE TABLE our_notes (id INTEGER PRIMARY KEY)");
-    assert_message(&append(&source, &target).expect(7), &["our_notes", "--ignore"]);
+    append(&source, &target).expect(7).fails_with(&["our_notes", "--ignore"]);
     assert_eq!(append_with(&source, &target, &["--ignore", "our_notes"]).expect(0).json()["inserted"], 4);
 }
 
@@ -332,7 +327,7 @@ fn a_rehearsal_counts_and_changes_nothing() {
     }
     target.execute("UPDATE alert_sessions SET status = 'failed' WHERE session_id = 'two'");
     let refused = append_with(&source, &target, &["--dry-run"]).expect(7);
-    assert_message(&refused, &["1 row clashes", "(4 more could be inserted, 3 are there already)"]);
+    refused.fails_with(&["1 row clashes", "(4 more could be inserted, 3 are there already)"]);
     target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'two'");
     assert!(before.0 == picture(&target));
     assert_eq!(before.1[0], target.texts(rows)[0]);
@@ -352,20 +347,20 @@ fn a_target_without_rows_or_tables_is_filled_as_without_the_flag() {
 fn a_target_with_rows_at_another_revision_is_left_alone() {
     let (baseline, target) = two_histories();
     let before = picture(&target);
-    let behind = append(&history(), &target).expect(7);
-    assert_message(&behind, &["ae85467a75d2", "b67c135119d7", "tarsy-db init --to b67c135119d7"]);
+    let behind = append(&full_history(), &target).expect(7);
+    behind.fails_with(&["ae85467a75d2", "b67c135119d7", "tarsy-db init --to b67c135119d7"]);
     assert!(before == picture(&target));
     target.create_schema(Schema::Head);
     let before = picture(&target);
-    assert_message(&append(&baseline, &target).expect(7), &["beyond", "b67c135119d7", "ae85467a75d2"]);
+    append(&baseline, &target).expect(7).fails_with(&["beyond", "b67c135119d7", "ae85467a75d2"]);
     assert!(before == picture(&target));
-    assert_eq!(append(&history(), &target).expect(0).json()["skipped"], 0);
+    assert_eq!(append(&full_history(), &target).expect(0).json()["skipped"], 0);
 }
 
 #[apply(test)]
 fn without_the_flag_rows_are_refused_as_ever_and_the_flag_is_named() {
     let (source, target) = two_histories();
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["already holds rows", "--append"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["already holds rows", "--append"]);
     for other in ["--check-only", "--verify-only"] {
         let mut command = bare_tarsy_db(source.directory());
         command.args(["migrate-sqlite-to-postgres", "--append", other]);
@@ -380,7 +375,7 @@ fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
     for (end, code) in [("ROLLBACK", 0), ("COMMIT", 7)] {
         let mut somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
         let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
-        wait_for_blocked_run(&target);
+        wait_for_lock(&target);
         somebody.execute(end);
         run.finish().expect(code);
         somebody.close();
@@ -394,21 +389,10 @@ fn a_row_that_somebody_keeps_for_too_long_is_busy_and_the_holder_named() {
     let held = "SET application_name = 'the holder'; UPDATE stage_executions SET status = 'failed'";
     let somebody = Held::begin(&target, held);
     let refused = append_with(&source, &target, &["--lock-timeout", "300ms"]).expect(75);
-    assert_message(&refused, &["the holder", "--lock-timeout"]);
+    refused.fails_with(&["the holder", "--lock-timeout"]);
     // Nobody has to be waited for where rows are only counted.
     append_with(&source, &target, &["--lock-timeout", "300ms", "--dry-run"]).expect(0);
     somebody.close();
-}
-
-/// Makes the append stop in its middle, when it inserts a row of the session `one`, until the returned transaction ends.
-fn halt(target: &Database) -> Held {
-    target.execute(
-        "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             IF NEW.interaction_id = 'llm-one' THEN PERFORM pg_advisory_xact_lock_shared(4711); END IF;
-             RETURN NEW; END $$;
-         CREATE TRIGGER halt BEFORE INSERT ON llm_interactions FOR EACH ROW EXECUTE FUNCTION halt()",
-    );
-    Held::begin(target, "SELECT pg_advisory_xact_lock(4711)")
 }
 
 #[apply(test)]
@@ -421,9 +405,9 @@ fn the_backend_goes_on_beside_it() {
     // Somebody's transaction with new rows, and with altered ones that the source does not have, ends much later.
     let backend =
         Held::begin(&target, &format!("{before}; UPDATE alert_sessions SET status = 'x' WHERE session_id = 'theirs'"));
-    let halt = halt(&target);
+    let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
     let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
-    wait_for_blocked_run(&target);
+    wait_for_lock(&target);
     insert_session(&target, "new", "pending", Some(NOW_US));
     target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'new'");
     target.execute("DELETE FROM mcp_communications WHERE session_id = 'new'");
@@ -442,10 +426,10 @@ fn the_backend_goes_on_beside_it() {
 fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_succeeds() {
     for (signal, code) in [("KILL", None), ("TERM", Some(143)), ("INT", Some(130))] {
         let (source, target) = two_histories();
-        let halt = halt(&target);
+        let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
         let before = picture(&target);
         let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
-        wait_for_blocked_run(&target);
+        wait_for_lock(&target);
         run.signal(signal);
         assert_eq!(run.finish().code, code);
         halt.close();
@@ -524,7 +508,7 @@ fn a_role_needs_no_more_than_to_read_to_insert_and_to_hold() {
         let arguments = ["migrate-sqlite-to-postgres", "--append", "--output", "json", "--to", url];
         Outcome::of(bare_tarsy_db(source.directory()).args(arguments))
     };
-    assert_message(&run(&role.url()).expect(77), &["permission denied", "UPDATE"]);
+    run(&role.url()).expect(77).fails_with(&["permission denied", "UPDATE"]);
     target.execute(&format!("GRANT UPDATE ON ALL TABLES IN SCHEMA public TO {}", role.name));
     assert_eq!(run(&role.url()).expect(0).json()["inserted"], 4);
 }
@@ -537,5 +521,5 @@ fn an_operators_own_unique_index_is_looked_at_too() {
     insert_session(&target, "theirs", "failed", None);
     target.execute("CREATE UNIQUE INDEX ours ON alert_sessions (chain_id, agent_type)");
     let refused = append(&source, &target).expect(7);
-    assert_message(&refused, &["alert_sessions", "theirs", "agent_type", "chain_id"]);
+    refused.fails_with(&["alert_sessions", "theirs", "agent_type", "chain_id"]);
 }

@@ -1,38 +1,11 @@
 //! `migrate-sqlite-to-postgres`: every value arrives, the source stays as it is, the target's own
 //! indexes and keys come back.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::SystemTime;
-
-use assert_cmd::Command;
-
-use crate::support::history::{NOW_US, insert_many, insert_session};
-use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
-
-/// A SQLite database with the baseline and an empty PostgreSQL one.
-pub(crate) fn source_and_target() -> (Database, Database) {
-    let target = Database::postgresql();
-    (Database::sqlite().with_schema(Schema::Baseline), target)
-}
-
-/// The command line of a move, with JSON for its result.
-pub(crate) fn arguments(target: &Database) -> [&str; 7] {
-    arguments_to(target.url())
-}
-
-/// The same to a URL.
-pub(crate) fn arguments_to(url: &str) -> [&str; 7] {
-    ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", url, "--output", "json"]
-}
-
-/// The move from a source to a target.
-pub(crate) fn migrate(source: &Database, target: &Database) -> Command {
-    let mut command = bare_tarsy_db(source.directory());
-    command.args(arguments(target));
-    command
-}
+use crate::support::column::{BIGINT, BOOLEAN, DOUBLE, INTEGER, JSON, JSONB, TEXT};
+use crate::support::history::{NOW_US, insert_many, insert_session, row_key};
+use crate::support::migration::{arguments, migrate, migrate_read_only, source_and_target};
+use crate::support::sqlite_file::{files, with_left_over_wal};
+use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, test};
 
 /// One value: where it is written, how, and what PostgreSQL has to say about it afterwards.
 struct Sample {
@@ -54,17 +27,10 @@ const fn sample(
     Sample { table, column, written, shown, expected: Some(expected) }
 }
 
-const TEXT: (&str, &str) = ("alert_sessions", "final_analysis");
 const OCTETS: &str = "encode(convert_to(final_analysis, 'UTF8'), 'hex')";
-const JSON: (&str, &str) = ("mcp_communications", "tool_result");
 const JSON_TEXT: &str = "tool_result::text";
-const JSONB: (&str, &str) = ("llm_interactions", "conversation");
 const JSONB_TEXT: &str = "conversation::text";
-const DOUBLE: (&str, &str) = ("llm_interactions", "temperature");
 const DOUBLE_TEXT: &str = "temperature::text";
-const BIGINT: (&str, &str) = ("alert_sessions", "completed_at_us");
-const INTEGER: (&str, &str) = ("stage_executions", "duration_ms");
-const BOOLEAN: (&str, &str) = ("mcp_communications", "success");
 
 const SAMPLES: &[Sample] = &[
     // Tab and CR LF; quotes and backslashes as COPY's text format would mangle them; U+0001 and DEL.
@@ -120,29 +86,19 @@ const SAMPLES: &[Sample] = &[
     sample(BOOLEAN, "0", "success::text", "false"),
 ];
 
-/// The primary key's column, and the key of the row that `insert_session` makes.
-pub(crate) fn key(table: &str, session: &str) -> (&'static str, String) {
-    match table {
-        "alert_sessions" => ("session_id", session.to_owned()),
-        "stage_executions" => ("execution_id", format!("stage-{session}")),
-        "llm_interactions" => ("interaction_id", format!("llm-{session}")),
-        _ => ("communication_id", format!("mcp-{session}")),
-    }
-}
-
 #[apply(test)]
 fn every_value_arrives_as_it_is() {
     let (source, target) = source_and_target();
     for (number, Sample { table, column, written, .. }) in SAMPLES.iter().enumerate() {
         insert_session(&source, &number.to_string(), "completed", Some(NOW_US));
-        let (key_column, key) = key(table, &number.to_string());
+        let (key_column, key) = row_key(table, &number.to_string());
         source.execute(&format!("UPDATE {table} SET {column} = {written} WHERE {key_column} = '{key}'"));
     }
     // Of two values for one key jsonb keeps the last, which has to be asked for.
     let allowed = ["--on", "duplicate-key=last", "--report", "report.json"];
     let moved = Outcome::of(migrate(&source, &target).args(allowed)).expect(0).json();
     for (number, Sample { table, column, written, shown, expected }) in SAMPLES.iter().enumerate() {
-        let (key_column, key) = key(table, &number.to_string());
+        let (key_column, key) = row_key(table, &number.to_string());
         let found = target.texts(&format!("SELECT {shown} FROM {table} WHERE {key_column} = '{key}'"));
         assert_eq!(found, [expected.map(str::to_owned)], "{table}.{column} = {written}");
     }
@@ -210,18 +166,6 @@ fn statistics_that_sqlite_keeps_for_itself_are_no_table_of_the_history() {
     assert_eq!(target.count("alert_sessions"), 1);
 }
 
-/// Every file of a directory: name, content, time of the last change.
-pub(crate) fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
-    let entries = std::fs::read_dir(directory).expect("the directory can be read");
-    let entries = entries.map(|entry| {
-        let path = entry.expect("an entry").path();
-        let content = std::fs::read(&path).expect("a file");
-        let modified = path.metadata().and_then(|metadata| metadata.modified()).expect("a time");
-        (path.file_name().expect("a name").to_string_lossy().into_owned(), (content, modified))
-    });
-    entries.collect()
-}
-
 #[apply(test)]
 fn the_source_is_not_changed_in_either_journal_mode() {
     for (journal_mode, version) in [("WAL", 2), ("DELETE", 1)] {
@@ -234,37 +178,6 @@ fn the_source_is_not_changed_in_either_journal_mode() {
         assert!(before == files(source.directory()), "{journal_mode}: {:?}", files(source.directory()).keys());
         assert_eq!(target.count("alert_sessions"), 1);
     }
-}
-
-/// Copies a database as it is after a crash: one session in the file, another only in the `-wal`.
-pub(crate) fn with_left_over_wal() -> Database {
-    let original = Database::sqlite().with_schema(Schema::Baseline);
-    insert_session(&original, "in-the-file", "completed", Some(NOW_US));
-    let mut writer = Held::connect(&original);
-    writer.execute("PRAGMA wal_autocheckpoint = 0");
-    writer.execute(
-        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
-         VALUES ('in-the-wal', 'wal', 'kubernetes', 'completed', 'chain')",
-    );
-    let copy = Database::sqlite();
-    for file in ["history.db", "history.db-wal", "history.db-shm"] {
-        std::fs::copy(original.directory().join(file), copy.directory().join(file)).expect("a copy");
-    }
-    copy
-}
-
-/// The same move by somebody who may read the source but write nothing beside it.
-pub(crate) fn migrate_read_only(source: &Database, target: &Database) -> Outcome {
-    let script = r#"chmod 0444 history.db*; chmod 0555 .
-        if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; fi
-        "$@"; code=$?; chmod 0755 .; exit $code"#;
-    // The build directory may be closed to other users.
-    let binary = source.directory().join("tarsy-db");
-    std::fs::copy(env!("CARGO_BIN_EXE_tarsy-db"), &binary).expect("a copy of the binary");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script, "sh"]).arg(&binary).args(arguments(target));
-    Outcome::of(shell.env_clear().env("PATH", path).current_dir(source.directory()))
 }
 
 #[apply(test)]
@@ -354,7 +267,7 @@ fn a_link_to_the_source_leads_to_its_left_over_wal() {
     let source = with_left_over_wal();
     let links = tempfile::tempdir().expect("a temporary directory");
     let link = links.path().join("history.db");
-    std::os::unix::fs::symlink(source.directory().join("history.db"), &link).expect("a link can be made");
+    std::os::unix::fs::symlink(source.file(), &link).expect("a link can be made");
     let mut command = bare_tarsy_db(links.path());
     command.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--to", target.url()]);
     Outcome::of(&mut command).expect(0);

@@ -2,63 +2,13 @@
 //!
 //! The moments are bytes between both ends, not times: they lie all over the run, however fast the machine is.
 
-use crate::migrate::arrival::{arguments_to, migrate};
-use crate::migrate::failures::wait_for_no_session_of_the_tool;
-use crate::support::process::Running;
-use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::history::full_history;
+use crate::support::migration::{arguments_to, migrate, picture};
+use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
 use crate::support::random::Random;
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, Schema, apply, campaign};
-
-/// The message with which a transaction is to be committed; isolation levels have the word in them.
-pub(crate) const COMMIT: &str = "Q\0\0\0\x0bCOMMIT\0";
-
-/// A source at the newest revision: every table, some 500 rows, a sequence, foreign keys of every kind.
-pub(crate) fn history() -> Database {
-    let source = Database::sqlite();
-    source.create_schema(Schema::Head);
-    let numbers = |last: u32| {
-        format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}) SELECT")
-    };
-    source.execute(&format!(
-        r#"INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id, alert_data)
-           {hundred} 's-' || n, 'kubernetes', 'completed', 1769904000000000 + n, 'chain', '{{"number":  ' || n || '}}'
-           FROM numbers;
-           INSERT INTO chats (chat_id, session_id, conversation_history, chain_id, created_at_us)
-           {hundred} 'c-' || n, 's-' || n, 'why?', 'chain', n FROM numbers;
-           INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
-           {hundred} 'm-' || n, 'c-' || n, 'because', 'me', n FROM numbers;
-           INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
-           {hundred} 'e-' || n, 's-' || n, 'analysis', 0, 'Analysis', 'KubernetesAgent', 'completed' FROM numbers;
-           INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name,
-                                         interaction_type, conversation)
-           {hundred} 'l-' || n, 's-' || n, 'e-' || n, 1, 1, 'gemini', 'investigation',
-                     '{{"messages": ["' || hex(randomblob(1000)) || '"]}}' FROM numbers;
-           INSERT INTO events (id, channel, payload, created_at)
-           {hundred} 3 * n, 'sessions', '{{"n": ' || n || '}}', '2026-01-31 12:00:00' FROM numbers;"#,
-        hundred = numbers(100)
-    ));
-    source
-}
-
-/// Everything that is in a target and that a run could have changed.
-pub(crate) fn picture(target: &Database) -> Vec<String> {
-    let everything = "
-        SELECT format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
-        FROM information_schema.columns WHERE table_schema = 'public'
-        UNION ALL SELECT format('%s at %s', sequencename, last_value) FROM pg_sequences
-        UNION ALL SELECT format('%s is left over', relname) FROM pg_class
-        WHERE relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^(public|pg_|information_)')
-        UNION ALL SELECT pg_get_indexdef(indexrelid) || indisvalid FROM pg_index JOIN pg_class c ON c.oid = indrelid
-        WHERE relnamespace = 'public'::regnamespace
-        UNION ALL SELECT format('%s on %s: %s %s', conname, conrelid::regclass, pg_get_constraintdef(oid), convalidated)
-        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-        UNION ALL SELECT format('%s holds %s', relname,
-                                query_to_xml(format('TABLE %I ORDER BY 1', relname), true, false, '')::text)
-        FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-        ORDER BY 1";
-    target.texts(everything).into_iter().flatten().collect()
-}
+use crate::support::{Database, Outcome, Running, Schema, apply, campaign};
 
 /// What a target may look like.
 struct Pictures {
@@ -144,7 +94,7 @@ fn run_again(source: &Database, target: &Database, pictures: &Pictures, found: S
 
 fn is_killed_at_many_moments(start: State) {
     let target = Database::postgresql();
-    let source = history();
+    let source = full_history();
     let pictures = Pictures::of(&source, &target);
     if start == State::WithSchema {
         target.create_schema(Schema::Head);
@@ -186,7 +136,7 @@ fn killed_at_many_moments_on_the_way_to_a_schema_without_rows() {
 fn the_server_crashes_at_many_moments() {
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
-    let source = history();
+    let source = full_history();
     let pictures = Pictures::of(&source, &target);
     let proxy = Proxy::to(server.port);
     let total = measure(&source, &target, &proxy);

@@ -1,31 +1,19 @@
 //! `migrate-sqlite-to-postgres`: what SQLite's own check finds wrong with the source is told before a row moves.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tarsy_db::internals::{Silence, Snapshot, SnapshotOptions, Source, TransferError};
+use tarsy_db::progress::Silence;
+use tarsy_db::transfer::snapshot::Terms;
+use tarsy_db::transfer::{Snapshot, Source, TransferError};
 
-use crate::migrate::arrival::{arguments, migrate};
-use crate::migrate::refusals::one_session_and_target;
 use crate::support::database::{block_on, runtime};
 use crate::support::history::{NOW_US, insert_many, insert_session};
-use crate::support::process::{Running, wait_until};
+use crate::support::migration::{arguments, migrate, one_session_and_target};
+use crate::support::process::wait_until;
 use crate::support::random::Random;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, campaign, test};
-
-fn file(source: &Database) -> PathBuf {
-    source.directory().join("history.db")
-}
-
-/// Makes sure that standard error says all this.
-#[track_caller]
-fn tells(outcome: &Outcome, parts: &[&str]) {
-    for part in parts {
-        assert!(outcome.stderr.contains(part), "no `{part}` in {}", outcome.stderr);
-    }
-}
+use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, campaign, test};
 
 /// Gives an index another definition than the one that its entries were made by.
 fn break_index(source: &Database, index: &str, definition: &str) {
@@ -72,7 +60,7 @@ fn an_index_that_does_not_match_its_table_is_damage_and_named() {
         &mut check_only(&source),
     ] {
         let refused = Outcome::of(run).expect(74);
-        tells(&refused, &["history.db is damaged", STATUS_INDEX, "restore a backup", "--accept-damage"]);
+        refused.tells(&["history.db is damaged", STATUS_INDEX, "restore a backup", "--accept-damage"]);
         let details = refused.json()["error"]["details"].clone();
         assert!(details["findings"].to_string().contains(STATUS_INDEX), "{details:#}");
     }
@@ -84,24 +72,24 @@ fn damage_of_a_table_that_is_not_moved_is_damage() {
     let (source, target) = one_session_and_target();
     source.execute("CREATE TABLE ours (a, b); CREATE INDEX of_ours ON ours (a); INSERT INTO ours VALUES (1, 2)");
     break_index(&source, "of_ours", "CREATE INDEX of_ours ON ours (b)");
-    tells(&Outcome::of(migrate(&source, &target).args(["--ignore", "ours"])).expect(74), &["of_ours"]);
+    Outcome::of(migrate(&source, &target).args(["--ignore", "ours"])).expect(74).tells(&["of_ours"]);
 }
 
 #[apply(test)]
 fn a_page_that_belongs_to_nothing_is_damage() {
     let (source, target) = one_session_and_target();
-    let mut content = fs::read(file(&source)).expect("the file is there");
+    let mut content = fs::read(source.file()).expect("the file is there");
     let pages = u32::from_be_bytes(content[28..32].try_into().expect("4 bytes"));
     content[28..32].copy_from_slice(&(pages + 1).to_be_bytes());
     content.resize(content.len() + 4096, 0);
-    fs::write(file(&source), content).expect("a file");
-    tells(&Outcome::of(&mut migrate(&source, &target)).expect(74), &["never used"]);
+    fs::write(source.file(), content).expect("a file");
+    Outcome::of(&mut migrate(&source, &target)).expect(74).tells(&["never used"]);
 }
 
 #[apply(test)]
 fn a_definition_that_is_no_text_is_damage() {
     let (source, target) = one_session_and_target();
-    let mut content = fs::read(file(&source)).expect("the file is there");
+    let mut content = fs::read(source.file()).expect("the file is there");
     let type_of_column = b"\"agent_type\" VARCHAR";
     let ends = content.windows(type_of_column.len()).enumerate().filter(|(_, bytes)| *bytes == type_of_column);
     let ends: Vec<_> = ends.map(|(place, bytes)| place + bytes.len() - 1).collect();
@@ -109,8 +97,8 @@ fn a_definition_that_is_no_text_is_damage() {
     for end in ends {
         content[end] |= 0x80;
     }
-    fs::write(file(&source), content).expect("a file");
-    tells(&Outcome::of(&mut migrate(&source, &target)).expect(74), &["what should be text is not", "restore a backup"]);
+    fs::write(source.file(), content).expect("a file");
+    Outcome::of(&mut migrate(&source, &target)).expect(74).tells(&["what should be text is not", "restore a backup"]);
 }
 
 #[apply(test)]
@@ -121,9 +109,9 @@ fn accepted_damage_is_moved_and_recorded() {
     let checked = Outcome::of(check_only(&source).args(accepting)).expect(0);
     assert_eq!(checked.json()["accepted_damage"].as_u64().map(|findings| findings > 0), Some(true));
     let planned = Outcome::of(migrate(&source, &target).args(accepting).arg("--dry-run")).expect(0);
-    tells(&planned, &["the source is damaged"]);
+    planned.tells(&["the source is damaged"]);
     let moved = Outcome::of(migrate(&source, &target).args(accepting)).expect(0);
-    tells(&moved, &["the source is damaged", STATUS_INDEX]);
+    moved.tells(&["the source is damaged", STATUS_INDEX]);
     let report = fs::read(source.directory().join("move.json")).expect("the report is there");
     let report: Value = serde_json::from_slice(&report).expect("JSON");
     assert_eq!(report["outcome"], "moved");
@@ -168,7 +156,7 @@ fn more_wrong_values_than_the_check_lists_do_not_hide_damage() {
     let ignoring = ["--ignore", "aaa", "--ignore", "zzz"];
     Outcome::of(migrate(&source, &target).args(ignoring).arg("--dry-run")).expect(0);
     break_index(&source, STATUS_INDEX, "CREATE INDEX ix_alert_sessions_status ON alert_sessions (chain_id)");
-    tells(&Outcome::of(migrate(&source, &target).args(ignoring)).expect(74), &[STATUS_INDEX]);
+    Outcome::of(migrate(&source, &target).args(ignoring)).expect(74).tells(&[STATUS_INDEX]);
 }
 
 #[apply(test)]
@@ -179,7 +167,7 @@ fn values_that_their_own_table_refuses_stay_hazards() {
     insert_against_constraints(&source, "alert_sessions", is, was, insert);
     for run in [&mut migrate(&source, &target), &mut check_only(&source)] {
         let refused = Outcome::of(run).expect(65);
-        tells(&refused, &["alert_sessions `one` agent_type: NULL in a column that is NOT NULL"]);
+        refused.tells(&["alert_sessions `one` agent_type: NULL in a column that is NOT NULL"]);
         assert_eq!(refused.json()["error"]["details"].as_array().map(Vec::len), Some(1));
     }
 }
@@ -192,7 +180,7 @@ fn rows_that_are_there_twice_stay_hazards() {
                   VALUES ('two', 'alert-one', 'kubernetes', 'completed', 'chain')";
     insert_against_constraints(&source, "ix_alert_sessions_alert_id", is, was, insert);
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(65);
-    tells(&refused, &["alert_sessions `one` alert_id: a unique key", "alert_sessions `two` alert_id: a unique key"]);
+    refused.tells(&["alert_sessions `one` alert_id: a unique key", "alert_sessions `two` alert_id: a unique key"]);
     assert_eq!(refused.json()["error"]["details"].as_array().map(Vec::len), Some(2));
 }
 
@@ -211,7 +199,7 @@ fn a_value_that_only_the_source_refuses_is_a_hazard_unless_it_is_accepted() {
         migrate(&source, &target).arg("--append"),
         &mut check_only(&source),
     ] {
-        tells(&Outcome::of(run).expect(65), &[told]);
+        Outcome::of(run).expect(65).tells(&[told]);
     }
     let accepting = ["--accept-damage", "--report", "move.json"];
     Outcome::of(migrate(&source, &target).args(accepting)).expect(0);
@@ -229,9 +217,9 @@ fn what_this_sqlite_does_not_know_is_named_and_the_rest_is_checked() {
         source.execute("CREATE TABLE ours (a, b); CREATE INDEX of_ours ON ours (a); INSERT INTO ours VALUES (1, 2)");
         break_index(&source, "of_ours", definition);
         let run = || Outcome::of(migrate(&source, &target).args(["--ignore", "ours", "--dry-run"]));
-        tells(&run().expect(0), &["SQLite cannot check the pages and indexes of `ours`", "their_"]);
+        run().expect(0).tells(&["SQLite cannot check the pages and indexes of `ours`", "their_"]);
         break_index(&source, STATUS_INDEX, "CREATE INDEX ix_alert_sessions_status ON alert_sessions (chain_id)");
-        tells(&run().expect(74), &[STATUS_INDEX]);
+        run().expect(74).tells(&[STATUS_INDEX]);
     }
 }
 
@@ -272,8 +260,8 @@ fn a_check_that_nobody_waits_for_any_more_gives_its_connection_back() {
 
 /// Opens a source as a move does.
 async fn begin(source: &Database) -> Source {
-    let (path, directory) = (file(source), std::env::temp_dir());
-    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(1), directory: &directory };
+    let (path, directory) = (source.file(), std::env::temp_dir());
+    let terms = Terms { lock_timeout: Duration::from_secs(1), directory: &directory };
     let snapshot = Snapshot::take(&path, &terms, &Silence).await.unwrap_or_else(|error| panic!("{error:?}"));
     Source::begin(snapshot).await.expect("a source")
 }
@@ -296,13 +284,13 @@ fn sound_history() -> Vec<u8> {
     for session in ["a", "b", "c", "d"] {
         insert_session(&source, session, "completed", Some(NOW_US));
     }
-    fs::read(file(&source)).expect("the file is there")
+    fs::read(source.file()).expect("the file is there")
 }
 
 /// Whether SQLite itself finds nothing wrong with a file.
 fn is_sound(content: &[u8]) -> bool {
     let judged = Database::sqlite();
-    fs::write(file(&judged), content).expect("a file");
+    fs::write(judged.file(), content).expect("a file");
     let found = block_on(async {
         use sqlx::Connection;
         let mut connection = sqlx::SqliteConnection::connect(&judged.driver_url()).await?;
@@ -333,7 +321,7 @@ fn a_file_with_changed_bytes_that_moves_is_one_that_sqlite_finds_sound() {
         let place = place_in_use(&content, &mut random);
         content[place] ^= 1 << random.below(8);
         let source = Database::sqlite();
-        fs::write(file(&source), &content).expect("a file");
+        fs::write(source.file(), &content).expect("a file");
         let outcome = Outcome::of(&mut migrate(&source, &target));
         if outcome.code == Some(0) {
             assert!(is_sound(&content), "number {number}: byte {place} changed, and moved all the same");

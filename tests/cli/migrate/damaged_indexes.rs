@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::migrate::arrival::{migrate, source_and_target};
-use crate::migrate::verify_only::compare;
 use crate::support::history::{NOW_US, insert_session, insert_whole_sessions};
+use crate::support::migration::{compare, migrate, source_and_target};
+use crate::support::sqlite_file::empty_every_index;
 use crate::support::{Database, Outcome, Schema, apply, test};
 
 /// Sessions of a history, which has two stages for each.
@@ -27,22 +27,6 @@ fn insert_orphan(source: &Database) {
                                        stage_name, agent, status)
          VALUES ('orphan', 's1', 'gone', 'analysis', 1, 'Analysis', 'agent', 'completed')",
     );
-}
-
-/// Leaves every index of a file without an entry: each gets the page of another one that never had any.
-pub(crate) fn empty_every_index(source: &Database) {
-    let indexes = source.texts("SELECT name FROM sqlite_schema WHERE type = 'index' ORDER BY name");
-    for (number, index) in indexes.iter().flatten().enumerate() {
-        let of = |what: &str| format!("SELECT {what} FROM sqlite_schema WHERE name = '{index}'");
-        let table = source.texts(&of("tbl_name"))[0].clone().expect("an index has a table");
-        source.execute(&format!("CREATE INDEX empty_{number} ON {table} (1) WHERE 0"));
-        source.execute(&format!(
-            "PRAGMA writable_schema = ON;
-             UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'empty_{number}')
-             WHERE name = '{index}';
-             DELETE FROM sqlite_schema WHERE name = 'empty_{number}'"
-        ));
-    }
 }
 
 /// A move that accepts damage, with more options.

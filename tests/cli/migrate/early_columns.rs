@@ -2,12 +2,10 @@
 //! or 18 has columns of the next revision already, and their values arrive. What has no place on the target is counted
 //! before it is left behind.
 
-use crate::check::findings::{check, is_found};
-use crate::migrate::arrival::migrate;
-use crate::migrate::refusals::{assert_message, one_session_and_target};
-use crate::migrate::verify_only::compare;
-use crate::schema::revisions::{IDS, init_to, ledger};
-use crate::schema::shapes::{Born, fill, stamp, tables};
+use crate::support::birth::{self, Born};
+use crate::support::check::{check, is_found};
+use crate::support::migration::{compare, migrate, one_session_and_target};
+use crate::support::revision::{IDS, init_to, ledger};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// A column of the next revision: how it is declared by the models, its type on PostgreSQL, and a value.
@@ -108,8 +106,8 @@ const BIRTHS: [Birth; 5] = [
 impl Birth {
     /// A database as TARSy's backend creates it.
     fn create(&self, database: &Database) {
-        database.execute(&tables(database, self.born, self.revision));
-        stamp(database, self.revision);
+        database.execute(&birth::tables(database, self.born, self.revision));
+        birth::stamp(database, self.revision);
         for Early { table, name, declared, .. } in self.columns {
             database.execute(&format!("ALTER TABLE {table} ADD COLUMN {name} {declared}"));
         }
@@ -125,7 +123,7 @@ impl Birth {
 
     /// Writes a session, with values in these columns.
     fn fill(&self, database: &Database) {
-        fill(database, self.revision);
+        birth::fill(database, self.revision);
         for Early { table, name, value, .. } in self.columns {
             database.execute(&format!("UPDATE {table} SET {name} = '{value}'"));
         }
@@ -150,14 +148,6 @@ fn type_of(target: &Database, table: &str, column: &str) -> String {
          WHERE attrelid = '{table}'::regclass AND attname = '{column}' AND NOT attisdropped"
     );
     target.texts(&sql).into_iter().flatten().next().unwrap_or_else(|| "none".to_owned())
-}
-
-/// Makes sure that standard error says all this.
-#[track_caller]
-fn tells(outcome: &Outcome, parts: &[&str]) {
-    for part in parts {
-        assert!(outcome.stderr.contains(part), "no `{part}` in {}", outcome.stderr);
-    }
 }
 
 /// A target at the revision of each birth: without the columns of the next one, and some with them.
@@ -242,7 +232,7 @@ fn a_target_before_the_revision_that_has_a_column_already_keeps_its_type() {
     init_to(&target, "11");
     target.execute("ALTER TABLE alert_sessions ADD pause_metadata text");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(4);
-    assert_message(&refused, &["alert_sessions.pause_metadata is text, expected json"]);
+    refused.fails_with(&["alert_sessions.pause_metadata is text, expected json"]);
     target.execute("ALTER TABLE alert_sessions ALTER pause_metadata TYPE json USING NULL");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     BIRTHS[2].has_arrived(&target);
@@ -271,7 +261,7 @@ fn an_archive_keeps_them_and_they_come_back(database: &Database) {
         let database = database.another();
         birth.create(&database);
         let archive = Database::sqlite();
-        let path = archive.directory().join("history.db");
+        let path = archive.file();
         // The second time it is there already.
         for _ in 0..2 {
             birth.fill(&database);
@@ -299,14 +289,14 @@ fn what_a_target_was_filled_without_is_counted_when_it_is_compared() {
     let (source, target) = (BIRTHS[0].source(), Database::postgresql());
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     target.execute("ALTER TABLE alert_sessions DROP pod_id");
-    tells(&compare(&source, &target).expect(7), &["alert_sessions.pod_id (1 value)", "leaves out 1 value"]);
+    compare(&source, &target).expect(7).tells(&["alert_sessions.pod_id (1 value)", "leaves out 1 value"]);
 }
 
 #[apply(test)]
 fn columns_of_several_later_revisions_arrive() {
     let (source, target) = (Database::sqlite(), Database::postgresql());
     init_to(&source, "17");
-    fill(&source, 17);
+    birth::fill(&source, 17);
     source.execute(
         "ALTER TABLE stage_executions ADD COLUMN parallel_type VARCHAR DEFAULT 'single' NOT NULL;
          ALTER TABLE alert_sessions ADD COLUMN slack_message_fingerprint VARCHAR;
@@ -331,12 +321,12 @@ fn what_would_be_lost_is_counted_before_it_is_left_behind() {
     let counted =
         ["llm_interactions.our_score (1 value)", "llm_interactions.our_empty (0 values)", "our_notes (2 rows)"];
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    tells(&refused, &[&counted[..], &["leaves out 1 value and 2 rows, only in the source then"]].concat());
+    refused.tells(&[&counted[..], &["leaves out 1 value and 2 rows, only in the source then"]].concat());
     let check_only = ["migrate-sqlite-to-postgres", "--check-only", "--output", "json"];
-    tells(&Outcome::of(tarsy_db(&source).args(check_only)).expect(7), &counted);
+    Outcome::of(tarsy_db(&source).args(check_only)).expect(7).tells(&counted);
     let rest = ["--ignore", "llm_interactions.our_score", "--ignore", "our_notes"];
     let empty = Outcome::of(migrate(&source, &target).args(rest)).expect(7);
-    assert_message(&empty, &["`--ignore llm_interactions.our_empty` leaves out nothing: no value is in it"]);
+    empty.fails_with(&["`--ignore llm_interactions.our_empty` leaves out nothing: no value is in it"]);
 }
 
 #[apply(test)]
@@ -348,7 +338,7 @@ fn tables_of_a_later_revision_are_left_to_it_when_they_are_empty() {
     let target = Database::postgresql();
     source.execute("INSERT INTO chats VALUES ('c', 'one')");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    tells(&refused, &["chats (1 row)", "init --to 11", "leaves out 1 row"]);
+    refused.tells(&["chats (1 row)", "init --to 11", "leaves out 1 row"]);
 }
 
 #[apply(test)]
@@ -356,16 +346,16 @@ fn a_revision_that_drops_values_is_not_recommended_without_their_number() {
     let (source, target) = one_session_and_target();
     init_to(&target, "3");
     let behind = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    assert_message(&behind, &["beyond", "init --to`"]);
+    behind.fails_with(&["beyond", "init --to`"]);
     assert!(!behind.stdout.contains("drops"), "{}", behind.stdout);
     init_to(&target, "4");
     let counted = "drops `alert_sessions.alert_id`, which holds values in 1 row";
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["init --to`", counted]);
+    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["init --to`", counted]);
 
     let later = BIRTHS[0].source();
     let target = Database::postgresql();
     init_to(&target, "1");
-    fill(&target, 1);
+    birth::fill(&target, 1);
     let mut append = migrate(&later, &target);
-    assert_message(&Outcome::of(append.arg("--append")).expect(7), &[IDS[3], counted]);
+    Outcome::of(append.arg("--append")).expect(7).fails_with(&[IDS[3], counted]);
 }

@@ -1,15 +1,12 @@
 //! `migrate-sqlite-to-postgres`: whatever happens on the way, the target is as it was.
 
-use crate::migrate::arrival::{arguments, migrate, source_and_target};
-use crate::support::history::{NOW_US, insert_many};
-use crate::support::process::{Held, Running, wait_until};
+use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::history::{NOW_US, TABLES, insert_many};
+use crate::support::migration::{arguments, migrate, source_and_target};
+use crate::support::process::{Held, wait_until};
 use crate::support::server::Server;
 use crate::support::small_disk::SmallDisk;
-use crate::support::{Database, Outcome, Schema, apply, test};
-
-const TABLES: [&str; 4] = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
-/// The advisory lock that the trigger of [`halt_copy`] waits for.
-const HALT: i64 = 4711;
+use crate::support::{Database, Outcome, Running, Schema, apply, test};
 
 fn assert_empty(target: &Database) {
     for table in TABLES {
@@ -17,28 +14,10 @@ fn assert_empty(target: &Database) {
     }
 }
 
-/// Makes the COPY into `llm_interactions` stop in its middle until the returned transaction ends.
-fn halt_copy(target: &Database) -> Held {
-    target.execute(&format!(
-        "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             IF NEW.interaction_id = 'l-200' THEN PERFORM pg_advisory_xact_lock_shared({HALT}); END IF;
-             RETURN NEW; END $$;
-         CREATE TRIGGER halt BEFORE INSERT ON llm_interactions FOR EACH ROW EXECUTE FUNCTION halt();"
-    ));
-    Held::begin(target, &format!("SELECT pg_advisory_xact_lock({HALT})"))
-}
-
 fn wait_for_halted_copy(target: &Database) {
     let halted = "SELECT count(*) FROM pg_stat_progress_copy p JOIN pg_stat_activity a USING (pid)
                   WHERE p.datname = current_database() AND a.wait_event_type = 'Lock' AND p.tuples_processed > 100";
     wait_until("COPY has come to the middle", || target.number(halted) == 1);
-}
-
-/// Waits until the server has noticed that the client is gone.
-pub(crate) fn wait_for_no_session_of_the_tool(target: &Database) {
-    let sessions = "SELECT count(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND application_name = 'tarsy'";
-    wait_until("the server has ended the session", || target.number(sessions) == 0);
 }
 
 /// 400 sessions with 8 MB: more than the sockets between both ends hold.
@@ -51,7 +30,7 @@ fn large_source_and_target() -> (Database, Database) {
 #[apply(test)]
 fn killed_in_the_middle_of_copy_leaves_nothing_and_the_next_run_succeeds() {
     let (source, target) = large_source_and_target();
-    let halt = halt_copy(&target);
+    let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'l-200'");
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
     run.signal("KILL");
@@ -82,7 +61,7 @@ fn killed_after_copy_and_before_commit_leaves_nothing() {
 #[apply(test)]
 fn terminated_in_the_middle_of_copy_rolls_back() {
     let (source, target) = large_source_and_target();
-    let halt = halt_copy(&target);
+    let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'l-200'");
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
     run.signal("TERM");
@@ -111,7 +90,7 @@ fn a_server_that_crashes_in_the_middle_of_copy_is_unavailable_and_empty_afterwar
     let source = Database::sqlite().with_schema(Schema::Baseline);
     insert_many(&source, 400, 20_000, NOW_US);
     let target = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
-    let halt = halt_copy(&target);
+    let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'l-200'");
     let run = Running::start(&source, &arguments(&target));
     wait_for_halted_copy(&target);
     server.stop("immediate");

@@ -4,18 +4,11 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::migrate::arrival::{arguments, key, migrate, source_and_target};
+use crate::support::column::{BIGINT, BOOLEAN, DOUBLE, INTEGER, JSON, JSONB, TEXT};
 use crate::support::database::block_on;
-use crate::support::history::{NOW_US, insert_session};
+use crate::support::history::{NOW_US, insert_session, row_key};
+use crate::support::migration::{arguments, assert_no_tables, migrate, source_and_target};
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
-
-const TEXT: (&str, &str) = ("alert_sessions", "final_analysis");
-const BIGINT: (&str, &str) = ("alert_sessions", "completed_at_us");
-const INTEGER: (&str, &str) = ("stage_executions", "duration_ms");
-const JSON: (&str, &str) = ("mcp_communications", "tool_result");
-const JSONB: (&str, &str) = ("llm_interactions", "conversation");
-const DOUBLE: (&str, &str) = ("llm_interactions", "temperature");
-const BOOLEAN: (&str, &str) = ("mcp_communications", "success");
 
 const NOT_JSON: &str = "not JSON";
 const NOT_A_NUMBER: &str = "NaN or Infinity in JSON";
@@ -115,13 +108,9 @@ fn listed(outcome: &Outcome) -> BTreeSet<Listed> {
 
 fn write(source: &Database, session: &str, (table, column): (&str, &str), value: &str) -> String {
     insert_session(source, session, "completed", Some(NOW_US));
-    let (key_column, key) = key(table, session);
+    let (key_column, key) = row_key(table, session);
     source.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {key_column} = '{key}'"));
     key
-}
-
-fn assert_no_tables(target: &Database) {
-    assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
 }
 
 #[apply(test)]
@@ -273,7 +262,7 @@ fn json_is_listed_exactly_where_postgresql_refuses_it() {
         let session = number.to_string();
         insert_session(&source, &session, "completed", None);
         for ((table, column), kind) in [(JSON, "json"), (JSONB, "jsonb")] {
-            let (key_column, key) = key(table, &session);
+            let (key_column, key) = row_key(table, &session);
             let literal = text.replace('\'', "''");
             source.execute(&format!("UPDATE {table} SET {column} = '{literal}' WHERE {key_column} = '{key}'"));
             // Escapes that only the first `->>` would fail at; and what would lose a value without a word.

@@ -1,7 +1,7 @@
 //! `migrate-sqlite-to-postgres`: text that is a moment arrives as that moment; what is none is listed.
 
-use crate::migrate::arrival::{migrate, source_and_target};
 use crate::support::history::{NOW_US, insert_session};
+use crate::support::migration::{migrate, source_and_target};
 use crate::support::{Database, Outcome, Schema, apply, test};
 
 /// Both ends with one more column, the source's as SQLite declares it, and a session for each expression.

@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::migrate::arrival::arguments_to;
-use crate::migrate::crashes::{COMMIT, history, picture};
-use crate::migrate::failures::wait_for_no_session_of_the_tool;
-use crate::support::process::{Held, Running};
-use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::activity::{WAITS_FOR_LOCK, wait_for_no_session_of_the_tool};
+use crate::support::history::full_history;
+use crate::support::migration::{arguments_to, picture};
+use crate::support::process::Held;
+use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, Schema, apply, test};
+use crate::support::{Database, Outcome, Running, Schema, apply, test};
 
 /// Connecting, the schema, COPY at its middle and its beginning, an index, the comparison.
 const STAGES: [(Moment<'static>, &str); 6] = [
@@ -39,7 +39,7 @@ impl Ends {
         let target = Database::postgresql();
         target.create_schema(Schema::Head);
         let (before, proxy) = (picture(&target), Proxy::to(target.port()));
-        Self { source: history(), target, before, proxy }
+        Self { source: full_history(), target, before, proxy }
     }
 
     /// Runs through the proxy, with the shortest patience that there is.
@@ -98,7 +98,7 @@ fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
 fn a_target_that_turns_read_only_meanwhile_is_told_and_left_as_it_is() {
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
-    let (source, before, proxy) = (history(), picture(&target), Proxy::to(server.port));
+    let (source, before, proxy) = (full_history(), picture(&target), Proxy::to(server.port));
     // It has been found writable, and nothing was written yet.
     proxy.halt_at(Moment::After("current_setting('session_replication_role')"), Silence::Network);
     let mut run = Running::start(&source, &arguments_to(&target.url_through(proxy.port)));
@@ -165,9 +165,6 @@ fn a_server_that_waits_for_somebody_elses_lock_is_waited_for() {
     run.finish().expect(0);
 }
 
-const WAITS_FOR_LOCK: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND application_name = 'tarsy' AND wait_event_type = 'Lock'";
-
 /// Waits until the server does something for the binary, interrupts it, and sees both gone within a second.
 #[track_caller]
 fn is_interrupted_while(ends: &Ends, activity: &str) {
@@ -189,20 +186,10 @@ fn is_interrupted_while(ends: &Ends, activity: &str) {
     assert!(outcome.stderr.contains("stopped by SIGINT; what was not committed was rolled back"), "{}", outcome.stderr);
 }
 
-/// Makes everything that inserts into a table wait for somebody, who is returned.
-fn halt_inserts(target: &Database, table: &str) -> Held {
-    target.execute(&format!(
-        "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$;
-         CREATE TRIGGER halt BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION halt();"
-    ));
-    Held::begin(target, "SELECT pg_advisory_xact_lock(4711)")
-}
-
 #[apply(test)]
 fn ctrl_c_during_copy_ends_both_sides_within_a_second() {
     let ends = Ends::new();
-    let _held = halt_inserts(&ends.target, "llm_interactions");
+    let _held = Held::halt_inserts(&ends.target, "llm_interactions", "true");
     is_interrupted_while(
         &ends,
         "SELECT count(*) FROM pg_stat_progress_copy JOIN pg_stat_activity USING (pid, datname)

@@ -1,38 +1,21 @@
 //! `migrate-sqlite-to-postgres`: what is in the way on the target is named, all of it, before a row moves; what a role
 //! or a database has for everyday work neither ends a load nor falsifies it.
 
-use crate::migrate::arrival::{migrate, source_and_target};
-use crate::support::baseline::listing;
 use sqlx::Connection;
 use tarsy_db::internals::{ObstacleKind, ObstacleSeverity, Operation, TargetTables, look};
 
+use crate::support::baseline;
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
+use crate::support::migration::{migrate, migrate_to, one_session_and_nothing, one_session_and_target};
 use crate::support::process::Held;
+use crate::support::role::give_tables_to;
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, test};
 
-/// A source with one session, and an empty database.
-fn one_session_and_nothing() -> (Database, Database) {
-    let (source, target) = source_and_target();
-    insert_session(&source, "one", "completed", Some(NOW_US));
-    (source, target)
-}
-
-/// A source with one session, and a target with the baseline.
-fn one_session_and_target() -> (Database, Database) {
-    let (source, target) = one_session_and_nothing();
-    (source, target.with_schema(Schema::Baseline))
-}
-
 /// The move as somebody else than the superuser.
 fn migrate_as(source: &Database, role: &Role<'_>) -> Outcome {
-    migrate_to(source, &role.url())
-}
-
-fn migrate_to(source: &Database, to: &str) -> Outcome {
-    let arguments = ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", to, "--output", "json"];
-    Outcome::of(bare_tarsy_db(source.directory()).args(arguments))
+    Outcome::of(&mut migrate_to(source, &role.url()))
 }
 
 /// The kinds and objects of what a refused move lists.
@@ -69,15 +52,6 @@ fn grant_everyday_rights(target: &Database, role: &Role<'_>) {
     target.execute(&format!("GRANT CREATE ON SCHEMA public TO {}", role.name));
 }
 
-/// Makes a role the owner of everything in the database.
-pub(crate) fn give_tables_to(target: &Database, role: &str) {
-    let statements = "SELECT format('ALTER TABLE %s OWNER TO ', oid::regclass) FROM pg_class
-                      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')";
-    for statement in target.texts(statements).into_iter().flatten() {
-        target.execute(&format!("{statement}{role}"));
-    }
-}
-
 #[apply(test)]
 fn on_an_ordinary_database_nothing_is_said() {
     let (source, target) = one_session_and_nothing();
@@ -110,7 +84,7 @@ fn everything_in_the_way_is_listed_at_once() {
     target.execute(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", target.name()));
     target.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
     target.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
-    let before = listing(&target);
+    let before = baseline::listing(&target);
     let refused = migrate_as(&source, &role).expect(7);
     let tables = "alert_sessions, llm_interactions, mcp_communications, stage_executions";
     let mut expected = vec![
@@ -124,7 +98,7 @@ fn everything_in_the_way_is_listed_at_once() {
     expected.extend(tables.split(", ").map(|table| ("rows", table)));
     let expected: Vec<_> = expected.iter().map(|(kind, object)| ((*kind).to_owned(), (*object).to_owned())).collect();
     assert_eq!(obstacles(&refused), expected);
-    assert_eq!(listing(&target), before);
+    assert_eq!(baseline::listing(&target), before);
     // People read the same.
     let arguments = ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", &role.url()];
     let shown = Outcome::of(bare_tarsy_db(source.directory()).args(arguments)).expect(7).stderr;
@@ -222,7 +196,7 @@ fn a_standby_is_69() {
     server.stop("fast");
     server.become_standby();
     server.run();
-    let refused = migrate_to(&source, &server.url("postgres")).expect(69);
+    let refused = Outcome::of(&mut migrate_to(&source, &server.url("postgres"))).expect(69);
     is_listed(&refused, "standby", "the server", &["connect to the primary"]);
 }
 
@@ -546,7 +520,7 @@ fn an_encoding_that_cannot_hold_every_text_is_78() {
     let (source, target) = one_session_and_nothing();
     let name = format!("{}_latin1", target.name());
     target.execute(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"));
-    let refused = migrate_to(&source, &target.url().replace(target.name(), &name)).expect(78);
+    let refused = Outcome::of(&mut migrate_to(&source, &target.url().replace(target.name(), &name))).expect(78);
     target.execute(&format!("DROP DATABASE {name} WITH (FORCE)"));
     is_listed(&refused, "encoding", "the database", &["LATIN1", "UTF8"]);
 }

@@ -3,11 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::migrate::arrival::{arguments, files, migrate, source_and_target};
-use crate::migrate::crashes::{history, picture};
-use crate::migrate::refusals::{assert_message, one_session_and_target};
-use crate::support::history::{NOW_US, insert_many, insert_session};
+use crate::support::history::{NOW_US, full_history, insert_many, insert_session};
+use crate::support::migration::{arguments, migrate, one_session_and_target, picture, source_and_target};
 use crate::support::server::closed_port;
+use crate::support::sqlite_file::files;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
 
 fn rehearse(source: &Database, target: &Database) -> Outcome {
@@ -42,7 +41,7 @@ fn amount(source: &Database, table: &str) -> (String, i64, i64) {
 #[apply(test)]
 fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
     let target = Database::postgresql();
-    let source = history();
+    let source = full_history();
     let tables = [
         "alert_sessions",
         "stage_executions",
@@ -65,7 +64,7 @@ fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
         let planned = planned.json();
         assert!(picture(&target) == as_it_was, "is prepared: {is_prepared}");
         assert_eq!(planned["outcome"], "planned");
-        assert_eq!(planned["source"], source.directory().join("history.db").display().to_string());
+        assert_eq!(planned["source"], source.file().display().to_string());
         assert_eq!(planned["snapshot"], json!({ "origin": "at_rest" }));
         assert_eq!(planned["revision"], "b67c135119d7");
         assert!(planned["target"].as_str().is_some_and(|place| place.ends_with(target.name())), "{planned:#}");
@@ -128,11 +127,11 @@ fn a_rehearsal_lists_hazards_and_obstacles_as_the_move_would() {
     let before = picture(&target);
     let refused = rehearse(&source, &target).expect(7);
     assert_eq!(refused.json()["error"]["details"][0]["kind"], "rows");
-    assert_message(&refused, &["alert_sessions", "already holds rows"]);
+    refused.fails_with(&["alert_sessions", "already holds rows"]);
     assert!(picture(&target) == before);
     source.execute("ALTER TABLE llm_interactions ADD COLUMN our_score REAL");
     let empty = target.another().with_schema(Schema::Baseline);
-    assert_message(&rehearse(&source, &empty).expect(7), &["--ignore llm_interactions.our_score"]);
+    rehearse(&source, &empty).expect(7).fails_with(&["--ignore llm_interactions.our_score"]);
 }
 
 #[apply(test)]
@@ -209,7 +208,7 @@ fn a_large_history_with_a_hazard_is_refused_as_a_small_one() {
 
 #[apply(test)]
 fn a_check_needs_no_server() {
-    let source = history();
+    let source = full_history();
     let before = files(source.directory());
     let (_socket, port) = closed_port();
     let mut command = bare_tarsy_db(source.directory());
@@ -254,7 +253,7 @@ fn after_a_move_people_are_told_what_is_next_and_what_to_keep() {
     let (source, target) = one_session_and_target();
     let mut command = bare_tarsy_db(source.directory());
     let shown = Outcome::of(command.args(&arguments(&target)[..5])).expect(0).stdout;
-    let file = source.directory().join("history.db").display().to_string();
+    let file = source.file().display().to_string();
     assert!(shown.starts_with(&format!("moved {file} to ")), "{shown}");
     let line = |start: &str| {
         let line = shown.lines().find(|line| line.starts_with(start));

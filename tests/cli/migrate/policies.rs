@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tarsy_db::internals::{Choice, Class};
 
-use crate::migrate::arrival::{key, migrate, source_and_target};
-use crate::schema::shapes;
-use crate::schema::shapes::Born;
-use crate::support::history::{NOW_US, insert_session};
+use crate::support::birth::{self, Born};
+use crate::support::history::{NOW_US, insert_session, row_key};
+use crate::support::migration::{assert_no_tables, migrate, read_report, source_and_target};
+use crate::support::revision::init_to;
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// A table, a column of it, and the SQL expression that shows the column on PostgreSQL.
@@ -115,14 +115,9 @@ fn choices() -> impl Iterator<Item = Choice> {
     Choice::all().filter(|choice| choice.class != Class::Orphan)
 }
 
-/// A source at the first revision that has a column with a limit.
-fn source_with_events() -> Database {
-    source_at("3")
-}
-
 fn source_at(revision: &str) -> Database {
     let source = Database::sqlite();
-    Outcome::of(tarsy_db(&source).args(["init", "--quiet", "--to", revision])).expect(0);
+    init_to(&source, revision);
     source
 }
 
@@ -130,7 +125,7 @@ fn source_at(revision: &str) -> Database {
 fn key_of(table: &str, number: usize) -> (&'static str, String) {
     match table {
         "events" => ("id", number.to_string()),
-        _ => key(table, &number.to_string()),
+        _ => row_key(table, &number.to_string()),
     }
 }
 
@@ -146,11 +141,6 @@ fn write(source: &Database, number: usize, Case { place: (table, column, _), wri
 /// The options for these choices, and a report.
 fn with_policies<'c>(choices: &[&'c str]) -> Vec<&'c str> {
     choices.iter().flat_map(|choice| ["--on", *choice]).chain(["--report", "report.json"]).collect()
-}
-
-fn report(source: &Database) -> Value {
-    let text = std::fs::read(source.directory().join("report.json")).expect("the report is there");
-    serde_json::from_slice(&text).expect("the report is JSON")
 }
 
 /// What a report says of each change, a line for each, with the bytes of the original in hexadecimal.
@@ -192,16 +182,11 @@ fn changes_of<'c>(source: &Database, cases: impl Iterator<Item = (usize, &'c Cas
     lines
 }
 
-#[track_caller]
-fn assert_no_tables(target: &Database) {
-    assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
-}
-
 #[apply(test)]
 fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_original() {
     for choice in choices() {
         let target = Database::postgresql();
-        let source = source_with_events();
+        let source = source_at("3");
         let cases: Vec<_> = CASES.iter().filter(|case| case.class == choice.class.name()).enumerate().collect();
         assert!(!cases.is_empty(), "{choice}");
         for (number, case) in &cases {
@@ -218,7 +203,7 @@ fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_origina
             let (_, expected) = expected.unwrap_or_else(|| panic!("no {choice} of {}", case.written));
             assert_eq!(found, [expected.map(str::to_owned)], "{choice}: {table}.{column} = {}", case.written);
         }
-        let report = report(&source);
+        let report = read_report(&source);
         assert_eq!(report["outcome"], "moved");
         assert_eq!(report["policies"], json!({ choice.class.name(): choice.policy.name() }));
         assert_eq!(changes(&report), changes_of(&source, cases.into_iter(), choice));
@@ -231,7 +216,7 @@ fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_origina
 #[apply(test)]
 fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reported_once() {
     let target = Database::postgresql();
-    let source = source_with_events();
+    let source = source_at("3");
     for (number, case) in CASES.iter().enumerate() {
         write(&source, number, case);
     }
@@ -256,7 +241,7 @@ fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reporte
         listed.sort();
         expected.sort();
         assert_eq!(listed, expected, "{choice}");
-        let report = report(&source);
+        let report = read_report(&source);
         assert_eq!((&report["outcome"], &report["hazards"]), (&json!("refused"), hazards), "{choice}");
         assert_eq!(changes(&report), changes_of(&source, CASES.iter().enumerate(), choice), "{choice}");
         assert_no_tables(&target);
@@ -277,7 +262,7 @@ fn null_takes_no_place_that_has_to_be_filled() {
         let hazards = refused["error"]["details"].as_array().expect("a list of hazards").clone();
         assert_eq!(hazards.len(), 1, "{hazards:?}");
         assert_eq!((&hazards[0]["column"], &hazards[0]["policies"]), (&json!(column), &policies), "{choice}");
-        assert_eq!(report(&source)["changes"], json!([]));
+        assert_eq!(read_report(&source)["changes"], json!([]));
         assert_no_tables(&target);
     }
 }
@@ -310,7 +295,7 @@ fn several_policies_mend_one_value_and_each_has_its_line() {
         llm("non-finite=null"),
         llm("nul=strip"),
     ];
-    assert_eq!(changes(&report(&source)), expected);
+    assert_eq!(changes(&read_report(&source)), expected);
 }
 
 #[apply(test)]
@@ -322,7 +307,7 @@ fn bytes_that_become_text_are_cut_for_an_index_as_well() {
     Outcome::of(migrate(&source, &target).args(both)).expect(0);
     assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 2600);
     let change = |choice| change_of(&source, "alert_sessions", ("session_id", "one"), "alert_type", choice);
-    assert_eq!(changes(&report(&source)), [change("index-entry=truncate"), change("storage-class=convert")]);
+    assert_eq!(changes(&read_report(&source)), [change("index-entry=truncate"), change("storage-class=convert")]);
 }
 
 #[apply(test)]
@@ -343,7 +328,7 @@ fn a_key_is_mended_together_with_the_rows_that_point_to_it() {
         "mcp_communications mcp-one session_id nul=replace text 6F00",
         "stage_executions stage-one session_id nul=replace text 6F00",
     ];
-    assert_eq!(changes(&report(&source)), expected);
+    assert_eq!(changes(&read_report(&source)), expected);
 }
 
 #[apply(test)]
@@ -429,7 +414,7 @@ fn dropped_orphans_stay_behind_with_all_that_hangs_on_them_and_each_value_is_lis
     expected.sort();
     assert!(expected.contains(&"stage_executions e-orphan stage_name orphan=drop text 416E6100".to_owned()));
     assert!(expected.contains(&"llm_interactions l-hangs temperature orphan=drop real 302E35".to_owned()));
-    assert_eq!(changes(&report(&source)), expected);
+    assert_eq!(changes(&read_report(&source)), expected);
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
     Outcome::of(migrate(&source, &target).args(["--verify-only", "--on", "orphan=drop", "--report", "again.json"]))
         .expect(0);
@@ -445,7 +430,7 @@ fn dropped_orphans_leave_the_list_and_other_hazards_stay_on_it() {
     assert_eq!(hazards.len(), 1, "{hazards:?}");
     assert_eq!((&hazards[0]["primary_key"], &hazards[0]["class"]), (&json!("c-kept"), &json!("nul")));
     let mut rows = BTreeMap::new();
-    for line in changes(&report(&source)) {
+    for line in changes(&read_report(&source)) {
         let row: Vec<_> = line.split(' ').take(2).map(str::to_owned).collect();
         *rows.entry((row[0].clone(), row[1].clone())).or_insert(0_i64) += 1;
     }
@@ -474,7 +459,7 @@ fn adopted_orphans_arrive_below_a_placeholder() {
     );
     // It began with the first of its children whose time is known.
     assert_eq!(placeholder, [Some("unknown failed unknown 1769904000000015".to_owned())]);
-    assert_eq!(changes(&report(&source)), ["alert_sessions gone session_id orphan=adopt absent "]);
+    assert_eq!(changes(&read_report(&source)), ["alert_sessions gone session_id orphan=adopt absent "]);
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
     let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
     Outcome::of(migrate(&source, &target).args(again)).expect(0);
@@ -504,7 +489,7 @@ fn chains_of_missing_rows_are_made_up_from_the_bottom() {
     assert_eq!(stages, expected.map(|stage| Some(stage.to_owned())));
     let messages = target.texts("SELECT m.message_id FROM chat_user_messages m JOIN chats USING (chat_id) ORDER BY 1");
     assert_eq!(messages, [Some("u-hangs".to_owned()), Some("u-kept".to_owned())]);
-    let made_up = changes(&report(&source));
+    let made_up = changes(&read_report(&source));
     for row in [
         "alert_sessions also-gone session_id",
         "chats c-kept chat_id",
@@ -522,9 +507,7 @@ fn chains_of_missing_rows_are_made_up_from_the_bottom() {
 fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
     let target = Database::postgresql();
     let source = Database::sqlite();
-    source.execute(&shapes::tables(&source, Born::D, 23));
-    shapes::stamp(&source, 23);
-    shapes::fill(&source, 23);
+    birth::create(&source, Born::D, 23);
     source.execute(
         "PRAGMA foreign_keys = OFF;
          UPDATE stage_executions SET session_id = NULL, parent_stage_execution_id = 'gone'",
@@ -537,7 +520,7 @@ fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
         "alert_sessions gone session_id orphan=adopt absent ",
         "stage_executions gone execution_id orphan=adopt absent ",
     ];
-    assert_eq!(changes(&report(&source)), expected);
+    assert_eq!(changes(&read_report(&source)), expected);
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 

@@ -1,32 +1,17 @@
 //! `migrate-sqlite-to-postgres`: what it refuses to begin, and whom it gives way to.
 
-use crate::migrate::arrival::{arguments, migrate, source_and_target};
+use crate::support::activity::wait_for_lock;
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Held, Running, wait_until};
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
-
-pub(crate) fn assert_message(outcome: &Outcome, parts: &[&str]) {
-    let document = outcome.json();
-    let error = &document["error"];
-    assert_eq!(error["exit_code"].as_i64(), outcome.code.map(i64::from));
-    for part in parts {
-        assert!(error.to_string().contains(part), "no `{part}` in {error:#}");
-    }
-}
-
-/// A source with one session, and a target with the baseline.
-pub(crate) fn one_session_and_target() -> (Database, Database) {
-    let (source, target) = source_and_target();
-    insert_session(&source, "one", "completed", Some(NOW_US));
-    (source, target.with_schema(Schema::Baseline))
-}
+use crate::support::migration::{arguments, migrate, migrate_while, one_session_and_target, source_and_target};
+use crate::support::process::Held;
+use crate::support::{Outcome, Running, apply, bare_tarsy_db, tarsy_db, test};
 
 #[apply(test)]
 fn a_target_that_holds_one_row_anywhere_is_left_alone() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    assert_message(&refused, &["alert_sessions", "already holds rows (1)", "mcp_communications"]);
+    refused.fails_with(&["alert_sessions", "already holds rows (1)", "mcp_communications"]);
     assert_eq!(target.texts("SELECT session_id FROM alert_sessions"), [Some("theirs".to_owned())]);
     target.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
     Outcome::of(&mut migrate(&source, &target)).expect(7);
@@ -38,7 +23,7 @@ fn a_target_that_holds_one_row_anywhere_is_left_alone() {
 fn a_source_at_an_unknown_revision_is_refused() {
     let (source, target) = one_session_and_target();
     source.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["source", "feedfacecafe"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["source", "feedfacecafe"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
@@ -47,7 +32,7 @@ fn a_source_that_is_not_what_its_ledger_says_is_refused() {
     let (source, target) = one_session_and_target();
     source.execute("UPDATE alembic_version SET version_num = '7c617b3e7c2c'");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(4);
-    assert_message(&refused, &["7c617b3e7c2c", "no column llm_interactions.interaction_type"]);
+    refused.fails_with(&["7c617b3e7c2c", "no column llm_interactions.interaction_type"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
@@ -55,7 +40,7 @@ fn a_source_that_is_not_what_its_ledger_says_is_refused() {
 fn a_target_beyond_the_source_is_refused() {
     let (source, target) = one_session_and_target();
     Outcome::of(tarsy_db(&target).args(["init", "--to", "2"])).expect(0);
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(7), &["7c617b3e7c2c", "beyond", "ae85467a75d2"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["7c617b3e7c2c", "beyond", "ae85467a75d2"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
@@ -67,9 +52,9 @@ fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
          CREATE TABLE our_notes (id INTEGER PRIMARY KEY)",
     );
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    assert_message(&refused, &["our_notes", "llm_interactions.our_score", "--ignore"]);
+    refused.fails_with(&["our_notes", "llm_interactions.our_score", "--ignore"]);
     let one_ignored = Outcome::of(migrate(&source, &target).args(["--ignore", "our_notes"])).expect(7);
-    assert_message(&one_ignored, &["llm_interactions.our_score"]);
+    one_ignored.fails_with(&["llm_interactions.our_score"]);
     assert_eq!(target.count("alert_sessions"), 0);
     let both = ["--ignore", "our_notes", "--ignore", "llm_interactions.our_score"];
     Outcome::of(migrate(&source, &target).args(both)).expect(0);
@@ -91,7 +76,7 @@ fn ignoring_does_not_lose_a_column_that_the_target_has() {
 fn a_source_without_a_column_that_must_not_be_null_is_refused() {
     let (source, target) = one_session_and_target();
     source.execute("ALTER TABLE llm_interactions DROP COLUMN model_name");
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(4), &["llm_interactions.model_name"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(4).fails_with(&["llm_interactions.model_name"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
@@ -136,11 +121,11 @@ fn ends_of_the_wrong_kind_are_configuration_errors() {
         let arguments = ["migrate-sqlite-to-postgres", "--output", "json", "--from", from, "--to", to];
         Outcome::of(bare_tarsy_db(source.directory()).args(arguments))
     };
-    assert_message(&run("history.db", "sqlite:///other.db").expect(78), &["target", "PostgreSQL"]);
+    run("history.db", "sqlite:///other.db").expect(78).fails_with(&["target", "PostgreSQL"]);
     assert!(!source.directory().join("other.db").exists());
-    assert_message(&run(target.url(), target.url()).expect(78), &["source", "SQLite"]);
-    assert_message(&run("sqlite:///:memory:", target.url()).expect(78), &["source"]);
-    assert_message(&run("no-such-file.db", target.url()).expect(78), &["no-such-file.db"]);
+    run(target.url(), target.url()).expect(78).fails_with(&["source", "SQLite"]);
+    run("sqlite:///:memory:", target.url()).expect(78).fails_with(&["source"]);
+    run("no-such-file.db", target.url()).expect(78).fails_with(&["no-such-file.db"]);
     assert!(!source.directory().join("no-such-file.db").exists());
     std::fs::write(source.directory().join("text.db"), "not a database at all ".repeat(100)).expect("a file");
     run("text.db", target.url()).expect(74);
@@ -164,14 +149,7 @@ fn a_role_that_may_not_create_is_told_so() {
         &to,
     ]));
     target.execute(&format!("DROP ROLE {role}"));
-    assert_message(&refused.expect(77), &["permission denied"]);
-}
-
-/// Waits until the run stands before a lock of the target.
-pub(crate) fn wait_for_blocked_run(target: &Database) {
-    let blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                   AND application_name = 'tarsy' AND wait_event_type = 'Lock'";
-    wait_until("the run waits for the lock", || target.number(blocked) == 1);
+    refused.expect(77).fails_with(&["permission denied"]);
 }
 
 #[apply(test)]
@@ -180,20 +158,10 @@ fn a_lock_on_the_target_ends_the_wait_and_its_holder_is_named() {
     for lock in ["LOCK TABLE llm_interactions IN ROW EXCLUSIVE MODE", "LOCK TABLE llm_interactions"] {
         let holder = Held::begin(&target, &format!("SET application_name = 'the holder'; {lock}"));
         let refused = Outcome::of(migrate(&source, &target).args(["--lock-timeout", "300ms"])).expect(75);
-        assert_message(&refused, &["the holder", "--lock-timeout"]);
+        refused.fails_with(&["the holder", "--lock-timeout"]);
         holder.close();
         assert_eq!(target.count("alert_sessions"), 0, "{lock}");
     }
-}
-
-/// Holds the run back after it has read the source once, lets somebody write, and lets it go on.
-fn move_while_somebody_writes(source: &Database, target: &Database, writes: &str) -> Outcome {
-    let lock = Held::begin(target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
-    let run = Running::start(source, &arguments(target));
-    wait_for_blocked_run(target);
-    source.execute(writes);
-    lock.close();
-    run.finish()
 }
 
 const WRITES: &str = "UPDATE alert_sessions SET status = 'failed'";
@@ -202,8 +170,8 @@ const WRITES: &str = "UPDATE alert_sessions SET status = 'failed'";
 fn a_source_at_rest_that_somebody_writes_to_meanwhile_is_not_moved() {
     let (source, target) = one_session_and_target();
     assert!(!source.directory().join("history.db-wal").exists());
-    let outcome = move_while_somebody_writes(&source, &target, WRITES).expect(75);
-    assert_message(&outcome, &["history.db", "changed"]);
+    let outcome = migrate_while(&source, &target, |_| source.execute(WRITES)).expect(75);
+    outcome.fails_with(&["history.db", "changed"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
@@ -216,9 +184,9 @@ fn rows_that_are_committed_while_the_lock_is_waited_for_are_seen_in_any_isolatio
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id) VALUES ('precious', 'a', 'k', 's', 'c')",
     );
     let run = Running::start(&source, &arguments(&target));
-    wait_for_blocked_run(&target);
+    wait_for_lock(&target);
     somebody.execute("COMMIT");
-    assert_message(&run.finish().expect(7), &["alert_sessions"]);
+    run.finish().expect(7).fails_with(&["alert_sessions"]);
     assert_eq!(target.texts("SELECT session_id FROM alert_sessions"), [Some("precious".to_owned())]);
 }
 
@@ -226,6 +194,6 @@ fn rows_that_are_committed_while_the_lock_is_waited_for_are_seen_in_any_isolatio
 fn a_target_that_lost_a_foreign_key_is_refused() {
     let (source, target) = one_session_and_target();
     target.execute("ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey");
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(4), &["missing foreign key stage_executions"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(4).fails_with(&["missing foreign key stage_executions"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }

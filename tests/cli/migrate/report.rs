@@ -5,23 +5,18 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::migrate::arrival::{arguments, arguments_to, files, migrate, source_and_target};
-use crate::migrate::crashes::{COMMIT, picture};
-use crate::migrate::refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
+use crate::support::activity::wait_for_lock;
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Held, Running};
-use crate::support::proxy::{Moment, Proxy, Silence};
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
+use crate::support::migration::{
+    REPORT, arguments, arguments_to, migrate, one_session_and_nothing, one_session_and_target, picture, read_report,
+    read_report_at,
+};
+use crate::support::process::Held;
+use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
+use crate::support::sqlite_file::{files, names};
+use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, test};
 
-const REPORT: [&str; 2] = ["--report", "report.json"];
 const STRIP: [&str; 4] = ["--on", "nul=strip", "--report", "report.json"];
-
-/// A source with one session, and an empty database.
-fn one_session_and_nothing() -> (Database, Database) {
-    let (source, target) = source_and_target();
-    insert_session(&source, "one", "completed", Some(NOW_US));
-    (source, target)
-}
 
 /// A source with U+0000 in two values and NaN in a third, and an empty database.
 fn hazards_and_nothing() -> (Database, Database) {
@@ -38,24 +33,8 @@ fn write_hazards(source: &Database) {
     );
 }
 
-#[track_caller]
-fn read(source: &Database) -> Value {
-    read_file(&source.directory().join("report.json"))
-}
-
-#[track_caller]
-fn read_file(path: &Path) -> Value {
-    let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&text)))
-}
-
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).expect("the file is there").permissions().mode() & 0o777
-}
-
-/// The names of the files beside the source.
-fn names(source: &Database) -> Vec<String> {
-    files(source.directory()).into_keys().collect()
 }
 
 /// Table, column, class and policy of each change.
@@ -76,11 +55,11 @@ fn the_report_of_a_move_tells_all_and_is_private() {
     let arguments = ["--on", "nul=strip", "--on", "non-finite=null", "--report", "report.json"];
     let moved = Outcome::of(migrate(&source, &target).args(arguments)).expect(0).json();
     assert_eq!(mode(&source.directory().join("report.json")), 0o600);
-    assert_eq!(names(&source), ["history.db", "report.json"]);
-    let report = read(&source);
+    assert_eq!(names(source.directory()), ["history.db", "report.json"]);
+    let report = read_report(&source);
     assert_eq!(report["outcome"], "moved");
     assert_eq!(report["tool"], format!("tarsy-db {}", env!("CARGO_PKG_VERSION")));
-    assert_eq!(report["source"], source.directory().join("history.db").display().to_string());
+    assert_eq!(report["source"], source.file().display().to_string());
     assert_eq!(report["revision"], "ae85467a75d2");
     assert_eq!(report["snapshot"], json!({ "origin": "at_rest" }));
     assert_eq!(report["policies"], json!({ "nul": "strip", "non-finite": "null" }));
@@ -110,7 +89,7 @@ fn the_report_of_a_move_tells_all_and_is_private() {
 fn without_anything_to_change_the_report_says_so() {
     let (source, target) = one_session_and_nothing();
     Outcome::of(migrate(&source, &target).args(["--verify", "counts"]).args(REPORT)).expect(0);
-    let report = read(&source);
+    let report = read_report(&source);
     assert_eq!((&report["outcome"], &report["verified"]), (&json!("moved"), &json!("counts")));
     assert_eq!((&report["changes"], &report["policies"]), (&json!([]), &json!({})));
     assert_eq!(report["tables"][0]["digest"], Value::Null);
@@ -127,7 +106,7 @@ fn people_see_how_many_values_were_changed_and_which_files_to_keep() {
         let line = changes.lines().find(|line| words.iter().all(|word| line.contains(word)));
         assert!(line.is_some_and(|line| line.contains(" 1 ")), "no {words:?} in {shown}");
     }
-    let file = source.directory().join("history.db").display().to_string();
+    let file = source.file().display().to_string();
     let keep = format!("keep: {file}, which is as it was, and report.json");
     assert!(shown.lines().any(|line| line == keep), "{shown}");
 }
@@ -138,13 +117,13 @@ fn a_failure_without_an_outcome_leaves_no_file() {
     // Rows on the target.
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     Outcome::of(migrate(&source, &target).args(REPORT)).expect(7);
-    assert_eq!(names(&source), ["history.db"]);
+    assert_eq!(names(source.directory()), ["history.db"]);
     target.execute("TRUNCATE alert_sessions CASCADE");
     // A lock.
     let lock = Held::begin(&target, "LOCK TABLE llm_interactions");
     Outcome::of(migrate(&source, &target).args(["--lock-timeout", "300ms"]).args(REPORT)).expect(75);
     lock.close();
-    assert_eq!(names(&source), ["history.db"]);
+    assert_eq!(names(source.directory()), ["history.db"]);
     // What is read back is not what was sent.
     target.execute(
         "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -152,11 +131,11 @@ fn a_failure_without_an_outcome_leaves_no_file() {
          CREATE TRIGGER meddle BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION meddle()",
     );
     Outcome::of(migrate(&source, &target).args(REPORT)).expect(8);
-    assert_eq!(names(&source), ["history.db"]);
+    assert_eq!(names(source.directory()), ["history.db"]);
     // A target that is not there.
     let nowhere = arguments_to("postgresql://tarsy@127.0.0.1:1/tarsy");
     Outcome::of(bare_tarsy_db(source.directory()).args(nowhere).args(REPORT)).expect(69);
-    assert_eq!(names(&source), ["history.db"]);
+    assert_eq!(names(source.directory()), ["history.db"]);
 }
 
 #[apply(test)]
@@ -164,13 +143,13 @@ fn a_run_that_is_told_to_stop_takes_its_unfinished_report_along() {
     let (source, target) = one_session_and_target();
     let lock = Held::begin(&target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
     let run = Running::start(&source, &[&arguments(&target)[..], &REPORT].concat());
-    wait_for_blocked_run(&target);
+    wait_for_lock(&target);
     let unfinished = source.directory().join(format!(".report.json.{}", run.pid()));
     assert_eq!(mode(&unfinished), 0o600);
     run.signal("TERM");
     run.finish().expect(143);
     lock.close();
-    assert_eq!(names(&source), ["history.db"]);
+    assert_eq!(names(source.directory()), ["history.db"]);
 }
 
 #[apply(test)]
@@ -187,10 +166,10 @@ fn the_report_is_complete_before_the_commit_and_in_its_place_after_it() {
     let before = std::fs::read(&unfinished).expect("the unfinished report is there");
     proxy.resume();
     run.finish().expect(0);
-    assert_eq!(names(&source), ["history.db", "report.json"]);
+    assert_eq!(names(source.directory()), ["history.db", "report.json"]);
     assert!(std::fs::read(source.directory().join("report.json")).expect("the report") == before);
-    assert_eq!(read(&source)["outcome"], "moved");
-    assert_eq!(changed(&read(&source)).len(), 2);
+    assert_eq!(read_report(&source)["outcome"], "moved");
+    assert_eq!(changed(&read_report(&source)).len(), 2);
 }
 
 #[apply(test)]
@@ -209,8 +188,8 @@ fn where_nobody_knows_whether_the_commit_took_place_the_report_is_not_thrown_awa
     assert!(lost.stderr.contains("whether the commit took place"), "{}", lost.stderr);
     assert!(lost.stderr.contains(&unfinished), "{}", lost.stderr);
     assert_eq!(target.texts("SELECT final_analysis FROM alert_sessions"), [Some("a".to_owned())]);
-    assert_eq!(names(&source), [unfinished.as_str(), "history.db"]);
-    let report = read_file(&source.directory().join(unfinished));
+    assert_eq!(names(source.directory()), [unfinished.as_str(), "history.db"]);
+    let report = read_report_at(&source.directory().join(unfinished));
     assert_eq!((&report["outcome"], changed(&report).len()), (&json!("moved"), 2));
 }
 
@@ -222,7 +201,7 @@ fn the_report_of_a_move_is_never_written_over() {
     let before = files(source.directory());
     let other = target.another();
     let refused = Outcome::of(migrate(&source, &other).args(STRIP)).expect(7);
-    assert_message(&refused, &["report.json is the report of a move that took place", "another file"]);
+    refused.fails_with(&["report.json is the report of a move that took place", "another file"]);
     assert!(picture(&other).is_empty());
     for option in ["--check-only", "--dry-run", "--verify-only"] {
         let to = if option == "--check-only" { &[][..] } else { &["--to", target.url()] };
@@ -230,7 +209,7 @@ fn the_report_of_a_move_is_never_written_over() {
         command.args(["migrate-sqlite-to-postgres", option]).args(to).args(STRIP);
         Outcome::of(&mut command).expect(7);
     }
-    assert!(before == files(source.directory()), "{:?}", names(&source));
+    assert!(before == files(source.directory()), "{:?}", names(source.directory()));
 }
 
 #[apply(test)]
@@ -238,16 +217,16 @@ fn the_report_of_a_refusal_is_written_over_and_private_again() {
     let (source, target) = hazards_and_nothing();
     let path = source.directory().join("report.json");
     let refused = Outcome::of(migrate(&source, &target).args(STRIP)).expect(65).json();
-    let report = read(&source);
+    let report = read_report(&source);
     assert_eq!((&report["outcome"], &report["hazards"]), (&json!("refused"), &refused["error"]["details"]));
-    assert_eq!(report["source"], source.directory().join("history.db").display().to_string());
+    assert_eq!(report["source"], source.file().display().to_string());
     assert_eq!(report["policies"], json!({ "nul": "strip" }));
     let expected = ["alert_sessions final_analysis nul strip", "llm_interactions conversation nul strip"];
     assert_eq!(changed(&report), expected);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("the mode can be changed");
     let both = ["--on", "nul=strip", "--on", "non-finite=string", "--report", "report.json"];
     Outcome::of(migrate(&source, &target).args(both)).expect(0);
-    assert_eq!((&read(&source)["outcome"], mode(&path)), (&json!("moved"), 0o600));
+    assert_eq!((&read_report(&source)["outcome"], mode(&path)), (&json!("moved"), 0o600));
 }
 
 #[apply(test)]
@@ -257,7 +236,7 @@ fn a_failure_without_an_outcome_leaves_the_report_of_a_refusal() {
     let before = files(source.directory());
     let nowhere = arguments_to("postgresql://tarsy@127.0.0.1:1/tarsy");
     Outcome::of(bare_tarsy_db(source.directory()).args(nowhere).args(STRIP)).expect(69);
-    assert!(before == files(source.directory()), "{:?}", names(&source));
+    assert!(before == files(source.directory()), "{:?}", names(source.directory()));
 }
 
 #[apply(test)]
@@ -272,7 +251,7 @@ fn a_place_where_no_report_can_be_is_refused_before_anything_is_written() {
         (".", "Is a directory"),
     ] {
         let refused = Outcome::of(migrate(&source, &target).args(["--report", place])).expect(73);
-        assert_message(&refused, &[&format!("cannot write the report {place}")]);
+        refused.fails_with(&[&format!("cannot write the report {place}")]);
         assert!(refused.stdout.to_lowercase().contains(&words.to_lowercase()), "{place}: {}", refused.stdout);
         assert!(picture(&target).is_empty(), "{place}");
         assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0, "{place}");
@@ -291,14 +270,14 @@ fn what_is_no_report_is_not_written_over() {
     // The source itself is the first.
     for name in before.keys().map(String::as_str).chain(["/dev/null"]) {
         let refused = Outcome::of(migrate(&source, &target).args(["--report", name])).expect(7);
-        assert_message(&refused, &[&format!("{name} is there, and is no report"), "another file"]);
-        assert!(before == files(source.directory()), "{name}: {:?}", names(&source));
+        refused.fails_with(&[&format!("{name} is there, and is no report"), "another file"]);
+        assert!(before == files(source.directory()), "{name}: {:?}", names(source.directory()));
         assert!(picture(&target).is_empty(), "{name}");
     }
     // As `mktemp` makes it.
     std::fs::write(source.directory().join("report.json"), "").expect("a file can be written");
     Outcome::of(migrate(&source, &target).args(REPORT)).expect(0);
-    assert_eq!(read(&source)["outcome"], "moved");
+    assert_eq!(read_report(&source)["outcome"], "moved");
 }
 
 #[apply(test)]
@@ -314,9 +293,9 @@ fn a_check_lists_the_would_be_changes() {
         Outcome::of(&mut command)
     };
     check(&["nul=strip", "non-finite=string"]).expect(65);
-    assert_eq!(read(&source)["outcome"], "refused");
+    assert_eq!(read_report(&source)["outcome"], "refused");
     let checked = check(&["nul=strip", "non-finite=string", "orphan=adopt"]).expect(0).json();
-    let report = read(&source);
+    let report = read_report(&source);
     assert_eq!((&report["outcome"], &report["tables"]), (&json!("checked"), &checked["tables"]));
     let mut expected = vec![
         "alert_sessions final_analysis nul strip",
@@ -331,7 +310,7 @@ fn a_check_lists_the_would_be_changes() {
     let columns = |table: &&str| source.number(&format!("SELECT count(*) FROM pragma_table_info('{table}')"));
     expected.truncate(1);
     let (dropped, others): (Vec<_>, Vec<_>) =
-        changed(&read(&source)).into_iter().partition(|line| line.ends_with(" drop"));
+        changed(&read_report(&source)).into_iter().partition(|line| line.ends_with(" drop"));
     assert_eq!(others, expected);
     assert_eq!(i64::try_from(dropped.len()).expect("few"), rows.iter().map(columns).sum::<i64>());
 }
@@ -343,13 +322,13 @@ fn a_rehearsal_and_a_comparison_list_them_too() {
     let expected = ["alert_sessions final_analysis nul strip", "llm_interactions conversation nul strip"];
     Outcome::of(migrate(&source, &target).arg("--dry-run").args(STRIP)).expect(0);
     assert_eq!(
-        (&read(&source)["outcome"], changed(&read(&source))),
+        (&read_report(&source)["outcome"], changed(&read_report(&source))),
         (&json!("planned"), expected.map(str::to_owned).to_vec())
     );
     Outcome::of(migrate(&source, &target).args(["--on", "nul=strip", "--report", "move.json"])).expect(0);
     Outcome::of(migrate(&source, &target).arg("--verify-only").args(STRIP)).expect(0);
     assert_eq!(
-        (&read(&source)["outcome"], changed(&read(&source))),
+        (&read_report(&source)["outcome"], changed(&read_report(&source))),
         (&json!("compared"), expected.map(str::to_owned).to_vec())
     );
 }

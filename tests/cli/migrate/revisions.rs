@@ -1,9 +1,8 @@
 //! `migrate-sqlite-to-postgres` at TARSy's revisions: whatever the source has arrives.
 
-use crate::check::findings::{check, is_found};
-use crate::migrate::arrival::migrate;
-use crate::schema::shapes;
-use crate::schema::shapes::Born;
+use crate::support::birth::{self, Born};
+use crate::support::check::{check, is_found};
+use crate::support::migration::migrate;
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// The tables, each with the first revision that has it and a row in the columns that it was born with.
@@ -101,7 +100,7 @@ fn a_history_at_any_revision_arrives_whole() {
     for revision in [1, 2, 3, 5, 10, 11, 17, 18, 23] {
         let target = Database::postgresql();
         let source = source_at(revision);
-        let before = std::fs::read(source.directory().join("history.db")).expect("the source is there");
+        let before = std::fs::read(source.file()).expect("the source is there");
         Outcome::of(&mut migrate(&source, &target)).expect(0);
 
         let number = "SELECT version_num FROM alembic_version";
@@ -119,7 +118,7 @@ fn a_history_at_any_revision_arrives_whole() {
             assert_eq!(target.texts("SELECT alert_id FROM alert_sessions"), [Some("alert-1".to_owned())]);
         }
         Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
-        assert_eq!(std::fs::read(source.directory().join("history.db")).expect("the source is there"), before);
+        assert_eq!(std::fs::read(source.file()).expect("the source is there"), before);
     }
 }
 
@@ -178,9 +177,7 @@ fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
     for (born, revision, shape) in births {
         let target = Database::postgresql();
         let source = Database::sqlite();
-        source.execute(&shapes::tables(&source, born, revision));
-        shapes::stamp(&source, revision);
-        shapes::fill(&source, revision);
+        birth::create(&source, born, revision);
         let long = "x".repeat(300);
         if born >= Born::B {
             source.execute(&format!("UPDATE alert_sessions SET pod_id = '{long}'"));
@@ -210,9 +207,7 @@ fn a_prepared_target_takes_what_the_source_may_hold() {
     let target = Database::postgresql();
     Outcome::of(tarsy_db(&target).args(["init", "--to", "head"])).expect(0);
     let source = Database::sqlite();
-    source.execute(&shapes::tables(&source, Born::D, 23));
-    shapes::stamp(&source, 23);
-    shapes::fill(&source, 23);
+    birth::create(&source, Born::D, 23);
     source.execute("UPDATE stage_executions SET session_id = NULL");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     assert_eq!(target.texts("SELECT session_id FROM stage_executions"), [None]);

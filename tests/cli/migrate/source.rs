@@ -1,26 +1,29 @@
 //! `migrate-sqlite-to-postgres`: everything is read from one state of the source, whoever uses it, and nothing of it
 //! is changed.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tarsy_db::internals::{Amount, CopyReason, Meter, Origin, Phase, Progress, Silence, Snapshot, SnapshotOptions};
+use tarsy_db::progress::{Amount, Meter, Progress, Silence, Stage};
+use tarsy_db::transfer::Snapshot;
+use tarsy_db::transfer::snapshot::{Origin, Terms, Why};
 
-use crate::migrate::arrival as migrate;
-use crate::migrate::arrival::{arguments, migrate, migrate_read_only, source_and_target, with_left_over_wal};
-use crate::migrate::refusals::{assert_message, one_session_and_target, wait_for_blocked_run};
+use crate::support::activity::wait_for_lock;
 use crate::support::database::block_on;
-use crate::support::history::{NOW_US, insert_many};
-use crate::support::process::{Held, Running, wait_until};
+use crate::support::history::{NOW_US, insert_many, session_ids};
+use crate::support::migration::{
+    arguments, assert_no_tables, migrate, migrate_read_only, migrate_while, one_session_and_target, source_and_target,
+};
+use crate::support::process::Held;
 use crate::support::small_disk::SmallDisk;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, require_root, test};
+use crate::support::sqlite_file::{self, Files, with_left_over_wal};
+use crate::support::writer::Writer;
+use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, require_root, test};
 
 const STAYS_BEHIND: &str = "written to after its snapshot";
 
@@ -32,17 +35,13 @@ fn session(id: &str) -> String {
     )
 }
 
-fn sessions(target: &Database) -> Vec<String> {
-    target.texts("SELECT session_id FROM alert_sessions ORDER BY 1").into_iter().flatten().collect()
-}
-
 /// Every file of a directory: name, content, time of the last change. Another process looks into them: to close a file
 /// would give up the locks of this process's connections.
-fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
+fn files(directory: &Path) -> Files {
     let copy = tempfile::tempdir().expect("a temporary directory");
     let copied = Command::new("cp").arg("-pR").arg(directory.join(".")).arg(copy.path()).status();
     assert!(copied.expect("cp runs").success());
-    migrate::files(copy.path())
+    sqlite_file::files(copy.path())
 }
 
 /// A backend's connection that gives up at once where somebody else holds a lock.
@@ -50,16 +49,6 @@ fn backend_without_patience(source: &Database) -> Held {
     let mut backend = Held::connect(source);
     backend.execute("PRAGMA busy_timeout = 0");
     backend
-}
-
-/// Holds the run back at a lock of the target, with its snapshot taken, for as long as `meanwhile` takes.
-fn migrate_with(source: &Database, target: &Database, meanwhile: impl FnOnce(&Running)) -> Outcome {
-    let lock = Held::begin(target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
-    let run = Running::start(source, &arguments(target));
-    wait_for_blocked_run(target);
-    meanwhile(&run);
-    lock.close();
-    run.finish()
 }
 
 /// Makes sure that a move leaves every file with its content and its time, and no other file.
@@ -82,13 +71,13 @@ fn beside_a_backend_one_state_is_read_while_the_backend_goes_on_writing() {
     backend.execute(&session("before"));
     let before = files(source.directory());
     assert!(before.contains_key("history.db-wal"), "{:?}", before.keys());
-    let moved = migrate_with(&source, &target, |run| {
+    let moved = migrate_while(&source, &target, |run| {
         assert!(run.stderr().contains("it is in use"), "{}", run.stderr());
         backend.execute(&session("after"));
     });
     let moved = moved.expect(0);
     assert!(moved.stderr.contains(STAYS_BEHIND), "{}", moved.stderr);
-    assert_eq!(sessions(&target), ["before", "one"]);
+    assert_eq!(session_ids(&target), ["before", "one"]);
     let after = files(source.directory());
     assert!(before.keys().eq(after.keys()), "{:?}", after.keys());
     assert!(before["history.db"] == after["history.db"], "the file was written to");
@@ -108,7 +97,7 @@ fn a_backend_that_empties_its_wal_does_not_pull_the_snapshot_away() {
     let mut backend = backend_without_patience(&source);
     backend.execute("UPDATE alert_sessions SET status = 'failed'");
     let log = fs::metadata(source.directory().join("history.db-wal")).expect("the file is there").len();
-    let moved = migrate_with(&source, &target, |_| {
+    let moved = migrate_while(&source, &target, |_| {
         backend.execute("UPDATE llm_interactions SET conversation = '[]'; UPDATE alert_sessions SET status = 'later'");
         backend.execute("PRAGMA wal_checkpoint(TRUNCATE); DELETE FROM llm_interactions; VACUUM");
         backend.execute("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -129,7 +118,7 @@ fn beside_a_backend_that_does_nothing_there_is_no_warning() {
     let moved = leaves_the_source_as_it_is_but_for_readers(&source, || Outcome::of(&mut migrate(&source, &target)));
     let moved = moved.expect(0);
     assert!(moved.stderr.contains("it is in use") && !moved.stderr.contains("WARN"), "{}", moved.stderr);
-    assert_eq!(sessions(&target), ["one", "two"]);
+    assert_eq!(session_ids(&target), ["one", "two"]);
     backend.close();
 }
 
@@ -151,14 +140,14 @@ fn a_backend_that_ends_meanwhile_loses_nothing_although_the_reader_is_the_last()
     let (source, target) = one_session_and_target();
     let mut backend = Held::connect(&source);
     backend.execute(&session("before"));
-    let moved = migrate_with(&source, &target, |_| {
+    let moved = migrate_while(&source, &target, |_| {
         backend.execute(&session("after"));
         backend.close();
     });
     let moved = moved.expect(0);
     assert!(moved.stderr.contains(STAYS_BEHIND), "{}", moved.stderr);
     assert!(moved.stderr.contains("left the `-wal`"), "{}", moved.stderr);
-    assert_eq!(sessions(&target), ["before", "one"]);
+    assert_eq!(session_ids(&target), ["before", "one"]);
     // What the backend had no chance to take along is still there for the next one.
     assert!(files(source.directory())["history.db-wal"].0.len() > 32);
     assert_eq!(source.count("alert_sessions"), 3);
@@ -172,7 +161,7 @@ fn an_empty_wal_that_a_reader_left_is_no_sign_of_use() {
     fs::write(source.directory().join("history.db-shm"), vec![0; 32768]).expect("a file");
     let moved = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(0);
     assert_eq!(moved.worries(), [""; 0]);
-    assert_eq!(sessions(&target), ["one"]);
+    assert_eq!(session_ids(&target), ["one"]);
 }
 
 #[apply(test)]
@@ -184,11 +173,11 @@ fn a_left_over_wal_is_read_from_a_copy() {
             fs::remove_file(source.directory().join("history.db-shm")).expect("the file is there");
         }
         let alone = Database::sqlite();
-        fs::copy(source.directory().join("history.db"), alone.directory().join("history.db")).expect("a copy");
+        fs::copy(source.file(), alone.file()).expect("a copy");
         assert_eq!(alone.count("alert_sessions"), 1, "the second session is in the -wal only");
         let moved = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(0);
         assert!(moved.stderr.contains("a crash left a `-wal`"), "{}", moved.stderr);
-        assert_eq!(sessions(&target), ["in-the-file", "in-the-wal"]);
+        assert_eq!(session_ids(&target), ["in-the-file", "in-the-wal"]);
     }
 }
 
@@ -201,7 +190,7 @@ fn a_left_over_wal_in_a_directory_that_cannot_be_written_is_read_from_a_copy() {
             fs::remove_file(source.directory().join("history.db-shm")).expect("the file is there");
         }
         migrate_read_only(&source, &target).expect(0);
-        assert_eq!(sessions(&target), ["in-the-file", "in-the-wal"]);
+        assert_eq!(session_ids(&target), ["in-the-file", "in-the-wal"]);
     }
 }
 
@@ -244,7 +233,7 @@ fn a_read_only_mount_is_read_with_a_left_over_wal_and_beside_a_backend() {
     let source = with_left_over_wal();
     let mount = ReadOnlyMount::of(source.directory());
     leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate_from(mount.0.path(), &target))).expect(0);
-    assert_eq!(sessions(&target), ["in-the-file", "in-the-wal"]);
+    assert_eq!(session_ids(&target), ["in-the-file", "in-the-wal"]);
 
     let another = target.another();
     let mut backend = Held::connect(&source);
@@ -253,7 +242,7 @@ fn a_read_only_mount_is_read_with_a_left_over_wal_and_beside_a_backend() {
         Outcome::of(&mut migrate_from(mount.0.path(), &another))
     });
     assert!(moved.expect(0).stderr.contains("it is in use"));
-    assert_eq!(sessions(&another), ["in-the-file", "in-the-wal", "live"]);
+    assert_eq!(session_ids(&another), ["in-the-file", "in-the-wal", "live"]);
     backend.close();
 }
 
@@ -266,7 +255,7 @@ fn without_room_for_a_copy_it_is_told_what_is_needed_and_where() {
     let refused =
         leaves_the_source_as_it_is(&source, || Outcome::of(migrate(&source, &target).env("TMPDIR", disk.path())));
     let parts = [&disk.path().display().to_string(), "it takes ", "2.00 MiB are free", "TMPDIR", "rollback journal"];
-    assert_message(&refused.expect(74), &parts);
+    refused.expect(74).fails_with(&parts);
     assert_eq!(fs::read_dir(disk.path()).expect("a directory").count(), 0);
     Outcome::of(&mut migrate(&source, &target)).expect(0);
 }
@@ -276,7 +265,7 @@ fn without_a_directory_for_a_copy_it_is_told_which() {
     let (source, target) = source_and_target();
     source.execute("PRAGMA journal_mode = DELETE");
     let refused = Outcome::of(migrate(&source, &target).env("TMPDIR", "/no/such/directory")).expect(73);
-    assert_message(&refused, &["/no/such/directory", "TMPDIR"]);
+    refused.fails_with(&["/no/such/directory", "TMPDIR"]);
 }
 
 #[apply(test)]
@@ -285,13 +274,13 @@ fn a_backend_with_a_rollback_journal_can_commit_meanwhile() {
     source.execute("PRAGMA journal_mode = DELETE");
     let mut backend = backend_without_patience(&source);
     backend.execute(&session("before"));
-    let moved = migrate_with(&source, &target, |run| {
+    let moved = migrate_while(&source, &target, |run| {
         assert!(run.stderr().contains("it is copied first"), "{}", run.stderr());
         backend.execute(&session("after"));
     });
     assert!(moved.expect(0).stderr.contains(STAYS_BEHIND));
     backend.close();
-    assert_eq!(sessions(&target), ["before", "one"]);
+    assert_eq!(session_ids(&target), ["before", "one"]);
     assert_eq!(source.count("alert_sessions"), 3);
 }
 
@@ -301,11 +290,11 @@ fn a_transaction_in_a_rollback_journal_is_waited_for() {
     source.execute("PRAGMA journal_mode = DELETE");
     let mut backend = Held::begin(&source, &session("late"));
     let refused = Outcome::of(migrate(&source, &target).args(["--lock-timeout", "200ms"])).expect(75);
-    assert_message(&refused, &["history.db", &format!("process {}", std::process::id()), "--lock-timeout"]);
+    refused.fails_with(&["history.db", &format!("process {}", std::process::id()), "--lock-timeout"]);
     let run = Running::start(&source, &arguments(&target));
     backend.execute("COMMIT");
     run.finish().expect(0);
-    assert_eq!(sessions(&target), ["late", "one"]);
+    assert_eq!(session_ids(&target), ["late", "one"]);
 }
 
 #[apply(test)]
@@ -321,7 +310,7 @@ fn a_transaction_that_a_crash_left_unfinished_is_rolled_back_in_a_copy() {
         fs::copy(original.directory().join(file), source.directory().join(file)).expect("a copy");
     }
     drop(writer);
-    let torn = fs::read(source.directory().join("history.db")).expect("a file");
+    let torn = fs::read(source.file()).expect("a file");
     assert!(torn.windows(6).any(|bytes| bytes == b"\"torn\""), "the file holds what was never committed");
     let moved = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(0);
     assert!(moved.stderr.contains("a crash left a `-journal`"), "{}", moved.stderr);
@@ -335,77 +324,13 @@ fn a_journal_that_is_kept_between_transactions_is_no_sign_of_a_crash() {
     assert!(files(source.directory())["history.db-journal"].0.len() > 100);
     let moved = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(0);
     assert!(moved.stderr.contains("rollback journal"), "{}", moved.stderr);
-    assert_eq!(sessions(&target), ["one", "two"]);
-}
-
-/// Where it is set, this program is no run of the tests: it is what [`Writer`] starts, and writes to the file at this
-/// URL. POSIX locks are between processes, so that a writer has to be another one.
-pub(crate) const WRITES_TO: &str = "TARSY_DB_TEST_WRITES_TO";
-
-/// Writes until standard input closes.
-pub(crate) fn write_to(url: &str) {
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let _ = std::io::stdin().read(&mut [0]);
-            is_over.store(true, Ordering::Relaxed);
-        });
-        block_on(async {
-            use sqlx::{Connection, Executor};
-            let mut connection = sqlx::SqliteConnection::connect(url).await.expect("the file is there");
-            while !is_over.load(Ordering::Relaxed) {
-                let both = "BEGIN IMMEDIATE; UPDATE first SET n = n + 1; UPDATE last SET n = n + 1; COMMIT";
-                connection.execute(both).await.expect("a reader does not lock a writer out");
-            }
-            connection.close().await.expect("the connection closes");
-        });
-    });
-}
-
-/// A process that raises the number in the first page of a file and the number in its last one, again and again, both
-/// in one transaction.
-struct Writer(Child);
-
-impl Writer {
-    fn start(source: &Database, journal_mode: &str, megabytes: u32) -> Self {
-        source.execute(&format!(
-            "PRAGMA journal_mode = {journal_mode};
-             CREATE TABLE first (n INTEGER); INSERT INTO first VALUES (0);
-             CREATE TABLE middle (filling BLOB);
-             WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {megabytes})
-             INSERT INTO middle SELECT zeroblob(1000000) FROM numbers;
-             CREATE TABLE last (n INTEGER); INSERT INTO last VALUES (0)"
-        ));
-        let mut command = Command::new(std::env::current_exe().expect("the path of the tests"));
-        command.env(WRITES_TO, source.driver_url());
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the tests run");
-        let writer = Self(child);
-        let path = source.directory().join("history.db-wal");
-        match journal_mode {
-            // To look into the file would lock the writer out for a moment, and give up this process's locks.
-            "WAL" => wait_until("it has begun to write", || fs::metadata(&path).is_ok_and(|file| file.len() > 100_000)),
-            _ => wait_until("it has begun to write", || source.number("SELECT n FROM first") > 10),
-        }
-        writer
-    }
-
-    /// Ends it as `kill -9` does.
-    fn kill(mut self) {
-        self.0.kill().expect("it is there");
-        self.0.wait().expect("it ends");
-    }
-
-    /// Ends it, and makes sure that it could always write.
-    fn finish(mut self) {
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().expect("it ends").success(), "the writer failed");
-    }
+    assert_eq!(session_ids(&target), ["one", "two"]);
 }
 
 /// Takes a snapshot and looks at the first and at the last table.
 async fn numbers(source: &Database) -> (Origin, (i64, i64)) {
-    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
-    let path = source.directory().join("history.db");
+    let terms = Terms { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
+    let path = source.file();
     let snapshot = Snapshot::take(&path, &terms, &Silence).await.unwrap_or_else(|error| panic!("{error:?}"));
     let pool = snapshot.reader().get_sqlite_connection_pool();
     let numbers = sqlx::query_as("SELECT first.n, last.n FROM first, last").fetch_one(pool).await.expect("two numbers");
@@ -435,7 +360,7 @@ fn a_copy_beside_a_busy_writer_holds_one_state_and_does_not_lock_it_out() {
     let mut seen = Vec::new();
     for _ in 0..5 {
         let (origin, (first, last)) = block_on(numbers(&source));
-        assert_eq!((origin, first), (Origin::Copied(CopyReason::RollbackJournal), last));
+        assert_eq!((origin, first), (Origin::Copied(Why::RollbackJournal), last));
         seen.push(first);
     }
     writer.finish();
@@ -451,10 +376,8 @@ fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
         let (origin, (first, last)) = block_on(numbers(&source));
         assert!(before == files(source.directory()), "{:?}", files(source.directory()).keys());
         match journal_mode {
-            "WAL" => assert_eq!(origin, Origin::Copied(CopyReason::LeftOverWal)),
-            _ => assert!(
-                [CopyReason::RollbackJournal, CopyReason::LeftOverJournal].map(Origin::Copied).contains(&origin)
-            ),
+            "WAL" => assert_eq!(origin, Origin::Copied(Why::LeftOverWal)),
+            _ => assert!([Why::RollbackJournal, Why::LeftOverJournal].map(Origin::Copied).contains(&origin)),
         }
         assert_eq!(first, last);
     }
@@ -465,7 +388,7 @@ fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
 struct Begun(AtomicBool);
 
 impl Progress for Begun {
-    fn begin(&self, _stage: Phase, _total: Amount) -> Box<dyn Meter + '_> {
+    fn begin(&self, _stage: Stage, _total: Amount) -> Box<dyn Meter + '_> {
         Box::new(BegunMeter(self))
     }
 }
@@ -484,8 +407,8 @@ fn a_copy_is_private_and_nothing_stays_of_it_when_it_is_given_up() {
     let source = Database::sqlite();
     source.execute("CREATE TABLE t (v BLOB); INSERT INTO t VALUES (zeroblob(30000000))");
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = source.directory().join("history.db");
-    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(1), directory: directory.path() };
+    let path = source.file();
+    let terms = Terms { lock_timeout: Duration::from_secs(1), directory: directory.path() };
     let begun = Begun::default();
     let mut take = Box::pin(Snapshot::take(&path, &terms, &begun));
     block_on(std::future::poll_fn(|context| {
@@ -512,7 +435,7 @@ fn a_copy_has_no_name_while_it_is_read() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
     command.env_clear().env("TMPDIR", directory.path()).current_dir(source.directory()).args(arguments(&target));
     let run = Running::of(&mut command);
-    wait_for_blocked_run(&target);
+    wait_for_lock(&target);
     assert!(run.stderr().contains("it is copied first"), "{}", run.stderr());
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
     lock.close();
@@ -543,7 +466,7 @@ fn bytes_of_a_history(journal_mode: &str) -> Vec<u8> {
     let original = Database::sqlite().with_schema(Schema::Baseline);
     insert_many(&original, 300, 4096, NOW_US);
     original.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
-    fs::read(original.directory().join("history.db")).expect("the file is there")
+    fs::read(original.file()).expect("the file is there")
 }
 
 /// Moves a source with this content, which must end like that, leave no trace, and tell so.
@@ -551,10 +474,10 @@ fn bytes_of_a_history(journal_mode: &str) -> Vec<u8> {
 fn refuses(content: &[u8], code: i32, told: &[&str]) {
     let target = Database::postgresql();
     let source = Database::sqlite();
-    fs::write(source.directory().join("history.db"), content).expect("a file");
+    fs::write(source.file(), content).expect("a file");
     let refused = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target)));
-    assert_message(&refused.expect(code), &[&["history.db"], told].concat());
-    assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
+    refused.expect(code).fails_with(&[&["history.db"], told].concat());
+    assert_no_tables(&target);
 }
 
 #[apply(test)]
@@ -600,31 +523,28 @@ fn a_page_damaged_in_the_middle_is_found_while_it_is_read() {
     let pages = content.len() / 4096;
     let leaf = (pages / 2..pages).find(|page| content[page * 4096] == 13).expect("a leaf");
     content[leaf * 4096..][..4096].fill(0xab);
-    fs::write(source.directory().join("history.db"), content).expect("a file");
+    fs::write(source.file(), content).expect("a file");
     let refused = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(74);
-    assert_message(&refused, &["malformed", "restore a backup"]);
-    assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
+    refused.fails_with(&["malformed", "restore a backup"]);
+    assert_no_tables(&target);
 }
 
 #[apply(test)]
 fn what_is_not_a_file_is_not_waited_for() {
     let target = Database::postgresql();
     let source = Database::sqlite();
-    let path = source.directory().join("history.db");
-    assert_message(
-        &Outcome::of(&mut migrate(&source, &target)).expect(78),
-        &["there is no file /", "/history.db", "--from"],
-    );
+    let path = source.file();
+    Outcome::of(&mut migrate(&source, &target)).expect(78).fails_with(&["there is no file /", "/history.db", "--from"]);
     assert!(!path.exists());
     fs::create_dir(&path).expect("a directory");
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(73), &["/history.db is a directory"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(73).fails_with(&["/history.db is a directory"]);
     fs::remove_dir(&path).expect("it is empty");
     let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
     assert!(made.success());
-    assert_message(&Outcome::of(&mut migrate(&source, &target)).expect(73), &["a device, a pipe or a socket"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(73).fails_with(&["a device, a pipe or a socket"]);
     let mut from_device = bare_tarsy_db(source.directory());
     from_device.args(["--output", "json", "migrate-sqlite-to-postgres", "--from", "/dev/zero", "--to", target.url()]);
-    assert_message(&Outcome::of(&mut from_device).expect(73), &["a device, a pipe or a socket"]);
+    Outcome::of(&mut from_device).expect(73).fails_with(&["a device, a pipe or a socket"]);
 }
 
 #[apply(test)]
@@ -637,5 +557,5 @@ fn a_file_that_this_user_may_not_read_is_a_matter_of_privileges() {
     let mut shell = assert_cmd::Command::new("sh");
     shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_tarsy-db")]).args(arguments(&target));
     shell.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(source.directory());
-    assert_message(&Outcome::of(&mut shell).expect(77), &["may not read /", "/history.db", "backend runs as"]);
+    Outcome::of(&mut shell).expect(77).fails_with(&["may not read /", "/history.db", "backend runs as"]);
 }

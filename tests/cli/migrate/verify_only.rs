@@ -1,51 +1,24 @@
 //! `migrate-sqlite-to-postgres --verify-only`: whether a target holds what the source holds, by whatever tool it was
 //! moved; and nothing is changed.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::migrate::arrival::{arguments_to, files, migrate, source_and_target};
-use crate::migrate::crashes::{history, picture};
-use crate::migrate::refusals::assert_message;
+use crate::support::alteration::ALTERATIONS;
 use crate::support::history::{NOW_US, insert_session};
+use crate::support::migration::{
+    arguments_to, compare, compare_at, migrate, moved, one_session_and_target, picture, source_and_target,
+    table_digests,
+};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
-
-pub(crate) fn compare(source: &Database, target: &Database) -> Outcome {
-    compare_to(source, target.url())
-}
-
-fn compare_to(source: &Database, url: &str) -> Outcome {
-    Outcome::of(bare_tarsy_db(source.directory()).args(arguments_to(url)).arg("--verify-only"))
-}
-
-/// A history with a value of every type, and a target that it was moved to.
-pub(crate) fn moved() -> (Database, Database, Value) {
-    let target = Database::postgresql();
-    let source = history();
-    source.execute("UPDATE llm_interactions SET temperature = 0.1");
-    let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
-    (source, target, moved)
-}
-
-/// One session at the baseline, and a target with the schema and no rows.
-fn one_session_and_schema() -> (Database, Database) {
-    let (source, target) = source_and_target();
-    insert_session(&source, "one", "completed", Some(NOW_US));
-    (source, target.with_schema(Schema::Baseline))
-}
-
-/// Table, rows and digest of each table of a summary.
-pub(crate) fn tables(summary: &Value) -> Vec<[Value; 3]> {
-    let tables = summary["tables"].as_array().expect("a list of tables").iter();
-    tables.map(|table| ["table", "rows", "digest"].map(|name| table[name].clone())).collect()
-}
+use crate::support::sqlite_file::files;
+use crate::support::{Outcome, Role, apply, bare_tarsy_db, tarsy_db, test};
 
 #[apply(test)]
 fn a_target_that_was_moved_is_equal_with_the_digests_of_the_move() {
     let (source, target, moved) = moved();
     let before = (files(source.directory()), picture(&target));
     let compared = compare(&source, &target).expect(0);
-    assert_eq!(tables(&compared.json()), tables(&moved));
+    assert_eq!(table_digests(&compared.json()), table_digests(&moved));
     assert_eq!(compared.json()["verified"], "full");
     assert!(before == (files(source.directory()), picture(&target)));
     // People read it in a sentence.
@@ -53,27 +26,6 @@ fn a_target_that_was_moved_is_equal_with_the_digests_of_the_move() {
     let shown = Outcome::of(bare_tarsy_db(source.directory()).args(arguments).arg("--verify-only")).expect(0).stdout;
     assert!(shown.contains("/history.db holds, at revision b67c135119d7 (23 of 23)"), "{shown}");
 }
-
-/// Each type of a column, and one value of it altered: table, primary key as a condition and as it is shown, column, and
-/// its new value.
-pub(crate) type Alteration = [&'static str; 6];
-
-pub(crate) const ALTERATIONS: [Alteration; 12] = [
-    ["text", "alert_sessions", "session_id = 's-7'", "s-7", "status", "'Completed'"],
-    ["text that was NULL", "alert_sessions", "session_id = 's-7'", "s-7", "author", "''"],
-    // One blank less: `json` keeps every byte.
-    ["json", "alert_sessions", "session_id = 's-7'", "s-7", "alert_data", r#"'{"number": 7}'"#],
-    ["json that was NULL", "alert_sessions", "session_id = 's-7'", "s-7", "mcp_selection", "'null'"],
-    ["jsonb", "llm_interactions", "interaction_id = 'l-7'", "l-7", "conversation", "conversation || '{\"x\": null}'"],
-    ["jsonb that is NULL", "llm_interactions", "interaction_id = 'l-7'", "l-7", "conversation", "NULL"],
-    ["bigint", "alert_sessions", "session_id = 's-7'", "s-7", "started_at_us", "started_at_us + 1"],
-    ["integer", "llm_interactions", "interaction_id = 'l-7'", "l-7", "duration_ms", "-duration_ms"],
-    ["boolean", "llm_interactions", "interaction_id = 'l-7'", "l-7", "success", "NOT success"],
-    // The next number that there is.
-    ["double precision", "llm_interactions", "interaction_id = 'l-7'", "l-7", "temperature", "0.10000000000000002"],
-    ["timestamp", "events", "id = 21", "21", "created_at", "created_at + interval '1 microsecond'"],
-    ["a foreign key", "chats", "chat_id = 'c-7'", "c-7", "session_id", "'s-8'"],
-];
 
 #[apply(test)]
 fn one_altered_value_of_any_type_is_found_and_named_and_nothing_is_changed() {
@@ -109,7 +61,7 @@ fn altered_values_of_one_row_and_of_several_tables_are_named_together() {
     assert_eq!(details[0]["differences"], json!(["s-1: chain_id, status", "s-2: status"]));
     assert_eq!((&details[1]["table"], &details[1]["differences"]), (&json!("events"), &json!(["3: payload"])));
     assert_eq!(details.as_array().map(Vec::len), Some(2));
-    assert_message(&found, &["does not hold what the source holds in alert_sessions, events"]);
+    found.fails_with(&["does not hold what the source holds in alert_sessions, events"]);
 }
 
 #[apply(test)]
@@ -130,7 +82,7 @@ fn missing_and_additional_rows_are_named() {
         "differences": ["m-7: not in the target", "m-0: only in the target"],
     }]);
     assert_eq!(found.json()["error"]["details"], expected);
-    assert_message(&found, &["what TARSy wrote to the target since it was moved is only there"]);
+    found.fails_with(&["what TARSy wrote to the target since it was moved is only there"]);
 }
 
 #[apply(test)]
@@ -154,19 +106,19 @@ fn of_very_many_differences_the_first_ten_are_named() {
 
 #[apply(test)]
 fn an_empty_target_lacks_every_row_and_a_database_without_tables_every_table() {
-    let (source, target) = one_session_and_schema();
+    let (source, target) = one_session_and_target();
     let found = compare(&source, &target).expect(8);
     let details = &found.json()["error"]["details"];
     assert_eq!(details.as_array().map(Vec::len), Some(4));
     assert_eq!(details[0]["differences"], json!(["one: not in the target"]));
     let nothing = target.another();
-    assert_message(&compare(&source, &nothing).expect(7), &["alert_sessions", "mcp_communications"]);
+    compare(&source, &nothing).expect(7).fails_with(&["alert_sessions", "mcp_communications"]);
     assert!(picture(&nothing).is_empty());
 }
 
 #[apply(test)]
 fn jsonb_in_another_order_and_with_other_blanks_is_equal_and_json_is_not() {
-    let (source, target) = one_session_and_schema();
+    let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     source.execute(
         r#"UPDATE llm_interactions SET conversation = '{"messages" :[ ],"b":{"y":1,"x":"\u00e9"},  "a": 1.5e1}'"#,
@@ -177,17 +129,17 @@ fn jsonb_in_another_order_and_with_other_blanks_is_equal_and_json_is_not() {
     assert_eq!(compared["normalised"]["key-order"], 1);
     target
         .execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "e", "y": 1}, "messages": []}'"#);
-    assert_message(&compare(&source, &target).expect(8), &["llm-one: conversation"]);
+    compare(&source, &target).expect(8).fails_with(&["llm-one: conversation"]);
     target.execute(
         r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}';
            UPDATE mcp_communications SET tool_result = ' null'"#,
     );
-    assert_message(&compare(&source, &target).expect(8), &["mcp-one: tool_result"]);
+    compare(&source, &target).expect(8).fails_with(&["mcp-one: tool_result"]);
 }
 
 #[apply(test)]
 fn a_target_that_was_filled_by_other_means_is_equal() {
-    let (source, target) = one_session_and_schema();
+    let (source, target) = one_session_and_target();
     // The same statements on both, in another order on the target.
     for session in ["two", "three"] {
         insert_session(&source, session, "failed", None);
@@ -204,22 +156,22 @@ fn a_target_that_was_filled_by_other_means_is_equal() {
     // A move gives the same digests.
     let other = target.another();
     let moved = Outcome::of(&mut migrate(&source, &other)).expect(0).json();
-    assert_eq!(tables(&compared), tables(&moved));
+    assert_eq!(table_digests(&compared), table_digests(&moved));
 }
 
 #[apply(test)]
 fn a_role_that_may_only_read_can_compare_and_one_that_may_not_is_77() {
     let (source, target, moved) = moved();
     let role = Role::new(&target);
-    assert_message(&compare_to(&source, &role.url()).expect(77), &["permission denied"]);
+    compare_at(&source, &role.url()).expect(77).fails_with(&["permission denied"]);
     target.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
     let before = picture(&target);
-    assert_eq!(tables(&compare_to(&source, &role.url()).expect(0).json()), tables(&moved));
+    assert_eq!(table_digests(&compare_at(&source, &role.url()).expect(0).json()), table_digests(&moved));
     target.execute(&format!("ALTER ROLE {} SET default_transaction_read_only = on", role.name));
-    compare_to(&source, &role.url()).expect(0);
+    compare_at(&source, &role.url()).expect(0);
     assert!(before == picture(&target));
     target.execute("UPDATE events SET channel = 'other' WHERE id = 3");
-    assert_message(&compare_to(&source, &role.url()).expect(8), &["3: channel"]);
+    compare_at(&source, &role.url()).expect(8).fails_with(&["3: channel"]);
 }
 
 #[apply(test)]
@@ -239,8 +191,8 @@ fn rows_that_a_role_may_not_see_are_not_taken_for_missing() {
          ALTER TABLE events ENABLE ROW LEVEL SECURITY; CREATE POLICY ours ON events USING (id < 100)",
         role.name
     ));
-    let refused = compare_to(&source, &role.url()).expect(77);
-    assert_message(&refused, &["the row policy `ours` on `events`", "BYPASSRLS"]);
+    let refused = compare_at(&source, &role.url()).expect(77);
+    refused.fails_with(&["the row policy `ours` on `events`", "BYPASSRLS"]);
 }
 
 #[apply(test)]
@@ -250,7 +202,7 @@ fn columns_and_tables_of_the_operators_own_are_none_of_its_business() {
         "ALTER TABLE alert_sessions ADD COLUMN ours int DEFAULT 7; CREATE TABLE our_notes (id int);
          INSERT INTO our_notes VALUES (1)",
     );
-    assert_eq!(tables(&compare(&source, &target).expect(0).json()), tables(&moved));
+    assert_eq!(table_digests(&compare(&source, &target).expect(0).json()), table_digests(&moved));
 }
 
 #[apply(test)]
@@ -260,10 +212,10 @@ fn hazards_of_the_source_are_listed_and_the_same_policies_make_it_equal() {
     source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
     let with = |policy: &'static str, report: &'static str| ["--on", policy, "--report", report];
     Outcome::of(migrate(&source, &target).args(with("nul=strip", "move.json"))).expect(0);
-    assert_message(&compare(&source, &target).expect(65), &["U+0000 in text"]);
+    compare(&source, &target).expect(65).fails_with(&["U+0000 in text"]);
     Outcome::of(migrate(&source, &target).arg("--verify-only").args(with("nul=strip", "same.json"))).expect(0);
     let other = Outcome::of(migrate(&source, &target).arg("--verify-only").args(with("nul=replace", "other.json")));
-    assert_message(&other.expect(8), &["one: final_analysis", "the same `--on` as then"]);
+    other.expect(8).fails_with(&["one: final_analysis", "the same `--on` as then"]);
     assert!(source.directory().join("same.json").exists() && !source.directory().join("other.json").exists());
 }
 
@@ -272,13 +224,13 @@ fn a_target_at_another_revision_is_refused() {
     let (source, target, _) = moved();
     let earlier = target.another();
     Outcome::of(tarsy_db(&earlier).args(["init", "--quiet"])).expect(0);
-    assert_message(&compare(&source, &earlier).expect(7), &["chats"]);
+    compare(&source, &earlier).expect(7).fails_with(&["chats"]);
 }
 
 #[apply(test)]
 fn a_database_that_is_not_there_is_told_as_everywhere() {
-    let (source, target) = one_session_and_schema();
+    let (source, target) = one_session_and_target();
     let elsewhere = target.url().replace(target.name(), "no_such_database");
-    assert_message(&compare_to(&source, &elsewhere).expect(78), &["no_such_database"]);
-    compare_to(&source, "postgresql://tarsy@127.0.0.1:1/tarsy").expect(69);
+    compare_at(&source, &elsewhere).expect(78).fails_with(&["no_such_database"]);
+    compare_at(&source, "postgresql://tarsy@127.0.0.1:1/tarsy").expect(69);
 }

@@ -5,10 +5,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::migrate::arrival::{arguments, source_and_target};
-use crate::prune::archive::OLD_US;
-use crate::prune::prompt::answered_to;
-use crate::support::history::{NOW, insert_session};
+use crate::support::history::{NOW, OLD_US, insert_session};
+use crate::support::migration::{arguments, source_and_target};
+use crate::support::terminal::answered_to;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 /// Sets a terminal's title, begins a line, colours it (with C1 as well), and turns the direction around.

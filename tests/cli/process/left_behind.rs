@@ -2,31 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::migrate::failures::wait_for_no_session_of_the_tool;
-use crate::prune::archive::OLD_US;
-use crate::prune::stops::{halt_removals, start as start_to_prune, wait_for_halted_removal};
-use crate::support::history::{NOW, insert_session};
-use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, Schema, apply, test};
-
-/// The lock under which the schema is changed.
-pub(crate) const LOCK_OF_THE_SCHEMA: &str = "SELECT pg_advisory_xact_lock(x'74617273792d6462'::bigint)";
-
-fn with_sessions() -> Database {
-    let database = Database::postgresql().with_schema(Schema::Baseline);
-    for number in 1..=3 {
-        insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
-    }
-    database
-}
-
-/// Waits until the binary waits for a lock of another session.
-pub(crate) fn wait_for_lock(database: &Database) {
-    database.wait_until(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tarsy'
-         AND wait_event_type = 'Lock'",
-    );
-}
+use crate::support::activity::{LOCK_OF_THE_SCHEMA, wait_for_lock, wait_for_no_session_of_the_tool};
+use crate::support::history::{NOW, three_old_sessions};
+use crate::support::process::Held;
+use crate::support::prune::start_to_prune;
+use crate::support::{Database, Outcome, Running, apply, test};
 
 /// Runs a command into a lock of another session, stops it, and sees both ends gone soon, while the lock is still held.
 #[track_caller]
@@ -48,12 +28,12 @@ const ALL_SESSIONS: &str = "LOCK TABLE alert_sessions";
 
 #[apply(test)]
 fn check_that_is_stopped_leaves_no_query_behind() {
-    is_stopped_at(&with_sessions(), ALL_SESSIONS, &["check"]);
+    is_stopped_at(&three_old_sessions(), ALL_SESSIONS, &["check"]);
 }
 
 #[apply(test)]
 fn info_that_is_stopped_leaves_no_query_behind() {
-    is_stopped_at(&with_sessions(), ALL_SESSIONS, &["info"]);
+    is_stopped_at(&three_old_sessions(), ALL_SESSIONS, &["info"]);
 }
 
 #[apply(test)]
@@ -76,22 +56,22 @@ fn init_that_is_killed_leaves_nothing_behind() {
 
 #[apply(test)]
 fn a_plan_that_is_stopped_leaves_no_query_behind() {
-    is_stopped_at(&with_sessions(), ALL_SESSIONS, &["prune", "--now", NOW, "--dry-run"]);
+    is_stopped_at(&three_old_sessions(), ALL_SESSIONS, &["prune", "--now", NOW, "--dry-run"]);
 }
 
 #[apply(test)]
 fn a_vacuum_that_is_stopped_leaves_nothing_behind() {
     let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--yes", "--vacuum"];
     // Rows can be removed meanwhile.
-    is_stopped_at(&with_sessions(), "LOCK TABLE mcp_communications IN SHARE UPDATE EXCLUSIVE MODE", &arguments);
+    is_stopped_at(&three_old_sessions(), "LOCK TABLE mcp_communications IN SHARE UPDATE EXCLUSIVE MODE", &arguments);
 }
 
 #[apply(test)]
 fn a_batch_that_a_second_signal_rolls_back_ends_on_the_server_as_well() {
-    let database = with_sessions();
-    let halt = halt_removals(&database);
+    let database = three_old_sessions();
+    let halt = Held::halt_removals(&database);
     let mut run = start_to_prune(&database, &[]);
-    wait_for_halted_removal(&database, "0");
+    Held::wait_for_halted_removal(&database, "0");
     run.signal("TERM");
     run.says("a second signal rolls it back");
     run.signal("TERM");
@@ -104,14 +84,14 @@ fn a_batch_that_a_second_signal_rolls_back_ends_on_the_server_as_well() {
 #[apply(test)]
 fn a_batch_that_does_not_end_is_rolled_back_a_while_after_the_first_signal_or_when_the_time_is_up() {
     let cases = [(&[][..], 143, "failure"), (&["--max-duration", "2s"], 69, "failure")];
-    let cases = cases.map(|case| (with_sessions(), case));
+    let cases = cases.map(|case| (three_old_sessions(), case));
     // Side by side: they only wait.
     std::thread::scope(|scope| {
         for (database, (more, code, stopped)) in &cases {
             scope.spawn(|| {
-                let halt = halt_removals(database);
+                let halt = Held::halt_removals(database);
                 let run = start_to_prune(database, more);
-                wait_for_halted_removal(database, "0");
+                Held::wait_for_halted_removal(database, "0");
                 if more.is_empty() {
                     run.signal("TERM");
                 }

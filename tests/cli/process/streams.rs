@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::process::{Running, signal, wait_until};
+use crate::support::process::{signal, wait_until};
 use crate::support::server::free_port;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, require_root, tarsy_db, test};
+use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, require_root, tarsy_db, test};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tarsy-db");
 const COMMANDS: [&[&str]; 6] = [

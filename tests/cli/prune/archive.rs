@@ -2,30 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::migrate::arrival::migrate;
-use crate::migrate::crashes::history;
-use crate::migrate::verify_only::{compare, tables};
-use crate::prune::sessions::{init, prune, sessions};
+use crate::support::archive::{archive_path, prune_into, start_archiving};
 use crate::support::history::{
-    DAY_US, NOW, NOW_US, Rows, contents, insert_many, insert_session, insert_whole_sessions, rows,
+    DAY_US, NOW, NOW_US, OLD_US, Rows, contents, full_history, insert_many, insert_session, insert_whole_sessions,
+    rows, session_ids,
 };
-use crate::support::process::{Held, Running};
+use crate::support::migration::{compare, migrate, table_digests};
+use crate::support::process::Held;
+use crate::support::prune::prune;
 use crate::support::small_disk::SmallDisk;
-use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test, test_directory};
-
-pub(crate) const OLD_US: i64 = NOW_US - 120 * DAY_US;
-
-/// The file of an archive that is a database of its own to the test.
-pub(crate) fn file(archive: &Database) -> String {
-    archive.directory().join("history.db").display().to_string()
-}
-
-/// A run that archives.
-pub(crate) fn prune_into(database: &Database, archive: &Database, more: &[&str]) -> Outcome {
-    prune(database, &[&["--yes", "--archive", &file(archive)], more].concat())
-}
+use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test, test_directory};
 
 /// Makes sure that a run is refused before it has done anything: nothing is gone, and no file is another one.
 #[track_caller]
@@ -44,7 +32,7 @@ fn mark(database: &Database) {
 
 #[apply(test)]
 fn a_row_that_the_archive_has_with_other_values_keeps_its_session(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let archive = Database::sqlite();
     for session in ["one", "two"] {
         insert_session(database, session, "completed", Some(OLD_US));
@@ -56,14 +44,14 @@ fn a_row_that_the_archive_has_with_other_values_keeps_its_session(database: &Dat
     let (before, archived) = (rows(database), rows(&archive));
     let pruned = prune_into(database, &archive, &[]).expect(65);
     assert!(pruned.stderr.contains("llm-one: the archive has it with another `model_name`"), "{}", pruned.stderr);
-    assert_eq!(sessions(database), ["one"]);
+    assert_eq!(session_ids(database), ["one"]);
     assert!(rows(database).iter().all(|(key, values)| before.get(key) == Some(values)));
     assert_eq!(rows(&archive), archived);
 }
 
 #[apply(test)]
 fn a_path_that_cannot_be_an_archive_is_refused_before_anything_is_planned(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let missing = database.directory().join("no/archive.db").display().to_string();
     for flag in ["--dry-run", "--yes"] {
         prune(database, &[flag, "--archive", &missing]).expect(73);
@@ -78,9 +66,9 @@ fn what_goes_is_in_a_private_database_that_the_other_commands_read(database: &Da
     database.execute("UPDATE alert_sessions SET started_at_us = NULL WHERE session_id = 's5'");
     let (before, archive) = (rows(database), Database::sqlite());
     let pruned = prune_into(database, &archive, &["--batch-time", "1us"]).expect(0).json();
-    assert_eq!((&pruned["removed"]["sessions"], &pruned["archive"]), (&4.into(), &file(&archive).into()));
-    assert_eq!(sessions(database), ["s5"]);
-    assert_eq!(sessions(&archive), ["s1", "s2", "s3", "s4"]);
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["archive"]), (&4.into(), &archive_path(&archive).into()));
+    assert_eq!(session_ids(database), ["s5"]);
+    assert_eq!(session_ids(&archive), ["s1", "s2", "s3", "s4"]);
     let mut union = rows(database);
     union.extend(rows(&archive));
     assert_eq!(union, before);
@@ -96,7 +84,7 @@ fn what_goes_is_in_a_private_database_that_the_other_commands_read(database: &Da
 
 #[apply(test)]
 fn a_later_run_adds_to_the_archive(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for number in 1..=4 {
         insert_session(database, &number.to_string(), "completed", Some(NOW_US - number * 40 * DAY_US));
     }
@@ -107,36 +95,36 @@ fn a_later_run_adds_to_the_archive(database: &Database) {
     }
     assert_eq!(rows(&archive), before);
     // Where nothing goes the archive is not even opened.
-    let bytes = fs::read(file(&archive)).expect("the archive");
+    let bytes = fs::read(archive_path(&archive)).expect("the archive");
     assert_eq!(prune_into(database, &archive, &[]).expect(0).json()["archive"], serde_json::Value::Null);
-    assert!(fs::read(file(&archive)).expect("the archive") == bytes);
+    assert!(fs::read(archive_path(&archive)).expect("the archive") == bytes);
 }
 
 #[apply(test)]
 fn a_dry_run_creates_no_archive(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     let archive = Database::sqlite();
-    prune(database, &["--dry-run", "--archive", &file(&archive)]).expect(0);
-    assert!(!Path::new(&file(&archive)).exists());
+    prune(database, &["--dry-run", "--archive", &archive_path(&archive)]).expect(0);
+    assert!(!&archive.file().exists());
 }
 
 #[apply(test)]
 fn an_archive_of_another_kind_is_refused_and_left_alone(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     let archive = Database::sqlite();
-    let path = PathBuf::from(file(&archive));
+    let path = archive.file();
     archive.create_schema(Schema::Head);
     assert_refused(database, &path, 7, "something else has created");
     mark(&archive);
     assert_refused(database, &path, 7, "is at revision b67c135119d7, and the database at ");
     let other = Database::sqlite();
     other.execute("CREATE TABLE theirs (id INTEGER); INSERT INTO theirs VALUES (1)");
-    assert_refused(database, Path::new(&file(&other)), 7, "something else has created");
+    assert_refused(database, &other.file(), 7, "something else has created");
     let text = Database::sqlite();
-    fs::write(file(&text), "no database at all, and longer than a header would be".repeat(100)).expect("written");
-    assert_refused(database, Path::new(&file(&text)), 7, "it is no SQLite database");
+    fs::write(text.file(), "no database at all, and longer than a header would be".repeat(100)).expect("written");
+    assert_refused(database, &text.file(), 7, "it is no SQLite database");
     assert_refused(database, text.directory(), 7, "it is a directory");
     assert_refused(database, &text.directory().join("missing/archive.db"), 73, "cannot create the archive");
     // Not even root creates a file there.
@@ -145,28 +133,28 @@ fn an_archive_of_another_kind_is_refused_and_left_alone(database: &Database) {
 
 #[apply(test)]
 fn a_column_of_the_operators_would_be_lost_and_is_refused(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     database.execute("ALTER TABLE stage_executions ADD COLUMN ours VARCHAR");
     let archive = Database::sqlite();
     let refused = prune_into(database, &archive, &[]).expect(7);
     assert!(refused.stderr.contains("stage_executions.ours"), "{}", refused.stderr);
-    assert_eq!(sessions(database), ["old"]);
+    assert_eq!(session_ids(database), ["old"]);
     assert_eq!(archive.count("alert_sessions"), 0);
     // Once it is out of the way the same archive is used.
     database.execute("ALTER TABLE stage_executions DROP COLUMN ours");
     prune_into(database, &archive, &[]).expect(0);
-    assert_eq!(sessions(&archive), ["old"]);
+    assert_eq!(session_ids(&archive), ["old"]);
 }
 
 #[apply(test)]
 fn a_session_that_the_archive_has_no_place_for_stays_and_is_listed(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for number in 1..=5 {
         insert_session(database, &number.to_string(), "completed", Some(OLD_US + number));
     }
     let archive = Database::sqlite();
-    init(&archive);
+    archive.create_schema(Schema::Baseline);
     mark(&archive);
     insert_session(&archive, "theirs", "failed", Some(OLD_US));
     archive.execute("UPDATE alert_sessions SET alert_id = 'alert-3'");
@@ -176,7 +164,7 @@ fn a_session_that_the_archive_has_no_place_for_stays_and_is_listed(database: &Da
         assert_eq!(pruned["removed"]["sessions"], removed);
         assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(1), "{pruned:#}");
         assert_eq!(pruned["stuck"][0]["session_id"], "3");
-        assert_eq!(sessions(database), ["3"]);
+        assert_eq!(session_ids(database), ["3"]);
     }
     let mut union = rows(database);
     assert_eq!(union.len(), 4);
@@ -186,11 +174,11 @@ fn a_session_that_the_archive_has_no_place_for_stays_and_is_listed(database: &Da
 
 #[apply(test)]
 fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "older", "completed", Some(NOW_US - 200 * DAY_US));
     insert_session(database, "old", "completed", Some(OLD_US));
     let (before, archive) = (rows(database), Database::sqlite());
-    let compressed = file(&archive) + ".zst";
+    let compressed = archive_path(&archive) + ".zst";
     for age in ["150d", "90d"] {
         let pruned = prune_into(database, &archive, &["--compress", "--older-than", age]).expect(0).json();
         assert_eq!((&pruned["removed"]["sessions"], &pruned["archive"]), (&1.into(), &compressed.as_str().into()));
@@ -198,7 +186,7 @@ fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
     }
     assert_eq!(fs::metadata(&compressed).expect("it is there").permissions().mode() & 0o7777, 0o600);
     let bytes = zstd::decode_all(fs::File::open(&compressed).expect("it is there")).expect("sound");
-    fs::write(file(&archive), bytes).expect("it can be written");
+    fs::write(archive_path(&archive), bytes).expect("it can be written");
     assert_eq!(rows(&archive), before);
     Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
 }
@@ -206,7 +194,7 @@ fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
 #[apply(test)]
 fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &Database) {
     let disk = SmallDisk::mount(24);
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_many(database, 100, 400_000, OLD_US);
     let before = rows(database);
     let path = format!("{}/archive.db", disk.path().display());
@@ -219,7 +207,7 @@ fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &D
     run().expect(74);
     let archive = Database::sqlite();
     for end in ["", "-wal", "-journal"] {
-        let _ = fs::copy(path.clone() + end, file(&archive) + end);
+        let _ = fs::copy(path.clone() + end, archive_path(&archive) + end);
     }
     let mut union = rows(&archive);
     union.extend(rows(database));
@@ -232,9 +220,9 @@ fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &D
 #[apply(test)]
 fn the_database_itself_is_no_archive_by_whatever_name() {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "old", "completed", Some(OLD_US));
-    let path = database.directory().join("history.db");
+    let path = database.file();
     let other = test_directory();
     let [hard, symbolic] = ["hard.db", "symbolic.db"].map(|name| other.path().join(name));
     fs::hard_link(&path, &hard).expect("a link");
@@ -247,7 +235,7 @@ fn the_database_itself_is_no_archive_by_whatever_name() {
 #[apply(test)]
 fn a_batch_is_in_the_archive_before_it_is_gone() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "one", "completed", Some(OLD_US));
     let (before, archive) = (rows(&database), Database::sqlite());
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
@@ -259,13 +247,13 @@ fn a_batch_is_in_the_archive_before_it_is_gone() {
     run.finish();
     halt.close();
     prune_into(&database, &archive, &[]).expect(0);
-    assert_eq!((rows(&archive), sessions(&database).len()), (before, 0));
+    assert_eq!((rows(&archive), session_ids(&database).len()), (before, 0));
 }
 
 #[apply(test)]
 fn a_batch_of_a_file_is_in_the_archive_before_it_is_gone() {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "one", "completed", Some(OLD_US));
     // Without a write-ahead log nobody commits while somebody reads.
     database.execute("PRAGMA journal_mode = DELETE");
@@ -280,27 +268,21 @@ fn a_batch_of_a_file_is_in_the_archive_before_it_is_gone() {
     run.finish();
     reader.close();
     prune_into(&database, &archive, &[]).expect(0);
-    assert_eq!((rows(&archive), sessions(&database).len()), (before, 0));
-}
-
-/// Starts a run that archives everything, in small batches.
-pub(crate) fn start_archiving(database: &Database, archive: &Database) -> Running {
-    let path = file(archive);
-    let arguments = ["prune", "--older-than", "90d", "--now", NOW, "--max-share", "100%", "--yes", "--archive", &path];
-    Running::start(database, &[&arguments[..], &["--batch-time", "1us"]].concat())
+    assert_eq!((rows(&archive), session_ids(&database).len()), (before, 0));
 }
 
 #[apply(test)]
 fn what_was_moved_pruned_and_archived_comes_back_with_the_same_digests() {
     let target = Database::postgresql();
-    let source = history();
+    let source = full_history();
     source.execute("UPDATE llm_interactions SET temperature = 0.1");
     let moved = Outcome::of(migrate(&source, &target).args(["--report", "report.json"])).expect(0).json();
     let before = contents(&target);
     // The sessions started around NOW: half of them, then all.
     for cutoff in ["2026-02-01T00:00:00.000050Z", "2026-03-01T00:00:00Z"] {
         let archive = Database::sqlite();
-        let arguments = ["--yes", "--now", "2026-06-01T00:00:00Z", "--before", cutoff, "--archive", &file(&archive)];
+        let arguments =
+            ["--yes", "--now", "2026-06-01T00:00:00Z", "--before", cutoff, "--archive", &archive_path(&archive)];
         let mut command = tarsy_db(&target);
         let pruned = Outcome::of(command.args(["prune", "--max-share", "100%", "--output", "json"]).args(arguments));
         let gone = pruned.expect(0).json()["removed"]["sessions"].as_i64().expect("a number");
@@ -315,10 +297,10 @@ fn what_was_moved_pruned_and_archived_comes_back_with_the_same_digests() {
             let without_events = |tables: Vec<[serde_json::Value; 3]>| {
                 tables.into_iter().filter(|[table, ..]| table != "events").collect::<Vec<_>>()
             };
-            assert_eq!(without_events(tables(&appended.json())), without_events(tables(&moved)));
+            assert_eq!(without_events(table_digests(&appended.json())), without_events(table_digests(&moved)));
         }
         assert!(contents(&target) == before);
-        assert_eq!(tables(&compare(&source, &target).expect(0).json()), tables(&moved));
+        assert_eq!(table_digests(&compare(&source, &target).expect(0).json()), table_digests(&moved));
     }
 }
 
@@ -347,7 +329,7 @@ fn a_message_that_is_sent_while_its_chat_goes_is_refused_and_not_lost() {
             "--batch-time",
             "1us",
             "--archive",
-            &file(&archive),
+            &archive_path(&archive),
         ],
     );
     database.wait_until(

@@ -1,39 +1,16 @@
 //! `prune --archive`, killed again and again: every session is whole in the database, in the archive, or in both.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
-use crate::prune::archive::{OLD_US, file, prune_into, start_archiving};
-use crate::prune::sessions::{sessions, wait_for_no_session_of_the_tool};
-use crate::support::history::{Rows, insert_whole_sessions, rows};
+use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::archive::{assert_whole_in_either, prune_into, rows_of_archive, start_archiving};
+use crate::support::history::{OLD_US, insert_whole_sessions, rows, session_ids};
 use crate::support::process::wait_until;
 use crate::support::random::Random;
 use crate::support::{Database, Outcome, Schema, apply, campaign, tarsy_db};
 
 const SESSIONS: u32 = 400;
 const KILLS: u64 = 15;
-
-/// Makes sure that each session is whole in one of the two at least, and nothing is in either that was not there.
-#[track_caller]
-pub(crate) fn assert_whole_in_either(original: &Rows, database: &Rows, archive: &Rows, what: &str) {
-    for rows in [database, archive] {
-        for (key, values) in rows {
-            assert_eq!(original.get(key), Some(values), "{key:?}: {what}");
-        }
-    }
-    let [missing, not_archived] = [database, archive].map(|rows| {
-        let lacking = original.keys().filter(|key| !rows.contains_key(key));
-        lacking.map(|(_, key)| key.rsplit('@').next().expect("a part")).collect::<BTreeSet<_>>()
-    });
-    let in_neither: Vec<_> = missing.intersection(&not_archived).collect();
-    assert!(in_neither.is_empty(), "{in_neither:?}: {what}");
-}
-
-/// What is in an archive that may not have been begun.
-pub(crate) fn rows_of_archive(archive: &Database) -> Rows {
-    if Path::new(&file(archive)).exists() { rows(archive) } else { Rows::new() }
-}
 
 fn is_killed_many_times(database: &Database, seed: u64) {
     let (mut random, archive) = (Random::new(seed), Database::sqlite());
@@ -54,9 +31,9 @@ fn is_killed_many_times(database: &Database, seed: u64) {
         wait_for_no_session_of_the_tool(database);
         assert_whole_in_either(&original, &rows(database), &rows_of_archive(&archive), &what);
     }
-    assert!(!sessions(database).is_empty(), "seed {seed}: it was over too soon");
+    assert!(!session_ids(database).is_empty(), "seed {seed}: it was over too soon");
     prune_into(database, &archive, &[]).expect(0);
-    assert_eq!(sessions(database).len(), 0);
+    assert_eq!(session_ids(database).len(), 0);
     assert!(rows(&archive) == original, "seed {seed}");
     Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
 }

@@ -1,21 +1,14 @@
 //! `prune --archive`: every value is in the archive as it was, or its session stays.
 
-use crate::migrate::arrival::migrate;
-use crate::prune::archive::{OLD_US, prune_into};
-use crate::prune::sessions::{init, sessions};
-use crate::support::history::{NOW_US, columns, contents, insert_session, values};
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
-
-const TEXT: (&str, &str) = ("alert_sessions", "final_analysis");
-const JSON: (&str, &str) = ("mcp_communications", "tool_result");
-const JSONB: (&str, &str) = ("llm_interactions", "conversation");
-const DOUBLE: (&str, &str) = ("llm_interactions", "temperature");
-const BIGINT: (&str, &str) = ("alert_sessions", "completed_at_us");
-const INTEGER: (&str, &str) = ("stage_executions", "duration_ms");
+use crate::support::archive::prune_into;
+use crate::support::column::{BIGINT, DOUBLE, INTEGER, JSON, JSONB, TEXT};
+use crate::support::history::{NOW_US, OLD_US, columns, contents, insert_session, session_ids, values};
+use crate::support::migration::migrate;
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 /// Gives a database one old session for each value, named by its place.
 fn fill(database: &Database, samples: &[((&str, &str), &str)]) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for (number, ((table, column), value)) in samples.iter().enumerate() {
         insert_session(database, &number.to_string(), "completed", Some(OLD_US));
         database.execute(&format!("UPDATE {table} SET {column} = {value} WHERE session_id = '{number}'"));
@@ -104,7 +97,7 @@ fn a_server_gets_back_from_the_archive_what_it_held() {
     insert_session(&database, "new", "completed", Some(NOW_US));
     let (before, archive) = (contents(&database), Database::sqlite());
     prune_into(&database, &archive, &[]).expect(0);
-    assert_eq!(sessions(&database), ["new"]);
+    assert_eq!(session_ids(&database), ["new"]);
     Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
     Outcome::of(migrate(&archive, &database).arg("--append")).expect(0);
     let after = contents(&database);
@@ -133,8 +126,8 @@ fn what_no_file_can_hold_stays_and_is_listed() {
     let columns = columns(&database);
     let (before, archive) = (values(&database, &columns), Database::sqlite());
     let pruned = prune_into(&database, &archive, &[]).expect(65).json();
-    assert_eq!(sessions(&database), ["0", "1", "2", "3", "4", "5"]);
-    assert_eq!(sessions(&archive), ["6"]);
+    assert_eq!(session_ids(&database), ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(session_ids(&archive), ["6"]);
     let reasons = pruned["stuck"].as_array().expect("a list").iter().map(|stuck| stuck["reason"].to_string());
     for (number, reason) in reasons.enumerate() {
         let column = if number < 2 { "`temperature`" } else { "`tool_result`" };

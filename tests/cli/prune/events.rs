@@ -4,44 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::prune::sessions::{init, prune};
-use crate::support::history::{DAY_US, NOW, NOW_US, insert_session};
-use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
-
-/// The start of a session that is older than the retention.
-const OLD_US: i64 = NOW_US - 120 * DAY_US;
-
-/// Creates the baseline, and with it the table of revision 03 as that makes it.
-pub(crate) fn init_with_events(database: &Database) {
-    init(database);
-    database.execute(match database.is_sqlite() {
-        true => {
-            "CREATE TABLE events (id INTEGER NOT NULL, channel VARCHAR(100) NOT NULL, payload JSON,
-                                  created_at DATETIME DEFAULT (CURRENT_TIMESTAMP) NOT NULL, PRIMARY KEY (id))"
-        }
-        false => {
-            "CREATE TABLE events (id serial PRIMARY KEY, channel varchar(100) NOT NULL, payload json,
-                                  created_at timestamp DEFAULT now() NOT NULL)"
-        }
-    });
-    database.execute(
-        "CREATE INDEX idx_events_created_at ON events (created_at);
-         CREATE INDEX idx_events_channel_id ON events (channel, id);
-         CREATE INDEX ix_events_channel ON events (channel)",
-    );
-}
-
-/// Writes events with these moments, which are SQL expressions; their ids count from 1.
-pub(crate) fn insert_events(database: &Database, moments: &[&str]) {
-    for (index, moment) in moments.iter().enumerate() {
-        let id = index + 1;
-        database.execute(&format!(
-            r#"INSERT INTO events (id, channel, payload, created_at)
-               VALUES ({id}, 'sessions', '{{"type": "session.created"}}', {moment})"#
-        ));
-    }
-}
+use crate::support::event::{init_with_events, insert_events};
+use crate::support::history::{NOW, NOW_US, OLD_US, insert_session};
+use crate::support::process::Held;
+use crate::support::prune::{prune, refuse_to_delete, rows_by_table};
+use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test};
 
 /// Writes this many events of 2020.
 fn insert_many_events(database: &Database, events: u32) {
@@ -59,9 +26,7 @@ fn events(database: &Database) -> Vec<i64> {
 
 /// What the plan says about each table.
 fn planned(document: &Value) -> BTreeMap<String, u64> {
-    let tables = document["plan"]["tables"].as_array().expect("a list of tables");
-    let rows = |table: &Value| Some((table["table"].as_str()?.to_owned(), table["rows"].as_u64()?));
-    tables.iter().map(|table| rows(table).expect("name and rows")).collect()
+    rows_by_table(&document["plan"]["tables"]).into_iter().collect()
 }
 
 /// Both forms that TARSy writes, around the moment 24 hours before [`NOW`].
@@ -152,7 +117,7 @@ fn old_events_without_old_sessions_are_confirmed_and_removed(database: &Database
 
 #[apply(test)]
 fn where_there_is_no_table_of_events_it_says_so(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let run = |arguments: &[&str]| {
         let mut command = tarsy_db(database);
         let outcome =
@@ -170,7 +135,7 @@ fn where_there_is_no_table_of_events_it_says_so(database: &Database) {
 
 #[apply(test)]
 fn a_table_of_somebody_elses_events_is_not_touched(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     database.execute(
         "CREATE TABLE events (id int, created_at varchar(30), title varchar(30));
                       INSERT INTO events VALUES (1, '2020-01-01 00:00:00', 'ours')",
@@ -224,7 +189,7 @@ fn thousands_of_events_go_batch_after_batch_and_one_that_fails_is_rolled_back(da
     init_with_events(database);
     insert_session(database, "old", "completed", Some(OLD_US));
     insert_many_events(database, 2500);
-    refuse_to_delete(database, 1500);
+    refuse_to_delete(database, "events", "OLD.id = 1500");
     let failed = prune(database, &["--events", "--yes"]);
     assert!(failed.code.is_some_and(|code| code != 0), "{}", failed.stdout);
     assert!(failed.stderr.contains("not this one"), "{}", failed.stderr);
@@ -250,20 +215,6 @@ fn events_that_the_database_keeps_end_the_run(database: &Database) {
     let failed = prune(database, &["--events", "--yes"]).expect(1);
     assert!(failed.stderr.contains("removed 0 of 1 rows of events"), "{}", failed.stderr);
     assert_eq!(database.count("events"), 8);
-}
-
-/// Makes the database refuse to delete one event.
-fn refuse_to_delete(database: &Database, id: i64) {
-    database.execute(&match database.is_sqlite() {
-        true => format!(
-            "CREATE TRIGGER refuse BEFORE DELETE ON events WHEN OLD.id = {id}
-             BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        ),
-        false => format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
-             CREATE TRIGGER refuse BEFORE DELETE ON events FOR EACH ROW WHEN (OLD.id = {id}) EXECUTE FUNCTION refuse()"
-        ),
-    });
 }
 
 #[apply(test)]

@@ -2,18 +2,16 @@
 
 use std::fs;
 
-use crate::prune::archive::OLD_US;
-use crate::prune::sessions::{init, sessions};
-use crate::support::history::{NOW, insert_many};
+use crate::support::history::{NOW, OLD_US, insert_many, session_ids};
 use crate::support::small_disk::SmallDisk;
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 const MANY: i64 = 200;
 
 /// A history in WAL mode of which a copy fits on a small disk.
 fn history() -> Database {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_many(&database, 200, 60_000, OLD_US);
     // Each page is rewritten when its rows go, so that it has to fit into the `-wal`.
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -32,7 +30,7 @@ fn on_a_full_disk_what_is_said_to_be_removed_is_gone() {
         let arguments = ["prune", "--now", NOW, "--output", "json", "--max-share", "100%", "--yes"];
         let run = Outcome::of(tarsy_db(&copy).args(arguments));
         fs::remove_file(filler).expect("it is there");
-        let (told, left) = (run.json(), i64::try_from(sessions(&copy).len()).expect("few"));
+        let (told, left) = (run.json(), i64::try_from(session_ids(&copy).len()).expect("few"));
         let removed = &told["removed"];
         let expected = (serde_json::Value::from(MANY - left), &true.into(), serde_json::Value::from(MANY - left));
         assert_eq!(
@@ -51,7 +49,7 @@ fn on_a_full_disk_what_is_said_to_be_removed_is_gone() {
 #[apply(test)]
 fn a_commit_that_the_server_refuses_is_not_counted_and_its_session_is_named() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_many(&database, 40, 64, OLD_US);
     database.execute(
         "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -64,5 +62,5 @@ fn a_commit_that_the_server_refuses_is_not_counted_and_its_session_is_named() {
     let removed = &told["removed"];
     assert_eq!((&removed["sessions"], &removed["confirmed"]), (&39.into(), &true.into()));
     assert_eq!(told["stuck"][0]["session_id"], "s-7");
-    assert_eq!(sessions(&database), ["s-7"]);
+    assert_eq!(session_ids(&database), ["s-7"]);
 }

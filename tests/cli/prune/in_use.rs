@@ -1,11 +1,9 @@
 //! Sessions that are over and old, in which a chat goes on: `prune` keeps them and says why.
 
-use crate::prune::archive::OLD_US;
-use crate::prune::network::start_at;
-use crate::prune::sessions::{init, prune, sessions};
-use crate::schema::revisions::init_to;
-use crate::support::history::{DAY_US, NOW_US, insert_many, insert_whole_sessions};
+use crate::support::history::{DAY_US, NOW_US, OLD_US, insert_many, insert_whole_sessions, session_ids};
 use crate::support::process::wait_until;
+use crate::support::prune::{prune, start_to_prune};
+use crate::support::revision::init_to;
 use crate::support::{Database, Schema, apply, test};
 
 /// A moment after the cutoff of 90 days.
@@ -51,7 +49,7 @@ fn a_session_that_somebody_works_on_stays_and_one_that_a_crash_left_open_goes(da
     assert_eq!((kept(&plan), &plan["plan"]["sessions"]), (expected.to_vec(), &4.into()));
     let removed = prune(database, &OLDER).expect(0).json();
     assert_eq!((kept(&removed), &removed["removed"]["sessions"]), (expected.to_vec(), &4.into()));
-    assert_eq!(sessions(database), ["s1", "s2", "s3", "s8"]);
+    assert_eq!(session_ids(database), ["s1", "s2", "s3", "s8"]);
     assert_eq!(database.count("chat_user_messages"), 4);
 
     let nothing = prune(database, &OLDER).expect(0).json();
@@ -62,11 +60,11 @@ fn a_session_that_somebody_works_on_stays_and_one_that_a_crash_left_open_goes(da
 
 #[apply(test)]
 fn older_revisions_have_only_stages_to_go_by(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_many(database, 3, 64, OLD_US);
     insert_stage(database, "s-2", "active", &RECENT_US.to_string());
     assert_eq!(kept(&prune(database, &OLDER).expect(0).json()), [("s-2", "in_use")]);
-    assert_eq!(sessions(database), ["s-2"]);
+    assert_eq!(session_ids(database), ["s-2"]);
     init_to(database, "5");
     database.execute(&format!(
         "UPDATE stage_executions SET status = 'failed'; UPDATE alert_sessions SET last_interaction_at = {RECENT_US}"
@@ -79,13 +77,13 @@ fn older_revisions_have_only_stages_to_go_by(database: &Database) {
 
 #[apply(test)]
 fn a_chat_that_begins_while_others_are_removed_keeps_its_session(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_many(database, 1500, 64, OLD_US);
-    let run = start_at(database.url(), database, &["--older-than", "90d"]);
+    let run = start_to_prune(database, &["--older-than", "90d"]);
     wait_until("some sessions are gone", || database.count("alert_sessions") < 1500);
     insert_stage(database, "s-1500", "active", &NOW_US.to_string());
     let told = run.finish().expect(0).json();
-    assert_eq!(sessions(database), ["s-1500"]);
+    assert_eq!(session_ids(database), ["s-1500"]);
     assert_eq!((database.count("llm_interactions"), &told["removed"]["sessions"]), (1, &1499.into()));
     assert_eq!(told["remaining_sessions"], 1);
 }

@@ -3,12 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::prune::archive::OLD_US;
-use crate::prune::sessions::{init, prune, refuse_to_delete};
-use crate::prune::stops::start;
-use crate::support::history::{NOW, NOW_US, insert_session};
+use crate::support::history::{NOW, NOW_US, OLD_US, insert_session};
 use crate::support::process::Held;
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
+use crate::support::prune::{prune, refuse_to_delete, start_to_prune};
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 const FILE: &str = "tarsy-db.prom";
 
@@ -31,7 +29,7 @@ fn run(database: &Database, more: &[&str], code: i32) {
 }
 
 fn with_sessions(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "one", "completed", Some(OLD_US));
     insert_session(database, "two", "completed", Some(OLD_US + 1));
     insert_session(database, "active", "pending", Some(OLD_US + 2));
@@ -70,7 +68,7 @@ fn after_a_failure_the_last_success_is_kept(database: &Database) {
     prune(database, &["--yes", "--metrics-file", FILE, "--older-than", "1000d"]).expect(0);
     let success = value(&text(database), "last_success_timestamp_seconds");
     assert!(success.is_some());
-    refuse_to_delete(database, "two");
+    refuse_to_delete(database, "alert_sessions", "OLD.session_id = 'two'");
     let code = prune(database, &["--yes", "--metrics-file", FILE]).code.expect("a code");
     assert_ne!(code, 0);
     let told = text(database);
@@ -97,8 +95,8 @@ fn a_run_that_is_refused_tells_so(database: &Database) {
 fn a_place_that_holds_something_else_is_refused_before_anything_is_removed(database: &Database) {
     with_sessions(database);
     let other = Database::sqlite();
-    init(&other);
-    let theirs = other.directory().join("history.db");
+    other.create_schema(Schema::Baseline);
+    let theirs = other.file();
     let before = fs::read(&theirs).expect("the file");
     for place in [theirs.as_path(), other.directory(), &other.directory().join("missing/tarsy.prom")] {
         let place = place.display().to_string();
@@ -115,7 +113,7 @@ fn the_second_of_two_runs_leaves_the_metrics_to_the_first() {
     let database = Database::postgresql();
     with_sessions(&database);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let first = start(&database, &["--metrics-file", FILE]);
+    let first = start_to_prune(&database, &["--metrics-file", FILE]);
     Held::wait_for_halted_commit(&database);
     run(&database, &[], 0);
     assert!(!path(&database).exists());

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::prune::archive::OLD_US;
-use crate::prune::sessions::{init, prune, sessions};
-use crate::prune::stops::start;
-use crate::support::history::{NOW, NOW_US, insert_many, insert_session, insert_whole_sessions, rows};
-use crate::support::process::{Held, Running, wait_until};
+use crate::support::history::{
+    NOW, NOW_US, OLD_US, insert_many, insert_session, insert_whole_sessions, rows, session_ids,
+};
+use crate::support::process::{Held, wait_until};
+use crate::support::prune::{prune, start_to_prune};
 use crate::support::server::Server;
-use crate::support::{Database, Role, Schema, apply, test};
+use crate::support::{Database, Role, Running, Schema, apply, test};
 
 /// What a writer of TARSy's waits at most, by default.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const INDEX: &str = "tarsy_db_prune_stage_parent";
 fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
     let database = Database::sqlite();
     database.execute("PRAGMA journal_mode = WAL");
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "new", "pending", Some(NOW_US));
     insert_many(&database, 60_000, 320, OLD_US);
     let mut run = Running::start(
@@ -37,7 +37,7 @@ fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
     assert!(waited < PATIENCE / 2, "{waited:?}");
     let pruned = run.finish().expect(0).json();
     assert_eq!(pruned["removed"]["sessions"], 60_000);
-    assert_eq!(sessions(&database), ["new"]);
+    assert_eq!(session_ids(&database), ["new"]);
     assert_eq!(database.count("llm_interactions"), 1);
 }
 
@@ -45,7 +45,7 @@ fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
 fn a_session_whose_child_somebody_writes_to_is_passed_over_soon() {
     for table in ["llm_interactions", "stage_executions", "mcp_communications"] {
         let database = Database::postgresql();
-        init(&database);
+        database.create_schema(Schema::Baseline);
         for number in 1..=20 {
             insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
         }
@@ -85,7 +85,7 @@ fn at_head(sessions: u32) -> Database {
 fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
     let database = at_head(150);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let run = start(&database, &["--older-than", "90d"]);
+    let run = start_to_prune(&database, &["--older-than", "90d"]);
     Held::wait_for_halted_commit(&database);
     assert!(has_index(&database));
     halt.close();
@@ -97,7 +97,7 @@ fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
 fn for_a_few_stages_there_is_no_index() {
     let database = at_head(3);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let run = start(&database, &["--older-than", "90d"]);
+    let run = start_to_prune(&database, &["--older-than", "90d"]);
     Held::wait_for_halted_commit(&database);
     assert!(!has_trace_of_index(&database));
     halt.close();
@@ -117,7 +117,7 @@ fn an_index_that_a_crash_left_behind_is_used_and_dropped() {
         prune(&database, &["--yes", "--before", cutoff]).expect(0);
         assert!(!has_trace_of_index(&database));
     }
-    assert_eq!(sessions(&database).len(), 0);
+    assert_eq!(session_ids(&database).len(), 0);
 }
 
 #[apply(test)]
@@ -137,12 +137,12 @@ fn a_role_that_may_not_build_an_index_is_told_and_goes_without() {
     let arguments = ["prune", "--older-than", "90d", "--max-share", "100%", "--now", NOW, "--yes"];
     let outcome = Running::start_at(&role.url(), database.directory(), &arguments).finish().expect(0);
     assert!(outcome.stderr.contains("no index leads to the parents of stages"), "{}", outcome.stderr);
-    assert_eq!(sessions(&database).len(), 0);
+    assert_eq!(session_ids(&database).len(), 0);
 }
 
 #[apply(test)]
 fn a_table_of_the_operators_that_needs_a_session_keeps_it(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for session in ["one", "two", "three"] {
         insert_session(database, session, "completed", Some(OLD_US));
     }
@@ -152,13 +152,13 @@ fn a_table_of_the_operators_that_needs_a_session_keeps_it(database: &Database) {
     );
     let pruned = prune(database, &["--yes"]).expect(4).json();
     assert_eq!(pruned["stuck"][0]["session_id"], "two");
-    assert_eq!(sessions(database), ["two"]);
+    assert_eq!(session_ids(database), ["two"]);
     assert_eq!((database.count("ours"), rows(database).len()), (2, 4));
 }
 
 #[apply(test)]
 fn a_table_of_the_operators_that_follows_a_session_goes_with_it(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for session in ["one", "two"] {
         insert_session(database, session, "completed", Some(OLD_US));
     }
@@ -169,13 +169,13 @@ fn a_table_of_the_operators_that_follows_a_session_goes_with_it(database: &Datab
     );
     prune(database, &["--yes"]).expect(0);
     assert_eq!(database.texts("SELECT stage FROM ours"), [Some("stage-new".to_owned())]);
-    assert_eq!(sessions(database), ["new"]);
+    assert_eq!(session_ids(database), ["new"]);
 }
 
 /// A database that notes which of the server's processes removes each session.
 fn with_noted_workers(sessions: u32) -> Database {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_many(&database, sessions, 640, OLD_US);
     database.execute(
         "CREATE TABLE workers (pid integer, session_id text);
@@ -200,7 +200,7 @@ fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed(
     );
     let outcome = prune(&database, &["--yes"]);
     assert!(outcome.code.is_some_and(|code| code != 0), "{}", outcome.stdout);
-    assert_eq!(sessions(&database), ["s-300", "s-301", "s-500", "s-7"]);
+    assert_eq!(session_ids(&database), ["s-300", "s-301", "s-500", "s-7"]);
     assert_eq!(database.count("llm_interactions"), 4);
     let pruned = outcome.json();
     assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&496.into(), &4.into()));
@@ -213,7 +213,7 @@ fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed(
 fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up() {
     let server = Server::start(&["log_statement = all", "log_line_prefix = '%p '"]);
     let [database, elsewhere] = [(); 2].map(|()| Database::on(&server.url("postgres")));
-    init(&database);
+    database.create_schema(Schema::Baseline);
     for session in ["one", "two"] {
         insert_session(&database, session, "completed", Some(OLD_US));
     }
@@ -227,7 +227,7 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
     let pruned = prune(&database, &["--yes"]).expect(0).json();
     // What the first look hoped for was planned again.
     assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
-    assert_eq!(sessions(&database), ["new", "one"]);
+    assert_eq!(session_ids(&database), ["new", "one"]);
 
     let log = server.log();
     let lines_with = |text: &'static str| log.lines().filter(move |line| line.contains(text));

@@ -2,21 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::migrate::crashes::COMMIT;
-use crate::prune::archive::OLD_US;
-use crate::prune::sessions::init;
-use crate::support::history::{NOW, insert_many, insert_session};
-use crate::support::process::{Running, wait_until};
-use crate::support::proxy::{Moment, Proxy, Silence};
+use crate::support::history::{OLD_US, insert_many, insert_session};
+use crate::support::process::wait_until;
+use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
+use crate::support::prune::{start_to_prune, start_to_prune_at};
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, apply, test};
+use crate::support::{Database, Outcome, Running, Schema, apply, test};
 
 const MANY: u32 = 1500;
-
-pub(crate) fn start_at(url: &str, database: &Database, more: &[&str]) -> Running {
-    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--output", "json", "--yes", "--batch-time", "1us"];
-    Running::start_at(url, database.directory(), &[&arguments[..], more].concat())
-}
 
 fn removed(outcome: &Outcome) -> u64 {
     outcome.json()["removed"]["sessions"].as_u64().expect("a number")
@@ -26,14 +19,14 @@ fn removed(outcome: &Outcome) -> u64 {
 fn server_with_history() -> (Server, Database) {
     let server = Server::start(&[]);
     let database = Database::on(&server.url("postgres"));
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_many(&database, MANY, 640, OLD_US);
     (server, database)
 }
 
 /// Starts a run and waits until it is in its middle.
 fn start_and_wait(database: &Database, more: &[&str]) -> Running {
-    let run = start_at(database.url(), database, more);
+    let run = start_to_prune(database, more);
     wait_until("some sessions are gone", || database.count("alert_sessions") < i64::from(MANY));
     run
 }
@@ -70,7 +63,7 @@ fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_ca
     let (server, database) = server_with_history();
     for patience in ["0s", "300ms"] {
         let before = database.count("alert_sessions");
-        let run = start_at(database.url(), &database, &["--retry-for", patience]);
+        let run = start_to_prune(&database, &["--retry-for", patience]);
         wait_until("some sessions are gone", || database.count("alert_sessions") < before);
         server.stop("fast");
         let outcome = run.finish().expect(69);
@@ -89,13 +82,13 @@ fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_ca
 fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
     for moment in [Moment::Before(COMMIT), Moment::After(COMMIT)] {
         let database = Database::postgresql();
-        init(&database);
+        database.create_schema(Schema::Baseline);
         for number in 1..=5 {
             insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
         }
         let proxy = Proxy::to(database.port());
         proxy.halt_at(moment, Silence::Network);
-        let mut run = start_at(&database.url_through(proxy.port), &database, &[]);
+        let mut run = start_to_prune_at(&database.url_through(proxy.port), &database, &[]);
         assert!(proxy.has_halted(&mut run), "{moment:?}: {}", run.stderr());
         if matches!(moment, Moment::After(_)) {
             database.wait_until("SELECT (count(*) = 4)::int::bigint FROM alert_sessions");
@@ -130,13 +123,13 @@ fn the_time_may_be_up_while_the_server_is_away() {
 #[apply(test)]
 fn the_time_may_be_up_before_anybody_knows_that_the_server_is_away() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "s", "completed", Some(OLD_US));
     let proxy = Proxy::to(database.port());
     proxy.halt_at(Moment::Before(COMMIT), Silence::Network);
     let time = Duration::from_secs(10);
     let began = Instant::now();
-    let mut run = start_at(&database.url_through(proxy.port), &database, &["--max-duration", "10s"]);
+    let mut run = start_to_prune_at(&database.url_through(proxy.port), &database, &["--max-duration", "10s"]);
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
     std::thread::sleep((time + Duration::from_secs(1)).saturating_sub(began.elapsed()));
     drop(proxy);

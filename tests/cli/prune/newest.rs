@@ -1,10 +1,8 @@
 //! `prune` at TARSy's newest revision: a session goes whole, with its chats and its parallel stages.
 
-use crate::prune::sessions::{init, prune};
-use crate::support::history::{DAY_US, NOW_US, insert_session};
-use crate::support::{Database, apply, test};
-
-const OLD_US: i64 = NOW_US - 120 * DAY_US;
+use crate::support::history::{NOW_US, OLD_US, insert_session};
+use crate::support::prune::prune;
+use crate::support::{Database, Schema, apply, test};
 
 /// The foreign keys that revision 06 makes anew with a cascade.
 const CASCADES: [(&str, &str, &str); 5] = [
@@ -18,7 +16,7 @@ const CASCADES: [(&str, &str, &str); 5] = [
 /// Gives a database that was born at the baseline what later revisions add to what hangs on a session: cascades, on
 /// SQLite beside the old keys; chats without one; stages with parents.
 fn init_at_newest(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for (table, column, parent) in CASCADES {
         let key =
             format!("CONSTRAINT fk_{table}_{column} FOREIGN KEY ({column}) REFERENCES {parent} ON DELETE CASCADE");

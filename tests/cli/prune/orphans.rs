@@ -2,18 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::check::findings::check;
-use crate::migrate::damaged_indexes::empty_every_index;
-use crate::prune::archive::{OLD_US, file};
-use crate::prune::sessions::{init, prune};
-use crate::support::history::{NOW_US, Rows, insert_session, insert_whole_sessions, rows};
+use crate::support::archive::archive_path;
+use crate::support::check::check;
+use crate::support::history::{NOW_US, OLD_US, Rows, insert_session, insert_whole_sessions, rows};
+use crate::support::prune::prune;
+use crate::support::sqlite_file::empty_every_index;
 use crate::support::{Database, Schema, apply, test};
-
-/// Runs SQL that no foreign key looks at.
-fn unguarded(database: &Database, sql: &str) {
-    let off = if database.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
-    database.execute(&format!("{off}; {sql}"));
-}
 
 /// Four sessions at the newest revision. One is gone, one lost a stage, one a chat, and one is whole. Returns what is to be
 /// removed, and what stays.
@@ -23,16 +17,13 @@ fn damaged(database: &Database) -> (Rows, Rows) {
     let child =
         "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
                                                parallel_index, parallel_type, parent_stage_execution_id) VALUES";
-    unguarded(
-        database,
-        &format!(
-            // Behind its parent in the order of the keys; the other one is before it.
-            "{child} ('z-child@s1', 's1', 'a', 0, 'A', 'k', 'completed', 2, 'replica', 'stage@s1');
+    database.execute_unguarded(&format!(
+        // Behind its parent in the order of the keys; the other one is before it.
+        "{child} ('z-child@s1', 's1', 'a', 0, 'A', 'k', 'completed', 2, 'replica', 'stage@s1');
              DELETE FROM alert_sessions WHERE session_id = 's1';
              DELETE FROM stage_executions WHERE execution_id = 'stage@s2';
              DELETE FROM chats WHERE chat_id = 'chat@s3'"
-        ),
-    );
+    ));
     let goes = |(_, key): &(&str, String)| {
         let hangs_on_stage = ["child@s2", "llm@s2", "mcp@s2"].contains(&key.as_str());
         key.ends_with("@s1") || hangs_on_stage || key == "message@s3"
@@ -50,8 +41,7 @@ fn planned(plan: &Value) -> Value {
 fn an_orphan_stage_that_a_living_session_needs_stays(database: &Database) {
     database.create_schema(Schema::Head);
     insert_whole_sessions(database, 2, NOW_US);
-    unguarded(
-        database,
+    database.execute_unguarded(
         "UPDATE stage_executions SET session_id = 'gone' WHERE execution_id IN ('stage@s1', 'child@s1');
          UPDATE mcp_communications SET session_id = 'gone' WHERE communication_id = 'mcp@s1'",
     );
@@ -82,7 +72,7 @@ fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Data
     assert_eq!(rows(database).len(), orphans.len() + others.len());
 
     let archive = Database::sqlite();
-    let pruned = prune(database, &["--orphans", "--yes", "--archive", &file(&archive)]).expect(0).json();
+    let pruned = prune(database, &["--orphans", "--yes", "--archive", &archive_path(&archive)]).expect(0).json();
     assert_eq!(planned(&pruned["plan"]), expected);
     let removed = pruned["removed"]["rows"].as_object().expect("rows by table").values();
     assert_eq!(removed.filter_map(Value::as_u64).sum::<u64>(), orphans.len() as u64);
@@ -95,11 +85,11 @@ fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Data
 
 #[apply(test)]
 fn sessions_and_orphans_go_in_one_run(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     insert_session(database, "new", "completed", Some(NOW_US));
     insert_session(database, "gone", "completed", Some(NOW_US));
-    unguarded(database, "DELETE FROM alert_sessions WHERE session_id = 'gone'");
+    database.execute_unguarded("DELETE FROM alert_sessions WHERE session_id = 'gone'");
     let pruned = prune(database, &["--orphans", "--yes", "--batch-time", "1us"]).expect(0).json();
     assert_eq!(
         pruned["removed"]["rows"],

@@ -1,12 +1,8 @@
 //! `prune --dry-run` and the limits of a run: what would go is shown, and too much of it refused.
 
-use crate::prune::sessions::{init, sessions};
-use crate::schema::revisions::init_to;
-use crate::support::history::{DAY_US, NOW, NOW_US, contents, insert_many, insert_session};
-use crate::support::role::Role;
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
-
-const OLD_US: i64 = NOW_US - 120 * DAY_US;
+use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, contents, insert_many, insert_session, session_ids};
+use crate::support::revision::init_to;
+use crate::support::{Database, Outcome, Role, Schema, apply, tarsy_db, test};
 
 /// A run with the limits that there are by default.
 fn prune(database: &Database, arguments: &[&str]) -> Outcome {
@@ -15,7 +11,7 @@ fn prune(database: &Database, arguments: &[&str]) -> Outcome {
 
 /// Two old sessions, one that is old and active, and some new ones.
 fn with_sessions(database: &Database, new: u32) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "one", "completed", Some(OLD_US));
     insert_session(database, "two", "failed", Some(OLD_US + DAY_US));
     insert_session(database, "active", "in_progress", Some(OLD_US));
@@ -88,22 +84,22 @@ fn more_than_half_of_the_sessions_is_refused_unless_it_is_allowed(database: &Dat
     }
     assert!(contents(database) == before);
     prune(database, &["--yes", "--max-share", "67%"]).expect(0);
-    assert_eq!(sessions(database), ["active"]);
+    assert_eq!(session_ids(database), ["active"]);
 }
 
 #[apply(test)]
 fn exactly_half_may_go_and_all_where_it_is_allowed(database: &Database) {
     with_sessions(database, 1);
     prune(database, &["--yes"]).expect(0);
-    assert_eq!(sessions(database), ["active", "s-1"]);
+    assert_eq!(session_ids(database), ["active", "s-1"]);
     prune(database, &["--yes", "--older-than", "1h", "--include-active"]).expect(7);
     prune(database, &["--yes", "--older-than", "1h", "--include-active", "--max-share", "100%"]).expect(0);
-    assert_eq!(sessions(database).len(), 0);
+    assert_eq!(session_ids(database).len(), 0);
 }
 
 #[apply(test)]
 fn a_share_that_makes_no_sense_is_a_wrong_argument(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for share in ["101%", "-1%", "half", "", "NaN%", "0.6", "1", "0.07"] {
         prune(database, &["--dry-run", &format!("--max-share={share}")]).expect(2);
     }
@@ -111,7 +107,7 @@ fn a_share_that_makes_no_sense_is_a_wrong_argument(database: &Database) {
 
 #[apply(test)]
 fn filters_choose_by_status_and_type_and_each_may_be_given_again(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     let quoted = r#"it's "odd" \; --"#;
     for (id, status, alert_type, agent_type) in [
         ("a", "completed", "PodCrash", "kubernetes"),
@@ -144,11 +140,11 @@ fn filters_choose_by_status_and_type_and_each_may_be_given_again(database: &Data
     assert_eq!(plan(&["--alert-type", "podcrash"]), Some(0));
     assert_eq!(plan(&["--status", "failed "]), Some(0));
     prune(database, &["--yes", "--alert-type", quoted, "--agent-type", "o'agent", "--include-active"]).expect(0);
-    assert_eq!(sessions(database), ["a", "b", "c", "new"]);
+    assert_eq!(session_ids(database), ["a", "b", "c", "new"]);
     // Those that are old and not meant do not count as left over.
     prune(database, &["--yes", "--alert-type", quoted, "--agent-type", "o'agent", "--fail-if-remaining"]).expect(0);
     prune(database, &["--yes", "--alert-type", "PodCrash", "--status", "failed", "--fail-if-remaining"]).expect(0);
-    assert_eq!(sessions(database), ["a", "c", "new"]);
+    assert_eq!(session_ids(database), ["a", "c", "new"]);
 }
 
 #[apply(test)]

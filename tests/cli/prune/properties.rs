@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::prune::archive::file;
-use crate::prune::archive_crashes::{assert_whole_in_either, rows_of_archive};
-use crate::prune::sessions::{prune, wait_for_no_session_of_the_tool};
+use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::archive::{archive_path, assert_whole_in_either, rows_of_archive};
 use crate::support::history::{DAY_US, NOW, NOW_US, Rows, rows};
-use crate::support::process::{Running, wait_until};
+use crate::support::process::wait_until;
+use crate::support::prune::prune;
 use crate::support::random::Random;
-use crate::support::{Database, Schema, apply, campaign};
+use crate::support::{Database, Running, Schema, apply, campaign};
 
 const EDGE_US: i64 = NOW_US - 90 * DAY_US;
 const TERMINAL: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];
@@ -265,12 +265,11 @@ fn holds(database: &Database, seed: u64) {
     let archive = random.one_in(2).then(Database::sqlite);
     let what = format!("seed {seed}: {:?}, {kills} kills, archive: {}", orders.arguments, archive.is_some());
     database.create_schema(Schema::Head);
-    let off = if database.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
-    database.execute(&format!("{off}; {}", history.sql));
+    database.execute_unguarded(&history.sql);
     let original = rows(database);
     let (left, first) = left(&history, &orders);
 
-    let path = archive.as_ref().map(file).unwrap_or_default();
+    let path = archive.as_ref().map(archive_path).unwrap_or_default();
     let mut arguments: Vec<&str> = vec!["--yes"];
     arguments.extend(orders.arguments.iter().map(String::as_str));
     if archive.is_some() {

@@ -1,15 +1,12 @@
 //! How long sessions are kept where nobody has said so: at the baseline 90 days; beyond it the backend may keep more, so
 //! that no session goes.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
-use crate::check::findings::{finding, is_found};
-use crate::info::report::now_us;
-use crate::prune::sessions::sessions;
-use crate::schema::revisions::init_to;
-use crate::support::history::{DAY_US, NOW, NOW_US, insert_session};
+use crate::support::check::{finding, is_found};
+use crate::support::document::{file_text, yaml_documents};
+use crate::support::history::{DAY_US, NOW, NOW_US, insert_session, now_us, session_ids};
+use crate::support::revision::init_to;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 const BOTH: &str = "90 days by its design and 365 days in its releases since January 2026";
@@ -49,7 +46,7 @@ fn beyond_the_baseline_a_default_that_nobody_chose_removes_no_session(database: 
         }
         let document = prune(&database, &["--yes", "--output", "json"]).expect(78).json();
         assert!(document["error"]["message"].as_str().is_some_and(|message| message.contains(BOTH)), "{document}");
-        assert_eq!(sessions(&database), ["between", "old", "young"]);
+        assert_eq!(session_ids(&database), ["between", "old", "young"]);
         database.execute("DELETE FROM alembic_version");
         prune(&database, &["--yes"]).expect(78);
         assert_eq!(database.count("alert_sessions"), 3);
@@ -65,7 +62,7 @@ fn at_the_baseline_ninety_days_are_the_default(database: &Database) {
     assert_eq!(plan["plan"]["sessions"], 2);
     database.execute("DROP TABLE alembic_version");
     prune(database, &["--yes"]).expect(0);
-    assert_eq!(sessions(database), ["young"]);
+    assert_eq!(session_ids(database), ["young"]);
 }
 
 #[apply(test)]
@@ -116,7 +113,7 @@ fn a_number_that_was_chosen_counts_and_the_plan_names_who_chose_it(database: &Da
     std::fs::write(file, "[history]\nretention_days = 365\n").expect("the file can be written");
     is(chosen(&[], None), json!({"days": 365, "source": "tarsy-db.toml"}), 1, "365 days (tarsy-db.toml)");
     prune(database, &["--yes"]).expect(0);
-    assert_eq!(sessions(database), ["between", "young"]);
+    assert_eq!(session_ids(database), ["between", "young"]);
 }
 
 #[apply(test)]
@@ -184,15 +181,7 @@ fn a_database_that_init_has_just_made_at_head_is_sound_without_a_retention(datab
 /// The number comes from where the backend has it, and from there alone.
 #[apply(test)]
 fn no_example_has_a_retention_of_its_own() {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = |path: &str| std::fs::read_to_string(project.join(path)).expect("the file is there");
-    let documents = |path: &str| {
-        let text = text(path);
-        let parsed = serde_norway::Deserializer::from_str(&text)
-            .map(|document| <Value as serde::Deserialize>::deserialize(document).expect("YAML"));
-        parsed.collect::<Vec<_>>()
-    };
-    let manifests = documents("examples/kubernetes.yaml");
+    let manifests = yaml_documents("examples/kubernetes.yaml");
     let kind = |kind: &str| manifests.iter().find(|manifest| manifest["kind"] == kind).expect("the kind is there");
     let map = kind("ConfigMap");
     let backend = &kind("Deployment")["spec"]["template"]["spec"]["containers"][0];
@@ -202,7 +191,7 @@ fn no_example_has_a_retention_of_its_own() {
     }
     assert!(!map["data"].to_string().contains("HISTORY_RETENTION_DAYS"), "{map}");
 
-    let compose = documents("compose.yaml").remove(0);
+    let compose = yaml_documents("compose.yaml").remove(0);
     for service in ["backend", "prune"] {
         let environment = &compose["services"][service]["environment"];
         let merged = &compose["x-tarsy-db"]["environment"];
@@ -212,12 +201,12 @@ fn no_example_has_a_retention_of_its_own() {
     for path in
         ["compose.yaml", "examples/kubernetes.yaml", "examples/tarsy-db-prune.service", "examples/entrypoint.sh"]
     {
-        let text = text(path);
+        let text = file_text(path);
         let has_number = |line: &&str| {
             let (_, behind) = line.rsplit_once("HISTORY_RETENTION_DAYS").unwrap_or_default();
             behind.trim_start_matches([' ', ':', '=', '-', '"']).starts_with(|c: char| c.is_ascii_digit())
         };
         assert_eq!(text.lines().find(has_number), None, "{path}");
     }
-    assert!(text("examples/tarsy-db-prune.service").contains("\nEnvironmentFile=/etc/tarsy-db/retention\n"));
+    assert!(file_text("examples/tarsy-db-prune.service").contains("\nEnvironmentFile=/etc/tarsy-db/retention\n"));
 }

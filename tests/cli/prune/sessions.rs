@@ -2,30 +2,14 @@
 
 use serde_json::Value;
 
-use crate::support::history::{DAY_US, NOW, NOW_US, insert_many, insert_session};
-use crate::support::process::{Held, Running, wait_until};
-use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, TABLES, insert_many, insert_session, session_ids};
+use crate::support::process::{Held, wait_until};
+use crate::support::prune::{prune, refuse_to_delete, rows_by_table};
+use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test};
 
 /// The start of a session that is exactly 90 days old.
 const EDGE_US: i64 = NOW_US - 90 * DAY_US;
-const OLD_US: i64 = NOW_US - 120 * DAY_US;
-const TABLES: [&str; 4] = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
-
-pub(crate) fn init(database: &Database) {
-    database.create_schema(Schema::Baseline);
-}
-
-/// A run at [`NOW`] with JSON for its result.
-pub(crate) fn prune(database: &Database, arguments: &[&str]) -> Outcome {
-    let mut command = tarsy_db(database);
-    // Beyond the baseline there is no default.
-    command.env("HISTORY_RETENTION_DAYS", "90");
-    Outcome::of(command.args(["prune", "--now", NOW, "--output", "json", "--max-share", "100%"]).args(arguments))
-}
-
-pub(crate) fn sessions(database: &Database) -> Vec<String> {
-    database.texts("SELECT session_id FROM alert_sessions ORDER BY 1").into_iter().flatten().collect()
-}
 
 fn counts(database: &Database) -> [i64; 4] {
     TABLES.map(|table| database.count(table))
@@ -45,14 +29,14 @@ fn assert_whole(database: &Database, sessions: i64) {
 
 #[apply(test)]
 fn what_started_before_the_cutoff_goes_and_the_edge_stays(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "edge", "completed", Some(EDGE_US));
     insert_session(database, "one-microsecond-earlier", "completed", Some(EDGE_US - 1));
     insert_session(database, "without-a-start", "completed", None);
     insert_session(database, "new", "completed", Some(NOW_US));
     insert_session(database, "before-the-epoch", "failed", Some(-1));
     let pruned = prune(database, &["--yes"]).expect(0).json();
-    assert_eq!(sessions(database), ["edge", "new", "without-a-start"]);
+    assert_eq!(session_ids(database), ["edge", "new", "without-a-start"]);
     assert_whole(database, 3);
     assert_eq!(pruned["cutoff"], "2025-11-03T00:00:00Z");
     assert_eq!(pruned["removed"]["sessions"], 2);
@@ -61,7 +45,7 @@ fn what_started_before_the_cutoff_goes_and_the_edge_stays(database: &Database) {
 
 #[apply(test)]
 fn sessions_that_are_not_over_are_kept_and_listed(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for status in
         ["cancelled", "canceling", "completed", "failed", "in_progress", "paused", "pending", "timed_out", "?"]
     {
@@ -69,7 +53,7 @@ fn sessions_that_are_not_over_are_kept_and_listed(database: &Database) {
     }
     let pruned = prune(database, &["--yes"]).expect(0).json();
     let active = ["?", "canceling", "in_progress", "paused", "pending"];
-    assert_eq!(sessions(database), active);
+    assert_eq!(session_ids(database), active);
     let kept: Vec<_> =
         pruned["plan"]["kept"].as_array().expect("a list").iter().map(|kept| &kept["session_id"]).collect();
     assert_eq!(kept, active);
@@ -82,7 +66,7 @@ fn sessions_that_are_not_over_are_kept_and_listed(database: &Database) {
 
 #[apply(test)]
 fn chats_go_with_their_session(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     // As in revision 11, but without the cascade that some shapes of it lack.
     database.execute(
         "CREATE TABLE chats (chat_id VARCHAR NOT NULL PRIMARY KEY,
@@ -110,13 +94,13 @@ fn chats_go_with_their_session(database: &Database) {
 
 #[apply(test)]
 fn a_session_whose_stage_another_one_needs_is_kept_and_listed(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "needed", "completed", Some(OLD_US));
     insert_session(database, "old", "completed", Some(OLD_US));
     insert_session(database, "new", "completed", Some(NOW_US));
     database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
     let pruned = prune(database, &["--yes"]).expect(0).json();
-    assert_eq!(sessions(database), ["needed", "new"]);
+    assert_eq!(session_ids(database), ["needed", "new"]);
     assert_eq!(pruned["plan"]["kept"][0]["session_id"], "needed");
     assert_eq!(pruned["removed"]["rows"]["llm_interactions"], 1);
     assert_whole(database, 2);
@@ -124,7 +108,7 @@ fn a_session_whose_stage_another_one_needs_is_kept_and_listed(database: &Databas
 
 #[apply(test)]
 fn a_session_whose_stage_is_the_parent_of_anothers_is_kept(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "needed", "completed", Some(OLD_US));
     insert_session(database, "new", "completed", Some(NOW_US));
     // As revision 18 has it.
@@ -134,12 +118,12 @@ fn a_session_whose_stage_is_the_parent_of_anothers_is_kept(database: &Database) 
          UPDATE stage_executions SET parent_stage_execution_id = 'stage-needed' WHERE session_id = 'new'",
     );
     prune(database, &["--yes"]).expect(0);
-    assert_eq!(sessions(database), ["needed", "new"]);
+    assert_eq!(session_ids(database), ["needed", "new"]);
 }
 
 #[apply(test)]
 fn sessions_that_the_database_keeps_end_the_run(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "kept", "completed", Some(OLD_US));
     match database.is_sqlite() {
         true => database.execute("CREATE TRIGGER keep BEFORE DELETE ON alert_sessions BEGIN SELECT RAISE(IGNORE); END"),
@@ -152,12 +136,12 @@ fn sessions_that_the_database_keeps_end_the_run(database: &Database) {
 
 #[apply(test)]
 fn a_dry_run_changes_nothing_and_plans_what_the_run_removes(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for (number, started) in [OLD_US, OLD_US + 7, EDGE_US - 1, EDGE_US, NOW_US].into_iter().enumerate() {
         insert_session(database, &number.to_string(), "completed", Some(started));
     }
     insert_session(database, "active", "in_progress", Some(OLD_US));
-    let file = database.directory().join("history.db");
+    let file = database.file();
     let bytes = || database.is_sqlite().then(|| std::fs::read(&file).expect("the file"));
     let before = bytes();
     let planned = prune(database, &["--dry-run"]).expect(0).json();
@@ -181,14 +165,14 @@ fn a_dry_run_changes_nothing_and_plans_what_the_run_removes(database: &Database)
 
 #[apply(test)]
 fn a_session_that_cannot_be_removed_stops_no_other(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for number in 1..=5 {
         insert_session(database, &number.to_string(), "completed", Some(OLD_US + number));
     }
-    refuse_to_delete(database, "4");
+    refuse_to_delete(database, "alert_sessions", "OLD.session_id = '4'");
     let outcome = prune(database, &["--yes"]);
     assert!(outcome.code.is_some_and(|code| code != 0), "{}", outcome.stdout);
-    assert_eq!(sessions(database), ["4"]);
+    assert_eq!(session_ids(database), ["4"]);
     assert_whole(database, 1);
     let summary = outcome.json();
     assert_eq!((&summary["removed"]["sessions"], &summary["remaining_sessions"]), (&4.into(), &1.into()));
@@ -199,16 +183,16 @@ fn a_session_that_cannot_be_removed_stops_no_other(database: &Database) {
 
 #[apply(test)]
 fn a_run_that_fails_halfway_gives_its_error_the_form_that_all_errors_have(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "one", "completed", Some(OLD_US));
-    refuse_to_delete(database, "one");
+    refuse_to_delete(database, "alert_sessions", "OLD.session_id = 'one'");
     let outcome = prune(database, &["--yes"]);
     assert_eq!(outcome.json()["error"]["exit_code"].as_i64(), outcome.code.map(i64::from), "{}", outcome.stdout);
 }
 
 #[apply(test)]
 fn five_sessions_go_in_batches(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for number in 1..=5 {
         insert_session(database, &number.to_string(), "completed", Some(OLD_US));
     }
@@ -222,7 +206,7 @@ fn five_sessions_go_in_batches(database: &Database) {
 
 #[apply(test)]
 fn without_yes_and_without_a_terminal_nothing_is_removed(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     let refused = prune(database, &[]).expect(7);
     assert!(refused.json()["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--yes")), "{}", refused.stdout);
@@ -244,7 +228,7 @@ fn what_is_not_over_when_the_time_is_up_can_be_made_a_failure(database: &Databas
 
 #[apply(test)]
 fn a_schema_that_is_newer_is_left_alone(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'");
     for flag in ["--yes", "--dry-run"] {
@@ -256,7 +240,7 @@ fn a_schema_that_is_newer_is_left_alone(database: &Database) {
 
 #[apply(test)]
 fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     let upgrade = "UPDATE alembic_version SET version_num = '7c617b3e7c2c'";
     database.execute(&match database.is_sqlite() {
@@ -273,7 +257,7 @@ fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
 
 #[apply(test)]
 fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     let flags = ["--yes", "--status", "complete", "--status", "completed", "--agent-type", "Kubernetes"];
     let warned = prune(database, &flags).expect(0);
@@ -286,7 +270,7 @@ fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
 
 #[apply(test)]
 fn minutes_and_a_cutoff_in_the_future_are_refused(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     let refused = prune(database, &["--yes", "--older-than", "3m"]).expect(78);
     assert!(refused.stderr.contains("3m is less than an hour"), "{}", refused.stderr);
@@ -298,7 +282,7 @@ fn minutes_and_a_cutoff_in_the_future_are_refused(database: &Database) {
 
 #[apply(test)]
 fn sessions_that_remain_can_be_made_a_failure(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "active", "in_progress", Some(OLD_US));
     insert_session(database, "old", "completed", Some(OLD_US));
     prune(database, &["--dry-run", "--fail-if-remaining"]).expect(6);
@@ -310,7 +294,7 @@ fn sessions_that_remain_can_be_made_a_failure(database: &Database) {
 
 #[apply(test)]
 fn a_retention_that_would_remove_everything_is_a_configuration_error(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     for arguments in [
         ["--older-than", "0d"],
@@ -349,7 +333,7 @@ fn a_retention_that_would_remove_everything_is_a_configuration_error(database: &
 
 #[apply(test)]
 fn before_and_the_retention_setting_choose_the_cutoff(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     for days in [10, 20, 30] {
         insert_session(database, &days.to_string(), "completed", Some(NOW_US - days * DAY_US));
     }
@@ -414,22 +398,9 @@ const MANY: i64 = 1000;
 
 /// Fills a database with sessions to remove; the returned function counts them.
 fn many(database: &Database) -> impl Fn() -> i64 + '_ {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_many(database, u32::try_from(MANY).expect("few"), 640, OLD_US);
     move || database.count("alert_sessions")
-}
-
-pub(crate) fn wait_for_no_session_of_the_tool(database: &Database) {
-    let sessions = "SELECT count(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND application_name = 'tarsy'";
-    if !database.is_sqlite() {
-        wait_until("the server has ended the session", || database.number(sessions) == 0);
-    }
-}
-
-fn rows_by_table(tables: &Value) -> Vec<(String, u64)> {
-    let rows = |table: &Value| Some((table["table"].as_str()?.to_owned(), table["rows"].as_u64()?));
-    tables.as_array().expect("a list of tables").iter().map(|table| rows(table).expect("name and rows")).collect()
 }
 
 /// Children first.
@@ -450,7 +421,7 @@ fn expected_rows() -> Vec<(String, u64)> {
 #[apply(test)]
 fn a_lock_at_the_start_is_waited_for() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "old", "completed", Some(OLD_US));
     let writer = Held::begin(&database, "LOCK TABLE alert_sessions");
     let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes", "--output", "json"];
@@ -469,7 +440,7 @@ fn a_lock_at_the_start_is_waited_for() {
 #[apply(test)]
 fn sessions_in_use_are_told_of() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     for session in ["one", "two"] {
         insert_session(&database, session, "completed", Some(OLD_US));
     }
@@ -483,7 +454,7 @@ fn sessions_in_use_are_told_of() {
 #[apply(test)]
 fn values_that_no_column_should_hold_stop_no_other_session() {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     for number in 1..=4 {
         insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
     }
@@ -501,31 +472,17 @@ fn values_that_no_column_should_hold_stop_no_other_session() {
     assert_eq!(database.count("alert_sessions"), 2);
 }
 
-pub(crate) fn refuse_to_delete(database: &Database, session: &str) {
-    database.execute(&match database.is_sqlite() {
-        true => format!(
-            "CREATE TRIGGER refuse BEFORE DELETE ON alert_sessions WHEN OLD.session_id = '{session}'
-             BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        ),
-        false => format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
-             CREATE TRIGGER refuse BEFORE DELETE ON alert_sessions FOR EACH ROW WHEN (OLD.session_id = '{session}')
-                 EXECUTE FUNCTION refuse()"
-        ),
-    });
-}
-
 #[apply(test)]
 fn a_session_that_somebody_has_locked_is_passed_over_and_counted() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     for session in ["one", "two", "three"] {
         insert_session(&database, session, "completed", Some(OLD_US));
     }
     let backend = Held::begin(&database, "SELECT session_id FROM alert_sessions WHERE session_id = 'two' FOR UPDATE");
     let pruned = prune(&database, &["--yes", "--batch-time", "1us"]).expect(0).json();
     assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&2.into(), &1.into()));
-    assert_eq!(sessions(&database), ["two"]);
+    assert_eq!(session_ids(&database), ["two"]);
     prune(&database, &["--yes", "--fail-if-remaining"]).expect(6);
     backend.close();
     assert_whole(&database, 1);
@@ -536,7 +493,7 @@ fn a_session_that_somebody_has_locked_is_passed_over_and_counted() {
 #[apply(test)]
 fn a_file_that_somebody_writes_to_is_busy_and_loses_nothing() {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "old", "completed", Some(OLD_US));
     let writer = Held::begin(&database, "UPDATE alert_sessions SET status = 'failed'");
     // The driver's own wait would be 5 seconds.
@@ -553,20 +510,20 @@ fn a_file_that_somebody_writes_to_is_busy_and_loses_nothing() {
 #[apply(test)]
 fn a_start_that_is_no_number_is_never_old_and_stops_nothing() {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     for (id, start) in [("text", "'2025-01-01'"), ("real", "1.5"), ("old", "0")] {
         insert_session(&database, id, "completed", Some(NOW_US));
         database.execute(&format!("UPDATE alert_sessions SET started_at_us = {start} WHERE session_id = '{id}'"));
     }
     prune(&database, &["--yes"]).expect(0);
-    assert_eq!(sessions(&database), ["real", "text"]);
+    assert_eq!(session_ids(&database), ["real", "text"]);
     Outcome::of(tarsy_db(&database).arg("info")).expect(0);
 }
 
 #[apply(test)]
 fn a_batch_whose_commit_is_on_its_way_is_counted() {
     let database = Database::postgresql();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_session(&database, "one", "completed", Some(OLD_US));
     insert_session(&database, "two", "completed", Some(OLD_US + 1));
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
@@ -580,5 +537,5 @@ fn a_batch_whose_commit_is_on_its_way_is_counted() {
     let stopped = running.finish().expect(143).json();
     assert_eq!(stopped["removed"]["sessions"], 1);
     assert_eq!(stopped["error"]["exit_code"], 143);
-    assert_eq!(sessions(&database), ["two"]);
+    assert_eq!(session_ids(&database), ["two"]);
 }

@@ -2,24 +2,11 @@
 
 use serde_json::Value;
 
-use crate::prune::archive::OLD_US;
-use crate::prune::sessions::{init, prune, sessions, wait_for_no_session_of_the_tool};
-use crate::support::history::{NOW, insert_many, insert_session};
-use crate::support::process::{Held, Running};
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
-
-/// A database with sessions to remove, one a batch.
-fn with_sessions(database: &Database, count: i64) {
-    init(database);
-    for number in 1..=count {
-        insert_session(database, &number.to_string(), "completed", Some(OLD_US + number));
-    }
-}
-
-pub(crate) fn start(database: &Database, more: &[&str]) -> Running {
-    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--output", "json", "--yes", "--batch-time", "1us"];
-    Running::start(database, &[&arguments[..], more].concat())
-}
+use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::history::{NOW, OLD_US, insert_many, insert_old_sessions, session_ids};
+use crate::support::process::Held;
+use crate::support::prune::{prune, start_to_prune};
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 /// What a run says that came to its end, or was ended: sessions that it removed, that remain, and why it ended.
 fn told(outcome: &Outcome) -> (Option<i64>, Option<i64>, Value) {
@@ -28,28 +15,9 @@ fn told(outcome: &Outcome) -> (Option<i64>, Option<i64>, Value) {
     (removed["sessions"].as_i64(), told["remaining_sessions"].as_i64(), removed["stopped"].clone())
 }
 
-/// Makes a batch take as long as the returned transaction, before it comes to its commit.
-pub(crate) fn halt_removals(database: &Database) -> Held {
-    database.execute(
-        "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             WHILE NOT pg_try_advisory_xact_lock_shared(4711) LOOP PERFORM pg_sleep(0.01); END LOOP;
-             RETURN OLD; END $$;
-         CREATE TRIGGER halt BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION halt()",
-    );
-    Held::begin(database, "SELECT pg_advisory_xact_lock(4711)")
-}
-
-pub(crate) fn wait_for_halted_removal(database: &Database, seconds: &str) {
-    database.wait_until(&format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tarsy'
-         AND query LIKE 'DELETE FROM alert_sessions%' AND wait_event = 'PgSleep'
-         AND query_start < clock_timestamp() - interval '{seconds} s'"
-    ));
-}
-
 #[apply(test)]
 fn without_any_time_nothing_goes_and_the_next_run_goes_on(database: &Database) {
-    with_sessions(database, 3);
+    insert_old_sessions(database, 3);
     let outcome = prune(database, &["--yes", "--max-duration", "0s"]).expect(0);
     assert_eq!(told(&outcome), (Some(0), Some(3), "deadline".into()));
     let failed = prune(database, &["--yes", "--max-duration", "0s", "--fail-if-remaining"]).expect(6);
@@ -66,13 +34,13 @@ fn without_any_time_nothing_goes_and_the_next_run_goes_on(database: &Database) {
 fn when_the_time_is_up_the_batch_in_hand_is_finished() {
     for (more, code) in [([].as_slice(), 0), (&["--fail-if-remaining"], 6)] {
         let database = Database::postgresql();
-        with_sessions(&database, 3);
-        let halt = halt_removals(&database);
-        let run = start(&database, &[more, &["--max-duration", "3s"]].concat());
-        wait_for_halted_removal(&database, "3.1");
+        insert_old_sessions(&database, 3);
+        let halt = Held::halt_removals(&database);
+        let run = start_to_prune(&database, &[more, &["--max-duration", "3s"]].concat());
+        Held::wait_for_halted_removal(&database, "3.1");
         halt.close();
         assert_eq!(told(&run.finish().expect(code)), (Some(1), Some(2), "deadline".into()));
-        assert_eq!(sessions(&database), ["2", "3"]);
+        assert_eq!(session_ids(&database), ["2", "3"]);
     }
 }
 
@@ -85,15 +53,15 @@ fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
         ("INT", &["--fail-if-remaining"], 6),
     ] {
         let database = Database::postgresql();
-        with_sessions(&database, 3);
-        let halt = halt_removals(&database);
-        let mut run = start(&database, more);
-        wait_for_halted_removal(&database, "0");
+        insert_old_sessions(&database, 3);
+        let halt = Held::halt_removals(&database);
+        let mut run = start_to_prune(&database, more);
+        Held::wait_for_halted_removal(&database, "0");
         run.signal(signal);
         run.says("stopping after the batch in hand");
         halt.close();
         assert_eq!(told(&run.finish().expect(code)), (Some(1), Some(2), "signal".into()), "{signal}");
-        assert_eq!(sessions(&database), ["2", "3"]);
+        assert_eq!(session_ids(&database), ["2", "3"]);
     }
 }
 
@@ -101,10 +69,10 @@ fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
 fn a_second_signal_rolls_the_batch_in_hand_back() {
     for (first, second, code) in [("TERM", "INT", 130), ("INT", "TERM", 143)] {
         let database = Database::postgresql();
-        with_sessions(&database, 2);
-        let halt = halt_removals(&database);
-        let mut run = start(&database, &[]);
-        wait_for_halted_removal(&database, "0");
+        insert_old_sessions(&database, 2);
+        let halt = Held::halt_removals(&database);
+        let mut run = start_to_prune(&database, &[]);
+        Held::wait_for_halted_removal(&database, "0");
         run.signal(first);
         run.says("a second signal rolls it back");
         run.signal(second);
@@ -114,7 +82,7 @@ fn a_second_signal_rolls_the_batch_in_hand_back() {
         assert!(outcome.stderr.contains("rolled back"), "{}", outcome.stderr);
         halt.close();
         wait_for_no_session_of_the_tool(&database);
-        assert_eq!(sessions(&database), ["1", "2"]);
+        assert_eq!(session_ids(&database), ["1", "2"]);
         assert_eq!(database.count("llm_interactions"), 2);
     }
 }
@@ -123,14 +91,14 @@ fn a_second_signal_rolls_the_batch_in_hand_back() {
 fn a_signal_ends_the_wait_for_a_file_that_somebody_writes_to() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let database = Database::sqlite();
-        with_sessions(&database, 2);
+        insert_old_sessions(&database, 2);
         let writer = Held::begin(&database, "UPDATE alert_sessions SET status = 'failed'");
-        let mut run = start(&database, &[]);
+        let mut run = start_to_prune(&database, &[]);
         run.says("trying again");
         run.signal(signal);
         assert_eq!(told(&run.finish().expect(code)), (Some(0), Some(2), "signal".into()));
         writer.close();
-        assert_eq!(sessions(&database), ["1", "2"]);
+        assert_eq!(session_ids(&database), ["1", "2"]);
     }
 }
 
@@ -149,9 +117,9 @@ fn is_turned_away(database: &Database) {
 #[apply(test)]
 fn of_two_at_once_on_a_server_the_second_has_nothing_to_do() {
     let database = Database::postgresql();
-    with_sessions(&database, 2);
+    insert_old_sessions(&database, 2);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let run = start(&database, &[]);
+    let run = start_to_prune(&database, &[]);
     Held::wait_for_halted_commit(&database);
     is_turned_away(&database);
     halt.close();
@@ -163,9 +131,9 @@ fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
     for journal_mode in ["DELETE", "WAL"] {
         let database = Database::sqlite();
         database.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
-        with_sessions(&database, 2);
+        insert_old_sessions(&database, 2);
         let writer = Held::begin(&database, "UPDATE alert_sessions SET chain_id = 'x'");
-        let mut run = start(&database, &[]);
+        let mut run = start_to_prune(&database, &[]);
         run.says("trying again");
         is_turned_away(&database);
         writer.close();
@@ -178,9 +146,9 @@ fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
 #[apply(test)]
 fn after_a_crash_nobody_has_the_right_to_prune() {
     let database = Database::sqlite();
-    init(&database);
+    database.create_schema(Schema::Baseline);
     insert_many(&database, 300, 640, OLD_US);
-    let run = start(&database, &[]);
+    let run = start_to_prune(&database, &[]);
     database.wait_until("SELECT count(*) < 300 FROM alert_sessions");
     run.kill();
     let left = database.count("alert_sessions");

@@ -1,26 +1,20 @@
 //! `prune --vacuum`: the space of what is gone goes back to the operating system.
 
-use std::fs;
-
 use serde_json::Value;
 
-use crate::prune::archive::{OLD_US, file};
-use crate::prune::sessions::{init, prune, refuse_to_delete};
-use crate::support::history::{NOW_US, contents, insert_many, insert_session};
-use crate::support::{Database, apply, test};
+use crate::support::archive::archive_path;
+use crate::support::history::{NOW_US, OLD_US, contents, insert_many, insert_session};
+use crate::support::prune::{prune, refuse_to_delete};
+use crate::support::{Database, Schema, apply, test};
 
 /// 300 sessions of which all but the newest go; the first ones stand at the front of the tables.
 fn with_history(database: &Database) {
-    init(database);
+    database.create_schema(Schema::Baseline);
     insert_session(database, "new", "completed", Some(NOW_US));
     if !database.is_sqlite() {
         database.execute("ALTER TABLE llm_interactions SET (autovacuum_enabled = off, toast.autovacuum_enabled = off)");
     }
     insert_many(database, 300, 20_480, OLD_US);
-}
-
-fn file_bytes(database: &Database) -> u64 {
-    fs::metadata(database.directory().join("history.db")).expect("the file is there").len()
 }
 
 /// A part of what was given back.
@@ -32,14 +26,14 @@ fn part<'v>(pruned: &'v Value, name: &str) -> &'v Value {
 #[apply(test)]
 fn a_session_that_cannot_be_removed_keeps_neither_vacuum_nor_compression_away(database: &Database) {
     with_history(database);
-    refuse_to_delete(database, "s-7");
+    refuse_to_delete(database, "alert_sessions", "OLD.session_id = 's-7'");
     let archive = Database::sqlite();
-    let pruned = prune(database, &["--yes", "--vacuum", "--archive", &file(&archive), "--compress"]);
+    let pruned = prune(database, &["--yes", "--vacuum", "--archive", &archive_path(&archive), "--compress"]);
     assert!(pruned.code.is_some_and(|code| code != 0), "{}", pruned.stdout);
     let pruned = pruned.json();
     assert_eq!(pruned["removed"]["sessions"], 299);
     assert!(!pruned["space"]["given_back"].is_null(), "{pruned:#}");
-    assert_eq!(pruned["archive"], file(&archive) + ".zst");
+    assert_eq!(pruned["archive"], archive_path(&archive) + ".zst");
 }
 
 #[apply(test)]
@@ -58,7 +52,7 @@ fn what_is_free_is_told_and_with_vacuum_given_back(database: &Database) {
     assert!(bytes("bytes_after") < bytes("bytes_before"), "{vacuumed:#}");
     assert_eq!(bytes("dead_rows_kept"), 0);
     if database.is_sqlite() {
-        assert_eq!(file_bytes(database), bytes("bytes_after"));
+        assert_eq!(database.file_bytes(), bytes("bytes_after"));
         assert!(bytes("bytes_after") < 500_000 && bytes("bytes_before") > 3_000_000, "{vacuumed:#}");
     } else {
         // Dead rows would keep the pages at the end of the table.
@@ -90,10 +84,10 @@ fn a_file_with_incremental_vacuum_shrinks_with_and_without_a_write_ahead_log() {
         let database = Database::sqlite();
         database.execute(&format!("PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA journal_mode = {journal_mode}"));
         with_history(&database);
-        let before = file_bytes(&database);
+        let before = database.file_bytes();
         let vacuumed = prune(&database, &["--yes", "--vacuum"]).expect(0).json();
-        assert!(file_bytes(&database) < before / 5, "{vacuumed:#}");
-        assert_eq!(part(&vacuumed, "file")["bytes_after"], file_bytes(&database));
+        assert!(database.file_bytes() < before / 5, "{vacuumed:#}");
+        assert_eq!(part(&vacuumed, "file")["bytes_after"], database.file_bytes());
         assert_eq!(part(&vacuumed, "file")["reusable_bytes"], 0);
         assert_eq!(database.texts("PRAGMA integrity_check"), [Some("ok".to_owned())]);
     }

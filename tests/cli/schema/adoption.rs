@@ -1,11 +1,11 @@
 //! Ledgers that are missing, empty or wrong, and upgrades that TARSy's backend did not finish: what can be mended
 //! is, what cannot is named and left alone.
 
-use crate::check::findings::{check, finds, is_found};
-use crate::schema::revisions::{IDS, init_to, ledger, stands_at};
-use crate::schema::shapes::{Born, fill, stamp, tables};
 use crate::support::baseline;
+use crate::support::birth::{self, Born};
+use crate::support::check::{check, finds, is_found};
 use crate::support::history::contents;
+use crate::support::revision::{IDS, init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// Makes sure that `init` does this with the default target, and that the database is then at that revision with
@@ -47,8 +47,8 @@ const PENDING: &str = "INSERT INTO alert_sessions (session_id, agent_type, statu
 fn tables_of_later_revisions_are_adopted_as_what_they_are(database: &Database) {
     for (born, number) in [(Born::A, 2), (Born::A, 5), (Born::C, 10), (Born::A, 19), (Born::A, 23), (Born::D, 23)] {
         let database = database.another();
-        database.execute(&tables(&database, born, number));
-        fill(&database, number);
+        database.execute(&birth::tables(&database, born, number));
+        birth::fill(&database, number);
         if number >= 5 {
             database.execute(PENDING);
         }
@@ -75,7 +75,7 @@ fn every_revision_is_recognised_by_its_tables(database: &Database) {
 #[apply(test)]
 fn an_empty_ledger_is_filled_with_what_the_tables_are(database: &Database) {
     init_to(database, "20");
-    fill(database, 20);
+    birth::fill(database, 20);
     database.execute("DELETE FROM alembic_version");
     is_adopted(database, 20);
     stands_at(database, 20);
@@ -84,7 +84,7 @@ fn an_empty_ledger_is_filled_with_what_the_tables_are(database: &Database) {
 #[apply(test)]
 fn adopted_tables_go_on_to_the_target(database: &Database) {
     init_to(database, "10");
-    fill(database, 10);
+    birth::fill(database, 10);
     database.execute(PENDING);
     database.execute("DROP TABLE alembic_version");
     let report = Outcome::of(tarsy_db(database).args(["init", "--to", "head", "--output", "json"])).expect(0).json();
@@ -98,7 +98,7 @@ fn adopted_tables_go_on_to_the_target(database: &Database) {
 fn a_stamp_without_tables_gets_those_of_its_revision(database: &Database) {
     for number in [1, 10, 23] {
         let database = database.another();
-        stamp(&database, number);
+        birth::stamp(&database, number);
         finds(&database, 3, "revision", "failed", "there is a ledger but no tables: run `tarsy-db init`");
         Outcome::of(tarsy_db(&database).arg("init")).expect(0);
         stands_at(&database, number);
@@ -107,21 +107,21 @@ fn a_stamp_without_tables_gets_those_of_its_revision(database: &Database) {
 
 #[apply(test)]
 fn a_stamp_without_tables_below_the_target_gets_those_of_the_target(database: &Database) {
-    stamp(database, 1);
+    birth::stamp(database, 1);
     init_to(database, "head");
     stands_at(database, 23);
 }
 
 #[apply(test)]
 fn ep_0020_that_is_stamped_head_is_named(database: &Database) {
-    database.execute(&tables(database, Born::A, 1));
-    stamp(database, 23);
-    fill(database, 1);
+    database.execute(&birth::tables(database, Born::A, 1));
+    birth::stamp(database, 23);
+    birth::fill(database, 1);
     let mend = "`UPDATE alembic_version SET version_num = 'ae85467a75d2'` mends it";
     let words = ["b67c135119d7 (23 of 23)", "ae85467a75d2 (1 of 23)", mend];
     is_refused(database, &words, ("schema", mend));
     // TARSy's backend makes tables that are missing at every start, and nothing else.
-    let all = tables(database, Born::D, 23);
+    let all = birth::tables(database, Born::D, 23);
     let events = all.find("CREATE TABLE events").expect("a table");
     let end = all.find("CREATE INDEX").expect("an index");
     database.execute(&all[events..end]);
@@ -173,7 +173,7 @@ fn an_unknown_revision_is_left_alone_by_every_target(database: &Database) {
 fn a_copy_that_the_backend_left_behind_is_named() {
     let database = Database::sqlite();
     init_to(&database, "5");
-    fill(&database, 5);
+    birth::fill(&database, 5);
     database.execute("CREATE TABLE _alembic_tmp_alert_sessions AS SELECT * FROM alert_sessions");
     let left = "an interrupted upgrade of TARSy's backend left _alembic_tmp_alert_sessions behind";
     is_refused(&database, &[left, "DROP TABLE _alembic_tmp_alert_sessions"], ("revision", "DROP TABLE"));
@@ -193,7 +193,7 @@ fn is_completed(database: &Database) {
 
 /// The statements of a revision that make this.
 fn statement(database: &Database, revision: usize, begin: &str) -> String {
-    let sql = tables(database, Born::A, revision);
+    let sql = birth::tables(database, Born::A, revision);
     let start = sql.find(begin).expect("a statement");
     let end = sql[start..].find(";\n").expect("an end");
     sql[start..start + end].to_owned()
@@ -203,7 +203,7 @@ fn statement(database: &Database, revision: usize, begin: &str) -> String {
 fn chats_without_their_indexes_are_completed() {
     let database = Database::sqlite();
     init_to(&database, "10");
-    fill(&database, 10);
+    birth::fill(&database, 10);
     database.execute(&statement(&database, 11, "CREATE TABLE chats"));
     is_completed(&database);
 }
@@ -212,7 +212,7 @@ fn chats_without_their_indexes_are_completed() {
 fn a_column_that_should_have_gone_with_its_index_goes() {
     let database = Database::sqlite();
     init_to(&database, "3");
-    fill(&database, 3);
+    birth::fill(&database, 3);
     database.execute("DROP INDEX ix_alert_sessions_alert_id");
     let advice = "a part of revision 9d8fd988188d (4 of 23) is there: `tarsy-db init --to 4` completes it";
     finds(&database, 4, "schema", "failed", advice);
@@ -225,9 +225,9 @@ fn keys_that_were_changed_in_one_table_only_are_changed_in_all() {
     let begin = "CREATE TABLE llm_interactions";
     let (old, new) = (statement(&database, 5, begin), statement(&database, 6, begin));
     assert_eq!(new.matches("FOREIGN KEY").count(), 4);
-    database.execute(&tables(&database, Born::A, 5).replace(&old, &new));
-    stamp(&database, 5);
-    fill(&database, 5);
+    database.execute(&birth::tables(&database, Born::A, 5).replace(&old, &new));
+    birth::stamp(&database, 5);
+    birth::fill(&database, 5);
     is_completed(&database);
 }
 
@@ -241,7 +241,7 @@ fn columns_that_were_added_in_part_are_added_wholly() {
     ] {
         let database = Database::sqlite();
         init_to(&database, &revision.to_string());
-        fill(&database, revision);
+        birth::fill(&database, revision);
         database.execute(&format!("ALTER TABLE {column}"));
         is_completed(&database);
     }
@@ -260,7 +260,7 @@ fn what_no_upgrade_leaves_behind_is_not_completed() {
     ] {
         let database = Database::sqlite();
         init_to(&database, &revision.to_string());
-        fill(&database, revision);
+        birth::fill(&database, revision);
         database.execute(change);
         let before = (baseline::listing(&database), contents(&database));
         let refused = Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(4);

@@ -1,7 +1,7 @@
 //! What revisions 02 and 05 write into old rows, and that they and the others leave everything else as it was.
 
-use crate::schema::revisions::{init_to, stands_at};
 use crate::support::history::{Columns, NOW_US, columns, insert_many, insert_session, values};
+use crate::support::revision::{init_to, stands_at};
 use crate::support::{Database, apply, test};
 
 /// Writes an LLM interaction of session `s-1`.

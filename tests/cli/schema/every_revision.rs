@@ -1,8 +1,8 @@
 //! Every command at every revision.
 
-use crate::check::findings::check;
-use crate::schema::revisions::{IDS, init_to};
-use crate::schema::shapes::fill;
+use crate::support::birth;
+use crate::support::check::check;
+use crate::support::revision::{IDS, init_to};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 fn json(database: &Database, arguments: &[&str]) -> serde_json::Value {
@@ -12,7 +12,7 @@ fn json(database: &Database, arguments: &[&str]) -> serde_json::Value {
 #[apply(test)]
 fn info_check_wait_and_prune_work_at_every_revision(database: &Database) {
     init_to(database, "baseline");
-    fill(database, 1);
+    birth::fill(database, 1);
     for revision in 1..=IDS.len() {
         init_to(database, &revision.to_string());
         let id = IDS[revision - 1];

@@ -1,8 +1,8 @@
 //! What the ledger says decides for all commands that change rows: they refuse what `init` refuses.
 
-use crate::migrate::arrival::arguments;
-use crate::support::baseline::listing;
+use crate::support::baseline;
 use crate::support::history::{DAY_US, NOW, NOW_US, contents, insert_session};
+use crate::support::migration::arguments;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 /// A ledger, and the exit code of whoever would go by it.
@@ -30,9 +30,9 @@ fn say(database: &Database, revisions: &[&str]) {
 /// Runs a command that would change something, and makes sure that it is refused and nothing is different.
 #[track_caller]
 fn is_refused(database: &Database, arguments: &[&str], code: i32) -> Outcome {
-    let before = (listing(database), contents(database));
+    let before = (baseline::listing(database), contents(database));
     let refused = Outcome::of(tarsy_db(database).args(arguments)).expect(code);
-    assert!((listing(database), contents(database)) == before, "{arguments:?} changed something");
+    assert!((baseline::listing(database), contents(database)) == before, "{arguments:?} changed something");
     refused
 }
 

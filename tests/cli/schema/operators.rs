@@ -1,10 +1,11 @@
 //! Databases as operators leave them: what is their own stays, or is named where it is in the way.
 
-use crate::check::findings::{check, finding, finds, is_found};
-use crate::schema::revisions::{init_to, ledger, stands_at};
+use crate::support::activity::wait_for_lock;
 use crate::support::baseline;
+use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
+use crate::support::revision::{init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, Role, Running, apply, tarsy_db, test};
 
 /// Makes sure that an upgrade to head exits with 4, says this, and changes nothing.
@@ -212,10 +213,7 @@ fn new_tables_come_to_where_the_others_are() {
 fn init_behind(database: &Database, backend: &str, arguments: &[&str]) -> (Held, Running) {
     let backend = Held::begin(database, backend);
     let init = Running::start(database, arguments);
-    database.wait_until(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND application_name = 'tarsy'",
-    );
+    wait_for_lock(database);
     (backend, init)
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::schema::revisions::{IDS, init_to, ledger, stands_at};
 use crate::support::baseline;
 use crate::support::history::{Columns, NOW_US, columns, contents, insert_many, insert_session, values};
 use crate::support::process::Held;
+use crate::support::revision::{IDS, init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, Running, apply, tarsy_db, test};
 
 const TO_HEAD: [&str; 3] = ["init", "--to", "head"];

@@ -1,5 +1,5 @@
 //! Where each setting comes from, and what never shows up anywhere.
 
-pub(crate) mod secrets;
-pub(crate) mod sources;
-pub(crate) mod which_database;
+mod secrets;
+mod sources;
+mod which_database;

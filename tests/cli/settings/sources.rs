@@ -1,17 +1,9 @@
 //! Settings: where a value comes from, which one wins, and what is said about a mistake.
 
-use std::path::Path;
-
 use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
-
-fn write(directory: &Path, name: &str, text: &str) -> String {
-    let path = directory.join(name);
-    std::fs::write(&path, text).expect("a file can be written");
-    path.to_str().expect("UTF-8").to_owned()
-}
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, write_file};
 
 fn settings(command: &mut Command) -> Value {
     Outcome::of(command.args(["info", "--output", "json"])).expect(0).json()["settings"].clone()
@@ -48,7 +40,11 @@ fn flag_beats_environment_beats_file_beats_default() {
 
     let absolute = directory.join("history.db").display().to_string();
     assert_eq!(url(&settings(&mut bare())), pair(&absolute, "default"));
-    write(directory, "tarsy-db.toml", "[database]\nurl = \"sqlite:///./history.db\"\n[history]\nretention_days = 30\n");
+    write_file(
+        directory,
+        "tarsy-db.toml",
+        "[database]\nurl = \"sqlite:///./history.db\"\n[history]\nretention_days = 30\n",
+    );
     let from_file = settings(&mut bare());
     assert_eq!(url(&from_file), pair(&absolute, "tarsy-db.toml"));
     assert_eq!(value_and_source(&from_file, "history.retention_days"), pair("30", "tarsy-db.toml"));
@@ -69,9 +65,9 @@ fn the_settings_file_is_the_flags_else_the_variables_else_the_one_in_the_directo
     let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
     let pool_size = |command: &mut Command| value_and_source(&settings(command), "postgres.pool_size").0;
-    write(directory, "tarsy-db.toml", "[postgres]\npool_size = 1\n");
-    let second = write(directory, "second.toml", "[postgres]\npool_size = 2\n");
-    let third = write(directory, "third.toml", "[postgres]\npool_size = 3\n");
+    write_file(directory, "tarsy-db.toml", "[postgres]\npool_size = 1\n");
+    let second = write_file(directory, "second.toml", "[postgres]\npool_size = 2\n");
+    let third = write_file(directory, "third.toml", "[postgres]\npool_size = 3\n");
     let bare = || bare_tarsy_db(directory);
     assert_eq!(pool_size(&mut bare()), "1");
     assert_eq!(pool_size(bare().env("TARSY_DB_CONFIG", &second)), "2");
@@ -84,7 +80,7 @@ fn the_settings_file_is_the_flags_else_the_variables_else_the_one_in_the_directo
 fn the_url_may_stand_in_a_file_of_its_own_and_blanks_around_it_do_not_matter() {
     let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
-    let file = write(directory, "url", "sqlite:///history.db\n");
+    let file = write_file(directory, "url", "sqlite:///history.db\n");
     let from_file = settings(bare_tarsy_db(directory).env("DATABASE_URL_FILE", &file));
     let (value, source) = value_and_source(&from_file, "database.url");
     let absolute = directory.join("history.db").display().to_string();
@@ -100,7 +96,7 @@ fn the_url_may_stand_in_a_file_of_its_own_and_blanks_around_it_do_not_matter() {
 fn a_variable_and_its_file_form_exclude_each_other() {
     let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
-    let file = write(directory, "secret", "sqlite:///history.db");
+    let file = write_file(directory, "secret", "sqlite:///history.db");
     for name in ["DATABASE_URL", "DATABASE_PASSWORD"] {
         let mut command = bare_tarsy_db(directory);
         command.env(name, "sqlite:///history.db").env(format!("{name}_FILE"), &file);
@@ -129,9 +125,9 @@ fn a_password_given_by_its_parts_is_taken_literally() {
         command.env("DATABASE_NAME", name).args(["wait", "--max-attempts", "1", "--for", "connect"]);
         command
     };
-    let file = write(directory, "password", &format!("{ODD_PASSWORD}\n"));
+    let file = write_file(directory, "password", format!("{ODD_PASSWORD}\n"));
     let toml = format!("[database]\npassword = {}\n", toml_string(ODD_PASSWORD));
-    let config = write(directory, "settings.toml", &toml);
+    let config = write_file(directory, "settings.toml", &toml);
     let url = format!("postgresql://{role}:{}@{address}", percent_encoded(ODD_PASSWORD));
     let outcomes = [
         ("variable", Outcome::of(parts().env("DATABASE_PASSWORD", ODD_PASSWORD))),
@@ -199,7 +195,7 @@ fn mistakes_in_urls_are_named() {
 fn mistakes_in_the_settings_file_are_named() {
     let database = Database::sqlite();
     let error = |text: &str| {
-        let path = write(database.directory(), "settings.toml", text);
+        let path = write_file(database.directory(), "settings.toml", text);
         configuration_error(bare_tarsy_db(database.directory()).args(["--config", &path]))
     };
     assert_contains(&error("[history]\nretention_day = 3\n"), &["history.retention_day", "history.retention_days"]);
@@ -218,7 +214,7 @@ fn what_is_no_single_value_is_not_made_into_one() {
         ("[database]\npassword = [\"a\"]\nhost = \"127.0.0.1\"\nport = 1\n", "database.password"),
         ("[database.password]\nvalue = \"a\"\n", "database.password"),
     ] {
-        let path = write(database.directory(), "settings.toml", text);
+        let path = write_file(database.directory(), "settings.toml", text);
         let error = configuration_error(bare_tarsy_db(database.directory()).args(["--config", &path]));
         assert_contains(&error, &[setting]);
     }
@@ -227,7 +223,7 @@ fn what_is_no_single_value_is_not_made_into_one() {
 #[apply(test)]
 fn an_empty_variable_counts_as_not_set() {
     let database = Database::sqlite().with_schema(Schema::Baseline);
-    write(database.directory(), "tarsy-db.toml", "[history]\nretention_days = 30\n");
+    write_file(database.directory(), "tarsy-db.toml", "[history]\nretention_days = 30\n");
     let names = [
         "HISTORY_RETENTION_DAYS",
         "EVENT_RETENTION_HOURS",
@@ -275,7 +271,7 @@ fn bad_numbers_and_switches_are_errors_and_never_defaults() {
 #[apply(test)]
 fn the_parts_in_the_environment_beat_a_url_in_the_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    write(directory.path(), "tarsy-db.toml", "[database]\nurl = \"sqlite:///other.db\"\n");
+    write_file(directory.path(), "tarsy-db.toml", "[database]\nurl = \"sqlite:///other.db\"\n");
     let mut command = bare_tarsy_db(directory.path());
     command
         .args(["check", "--output", "json"])

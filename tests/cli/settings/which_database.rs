@@ -4,13 +4,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
-
-fn write(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
-    let path = directory.join(name);
-    std::fs::write(&path, text).expect("a file can be written");
-    path.to_str().expect("UTF-8").to_owned()
-}
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, write_file};
 
 /// The lines of standard error with a warning.
 fn warnings(outcome: &Outcome) -> Vec<&str> {
@@ -46,7 +40,7 @@ fn a_file_that_has_to_hold_a_url_or_a_password_is_not_empty() {
     let directory = database.directory();
     let refused = |command: &mut Command| Outcome::of(command.arg("check")).expect(78).stderr;
     for text in ["", "\n", " \r\n\t\n"] {
-        let path = write(directory, "secret", text);
+        let path = write_file(directory, "secret", text);
         for name in ["DATABASE_URL_FILE", "DATABASE_PASSWORD_FILE"] {
             let error = refused(bare_tarsy_db(directory).env(name, &path));
             assert!(error.contains(name) && error.contains(&path) && error.contains("empty"), "{text:?}: {error}");
@@ -55,7 +49,7 @@ fn a_file_that_has_to_hold_a_url_or_a_password_is_not_empty() {
             assert!(error.contains(&path), "{error}");
         }
         for key in ["url_file", "password_file"] {
-            let config = write(directory, "settings.toml", format!("[database]\n{key} = \"{path}\"\n"));
+            let config = write_file(directory, "settings.toml", format!("[database]\n{key} = \"{path}\"\n"));
             let error = refused(bare_tarsy_db(directory).args(["--config", &config]));
             assert!(error.contains(&format!("database.{key}")) && error.contains(&path), "{error}");
         }
@@ -78,11 +72,11 @@ fn the_env_file_of_the_working_directory_stands_between_the_environment_and_the_
     for name in ["env.db", "variable.db", "flag.db", "file.db"] {
         std::fs::copy(directory.join("history.db"), directory.join(name)).expect("a copy");
     }
-    write(directory, "tarsy-db.toml", "[database]\nurl = \"sqlite:///file.db\"\n[history]\nretention_days = 3\n");
+    write_file(directory, "tarsy-db.toml", "[database]\nurl = \"sqlite:///file.db\"\n[history]\nretention_days = 3\n");
     assert_eq!(database(&mut bare()), (absolute("file.db"), "tarsy-db.toml".to_owned()));
 
     let text = "# the backend's\nexport database_url = 'sqlite:///${NAME:-env}.db' # here\nHISTORY_RETENTION_DAYS=7\n";
-    let file = write(directory, ".env", text);
+    let file = write_file(directory, ".env", text);
     assert_eq!(database(&mut bare()), (absolute("env.db"), format!("DATABASE_URL in {file}")));
     let shown = Outcome::of(bare().args(["info", "--output", "json"])).expect(0).json()["settings"].clone();
     assert_eq!(shown["history.retention_days"]["value"], "7");
@@ -92,7 +86,7 @@ fn the_env_file_of_the_working_directory_stands_between_the_environment_and_the_
     let mut flag = bare();
     flag.env(variable.0, variable.1).args(["--database-url", "sqlite:///flag.db"]);
     assert_eq!(database(&mut flag), (absolute("flag.db"), "--database-url".to_owned()));
-    let named = write(directory, "url", "sqlite:///variable.db");
+    let named = write_file(directory, "url", "sqlite:///variable.db");
     assert_eq!(database(bare().env("DATABASE_URL_FILE", &named)).0, absolute("variable.db"));
 
     // Only the one in the working directory counts.
@@ -108,12 +102,12 @@ fn the_env_file_and_the_environment_are_merged_name_by_name() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let directory = directory.path();
     let bare = || bare_tarsy_db(directory);
-    write(directory, ".env", "DATABASE_PASSWORD=p$a\nDATABASE_HOST=file.invalid\nDATABASE_USER=file\n");
+    write_file(directory, ".env", "DATABASE_PASSWORD=p$a\nDATABASE_HOST=file.invalid\nDATABASE_USER=file\n");
     assert_eq!(place(&mut bare()), "file@file.invalid:5432/tarsy");
     assert_eq!(place(bare().env("database_host", "variable.invalid")), "file@variable.invalid:5432/tarsy");
 
     // The URL is stronger than the password, wherever they are.
-    write(directory, ".env", "DATABASE_URL=postgresql://url.invalid/tarsy\n");
+    write_file(directory, ".env", "DATABASE_URL=postgresql://url.invalid/tarsy\n");
     assert_eq!(place(bare().env("DATABASE_PASSWORD", "x")), "url.invalid:5432/tarsy");
     // An empty variable is stronger than the line in the file, as for the backend, and this is told.
     let mut hidden = bare();
@@ -123,7 +117,11 @@ fn the_env_file_and_the_environment_are_merged_name_by_name() {
     assert_warning(&outcome, &["`DATABASE_URL in ", ".env", "`DATABASE_URL` is empty"]);
 
     // What the backend does not read there.
-    write(directory, ".env", "TARSY_DB_SCHEMA=head\nDATABASE_URL_FILE=/nowhere\nTESTING=true\nTARSY_DB_CONFIG=x\n");
+    write_file(
+        directory,
+        ".env",
+        "TARSY_DB_SCHEMA=head\nDATABASE_URL_FILE=/nowhere\nTESTING=true\nTARSY_DB_CONFIG=x\n",
+    );
     let outcome = Outcome::of(bare().args(["init"])).expect(0);
     assert!(outcome.stdout.contains("ae85467a75d2"), "{}", outcome.stdout);
     for name in ["TARSY_DB_SCHEMA", "DATABASE_URL_FILE", "TARSY_DB_CONFIG"] {
@@ -136,7 +134,7 @@ fn an_env_file_that_cannot_be_read_is_an_error_unless_something_stronger_names_t
     let there = Database::sqlite().with_schema(Schema::Baseline);
     let directory = there.directory();
     let bare = || bare_tarsy_db(directory);
-    let path = write(directory, ".env", b"DATABASE_URL=sqlite:///\xe9.db\n");
+    let path = write_file(directory, ".env", b"DATABASE_URL=sqlite:///\xe9.db\n");
     for command in [&mut bare(), bare().env("DATABASE_PASSWORD", "x"), bare().env("DATABASE_URL", "")] {
         let error = Outcome::of(command.arg("check")).expect(78).stderr;
         assert!(error.contains(&path) && error.contains("UTF-8"), "{error}");
@@ -158,7 +156,7 @@ fn what_is_wrong_in_an_env_file_is_told_without_the_line() {
     let there = Database::sqlite().with_schema(Schema::Baseline);
     let directory = there.directory();
     let outcome = |text: &str, code| {
-        write(directory, ".env", text);
+        write_file(directory, ".env", text);
         let outcome = Outcome::of(bare_tarsy_db(directory).args(["-v", "check"])).expect(code);
         assert!(!(outcome.stdout.clone() + &outcome.stderr).contains("hunter2"), "{}", outcome.stderr);
         outcome
@@ -178,7 +176,7 @@ fn a_command_that_writes_says_where_the_url_came_from() {
     let there = Database::sqlite();
     let directory = there.directory();
     let path = directory.join("history.db").display().to_string();
-    write(directory, ".env", "DATABASE_URL=sqlite:///history.db\n");
+    write_file(directory, ".env", "DATABASE_URL=sqlite:///history.db\n");
     for (arguments, is_writing) in [
         (&["init"] as &[&str], true),
         (&["init", "--dry-run"], false),
@@ -212,16 +210,16 @@ fn parts_without_a_password_do_not_count_and_are_named() {
     assert_warning(&several, &["`database_host`, `DATABASE_NAME` do not count"]);
     assert_eq!(warnings(&check(bare_tarsy_db(directory).env("DATABASE_HOST", "")).expect(0)), [""; 0]);
 
-    let config = write(directory, "settings.toml", "[database]\nhost = \"db\"\n");
+    let config = write_file(directory, "settings.toml", "[database]\nhost = \"db\"\n");
     let in_file = check(bare_tarsy_db(directory).args(["--config", &config])).expect(0);
     assert_warning(&in_file, &["database.host", &config]);
-    let path = write(directory, ".env", "DATABASE_HOST=db\n");
+    let path = write_file(directory, ".env", "DATABASE_HOST=db\n");
     assert_warning(&check(&mut bare_tarsy_db(directory)).expect(0), &["DATABASE_HOST in ", &path]);
 
     // Where a URL is the stronger one there is nothing to say.
     assert_eq!(warnings(&check(tarsy_db(&there).env("DATABASE_HOST", "db")).expect(0)), [""; 0]);
     // A URL in the settings file is weaker.
-    let config = write(directory, "settings.toml", "[database]\nurl = \"sqlite:///history.db\"\nuser = \"x\"\n");
+    let config = write_file(directory, "settings.toml", "[database]\nurl = \"sqlite:///history.db\"\nuser = \"x\"\n");
     let weaker = check(bare_tarsy_db(directory).args(["--config", &config])).expect(0);
     assert_warning(&weaker, &["DATABASE_HOST in ", &path]);
     assert!(!weaker.stderr.contains("database.user"), "{}", weaker.stderr);
@@ -233,7 +231,7 @@ fn the_old_name_of_the_url_does_not_count_and_is_named() {
     let directory = there.directory();
     let old = ("HISTORY_DATABASE_URL", "postgresql://tarsy:hunter2@db/tarsy");
     let by_variable = Outcome::of(bare_tarsy_db(directory).env(old.0, old.1).arg("check")).expect(0);
-    write(directory, ".env", format!("{}={}\n", old.0, old.1));
+    write_file(directory, ".env", format!("{}={}\n", old.0, old.1));
     let by_file = Outcome::of(bare_tarsy_db(directory).arg("check")).expect(0);
     for outcome in [by_variable, by_file] {
         assert_warning(&outcome, &["HISTORY_DATABASE_URL", "`DATABASE_URL`", "history.db (default)"]);

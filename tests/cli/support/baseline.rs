@@ -2,7 +2,7 @@
 //!
 //! The listings come from databases that TARSy made; the queries are not those of the code under test.
 
-use crate::support::Database;
+use super::Database;
 
 /// Makes sure that the database has the baseline and nothing else.
 #[track_caller]

@@ -162,6 +162,11 @@ impl Database {
         self.directory().join("history.db")
     }
 
+    /// The size of SQLite's file, without what is in the write-ahead log.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        std::fs::metadata(self.file()).expect("the file is there").len()
+    }
+
     /// The URL as the user gives it.
     pub(crate) fn url(&self) -> &str {
         if let Some(on_server) = &self.on_server {
@@ -204,6 +209,12 @@ impl Database {
     /// Runs one statement or several.
     pub(crate) fn execute(&self, sql: &str) {
         self.with_connection(|connection| connection.execute(sql));
+    }
+
+    /// Runs SQL that no foreign key looks at.
+    pub(crate) fn execute_unguarded(&self, sql: &str) {
+        let off = if self.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
+        self.execute(&format!("{off}; {sql}"));
     }
 
     /// The first column of each row as text. The query has to cast what is not text.

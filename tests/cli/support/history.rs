@@ -1,9 +1,10 @@
 //! Sessions for the tests to work on, in SQL that both backends read.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Database;
 use super::connection::Connection;
+use super::{Database, Schema};
 
 /// 2026-02-01T00:00:00Z, the moment that tests call now.
 pub(crate) const NOW: &str = "2026-02-01T00:00:00Z";
@@ -11,6 +12,17 @@ pub(crate) const NOW: &str = "2026-02-01T00:00:00Z";
 pub(crate) const NOW_US: i64 = 1_769_904_000_000_000;
 /// A day in microseconds.
 pub(crate) const DAY_US: i64 = 86_400_000_000;
+/// The start of a session that is older than the retention.
+pub(crate) const OLD_US: i64 = NOW_US - 120 * DAY_US;
+
+/// The tables of the baseline.
+pub(crate) const TABLES: [&str; 4] = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
+
+/// The moment by the clock.
+pub(crate) fn now_us() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right");
+    i64::try_from(since_epoch.as_micros()).expect("the clock is right")
+}
 
 /// Writes a session with one stage, one LLM interaction and one MCP communication.
 pub(crate) fn insert_session(database: &Database, id: &str, status: &str, started_at_us: Option<i64>) {
@@ -31,6 +43,36 @@ pub(crate) fn insert_session(database: &Database, id: &str, status: &str, starte
         VALUES ('mcp-{id}', 'look', 'request', '{id}', 'stage-{id}', 30, false, 'kubernetes', 'tool_call', 'null');
         "#
     ));
+}
+
+/// The primary key's column, and the key of the row that [`insert_session`] makes.
+pub(crate) fn row_key(table: &str, session: &str) -> (&'static str, String) {
+    match table {
+        "alert_sessions" => ("session_id", session.to_owned()),
+        "stage_executions" => ("execution_id", format!("stage-{session}")),
+        "llm_interactions" => ("interaction_id", format!("llm-{session}")),
+        _ => ("communication_id", format!("mcp-{session}")),
+    }
+}
+
+/// Creates the baseline with old sessions `1`, `2` and so on, which started one microsecond after the other.
+pub(crate) fn insert_old_sessions(database: &Database, count: i64) {
+    database.create_schema(Schema::Baseline);
+    for number in 1..=count {
+        insert_session(database, &number.to_string(), "completed", Some(OLD_US + number));
+    }
+}
+
+/// Three old sessions on a server.
+pub(crate) fn three_old_sessions() -> Database {
+    let database = Database::postgresql();
+    insert_old_sessions(&database, 3);
+    database
+}
+
+/// The keys of the sessions that there are.
+pub(crate) fn session_ids(database: &Database) -> Vec<String> {
+    database.texts("SELECT session_id FROM alert_sessions ORDER BY 1").into_iter().flatten().collect()
 }
 
 /// Writes many sessions at once, each with an LLM interaction of about `conversation_bytes`.
@@ -172,4 +214,31 @@ pub(crate) fn insert_whole_sessions(database: &Database, sessions: u32, first_st
            INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
            {numbers} 'message@s' || n, 'chat@s' || n, 'because', 'me', n FROM numbers;"#
     ));
+}
+
+/// A file at the newest revision: every table, some 500 rows, a sequence, foreign keys of every kind.
+pub(crate) fn full_history() -> Database {
+    let source = Database::sqlite().with_schema(Schema::Head);
+    let numbers = |last: u32| {
+        format!("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}) SELECT")
+    };
+    source.execute(&format!(
+        r#"INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id, alert_data)
+           {hundred} 's-' || n, 'kubernetes', 'completed', 1769904000000000 + n, 'chain', '{{"number":  ' || n || '}}'
+           FROM numbers;
+           INSERT INTO chats (chat_id, session_id, conversation_history, chain_id, created_at_us)
+           {hundred} 'c-' || n, 's-' || n, 'why?', 'chain', n FROM numbers;
+           INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+           {hundred} 'm-' || n, 'c-' || n, 'because', 'me', n FROM numbers;
+           INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+           {hundred} 'e-' || n, 's-' || n, 'analysis', 0, 'Analysis', 'KubernetesAgent', 'completed' FROM numbers;
+           INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name,
+                                         interaction_type, conversation)
+           {hundred} 'l-' || n, 's-' || n, 'e-' || n, 1, 1, 'gemini', 'investigation',
+                     '{{"messages": ["' || hex(randomblob(1000)) || '"]}}' FROM numbers;
+           INSERT INTO events (id, channel, payload, created_at)
+           {hundred} 3 * n, 'sessions', '{{"n": ' || n || '}}', '2026-01-31 12:00:00' FROM numbers;"#,
+        hundred = numbers(100)
+    ));
+    source
 }

@@ -1,22 +1,39 @@
 //! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test.
 
+pub(crate) mod activity;
+pub(crate) mod alteration;
+pub(crate) mod archive;
 pub(crate) mod baseline;
+pub(crate) mod birth;
 pub(crate) mod campaign;
 pub(crate) mod certificate;
+pub(crate) mod check;
+pub(crate) mod column;
 pub(crate) mod connection;
 pub(crate) mod database;
+pub(crate) mod document;
+pub(crate) mod event;
+pub(crate) mod false_server;
+pub(crate) mod halt;
 pub(crate) mod harness;
 pub(crate) mod history;
+pub(crate) mod info;
+pub(crate) mod migration;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod prune;
 pub(crate) mod random;
+pub(crate) mod revision;
 pub(crate) mod role;
 pub(crate) mod server;
 pub(crate) mod small_disk;
+pub(crate) mod sqlite_file;
+pub(crate) mod terminal;
+pub(crate) mod writer;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use assert_cmd::Command;
@@ -78,10 +95,23 @@ pub(crate) fn tarsy_db(database: &Database) -> Command {
 }
 
 /// The binary with nothing from this process's environment, not even a database.
-pub(crate) fn bare_tarsy_db(directory: &std::path::Path) -> Command {
+pub(crate) fn bare_tarsy_db(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
     command.env_clear().current_dir(directory);
     command
+}
+
+/// Runs the binary at any URL, from an empty directory.
+pub(crate) fn run_at(url: &str, arguments: &[&str]) -> Outcome {
+    let directory = test_directory();
+    Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).args(arguments))
+}
+
+/// Writes a file into a directory, and gives its path.
+pub(crate) fn write_file(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).expect("a file can be written");
+    path.to_str().expect("UTF-8").to_owned()
 }
 
 /// What a command left behind: exit code, standard output, standard error.
@@ -102,6 +132,25 @@ impl Outcome {
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
+    }
+
+    /// Makes sure that standard error has all this.
+    #[track_caller]
+    pub(crate) fn tells(&self, parts: &[&str]) {
+        for part in parts {
+            assert!(self.stderr.contains(part), "no `{part}` in {}", self.stderr);
+        }
+    }
+
+    /// Makes sure that the command failed with one JSON document that has all this in its error.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, parts: &[&str]) {
+        let document = self.json();
+        let error = &document["error"];
+        assert_eq!(error["exit_code"].as_i64(), self.code.map(i64::from));
+        for part in parts {
+            assert!(error.to_string().contains(part), "no `{part}` in {error:#}");
+        }
     }
 
     /// The lines of standard error that are more than information.

@@ -155,27 +155,6 @@ impl Held {
         held
     }
 
-    /// Makes every COMMIT wait that follows an event on a PostgreSQL table, until it is closed: a deferred
-    /// trigger runs inside the COMMIT. It does not wait for a lock, which may have a limit.
-    pub(crate) fn halt_commits(database: &Database, table: &str, event: &str) -> Self {
-        database.execute(&format!(
-            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 WHILE NOT pg_try_advisory_xact_lock_shared(4711) LOOP PERFORM pg_sleep(0.01); END LOOP;
-                 RETURN NULL; END $$;
-             CREATE CONSTRAINT TRIGGER halt AFTER {event} ON {table} DEFERRABLE INITIALLY DEFERRED
-             FOR EACH ROW EXECUTE FUNCTION halt();"
-        ));
-        Self::begin(database, "SELECT pg_advisory_xact_lock(4711)")
-    }
-
-    /// Waits until the binary stands in a COMMIT.
-    pub(crate) fn wait_for_halted_commit(database: &Database) {
-        database.wait_until(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-             AND application_name = 'tarsy' AND query = 'COMMIT' AND wait_event = 'PgSleep'",
-        );
-    }
-
     /// Runs statements on this connection.
     #[track_caller]
     pub(crate) fn execute(&mut self, sql: &str) {

@@ -6,6 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::process::{Running, wait_until};
 
+/// The message with which a transaction is to be committed; isolation levels have the word in them.
+pub(crate) const COMMIT: &str = "Q\0\0\0\x0bCOMMIT\0";
+
 /// When the network falls silent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Moment<'t> {

@@ -38,3 +38,12 @@ impl Drop for Role<'_> {
         }
     }
 }
+
+/// Makes a role the owner of everything in the database.
+pub(crate) fn give_tables_to(target: &Database, role: &str) {
+    let statements = "SELECT format('ALTER TABLE %s OWNER TO ', oid::regclass) FROM pg_class
+                      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')";
+    for statement in target.texts(statements).into_iter().flatten() {
+        target.execute(&format!("{statement}{role}"));
+    }
+}

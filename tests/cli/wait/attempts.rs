@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::ConnectOptions;
 
 use crate::support::database::block_on;
-use crate::support::process::Held;
-use crate::support::process::PATIENCE;
+use crate::support::process::{Held, PATIENCE};
 use crate::support::server::{self, Server};
 use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
 
@@ -272,7 +271,7 @@ fn a_missing_file_is_no_obstacle_where_init_will_create_it() {
 #[apply(test)]
 fn a_file_that_is_no_database_is_74() {
     let database = Database::sqlite();
-    std::fs::write(database.directory().join("history.db"), "no database, but longer than a header ".repeat(40))
+    std::fs::write(database.file(), "no database, but longer than a header ".repeat(40))
         .expect("the file can be written");
     for condition in ["connect", "writable", "schema"] {
         let damaged = wait(&database, &["--for", condition, "--max-attempts", "1"]).expect(74);

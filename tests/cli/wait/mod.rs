@@ -1,3 +1,3 @@
 //! `wait`: the database is waited for, and the wait ends.
 
-pub(crate) mod attempts;
+mod attempts;
