@@ -1,80 +1,12 @@
-//! What the README and examples/ promise: commands run, files parse.
+//! What examples/ promise: files parse, and say what the program says.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 use tarsy_db::internals::{Environment, Flags, KEYS, Settings};
 
-use crate::support::document::{file_text, project, yaml_documents};
+use crate::support::document::{file_text, path_with_binary, project, yaml_documents};
 use crate::support::{Database, Outcome, apply, test};
-
-/// The database that the README's commands name.
-const README_URL: &str = "postgresql://tarsy:tarsy-dev-password@localhost:5432/tarsy";
-
-/// The PATH of this process, with the binary under test in front.
-fn path_with_binary() -> std::ffi::OsString {
-    let directory = PathBuf::from(env!("CARGO_BIN_EXE_tarsy-db")).parent().expect("a directory").to_owned();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths(std::iter::once(directory).chain(std::env::split_paths(&path))).expect("a sound PATH")
-}
-
-#[apply(test)]
-fn the_commands_of_the_readme_run_one_after_the_other() {
-    let database = Database::postgresql();
-    let readme = file_text("README.md");
-    let blocks = readme.split("```sh test\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
-    let script: String = blocks
-        .flat_map(str::lines)
-        // The tests do not run themselves.
-        .filter(|line| !line.starts_with("make test"))
-        .map(|line| line.replace(README_URL, database.url()) + "\n")
-        .collect();
-    // Built already: the release build is the same program, and takes minutes.
-    let manifest = project().join("Cargo.toml");
-    let script =
-        script.replace("cargo run --release", &format!("cargo run --quiet --manifest-path {}", manifest.display()));
-    assert!(script.matches("tarsy-db ").count() > 8, "the README has lost its commands:\n{script}");
-
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-euxc", &script])
-        .current_dir(database.directory())
-        .env("PATH", path_with_binary())
-        .env_remove("DATABASE_URL");
-    // Cargo says which package it tests. `ring` is built anew when that changes, with all that needs it: now in the
-    // script, and once more in the next run of the tests.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_") || name.to_string_lossy().starts_with("CARGO_MANIFEST_") {
-            shell.env_remove(name);
-        }
-    }
-    let output = shell.output().expect("a shell runs");
-    let outcome = Outcome::from(output).expect(0);
-    assert!(outcome.stdout.contains("this is where the backend starts"), "{}", outcome.stdout);
-    let moved = format!("moved {} to", database.file().display());
-    assert!(outcome.stdout.contains(&moved), "{}", outcome.stdout);
-    assert_eq!(database.count("alert_sessions"), 0);
-    assert!(database.directory().join("large.db").exists());
-}
-
-/// Crates with their features, as cargo would build them.
-fn crates(arguments: &[&str]) -> BTreeSet<String> {
-    let mut tree = Command::new("cargo");
-    tree.args(["tree", "--locked", "--prefix", "none", "--format", "{p} {f}", "--edges"]).args(arguments);
-    let listed = Outcome::from(tree.current_dir(project()).output().expect("cargo runs")).expect(0).stdout;
-    listed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
-}
-
-/// A crate that only the tests use may switch on a feature of one that the program uses as well: then that, and all
-/// that needs it, is built twice, and anew whenever somebody goes from `cargo run` to the tests or back.
-#[apply(test)]
-fn the_tests_are_built_with_the_same_features_as_the_program() {
-    let (program, tests) = (crates(&["normal,build"]), crates(&["normal,build,dev", "--workspace"]));
-    assert!(program.len() > 100, "{program:?}");
-    assert_eq!(program.difference(&tests).collect::<Vec<_>>(), Vec::<&String>::new());
-}
 
 #[apply(test)]
 fn the_example_of_the_settings_names_every_setting_and_no_other() {

@@ -2,3 +2,5 @@
 
 mod examples;
 mod generated;
+mod manifest;
+mod readme;

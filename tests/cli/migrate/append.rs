@@ -1,56 +1,14 @@
 //! `migrate-sqlite-to-postgres --append`: rows come to those that the target holds, and what is there stays as it is.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tarsy_db::internals::{Access, open, read_schema};
 
-use crate::support::activity::{wait_for_lock, wait_for_no_session_of_the_tool};
-use crate::support::alteration::ALTERATIONS;
-use crate::support::database::block_on;
-use crate::support::history::{NOW_US, full_history, insert_many, insert_session};
+use crate::support::append::{append, append_with, assert_clashes, came, difference, two_histories};
+use crate::support::history::{NOW_US, full_history, insert_session};
 use crate::support::migration::{
-    REPORT, arguments, compare, migrate, moved, one_session_and_target, picture, read_report, source_and_target,
-    table_digests,
+    arguments, compare, migrate, moved, one_session_and_target, picture, read_report, table_digests,
 };
-use crate::support::process::Held;
 use crate::support::sqlite_file::files;
-use crate::support::{Database, Outcome, Role, Running, Schema, apply, bare_tarsy_db, tarsy_db, test};
-
-fn append(source: &Database, target: &Database) -> Outcome {
-    append_with(source, target, &[])
-}
-
-fn append_with(source: &Database, target: &Database, more: &[&str]) -> Outcome {
-    Outcome::of(migrate(source, target).arg("--append").args(more))
-}
-
-/// Rows, inserted ones and skipped ones of a summary, and of a table of one.
-fn came(summary: &Value) -> [Option<u64>; 3] {
-    ["rows", "inserted", "skipped"].map(|name| summary[name].as_u64())
-}
-
-/// Makes sure that an append is refused because of these rows, and that nothing has changed.
-#[track_caller]
-fn assert_clashes(source: &Database, target: &Database, expected: &Value) -> Outcome {
-    let before = picture(target);
-    let refused = append(source, target).expect(7);
-    assert_eq!(refused.json()["error"]["details"], *expected);
-    assert!(before == picture(target));
-    refused
-}
-
-/// A row that is there with other values.
-fn difference(table: &str, key: &str, columns: &[&str]) -> Value {
-    json!({ "table": table, "primary_key": key, "target_primary_key": key, "columns": columns })
-}
-
-/// A source with the session `one`, and a target with the session `theirs`.
-fn two_histories() -> (Database, Database) {
-    let (source, target) = one_session_and_target();
-    insert_session(&target, "theirs", "failed", None);
-    (source, target)
-}
+use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 #[apply(test)]
 fn rows_come_to_others_and_the_second_time_all_are_skipped() {
@@ -106,114 +64,6 @@ fn an_archive_comes_back_with_the_digests_and_to_the_rows_that_were_there_before
     assert_eq!(appended["skipped"], 5 * left + 100);
     assert!(before == picture(&target));
     assert_eq!(table_digests(&compare(&archive, &target).expect(0).json()), table_digests(&moved));
-}
-
-#[apply(test)]
-fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
-    let (source, target, _) = moved();
-    for [kind, table, row, key, column, value] in ALTERATIONS {
-        let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
-        let [Some(original)] = &original[..] else { panic!("one row {row}") };
-        target.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {row}"));
-        let refused = assert_clashes(&source, &target, &json!([difference(table, key, &[column])]));
-        let line = format!("  - {table} `{key}`: there with another {column}\n");
-        assert!(refused.stderr.contains(&line), "{kind}: {}", refused.stderr);
-        target.execute(&format!("UPDATE {table} SET {column} = {original} WHERE {row}"));
-    }
-    assert_eq!(came(&append(&source, &target).expect(0).json())[1], Some(0));
-}
-
-/// Otherwise the tables count as altered meanwhile.
-#[apply(test)]
-fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
-    let database = Database::postgresql().with_schema(Schema::Head);
-    let url = database.url().parse().expect("a URL");
-    let read = || {
-        block_on(async {
-            let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
-            read_schema(&connection).await.expect("a schema")
-        })
-    };
-    let before = read();
-    database.execute(
-        "DO $$ DECLARE k record; BEGIN
-             FOR k IN SELECT conrelid::regclass AS keyed, conname, pg_get_constraintdef(oid) AS definition
-                      FROM pg_constraint WHERE contype = 'f' ORDER BY conname DESC LOOP
-                 EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.keyed, k.conname);
-                 EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.keyed, k.conname, k.definition);
-             END LOOP; END $$",
-    );
-    assert_eq!(before, read());
-}
-
-#[apply(test)]
-fn doubles_are_the_same_only_bit_by_bit() {
-    let (source, target) = one_session_and_target();
-    insert_session(&target, "one", "completed", Some(NOW_US));
-    let expected = json!([difference("llm_interactions", "llm-one", &["temperature"])]);
-    for (stored, held) in [("0.0", "'-0'"), ("NULL", "'NaN'"), ("1.0", "1.0000000000000002")] {
-        source.execute(&format!("UPDATE llm_interactions SET temperature = {stored}"));
-        target.execute(&format!("UPDATE llm_interactions SET temperature = {held}"));
-        assert_clashes(&source, &target, &expected);
-    }
-}
-
-#[apply(test)]
-fn jsonb_is_the_same_however_it_is_written_and_json_is_not() {
-    let (source, target) = one_session_and_target();
-    insert_session(&target, "one", "completed", Some(NOW_US));
-    source.execute(
-        r#"UPDATE llm_interactions SET conversation = '{"messages" :[ ],"b":{"y":1,"x":"\u00e9"},  "a": 1.50e1}'"#,
-    );
-    target
-        .execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}'"#);
-    assert_eq!(came(&append(&source, &target).expect(0).json()), [Some(4), Some(0), Some(4)]);
-    target.execute("UPDATE mcp_communications SET tool_result = ' null'");
-    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
-    target.execute("UPDATE mcp_communications SET tool_result = NULL");
-    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
-}
-
-#[apply(test)]
-fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
-    let (source, target) = two_histories();
-    for session in ["two", "three"] {
-        insert_session(&source, session, "completed", Some(NOW_US));
-    }
-    for session in ["one", "two"] {
-        insert_session(&target, session, "completed", Some(NOW_US));
-    }
-    target.execute(
-        "UPDATE alert_sessions SET status = 'failed', chain_id = 'x' WHERE session_id = 'one';
-         UPDATE stage_executions SET stage_index = 7 WHERE session_id = 'two'",
-    );
-    let refused = assert_clashes(
-        &source,
-        &target,
-        &json!([
-            difference("alert_sessions", "one", &["chain_id", "status"]),
-            difference("stage_executions", "stage-two", &["stage_index"]),
-        ]),
-    );
-    let message =
-        "2 rows clash with the target's own; nothing was changed (4 more could be inserted, 6 are there already)";
-    refused.fails_with(&[message, "compare both by these keys"]);
-}
-
-#[apply(test)]
-fn a_unique_key_that_another_row_has_is_refused_with_both_keys() {
-    let (source, target) = two_histories();
-    target.execute("UPDATE alert_sessions SET alert_id = 'alert-one'");
-    let expected = json!([{
-        "table": "alert_sessions", "primary_key": "one", "target_primary_key": "theirs", "columns": ["alert_id"],
-    }]);
-    let refused = assert_clashes(&source, &target, &expected);
-    assert!(refused.stderr.contains("alert_sessions `one`: `theirs` is there with its alert_id"), "{}", refused.stderr);
-    refused.fails_with(&["1 row clashes", "(3 more could be inserted, 0 are there already)"]);
-    // The report has them, too.
-    append_with(&source, &target, &REPORT).expect(7);
-    let report = read_report(&source);
-    assert_eq!((&report["outcome"], &report["clashes"]), (&json!("refused"), &expected));
 }
 
 #[apply(test)]
@@ -369,87 +219,6 @@ fn without_the_flag_rows_are_refused_as_ever_and_the_flag_is_named() {
 }
 
 #[apply(test)]
-fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
-    let (source, target) = one_session_and_target();
-    insert_session(&target, "one", "completed", Some(NOW_US));
-    for (end, code) in [("ROLLBACK", 0), ("COMMIT", 7)] {
-        let mut somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
-        let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
-        wait_for_lock(&target);
-        somebody.execute(end);
-        run.finish().expect(code);
-        somebody.close();
-    }
-}
-
-#[apply(test)]
-fn a_row_that_somebody_keeps_for_too_long_is_busy_and_the_holder_named() {
-    let (source, target) = one_session_and_target();
-    insert_session(&target, "one", "completed", Some(NOW_US));
-    let held = "SET application_name = 'the holder'; UPDATE stage_executions SET status = 'failed'";
-    let somebody = Held::begin(&target, held);
-    let refused = append_with(&source, &target, &["--lock-timeout", "300ms"]).expect(75);
-    refused.fails_with(&["the holder", "--lock-timeout"]);
-    // Nobody has to be waited for where rows are only counted.
-    append_with(&source, &target, &["--lock-timeout", "300ms", "--dry-run"]).expect(0);
-    somebody.close();
-}
-
-#[apply(test)]
-fn the_backend_goes_on_beside_it() {
-    let (source, target) = two_histories();
-    insert_session(&source, "two", "completed", Some(NOW_US));
-    insert_session(&target, "two", "completed", Some(NOW_US));
-    let before = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
-                  VALUES ('before', 'before', 'k', 'pending', 'c')";
-    // Somebody's transaction with new rows, and with altered ones that the source does not have, ends much later.
-    let backend =
-        Held::begin(&target, &format!("{before}; UPDATE alert_sessions SET status = 'x' WHERE session_id = 'theirs'"));
-    let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
-    let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
-    wait_for_lock(&target);
-    insert_session(&target, "new", "pending", Some(NOW_US));
-    target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'new'");
-    target.execute("DELETE FROM mcp_communications WHERE session_id = 'new'");
-    assert_eq!(target.count("alert_sessions"), 3);
-    // Only what was compared is kept as it is.
-    let free = "SELECT session_id FROM alert_sessions ORDER BY 1 FOR UPDATE SKIP LOCKED";
-    assert_eq!(target.texts(free), [Some("new".to_owned())]);
-    halt.close();
-    assert_eq!(came(&run.finish().expect(0).json()), [Some(8), Some(4), Some(4)]);
-    backend.close();
-    let sessions = target.texts("SELECT session_id FROM alert_sessions ORDER BY 1");
-    assert_eq!(sessions, ["new", "one", "theirs", "two"].map(|session| Some(session.to_owned())));
-}
-
-#[apply(test)]
-fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_succeeds() {
-    for (signal, code) in [("KILL", None), ("TERM", Some(143)), ("INT", Some(130))] {
-        let (source, target) = two_histories();
-        let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
-        let before = picture(&target);
-        let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
-        wait_for_lock(&target);
-        run.signal(signal);
-        assert_eq!(run.finish().code, code);
-        halt.close();
-        wait_for_no_session_of_the_tool(&target);
-        assert!(before == picture(&target), "{signal}");
-        assert_eq!(append(&source, &target).expect(0).json()["inserted"], 4, "{signal}");
-    }
-}
-
-#[apply(test)]
-fn of_two_at_once_one_inserts_and_the_other_finds_all_there() {
-    let (source, target) = two_histories();
-    insert_many(&source, 50, 10_000, NOW_US);
-    let runs = [(); 2].map(|()| Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat()));
-    let inserted = runs.map(|run| run.finish().expect(0).json()["inserted"].as_u64());
-    assert!(inserted == [Some(104), Some(0)] || inserted == [Some(0), Some(104)], "{inserted:?}");
-    assert_eq!(target.count("llm_interactions"), 52);
-}
-
-#[apply(test)]
 fn sequences_are_behind_the_events_that_came_and_never_go_back() {
     let target = Database::postgresql();
     let source = Database::sqlite();
@@ -468,25 +237,6 @@ fn sequences_are_behind_the_events_that_came_and_never_go_back() {
     source.execute(&event(3));
     let expected = json!([difference("events", "3", &["channel", "created_at"])]);
     assert_clashes(&source, &target, &expected);
-}
-
-#[apply(test)]
-fn triggers_that_meddle_are_found_out_before_the_commit() {
-    for (change, code, difference) in [
-        ("NEW.agent_type := upper(NEW.agent_type); RETURN NEW;", 8, "one: agent_type"),
-        ("RETURN NULL;", 8, "one: not in the target"),
-    ] {
-        let (source, target) = two_histories();
-        // Without children, whose foreign keys would tell.
-        source.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
-        target.execute(&format!(
-            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change} END $$;
-             CREATE TRIGGER meddle BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION meddle()"
-        ));
-        let found = append(&source, &target).expect(code);
-        assert_eq!(found.json()["error"]["details"][0]["differences"], json!([difference]));
-        assert_eq!(target.count("alert_sessions"), 1);
-    }
 }
 
 #[apply(test)]
@@ -511,15 +261,4 @@ fn a_role_needs_no_more_than_to_read_to_insert_and_to_hold() {
     run(&role.url()).expect(77).fails_with(&["permission denied", "UPDATE"]);
     target.execute(&format!("GRANT UPDATE ON ALL TABLES IN SCHEMA public TO {}", role.name));
     assert_eq!(run(&role.url()).expect(0).json()["inserted"], 4);
-}
-
-#[apply(test)]
-fn an_operators_own_unique_index_is_looked_at_too() {
-    let (source, target) = source_and_target();
-    insert_session(&source, "one", "completed", Some(NOW_US));
-    Outcome::of(tarsy_db(&target).args(["init", "--quiet"])).expect(0);
-    insert_session(&target, "theirs", "failed", None);
-    target.execute("CREATE UNIQUE INDEX ours ON alert_sessions (chain_id, agent_type)");
-    let refused = append(&source, &target).expect(7);
-    refused.fails_with(&["alert_sessions", "theirs", "agent_type", "chain_id"]);
 }

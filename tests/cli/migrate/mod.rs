@@ -1,21 +1,27 @@
 //! `migrate-sqlite-to-postgres`: a history moves, whole and unchanged, or nothing does.
 
 mod append;
+mod append_beside_others;
+mod append_conflicts;
 mod arrival;
 mod crashes;
 mod damage;
 mod damaged_indexes;
 mod early_columns;
+mod everyday_settings;
 mod failures;
 mod hazards;
 mod moments;
 mod network;
 mod obstacles;
+mod orphans;
 mod plan;
 mod policies;
 mod refusals;
 mod report;
 mod revisions;
 mod source;
+mod source_copies;
+mod source_files;
 mod values;
 mod verify_only;

@@ -14,6 +14,7 @@ mod orphans;
 mod plan;
 mod prompt;
 mod properties;
+mod refusals;
 mod retention;
 mod sessions;
 mod stops;

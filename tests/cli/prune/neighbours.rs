@@ -5,12 +5,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::history::{
-    NOW, NOW_US, OLD_US, insert_many, insert_session, insert_whole_sessions, rows, session_ids,
+    NOW, NOW_US, OLD_US, assert_whole, insert_many, insert_session, insert_whole_sessions, rows, session_ids,
 };
 use crate::support::process::{Held, wait_until};
 use crate::support::prune::{prune, start_to_prune};
 use crate::support::server::Server;
-use crate::support::{Database, Role, Running, Schema, apply, test};
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
 /// What a writer of TARSy's waits at most, by default.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -277,4 +277,72 @@ fn where_no_second_connection_is_to_be_had_one_works() {
     let pruned = Running::start_at(&role.url(), database.directory(), &arguments).finish().expect(0).json();
     assert_eq!(pruned["removed"]["sessions"], 500);
     assert_eq!(workers(&database), 1);
+}
+
+#[apply(test)]
+fn a_lock_at_the_start_is_waited_for() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    let writer = Held::begin(&database, "LOCK TABLE alert_sessions");
+    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes", "--output", "json"];
+    let mut run = Running::start(&database, &arguments);
+    run.says("trying again for 1m");
+    writer.close();
+    assert_eq!(run.finish().expect(0).json()["removed"]["sessions"], 1);
+
+    let writer = Held::begin(&database, "LOCK TABLE alert_sessions");
+    for (flag, time) in [("--retry-for", "1s"), ("--max-duration", "3s")] {
+        Running::start(&database, &[&arguments[..], &[flag, time]].concat()).finish().expect(75);
+    }
+    writer.close();
+}
+
+#[apply(test)]
+fn sessions_in_use_are_told_of() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    for session in ["one", "two"] {
+        insert_session(&database, session, "completed", Some(OLD_US));
+    }
+    let writer = Held::begin(&database, "UPDATE alert_sessions SET agent_type = 'a' WHERE session_id = 'two'");
+    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes"];
+    let shown = Outcome::of(tarsy_db(&database).args(arguments)).expect(0).stdout;
+    assert!(shown.contains("1 more sessions from before the cutoff were in use"), "{shown}");
+    writer.close();
+}
+
+#[apply(test)]
+fn a_session_that_somebody_has_locked_is_passed_over_and_counted() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    for session in ["one", "two", "three"] {
+        insert_session(&database, session, "completed", Some(OLD_US));
+    }
+    let backend = Held::begin(&database, "SELECT session_id FROM alert_sessions WHERE session_id = 'two' FOR UPDATE");
+    let pruned = prune(&database, &["--yes", "--batch-time", "1us"]).expect(0).json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&2.into(), &1.into()));
+    assert_eq!(session_ids(&database), ["two"]);
+    prune(&database, &["--yes", "--fail-if-remaining"]).expect(6);
+    backend.close();
+    assert_whole(&database, 1);
+    prune(&database, &["--yes", "--fail-if-remaining"]).expect(0);
+    assert_whole(&database, 0);
+}
+
+#[apply(test)]
+fn a_file_that_somebody_writes_to_is_busy_and_loses_nothing() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    let writer = Held::begin(&database, "UPDATE alert_sessions SET status = 'failed'");
+    // The driver's own wait would be 5 seconds.
+    let mut command = tarsy_db(&database);
+    command.env("DATABASE_URL", "sqlite:///history.db?timeout=0.2");
+    command.args(["prune", "--max-share", "100%", "--retry-for", "500ms", "--yes", "--now", NOW]);
+    Outcome::of(&mut command).expect(75);
+    writer.close();
+    assert_whole(&database, 1);
+    Outcome::of(&mut command).expect(0);
+    assert_whole(&database, 0);
 }

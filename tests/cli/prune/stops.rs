@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use crate::support::activity::wait_for_no_session_of_the_tool;
-use crate::support::history::{NOW, OLD_US, insert_many, insert_old_sessions, session_ids};
-use crate::support::process::Held;
+use crate::support::history::{NOW, OLD_US, counts, insert_many, insert_old_sessions, insert_session, session_ids};
+use crate::support::process::{Held, wait_until};
 use crate::support::prune::{prune, start_to_prune};
-use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test};
 
 /// What a run says that came to its end, or was ended: sessions that it removed, that remain, and why it ended.
 fn told(outcome: &Outcome) -> (Option<i64>, Option<i64>, Value) {
@@ -154,4 +154,71 @@ fn after_a_crash_nobody_has_the_right_to_prune() {
     let left = database.count("alert_sessions");
     assert!(left > 0, "it was over before it was killed");
     assert_eq!(prune(&database, &["--yes"]).expect(0).json()["removed"]["sessions"], left);
+}
+
+const MANY: i64 = 1000;
+
+/// Fills a database with sessions to remove; the returned function counts them.
+fn many(database: &Database) -> impl Fn() -> i64 + '_ {
+    database.create_schema(Schema::Baseline);
+    insert_many(database, u32::try_from(MANY).expect("few"), 640, OLD_US);
+    move || database.count("alert_sessions")
+}
+
+#[apply(test)]
+fn killed_in_the_middle_whole_sessions_are_gone_and_the_next_run_finishes(database: &Database) {
+    let left = many(database);
+    let run = Running::start(database, &["prune", "--max-share", "100%", "--yes", "--now", NOW, "--batch-time", "1us"]);
+    wait_until("some sessions are gone", || left() < MANY);
+    run.signal("KILL");
+    assert_eq!(run.finish().code, None);
+    wait_for_no_session_of_the_tool(database);
+    let rest = left();
+    assert!(rest > 0, "it was over before it was killed");
+    assert_eq!(database.count("llm_interactions"), rest);
+    let pairs = "SELECT count(*) FROM alert_sessions s JOIN llm_interactions l ON l.session_id = s.session_id";
+    assert_eq!(database.number(pairs), rest);
+    let again = prune(database, &["--yes"]).expect(0).json();
+    assert_eq!(again["removed"]["sessions"].as_i64(), Some(rest));
+    assert_eq!(counts(database), [0; 4]);
+}
+
+#[apply(test)]
+fn interrupted_it_tells_what_is_gone(database: &Database) {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let left = many(database);
+        let run = Running::start(
+            database,
+            &["prune", "--max-share", "100%", "--yes", "--now", NOW, "--batch-time", "1us", "--output", "json"],
+        );
+        wait_until("some sessions are gone", || left() < MANY);
+        run.signal(signal);
+        let outcome = run.finish().expect(code);
+        wait_for_no_session_of_the_tool(database);
+        let rest = left();
+        assert!(rest > 0, "it was over before it was interrupted");
+        assert_eq!(outcome.json()["removed"]["sessions"].as_i64(), Some(MANY - rest));
+        assert_eq!(database.count("llm_interactions"), rest);
+        prune(database, &["--yes"]).expect(0);
+    }
+}
+
+#[apply(test)]
+fn a_batch_whose_commit_is_on_its_way_is_counted() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "one", "completed", Some(OLD_US));
+    insert_session(&database, "two", "completed", Some(OLD_US + 1));
+    let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
+    let running = Running::start(
+        &database,
+        &["prune", "--max-share", "100%", "--now", NOW, "--output", "json", "--yes", "--batch-time", "1us"],
+    );
+    Held::wait_for_halted_commit(&database);
+    running.signal("TERM");
+    halt.close();
+    let stopped = running.finish().expect(143).json();
+    assert_eq!(stopped["removed"]["sessions"], 1);
+    assert_eq!(stopped["error"]["exit_code"], 143);
+    assert_eq!(session_ids(&database), ["two"]);
 }

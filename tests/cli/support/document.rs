@@ -1,6 +1,6 @@
 //! The documents of the project.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,4 +20,11 @@ pub(crate) fn yaml_documents(path: &str) -> Vec<Value> {
     let text = file_text(path);
     let documents = serde_norway::Deserializer::from_str(&text).map(Value::deserialize);
     documents.map(|document| document.unwrap_or_else(|error| panic!("{path}: {error}"))).collect()
+}
+
+/// The PATH of this process, with the binary under test in front.
+pub(crate) fn path_with_binary() -> std::ffi::OsString {
+    let directory = PathBuf::from(env!("CARGO_BIN_EXE_tarsy-db")).parent().expect("a directory").to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(directory).chain(std::env::split_paths(&path))).expect("a sound PATH")
 }

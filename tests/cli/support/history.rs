@@ -75,6 +75,14 @@ pub(crate) fn session_ids(database: &Database) -> Vec<String> {
     database.texts("SELECT session_id FROM alert_sessions ORDER BY 1").into_iter().flatten().collect()
 }
 
+/// The statement that adds a session without anything that hangs on it.
+pub(crate) fn session_statement(id: &str) -> String {
+    format!(
+        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
+         VALUES ('{id}', '{id}', 'kubernetes', 'completed', 'chain')"
+    )
+}
+
 /// Writes many sessions at once, each with an LLM interaction of about `conversation_bytes`.
 /// They started one minute after the other, the first at `first_started_at_us`.
 pub(crate) fn insert_many(database: &Database, sessions: u32, conversation_bytes: u32, first_started_at_us: i64) {
@@ -241,4 +249,21 @@ pub(crate) fn full_history() -> Database {
         hundred = numbers(100)
     ));
     source
+}
+
+/// The rows of each of the [`TABLES`].
+pub(crate) fn counts(database: &Database) -> [i64; 4] {
+    TABLES.map(|table| database.count(table))
+}
+
+/// Makes sure that every row that is left has all it points to, and each session its four rows.
+pub(crate) fn assert_whole(database: &Database, sessions: i64) {
+    assert_eq!(counts(database), [sessions; 4]);
+    for table in &TABLES[1..] {
+        let orphans = "SELECT count(*) FROM {} WHERE session_id NOT IN (SELECT session_id FROM alert_sessions)";
+        assert_eq!(database.number(&orphans.replace("{}", table)), 0, "{table}");
+    }
+    if database.is_sqlite() {
+        assert!(database.texts("PRAGMA foreign_key_check").is_empty());
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::activity::wait_for_lock;
 use super::history::{NOW_US, full_history, insert_session};
 use super::process::Held;
+use super::revision::init_to;
 use super::{Database, Outcome, Running, Schema, bare_tarsy_db};
 
 /// A SQLite database with the baseline and an empty PostgreSQL one.
@@ -139,4 +140,11 @@ pub(crate) fn migrate_read_only(source: &Database, target: &Database) -> Outcome
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh"]).arg(&binary).args(arguments(target));
     Outcome::of(shell.env_clear().env("PATH", path).current_dir(source.directory()))
+}
+
+/// An empty history at a revision.
+pub(crate) fn source_at(revision: &str) -> Database {
+    let source = Database::sqlite();
+    init_to(&source, revision);
+    source
 }

@@ -2,11 +2,13 @@
 
 pub(crate) mod activity;
 pub(crate) mod alteration;
+pub(crate) mod append;
 pub(crate) mod archive;
 pub(crate) mod baseline;
 pub(crate) mod birth;
 pub(crate) mod campaign;
 pub(crate) mod certificate;
+pub(crate) mod change;
 pub(crate) mod check;
 pub(crate) mod column;
 pub(crate) mod connection;
@@ -19,10 +21,12 @@ pub(crate) mod harness;
 pub(crate) mod history;
 pub(crate) mod info;
 pub(crate) mod migration;
+pub(crate) mod obstacle;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod prune;
 pub(crate) mod random;
+pub(crate) mod random_text;
 pub(crate) mod revision;
 pub(crate) mod role;
 pub(crate) mod server;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::SystemTime;
 
 use super::history::{NOW_US, insert_session};
 use super::process::Held;
-use super::{Database, Schema};
+use super::{Database, Outcome, Schema};
 
 /// Content and time of the last change, by name.
 pub(crate) type Files = BTreeMap<String, (Vec<u8>, SystemTime)>;
@@ -21,6 +22,23 @@ pub(crate) fn files(directory: &Path) -> Files {
         (path.file_name().expect("a name").to_string_lossy().into_owned(), (content, modified))
     });
     entries.collect()
+}
+
+/// The same where another process looks into the files: to close one would give up the locks of this process's
+/// connections.
+pub(crate) fn files_by_another_process(directory: &Path) -> Files {
+    let copy = tempfile::tempdir().expect("a temporary directory");
+    let copied = Command::new("cp").arg("-pR").arg(directory.join(".")).arg(copy.path()).status();
+    assert!(copied.expect("cp runs").success());
+    files(copy.path())
+}
+
+/// The names of the files of a directory.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("a directory");
+    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name().display().to_string()).collect();
+    names.sort();
+    names
 }
 
 /// Copies a database as it is after a crash: one session in the file, another only in the `-wal`.
@@ -56,10 +74,28 @@ pub(crate) fn empty_every_index(source: &Database) {
     }
 }
 
-/// The names of the files of a directory.
-pub(crate) fn names(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).expect("a directory");
-    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name().display().to_string()).collect();
-    names.sort();
-    names
+/// Makes sure that a move leaves every file with its content and its time, and no other file.
+#[track_caller]
+pub(crate) fn leaves_the_source_as_it_is(source: &Database, run: impl FnOnce() -> Outcome) -> Outcome {
+    let before = files_by_another_process(source.directory());
+    let outcome = run();
+    let after = files_by_another_process(source.directory());
+    assert!(before.keys().eq(after.keys()), "{:?} became {:?}", before.keys(), after.keys());
+    for (name, content) in &before {
+        assert!(*content == after[name], "{name} changed");
+    }
+    outcome
+}
+
+/// As [`leaves_the_source_as_it_is`], but for the index of the write-ahead log, in which readers announce themselves.
+#[track_caller]
+pub(crate) fn leaves_the_source_as_it_is_but_for_readers(source: &Database, run: impl FnOnce() -> Outcome) -> Outcome {
+    let before = files_by_another_process(source.directory());
+    let outcome = run();
+    let after = files_by_another_process(source.directory());
+    assert!(before.keys().eq(after.keys()), "{:?} became {:?}", before.keys(), after.keys());
+    for name in ["history.db", "history.db-wal"] {
+        assert!(before[name] == after[name], "{name} changed");
+    }
+    outcome
 }

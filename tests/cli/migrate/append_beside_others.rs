@@ -1,0 +1,110 @@
+//! `migrate-sqlite-to-postgres --append` beside the backend and others, and ended in its middle.
+
+use serde_json::json;
+
+use crate::support::activity::{wait_for_lock, wait_for_no_session_of_the_tool};
+use crate::support::append::{append, append_with, came, two_histories};
+use crate::support::history::{NOW_US, insert_many, insert_session};
+use crate::support::migration::{arguments, one_session_and_target, picture};
+use crate::support::process::Held;
+use crate::support::{Running, apply, test};
+
+#[apply(test)]
+fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    for (end, code) in [("ROLLBACK", 0), ("COMMIT", 7)] {
+        let mut somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
+        let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+        wait_for_lock(&target);
+        somebody.execute(end);
+        run.finish().expect(code);
+        somebody.close();
+    }
+}
+
+#[apply(test)]
+fn a_row_that_somebody_keeps_for_too_long_is_busy_and_the_holder_named() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    let held = "SET application_name = 'the holder'; UPDATE stage_executions SET status = 'failed'";
+    let somebody = Held::begin(&target, held);
+    let refused = append_with(&source, &target, &["--lock-timeout", "300ms"]).expect(75);
+    refused.fails_with(&["the holder", "--lock-timeout"]);
+    // Nobody has to be waited for where rows are only counted.
+    append_with(&source, &target, &["--lock-timeout", "300ms", "--dry-run"]).expect(0);
+    somebody.close();
+}
+
+#[apply(test)]
+fn the_backend_goes_on_beside_it() {
+    let (source, target) = two_histories();
+    insert_session(&source, "two", "completed", Some(NOW_US));
+    insert_session(&target, "two", "completed", Some(NOW_US));
+    let before = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
+                  VALUES ('before', 'before', 'k', 'pending', 'c')";
+    // Somebody's transaction with new rows, and with altered ones that the source does not have, ends much later.
+    let backend =
+        Held::begin(&target, &format!("{before}; UPDATE alert_sessions SET status = 'x' WHERE session_id = 'theirs'"));
+    let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
+    let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+    wait_for_lock(&target);
+    insert_session(&target, "new", "pending", Some(NOW_US));
+    target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'new'");
+    target.execute("DELETE FROM mcp_communications WHERE session_id = 'new'");
+    assert_eq!(target.count("alert_sessions"), 3);
+    // Only what was compared is kept as it is.
+    let free = "SELECT session_id FROM alert_sessions ORDER BY 1 FOR UPDATE SKIP LOCKED";
+    assert_eq!(target.texts(free), [Some("new".to_owned())]);
+    halt.close();
+    assert_eq!(came(&run.finish().expect(0).json()), [Some(8), Some(4), Some(4)]);
+    backend.close();
+    let sessions = target.texts("SELECT session_id FROM alert_sessions ORDER BY 1");
+    assert_eq!(sessions, ["new", "one", "theirs", "two"].map(|session| Some(session.to_owned())));
+}
+
+#[apply(test)]
+fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_succeeds() {
+    for (signal, code) in [("KILL", None), ("TERM", Some(143)), ("INT", Some(130))] {
+        let (source, target) = two_histories();
+        let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
+        let before = picture(&target);
+        let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+        wait_for_lock(&target);
+        run.signal(signal);
+        assert_eq!(run.finish().code, code);
+        halt.close();
+        wait_for_no_session_of_the_tool(&target);
+        assert!(before == picture(&target), "{signal}");
+        assert_eq!(append(&source, &target).expect(0).json()["inserted"], 4, "{signal}");
+    }
+}
+
+#[apply(test)]
+fn of_two_at_once_one_inserts_and_the_other_finds_all_there() {
+    let (source, target) = two_histories();
+    insert_many(&source, 50, 10_000, NOW_US);
+    let runs = [(); 2].map(|()| Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat()));
+    let inserted = runs.map(|run| run.finish().expect(0).json()["inserted"].as_u64());
+    assert!(inserted == [Some(104), Some(0)] || inserted == [Some(0), Some(104)], "{inserted:?}");
+    assert_eq!(target.count("llm_interactions"), 52);
+}
+
+#[apply(test)]
+fn triggers_that_meddle_are_found_out_before_the_commit() {
+    for (change, code, difference) in [
+        ("NEW.agent_type := upper(NEW.agent_type); RETURN NEW;", 8, "one: agent_type"),
+        ("RETURN NULL;", 8, "one: not in the target"),
+    ] {
+        let (source, target) = two_histories();
+        // Without children, whose foreign keys would tell.
+        source.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
+        target.execute(&format!(
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change} END $$;
+             CREATE TRIGGER meddle BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION meddle()"
+        ));
+        let found = append(&source, &target).expect(code);
+        assert_eq!(found.json()["error"]["details"][0]["differences"], json!([difference]));
+        assert_eq!(target.count("alert_sessions"), 1);
+    }
+}

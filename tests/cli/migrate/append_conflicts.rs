@@ -1,0 +1,134 @@
+//! `migrate-sqlite-to-postgres --append`: a row that is there with other values is in the way, and one that is the same is
+//! not.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tarsy_db::connection::{self, Access};
+use tarsy_db::schema;
+
+use crate::support::alteration::ALTERATIONS;
+use crate::support::append::{append, append_with, assert_clashes, came, difference, two_histories};
+use crate::support::database::block_on;
+use crate::support::history::{NOW_US, insert_session};
+use crate::support::migration::{REPORT, moved, one_session_and_target, read_report, source_and_target};
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+
+#[apply(test)]
+fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
+    let (source, target, _) = moved();
+    for [kind, table, row, key, column, value] in ALTERATIONS {
+        let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
+        let [Some(original)] = &original[..] else { panic!("one row {row}") };
+        target.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {row}"));
+        let refused = assert_clashes(&source, &target, &json!([difference(table, key, &[column])]));
+        let line = format!("  - {table} `{key}`: there with another {column}\n");
+        assert!(refused.stderr.contains(&line), "{kind}: {}", refused.stderr);
+        target.execute(&format!("UPDATE {table} SET {column} = {original} WHERE {row}"));
+    }
+    assert_eq!(came(&append(&source, &target).expect(0).json())[1], Some(0));
+}
+
+/// Otherwise the tables count as altered meanwhile.
+#[apply(test)]
+fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let url = database.url().parse().expect("a URL");
+    let read = || {
+        block_on(async {
+            let connection = connection::open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            schema::read(&connection).await.expect("a schema")
+        })
+    };
+    let before = read();
+    database.execute(
+        "DO $$ DECLARE k record; BEGIN
+             FOR k IN SELECT conrelid::regclass AS keyed, conname, pg_get_constraintdef(oid) AS definition
+                      FROM pg_constraint WHERE contype = 'f' ORDER BY conname DESC LOOP
+                 EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.keyed, k.conname);
+                 EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.keyed, k.conname, k.definition);
+             END LOOP; END $$",
+    );
+    assert_eq!(before, read());
+}
+
+#[apply(test)]
+fn doubles_are_the_same_only_bit_by_bit() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    let expected = json!([difference("llm_interactions", "llm-one", &["temperature"])]);
+    for (stored, held) in [("0.0", "'-0'"), ("NULL", "'NaN'"), ("1.0", "1.0000000000000002")] {
+        source.execute(&format!("UPDATE llm_interactions SET temperature = {stored}"));
+        target.execute(&format!("UPDATE llm_interactions SET temperature = {held}"));
+        assert_clashes(&source, &target, &expected);
+    }
+}
+
+#[apply(test)]
+fn jsonb_is_the_same_however_it_is_written_and_json_is_not() {
+    let (source, target) = one_session_and_target();
+    insert_session(&target, "one", "completed", Some(NOW_US));
+    source.execute(
+        r#"UPDATE llm_interactions SET conversation = '{"messages" :[ ],"b":{"y":1,"x":"\u00e9"},  "a": 1.50e1}'"#,
+    );
+    target
+        .execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}'"#);
+    assert_eq!(came(&append(&source, &target).expect(0).json()), [Some(4), Some(0), Some(4)]);
+    target.execute("UPDATE mcp_communications SET tool_result = ' null'");
+    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
+    target.execute("UPDATE mcp_communications SET tool_result = NULL");
+    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
+}
+
+#[apply(test)]
+fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
+    let (source, target) = two_histories();
+    for session in ["two", "three"] {
+        insert_session(&source, session, "completed", Some(NOW_US));
+    }
+    for session in ["one", "two"] {
+        insert_session(&target, session, "completed", Some(NOW_US));
+    }
+    target.execute(
+        "UPDATE alert_sessions SET status = 'failed', chain_id = 'x' WHERE session_id = 'one';
+         UPDATE stage_executions SET stage_index = 7 WHERE session_id = 'two'",
+    );
+    let refused = assert_clashes(
+        &source,
+        &target,
+        &json!([
+            difference("alert_sessions", "one", &["chain_id", "status"]),
+            difference("stage_executions", "stage-two", &["stage_index"]),
+        ]),
+    );
+    let message =
+        "2 rows clash with the target's own; nothing was changed (4 more could be inserted, 6 are there already)";
+    refused.fails_with(&[message, "compare both by these keys"]);
+}
+
+#[apply(test)]
+fn a_unique_key_that_another_row_has_is_refused_with_both_keys() {
+    let (source, target) = two_histories();
+    target.execute("UPDATE alert_sessions SET alert_id = 'alert-one'");
+    let expected = json!([{
+        "table": "alert_sessions", "primary_key": "one", "target_primary_key": "theirs", "columns": ["alert_id"],
+    }]);
+    let refused = assert_clashes(&source, &target, &expected);
+    assert!(refused.stderr.contains("alert_sessions `one`: `theirs` is there with its alert_id"), "{}", refused.stderr);
+    refused.fails_with(&["1 row clashes", "(3 more could be inserted, 0 are there already)"]);
+    // The report has them, too.
+    append_with(&source, &target, &REPORT).expect(7);
+    let report = read_report(&source);
+    assert_eq!((&report["outcome"], &report["clashes"]), (&json!("refused"), &expected));
+}
+
+#[apply(test)]
+fn an_operators_own_unique_index_is_looked_at_too() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    Outcome::of(tarsy_db(&target).args(["init", "--quiet"])).expect(0);
+    insert_session(&target, "theirs", "failed", None);
+    target.execute("CREATE UNIQUE INDEX ours ON alert_sessions (chain_id, agent_type)");
+    let refused = append(&source, &target).expect(7);
+    refused.fails_with(&["alert_sessions", "theirs", "agent_type", "chain_id"]);
+}

@@ -1,0 +1,223 @@
+//! `migrate-sqlite-to-postgres --on orphan=POLICY`: rows whose parents are gone stay behind with all that hangs on them, or
+//! arrive below placeholders.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::support::birth::{self, Born};
+use crate::support::change::{change_of, changes, with_policies};
+use crate::support::history::{NOW_US, insert_session};
+use crate::support::migration::{assert_no_tables, migrate, read_report, source_and_target, source_at};
+use crate::support::{Database, Outcome, apply, tarsy_db, test};
+
+/// Rows at the newest revision, half of which hang on a session that is gone: a stage, a stage within that one, an
+/// interaction and a communication of these two in the session that is there, a chat and its message.
+fn source_with_orphans() -> Database {
+    let source = source_at("head");
+    source.execute(
+        r#"PRAGMA foreign_keys = OFF;
+        INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id)
+        VALUES ('here', 'kubernetes', 'completed', 1769904000000000, 'chain');
+        INSERT INTO stage_executions (execution_id, session_id, parent_stage_execution_id, stage_id, stage_index,
+                                      stage_name, agent, status, started_at_us, stage_output)
+        VALUES ('e-kept', 'here', NULL, 'analysis', 0, 'Analysis', 'agent', 'completed', 1769904000000009, '{}'),
+               ('e-orphan', 'gone', NULL, 'analysis', 0, 'Ana' || char(0), 'agent', 'completed', NULL, '{"a" : NaN}'),
+               ('e-within', 'here', 'e-orphan', 'analysis', 1, 'Analysis', 'agent', 'completed', NULL, NULL);
+        INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, timestamp_us, duration_ms, success,
+                                      model_name, interaction_type, temperature, conversation)
+        VALUES ('l-kept', 'here', 'e-kept', 1769904000000010, 1, 1, 'gemini', 'investigation', 0.5, '[]'),
+               ('l-hangs', 'here', 'e-orphan', 1769904000000011, 1, 1, 'gemini', 'investigation', 0.5, '[1]');
+        INSERT INTO mcp_communications (communication_id, step_description, request_id, session_id, stage_execution_id,
+                                        timestamp_us, duration_ms, success, server_name, communication_type)
+        VALUES ('m-kept', 'look', 'r', 'here', NULL, 1769904000000012, 1, 1, 'kubernetes', 'tool_call'),
+               ('m-hangs', 'look', 'r', 'here', 'e-within', 1769904000000013, 1, 1, 'kubernetes', 'tool_call');
+        INSERT INTO chats (chat_id, session_id, conversation_history, chain_id, created_at_us)
+        VALUES ('c-kept', 'here', 'why?', 'chain', 1769904000000014),
+               ('c-orphan', 'gone', 'why?', 'chain', 1769904000000015);
+        INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
+        VALUES ('u-kept', 'c-kept', 'because', 'me', 1769904000000016),
+               ('u-hangs', 'c-orphan', 'because', 'é', 1769904000000017)"#,
+    );
+    source
+}
+
+/// The rows of [`source_with_orphans`] that hang on the missing session.
+const HANGING: [(&str, &str, &str); 6] = [
+    ("stage_executions", "execution_id", "e-orphan"),
+    ("stage_executions", "execution_id", "e-within"),
+    ("llm_interactions", "interaction_id", "l-hangs"),
+    ("mcp_communications", "communication_id", "m-hangs"),
+    ("chats", "chat_id", "c-orphan"),
+    ("chat_user_messages", "message_id", "u-hangs"),
+];
+
+/// The primary keys of all rows of a target at the newest revision.
+fn keys(target: &Database) -> Vec<String> {
+    let keys = target.texts(
+        "SELECT session_id FROM alert_sessions UNION ALL SELECT execution_id FROM stage_executions
+         UNION ALL SELECT interaction_id FROM llm_interactions UNION ALL SELECT communication_id FROM mcp_communications
+         UNION ALL SELECT chat_id FROM chats UNION ALL SELECT message_id FROM chat_user_messages ORDER BY 1",
+    );
+    keys.into_iter().flatten().collect()
+}
+
+#[apply(test)]
+fn dropped_orphans_stay_behind_with_all_that_hangs_on_them_and_each_value_is_listed() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    let arguments = with_policies(&["orphan=drop"]);
+    let moved = Outcome::of(migrate(&source, &target).args(&arguments)).expect(0).json();
+    assert_eq!(keys(&target), ["c-kept", "e-kept", "here", "l-kept", "m-kept", "u-kept"]);
+    assert_eq!(moved["rows"], 6);
+    let mut expected = Vec::new();
+    for (table, key_column, key) in HANGING {
+        for column in source.texts(&format!("SELECT name FROM pragma_table_info('{table}')")).iter().flatten() {
+            expected.push(change_of(&source, table, (key_column, key), column, "orphan=drop"));
+        }
+    }
+    expected.sort();
+    assert!(expected.contains(&"stage_executions e-orphan stage_name orphan=drop text 416E6100".to_owned()));
+    assert!(expected.contains(&"llm_interactions l-hangs temperature orphan=drop real 302E35".to_owned()));
+    assert_eq!(changes(&read_report(&source)), expected);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+    Outcome::of(migrate(&source, &target).args(["--verify-only", "--on", "orphan=drop", "--report", "again.json"]))
+        .expect(0);
+}
+
+#[apply(test)]
+fn dropped_orphans_leave_the_list_and_other_hazards_stay_on_it() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    source.execute("UPDATE chats SET conversation_history = 'a' || char(0) WHERE chat_id = 'c-kept'");
+    let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(65).json();
+    let hazards = refused["error"]["details"].as_array().expect("a list of hazards").clone();
+    assert_eq!(hazards.len(), 1, "{hazards:?}");
+    assert_eq!((&hazards[0]["primary_key"], &hazards[0]["class"]), (&json!("c-kept"), &json!("nul")));
+    let mut rows = BTreeMap::new();
+    for line in changes(&read_report(&source)) {
+        let row: Vec<_> = line.split(' ').take(2).map(str::to_owned).collect();
+        *rows.entry((row[0].clone(), row[1].clone())).or_insert(0_i64) += 1;
+    }
+    let columns = |table: &str| source.number(&format!("SELECT count(*) FROM pragma_table_info('{table}')"));
+    let expected = HANGING.map(|(table, _, key)| ((table.to_owned(), key.to_owned()), columns(table)));
+    assert_eq!(rows, BTreeMap::from(expected));
+    assert_no_tables(&target);
+}
+
+#[apply(test)]
+fn adopted_orphans_arrive_below_a_placeholder() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    source
+        .execute("UPDATE stage_executions SET stage_name = 'Ana', stage_output = NULL WHERE execution_id = 'e-orphan'");
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    assert_eq!(target.count("stage_executions"), 3);
+    assert_eq!(
+        target.texts("SELECT session_id FROM stage_executions WHERE execution_id = 'e-orphan'"),
+        [Some("gone".to_owned())]
+    );
+    assert_eq!(target.texts("SELECT session_id FROM chats WHERE chat_id = 'c-orphan'"), [Some("gone".to_owned())]);
+    let placeholder = target.texts(
+        "SELECT concat_ws(' ', agent_type, status, chain_id, started_at_us) FROM alert_sessions
+         WHERE session_id = 'gone' AND error_message LIKE 'placeholder made by tarsy-db%'",
+    );
+    // It began with the first of its children whose time is known.
+    assert_eq!(placeholder, [Some("unknown failed unknown 1769904000000015".to_owned())]);
+    assert_eq!(changes(&read_report(&source)), ["alert_sessions gone session_id orphan=adopt absent "]);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+    let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
+    Outcome::of(migrate(&source, &target).args(again)).expect(0);
+}
+
+#[apply(test)]
+fn chains_of_missing_rows_are_made_up_from_the_bottom() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    // A stage, its session, a chat and the outer stage of a stage: none of them is there.
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         DELETE FROM stage_executions WHERE execution_id IN ('e-kept', 'e-orphan');
+         DELETE FROM chats;
+         UPDATE llm_interactions SET session_id = 'also-gone' WHERE interaction_id = 'l-kept'",
+    );
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let stages = target.texts(
+        "SELECT concat_ws(' ', execution_id, session_id, parent_stage_execution_id, status, stage_id)
+         FROM stage_executions ORDER BY 1",
+    );
+    let expected = [
+        "e-kept also-gone failed unknown",
+        "e-orphan here failed unknown",
+        "e-within here e-orphan completed analysis",
+    ];
+    assert_eq!(stages, expected.map(|stage| Some(stage.to_owned())));
+    let messages = target.texts("SELECT m.message_id FROM chat_user_messages m JOIN chats USING (chat_id) ORDER BY 1");
+    assert_eq!(messages, [Some("u-hangs".to_owned()), Some("u-kept".to_owned())]);
+    let made_up = changes(&read_report(&source));
+    for row in [
+        "alert_sessions also-gone session_id",
+        "chats c-kept chat_id",
+        "chats c-orphan chat_id",
+        "stage_executions e-kept execution_id",
+        "stage_executions e-orphan execution_id",
+    ] {
+        let line = format!("{row} orphan=adopt absent ");
+        assert_eq!(made_up.iter().filter(|made_up| **made_up == line).count(), 1, "{row} in {made_up:#?}");
+    }
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
+    let target = Database::postgresql();
+    let source = Database::sqlite();
+    birth::create(&source, Born::D, 23);
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         UPDATE stage_executions SET session_id = NULL, parent_stage_execution_id = 'gone'",
+    );
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let stages = "SELECT concat_ws(' ', execution_id, session_id, parent_stage_execution_id) FROM stage_executions
+                  ORDER BY 1";
+    assert_eq!(target.texts(stages), [Some("e gone".to_owned()), Some("gone gone".to_owned())]);
+    let expected = [
+        "alert_sessions gone session_id orphan=adopt absent ",
+        "stage_executions gone execution_id orphan=adopt absent ",
+    ];
+    assert_eq!(changes(&read_report(&source)), expected);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn a_placeholder_begins_when_the_first_of_its_children_did_whatever_their_tables() {
+    let (source, target) = source_and_target();
+    for (session, started) in [("late", NOW_US + 5), ("early", NOW_US - 5), ("none", 0)] {
+        insert_session(&source, session, "completed", (started > 0).then_some(started));
+    }
+    source.execute(&format!(
+        "PRAGMA foreign_keys = OFF; DELETE FROM alert_sessions;
+         UPDATE stage_executions SET started_at_us = {} WHERE session_id = 'early'",
+        NOW_US - 7
+    ));
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let started = |session: &str| {
+        target.texts(&format!("SELECT started_at_us::text FROM alert_sessions WHERE session_id = '{session}'"))
+    };
+    assert_eq!(started("late"), [Some((NOW_US + 5).to_string())]);
+    assert_eq!(started("early"), [Some((NOW_US - 7).to_string())]);
+    // Without any time it gets one all the same, so that retention removes it one day.
+    assert_ne!(started("none"), [None]);
+}
+
+#[apply(test)]
+fn placeholders_for_rows_without_a_time_are_the_same_in_every_run() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    insert_session(&source, "gone", "completed", None);
+    source.execute("PRAGMA foreign_keys = OFF; DELETE FROM alert_sessions WHERE session_id = 'gone'");
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    assert_eq!(target.number("SELECT count(*) FROM alert_sessions WHERE started_at_us IS NOT NULL"), 2);
+    let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
+    Outcome::of(migrate(&source, &target).args(again)).expect(0);
+}

@@ -1,0 +1,160 @@
+//! `prune`: what it does not begin, what ends it with an error, and what can be made one.
+
+use crate::support::history::{NOW, OLD_US, assert_whole, insert_session};
+use crate::support::prune::{prune, refuse_to_delete};
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+
+#[apply(test)]
+fn sessions_that_the_database_keeps_end_the_run(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "kept", "completed", Some(OLD_US));
+    match database.is_sqlite() {
+        true => database.execute("CREATE TRIGGER keep BEFORE DELETE ON alert_sessions BEGIN SELECT RAISE(IGNORE); END"),
+        false => database.execute("CREATE RULE keep AS ON DELETE TO alert_sessions DO INSTEAD NOTHING"),
+    }
+    let failed = prune(database, &["--yes"]).expect(1);
+    assert!(failed.stderr.contains("removed 0 of 1 rows of alert_sessions"), "{}", failed.stderr);
+    assert_whole(database, 1);
+}
+
+#[apply(test)]
+fn a_run_that_fails_halfway_gives_its_error_the_form_that_all_errors_have(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "one", "completed", Some(OLD_US));
+    refuse_to_delete(database, "alert_sessions", "OLD.session_id = 'one'");
+    let outcome = prune(database, &["--yes"]);
+    assert_eq!(outcome.json()["error"]["exit_code"].as_i64(), outcome.code.map(i64::from), "{}", outcome.stdout);
+}
+
+#[apply(test)]
+fn without_yes_and_without_a_terminal_nothing_is_removed(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let refused = prune(database, &[]).expect(7);
+    assert!(refused.json()["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--yes")), "{}", refused.stdout);
+    assert_whole(database, 1);
+    // Where there is nothing to remove there is nothing to confirm.
+    prune(database, &["--older-than", "1000d"]).expect(0);
+}
+
+#[apply(test)]
+fn what_is_not_over_when_the_time_is_up_can_be_made_a_failure(database: &Database) {
+    database.create_schema(Schema::Head);
+    database
+        .execute("INSERT INTO events (id, channel, payload, created_at) VALUES (1, 'c', '{}', '2020-01-01 00:00:00')");
+    let flags = ["--yes", "--events", "--max-duration", "0s", "--fail-if-remaining"];
+    assert_eq!(prune(database, &flags).expect(6).json()["remaining_sessions"], 0);
+    let flags = ["--yes", "--events", "--fail-if-remaining"];
+    assert_eq!(prune(database, &flags).expect(0).json()["removed"]["rows"]["events"], 1);
+}
+
+#[apply(test)]
+fn a_schema_that_is_newer_is_left_alone(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'");
+    for flag in ["--yes", "--dry-run"] {
+        let refused = prune(database, &[flag]).expect(5);
+        assert!(refused.stderr.contains("ffffffffffff"), "{}", refused.stderr);
+    }
+    assert_whole(database, 1);
+}
+
+#[apply(test)]
+fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let upgrade = "UPDATE alembic_version SET version_num = '7c617b3e7c2c'";
+    database.execute(&match database.is_sqlite() {
+        true => format!("CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions BEGIN {upgrade}; END"),
+        false => format!(
+            "CREATE FUNCTION upgrade() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {upgrade}; RETURN OLD; END $$;
+             CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION upgrade()"
+        ),
+    });
+    let refused = prune(database, &["--yes"]).expect(75);
+    assert!(refused.stderr.contains("somebody has upgraded the schema"), "{}", refused.stderr);
+    assert_whole(database, 1);
+}
+
+#[apply(test)]
+fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let flags = ["--yes", "--status", "complete", "--status", "completed", "--agent-type", "Kubernetes"];
+    let warned = prune(database, &flags).expect(0);
+    for words in ["no session has the status `complete`", "no session has the agent type `Kubernetes`"] {
+        assert!(warned.stderr.contains(words), "{}", warned.stderr);
+    }
+    assert!(!warned.stderr.contains("`completed`"), "{}", warned.stderr);
+    assert_whole(database, 1);
+}
+
+#[apply(test)]
+fn minutes_and_a_cutoff_in_the_future_are_refused(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let refused = prune(database, &["--yes", "--older-than", "3m"]).expect(78);
+    assert!(refused.stderr.contains("3m is less than an hour"), "{}", refused.stderr);
+    let arguments = ["prune", "--yes", "--max-share", "100%", "--now", "2999-01-01T00:00:00Z"];
+    let refused = Outcome::of(tarsy_db(database).args(arguments)).expect(78);
+    assert!(refused.stderr.contains("would remove the whole history"), "{}", refused.stderr);
+    assert_whole(database, 1);
+}
+
+#[apply(test)]
+fn sessions_that_remain_can_be_made_a_failure(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "active", "in_progress", Some(OLD_US));
+    insert_session(database, "old", "completed", Some(OLD_US));
+    prune(database, &["--dry-run", "--fail-if-remaining"]).expect(6);
+    let pruned = prune(database, &["--yes", "--fail-if-remaining"]).expect(6).json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&1.into(), &1.into()));
+    prune(database, &["--yes", "--fail-if-remaining"]).expect(6);
+    prune(database, &["--yes", "--fail-if-remaining", "--include-active"]).expect(0);
+}
+
+#[apply(test)]
+fn a_retention_that_would_remove_everything_is_a_configuration_error(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    for arguments in [
+        ["--older-than", "0d"],
+        ["--older-than", "-5d"],
+        ["--older-than", "0s"],
+        ["--before", "2026-02-01T00:00:00Z"],
+        ["--before", "2199-01-01T00:00:00Z"],
+    ] {
+        let refused = prune(database, &[&arguments[..], &["--yes"]].concat()).expect(78);
+        assert_eq!(refused.json()["error"]["exit_code"], 78, "{arguments:?}");
+    }
+    for days in ["0", "-5", "ninety"] {
+        Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", days).args([
+            "prune",
+            "--max-share",
+            "100%",
+            "--yes",
+        ]))
+        .expect(78);
+    }
+    assert_whole(database, 1);
+    // A sound flag makes a senseless setting irrelevant.
+    Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").args([
+        "prune",
+        "--max-share",
+        "100%",
+        "--yes",
+        "--older-than",
+        "1d",
+        "--now",
+        NOW,
+    ]))
+    .expect(0);
+    assert_whole(database, 0);
+}
+
+#[apply(test)]
+fn a_database_without_the_schema_needs_init(database: &Database) {
+    database.execute("CREATE TABLE something_else (id int)");
+    prune(database, &["--yes"]).expect(3);
+}
