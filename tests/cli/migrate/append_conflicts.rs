@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tarsy_db::connection::{self, Access};
-use tarsy_db::schema;
+use tarsy_db::internals::{Access, open, read_schema};
 
 use crate::support::alteration::ALTERATIONS;
 use crate::support::append::{append, append_with, assert_clashes, came, difference, two_histories};
@@ -36,8 +35,8 @@ fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
     let url = database.url().parse().expect("a URL");
     let read = || {
         block_on(async {
-            let connection = connection::open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
-            schema::read(&connection).await.expect("a schema")
+            let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            read_schema(&connection).await.expect("a schema")
         })
     };
     let before = read();

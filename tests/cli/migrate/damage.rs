@@ -4,9 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use tarsy_db::progress::Silence;
-use tarsy_db::transfer::snapshot::Terms;
-use tarsy_db::transfer::{Snapshot, Source, TransferError};
+use tarsy_db::internals::{Silence, Snapshot, SnapshotOptions, Source, TransferError};
 
 use crate::support::database::{block_on, runtime};
 use crate::support::history::{NOW_US, insert_many, insert_session};
@@ -261,7 +259,7 @@ fn a_check_that_nobody_waits_for_any_more_gives_its_connection_back() {
 /// Opens a source as a move does.
 async fn begin(source: &Database) -> Source {
     let (path, directory) = (source.file(), std::env::temp_dir());
-    let terms = Terms { lock_timeout: Duration::from_secs(1), directory: &directory };
+    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(1), directory: &directory };
     let snapshot = Snapshot::take(&path, &terms, &Silence).await.unwrap_or_else(|error| panic!("{error:?}"));
     Source::begin(snapshot).await.expect("a source")
 }

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tarsy_db::progress::{Amount, Meter, Progress, Silence, Stage};
-use tarsy_db::transfer::Snapshot;
-use tarsy_db::transfer::snapshot::{Origin, Terms, Why};
+use tarsy_db::internals::{Amount, CopyReason, Meter, Origin, Phase, Progress, Silence, Snapshot, SnapshotOptions};
 
 use crate::support::activity::wait_for_lock;
 use crate::support::database::block_on;
@@ -140,7 +138,7 @@ fn a_transaction_in_a_rollback_journal_is_waited_for() {
 
 /// Takes a snapshot and looks at the first and at the last table.
 async fn numbers(source: &Database) -> (Origin, (i64, i64)) {
-    let terms = Terms { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
+    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
     let path = source.file();
     let snapshot = Snapshot::take(&path, &terms, &Silence).await.unwrap_or_else(|error| panic!("{error:?}"));
     let pool = snapshot.reader().get_sqlite_connection_pool();
@@ -171,7 +169,7 @@ fn a_copy_beside_a_busy_writer_holds_one_state_and_does_not_lock_it_out() {
     let mut seen = Vec::new();
     for _ in 0..5 {
         let (origin, (first, last)) = block_on(numbers(&source));
-        assert_eq!((origin, first), (Origin::Copied(Why::RollbackJournal), last));
+        assert_eq!((origin, first), (Origin::Copied(CopyReason::RollbackJournal), last));
         seen.push(first);
     }
     writer.finish();
@@ -191,8 +189,10 @@ fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
             files_by_another_process(source.directory()).keys()
         );
         match journal_mode {
-            "WAL" => assert_eq!(origin, Origin::Copied(Why::LeftOverWal)),
-            _ => assert!([Why::RollbackJournal, Why::LeftOverJournal].map(Origin::Copied).contains(&origin)),
+            "WAL" => assert_eq!(origin, Origin::Copied(CopyReason::LeftOverWal)),
+            _ => assert!(
+                [CopyReason::RollbackJournal, CopyReason::LeftOverJournal].map(Origin::Copied).contains(&origin)
+            ),
         }
         assert_eq!(first, last);
     }
@@ -203,7 +203,7 @@ fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
 struct Begun(AtomicBool);
 
 impl Progress for Begun {
-    fn begin(&self, _stage: Stage, _total: Amount) -> Box<dyn Meter + '_> {
+    fn begin(&self, _stage: Phase, _total: Amount) -> Box<dyn Meter + '_> {
         Box::new(BegunMeter(self))
     }
 }
@@ -223,7 +223,7 @@ fn a_copy_is_private_and_nothing_stays_of_it_when_it_is_given_up() {
     source.execute("CREATE TABLE t (v BLOB); INSERT INTO t VALUES (zeroblob(30000000))");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = source.file();
-    let terms = Terms { lock_timeout: Duration::from_secs(1), directory: directory.path() };
+    let terms = SnapshotOptions { lock_timeout: Duration::from_secs(1), directory: directory.path() };
     let begun = Begun::default();
     let mut take = Box::pin(Snapshot::take(&path, &terms, &begun));
     block_on(std::future::poll_fn(|context| {
