@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-setup lint doc generate bench-migrate bench-prune install
+.PHONY: help build test test-campaign test-setup lint doc generate snapshots bench-migrate bench-prune install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -53,6 +53,12 @@ doc: ## Build the documentation, warnings denied
 
 generate: ## Write completions and man pages anew
 	UPDATE_GENERATED=1 cargo test --locked --test cli generated
+
+# What no test asserts any more stays away. It needs a PostgreSQL server of the tests' own.
+snapshots: test-setup ## Write the snapshots of what people see anew
+	rm -f tests/cli/seen/snapshots/*
+	INSTA_UPDATE=always INSTA_OUTPUT=none cargo test --quiet --locked --lib error_seen::
+	INSTA_UPDATE=always INSTA_OUTPUT=none cargo test --quiet --locked --test cli seen::
 
 bench-migrate: ## Measure the migration beside pgloader, csv and the floor
 	benches/migrate

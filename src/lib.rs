@@ -79,4 +79,6 @@ pub mod internals {
 }
 
 #[cfg(test)]
+mod error_seen;
+#[cfg(test)]
 mod map;

@@ -10,6 +10,7 @@ mod migrate;
 mod process;
 mod prune;
 mod schema;
+mod seen;
 mod settings;
 mod support;
 mod wait;

@@ -31,6 +31,7 @@ pub(crate) mod revision;
 pub(crate) mod role;
 pub(crate) mod server;
 pub(crate) mod small_disk;
+pub(crate) mod snapshot;
 pub(crate) mod sqlite_file;
 pub(crate) mod terminal;
 pub(crate) mod writer;

@@ -1,0 +1,558 @@
+//! What people see of every error: exit code, message, causes, details and hint, as snapshots of each enum. `make
+//! snapshots` writes them anew.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use migration::Revision;
+
+use crate::database::connection::ConnectError;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, UNKNOWN_CA};
+use crate::database::url::{Backend, UrlError};
+use crate::diagnostic::Diagnostic;
+use crate::error::Error;
+use crate::history::archive::error::ArchiveError;
+use crate::history::retention::policy::RetentionError;
+use crate::interrupt::Signal;
+use crate::metrics::MetricsError;
+use crate::schema::diff::{Difference, Severity};
+use crate::schema::error::{Drift, SchemaError};
+use crate::schema::repair::Repair;
+use crate::schema::state::Leftover;
+use crate::settings::{LibpqError, SettingsError};
+use crate::transfer::error::{Mismatch, TransferError};
+use crate::transfer::source::damage::Damage;
+use crate::transfer::source::lacking::Lacking;
+use crate::transfer::source::snapshot::{CopyReason, SnapshotError};
+use crate::transfer::target::conflict::Conflict;
+use crate::transfer::target::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
+use crate::transfer::value::column_type::ColumnType;
+use crate::transfer::value::hazard::{Beyond, Fault, Hazard, JsonKind, Reason};
+use crate::transfer::value::policy::{Class, Policy, PolicyError};
+
+/// What people and programs get to see of an error: all that the snapshots know of the interface of [`Error`].
+fn seen(error: &Error) -> String {
+    let details = error.details();
+    let mut lines = vec![format!("exit code {}", error.exit_code()), format!("error: {error}")];
+    lines.extend(error.causes().iter().map(|cause| format!("  because: {cause}")));
+    lines.extend(details.lines.iter().map(|detail| format!("  - {detail}")));
+    lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
+    if !details.document.is_null() {
+        lines.push(format!("details: {:#}", details.document));
+    }
+    lines.join("\n")
+}
+
+/// The errors that stand for each variant of an enum. A variant that is not listed does not compile.
+macro_rules! samples {
+    ($enum:ident { $($variant:ident => [$($sample:expr),+ $(,)?]),+ $(,)? }) => {{
+        const _: fn(&$enum) = |value| match value { $($enum::$variant { .. } => ()),+ };
+        vec![$((concat!(stringify!($enum), "::", stringify!($variant)), vec![$(Error::from($sample)),+])),+]
+    }};
+}
+
+type Samples = Vec<(&'static str, Vec<Error>)>;
+
+fn assert_seen(name: &str, samples: &Samples) {
+    let errors = samples.iter().flat_map(|(variant, errors)| errors.iter().map(move |error| (variant, error)));
+    let text: Vec<_> = errors.map(|(variant, error)| format!("## {variant}\n{}\n", seen(error))).collect();
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/seen/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text.join("\n")));
+}
+
+fn io(kind: ErrorKind) -> std::io::Error {
+    kind.into()
+}
+
+fn cause(failure: ErrorClass) -> DatabaseCause {
+    DatabaseCause::new(failure, "what the database answered")
+}
+
+fn database(cause: DatabaseCause) -> DatabaseError {
+    DatabaseError { action: "do something".to_owned(), cause }
+}
+
+fn connect(cause: DatabaseCause) -> ConnectError {
+    ConnectError { target: "tarsy@db:5432/tarsy".to_owned(), cause }
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn revision(number: usize) -> Revision {
+    Revision::all().nth(number - 1).expect("a revision")
+}
+
+#[test]
+fn every_error() {
+    let kept = vec![PathBuf::from("one.json"), PathBuf::from("two.json")];
+    let (what, place) = (text("index out of bounds"), text("tarsy-db/src/main.rs:1"));
+    let samples = samples!(Error {
+        Settings => [SettingsError::NotUtf8 { name: text("DATABASE_URL") }],
+        Connect => [connect(cause(ErrorClass::Refused))],
+        Database => [database(cause(ErrorClass::Other))],
+        Read => [Error::Read(database(cause(ErrorClass::ConnectionLost)))],
+        Schema => [SchemaError::Pending],
+        Transfer => [TransferError::Unfit],
+        Retention => [RetentionError::NotChosen],
+        NotConfirmed => [Error::NotConfirmed { what: text("3 sessions would be removed") }],
+        TooLargeAShare => [Error::TooLargeAShare { sessions: 3, of_sessions: 4, limit: 0.5 }],
+        Archive => [ArchiveError::NoLedger],
+        Metrics => [MetricsError { path: text("prune.prom"), source: io(ErrorKind::PermissionDenied) }],
+        Declined => [Error::Declined],
+        DeadlineExceeded => [
+            Error::DeadlineExceeded { limit: Duration::from_secs(90), last: None },
+            Error::DeadlineExceeded { limit: Duration::from_secs(90), last: Some(connect(cause(ErrorClass::Refused))) },
+        ],
+        GaveUp => [Error::GaveUp {
+            attempts: 3,
+            waited: Duration::from_secs(10),
+            last: connect(cause(ErrorClass::Authentication)),
+        }],
+        Exec => [
+            Error::Exec { command: text("backend"), source: io(ErrorKind::NotFound) },
+            Error::Exec { command: text("backend"), source: io(ErrorKind::PermissionDenied) },
+        ],
+        Interrupted => [Signal::Interrupt, Signal::Terminate],
+        RolledBack => [Error::RolledBack(Signal::Interrupt), Error::RolledBack(Signal::Terminate)],
+        RollingBack => [Error::RollingBack(Signal::Interrupt), Error::RollingBack(Signal::Terminate)],
+        Output => [Error::Output(io(ErrorKind::StorageFull))],
+        Panic => [
+            Error::Panic { what: what.clone(), place: place.clone(), kept: Vec::new() },
+            Error::Panic { what: what.clone(), place: place.clone(), kept: kept.clone() },
+        ],
+        Protocol => [
+            Error::Protocol { what: what.clone(), place: place.clone(), kept: Vec::new() },
+            Error::Protocol { what, place, kept },
+        ],
+        System => [Error::System { action: "listen for signals", source: io(ErrorKind::OutOfMemory) }],
+    });
+    assert_seen("error", &samples);
+}
+
+#[test]
+fn every_error_of_the_settings() {
+    let samples = samples!(SettingsError {
+        Value => [SettingsError::Value {
+            name: "history.retention_days",
+            source_name: text("HISTORY_RETENTION_DAYS"),
+            value: text("-1"),
+            expected: "a number from 1 to 4294967295",
+        }],
+        NotUtf8 => [SettingsError::NotUtf8 { name: text("DATABASE_URL") }],
+        NotAValue => [SettingsError::NotAValue {
+            path: text("tarsy-db.toml"),
+            key: text("history.enabled"),
+            kind: "table",
+        }],
+        Both => [SettingsError::Both { name: "DATABASE_URL", file_name: text("DATABASE_URL_FILE") }],
+        Read => [SettingsError::Read { what: text("the settings file x.toml"), source: io(ErrorKind::NotFound) }],
+        NotAPath => [SettingsError::NotAPath { name: text("TARSY_DB_CONFIG") }],
+        Empty => [SettingsError::Empty { name: text("DATABASE_URL_FILE"), path: text("/run/secrets/url") }],
+        Toml => [SettingsError::Toml { path: text("tarsy-db.toml"), line: 3, message: text("invalid key") }],
+        UnknownKey => [SettingsError::UnknownKey {
+            path: text("tarsy-db.toml"),
+            key: text("history.retention"),
+            suggestion: "history.retention_days",
+        }],
+        Libpq => [libpq(LibpqError::NoRootCertificate)],
+        Url => [SettingsError::Url { source_name: text("DATABASE_URL"), source: UrlError::NoScheme }],
+    });
+    assert_seen("error-settings", &samples);
+}
+
+fn libpq(error: LibpqError) -> SettingsError {
+    error.into()
+}
+
+#[test]
+fn every_error_of_what_libpq_would_heed() {
+    let samples = samples!(LibpqError {
+        NoRootCertificate => [libpq(LibpqError::NoRootCertificate)],
+        TooWeakForSystemRoots => [libpq(LibpqError::TooWeakForSystemRoots)],
+        Unsupported => [libpq(LibpqError::Unsupported { name: text("PGSERVICE"), what: "a service" })],
+    });
+    assert_seen("error-settings-libpq", &samples);
+}
+
+fn url(source: UrlError) -> SettingsError {
+    SettingsError::Url { source_name: text("DATABASE_URL"), source }
+}
+
+#[test]
+fn every_error_of_the_url() {
+    let unknown = UrlError::UnknownParameter { name: text("mode"), allowed: &["sslmode", "host"] };
+    let samples = samples!(UrlError {
+        NoScheme => [url(UrlError::NoScheme)],
+        UnsupportedScheme => [url(UrlError::UnsupportedScheme(text("mysql")))],
+        UnescapedPassword => [url(UrlError::UnescapedPassword)],
+        SqliteHost => [url(UrlError::SqliteHost)],
+        Port => [url(UrlError::Port)],
+        SeveralHosts => [url(UrlError::SeveralHosts)],
+        UnknownParameter => [url(unknown)],
+        Parameter => [url(UrlError::Parameter { name: "sslmode", expected: "one of disable, require" })],
+    });
+    assert_seen("error-settings-url", &samples);
+}
+
+fn difference(weight: Severity, what: &str, repair: Option<Repair>) -> Difference {
+    Difference { weight, text: text(what), repair }
+}
+
+#[test]
+fn every_error_of_the_schema() {
+    let alike = || Drift::new(revision(2), vec![difference(Severity::Drift, "missing table events", None)]);
+    let repair = Repair::RebuildIndex { name: text("ix_events_channel") };
+    let mended = difference(Severity::Drift, "invalid index ix_events_channel", Some(repair));
+    let restriction = difference(Severity::Restriction, "additional unique index mine", None);
+    let left = |original_is_there| Leftover { copy: text("_alembic_tmp_chats"), original_is_there };
+    let samples = samples!(SchemaError {
+        Drift => [
+            SchemaError::from(alike()),
+            SchemaError::from(Drift { looks_like: Some(revision(3)), ..alike() }),
+            SchemaError::from(Drift::new(revision(3), vec![mended.clone()])),
+            SchemaError::from(Drift::new(revision(3), vec![mended, restriction])),
+        ],
+        Pending => [SchemaError::Pending],
+        Unknown => [SchemaError::Unknown(text("ffffffffffff"))],
+        Incomplete => [
+            SchemaError::Incomplete { revision: None, missing: vec!["chats", "events"] },
+            SchemaError::Incomplete { revision: Some(text("ae85467a75d2")), missing: vec!["chats"] },
+        ],
+        Ambiguous => [SchemaError::Ambiguous(vec![text("ae85467a75d2"), text("3eafea61046d")])],
+        Leftover => [SchemaError::Leftover(vec![left(true), left(false)])],
+        InTheWay => [SchemaError::InTheWay { revision: revision(4), cause: cause(ErrorClass::Needed) }],
+        Locked => [SchemaError::Locked { holder: text("process 4711"), waited: Duration::from_secs(30) }],
+        Database => [
+            SchemaError::from(database(cause(ErrorClass::Privilege))),
+            SchemaError::from(database(cause(ErrorClass::ConnectionLost))),
+        ],
+    });
+    assert_seen("error-schema", &samples);
+}
+
+#[test]
+fn every_error_of_the_retention() {
+    let samples = samples!(RetentionError {
+        NotPositive => [RetentionError::NotPositive(text("0s"))],
+        TooShort => [RetentionError::TooShort(text("3m"))],
+        TooLong => [RetentionError::TooLong(4_294_967_295)],
+        NotChosen => [RetentionError::NotChosen],
+        Events => [RetentionError::Events(0)],
+    });
+    assert_seen("error-retention", &samples);
+}
+
+#[test]
+fn every_error_of_the_archive() {
+    let path = || text("archive.db");
+    let compress = |kind| ArchiveError::Compress { action: "compress", path: path(), source: io(kind) };
+    let samples = samples!(ArchiveError {
+        Connect => [ArchiveError::from(connect(cause(ErrorClass::CannotOpen)))],
+        Create => [ArchiveError::Create { path: path(), source: io(ErrorKind::PermissionDenied) }],
+        Compress => [compress(ErrorKind::ResourceBusy), compress(ErrorKind::StorageFull)],
+        InUse => [ArchiveError::InUse { path: path() }],
+        Ambiguous => [ArchiveError::Ambiguous { path: path(), compressed: text("archive.db.zst") }],
+        Schema => [ArchiveError::from(SchemaError::Pending)],
+        Database => [ArchiveError::from(database(cause(ErrorClass::Corrupt)))],
+        Foreign => [ArchiveError::Foreign { path: path(), why: text("it is no SQLite database") }],
+        OtherRevision => [ArchiveError::OtherRevision {
+            path: path(),
+            found: text("ae85467a75d2"),
+            wanted: revision(3),
+        }],
+        Lacking => [ArchiveError::Lacking { names: vec![text("chats.mine"), text("events.mine")] }],
+        NoLedger => [ArchiveError::NoLedger],
+    });
+    assert_seen("error-archive", &samples);
+}
+
+fn snapshot(error: SnapshotError) -> TransferError {
+    error.into()
+}
+
+/// Whether every reason is listed below.
+const _: fn(&CopyReason) = |why| match why {
+    CopyReason::RollbackJournal | CopyReason::LeftOverWal | CopyReason::LeftOverJournal => (),
+};
+
+fn not_copied(why: CopyReason) -> TransferError {
+    snapshot(SnapshotError::Copy { directory: text("/tmp"), why, cause: cause(ErrorClass::DiskFull) })
+}
+
+#[test]
+fn every_error_of_the_snapshot_of_the_source() {
+    let unreadable = |hint| {
+        let path = text("history.db");
+        snapshot(SnapshotError::Source { path, cause: cause(ErrorClass::Corrupt), hint })
+    };
+    let samples = samples!(SnapshotError {
+        Source => [unreadable(None), unreadable(Some("try again at a quieter time"))],
+        Copy => [
+            not_copied(CopyReason::RollbackJournal),
+            not_copied(CopyReason::LeftOverWal),
+            not_copied(CopyReason::LeftOverJournal),
+        ],
+    });
+    assert_seen("error-transfer-snapshot", &samples);
+}
+
+#[test]
+fn every_error_of_a_choice_of_policies() {
+    let twice = PolicyError::Twice { class: Class::Nul, policies: [Policy::Replace, Policy::Strip] };
+    let allowed = vec![Policy::Fail, Policy::Replace];
+    let samples = samples!(PolicyError {
+        Form => [TransferError::Policies(PolicyError::Form(text("nul")))],
+        Class => [TransferError::Policies(PolicyError::Class(text("nan")))],
+        Policy => [TransferError::Policies(PolicyError::Policy { class: Class::Nul, policy: text("null"), allowed })],
+        Twice => [TransferError::Policies(twice)],
+    });
+    assert_seen("error-transfer-policies", &samples);
+}
+
+fn mismatch(table: &str, differences: &[&str]) -> Mismatch {
+    let differences = differences.iter().map(|difference| text(difference)).collect();
+    Mismatch { table: text(table), source_rows: 3, target_rows: 4, differences }
+}
+
+fn clash(primary_key: &str, target_primary_key: &str) -> Conflict {
+    Conflict {
+        table: text("alert_sessions"),
+        primary_key: text(primary_key),
+        target_primary_key: text(target_primary_key),
+        columns: vec![text("status"), text("author")],
+    }
+}
+
+/// Items of the source that the target has no place for.
+fn lacking(items: &[(&str, Option<u64>, Option<usize>)]) -> TransferError {
+    let item = |&(name, holds, brought_by): &(&str, _, _)| {
+        let is_table = !name.contains('.');
+        Lacking { name: text(name), is_table, holds, brought_by }
+    };
+    TransferError::Lacking(items.iter().map(item).collect())
+}
+
+fn hazard(fault: &Fault) -> Hazard {
+    Hazard::new("llm_interactions", text("one"), "conversation", fault)
+}
+
+#[test]
+fn every_error_of_the_transfer() {
+    let backend = |role, expected| TransferError::Backend { role, url: text("history.db"), expected };
+    let beyond = |dropped| TransferError::TargetRevision {
+        revision: text("3eafea61046d (3 of 23)"),
+        source_revision: revision(1),
+        dropped,
+    };
+    let behind = |dropped| TransferError::TargetBehind { revision: revision(1), source_revision: revision(4), dropped };
+    let clashes = |clashes| TransferError::Conflicts { conflicts: clashes, insertable: 5, identical: 6 };
+    let damaged = |findings: &[&str], total| {
+        let findings = findings.iter().map(|finding| text(finding)).collect();
+        TransferError::Damaged { path: text("history.db"), damage: Damage { findings, total } }
+    };
+    let shown = Hazard { value: Some(text("the value")), ..hazard(&Fault::at(5, Reason::Nul)) };
+    let rejected = |failure| TransferError::Rejected { action: text("take the rows of chats"), cause: cause(failure) };
+    let obstacle = obstacle(ObstacleKind::Rows, ObstacleSeverity::Refusal);
+    let differing = mismatch("chats", &["`one`: author", "`two`: missing"]);
+    let samples = samples!(TransferError {
+        Database => [TransferError::from(database(cause(ErrorClass::ConnectionLost)))],
+        Snapshot => [not_copied(CopyReason::LeftOverWal)],
+        Schema => [TransferError::from(SchemaError::Unknown(text("ffffffffffff")))],
+        Backend => [backend("the source", Backend::Sqlite), backend("the target", Backend::Postgresql)],
+        Obstacles => [
+            TransferError::Obstacles(vec![obstacle.clone()]),
+            TransferError::Obstacles(vec![obstacle.clone(), obstacle]),
+        ],
+        SourceSchema => [TransferError::SourceSchema(text("there is no table alert_sessions"))],
+        SourceRevision => [TransferError::SourceRevision { revision: text("ffffffffffff") }],
+        TargetRevision => [beyond(None), beyond(Some(1)), beyond(Some(2_000))],
+        TargetBehind => [behind(None), behind(Some(2))],
+        Lacking => [
+            lacking(&[("chats.mine", Some(1), None)]),
+            lacking(&[("chats.mine", Some(0), None)]),
+            lacking(&[("mine", Some(1_000), None), ("chats.mine", Some(2), None)]),
+            lacking(&[("chats", Some(2), Some(11)), ("events", Some(0), Some(3))]),
+            lacking(&[("mine", None, None), ("chats.mine", None, None)]),
+        ],
+        NotLacking => [TransferError::NotLacking { names: vec![text("chats"), text("nothing")] }],
+        TargetNotEmpty => [TransferError::TargetNotEmpty { tables: vec![text("chats"), text("events")] }],
+        Conflicts => [
+            clashes(vec![clash("one", "one")]),
+            clashes(vec![clash("one", "one"), clash("two", "three")]),
+        ],
+        Damaged => [damaged(&["row 1 missing"], 1), damaged(&["row 1 missing", "Page 3: never used"], 1_500)],
+        Hazards => [
+            TransferError::Hazards(vec![hazard(&Fault::whole(Reason::Orphan))]),
+            TransferError::Hazards(vec![shown, hazard(&Fault::whole(Reason::Null))]),
+        ],
+        Rejected => [rejected(ErrorClass::Data), rejected(ErrorClass::Constraint)],
+        Policies => [TransferError::Policies(PolicyError::Form(text("nul")))],
+        Report => [TransferError::Report { path: text("move.json"), source: io(ErrorKind::PermissionDenied) }],
+        ReportExists => [TransferError::ReportExists { path: text("move.json") }],
+        NoReport => [TransferError::NoReport { path: text("move.json") }],
+        Unfit => [TransferError::Unfit],
+        Mismatch => [TransferError::Mismatch(vec![differing.clone(), mismatch("events", &[])])],
+        Different => [TransferError::Different(vec![differing])],
+        SourceChanged => [TransferError::SourceChanged { path: text("history.db") }],
+    });
+    assert_seen("error-transfer", &samples);
+}
+
+fn obstacle(kind: ObstacleKind, weight: ObstacleSeverity) -> Obstacle {
+    let (object, what, advice) = (text("the object"), text("has something the matter with it"), text("the advice"));
+    Obstacle { kind, object, what, advice, weight }
+}
+
+fn refused(kind: ObstacleKind) -> TransferError {
+    TransferError::Obstacles(vec![obstacle(kind, ObstacleSeverity::Refusal)])
+}
+
+#[test]
+fn every_kind_of_obstacle() {
+    let mut samples = samples!(ObstacleKind {
+        Standby => [refused(ObstacleKind::Standby)],
+        ReadOnly => [refused(ObstacleKind::ReadOnly)],
+        Privilege => [refused(ObstacleKind::Privilege)],
+        Encoding => [refused(ObstacleKind::Encoding)],
+        Rows => [refused(ObstacleKind::Rows)],
+        Name => [refused(ObstacleKind::Name)],
+        Schema => [refused(ObstacleKind::Schema)],
+        Inheritance => [refused(ObstacleKind::Inheritance)],
+        Unlogged => [refused(ObstacleKind::Unlogged)],
+        Column => [refused(ObstacleKind::Column)],
+        Condition => [refused(ObstacleKind::Condition)],
+        Trigger => [refused(ObstacleKind::Trigger)],
+        EventTrigger => [refused(ObstacleKind::EventTrigger)],
+        Rule => [refused(ObstacleKind::Rule)],
+        RowSecurity => [refused(ObstacleKind::RowSecurity)],
+        ReplicationRole => [refused(ObstacleKind::ReplicationRole)],
+        Publication => [refused(ObstacleKind::Publication)],
+        Subscription => [refused(ObstacleKind::Subscription)],
+        Lock => [refused(ObstacleKind::Lock)],
+        Prepared => [refused(ObstacleKind::Prepared)],
+        SynchronousStandby => [refused(ObstacleKind::SynchronousStandby)],
+        TemporaryFiles => [refused(ObstacleKind::TemporaryFiles)],
+        Disk => [refused(ObstacleKind::Disk)],
+    });
+    let several = |kinds: &[ObstacleKind]| {
+        let obstacles = kinds.iter().map(|&kind| obstacle(kind, ObstacleSeverity::Warning)).collect();
+        Error::from(TransferError::Obstacles(obstacles))
+    };
+    samples.push(("of one code", vec![several(&[ObstacleKind::Privilege, ObstacleKind::RowSecurity])]));
+    samples.push((
+        "of several codes",
+        vec![several(&[ObstacleKind::Privilege, ObstacleKind::Prepared, ObstacleKind::Disk])],
+    ));
+    assert_seen("error-transfer-obstacles", &samples);
+}
+
+fn faulty(reason: Reason) -> TransferError {
+    TransferError::Hazards(vec![hazard(&Fault::whole(reason))])
+}
+
+#[test]
+fn every_reason_for_a_hazard() {
+    let samples = samples!(Reason {
+        Null => [faulty(Reason::Null)],
+        Convertible => [faulty(Reason::Convertible("TEXT", ColumnType::BigInt))],
+        Misplaced => [faulty(Reason::Misplaced("BLOB", ColumnType::Text(Some(255))))],
+        Utf8 => [faulty(Reason::Utf8)],
+        Nul => [faulty(Reason::Nul)],
+        TooLong => [faulty(Reason::TooLong(255, Beyond::Text)), faulty(Reason::TooLong(255, Beyond::Blanks))],
+        TooLarge => [faulty(Reason::TooLarge)],
+        IntegerRange => [faulty(Reason::IntegerRange(ColumnType::BigInt)), faulty(Reason::IntegerRange(ColumnType::Integer))],
+        NotBoolean => [faulty(Reason::NotBoolean)],
+        NotDouble => [faulty(Reason::NotDouble)],
+        NotWhole => [faulty(Reason::NotWhole(2.5)), faulty(Reason::NotWhole(f64::INFINITY))],
+        Infinite => [faulty(Reason::Infinite)],
+        EmptyJson => [faulty(Reason::EmptyJson)],
+        MalformedJson => [faulty(Reason::MalformedJson)],
+        NotANumber => [faulty(Reason::NotANumber)],
+        NulEscape => [faulty(Reason::NulEscape(JsonKind::Json)), faulty(Reason::NulEscape(JsonKind::Jsonb))],
+        LoneSurrogate => [
+            faulty(Reason::LoneSurrogate(JsonKind::Json)),
+            faulty(Reason::LoneSurrogate(JsonKind::Jsonb)),
+        ],
+        JsonNumberRange => [faulty(Reason::JsonNumberRange)],
+        DuplicateKey => [faulty(Reason::DuplicateKey)],
+        NotAMoment => [faulty(Reason::NotAMoment)],
+        TooDeep => [faulty(Reason::TooDeep)],
+        Orphan => [faulty(Reason::Orphan)],
+        IndexEntry => [faulty(Reason::IndexEntry)],
+        DuplicateRow => [faulty(Reason::DuplicateRow)],
+    });
+    assert_seen("error-transfer-hazards", &samples);
+}
+
+/// A failure in each of the places that have a hint of their own for it.
+fn in_each_place(cause: &DatabaseCause) -> Vec<Error> {
+    vec![
+        database(cause.clone()).into(),
+        Error::from(database(cause.clone())).of_reading(),
+        SchemaError::from(database(cause.clone())).into(),
+        connect(cause.clone()).into(),
+        Error::GaveUp { attempts: 2, waited: Duration::from_secs(10), last: connect(cause.clone()) },
+        Error::DeadlineExceeded { limit: Duration::from_mins(1), last: Some(connect(cause.clone())) },
+    ]
+}
+
+#[test]
+fn every_failure_of_a_database() {
+    let samples = samples!(ErrorClass {
+        Refused => [database(cause(ErrorClass::Refused))],
+        NameResolution => [database(cause(ErrorClass::NameResolution))],
+        Unreachable => [database(cause(ErrorClass::Unreachable))],
+        TimedOut => [database(cause(ErrorClass::TimedOut))],
+        ConnectionLost => [database(cause(ErrorClass::ConnectionLost))],
+        StartingUp => [database(cause(ErrorClass::StartingUp))],
+        ShuttingDown => [database(cause(ErrorClass::ShuttingDown))],
+        InRecovery => [database(cause(ErrorClass::InRecovery))],
+        Standby => [database(cause(ErrorClass::Standby))],
+        ReadOnly => [database(cause(ErrorClass::ReadOnly))],
+        TooManyConnections => [
+            database(cause(ErrorClass::TooManyConnections)),
+            database(DatabaseCause::new(ErrorClass::TooManyConnections, "too many connections for role \"tarsy\"")),
+            database(DatabaseCause::new(ErrorClass::TooManyConnections, "too many connections for database \"tarsy\"")),
+        ],
+        Busy => [database(cause(ErrorClass::Busy))],
+        Conflict => [database(cause(ErrorClass::Conflict))],
+        Authentication => [database(cause(ErrorClass::Authentication))],
+        Privilege => [database(cause(ErrorClass::Privilege))],
+        RowPolicy => [database(cause(ErrorClass::RowPolicy))],
+        NoSuchDatabase => [database(cause(ErrorClass::NoSuchDatabase))],
+        Tls => [
+            database(cause(ErrorClass::Tls)),
+            database(DatabaseCause::new(ErrorClass::Tls, "server does not support TLS")),
+        ],
+        Certificate => [
+            database(cause(ErrorClass::Certificate)),
+            database(DatabaseCause::new(ErrorClass::Certificate, UNKNOWN_CA)),
+        ],
+        Configuration => [database(cause(ErrorClass::Configuration))],
+        CannotOpen => [database(cause(ErrorClass::CannotOpen))],
+        DiskFull => [database(cause(ErrorClass::DiskFull))],
+        Corrupt => [database(cause(ErrorClass::Corrupt))],
+        InputOutput => [database(cause(ErrorClass::InputOutput))],
+        Data => [database(cause(ErrorClass::Data))],
+        Constraint => [database(cause(ErrorClass::Constraint))],
+        Needed => [database(cause(ErrorClass::Needed))],
+        AlreadyExists => [database(cause(ErrorClass::AlreadyExists))],
+        Pooler => [database(cause(ErrorClass::Pooler))],
+        SchemaPending => [database(cause(ErrorClass::SchemaPending))],
+        Other => [database(cause(ErrorClass::Other))],
+    });
+    let in_each_place = samples.into_iter().map(|(variant, errors)| {
+        let causes = errors.into_iter().map(|error| match error {
+            Error::Database(DatabaseError { cause, .. }) => cause,
+            other => panic!("no error of a database: {other}"),
+        });
+        (variant, causes.flat_map(|cause| in_each_place(&cause)).collect())
+    });
+    assert_seen("error-database", &in_each_place.collect());
+}

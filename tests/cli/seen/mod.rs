@@ -1,0 +1,30 @@
+//! What people and programs see, as snapshots: help, and the errors of `src/error_seen.rs`.
+
+mod help;
+
+use crate::support::snapshot::folder;
+use crate::support::{apply, test};
+
+/// The names of the snapshots are written in these files as they are, apart from a kind in front and a backend behind.
+const SOURCES: [&str; 1] = [include_str!("../../../src/error_seen.rs")];
+
+fn is_asserted(name: &str) -> bool {
+    let of_backend = ["-sqlite", "-postgresql"].iter().find_map(|backend| name.strip_suffix(backend));
+    let scenario = of_backend.unwrap_or(name);
+    let of_kind = scenario.split_once('-').map_or(scenario, |(_, rest)| rest);
+    let is_written = |name: &str| SOURCES.iter().any(|source| source.contains(&format!("\"{name}\"")));
+    is_written(scenario) || is_written(of_kind)
+}
+
+#[apply(test)]
+fn every_snapshot_is_one_that_a_test_asserts() {
+    let files = std::fs::read_dir(folder()).expect("a folder").map(|file| file.expect("a file").file_name());
+    let help = help::names();
+    let lost = files.filter(|file| {
+        let file = file.to_string_lossy();
+        // Beside a snapshot that differs insta writes what came.
+        let name = file.strip_suffix(".new").unwrap_or(&file).strip_suffix(".snap");
+        !name.is_some_and(|name| help.iter().any(|help| help == name) || is_asserted(name))
+    });
+    assert_eq!(lost.collect::<Vec<_>>(), Vec::<std::ffi::OsString>::new(), "`make snapshots` removes them");
+}
