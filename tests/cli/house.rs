@@ -1,7 +1,9 @@
-//! The tests' own house: nothing in it is forgotten.
+//! The tests' own house: nothing in it is forgotten, and every fixture is in `support`.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
+use crate::support::cases::failures;
 use crate::support::{apply, test};
 
 /// The Rust files below a directory.
@@ -55,4 +57,18 @@ fn no_module_of_tests_imports_another() {
         imports.map(|line| format!("{}: {line}", path.display())).collect::<Vec<_>>()
     });
     assert_eq!(imports.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// Most tests with many cases rely on it.
+#[apply(test)]
+fn a_case_that_fails_is_named_and_the_others_are_tried() {
+    let mut tried = 0;
+    let failed = failures([("one", 1), ("two", 2), ("three", 3)], |(_, number)| {
+        tried += 1;
+        if number == 2 {
+            // Unlike a panic this writes nothing.
+            resume_unwind(Box::new("not this one"));
+        }
+    });
+    assert_eq!((tried, failed), (3, vec![r#"case ("two", 2): not this one"#.to_owned()]));
 }

@@ -1,5 +1,6 @@
 //! `check` on tables that are not those of the baseline: each difference in a sentence of its own.
 
+use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::{Database, Schema, apply, test};
@@ -91,7 +92,7 @@ fn changed_columns_and_keys_are_named_on_postgresql() {
     let drop_key = "ALTER TABLE stage_executions DROP CONSTRAINT stage_executions_session_id_fkey";
     let lost_key =
         "missing foreign key stage_executions(session_id) to alert_sessions(session_id) with NO ACTION on delete";
-    for (change, undo, detail) in [
+    let cases = [
         (
             "ALTER TABLE alert_sessions ALTER status TYPE text",
             "ALTER TABLE alert_sessions ALTER status TYPE varchar",
@@ -137,12 +138,13 @@ fn changed_columns_and_keys_are_named_on_postgresql() {
             "ALTER TABLE stage_executions VALIDATE CONSTRAINT stage_executions_session_id_fkey",
             "the foreign key on stage_executions(session_id) is NOT VALID",
         ),
-    ] {
+    ];
+    each(cases, |(change, undo, detail)| {
         database.execute(change);
         finds(&database, 4, "schema", "failed", detail);
         database.execute(undo);
         check(&database, &[]).expect(0);
-    }
+    });
 }
 
 #[apply(test)]
@@ -151,7 +153,7 @@ fn changed_columns_and_keys_are_named_on_sqlite() {
     let lost_key =
         "missing foreign key stage_executions(session_id) to alert_sessions(session_id) with NO ACTION on delete";
     let cascading = format!("{key} ON DELETE CASCADE");
-    for (table, from, to, detail) in [
+    let cases = [
         ("alert_sessions", "\"status\" VARCHAR", "\"status\" TEXT", "alert_sessions.status is text, expected varchar"),
         (
             "alert_sessions",
@@ -173,12 +175,13 @@ fn changed_columns_and_keys_are_named_on_sqlite() {
             "the foreign key stage_executions(session_id) to alert_sessions(session_id) has CASCADE on delete, \
              expected NO ACTION on delete",
         ),
-    ] {
+    ];
+    each(cases, |(table, from, to, detail)| {
         let database = Database::sqlite();
         database.create_schema(Schema::Baseline);
         redefine(&database, table, from, to);
         finds(&database, 4, "schema", "failed", detail);
-    }
+    });
 }
 
 #[apply(test)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::cases::each;
 use crate::support::check::{check, finding};
 use crate::support::history::{NOW_US, insert_many};
 use crate::support::process::Held;
@@ -11,12 +12,12 @@ use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 #[apply(test)]
 fn a_missing_file_is_not_created() {
     let database = Database::sqlite();
-    for command in ["check", "info"] {
+    each(["check", "info"], |command| {
         let outcome = Outcome::of(tarsy_db(&database).arg(command)).expect(78);
         let message = format!("there is no file {}", database.file().display());
         assert!(outcome.stderr.contains(&message), "{}", outcome.stderr);
         assert!(files(database.directory()).is_empty());
-    }
+    });
 }
 
 #[apply(test)]
@@ -25,11 +26,11 @@ fn a_file_that_was_compressed_is_named() {
     fs::write(database.directory().join("history.db.zst"), "").expect("it can be written");
     let commands: [&[&str]; 3] =
         [&["check"], &["info"], &["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"]];
-    for command in commands {
+    each(commands, |command| {
         let outcome = Outcome::of(tarsy_db(&database).args(command)).expect(78);
         let hint = format!("`zstd -d {}` unpacks it", database.directory().join("history.db.zst").display());
         assert!(outcome.stderr.contains(&hint), "{}", outcome.stderr);
-    }
+    });
 }
 
 /// A SQLite file of some hundred pages, at rest.

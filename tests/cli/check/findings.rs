@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::baseline;
 use crate::support::birth::{self, Born};
+use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{DAY_US, NOW_US, contents, insert_session, now_us};
 use crate::support::server;
@@ -22,7 +23,7 @@ fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Datab
 fn a_sound_baseline_is_sound(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "s-1", "completed", Some(NOW_US));
-    for arguments in [&[][..], &["--deep"]] {
+    each([&[][..], &["--deep"]], |arguments| {
         let report = check(database, arguments).expect(0).json();
         assert_eq!(report["sound"], true);
         let checks = report["checks"].as_array().expect("a list of checks");
@@ -46,7 +47,7 @@ fn a_sound_baseline_is_sound(database: &Database) {
         expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
         assert_eq!(names, expected);
         assert!(checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
-    }
+    });
 }
 
 #[apply(test)]

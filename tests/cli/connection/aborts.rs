@@ -6,7 +6,8 @@ use std::net::{TcpListener, TcpStream};
 
 use serde_json::Value;
 
-use crate::support::false_server::{login, message, server_that_sends};
+use crate::support::cases::each;
+use crate::support::fake_server::{login, message, server_that_sends};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::sqlite_file::{names, with_left_over_wal};
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, run_at, tarsy_db, test, test_directory};
@@ -38,7 +39,7 @@ fn is_told_in_one_line(outcome: &Outcome) {
 
 #[apply(test)]
 fn an_error_whose_sqlstate_is_short_is_an_error_like_others() {
-    for code in ["", "2", "2\u{e9}", "\u{1f680}", "28", "280000000"] {
+    each(["", "2", "2\u{e9}", "\u{1f680}", "28", "280000000"], |code| {
         let url = server_that_sends(&error_response(code));
         let expected = if code.starts_with("28") { 77 } else { 1 };
         for arguments in COMMANDS {
@@ -46,12 +47,12 @@ fn an_error_whose_sqlstate_is_short_is_an_error_like_others() {
             let shown = format!("{}{}", outcome.stdout, outcome.stderr);
             assert!(shown.contains("not today") && !shown.contains("panicked"), "{code:?} {arguments:?}: {shown}");
         }
-    }
+    });
 }
 
 #[apply(test)]
 fn a_message_that_is_shorter_than_its_own_length_is_told_in_one_line() {
-    for length in 0..4_u32 {
+    each(0..4_u32, |length| {
         let url = server_that_sends(&[&b"R"[..], &length.to_be_bytes(), b"\0\0\0\0\0\0\0\0"].concat());
         for arguments in COMMANDS {
             let outcome = run_at(&url, arguments).expect(1);
@@ -64,7 +65,7 @@ fn a_message_that_is_shorter_than_its_own_length_is_told_in_one_line() {
         let logged = run_at(&url, &["info", "--log-format", "json"]).expect(1).stderr;
         let line: Value = serde_json::from_str(logged.trim_end()).expect("one line of JSON");
         assert_eq!(line["level"], "ERROR", "{line}");
-    }
+    });
 }
 
 /// What a server may send instead of a login, cut off or wrong in each place.
@@ -105,14 +106,14 @@ fn broken_answers() -> Vec<Vec<u8>> {
 
 #[apply(test)]
 fn no_answer_of_a_server_ends_in_an_abort() {
-    for answer in broken_answers() {
+    each(broken_answers(), |answer| {
         let url = server_that_sends(&answer) + "?connect_timeout=1";
         let outcome = run_at(&url, &["wait", "--max-attempts", "1", "--timeout", "3s"]);
         let is_an_exit = outcome.code.is_some_and(|code| [1, 65, 69, 77, 78, 124].contains(&code));
         assert!(is_an_exit, "{answer:?}: {:?} {}", outcome.code, outcome.stderr);
         assert!(!outcome.stderr.contains("panicked"), "{answer:?}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("error: "), "{answer:?}: {}", outcome.stderr);
-    }
+    });
 }
 
 #[apply(test)]
@@ -185,12 +186,12 @@ fn a_report_that_is_complete_outlives_a_commit_that_was_not_understood() {
 #[apply(test)]
 fn the_longest_waits_are_waits(database: &Database) {
     database.create_schema(Schema::Baseline);
-    for limit in ["30d", "100years", "100000years"] {
+    each(["30d", "100years", "100000years"], |limit| {
         Outcome::of(tarsy_db(database).args(["init", "--lock-timeout", limit])).expect(0);
         Outcome::of(tarsy_db(database).args(["wait", "--timeout", limit, "--max-interval", limit])).expect(0);
         let prune = ["prune", "--yes", "--batch-time", limit, "--max-duration", limit, "--retry-for", limit];
         Outcome::of(tarsy_db(database).args(prune)).expect(0);
-    }
+    });
 }
 
 #[apply(test)]
@@ -198,7 +199,7 @@ fn the_longest_waits_for_a_file_are_waits() {
     let database = Database::sqlite();
     database.create_schema(Schema::Baseline);
     insert_session(&database, "one", "completed", Some(NOW_US));
-    for timeout in ["2147483", "2147484", "1e15"] {
+    each(["2147483", "2147484", "1e15"], |timeout| {
         for arguments in [&["init"][..], &["info"], &["check", "--fix"], &["prune", "--yes", "--max-share", "100%"]] {
             let mut command = tarsy_db(&database);
             command.env("DATABASE_URL", format!("sqlite:///history.db?timeout={timeout}"));
@@ -207,7 +208,7 @@ fn the_longest_waits_for_a_file_are_waits() {
         let from = format!("sqlite:///history.db?timeout={timeout}");
         let mut command = bare_tarsy_db(database.directory());
         Outcome::of(command.args(["migrate-sqlite-to-postgres", "--from", &from, "--check-only"])).expect(0);
-    }
+    });
     let mut command = bare_tarsy_db(database.directory());
     command.args(["migrate-sqlite-to-postgres", "--check-only", "--lock-timeout", "30d"]);
     Outcome::of(&mut command).expect(0);
@@ -217,7 +218,7 @@ fn the_longest_waits_for_a_file_are_waits() {
 fn no_terminal_is_too_narrow() {
     let database = Database::sqlite();
     database.create_schema(Schema::Head);
-    for columns in ["0", "1", "3", "20"] {
+    each(["0", "1", "3", "20"], |columns| {
         let mut script = std::process::Command::new("script");
         let binary = env!("CARGO_BIN_EXE_tarsy-db");
         script.args(["--quiet", "--return", "--command"]);
@@ -225,7 +226,7 @@ fn no_terminal_is_too_narrow() {
         script.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "xterm");
         script.current_dir(database.directory()).stdin(std::process::Stdio::null());
         Outcome::from(script.output().expect("`script` runs")).expect(0);
-    }
+    });
 }
 
 #[apply(test)]
@@ -233,9 +234,9 @@ fn a_path_with_a_nul_is_an_error() {
     let directory = test_directory();
     let settings = "[database]\nurl = \"sqlite:///a\\u0000b.db\"\n";
     std::fs::write(directory.path().join("tarsy-db.toml"), settings).expect("the file can be written");
-    for arguments in COMMANDS {
+    each(COMMANDS, |arguments| {
         let outcome = Outcome::of(bare_tarsy_db(directory.path()).args(arguments));
         assert!(outcome.code.is_some_and(|code| [0, 73, 74, 78].contains(&code)), "{arguments:?} {:?}", outcome.code);
         assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
-    }
+    });
 }

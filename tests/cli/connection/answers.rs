@@ -3,18 +3,19 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use crate::support::false_server::{greet, login, message, server_of, server_that_sends};
+use crate::support::cases::each;
+use crate::support::fake_server::{greet, login, message, server_of, server_that_sends};
 use crate::support::server::closed_port;
 use crate::support::{Database, Role, apply, run_at, test};
 
 #[apply(test)]
 fn a_lost_connection_is_hinted_at_as_it_suits_the_command() {
     let url = server_of(drop);
-    for arguments in [&["wait", "--timeout", "1s"][..], &["init", "--wait=1s"]] {
+    each([&["wait", "--timeout", "1s"][..], &["init", "--wait=1s"]], |arguments| {
         let told = run_at(&url, arguments).expect(124).stderr;
         assert!(told.contains("closed by the other end") || told.contains("reset"), "{told}");
         assert!(!told.contains("hint: "), "{arguments:?}: {told}");
-    }
+    });
     let told = run_at(&url, &["wait", "--max-attempts", "1"]).expect(69).stderr;
     assert!(!told.contains("hint: "), "{told}");
     let told = run_at(&url, &["info"]).expect(69).stderr;
@@ -39,11 +40,11 @@ fn what_breaks_the_protocol_is_told_without_the_places_in_the_driver() {
         let _ = client.read_exact(&mut [0; 8]);
         let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    for url in [http, server_that_sends(&message(b'?', b""))] {
+    each([http, server_that_sends(&message(b'?', b""))], |url| {
         let told = run_at(&url, &["info"]).expect(69).stderr;
         assert!(told.contains(OTHER_PROGRAM), "{told}");
         assert!(!told.contains("sqlx"), "{told}");
-    }
+    });
 }
 
 /// Does what each statement asks for, as it says, and never is in a transaction.
@@ -99,11 +100,11 @@ fn a_server_that_is_silent_is_the_reason_and_not_the_pool() {
 fn a_role_or_a_database_without_a_connection_left_is_hinted_at_its_own_limit() {
     let database = Database::postgresql();
     let role = Role::new(&database);
-    for (kind, name) in [("ROLE", role.name.as_str()), ("DATABASE", database.name())] {
+    each([("ROLE", role.name.as_str()), ("DATABASE", database.name())], |(kind, name)| {
         database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT 0"));
         let told = run_at(&role.url(), &["info"]).expect(75).stderr;
         database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT -1"));
         assert!(told.contains(&format!("`ALTER {kind} ... CONNECTION LIMIT ...`")), "{told}");
         assert!(!told.contains("max_connections"), "{told}");
-    }
+    });
 }

@@ -1,6 +1,7 @@
 //! Row policies of PostgreSQL that hide rows from the role: nothing is decided by what is left, and what decides nothing
 //! goes on and says so.
 
+use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, contents, full_history, insert_many, insert_whole_sessions};
 use crate::support::migration::arguments_to;
 use crate::support::process::wait_until;
@@ -76,14 +77,14 @@ fn children_of_hidden_sessions_are_no_orphans() {
     let shown = run_as(&role, &["info"]).expect(0).stdout;
     assert!(shown.contains("partial: the row policy `of_one_team` on `alert_sessions`"), "{shown}");
 
-    for arguments in [&["wait", "--for", "schema"][..], &["init"], &["init", "--to", "head"]] {
+    each([&["wait", "--for", "schema"][..], &["init"], &["init", "--to", "head"]], |arguments| {
         run_as(&role, arguments).expect(0);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_policy_on_a_child_alone_counts_and_so_does_one_that_hides_nothing() {
-    for (table, condition) in [("llm_interactions", "interaction_id <> 'llm@s3'"), ("chats", "true")] {
+    each([("llm_interactions", "interaction_id <> 'llm@s3'"), ("chats", "true")], |(table, condition)| {
         let database = Database::postgresql();
         let role = with_role(&database);
         enable(&database, table, "ours", condition);
@@ -96,7 +97,7 @@ fn a_policy_on_a_child_alone_counts_and_so_does_one_that_hides_nothing() {
         run_as(&role, &["check", "--deep"]).expect(0);
         run_as(&role, &[&PRUNE, &["--older-than", "90d", "--orphans"][..]].concat()).expect(0);
         assert_eq!(database.count("alert_sessions"), 0);
-    }
+    });
 }
 
 #[apply(test)]
@@ -124,26 +125,27 @@ fn a_ledger_whose_row_is_hidden_is_not_an_empty_one() {
     let role = with_role(&database);
     enable(&database, "alembic_version", "ours", "true");
     // Its row is seen, and nothing has to be done.
-    for arguments in [&["wait", "--for", "schema"][..], &["init"], &["init", "--to", "head"]] {
+    each([&["wait", "--for", "schema"][..], &["init"], &["init", "--to", "head"]], |arguments| {
         run_as(&role, arguments).expect(0);
-    }
+    });
     prune_refuses(&role, &["`ours`", "`alembic_version`"]);
     database.execute("ALTER POLICY ours ON alembic_version USING (false)");
     let before = contents(&database);
     let ledger = database.texts("SELECT version_num FROM alembic_version");
-    for arguments in [
+    let cases = [
         &["wait", "--for", "schema", "--max-attempts", "1"][..],
         &["init"],
         &["init", "--to", "head"],
         &["init", "--dry-run"],
         &["check"],
         &["check", "--fix"],
-    ] {
+    ];
+    each(cases, |arguments| {
         let refused = run_as(&role, arguments).expect(77);
         let said = refused.stdout + &refused.stderr;
         assert!(said.contains("`ours`") && said.contains("`alembic_version`"), "{arguments:?}: {said}");
         assert!(!said.contains("to adopt them"), "{arguments:?}: {said}");
-    }
+    });
     prune_refuses(&role, &["`ours`", "`alembic_version`"]);
     assert!(contents(&database) == before);
     assert_eq!(database.texts("SELECT version_num FROM alembic_version"), ledger);
@@ -191,9 +193,9 @@ fn a_move_to_tables_with_a_policy_is_refused_before_it_begins() {
     target.execute("ALTER TABLE alert_sessions FORCE ROW LEVEL SECURITY");
     let before = contents(&target);
     let to_role = role.url();
-    for more in [&[][..], &["--append"], &["--dry-run"]] {
+    each([&[][..], &["--append"], &["--dry-run"]], |more| {
         let refused = Outcome::of(bare_tarsy_db(source.directory()).args(arguments_to(&to_role)).args(more)).expect(77);
         assert!(refused.stderr.contains("`ours`"), "{more:?}: {}", refused.stderr);
-    }
+    });
     assert!(contents(&target) == before);
 }

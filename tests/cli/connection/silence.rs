@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::cases::each;
 use crate::support::history::{DAY_US, NOW, OLD_US, insert_whole_sessions, three_old_sessions};
 use crate::support::process::wait_until;
 use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
@@ -77,7 +78,7 @@ fn init_gives_up_a_server_that_answers_nothing() {
 
 #[apply(test)]
 fn where_the_answer_to_the_commit_of_init_is_lost_it_says_so() {
-    for (moment, tables) in [(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 1)] {
+    each([(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 1)], |(moment, tables)| {
         let database = Database::postgresql();
         let proxy = Proxy::to(database.port());
         let outcome = finish(start(&database, &proxy, INIT, moment, Silence::Network), 69);
@@ -86,7 +87,7 @@ fn where_the_answer_to_the_commit_of_init_is_lost_it_says_so() {
         wait_for_no_session_of_the_tool(&database);
         let count = database.number("SELECT count(*) FROM pg_tables WHERE tablename = 'alert_sessions'");
         assert_eq!(count, tables, "{moment:?}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -160,17 +161,18 @@ fn a_vacuum_gives_up_a_server_that_answers_nothing() {
 
 #[apply(test)]
 fn wait_and_init_that_waits_end_when_their_time_is_up() {
-    for (arguments, moment) in [
+    let cases = [
         (&["wait", "--timeout", "3s"][..], "pg_is_in_recovery"),
         (&["init", "--wait=3s"], "pg_is_in_recovery"),
         (&["wait", "--for", "schema", "--timeout", "3s"], "alembic_version"),
-    ] {
+    ];
+    each(cases, |(arguments, moment)| {
         let database = Database::postgresql();
         let proxy = Proxy::to(database.port());
         let began = Instant::now();
         finish(start(&database, &proxy, arguments, Moment::After(moment), Silence::Network), 124);
         assert!(began.elapsed() < SOON, "{arguments:?}");
-    }
+    });
 }
 
 #[apply(test)]

@@ -1,6 +1,7 @@
 //! Servers that accept no writes: a standby, and a database whose transactions are read-only by default. What only
 //! reads goes on; what would write is 69, which orchestrators retry, and not the fault of anything in the database.
 
+use crate::support::cases::each;
 use crate::support::check::is_found;
 use crate::support::history::{NOW, OLD_US, contents, insert_session};
 use crate::support::migration::migrate;
@@ -51,15 +52,15 @@ fn is_unavailable(database: &Database, arguments: &[&str], reason: &str, hint: &
 fn what_would_write_to_a_standby_is_69_and_the_rest_goes_on() {
     let (server, database) = standby();
     let before = contents(&database);
-    for arguments in WRITES {
+    each(WRITES, |arguments| {
         is_unavailable(&database, arguments, STANDBY, "hint: connect to the primary");
-    }
+    });
     // Both compare the tables with those of a revision, which are made for that.
     is_unavailable(&database, &["init", "--to", "head", "--dry-run"], STANDBY, "hint: connect to the primary");
     is_unavailable(&database, &["init", "--to", "head", "--sql"], STANDBY, "hint: connect to the primary");
-    for arguments in READS {
+    each(READS, |arguments| {
         run(&database, arguments).expect(0);
-    }
+    });
     let mut serializable = tarsy_db(&database);
     serializable.env("PGOPTIONS", "-c default_transaction_isolation=serializable");
     let refused = Outcome::of(serializable.args(["wait", "--max-attempts", "1"])).expect(69);
@@ -115,12 +116,12 @@ fn what_would_write_where_transactions_are_read_only_is_69_and_the_rest_goes_on(
     insert_session(&database, "old", "completed", Some(OLD_US));
     database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
     let before = contents(&database);
-    for arguments in WRITES {
+    each(WRITES, |arguments| {
         is_unavailable(&database, arguments, READ_ONLY, "hint: is `default_transaction_read_only` set");
-    }
-    for arguments in READS {
+    });
+    each(READS, |arguments| {
         run(&database, arguments).expect(0);
-    }
+    });
     run(&database, &["init", "--to", "head", "--dry-run"]).expect(0);
     database.execute("BEGIN READ WRITE; DROP INDEX ix_alert_sessions_alert_id; COMMIT");
     let fix = run(&database, &["check", "--fix", "--output", "json"]).expect(69);

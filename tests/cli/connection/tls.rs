@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+use crate::support::cases::each;
 use crate::support::certificate::{Authority, Validity};
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, test_directory};
@@ -143,10 +144,11 @@ fn what_is_wrong_with_a_certificate_is_said() {
         ("not accepted: certificate not valid for name \"127.0.0.1\"", "hint: give the server a current certificate"),
         ("not from a CA that is trusted", "hint: name the certificate of the CA"),
     ];
-    for ((name, server), (why, hint)) in servers.with_tls[1..].iter().zip(words) {
-        let error = full(&server.url("postgres"));
+    let urls = servers.with_tls[1..].iter().map(|(name, server)| (name, server.url("postgres")));
+    each(urls.zip(words), |((name, url), (why, hint))| {
+        let error = full(&url);
         assert!(error.contains(why) && error.contains(hint), "{name}: {error}");
-    }
+    });
     let plain = full(servers.plain.url());
     assert!(plain.contains("does not support TLS") && plain.contains("hint: set `ssl = on`"), "{plain}");
 
@@ -174,10 +176,10 @@ fn every_command_verifies_what_the_environment_asks_for() {
         &["migrate-sqlite-to-postgres", "--from", &from],
         &["migrate-sqlite-to-postgres", "--from", &from, "--to", plain.url()],
     ];
-    for arguments in commands {
+    each(commands, |arguments| {
         let outcome = run(tarsy_db(&plain).env("PGSSLMODE", "verify-full").args(arguments)).expect(78);
         assert!(outcome.stderr.contains("does not support TLS"), "{arguments:?}: {}", outcome.stderr);
-    }
+    });
     // An address that is given by its parts has no parameters.
     let mut parts = bare_tarsy_db(plain.directory());
     parts
@@ -212,7 +214,7 @@ fn what_would_be_less_protected_than_it_is_asked_for_is_refused_by_name() {
     refused("", &[("PGSSLROOTCERT", "system"), ("PGSSLMODE", "verify-ca")], &["sslrootcert=system"]);
     refused("", &[("PGSSLROOTCERT", "/nonexistent"), ("PGSSLMODE", "require")], &["/nonexistent"]);
     refused("sslmode=verify-full", &[("PGSSLROOTCERT", text(&empty))], &[text(&empty), "no certificate"]);
-    for (name, value) in [
+    let cases = [
         ("PGHOSTADDR", "127.0.0.1"),
         ("PGSERVICE", "tarsy"),
         ("PGREQUIREAUTH", "scram-sha-256"),
@@ -221,19 +223,21 @@ fn what_would_be_less_protected_than_it_is_asked_for_is_refused_by_name() {
         ("PGSSLMINPROTOCOLVERSION", "TLSv1.3"),
         ("PGSSLCRL", "/nonexistent"),
         ("PGSSLCRLDIR", "/nonexistent"),
-    ] {
+    ];
+    each(cases, |(name, value)| {
         refused("", &[&verified[..], &[(name, value)]].concat(), &[&format!("`{name}`")]);
         servers.client.connect(&url, "", &[&verified[..], &[(name, "")]].concat()).expect(0);
-    }
+    });
     refused("", &[&verified[..], &[("HOME", text(&revoked))]].concat(), &["root.crl"]);
-    for (name, value) in [
+    let cases = [
         ("PGCHANNELBINDING", "prefer"),
         ("PGGSSENCMODE", "prefer"),
         ("PGSSLMINPROTOCOLVERSION", "TLSv1.2"),
         ("PGREQUIREPEER", "postgres"),
-    ] {
+    ];
+    each(cases, |(name, value)| {
         servers.client.connect(&url, "", &[&verified[..], &[(name, value)]].concat()).expect(0);
-    }
+    });
     // A certificate that is not used cannot be revoked, and a file has no server.
     servers.client.connect(&url, "", &[("PGSSLMODE", "require"), ("PGSSLCRL", "/nonexistent")]).expect(0);
     servers.client.connect("sqlite:///history.db", "", &[("PGSSLMODE", "verify_full"), ("PGSERVICE", "x")]).expect(0);
@@ -245,10 +249,10 @@ fn a_unix_socket_has_no_tls_whatever_is_asked_for() {
     let client = Client::new(&Authority::new("known"));
     let url = server.url("postgres").replace(&format!("@127.0.0.1:{}", server.port), "@");
     let parameters = format!("host={}&port={}", server.socket_directory().display(), server.port);
-    for mode in ["require", "verify-ca", "verify-full"] {
+    each(["require", "verify-ca", "verify-full"], |mode| {
         client.connect(&url, &parameters, &[("PGSSLMODE", mode)]).expect(0);
         client.connect(&url, &format!("{parameters}&sslmode={mode}"), &[]).expect(0);
-    }
+    });
     let refused = client.connect(&url, &parameters, &[("PGREQUIREPEER", "postgres")]).expect(78).stderr;
     assert!(refused.contains("`PGREQUIREPEER`"), "{refused}");
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 use tarsy_db::internals::{Environment, Flags, KEYS, Settings};
 
+use crate::support::cases::each;
 use crate::support::document::{file_text, path_with_binary, project, yaml_documents};
 use crate::support::{Database, Outcome, apply, test};
 
@@ -40,7 +41,7 @@ fn kubernetes_stops_retrying_what_does_not_heal() {
     let manifests = yaml_documents("examples/kubernetes.yaml");
     let kind = |kind: &str| manifests.iter().find(|manifest| manifest["kind"] == kind).expect("the kind is there");
     assert_eq!(kind("CronJob")["spec"]["concurrencyPolicy"], "Forbid");
-    for policy in [&kind("Job")["spec"], &kind("CronJob")["spec"]["jobTemplate"]["spec"]] {
+    each([&kind("Job")["spec"], &kind("CronJob")["spec"]["jobTemplate"]["spec"]], |policy| {
         let rule = &policy["podFailurePolicy"]["rules"][0];
         assert_eq!(rule["action"], "FailJob");
         let codes: Vec<u64> =
@@ -51,7 +52,7 @@ fn kubernetes_stops_retrying_what_does_not_heal() {
         for transient in [69, 75, 124, 130, 143] {
             assert!(!codes.contains(&transient), "{transient} in {codes:?}");
         }
-    }
+    });
     let init = &kind("Deployment")["spec"]["template"]["spec"]["initContainers"][0];
     assert_eq!(init["args"][0], "init");
 }

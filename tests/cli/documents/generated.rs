@@ -7,6 +7,7 @@ use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use tarsy_db::Cli;
 
+use crate::support::cases::each;
 use crate::support::{Outcome, apply, bare_tarsy_db, test};
 
 #[apply(test)]
@@ -24,9 +25,8 @@ fn completions(shell: Shell) -> String {
 
 #[apply(test)]
 fn bash_completes_what_comes_behind_a_subcommand() {
-    for (words, expected) in
-        [("prune --arch", "--archive"), ("migrate-sqlite-to-postgres --app", "--append"), ("chec", "check")]
-    {
+    let cases = [("prune --arch", "--archive"), ("migrate-sqlite-to-postgres --app", "--append"), ("chec", "check")];
+    each(cases, |(words, expected)| {
         let last = words.rsplit(' ').next().expect("a word");
         let script = format!(
             "{}\nCOMP_WORDS=(tarsy-db {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
@@ -35,7 +35,7 @@ fn bash_completes_what_comes_behind_a_subcommand() {
         );
         let completed = Command::new("bash").args(["--norc", "-c", &script]).output().expect("bash is there");
         assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), expected, "{words}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -56,13 +56,12 @@ fn write_man_page(command: &clap::Command) {
     compare_or_write(&Path::new("completions/man").join(format!("{name}.1")), page.as_bytes());
 }
 
-/// Compares with the file in the tree, or writes it if `UPDATE_GENERATED` is set.
+/// Compares with the file in the tree, which is written first if `UPDATE_GENERATED` is set.
 fn compare_or_write(path: &Path, expected: &[u8]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("directories can be created");
         std::fs::write(&path, expected).expect("files can be written");
-        return;
     }
     let found = std::fs::read(&path).unwrap_or_default();
     assert!(found == expected, "{} is not up to date: run `make generate`", path.display());

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::cases::each;
 use crate::support::history::{DAY_US, insert_many, insert_session, now_us};
 use crate::support::info::info;
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
@@ -35,16 +36,17 @@ fn rows_and_bytes_are_those_of_the_tables(database: &Database) {
     insert_session(database, "s", "failed", None);
     let report = info(database, &["--exact"]);
     assert_eq!(report["revision"], "ae85467a75d2");
-    for (name, rows) in [
+    let cases = [
         ("alembic_version", 1),
         ("alert_sessions", 201),
         ("stage_executions", 1),
         ("llm_interactions", 201),
         ("mcp_communications", 1),
-    ] {
+    ];
+    each(cases, |(name, rows)| {
         assert_eq!(table(&report, name)["rows"], rows, "{name}");
         assert_eq!(table(&report, name)["exact"], true, "{name}");
-    }
+    });
     let bytes = |kind: &str| table(&report, "llm_interactions")[kind].as_u64().expect("a number");
     let data = bytes("table_bytes") + if database.is_sqlite() { 0 } else { bytes("toast_bytes") };
     // PostgreSQL compresses what repeats itself.
@@ -114,10 +116,10 @@ fn the_retention_in_force_is_planned(database: &Database) {
     let plan = &sessions["would_remove"];
     assert_eq!(plan["sessions"], 1);
     assert_eq!(plan["kept"].as_array().expect("a list of sessions").len(), 1, "{plan:#}");
-    for name in ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {
+    each(["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"], |name| {
         let tables = plan["tables"].as_array().expect("a list of tables");
         assert_eq!(tables.iter().find(|table| table["table"] == name).expect("the table")["rows"], 1, "{name}");
-    }
+    });
     assert_eq!(command("90")["sessions"]["would_remove"]["sessions"], 0);
     assert_eq!(database.count("alert_sessions"), 3);
 }

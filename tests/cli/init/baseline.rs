@@ -6,16 +6,12 @@ use std::time::Duration;
 use crate::support::baseline;
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
-use crate::support::revision::ledger;
+use crate::support::revision::{init, ledger};
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
 
 const BASELINE: &str = "ae85467a75d2";
 const HEAD: &str = "b67c135119d7";
-
-fn init(database: &Database, arguments: &[&str]) -> Outcome {
-    Outcome::of(tarsy_db(database).arg("init").args(arguments))
-}
 
 /// What `init --output json` says it did, and at which revision the database is.
 #[track_caller]

@@ -1,15 +1,12 @@
 //! `init --to`: how a revision is named, what would be done, and what would be run.
 
 use crate::support::baseline;
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, contents, insert_session};
-use crate::support::revision::{IDS, init_to, ledger, stands_at};
+use crate::support::revision::{IDS, init, init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 const ALLOWED: &str = "`head`, `baseline`, a revision's number from 1 to 23, its id or the beginning of it";
-
-fn init(database: &Database, arguments: &[&str]) -> Outcome {
-    Outcome::of(tarsy_db(database).arg("init").args(arguments))
-}
 
 type Files = (Vec<std::ffi::OsString>, Option<Vec<u8>>);
 
@@ -32,7 +29,7 @@ fn everything(database: &Database) -> (String, Vec<String>, Files) {
 
 #[apply(test)]
 fn a_revision_has_several_names() {
-    for (name, number) in [
+    let cases = [
         ("baseline", 1),
         ("2", 2),
         ("02", 2),
@@ -42,20 +39,21 @@ fn a_revision_has_several_names() {
         ("11", 11),
         ("11b", 11),
         ("head", 23),
-    ] {
+    ];
+    each(cases, |(name, number)| {
         let database = Database::sqlite();
         init_to(&database, name);
         assert_eq!(ledger(&database), [Some(IDS[number - 1].to_owned())], "{name}");
-    }
+    });
 }
 
 #[apply(test)]
 fn what_is_no_revision_is_a_usage_error_that_says_what_is() {
     let database = Database::sqlite();
-    for wrong in ["", "0", "24", "a", "Head", "7c617b3e7c2c0", "-1"] {
+    each(["", "0", "24", "a", "Head", "7c617b3e7c2c0", "-1"], |wrong| {
         let refused = init(&database, &[&format!("--to={wrong}")]).expect(2);
         assert!(refused.stderr.contains(ALLOWED), "{}", refused.stderr);
-    }
+    });
     assert_eq!(files(&database).0.len(), 0);
 }
 
@@ -89,10 +87,10 @@ fn the_flag_beats_the_environment_beats_the_file() {
 #[apply(test)]
 fn a_dry_run_on_nothing_creates_nothing(database: &Database) {
     let before = everything(database);
-    for arguments in [["--dry-run", "--output=table"], ["--dry-run", "--output=json"], ["--sql", "--output=table"]] {
+    each([["--dry-run", "--output=table"], ["--dry-run", "--output=json"], ["--sql", "--output=table"]], |arguments| {
         init(database, &[&["--to", "head"], &arguments[..]].concat()).expect(0);
         assert_eq!(everything(database), before);
-    }
+    });
     let report = init(database, &["--to", "head", "--dry-run", "--output", "json"]).expect(0).json();
     assert_eq!((&report["outcome"], &report["dry_run"]), (&"created".into(), &true.into()));
     assert!(report["from"].is_null());
@@ -142,7 +140,7 @@ fn the_printed_sql_leads_there_from_data(database: &Database) {
     insert_session(database, "s-2", "pending", None);
     database.execute(r#"UPDATE llm_interactions SET conversation = '{"messages": ["Final Answer: 42"]}'"#);
     let before = everything(database);
-    for (number, target) in [(2, "2"), (6, "6"), (18, "18"), (23, "head")] {
+    each([(2, "2"), (6, "6"), (18, "18"), (23, "head")], |(number, target)| {
         if number == 2 {
             let printed = init(database, &["--to", target, "--sql"]).expect(0);
             assert_eq!(everything(database), before);
@@ -157,7 +155,7 @@ fn the_printed_sql_leads_there_from_data(database: &Database) {
         let statements = report["sql"].as_array().expect("a list").iter().filter_map(|sql| sql.as_str());
         database.execute(&statements.collect::<Vec<_>>().join(";\n"));
         stands_at(database, number);
-    }
+    });
     let filled = "SELECT count(*) FROM alert_sessions WHERE pod_id = 'unknown' AND last_interaction_at > 0";
     assert_eq!(database.number(filled), 2);
     let classified = "SELECT count(*) FROM llm_interactions WHERE interaction_type = 'final_analysis'";

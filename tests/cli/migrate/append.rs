@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::append::{append, append_with, assert_clashes, came, difference, two_histories};
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, full_history, insert_session};
 use crate::support::migration::{
     arguments, compare, migrate, moved, one_session_and_target, picture, read_report, table_digests,
@@ -110,12 +111,12 @@ fn a_parent_may_be_on_either_side_and_has_to_be_on_one() {
     assert_eq!(append(&source, &target).expect(0).json()["inserted"], 5);
     source.execute(&stage("lost", "nowhere"));
     let before = picture(&target);
-    for more in [["--show-values"].as_slice(), &["--show-values", "--dry-run"]] {
+    each([["--show-values"].as_slice(), &["--show-values", "--dry-run"]], |more| {
         let refused = append_with(&source, &target, more).expect(65);
         let details = refused.json()["error"]["details"].clone();
         assert_eq!((&details[0]["primary_key"], &details[0]["class"]), (&json!("lost"), &json!("orphan")));
         assert_eq!((&details[0]["value"], details.as_array().map(Vec::len)), (&json!("'nowhere'"), Some(1)));
-    }
+    });
     // With another hazard of one row: what both ends together have to tell comes after it.
     source.execute("UPDATE stage_executions SET stage_name = 'a' || char(0) WHERE execution_id = 'late'");
     let details = append(&source, &target).expect(65).json()["error"]["details"].clone();
@@ -211,11 +212,11 @@ fn a_target_with_rows_at_another_revision_is_left_alone() {
 fn without_the_flag_rows_are_refused_as_ever_and_the_flag_is_named() {
     let (source, target) = two_histories();
     Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["already holds rows", "--append"]);
-    for other in ["--check-only", "--verify-only"] {
+    each(["--check-only", "--verify-only"], |other| {
         let mut command = bare_tarsy_db(source.directory());
         command.args(["migrate-sqlite-to-postgres", "--append", other]);
         assert!(Outcome::of(&mut command).expect(2).stderr.contains("cannot be used with"), "{other}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -241,12 +242,12 @@ fn sequences_are_behind_the_events_that_came_and_never_go_back() {
 
 #[apply(test)]
 fn less_may_be_compared() {
-    for verify in ["counts", "none"] {
+    each(["counts", "none"], |verify| {
         let (source, target) = two_histories();
         let appended = append_with(&source, &target, &["--verify", verify]).expect(0).json();
         assert_eq!((&appended["verified"], came(&appended)[1]), (&json!(verify), Some(4)));
         assert_eq!(appended["tables"][0]["digest"], Value::Null);
-    }
+    });
 }
 
 #[apply(test)]

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::activity::{wait_for_lock, wait_for_no_session_of_the_tool};
 use crate::support::append::{append, append_with, came, two_histories};
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_many, insert_session};
 use crate::support::migration::{arguments, one_session_and_target, picture};
 use crate::support::process::Held;
@@ -13,14 +14,14 @@ use crate::support::{Running, apply, test};
 fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
-    for (end, code) in [("ROLLBACK", 0), ("COMMIT", 7)] {
+    each([("ROLLBACK", 0), ("COMMIT", 7)], |(end, code)| {
         let mut somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
         let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
         wait_for_lock(&target);
         somebody.execute(end);
         run.finish().expect(code);
         somebody.close();
-    }
+    });
 }
 
 #[apply(test)]
@@ -65,7 +66,7 @@ fn the_backend_goes_on_beside_it() {
 
 #[apply(test)]
 fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_succeeds() {
-    for (signal, code) in [("KILL", None), ("TERM", Some(143)), ("INT", Some(130))] {
+    each([("KILL", None), ("TERM", Some(143)), ("INT", Some(130))], |(signal, code)| {
         let (source, target) = two_histories();
         let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
         let before = picture(&target);
@@ -77,7 +78,7 @@ fn killed_or_terminated_in_the_middle_the_target_is_as_before_and_the_next_run_s
         wait_for_no_session_of_the_tool(&target);
         assert!(before == picture(&target), "{signal}");
         assert_eq!(append(&source, &target).expect(0).json()["inserted"], 4, "{signal}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -92,10 +93,11 @@ fn of_two_at_once_one_inserts_and_the_other_finds_all_there() {
 
 #[apply(test)]
 fn triggers_that_meddle_are_found_out_before_the_commit() {
-    for (change, code, difference) in [
+    let cases = [
         ("NEW.agent_type := upper(NEW.agent_type); RETURN NEW;", 8, "one: agent_type"),
         ("RETURN NULL;", 8, "one: not in the target"),
-    ] {
+    ];
+    each(cases, |(change, code, difference)| {
         let (source, target) = two_histories();
         // Without children, whose foreign keys would tell.
         source.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
@@ -106,5 +108,5 @@ fn triggers_that_meddle_are_found_out_before_the_commit() {
         let found = append(&source, &target).expect(code);
         assert_eq!(found.json()["error"]["details"][0]["differences"], json!([difference]));
         assert_eq!(target.count("alert_sessions"), 1);
-    }
+    });
 }

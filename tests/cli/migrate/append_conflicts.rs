@@ -8,6 +8,7 @@ use tarsy_db::internals::{Access, open, read_schema};
 
 use crate::support::alteration::ALTERATIONS;
 use crate::support::append::{append, append_with, assert_clashes, came, difference, two_histories};
+use crate::support::cases::each;
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{REPORT, moved, one_session_and_target, read_report, source_and_target};
@@ -16,7 +17,7 @@ use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 #[apply(test)]
 fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
     let (source, target, _) = moved();
-    for [kind, table, row, key, column, value] in ALTERATIONS {
+    each(ALTERATIONS, |[kind, table, row, key, column, value]| {
         let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
         let [Some(original)] = &original[..] else { panic!("one row {row}") };
         target.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {row}"));
@@ -24,7 +25,7 @@ fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
         let line = format!("  - {table} `{key}`: there with another {column}\n");
         assert!(refused.stderr.contains(&line), "{kind}: {}", refused.stderr);
         target.execute(&format!("UPDATE {table} SET {column} = {original} WHERE {row}"));
-    }
+    });
     assert_eq!(came(&append(&source, &target).expect(0).json())[1], Some(0));
 }
 
@@ -56,11 +57,11 @@ fn doubles_are_the_same_only_bit_by_bit() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     let expected = json!([difference("llm_interactions", "llm-one", &["temperature"])]);
-    for (stored, held) in [("0.0", "'-0'"), ("NULL", "'NaN'"), ("1.0", "1.0000000000000002")] {
+    each([("0.0", "'-0'"), ("NULL", "'NaN'"), ("1.0", "1.0000000000000002")], |(stored, held)| {
         source.execute(&format!("UPDATE llm_interactions SET temperature = {stored}"));
         target.execute(&format!("UPDATE llm_interactions SET temperature = {held}"));
         assert_clashes(&source, &target, &expected);
-    }
+    });
 }
 
 #[apply(test)]

@@ -1,6 +1,7 @@
 //! `migrate-sqlite-to-postgres`: every value arrives, the source stays as it is, the target's own
 //! indexes and keys come back.
 
+use crate::support::cases::each;
 use crate::support::column::{BIGINT, BOOLEAN, DOUBLE, INTEGER, JSON, JSONB, TEXT};
 use crate::support::history::{NOW_US, insert_many, insert_session, row_key};
 use crate::support::migration::{arguments, migrate, migrate_read_only, source_and_target};
@@ -168,7 +169,7 @@ fn statistics_that_sqlite_keeps_for_itself_are_no_table_of_the_history() {
 
 #[apply(test)]
 fn the_source_is_not_changed_in_either_journal_mode() {
-    for (journal_mode, version) in [("WAL", 2), ("DELETE", 1)] {
+    each([("WAL", 2), ("DELETE", 1)], |(journal_mode, version)| {
         let (source, target) = source_and_target();
         insert_session(&source, "one", "completed", Some(NOW_US));
         source.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
@@ -177,18 +178,18 @@ fn the_source_is_not_changed_in_either_journal_mode() {
         Outcome::of(&mut migrate(&source, &target)).expect(0);
         assert!(before == files(source.directory()), "{journal_mode}: {:?}", files(source.directory()).keys());
         assert_eq!(target.count("alert_sessions"), 1);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_source_in_a_directory_that_cannot_be_written_is_moved() {
-    for journal_mode in ["WAL", "DELETE"] {
+    each(["WAL", "DELETE"], |journal_mode| {
         let (source, target) = source_and_target();
         insert_session(&source, "one", "completed", Some(NOW_US));
         source.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
         migrate_read_only(&source, &target).expect(0);
         assert_eq!(target.count("llm_interactions"), 1, "{journal_mode}");
-    }
+    });
 }
 
 /// What the server says about every index and foreign key.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tarsy_db::internals::{Silence, Snapshot, SnapshotOptions, Source, TransferError};
 
+use crate::support::cases::each;
 use crate::support::database::{block_on, runtime};
 use crate::support::history::{NOW_US, insert_many, insert_session};
 use crate::support::migration::{arguments, migrate, one_session_and_target};
@@ -51,17 +52,20 @@ fn check_only(source: &Database) -> assert_cmd::Command {
 #[apply(test)]
 fn an_index_that_does_not_match_its_table_is_damage_and_named() {
     let (source, target) = source_with_a_broken_index();
-    for run in [
-        &mut migrate(&source, &target),
-        migrate(&source, &target).arg("--dry-run"),
-        migrate(&source, &target).arg("--append"),
-        &mut check_only(&source),
-    ] {
-        let refused = Outcome::of(run).expect(74);
-        refused.tells(&["history.db is damaged", STATUS_INDEX, "restore a backup", "--accept-damage"]);
-        let details = refused.json()["error"]["details"].clone();
-        assert!(details["findings"].to_string().contains(STATUS_INDEX), "{details:#}");
-    }
+    each(
+        [
+            &mut migrate(&source, &target),
+            migrate(&source, &target).arg("--dry-run"),
+            migrate(&source, &target).arg("--append"),
+            &mut check_only(&source),
+        ],
+        |run| {
+            let refused = Outcome::of(run).expect(74);
+            refused.tells(&["history.db is damaged", STATUS_INDEX, "restore a backup", "--accept-damage"]);
+            let details = refused.json()["error"]["details"].clone();
+            assert!(details["findings"].to_string().contains(STATUS_INDEX), "{details:#}");
+        },
+    );
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
@@ -163,11 +167,11 @@ fn values_that_their_own_table_refuses_stay_hazards() {
     let (is, was) = (r#""agent_type" VARCHAR NOT NULL"#, r#""agent_type" VARCHAR"#);
     let insert = "UPDATE alert_sessions SET agent_type = NULL";
     insert_against_constraints(&source, "alert_sessions", is, was, insert);
-    for run in [&mut migrate(&source, &target), &mut check_only(&source)] {
+    each([&mut migrate(&source, &target), &mut check_only(&source)], |run| {
         let refused = Outcome::of(run).expect(65);
         refused.tells(&["alert_sessions `one` agent_type: NULL in a column that is NOT NULL"]);
         assert_eq!(refused.json()["error"]["details"].as_array().map(Vec::len), Some(1));
-    }
+    });
 }
 
 #[apply(test)]
@@ -191,14 +195,17 @@ fn a_value_that_only_the_source_refuses_is_a_hazard_unless_it_is_accepted() {
     let update = "UPDATE stage_executions SET stage_output = '12'";
     insert_against_constraints(&source, "stage_executions", is, was, update);
     let told = "stage_executions stage_output: SQLite's own check reports 2 times: TEXT value in stage_executions.stage_output";
-    for run in [
-        &mut migrate(&source, &target),
-        migrate(&source, &target).arg("--dry-run"),
-        migrate(&source, &target).arg("--append"),
-        &mut check_only(&source),
-    ] {
-        Outcome::of(run).expect(65).tells(&[told]);
-    }
+    each(
+        [
+            &mut migrate(&source, &target),
+            migrate(&source, &target).arg("--dry-run"),
+            migrate(&source, &target).arg("--append"),
+            &mut check_only(&source),
+        ],
+        |run| {
+            Outcome::of(run).expect(65).tells(&[told]);
+        },
+    );
     let accepting = ["--accept-damage", "--report", "move.json"];
     Outcome::of(migrate(&source, &target).args(accepting)).expect(0);
     assert_eq!(target.number("SELECT count(*) FROM stage_executions WHERE stage_output::text = '12'"), 2);
@@ -210,7 +217,7 @@ fn what_this_sqlite_does_not_know_is_named_and_the_rest_is_checked() {
         "CREATE INDEX of_ours ON ours (a COLLATE their_collation)",
         "CREATE INDEX of_ours ON ours (their_function(a))",
     ];
-    for definition in unknown {
+    each(unknown, |definition| {
         let (source, target) = one_session_and_target();
         source.execute("CREATE TABLE ours (a, b); CREATE INDEX of_ours ON ours (a); INSERT INTO ours VALUES (1, 2)");
         break_index(&source, "of_ours", definition);
@@ -218,7 +225,7 @@ fn what_this_sqlite_does_not_know_is_named_and_the_rest_is_checked() {
         run().expect(0).tells(&["SQLite cannot check the pages and indexes of `ours`", "their_"]);
         break_index(&source, STATUS_INDEX, "CREATE INDEX ix_alert_sessions_status ON alert_sessions (chain_id)");
         run().expect(74).tells(&[STATUS_INDEX]);
-    }
+    });
 }
 
 /// A source that takes a minute to check: for each row of a table of the operator's SQLite prints a megabyte.

@@ -3,12 +3,14 @@
 //! before it is left behind.
 
 use crate::support::birth::{self, Born};
+use crate::support::cases::each;
 use crate::support::check::{check, is_found};
 use crate::support::migration::{compare, migrate, one_session_and_target};
 use crate::support::revision::{IDS, init_to, ledger};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// A column of the next revision: how it is declared by the models, its type on PostgreSQL, and a value.
+#[derive(Debug)]
 struct Early {
     table: &'static str,
     name: &'static str,
@@ -18,6 +20,7 @@ struct Early {
 }
 
 /// A history with columns of the revision after the one it is at.
+#[derive(Debug)]
 struct Birth {
     born: Born,
     revision: usize,
@@ -166,14 +169,14 @@ fn prepared_targets() -> impl Iterator<Item = (&'static Birth, bool, Database)> 
 
 #[apply(test)]
 fn columns_of_the_next_revision_are_legitimate(database: &Database) {
-    for birth in BIRTHS {
+    each(BIRTHS, |birth| {
         let database = database.another();
         birth.create(&database);
         let found = check(&database, &[]).expect(0);
         is_found(&found, "schema", "ok", birth.columns[0].name);
         init_to(&database, "head");
         is_found(&check(&database, &[]).expect(0), "schema", "ok", "as in revision");
-    }
+    });
 }
 
 #[apply(test)]
@@ -191,7 +194,7 @@ fn a_column_of_the_next_revision_with_another_type_is_drift() {
 
 #[apply(test)]
 fn values_of_the_next_revision_arrive_and_the_target_goes_on_as_the_source_does() {
-    for birth in BIRTHS {
+    each(BIRTHS, |birth| {
         let (source, target) = (birth.source(), Database::postgresql());
         let check_only = ["migrate-sqlite-to-postgres", "--check-only"];
         Outcome::of(tarsy_db(&source).args(check_only)).expect(0);
@@ -211,19 +214,19 @@ fn values_of_the_next_revision_arrive_and_the_target_goes_on_as_the_source_does(
         }
         is_found(&check(&target, &["--deep"]).expect(0), "schema", "ok", "as in revision");
         compare(&source, &target).expect(0);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_target_that_was_prepared_takes_them_with_and_without_the_columns() {
-    for (birth, is_born, target) in prepared_targets() {
+    each(prepared_targets(), |(birth, is_born, target)| {
         let source = birth.source();
         let Early { table, name, kind, .. } = &birth.columns[0];
         Outcome::of(migrate(&source, &target).arg("--dry-run")).expect(0);
         assert_eq!(type_of(&target, table, name), if is_born { *kind } else { "none" });
         Outcome::of(&mut migrate(&source, &target)).expect(0);
         birth.has_arrived(&target);
-    }
+    });
 }
 
 #[apply(test)]
@@ -240,7 +243,7 @@ fn a_target_before_the_revision_that_has_a_column_already_keeps_its_type() {
 
 #[apply(test)]
 fn rows_are_appended_with_them() {
-    for (birth, is_born, target) in prepared_targets() {
+    each(prepared_targets(), |(birth, is_born, target)| {
         let source = birth.source();
         let Early { table, name, kind, .. } = &birth.columns[0];
         target.execute(
@@ -252,12 +255,12 @@ fn rows_are_appended_with_them() {
         Outcome::of(migrate(&source, &target).arg("--append")).expect(0);
         birth.has_arrived(&target);
         assert_eq!(target.count("alert_sessions"), 2);
-    }
+    });
 }
 
 #[apply(test)]
 fn an_archive_keeps_them_and_they_come_back(database: &Database) {
-    for birth in [&BIRTHS[0], &BIRTHS[2], &BIRTHS[4]] {
+    each([&BIRTHS[0], &BIRTHS[2], &BIRTHS[4]], |birth| {
         let database = database.another();
         birth.create(&database);
         let archive = Database::sqlite();
@@ -273,7 +276,7 @@ fn an_archive_keeps_them_and_they_come_back(database: &Database) {
         birth.create(&target);
         Outcome::of(migrate(&archive, &target).arg("--append")).expect(0);
         birth.has_arrived(&target);
-    }
+    });
 }
 
 #[apply(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use crate::support::cases::each;
 use crate::support::column::{BIGINT, BOOLEAN, DOUBLE, INTEGER, JSON, JSONB, TEXT};
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session, row_key};
@@ -117,14 +118,14 @@ fn write(source: &Database, session: &str, (table, column): (&str, &str), value:
 fn every_hazard_is_listed_in_one_run_and_no_look_alike() {
     let (source, target) = source_and_target();
     let mut expected = BTreeSet::new();
-    for (number, (place, value, offset, reason)) in HAZARDS.iter().enumerate() {
+    each(HAZARDS.iter().enumerate(), |(number, (place, value, offset, reason))| {
         let key = write(&source, &format!("hazard-{number}"), *place, value);
         // The depth at which it is refused is the server's and the tool's affair.
         let (offset, reason) = if *reason == "deep" { (Some(0), "JSON nested too deeply") } else { (*offset, *reason) };
         for reason in reason.split("; ") {
             expected.insert((place.0.to_owned(), key.clone(), place.1.to_owned(), offset, reason.to_owned()));
         }
-    }
+    });
     for (number, (place, value)) in HARMLESS.iter().enumerate() {
         write(&source, &format!("harmless-{number}"), *place, value);
     }
@@ -258,7 +259,7 @@ const JSON_TEXTS: &[&str] = &[
 fn json_is_listed_exactly_where_postgresql_refuses_it() {
     let (source, target) = source_and_target();
     let mut refused = BTreeSet::new();
-    for (number, text) in JSON_TEXTS.iter().enumerate() {
+    each(JSON_TEXTS.iter().enumerate(), |(number, text)| {
         let session = number.to_string();
         insert_session(&source, &session, "completed", None);
         for ((table, column), kind) in [(JSON, "json"), (JSONB, "jsonb")] {
@@ -272,7 +273,7 @@ fn json_is_listed_exactly_where_postgresql_refuses_it() {
                 refused.insert((table.to_owned(), *text));
             }
         }
-    }
+    });
     assert!(refused.len() > 50, "{refused:?}");
     let outcome = Outcome::of(&mut migrate(&source, &target)).expect(65);
     let found = listed(&outcome).into_iter().map(|(table, key, ..)| {

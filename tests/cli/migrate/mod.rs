@@ -8,7 +8,7 @@ mod crashes;
 mod damage;
 mod damaged_indexes;
 mod early_columns;
-mod everyday_settings;
+mod everyday;
 mod failures;
 mod hazards;
 mod moments;

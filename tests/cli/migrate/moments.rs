@@ -1,5 +1,6 @@
 //! `migrate-sqlite-to-postgres`: text that is a moment arrives as that moment; what is none is listed.
 
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{migrate, source_and_target};
 use crate::support::{Database, Outcome, Schema, apply, test};
@@ -52,11 +53,11 @@ fn what_is_no_moment_is_listed_and_nothing_is_written() {
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(65).json();
     let listed = refused["error"]["details"].as_array().expect("a list of hazards");
     assert_eq!(listed.len(), hazards.len());
-    for (number, (written, reason)) in hazards.iter().enumerate() {
+    each(hazards.iter().enumerate(), |(number, (written, reason))| {
         let key = number.to_string();
         let hazard = listed.iter().find(|hazard| hazard["primary_key"] == key.as_str());
         let hazard = hazard.unwrap_or_else(|| panic!("{written} is not listed"));
         assert_eq!((&hazard["column"], &hazard["reason"]), (&"noted_at".into(), &(*reason).into()), "{written}");
-    }
+    });
     assert_eq!(target.count("alert_sessions"), 0);
 }

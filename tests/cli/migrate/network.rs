@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::activity::{WAITS_FOR_LOCK, wait_for_no_session_of_the_tool};
+use crate::support::cases::each;
 use crate::support::history::full_history;
 use crate::support::migration::{arguments_to, picture};
 use crate::support::process::Held;
@@ -65,7 +66,7 @@ impl Ends {
 #[apply(test)]
 fn a_network_that_falls_silent_is_given_up_soon_at_every_stage() {
     let ends = Ends::new();
-    for (moment, told) in STAGES {
+    each(STAGES, |(moment, told)| {
         let outcome = ends.run_into(moment, Silence::Network);
         assert!(outcome.stderr.contains(told), "{moment:?}: {}", outcome.stderr);
         let silence = ["no answer within 1s", "no answer from the server for 4s"];
@@ -73,13 +74,13 @@ fn a_network_that_falls_silent_is_given_up_soon_at_every_stage() {
         ends.proxy.cut();
         wait_for_no_session_of_the_tool(&ends.target);
         assert!(picture(&ends.target) == ends.before, "{moment:?}");
-    }
+    });
 }
 
 #[apply(test)]
 fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
     let ends = Ends::new();
-    for (moment, told) in STAGES.into_iter().skip(1) {
+    each(STAGES.into_iter().skip(1), |(moment, told)| {
         let outcome = ends.run_into(moment, Silence::Connection);
         assert!(outcome.stderr.contains(told), "{moment:?}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("something was lost on the way"), "{moment:?}: {}", outcome.stderr);
@@ -91,7 +92,7 @@ fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
         wait_for_no_session_of_the_tool(&ends.target);
         ends.proxy.cut();
         assert!(picture(&ends.target) == ends.before, "{moment:?}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -120,14 +121,14 @@ fn set_read_only(target: &Database, value: &str) {
 #[apply(test)]
 fn where_the_answer_to_commit_is_lost_nobody_pretends_to_know() {
     let ends = Ends::new();
-    for (moment, rows) in [(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 100)] {
+    each([(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 100)], |(moment, rows)| {
         let outcome = ends.run_into(moment, Silence::Connection);
         let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";
         assert!(outcome.stderr.contains(unknown), "{moment:?}: {}", outcome.stderr);
         wait_for_no_session_of_the_tool(&ends.target);
         ends.proxy.cut();
         assert_eq!(ends.target.count("alert_sessions"), rows, "{moment:?}");
-    }
+    });
 }
 
 /// Makes an index on `events` take long: half a second for each of its hundred rows.
@@ -234,7 +235,7 @@ fn ctrl_c_while_rows_are_read_back_ends_both_sides_within_a_second() {
 #[apply(test)]
 fn ctrl_c_over_a_silent_network_ends_within_a_second() {
     let ends = Ends::new();
-    for (moment, _) in STAGES {
+    each(STAGES, |(moment, _)| {
         ends.proxy.halt_at(moment, Silence::Network);
         let url = ends.target.url_through(ends.proxy.port);
         let mut run = Running::start(&ends.source, &arguments_to(&url));
@@ -246,5 +247,5 @@ fn ctrl_c_over_a_silent_network_ends_within_a_second() {
         ends.proxy.cut();
         wait_for_no_session_of_the_tool(&ends.target);
         assert!(picture(&ends.target) == ends.before, "{moment:?}");
-    }
+    });
 }

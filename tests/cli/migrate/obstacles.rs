@@ -4,6 +4,7 @@ use sqlx::Connection;
 use tarsy_db::internals::{ObstacleKind, ObstacleSeverity, Operation, TargetTables, look};
 
 use crate::support::baseline;
+use crate::support::cases::each;
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{migrate, migrate_to, one_session_and_nothing, one_session_and_target};
@@ -145,7 +146,7 @@ fn a_standby_is_69() {
 
 #[apply(test)]
 fn what_has_the_name_of_a_table_is_named_as_what_it_is() {
-    for (sql, object) in [
+    let cases = [
         ("CREATE VIEW alert_sessions AS SELECT 1 AS one", "view alert_sessions"),
         ("CREATE MATERIALIZED VIEW stage_executions AS SELECT 1 AS one", "materialized view stage_executions"),
         ("CREATE SEQUENCE llm_interactions", "sequence llm_interactions"),
@@ -160,7 +161,8 @@ fn what_has_the_name_of_a_table_is_named_as_what_it_is() {
              CREATE FOREIGN TABLE alert_sessions (a int) SERVER s",
             "foreign table alert_sessions",
         ),
-    ] {
+    ];
+    each(cases, |(sql, object)| {
         let (source, target) = one_session_and_nothing();
         target.execute(sql);
         is_listed(
@@ -169,12 +171,12 @@ fn what_has_the_name_of_a_table_is_named_as_what_it_is() {
             object,
             &["rename it"][..usize::from(!object.starts_with("partitioned"))],
         );
-    }
+    });
 }
 
 #[apply(test)]
 fn tables_that_cannot_be_loaded_as_they_are_are_refused() {
-    for (sql, kind, object, words) in [
+    let cases = [
         (
             "ALTER TABLE alert_sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
             "row_security",
@@ -198,7 +200,8 @@ fn tables_that_cannot_be_loaded_as_they_are_are_refused() {
             "DETACH PARTITION",
         ),
         ("ALTER TABLE mcp_communications SET UNLOGGED", "unlogged", "mcp_communications", "SET LOGGED"),
-    ] {
+    ];
+    each(cases, |(sql, kind, object, words)| {
         let (source, target) = one_session_and_target();
         let role = Role::new(&target);
         target.execute(sql);
@@ -206,7 +209,7 @@ fn tables_that_cannot_be_loaded_as_they_are_are_refused() {
         give_tables_to(&target, &role.name);
         let code = if kind == "row_security" { 77 } else { 7 };
         is_listed(&migrate_as(&source, &role).expect(code), kind, object, &[words]);
-    }
+    });
 }
 
 #[apply(test)]

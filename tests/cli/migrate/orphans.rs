@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::support::birth::{self, Born};
+use crate::support::cases::each;
 use crate::support::change::{change_of, changes, with_policies};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{assert_no_tables, migrate, read_report, source_and_target, source_at};
@@ -155,16 +156,17 @@ fn chains_of_missing_rows_are_made_up_from_the_bottom() {
     let messages = target.texts("SELECT m.message_id FROM chat_user_messages m JOIN chats USING (chat_id) ORDER BY 1");
     assert_eq!(messages, [Some("u-hangs".to_owned()), Some("u-kept".to_owned())]);
     let made_up = changes(&read_report(&source));
-    for row in [
+    let cases = [
         "alert_sessions also-gone session_id",
         "chats c-kept chat_id",
         "chats c-orphan chat_id",
         "stage_executions e-kept execution_id",
         "stage_executions e-orphan execution_id",
-    ] {
+    ];
+    each(cases, |row| {
         let line = format!("{row} orphan=adopt absent ");
         assert_eq!(made_up.iter().filter(|made_up| **made_up == line).count(), 1, "{row} in {made_up:#?}");
-    }
+    });
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, full_history, insert_many, insert_session};
 use crate::support::migration::{arguments, migrate, one_session_and_target, picture, source_and_target};
 use crate::support::server::closed_port;
@@ -54,7 +55,7 @@ fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
     let expected = tables.map(|table| amount(&source, table));
     let before = files(source.directory());
     // On an empty database, and on one that was prepared.
-    for is_prepared in [false, true] {
+    each([false, true], |is_prepared| {
         if is_prepared {
             target.create_schema(Schema::Head);
         }
@@ -72,7 +73,7 @@ fn a_rehearsal_knows_every_row_and_byte_and_changes_nothing() {
         assert_eq!(planned["rows"], expected.iter().map(|(_, rows, _)| rows).sum::<i64>());
         assert_eq!(planned["bytes"], expected.iter().map(|(_, _, bytes)| bytes).sum::<i64>());
         assert_eq!((&planned["forecast"], &planned["warnings"]), (&Value::Null, &json!([])));
-    }
+    });
     assert!(before == files(source.directory()));
     // The move finds as much.
     let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
@@ -157,10 +158,10 @@ fn what_only_an_index_can_tell_is_a_warning_beforehand() {
     let warning = "values so long that an index of PostgreSQL may not hold them: 1; only the server can tell";
     let mut check = bare_tarsy_db(source.directory());
     check.args(["migrate-sqlite-to-postgres", "--check-only"]);
-    for outcome in [Outcome::of(&mut check), rehearse(&source, &target)] {
+    each([Outcome::of(&mut check), rehearse(&source, &target)], |outcome| {
         let stderr = outcome.expect(0).stderr;
         assert!(stderr.contains(warning), "{stderr}");
-    }
+    });
     let cut = ["--check-only", "--on", "index-entry=truncate", "--report", "report.json"];
     let mut check = bare_tarsy_db(source.directory());
     let certain = Outcome::of(check.arg("migrate-sqlite-to-postgres").args(cut)).expect(0);
@@ -199,11 +200,11 @@ fn a_large_history_with_a_hazard_is_refused_as_a_small_one() {
     source.execute(
         r#"UPDATE llm_interactions SET conversation = '["\u0000"]' WHERE interaction_id IN ('l-2', 'l-2999')"#,
     );
-    for option in [&[][..], &["--dry-run"]] {
+    each([&[][..], &["--dry-run"]], |option| {
         let refused = Outcome::of(migrate(&source, &target).args(option)).expect(65).json();
         assert_eq!(refused["error"]["details"].as_array().map(Vec::len), Some(2), "{option:?}");
         assert!(picture(&target).is_empty(), "{option:?}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -233,7 +234,7 @@ fn a_check_needs_no_server() {
 #[apply(test)]
 fn options_that_mean_nothing_together_are_a_usage_error() {
     let source = Database::sqlite();
-    for options in [
+    let cases = [
         &["--check-only", "--dry-run"][..],
         &["--check-only", "--verify-only"],
         &["--dry-run", "--verify-only"],
@@ -241,11 +242,12 @@ fn options_that_mean_nothing_together_are_a_usage_error() {
         &["--check-only", "--verify", "full"],
         &["--verify-only", "--verify", "counts"],
         &["--verify-only", "--toast", "keep"],
-    ] {
+    ];
+    each(cases, |options| {
         let mut command = bare_tarsy_db(source.directory());
         let refused = Outcome::of(command.arg("migrate-sqlite-to-postgres").args(options)).expect(2);
         assert!(refused.stderr.contains("cannot be used with"), "{options:?}: {}", refused.stderr);
-    }
+    });
 }
 
 #[apply(test)]
@@ -293,13 +295,14 @@ fn a_primary_key_comes_back_with_its_comments() {
 
 #[apply(test)]
 fn a_primary_key_with_a_name_an_option_or_a_role_of_its_own_stays_as_it_is() {
-    for alteration in [
+    let cases = [
         r#"ALTER TABLE alert_sessions RENAME CONSTRAINT alert_sessions_pkey TO "Our key""#,
         "ALTER INDEX alert_sessions_pkey SET (fillfactor = 70)",
         "ALTER TABLE alert_sessions REPLICA IDENTITY USING INDEX alert_sessions_pkey",
         "CLUSTER alert_sessions USING alert_sessions_pkey",
         "ALTER TABLE alert_sessions REPLICA IDENTITY FULL",
-    ] {
+    ];
+    each(cases, |alteration| {
         let (source, target) = one_session_and_target();
         target.execute(alteration);
         let of_key = "SELECT format('%s %s %s %s %s %s', conname, pg_get_constraintdef(p.oid), c.reloptions,
@@ -311,7 +314,7 @@ fn a_primary_key_with_a_name_an_option_or_a_role_of_its_own_stays_as_it_is() {
         Outcome::of(&mut migrate(&source, &target)).expect(0);
         assert_eq!(target.texts(of_key), before, "{alteration}");
         assert_eq!(target.count("alert_sessions"), 1, "{alteration}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -340,11 +343,11 @@ fn rows_of_a_child_table_are_none_of_its_parents_when_it_is_read_back() {
     // An empty one is worth a warning.
     let planned = rehearse(&source, &target).expect(0).json();
     assert_eq!(planned["warnings"][0]["kind"], "inheritance");
-    for verify in ["full", "counts"] {
+    each(["full", "counts"], |verify| {
         let moved = Outcome::of(migrate(&source, &target).args(["--verify", verify])).expect(0);
         assert!(moved.stderr.contains("alert_sessions has the child child"), "{}", moved.stderr);
         target.execute("TRUNCATE alert_sessions CASCADE");
-    }
+    });
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     target.execute(
         "INSERT INTO child (session_id, alert_id, agent_type, status, chain_id) VALUES ('theirs', 'a', 'k', 's', 'c')",

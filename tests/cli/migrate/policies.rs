@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use tarsy_db::internals::{Choice, Class};
 
+use crate::support::cases::each;
 use crate::support::change::{change_of, changes, with_policies};
 use crate::support::history::{NOW_US, insert_session, row_key};
 use crate::support::migration::{assert_no_tables, migrate, read_report, source_and_target, source_at};
@@ -142,9 +143,11 @@ fn changes_of<'c>(source: &Database, cases: impl Iterator<Item = (usize, &'c Cas
 
 #[apply(test)]
 fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_original() {
-    for choice in choices() {
+    let empty = std::fs::read(source_at("3").file()).expect("the file is there");
+    each(choices(), |choice| {
         let target = Database::postgresql();
-        let source = source_at("3");
+        let source = Database::sqlite();
+        std::fs::write(source.file(), &empty).expect("a file");
         let cases: Vec<_> = CASES.iter().filter(|case| case.class == choice.class.name()).enumerate().collect();
         assert!(!cases.is_empty(), "{choice}");
         for (number, case) in &cases {
@@ -168,7 +171,7 @@ fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_origina
         // The same policies on the source give what is in the target.
         let again = ["--verify-only", "--on", &chosen, "--report", "again.json"];
         Outcome::of(migrate(&source, &target).args(again)).expect(0);
-    }
+    });
 }
 
 #[apply(test)]
@@ -178,7 +181,7 @@ fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reporte
     for (number, case) in CASES.iter().enumerate() {
         write(&source, number, case);
     }
-    for choice in choices() {
+    each(choices(), |choice| {
         let chosen = choice.to_string();
         let refused = Outcome::of(migrate(&source, &target).args(with_policies(&[&chosen]))).expect(65).json();
         let hazards = &refused["error"]["details"];
@@ -203,16 +206,17 @@ fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reporte
         assert_eq!((&report["outcome"], &report["hazards"]), (&json!("refused"), hazards), "{choice}");
         assert_eq!(changes(&report), changes_of(&source, CASES.iter().enumerate(), choice), "{choice}");
         assert_no_tables(&target);
-    }
+    });
 }
 
 #[apply(test)]
 fn null_takes_no_place_that_has_to_be_filled() {
-    for (choice, column, value, policies) in [
+    let cases = [
         ("integer-range=null", "duration_ms", "2147483648", json!(["clamp"])),
         ("inexact=null", "success", "2", json!([])),
         ("inexact=null", "model_name", "x'00ff'", json!([])),
-    ] {
+    ];
+    each(cases, |(choice, column, value, policies)| {
         let (source, target) = source_and_target();
         insert_session(&source, "one", "completed", Some(NOW_US));
         source.execute(&format!("UPDATE llm_interactions SET {column} = {value}"));
@@ -222,7 +226,7 @@ fn null_takes_no_place_that_has_to_be_filled() {
         assert_eq!((&hazards[0]["column"], &hazards[0]["policies"]), (&json!(column), &policies), "{choice}");
         assert_eq!(read_report(&source)["changes"], json!([]));
         assert_no_tables(&target);
-    }
+    });
 }
 
 #[apply(test)]
@@ -307,18 +311,19 @@ fn two_keys_that_a_policy_makes_the_same_are_refused() {
 #[apply(test)]
 fn what_cannot_be_chosen_is_a_usage_error() {
     let source = Database::sqlite();
-    for (choices, words) in [
+    let cases = [
         (&["nul"][..], "CLASS=POLICY"),
         (&["nul=null"], "fail, replace, strip"),
         (&["null=null"], "`null` has no policy `null`"),
         (&["nan=null"], "there is no class `nan`"),
         (&["nul=strip", "nul=replace"], "`nul` is given two policies, strip and replace"),
-    ] {
+    ];
+    each(cases, |(choices, words)| {
         let mut command = tarsy_db(&source);
         command.args(["migrate-sqlite-to-postgres", "--check-only"]).args(with_policies(choices));
         let refused = Outcome::of(&mut command).expect(2);
         assert!(refused.stderr.contains(words), "{choices:?}: {}", refused.stderr);
-    }
+    });
     // What was changed has to be written down.
     let mut command = tarsy_db(&source);
     let refused =

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::activity::wait_for_lock;
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{
     REPORT, arguments, arguments_to, migrate, one_session_and_nothing, one_session_and_target, picture, read_report,
@@ -102,10 +103,10 @@ fn people_see_how_many_values_were_changed_and_which_files_to_keep() {
     command.args(&arguments(&target)[..5]).args(["--on", "nul=strip", "--on", "non-finite=null"]).args(REPORT);
     let shown = Outcome::of(&mut command).expect(0).stdout;
     let (_, changes) = shown.split_once("changes").expect("a table of changes");
-    for words in [["alert_sessions", "nul", "strip"], ["mcp_communications", "non-finite", "null"]] {
+    each([["alert_sessions", "nul", "strip"], ["mcp_communications", "non-finite", "null"]], |words| {
         let line = changes.lines().find(|line| words.iter().all(|word| line.contains(word)));
         assert!(line.is_some_and(|line| line.contains(" 1 ")), "no {words:?} in {shown}");
-    }
+    });
     let file = source.file().display().to_string();
     let keep = format!("keep: {file}, which is as it was, and report.json");
     assert!(shown.lines().any(|line| line == keep), "{shown}");
@@ -203,12 +204,12 @@ fn the_report_of_a_move_is_never_written_over() {
     let refused = Outcome::of(migrate(&source, &other).args(STRIP)).expect(7);
     refused.fails_with(&["report.json is the report of a move that took place", "another file"]);
     assert!(picture(&other).is_empty());
-    for option in ["--check-only", "--dry-run", "--verify-only"] {
+    each(["--check-only", "--dry-run", "--verify-only"], |option| {
         let to = if option == "--check-only" { &[][..] } else { &["--to", target.url()] };
         let mut command = bare_tarsy_db(source.directory());
         command.args(["migrate-sqlite-to-postgres", option]).args(to).args(STRIP);
         Outcome::of(&mut command).expect(7);
-    }
+    });
     assert!(before == files(source.directory()), "{:?}", names(source.directory()));
 }
 
@@ -243,19 +244,20 @@ fn a_failure_without_an_outcome_leaves_the_report_of_a_refusal() {
 fn a_place_where_no_report_can_be_is_refused_before_anything_is_written() {
     let (source, target) = one_session_and_nothing();
     std::fs::create_dir(source.directory().join("reports")).expect("a directory can be made");
-    for (place, words) in [
+    let cases = [
         ("nowhere/report.json", "No such file or directory"),
         ("history.db/report.json", "Not a directory"),
         ("reports", "Is a directory"),
         ("reports/", "Is a directory"),
         (".", "Is a directory"),
-    ] {
+    ];
+    each(cases, |(place, words)| {
         let refused = Outcome::of(migrate(&source, &target).args(["--report", place])).expect(73);
         refused.fails_with(&[&format!("cannot write the report {place}")]);
         assert!(refused.stdout.to_lowercase().contains(&words.to_lowercase()), "{place}: {}", refused.stdout);
         assert!(picture(&target).is_empty(), "{place}");
         assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0, "{place}");
-    }
+    });
     assert_eq!(std::fs::read_dir(source.directory().join("reports")).expect("it can be read").count(), 0);
 }
 
@@ -268,12 +270,12 @@ fn what_is_no_report_is_not_written_over() {
     }
     let before = files(source.directory());
     // The source itself is the first.
-    for name in before.keys().map(String::as_str).chain(["/dev/null"]) {
+    each(before.keys().map(String::as_str).chain(["/dev/null"]), |name| {
         let refused = Outcome::of(migrate(&source, &target).args(["--report", name])).expect(7);
         refused.fails_with(&[&format!("{name} is there, and is no report"), "another file"]);
         assert!(before == files(source.directory()), "{name}: {:?}", names(source.directory()));
         assert!(picture(&target).is_empty(), "{name}");
-    }
+    });
     // As `mktemp` makes it.
     std::fs::write(source.directory().join("report.json"), "").expect("a file can be written");
     Outcome::of(migrate(&source, &target).args(REPORT)).expect(0);

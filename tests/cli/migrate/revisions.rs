@@ -1,6 +1,7 @@
 //! `migrate-sqlite-to-postgres` at TARSy's revisions: whatever the source has arrives.
 
 use crate::support::birth::{self, Born};
+use crate::support::cases::each;
 use crate::support::check::{check, is_found};
 use crate::support::migration::migrate;
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
@@ -97,7 +98,7 @@ fn added_until(revision: u32) -> impl Iterator<Item = &'static (u32, &'static st
 
 #[apply(test)]
 fn a_history_at_any_revision_arrives_whole() {
-    for revision in [1, 2, 3, 5, 10, 11, 17, 18, 23] {
+    each([1, 2, 3, 5, 10, 11, 17, 18, 23], |revision| {
         let target = Database::postgresql();
         let source = source_at(revision);
         let before = std::fs::read(source.file()).expect("the source is there");
@@ -119,7 +120,7 @@ fn a_history_at_any_revision_arrives_whole() {
         }
         Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
         assert_eq!(std::fs::read(source.file()).expect("the source is there"), before);
-    }
+    });
 }
 
 #[apply(test)]
@@ -174,7 +175,7 @@ fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
         (Born::C, 23, "shape C"),
         (Born::D, 23, "shape D"),
     ];
-    for (born, revision, shape) in births {
+    each(births, |(born, revision, shape)| {
         let target = Database::postgresql();
         let source = Database::sqlite();
         birth::create(&source, born, revision);
@@ -199,7 +200,7 @@ fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
         let sessions = target.texts("SELECT session_id FROM llm_interactions");
         assert_eq!(sessions, [(born < Born::C).then(|| "s".to_owned())], "{born:?}");
         is_found(&check(&target, &[]).expect(0), "schema", "ok", shape);
-    }
+    });
 }
 
 #[apply(test)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tarsy_db::internals::{Amount, CopyReason, Meter, Origin, Phase, Progress, Silence, Snapshot, SnapshotOptions};
 
 use crate::support::activity::wait_for_lock;
+use crate::support::cases::each;
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_many, session_ids, session_statement};
 use crate::support::migration::{arguments, migrate, migrate_while, one_session_and_target, source_and_target};
@@ -178,7 +179,7 @@ fn a_copy_beside_a_busy_writer_holds_one_state_and_does_not_lock_it_out() {
 
 #[apply(test)]
 fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
-    for (journal_mode, megabytes) in [("WAL", 1), ("DELETE", 1)].repeat(5) {
+    each([("WAL", 1), ("DELETE", 1)].repeat(5), |(journal_mode, megabytes)| {
         let source = Database::sqlite();
         Writer::start(&source, journal_mode, megabytes).kill();
         let before = files_by_another_process(source.directory());
@@ -195,7 +196,7 @@ fn what_a_killed_writer_left_is_one_state_and_stays_as_it_is() {
             ),
         }
         assert_eq!(first, last);
-    }
+    });
 }
 
 /// Remembers that something was copied.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_many, session_ids, session_statement};
 use crate::support::migration::{arguments, migrate, migrate_read_only, one_session_and_target, source_and_target};
 use crate::support::process::Held;
@@ -26,7 +27,7 @@ fn an_empty_wal_that_a_reader_left_is_no_sign_of_use() {
 
 #[apply(test)]
 fn a_left_over_wal_is_read_from_a_copy() {
-    for without_index in [false, true] {
+    each([false, true], |without_index| {
         let target = Database::postgresql();
         let source = with_left_over_wal();
         if without_index {
@@ -38,12 +39,12 @@ fn a_left_over_wal_is_read_from_a_copy() {
         let moved = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target))).expect(0);
         assert!(moved.stderr.contains("a crash left a `-wal`"), "{}", moved.stderr);
         assert_eq!(session_ids(&target), ["in-the-file", "in-the-wal"]);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_left_over_wal_in_a_directory_that_cannot_be_written_is_read_from_a_copy() {
-    for without_index in [false, true] {
+    each([false, true], |without_index| {
         let target = Database::postgresql();
         let source = with_left_over_wal();
         if without_index {
@@ -51,7 +52,7 @@ fn a_left_over_wal_in_a_directory_that_cannot_be_written_is_read_from_a_copy() {
         }
         migrate_read_only(&source, &target).expect(0);
         assert_eq!(session_ids(&target), ["in-the-file", "in-the-wal"]);
-    }
+    });
 }
 
 /// The same directory mounted once more, for reading only; root is needed to do it.

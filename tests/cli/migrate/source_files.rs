@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_many};
 use crate::support::migration::{arguments, assert_no_tables, migrate, one_session_and_target, source_and_target};
 use crate::support::sqlite_file::leaves_the_source_as_it_is;
@@ -45,7 +46,7 @@ fn what_is_not_a_sqlite_file_is_told_by_what_it_is() {
 
 #[apply(test)]
 fn a_damaged_file_is_told_by_its_damage() {
-    for journal_mode in ["WAL", "DELETE"] {
+    each(["WAL", "DELETE"], |journal_mode| {
         let sound = bytes_of_a_history(journal_mode);
         refuses(&sound[..sound.len() - 4096], 74, &["truncated", "pages of 4096 bytes", "restore a backup"]);
         let changed = |place: usize, bytes: &[u8]| {
@@ -59,7 +60,7 @@ fn a_damaged_file_is_told_by_its_damage() {
         refuses(&changed(0, &[b'X'; 16]), 74, &["not a SQLite database"]);
         // The root of the schema.
         refuses(&changed(100, &[0xab; 200]), 74, &["malformed"]);
-    }
+    });
 }
 
 #[apply(test)]

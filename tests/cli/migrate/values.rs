@@ -10,6 +10,7 @@ use tarsy_db::internals::{
     Choice, Class, ColumnPlan, ColumnType, Converted, Fault, Policies, Policy, RowDigester, SqliteValue, Value, convert,
 };
 
+use crate::support::cases::each;
 use crate::support::database::block_on;
 use crate::support::random::Random;
 use crate::support::random_text::{self, chosen_json_texts, json_text};
@@ -396,7 +397,7 @@ fn text_that_postgresql_takes_unchanged_is_not_refused() {
 #[apply(test)]
 fn every_policy_lets_its_own_class_through() {
     let mut random = Random::new(4);
-    for choice in Choice::all().filter(|choice| !matches!(choice.class, Class::Orphan | Class::IndexEntry)) {
+    each(Choice::all().filter(|choice| !matches!(choice.class, Class::Orphan | Class::IndexEntry)), |choice| {
         let policies = Policies::new(&[choice]).expect("one choice");
         let mut mended = 0;
         for (target, _) in TARGETS {
@@ -418,5 +419,5 @@ fn every_policy_lets_its_own_class_through() {
         // Chance does not nest deeply enough.
         assert!(mended > 0 || choice.class == Class::Depth, "{choice}");
         assert_ne!(choice.policy, Policy::Fail);
-    }
+    });
 }

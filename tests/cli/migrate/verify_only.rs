@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use crate::support::alteration::ALTERATIONS;
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{
     arguments_to, compare, compare_at, migrate, moved, one_session_and_target, picture, source_and_target,
@@ -30,7 +31,7 @@ fn a_target_that_was_moved_is_equal_with_the_digests_of_the_move() {
 #[apply(test)]
 fn one_altered_value_of_any_type_is_found_and_named_and_nothing_is_changed() {
     let (source, target, _) = moved();
-    for [kind, table, row, key, column, value] in ALTERATIONS {
+    each(ALTERATIONS, |[kind, table, row, key, column, value]| {
         let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
         let [Some(original)] = &original[..] else { panic!("one row {row}") };
         target.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {row}"));
@@ -43,7 +44,7 @@ fn one_altered_value_of_any_type_is_found_and_named_and_nothing_is_changed() {
         assert!(found.stderr.contains(&format!("{table} {key}: {column}")), "{kind}: {}", found.stderr);
         assert!(before == picture(&target), "{kind}");
         target.execute(&format!("UPDATE {table} SET {column} = {original} WHERE {row}"));
-    }
+    });
     compare(&source, &target).expect(0);
 }
 

@@ -1,13 +1,12 @@
 //! Characters that a terminal obeys, in whatever a database, a server or a command line may hold: they are seen, never
 //! obeyed, no line is forged, and JSON means what it meant.
 
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
 
+use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, insert_session};
 use crate::support::migration::{arguments, source_and_target};
-use crate::support::terminal::answered_to;
+use crate::support::terminal::{answered_to, shown_on_a_terminal};
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 /// Sets a terminal's title, begins a line, colours it (with C1 as well), and turns the direction around.
@@ -142,12 +141,15 @@ fn values_that_were_asked_for_are_shown_and_not_obeyed() {
 fn command_lines_and_paths_are_shown_and_not_obeyed() {
     let database = Database::sqlite();
     let url = format!("sqlite:///{HOSTILE}.db");
-    for arguments in [&["info"][..], &["prune", "--older-than", HOSTILE], &[HOSTILE], &["--config", HOSTILE, "info"]] {
-        for more in [&[][..], &["--output", "json"], &["--log-format", "json"]] {
-            let mut command = bare_tarsy_db(database.directory());
-            is_clean(&Outcome::of(command.env("DATABASE_URL", &url).args(arguments).args(more)));
-        }
-    }
+    each(
+        [&["info"][..], &["prune", "--older-than", HOSTILE], &[HOSTILE], &["--config", HOSTILE, "info"]],
+        |arguments| {
+            for more in [&[][..], &["--output", "json"], &["--log-format", "json"]] {
+                let mut command = bare_tarsy_db(database.directory());
+                is_clean(&Outcome::of(command.env("DATABASE_URL", &url).args(arguments).args(more)));
+            }
+        },
+    );
     let mut waiting = bare_tarsy_db(database.directory());
     waiting.env("DATABASE_URL", format!("postgresql://tarsy@{HOSTILE}/tarsy"));
     is_clean(&Outcome::of(waiting.args(["wait", "--max-attempts", "1"])));
@@ -183,13 +185,7 @@ fn bars_show_names_and_do_not_obey_them() {
          CREATE INDEX \"\u{1b}]0;owned\u{7}\" ON alert_sessions (slow(chain_id))",
     );
     let words = ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", target.url()].join(" ");
-    let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--flush", "--command"]);
-    script.arg(format!("exec '{}' {words}", env!("CARGO_BIN_EXE_tarsy-db"))).arg("/dev/null");
-    script.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "xterm");
-    let shown =
-        Outcome::from(script.current_dir(source.directory()).stdin(Stdio::null()).output().expect("`script` runs"));
-    let shown = shown.expect(0).stdout;
+    let shown = shown_on_a_terminal(&source, ("TERM", "xterm"), &words);
     assert!(shown.contains(r"\u{1b}]0;owned\u{7}"), "{shown:?}");
     assert!(!shown.contains("\u{1b}]0;owned"), "{shown:?}");
 }

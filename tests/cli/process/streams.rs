@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{signal, wait_until};
 use crate::support::server::free_port;
+use crate::support::terminal::shown_on_a_terminal;
 use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, require_root, tarsy_db, test};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tarsy-db");
@@ -32,7 +34,7 @@ fn database_with_a_session() -> Database {
 fn every_failure_is_one_json_document_with_the_exit_code() {
     let database = database_with_a_session();
     let unreachable = format!("postgresql://tarsy@127.0.0.1:{}/tarsy", free_port());
-    for (url, code) in [(unreachable.as_str(), 69), ("postgresql://a:b:c@h/d", 78), ("mysql://h/d", 78)] {
+    each([(unreachable.as_str(), 69), ("postgresql://a:b:c@h/d", 78), ("mysql://h/d", 78)], |(url, code)| {
         for arguments in COMMANDS {
             let mut command = bare_tarsy_db(database.directory());
             command.env("DATABASE_URL", url).args(["--output", "json"]).args(arguments);
@@ -42,7 +44,7 @@ fn every_failure_is_one_json_document_with_the_exit_code() {
             assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{arguments:?}: {error}");
             assert!(outcome.stderr.contains("error: "), "{arguments:?}: {}", outcome.stderr);
         }
-    }
+    });
 }
 
 #[apply(test)]
@@ -57,11 +59,11 @@ fn usage_errors_are_one_json_document_too() {
         &["prune", "--before", "2026-01-01T00:00:00Z", "--older-than", "1d", "--output", "json"],
         &["--output", "json"],
     ];
-    for arguments in wrong {
+    each(wrong, |arguments| {
         let outcome = Outcome::of(bare_tarsy_db(database.directory()).args(arguments)).expect(2);
         assert_eq!(outcome.json()["error"]["exit_code"], 2, "{arguments:?}");
         assert!(!outcome.stderr.is_empty(), "{arguments:?}");
-    }
+    });
     let for_people = Outcome::of(bare_tarsy_db(database.directory()).args(["info", "--bogus"])).expect(2);
     assert_eq!(for_people.stdout, "");
     let json_logs = ["info", "--log-format", "json", "--bogus"];
@@ -72,12 +74,12 @@ fn usage_errors_are_one_json_document_too() {
 #[apply(test)]
 fn an_argument_that_is_not_utf_8_is_a_usage_error_and_no_crash() {
     let database = Database::sqlite();
-    for arguments in [vec!["--bogus\u{ff}"], vec!["info", "--output", "json"], vec!["prune", "--before"]] {
+    each([vec!["--bogus\u{ff}"], vec!["info", "--output", "json"], vec!["prune", "--before"]], |arguments| {
         let mut command = bare_tarsy_db(database.directory());
         command.args(arguments).arg(OsStr::from_bytes(b"\xff"));
         let outcome = Outcome::of(&mut command).expect(2);
         assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
-    }
+    });
 }
 
 #[apply(test)]
@@ -87,12 +89,12 @@ fn an_environment_that_is_not_utf_8_is_no_crash() {
     command.env(OsStr::from_bytes(b"OTHER\xff"), "x").env("ANOTHER", OsStr::from_bytes(b"\xff"));
     Outcome::of(command.arg("check")).expect(0);
     // One that matters is not passed over as if nobody had set it.
-    for name in ["HISTORY_RETENTION_DAYS", "DATABASE_URL"] {
+    each(["HISTORY_RETENTION_DAYS", "DATABASE_URL"], |name| {
         let mut command = tarsy_db(&database);
         command.env(name, OsStr::from_bytes(b"postgresql://u:\xff@h/d"));
         Outcome::of(command.args(["prune", "--max-share", "100%", "--yes", "--now", "2026-02-01T00:00:00Z"]))
             .expect(78);
-    }
+    });
 }
 
 /// Runs a line of shell with the binary as `$0`.
@@ -105,10 +107,10 @@ fn shell(database: &Database, line: &str) -> Outcome {
 #[apply(test)]
 fn a_reader_that_goes_away_is_no_error() {
     let database = database_with_a_session();
-    for line in ["\"$0\" info | head -c 8", "\"$0\" completions bash | head -c 8", "\"$0\" --help | head -c 8"] {
+    each(["\"$0\" info | head -c 8", "\"$0\" completions bash | head -c 8", "\"$0\" --help | head -c 8"], |line| {
         let outcome = shell(&database, &format!("set -o pipefail; {line}")).expect(0);
         assert_eq!((outcome.stdout.len(), outcome.stderr.as_str()), (8, ""), "{line}");
-    }
+    });
     // Nobody reads standard error any more.
     let outcome =
         shell(&database, "\"$0\" wait --database-url postgresql://127.0.0.1:1/x --timeout 1s 2> >(exec true)");
@@ -127,36 +129,26 @@ fn colour_follows_the_flag_and_the_environment() {
     };
     assert!(!check(&[], None).contains('\u{1b}'), "no terminal, no colour");
     assert!(!check(&["--color", "never"], None).contains('\u{1b}'));
-    for variable in [None, Some(("NO_COLOR", "1"))] {
+    each([None, Some(("NO_COLOR", "1"))], |variable| {
         let always = check(&["--color", "always"], variable);
         assert!(always.contains('\u{1b}'), "{always}");
         // The result of a check is what colour is for.
         let line = always.lines().find(|line| line.contains("revision")).expect("a line for each check");
         assert!(line.contains('\u{1b}'), "{line}");
-    }
-}
-
-/// The output on a terminal of its own, which `script` lends.
-fn on_a_terminal(database: &Database, variable: (&str, &str), arguments: &str) -> String {
-    let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--command", &format!("'{BINARY}' {arguments}"), "/dev/null"]);
-    script.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env(variable.0, variable.1);
-    script.current_dir(database.directory()).stdin(Stdio::null());
-    let outcome = Outcome::from(script.output().expect("`script` of util-linux runs")).expect(0);
-    outcome.stdout
+    });
 }
 
 #[apply(test)]
 fn a_terminal_gets_colour_unless_the_environment_says_no() {
     let database = database_with_a_session();
-    assert!(on_a_terminal(&database, ("TERM", "xterm"), "check").contains('\u{1b}'));
-    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+    assert!(shown_on_a_terminal(&database, ("TERM", "xterm"), "check").contains('\u{1b}'));
+    each([("NO_COLOR", "1"), ("TERM", "dumb")], |variable| {
         for arguments in ["check", "info", "--help", "--color auto info"] {
-            let shown = on_a_terminal(&database, variable, arguments);
+            let shown = shown_on_a_terminal(&database, variable, arguments);
             assert!(!shown.contains('\u{1b}'), "{variable:?} {arguments}: {shown}");
         }
-    }
-    assert!(!on_a_terminal(&database, ("TERM", "xterm"), "--color never check").contains('\u{1b}'));
+    });
+    assert!(!shown_on_a_terminal(&database, ("TERM", "xterm"), "--color never check").contains('\u{1b}'));
 }
 
 #[apply(test)]
@@ -173,11 +165,11 @@ fn quiet_leaves_standard_error_empty_when_all_is_well() {
         &["migrate-sqlite-to-postgres", "--to", url],
         &["prune", "--max-share", "100%", "--yes", "--older-than", "1h", "--now", LATER],
     ];
-    for arguments in commands {
+    each(commands, |arguments| {
         let outcome = Outcome::of(tarsy_db(&database).arg("-q").args(arguments)).expect(0);
         assert_eq!(outcome.stderr, "", "{arguments:?}");
         assert!(!outcome.stdout.is_empty(), "{arguments:?}");
-    }
+    });
     let failed = Outcome::of(tarsy_db(&database).args(["-q", "check", "--database-url", "mysql://x"])).expect(78);
     assert!(failed.stderr.contains("mysql"), "an error is told even so");
 }
@@ -199,11 +191,11 @@ fn logs_as_json_are_one_object_a_line() {
 #[apply(test)]
 fn there_are_completions_for_each_shell() {
     let directory = Database::sqlite();
-    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+    each(["bash", "elvish", "fish", "powershell", "zsh"], |shell| {
         let outcome = Outcome::of(bare_tarsy_db(directory.directory()).args(["completions", shell])).expect(0);
         assert!(outcome.stdout.contains("migrate-sqlite-to-postgres"), "{shell}");
         assert_eq!(outcome.stderr, "", "{shell}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -222,7 +214,7 @@ fn help_and_version_answer_on_standard_output_and_show_no_value_of_the_environme
     assert_eq!(run(&["--version"]).trim(), concat!("tarsy-db ", env!("CARGO_PKG_VERSION")));
     assert_eq!(run(&["prune", "-V"]).split_whitespace().last(), Some(env!("CARGO_PKG_VERSION")));
     let all = run(&["--help"]);
-    for command in ["init", "wait", "check", "info", "prune", "migrate-sqlite-to-postgres", "completions"] {
+    each(["init", "wait", "check", "info", "prune", "migrate-sqlite-to-postgres", "completions"], |command| {
         assert!(all.contains(command), "{command}");
         for flag in ["--help", "-h"] {
             let help = run(&[command, flag]);
@@ -230,7 +222,7 @@ fn help_and_version_answer_on_standard_output_and_show_no_value_of_the_environme
                 help.lines().any(|line| line.contains("    ") && line.contains(&format!("tarsy-db {command}")));
             assert!(help.contains("Example") && example, "{command} {flag} shows no example:\n{help}");
         }
-    }
+    });
 }
 
 #[apply(test)]
@@ -243,7 +235,7 @@ fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
     );
     let database = Database::sqlite();
     let url = format!("postgresql://127.0.0.1:{}/x", free_port());
-    for (name, code) in [("TERM", 143), ("INT", 130)] {
+    each([("TERM", 143), ("INT", 130)], |(name, code)| {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", BINARY, "wait", "--database-url", &url]);
         let run = Running::of(command.current_dir(database.directory()));
@@ -251,5 +243,5 @@ fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.pid())).expect("/proc");
         signal(children.trim().parse().expect("one child"), name);
         run.finish().expect(code);
-    }
+    });
 }

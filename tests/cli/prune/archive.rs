@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::archive::{archive_path, prune_into, start_archiving};
+use crate::support::cases::each;
 use crate::support::history::{
     DAY_US, NOW, NOW_US, OLD_US, Rows, contents, full_history, insert_many, insert_session, insert_whole_sessions,
     rows, session_ids,
@@ -53,9 +54,9 @@ fn a_row_that_the_archive_has_with_other_values_keeps_its_session(database: &Dat
 fn a_path_that_cannot_be_an_archive_is_refused_before_anything_is_planned(database: &Database) {
     database.create_schema(Schema::Baseline);
     let missing = database.directory().join("no/archive.db").display().to_string();
-    for flag in ["--dry-run", "--yes"] {
+    each(["--dry-run", "--yes"], |flag| {
         prune(database, &[flag, "--archive", &missing]).expect(73);
-    }
+    });
     prune(database, &["--yes", "--archive", "archive.db.zst"]).expect(2);
 }
 
@@ -227,9 +228,9 @@ fn the_database_itself_is_no_archive_by_whatever_name() {
     let [hard, symbolic] = ["hard.db", "symbolic.db"].map(|name| other.path().join(name));
     fs::hard_link(&path, &hard).expect("a link");
     std::os::unix::fs::symlink(&path, &symbolic).expect("a link");
-    for path in [path, hard, symbolic] {
+    each([path, hard, symbolic], |path| {
         assert_refused(&database, &path, 7, "it is the database itself");
-    }
+    });
 }
 
 #[apply(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::support::cases::each;
 use crate::support::event::{init_with_events, insert_events};
 use crate::support::history::{NOW, NOW_US, OLD_US, insert_session};
 use crate::support::process::Held;
@@ -167,7 +168,7 @@ fn a_retention_that_would_remove_every_event_is_a_configuration_error(database: 
     init_with_events(database);
     insert_session(database, "old", "completed", Some(OLD_US));
     insert_events(database, &AROUND_THE_CUTOFF);
-    for hours in ["0", "-1", "a day", "4294967295"] {
+    each(["0", "-1", "a day", "4294967295"], |hours| {
         let mut command = tarsy_db(database);
         command.env("EVENT_RETENTION_HOURS", hours).args([
             "prune",
@@ -180,7 +181,7 @@ fn a_retention_that_would_remove_every_event_is_a_configuration_error(database: 
         ]);
         let refused = Outcome::of(&mut command).expect(78).json();
         assert!(refused["error"].to_string().contains("EVENT_RETENTION_HOURS"), "{hours}: {refused}");
-    }
+    });
     assert_eq!((database.count("events"), database.count("alert_sessions")), (8, 1));
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, insert_many, session_ids};
 use crate::support::small_disk::SmallDisk;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
@@ -22,7 +23,7 @@ fn history() -> Database {
 fn on_a_full_disk_what_is_said_to_be_removed_is_gone() {
     let original = history();
     let mut codes = Vec::new();
-    for free_kib in [100, 300, 600, 1024, 2048] {
+    each([100, 300, 600, 1024, 2048], |free_kib| {
         let disk = SmallDisk::mount(40);
         let copy = Database::sqlite_in(disk.path());
         fs::copy(original.file(), copy.file()).expect("it fits");
@@ -42,7 +43,7 @@ fn on_a_full_disk_what_is_said_to_be_removed_is_gone() {
         assert_eq!(run.code == Some(0), left == 0, "{free_kib} KiB: {} are left, exit code {:?}", left, run.code);
         assert_eq!(copy.count("llm_interactions"), left);
         codes.push(run.code);
-    }
+    });
     assert!(codes.contains(&Some(0)) && codes.contains(&Some(74)), "{codes:?}: the disk was always or never full");
 }
 

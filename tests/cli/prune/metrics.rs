@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::support::cases::each;
 use crate::support::history::{NOW, NOW_US, OLD_US, insert_session};
 use crate::support::process::Held;
 use crate::support::prune::{prune, refuse_to_delete, start_to_prune};
@@ -98,13 +99,13 @@ fn a_place_that_holds_something_else_is_refused_before_anything_is_removed(datab
     other.create_schema(Schema::Baseline);
     let theirs = other.file();
     let before = fs::read(&theirs).expect("the file");
-    for place in [theirs.as_path(), other.directory(), &other.directory().join("missing/tarsy.prom")] {
+    each([theirs.as_path(), other.directory(), &other.directory().join("missing/tarsy.prom")], |place| {
         let place = place.display().to_string();
         let refused = prune(database, &["--yes", "--metrics-file", &place]);
         // What cannot be known before is told afterwards.
         let left = if place.contains("missing") { 2 } else { 4 };
         assert_eq!((refused.code, database.count("alert_sessions")), (Some(73), left), "{place}: {}", refused.stderr);
-    }
+    });
     assert!(fs::read(&theirs).expect("the file") == before);
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::support::cases::each;
 use crate::support::history::{
     NOW, NOW_US, OLD_US, assert_whole, insert_many, insert_session, insert_whole_sessions, rows, session_ids,
 };
@@ -43,7 +44,7 @@ fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
 
 #[apply(test)]
 fn a_session_whose_child_somebody_writes_to_is_passed_over_soon() {
-    for table in ["llm_interactions", "stage_executions", "mcp_communications"] {
+    each(["llm_interactions", "stage_executions", "mcp_communications"], |table| {
         let database = Database::postgresql();
         database.create_schema(Schema::Baseline);
         for number in 1..=20 {
@@ -61,7 +62,7 @@ fn a_session_whose_child_somebody_writes_to_is_passed_over_soon() {
         assert!(left.iter().all(|(key, values)| before.get(key) == Some(values)));
         writer.close();
         assert_eq!(prune(&database, &["--yes"]).expect(0).json()["removed"]["sessions"], 1);
-    }
+    });
 }
 
 fn has_index(database: &Database) -> bool {
@@ -112,11 +113,11 @@ fn an_index_that_a_crash_left_behind_is_used_and_dropped() {
          WHERE parent_stage_execution_id IS NOT NULL"
     );
     let broken = format!("{index}; UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass");
-    for (left_over, cutoff) in [(index, "2025-10-04T00:00:03Z"), (broken, "2026-01-01T00:00:00Z")] {
+    each([(index, "2025-10-04T00:00:03Z"), (broken, "2026-01-01T00:00:00Z")], |(left_over, cutoff)| {
         database.execute(&left_over);
         prune(&database, &["--yes", "--before", cutoff]).expect(0);
         assert!(!has_trace_of_index(&database));
-    }
+    });
     assert_eq!(session_ids(&database).len(), 0);
 }
 
@@ -292,9 +293,9 @@ fn a_lock_at_the_start_is_waited_for() {
     assert_eq!(run.finish().expect(0).json()["removed"]["sessions"], 1);
 
     let writer = Held::begin(&database, "LOCK TABLE alert_sessions");
-    for (flag, time) in [("--retry-for", "1s"), ("--max-duration", "3s")] {
+    each([("--retry-for", "1s"), ("--max-duration", "3s")], |(flag, time)| {
         Running::start(&database, &[&arguments[..], &[flag, time]].concat()).finish().expect(75);
-    }
+    });
     writer.close();
 }
 

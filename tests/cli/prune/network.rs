@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::cases::each;
 use crate::support::history::{OLD_US, insert_many, insert_session};
 use crate::support::process::wait_until;
 use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
@@ -61,7 +62,7 @@ fn a_server_that_crashes_may_bring_sessions_back_which_go_again() {
 #[apply(test)]
 fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_came() {
     let (server, database) = server_with_history();
-    for patience in ["0s", "300ms"] {
+    each(["0s", "300ms"], |patience| {
         let before = database.count("alert_sessions");
         let run = start_to_prune(&database, &["--retry-for", patience]);
         wait_until("some sessions are gone", || database.count("alert_sessions") < before);
@@ -75,12 +76,12 @@ fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_ca
         assert_eq!((&told["removed"]["stopped"], &told["error"]["exit_code"]), (&"failure".into(), &69.into()));
         assert_eq!(told["remaining_sessions"], serde_json::Value::Null);
         assert_eq!(database.count("llm_interactions"), left);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
-    for moment in [Moment::Before(COMMIT), Moment::After(COMMIT)] {
+    each([Moment::Before(COMMIT), Moment::After(COMMIT)], |moment| {
         let database = Database::postgresql();
         database.create_schema(Schema::Baseline);
         for number in 1..=5 {
@@ -99,7 +100,7 @@ fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
         assert_eq!((removed(&outcome), database.count("alert_sessions")), (5, 0), "{moment:?}");
         assert_eq!(outcome.json()["removed"]["rows"]["llm_interactions"], 5, "{moment:?}");
         assert!(outcome.stderr.contains("the connection is back"), "{}", outcome.stderr);
-    }
+    });
 }
 
 #[apply(test)]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::archive::archive_path;
+use crate::support::cases::each;
 use crate::support::check::check;
 use crate::support::history::{NOW_US, OLD_US, Rows, insert_session, insert_whole_sessions, rows};
 use crate::support::prune::prune;
@@ -142,12 +143,12 @@ fn rows_whose_parents_a_damaged_index_lacks_are_no_orphans() {
     let before = rows(&database);
     empty_every_index(&database);
     let recent = ["--before", "1971-01-01T00:00:00Z", "--orphans"];
-    for more in [&["--yes"][..], &["--dry-run"]] {
+    each([&["--yes"][..], &["--dry-run"]], |more| {
         let refused = prune(&database, &[&recent[..], more].concat()).expect(74);
         for word in ["integrity check finds", "may have their parents", "REINDEX"] {
             assert!(refused.stderr.contains(word), "{more:?}: {}", refused.stderr);
         }
-    }
+    });
     let checked = check(&database, &[]).expect(74).json();
     let keys = checked["checks"].as_array().expect("a list").iter().find(|check| check["name"] == "foreign keys");
     let detail = keys.expect("the check")["detail"].as_str().expect("a text").to_owned();

@@ -1,5 +1,6 @@
 //! `prune --dry-run` and the limits of a run: what would go is shown, and too much of it refused.
 
+use crate::support::cases::each;
 use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, contents, insert_many, insert_session, session_ids};
 use crate::support::revision::init_to;
 use crate::support::{Database, Outcome, Role, Schema, apply, tarsy_db, test};
@@ -77,11 +78,11 @@ fn more_than_half_of_the_sessions_is_refused_unless_it_is_allowed(database: &Dat
     assert!(planned["share"].as_f64().is_some_and(|share| (share - 2.0 / 3.0).abs() < 1e-9), "{planned:#}");
     let shown = Outcome::of(tarsy_db(database).args(["prune", "--now", NOW, "--dry-run"])).expect(0).stdout;
     assert!(shown.contains("a run would be refused: 66.7% of all sessions are more than 50%"), "{shown}");
-    for limit in [[].as_slice(), &["--max-share", "66%"], &["--max-share", "0%"], &["--max-share", "0"]] {
+    each([[].as_slice(), &["--max-share", "66%"], &["--max-share", "0%"], &["--max-share", "0"]], |limit| {
         let refused = prune(database, &[&["--yes"], limit].concat()).expect(7);
         assert_eq!(refused.json()["error"]["exit_code"], 7);
         assert!(refused.stderr.contains("--max-share 100%"), "{}", refused.stderr);
-    }
+    });
     assert!(contents(database) == before);
     prune(database, &["--yes", "--max-share", "67%"]).expect(0);
     assert_eq!(session_ids(database), ["active"]);

@@ -1,5 +1,6 @@
 //! `prune` on a terminal: the question before anything is removed. `script` lends the terminal.
 
+use crate::support::cases::each;
 use crate::support::event::{init_with_events, insert_events};
 use crate::support::history::insert_session;
 use crate::support::terminal::answered_to;
@@ -29,12 +30,12 @@ fn yes_removes() {
 
 #[apply(test)]
 fn anything_else_removes_nothing() {
-    for answer in ["n\n", "\n", "yess\n", "\u{4}"] {
+    each(["n\n", "\n", "yess\n", "\u{4}"], |answer| {
         let database = database_with_an_old_session();
         let (code, shown) = answered(&database, answer);
         assert_eq!(code, Some(7), "{answer:?}: {shown}");
         assert_eq!(database.count("alert_sessions"), 1, "{answer:?}");
-    }
+    });
 }
 
 #[apply(test)]

@@ -1,5 +1,6 @@
 //! `prune`: what it does not begin, what ends it with an error, and what can be made one.
 
+use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, assert_whole, insert_session};
 use crate::support::prune::{prune, refuse_to_delete};
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
@@ -53,10 +54,10 @@ fn a_schema_that_is_newer_is_left_alone(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
     database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'");
-    for flag in ["--yes", "--dry-run"] {
+    each(["--yes", "--dry-run"], |flag| {
         let refused = prune(database, &[flag]).expect(5);
         assert!(refused.stderr.contains("ffffffffffff"), "{}", refused.stderr);
-    }
+    });
     assert_whole(database, 1);
 }
 
@@ -83,9 +84,9 @@ fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
     insert_session(database, "old", "completed", Some(OLD_US));
     let flags = ["--yes", "--status", "complete", "--status", "completed", "--agent-type", "Kubernetes"];
     let warned = prune(database, &flags).expect(0);
-    for words in ["no session has the status `complete`", "no session has the agent type `Kubernetes`"] {
+    each(["no session has the status `complete`", "no session has the agent type `Kubernetes`"], |words| {
         assert!(warned.stderr.contains(words), "{}", warned.stderr);
-    }
+    });
     assert!(!warned.stderr.contains("`completed`"), "{}", warned.stderr);
     assert_whole(database, 1);
 }
@@ -118,17 +119,18 @@ fn sessions_that_remain_can_be_made_a_failure(database: &Database) {
 fn a_retention_that_would_remove_everything_is_a_configuration_error(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
-    for arguments in [
+    let cases = [
         ["--older-than", "0d"],
         ["--older-than", "-5d"],
         ["--older-than", "0s"],
         ["--before", "2026-02-01T00:00:00Z"],
         ["--before", "2199-01-01T00:00:00Z"],
-    ] {
+    ];
+    each(cases, |arguments| {
         let refused = prune(database, &[&arguments[..], &["--yes"]].concat()).expect(78);
         assert_eq!(refused.json()["error"]["exit_code"], 78, "{arguments:?}");
-    }
-    for days in ["0", "-5", "ninety"] {
+    });
+    each(["0", "-5", "ninety"], |days| {
         Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", days).args([
             "prune",
             "--max-share",
@@ -136,7 +138,7 @@ fn a_retention_that_would_remove_everything_is_a_configuration_error(database: &
             "--yes",
         ]))
         .expect(78);
-    }
+    });
     assert_whole(database, 1);
     // A sound flag makes a senseless setting irrelevant.
     Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").args([

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::cases::each;
 use crate::support::check::{finding, is_found};
 use crate::support::document::{file_text, yaml_documents};
 use crate::support::history::{DAY_US, NOW, NOW_US, insert_session, now_us, session_ids};
@@ -33,7 +34,7 @@ fn prune(database: &Database, arguments: &[&str]) -> Outcome {
 
 #[apply(test)]
 fn beyond_the_baseline_a_default_that_nobody_chose_removes_no_session(database: &Database) {
-    for revision in ["2", "head"] {
+    each(["2", "head"], |revision| {
         let database = database.another();
         at(&database, revision);
         fill(&database, NOW_US);
@@ -50,7 +51,7 @@ fn beyond_the_baseline_a_default_that_nobody_chose_removes_no_session(database: 
         database.execute("DELETE FROM alembic_version");
         prune(&database, &["--yes"]).expect(78);
         assert_eq!(database.count("alert_sessions"), 3);
-    }
+    });
 }
 
 #[apply(test)]
@@ -186,27 +187,27 @@ fn no_example_has_a_retention_of_its_own() {
     let map = kind("ConfigMap");
     let backend = &kind("Deployment")["spec"]["template"]["spec"]["containers"][0];
     let prune = &kind("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
-    for container in [backend, prune] {
+    each([backend, prune], |container| {
         assert_eq!(container["envFrom"], json!([{"configMapRef": {"name": map["metadata"]["name"]}}]));
-    }
+    });
     assert!(!map["data"].to_string().contains("HISTORY_RETENTION_DAYS"), "{map}");
 
     let compose = yaml_documents("compose.yaml").remove(0);
-    for service in ["backend", "prune"] {
+    each(["backend", "prune"], |service| {
         let environment = &compose["services"][service]["environment"];
         let merged = &compose["x-tarsy-db"]["environment"];
         let environment = if environment.is_null() { merged } else { environment };
         assert_eq!(environment.get("HISTORY_RETENTION_DAYS"), Some(&Value::Null), "{service}: {environment}");
-    }
-    for path in
-        ["compose.yaml", "examples/kubernetes.yaml", "examples/tarsy-db-prune.service", "examples/entrypoint.sh"]
-    {
+    });
+    let cases =
+        ["compose.yaml", "examples/kubernetes.yaml", "examples/tarsy-db-prune.service", "examples/entrypoint.sh"];
+    each(cases, |path| {
         let text = file_text(path);
         let has_number = |line: &&str| {
             let (_, behind) = line.rsplit_once("HISTORY_RETENTION_DAYS").unwrap_or_default();
             behind.trim_start_matches([' ', ':', '=', '-', '"']).starts_with(|c: char| c.is_ascii_digit())
         };
         assert_eq!(text.lines().find(has_number), None, "{path}");
-    }
+    });
     assert!(file_text("examples/tarsy-db-prune.service").contains("\nEnvironmentFile=/etc/tarsy-db/retention\n"));
 }

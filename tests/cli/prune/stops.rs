@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::activity::wait_for_no_session_of_the_tool;
+use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, counts, insert_many, insert_old_sessions, insert_session, session_ids};
 use crate::support::process::{Held, wait_until};
 use crate::support::prune::{prune, start_to_prune};
@@ -32,7 +33,7 @@ fn without_any_time_nothing_goes_and_the_next_run_goes_on(database: &Database) {
 
 #[apply(test)]
 fn when_the_time_is_up_the_batch_in_hand_is_finished() {
-    for (more, code) in [([].as_slice(), 0), (&["--fail-if-remaining"], 6)] {
+    each([([].as_slice(), 0), (&["--fail-if-remaining"], 6)], |(more, code)| {
         let database = Database::postgresql();
         insert_old_sessions(&database, 3);
         let halt = Held::halt_removals(&database);
@@ -41,17 +42,18 @@ fn when_the_time_is_up_the_batch_in_hand_is_finished() {
         halt.close();
         assert_eq!(told(&run.finish().expect(code)), (Some(1), Some(2), "deadline".into()));
         assert_eq!(session_ids(&database), ["2", "3"]);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
-    for (signal, more, code) in [
+    let cases = [
         ("TERM", [].as_slice(), 143),
         ("INT", &[], 130),
         ("TERM", &["--fail-if-remaining"], 6),
         ("INT", &["--fail-if-remaining"], 6),
-    ] {
+    ];
+    each(cases, |(signal, more, code)| {
         let database = Database::postgresql();
         insert_old_sessions(&database, 3);
         let halt = Held::halt_removals(&database);
@@ -62,12 +64,12 @@ fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
         halt.close();
         assert_eq!(told(&run.finish().expect(code)), (Some(1), Some(2), "signal".into()), "{signal}");
         assert_eq!(session_ids(&database), ["2", "3"]);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_second_signal_rolls_the_batch_in_hand_back() {
-    for (first, second, code) in [("TERM", "INT", 130), ("INT", "TERM", 143)] {
+    each([("TERM", "INT", 130), ("INT", "TERM", 143)], |(first, second, code)| {
         let database = Database::postgresql();
         insert_old_sessions(&database, 2);
         let halt = Held::halt_removals(&database);
@@ -84,12 +86,12 @@ fn a_second_signal_rolls_the_batch_in_hand_back() {
         wait_for_no_session_of_the_tool(&database);
         assert_eq!(session_ids(&database), ["1", "2"]);
         assert_eq!(database.count("llm_interactions"), 2);
-    }
+    });
 }
 
 #[apply(test)]
 fn a_signal_ends_the_wait_for_a_file_that_somebody_writes_to() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    each([("TERM", 143), ("INT", 130)], |(signal, code)| {
         let database = Database::sqlite();
         insert_old_sessions(&database, 2);
         let writer = Held::begin(&database, "UPDATE alert_sessions SET status = 'failed'");
@@ -99,7 +101,7 @@ fn a_signal_ends_the_wait_for_a_file_that_somebody_writes_to() {
         assert_eq!(told(&run.finish().expect(code)), (Some(0), Some(2), "signal".into()));
         writer.close();
         assert_eq!(session_ids(&database), ["1", "2"]);
-    }
+    });
 }
 
 /// Makes sure that a run says that another one is at work, and does nothing.
@@ -128,7 +130,7 @@ fn of_two_at_once_on_a_server_the_second_has_nothing_to_do() {
 
 #[apply(test)]
 fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
-    for journal_mode in ["DELETE", "WAL"] {
+    each(["DELETE", "WAL"], |journal_mode| {
         let database = Database::sqlite();
         database.execute(&format!("PRAGMA journal_mode = {journal_mode}"));
         insert_old_sessions(&database, 2);
@@ -140,7 +142,7 @@ fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
         assert_eq!(told(&run.finish().expect(0)), (Some(2), Some(0), Value::Null));
         // Nothing of the right to prune stays behind.
         assert_eq!(prune(&database, &["--yes"]).expect(0).json()["plan"]["sessions"], 0);
-    }
+    });
 }
 
 #[apply(test)]
@@ -185,7 +187,7 @@ fn killed_in_the_middle_whole_sessions_are_gone_and_the_next_run_finishes(databa
 
 #[apply(test)]
 fn interrupted_it_tells_what_is_gone(database: &Database) {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    each([("INT", 130), ("TERM", 143)], |(signal, code)| {
         let left = many(database);
         let run = Running::start(
             database,
@@ -200,7 +202,7 @@ fn interrupted_it_tells_what_is_gone(database: &Database) {
         assert_eq!(outcome.json()["removed"]["sessions"].as_i64(), Some(MANY - rest));
         assert_eq!(database.count("llm_interactions"), rest);
         prune(database, &["--yes"]).expect(0);
-    }
+    });
 }
 
 #[apply(test)]

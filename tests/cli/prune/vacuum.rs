@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::archive::archive_path;
+use crate::support::cases::each;
 use crate::support::history::{NOW_US, OLD_US, contents, insert_many, insert_session};
 use crate::support::prune::{prune, refuse_to_delete};
 use crate::support::{Database, Schema, apply, test};
@@ -80,7 +81,7 @@ fn a_run_that_was_cut_short_vacuums_nothing(database: &Database) {
 
 #[apply(test)]
 fn a_file_with_incremental_vacuum_shrinks_with_and_without_a_write_ahead_log() {
-    for journal_mode in ["DELETE", "WAL"] {
+    each(["DELETE", "WAL"], |journal_mode| {
         let database = Database::sqlite();
         database.execute(&format!("PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA journal_mode = {journal_mode}"));
         with_history(&database);
@@ -90,5 +91,5 @@ fn a_file_with_incremental_vacuum_shrinks_with_and_without_a_write_ahead_log() {
         assert_eq!(part(&vacuumed, "file")["bytes_after"], database.file_bytes());
         assert_eq!(part(&vacuumed, "file")["reusable_bytes"], 0);
         assert_eq!(database.texts("PRAGMA integrity_check"), [Some("ok".to_owned())]);
-    }
+    });
 }

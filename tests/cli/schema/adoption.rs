@@ -3,6 +3,7 @@
 
 use crate::support::baseline;
 use crate::support::birth::{self, Born};
+use crate::support::cases::each;
 use crate::support::check::{check, finds, is_found};
 use crate::support::history::contents;
 use crate::support::revision::{IDS, init_to, ledger, stands_at};
@@ -45,7 +46,7 @@ const PENDING: &str = "INSERT INTO alert_sessions (session_id, agent_type, statu
 
 #[apply(test)]
 fn tables_of_later_revisions_are_adopted_as_what_they_are(database: &Database) {
-    for (born, number) in [(Born::A, 2), (Born::A, 5), (Born::C, 10), (Born::A, 19), (Born::A, 23), (Born::D, 23)] {
+    each([(Born::A, 2), (Born::A, 5), (Born::C, 10), (Born::A, 19), (Born::A, 23), (Born::D, 23)], |(born, number)| {
         let database = database.another();
         database.execute(&birth::tables(&database, born, number));
         birth::fill(&database, number);
@@ -59,17 +60,17 @@ fn tables_of_later_revisions_are_adopted_as_what_they_are(database: &Database) {
                            WHERE session_id = 'pending' AND pod_id IS NULL AND last_interaction_at IS NULL";
             assert_eq!(database.number(waiting), 1);
         }
-    }
+    });
 }
 
 #[apply(test)]
 fn every_revision_is_recognised_by_its_tables(database: &Database) {
-    for number in 1..=23 {
+    each(1..=23, |number| {
         init_to(database, &number.to_string());
         database.execute("DROP TABLE alembic_version");
         let report = Outcome::of(tarsy_db(database).args(["init", "--output", "json"])).expect(0).json();
         assert_eq!(report["revision"], IDS[number - 1]);
-    }
+    });
 }
 
 #[apply(test)]
@@ -96,13 +97,13 @@ fn adopted_tables_go_on_to_the_target(database: &Database) {
 
 #[apply(test)]
 fn a_stamp_without_tables_gets_those_of_its_revision(database: &Database) {
-    for number in [1, 10, 23] {
+    each([1, 10, 23], |number| {
         let database = database.another();
         birth::stamp(&database, number);
         finds(&database, 3, "revision", "failed", "there is a ledger but no tables: run `tarsy-db init`");
         Outcome::of(tarsy_db(&database).arg("init")).expect(0);
         stands_at(&database, number);
-    }
+    });
 }
 
 #[apply(test)]
@@ -233,23 +234,24 @@ fn keys_that_were_changed_in_one_table_only_are_changed_in_all() {
 
 #[apply(test)]
 fn columns_that_were_added_in_part_are_added_wholly() {
-    for (revision, column) in [
+    let cases = [
         (1, "llm_interactions ADD COLUMN interaction_type VARCHAR(50) NOT NULL DEFAULT 'investigation'"),
         (4, "alert_sessions ADD COLUMN pod_id VARCHAR(255)"),
         (17, "stage_executions ADD COLUMN parallel_index INTEGER NOT NULL DEFAULT 0"),
         (18, "stage_executions ADD COLUMN expected_parallel_count INTEGER"),
-    ] {
+    ];
+    each(cases, |(revision, column)| {
         let database = Database::sqlite();
         init_to(&database, &revision.to_string());
         birth::fill(&database, revision);
         database.execute(&format!("ALTER TABLE {column}"));
         is_completed(&database);
-    }
+    });
 }
 
 #[apply(test)]
 fn what_no_upgrade_leaves_behind_is_not_completed() {
-    for (revision, change, detail) in [
+    let cases = [
         (10, "DROP INDEX ix_alert_sessions_status", "missing index ix_alert_sessions_status"),
         (
             5,
@@ -257,7 +259,8 @@ fn what_no_upgrade_leaves_behind_is_not_completed() {
             "missing column alert_sessions.chain_definition",
         ),
         (3, "DROP INDEX idx_events_channel_id", "missing index idx_events_channel_id"),
-    ] {
+    ];
+    each(cases, |(revision, change, detail)| {
         let database = Database::sqlite();
         init_to(&database, &revision.to_string());
         birth::fill(&database, revision);
@@ -266,5 +269,5 @@ fn what_no_upgrade_leaves_behind_is_not_completed() {
         let refused = Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(4);
         assert!(refused.stderr.contains(detail), "{}", refused.stderr);
         assert_eq!((baseline::listing(&database), contents(&database)), before);
-    }
+    });
 }

@@ -1,6 +1,7 @@
 //! Every command at every revision.
 
 use crate::support::birth;
+use crate::support::cases::each;
 use crate::support::check::check;
 use crate::support::revision::{IDS, init_to};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
@@ -13,7 +14,7 @@ fn json(database: &Database, arguments: &[&str]) -> serde_json::Value {
 fn info_check_wait_and_prune_work_at_every_revision(database: &Database) {
     init_to(database, "baseline");
     birth::fill(database, 1);
-    for revision in 1..=IDS.len() {
+    each(1..=IDS.len(), |revision| {
         init_to(database, &revision.to_string());
         let id = IDS[revision - 1];
         let target = ["wait", "--for", "schema", "--max-attempts", "1"];
@@ -26,7 +27,7 @@ fn info_check_wait_and_prune_work_at_every_revision(database: &Database) {
         assert_eq!(plan["plan"]["sessions"], 1, "{plan:#}");
         let rows = plan["plan"]["tables"].as_array().expect("tables").iter();
         assert_eq!(rows.map(|table| table["rows"].as_u64().expect("a number")).sum::<u64>(), 4, "{plan:#}");
-    }
+    });
     let removed = json(database, &["prune", "--max-share", "100%", "--yes", "--older-than", "1d"]);
     assert_eq!(removed["removed"]["sessions"], 1);
     for table in ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {

@@ -1,6 +1,7 @@
 //! What the ledger says decides for all commands that change rows: they refuse what `init` refuses.
 
 use crate::support::baseline;
+use crate::support::cases::each;
 use crate::support::history::{DAY_US, NOW, NOW_US, contents, insert_session};
 use crate::support::migration::arguments;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
@@ -46,7 +47,7 @@ fn prune_refuses_what_init_refuses(database: &Database) {
         &["--older-than", "90d", "--archive", "archive.db"],
         &["--older-than", "90d", "--dry-run"],
     ];
-    for (revisions, code) in LEDGERS {
+    each(LEDGERS, |(revisions, code)| {
         say(database, revisions);
         for more in commands {
             let refused = is_refused(database, &[&prune, more].concat(), code);
@@ -54,7 +55,7 @@ fn prune_refuses_what_init_refuses(database: &Database) {
                 assert!(refused.stderr.contains(revision), "{}", refused.stderr);
             }
         }
-    }
+    });
     say(database, &["ae85467a75d2"]);
     Outcome::of(tarsy_db(database).args(prune).args(["--older-than", "90d"])).expect(0);
     assert_eq!(database.count("alert_sessions"), 0);
@@ -73,11 +74,11 @@ fn prune_refuses_a_history_without_one_of_its_tables(database: &Database) {
 fn nothing_is_repaired_where_the_ledger_is_not_understood(database: &Database) {
     history(database);
     database.execute("DROP INDEX ix_alert_sessions_status");
-    for (revisions, code) in LEDGERS {
+    each(LEDGERS, |(revisions, code)| {
         say(database, revisions);
         let checked = is_refused(database, &["check", "--fix"], code);
         assert!(checked.stdout.contains("nothing is repaired here"), "{}", checked.stdout);
-    }
+    });
     say(database, &["ae85467a75d2"]);
     Outcome::of(tarsy_db(database).args(["check", "--fix"])).expect(0);
 }

@@ -2,6 +2,7 @@
 
 use crate::support::activity::wait_for_lock;
 use crate::support::baseline;
+use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
@@ -33,13 +34,14 @@ fn run_printed_sql(database: &Database, printed: &Outcome) {
 
 #[apply(test)]
 fn tables_and_columns_with_the_names_of_later_ones_are_in_the_way(database: &Database) {
-    for (sql, words) in [
+    let cases = [
         ("CREATE TABLE events (id INTEGER, what VARCHAR(10))", "created_at"),
         ("CREATE TABLE chats (chat_id INTEGER)", "11b500f06df2 (11 of 23)"),
         ("ALTER TABLE stage_executions ADD COLUMN parallel_index VARCHAR", "stage_executions.parallel_index is"),
-    ] {
+    ];
+    each(cases, |(sql, words)| {
         is_in_the_way(&altered(database, sql), words);
-    }
+    });
 }
 
 #[apply(test)]
@@ -98,7 +100,7 @@ fn printed_sql_fails_on_a_database_that_has_changed(database: &Database) {
 
 #[apply(test)]
 fn what_may_lose_or_refuse_rows_on_postgresql_is_drift() {
-    for (sql, detail) in [
+    let cases = [
         ("ALTER TABLE events SET UNLOGGED", "events is UNLOGGED"),
         (
             "DROP INDEX ix_events_channel; CREATE INDEX ix_events_channel ON events (channel DESC)",
@@ -122,12 +124,13 @@ fn what_may_lose_or_refuse_rows_on_postgresql_is_drift() {
                    ADD CONSTRAINT chats_session_id_fkey FOREIGN KEY (session_id) REFERENCES other.alert_sessions",
             "additional foreign key chats(session_id) to other.alert_sessions",
         ),
-    ] {
+    ];
+    each(cases, |(sql, detail)| {
         let database = Database::postgresql();
         init_to(&database, "head");
         database.execute(sql);
         finds(&database, 4, "schema", "failed", detail);
-    }
+    });
 }
 
 #[apply(test)]
@@ -193,7 +196,7 @@ fn printed_sql_takes_keys_by_the_names_that_they_have() {
 
 #[apply(test)]
 fn new_tables_come_to_where_the_others_are() {
-    for is_printed in [false, true] {
+    each([false, true], |is_printed| {
         let database = Database::postgresql();
         init_to(&database, "baseline");
         database.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER");
@@ -206,7 +209,7 @@ fn new_tables_come_to_where_the_others_are() {
         let in_public = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
         assert_eq!(database.number(in_public), 8);
         finds(&database, 0, "schema", "ok", "b67c135119d7");
-    }
+    });
 }
 
 /// Begins what TARSy's backend does without our lock, and waits until `init` waits for it.
@@ -298,7 +301,7 @@ fn a_ledger_that_the_backend_creates_meanwhile_is_no_drift() {
 
 #[apply(test)]
 fn new_tables_are_for_whom_the_others_are() {
-    for is_printed in [false, true] {
+    each([false, true], |is_printed| {
         let database = Database::postgresql();
         init_to(&database, "baseline");
         let backend = Role::new(&database);
@@ -316,7 +319,7 @@ fn new_tables_are_for_whom_the_others_are() {
         let numbers =
             format!("SELECT has_sequence_privilege('{}', 'events_id_seq', 'USAGE')::int::bigint", backend.name);
         assert_eq!(database.number(&numbers), 1);
-    }
+    });
 }
 
 #[apply(test)]
@@ -337,7 +340,7 @@ fn new_tables_belong_to_the_owner_of_the_others() {
 #[apply(test)]
 fn a_trigger_that_would_see_rows_being_filled_is_named() {
     let skip = "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;";
-    for (table, revision) in [("llm_interactions", 2), ("alert_sessions", 5)] {
+    each([("llm_interactions", 2), ("alert_sessions", 5)], |(table, revision)| {
         let sqlite = Database::sqlite();
         let trigger = format!("CREATE TRIGGER mine BEFORE UPDATE ON {table}");
         let words = format!("trigger mine of {table} would see rows being filled");
@@ -348,7 +351,7 @@ fn a_trigger_that_would_see_rows_being_filled_is_named() {
         is_found(&check(&database, &[]).expect(0), "schema", "note", &format!("additional trigger mine on {table}"));
         database.execute(&format!("ALTER TABLE {table} DISABLE TRIGGER mine"));
         init_to(&database, &revision.to_string());
-    }
+    });
 }
 
 #[apply(test)]

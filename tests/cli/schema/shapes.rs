@@ -3,6 +3,7 @@
 
 use crate::support::baseline;
 use crate::support::birth::{self, Born, Doubled};
+use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{columns, contents, values};
 use crate::support::revision::{IDS, init_to, ledger};
@@ -94,18 +95,18 @@ fn born_with_revision_06_goes_from_10_to_head(database: &Database) {
 
 #[apply(test)]
 fn born_with_revision_18_goes_from_18_and_20_to_head(database: &Database) {
-    for revision in [18, 20] {
+    each([18, 20], |revision| {
         let database = database.another();
         birth::create(&database, Born::D, revision);
         is_sound(&database, revision, ORIGIN_D);
         reaches_head(&database, ORIGIN_D);
-    }
+    });
 }
 
 #[apply(test)]
 fn every_birth_is_sound_at_every_revision_since(database: &Database) {
     let births = [(Born::A, 1, ""), (Born::B, 5, ORIGIN_B), (Born::C, 6, ORIGIN_C), (Born::D, 18, ORIGIN_D)];
-    for (born, first, origin) in births {
+    each(births, |(born, first, origin)| {
         for revision in [1, 2, 3, 4, 5, 6, 10, 11, 17, 18, 19, 22, 23] {
             if revision < first {
                 continue;
@@ -115,12 +116,12 @@ fn every_birth_is_sound_at_every_revision_since(database: &Database) {
             birth::stamp(&database, revision);
             finds(&database, 0, "schema", "ok", origin);
         }
-    }
+    });
 }
 
 #[apply(test)]
 fn a_mixture_of_births_is_drift(database: &Database) {
-    for (born, column, other, detail) in [
+    let cases = [
         (Born::C, "pod_id VARCHAR,", "pod_id VARCHAR(255),", "alert_sessions.pod_id is varchar(255), expected varchar"),
         (
             Born::D,
@@ -134,14 +135,15 @@ fn a_mixture_of_births_is_drift(database: &Database) {
             "parallel_index INTEGER NOT NULL",
             "stage_executions.parallel_index has the default none",
         ),
-    ] {
+    ];
+    each(cases, |(born, column, other, detail)| {
         let database = database.another();
         let mixed = birth::tables(&database, born, 23);
         assert!(mixed.contains(column), "{mixed}");
         database.execute(&mixed.replace(column, other));
         birth::stamp(&database, 23);
         finds(&database, 4, "schema", "failed", detail);
-    }
+    });
 }
 
 #[apply(test)]
@@ -158,7 +160,7 @@ fn keys_that_do_not_cascade_are_drift(database: &Database) {
 
 #[apply(test)]
 fn doubled_keys_are_sound_in_either_order() {
-    for (born, revision) in [(Born::A, 6), (Born::A, 17), (Born::B, 10), (Born::A, 23), (Born::Before, 23)] {
+    each([(Born::A, 6), (Born::A, 17), (Born::B, 10), (Born::A, 23), (Born::Before, 23)], |(born, revision)| {
         let database = Database::sqlite();
         birth::create_with(&database, born, revision, Doubled::OldFirst);
         is_sound(&database, revision, TWICE);
@@ -167,7 +169,7 @@ fn doubled_keys_are_sound_in_either_order() {
             let keys = "SELECT count(*) FROM pragma_foreign_key_list('stage_executions')";
             assert_eq!(database.number(keys), 2, "the session's once, and the parent's");
         }
-    }
+    });
 }
 
 #[apply(test)]
@@ -197,11 +199,11 @@ fn older_than_ep_0020_is_adopted_and_upgraded() {
 
 #[apply(test)]
 fn older_than_ep_0020_is_sound_at_every_revision() {
-    for revision in [1, 5, 6, 10, 17, 18, 23] {
+    each([1, 5, 6, 10, 17, 18, 23], |revision| {
         let database = Database::sqlite();
         birth::create(&database, Born::Before, revision);
         is_sound(&database, revision, OLDER);
-    }
+    });
 }
 
 #[apply(test)]

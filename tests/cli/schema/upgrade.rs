@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::baseline;
-use crate::support::history::{Columns, NOW_US, columns, contents, insert_many, insert_session, values};
+use crate::support::cases::each;
+use crate::support::history::{NOW_US, contents, insert_many, insert_session, lasting_columns, values};
 use crate::support::process::Held;
 use crate::support::revision::{IDS, init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, Running, apply, tarsy_db, test};
@@ -17,13 +18,6 @@ fn fails_without_a_trace(database: &Database, code: i32, words: &str) {
     let failed = Outcome::of(tarsy_db(database).args(TO_HEAD)).expect(code);
     assert!(failed.stderr.contains(words), "{}", failed.stderr);
     assert!((baseline::listing(database), contents(database), ledger(database)) == before, "something changed");
-}
-
-/// The columns of the baseline but the one that is lost.
-fn lasting(database: &Database) -> Columns {
-    let mut columns = columns(database);
-    columns[0].1.retain(|column| column != "alert_id");
-    columns
 }
 
 /// A session as a backend at any revision from 04 to 23 writes it.
@@ -84,7 +78,7 @@ fn a_killed_upgrade_leaves_nothing_or_everything(database: &Database) {
         database
     };
     let mut database = fresh();
-    let lasting = lasting(&database);
+    let lasting = lasting_columns(&database);
     let (whole, before) = (contents(&database), values(&database, &lasting));
     let started = Instant::now();
     init_to(&database, "head");
@@ -124,7 +118,7 @@ fn a_killed_upgrade_leaves_nothing_or_everything(database: &Database) {
 fn one_of_ten_upgrades_and_all_succeed(database: &Database) {
     init_to(database, "baseline");
     insert_many(database, 50, 4096, NOW_US);
-    let lasting = lasting(database);
+    let lasting = lasting_columns(database);
     let before = values(database, &lasting);
     let arguments = [&TO_HEAD[..], &["--output", "json"]].concat();
     let ten: Vec<_> = (0..10).map(|_| Running::start(database, &arguments)).collect();
@@ -175,7 +169,7 @@ fn an_upgrade_that_may_wait_no_longer_names_the_reader() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
-    for table in ["alert_sessions", "stage_executions"] {
+    each(["alert_sessions", "stage_executions"], |table| {
         let mut reader = Held::connect(&database);
         reader.execute(&format!("SET application_name = 'reader of {table}'; BEGIN; SELECT count(*) FROM {table}"));
         let before = contents(&database);
@@ -188,7 +182,7 @@ fn an_upgrade_that_may_wait_no_longer_names_the_reader() {
         baseline::is_there(&database);
         assert_eq!(contents(&database), before);
         assert_eq!(ledger(&database), [Some(IDS[0].to_owned())]);
-    }
+    });
 }
 
 #[apply(test)]

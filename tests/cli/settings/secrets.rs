@@ -5,6 +5,7 @@ use std::path::Path;
 use assert_cmd::Command;
 
 use crate::support::campaign::Size;
+use crate::support::cases::each;
 use crate::support::server::free_port;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, campaign, tarsy_db, test};
 
@@ -142,7 +143,7 @@ fn a_password_is_shown_by_no_command_whichever_way_it_came_and_whatever_the_serv
 #[apply(test)]
 fn a_password_is_not_shown_where_a_url_is_wrong() {
     let database = Database::sqlite();
-    for url in [
+    let cases = [
         format!("postgresql://u:{MARKER}@x@h/d"),
         format!("postgresql://u:{MARKER}/x@h/d"),
         format!("postgresql://u:x/{MARKER}@h/d"),
@@ -158,7 +159,8 @@ fn a_password_is_not_shown_where_a_url_is_wrong() {
         format!("u:{MARKER}@h://d"),
         format!("postgresql:u:{MARKER}@h/d"),
         MARKER.to_owned(),
-    ] {
+    ];
+    each(cases, |url| {
         for loud in LOUD {
             let by_variable =
                 Outcome::of(bare_tarsy_db(database.directory()).env("DATABASE_URL", &url).args(loud).arg("check"));
@@ -173,13 +175,13 @@ fn a_password_is_not_shown_where_a_url_is_wrong() {
             // Without `://` it is a path, and paths are shown.
             assert!(!url.contains("://") || !outcome.stderr.contains(MARKER), "{url}: {}", outcome.stderr);
         }
-    }
+    });
 }
 
 #[apply(test)]
 fn a_password_is_not_shown_where_the_settings_file_is_wrong() {
     let database = Database::sqlite();
-    for text in [
+    let cases = [
         format!("[database]\npassword = {MARKER}\n"),
         format!("[database]\npassword = \"{MARKER}\n"),
         format!("[database]\npassword \"{MARKER}\"\n"),
@@ -188,7 +190,8 @@ fn a_password_is_not_shown_where_the_settings_file_is_wrong() {
         format!("[database]\npassword = \"\\{MARKER}\"\n"),
         format!("[database]\nurl = \"postgresql://u:x@{MARKER}@h/d\"\n"),
         format!("[database]\npassword = [\"{MARKER}\"]\nurl = 5\n"),
-    ] {
+    ];
+    each(cases, |text| {
         let path = database.directory().join("settings.toml");
         std::fs::write(&path, &text).expect("a file can be written");
         for loud in LOUD {
@@ -196,7 +199,7 @@ fn a_password_is_not_shown_where_the_settings_file_is_wrong() {
             let outcome = Outcome::of(command.arg("--config").arg(&path).args(loud).arg("check"));
             assert_no_marker(&outcome.expect(78), &text);
         }
-    }
+    });
 }
 
 #[apply(test)]
@@ -222,21 +225,22 @@ fn a_password_is_not_shown_where_the_command_line_is_wrong() {
 #[apply(test)]
 fn a_password_in_the_place_of_a_path_is_not_shown() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for (name, value) in [
+    let cases = [
         ("DATABASE_URL_FILE", format!("postgresql://tarsy:{MARKER}@db/tarsy")),
         ("DATABASE_PASSWORD_FILE", MARKER.to_owned()),
-    ] {
+    ];
+    each(cases, |(name, value)| {
         let outcome = Outcome::of(bare_tarsy_db(directory.path()).args(["info", "--output", "json"]).env(name, value));
         assert_no_marker(&outcome.expect(78), name);
-    }
-    for url in [format!("tarsy:{MARKER}@db/tarsy"), format!("postgresql:/tarsy:{MARKER}@db")] {
+    });
+    each([format!("tarsy:{MARKER}@db/tarsy"), format!("postgresql:/tarsy:{MARKER}@db")], |url| {
         let arguments = ["migrate-sqlite-to-postgres", "--from", &url, "--to", "postgresql://tarsy@db/tarsy"];
         assert_no_marker(&Outcome::of(bare_tarsy_db(directory.path()).args(arguments)).expect(78), &url);
-    }
-    for flag in ["--output", "--older-than"] {
+    });
+    each(["--output", "--older-than"], |flag| {
         let argument = format!("{flag}=postgresql://tarsy:{MARKER}@db/tarsy");
         assert_no_marker(&Outcome::of(bare_tarsy_db(directory.path()).args(["prune", &argument])).expect(2), flag);
-    }
+    });
 }
 
 #[apply(test)]
@@ -245,23 +249,24 @@ fn a_url_in_the_place_of_a_path_is_refused_and_not_shown() {
     let url = format!("postgresql://tarsy:{MARKER}@db/tarsy");
     let on_sqlite = ["--from", "history.db", "--to", "postgresql://127.0.0.1:1/x"];
     let moved = [&["migrate-sqlite-to-postgres"][..], &on_sqlite, &["--report", &url]].concat();
-    for arguments in [
+    let cases = [
         &["info", "--config", &url][..],
         &["prune", "--older-than", "1d", "--yes", "--archive", &url],
         &["prune", "--older-than", "1d", "--yes", "--metrics-file", &url],
         &moved,
-    ] {
+    ];
+    each(cases, |arguments| {
         for loud in LOUD {
             let outcome = Outcome::of(tarsy_db(&database).args(arguments).args(loud)).expect(2);
             assert_no_marker(&outcome, arguments[0]);
             assert!(outcome.stderr.contains("a URL, where the path of a file is wanted"), "{}", outcome.stderr);
         }
-    }
-    for loud in LOUD {
+    });
+    each(LOUD, |loud| {
         let outcome = Outcome::of(tarsy_db(&database).env("TARSY_DB_CONFIG", &url).arg("info").args(loud)).expect(78);
         assert_no_marker(&outcome, "TARSY_DB_CONFIG");
         assert!(outcome.stderr.contains("`TARSY_DB_CONFIG` is a URL"), "{}", outcome.stderr);
-    }
+    });
     let outcome = Outcome::of(tarsy_db(&database).args(["wait", "--", &url])).expect(127);
     assert_no_marker(&outcome, "the command of wait");
 }

@@ -3,6 +3,7 @@
 use assert_cmd::Command;
 use serde_json::Value;
 
+use crate::support::cases::each;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, write_file};
 
 fn settings(command: &mut Command) -> Value {
@@ -97,14 +98,14 @@ fn a_variable_and_its_file_form_exclude_each_other() {
     let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
     let file = write_file(directory, "secret", "sqlite:///history.db");
-    for name in ["DATABASE_URL", "DATABASE_PASSWORD"] {
+    each(["DATABASE_URL", "DATABASE_PASSWORD"], |name| {
         let mut command = bare_tarsy_db(directory);
         command.env(name, "sqlite:///history.db").env(format!("{name}_FILE"), &file);
         if name == "DATABASE_PASSWORD" {
             command.env("DATABASE_URL", "");
         }
         assert_contains(&configuration_error(&mut command), &[name, &format!("{name}_FILE")]);
-    }
+    });
 }
 
 /// Everything that a shell, a URL, TOML, SQL or a connection string could stumble over.
@@ -137,10 +138,10 @@ fn a_password_given_by_its_parts_is_taken_literally() {
         ("wrong", Outcome::of(parts().env("DATABASE_PASSWORD", ODD_PASSWORD.trim()))),
     ];
     database.execute(&format!("DROP ROLE {role}"));
-    for (way, outcome) in outcomes {
+    each(outcomes, |(way, outcome)| {
         let expected = if way == "wrong" { 77 } else { 0 };
         assert_eq!(outcome.code, Some(expected), "{way}: {}", outcome.stderr);
-    }
+    });
 }
 
 #[apply(test)]
@@ -170,12 +171,12 @@ fn percent_encoded(text: &str) -> String {
 #[apply(test)]
 fn an_unescaped_password_is_explained_with_both_remedies() {
     let database = Database::sqlite();
-    for password in ["p@ss", "p/ss", "p#ss", "p?ss", "50%"] {
+    each(["p@ss", "p/ss", "p#ss", "p?ss", "50%"], |password| {
         let url = format!("postgresql://tarsy:{password}@localhost/tarsy");
         let error = configuration_error(bare_tarsy_db(database.directory()).env("DATABASE_URL", url));
         assert_contains(&error, &["DATABASE_URL", "percent-encode", "%40", "DATABASE_PASSWORD"]);
         assert!(!error.contains(password), "{error}");
-    }
+    });
 }
 
 #[apply(test)]
@@ -209,15 +210,16 @@ fn mistakes_in_the_settings_file_are_named() {
 #[apply(test)]
 fn what_is_no_single_value_is_not_made_into_one() {
     let database = Database::sqlite();
-    for (text, setting) in [
+    let cases = [
         ("[database.url]\nhost = \"db\"\n", "database.url"),
         ("[database]\npassword = [\"a\"]\nhost = \"127.0.0.1\"\nport = 1\n", "database.password"),
         ("[database.password]\nvalue = \"a\"\n", "database.password"),
-    ] {
+    ];
+    each(cases, |(text, setting)| {
         let path = write_file(database.directory(), "settings.toml", text);
         let error = configuration_error(bare_tarsy_db(database.directory()).args(["--config", &path]));
         assert_contains(&error, &[setting]);
-    }
+    });
 }
 
 #[apply(test)]
@@ -233,7 +235,7 @@ fn an_empty_variable_counts_as_not_set() {
         "POSTGRES_POOL_RECYCLE",
         "POSTGRES_POOL_PRE_PING",
     ];
-    for empty in ["", " "] {
+    each(["", " "], |empty| {
         let mut info = tarsy_db(&database);
         info.envs(names.map(|name| (name, empty)));
         let settings = settings(&mut info);
@@ -243,13 +245,13 @@ fn an_empty_variable_counts_as_not_set() {
         assert_eq!(found("history.event_retention_hours"), pair("24", "default"));
         assert_eq!(found("history.enabled"), pair("true", "default"));
         assert_eq!(found("postgres.pool_size"), pair("5", "default"));
-    }
+    });
 }
 
 #[apply(test)]
 fn bad_numbers_and_switches_are_errors_and_never_defaults() {
     let database = Database::sqlite().with_schema(Schema::Baseline);
-    for (name, value) in [
+    let cases = [
         ("HISTORY_RETENTION_DAYS", "ninety"),
         ("HISTORY_RETENTION_DAYS", "-1"),
         ("HISTORY_RETENTION_DAYS", "90d"),
@@ -259,9 +261,10 @@ fn bad_numbers_and_switches_are_errors_and_never_defaults() {
         ("POSTGRES_POOL_TIMEOUT", "30s"),
         ("POSTGRES_POOL_RECYCLE", "0x10"),
         ("POSTGRES_POOL_PRE_PING", "2"),
-    ] {
+    ];
+    each(cases, |(name, value)| {
         assert_contains(&configuration_error(tarsy_db(&database).env(name, value)), &[name, value]);
-    }
+    });
     let port = configuration_error(
         tarsy_db(&database).env("DATABASE_URL", "").env("DATABASE_PASSWORD", "x").env("DATABASE_PORT", "70000"),
     );

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 
+use crate::support::cases::each;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, write_file};
 
 /// The lines of standard error with a warning.
@@ -39,7 +40,7 @@ fn a_file_that_has_to_hold_a_url_or_a_password_is_not_empty() {
     let database = Database::sqlite().with_schema(Schema::Baseline);
     let directory = database.directory();
     let refused = |command: &mut Command| Outcome::of(command.arg("check")).expect(78).stderr;
-    for text in ["", "\n", " \r\n\t\n"] {
+    each(["", "\n", " \r\n\t\n"], |text| {
         let path = write_file(directory, "secret", text);
         for name in ["DATABASE_URL_FILE", "DATABASE_PASSWORD_FILE"] {
             let error = refused(bare_tarsy_db(directory).env(name, &path));
@@ -53,7 +54,7 @@ fn a_file_that_has_to_hold_a_url_or_a_password_is_not_empty() {
             let error = refused(bare_tarsy_db(directory).args(["--config", &config]));
             assert!(error.contains(&format!("database.{key}")) && error.contains(&path), "{error}");
         }
-    }
+    });
     // An empty variable names no file.
     let mut command = bare_tarsy_db(directory);
     for name in ["DATABASE_URL_FILE", "DATABASE_PASSWORD_FILE", "DATABASE_URL", "DATABASE_PASSWORD", "TARSY_DB_CONFIG"]
@@ -124,9 +125,9 @@ fn the_env_file_and_the_environment_are_merged_name_by_name() {
     );
     let outcome = Outcome::of(bare().args(["init"])).expect(0);
     assert!(outcome.stdout.contains("ae85467a75d2"), "{}", outcome.stdout);
-    for name in ["TARSY_DB_SCHEMA", "DATABASE_URL_FILE", "TARSY_DB_CONFIG"] {
+    each(["TARSY_DB_SCHEMA", "DATABASE_URL_FILE", "TARSY_DB_CONFIG"], |name| {
         assert_warning(&outcome, &[".env", name]);
-    }
+    });
 }
 
 #[apply(test)]
@@ -135,14 +136,14 @@ fn an_env_file_that_cannot_be_read_is_an_error_unless_something_stronger_names_t
     let directory = there.directory();
     let bare = || bare_tarsy_db(directory);
     let path = write_file(directory, ".env", b"DATABASE_URL=sqlite:///\xe9.db\n");
-    for command in [&mut bare(), bare().env("DATABASE_PASSWORD", "x"), bare().env("DATABASE_URL", "")] {
+    each([&mut bare(), bare().env("DATABASE_PASSWORD", "x"), bare().env("DATABASE_URL", "")], |command| {
         let error = Outcome::of(command.arg("check")).expect(78).stderr;
         assert!(error.contains(&path) && error.contains("UTF-8"), "{error}");
-    }
+    });
     let url = "sqlite:///history.db";
-    for command in [bare().env("DATABASE_URL", url), bare().args(["--database-url", url])] {
+    each([bare().env("DATABASE_URL", url), bare().args(["--database-url", url])], |command| {
         assert_warning(&Outcome::of(command.arg("check")).expect(0), &[&path, "UTF-8"]);
-    }
+    });
     let moved = ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", "postgresql://x@127.0.0.1:1/x"];
     assert_warning(&Outcome::of(bare().args(moved)).expect(69), &[&path]);
 
@@ -177,7 +178,7 @@ fn a_command_that_writes_says_where_the_url_came_from() {
     let directory = there.directory();
     let path = directory.join("history.db").display().to_string();
     write_file(directory, ".env", "DATABASE_URL=sqlite:///history.db\n");
-    for (arguments, is_writing) in [
+    let cases = [
         (&["init"] as &[&str], true),
         (&["init", "--dry-run"], false),
         (&["check", "--fix"], true),
@@ -185,12 +186,13 @@ fn a_command_that_writes_says_where_the_url_came_from() {
         (&["prune", "--yes"], true),
         (&["prune", "--dry-run"], false),
         (&["info"], false),
-    ] {
+    ];
+    each(cases, |(arguments, is_writing)| {
         let outcome = Outcome::of(bare_tarsy_db(directory).args(arguments)).expect(0);
         let is_told = outcome.stderr.contains(&path) && outcome.stderr.contains("DATABASE_URL in ");
         assert_eq!(is_told, is_writing, "{arguments:?}: {}", outcome.stderr);
         assert_eq!(outcome.worries(), [""; 0], "{arguments:?}");
-    }
+    });
     let mut moved = bare_tarsy_db(directory);
     moved.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--to", "postgresql://x@127.0.0.1:1/x"]);
     let told = Outcome::of(&mut moved).expect(69).stderr;
@@ -202,10 +204,10 @@ fn parts_without_a_password_do_not_count_and_are_named() {
     let there = Database::sqlite().with_schema(Schema::Baseline);
     let directory = there.directory();
     let check = |command: &mut Command| Outcome::of(command.arg("check"));
-    for name in ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER"] {
+    each(["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER"], |name| {
         let outcome = check(bare_tarsy_db(directory).env(name, "5432")).expect(0);
         assert_warning(&outcome, &[&format!("`{name}`"), "history.db", "DATABASE_PASSWORD"]);
-    }
+    });
     let several = check(bare_tarsy_db(directory).env("database_host", "db").env("DATABASE_NAME", "x")).expect(0);
     assert_warning(&several, &["`database_host`, `DATABASE_NAME` do not count"]);
     assert_eq!(warnings(&check(bare_tarsy_db(directory).env("DATABASE_HOST", "")).expect(0)), [""; 0]);
@@ -233,10 +235,10 @@ fn the_old_name_of_the_url_does_not_count_and_is_named() {
     let by_variable = Outcome::of(bare_tarsy_db(directory).env(old.0, old.1).arg("check")).expect(0);
     write_file(directory, ".env", format!("{}={}\n", old.0, old.1));
     let by_file = Outcome::of(bare_tarsy_db(directory).arg("check")).expect(0);
-    for outcome in [by_variable, by_file] {
+    each([by_variable, by_file], |outcome| {
         assert_warning(&outcome, &["HISTORY_DATABASE_URL", "`DATABASE_URL`", "history.db (default)"]);
         assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
-    }
+    });
     let flag = ["--database-url", "sqlite:///history.db", "check"];
     assert_eq!(warnings(&Outcome::of(bare_tarsy_db(directory).args(flag)).expect(0)), [""; 0]);
 }
@@ -258,11 +260,11 @@ fn three_slashes_before_a_directory_of_the_root_are_told_and_paths_are_shown_abs
     let path = here.join("tmp/history.db").display().to_string();
     assert_warning(&created, &["`sqlite:///tmp/history.db`", &path, "`sqlite:////tmp/history.db`"]);
     assert!(created.stdout.contains(&path), "{}", created.stdout);
-    for url in ["sqlite:///./tmp/history.db", "sqlite:///no-such-directory/history.db", "sqlite:///tmp"] {
+    each(["sqlite:///./tmp/history.db", "sqlite:///no-such-directory/history.db", "sqlite:///tmp"], |url| {
         // A file called `tmp` cannot be where the directory is.
         let _ = std::fs::remove_dir_all(directory.join("tmp"));
         assert_eq!(warnings(&init(url)), [""; 0], "{url}");
-    }
+    });
     let at_root = format!("sqlite:///{}", here.join("tmp").display().to_string().trim_start_matches('/'));
     let mut command = bare_tarsy_db(Path::new("/"));
     let outcome = Outcome::of(command.env("DATABASE_URL", at_root).arg("check")).expect(0);
@@ -279,9 +281,9 @@ fn a_url_that_has_lost_its_file_is_told() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let init = |url: &str| Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", url).arg("init")).expect(0);
     assert_warning(&init("sqlite:///?timeout=5"), &["`sqlite:///` names no file", "memory"]);
-    for url in ["sqlite:///:memory:", "sqlite://"] {
+    each(["sqlite:///:memory:", "sqlite://"], |url| {
         assert_eq!(warnings(&init(url)), [""; 0], "{url}");
-    }
+    });
 }
 
 /// As psycopg2 with libpq 17 takes them, which the backend connects with.
@@ -305,8 +307,8 @@ fn what_a_url_leaves_out_is_taken_from_the_variables_of_libpq() {
     parts.env("DATABASE_PASSWORD", "x").env("DATABASE_HOST", "part.invalid");
     assert_eq!(place(&mut parts), "tarsy@part.invalid:5432/tarsy");
 
-    for (name, value) in [("PGPORT", "many"), ("PGHOST", "one.invalid,two.invalid"), ("PGHOSTADDR", "127.0.0.1")] {
+    each([("PGPORT", "many"), ("PGHOST", "one.invalid,two.invalid"), ("PGHOSTADDR", "127.0.0.1")], |(name, value)| {
         let error = Outcome::of(at("postgresql://x@/x").env(name, value).arg("check")).expect(78).stderr;
         assert!(error.contains(&format!("`{name}`")), "{error}");
-    }
+    });
 }

@@ -1,5 +1,6 @@
 //! One fresh database for each test, and a way to look into it that is not the code under test.
 
+use std::fmt::{Debug, Formatter};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once, OnceLock};
@@ -15,6 +16,13 @@ pub(crate) struct Database {
     directory: TempDir,
     url: String,
     on_server: Option<OnServer>,
+}
+
+/// As the name of a case.
+impl Debug for Database {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.url)
+    }
 }
 
 /// A database on a PostgreSQL server, which is created when it is first asked for: empty, or with a schema.

@@ -129,7 +129,13 @@ fn conclude(name: &'static str, run: fn(), record: &Mutex<Record>) -> Result<Com
     Ok(Completion::ignored_with(format!("needs {reason}")))
 }
 
-fn message(payload: &(dyn Any + Send)) -> &str {
+/// Whether a panic is none: the test cannot run here.
+pub(crate) fn is_left_out(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<LeftOut>()
+}
+
+/// What a panic says.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }

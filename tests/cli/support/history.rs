@@ -132,6 +132,13 @@ pub(crate) fn columns(database: &Database) -> Columns {
     all.into_iter().filter(|(_, columns)| !columns.is_empty()).collect()
 }
 
+/// The columns of a baseline that every revision has.
+pub(crate) fn lasting_columns(database: &Database) -> Columns {
+    let mut columns = columns(database);
+    columns[0].1.retain(|column| column != "alert_id");
+    columns
+}
+
 /// Every row of these columns as text that shows each octet, in a fixed order.
 pub(crate) fn values(database: &Database, columns: &Columns) -> Vec<String> {
     let value = |column: &String| match database.is_sqlite() {

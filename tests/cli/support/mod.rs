@@ -1,4 +1,5 @@
-//! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test.
+//! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test. Each file is named by what it
+//! gives; what one module of tests alone needs is in that module.
 
 pub(crate) mod activity;
 pub(crate) mod alteration;
@@ -7,6 +8,7 @@ pub(crate) mod archive;
 pub(crate) mod baseline;
 pub(crate) mod birth;
 pub(crate) mod campaign;
+pub(crate) mod cases;
 pub(crate) mod certificate;
 pub(crate) mod change;
 pub(crate) mod check;
@@ -15,7 +17,7 @@ pub(crate) mod connection;
 pub(crate) mod database;
 pub(crate) mod document;
 pub(crate) mod event;
-pub(crate) mod false_server;
+pub(crate) mod fake_server;
 pub(crate) mod halt;
 pub(crate) mod harness;
 pub(crate) mod history;
@@ -120,6 +122,7 @@ pub(crate) fn write_file(directory: &Path, name: &str, text: impl AsRef<[u8]>) -
 }
 
 /// What a command left behind: exit code, standard output, standard error.
+#[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

@@ -32,10 +32,15 @@ pub(crate) const IDS: [&str; 23] = [
     "b67c135119d7",
 ];
 
+/// Runs `init`.
+pub(crate) fn init(database: &Database, arguments: &[&str]) -> Outcome {
+    Outcome::of(tarsy_db(database).arg("init").args(arguments))
+}
+
 /// Brings the database to a revision.
 #[track_caller]
 pub(crate) fn init_to(database: &Database, target: &str) -> Outcome {
-    Outcome::of(tarsy_db(database).args(["init", "--to", target])).expect(0)
+    init(database, &["--to", target]).expect(0)
 }
 
 /// What the ledger says.

@@ -1,14 +1,16 @@
 //! The binary on a terminal.
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Database;
+use super::{Database, Outcome};
 
 /// Runs a command on a terminal of its own, answers its question, and gives the exit code and what was shown.
 pub(crate) fn answered_to(arguments: &str, database: &Database, answer: &str) -> (Option<i32>, String) {
-    let mut terminal = on_a_terminal(arguments, database);
+    let mut script = on_a_terminal(database, arguments);
+    script.env("TERM", "dumb").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut terminal = script.spawn().expect("`script` of util-linux runs");
     let mut keyboard = terminal.stdin.take().expect("a keyboard");
     let mut screen = terminal.stdout.take().expect("a screen");
     let mut shown = String::new();
@@ -37,12 +39,20 @@ pub(crate) fn answered_to(arguments: &str, database: &Database, answer: &str) ->
     (ended.and_then(|status| status.code()), shown + &reader.join().expect("the reader does not panic"))
 }
 
-/// Starts a command on a terminal of its own, which `script` lends.
-pub(crate) fn on_a_terminal(arguments: &str, database: &Database) -> Child {
+/// The binary on a terminal of its own, which `script` lends.
+pub(crate) fn on_a_terminal(database: &Database, arguments: &str) -> Command {
     let command = format!("exec '{}' {arguments}", env!("CARGO_BIN_EXE_tarsy-db"));
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"]);
-    script.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "dumb");
-    script.current_dir(database.directory()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    script.spawn().expect("`script` of util-linux runs")
+    script.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    script.current_dir(database.directory());
+    script
+}
+
+/// What it shows there, with a variable of the environment.
+#[track_caller]
+pub(crate) fn shown_on_a_terminal(database: &Database, (name, value): (&str, &str), arguments: &str) -> String {
+    let mut script = on_a_terminal(database, arguments);
+    let output = script.env(name, value).stdin(Stdio::null()).output().expect("`script` of util-linux runs");
+    Outcome::from(output).expect(0).stdout
 }

@@ -1,11 +1,13 @@
 //! `migrate-sqlite-to-postgres`: what a role or a database has for everyday work neither ends a load nor falsifies it, and
 //! what is worth knowing about it is said.
 
+use crate::support::cases::each;
+use crate::support::history::{NOW_US, insert_whole_sessions};
 use crate::support::migration::{migrate, one_session_and_nothing, one_session_and_target};
 use crate::support::obstacle::{grant_everyday_rights, is_listed, migrate_as};
 use crate::support::role::give_tables_to;
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, test};
 
 #[apply(test)]
 fn on_an_ordinary_database_nothing_is_said() {
@@ -45,7 +47,7 @@ fn a_policy_that_does_not_concern_the_role_and_columns_that_fill_themselves_are_
 #[apply(test)]
 fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
     const FUNCTION: &str = "CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';";
-    for (sql, words) in [
+    let cases = [
         (
             "CREATE TRIGGER ours BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION ours()",
             ["alert_sessions has the trigger `ours` (before insert, for each row)", "DISABLE TRIGGER ours"],
@@ -104,12 +106,11 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
              SELECT oid, 'alert_sessions'::regclass, 'r' FROM pg_subscription WHERE subname = 'ours'",
             ["subscription ours brings rows of another database to alert_sessions", "DISABLE"],
         ),
-    ] {
-        let (source, target) = one_session_and_nothing();
-        for database in [&source, &target] {
-            let mut init = bare_tarsy_db(source.directory());
-            Outcome::of(init.args(["init", "--to", "head"]).env("DATABASE_URL", database.url())).expect(0);
-        }
+    ];
+    let source = Database::sqlite().with_schema(Schema::Head);
+    insert_whole_sessions(&source, 1, NOW_US);
+    each(cases, |(sql, words)| {
+        let target = Database::postgresql().with_schema(Schema::Head);
         target.execute(FUNCTION);
         target.execute(&sql.replace("{database}", target.name()));
         Outcome::of(&mut migrate(&source, &target)).expect(0).tells(&words);
@@ -117,7 +118,7 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
         if sql.contains("SUBSCRIPTION") {
             target.execute("DROP SUBSCRIPTION ours");
         }
-    }
+    });
 }
 
 #[apply(test)]

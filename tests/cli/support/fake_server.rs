@@ -1,4 +1,4 @@
-//! Servers that are none: they answer what a test tells them to.
+//! Fake servers: each answers what its test tells it to.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
