@@ -53,7 +53,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code there is, by number.
-    pub(crate) const ALL: [Self; 21] = [
+    pub const ALL: [Self; 21] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
