@@ -61,10 +61,10 @@ snapshots: test-setup ## Write the snapshots of what people see anew
 	INSTA_UPDATE=always INSTA_OUTPUT=none cargo test --quiet --locked --test cli seen::
 
 bench-migrate: ## Measure the migration beside pgloader, csv and the floor
-	benches/migrate
+	benchsuite/migrate
 
 bench-prune: ## Measure the removal of old history beside a writer and SQL by hand
-	benches/prune
+	benchsuite/prune
 
 install: ## Install the binary that is shipped into cargo's directory
 	cargo install --locked --profile dist --path .

@@ -29,7 +29,7 @@ const WORTH_A_TRIAL: u64 = 8 * SAMPLE;
 /// From how many places of a table its sample comes.
 const PLACES: u64 = 3;
 /// How long a b-tree takes for each row and a GIN index for each byte, and how large they become. A sample is too small to
-/// tell: measured with PostgreSQL 15 by `benches/migrate`.
+/// tell: measured with PostgreSQL 15 by `benchsuite/migrate`.
 const B_TREE_NANOSECONDS_PER_ROW: u64 = 1000;
 const B_TREE_BYTES_PER_ROW: u64 = 60;
 const GIN_NANOSECONDS_PER_BYTE: u64 = 2;
