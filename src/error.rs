@@ -14,6 +14,7 @@ use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
 use crate::schema::error::SchemaError;
+use crate::schema::state::StateError;
 use crate::settings::SettingsError;
 use crate::transfer::error::TransferError;
 
@@ -151,6 +152,12 @@ fn place(location: &Location<'_>) -> String {
             format!("{name}/src/{file}:{line}")
         }
         None => format!("{file}:{line}"),
+    }
+}
+
+impl From<StateError> for Error {
+    fn from(error: StateError) -> Self {
+        Error::Schema(error.into())
     }
 }
 

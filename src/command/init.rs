@@ -13,7 +13,9 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Field, Report};
 use crate::schema::error::SchemaError;
+use crate::schema::lock::Locked;
 use crate::schema::state;
+use crate::schema::state::StateError;
 use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
 use crate::schema::upgrade::{self, script};
 use crate::settings::Settings;
@@ -83,7 +85,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
     if let (Start::Ledger(revision), true) = (&assess.start, arguments.strict)
         && Revision::from_id(revision).is_none()
     {
-        return Err(SchemaError::Unknown(revision.clone()).into());
+        return Err(StateError::Unknown(revision.clone()).into());
     }
     Ok(report(url, &assess, dry_run, sql))
 }
@@ -91,7 +93,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
 async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
     match connection::open(url, access, arguments.lock_timeout).await {
         Err(error) if error.cause.class == ErrorClass::Busy => {
-            Err(SchemaError::locked_file(url, arguments.lock_timeout).into())
+            Err(SchemaError::from(Locked::on_file(url, arguments.lock_timeout)).into())
         }
         connection => Ok(connection?),
     }

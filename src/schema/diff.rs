@@ -12,7 +12,7 @@ const NAMED: usize = 10;
 
 /// One difference, in a sentence that names the place.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// How much it matters.
     pub weight: Severity,
     /// For instance `missing index ix_alert_sessions_status on alert_sessions(status)`.
@@ -25,7 +25,7 @@ pub struct Difference {
 /// How much a difference matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Something is missing or altered: the backend may fail or be slow because of it.
     Drift,
     /// Something of the operator's own that may refuse rows of the backend's.

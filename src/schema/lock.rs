@@ -1,26 +1,24 @@
 //! The lock under which the schema is changed, and who holds it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use migration::Revision;
-use migration::ledger::{self, Ledger};
+use migration::ledger;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
 
-use super::upgrade::assess::UpgradePlan;
 use crate::database::connection::{row, rows};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::url::DatabaseUrl;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
-
-/// How long the tables' own locks are waited for at a time. Whoever comes meanwhile queues up behind, so that
-/// it is short; the caller tries again later.
-const TABLE_LOCK_TIMEOUT: &str = "200ms";
 
 /// Whether nobody else mends this database now; from here on this session does, until it ends. Asks without waiting:
 /// whoever waits in the server holds a snapshot, and building an index waits for those.
@@ -60,38 +58,40 @@ pub(crate) fn statement() -> String {
     format!("SELECT pg_advisory_xact_lock({KEY})")
 }
 
-/// Keeps everybody else from the ledger, and from the tables what would disturb `assess`. SQLite has locked them
-/// already.
-pub(crate) async fn take_tables(transaction: &DatabaseTransaction, assess: &UpgradePlan) -> Result<(), DbErr> {
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        for statement in taking_tables(assess) {
-            transaction.execute_unprepared(&statement).await?;
-        }
-    }
-    Ok(())
+/// Another session held the lock for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the database is locked by {holder}; gave up after {waited}", waited = humantime::format_duration(*.waited))]
+pub struct Locked {
+    /// What holds the lock, as far as the database tells.
+    holder: String,
+    waited: Duration,
 }
 
-/// The statements of [`take_tables`] on PostgreSQL. They also make new tables come to where the others are: a role with
-/// a schema of its own would create them there.
-pub(crate) fn taking_tables(assess: &UpgradePlan) -> Vec<String> {
-    let tables: Vec<_> = assess.standing.tables.keys().map(String::as_str).collect();
-    // Where nothing but the ledger is written, readers and writers need not go away.
-    let mode = if assess.pending.is_empty() { "SHARE UPDATE EXCLUSIVE" } else { "ACCESS EXCLUSIVE" };
-    let mut statements = vec![
-        format!("SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"),
-        format!("LOCK TABLE {} IN {mode} MODE", tables.join(", ")),
-        "SELECT set_config('search_path', relnamespace::regnamespace || ', ' || current_setting('search_path'), true)
-         FROM pg_class WHERE oid = 'alert_sessions'::regclass"
-            .to_owned(),
-    ];
-    if *assess.ledger() != Ledger::Missing {
-        statements.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", ledger::TABLE));
+impl Locked {
+    /// Names what holds the lock: call it when [`Busy`](crate::database::failure::ErrorClass::Busy) came back.
+    pub(crate) async fn on(connection: &DatabaseConnection, waited: Duration) -> Self {
+        Self { holder: holder(connection).await, waited }
     }
-    statements
+
+    /// As [`Locked::on`], where the file could not even be opened.
+    #[must_use]
+    pub(crate) fn on_file(url: &DatabaseUrl, waited: Duration) -> Self {
+        Self { holder: holder_of_file(url), waited }
+    }
+}
+
+impl Diagnostic for Locked {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Busy
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("wait for it to finish, or raise `--lock-timeout`".into())
+    }
 }
 
 /// Who holds the lock, as far as the database tells.
-pub(crate) async fn holder(connection: &DatabaseConnection) -> String {
+async fn holder(connection: &DatabaseConnection) -> String {
     let holder = match connection.get_database_backend() {
         DbBackend::Postgres => postgresql_holder(connection).await,
         _ => sqlite_holder(connection).await,
@@ -100,12 +100,8 @@ pub(crate) async fn holder(connection: &DatabaseConnection) -> String {
 }
 
 /// As [`holder`], where the file could not even be opened.
-pub(crate) fn holder_of_file(url: &DatabaseUrl) -> String {
-    let path = match url {
-        DatabaseUrl::Sqlite(location) => location.path.as_deref(),
-        DatabaseUrl::Postgresql(_) => None,
-    };
-    path.and_then(process_holding).unwrap_or_else(|| "another process".to_owned())
+fn holder_of_file(url: &DatabaseUrl) -> String {
+    url.sqlite_path().and_then(process_holding).unwrap_or_else(|| "another process".to_owned())
 }
 
 /// Asks for the session that has the advisory lock, else for the oldest with a lock on one of the tables.

@@ -6,23 +6,25 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`upgrade`] | from a database as it is to a revision, in one transaction |
+//! | [`error`] | why a schema is refused |
 //! | [`lock`] | the lock under which the schema is changed, and who holds it |
 //! | [`variant`] | the legitimate variants of a revision, and the best match |
 //! | [`expected`] | what a revision should look like |
-//! | [`repair`] | what can be repaired while the backend works: indexes and sequences |
+//! | [`drift`] | tables that are not those of their revision, as an error |
 //! | [`diff`] | what sets one schema apart from another |
+//! | [`repair`] | what can be repaired while the backend works: indexes and sequences |
 //! | [`sequence`] | sequences, and the values they are behind |
 //! | [`parent_index`] | an index that TARSy lacks and large histories need |
 //! | [`early`] | columns that only early releases had |
 //! | [`privilege`] | what the role may do |
 //! | [`row_policy`] | policies that hide rows |
-//! | [`error`] | why a schema is refused |
-//! | [`state`] | what a database says of itself: its ledger and its tables |
 //! | [`read`] | reads the schema of a live database |
+//! | [`state`] | what a database says of itself: its ledger and its tables |
 //! | [`model`] | tables, columns, indexes and keys, as data |
 //! | [`sql`] | quotes what is built into SQL |
 
 pub(crate) mod diff;
+pub(crate) mod drift;
 pub(crate) mod early;
 pub(crate) mod error;
 pub(crate) mod expected;

@@ -2,7 +2,6 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
-use super::diff::Difference;
 use super::model::Index;
 use super::sequence::{self, Sequence};
 use super::sql::quoted;
@@ -11,7 +10,7 @@ use crate::database::mark;
 
 /// One thing to mend.
 #[derive(Debug, Clone)]
-pub enum Repair {
+pub(crate) enum Repair {
     /// Create an index that is missing.
     CreateIndex {
         /// Its name.
@@ -33,7 +32,7 @@ pub enum Repair {
 impl Repair {
     /// What is done, as in `created index ix_mine`.
     #[must_use]
-    pub fn done(&self) -> String {
+    pub(crate) fn done(&self) -> String {
         match self {
             Repair::CreateIndex { name, .. } => format!("created index {name}"),
             Repair::RebuildIndex { name } => format!("built index {name} again"),
@@ -46,7 +45,7 @@ impl Repair {
     ///
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
-    pub async fn apply(&self, connection: &DatabaseConnection) -> Result<(), DatabaseError> {
+    pub(crate) async fn apply(&self, connection: &DatabaseConnection) -> Result<(), DatabaseError> {
         let is_postgresql = connection.get_database_backend() == DbBackend::Postgres;
         match self {
             Repair::CreateIndex { name, table, index } => {
@@ -72,12 +71,15 @@ impl Repair {
     }
 }
 
-/// Lists what can be mended: some of the `differences`, and sequences behind their data.
+/// Lists what can be mended: what the differences say, and sequences behind their data.
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn plan(connection: &impl ConnectionTrait, differences: &[Difference]) -> Result<Vec<Repair>, DbErr> {
-    let mut repairs: Vec<_> = differences.iter().filter_map(|difference| difference.repair.clone()).collect();
+pub(crate) async fn plan(
+    connection: &impl ConnectionTrait,
+    of_differences: impl IntoIterator<Item = Repair>,
+) -> Result<Vec<Repair>, DbErr> {
+    let mut repairs: Vec<_> = of_differences.into_iter().collect();
     let behind = sequence::read(connection)
         .await?
         .into_iter()

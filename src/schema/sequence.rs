@@ -14,7 +14,7 @@ const LOCK_TIMEOUT: &str = "2s";
 
 /// A sequence that a column takes its numbers from.
 #[derive(Debug, Clone)]
-pub struct Sequence {
+pub(crate) struct Sequence {
     /// Its name, quoted and with its schema where it needs that.
     pub name: String,
     /// Whether the column is one of TARSy's.
@@ -32,7 +32,7 @@ pub struct Sequence {
 impl Sequence {
     /// Says what is wrong if the next number may be there already.
     #[must_use]
-    pub fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         let (largest, next) = (self.largest?, self.next?);
         let Self { name, table, column, .. } = self;
         (next <= largest).then(|| format!("{name} gives out {next} next, but {table}.{column} goes up to {largest}"))
@@ -42,7 +42,7 @@ impl Sequence {
     ///
     /// # Errors
     /// Whatever the database answers.
-    pub async fn advance(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
+    pub(crate) async fn advance(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
         let [table, column] = [&self.table, &self.column].map(|name| quoted(name));
         let name = &self.name;
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;

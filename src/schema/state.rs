@@ -6,9 +6,10 @@ use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::error::SchemaError;
 use crate::database::connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 
 /// How Alembic, which TARSy upgrades itself with, calls the copy of a table that it rebuilds on SQLite.
 const LEFTOVER: &str = "_alembic_tmp_";
@@ -39,6 +40,72 @@ impl Leftover {
     pub fn original(&self) -> &str {
         self.copy.strip_prefix(LEFTOVER).unwrap_or_default()
     }
+}
+
+/// Why a database is no history that this version knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// There are no tables.
+    #[error("the database has no TARSy schema yet")]
+    Pending,
+    /// The ledger names a revision that this version does not know.
+    #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
+    Unknown(String),
+    /// Some tables are there and some are not.
+    #[error("the database is incomplete: {} missing{}", .missing.join(", "), ledger_says(.revision.as_deref()))]
+    Incomplete {
+        /// What the ledger says.
+        revision: Option<String>,
+        /// The tables that are missing.
+        missing: Vec<&'static str>,
+    },
+    /// The ledger has several rows.
+    #[error("`alembic_version` has {} rows ({}); it must have one", .0.len(), .0.join(", "))]
+    Ambiguous(Vec<String>),
+    /// An interrupted upgrade of the backend's left tables behind.
+    #[error("an interrupted upgrade of TARSy's backend left {} behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join(", "))]
+    Leftover(Vec<Leftover>),
+}
+
+fn ledger_says(revision: Option<&str>) -> String {
+    revision.map(|revision| format!(", though the ledger says `{revision}`")).unwrap_or_default()
+}
+
+impl Diagnostic for StateError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            StateError::Pending => ExitCode::Pending,
+            StateError::Unknown(_) => ExitCode::Newer,
+            StateError::Incomplete { .. } | StateError::Ambiguous(_) | StateError::Leftover(_) => ExitCode::Drift,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            StateError::Pending => "run `tarsy-db init`".into(),
+            StateError::Unknown(_) => "use the tarsy-db of that TARSy release".into(),
+            StateError::Incomplete { .. } => {
+                "restore the missing tables from a backup, or start with an empty database; nothing was changed".into()
+            }
+            StateError::Ambiguous(_) => {
+                "find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into()
+            }
+            StateError::Leftover(tables) => format!("{}; nothing was changed", leftover_hint(tables)),
+        })
+    }
+}
+
+/// What to do about tables that an interrupted upgrade left behind.
+#[must_use]
+pub(crate) fn leftover_hint(tables: &[Leftover]) -> String {
+    let what = tables.iter().map(|left| {
+        let (copy, original) = (&left.copy, left.original());
+        match left.original_is_there {
+            true => format!("`{original}` is there, and `DROP TABLE {copy}` removes its unfinished copy"),
+            false => format!("`{original}` is gone, and `ALTER TABLE {copy} RENAME TO {original}` brings it back"),
+        }
+    });
+    format!("make a copy of the file first; {}", what.collect::<Vec<_>>().join("; "))
 }
 
 /// What has to happen for a revision to be there.
@@ -159,19 +226,19 @@ impl SchemaState {
     /// what `init` refuses. A history without a ledger is one; it has no revision.
     ///
     /// # Errors
-    /// [`SchemaError`]: no tables, some tables, a ledger with several rows or with a revision that is not known here, or
+    /// [`StateError`]: no tables, some tables, a ledger with several rows or with a revision that is not known here, or
     /// what an interrupted upgrade of the backend left.
-    pub(crate) fn require_history(&self) -> Result<Option<Revision>, SchemaError> {
+    pub(crate) fn require_history(&self) -> Result<Option<Revision>, StateError> {
         match self.plan(Revision::BASELINE) {
-            Decision::Create { .. } => Err(SchemaError::Pending),
+            Decision::Create { .. } => Err(StateError::Pending),
             Decision::Adopt => Ok(None),
             Decision::Upgrade { from, .. } => Ok(Some(from)),
             Decision::Nothing { revision } => {
-                Revision::from_id(&revision).map(Some).ok_or(SchemaError::Unknown(revision))
+                Revision::from_id(&revision).map(Some).ok_or(StateError::Unknown(revision))
             }
-            Decision::Incomplete { revision, missing } => Err(SchemaError::Incomplete { revision, missing }),
-            Decision::Ambiguous { revisions } => Err(SchemaError::Ambiguous(revisions)),
-            Decision::Leftover { tables } => Err(SchemaError::Leftover(tables)),
+            Decision::Incomplete { revision, missing } => Err(StateError::Incomplete { revision, missing }),
+            Decision::Ambiguous { revisions } => Err(StateError::Ambiguous(revisions)),
+            Decision::Leftover { tables } => Err(StateError::Leftover(tables)),
         }
     }
 

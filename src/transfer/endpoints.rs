@@ -7,10 +7,11 @@ use super::error::TransferError;
 use super::source::lacking;
 use super::target::preflight::Operation;
 use crate::database::failure::ResultExt;
+use crate::schema::drift::Drift;
 use crate::schema::early::{self, EarlyColumn};
-use crate::schema::error::{Drift, SchemaError};
+use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
-use crate::schema::state::{self, Decision, SchemaState};
+use crate::schema::state::{self, Decision, SchemaState, StateError};
 use crate::schema::variant::{self, Shape};
 use crate::schema::{self, diff, expected, row_policy};
 
@@ -33,7 +34,7 @@ pub(crate) struct SourceState {
 /// Finds out what the source is.
 ///
 /// # Errors
-/// [`TransferError::SourceSchema`], [`TransferError::SourceRevision`] or [`SchemaError::Ambiguous`] when it is no history
+/// [`TransferError::SourceSchema`], [`TransferError::SourceRevision`] or [`StateError::Ambiguous`] when it is no history
 /// that this version can read.
 pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceState, TransferError> {
     let standing = SchemaState::read(source).await.context("read the source's ledger")?;
@@ -46,7 +47,7 @@ pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceS
         }
         Decision::Adopt => variant::likest(source, &found).await.context("replay the revisions")?.0,
         Decision::Incomplete { revision: None, .. } => Revision::BASELINE,
-        Decision::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
+        Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
         Decision::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into())),
         Decision::Upgrade { .. } | Decision::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
     };
@@ -144,9 +145,11 @@ async fn start_of_target(
             Some(at) => Some(at),
             None => return Err(beyond(None, state::described(&at))),
         },
-        Decision::Incomplete { revision, missing } => return Err(SchemaError::Incomplete { revision, missing }.into()),
-        Decision::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions).into()),
-        Decision::Leftover { tables } => return Err(SchemaError::Leftover(tables).into()),
+        Decision::Incomplete { revision, missing } => {
+            return Err(SchemaError::from(StateError::Incomplete { revision, missing }).into());
+        }
+        Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
+        Decision::Leftover { tables } => return Err(SchemaError::from(StateError::Leftover(tables)).into()),
     };
     match start {
         Some(start) if start > revision => Err(beyond(Some(start), start.to_string())),

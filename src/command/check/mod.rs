@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::schema::error::{ledger_hint, leftover_hint};
+use crate::schema::drift::ledger_hint;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -25,13 +25,12 @@ use crate::history::retention::policy::ActiveSessions;
 use crate::history::tables::SESSIONS;
 use crate::history::{archive, index_check, overdue};
 use crate::output::{self, Block, Field, Report, Status};
-use crate::schema::error::SchemaError;
 use crate::schema::model::{ForeignKey, Schema};
 use crate::schema::parent_index::{self, ParentIndex};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::sequence::{self, Sequence};
 use crate::schema::sql::{literal, quoted};
-use crate::schema::state::{self, Decision, SchemaState};
+use crate::schema::state::{self, Decision, SchemaState, StateError, leftover_hint};
 use crate::schema::variant::{self, Match, Shape};
 use crate::schema::{self, diff, early, expected, lock, privilege, repair};
 use crate::settings::Settings;
@@ -387,7 +386,7 @@ fn revision(standing: &SchemaState, target: Revision) -> Finding {
             Finding::failed(NAME, ExitCode::Drift, detail)
         }
         Decision::Leftover { tables } => {
-            let left = SchemaError::Leftover(tables.clone());
+            let left = StateError::Leftover(tables.clone());
             Finding::failed(NAME, ExitCode::Drift, format!("{left}: {}", leftover_hint(&tables)))
         }
     }
@@ -506,12 +505,13 @@ async fn mend(connection: &DatabaseConnection) -> Finding {
         let (standing, found) = schema::read::schema_and_state(connection).await?;
         // Where tables are missing, what is safe to repair of the others is the same.
         match standing.require_history() {
-            Ok(_) | Err(SchemaError::Pending | SchemaError::Incomplete { .. }) => {}
+            Ok(_) | Err(StateError::Pending | StateError::Incomplete { .. }) => {}
             Err(refused) => return Ok(Err(refused)),
         }
         let shape = shape_of(connection, &standing, &found).await?;
         let differences = shape.map(|(_, shape)| shape.differences).unwrap_or_default();
-        Ok(Ok(repair::plan(connection, &differences).await?))
+        let repairs = differences.into_iter().filter_map(|difference| difference.repair);
+        Ok(Ok(repair::plan(connection, repairs).await?))
     };
     let repairs = match repairs.await {
         Ok(Ok(repairs)) => repairs,

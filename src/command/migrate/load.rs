@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::output::{self, Block, Report};
 use crate::progress::Amount;
 use crate::schema::error::SchemaError;
+use crate::schema::lock::Locked;
 use crate::schema::model::Schema;
 use crate::transfer::endpoints::{TargetEnd, survey_target};
 use crate::transfer::error::TransferError;
@@ -143,7 +144,8 @@ impl Run<'_> {
     ) -> Result<T, TransferError> {
         match result {
             Err(TransferError::Database(error)) if error.cause.class == ErrorClass::Busy => {
-                let holder = async { Err(SchemaError::locked(target, self.arguments.lock_timeout).await.into()) };
+                let holder =
+                    async { Err(SchemaError::from(Locked::on(target, self.arguments.lock_timeout).await).into()) };
                 watch.over(holder).await
             }
             result => result,

@@ -7,9 +7,10 @@ use sea_orm::{DatabaseConnection, DbBackend};
 
 use crate::database::failure::{DatabaseCause, ResultExt};
 use crate::database::read_transaction::{self, Rows};
-use crate::schema::error::{Drift, SchemaError};
+use crate::schema::drift::Drift;
+use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
-use crate::schema::state::{Decision, SchemaState};
+use crate::schema::state::{Decision, SchemaState, StateError};
 use crate::schema::variant::{self, Match};
 use crate::schema::{expected, read, row_policy};
 
@@ -114,7 +115,8 @@ pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) ->
         let standing = read_ledger(connection).await.context("read the ledger")?;
         let result = survey_of(connection, target, standing.clone()).await;
         // Somebody else's upgrade between the ledger and the tables looks like drift.
-        let is_final = !matches!(result, Err(SchemaError::Drift(_) | SchemaError::Incomplete { .. }));
+        let is_final =
+            !matches!(result, Err(SchemaError::Drift(_) | SchemaError::State(StateError::Incomplete { .. })));
         if is_final || read_ledger(connection).await.context("read the ledger")? == standing {
             return result;
         }
@@ -151,8 +153,8 @@ async fn survey_of(
         }
         Decision::Upgrade { from, to } => (Start::Ledger(from.id().to_owned()), to.since(Some(from)).collect()),
         Decision::Incomplete { revision, missing } => return Err(incomplete(connection, revision, missing).await?),
-        Decision::Ambiguous { revisions } => return Err(SchemaError::Ambiguous(revisions)),
-        Decision::Leftover { tables } => return Err(SchemaError::Leftover(tables)),
+        Decision::Ambiguous { revisions } => return Err(StateError::Ambiguous(revisions).into()),
+        Decision::Leftover { tables } => return Err(StateError::Leftover(tables).into()),
     };
     let mut assess = UpgradePlan { start, pending, standing, expected: BTreeMap::new() };
     let (first, last) = (assess.pending.first(), assess.pending.last());
@@ -201,7 +203,7 @@ async fn incomplete(
     };
     Ok(match drift.filter(|drift| drift.looks_like.is_some()) {
         Some(drift) => drift.into(),
-        None => SchemaError::Incomplete { revision, missing },
+        None => StateError::Incomplete { revision, missing }.into(),
     })
 }
 

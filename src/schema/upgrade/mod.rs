@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`script`] | the same as SQL to read |
 //! | [`grants`] | new objects get the owner and the rights of those that were there |
+//! | [`table_locks`] | keeps others from the ledger and the tables |
 //! | [`mod@assess`] | what has to happen; reads only |
 
 pub(crate) mod assess;
 pub(crate) mod grants;
 pub(crate) mod script;
+mod table_locks;
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +20,9 @@ use sea_orm_migration::SchemaManager;
 
 use self::assess::{Start, UpgradePlan, assess};
 use super::error::SchemaError;
+use super::lock::{self, Locked};
 use super::state::SchemaState;
-use super::{diff, lock, read, row_policy};
+use super::{diff, read, row_policy};
 use crate::database::connection::require_writable;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 
@@ -48,7 +51,7 @@ pub async fn upgrade(
                 tokio::time::sleep(pause.min(lock_timeout.saturating_sub(started.elapsed()))).await;
                 pause = (pause * 2).min(longest);
             }
-            Err(error) if error.is_busy() => return Err(SchemaError::locked(connection, lock_timeout).await),
+            Err(error) if error.is_busy() => return Err(Locked::on(connection, lock_timeout).await.into()),
             Err(error) => return Err(error),
         }
     }
@@ -99,7 +102,7 @@ async fn transact(
 ) -> Result<bool, SchemaError> {
     let transaction = lock::begin(connection).await.context("lock the database")?;
     if assess.has_tables() {
-        lock::take_tables(&transaction, assess).await.context("lock the tables")?;
+        table_locks::take(&transaction, assess).await.context("lock the tables")?;
     }
     if SchemaState::read(&transaction).await.context("read the ledger")? != assess.standing {
         return Ok(false);

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 use sea_orm_migration::SchemaManager;
 
 use super::assess::UpgradePlan;
-use super::grants;
+use super::{grants, table_locks};
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::schema::model::Schema;
@@ -45,7 +45,7 @@ async fn on_postgresql(
     let begin = ["BEGIN", lock::NO_TIME_LIMITS, crate::database::read_transaction::EVERY_ROW].map(str::to_owned);
     let mut script = [&begin[..], &[lock::statement()]].concat();
     if assess.has_tables() {
-        script.extend(lock::taking_tables(assess));
+        script.extend(table_locks::statements(assess));
     }
     let expected = match assess.ledger() {
         Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
