@@ -1,58 +1,10 @@
-//! Changes the foreign keys of a SQLite table where they stand: in the text of its definition.
-//!
-//! A foreign key is not part of how rows are stored, so that no row has to be written again. This is
-//! what SQLite itself recommends for such changes:
-//! <https://www.sqlite.org/lang_altertable.html#making_other_kinds_of_table_schema_changes>
+//! Changes a foreign key in the text of a SQLite table's definition.
 
 use std::ops::Range;
 
-use sea_orm_migration::SchemaManager;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
-
-use crate::alter;
-
-/// Puts `replacement` in the place of all foreign keys on exactly `column`. A key that does the same, whatever its
-/// name, stays as it is if it is the only one.
-pub(crate) async fn replace_foreign_keys(
-    manager: &SchemaManager<'_>,
-    table: &str,
-    column: &str,
-    replacement: &str,
-    is_cascade: bool,
-) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
-    let action = if is_cascade { "CASCADE" } else { "NO ACTION" };
-    let sql = format!(
-        "SELECT s.sql AS definition, v.schema_version AS version,
-                (SELECT count(*) = 1 AND max(on_delete) = '{action}' FROM pragma_foreign_key_list('{table}') k
-                 WHERE k.\"from\" = '{column}') AS is_there
-         FROM sqlite_schema s, pragma_schema_version v WHERE s.type = 'table' AND s.name = '{table}'"
-    );
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("there is no table {table}")))?;
-    if row.try_get::<i32>("", "is_there")? != 0 {
-        return Ok(());
-    }
-    let definition: String = row.try_get("", "definition")?;
-    let edited = with_foreign_key(&definition, column, replacement)
-        .ok_or_else(|| DbErr::Custom(format!("the definition of {table} cannot be read")))?;
-    let version: i32 = row.try_get("", "version")?;
-    alter::execute(manager, "PRAGMA writable_schema = ON").await?;
-    // The text that was read must be the one that is replaced: any other describes rows of another form.
-    let update = "UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ? AND sql = ?";
-    let values = [Value::from(edited), Value::from(table), Value::from(definition)];
-    let updated = connection.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, update, values)).await?;
-    if updated.rows_affected() != 1 {
-        return Err(DbErr::RecordNotUpdated);
-    }
-    // Tells every connection, this one included, to read the definitions again.
-    alter::execute(manager, format!("PRAGMA schema_version = {}", version.wrapping_add(1))).await?;
-    alter::execute(manager, "PRAGMA writable_schema = RESET").await
-}
-
 /// The definition with `replacement` in the place of all table constraints that are foreign keys on exactly
 /// `column`, or at its end if there is none. `None` if the text is not what `CREATE TABLE` takes.
-fn with_foreign_key(definition: &str, column: &str, replacement: &str) -> Option<String> {
+pub(crate) fn with_foreign_key(definition: &str, column: &str, replacement: &str) -> Option<String> {
     let tokens = tokens(definition);
     let open = tokens.iter().position(|token| &definition[token.clone()] == "(")?;
     let close = tokens.iter().rposition(|token| &definition[token.clone()] == ")")?;

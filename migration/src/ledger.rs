@@ -20,14 +20,11 @@ pub enum Ledger {
     Several(Vec<String>),
 }
 
-/// Reads the ledger.
+/// Reads the ledger, whose table is there; otherwise it is [`Ledger::Missing`].
 ///
 /// # Errors
 /// Whatever the database answers.
-pub async fn read(connection: &impl ConnectionTrait, exists: bool) -> Result<Ledger, DbErr> {
-    if !exists {
-        return Ok(Ledger::Missing);
-    }
+pub async fn read(connection: &impl ConnectionTrait) -> Result<Ledger, DbErr> {
     let rows = connection.query_all(Query::select().column(COLUMN).from(TABLE)).await?;
     let revisions =
         rows.iter().map(|row| row.try_get::<Option<String>>("", COLUMN)).collect::<Result<Vec<_>, DbErr>>()?;

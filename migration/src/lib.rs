@@ -2,9 +2,22 @@
 //!
 //! One file per revision, named by its number and id. Locking, transactions and the decision what
 //! to apply are left to the caller.
+//!
+//! A module imports only what stands below it in this table:
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `rNN_*` | the revisions, one each; a later one may take a name from an earlier one |
+//! | `step` | what a revision is to this crate |
+//! | `alter` | adds columns, creates and drops indexes |
+//! | `foreign_key` | adds foreign keys, and replaces them |
+//! | `definition` | a foreign key in the text of a SQLite table's definition |
+//! | `statement` | runs statements that cannot be built otherwise |
+//! | [`ledger`] | the one-row table that says which revision a database has |
 
 mod alter;
 mod definition;
+mod foreign_key;
 pub mod ledger;
 mod r01_ae85467a75d2;
 mod r02_7c617b3e7c2c;
@@ -29,13 +42,15 @@ mod r20_a1b2c3d4e5f6;
 mod r21_b31503eedb30;
 mod r22_c4d5e6f7g8h9;
 mod r23_b67c135119d7;
+mod statement;
+mod step;
 
 use std::fmt;
 use std::str::FromStr;
 
 use sea_orm_migration::MigrationTrait;
 
-use alter::Step;
+use step::Step;
 
 /// Every revision that TARSy has released, oldest first, with what it changes.
 static CHAIN: [(&dyn Step, &str); 23] = [

@@ -5,7 +5,8 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Step, optional, required};
+use crate::alter::{optional, required};
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

@@ -6,7 +6,9 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Step, add_column, execute, require_plain_updates, required};
+use crate::alter::{add_column, require_plain_updates, required};
+use crate::statement::execute;
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

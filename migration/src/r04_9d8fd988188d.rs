@@ -6,7 +6,9 @@ use sea_orm_migration::prelude::*;
 
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Step, drop_index, has_column, texts};
+use crate::alter::{drop_index, has_column};
+use crate::statement::texts;
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

@@ -6,7 +6,9 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Step, add_column, create_indexes, execute, optional, require_plain_updates};
+use crate::alter::{add_column, create_indexes, optional, require_plain_updates};
+use crate::statement::execute;
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

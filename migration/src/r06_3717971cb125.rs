@@ -4,7 +4,8 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{Key, OnDelete, Step};
+use crate::foreign_key::{Key, OnDelete};
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

@@ -2,7 +2,7 @@
 //!
 //! `llm_interactions.mcp_event_id`: the tool call that a summary belongs to.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "8bc629164789", table: "llm_interactions", columns: &[("mcp_event_id", "VARCHAR")] };

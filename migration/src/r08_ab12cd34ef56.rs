@@ -2,7 +2,7 @@
 //!
 //! `alert_sessions.author`: who sent the alert.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "ab12cd34ef56", table: "alert_sessions", columns: &[("author", "VARCHAR(255)")] };

@@ -2,7 +2,7 @@
 //!
 //! `alert_sessions.mcp_selection`: the servers and tools that were chosen for the session.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "da4300b74d0e", table: "alert_sessions", columns: &[("mcp_selection", "JSON")] };

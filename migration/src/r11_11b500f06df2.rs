@@ -5,7 +5,8 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{Step, add_column, create_indexes, optional, required};
+use crate::alter::{add_column, create_indexes, optional, required};
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

@@ -2,7 +2,7 @@
 //!
 //! `stage_executions.current_iteration`: where a paused stage goes on.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "09f57a2a2439", table: "stage_executions", columns: &[("current_iteration", "INTEGER")] };

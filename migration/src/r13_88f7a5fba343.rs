@@ -2,7 +2,7 @@
 //!
 //! `alert_sessions.pause_metadata`: why a session is paused.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "88f7a5fba343", table: "alert_sessions", columns: &[("pause_metadata", "JSON")] };

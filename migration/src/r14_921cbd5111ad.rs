@@ -2,7 +2,7 @@
 //!
 //! `llm_interactions.response_metadata`: what the model's provider said beside the answer.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "921cbd5111ad", table: "llm_interactions", columns: &[("response_metadata", "JSON")] };

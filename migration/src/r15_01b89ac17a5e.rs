@@ -2,7 +2,7 @@
 //!
 //! `llm_interactions.native_tools_config`: the provider's own tools that were switched on.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "01b89ac17a5e", table: "llm_interactions", columns: &[("native_tools_config", "JSON")] };

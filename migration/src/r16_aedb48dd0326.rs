@@ -2,7 +2,7 @@
 //!
 //! `alert_sessions.final_analysis_summary`: the short form of the final analysis.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "aedb48dd0326", table: "alert_sessions", columns: &[("final_analysis_summary", "VARCHAR")] };

@@ -2,7 +2,7 @@
 //!
 //! `llm_interactions.thinking_content`: what the model thought before it answered.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "c2f1e3d4a5b6", table: "llm_interactions", columns: &[("thinking_content", "VARCHAR")] };

@@ -7,8 +7,10 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::alter::{Key, OnDelete, Step, add_column, create_indexes, optional, required};
+use crate::alter::{add_column, create_indexes, optional, required};
+use crate::foreign_key::{Key, OnDelete};
 use crate::r06_3717971cb125::SESSION_OF_STAGE;
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

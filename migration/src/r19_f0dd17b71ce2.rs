@@ -4,8 +4,9 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::alter::{Step, add_column, drop_index, optional};
+use crate::alter::{add_column, drop_index, optional};
 use crate::r18_d7e8f9a0b1c2::INDEXES;
+use crate::step::Step;
 
 pub(crate) struct Migration;
 

@@ -2,7 +2,7 @@
 //!
 //! `stage_executions.iteration_strategy`: how a stage's agent works.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "b31503eedb30", table: "stage_executions", columns: &[("iteration_strategy", "VARCHAR")] };

@@ -2,7 +2,7 @@
 //!
 //! `alert_sessions.slack_message_fingerprint`: the Slack message that a session belongs to.
 
-use crate::alter::AddColumns;
+use crate::step::AddColumns;
 
 pub(crate) const MIGRATION: AddColumns =
     AddColumns { id: "b67c135119d7", table: "alert_sessions", columns: &[("slack_message_fingerprint", "VARCHAR")] };

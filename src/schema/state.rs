@@ -181,7 +181,10 @@ impl SchemaState {
                 tables.entry(table).or_default().extend(row.try_get::<Option<String>>("", "column_name")?);
             }
         }
-        let ledger = ledger::read(connection, tables.remove(ledger::TABLE).is_some()).await?;
+        let ledger = match tables.remove(ledger::TABLE) {
+            Some(_) => ledger::read(connection).await?,
+            None => Ledger::Missing,
+        };
         let leftovers = tables.keys().filter_map(|name| {
             // A copy of the operator's own table is the operator's affair.
             let original = name.strip_prefix(LEFTOVER).filter(|name| Revision::HEAD.tables().contains(name))?;

@@ -218,7 +218,7 @@ impl Batch {
     /// # Errors
     /// [`BatchError`]; the batch is rolled back, unless the connection broke and nobody knows.
     pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
-        if ledger::read(&self.transaction, *ledger != Ledger::Missing).await? != *ledger {
+        if *ledger != Ledger::Missing && ledger::read(&self.transaction).await? != *ledger {
             let cause = DatabaseCause::new(
                 ErrorClass::Conflict,
                 "somebody has upgraded the schema meanwhile; the next run goes on",

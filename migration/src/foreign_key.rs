@@ -1,0 +1,119 @@
+//! Foreign keys that revisions add and replace.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{DbBackend, Statement, Value};
+
+use crate::definition;
+use crate::statement::{execute, texts};
+
+/// A foreign key on one column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) table: &'static str,
+    pub(crate) column: &'static str,
+    pub(crate) referenced_table: &'static str,
+    pub(crate) referenced_column: &'static str,
+    pub(crate) on_delete: OnDelete,
+}
+
+/// What becomes of a row when the one that it points to is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDelete {
+    /// It keeps that from being deleted.
+    NoAction,
+    /// It is deleted as well.
+    Cascade,
+}
+
+impl OnDelete {
+    /// What SQLite calls it.
+    fn name(self) -> &'static str {
+        match self {
+            OnDelete::NoAction => "NO ACTION",
+            OnDelete::Cascade => "CASCADE",
+        }
+    }
+}
+
+impl Key {
+    /// The constraint, as both backends read it.
+    fn definition(&self) -> String {
+        let Self { name, column, referenced_table, referenced_column, .. } = self;
+        let action = match self.on_delete {
+            OnDelete::NoAction => "",
+            OnDelete::Cascade => " ON DELETE CASCADE",
+        };
+        format!("CONSTRAINT {name} FOREIGN KEY({column}) REFERENCES {referenced_table} ({referenced_column}){action}")
+    }
+
+    /// Adds the key, on PostgreSQL.
+    pub(crate) async fn add(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        execute(manager, format!("ALTER TABLE {} ADD {}", self.table, self.definition())).await
+    }
+
+    /// Puts this key in the place of every other one on exactly its column.
+    pub(crate) async fn replace_others(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let Self { table, column, .. } = self;
+        if manager.get_database_backend() != DbBackend::Postgres {
+            return replace_in_definition(manager, self).await;
+        }
+        let others = format!(
+            "SELECT format('%I', c.conname) AS answer FROM pg_constraint c
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]
+             WHERE c.contype = 'f' AND c.conrelid = '{table}'::regclass AND a.attname = '{column}' ORDER BY c.conname"
+        );
+        let mut actions: Vec<_> =
+            texts(manager, others).await?.iter().map(|name| format!("DROP CONSTRAINT {name}")).collect();
+        actions.push(format!("ADD {}", self.definition()));
+        execute(manager, format!("ALTER TABLE {table} {}", actions.join(", "))).await
+    }
+
+    /// Whether the table has a key of this name, on PostgreSQL.
+    pub(crate) async fn is_there(&self, manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
+        let Self { name, table, .. } = self;
+        let sql = format!(
+            "SELECT conname::text AS answer FROM pg_constraint
+             WHERE conrelid = '{table}'::regclass AND conname = '{name}'"
+        );
+        Ok(!texts(manager, sql).await?.is_empty())
+    }
+}
+
+/// As [`Key::replace_others`], on SQLite: a key that does the same, whatever its name, stays as it is if it is the only
+/// one.
+///
+/// A foreign key is not part of how rows are stored, so that no row has to be written again. This is
+/// what SQLite itself recommends for such changes:
+/// <https://www.sqlite.org/lang_altertable.html#making_other_kinds_of_table_schema_changes>
+async fn replace_in_definition(manager: &SchemaManager<'_>, key: &Key) -> Result<(), DbErr> {
+    let Key { table, column, .. } = key;
+    let connection = manager.get_connection();
+    let action = key.on_delete.name();
+    let sql = format!(
+        "SELECT s.sql AS definition, v.schema_version AS version,
+                (SELECT count(*) = 1 AND max(on_delete) = '{action}' FROM pragma_foreign_key_list('{table}') k
+                 WHERE k.\"from\" = '{column}') AS is_there
+         FROM sqlite_schema s, pragma_schema_version v WHERE s.type = 'table' AND s.name = '{table}'"
+    );
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("there is no table {table}")))?;
+    if row.try_get::<i32>("", "is_there")? != 0 {
+        return Ok(());
+    }
+    let found: String = row.try_get("", "definition")?;
+    let edited = definition::with_foreign_key(&found, column, &key.definition())
+        .ok_or_else(|| DbErr::Custom(format!("the definition of {table} cannot be read")))?;
+    let version: i32 = row.try_get("", "version")?;
+    execute(manager, "PRAGMA writable_schema = ON").await?;
+    // The text that was read must be the one that is replaced: any other describes rows of another form.
+    let update = "UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ? AND sql = ?";
+    let values = [Value::from(edited), Value::from(*table), Value::from(found)];
+    let updated = connection.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, update, values)).await?;
+    if updated.rows_affected() != 1 {
+        return Err(DbErr::RecordNotUpdated);
+    }
+    // Tells every connection, this one included, to read the definitions again.
+    execute(manager, format!("PRAGMA schema_version = {}", version.wrapping_add(1))).await?;
+    execute(manager, "PRAGMA writable_schema = RESET").await
+}
