@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::{Environment, Key, Setting, SettingSource, SettingsError, lookup_exactly};
+use super::environment::{Environment, lookup_exactly};
+use super::error::SettingsError;
+use super::key::Key;
+use super::setting::{Setting, SettingSource};
 
 /// What tarsy-db reads from the environment and the backend does not.
 const NOT_THE_BACKENDS: [&str; 4] =
@@ -351,7 +354,7 @@ mod tests {
             "/app/.env: `DATABASE_URL_FILE` does not count there: set it in the environment",
         ];
         assert_eq!(read.warnings, expected);
-        assert!(read.text(super::super::URL).is_none());
+        assert!(read.text(crate::settings::key::URL).is_none());
     }
 
     #[test]

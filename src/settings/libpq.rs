@@ -8,47 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgSslMode;
 
-use super::{Environment, SettingsError, lookup_exactly};
+use super::environment::{Environment, lookup_exactly};
+use super::error::{LibpqError, SettingsError};
 use crate::database::url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code::ExitCode;
-
-/// Why a connection would lead elsewhere than libpq's, or be less protected.
-#[derive(Debug, thiserror::Error)]
-pub enum LibpqError {
-    /// `verify-ca` would trust every public CA, and those sign certificates for everyone.
-    #[error(
-        "`sslmode=verify-ca` needs the certificate of a CA, and neither `sslrootcert` nor `PGSSLROOTCERT` names one"
-    )]
-    NoRootCertificate,
-    /// The same, asked for.
-    #[error("`sslrootcert=system` needs `sslmode=verify-full`: the public CAs sign certificates for every host")]
-    TooWeakForSystemRoots,
-    /// A variable or a file that libpq would heed.
-    #[error("`{name}` asks for {what}, which tarsy-db does not support")]
-    Unsupported {
-        /// The variable or the file.
-        name: String,
-        /// What it asks for.
-        what: &'static str,
-    },
-}
-
-impl Diagnostic for LibpqError {
-    fn exit_code(&self) -> ExitCode {
-        ExitCode::Configuration
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoRootCertificate => "add `sslrootcert=FILE` with the CA's certificate to the database URL".into(),
-            Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
-            Self::Unsupported { name, .. } => {
-                format!("if the connection is right without it, run tarsy-db without `{name}`")
-            }
-        })
-    }
-}
 
 /// Completes what a URL leaves open: host, port, database, `sslmode`, and the certificates that the server's is
 /// verified with.

@@ -1,0 +1,82 @@
+//! Which database the settings name: with a URL, or by the parts of an address.
+
+use super::environment::lookup;
+use super::error::SettingsError;
+use super::key::{HOST, NAME, PASSWORD, PORT, URL, USER};
+use super::layers::{Layer, Layers};
+use super::setting::{Setting, is_blank, is_given};
+use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
+
+/// The parts of a PostgreSQL address, each from where it came.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The host.
+    pub host: Setting<String>,
+    /// The TCP port.
+    pub port: Setting<u16>,
+    /// The role.
+    pub user: Setting<String>,
+    /// The role's password.
+    pub password: Setting<Secret>,
+    /// The database.
+    pub name: Setting<String>,
+}
+
+impl Parts {
+    /// The address that they make, from where the password came.
+    fn address(&self) -> Setting<DatabaseUrl> {
+        let address = PostgresqlAddress::new(
+            self.host.value.clone(),
+            self.port.value,
+            Some(self.user.value.clone()),
+            Some(self.password.value.clone()),
+            Some(self.name.value.clone()),
+        );
+        Setting { value: DatabaseUrl::Postgresql(address), source: self.password.source.clone() }
+    }
+}
+
+/// The database that the strongest layer names, and its parts where the layer names those.
+///
+/// # Errors
+/// [`SettingsError`] when what is named makes no sense.
+pub(crate) fn database(layers: &Layers<'_>) -> Result<(Setting<DatabaseUrl>, Option<Parts>), SettingsError> {
+    if let Some(url) = layers.flag_url() {
+        return Ok((parsed_url(url)?, None));
+    }
+    for layer in [Layer::Environment, Layer::File] {
+        if let Some(url) = layers.secret(URL, layer)?.filter(|url| !is_blank(url)) {
+            return Ok((parsed_url(url)?, None));
+        }
+        if let Some(password) = layers.secret(PASSWORD, layer)? {
+            let parts = parts_with(layers, password)?;
+            return Ok((parts.address(), Some(parts)));
+        }
+    }
+    let testing = lookup(layers.environment, "TESTING")?.filter(|testing| testing.value.eq_ignore_ascii_case("true"));
+    let database = match testing {
+        Some(Setting { source, .. }) => Setting { value: DatabaseUrl::Sqlite(SqliteLocation::memory()), source },
+        None => Setting::default(DatabaseUrl::sqlite_file("history.db")),
+    };
+    Ok((database, None))
+}
+
+fn parts_with(layers: &Layers<'_>, password: Setting<String>) -> Result<Parts, SettingsError> {
+    let text = |key, default: &str| {
+        let given = layers.text(key)?.filter(is_given);
+        Ok::<_, SettingsError>(given.unwrap_or_else(|| Setting::default(default.to_owned())))
+    };
+    Ok(Parts {
+        host: text(HOST, "localhost")?,
+        port: layers.parsed(PORT, 5432, "a port from 1 to 65535")?,
+        user: text(USER, "tarsy")?,
+        password: Setting { value: Secret::new(password.value), source: password.source },
+        name: text(NAME, "tarsy")?,
+    })
+}
+
+fn parsed_url(url: Setting<String>) -> Result<Setting<DatabaseUrl>, SettingsError> {
+    let Setting { value, source } = url;
+    let value = value.parse().map_err(|error| SettingsError::Url { source_name: source.to_string(), source: error })?;
+    Ok(Setting { value, source })
+}

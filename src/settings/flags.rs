@@ -1,0 +1,16 @@
+//! What the command line says about settings.
+
+use std::path::PathBuf;
+
+use crate::database::url::Secret;
+
+/// What the command line says about settings.
+#[derive(Debug, Default, Clone)]
+pub struct Flags {
+    /// `--to` of a command that has a target.
+    pub target: Option<Secret>,
+    /// `--database-url`.
+    pub database_url: Option<Secret>,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+}

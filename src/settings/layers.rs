@@ -1,0 +1,176 @@
+//! The places that settings are read from, the stronger one first, and what each value has to mean.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::dotenv::Dotenv;
+use super::environment::{Environment, lookup};
+use super::error::SettingsError;
+use super::file::SettingsFile;
+use super::flags::Flags;
+use super::key::{Key, URL};
+use super::setting::{Setting, SettingSource, is_blank, is_given};
+use crate::database::url::Secret;
+
+/// The places that settings are read from.
+pub(crate) struct Layers<'a> {
+    pub(crate) flags: &'a Flags,
+    pub(crate) environment: &'a Environment,
+    pub(crate) dotenv: Dotenv,
+    file: Option<SettingsFile>,
+}
+
+impl<'a> Layers<'a> {
+    pub(crate) fn read(flags: &'a Flags, environment: &'a Environment) -> Result<Self, SettingsError> {
+        let file = SettingsFile::find(flags, environment)?;
+        let mut layers = Self { flags, environment, dotenv: Dotenv::default(), file };
+        match Dotenv::read(environment) {
+            Ok(dotenv) => layers.dotenv = dotenv,
+            // It cannot change which database is meant.
+            Err(error) if layers.flag_url().is_some() || layers.environment_url()?.is_some() => {
+                layers.dotenv.warnings.push(format!("{error}, and none of its settings count: {}", reason(&error)));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(layers)
+    }
+
+    pub(crate) fn text(&self, key: Key) -> Result<Option<Setting<String>>, SettingsError> {
+        match lookup(self.environment, key.environment)?.or_else(|| self.dotenv.text(key)) {
+            Some(setting) => Ok(Some(setting)),
+            None => self.in_file(key.path),
+        }
+    }
+
+    fn in_file(&self, path: &str) -> Result<Option<Setting<String>>, SettingsError> {
+        self.file.as_ref().map_or(Ok(None), |file| file.text(path))
+    }
+
+    /// A setting that may stand in a file of its own, from the environment or the settings file.
+    /// An empty value counts as not set.
+    pub(crate) fn secret(&self, key: Key, layer: Layer) -> Result<Option<Setting<String>>, SettingsError> {
+        let (name, file_name) = match layer {
+            Layer::Environment => (key.environment, format!("{}_FILE", key.environment)),
+            Layer::File => (key.path, format!("{}_file", key.path)),
+        };
+        let (direct, file) = match layer {
+            Layer::Environment => (lookup(self.environment, name)?, lookup(self.environment, &file_name)?),
+            Layer::File => (self.in_file(name)?, self.in_file(&file_name)?),
+        };
+        // An empty variable hides the one in the `.env`, as it does for the backend.
+        let is_hidden = direct.is_some();
+        match (direct.filter(is_given), file.filter(is_given)) {
+            (Some(_), Some(_)) => Err(SettingsError::Both { name, file_name }),
+            (Some(setting), None) => Ok(Some(setting)),
+            (None, Some(file)) => secret_from(&file_name, &file).map(Some),
+            (None, None) => match layer {
+                Layer::Environment if !is_hidden => Ok(self.dotenv.text(key).filter(is_given)),
+                Layer::Environment | Layer::File => Ok(None),
+            },
+        }
+    }
+
+    /// An empty value counts as not set.
+    pub(crate) fn parsed<T: FromStr>(
+        &self,
+        key: Key,
+        default: T,
+        expected: &'static str,
+    ) -> Result<Setting<T>, SettingsError> {
+        let given = match self.text(key)?.filter(|setting| !is_blank(setting)) {
+            Some(setting) => Some(setting),
+            None => self.in_file(key.path)?.filter(|setting| !is_blank(setting)),
+        };
+        let Some(Setting { value, source }) = given else { return Ok(Setting::default(default)) };
+        match value.trim().parse() {
+            Ok(value) => Ok(Setting { value, source }),
+            Err(_) => {
+                Err(SettingsError::Value { name: key.environment, source_name: source.to_string(), value, expected })
+            }
+        }
+    }
+
+    pub(crate) fn number(&self, key: Key, default: u32) -> Result<Setting<u32>, SettingsError> {
+        self.parsed(key, default, "a whole number from 0 to 4294967295")
+    }
+
+    /// A number with -1 for none.
+    pub(crate) fn limit(&self, key: Key, default: i32) -> Result<Setting<i32>, SettingsError> {
+        const EXPECTED: &str = "a whole number from -1 to 2147483647";
+        let setting = self.parsed(key, default, EXPECTED)?;
+        if setting.value >= -1 {
+            return Ok(setting);
+        }
+        let (value, source_name) = (setting.value.to_string(), setting.source.to_string());
+        Err(SettingsError::Value { name: key.environment, source_name, value, expected: EXPECTED })
+    }
+
+    pub(crate) fn flag(&self, key: Key, default: bool) -> Result<Setting<bool>, SettingsError> {
+        let setting =
+            self.parsed(key, Switch(default), "one of `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`")?;
+        Ok(Setting { value: setting.value.0, source: setting.source })
+    }
+
+    /// A blank `--database-url` counts as not set.
+    pub(crate) fn flag_url(&self) -> Option<Setting<String>> {
+        let named = |flag, url: &Secret| Setting { value: url.expose().to_owned(), source: SettingSource::Flag(flag) };
+        let target = self.flags.target.as_ref().map(|url| named("--to", url));
+        let database = || self.flags.database_url.as_ref().map(|url| named("--database-url", url));
+        target.or_else(|| database().filter(|url| !is_blank(url)))
+    }
+
+    /// The URL of the environment, or else of the `.env`.
+    pub(crate) fn environment_url(&self) -> Result<Option<Setting<String>>, SettingsError> {
+        Ok(self.secret(URL, Layer::Environment)?.filter(|url| !is_blank(url)))
+    }
+}
+
+/// Where a secret may stand, the stronger place first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layer {
+    Environment,
+    File,
+}
+
+/// Why a file cannot be read.
+fn reason(error: &SettingsError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
+/// Reads a secret's file. Only what surely is a path is shown: somebody may have put the secret itself there.
+fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
+    let mut value = std::fs::read_to_string(&file.value).map_err(|source| {
+        let path = if file.value.starts_with('/') { format!(" {}", file.value) } else { String::new() };
+        SettingsError::Read { what: format!("the file{path} that `{name}` names"), source }
+    })?;
+    if value.trim().is_empty() {
+        let path = std::path::absolute(&file.value).unwrap_or_else(|_| PathBuf::from(&file.value));
+        return Err(SettingsError::Empty { name: name.to_owned(), path: path.display().to_string() });
+    }
+    if value.ends_with('\n') {
+        value.pop();
+        if value.ends_with('\r') {
+            value.pop();
+        }
+    }
+    let source = match &file.source {
+        SettingSource::Environment(name) => SettingSource::Environment(name.clone()),
+        other => SettingSource::SecretFile(format!("{other}, {name}")),
+    };
+    Ok(Setting { value, source })
+}
+
+/// A truth value in the words that TARSy's own settings accept.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" | "t" | "y" => Ok(Self(true)),
+            "false" | "0" | "no" | "off" | "f" | "n" => Ok(Self(false)),
+            _ => Err(()),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What was given for a database and does not count, or may mean another one.
+
+use super::database::Parts;
+use super::environment::lookup;
+use super::error::SettingsError;
+use super::key::{HOST, NAME, OLD_URL, PASSWORD, PORT, URL, USER};
+use super::layers::Layers;
+use super::setting::{Setting, SettingSource, is_blank, is_given};
+use crate::database::url::DatabaseUrl;
+
+/// What was given for a database and does not count, or may mean another one.
+///
+/// # Errors
+/// [`SettingsError`] when a variable or a value cannot be read.
+pub(crate) fn warnings(
+    layers: &Layers<'_>,
+    database: &Setting<DatabaseUrl>,
+    parts: Option<&Parts>,
+) -> Result<Vec<String>, SettingsError> {
+    let mut warnings = layers.dotenv.warnings.clone();
+    let used = format!("the database is {} ({})", database.value, database.source);
+    if layers.flag_url().is_none() {
+        if layers.flags.database_url.is_some() {
+            warnings.push(format!("`--database-url` is empty and does not count: {used}"));
+        }
+        warnings.extend(hidden_by_empty_variables(layers)?);
+        if parts.is_none() && layers.environment_url()?.is_none() {
+            warnings.extend(parts_without_password(layers, &database.source, &used)?);
+        }
+        if let Some(old) =
+            lookup(layers.environment, OLD_URL)?.or_else(|| layers.dotenv.variable(OLD_URL)).filter(is_given)
+        {
+            warnings.push(format!(
+                "`{}` does not count: neither the backend nor tarsy-db reads this name. Name the database with \
+                 `DATABASE_URL`; {used}",
+                old.source
+            ));
+        }
+    }
+    warnings.extend(database.value.warning());
+    Ok(warnings)
+}
+
+fn hidden_by_empty_variables(layers: &Layers<'_>) -> Result<Vec<String>, SettingsError> {
+    let mut warnings = Vec::new();
+    for key in [URL, PASSWORD, HOST, PORT, USER, NAME] {
+        let variable = lookup(layers.environment, key.environment)?.filter(is_blank);
+        let line = layers.dotenv.text(key).filter(|line| !is_blank(line));
+        if let (Some(variable), Some(line)) = (variable, line) {
+            warnings.push(format!(
+                "`{}` does not count: the environment variable `{}` is empty and hides it, also from the backend",
+                line.source, variable.source
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+fn parts_without_password(
+    layers: &Layers<'_>,
+    database: &SettingSource,
+    used: &str,
+) -> Result<Option<String>, SettingsError> {
+    let is_in_file = |source: &SettingSource| matches!(source, SettingSource::File(_) | SettingSource::SecretFile(_));
+    let mut names = Vec::new();
+    for key in [HOST, PORT, USER, NAME] {
+        match layers.text(key)?.filter(is_given).map(|part| part.source) {
+            // A URL beside it is the stronger one.
+            Some(source) if is_in_file(&source) && is_in_file(database) => {}
+            Some(SettingSource::File(path)) => names.push(format!("`{}` in {}", key.path, path.display())),
+            Some(source) => names.push(format!("`{source}`")),
+            None => {}
+        }
+    }
+    let warning = format!(
+        "without a password, {} {} not count: {used}; set `DATABASE_PASSWORD`, or name the database with `DATABASE_URL`",
+        names.join(", "),
+        if names.len() == 1 { "does" } else { "do" }
+    );
+    Ok((!names.is_empty()).then_some(warning))
+}
