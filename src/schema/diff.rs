@@ -4,7 +4,7 @@ use std::fmt;
 
 use migration::ledger;
 
-use super::model::{ForeignKey, Index, Schema, Table};
+use super::model::{ForeignKey, ForeignKeyAction, Index, Schema, Table};
 use super::repair::Repair;
 
 /// How many differences are named.
@@ -206,8 +206,8 @@ impl Differences {
 
 fn actions(key: &ForeignKey) -> String {
     let deferrable = if key.is_deferrable { ", deferrable" } else { "" };
-    match key.on_update.as_str() {
-        "NO ACTION" => format!("{} on delete{deferrable}", key.on_delete),
+    match key.on_update {
+        ForeignKeyAction::NoAction => format!("{} on delete{deferrable}", key.on_delete),
         on_update => format!("{} on delete and {on_update} on update{deferrable}", key.on_delete),
     }
 }

@@ -2,10 +2,10 @@
 
 use sea_orm::DbBackend;
 
-use super::model::{Index, Schema};
+use super::model::{Index, IndexMethod, Schema};
 
-/// The table.
-const TABLE: &str = "stage_executions";
+/// The table, which refers to itself.
+pub(crate) const TABLE: &str = "stage_executions";
 /// The column of the keys to the parent of parallel stages.
 const COLUMN: &str = "parent_stage_execution_id";
 /// The name that it is recommended under.
@@ -42,17 +42,25 @@ impl ParentIndex {
     }
 }
 
-/// What creates the index. Most stages have no parent, and are left out.
+/// What creates the index that is recommended.
 #[must_use]
 pub(crate) fn create_parent_index(backend: DbBackend) -> String {
+    create(NAME, backend)
+}
+
+/// What creates such an index. Most stages have no parent, and are left out; on PostgreSQL nothing is locked out.
+#[must_use]
+pub(crate) fn create(name: &str, backend: DbBackend) -> String {
     let concurrently = if backend == DbBackend::Postgres { "CONCURRENTLY " } else { "" };
-    format!("CREATE INDEX {concurrently}{NAME} ON {TABLE} ({COLUMN}) WHERE {COLUMN} IS NOT NULL")
+    format!("CREATE INDEX {concurrently}{name} ON {TABLE} ({COLUMN}) WHERE {COLUMN} IS NOT NULL")
 }
 
 /// Whether an index finds the rows with a given parent.
 fn is_usable(index: &Index) -> bool {
     let leads = index.columns.first().is_some_and(|first| first.trim_end_matches(" DESC") == COLUMN);
-    leads && matches!(index.method.as_str(), "btree" | "hash") && index.predicate.as_deref().is_none_or(keeps_parents)
+    leads
+        && matches!(index.method, IndexMethod::BTree | IndexMethod::Hash)
+        && index.predicate.as_deref().is_none_or(keeps_parents)
 }
 
 /// Whether a partial index leaves out nothing but stages without a parent. SQLite gives its whole definition,

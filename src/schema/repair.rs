@@ -46,15 +46,14 @@ impl Repair {
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
     pub(crate) async fn apply(&self, connection: &DatabaseConnection) -> Result<(), DatabaseError> {
-        let is_postgresql = connection.get_database_backend() == DbBackend::Postgres;
+        let backend = connection.get_database_backend();
         match self {
             Repair::CreateIndex { name, table, index } => {
-                let done = build(connection, &create_index(is_postgresql, name, table, index))
-                    .await
-                    .map_err(DatabaseCause::from);
+                let done =
+                    build(connection, &create_index(backend, name, table, index)).await.map_err(DatabaseCause::from);
                 // What is there already is somebody else's, who may be building it now.
                 let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
-                if is_postgresql && done.as_ref().is_err_and(is_ours) {
+                if backend == DbBackend::Postgres && done.as_ref().is_err_and(is_ours) {
                     let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
                     connection.execute_unprepared(&mark::statement(&leftover)).await.ok();
                 }
@@ -96,14 +95,14 @@ async fn build(connection: &DatabaseConnection, sql: &str) -> Result<(), DbErr> 
     connection.execute_unprepared(&mark::statement(sql)).await.map(|_| ())
 }
 
-fn create_index(is_postgresql: bool, name: &str, table: &str, index: &Index) -> String {
+fn create_index(backend: DbBackend, name: &str, table: &str, index: &Index) -> String {
     let columns = index.columns.iter().zip(&index.operator_classes);
     let columns: Vec<_> =
         columns.map(|(column, class)| format!("{} {class}", quoted(column)).trim_end().to_owned()).collect();
     let unique = if index.unique { "UNIQUE " } else { "" };
-    let (how, method) = match is_postgresql {
-        true => ("CONCURRENTLY ", format!(" USING {}", index.method)),
-        false => ("", String::new()),
+    let (how, method) = match backend {
+        DbBackend::Postgres => ("CONCURRENTLY ", format!(" USING {}", index.method)),
+        _ => ("", String::new()),
     };
     format!("CREATE {unique}INDEX {how}{} ON {}{method} ({})", quoted(name), quoted(table), columns.join(", "))
 }

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait}
 
 use super::diff::{self, Difference, Severity};
 use super::expected;
-use super::model::{Column, ForeignKey, Schema};
+use super::model::{Column, ForeignKey, ForeignKeyAction, Schema};
 use super::sql::quoted;
 use crate::database::failure::DatabaseCause;
 
@@ -228,8 +228,8 @@ fn allow_sqlite_keys(schema: &mut Schema, shape: Shape) {
             && !was_rebuilt
             && matches!(shape, Shape::A | Shape::B | Shape::Older);
         if is_doubled {
-            let cascading = table.foreign_keys.iter().filter(|key| key.on_delete == "CASCADE");
-            let doubles = cascading.map(|key| ForeignKey { on_delete: "NO ACTION".to_owned(), ..key.clone() });
+            let cascading = table.foreign_keys.iter().filter(|key| key.on_delete == ForeignKeyAction::Cascade);
+            let doubles = cascading.map(|key| ForeignKey { on_delete: ForeignKeyAction::NoAction, ..key.clone() });
             table.optional_foreign_keys.extend(doubles);
         }
     }
@@ -239,7 +239,7 @@ fn has_doubled_keys(expected: &Schema, found: &Schema) -> bool {
     found.tables.iter().any(|(name, table)| {
         let Some(expected) = expected.tables.get(name) else { return false };
         table.foreign_keys.iter().any(|key| {
-            key.on_delete == "NO ACTION"
+            key.on_delete == ForeignKeyAction::NoAction
                 && expected.optional_foreign_keys.iter().any(|optional| optional.is_like(key))
                 && expected.foreign_keys.iter().any(|required| required.columns == key.columns)
         })

@@ -8,7 +8,7 @@ use migration::Revision;
 
 use super::error::TransferError;
 use super::value::column_type::ColumnType;
-use crate::schema::model::{ForeignKey, Schema, Table};
+use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
 use crate::schema::sql::quoted;
 use crate::schema::variant::{self, Shape};
 
@@ -39,7 +39,7 @@ pub struct TablePlan {
     /// The columns of the target's b-trees with text in them.
     pub b_trees: BTreeSet<Vec<String>>,
     /// The method of each of the target's indexes, its primary key included.
-    pub index_methods: Vec<String>,
+    pub index_methods: Vec<IndexMethod>,
 }
 
 /// Columns whose values may be there only once on the target.
@@ -71,7 +71,7 @@ impl TablePlan {
 
     /// How many indexes of a method the target has.
     #[must_use]
-    pub fn index_count(&self, method: &str) -> u64 {
+    pub fn index_count(&self, method: &IndexMethod) -> u64 {
         self.index_methods.iter().filter(|own| *own == method).count() as u64
     }
 
@@ -137,7 +137,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
         .map(|key| UniqueKey { is_unique_in_source: unique_keys(from).any(|own| own == key), columns: key.to_vec() });
     let is_text =
         |key: &String| position(key).is_some_and(|index| matches!(columns[index].target, ColumnType::Text(_)));
-    let b_trees = to.indexes.values().filter(|index| index.method == "btree").map(|index| &index.columns);
+    let b_trees = to.indexes.values().filter(|index| index.method == IndexMethod::BTree).map(|index| &index.columns);
     let b_trees = b_trees.chain([&to.primary_key]).filter(|keys| travels(keys) && keys.iter().any(is_text));
     Ok(TablePlan {
         name: name.to_owned(),
@@ -145,7 +145,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
         foreign_keys: to.foreign_keys.clone(),
         unique_keys: unique_keys.collect(),
         b_trees: b_trees.cloned().collect(),
-        index_methods: to.indexes.values().map(|index| index.method.clone()).chain(["btree".to_owned()]).collect(),
+        index_methods: to.indexes.values().map(|index| index.method.clone()).chain([IndexMethod::BTree]).collect(),
         columns,
     })
 }

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::database::connection::rows;
-use crate::schema::model::{Column, ForeignKey, Index, Schema};
+use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, Schema, Table};
 
 /// Where the tables are.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ pub(crate) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
         let index = Index {
             columns: row.try_get("", "columns")?,
             unique: row.try_get("", "is_unique")?,
-            method: row.try_get("", "method")?,
+            method: row.try_get::<String>("", "method")?.into(),
             operator_classes: row.try_get("", "operator_classes")?,
             predicate: row.try_get("", "predicate")?,
             valid: row.try_get("", "valid")?,
@@ -67,8 +67,8 @@ pub(crate) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
             columns: row.try_get("", "columns")?,
             referenced_table: row.try_get("", "referenced_table")?,
             referenced_columns: row.try_get("", "referenced_columns")?,
-            on_delete: row.try_get("", "on_delete")?,
-            on_update: row.try_get("", "on_update")?,
+            on_delete: ForeignKeyAction::named(&row.try_get::<String>("", "on_delete")?),
+            on_update: ForeignKeyAction::named(&row.try_get::<String>("", "on_update")?),
             validated: row.try_get("", "validated")?,
             is_deferrable: row.try_get("", "is_deferrable")?,
         };
@@ -77,7 +77,7 @@ pub(crate) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
     Ok(schema)
 }
 
-fn table<'s>(schema: &'s mut Schema, row: &QueryResult) -> Result<&'s mut crate::schema::model::Table, DbErr> {
+fn table<'s>(schema: &'s mut Schema, row: &QueryResult) -> Result<&'s mut Table, DbErr> {
     Ok(schema.tables.entry(row.try_get("", "table_name")?).or_default())
 }
 

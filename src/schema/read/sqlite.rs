@@ -3,73 +3,86 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::database::connection::rows;
-use crate::schema::model::{Column, ForeignKey, Index, Schema};
+use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, IndexMethod, Schema, Table};
 
 pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     let mut schema = Schema::default();
     for row in rows(connection, COLUMNS).await? {
-        let name: String = row.try_get("", "column_name")?;
-        let kind: String = row.try_get("", "kind")?;
-        let column = Column {
-            kind: kind.to_lowercase(),
-            nullable: row.try_get::<i32>("", "not_null")? == 0,
-            default: row.try_get("", "default_expression")?,
-        };
-        let in_key = row.try_get::<i32>("", "key_position")? > 0;
-        let table = table(&mut schema, &row)?;
-        if in_key {
-            table.primary_key.push(name.clone());
-        }
-        table.columns.insert(name, column);
+        add_column(table(&mut schema, &row)?, &row)?;
     }
     for row in rows(connection, INDEXES).await? {
-        let definition: Option<String> = row.try_get("", "definition")?;
-        let is_partial = row.try_get::<i32>("", "is_partial")? != 0;
-        let index = Index {
-            columns: Vec::new(),
-            unique: row.try_get::<i32>("", "is_unique")? != 0,
-            method: "btree".to_owned(),
-            operator_classes: Vec::new(),
-            predicate: definition.filter(|_| is_partial),
-            valid: true,
-        };
-        let column: Option<String> = row.try_get("", "column_name")?;
-        let index = table(&mut schema, &row)?.indexes.entry(row.try_get("", "name")?).or_insert(index);
-        // Only an expression has no name.
-        let order = if row.try_get::<i32>("", "is_descending")? == 0 { "" } else { " DESC" };
-        index.columns.push(column.unwrap_or_else(|| "(expression)".to_owned()) + order);
-        index.operator_classes.push(String::new());
+        add_index_column(table(&mut schema, &row)?, &row)?;
     }
     for row in rows(connection, TRIGGERS).await? {
         table(&mut schema, &row)?.hooks.insert(row.try_get("", "hook")?);
     }
     for row in rows(connection, FOREIGN_KEYS).await? {
-        let first = row.try_get::<i32>("", "position")? == 0;
-        let column: String = row.try_get("", "column_name")?;
-        // Without a column the key points to the primary key of the other table.
-        let referenced: Option<String> = row.try_get("", "referenced_column")?;
-        let foreign_keys = &mut table(&mut schema, &row)?.foreign_keys;
-        if first {
-            foreign_keys.push(ForeignKey {
-                name: None,
-                columns: Vec::new(),
-                referenced_table: row.try_get("", "referenced_table")?,
-                referenced_columns: Vec::new(),
-                on_delete: row.try_get("", "on_delete")?,
-                on_update: row.try_get("", "on_update")?,
-                validated: true,
-                is_deferrable: false,
-            });
-        }
-        if let Some(foreign_key) = foreign_keys.last_mut() {
-            foreign_key.columns.push(column);
-            foreign_key.referenced_columns.extend(referenced);
-        }
+        add_key_column(table(&mut schema, &row)?, &row)?;
     }
     Ok(schema)
 }
 
-fn table<'s>(schema: &'s mut Schema, row: &QueryResult) -> Result<&'s mut crate::schema::model::Table, DbErr> {
+fn add_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
+    let name: String = row.try_get("", "column_name")?;
+    let kind: String = row.try_get("", "kind")?;
+    let column = Column {
+        kind: kind.to_lowercase(),
+        nullable: row.try_get::<i32>("", "not_null")? == 0,
+        default: row.try_get("", "default_expression")?,
+    };
+    if row.try_get::<i32>("", "key_position")? > 0 {
+        table.primary_key.push(name.clone());
+    }
+    table.columns.insert(name, column);
+    Ok(())
+}
+
+/// The first column of an index brings the index.
+fn add_index_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
+    let definition: Option<String> = row.try_get("", "definition")?;
+    let is_partial = row.try_get::<i32>("", "is_partial")? != 0;
+    let index = Index {
+        columns: Vec::new(),
+        unique: row.try_get::<i32>("", "is_unique")? != 0,
+        method: IndexMethod::BTree,
+        operator_classes: Vec::new(),
+        predicate: definition.filter(|_| is_partial),
+        valid: true,
+    };
+    let column: Option<String> = row.try_get("", "column_name")?;
+    let index = table.indexes.entry(row.try_get("", "name")?).or_insert(index);
+    // Only an expression has no name.
+    let order = if row.try_get::<i32>("", "is_descending")? == 0 { "" } else { " DESC" };
+    index.columns.push(column.unwrap_or_else(|| "(expression)".to_owned()) + order);
+    index.operator_classes.push(String::new());
+    Ok(())
+}
+
+/// The first column of a foreign key brings the key.
+fn add_key_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
+    let column: String = row.try_get("", "column_name")?;
+    // Without a column the key points to the primary key of the other table.
+    let referenced: Option<String> = row.try_get("", "referenced_column")?;
+    if row.try_get::<i32>("", "position")? == 0 {
+        table.foreign_keys.push(ForeignKey {
+            name: None,
+            columns: Vec::new(),
+            referenced_table: row.try_get("", "referenced_table")?,
+            referenced_columns: Vec::new(),
+            on_delete: ForeignKeyAction::named(&row.try_get::<String>("", "on_delete")?),
+            on_update: ForeignKeyAction::named(&row.try_get::<String>("", "on_update")?),
+            validated: true,
+            is_deferrable: false,
+        });
+    }
+    if let Some(foreign_key) = table.foreign_keys.last_mut() {
+        foreign_key.columns.push(column);
+        foreign_key.referenced_columns.extend(referenced);
+    }
+    Ok(())
+}
+
+fn table<'s>(schema: &'s mut Schema, row: &QueryResult) -> Result<&'s mut Table, DbErr> {
     Ok(schema.tables.entry(row.try_get("", "table_name")?).or_default())
 }
 

@@ -12,6 +12,7 @@ use crate::database::connection;
 use crate::database::failure::ResultExt;
 use crate::database::url::PostgresqlAddress;
 use crate::progress::{Amount, Silence};
+use crate::schema::model::IndexMethod;
 use crate::schema::sql::quoted;
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
@@ -146,7 +147,7 @@ impl Load<'_> {
         let scaled = |part: u128| part.saturating_mul(total.bytes.into()) / u128::from(sample.bytes);
         let (mut time, mut size) = (scaled(nanoseconds), scaled(stored_bytes.into()));
         for (table, amount) in self.plan.tables.iter().zip(self.amounts) {
-            let (b_trees, gins) = (table.index_count("btree"), table.index_count("gin"));
+            let (b_trees, gins) = (table.index_count(&IndexMethod::BTree), table.index_count(&IndexMethod::Gin));
             time += u128::from(b_trees * amount.rows * B_TREE_NANOSECONDS_PER_ROW);
             time += u128::from(gins * amount.bytes * GIN_NANOSECONDS_PER_BYTE);
             size += u128::from(b_trees * amount.rows * B_TREE_BYTES_PER_ROW);

@@ -271,6 +271,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::schema::model::ForeignKeyAction;
     use crate::transfer::value::column::ColumnPlan;
     use crate::transfer::value::column_type::ColumnType;
 
@@ -296,8 +297,8 @@ mod tests {
             referenced_table: "parents".to_owned(),
             referenced_columns: vec!["id".to_owned()],
             name: None,
-            on_delete: String::new(),
-            on_update: String::new(),
+            on_delete: ForeignKeyAction::NoAction,
+            on_update: ForeignKeyAction::NoAction,
             validated: true,
             is_deferrable: false,
         };
