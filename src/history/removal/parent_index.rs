@@ -11,11 +11,8 @@ use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
 use crate::database::mark;
 use crate::history::retention::plan::RetentionPlan;
 use crate::schema::model::Schema;
-use crate::schema::parent_index::ParentIndex;
+use crate::schema::parent_index::{self, ParentIndex, TABLE as STAGES};
 
-/// The table and the column that points to its own primary key.
-const STAGES: &str = "stage_executions";
-const PARENT: &str = "parent_stage_execution_id";
 /// The index's name. One that a crash left behind is used, and dropped, by the next run.
 const NAME: &str = "tarsy_db_prune_stage_parent";
 /// Below so many stages the building costs more than it saves.
@@ -55,7 +52,7 @@ pub(crate) async fn build(
         // What a failed attempt left is of no use.
         drop(connection).await;
     }
-    let sql = format!("CREATE INDEX CONCURRENTLY {NAME} ON {STAGES} ({PARENT}) WHERE {PARENT} IS NOT NULL");
+    let sql = parent_index::create(NAME, DbBackend::Postgres);
     if let Err(error) = connection.execute_unprepared(&mark::statement(&sql)).await {
         let cause = DatabaseCause::from(error);
         tracing::warn!("no index leads to the parents of stages, which makes this slow; building one failed: {cause}");
