@@ -11,6 +11,9 @@ pub(crate) const SESSIONS: &str = "alert_sessions";
 /// The table of the stages.
 pub(crate) const STAGES: &str = "stage_executions";
 
+/// The column of a stage that names its parent, of parallel stages.
+pub(crate) const PARENT_STAGE: &str = "parent_stage_execution_id";
+
 /// The table of the chats.
 pub(crate) const CHATS: &str = "chats";
 

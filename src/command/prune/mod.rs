@@ -612,7 +612,7 @@ impl OpenHistory {
         // While the operator was asked it may have become another.
         let second = known(self.second.take(), &mut self.contention);
         self.second = bounds.over("open a second connection", async { Ok(second.await) }).await?;
-        let build = async { Ok(parent_index::build(&self.connection, &self.schema, &self.plan).await?) };
+        let build = async { Ok(parent_index::build(&self.connection, &self.schema, self.plan.stages()).await?) };
         let has_index = bounds.over("build the index that the removal needs", build).await?;
         let planned = Amount { rows: self.plan.rows(), bytes: self.plan.bytes() };
         let meter = context.progress.begin(Phase::new("removing", "old history"), planned);
@@ -623,7 +623,7 @@ impl OpenHistory {
         }
         if has_index && self.is_connected {
             let drop = async {
-                parent_index::drop(&self.connection).await;
+                parent_index::drop_index(&self.connection).await;
                 Ok(())
             };
             bounds.look_back(outcome.stopped.as_ref(), drop).await;

@@ -9,16 +9,41 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
 use crate::database::mark;
-use crate::history::retention::plan::RetentionPlan;
+use crate::history::tables::STAGES;
 use crate::schema::model::Schema;
-use crate::schema::parent_index::{self, ParentIndex, TABLE as STAGES};
+use crate::schema::parent_index::{self, ParentIndex};
 
 /// The index's name. One that a crash left behind is used, and dropped, by the next run.
 const NAME: &str = "tarsy_db_prune_stage_parent";
 /// Below so many stages the building costs more than it saves.
 const WORTHWHILE: u64 = 200;
 
-/// Builds the index where it is missing and worth it. Returns whether it is there, to be dropped in the end.
+/// What a run does about the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// Another index does its work, or it is not worth building.
+    NotNeeded,
+    /// A crash left one that works.
+    Reuse,
+    /// A failed attempt left one that does not work.
+    Rebuild,
+    /// There is none.
+    Build,
+}
+
+/// Decides what to do about the index on PostgreSQL, for the removal of this many stages.
+fn decide(schema: &Schema, stages: u64) -> Decision {
+    let is_left_over = is_left_over(schema);
+    match ParentIndex::of(schema) {
+        ParentIndex::Present(name) if name == NAME => Decision::Reuse,
+        ParentIndex::Missing | ParentIndex::Invalid(_) if is_left_over => Decision::Rebuild,
+        ParentIndex::Missing | ParentIndex::Invalid(_) if stages >= WORTHWHILE => Decision::Build,
+        _ => Decision::NotNeeded,
+    }
+}
+
+/// Builds the index where it is missing and worth it for this many stages. Returns whether it is there, to be dropped
+/// in the end.
 ///
 /// # Errors
 /// [`DatabaseError`] when the server cannot be asked; a role that may not build it, or a server that is too busy, only
@@ -26,44 +51,51 @@ const WORTHWHILE: u64 = 200;
 pub(crate) async fn build(
     connection: &DatabaseConnection,
     schema: &Schema,
-    plan: &RetentionPlan,
+    stages: u64,
 ) -> Result<bool, DatabaseError> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(false);
     }
-    let stages = plan.tables.iter().find(|table| table.table == STAGES).map_or(0, |table| table.rows);
-    let is_left_over = is_left_over(schema);
-    match ParentIndex::of(schema) {
-        ParentIndex::Present(name) if name == NAME => return Ok(true),
-        ParentIndex::Missing | ParentIndex::Invalid(_) if stages >= WORTHWHILE || is_left_over => {}
-        _ => return Ok(false),
+    let decision = decide(schema, stages);
+    match decision {
+        Decision::NotNeeded => return Ok(false),
+        Decision::Reuse => return Ok(true),
+        Decision::Rebuild | Decision::Build => {}
     }
-    let owner =
-        format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
-    let action = "learn to whom the stages belong";
-    if !row(connection, &owner).await.context(action)?.try_get::<bool>("", "is_owner").context(action)? {
+    if !is_owner(connection).await? {
         tracing::warn!(
             "no index leads to the parents of stages, which makes this slow; the tables' owner can create one: \
              `tarsy-db check` shows how"
         );
         return Ok(false);
     }
-    if is_left_over {
-        // What a failed attempt left is of no use.
-        drop(connection).await;
+    if decision == Decision::Rebuild {
+        drop_index(connection).await;
     }
+    create(connection).await;
+    Ok(true)
+}
+
+/// Whether the role may create indexes of the stages.
+async fn is_owner(connection: &DatabaseConnection) -> Result<bool, DatabaseError> {
+    let sql =
+        format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
+    let action = "learn to whom the stages belong";
+    row(connection, &sql).await.context(action)?.try_get("", "is_owner").context(action)
+}
+
+async fn create(connection: &DatabaseConnection) {
     let sql = parent_index::create(NAME, DbBackend::Postgres);
     if let Err(error) = connection.execute_unprepared(&mark::statement(&sql)).await {
         let cause = DatabaseCause::from(error);
         tracing::warn!("no index leads to the parents of stages, which makes this slow; building one failed: {cause}");
     }
-    Ok(true)
 }
 
 /// Drops the index that a crash left behind.
 pub(crate) async fn drop_left_over(connection: &DatabaseConnection, schema: &Schema) {
     if connection.get_database_backend() == DbBackend::Postgres && is_left_over(schema) {
-        drop(connection).await;
+        drop_index(connection).await;
     }
 }
 
@@ -72,10 +104,51 @@ fn is_left_over(schema: &Schema) -> bool {
 }
 
 /// Drops the index again.
-pub(crate) async fn drop(connection: &DatabaseConnection) {
+pub(crate) async fn drop_index(connection: &DatabaseConnection) {
     let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}");
     let dropped = connection.execute_unprepared(&mark::statement(&sql)).await;
     if let Err(error) = dropped {
         tracing::warn!("the index {NAME} stays until the next run: {}", DatabaseCause::from(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::Database;
+
+    use super::*;
+    use crate::schema;
+
+    /// Stages with indexes of the parents.
+    async fn with_indexes(names: &[&str]) -> Schema {
+        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let mut sql = format!(
+            "CREATE TABLE {STAGES} (execution_id VARCHAR PRIMARY KEY,
+                 {PARENT_STAGE} VARCHAR REFERENCES {STAGES} (execution_id));"
+        );
+        sql.extend(names.iter().map(|name| format!("CREATE INDEX {name} ON {STAGES} ({PARENT_STAGE});")));
+        connection.execute_unprepared(&sql).await.expect("sound SQL");
+        schema::read::schema(&connection).await.expect("a schema")
+    }
+
+    fn after_failure(mut schema: Schema) -> Schema {
+        let indexes = schema.tables.values_mut().flat_map(|table| table.indexes.values_mut());
+        indexes.for_each(|index| index.valid = false);
+        schema
+    }
+
+    #[tokio::test]
+    async fn the_index_is_built_where_none_works_and_many_stages_go() {
+        assert_eq!(decide(&with_indexes(&[]).await, WORTHWHILE), Decision::Build);
+        assert_eq!(decide(&with_indexes(&[]).await, WORTHWHILE - 1), Decision::NotNeeded);
+        assert_eq!(decide(&with_indexes(&["own"]).await, WORTHWHILE), Decision::NotNeeded);
+        assert_eq!(decide(&after_failure(with_indexes(&["own"]).await), WORTHWHILE), Decision::Build);
+        assert_eq!(decide(&Schema::default(), WORTHWHILE), Decision::NotNeeded);
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_used_or_built_again() {
+        assert_eq!(decide(&with_indexes(&[NAME]).await, 0), Decision::Reuse);
+        assert_eq!(decide(&after_failure(with_indexes(&[NAME]).await), 0), Decision::Rebuild);
     }
 }

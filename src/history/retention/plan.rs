@@ -8,7 +8,7 @@ use crate::database::connection::{row, rows};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
-use crate::history::tables::{DEPENDENTS, IdSet, SESSIONS};
+use crate::history::tables::{DEPENDENTS, IdSet, SESSIONS, STAGES};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
@@ -80,6 +80,12 @@ impl RetentionPlan {
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 sessions")]
     pub(crate) fn share(&self) -> f64 {
         if self.of_sessions == 0 { 0.0 } else { self.sessions as f64 / self.of_sessions as f64 }
+    }
+
+    /// The stages that go with their sessions.
+    #[must_use]
+    pub(crate) fn stages(&self) -> u64 {
+        self.tables.iter().find(|table| table.table == STAGES).map_or(0, |table| table.rows)
     }
 
     /// All bytes that go.
