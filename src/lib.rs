@@ -57,6 +57,7 @@ pub use process::main;
 pub mod internals {
     pub use crate::database::connection::{Access, open};
     pub use crate::database::failure::{DatabaseError, ErrorClass};
+    pub use crate::database::sqlite_value::SqliteValue;
     pub use crate::database::url::DatabaseUrl;
     pub use crate::history::space::{AutoVacuum, Freed, Space, reclaimable, vacuum};
     pub use crate::progress::{Amount, Meter, Phase, Progress, Silence};
@@ -75,7 +76,6 @@ pub mod internals {
     pub use crate::transfer::value::hazard::Fault;
     pub use crate::transfer::value::pg_value::Value;
     pub use crate::transfer::value::policy::{Choice, Class, Policies, Policy};
-    pub use crate::transfer::value::sqlite_value::SqliteValue;
 }
 
 #[cfg(test)]

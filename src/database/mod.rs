@@ -10,6 +10,7 @@
 //! | [`keepalive`] | lets the operating system find out that the other end of a connection is gone |
 //! | [`failure`] | what a database answered, classed, and whether trying again can help |
 //! | [`url`] | SQLAlchemy URLs, passwords hidden |
+//! | [`sqlite_value`] | a value as SQLite stores it |
 
 pub(crate) mod connection;
 pub(crate) mod failure;
@@ -17,5 +18,6 @@ pub(crate) mod keepalive;
 pub(crate) mod mark;
 pub(crate) mod read_transaction;
 pub(crate) mod readiness;
+pub(crate) mod sqlite_value;
 pub(crate) mod url;
 pub(crate) mod watchdog;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::orphans::Orphans;
 use super::table::rows_of;
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt};
+use crate::database::sqlite_value::SqliteValue;
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
@@ -29,7 +30,6 @@ use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::index_entry::SAFE_ENTRY;
 use crate::transfer::value::pg_value::Value;
 use crate::transfer::value::policy::{Class, Policies, Policy};
-use crate::transfer::value::sqlite_value::SqliteValue;
 
 /// How many bytes of binary COPY are collected before they are sent on.
 const CHUNK: usize = 256 * 1024;

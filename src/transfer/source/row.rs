@@ -3,7 +3,7 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use crate::transfer::value::sqlite_value::SqliteValue;
+use crate::database::sqlite_value::SqliteValue;
 
 /// Which rows of a table are read: from the first rowid to before the last.
 pub(crate) type RowIds = std::ops::Range<i64>;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::policy::{Class, Policy};
-use super::sqlite_value::SqliteValue;
+use crate::database::sqlite_value::SqliteValue;
 
 /// One value that did not arrive as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

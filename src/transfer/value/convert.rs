@@ -11,8 +11,8 @@ use super::normalization::Normalised;
 use super::pg_value::Value;
 use super::policy::{Class, Policies, Policy};
 use super::repair::{self, TextOrigin};
-use super::sqlite_value::SqliteValue;
 use super::{decimal, jsonb, timestamp};
+use crate::database::sqlite_value::SqliteValue;
 
 /// The longest value that a PostgreSQL field holds, in bytes.
 const MAX_FIELD: usize = 0x3fff_ff00;

@@ -18,7 +18,6 @@
 //! | [`decimal`] | numbers as exact decimals |
 //! | [`column_type`] | the types of the target's columns |
 //! | [`pg_value`] | a value that PostgreSQL can hold |
-//! | [`sqlite_value`] | a value as SQLite stores it |
 
 pub(crate) mod change;
 pub(crate) mod column;
@@ -35,5 +34,4 @@ pub(crate) mod normalization;
 pub(crate) mod pg_value;
 pub(crate) mod policy;
 pub(crate) mod repair;
-pub(crate) mod sqlite_value;
 pub(crate) mod timestamp;
