@@ -36,6 +36,11 @@ pub(crate) const DEPENDENTS: [Dependent; 5] = [
     Dependent { table: STAGES, by_way_of: None },
 ];
 
+/// The tables whose rows go with a session, and that of the sessions, children first.
+pub(crate) fn session_tables() -> impl Iterator<Item = &'static str> {
+    DEPENDENTS.iter().map(|dependent| dependent.table).chain([SESSIONS])
+}
+
 impl Dependent {
     /// The condition that rows belong to a session for which a condition on `session_id` holds.
     pub(crate) fn belongs(&self, sessions: &IdSet<'_>) -> String {

@@ -26,7 +26,8 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::fs::free_space;
-use crate::history::archive::{Archive, file};
+use crate::history::archive::compression::Compression;
+use crate::history::archive::{Archive, location};
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, OrphanCount};
 use crate::history::removal::batch::Removed;
@@ -132,7 +133,7 @@ async fn prune_and_summarise(
     let url = &settings.database.value;
     let mut summary = PruneSummary::new(url, &policy, event_policy.as_ref(), arguments.dry_run);
     if let Some(path) = &arguments.archive {
-        file::look(path, url.sqlite_path())?;
+        location::resolve(path, url.sqlite_path())?;
     }
     let deadline = arguments.max_duration.and_then(|limit| started.checked_add(limit));
     let bounds = Bounds { interrupt, watch, deadline };
@@ -657,7 +658,7 @@ impl OpenHistory {
         }
         let Some(archive) = self.archive else { return Ok(None) };
         // Here the right to prune is still held.
-        Ok(Some(archive.close(compress).await?))
+        Ok(Some(archive.close(if compress { Compression::Zstd } else { Compression::None }).await?))
     }
 }
 

@@ -15,7 +15,8 @@ use crate::database::connection::{milliseconds, rows};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
-use crate::history::archive::{Archive, ArchiveTransaction};
+use crate::history::archive::Archive;
+use crate::history::archive::transaction::ArchiveTransaction;
 
 /// How long a transaction of this size may keep others waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

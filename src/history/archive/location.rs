@@ -1,0 +1,130 @@
+//! Which paths an archive can have: that of a SQLite file, of an empty one, or of none yet; never the database itself.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::error::ArchiveError;
+use crate::database::connection::beside;
+
+/// What SQLite keeps beside a file that is open.
+pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// How each file of SQLite's begins. <https://www.sqlite.org/fileformat.html#the_database_header>
+pub(super) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Looks whether a path can be that of an archive, and changes nothing. Returns it without links. `pruned` is SQLite's
+/// file that is pruned.
+///
+/// # Errors
+/// [`ArchiveError`].
+pub(crate) fn resolve(path: &Path, pruned: Option<&Path>) -> Result<PathBuf, ArchiveError> {
+    let resolved = without_links(path)?;
+    match resolved.metadata() {
+        Ok(file) if file.is_dir() => return Err(ArchiveError::foreign(path, "it is a directory")),
+        Ok(file) if !file.is_file() => return Err(ArchiveError::foreign(path, "it is no file")),
+        Ok(_) | Err(_) => {}
+    }
+    if let Some(pruned) = pruned {
+        if is_same_file(&resolved, pruned) {
+            return Err(ArchiveError::foreign(path, "it is the database itself"));
+        }
+        if SIDECARS.iter().any(|suffix| beside(pruned, suffix) == resolved) {
+            return Err(ArchiveError::foreign(path, "SQLite has a use of its own for a file of that name"));
+        }
+    }
+    require_sqlite(&resolved)?;
+    Ok(resolved)
+}
+
+/// The path without links, of a file or of a place for one.
+fn without_links(path: &Path) -> Result<PathBuf, ArchiveError> {
+    if let Ok(resolved) = path.canonicalize() {
+        return Ok(resolved);
+    }
+    if path.symlink_metadata().is_ok_and(|file| file.is_symlink()) {
+        return Err(ArchiveError::foreign(path, "it is a link that leads nowhere"));
+    }
+    let name = path.file_name().ok_or_else(|| ArchiveError::foreign(path, "it is a directory"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent.canonicalize();
+    let parent = parent.map_err(|source| ArchiveError::Create { path: path.display().to_string(), source })?;
+    Ok(parent.join(name))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+/// What tells the file of a name from another one that had it before.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().map(|file| (file.dev(), file.ino())).ok()
+}
+
+/// Makes sure that a file is one of SQLite's, empty, or not there.
+pub(super) fn require_sqlite(path: &Path) -> Result<(), ArchiveError> {
+    let mut start = Vec::new();
+    let read = match File::open(path) {
+        Ok(file) => file.take(MAGIC.len() as u64).read_to_end(&mut start),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    };
+    read.map_err(|error| ArchiveError::file("read the archive", path, error))?;
+    match start.is_empty() || start == MAGIC {
+        true => Ok(()),
+        false => Err(ArchiveError::foreign(path, "it is no SQLite database")),
+    }
+}
+
+/// Makes sure that no program has the database open: a part of it may be in a file beside it.
+pub(super) fn require_closed(path: &Path) -> io::Result<()> {
+    match SIDECARS.iter().find(|suffix| beside(path, suffix).exists()) {
+        None => Ok(()),
+        Some(suffix) => {
+            let message = format!("somebody else has it open: its `{suffix}` is there");
+            Err(io::Error::new(ErrorKind::ResourceBusy, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_an_archive_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let inside = |name: &str| directory.path().join(name);
+        let pruned = inside("history.db");
+        std::fs::write(&pruned, MAGIC).expect("the file can be written");
+        std::os::unix::fs::symlink(&pruned, inside("link")).expect("a link");
+        std::os::unix::fs::symlink(inside("nowhere"), inside("broken")).expect("a link");
+        std::fs::hard_link(&pruned, inside("hard")).expect("a link");
+        std::fs::write(inside("text"), "to be, or not to be").expect("the file can be written");
+        let refused =
+            ["link", "hard", "broken", "text", "history.db", "history.db-wal", "history.db-journal"].map(inside);
+        for path in refused.into_iter().chain([directory.path().to_owned(), "/dev/null".into()]) {
+            let resolved = resolve(&path, Some(&pruned));
+            assert!(matches!(resolved, Err(ArchiveError::Foreign { .. })), "{}", path.display());
+        }
+        let missing = resolve(&inside("no/archive.db"), Some(&pruned));
+        assert!(matches!(missing, Err(ArchiveError::Create { .. })));
+        assert_eq!(std::fs::read_dir(directory.path()).expect("the directory").count(), 5);
+    }
+
+    #[test]
+    fn a_path_may_lead_to_a_file_or_to_a_place_for_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path().canonicalize().expect("it is there");
+        std::fs::write(root.join("empty.db"), "").expect("the file can be written");
+        std::fs::write(root.join("archive.db"), MAGIC).expect("the file can be written");
+        std::os::unix::fs::symlink(root.join("archive.db"), root.join("link")).expect("a link");
+        for (name, resolved) in
+            [("empty.db", "empty.db"), ("new.db", "new.db"), ("archive.db", "archive.db"), ("link", "archive.db")]
+        {
+            let path = resolve(&root.join(name), Some(&root.join("history.db")));
+            assert_eq!(path.expect("it can be an archive"), root.join(resolved), "{name}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The tables and columns that an archive keeps, and the statements that write and read them.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{DbBackend, Statement};
+
+use super::error::ArchiveError;
+use super::value;
+use crate::database::sqlite_value::SqliteValue;
+use crate::database::url::Backend;
+use crate::history::tables::session_tables;
+use crate::schema::model::{Schema, Table};
+use crate::schema::sql::quoted;
+
+/// By name.
+pub(crate) type ArchivedTables = BTreeMap<&'static str, ArchivedTable>;
+
+/// A table of the archive, and how the database's rows get into it.
+#[derive(Debug)]
+pub(crate) struct ArchivedTable {
+    /// The places of the primary key's columns.
+    key: Vec<usize>,
+    pub(super) columns: Vec<String>,
+    /// What a row of the database has to give, so that it can be written here.
+    pub(super) returning: String,
+    /// The statement that writes a row and gives it back, unless one with its key is there.
+    insert: String,
+    /// The statement that reads the row with a key.
+    select: String,
+}
+
+/// Matches the tables of a database with those of its archive.
+///
+/// # Errors
+/// [`ArchiveError::Lacking`] for what the archive has no place for.
+pub(super) fn matching(backend: Backend, found: &Schema, archive: &Schema) -> Result<ArchivedTables, ArchiveError> {
+    let mut tables = ArchivedTables::new();
+    let mut lacking = Vec::new();
+    for name in session_tables() {
+        let Some(table) = found.tables.get(name) else { continue };
+        let Some(kept) = archive.tables.get(name) else {
+            lacking.push(name.to_owned());
+            continue;
+        };
+        match ArchivedTable::matching(backend, name, table, kept) {
+            Ok(table) => drop(tables.insert(name, table)),
+            Err(columns) => lacking.extend(columns),
+        }
+    }
+    if lacking.is_empty() { Ok(tables) } else { Err(ArchiveError::Lacking { names: lacking }) }
+}
+
+impl ArchivedTable {
+    /// Matches a table of a database with that of its archive; the error is the columns without a place, with the table.
+    fn matching(backend: Backend, name: &str, found: &Table, kept: &Table) -> Result<Self, Vec<String>> {
+        let (mut columns, mut returning, mut lacking) = (Vec::new(), Vec::new(), Vec::new());
+        for (column, definition) in &found.columns {
+            let expression = returned(backend, column, &definition.kind);
+            match expression.filter(|_| kept.columns.contains_key(column)) {
+                None => lacking.push(format!("{name}.{column}")),
+                Some(expression) => {
+                    columns.push(column.clone());
+                    returning.push(expression);
+                }
+            }
+        }
+        if !lacking.is_empty() {
+            return Err(lacking);
+        }
+        let place = |key: &String| columns.iter().position(|column| column == key);
+        Ok(Self {
+            key: kept.primary_key.iter().filter_map(place).collect(),
+            insert: insert(name, &columns, &kept.primary_key),
+            select: select(name, &columns, &kept.primary_key),
+            returning: returning.join(", "),
+            columns,
+        })
+    }
+
+    /// The statement that writes a row and gives it back, unless one with its key is there.
+    pub(super) fn insert(&self, values: &[SqliteValue<'_>]) -> Statement {
+        let mut sql = self.insert.clone();
+        for (value, number) in values.iter().zip(1..) {
+            if value::is_no_unicode(value) {
+                // The driver takes no such text: its bytes are cast to one, which changes nothing.
+                sql = sql.replacen(&format!("?{number},"), &format!("CAST(?{number} AS TEXT),"), 1);
+                sql = sql.replacen(&format!("?{number})"), &format!("CAST(?{number} AS TEXT))"), 1);
+            }
+        }
+        Statement::from_sql_and_values(DbBackend::Sqlite, sql, values.iter().map(value::bound))
+    }
+
+    /// The statement that reads the row with the same key.
+    pub(super) fn select(&self, values: &[SqliteValue<'_>]) -> Statement {
+        let key = self.key.iter().map(|place| value::bound(&values[*place]));
+        Statement::from_sql_and_values(DbBackend::Sqlite, &self.select, key)
+    }
+
+    /// The key of a row as people read it.
+    pub(super) fn shown_key(&self, values: &[SqliteValue<'_>]) -> String {
+        let key: Vec<_> = self.key.iter().map(|place| value::shown(&values[*place])).collect();
+        key.join(", ")
+    }
+}
+
+/// A column's value in one of the forms that SQLite has for what TARSy writes; `None` for what it has none for.
+fn returned(backend: Backend, column: &str, kind: &str) -> Option<String> {
+    let name = quoted(column);
+    if backend == Backend::Sqlite {
+        return Some(name);
+    }
+    Some(match kind {
+        "boolean" => format!("{name}::int::bigint"),
+        "bigint" | "integer" | "smallint" => format!("{name}::bigint"),
+        "double precision" => format!("{name}::float8"),
+        "json" | "jsonb" | "text" => format!("{name}::text"),
+        _ if kind.starts_with("character varying") => format!("{name}::text"),
+        _ => return None,
+    })
+}
+
+/// A row that is there already stays.
+fn insert(table: &str, columns: &[String], key: &[String]) -> String {
+    let values: Vec<_> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
+    format!(
+        "INSERT INTO {table} ({names}) VALUES ({values}) ON CONFLICT ({key}) DO NOTHING RETURNING {names}",
+        table = quoted(table),
+        names = names(columns),
+        values = values.join(", "),
+        key = names(key),
+    )
+}
+
+/// The statement that reads the row with a given key.
+fn select(table: &str, columns: &[String], key: &[String]) -> String {
+    let conditions: Vec<_> =
+        key.iter().zip(1..).map(|(name, number)| format!("{} = ?{number}", quoted(name))).collect();
+    format!("SELECT {} FROM {} WHERE {}", names(columns), quoted(table), conditions.join(" AND "))
+}
+
+fn names(columns: &[String]) -> String {
+    columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::model::Column;
+
+    /// A table of chats, and columns with their types.
+    fn chats(columns: &[(&str, &str)]) -> Schema {
+        let column = |kind: &str| Column { kind: kind.to_owned(), nullable: true, default: None };
+        let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), column(kind))).collect();
+        let table = Table { columns, primary_key: vec!["chat_id".to_owned()], ..Table::default() };
+        Schema { tables: BTreeMap::from([("chats".to_owned(), table)]) }
+    }
+
+    #[test]
+    fn each_column_of_the_database_has_a_place_in_the_archive() {
+        let archive = chats(&[("chat_id", "varchar"), ("created_by", "varchar"), ("added", "varchar")]);
+        let found = chats(&[("chat_id", "character varying"), ("created_by", "text")]);
+        let tables = matching(Backend::Postgresql, &found, &archive).expect("there is a place for all");
+        assert_eq!(tables["chats"].returning, "\"chat_id\"::text, \"created_by\"::text");
+
+        let found = chats(&[("chat_id", "text"), ("created_by", "uuid"), ("own", "text")]);
+        let lacking = matching(Backend::Postgresql, &found, &archive).expect_err("columns are lacking");
+        let expected = "the archive has no place for chats.created_by, chats.own";
+        assert_eq!(lacking.to_string(), expected);
+        let lacking = matching(Backend::Sqlite, &found, &Schema::default()).expect_err("the table is lacking");
+        assert_eq!(lacking.to_string(), "the archive has no place for chats");
+    }
+
+    #[test]
+    fn a_text_that_is_no_unicode_is_bound_as_its_bytes() {
+        let schema = chats(&[("chat_id", "varchar"), ("created_by", "varchar")]);
+        let tables = matching(Backend::Sqlite, &schema, &schema).expect("there is a place for all");
+        let insert = tables["chats"].insert(&[SqliteValue::Text(b"c"), SqliteValue::Text(b"\xff")]);
+        let expected = "INSERT INTO \"chats\" (\"chat_id\", \"created_by\") VALUES (?1, CAST(?2 AS TEXT)) \
+                        ON CONFLICT (\"chat_id\") DO NOTHING RETURNING \"chat_id\", \"created_by\"";
+        assert_eq!(insert.sql, expected);
+        let select = tables["chats"].select(&[SqliteValue::Text(b"c"), SqliteValue::Null]);
+        assert_eq!(select.sql, "SELECT \"chat_id\", \"created_by\" FROM \"chats\" WHERE \"chat_id\" = ?1");
+        assert_eq!(select.values.expect("a key").0, ["c".into()]);
+    }
+}

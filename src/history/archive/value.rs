@@ -1,0 +1,107 @@
+//! Values on their way into an archive: read from a row of either backend, bound, and compared with what was kept.
+
+use sea_orm::{DbErr, QueryResult, Value};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
+
+use crate::database::failure::DatabaseCause;
+use crate::database::sqlite_value::SqliteValue;
+
+/// The first values of a row of either backend.
+pub(super) fn of_row(row: &QueryResult, columns: usize) -> Result<Vec<SqliteValue<'_>>, DatabaseCause> {
+    let value = |index| match row.try_as_sqlite_row() {
+        Some(row) => of_sqlite(row, index).map_err(DatabaseCause::from),
+        None => of_postgresql(row, index).map_err(DatabaseCause::from),
+    };
+    (0..columns).map(value).collect()
+}
+
+fn of_sqlite(row: &SqliteRow, index: usize) -> Result<SqliteValue<'_>, sqlx::Error> {
+    let value = row.try_get_raw(index)?;
+    if value.is_null() {
+        return Ok(SqliteValue::Null);
+    }
+    let class = value.type_info().name().to_owned();
+    let decoded = match class.as_str() {
+        "INTEGER" => <i64 as Decode<'_, Sqlite>>::decode(value).map(SqliteValue::Integer),
+        "REAL" => <f64 as Decode<'_, Sqlite>>::decode(value).map(SqliteValue::Real),
+        "TEXT" => <&[u8] as Decode<'_, Sqlite>>::decode(value).map(SqliteValue::Text),
+        _ => <&[u8] as Decode<'_, Sqlite>>::decode(value).map(SqliteValue::Blob),
+    };
+    decoded.map_err(sqlx::Error::Decode)
+}
+
+fn of_postgresql(row: &QueryResult, index: usize) -> Result<SqliteValue<'_>, DbErr> {
+    let Some(row) = row.try_as_pg_row() else { return Err(DbErr::Custom("a row of neither backend".to_owned())) };
+    let failed = |error: sqlx::Error| DbErr::Query(sea_orm::RuntimeErr::SqlxError(error.into()));
+    let value = row.try_get_raw(index).map_err(failed)?;
+    if value.is_null() {
+        return Ok(SqliteValue::Null);
+    }
+    let kind = value.type_info().name().to_owned();
+    let value = match kind.as_str() {
+        "INT8" => row.try_get(index).map(SqliteValue::Integer),
+        "FLOAT8" => row.try_get(index).map(SqliteValue::Real),
+        _ => row.try_get::<&str, _>(index).map(|text| SqliteValue::Text(text.as_bytes())),
+    };
+    value.map_err(failed)
+}
+
+/// The value as it is bound to a statement.
+pub(super) fn bound(value: &SqliteValue<'_>) -> Value {
+    match *value {
+        SqliteValue::Null => Value::BigInt(None),
+        SqliteValue::Integer(number) => number.into(),
+        SqliteValue::Real(number) => number.into(),
+        SqliteValue::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => bytes.into(),
+        },
+        SqliteValue::Blob(bytes) => bytes.into(),
+    }
+}
+
+/// Whether it is a text that the driver does not take.
+pub(super) fn is_no_unicode(value: &SqliteValue<'_>) -> bool {
+    matches!(value, SqliteValue::Text(bytes) if std::str::from_utf8(bytes).is_err())
+}
+
+/// Whether nothing is lost: the same, or JSON's whole number, which SQLite keeps as one.
+pub(super) fn is_kept_as(sent: &SqliteValue<'_>, kept: &SqliteValue<'_>) -> bool {
+    match (sent, kept) {
+        (SqliteValue::Real(sent), SqliteValue::Real(kept)) => sent.to_bits() == kept.to_bits(),
+        (SqliteValue::Text(text), SqliteValue::Integer(number)) => *text == number.to_string().as_bytes(),
+        (sent, kept) => sent == kept,
+    }
+}
+
+/// The value of a key as people read it; what no key of TARSy's is shows its storage class.
+pub(super) fn shown(value: &SqliteValue<'_>) -> String {
+    match value {
+        SqliteValue::Text(_) | SqliteValue::Integer(_) => value.shown().into_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SqliteValue::{Blob, Integer, Null, Real, Text};
+    use super::*;
+
+    #[test]
+    fn only_a_whole_number_of_json_may_be_kept_as_another_class() {
+        assert!(is_kept_as(&Text(b"17"), &Integer(17)) && is_kept_as(&Text(b"17"), &Text(b"17")));
+        for (sent, kept) in
+            [(Text(b"017"), Integer(17)), (Integer(17), Text(b"17")), (Text(b"a"), Blob(b"a")), (Null, Text(b""))]
+        {
+            assert!(!is_kept_as(&sent, &kept), "{sent:?} {kept:?}");
+        }
+        assert!(is_kept_as(&Real(f64::NAN), &Real(f64::NAN)) && !is_kept_as(&Real(0.0), &Real(-0.0)));
+    }
+
+    #[test]
+    fn a_key_of_another_storage_class_shows_it() {
+        let keys = [Text(b"a\xff"), Integer(7), Real(1.5), Blob(b"a"), Null];
+        assert_eq!(keys.map(|key| shown(&key)), ["a\u{fffd}", "7", "Real(1.5)", "Blob([97])", "Null"]);
+    }
+}
