@@ -59,7 +59,10 @@ pub mod internals {
     pub use crate::database::failure::{DatabaseError, ErrorClass};
     pub use crate::database::sqlite_value::SqliteValue;
     pub use crate::database::url::DatabaseUrl;
-    pub use crate::history::space::{AutoVacuum, Freed, Space, reclaimable, vacuum};
+    pub use crate::history::space::sqlite::AutoVacuum;
+    pub use crate::history::space::{Space, reclaimable};
+    pub use crate::history::vacuum::freed::Freed;
+    pub use crate::history::vacuum::vacuum;
     pub use crate::progress::{Amount, Meter, Phase, Progress, Silence};
     pub use crate::schema::read::schema as read_schema;
     pub use crate::schema::upgrade::upgrade;

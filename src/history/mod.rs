@@ -8,7 +8,8 @@
 //! | [`orphans`] | rows whose session or stage is gone |
 //! | [`removal`] | how rows are removed beside a backend that works |
 //! | [`archive`] | where removed rows are kept: a history of its own, in SQLite |
-//! | [`space`] | what tables take on disk, and how it is given back |
+//! | [`vacuum`] | the space that removed rows left, given back |
+//! | [`space`] | how much space removed rows have left |
 //! | [`index_check`] | whether SQLite's indexes hold what their tables hold |
 //! | [`tables`] | TARSy's tables, and how their rows hang together |
 
@@ -21,3 +22,4 @@ pub(crate) mod removal;
 pub(crate) mod retention;
 pub(crate) mod space;
 pub(crate) mod tables;
+pub(crate) mod vacuum;

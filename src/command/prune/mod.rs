@@ -38,7 +38,7 @@ use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::{ActiveSessions, Filter, Limit, RetentionError, RetentionPolicy};
 use crate::history::retention::selection::{self, Selection};
 use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
-use crate::history::{index_check, space};
+use crate::history::{index_check, space, vacuum};
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::{Block, Report};
@@ -644,8 +644,8 @@ impl OpenHistory {
             return Ok(FreedSummary::Free(space::reclaimable(&self.connection, &self.schema).await?));
         }
         let _meter = context.progress.begin(Phase::new("vacuuming", "the database"), Amount::default());
-        let temporary = space::temporary_directory(&context.environment);
-        Ok(FreedSummary::GivenBack(space::vacuum(&self.connection, &self.schema, temporary.as_deref()).await?))
+        let temporary = vacuum::sqlite::temporary_directory(&context.environment);
+        Ok(FreedSummary::GivenBack(vacuum::vacuum(&self.connection, &self.schema, temporary.as_deref()).await?))
     }
 
     /// Closes the databases. Returns where the archive is, if there is one.

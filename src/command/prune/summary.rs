@@ -14,8 +14,9 @@ use crate::history::orphans::Reference;
 use crate::history::removal::batch::Removed;
 use crate::history::retention::plan::RetentionPlan;
 use crate::history::retention::policy::RetentionPolicy;
-use crate::history::space::{Freed, Space};
+use crate::history::space::Space;
 use crate::history::tables::SESSIONS;
+use crate::history::vacuum::freed::Freed;
 use crate::metrics::Metrics;
 use crate::output::{self, Block, Field};
 

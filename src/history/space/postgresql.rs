@@ -1,0 +1,71 @@
+//! What dead rows of PostgreSQL's tables take.
+
+use migration::Revision;
+use sea_orm::{ConnectionTrait, DbErr};
+use serde::Serialize;
+
+use crate::database::connection::rows;
+use crate::schema::model::Schema;
+
+/// What a table of PostgreSQL could give back. The numbers of rows are the server's own estimates.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableSpace {
+    /// Its name.
+    pub table: String,
+    /// Rows that are there.
+    pub live_rows: u64,
+    /// Rows that are gone, and whose place was not yet made free.
+    pub dead_rows: u64,
+    /// Its size with indexes and TOAST, in bytes.
+    pub bytes: u64,
+    /// The dead share of rows and of TOAST, in bytes: an estimate.
+    pub reclaimable_bytes: u64,
+    /// When somebody had it vacuumed last, RFC 3339.
+    pub last_vacuum: Option<String>,
+    /// When the server vacuumed it last by itself, RFC 3339.
+    pub last_autovacuum: Option<String>,
+    /// Whether this role may vacuum it.
+    pub may_vacuum: bool,
+}
+
+pub(crate) async fn tables(connection: &impl ConnectionTrait, schema: &Schema) -> Result<Vec<TableSpace>, DbErr> {
+    let names: Vec<_> =
+        Revision::HEAD.tables().into_iter().filter(|table| schema.tables.contains_key(*table)).collect();
+    let sql = TABLES.replace("{names}", &names.join("', '"));
+    let mut tables = Vec::new();
+    for row in rows(connection, &sql).await? {
+        let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs);
+        tables.push(TableSpace {
+            table: row.try_get("", "name")?,
+            live_rows: number("live_rows")?,
+            dead_rows: number("dead_rows")?,
+            bytes: number("bytes")?,
+            reclaimable_bytes: number("reclaimable_bytes")?,
+            last_vacuum: row.try_get("", "last_vacuum")?,
+            last_autovacuum: row.try_get("", "last_autovacuum")?,
+            may_vacuum: row.try_get("", "may_vacuum")?,
+        });
+    }
+    Ok(tables)
+}
+
+/// Most of the space is in the TOAST tables, which have dead rows of their own. Who may vacuum a table: its owner, the
+/// owner of the database, and since PostgreSQL 17 who was granted it.
+const TABLES: &str = "
+    SELECT c.relname::text AS name,
+           pg_stat_get_live_tuples(c.oid) AS live_rows, pg_stat_get_dead_tuples(c.oid) AS dead_rows,
+           pg_total_relation_size(c.oid) AS bytes,
+           (SELECT coalesce(sum(pg_relation_size(part) * pg_stat_get_dead_tuples(part)::float8
+                                / nullif(pg_stat_get_live_tuples(part) + pg_stat_get_dead_tuples(part), 0)), 0)::bigint
+            FROM unnest(ARRAY[c.oid, nullif(c.reltoastrelid, 0)]) part) AS reclaimable_bytes,
+           to_char(pg_stat_get_last_vacuum_time(c.oid) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+               AS last_vacuum,
+           to_char(pg_stat_get_last_autovacuum_time(c.oid) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+               AS last_autovacuum,
+           pg_has_role(c.relowner, 'USAGE') OR pg_has_role(d.datdba, 'USAGE')
+               OR CASE WHEN current_setting('server_version_num')::int >= 170000
+                       THEN has_table_privilege(c.oid, 'MAINTAIN') ELSE false END AS may_vacuum
+    FROM pg_class c, pg_database d
+    WHERE d.datname = current_database() AND c.relname IN ('{names}') AND c.relkind = 'r'
+      AND pg_table_is_visible(c.oid) AND c.relpersistence <> 't'
+    ORDER BY c.relname";

@@ -1,0 +1,61 @@
+//! What free pages of a SQLite file take.
+
+use std::fmt;
+
+use sea_orm::{ConnectionTrait, DbErr};
+use serde::Serialize;
+
+use crate::database::connection::row;
+
+/// What a SQLite file could give back.
+#[derive(Debug, Clone, Serialize)]
+pub struct FileSpace {
+    /// The size of all pages.
+    pub bytes: u64,
+    /// The size of the pages that nothing is in.
+    pub reclaimable_bytes: u64,
+    /// The size of one page.
+    pub page_bytes: u64,
+    /// What the file does about free pages by itself.
+    pub auto_vacuum: AutoVacuum,
+}
+
+/// What a SQLite file does about free pages: a property of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoVacuum {
+    /// Nothing; they are used again.
+    None,
+    /// Each commit gives them back.
+    Full,
+    /// It gives them back when it is asked to.
+    Incremental,
+}
+
+impl fmt::Display for AutoVacuum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AutoVacuum::None => "none",
+            AutoVacuum::Full => "full",
+            AutoVacuum::Incremental => "incremental",
+        })
+    }
+}
+
+pub(crate) async fn file(connection: &impl ConnectionTrait) -> Result<FileSpace, DbErr> {
+    let sql = "SELECT page_size, page_count, freelist_count, auto_vacuum
+               FROM pragma_page_size, pragma_page_count, pragma_freelist_count, pragma_auto_vacuum";
+    let row = row(connection, sql).await?;
+    let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs);
+    let page_bytes = number("page_size")?;
+    Ok(FileSpace {
+        bytes: number("page_count")? * page_bytes,
+        reclaimable_bytes: number("freelist_count")? * page_bytes,
+        page_bytes,
+        auto_vacuum: match number("auto_vacuum")? {
+            0 => AutoVacuum::None,
+            1 => AutoVacuum::Full,
+            _ => AutoVacuum::Incremental,
+        },
+    })
+}

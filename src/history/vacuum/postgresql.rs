@@ -1,0 +1,82 @@
+//! Vacuums PostgreSQL's tables while others use them.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+
+use super::freed::{Freed, FreedPart};
+use crate::database::connection::{require_primary, rows};
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::mark;
+use crate::history::space::postgresql::{TableSpace, tables};
+use crate::schema::model::Schema;
+use crate::schema::sql::quoted;
+
+/// The limits of the role are not made for a vacuum. Its lock keeps nobody from reading or writing, also while it
+/// waits for another vacuum or the creation of an index.
+const LIMITS: &str = "
+    SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '30s' ELSE '0' END, false) AS value FROM pg_settings
+    WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout')";
+
+/// Vacuums the tables that the role may vacuum.
+pub(super) async fn vacuum(connection: &DatabaseConnection, schema: &Schema) -> Result<Freed, DatabaseError> {
+    // What this session removed is otherwise counted some seconds later. Servers before 15 do not have it.
+    connection.execute_unprepared("SELECT pg_stat_force_next_flush()").await.ok();
+    let look = "look for space to give back";
+    let before = tables(connection, schema).await.context(look)?;
+    let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
+    require_primary(connection).await.context("vacuum the tables")?;
+    rows(connection, LIMITS).await.context("lift the limits of time")?;
+    for TableSpace { table, .. } in &permitted {
+        let sql = format!("VACUUM (ANALYZE) {}", quoted(table));
+        connection.execute_unprepared(&mark::statement(&sql)).await.context(format!("vacuum {table}"))?;
+    }
+    let mut after: BTreeMap<_, _> =
+        tables(connection, schema).await.context(look)?.into_iter().map(|table| (table.table.clone(), table)).collect();
+    let parts = permitted.into_iter().filter_map(|before| Some(freed(&before, &after.remove(&before.table)?)));
+    Ok(Freed {
+        parts: parts.collect(),
+        not_permitted: forbidden.into_iter().map(|table| table.table).collect(),
+        is_held_up: false,
+    })
+}
+
+fn freed(before: &TableSpace, after: &TableSpace) -> FreedPart {
+    let returned = before.bytes.saturating_sub(after.bytes);
+    FreedPart {
+        name: before.table.clone(),
+        bytes_before: before.bytes,
+        bytes_after: after.bytes,
+        reusable_bytes: before.reclaimable_bytes.saturating_sub(after.reclaimable_bytes).saturating_sub(returned),
+        dead_rows_kept: after.dead_rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str, reclaimable_bytes: u64, bytes: u64) -> TableSpace {
+        TableSpace {
+            table: name.to_owned(),
+            live_rows: 1,
+            dead_rows: 1,
+            bytes,
+            reclaimable_bytes,
+            last_vacuum: None,
+            last_autovacuum: None,
+            may_vacuum: true,
+        }
+    }
+
+    #[test]
+    fn what_stays_inside_a_table_is_what_neither_left_nor_is_still_dead() {
+        let before = TableSpace { dead_rows: 9, ..table("events", 500, 1000) };
+        let after = TableSpace { dead_rows: 2, ..table("events", 100, 900) };
+        let part = freed(&before, &after);
+        assert_eq!(
+            (part.bytes_before, part.bytes_after, part.reusable_bytes, part.dead_rows_kept),
+            (1000, 900, 300, 2)
+        );
+    }
+}
