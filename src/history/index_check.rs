@@ -1,43 +1,11 @@
-//! How SQLite is set up for the removal of many rows.
+//! Whether the indexes of a SQLite file hold what its tables hold.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::tables::{DEPENDENTS, SESSIONS};
-use crate::database::connection::{row, rows};
+use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::schema::model::Schema;
+use crate::database::integrity_check::about_values;
 use crate::schema::sql::literal;
-
-/// Pages that are kept in memory, in KiB: the rows of a session lie together, but their entries in the indexes do not.
-const CACHE_KIB: u32 = 128 * 1024;
-
-/// Sets up a connection, which is used for nothing else.
-///
-/// # Errors
-/// Whatever the database answers.
-pub(crate) async fn set_up(connection: &DatabaseConnection, schema: &Schema) -> Result<(), DbErr> {
-    if connection.get_database_backend() != DbBackend::Sqlite {
-        return Ok(());
-    }
-    connection.execute_unprepared(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
-    if row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")? == "wal" {
-        // A loss of power may bring back the last sessions that were removed, whole: the next run removes them again.
-        connection.execute_unprepared("PRAGMA synchronous = NORMAL").await?;
-    }
-    if all_keys_are_known(schema) {
-        // A session goes with everything that hangs on it, and none whose stages others need. For the parent of a stage,
-        // which has no index, SQLite would look through all stages for each one that goes.
-        connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
-    }
-    Ok(())
-}
-
-/// Whether nothing but TARSy's own tables points to them.
-fn all_keys_are_known(schema: &Schema) -> bool {
-    let is_known = |name: &str| name == SESSIONS || DEPENDENTS.iter().any(|dependent| dependent.table == name);
-    let foreign = schema.tables.iter().filter(|(name, _)| !is_known(name));
-    !foreign.flat_map(|(_, table)| &table.foreign_keys).any(|key| is_known(&key.referenced_table))
-}
 
 /// How many findings of damage are named.
 const MOST_NAMED: usize = 5;
@@ -55,19 +23,22 @@ pub(crate) async fn require_matching_indexes(
     if connection.get_database_backend() != DbBackend::Sqlite {
         return Ok(());
     }
-    let mut damage = Vec::new();
+    let mut findings = Vec::new();
     for table in tables {
         let sql = format!("SELECT integrity_check AS finding FROM pragma_integrity_check({})", literal(table));
         for row in rows(connection, &sql).await? {
-            let finding: String = row.try_get("", "finding")?;
-            let is_about_values = finding.contains(" value in ") || finding.contains("non-unique entry in index ");
-            if finding != "ok" && !is_about_values {
-                damage.push(finding);
-            }
+            findings.push(row.try_get("", "finding")?);
         }
     }
+    damage(findings).map_or(Ok(()), Err)
+}
+
+/// The damage among SQLite's findings.
+fn damage(findings: Vec<String>) -> Option<DatabaseCause> {
+    let is_damage = |finding: &String| finding != "ok" && about_values(finding).is_none();
+    let mut damage: Vec<_> = findings.into_iter().filter(is_damage).collect();
     if damage.is_empty() {
-        return Ok(());
+        return None;
     }
     let more = damage.len().saturating_sub(MOST_NAMED);
     damage.truncate(MOST_NAMED);
@@ -77,5 +48,32 @@ pub(crate) async fn require_matching_indexes(
          are damaged, `REINDEX` in sqlite3 builds them again",
         damage.join("`; `")
     );
-    Err(DatabaseCause::new(ErrorClass::Corrupt, message))
+    Some(DatabaseCause::new(ErrorClass::Corrupt, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(findings: &[&str]) -> Option<String> {
+        damage(findings.iter().map(|finding| (*finding).to_owned()).collect()).map(|cause| cause.to_string())
+    }
+
+    #[test]
+    fn what_is_about_values_is_no_damage() {
+        assert_eq!(message(&["ok"]), None);
+        assert_eq!(message(&["NULL value in chats.session_id", "non-unique entry in index ix_chats"]), None);
+    }
+
+    #[test]
+    fn the_first_findings_of_damage_are_named() {
+        let found =
+            message(&["row 1 missing from index a", "NULL value in chats.chat_id", "wrong # of entries in index a"]);
+        let expected = "SQLite's integrity check finds `row 1 missing from index a`; `wrong # of entries in index a`: rows \
+                        that look like orphans may have their parents. If only indexes are damaged, `REINDEX` in sqlite3 \
+                        builds them again";
+        assert_eq!(found.as_deref(), Some(expected));
+        let found = message(&["row 1 missing from index a"; MOST_NAMED + 2]).expect("there is damage");
+        assert!(found.contains("`row 1 missing from index a`; and 2 more: "), "{found}");
+    }
 }

@@ -32,7 +32,7 @@ use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, OrphanCount};
 use crate::history::removal::batch::Removed;
 use crate::history::removal::contention::{Activity, Contention};
-use crate::history::removal::parent_index;
+use crate::history::removal::{parent_index, pragmas};
 use crate::history::removal::prune_lock::PruneLock;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::{ActiveSessions, Filter, Limit, RetentionError, RetentionPolicy};
@@ -442,7 +442,7 @@ impl OpenHistory {
         let read: Vec<_> = read.into_iter().chain(events_read).collect();
         row_policy::refuse(&connection, &read).await.context("see every row")?;
         let revision = standing.require_history()?;
-        index_check::set_up(&connection, &schema).await.context("set up the connection")?;
+        pragmas::set(&connection, &schema).await.context("set up the connection")?;
         let retention = Retention::of_prune(arguments, settings, &standing);
         let policy = chosen(policy, &retention, arguments, now)?;
         warn_of_unknown_values(&connection, &policy).await?;
@@ -546,7 +546,7 @@ impl OpenHistory {
             self.contention.let_go();
         }
         self.connection = open(&self.url, Access::Write, &self.watch).await?;
-        index_check::set_up(&self.connection, &self.schema).await.context("set up the connection")?;
+        pragmas::set(&self.connection, &self.schema).await.context("set up the connection")?;
         let contention = Contention::of(&self.connection, self.url.sqlite_path()).await;
         self.contention = contention.context("see who else uses the database")?;
         self.is_connected = true;

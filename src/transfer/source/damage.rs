@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
 use crate::database::failure::DatabaseCause;
+use crate::database::integrity_check::{ValueFinding, about_values};
 use crate::schema::sql::literal;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::hazard::{self, Hazard};
@@ -217,18 +218,14 @@ impl Findings {
         }
     }
 
-    /// What a finding is about, if it is about values: `NULL value in t.c`, `non-INT value in t.c`, `TEXT value in t.c`,
-    /// `NUMERIC value in t.c`, `non-unique entry in index i`.
+    /// What a finding is about, if it is about values of a known table.
     fn about_values(&self, finding: &str) -> Option<(Refusal, String, Option<String>)> {
-        if let Some(index) = finding.split_once("non-unique entry in index ").map(|(_, index)| index) {
-            return Some((Refusal::Duplicate, self.indexes.get(index)?.clone(), None));
-        }
-        let (what, place) = finding.split_once(" value in ")?;
-        let kind = match what {
-            "NULL" => Refusal::Null,
-            "TEXT" | "NUMERIC" => Refusal::StorageClass,
-            _ if what.starts_with("non-") => Refusal::StorageClass,
-            _ => return None,
+        let (kind, place) = match about_values(finding)? {
+            ValueFinding::Duplicate { index } => {
+                return Some((Refusal::Duplicate, self.indexes.get(index)?.clone(), None));
+            }
+            ValueFinding::Null { place } => (Refusal::Null, place),
+            ValueFinding::StorageClass { place } => (Refusal::StorageClass, place),
         };
         let of_table = |table: &&String| place.strip_prefix(table.as_str()).is_some_and(|rest| rest.starts_with('.'));
         let table = self.tables.iter().filter(of_table).max_by_key(|table| table.len())?;

@@ -1,0 +1,48 @@
+//! What the findings of SQLite's `integrity_check` are about.
+
+/// A finding about values that a table does not allow. The file is sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueFinding<'f> {
+    /// The same key twice, under this unique index.
+    Duplicate { index: &'f str },
+    /// NULL in `table.column`, where that is not allowed.
+    Null { place: &'f str },
+    /// Another storage class in `table.column` than its type has.
+    StorageClass { place: &'f str },
+}
+
+/// What a finding is about, if it is about values: `NULL value in t.c`, `non-INT value in t.c`, `TEXT value in t.c`,
+/// `NUMERIC value in t.c`, `non-unique entry in index i`. All others are damage.
+pub(crate) fn about_values(finding: &str) -> Option<ValueFinding<'_>> {
+    if let Some((_, index)) = finding.split_once("non-unique entry in index ") {
+        return Some(ValueFinding::Duplicate { index });
+    }
+    match finding.split_once(" value in ")? {
+        ("NULL", place) => Some(ValueFinding::Null { place }),
+        ("TEXT" | "NUMERIC", place) => Some(ValueFinding::StorageClass { place }),
+        (what, place) if what.starts_with("non-") => Some(ValueFinding::StorageClass { place }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_about_values_are_told_from_damage() {
+        let place = "chats.chat_id";
+        for (finding, expected) in [
+            ("NULL value in chats.chat_id", Some(ValueFinding::Null { place })),
+            ("non-INT value in chats.chat_id", Some(ValueFinding::StorageClass { place })),
+            ("TEXT value in chats.chat_id", Some(ValueFinding::StorageClass { place })),
+            ("NUMERIC value in chats.chat_id", Some(ValueFinding::StorageClass { place })),
+            ("non-unique entry in index ix", Some(ValueFinding::Duplicate { index: "ix" })),
+            ("row 7 missing from index ix", None),
+            ("wrong # of entries in index a value in b", None),
+            ("ok", None),
+        ] {
+            assert_eq!(about_values(finding), expected, "{finding}");
+        }
+    }
+}

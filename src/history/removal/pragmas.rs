@@ -1,0 +1,62 @@
+//! How SQLite is set up for the removal of many rows.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+
+use crate::database::connection::row;
+use crate::history::tables::session_tables;
+use crate::schema::model::Schema;
+
+/// Pages that are kept in memory, in KiB: the rows of a session lie together, but their entries in the indexes do not.
+const CACHE_KIB: u32 = 128 * 1024;
+
+/// Sets up a connection, which is used for nothing else.
+///
+/// # Errors
+/// Whatever the database answers.
+pub(crate) async fn set(connection: &DatabaseConnection, schema: &Schema) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Sqlite {
+        return Ok(());
+    }
+    connection.execute_unprepared(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
+    if row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")? == "wal" {
+        // A loss of power may bring back the last sessions that were removed, whole: the next run removes them again.
+        connection.execute_unprepared("PRAGMA synchronous = NORMAL").await?;
+    }
+    if all_keys_are_known(schema) {
+        // A session goes with everything that hangs on it, and none whose stages others need. For the parent of a stage,
+        // which has no index, SQLite would look through all stages for each one that goes.
+        connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
+    }
+    Ok(())
+}
+
+/// Whether nothing but TARSy's own tables points to them.
+fn all_keys_are_known(schema: &Schema) -> bool {
+    let is_known = |name: &str| session_tables().any(|table| table == name);
+    let foreign = schema.tables.iter().filter(|(name, _)| !is_known(name));
+    !foreign.flat_map(|(_, table)| &table.foreign_keys).any(|key| is_known(&key.referenced_table))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::Database;
+
+    use super::*;
+    use crate::schema;
+
+    #[tokio::test]
+    async fn foreign_keys_are_needed_where_a_table_of_the_operators_own_points_to_sessions() {
+        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let sql = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY);
+            CREATE TABLE chats (chat_id VARCHAR PRIMARY KEY, session_id VARCHAR REFERENCES alert_sessions (session_id));
+            CREATE TABLE groups (id INTEGER PRIMARY KEY);
+            CREATE TABLE notes (id INTEGER REFERENCES groups (id))";
+        connection.execute_unprepared(sql).await.expect("sound SQL");
+        let known = schema::read::schema(&connection).await.expect("a schema");
+        assert!(all_keys_are_known(&known));
+        let sql = "CREATE TABLE marks (session_id VARCHAR REFERENCES alert_sessions (session_id))";
+        connection.execute_unprepared(sql).await.expect("sound SQL");
+        let own = schema::read::schema(&connection).await.expect("a schema");
+        assert!(!all_keys_are_known(&own));
+    }
+}
