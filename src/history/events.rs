@@ -18,7 +18,7 @@ pub(crate) const SINCE: &str = "3eafea61046d";
 /// Which events may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventPolicy {
-    /// Events from before this moment, a whole microsecond, are old.
+    /// Events from before this time, a whole microsecond, are old.
     pub cutoff: DateTime<Utc>,
 }
 
@@ -39,23 +39,23 @@ impl EventPolicy {
         let cutoff = self.cutoff.format("%Y-%m-%d %H:%M:%S%.6f");
         match backend {
             DbBackend::Postgres => format!("created_at < timestamp '{cutoff}'"),
-            _ => format!("{} AND {FILLED_UP} < '{cutoff}'", is_moment()),
+            _ => format!("{} AND {PADDED} < '{cutoff}'", is_timestamp()),
         }
     }
 }
 
-/// A moment of SQLite with what it lacks of six digits of fraction: all of them after 19 characters.
-/// `CURRENT_TIMESTAMP` writes none and Python six, and only texts of one length compare as moments do.
-const FILLED_UP: &str = "(replace(created_at, 'T', ' ') || substr('.000000', octet_length(created_at) - 18))";
+/// A timestamp of SQLite with what it lacks of six digits of fraction: all of them after 19 characters.
+/// `CURRENT_TIMESTAMP` writes none and Python six, and only texts of one length compare as timestamps do.
+const PADDED: &str = "(replace(created_at, 'T', ' ') || substr('.000000', octet_length(created_at) - 18))";
 
-/// The condition that SQLite's text is a moment, whole seconds or up to six digits more. Nobody knows how old
-/// anything else is, and it stays. Adding nothing makes another moment of one that does not exist.
-fn is_moment() -> String {
-    let second = format!("substr({FILLED_UP}, 1, 19)");
+/// The condition that SQLite's text is a timestamp, whole seconds or up to six digits more. The age of anything else
+/// is not known, and it stays. Adding nothing makes another timestamp of one that does not exist.
+fn is_timestamp() -> String {
+    let second = format!("substr({PADDED}, 1, 19)");
     let digit = "[0-9]";
     format!(
-        "typeof(created_at) = 'text' AND created_at NOT GLOB '*.' AND octet_length({FILLED_UP}) = 26
-         AND datetime({second}, '+0 seconds') = {second} AND substr({FILLED_UP}, 20) GLOB '.{}'",
+        "typeof(created_at) = 'text' AND created_at NOT GLOB '*.' AND octet_length({PADDED}) = 26
+         AND datetime({second}, '+0 seconds') = {second} AND substr({PADDED}, 20) GLOB '.{}'",
         digit.repeat(6)
     )
 }
@@ -81,7 +81,7 @@ pub(crate) async fn plan(
 }
 
 /// Begins to remove old events, the first ones that were written, at most `size` of them, in one transaction. Those that
-/// somebody else has locked are passed over; `None` means that there are no others.
+/// another session has locked are passed over; `None` means that there are no others.
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
@@ -93,22 +93,30 @@ pub(crate) async fn remove_batch(
 ) -> Result<Option<Batch>, BatchError> {
     let backend = connection.get_database_backend();
     let mut batch = Batch::begin(connection, limits, None).await?;
-    let is_old = policy.is_old(backend);
-    // Under a name of its own: PostgreSQL would call the cast `id`, sort by that and pass over the index.
-    let events = format!("SELECT CAST(id AS BIGINT) AS event FROM {EVENTS} WHERE {is_old} ORDER BY id LIMIT {size}");
-    let found = batch.lock(&events).await?;
+    let found = batch.lock(&next(policy, backend, size)).await?;
     let ids = found.iter().map(|row| row.try_get("", "event")).collect::<Result<Vec<i64>, DbErr>>()?;
     if ids.is_empty() {
         return Ok(None);
     }
-    let condition = match backend {
-        DbBackend::Postgres => "id = ANY (ARRAY(SELECT jsonb_array_elements($1::jsonb)::bigint))",
-        _ => "id IN (SELECT value FROM json_each($1))",
-    };
     let wanted = ids.len();
     let ids = serde_json::Value::from(ids).to_string();
-    batch.delete_all(wanted, EVENTS, condition, &ids).await?;
+    batch.delete_exactly(wanted, EVENTS, is_bound(backend), &ids).await?;
     Ok(Some(batch))
+}
+
+/// The query for the next old events.
+fn next(policy: &EventPolicy, backend: DbBackend, size: u32) -> String {
+    let is_old = policy.is_old(backend);
+    // Under a name of its own: PostgreSQL would call the cast `id`, sort by that and pass over the index.
+    format!("SELECT CAST(id AS BIGINT) AS event FROM {EVENTS} WHERE {is_old} ORDER BY id LIMIT {size}")
+}
+
+/// The condition for events in the JSON array that is bound to a statement as `$1`.
+fn is_bound(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "id = ANY (ARRAY(SELECT jsonb_array_elements($1::jsonb)::bigint))",
+        _ => "id IN (SELECT value FROM json_each($1))",
+    }
 }
 
 #[cfg(test)]

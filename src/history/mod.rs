@@ -3,7 +3,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`overdue`] | sessions that should be gone already |
-//! | [`events`] | the backend's events, which have an age of their own |
+//! | [`events`] | the backend's events, which have a retention of their own |
 //! | [`retention`] | which sessions are old enough to go: policy, plan, selection |
 //! | [`orphans`] | rows whose session or stage is gone |
 //! | [`removal`] | how rows are removed beside a backend that works |
@@ -12,9 +12,11 @@
 //! | [`space`] | how much space removed rows have left |
 //! | [`index_check`] | whether SQLite's indexes hold what their tables hold |
 //! | [`tables`] | TARSy's tables, and how their rows hang together |
+//! | [`id_set`] | a set of ids that a query gives, as a condition |
 
 pub(crate) mod archive;
 pub(crate) mod events;
+pub(crate) mod id_set;
 pub(crate) mod index_check;
 pub(crate) mod orphans;
 pub(crate) mod overdue;

@@ -1,6 +1,9 @@
-//! TARSy's tables, and how their rows hang together.
+//! TARSy's tables, and how their rows hang together, whatever a database enforces.
 
-use sea_orm::DbBackend;
+use serde::Serialize;
+
+use super::id_set::IdSet;
+use crate::schema::model::{ForeignKey, Schema};
 
 /// The statuses of a session that is over; every other one counts as active.
 pub(crate) const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];
@@ -17,22 +20,40 @@ pub(crate) const PARENT_STAGE: &str = "parent_stage_execution_id";
 /// The table of the chats.
 pub(crate) const CHATS: &str = "chats";
 
+const MESSAGES: &str = "chat_user_messages";
+const LLM_INTERACTIONS: &str = "llm_interactions";
+const MCP_COMMUNICATIONS: &str = "mcp_communications";
+
+/// The primary key of each table whose rows belong to a session.
+const PRIMARY_KEYS: [(&str, &str); 5] = [
+    (STAGES, "execution_id"),
+    (LLM_INTERACTIONS, "interaction_id"),
+    (MCP_COMMUNICATIONS, "communication_id"),
+    (CHATS, "chat_id"),
+    (MESSAGES, "message_id"),
+];
+
+/// The primary key of a table whose rows belong to a session.
+pub(crate) fn primary_key(table: &str) -> Option<&'static str> {
+    PRIMARY_KEYS.iter().find(|(name, _)| *name == table).map(|(_, key)| *key)
+}
+
 /// A table whose rows belong to a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dependent {
     /// Its name.
     pub table: &'static str,
     /// The table and its column that lead from the rows to the session, if the rows do not name it themselves.
-    pub(crate) by_way_of: Option<(&'static str, &'static str)>,
+    by_way_of: Option<(&'static str, &'static str)>,
 }
 
 /// What hangs on a session, children first. Older databases have no chats; where they exist, no
 /// foreign key removes them.
 pub(crate) const DEPENDENTS: [Dependent; 5] = [
-    Dependent { table: "chat_user_messages", by_way_of: Some((CHATS, "chat_id")) },
+    Dependent { table: MESSAGES, by_way_of: Some((CHATS, "chat_id")) },
     Dependent { table: CHATS, by_way_of: None },
-    Dependent { table: "llm_interactions", by_way_of: None },
-    Dependent { table: "mcp_communications", by_way_of: None },
+    Dependent { table: LLM_INTERACTIONS, by_way_of: None },
+    Dependent { table: MCP_COMMUNICATIONS, by_way_of: None },
     Dependent { table: STAGES, by_way_of: None },
 ];
 
@@ -42,51 +63,78 @@ pub(crate) fn session_tables() -> impl Iterator<Item = &'static str> {
 }
 
 impl Dependent {
-    /// The condition that rows belong to a session for which a condition on `session_id` holds.
-    pub(crate) fn belongs(&self, sessions: &IdSet<'_>) -> String {
-        let is_of_session = sessions.holds("session_id");
+    /// The condition for rows of these sessions.
+    pub(crate) fn of_sessions(&self, sessions: &IdSet<'_>) -> String {
+        let is_of_session = sessions.contains("session_id");
         match self.by_way_of {
             None => is_of_session,
             Some((table, column)) => {
                 let rows = format!("SELECT {column} FROM {table} WHERE {is_of_session}");
-                IdSet { query: &rows, ..*sessions }.holds(column)
+                IdSet { query: &rows, ..*sessions }.contains(column)
             }
         }
     }
 }
 
-/// So many values cost less to look up in an index of PostgreSQL's, one by one, than to read a table that grows.
-const FEW: u64 = 1000;
-
-/// The values that a query gives, as something to be one of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IdSet<'q> {
-    pub(crate) query: &'q str,
-    /// Whether the values are few: PostgreSQL is to look each of them up in an index, however small it takes the table
-    /// for, and however dear it takes the index for.
-    pub(crate) are_few: bool,
+/// A column that names a row of another table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Reference {
+    /// The table that refers.
+    pub child: &'static str,
+    /// Its column; NULL refers to nothing.
+    pub column: &'static str,
+    /// The table that is referred to.
+    pub parent: &'static str,
+    /// Its primary key.
+    pub key: &'static str,
 }
 
-impl<'q> IdSet<'q> {
-    /// All values of a query, so many of them.
-    pub(crate) fn all(query: &'q str, backend: DbBackend, count: u64) -> Self {
-        Self { query, are_few: backend == DbBackend::Postgres && count <= FEW }
+/// All references of TARSy's, those to parents before those of what hangs on them.
+pub(crate) const REFERENCES: [Reference; 8] = [
+    Reference::to_session(STAGES),
+    Reference::to_stage(STAGES, PARENT_STAGE),
+    Reference::to_session(LLM_INTERACTIONS),
+    Reference::to_stage(LLM_INTERACTIONS, "stage_execution_id"),
+    Reference::to_session(MCP_COMMUNICATIONS),
+    Reference::to_stage(MCP_COMMUNICATIONS, "stage_execution_id"),
+    Reference::to_session(CHATS),
+    Reference { child: MESSAGES, column: "chat_id", parent: CHATS, key: "chat_id" },
+];
+
+/// The references to stages that a schema has.
+pub(crate) fn references_to_stages(schema: &Schema) -> impl Iterator<Item = Reference> {
+    REFERENCES.into_iter().filter(|reference| reference.parent == STAGES && reference.is_in(schema))
+}
+
+/// The references to rows of a table from other tables: what refers would be an orphan when the row is gone, or be
+/// removed by a cascade, unseen.
+pub(crate) fn references_from_others(table: &str) -> impl Iterator<Item = Reference> {
+    REFERENCES.into_iter().filter(move |reference| reference.parent == table && reference.child != table)
+}
+
+impl Reference {
+    const fn to_session(child: &'static str) -> Self {
+        Self { child, column: "session_id", parent: SESSIONS, key: "session_id" }
     }
 
-    /// The elements of the JSON array that is bound to a statement as `$1`.
-    pub(crate) fn given(backend: DbBackend) -> IdSet<'static> {
-        match backend {
-            DbBackend::Postgres => IdSet { query: "SELECT jsonb_array_elements_text($1::jsonb)", are_few: true },
-            _ => IdSet { query: "SELECT value FROM json_each($1)", are_few: false },
-        }
+    const fn to_stage(child: &'static str, column: &'static str) -> Self {
+        Self { child, column, parent: STAGES, key: "execution_id" }
     }
 
-    /// The condition that a column has one of them.
-    pub(crate) fn holds(&self, column: &str) -> String {
-        match self.are_few {
-            true => format!("{column} = ANY (ARRAY({}))", self.query),
-            false => format!("{column} IN ({})", self.query),
-        }
+    /// Whether a schema has both ends; older ones lack some.
+    #[must_use]
+    pub(crate) fn is_in(&self, schema: &Schema) -> bool {
+        schema.has_column(self.child, self.column) && schema.has_column(self.parent, self.key)
+    }
+
+    /// Whether a foreign key of the table says the same.
+    #[must_use]
+    pub(crate) fn is_enforced_by(&self, table: &str, key: &ForeignKey) -> bool {
+        table == self.child
+            && key.columns == [self.column]
+            && key.referenced_table == self.parent
+            // SQLite takes the primary key where none is named.
+            && (key.referenced_columns.is_empty() || key.referenced_columns == [self.key])
     }
 }
 
@@ -95,10 +143,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_values_are_looked_up_in_postgresql_and_sqlite_knows_best() {
-        let condition = |backend, count| IdSet::all("SELECT 'a'", backend, count).holds("id");
-        assert_eq!(condition(DbBackend::Postgres, FEW), "id = ANY (ARRAY(SELECT 'a'))");
-        assert_eq!(condition(DbBackend::Postgres, FEW + 1), "id IN (SELECT 'a')");
-        assert_eq!(condition(DbBackend::Sqlite, 1), "id IN (SELECT 'a')");
+    fn references_lead_to_primary_keys_and_from_every_table_that_belongs_to_a_session() {
+        for reference in REFERENCES.iter().filter(|reference| reference.parent != SESSIONS) {
+            assert_eq!(Some(reference.key), primary_key(reference.parent), "{reference:?}");
+        }
+        for table in DEPENDENTS.map(|dependent| dependent.table) {
+            assert!(primary_key(table).is_some() && REFERENCES.iter().any(|reference| reference.child == table));
+        }
+    }
+
+    #[test]
+    fn what_refers_to_a_row_from_other_tables_goes_with_it() {
+        let from = |table| references_from_others(table).map(|reference| reference.child).collect::<Vec<_>>();
+        assert_eq!(from(STAGES), [LLM_INTERACTIONS, MCP_COMMUNICATIONS]);
+        assert_eq!(from(CHATS), [MESSAGES]);
+        assert!(from(LLM_INTERACTIONS).is_empty());
+    }
+
+    #[test]
+    fn rows_name_their_session_or_lead_to_it() {
+        let sessions = IdSet { query: "SELECT 's'", are_few: false };
+        let [messages, chats, ..] = DEPENDENTS;
+        assert_eq!(chats.of_sessions(&sessions), "session_id IN (SELECT 's')");
+        let expected = "chat_id IN (SELECT chat_id FROM chats WHERE session_id IN (SELECT 's'))";
+        assert_eq!(messages.of_sessions(&sessions), expected);
     }
 }

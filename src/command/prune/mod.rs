@@ -32,8 +32,8 @@ use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, OrphanCount};
 use crate::history::removal::batch::Removed;
 use crate::history::removal::contention::{Activity, Contention};
-use crate::history::removal::{parent_index, pragmas};
 use crate::history::removal::prune_lock::PruneLock;
+use crate::history::removal::{parent_index, pragmas};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::{ActiveSessions, Filter, Limit, RetentionError, RetentionPolicy};
 use crate::history::retention::selection::{self, Selection};
@@ -450,7 +450,7 @@ impl OpenHistory {
         contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
         let second = known(second, &mut contention).await;
         let helper = match &second {
-            Some(second) if contention.company(&connection).await.context(see)? == Activity::QuietServer => {
+            Some(second) if contention.activity(&connection).await.context(see)? == Activity::QuietServer => {
                 Some(second)
             }
             // Whoever works needs the other core.
@@ -543,7 +543,7 @@ impl OpenHistory {
                 .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes long"))
                 .context("close the connection")?
                 .ok();
-            self.contention.let_go();
+            self.contention.close_files();
         }
         self.connection = open(&self.url, Access::Write, &self.watch).await?;
         pragmas::set(&self.connection, &self.schema).await.context("set up the connection")?;

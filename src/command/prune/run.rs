@@ -14,12 +14,12 @@ use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::history::events;
-use crate::history::orphans::{self, REFERENCES};
+use crate::history::orphans;
 use crate::history::removal::batch::{Batch, BatchError, FailedIn, Limits, Removed};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
-use crate::history::retention::selection::{self, Cursor, PickedSession};
-use crate::history::tables::SESSIONS;
+use crate::history::retention::session_batch::{self, Cursor, Page, PickedSession};
+use crate::history::tables::{REFERENCES, SESSIONS};
 use crate::interrupt::{Interrupt, Signal};
 use crate::progress::{Amount, Meter};
 
@@ -194,7 +194,8 @@ impl<'r> Removal<'r> {
         let go_on = || company != Activity::Idle || contention.is_alone();
         let begin = async |connection, taken: &mut Vec<PickedSession>| {
             let batch = Batch::begin(connection, limits(pace), archive.as_ref()).await?;
-            selection::remove_batch(batch, schema, selection, pass, size, taken, go_on).await
+            let page = Page { selection, cursor: pass, size };
+            session_batch::remove_batch(batch, schema, page, taken, go_on).await
         };
         let (mut taken_by_second, mut done) = (Vec::new(), Done::default());
         let remove = async {
@@ -314,7 +315,7 @@ impl<'r> Removal<'r> {
             return Ok(Attempt::Nothing);
         }
         self.failing_since = None;
-        let aim = self.terms.batch_time.map_or(company.aim(), Budget::in_company);
+        let aim = self.terms.batch_time.map_or(company.budget(), Budget::contended);
         pace.learn(&Measured { units, amount, time: began.elapsed() }, &aim);
         self.rest(company.pause(held)).await?;
         Ok(Attempt::Removed)
@@ -479,7 +480,7 @@ impl<'r> Removal<'r> {
         }
         let company = loop {
             let OpenHistory { watch, connection, contention, .. } = &mut *self.work;
-            let company = watch.over(async { Ok::<_, BatchError>(contention.company(connection).await?) });
+            let company = watch.over(async { Ok::<_, BatchError>(contention.activity(connection).await?) });
             match self.interrupt.or(company).await.map_err(Stop::Signal)? {
                 Ok(company) => break company,
                 Err(error) => self.try_again(error).await?,

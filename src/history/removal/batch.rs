@@ -1,5 +1,5 @@
 //! One transaction that removes rows, and archives them first if they are to be kept. Which ones is left to
-//! [`crate::history::retention::selection`], [`crate::history::events`] and [`crate::history::orphans`].
+//! [`crate::history::retention::session_batch`], [`crate::history::events`] and [`crate::history::orphans`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::history::archive::transaction::ArchiveTransaction;
 /// How long a transaction of this size may keep others waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// For a lock that somebody else has.
+    /// For a lock that another session has.
     pub lock: Duration,
     /// For each statement; `None` where it has to come to its end.
     pub statement: Option<Duration>,
@@ -97,7 +97,7 @@ impl From<BatchError> for DatabaseError {
 /// Rows that are removed once the batch is committed. Dropped before, it is rolled back.
 pub(crate) struct Batch {
     transaction: DatabaseTransaction,
-    shelf: Option<ArchiveTransaction>,
+    archive: Option<ArchiveTransaction>,
     removed: Removed,
     began: Instant,
 }
@@ -112,7 +112,7 @@ impl Batch {
         limits: Limits,
         archive: Option<&Archive>,
     ) -> Result<Self, BatchError> {
-        let shelf = match archive {
+        let archive = match archive {
             Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
             None => None,
         };
@@ -123,87 +123,87 @@ impl Batch {
         }
         let transaction = connection.begin_with_options(options).await?;
         if ConnectionTrait::get_database_backend(&transaction) == DbBackend::Postgres {
-            // A crash of the server may bring back the last sessions that were removed, whole: the next run removes them
-            // again, and so no commit has to wait for the disk.
-            let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
-            let sql = format!(
-                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
-                 {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
-                mark::transaction()
-            );
-            transaction.execute_unprepared(&sql).await?;
+            transaction.execute_unprepared(&set_up(limits)).await?;
         }
-        Ok(Self { transaction, shelf, removed: Removed::new(), began: Instant::now() })
+        Ok(Self { transaction, archive, removed: Removed::new(), began: Instant::now() })
     }
 
-    /// The rows that a query finds, which are locked; those that somebody else has locked are passed over.
+    /// Whose database it is.
+    pub(crate) fn backend(&self) -> DbBackend {
+        ConnectionTrait::get_database_backend(&self.transaction)
+    }
+
+    /// A statement with one value, bound as `$1`.
+    fn statement(&self, sql: &str, bound: &str) -> Statement {
+        Statement::from_sql_and_values(self.backend(), sql, [Value::from(bound)])
+    }
+
+    /// The rows that a query finds, which are locked; those that another session has locked are passed over.
     pub(crate) async fn lock(&self, query: &str) -> Result<Vec<QueryResult>, DbErr> {
-        let lock = match ConnectionTrait::get_database_backend(&self.transaction) {
+        let lock = match self.backend() {
             DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",
             _ => "",
         };
         rows(&self.transaction, &format!("{query}{lock}")).await
     }
 
-    /// Locks the rows of a table that meet a condition, to which `given` is bound as `$1`. On PostgreSQL.
-    pub(crate) async fn lock_given(&self, table: &str, condition: &str, given: &str) -> Result<(), DbErr> {
+    /// Locks the rows of a table that meet a condition, to which `bound` is bound as `$1`. On PostgreSQL.
+    pub(crate) async fn lock_bound(&self, table: &str, condition: &str, bound: &str) -> Result<(), DbErr> {
         let sql = format!("SELECT FROM {table} WHERE {condition} FOR UPDATE");
-        let backend = ConnectionTrait::get_database_backend(&self.transaction);
-        let statement = Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
-        self.transaction.execute_raw(statement).await.map(|_| ())
+        self.transaction.execute_raw(self.statement(&sql, bound)).await.map(|_| ())
     }
 
-    /// The texts that a query of one column gives, to which `given` is bound as `$1`.
-    pub(crate) async fn texts_given(&self, query: &str, given: &str) -> Result<BTreeSet<String>, DbErr> {
-        let backend = ConnectionTrait::get_database_backend(&self.transaction);
-        let statement = Statement::from_sql_and_values(backend, query, [Value::from(given)]);
-        let rows = self.transaction.query_all_raw(statement).await?;
+    /// The texts that a query of one column gives, to which `bound` is bound as `$1`.
+    pub(crate) async fn texts_bound(&self, query: &str, bound: &str) -> Result<BTreeSet<String>, DbErr> {
+        let rows = self.transaction.query_all_raw(self.statement(query, bound)).await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
-    /// Removes the rows of a table that meet a condition, to which `given` is bound as `$1`.
+    /// Removes the rows of a table that meet a condition, to which `bound` is bound as `$1`. Returns how many.
     pub(crate) async fn delete(
         &mut self,
         table: &'static str,
         condition: &str,
-        given: &str,
+        bound: &str,
     ) -> Result<u64, BatchError> {
         let sql = format!("DELETE FROM {table} WHERE {condition}");
-        let backend = ConnectionTrait::get_database_backend(&self.transaction);
-        let statement = |sql: String| Statement::from_sql_and_values(backend, sql, [Value::from(given)]);
-        let gone = match &mut self.shelf {
-            None => self.transaction.execute_raw(statement(sql)).await?.rows_affected(),
-            Some(shelf) => {
-                let returning = shelf.returning(table).map_err(BatchError::in_archive)?;
-                let mut gone = self.transaction.stream_raw(statement(format!("{sql} RETURNING {returning}"))).await?;
-                let mut count = 0;
-                while let Some(row) = gone.try_next().await? {
-                    shelf.store(table, &row).await.map_err(BatchError::in_archive)?;
-                    count += 1;
-                }
-                count
-            }
+        let gone = match &self.archive {
+            None => self.transaction.execute_raw(self.statement(&sql, bound)).await?.rows_affected(),
+            Some(archive) => self.delete_into(archive, table, &sql, bound).await?,
         };
         *self.removed.entry(table).or_default() += gone;
         Ok(gone)
     }
 
+    /// Runs a DELETE, and writes each row that it removes to the archive.
+    async fn delete_into(
+        &self,
+        archive: &ArchiveTransaction,
+        table: &str,
+        sql: &str,
+        bound: &str,
+    ) -> Result<u64, BatchError> {
+        let returning = archive.returning(table).map_err(BatchError::in_archive)?;
+        let statement = self.statement(&format!("{sql} RETURNING {returning}"), bound);
+        let mut gone = self.transaction.stream_raw(statement).await?;
+        let mut count = 0;
+        while let Some(row) = gone.try_next().await? {
+            archive.store(table, &row).await.map_err(BatchError::in_archive)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// Does as [`Batch::delete`], and makes sure that this many rows are gone.
-    pub(crate) async fn delete_all(
+    pub(crate) async fn delete_exactly(
         &mut self,
         wanted: usize,
         table: &'static str,
         condition: &str,
-        given: &str,
+        bound: &str,
     ) -> Result<(), BatchError> {
-        let gone = self.delete(table, condition, given).await?;
-        if gone != wanted as u64 {
-            // A trigger or a policy kept them: the next batch would find the same ones for ever.
-            let message =
-                format!("the database removed {gone} of {wanted} rows of {table}; is there a trigger or a row policy?");
-            return Err(DatabaseCause::new(ErrorClass::Other, message).into());
-        }
-        Ok(())
+        let gone = self.delete(table, condition, bound).await?;
+        if gone == wanted as u64 { Ok(()) } else { Err(too_few_removed(gone, wanted, table).into()) }
     }
 
     /// What is gone if its commit takes place.
@@ -214,20 +214,16 @@ impl Batch {
 
     /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on
     /// there is no way back: let it come to its end. `ledger` is what the database's one said when its schema was read:
-    /// after an upgrade there may be columns that were not archived, and tables that nobody looked into.
+    /// after an upgrade there may be columns that were not archived, and tables that were not looked into.
     ///
     /// # Errors
-    /// [`BatchError`]; the batch is rolled back, unless the connection broke and nobody knows.
+    /// [`BatchError`]; the batch is rolled back, unless the connection broke, which leaves it open.
     pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
         if *ledger != Ledger::Missing && ledger::read(&self.transaction).await? != *ledger {
-            let cause = DatabaseCause::new(
-                ErrorClass::Conflict,
-                "somebody has upgraded the schema meanwhile; the next run goes on",
-            );
-            return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(cause) });
+            return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(upgraded_meanwhile()) });
         }
-        if let Some(shelf) = self.shelf {
-            shelf.commit().await.map_err(BatchError::in_archive)?;
+        if let Some(archive) = self.archive {
+            archive.commit().await.map_err(BatchError::in_archive)?;
         }
         match self.transaction.commit().await {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
@@ -236,5 +232,65 @@ impl Batch {
                 Err(BatchError { action, uncommitted: Some(self.removed), ..BatchError::from(error) })
             }
         }
+    }
+}
+
+/// What a transaction of PostgreSQL begins with.
+fn set_up(limits: Limits) -> String {
+    let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
+    // A crash of the server may bring back the last sessions that were removed, whole: the next run removes them
+    // again, and so no commit has to wait for the disk.
+    format!(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
+                 {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
+        mark::transaction()
+    )
+}
+
+/// A trigger or a policy kept rows: the next batch would find the same ones for ever.
+fn too_few_removed(gone: u64, wanted: usize, table: &str) -> DatabaseCause {
+    let message =
+        format!("the database removed {gone} of {wanted} rows of {table}; is there a trigger or a row policy?");
+    DatabaseCause::new(ErrorClass::Other, message)
+}
+
+fn upgraded_meanwhile() -> DatabaseCause {
+    DatabaseCause::new(ErrorClass::Conflict, "somebody has upgraded the schema meanwhile; the next run goes on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(class: ErrorClass) -> BatchError {
+        DatabaseCause::new(class, "it failed").into()
+    }
+
+    #[test]
+    fn only_a_lost_connection_leaves_a_commit_open() {
+        let removing = Removed::from([("chats", 7)]);
+        let open = failed(ErrorClass::ConnectionLost).or_uncommitted(removing.clone());
+        assert_eq!(open.uncommitted.as_ref(), Some(&removing));
+        assert!(failed(ErrorClass::Constraint).or_uncommitted(removing.clone()).uncommitted.is_none());
+        let in_archive = BatchError::in_archive(DatabaseCause::new(ErrorClass::ConnectionLost, "it failed"));
+        assert!(in_archive.or_uncommitted(removing).uncommitted.is_none());
+    }
+
+    #[test]
+    fn sqlite_keeps_its_connection_after_a_lock_alone() {
+        let spoils = |error: BatchError| [DbBackend::Sqlite, DbBackend::Postgres].map(|of| error.spoils_connection(of));
+        assert_eq!(spoils(failed(ErrorClass::Busy)), [false, false]);
+        assert_eq!(spoils(failed(ErrorClass::Constraint)), [true, false]);
+        let open = BatchError { uncommitted: Some(Removed::new()), ..failed(ErrorClass::Busy) };
+        assert_eq!(spoils(open), [true, true]);
+        let in_archive = BatchError::in_archive(DatabaseCause::new(ErrorClass::Data, "it failed"));
+        assert_eq!(spoils(in_archive), [false, false]);
+    }
+
+    #[test]
+    fn a_statement_without_a_limit_has_none() {
+        let limits = Limits { lock: Duration::from_millis(50), statement: None };
+        let sql = set_up(limits);
+        assert!(sql.contains("SET LOCAL lock_timeout = 50; SET LOCAL statement_timeout = 0; "), "{sql}");
     }
 }

@@ -6,13 +6,13 @@ use crate::progress::Amount;
 
 /// The most that one transaction removes while others wait for it: what it holds in the server's log has a bound.
 const MOST: Amount = Amount { rows: 100_000, bytes: 64 * 1024 * 1024 };
-/// How SQLite's busy handler sleeps until it tries again: how long somebody has waited, and the next sleep, in
+/// How SQLite's busy handler sleeps until it tries again: how long a program has waited, and its next sleep, in
 /// milliseconds. Source: `sqliteDefaultBusyCallback`.
 const SLEEPS: [(u64, u64); 7] = [(3, 5), (8, 10), (18, 15), (33, 20), (53, 25), (128, 50), (228, 100)];
 /// How long it takes a writer that has woken up to begin.
 const GRACE: Duration = Duration::from_millis(5);
 
-/// What a batch aims at.
+/// What a batch may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Budget {
     /// How long it takes.
@@ -26,7 +26,7 @@ pub(crate) struct Budget {
 impl Budget {
     /// A batch that others may have to wait for.
     #[must_use]
-    pub(crate) fn in_company(time: Duration) -> Self {
+    pub(crate) fn contended(time: Duration) -> Self {
         Self { time, most: Some(MOST), growth: 2 }
     }
 }
@@ -65,15 +65,15 @@ impl BatchSizer {
     }
 
     /// Learns from a batch what the next one takes.
-    pub(crate) fn learn(&mut self, done: &Measured, aim: &Budget) {
+    pub(crate) fn learn(&mut self, done: &Measured, budget: &Budget) {
         let ratio =
             |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
-        let mut fitting = ratio(aim.time.as_micros(), done.time.as_micros());
-        if let Some(most) = aim.most {
+        let mut fitting = ratio(budget.time.as_micros(), done.time.as_micros());
+        if let Some(most) = budget.most {
             fitting = fitting.min(ratio(most.rows.into(), done.amount.rows.into()));
             fitting = fitting.min(ratio(most.bytes.into(), done.amount.bytes.into()));
         }
-        let largest = self.size.saturating_mul(aim.growth).min(self.ceiling);
+        let largest = self.size.saturating_mul(budget.growth).min(self.ceiling);
         // What was too large then may fit later.
         self.ceiling = self.ceiling.saturating_add(self.ceiling / 8 + 1);
         self.size = fitting.clamp(1, largest.max(1));
@@ -96,10 +96,10 @@ impl BatchSizer {
     }
 }
 
-/// How long others need after such a batch, so that each of them that waits comes to its turn: as long as SQLite lets
-/// somebody sleep who has waited since the batch began.
+/// How long to pause after a batch that kept others waiting for `held`, so that each program that waits gets the lock: as
+/// long as SQLite lets one sleep that has waited since the batch began.
 #[must_use]
-pub(crate) fn turn_of_others(held: Duration) -> Duration {
+pub(crate) fn pause_for_waiters(held: Duration) -> Duration {
     let waited = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
     let sleep = SLEEPS.iter().rev().find(|(since, _)| waited >= *since).map_or(2, |(_, sleep)| *sleep);
     Duration::from_millis(sleep) + GRACE
@@ -113,44 +113,44 @@ mod tests {
         Measured { units, amount: Amount { rows: 10, bytes: 10 }, time: Duration::from_millis(time_ms) }
     }
 
-    const AIM: Duration = Duration::from_millis(50);
+    const TIME: Duration = Duration::from_millis(50);
 
     #[test]
     fn a_batch_grows_by_steps_and_shrinks_at_once() {
-        let mut pace = BatchSizer::default();
-        let aim = Budget::in_company(AIM);
+        let mut sizer = BatchSizer::default();
+        let budget = Budget::contended(TIME);
         let sizes = [2, 4, 8].map(|_| {
-            pace.learn(&done(pace.size() as usize, 1), &aim);
-            pace.size()
+            sizer.learn(&done(sizer.size() as usize, 1), &budget);
+            sizer.size()
         });
         assert_eq!(sizes, [2, 4, 8]);
-        pace.learn(&done(8, 400), &aim);
-        assert_eq!(pace.size(), 1);
-        pace.learn(&done(1, 400), &aim);
-        assert_eq!(pace.size(), 1);
+        sizer.learn(&done(8, 400), &budget);
+        assert_eq!(sizer.size(), 1);
+        sizer.learn(&done(1, 400), &budget);
+        assert_eq!(sizer.size(), 1);
     }
 
     #[test]
     fn a_batch_is_bounded_by_rows_and_bytes_and_by_what_was_too_large() {
-        let mut pace = BatchSizer { size: 100, ceiling: u32::MAX };
-        let aim = Budget::in_company(AIM);
+        let mut sizer = BatchSizer { size: 100, ceiling: u32::MAX };
+        let budget = Budget::contended(TIME);
         let amount = Amount { rows: 2 * MOST.rows, bytes: 10 };
-        pace.learn(&Measured { amount, ..done(100, 1) }, &aim);
-        assert_eq!(pace.size(), 50);
+        sizer.learn(&Measured { amount, ..done(100, 1) }, &budget);
+        assert_eq!(sizer.size(), 50);
         let amount = Amount { rows: 10, bytes: 5 * MOST.bytes };
-        pace.learn(&Measured { amount, ..done(50, 1) }, &aim);
-        assert_eq!(pace.size(), 10);
-        pace.limit();
+        sizer.learn(&Measured { amount, ..done(50, 1) }, &budget);
+        assert_eq!(sizer.size(), 10);
+        sizer.limit();
         let sizes = [5, 6, 7].map(|_| {
-            pace.learn(&done(pace.size() as usize, 1), &aim);
-            pace.size()
+            sizer.learn(&done(sizer.size() as usize, 1), &budget);
+            sizer.size()
         });
         assert_eq!(sizes, [5, 6, 7]);
     }
 
     #[test]
     fn others_are_given_as_long_as_the_busy_handler_sleeps() {
-        let turn = |held| turn_of_others(Duration::from_millis(held)).as_millis();
-        assert_eq!([0, 25, 33, 100, 130, 5000].map(turn), [7, 20, 25, 30, 55, 105]);
+        let pause = |held| pause_for_waiters(Duration::from_millis(held)).as_millis();
+        assert_eq!([0, 25, 33, 100, 130, 5000].map(pause), [7, 20, 25, 30, 55, 105]);
     }
 }

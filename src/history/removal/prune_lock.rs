@@ -1,6 +1,7 @@
 //! Makes sure that one prune works on a database at a time.
 
 use std::fs::{File, TryLockError};
+use std::path::Path;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait};
 
@@ -34,24 +35,26 @@ impl PruneLock {
     /// [`ConnectError`] when the database cannot be opened.
     pub(crate) async fn take(url: &DatabaseUrl) -> Result<Option<Self>, ConnectError> {
         match url {
-            DatabaseUrl::Sqlite(location) => {
-                // What is wrong with the file is told by who opens it as a database.
-                let Some(Ok(file)) = location.path.as_ref().map(File::open) else { return Ok(Some(Self::default())) };
-                match file.try_lock() {
-                    Err(TryLockError::WouldBlock) => Ok(None),
-                    // Where a file system has no such locks, there is none.
-                    Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { _file: Some(file), ..Self::default() })),
-                }
-            }
-            DatabaseUrl::Postgresql(_) => {
-                let connection = connection::open(url, Access::Write, connection::LOCK_TIMEOUT).await?;
-                let transaction = transaction_with_lock(&connection).await;
-                let transaction =
-                    transaction.map_err(|error| ConnectError { target: url.to_string(), cause: error.into() })?;
-                Ok(transaction
-                    .map(|transaction| Self { _transaction: Some((transaction, connection)), ..Self::default() }))
-            }
+            DatabaseUrl::Sqlite(location) => Ok(Self::of_file(location.path.as_deref())),
+            DatabaseUrl::Postgresql(_) => Self::of_server(url).await,
         }
+    }
+
+    fn of_file(path: Option<&Path>) -> Option<Self> {
+        // What is wrong with the file is told when it is opened as a database.
+        let Some(Ok(file)) = path.map(File::open) else { return Some(Self::default()) };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => None,
+            // Where a file system has no such locks, there is none.
+            Ok(()) | Err(TryLockError::Error(_)) => Some(Self { _file: Some(file), ..Self::default() }),
+        }
+    }
+
+    async fn of_server(url: &DatabaseUrl) -> Result<Option<Self>, ConnectError> {
+        let connection = connection::open(url, Access::Write, connection::LOCK_TIMEOUT).await?;
+        let transaction = transaction_with_lock(&connection).await;
+        let transaction = transaction.map_err(|error| ConnectError { target: url.to_string(), cause: error.into() })?;
+        Ok(transaction.map(|transaction| Self { _transaction: Some((transaction, connection)), ..Self::default() }))
     }
 }
 
@@ -63,4 +66,21 @@ async fn transaction_with_lock(connection: &DatabaseConnection) -> Result<Option
     let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE}) AS is_alone");
     let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
     Ok(is_alone.then_some(transaction))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_pruned_by_one_run_at_a_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("history.db");
+        assert!(PruneLock::of_file(Some(&path)).is_some() && !path.exists());
+        std::fs::write(&path, "").expect("the file can be written");
+        let taken = PruneLock::of_file(Some(&path));
+        assert!(taken.is_some() && PruneLock::of_file(Some(&path)).is_none());
+        drop(taken);
+        assert!(PruneLock::of_file(Some(&path)).is_some());
+    }
 }

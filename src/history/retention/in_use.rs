@@ -27,7 +27,7 @@ pub(crate) fn query(schema: &Schema, cutoff_us: i64, is_meant: &str) -> String {
     parts.join(" UNION ")
 }
 
-/// The sessions in use of those that meet `goes`. Reads only.
+/// The sessions in use of those that meet a condition. Reads only.
 ///
 /// # Errors
 /// [`DatabaseError`] when the database cannot be read.
@@ -35,11 +35,11 @@ pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     cutoff_us: i64,
-    goes: &str,
+    is_removable: &str,
 ) -> Result<Vec<String>, DatabaseError> {
     // With the plus SQLite reads the stages once, and does not look up those of each session.
     let plus = if connection.get_database_backend() == DbBackend::Postgres { "" } else { "+" };
-    let is_meant = format!("{plus}session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})");
+    let is_meant = format!("{plus}session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
     let action = "look for sessions in use";
     let found = rows(connection, &query(schema, cutoff_us, &is_meant)).await.context(action)?;
     found.iter().map(|row| row.try_get("", "session_id").context(action)).collect()

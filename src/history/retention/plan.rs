@@ -6,9 +6,10 @@ use serde::Serialize;
 use super::selection::{KeptReason, Selection};
 use crate::database::connection::{row, rows};
 use crate::database::failure::{DatabaseError, ResultExt};
+use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
-use crate::history::tables::{DEPENDENTS, IdSet, SESSIONS, STAGES};
+use crate::history::tables::{DEPENDENTS, SESSIONS, STAGES};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
@@ -104,37 +105,48 @@ pub(crate) async fn plan(
     schema: &Schema,
     selection: &Selection,
 ) -> Result<RetentionPlan, DatabaseError> {
-    let action = "plan the retention";
-    let span = format!(
+    let span = span(connection, selection).await.context(PLAN)?;
+    let mut tables = Vec::new();
+    for (table, condition) in conditions(schema, selection, span.sessions) {
+        tables.push(table_plan(connection, schema, table, &condition).await?);
+    }
+    let kept = kept(connection, selection).await.context(PLAN)?;
+    let Span { sessions, of_sessions, oldest_us, newest_us } = span;
+    Ok(RetentionPlan { sessions, of_sessions, oldest_us, newest_us, tables, orphans: Vec::new(), kept })
+}
+
+const PLAN: &str = "plan the retention";
+
+/// How many sessions go, and from when they are.
+struct Span {
+    sessions: u64,
+    of_sessions: u64,
+    oldest_us: Option<i64>,
+    newest_us: Option<i64>,
+}
+
+async fn span(connection: &impl ConnectionTrait, selection: &Selection) -> Result<Span, DbErr> {
+    let sql = format!(
         "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest,
                 (SELECT count(*) FROM {SESSIONS}) AS of_sessions
          FROM {SESSIONS} WHERE {}",
         selection.condition()
     );
-    let span = row(connection, &span).await.context(action)?;
-    let count = |name| span.try_get("", name).map(i64::unsigned_abs).context(action);
-    let (sessions, of_sessions) = (count("sessions")?, count("of_sessions")?);
+    let row = row(connection, &sql).await?;
+    let count = |name| row.try_get("", name).map(i64::unsigned_abs);
+    Ok(Span {
+        sessions: count("sessions")?,
+        of_sessions: count("of_sessions")?,
+        oldest_us: row.try_get("", "oldest")?,
+        newest_us: row.try_get("", "newest")?,
+    })
+}
 
-    let mut tables = Vec::new();
-    for (table, condition) in conditions(schema, selection, sessions) {
-        tables.push(table_plan(connection, schema, table, &condition).await?);
-    }
-
-    let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
-        DbBackend::Postgres => column.to_owned(),
-        // SQLite may hold anything in it.
-        _ => format!("iif(typeof({column}) = 'text', {column}, quote({column}))"),
-    });
-    let kept = format!(
-        "SELECT {session_id} AS id, {status} AS shown_status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
-         ORDER BY started_at_us, session_id",
-        selection.policy.is_old(selection.backend()),
-        selection.condition()
-    );
-    let kept = rows(connection, &kept).await.context(action)?;
+/// The old sessions that stay.
+async fn kept(connection: &impl ConnectionTrait, selection: &Selection) -> Result<Vec<KeptSession>, DbErr> {
+    let kept = rows(connection, &kept_query(selection)).await?;
     let kept = kept.iter().map(|row| {
-        let [session_id, status] = ["id", "shown_status"].map(|column| row.try_get::<String>("", column));
-        let (session_id, status) = (session_id?, status?);
+        let (session_id, status) = (row.try_get::<String>("", "id")?, row.try_get::<String>("", "shown_status")?);
         Ok(KeptSession {
             reason: selection.reason(&session_id, &status),
             session_id,
@@ -142,15 +154,21 @@ pub(crate) async fn plan(
             started_at_us: row.try_get("", "started_at_us")?,
         })
     });
-    Ok(RetentionPlan {
-        sessions,
-        of_sessions,
-        oldest_us: span.try_get("", "oldest").context(action)?,
-        newest_us: span.try_get("", "newest").context(action)?,
-        tables,
-        orphans: Vec::new(),
-        kept: kept.collect::<Result<_, DbErr>>().context(action)?,
-    })
+    kept.collect()
+}
+
+fn kept_query(selection: &Selection) -> String {
+    let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
+        DbBackend::Postgres => column.to_owned(),
+        // SQLite may hold anything in it.
+        _ => format!("iif(typeof({column}) = 'text', {column}, quote({column}))"),
+    });
+    format!(
+        "SELECT {session_id} AS id, {status} AS shown_status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
+         ORDER BY started_at_us, session_id",
+        selection.policy.is_old(selection.backend()),
+        selection.condition()
+    )
 }
 
 /// Counts the rows of a selection that are there now, by table. Reads only.
@@ -174,9 +192,9 @@ pub(crate) async fn count(
 /// The tables of a selection, children first, and the condition for its rows. `sessions` is how many there are.
 fn conditions(schema: &Schema, selection: &Selection, sessions: u64) -> Vec<(&'static str, String)> {
     let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
-    let among = IdSet::all(&keys, selection.backend(), sessions);
+    let ids = IdSet::all(&keys, selection.backend(), sessions);
     let dependents = DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table));
-    let dependents = dependents.map(|dependent| (dependent.table, dependent.belongs(&among)));
+    let dependents = dependents.map(|dependent| (dependent.table, dependent.of_sessions(&ids)));
     dependents.chain([(SESSIONS, selection.condition())]).collect()
 }
 
@@ -207,5 +225,43 @@ fn size_of(backend: DbBackend, column: &str, kind: &str) -> String {
         // For a number SQLite would make a text of it, only to measure that.
         _ if kind.ends_with("int") || kind == "integer" || kind == "boolean" => format!("8 * ({column} IS NOT NULL)"),
         _ => format!("coalesce(octet_length({column}), 0)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tables::Reference;
+
+    fn plan(tables: Vec<TableCounts>) -> RetentionPlan {
+        let (oldest_us, newest_us) = (None, None);
+        let (orphans, kept) = (Vec::new(), Vec::new());
+        RetentionPlan { sessions: 1, of_sessions: 4, oldest_us, newest_us, tables, orphans, kept }
+    }
+
+    #[test]
+    fn rows_of_sessions_and_orphans_of_one_table_are_added_up() {
+        let counts = |table, rows| TableCounts { table, rows, bytes: 10 * rows };
+        let mut plan = plan(vec![counts(STAGES, 3), counts(SESSIONS, 1)]);
+        let reference = Reference { child: STAGES, column: "session_id", parent: SESSIONS, key: "session_id" };
+        plan.orphans.push(OrphanCount { reference, rows: 2 });
+        assert_eq!((plan.rows(), plan.bytes(), plan.stages()), (6, 40, 3));
+        assert_eq!(plan.rows_by_table(), Removed::from([(SESSIONS, 1), (STAGES, 5)]));
+        assert!((plan.share() - 0.25).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn an_empty_history_has_no_share() {
+        let plan = RetentionPlan { sessions: 0, of_sessions: 0, ..plan(Vec::new()) };
+        assert!(plan.share() == 0.0 && plan.stages() == 0);
+    }
+
+    #[test]
+    fn a_number_of_sqlite_is_measured_without_making_a_text_of_it() {
+        for kind in ["bigint", "integer", "boolean"] {
+            assert_eq!(size_of(DbBackend::Sqlite, "c", kind), "8 * (c IS NOT NULL)", "{kind}");
+        }
+        assert_eq!(size_of(DbBackend::Sqlite, "c", "varchar"), "coalesce(octet_length(c), 0)");
+        assert_eq!(size_of(DbBackend::Postgres, "c", "bigint"), "coalesce(pg_column_size(c), 0)");
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use humantime::format_duration;
 use sea_orm::DbBackend;
 
 use crate::diagnostic::Diagnostic;
@@ -61,6 +62,22 @@ pub(crate) enum Limit {
     Before(DateTime<Utc>),
 }
 
+impl Limit {
+    /// The time before which sessions are old.
+    fn cutoff(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, RetentionError> {
+        match self {
+            Self::OlderThan(age) if age.is_zero() => Err(RetentionError::NotPositive(format_duration(age).to_string())),
+            Self::OlderThan(age) if age < SHORTEST => Err(RetentionError::TooShort(format_duration(age).to_string())),
+            Self::OlderThan(age) => {
+                let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
+                cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))
+            }
+            Self::Before(time) if time >= now => Err(RetentionError::NotPositive(format!("everything before {time}"))),
+            Self::Before(time) => Ok(time),
+        }
+    }
+}
+
 /// Why a retention cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RetentionError {
@@ -109,25 +126,7 @@ impl RetentionPolicy {
     /// # Errors
     /// [`RetentionError`] for a retention that is zero, negative or too long.
     pub(crate) fn new(limit: Limit, active: ActiveSessions, now: DateTime<Utc>) -> Result<Self, RetentionError> {
-        let cutoff = match limit {
-            Limit::OlderThan(age) => {
-                let shown = humantime::format_duration(age).to_string();
-                if age.is_zero() {
-                    return Err(RetentionError::NotPositive(shown));
-                }
-                if age < SHORTEST {
-                    return Err(RetentionError::TooShort(shown));
-                }
-                let delta = chrono::TimeDelta::from_std(age).ok();
-                let cutoff = delta.and_then(|delta| now.checked_sub_signed(delta));
-                cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))?
-            }
-            Limit::Before(moment) if moment >= now => {
-                return Err(RetentionError::NotPositive(format!("everything before {moment}")));
-            }
-            Limit::Before(moment) => moment,
-        };
-        Ok(Self { cutoff_us: cutoff.timestamp_micros(), active, filter: Filter::default() })
+        Ok(Self { cutoff_us: limit.cutoff(now)?.timestamp_micros(), active, filter: Filter::default() })
     }
 
     /// The same for a run that is to leave all sessions alone: none is old.
@@ -152,7 +151,7 @@ impl RetentionPolicy {
 
     /// The condition for sessions that go: old, and over unless those that are not go, too.
     #[must_use]
-    pub(crate) fn goes(&self, backend: DbBackend) -> String {
+    pub(crate) fn is_removable(&self, backend: DbBackend) -> String {
         let mut parts = vec![self.is_old(backend)];
         parts.extend(has_key(backend).map(str::to_owned));
         parts.extend((self.active == ActiveSessions::Keep).then(|| is_one_of("status", &TERMINAL_STATUSES)));
@@ -232,9 +231,9 @@ mod tests {
         let keep = RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter };
         let expected = "started_at_us IS NOT NULL AND started_at_us < 5 AND \"alert_type\" IN ('it''s') \
                         AND \"status\" IN ('completed', 'failed', 'cancelled', 'timed_out')";
-        assert_eq!(keep.goes(DbBackend::Postgres), expected);
+        assert_eq!(keep.is_removable(DbBackend::Postgres), expected);
         let remove = RetentionPolicy { active: ActiveSessions::Remove, filter: Filter::default(), ..keep };
         let expected = "typeof(started_at_us) = 'integer' AND started_at_us < 5 AND typeof(session_id) = 'text'";
-        assert_eq!(remove.goes(DbBackend::Sqlite), expected);
+        assert_eq!(remove.is_removable(DbBackend::Sqlite), expected);
     }
 }

@@ -1,18 +1,15 @@
-//! The sessions that a policy removes from a database: chosen, planned by [`crate::history::retention::plan`], removed batch by batch.
+//! The sessions that a policy removes from a database, as a condition, and what is asked about sessions otherwise.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
 use super::in_use;
 use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use crate::database::connection::{row, rows};
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
-use crate::history::orphans::{self, Reference};
-use crate::history::removal::batch::{Batch, BatchError};
-use crate::history::tables::{CHATS, DEPENDENTS, IdSet, SESSIONS, STAGES, TERMINAL_STATUSES};
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::history::tables::{Reference, SESSIONS, STAGES, TERMINAL_STATUSES, references_to_stages};
 use crate::schema::model::Schema;
 use crate::schema::sql::literal;
 
@@ -45,22 +42,14 @@ impl Selection {
         schema: &Schema,
         policy: RetentionPolicy,
     ) -> Result<Self, DatabaseError> {
-        let goes = policy.goes(connection.get_database_backend());
-        // Gathered first, and given to what follows as values: a `NOT IN` over a large query PostgreSQL works out anew for
-        // each row.
-        let mut needed = Vec::new();
-        for Reference { child: table, column, .. } in orphans::references_to_stages(schema) {
-            let sql = needed_sessions(connection.get_database_backend(), table, column, &goes);
-            let action = format!("look for references from {table} to other sessions");
-            for row in rows(connection, &sql).await.context(action.as_str())? {
-                needed.push(row.try_get("", "session_id").context(action.as_str())?);
-            }
-        }
+        let backend = connection.get_database_backend();
+        let is_removable = policy.is_removable(backend);
+        let needed = needed(connection, schema, &is_removable).await?;
         let in_use = match policy.active {
-            ActiveSessions::Keep => in_use::find(connection, schema, policy.cutoff_us, &goes).await?,
+            ActiveSessions::Keep => in_use::find(connection, schema, policy.cutoff_us, &is_removable).await?,
             ActiveSessions::Remove => Vec::new(),
         };
-        Ok(Self { policy, backend: connection.get_database_backend(), needed, in_use })
+        Ok(Self { policy, backend, needed, in_use })
     }
 
     /// Whose database it is.
@@ -71,10 +60,10 @@ impl Selection {
 
     /// The condition for sessions that go.
     pub(crate) fn condition(&self) -> String {
-        let goes = self.policy.goes(self.backend);
+        let is_removable = self.policy.is_removable(self.backend);
         match self.needed.is_empty() && self.in_use.is_empty() {
-            true => goes,
-            false => format!("{goes} AND {}", is_none_of(self.needed.iter().chain(&self.in_use))),
+            true => is_removable,
+            false => format!("{is_removable} AND {}", is_none_of(self.needed.iter().chain(&self.in_use))),
         }
     }
 
@@ -90,9 +79,27 @@ impl Selection {
     }
 }
 
+/// The sessions among those that meet a condition whose stages other sessions need. They are gathered first, and given
+/// to what follows as values: a `NOT IN` over a large query PostgreSQL works out anew for each row.
+async fn needed(
+    connection: &impl ConnectionTrait,
+    schema: &Schema,
+    is_removable: &str,
+) -> Result<Vec<String>, DatabaseError> {
+    let mut needed = Vec::new();
+    for Reference { child: table, column, .. } in references_to_stages(schema) {
+        let sql = needed_query(connection.get_database_backend(), table, column, is_removable);
+        let action = format!("look for references from {table} to other sessions");
+        for row in rows(connection, &sql).await.context(action.as_str())? {
+            needed.push(row.try_get("", "session_id").context(action.as_str())?);
+        }
+    }
+    Ok(needed)
+}
+
 /// The query for sessions that would go, and whose stages rows of a table refer to that belong to another session.
-fn needed_sessions(backend: DbBackend, table: &str, column: &str, goes: &str) -> String {
-    let is_old = format!("s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {goes})");
+fn needed_query(backend: DbBackend, table: &str, column: &str, is_removable: &str) -> String {
+    let is_old = format!("s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
     if backend == DbBackend::Postgres {
         // Nearly every row has its stage in its own session. Of an anti join PostgreSQL expects few rows, and joins whole
         // tables in parallel; `<>` it takes for a condition that all rows meet.
@@ -140,7 +147,8 @@ impl fmt::Display for KeptReason {
     }
 }
 
-fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {
+/// The condition for sessions with none of these ids.
+pub(super) fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {
     let ids: Vec<_> = ids.into_iter().map(|id| literal(id)).collect();
     format!("session_id NOT IN ({})", ids.join(", "))
 }
@@ -187,109 +195,33 @@ pub(crate) async fn is_met(
     Ok(met != 0)
 }
 
-/// How many sessions one statement is about.
-const PART: usize = 128;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::retention::policy::Filter;
 
-/// A session that a batch has taken.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PickedSession {
-    /// Its start, in microseconds since the epoch.
-    pub started_at_us: i64,
-    /// Its primary key.
-    pub session_id: String,
-}
+    fn selection(active: ActiveSessions) -> Selection {
+        let policy = RetentionPolicy { cutoff_us: 5, active, filter: Filter::default() };
+        let [needed, in_use] = ["needed", "used"].map(|id| vec![id.to_owned()]);
+        Selection { policy, backend: DbBackend::Postgres, needed, in_use }
+    }
 
-/// How far a pass over the sessions, from the oldest to the newest, has come.
-///
-/// Each batch goes on where the last one ended: from the beginning, it would walk over all that were removed before for
-/// as long as somebody's snapshot still sees them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Cursor {
-    /// The last session that was taken.
-    pub after: Option<PickedSession>,
-    /// Sessions that stay, because they cannot be removed.
-    pub without: BTreeSet<String>,
-}
+    #[test]
+    fn what_other_sessions_need_and_what_is_in_use_is_left_out() {
+        let selection = selection(ActiveSessions::Remove);
+        let expected = "started_at_us IS NOT NULL AND started_at_us < 5 AND session_id NOT IN ('needed', 'used')";
+        assert_eq!(selection.condition(), expected);
+        let optimistic = Selection { needed: Vec::new(), in_use: Vec::new(), ..selection };
+        assert_eq!(optimistic.condition(), "started_at_us IS NOT NULL AND started_at_us < 5");
+    }
 
-impl Cursor {
-    fn condition(&self) -> String {
-        let after = self.after.as_ref().map(|PickedSession { started_at_us, session_id }| {
-            // The first of the two leads into the index.
-            format!(
-                " AND started_at_us >= {started_at_us} AND (started_at_us, session_id) > ({started_at_us}, {})",
-                literal(session_id)
-            )
-        });
-        let without = (!self.without.is_empty()).then(|| format!(" AND {}", is_none_of(&self.without)));
-        after.into_iter().chain(without).collect()
+    #[test]
+    fn a_session_that_is_kept_has_one_reason() {
+        let keep = selection(ActiveSessions::Keep);
+        assert_eq!(keep.reason("needed", "in_progress"), KeptReason::NotOver);
+        assert_eq!(keep.reason("used", "completed"), KeptReason::InUse);
+        assert_eq!(keep.reason("needed", "failed"), KeptReason::Needed);
+        assert_eq!(keep.reason("7", "failed"), KeptReason::NoKey);
+        assert_eq!(selection(ActiveSessions::Remove).reason("needed", "in_progress"), KeptReason::Needed);
     }
-}
-
-/// Takes the next sessions of a pass, at most `size` of them, and begins to remove them in one transaction. Sessions that
-/// the backend is writing to are passed over; `None` means that there are no others. What was taken is added to `taken`,
-/// also where it fails. `go_on` is asked now and then.
-///
-/// # Errors
-/// [`BatchError`]; the batch is rolled back. [`ErrorClass::Busy`] where `go_on` said no.
-pub(crate) async fn remove_batch(
-    mut batch: Batch,
-    schema: &Schema,
-    selection: &Selection,
-    pass: &Cursor,
-    size: u32,
-    taken: &mut Vec<PickedSession>,
-    go_on: impl Fn() -> bool,
-) -> Result<Option<Batch>, BatchError> {
-    let sessions = format!(
-        "SELECT session_id, started_at_us FROM {SESSIONS} WHERE {}{} ORDER BY started_at_us, session_id LIMIT {size}",
-        selection.condition(),
-        pass.condition()
-    );
-    for row in batch.lock(&sessions).await? {
-        taken.push(taken_of(&row)?);
-    }
-    if taken.is_empty() {
-        return Ok(None);
-    }
-    let given = IdSet::given(selection.backend);
-    let is_taken = given.holds("session_id");
-    if selection.backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
-        // Whoever sends a message has locked the chat, and not the session.
-        for part in taken.chunks(PART) {
-            batch.lock_given(CHATS, &is_taken, &ids(part)).await?;
-        }
-    }
-    // Under these locks no other chat can begin: what has begun since the plan was made.
-    let going = match selection.policy.active {
-        ActiveSessions::Keep => {
-            let query = in_use::query(schema, selection.policy.cutoff_us, &is_taken);
-            let in_use = batch.texts_given(&query, &ids(taken)).await?;
-            taken.iter().filter(|session| !in_use.contains(&session.session_id)).cloned().collect()
-        }
-        ActiveSessions::Remove => taken.clone(),
-    };
-    // One table after the other: the pages of its indexes are met again and again while they are in memory.
-    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
-        let condition = dependent.belongs(&given);
-        for part in going.chunks(PART) {
-            batch.delete(dependent.table, &condition, &ids(part)).await?;
-            if !go_on() {
-                return Err(DatabaseCause::new(ErrorClass::Busy, "somebody else has opened the database").into());
-            }
-        }
-    }
-    for part in going.chunks(PART) {
-        batch.delete_all(part.len(), SESSIONS, &is_taken, &ids(part)).await?;
-    }
-    Ok(Some(batch))
-}
-
-/// The keys of sessions as a JSON array.
-fn ids(sessions: &[PickedSession]) -> String {
-    let ids: Vec<&str> = sessions.iter().map(|session| session.session_id.as_str()).collect();
-    serde_json::Value::from(ids).to_string()
-}
-
-fn taken_of(row: &QueryResult) -> Result<PickedSession, DbErr> {
-    Ok(PickedSession { started_at_us: row.try_get("", "started_at_us")?, session_id: row.try_get("", "session_id")? })
 }
