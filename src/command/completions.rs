@@ -1,9 +1,9 @@
 //! `completions`: prints what a shell needs to complete the command line.
 
-use crate::exit_code::ExitCode;
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Completions};
+use crate::exit_code::ExitCode;
 use crate::output::{Block, Report};
 
 pub(crate) fn run(arguments: &Completions) -> Report {

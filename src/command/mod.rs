@@ -1,4 +1,16 @@
-//! One file per subcommand: resolve the settings, plan, act, report.
+//! One folder or file per subcommand: resolve the settings, plan, act, report.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`check`] | tells whether connection, schema and data are sound |
+//! | [`info`] | shows what is there and which settings are in force |
+//! | [`init`] | brings the schema to a revision |
+//! | [`wait`] | waits until the database is usable |
+//! | [`prune`] | removes old history |
+//! | [`migrate`] | moves a history from SQLite to PostgreSQL |
+//! | [`completions`] | prints what a shell needs to complete the command line |
+//! | [`retention`] | how long sessions are kept, for those that say or apply it |
+//! | [`context`] | what a command takes from the process it runs in |
 
 mod check;
 mod completions;
@@ -10,8 +22,7 @@ mod prune;
 mod retention;
 mod wait;
 
-use crate::command::context::Context;
-
+use self::context::Context;
 use crate::cli::{Cli, Command, Global};
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::watchdog::Watch;

@@ -44,16 +44,19 @@ impl Retention {
         let setting = &settings.retention_days;
         let is_chosen = setting.source != SettingSource::Default || standing.is_baseline();
         let days = is_chosen.then_some(setting.value);
-        let limit = Limit::OlderThan(of_days(days.unwrap_or(DAYS_OF_RELEASES)));
-        Self { days, source: setting.source.to_string(), defaults: Vec::new(), limit }
+        Self::given(days, &setting.source.to_string(), Limit::OlderThan(of_days(days.unwrap_or(DAYS_OF_RELEASES))))
+    }
+
+    /// What `source` says; `days` is `None` where that is no whole number of days.
+    pub(crate) fn given(days: Option<u32>, source: &str, limit: Limit) -> Self {
+        Self { days, source: source.to_owned(), defaults: Vec::new(), limit }
     }
 
     /// As [`Retention::of`], unless `prune` was given a limit.
     pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, standing: &SchemaState) -> Self {
-        let given = |days, flag: &str, limit| Self { days, source: flag.to_owned(), defaults: Vec::new(), limit };
         match (arguments.before, arguments.older_than) {
-            (Some(moment), _) => given(None, "--before", Limit::Before(moment)),
-            (None, Some(age)) => given(whole_days(age), "--older-than", Limit::OlderThan(age)),
+            (Some(moment), _) => Self::given(None, "--before", Limit::Before(moment)),
+            (None, Some(age)) => Self::given(whole_days(age), "--older-than", Limit::OlderThan(age)),
             (None, None) => Self::of(settings, standing),
         }
     }

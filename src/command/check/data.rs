@@ -1,0 +1,224 @@
+//! Checks of what the tables hold: the file, the sequences, the age of the sessions.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
+
+use super::finding::Finding;
+use super::mode::{Depth, OnOverdue};
+use crate::command::retention::Retention;
+use crate::database::connection::rows;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
+use crate::history::overdue::OldSessions;
+use crate::history::retention::policy::ActiveSessions;
+use crate::history::tables::SESSIONS;
+use crate::history::{archive, overdue};
+use crate::output::{self, Status};
+use crate::schema::diff;
+use crate::schema::model::Schema;
+use crate::schema::sequence::{self, Sequence};
+
+/// Whether SQLite finds the file sound.
+pub(crate) async fn integrity(connection: &DatabaseExecutor<'_>, depth: Depth) -> Finding {
+    const NAME: &str = "integrity";
+    if connection.get_database_backend() == DbBackend::Postgres {
+        return Finding::ok(NAME, "left to the server");
+    }
+    let pragma = match depth {
+        Depth::Deep => "integrity_check",
+        Depth::Quick => "quick_check",
+    };
+    let lines = pragma_lines(connection, pragma).await;
+    Finding::of(NAME, lines, |lines| damage(NAME, pragma, lines))
+}
+
+async fn pragma_lines(connection: &DatabaseExecutor<'_>, pragma: &str) -> Result<Vec<String>, DbErr> {
+    let rows = rows(connection, &format!("SELECT {pragma} AS line FROM pragma_{pragma}")).await?;
+    rows.iter().map(|row| row.try_get("", "line")).collect()
+}
+
+fn damage(name: &'static str, pragma: &str, lines: Vec<String>) -> Finding {
+    if lines == ["ok"] {
+        Finding::ok(name, format!("{pragma} finds nothing"))
+    } else {
+        Finding::failed(name, ExitCode::Drift, diff::first_of(lines))
+    }
+}
+
+/// Whether the sequences are ahead of the numbers that are in use.
+pub(crate) async fn sequences(connection: &DatabaseExecutor<'_>) -> Finding {
+    const NAME: &str = "sequences";
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Finding::ok(NAME, "SQLite counts by itself");
+    }
+    let sequences = sequence::read(connection).await;
+    Finding::of(NAME, sequences, |sequences| ahead_of_data(NAME, &sequences))
+}
+
+fn ahead_of_data(name: &'static str, sequences: &[Sequence]) -> Finding {
+    let behind: Vec<_> = sequences.iter().filter_map(Sequence::fault).collect();
+    let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
+    match (behind.is_empty(), unread.is_empty()) {
+        (false, _) => Finding::failed(name, ExitCode::Drift, diff::first_of(behind)),
+        (true, false) => Finding::skipped(name, format!("the role may not read {}", unread.join(", "))),
+        (true, true) if sequences.is_empty() => Finding::ok(name, "there are none"),
+        (true, true) => Finding::ok(name, format!("{} ahead of the data", sequences.len())),
+    }
+}
+
+/// Whether sessions stay longer than the retention allows.
+pub(crate) async fn retention(
+    connection: &DatabaseExecutor<'_>,
+    mut retention: Retention,
+    found: &Schema,
+    now: DateTime<Utc>,
+    on_overdue: OnOverdue,
+) -> Finding {
+    const NAME: &str = "retention";
+    if !found.tables.contains_key(SESSIONS) {
+        return Finding::skipped(NAME, "there are no tables yet");
+    }
+    match archive::is_archive(connection).await {
+        Ok(true) => return Finding::skipped(NAME, "an archive keeps what it has"),
+        Ok(false) => {}
+        Err(error) => return Finding::unanswered(NAME, &error.into()),
+    }
+    let policy = match retention.policy(ActiveSessions::Keep, now) {
+        Ok(policy) => policy,
+        Err(error) => return Finding::failed(NAME, ExitCode::Configuration, error.to_string()),
+    };
+    let old = match overdue::count(connection, found, &policy).await {
+        Ok(old) => old,
+        Err(error) => return Finding::unanswered(NAME, &error.cause),
+    };
+    match retention.count(connection, found, now).await {
+        Ok(()) => old_sessions(NAME, &old, &retention, on_overdue),
+        Err(error) => Finding::failed(NAME, error.exit_code(), error.to_string()),
+    }
+}
+
+/// What old sessions say of the runs of `prune`.
+fn old_sessions(name: &'static str, old: &OldSessions, retention: &Retention, on_overdue: OnOverdue) -> Finding {
+    let days = retention.days();
+    let is_overdue = old.overdue > 0;
+    let removable = if is_overdue { Some(overdue_line(old, days)) } else { removable_line(old, retention) };
+    let lines: Vec<_> = retention.lines().into_iter().chain(removable).chain(kept_line(old, days)).collect();
+    match (is_overdue, on_overdue) {
+        (true, OnOverdue::Fail) => Finding::failed(name, ExitCode::Remaining, lines),
+        (true, OnOverdue::Warn) => Finding::new(name, Status::Warning, lines),
+        (false, _) if lines.is_empty() => Finding::ok(name, format!("no session is older than {days} days")),
+        (false, _) => Finding::new(name, Status::Note, lines),
+    }
+}
+
+fn overdue_line(old: &OldSessions, days: u32) -> String {
+    let (sessions, oldest) = (old.overdue, output::time(old.oldest_us));
+    format!(
+        "sessions past the retention of {days} days by more than a day: {sessions}, the oldest from {oldest}; \
+         `tarsy-db prune` has not run, or could not remove them"
+    )
+}
+
+fn removable_line(old: &OldSessions, retention: &Retention) -> Option<String> {
+    let (days, sessions) = (retention.days(), old.removable);
+    let line = || format!("sessions older than {days} days: {sessions}; the next `tarsy-db prune` removes them");
+    (sessions > 0 && retention.is_chosen()).then(line)
+}
+
+fn kept_line(old: &OldSessions, days: u32) -> Option<String> {
+    let sessions = old.kept;
+    let line = || {
+        format!(
+            "sessions older than {days} days that `prune` keeps, most of them because they are not over or in use: {sessions}; \
+             `tarsy-db prune --dry-run` lists them"
+        )
+    };
+    (sessions > 0).then(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::history::retention::policy::Limit;
+
+    fn kept_for(days: Option<u32>, source: &str) -> Retention {
+        Retention::given(days, source, Limit::OlderThan(Duration::from_hours(90 * 24)))
+    }
+
+    fn chosen() -> Retention {
+        kept_for(Some(90), "HISTORY_RETENTION_DAYS")
+    }
+
+    fn finding(old: OldSessions, on_overdue: OnOverdue) -> Finding {
+        old_sessions("retention", &old, &chosen(), on_overdue)
+    }
+
+    #[test]
+    fn a_history_without_old_sessions_is_ok() {
+        let found = finding(OldSessions::default(), OnOverdue::Fail);
+        assert_eq!((found.status, found.detail.0), (Status::Ok, vec!["no session is older than 90 days".to_owned()]));
+    }
+
+    #[test]
+    fn sessions_of_the_last_day_are_left_to_the_next_prune() {
+        let found = finding(OldSessions { removable: 2, ..OldSessions::default() }, OnOverdue::Fail);
+        assert_eq!(found.status, Status::Note);
+        assert_eq!(found.detail.0, ["sessions older than 90 days: 2; the next `tarsy-db prune` removes them"]);
+    }
+
+    #[test]
+    fn overdue_sessions_warn_or_fail_as_is_asked() {
+        let old = OldSessions { removable: 5, overdue: 3, oldest_us: Some(0), kept: 1 };
+        let warned = finding(old, OnOverdue::Warn);
+        let failed = finding(old, OnOverdue::Fail);
+        assert_eq!((warned.status, warned.exit_code), (Status::Warning, ExitCode::Done));
+        assert_eq!((failed.status, failed.exit_code), (Status::Failed, ExitCode::Remaining));
+        assert_eq!(warned.detail.0, failed.detail.0);
+        let [overdue, kept] = failed.detail.0.as_slice() else { panic!("{failed:?}") };
+        let begins =
+            "sessions past the retention of 90 days by more than a day: 3, the oldest from 1970-01-01 00:00:00 UTC; ";
+        assert!(overdue.starts_with(begins), "{overdue}");
+        assert!(kept.contains("that `prune` keeps") && kept.contains(": 1; "), "{kept}");
+    }
+
+    #[test]
+    fn where_no_retention_was_chosen_that_is_the_first_thing_said() {
+        let old = OldSessions { removable: 2, ..OldSessions::default() };
+        let found = old_sessions("retention", &old, &kept_for(None, "default"), OnOverdue::Warn);
+        assert_eq!(found.status, Status::Note);
+        assert!(found.detail.0[0].starts_with("the retention is not set: "), "{found:?}");
+        assert!(!found.detail.0.iter().any(|line| line.contains("the next `tarsy-db prune`")), "{found:?}");
+    }
+
+    #[test]
+    fn damage_is_drift() {
+        let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+        assert_eq!(damage("integrity", "quick_check", lines(&["ok"])).detail.0, ["quick_check finds nothing"]);
+        let damaged = damage("integrity", "quick_check", lines(&["page 3 is never used"]));
+        assert_eq!((damaged.exit_code, damaged.detail.0), (ExitCode::Drift, lines(&["page 3 is never used"])));
+    }
+
+    #[test]
+    fn a_sequence_behind_its_data_is_drift_and_an_unread_one_is_skipped() {
+        let sequence = |next| Sequence {
+            name: "events_id_seq".to_owned(),
+            is_tarsys: true,
+            table: "events".to_owned(),
+            column: "id".to_owned(),
+            largest: Some(7),
+            next,
+        };
+        let judge = |sequences: &[Sequence]| ahead_of_data("sequences", sequences);
+        assert_eq!(judge(&[]).detail.0, ["there are none"]);
+        assert_eq!(judge(&[sequence(Some(8))]).detail.0, ["1 ahead of the data"]);
+        assert_eq!(judge(&[sequence(Some(7))]).exit_code, ExitCode::Drift);
+        let unread = judge(&[sequence(None), sequence(Some(8))]);
+        assert_eq!(
+            (unread.status, unread.detail.0),
+            (Status::Skipped, vec!["the role may not read events_id_seq".to_owned()])
+        );
+        assert_eq!(judge(&[sequence(None), sequence(Some(7))]).status, Status::Failed);
+    }
+}

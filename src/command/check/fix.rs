@@ -1,0 +1,96 @@
+//! `--fix`: repairs what is safe to repair while the backend works, and says what was done.
+
+use sea_orm::DatabaseConnection;
+
+use super::finding::Finding;
+use super::schema::closest;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::exit_code::ExitCode;
+use crate::output::Status;
+use crate::schema::error::SchemaError;
+use crate::schema::lock;
+use crate::schema::read::schema_and_state;
+use crate::schema::repair::{self, Repair};
+
+const NAME: &str = "repairs";
+
+/// What may be repaired.
+enum Planned {
+    Repairs(Vec<Repair>),
+    /// The check of the revision says what to do.
+    Refused(SchemaError),
+}
+
+pub(crate) async fn repairs(connection: &DatabaseConnection) -> Finding {
+    match plan(connection).await {
+        Ok(Planned::Repairs(repairs)) => repaired(&apply(connection, &repairs).await),
+        Ok(Planned::Refused(refused)) => Finding::skipped(NAME, format!("nothing is repaired here: {refused}")),
+        Err(cause) => Finding::unanswered(NAME, &cause),
+    }
+}
+
+async fn plan(connection: &DatabaseConnection) -> Result<Planned, DatabaseCause> {
+    if !lock::begin_to_mend(connection).await? {
+        return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is at work"));
+    }
+    let (state, found) = schema_and_state(connection).await?;
+    // Where tables are missing, what is safe to repair of the others is the same.
+    match state.require_history() {
+        Ok(_) | Err(SchemaError::Pending | SchemaError::Incomplete { .. }) => {}
+        Err(refused) => return Ok(Planned::Refused(refused)),
+    }
+    let closest = closest(connection, &state, &found).await?;
+    let differences = closest.map(|(_, closest)| closest.differences).unwrap_or_default();
+    Ok(Planned::Repairs(repair::plan(connection, &differences).await?))
+}
+
+/// What became of each repair: what was done, or why not.
+async fn apply(connection: &DatabaseConnection, repairs: &[Repair]) -> Vec<Result<String, DatabaseError>> {
+    let mut results = Vec::new();
+    for repair in repairs {
+        results.push(repair.apply(connection).await.map(|()| repair.done()));
+    }
+    results
+}
+
+fn repaired(results: &[Result<String, DatabaseError>]) -> Finding {
+    let lines = results.iter().map(|result| match result {
+        Ok(done) => done.clone(),
+        Err(error) => format!("{error}: {}", error.cause),
+    });
+    let lines: Vec<_> = lines.collect();
+    match results.iter().find_map(|result| result.as_ref().err()) {
+        Some(first) => Finding::failed(NAME, exit_code(first), lines),
+        None if lines.is_empty() => Finding::ok(NAME, "there is nothing that can be mended here"),
+        None => Finding::new(NAME, Status::Note, lines),
+    }
+}
+
+fn exit_code(error: &DatabaseError) -> ExitCode {
+    match error.cause.class {
+        // What the database refuses to have repaired stays as it was: drift.
+        ErrorClass::Other => ExitCode::Drift,
+        class => class.exit_code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(class: ErrorClass) -> Result<String, DatabaseError> {
+        Err(DatabaseError { action: "create the index `i`".to_owned(), cause: DatabaseCause::new(class, "no") })
+    }
+
+    #[test]
+    fn repairs_are_a_note_and_the_first_that_fails_decides() {
+        assert_eq!(repaired(&[]).status, Status::Ok);
+        let done = || Ok("created the index `i`".to_owned());
+        let noted = repaired(&[done(), done()]);
+        assert_eq!((noted.status, noted.detail.0.len()), (Status::Note, 2));
+        let failed = repaired(&[done(), refused(ErrorClass::Busy), refused(ErrorClass::Other)]);
+        assert_eq!((failed.exit_code, failed.detail.0.len()), (ErrorClass::Busy.exit_code(), 3));
+        assert_eq!(failed.detail.0[1], "cannot create the index `i`: no");
+        assert_eq!(repaired(&[refused(ErrorClass::Other)]).exit_code, ExitCode::Drift);
+    }
+}

@@ -1,0 +1,157 @@
+//! The check of the foreign keys: what the server's constraints make sure of, and the rows without a parent.
+
+use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
+
+use super::finding::Finding;
+use super::mode::Depth;
+use crate::database::connection::row;
+use crate::database::failure::DatabaseCause;
+use crate::exit_code::ExitCode;
+use crate::history::index_check;
+use crate::history::orphans::{self, OrphanCount, REFERENCES, Reference};
+use crate::output::Status;
+use crate::schema::diff;
+use crate::schema::model::{ForeignKey, Schema};
+use crate::schema::sql::{literal, quoted};
+
+const NAME: &str = "foreign keys";
+
+/// Whether every row has its parent.
+pub(crate) async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Schema, depth: Depth) -> Finding {
+    if connection.get_database_backend() == DbBackend::Postgres && depth == Depth::Quick {
+        return vouched_for(found);
+    }
+    Finding::of(NAME, count_orphans(connection, found).await, |(of_tarsy, others)| lost_rows(&of_tarsy, others))
+}
+
+/// The rows without a parent: by TARSy's references, and by other keys, as they are told.
+async fn count_orphans(
+    connection: &DatabaseExecutor<'_>,
+    found: &Schema,
+) -> Result<(Vec<OrphanCount>, Vec<String>), DatabaseCause> {
+    let counts = orphans::count(connection, found).await.map_err(|error| error.cause)?;
+    index_check::require_matching_indexes(connection, &orphans::tables(&counts)).await?;
+    let others = other_orphans(connection, found).await?;
+    Ok((counts, others))
+}
+
+fn lost_rows(of_tarsy: &[OrphanCount], others: Vec<String>) -> Finding {
+    let texts = of_tarsy.iter().map(|count| lost(count.rows, count.reference.child, count.reference.parent));
+    let mut lines = diff::first_of(texts.chain(others).collect());
+    if lines.is_empty() {
+        return Finding::ok(NAME, "every row has its parent");
+    }
+    if !of_tarsy.is_empty() {
+        let next = "`tarsy-db prune --orphans --dry-run` shows what would be removed";
+        lines.push(next.to_owned());
+    }
+    Finding::failed(NAME, ExitCode::Drift, lines)
+}
+
+/// What PostgreSQL's own constraints make sure of.
+fn vouched_for(found: &Schema) -> Finding {
+    let unproven = keys(found).filter(|(_, key)| !key.validated);
+    let unproven: Vec<_> =
+        unproven.map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", "))).collect();
+    if !unproven.is_empty() {
+        return Finding::failed(NAME, ExitCode::Drift, diff::first_of(unproven));
+    }
+    let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
+    let unguarded: Vec<_> = unguarded
+        .map(|reference| format!("{}({}) has none: --deep looks", reference.child, reference.column))
+        .collect();
+    if unguarded.is_empty() {
+        Finding::ok(NAME, "the server vouches for every row (--deep looks itself)")
+    } else {
+        Finding::new(NAME, Status::Note, diff::first_of(unguarded))
+    }
+}
+
+/// All foreign keys, each with its table.
+fn keys(found: &Schema) -> impl Iterator<Item = (&String, &ForeignKey)> {
+    found.tables.iter().flat_map(|(table, found)| found.foreign_keys.iter().map(move |key| (table, key)))
+}
+
+fn is_enforced(reference: &Reference, found: &Schema) -> bool {
+    keys(found).any(|(table, key)| reference.is_enforced_by(table, key))
+}
+
+fn lost(rows: u64, child: &str, parent: &str) -> String {
+    format!("{rows} rows of {child} point to no row of {parent}")
+}
+
+/// The rows without a parent by foreign keys that are not TARSy's.
+async fn other_orphans(connection: &DatabaseExecutor<'_>, found: &Schema) -> Result<Vec<String>, DbErr> {
+    let others =
+        keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
+    let counts: Vec<_> = match connection.get_database_backend() {
+        DbBackend::Postgres => others.map(|(table, key)| postgresql_orphans(table, key)).collect(),
+        _ => others.map(|(table, key)| sqlite_orphans(table, key)).collect(),
+    };
+    let mut texts = Vec::new();
+    for sql in counts {
+        let counted = row(connection, &sql).await?;
+        let [child, parent] = ["child", "parent"].map(|column| counted.try_get::<String>("", column));
+        match counted.try_get::<i64>("", "orphans")?.unsigned_abs() {
+            0 => {}
+            rows => texts.push(lost(rows, &child?, &parent?)),
+        }
+    }
+    Ok(texts)
+}
+
+/// Counts the rows that refer to nothing by this key.
+fn postgresql_orphans(table: &str, key: &ForeignKey) -> String {
+    let pairs = key.columns.iter().zip(&key.referenced_columns);
+    let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
+    let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
+    format!(
+        "SELECT {child} AS child, {parent} AS parent, count(*) AS orphans FROM {child_table} c
+         WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
+        child = literal(table),
+        parent = literal(&key.referenced_table),
+        child_table = quoted(table),
+        given = given.join(" AND "),
+        // The catalog gives it with its schema and quotes, where it needs them.
+        parent_table = key.referenced_table,
+        matching = matching.join(" AND "),
+    )
+}
+
+/// As [`postgresql_orphans`]; SQLite knows what a key without columns points to. It gives a row once for each of
+/// several keys that say the same.
+fn sqlite_orphans(table: &str, key: &ForeignKey) -> String {
+    format!(
+        "SELECT {child} AS child, {parent} AS parent, count(DISTINCT coalesce(c.rowid, 0)) AS orphans
+         FROM pragma_foreign_key_check({child}) c
+         JOIN pragma_foreign_key_list({child}) k ON k.id = c.fkid AND k.seq = 0
+         WHERE k.\"table\" = {parent} AND k.\"from\" = {column}",
+        child = literal(table),
+        parent = literal(&key.referenced_table),
+        column = literal(&key.columns[0]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_orphans_of_tarsy_are_what_prune_removes() {
+        assert_eq!(lost_rows(&[], Vec::new()).status, Status::Ok);
+        let own = || vec![lost(1, "notes", "people")];
+        let others = lost_rows(&[], own());
+        assert_eq!((others.exit_code, others.detail.0), (ExitCode::Drift, own()));
+        let of_tarsy = lost_rows(&[OrphanCount { reference: REFERENCES[0], rows: 3 }], own());
+        let [first, second, next] = of_tarsy.detail.0.as_slice() else { panic!("{of_tarsy:?}") };
+        assert!(first.starts_with(&format!("3 rows of {} point to no row of ", REFERENCES[0].child)), "{first}");
+        assert_eq!(second, "1 rows of notes point to no row of people");
+        assert!(next.contains("prune --orphans"), "{next}");
+    }
+
+    #[test]
+    fn a_server_without_unproven_keys_vouches_for_every_row() {
+        let vouched = vouched_for(&Schema::default());
+        assert_eq!(vouched.detail.0, ["the server vouches for every row (--deep looks itself)"]);
+    }
+}

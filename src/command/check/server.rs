@@ -1,0 +1,239 @@
+//! Checks of the connection, the server or the file, and of what the role may do.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use migration::{Revision, ledger};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr};
+
+use super::finding::Finding;
+use crate::database::connection::{row, rows};
+use crate::database::read_transaction::{self, BoundedReader, Rows};
+use crate::exit_code::ExitCode;
+use crate::output::Status;
+use crate::schema::privilege::{self, MissingPrivilege};
+use crate::schema::row_policy::{self, RowPolicies};
+use crate::schema::state::SchemaState;
+
+/// The oldest PostgreSQL that its makers still support.
+const OLDEST_POSTGRESQL: i32 = 14;
+
+/// Whether the database answers. `opened` is how long it took to connect.
+pub(crate) async fn connection(connection: &DatabaseConnection, opened: Duration) -> Finding {
+    const NAME: &str = "connection";
+    let started = Instant::now();
+    let answer = rows(connection, "SELECT 1").await;
+    Finding::of(NAME, answer, |_| {
+        Finding::ok(NAME, format!("opened in {opened:.1?}, one round trip takes {:.1?}", started.elapsed()))
+    })
+}
+
+/// What a PostgreSQL server says of itself.
+struct ServerFacts {
+    version: String,
+    major: i32,
+    encoding: String,
+    is_standby: bool,
+    is_read_only: bool,
+    /// What the database or the role are set to, if one of them is.
+    time_zone: Option<String>,
+}
+
+/// Version, encoding, time zone, and whether the server accepts writes.
+pub(crate) async fn postgresql(reader: &BoundedReader<'_>) -> Vec<Finding> {
+    let facts = match server_facts(reader).await {
+        Ok(facts) => facts,
+        Err(error) => return vec![Finding::unanswered("server", &error.into())],
+    };
+    vec![
+        version(&facts),
+        encoding(facts.encoding.clone()),
+        time_zone(facts.time_zone.as_deref()),
+        postgresql_writable(&facts),
+    ]
+}
+
+async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> {
+    let sql = "SELECT current_setting('server_version') AS version,
+                      current_setting('server_version_num')::int / 10000 AS major,
+                      current_setting('server_encoding') AS encoding,
+                      pg_is_in_recovery() AS standby,
+                      current_setting('transaction_read_only') = 'on' AS read_only,
+                      (SELECT string_agg(split_part(c, '=', 2), ', ')
+                       FROM pg_db_role_setting s, unnest(s.setconfig) c
+                       WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
+                                                                          WHERE datname = current_database()))
+                         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
+    let reading = reader.begin(Rows::Every).await?;
+    let row = row(&reading, sql).await?;
+    read_transaction::end(reading).await?;
+    Ok(ServerFacts {
+        version: row.try_get("", "version")?,
+        major: row.try_get("", "major")?,
+        encoding: row.try_get("", "encoding")?,
+        is_standby: row.try_get("", "standby")?,
+        is_read_only: row.try_get("", "read_only")?,
+        time_zone: row.try_get("", "time_zone")?,
+    })
+}
+
+fn version(ServerFacts { version, major, .. }: &ServerFacts) -> Finding {
+    const NAME: &str = "server";
+    if *major < OLDEST_POSTGRESQL {
+        Finding::new(NAME, Status::Warning, format!("PostgreSQL {version} is out of support"))
+    } else {
+        Finding::ok(NAME, format!("PostgreSQL {version}"))
+    }
+}
+
+fn encoding(encoding: String) -> Finding {
+    const NAME: &str = "encoding";
+    match encoding.as_str() {
+        "UTF8" => Finding::ok(NAME, encoding),
+        _ => Finding::failed(NAME, ExitCode::Drift, format!("{encoding} cannot hold every text; TARSy needs UTF8")),
+    }
+}
+
+fn time_zone(zone: Option<&str>) -> Finding {
+    const NAME: &str = "time zone";
+    let is_utc = |zone: &str| matches!(zone.to_uppercase().as_str(), "UTC" | "ETC/UTC" | "GMT");
+    match zone {
+        Some(zone) if !is_utc(zone) => {
+            let detail = format!("database or role are set to {zone}: TARSy's events would be stamped in that zone");
+            Finding::new(NAME, Status::Warning, detail)
+        }
+        _ => Finding::ok(NAME, "neither database nor role are set to another zone than UTC"),
+    }
+}
+
+fn postgresql_writable(facts: &ServerFacts) -> Finding {
+    const NAME: &str = "writable";
+    match (facts.is_standby, facts.is_read_only) {
+        (true, _) => Finding::failed(NAME, ExitCode::Unavailable, "the server is a standby"),
+        (_, true) => Finding::failed(NAME, ExitCode::Unavailable, "transactions are read-only by default"),
+        _ => Finding::ok(NAME, "the server accepts writes"),
+    }
+}
+
+/// Whether SQLite's file can be written. Opening a file for writing changes nothing in it.
+pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
+    const NAME: &str = "writable";
+    let Some(path) = path else { return Finding::ok(NAME, "memory") };
+    match std::fs::OpenOptions::new().append(true).open(path) {
+        Ok(_) => Finding::ok(NAME, "the file can be written"),
+        Err(error) => Finding::failed(NAME, ExitCode::Privilege, format!("the file cannot be written: {error}")),
+    }
+}
+
+/// TARSy's tables, and its ledger.
+fn tables_of_tarsy() -> Vec<&'static str> {
+    [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat()
+}
+
+/// What the role may do.
+pub(crate) async fn privileges(connection: &DatabaseExecutor<'_>, state: &SchemaState) -> Finding {
+    const NAME: &str = "privileges";
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Finding::ok(NAME, "SQLite has no roles");
+    }
+    if state.is_empty() {
+        return Finding::skipped(NAME, "there are no tables yet");
+    }
+    let wanted = ["SELECT", "INSERT", "UPDATE", "DELETE"];
+    let lacking = privilege::lacking(connection, &tables_of_tarsy(), &wanted).await;
+    Finding::of(NAME, lacking, |lacking| role(NAME, &lacking))
+}
+
+fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
+    if lacking.is_empty() {
+        return Finding::ok(name, "the role may read and write all tables");
+    }
+    let texts: Vec<_> = lacking.iter().map(ToString::to_string).collect();
+    let detail = format!("the role lacks {}", texts.join("; "));
+    if lacking.iter().any(|lacking| lacking.privilege == "SELECT") {
+        Finding::failed(name, ExitCode::Privilege, detail)
+    } else {
+        Finding::new(name, Status::Warning, format!("{detail}: enough to check, not for the backend"))
+    }
+}
+
+/// What hides rows from the role: `None` where nothing does.
+pub(crate) async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
+    const NAME: &str = "row policies";
+    match row_policy::active(connection, &tables_of_tarsy()).await {
+        Ok(policies) => hidden_rows(NAME, &policies),
+        Err(error) => Some(Finding::unanswered(NAME, &error.into())),
+    }
+}
+
+fn hidden_rows(name: &'static str, policies: &[RowPolicies]) -> Option<Finding> {
+    let cause = row_policy::cause(policies)?;
+    let hint = cause.hint().map(str::to_owned);
+    let lines: Vec<_> = policies.iter().map(RowPolicies::text).chain(hint).collect();
+    Some(Finding::failed(name, cause.class.exit_code(), lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> ServerFacts {
+        ServerFacts {
+            version: "15.4".to_owned(),
+            major: 15,
+            encoding: "UTF8".to_owned(),
+            is_standby: false,
+            is_read_only: false,
+            time_zone: None,
+        }
+    }
+
+    #[test]
+    fn a_server_out_of_support_is_warned_of() {
+        assert_eq!(version(&facts()).status, Status::Ok);
+        let old = version(&ServerFacts { version: "13.11".to_owned(), major: 13, ..facts() });
+        assert_eq!(
+            (old.status, old.detail.0),
+            (Status::Warning, vec!["PostgreSQL 13.11 is out of support".to_owned()])
+        );
+    }
+
+    #[test]
+    fn only_utf8_holds_every_text() {
+        assert_eq!(encoding("UTF8".to_owned()).status, Status::Ok);
+        let latin = encoding("LATIN1".to_owned());
+        assert_eq!((latin.status, latin.exit_code), (Status::Failed, ExitCode::Drift));
+        assert_eq!(latin.detail.0, ["LATIN1 cannot hold every text; TARSy needs UTF8"]);
+    }
+
+    #[test]
+    fn any_name_of_utc_is_no_other_zone() {
+        for zone in [None, Some("utc"), Some("Etc/UTC"), Some("GMT")] {
+            assert_eq!(time_zone(zone).status, Status::Ok, "{zone:?}");
+        }
+        assert_eq!(time_zone(Some("Europe/Prague")).status, Status::Warning);
+    }
+
+    #[test]
+    fn a_standby_is_named_before_its_read_only_transactions() {
+        assert_eq!(postgresql_writable(&facts()).status, Status::Ok);
+        let standby = postgresql_writable(&ServerFacts { is_standby: true, is_read_only: true, ..facts() });
+        assert_eq!(standby.detail.0, ["the server is a standby"]);
+        let read_only = postgresql_writable(&ServerFacts { is_read_only: true, ..facts() });
+        assert_eq!(read_only.detail.0, ["transactions are read-only by default"]);
+        assert_eq!([standby.exit_code, read_only.exit_code], [ExitCode::Unavailable; 2]);
+    }
+
+    #[test]
+    fn a_role_that_may_only_read_is_enough_to_check() {
+        let lacking =
+            |privilege: &str| MissingPrivilege { privilege: privilege.to_owned(), tables: "events".to_owned() };
+        assert_eq!(role("privileges", &[]).status, Status::Ok);
+        let reader = role("privileges", &[lacking("DELETE"), lacking("INSERT")]);
+        assert_eq!(reader.status, Status::Warning);
+        let text = "the role lacks DELETE on events; INSERT on events: enough to check, not for the backend";
+        assert_eq!(reader.detail.0, [text]);
+        let blind = role("privileges", &[lacking("SELECT")]);
+        assert_eq!((blind.status, blind.exit_code), (Status::Failed, ExitCode::Privilege));
+    }
+}
