@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::run::{FailedSession, Outcome, Stop};
+use super::outcome::{FailedSession, Outcome, Stop};
+use super::request::shown;
 use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
 use crate::history::events::{self, EVENTS, EventPolicy};
@@ -368,9 +368,4 @@ impl PruneSummary {
         }
         blocks
     }
-}
-
-/// A moment, in microseconds since the epoch, as the summary has it.
-pub(crate) fn shown(moment_us: i64) -> String {
-    DateTime::<Utc>::from_timestamp_micros(moment_us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

@@ -1,0 +1,272 @@
+//! One batch: who else is there, its transactions, and what is learnt from it.
+
+use std::time::{Duration, Instant};
+
+use migration::ledger::Ledger;
+use sea_orm::DatabaseConnection;
+
+use super::bounds::GRACE;
+use super::history::OpenHistory;
+use super::outcome::Stop;
+use super::removal::{Removal, Stopping, add};
+use super::retry::is_too_large;
+use crate::database::failure::ErrorClass;
+use crate::database::watchdog::Watch;
+use crate::error::Error;
+use crate::history::removal::batch::{Batch, BatchError, Limits, Removed};
+use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
+use crate::history::removal::contention::Activity;
+use crate::history::retention::selection::{self, Cursor, PickedSession};
+use crate::interrupt::Interrupt;
+
+/// How long a batch waits for a lock that another session has. Meanwhile others may wait for what it has locked itself.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long PostgreSQL may work on a statement of a batch; one that takes longer is begun again with half as much.
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
+/// How long a commit is waited for after a second signal.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What came of an attempt to remove a batch.
+pub(crate) enum Attempt {
+    Removed,
+    /// It was rolled back because it was too long for another session that has come.
+    GaveWay,
+    Nothing,
+    Failed(BatchError),
+}
+
+/// What is committed.
+#[derive(Debug, Default)]
+struct Done {
+    batches: u64,
+    removed: Removed,
+    /// The longest time for which others were kept waiting.
+    held: Duration,
+}
+
+/// A batch that has come to its end, one way or another.
+struct Ended {
+    /// Not `Ok` if the work was ended before.
+    finished: Result<Result<(), BatchError>, Stop>,
+    done: Done,
+    activity: Activity,
+    /// How many sessions or other rows it was about.
+    units: usize,
+    began: Instant,
+}
+
+/// A batch of sessions, on one of two connections or on the only one.
+struct SessionBatch<'b> {
+    history: &'b OpenHistory,
+    activity: Activity,
+    limits: Limits,
+    cursor: &'b Cursor,
+    /// How many sessions on each connection.
+    size: u32,
+}
+
+impl SessionBatch<'_> {
+    /// Removes sessions without committing that. Each connection passes over what the other one has locked.
+    async fn begin(
+        &self,
+        connection: Option<&DatabaseConnection>,
+        taken: &mut Vec<PickedSession>,
+    ) -> Result<Option<Batch>, BatchError> {
+        let Some(connection) = connection else { return Ok(None) };
+        let OpenHistory { schema, selection, archive, contention, .. } = self.history;
+        let go_on = || self.activity != Activity::Idle || contention.is_alone();
+        let batch = Batch::begin(connection, self.limits, archive.as_ref()).await?;
+        selection::remove_batch(batch, schema, selection, self.cursor, self.size, taken, go_on).await
+    }
+
+    /// Removes sessions on one or both connections, and commits that.
+    async fn remove(
+        &self,
+        second: Option<&DatabaseConnection>,
+        taken: &mut [Vec<PickedSession>; 2],
+        stopping: &Stopping,
+        done: &mut Done,
+    ) -> Result<(), BatchError> {
+        let OpenHistory { connection, ledger, watch, .. } = self.history;
+        let [by_first, by_second] = taken;
+        let both = async {
+            let begun = tokio::join!(self.begin(Some(connection), by_first), self.begin(second, by_second));
+            Ok::<_, BatchError>(begun)
+        };
+        let finished = match watch.over(both).await? {
+            (Ok(first), Ok(second)) => commit([first, second], ledger, watch, stopping, done).await,
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        if let (Err(_), Some(second)) = (&finished, second) {
+            // It answers when it is rolled back, too: what it still had locked would be passed over.
+            watch.over(async { Ok::<_, BatchError>(second.ping().await?) }).await.ok();
+        }
+        finished
+    }
+}
+
+impl Removal<'_> {
+    /// Removes a batch of sessions. `taken` are those that were picked, in their order.
+    pub(crate) async fn attempt_sessions(
+        &mut self,
+        sizer: &mut BatchSizer,
+        cursor: &Cursor,
+        taken: &mut Vec<PickedSession>,
+    ) -> Result<Attempt, Stop> {
+        let activity = self.before_batch(sizer).await?;
+        let history = &*self.history;
+        let second = history.second.as_ref().filter(|_| activity == Activity::QuietServer && sizer.size() > 1);
+        let size = if second.is_some() { sizer.size().div_ceil(2) } else { sizer.size() };
+        let batch = SessionBatch { history, activity, limits: limits(sizer), cursor, size };
+        let (mut picked, mut done) = (Default::default(), Done::default());
+        let remove = batch.remove(second, &mut picked, &self.stopping, &mut done);
+        let began = Instant::now();
+        let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
+        taken.extend(picked.into_iter().flatten());
+        taken.sort_unstable();
+        let is_busy = matches!(&finished, Ok(Err(error)) if error.cause.class == ErrorClass::Busy);
+        if activity == Activity::Idle && is_busy && !self.history.contention.is_alone() {
+            return Ok(Attempt::GaveWay);
+        }
+        self.settle(Ended { finished, done, activity, units: taken.len(), began }, sizer).await
+    }
+
+    /// Removes one batch of what is no session. False when there is no more of it.
+    pub(crate) async fn remove_others(
+        &mut self,
+        sizer: &mut BatchSizer,
+        begin: impl AsyncFn(&OpenHistory, u32, Limits) -> Result<Option<Batch>, BatchError>,
+    ) -> Result<bool, Stop> {
+        let activity = self.before_batch(sizer).await?;
+        let (began, mut done) = (Instant::now(), Done::default());
+        let OpenHistory { ledger, watch, .. } = &*self.history;
+        let remove = async {
+            let batch = watch.over(begin(self.history, sizer.size(), limits(sizer))).await?;
+            commit([batch], ledger, watch, &self.stopping, &mut done).await
+        };
+        let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
+        let units = sizer.size() as usize;
+        match self.settle(Ended { finished, done, activity, units, began }, sizer).await? {
+            Attempt::Removed | Attempt::GaveWay => Ok(true),
+            Attempt::Nothing => Ok(false),
+            Attempt::Failed(error) if is_too_large(&error, sizer.size()) => {
+                sizer.limit();
+                Ok(true)
+            }
+            Attempt::Failed(error) => self.try_again(error).await.map(|()| true),
+        }
+    }
+
+    /// Counts what is committed, whatever came after it, learns from it, and lets others have their turn.
+    async fn settle(&mut self, ended: Ended, sizer: &mut BatchSizer) -> Result<Attempt, Stop> {
+        let Ended { finished, done: Done { batches, removed, held }, activity, units, began } = ended;
+        let amount = self.count(&removed);
+        self.outcome.batches += batches;
+        if activity != Activity::Idle && batches > 0 {
+            self.outcome.longest_batch = self.outcome.longest_batch.max(Some(held));
+        }
+        let finished = finished.inspect_err(|_| self.outcome.is_doubtful |= self.stopping.is_committing.get())?;
+        if let Err(error) = finished {
+            return self.replace_spoilt_connection(error).await.map(Attempt::Failed);
+        }
+        if batches == 0 {
+            return Ok(Attempt::Nothing);
+        }
+        self.failing_since = None;
+        let budget = self.limits.batch_time.map_or(activity.aim(), Budget::in_company);
+        sizer.learn(&Measured { units, amount, time: began.elapsed() }, &budget);
+        self.rest(activity.pause(held)).await?;
+        Ok(Attempt::Removed)
+    }
+
+    /// Between two batches: stops if it is time to, and looks who else is there.
+    async fn before_batch(&mut self, sizer: &mut BatchSizer) -> Result<Activity, Stop> {
+        self.heed_signal()?;
+        self.interrupt.or(std::future::ready(())).await.map_err(Stop::Signal)?;
+        if self.is_too_late() {
+            return Err(Stop::Deadline);
+        }
+        let activity = loop {
+            let OpenHistory { watch, connection, contention, .. } = &mut *self.history;
+            let activity = watch.over(async { Ok::<_, BatchError>(contention.company(connection).await?) });
+            match self.interrupt.or(activity).await.map_err(Stop::Signal)? {
+                Ok(activity) => break activity,
+                Err(error) => self.try_again(error).await?,
+            }
+        };
+        if self.activity == Some(Activity::Idle) && activity != Activity::Idle {
+            sizer.restart();
+        }
+        self.activity = Some(activity);
+        Ok(activity)
+    }
+}
+
+/// Commits the batches that there are, one after the other; those after one that fails are rolled back.
+async fn commit(
+    batches: impl IntoIterator<Item = Option<Batch>>,
+    ledger: &Ledger,
+    watch: &Watch<'_>,
+    stopping: &Stopping,
+    done: &mut Done,
+) -> Result<(), BatchError> {
+    stopping.is_committing.set(true);
+    for batch in batches.into_iter().flatten() {
+        let removing = batch.removed().clone();
+        let committed = watch.over(batch.commit(ledger)).await;
+        let (removed, held) = committed.map_err(|error| error.or_uncommitted(removing))?;
+        done.batches += 1;
+        done.held = done.held.max(held);
+        add(&mut done.removed, &removed);
+    }
+    Ok(())
+}
+
+/// Lets the work in hand come to its end although a signal came, which is noted, or the time is up. A second signal ends
+/// it, and so does [`GRACE`], unless it is being committed.
+async fn finish<T>(
+    interrupt: &Interrupt,
+    stopping: &Stopping,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    let mut work = std::pin::pin!(work);
+    stopping.is_committing.set(false);
+    let time_is_up = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep(deadline.saturating_duration_since(Instant::now()) + GRACE).await,
+            None => std::future::pending().await,
+        }
+    };
+    let first = tokio::select! {
+        biased;
+        result = interrupt.or(&mut work) => result.map_err(Some),
+        () = time_is_up => Err(None),
+    };
+    let stop = match first {
+        Ok(result) => return Ok(result),
+        Err(None) => Stop::Deadline,
+        Err(Some(signal)) => {
+            stopping.signal.set(Some(signal));
+            let grace = humantime::format_duration(GRACE);
+            tracing::info!("stopping after the batch in hand, within {grace}; a second signal rolls it back");
+            match tokio::time::timeout(GRACE, interrupt.or(&mut work)).await {
+                Ok(Ok(result)) => return Ok(result),
+                Ok(Err(signal)) => Stop::Failed(Error::RolledBack(signal)),
+                Err(_) => Stop::Failed(Error::RolledBack(signal)),
+            }
+        }
+    };
+    if stopping.is_committing.get()
+        && let Ok(result) = tokio::time::timeout(COMMIT_TIMEOUT, work).await
+    {
+        return Ok(result);
+    }
+    stopping.is_cut_off.set(true);
+    Err(stop)
+}
+
+/// A batch of one has to come to its end.
+fn limits(sizer: &BatchSizer) -> Limits {
+    Limits { lock: LOCK_TIMEOUT, statement: (sizer.size() > 1).then_some(STATEMENT_TIMEOUT) }
+}

@@ -1,0 +1,297 @@
+//! The history that is open: its connections, the right to prune it, and what is planned.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use migration::Revision;
+use migration::ledger::{self, Ledger};
+use sea_orm::{DatabaseConnection, DatabaseExecutor, DbErr};
+
+use super::outcome::Outcome;
+use super::request::Request;
+use crate::cli::Prune;
+use crate::command::retention::Retention;
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::database::read_transaction::{self, Rows};
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
+use crate::error::Error;
+use crate::fs::free_space;
+use crate::history::archive::Archive;
+use crate::history::events::{self, EVENTS, EventPolicy};
+use crate::history::index_check;
+use crate::history::orphans::{self, OrphanCount};
+use crate::history::removal::batch::Removed;
+use crate::history::removal::contention::Contention;
+use crate::history::removal::prune_lock::PruneLock;
+use crate::history::retention::plan::{self, RetentionPlan};
+use crate::history::retention::selection::{self, Selection};
+use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
+use crate::schema::model::Schema;
+use crate::schema::read::schema_and_state;
+use crate::schema::state::SchemaState;
+use crate::schema::{privilege, row_policy};
+
+/// How long to wait for another session that writes to SQLite's file. Others wait meanwhile for what is locked already.
+const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long to wait for a second connection: behind a pooler there may be none.
+const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long to wait for the end of a connection whose work was given up.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) const BEGIN_TO_PLAN: &str = "plan the removal";
+
+/// A database that is known to be a history; its rows are not looked at yet.
+pub(crate) struct OpenedDatabase {
+    pub(crate) connection: DatabaseConnection,
+    /// May work beside the first.
+    pub(crate) second: Option<DatabaseConnection>,
+    pub(crate) state: SchemaState,
+    pub(crate) schema: Schema,
+    /// `None` without a ledger.
+    pub(crate) revision: Option<Revision>,
+    /// `None` for a dry run. Let go of last: see [`PruneLock`].
+    pub(crate) prune_lock: Option<PruneLock>,
+}
+
+impl OpenedDatabase {
+    /// Takes the right to prune, and opens both connections. `None` if another prune has the right.
+    pub(crate) async fn connect(request: &Request<'_>, watch: &Watch<'_>) -> Result<Option<Self>, Error> {
+        let (url, arguments) = (&request.settings.database.value, request.arguments);
+        let mut prune_lock = None;
+        if !arguments.dry_run {
+            prune_lock = PruneLock::take(url).await?;
+            if prune_lock.is_none() {
+                return Ok(None);
+            }
+        }
+        let access = if arguments.dry_run { Access::Read } else { Access::Write };
+        let connection = open(url, access, watch).await?;
+        // Not before there is a first one: it may be the last that the role is granted.
+        let (read, second) = tokio::join!(schema_and_state(&connection), open_second(url, arguments, watch));
+        let (state, schema) = read.context("read the schema")?;
+        let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
+        let events_read = request.event_policy.as_ref().map(|_| EVENTS);
+        let read: Vec<_> = read.into_iter().chain(events_read).collect();
+        row_policy::refuse(&connection, &read).await.context("see every row")?;
+        let revision = state.require_history()?;
+        index_check::set_up(&connection, &schema).await.context("set up the connection")?;
+        Ok(Some(Self { connection, second, state, schema, revision, prune_lock }))
+    }
+}
+
+/// What a run works on, and what it would remove.
+pub(crate) struct OpenHistory {
+    pub(crate) url: DatabaseUrl,
+    pub(crate) watch: Arc<Watch<'static>>,
+    pub(crate) connection: DatabaseConnection,
+    /// Whether it was there when it was needed last.
+    pub(crate) is_connected: bool,
+    /// Works beside the first where PostgreSQL has nothing else to do.
+    pub(crate) second: Option<DatabaseConnection>,
+    pub(crate) ledger: Ledger,
+    /// `None` without a ledger.
+    pub(crate) revision: Option<Revision>,
+    pub(crate) schema: Schema,
+    pub(crate) retention: Retention,
+    pub(crate) selection: Selection,
+    /// `None` without `--events`, or where there are none.
+    pub(crate) events: Option<EventPolicy>,
+    pub(crate) plan: RetentionPlan,
+    pub(crate) archive: Option<Archive>,
+    pub(crate) contention: Contention,
+    /// `None` for a dry run. Let go of last: see [`PruneLock`].
+    pub(crate) prune_lock: Option<PruneLock>,
+}
+
+impl OpenHistory {
+    /// What a removal would fail at, although the plan could be made.
+    pub(crate) async fn look_for_obstacles(&self) -> Result<Vec<String>, DbErr> {
+        if self.plan.rows() == 0 {
+            return Ok(Vec::new());
+        }
+        match &self.url {
+            DatabaseUrl::Sqlite(location) => Ok(file_obstacle(location.path.as_deref()).into_iter().collect()),
+            DatabaseUrl::Postgresql(_) => self.look_for_server_obstacles().await,
+        }
+    }
+
+    async fn look_for_server_obstacles(&self) -> Result<Vec<String>, DbErr> {
+        let removed: Vec<_> = self.plan.tables.iter().map(|table| table.table).collect();
+        // Each batch locks rows of these, which takes UPDATE.
+        let mut locked = vec![SESSIONS, CHATS];
+        locked.extend(self.events.map(|_| EVENTS));
+        locked.extend(self.plan.orphans.iter().map(|orphans| orphans.reference.child));
+        let mut lacking = privilege::lacking(&self.connection, &locked, &["UPDATE"]).await?;
+        lacking.extend(privilege::lacking(&self.connection, &removed, &["DELETE"]).await?);
+        let mut obstacles: Vec<_> = lacking.iter().map(|lacking| format!("the role lacks {lacking}")).collect();
+        let sql = "SELECT current_setting('transaction_read_only')::bool AS is_read_only";
+        if row(&self.connection, sql).await?.try_get("", "is_read_only")? {
+            obstacles.push("transactions are read-only: a standby, or `default_transaction_read_only`".to_owned());
+        }
+        Ok(obstacles)
+    }
+
+    /// Prepares the archive, once it is sure that something goes into it.
+    pub(crate) async fn open_archive(&mut self, path: &Path) -> Result<(), Error> {
+        self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema).await?);
+        Ok(())
+    }
+
+    /// Opens the database again, after the server was gone. False if another run prunes it by now.
+    pub(crate) async fn reconnect(&mut self) -> Result<bool, Error> {
+        self.is_connected = false;
+        self.second = None;
+        self.prune_lock = None;
+        let (url, watch) = (&self.url, Arc::clone(&self.watch));
+        self.prune_lock = watch.over(async { Ok::<_, Error>(PruneLock::take(url).await?) }).await?;
+        if self.prune_lock.is_none() {
+            return Ok(false);
+        }
+        watch.over(self.renew_connection()).await?;
+        Ok(true)
+    }
+
+    /// Throws the connections away and opens one anew; the right to prune is kept.
+    pub(crate) async fn renew_connection(&mut self) -> Result<(), Error> {
+        self.is_connected = false;
+        self.second = None;
+        if self.url.sqlite_path().is_some() {
+            // In this order: see [`Contention`]. Where a rollback takes long the files stay open.
+            let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await;
+            closed
+                .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes long"))
+                .context("close the connection")?
+                .ok();
+            self.contention.let_go();
+        }
+        self.connection = open(&self.url, Access::Write, &self.watch).await?;
+        index_check::set_up(&self.connection, &self.schema).await.context("set up the connection")?;
+        let contention = Contention::of(&self.connection, self.url.sqlite_path()).await;
+        self.contention = contention.context("see who else uses the database")?;
+        self.is_connected = true;
+        Ok(())
+    }
+
+    /// Counts what is really gone where a failure leaves that open, on a connection that no failure has touched: no
+    /// more than was committed or may have been, and no more than is missing of what was planned. False if the database
+    /// cannot be asked.
+    pub(crate) async fn confirm(&mut self, outcome: &mut Outcome) -> bool {
+        if !outcome.is_doubtful {
+            return true;
+        }
+        // A commit that was cut off may not have come to its end on the server.
+        if outcome.is_cut_off {
+            return false;
+        }
+        if !self.is_connected && !matches!(self.reconnect().await, Ok(true)) {
+            return false;
+        }
+        let Ok(left) = self.watch.over(self.count_left()).await else { return false };
+        let planned = self.plan.rows_by_table();
+        let rows = |of: &Removed, table| of.get(table).copied().unwrap_or_default();
+        for (table, removed) in &mut outcome.rows {
+            let missing = rows(&planned, table).saturating_sub(rows(&left, table));
+            *removed = (*removed + rows(&outcome.uncommitted, table)).min(missing);
+        }
+        true
+    }
+
+    /// The sessions from before the cutoff that are still there.
+    pub(crate) async fn count_old(&self) -> Result<u64, DatabaseError> {
+        let reading = every_row(&self.connection).await?;
+        let sessions = selection::count_old(&reading, &self.selection.policy).await?;
+        read_transaction::end(reading).await.context("end the count")?;
+        Ok(sessions)
+    }
+
+    /// The start of the oldest session, in microseconds since the epoch.
+    pub(crate) async fn oldest(&self) -> Result<Option<i64>, DatabaseError> {
+        let reading = every_row(&self.connection).await?;
+        let oldest = selection::oldest(&reading).await?;
+        read_transaction::end(reading).await.context("end the look")?;
+        Ok(oldest)
+    }
+
+    /// What is still there of what was planned.
+    pub(crate) async fn count_left(&self) -> Result<Removed, DatabaseError> {
+        let reader = every_row(&self.connection).await?;
+        let mut left = plan::count(&reader, &self.schema, &self.selection).await?;
+        if let Some(policy) = &self.events {
+            left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
+        }
+        if !self.plan.orphans.is_empty() {
+            for OrphanCount { reference, rows } in orphans::count(&reader, &self.schema).await? {
+                *left.entry(reference.child).or_default() += rows;
+            }
+        }
+        Ok(left)
+    }
+
+    /// Ends what the server still does, and asks the connection nothing any more: it may still wait for that.
+    pub(crate) async fn abandon(&mut self) {
+        self.is_connected = false;
+        self.watch.end_sessions().await;
+    }
+
+    /// Closes the databases. Returns where the archive is, if there is one.
+    pub(crate) async fn close(self, compress: bool) -> Result<Option<PathBuf>, Error> {
+        let is_lost = !self.is_connected && matches!(self.url, DatabaseUrl::Postgresql(_));
+        // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
+        if !is_lost && tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
+            keep_files_open(self.contention, self.prune_lock);
+        }
+        let Some(archive) = self.archive else { return Ok(None) };
+        // Here the right to prune is still held.
+        Ok(Some(archive.close(compress).await?))
+    }
+}
+
+/// Keeps SQLite's files open until the process ends: to close them would drop the locks of a transaction that is still
+/// at work.
+fn keep_files_open(contention: Contention, prune_lock: Option<PruneLock>) {
+    std::mem::forget((contention, prune_lock));
+}
+
+fn file_obstacle(path: Option<&Path>) -> Option<String> {
+    let is_in_the_way = path.is_some_and(|path| !free_space::may_be_written(path));
+    is_in_the_way.then(|| "this user may not write to the file and its directory".to_owned())
+}
+
+/// Begins a transaction to decide in by what the rows say.
+pub(crate) async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DatabaseError> {
+    read_transaction::begin(connection, None, Rows::Every).await.context(BEGIN_TO_PLAN)
+}
+
+async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<DatabaseConnection, Error> {
+    let lock_timeout = match url {
+        DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
+        DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
+    };
+    let mut connection = connection::open(url, access, lock_timeout).await?;
+    watch.attach(&mut connection);
+    Ok(connection)
+}
+
+/// Opens a second connection, where two can work at once. Without it the removal only takes longer.
+async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) -> Option<DatabaseConnection> {
+    // SQLite has one writer at a time, and an archive has one, too.
+    let is_of_use = matches!(url, DatabaseUrl::Postgresql(_)) && !arguments.dry_run && arguments.archive.is_none();
+    if !is_of_use {
+        return None;
+    }
+    tokio::time::timeout(SECOND_TIMEOUT, open(url, Access::Write, watch)).await.ok()?.ok()
+}
+
+/// A second connection, if it can be told from those of others.
+pub(crate) async fn known(
+    second: Option<DatabaseConnection>,
+    contention: &mut Contention,
+) -> Option<DatabaseConnection> {
+    let second = second?;
+    contention.count_as_own(&second).await.is_ok().then_some(second)
+}

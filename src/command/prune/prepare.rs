@@ -1,0 +1,188 @@
+//! Looks what there is to do: which sessions go, and how many rows with them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::{DatabaseConnection, DatabaseExecutor};
+
+use super::bounds::{Bounds, out_of_time};
+use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row, known};
+use super::request::Request;
+use crate::cli::Prune;
+use crate::command::retention::Retention;
+use crate::database::failure::{DatabaseError, ErrorClass, ResultExt};
+use crate::database::read_transaction;
+use crate::database::watchdog::Watch;
+use crate::error::Error;
+use crate::history::events::{self, EventPolicy};
+use crate::history::index_check;
+use crate::history::orphans;
+use crate::history::removal::contention::{Activity, Contention};
+use crate::history::retention::plan::{self, RetentionPlan};
+use crate::history::retention::policy::RetentionPolicy;
+use crate::history::retention::selection::{self, Selection};
+use crate::schema::model::Schema;
+
+/// How long to wait until the next attempt to plan.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Plans, again and again while another session is in the way. `None` if another prune is doing it.
+pub(crate) async fn prepare(
+    request: &Request<'_>,
+    started: Instant,
+    bounds: &Bounds<'_>,
+) -> Result<Option<OpenHistory>, Error> {
+    let Prune { max_duration, retry_for, .. } = *request.arguments;
+    let limit = max_duration.map_or(retry_for, |limit| limit.min(retry_for));
+    let mut is_first = true;
+    loop {
+        let attempt = bounds.watch.over(open_and_plan(request, bounds.watch));
+        let Ok(attempted) = tokio::time::timeout(bounds.left(), attempt).await else {
+            bounds.watch.end_sessions().await;
+            return Err(out_of_time(BEGIN_TO_PLAN).into());
+        };
+        let error = match attempted {
+            Err(Error::Database(error)) if error.cause.class == ErrorClass::Busy => error,
+            other => return other,
+        };
+        if started.elapsed() >= limit {
+            return Err(error.into());
+        }
+        if is_first {
+            let limit = humantime::format_duration(limit);
+            tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
+            is_first = false;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn open_and_plan(request: &Request<'_>, watch: &Arc<Watch<'static>>) -> Result<Option<OpenHistory>, Error> {
+    match OpenedDatabase::connect(request, watch).await? {
+        Some(opened) => Ok(Some(plan(opened, request, watch).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Decides which sessions, events and orphans go.
+async fn plan(
+    opened: OpenedDatabase,
+    request: &Request<'_>,
+    watch: &Arc<Watch<'static>>,
+) -> Result<OpenHistory, Error> {
+    let url = &request.settings.database.value;
+    let OpenedDatabase { state, schema, revision, prune_lock, .. } = opened;
+    // Declared first, and so dropped last: see [`Contention`].
+    let mut contention;
+    let (connection, second) = (opened.connection, opened.second);
+    let retention = Retention::of_prune(request.arguments, request.settings, &state);
+    let policy = request.chosen_policy(&retention)?;
+    warn_of_unknown_values(&connection, &policy).await?;
+    let see = "see who else uses the database";
+    contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
+    let second = known(second, &mut contention).await;
+    let helper = match &second {
+        Some(second) if contention.company(&connection).await.context(see)? == Activity::QuietServer => Some(second),
+        // Other sessions that work need the other core.
+        _ => None,
+    };
+    let (selection, mut plan) = select(&connection, helper, &schema, policy).await?;
+    let events = request.event_policy.filter(|_| events::are_kept(&schema));
+    plan_others(&connection, &schema, events.as_ref(), request.arguments.orphans, &mut plan).await?;
+    Ok(OpenHistory {
+        url: url.clone(),
+        watch: Arc::clone(watch),
+        connection,
+        is_connected: true,
+        second,
+        ledger: state.ledger,
+        revision,
+        schema,
+        retention,
+        selection,
+        events,
+        plan,
+        archive: None,
+        contention,
+        prune_lock,
+    })
+}
+
+/// Plans what is removed beside sessions.
+async fn plan_others(
+    connection: &DatabaseConnection,
+    schema: &Schema,
+    events: Option<&EventPolicy>,
+    with_orphans: bool,
+    plan: &mut RetentionPlan,
+) -> Result<(), Error> {
+    let reading = every_row(connection).await?;
+    if let Some(policy) = events {
+        plan.tables.push(events::plan(&reading, schema, policy).await?);
+    }
+    if with_orphans {
+        plan.orphans = orphans::count(&reading, schema).await?;
+        let tables = orphans::tables(&plan.orphans);
+        index_check::require_matching_indexes(&reading, &tables).await.context("tell orphans from other rows")?;
+    }
+    Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
+}
+
+/// Warns of filters that no session meets: they may be misspelt, and then nothing goes, night after night.
+async fn warn_of_unknown_values(
+    connection: &DatabaseConnection,
+    policy: &RetentionPolicy,
+) -> Result<(), DatabaseError> {
+    let reading = every_row(connection).await?;
+    for (column, values) in policy.filter.lists() {
+        for value in values {
+            if !selection::is_met(&reading, column, value).await? {
+                tracing::warn!("no session has the {} `{value}`: is it spelt right?", column.replace('_', " "));
+            }
+        }
+    }
+    read_transaction::end(reading).await.context(BEGIN_TO_PLAN)
+}
+
+/// Finds out which sessions go, and plans that; side by side where there are two connections.
+async fn select(
+    connection: &DatabaseConnection,
+    second: Option<&DatabaseConnection>,
+    schema: &Schema,
+    policy: RetentionPolicy,
+) -> Result<(Selection, RetentionPlan), DatabaseError> {
+    let reading = every_row(connection).await?;
+    let selected = match second {
+        None => {
+            let selection = Selection::of(&reading, schema, policy).await?;
+            let plan = plan::plan(&reading, schema, &selection).await?;
+            (selection, plan)
+        }
+        Some(second) => select_beside(&reading, second, schema, policy).await?,
+    };
+    read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?;
+    Ok(selected)
+}
+
+async fn select_beside(
+    reading: &DatabaseExecutor<'_>,
+    second: &DatabaseConnection,
+    schema: &Schema,
+    policy: RetentionPolicy,
+) -> Result<(Selection, RetentionPlan), DatabaseError> {
+    let select = async {
+        let reading = every_row(second).await?;
+        let selection = Selection::of(&reading, schema, policy.clone()).await;
+        read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?;
+        selection
+    };
+    let optimistic = Selection::optimistic(reading, policy.clone());
+    let (selection, plan) = tokio::join!(select, plan::plan(reading, schema, &optimistic));
+    let plan = plan?;
+    let selection = match selection {
+        Ok(selection) => selection,
+        Err(_) => Selection::of(reading, schema, policy).await?,
+    };
+    let plan = if selection == optimistic { plan } else { plan::plan(reading, schema, &selection).await? };
+    Ok((selection, plan))
+}

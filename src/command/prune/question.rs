@@ -1,0 +1,68 @@
+//! Asks before anything is removed.
+
+use std::io::{IsTerminal, Write};
+
+use indicatif::{HumanBytes, HumanCount};
+
+use super::summary::PruneSummary;
+use crate::error::Error;
+use crate::history::retention::plan::RetentionPlan;
+use crate::visible;
+
+/// Asks, where the operator can answer.
+pub(crate) async fn confirm(summary: &PruneSummary) -> Result<(), Error> {
+    let Some(plan) = &summary.plan else { return Ok(()) };
+    let what = what(summary, plan);
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Error::NotConfirmed { what });
+    }
+    let question = question(&what, summary);
+    let question = visible::line(&question).into_owned();
+    // On a thread of its own, so that Ctrl-C is heard before an answer.
+    let answer = tokio::task::spawn_blocking(move || ask(&question));
+    let answer = answer.await.unwrap_or_else(|error| Err(error.into()));
+    let answer = answer.map_err(|source| Error::System { action: "ask for confirmation", source })?;
+    if is_yes(&answer) { Ok(()) } else { Err(Error::Declined) }
+}
+
+/// What would be removed.
+fn what(summary: &PruneSummary, plan: &RetentionPlan) -> String {
+    let database = &summary.database;
+    let events = summary.events().map(|(events, _)| format!(" and {events} events")).unwrap_or_default();
+    let (sessions, rows, bytes) = (HumanCount(plan.sessions), HumanCount(plan.rows()), HumanBytes(plan.bytes()));
+    format!("{sessions} sessions{events} with {rows} rows in all, {bytes} of values, would be removed from {database}")
+}
+
+fn question(what: &str, summary: &PruneSummary) -> String {
+    let limit = summary.limit();
+    let from_before = summary.events().map(|(_, cutoff)| format!("; events from before {cutoff}")).unwrap_or_default();
+    format!("{what} ({limit}{from_before}). Go on? [y/N] ")
+}
+
+fn ask(question: &str) -> std::io::Result<String> {
+    let mut answer = String::new();
+    std::io::stderr().write_all(question.as_bytes())?;
+    if std::io::stdin().read_line(&mut answer)? == 0 {
+        std::io::stderr().write_all(b"\n")?;
+    }
+    Ok(answer)
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for yes in ["y\n", "Yes\n", " YES "] {
+            assert!(is_yes(yes), "{yes:?}");
+        }
+        for no in ["", "\n", "n\n", "yess\n", "no, yes\n"] {
+            assert!(!is_yes(no), "{no:?}");
+        }
+    }
+}

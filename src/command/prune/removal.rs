@@ -1,0 +1,112 @@
+//! A removal that goes on: what it works on, its limits, what it has done, and its pauses.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use super::history::OpenHistory;
+use super::outcome::{Outcome, Stop};
+use crate::history::removal::batch::Removed;
+use crate::history::removal::contention::Activity;
+use crate::history::tables::SESSIONS;
+use crate::interrupt::{Interrupt, Signal};
+use crate::progress::{Amount, Meter};
+
+/// How a removal goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunLimits {
+    /// How long a batch may keep others waiting; `None` is left to who the others are.
+    pub(crate) batch_time: Option<Duration>,
+    /// When to stop.
+    pub(crate) deadline: Option<Instant>,
+    /// For how long to try again.
+    pub(crate) retry_for: Duration,
+}
+
+/// A removal that goes on.
+pub(crate) struct Removal<'r> {
+    pub(crate) history: &'r mut OpenHistory,
+    pub(crate) limits: RunLimits,
+    pub(crate) interrupt: &'r Interrupt,
+    pub(crate) outcome: Outcome,
+    pub(crate) stopping: Stopping,
+    /// Since when nothing has succeeded.
+    pub(crate) failing_since: Option<Instant>,
+    /// Who was there at the last batch.
+    pub(crate) activity: Option<Activity>,
+    meter: &'r dyn Meter,
+    planned: Amount,
+}
+
+/// A signal that came while a batch was in hand.
+#[derive(Debug, Default)]
+pub(crate) struct Stopping {
+    pub(crate) signal: Cell<Option<Signal>>,
+    /// Whether it is too late to roll the batch back.
+    pub(crate) is_committing: Cell<bool>,
+    /// Whether a batch was given up in its middle.
+    pub(crate) is_cut_off: Cell<bool>,
+}
+
+impl<'r> Removal<'r> {
+    /// Prepares it. `planned` is what all rows that are to go amount to.
+    pub(crate) fn new(
+        history: &'r mut OpenHistory,
+        limits: RunLimits,
+        interrupt: &'r Interrupt,
+        meter: &'r dyn Meter,
+        planned: Amount,
+    ) -> Self {
+        let rows = history.plan.tables.iter().map(|table| (table.table, 0)).collect();
+        let outcome = Outcome { rows, ..Outcome::default() };
+        Self {
+            history,
+            limits,
+            interrupt,
+            outcome,
+            stopping: Stopping::default(),
+            failing_since: None,
+            activity: None,
+            meter,
+            planned,
+        }
+    }
+
+    /// How many sessions are removed by now.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.outcome.rows.get(SESSIONS).copied().unwrap_or_default()
+    }
+
+    /// Takes in what is committed.
+    pub(crate) fn count(&mut self, removed: &Removed) -> Amount {
+        let amount = self.planned.part(removed.values().sum());
+        self.meter.advance(amount);
+        add(&mut self.outcome.rows, removed);
+        amount
+    }
+
+    pub(crate) fn is_too_late(&self) -> bool {
+        self.limits.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Waits, unless it is time to stop.
+    pub(crate) async fn rest(&mut self, pause: Duration) -> Result<(), Stop> {
+        self.heed_signal()?;
+        let left = self.limits.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let rest = tokio::time::sleep(pause.min(left.unwrap_or(Duration::MAX)));
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.interrupt.or(rest).await.map_err(Stop::Signal)
+    }
+
+    /// Stops if a signal came while the last batch was in hand.
+    pub(crate) fn heed_signal(&self) -> Result<(), Stop> {
+        self.stopping.signal.get().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
+    }
+}
+
+pub(crate) fn add(sum: &mut Removed, removed: &Removed) {
+    for (table, rows) in removed {
+        *sum.entry(table).or_default() += rows;
+    }
+}

@@ -1,0 +1,74 @@
+//! What a run is asked for: the words of the command line and the settings, settled.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::cli::Prune;
+use crate::command::retention::Retention;
+use crate::diagnostic::Diagnostic;
+use crate::error::Error;
+use crate::history::events::EventPolicy;
+use crate::history::retention::policy::{ActiveSessions, Filter, Limit, RetentionError, RetentionPolicy};
+use crate::settings::Settings;
+
+pub(crate) struct Request<'r> {
+    pub(crate) arguments: &'r Prune,
+    pub(crate) settings: &'r Settings,
+    /// The moment that ages are counted from.
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) policy: RetentionPolicy,
+    /// `None` without `--events`.
+    pub(crate) event_policy: Option<EventPolicy>,
+}
+
+impl<'r> Request<'r> {
+    pub(crate) fn new(arguments: &'r Prune, settings: &'r Settings, clock: DateTime<Utc>) -> Result<Self, Error> {
+        let now = arguments.now.unwrap_or(clock);
+        let policy = policy(arguments, settings, now)?;
+        if policy.cutoff_us >= clock.timestamp_micros() {
+            return Err(RetentionError::NotPositive(format!("everything before {}", shown(policy.cutoff_us))).into());
+        }
+        let hours = settings.event_retention_hours.value;
+        let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;
+        Ok(Self { arguments, settings, now, policy, event_policy })
+    }
+
+    /// The policy of a database of which it is known by now what a backend keeps there. A number that was not chosen
+    /// removes no session: a dry run shows what the longest of the defaults would remove, and events and orphans go
+    /// without sessions.
+    pub(crate) fn chosen_policy(&self, retention: &Retention) -> Result<RetentionPolicy, RetentionError> {
+        let Self { arguments, policy, .. } = self;
+        let policy = policy.clone();
+        let is_about_others = (arguments.events || arguments.orphans) && !arguments.fail_if_remaining;
+        match (retention.is_chosen(), is_about_others) {
+            (true, _) => Ok(policy),
+            (false, true) => {
+                tracing::warn!("no session is removed: {}", RetentionError::NotChosen.hint().unwrap_or_default());
+                Ok(policy.without_sessions())
+            }
+            (false, false) if arguments.dry_run => {
+                Ok(RetentionPolicy { filter: policy.filter, ..retention.policy(policy.active, self.now)? })
+            }
+            (false, false) => Err(RetentionError::NotChosen),
+        }
+    }
+}
+
+fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<RetentionPolicy, Error> {
+    let limit = match (arguments.before, arguments.older_than) {
+        (Some(moment), _) => Limit::Before(moment),
+        (None, Some(age)) => Limit::OlderThan(age),
+        (None, None) => Limit::OlderThan(settings.retention()),
+    };
+    let active = if arguments.include_active { ActiveSessions::Remove } else { ActiveSessions::Keep };
+    let filter = Filter {
+        statuses: arguments.status.clone(),
+        alert_types: arguments.alert_type.clone(),
+        agent_types: arguments.agent_type.clone(),
+    };
+    Ok(RetentionPolicy { filter, ..RetentionPolicy::new(limit, active, now)? })
+}
+
+/// A moment, in microseconds since the epoch, as the summary has it.
+pub(crate) fn shown(moment_us: i64) -> String {
+    DateTime::<Utc>::from_timestamp_micros(moment_us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

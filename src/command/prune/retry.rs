@@ -1,0 +1,197 @@
+//! What helps after a batch that failed: another batch, another connection, or time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::DbBackend;
+
+use super::outcome::Stop;
+use super::removal::{Removal, add};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::error::Error;
+use crate::history::removal::batch::{BatchError, FailedIn};
+
+/// An attempt to connect again may take so long, however little time is left.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
+/// How long to wait before the next attempt after a failure, at first and at most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+
+/// What may help after a batch of sessions has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// No batch of this size any more.
+    LimitSize,
+    /// The same later: it is not about the rows.
+    TryAgain,
+    /// Half as many sessions, until the one is found.
+    Halve,
+    /// To pass over the session for now: what another session has locked is met again in the next pass.
+    PassOver,
+    /// To leave the session out.
+    LeaveOut,
+}
+
+impl Remedy {
+    /// For a batch of at most `size` sessions, of which `taken` were picked.
+    pub(crate) fn for_sessions(error: &BatchError, backend: DbBackend, size: u32, taken: usize) -> Self {
+        if is_too_large(error, size) {
+            Self::LimitSize
+        } else if taken == 0 || !is_about_rows(error, backend) {
+            Self::TryAgain
+        } else if size > 1 {
+            Self::Halve
+        } else if is_contention(error.cause.class) {
+            Self::PassOver
+        } else {
+            Self::LeaveOut
+        }
+    }
+}
+
+/// Whether a smaller batch may succeed where one was given up for its size.
+pub(crate) fn is_too_large(error: &BatchError, size: u32) -> bool {
+    let class = error.cause.class;
+    error.place == FailedIn::Database && matches!(class, ErrorClass::TimedOut | ErrorClass::DiskFull) && size > 1
+}
+
+/// Whether it is some of the rows that failed, and not the database.
+fn is_about_rows(error: &BatchError, backend: DbBackend) -> bool {
+    use ErrorClass::{Busy, Conflict, Constraint, Data, Needed, Other, TimedOut};
+    match (error.place, error.cause.class) {
+        // One writer at a time: a session that is busy with the file is busy with all of it.
+        (_, Busy) if backend == DbBackend::Sqlite => false,
+        (FailedIn::Database, class) => {
+            matches!(class, Busy | Conflict | Constraint | Data | Needed | Other | TimedOut)
+        }
+        (FailedIn::Archive, class) => matches!(class, Constraint | Data),
+        (FailedIn::Schema, _) => false,
+    }
+}
+
+/// Whether another session holds what the batch needs.
+fn is_contention(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Busy | ErrorClass::Conflict)
+}
+
+fn may_heal(error: &Error) -> bool {
+    match error {
+        Error::Connect(error) => error.cause.class.may_heal(),
+        Error::Database(error) => error.cause.class.may_heal(),
+        _ => false,
+    }
+}
+
+impl Removal<'_> {
+    /// After a batch that failed: notes what is open by that, and gives the next one a connection that is sound.
+    pub(crate) async fn replace_spoilt_connection(&mut self, error: BatchError) -> Result<BatchError, Stop> {
+        if let Some(uncommitted) = &error.uncommitted {
+            self.outcome.is_doubtful = true;
+            add(&mut self.outcome.uncommitted, uncommitted);
+        }
+        // A server that is gone is waited for: see `try_again`.
+        if error.spoils_connection(self.history.selection.backend()) && !error.cause.class.is_before_login() {
+            let watch = Arc::clone(&self.history.watch);
+            match self.interrupt.or(watch.over(self.history.renew_connection())).await {
+                Ok(Ok(())) => {}
+                Err(signal) => return Err(Stop::Signal(signal)),
+                Ok(Err(renewing)) => {
+                    tracing::warn!("cannot open the database again: {renewing}");
+                    return Err(Stop::Failed(DatabaseError::from(error).into()));
+                }
+            }
+        }
+        Ok(error)
+    }
+
+    /// Waits until another attempt may succeed, and connects again where that is needed.
+    pub(crate) async fn try_again(&mut self, error: BatchError) -> Result<(), Stop> {
+        let is_first = self.failing_since.is_none();
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        let class = error.cause.class;
+        let keeps_connection = is_contention(class) || self.history.selection.backend() == DbBackend::Sqlite;
+        // It is asked nothing until there is another.
+        self.history.is_connected &= keeps_connection || !class.is_before_login();
+        self.outcome.is_doubtful |= !keeps_connection && class.is_before_login();
+        if error.place != FailedIn::Database || !class.may_heal() || since.elapsed() >= self.limits.retry_for {
+            return Err(Stop::Failed(DatabaseError::from(error).into()));
+        }
+        if is_first {
+            let limit = humantime::format_duration(self.limits.retry_for);
+            tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
+        }
+        if keeps_connection { self.rest(PAUSES[0]).await } else { self.reconnect_until_it_succeeds(since).await }
+    }
+
+    /// Connects again, with longer and longer pauses, for as long as there is time.
+    async fn reconnect_until_it_succeeds(&mut self, since: Instant) -> Result<(), Stop> {
+        let [mut pause, longest] = PAUSES;
+        loop {
+            self.rest(pause).await?;
+            pause = (pause * 2).min(longest);
+            if self.is_too_late() {
+                return Err(Stop::Deadline);
+            }
+            let is_over = since.elapsed() >= self.limits.retry_for;
+            match self.reconnect(since).await {
+                Ok(true) => break,
+                Err(Error::Interrupted(signal)) => return Err(Stop::Signal(signal)),
+                Ok(false) if is_over => return Err(Stop::TakenOver),
+                Err(error) if is_over || !may_heal(&error) => return Err(Stop::Failed(error)),
+                Ok(false) | Err(_) => {}
+            }
+        }
+        tracing::info!("the connection is back");
+        Ok(())
+    }
+
+    /// Connects again, within what is left of the time to try in, or of all time.
+    async fn reconnect(&mut self, since: Instant) -> Result<bool, Error> {
+        let mut left = self.limits.retry_for.saturating_sub(since.elapsed());
+        if let Some(deadline) = self.limits.deadline {
+            left = left.min(deadline.saturating_duration_since(Instant::now()));
+        }
+        let reconnected = tokio::time::timeout(left.max(SHORTEST_ATTEMPT), Box::pin(self.history.reconnect()));
+        let reconnected = self.interrupt.or(reconnected).await?;
+        reconnected.unwrap_or_else(|_| {
+            let cause = DatabaseCause::new(ErrorClass::TimedOut, "no answer in the time that was left");
+            Err(DatabaseError { action: "connect again".to_owned(), cause }.into())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(place: FailedIn, class: ErrorClass) -> BatchError {
+        let cause = DatabaseCause::new(class, "no");
+        BatchError { action: "remove".to_owned(), place, uncommitted: None, cause }
+    }
+
+    fn remedy(place: FailedIn, class: ErrorClass, size: u32) -> Remedy {
+        Remedy::for_sessions(&failed(place, class), DbBackend::Postgres, size, 1)
+    }
+
+    #[test]
+    fn a_batch_that_fails_for_its_rows_is_halved_down_to_the_session() {
+        let [many, one] = [8, 1].map(|size| remedy(FailedIn::Database, ErrorClass::Constraint, size));
+        assert_eq!((many, one), (Remedy::Halve, Remedy::LeaveOut));
+        assert_eq!(remedy(FailedIn::Archive, ErrorClass::Data, 1), Remedy::LeaveOut);
+        assert_eq!(remedy(FailedIn::Archive, ErrorClass::Busy, 1), Remedy::TryAgain);
+        assert_eq!(remedy(FailedIn::Schema, ErrorClass::Other, 8), Remedy::TryAgain);
+    }
+
+    #[test]
+    fn a_batch_that_takes_too_long_limits_the_size_and_a_session_that_does_is_left_out() {
+        assert_eq!(remedy(FailedIn::Database, ErrorClass::TimedOut, 8), Remedy::LimitSize);
+        assert_eq!(remedy(FailedIn::Database, ErrorClass::TimedOut, 1), Remedy::LeaveOut);
+    }
+
+    #[test]
+    fn locked_rows_are_passed_over_and_a_locked_file_is_waited_for() {
+        let busy = failed(FailedIn::Database, ErrorClass::Busy);
+        assert_eq!(Remedy::for_sessions(&busy, DbBackend::Postgres, 1, 1), Remedy::PassOver);
+        assert_eq!(Remedy::for_sessions(&busy, DbBackend::Sqlite, 1, 1), Remedy::TryAgain);
+        assert_eq!(Remedy::for_sessions(&busy, DbBackend::Postgres, 1, 0), Remedy::TryAgain);
+    }
+}
