@@ -13,8 +13,8 @@ use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::fs::temporary;
-use crate::output::Style;
-use crate::{command, logging, output, progress, visible};
+use crate::output::{self, Style};
+use crate::{command, logging, progress, visible};
 
 /// How many items of a list an error shows to people.
 const SHOWN_DETAILS: usize = 100;

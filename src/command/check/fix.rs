@@ -7,10 +7,10 @@ use super::schema::closest;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::exit_code::ExitCode;
 use crate::output::Status;
-use crate::schema::error::SchemaError;
 use crate::schema::lock;
 use crate::schema::read::schema_and_state;
 use crate::schema::repair::{self, Repair};
+use crate::schema::state::StateError;
 
 const NAME: &str = "repairs";
 
@@ -18,7 +18,7 @@ const NAME: &str = "repairs";
 enum Planned {
     Repairs(Vec<Repair>),
     /// The check of the revision says what to do.
-    Refused(SchemaError),
+    Refused(StateError),
 }
 
 pub(crate) async fn repairs(connection: &DatabaseConnection) -> Finding {
@@ -36,12 +36,13 @@ async fn plan(connection: &DatabaseConnection) -> Result<Planned, DatabaseCause>
     let (state, found) = schema_and_state(connection).await?;
     // Where tables are missing, what is safe to repair of the others is the same.
     match state.require_history() {
-        Ok(_) | Err(SchemaError::Pending | SchemaError::Incomplete { .. }) => {}
+        Ok(_) | Err(StateError::Pending | StateError::Incomplete { .. }) => {}
         Err(refused) => return Ok(Planned::Refused(refused)),
     }
     let closest = closest(connection, &state, &found).await?;
     let differences = closest.map(|(_, closest)| closest.differences).unwrap_or_default();
-    Ok(Planned::Repairs(repair::plan(connection, &differences).await?))
+    let repairs = differences.into_iter().filter_map(|difference| difference.repair);
+    Ok(Planned::Repairs(repair::plan(connection, repairs).await?))
 }
 
 /// What became of each repair: what was done, or why not.

@@ -10,12 +10,12 @@ use super::finding::Finding;
 use crate::database::failure::DatabaseCause;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
+use crate::schema::drift::ledger_hint;
 use crate::schema::early::{self, EarlyColumn};
-use crate::schema::error::{SchemaError, ledger_hint, leftover_hint};
 use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
 use crate::schema::sql::quoted;
-use crate::schema::state::{self, Decision, SchemaState};
+use crate::schema::state::{self, Decision, SchemaState, StateError, leftover_hint};
 use crate::schema::variant::{self, Match, Shape};
 use crate::schema::{diff, expected, row_policy};
 
@@ -60,7 +60,7 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
             Finding::failed(NAME, ExitCode::Drift, detail)
         }
         Decision::Leftover { tables } => {
-            let left = SchemaError::Leftover(tables.clone());
+            let left = StateError::Leftover(tables.clone());
             Finding::failed(NAME, ExitCode::Drift, format!("{left}: {}", leftover_hint(&tables)))
         }
     }

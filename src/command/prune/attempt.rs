@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::history::removal::batch::{Batch, BatchError, Limits, Removed};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
-use crate::history::retention::selection::{self, Cursor, PickedSession};
+use crate::history::retention::session_batch::{self, Cursor, Page, PickedSession};
 use crate::interrupt::Interrupt;
 
 /// How long a batch waits for a lock that another session has. Meanwhile others may wait for what it has locked itself.
@@ -76,7 +76,8 @@ impl SessionBatch<'_> {
         let OpenHistory { schema, selection, archive, contention, .. } = self.history;
         let go_on = || self.activity != Activity::Idle || contention.is_alone();
         let batch = Batch::begin(connection, self.limits, archive.as_ref()).await?;
-        selection::remove_batch(batch, schema, selection, self.cursor, self.size, taken, go_on).await
+        let page = Page { selection, cursor: self.cursor, size: self.size };
+        session_batch::remove_batch(batch, schema, page, taken, go_on).await
     }
 
     /// Removes sessions on one or both connections, and commits that.
@@ -173,7 +174,7 @@ impl Removal<'_> {
             return Ok(Attempt::Nothing);
         }
         self.failing_since = None;
-        let budget = self.limits.batch_time.map_or(activity.aim(), Budget::in_company);
+        let budget = self.limits.batch_time.map_or(activity.budget(), Budget::contended);
         sizer.learn(&Measured { units, amount, time: began.elapsed() }, &budget);
         self.rest(activity.pause(held)).await?;
         Ok(Attempt::Removed)
@@ -188,7 +189,7 @@ impl Removal<'_> {
         }
         let activity = loop {
             let OpenHistory { watch, connection, contention, .. } = &mut *self.history;
-            let activity = watch.over(async { Ok::<_, BatchError>(contention.company(connection).await?) });
+            let activity = watch.over(async { Ok::<_, BatchError>(contention.activity(connection).await?) });
             match self.interrupt.or(activity).await.map_err(Stop::Signal)? {
                 Ok(activity) => break activity,
                 Err(error) => self.try_again(error).await?,

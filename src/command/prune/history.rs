@@ -20,11 +20,12 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::fs::free_space;
 use crate::history::archive::Archive;
+use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
-use crate::history::index_check;
 use crate::history::orphans::{self, OrphanCount};
 use crate::history::removal::batch::Removed;
 use crate::history::removal::contention::Contention;
+use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::selection::{self, Selection};
@@ -79,7 +80,7 @@ impl OpenedDatabase {
         let read: Vec<_> = read.into_iter().chain(events_read).collect();
         row_policy::refuse(&connection, &read).await.context("see every row")?;
         let revision = state.require_history()?;
-        index_check::set_up(&connection, &schema).await.context("set up the connection")?;
+        pragmas::set(&connection, &schema).await.context("set up the connection")?;
         Ok(Some(Self { connection, second, state, schema, revision, prune_lock }))
     }
 }
@@ -167,10 +168,10 @@ impl OpenHistory {
                 .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes long"))
                 .context("close the connection")?
                 .ok();
-            self.contention.let_go();
+            self.contention.close_files();
         }
         self.connection = open(&self.url, Access::Write, &self.watch).await?;
-        index_check::set_up(&self.connection, &self.schema).await.context("set up the connection")?;
+        pragmas::set(&self.connection, &self.schema).await.context("set up the connection")?;
         let contention = Contention::of(&self.connection, self.url.sqlite_path()).await;
         self.contention = contention.context("see who else uses the database")?;
         self.is_connected = true;
@@ -247,7 +248,7 @@ impl OpenHistory {
         }
         let Some(archive) = self.archive else { return Ok(None) };
         // Here the right to prune is still held.
-        Ok(Some(archive.close(compress).await?))
+        Ok(Some(archive.close(if compress { Compression::Zstd } else { Compression::None }).await?))
     }
 }
 

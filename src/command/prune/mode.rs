@@ -20,10 +20,10 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::database::{connection, read_transaction};
 use crate::error::Error;
-use crate::history::archive::file;
+use crate::history::archive::location;
 use crate::history::removal::parent_index;
 use crate::history::retention::plan::RetentionPlan;
-use crate::history::space;
+use crate::history::{space, vacuum};
 use crate::interrupt::Interrupt;
 use crate::metrics::Metrics;
 use crate::output::{Block, Report};
@@ -63,7 +63,7 @@ pub(crate) async fn prune(
     let url = &settings.database.value;
     let summary = PruneSummary::new(url, &request.policy, request.event_policy.as_ref(), arguments.dry_run);
     if let Some(path) = &arguments.archive {
-        file::look(path, url.sqlite_path())?;
+        location::resolve(path, url.sqlite_path())?;
     }
     let deadline = arguments.max_duration.and_then(|limit| started.checked_add(limit));
     let bounds = Bounds { interrupt, watch, deadline };
@@ -162,7 +162,8 @@ impl Run<'_> {
         // While the operator was asked it may have become another.
         let second = known(history.second.take(), &mut history.contention);
         history.second = bounds.over("open a second connection", async { Ok(second.await) }).await?;
-        let build = async { Ok(parent_index::build(&history.connection, &history.schema, &history.plan).await?) };
+        let build =
+            async { Ok(parent_index::build(&history.connection, &history.schema, history.plan.stages()).await?) };
         let has_index = bounds.over("build the index that the removal needs", build).await?;
         let planned = Amount { rows: history.plan.rows(), bytes: history.plan.bytes() };
         let meter = context.progress.begin(Phase::new("removing", "old history"), planned);
@@ -175,7 +176,7 @@ impl Run<'_> {
         }
         if has_index && history.is_connected {
             let drop = async {
-                parent_index::drop(&history.connection).await;
+                parent_index::drop_index(&history.connection).await;
                 Ok(())
             };
             bounds.look_back(outcome.stopped.as_ref(), drop).await;
@@ -243,8 +244,8 @@ impl Run<'_> {
             return Ok(FreedSummary::Free(space::reclaimable(connection, schema).await?));
         }
         let _meter = self.context.progress.begin(Phase::new("vacuuming", "the database"), Amount::default());
-        let temporary = space::temporary_directory(&self.context.environment);
-        Ok(FreedSummary::GivenBack(space::vacuum(connection, schema, temporary.as_deref()).await?))
+        let temporary = vacuum::sqlite::temporary_directory(&self.context.environment);
+        Ok(FreedSummary::GivenBack(vacuum::vacuum(connection, schema, temporary.as_deref()).await?))
     }
 
     async fn tell_metrics(&self, metrics: &mut Metrics, stopped: Option<&Stop>) {

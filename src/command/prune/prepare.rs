@@ -15,12 +15,11 @@ use crate::database::read_transaction;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::history::events::{self, EventPolicy};
-use crate::history::index_check;
-use crate::history::orphans;
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Selection};
+use crate::history::{index_check, orphans};
 use crate::schema::model::Schema;
 
 /// How long to wait until the next attempt to plan.
@@ -82,7 +81,7 @@ async fn plan(
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
     let second = known(second, &mut contention).await;
     let helper = match &second {
-        Some(second) if contention.company(&connection).await.context(see)? == Activity::QuietServer => Some(second),
+        Some(second) if contention.activity(&connection).await.context(see)? == Activity::QuietServer => Some(second),
         // Other sessions that work need the other core.
         _ => None,
     };

@@ -8,11 +8,11 @@ use super::outcome::{FailedSession, Outcome, Stop};
 use super::removal::Removal;
 use super::retry::Remedy;
 use crate::database::failure::DatabaseError;
-use crate::history::events;
-use crate::history::orphans::{self, REFERENCES, Reference};
 use crate::history::removal::batch::{BatchError, Limits};
 use crate::history::removal::batch_size::BatchSizer;
-use crate::history::retention::selection::{Cursor, PickedSession};
+use crate::history::retention::session_batch::{Cursor, PickedSession};
+use crate::history::tables::{REFERENCES, Reference};
+use crate::history::{events, orphans};
 
 /// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
 const MOST_STUCK: usize = 100;
