@@ -16,7 +16,12 @@ use crate::metrics::MetricsError;
 use crate::schema::error::SchemaError;
 use crate::schema::state::StateError;
 use crate::settings::SettingsError;
+use crate::transfer::endpoints::EndpointError;
 use crate::transfer::error::TransferError;
+use crate::transfer::plan::PlanError;
+use crate::transfer::report::ReportError;
+use crate::transfer::source::error::SourceError;
+use crate::transfer::source::unmapped::UnmappedError;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +182,19 @@ impl From<TransferError> for Error {
         }
     }
 }
+
+/// Lets `?` turn the errors of the transfer's modules into the error of a command.
+macro_rules! from_transfer {
+    ($($module_error:ty),*) => {$(
+        impl From<$module_error> for Error {
+            fn from(error: $module_error) -> Self {
+                TransferError::from(error).into()
+            }
+        }
+    )*};
+}
+
+from_transfer!(EndpointError, PlanError, ReportError, SourceError, UnmappedError);
 
 impl Error {
     /// A panic, told as an error: of the driver where it takes apart what a server sent, or else of ours.

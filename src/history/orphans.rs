@@ -6,15 +6,13 @@ use std::collections::BTreeSet;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use serde::Serialize;
 
-use super::archive::Archive;
-use super::id_set::IdSet;
-use super::removal::batch::{Batch, BatchError, Limits};
-use super::tables::{
-    REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
-};
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::model::Schema;
+use super::archive::Archive;
+use super::id_set::IdSet;
+use super::removal::batch::{Batch, BatchError, Limits};
+use super::tables::{primary_key, references_from_others, references_to_stages, REFERENCES, Reference, SESSIONS, STAGES};
 
 /// Orphans of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -130,8 +128,8 @@ fn is_not_needed(reference: &Reference) -> String {
 mod tests {
     use sea_orm::Database;
 
-    use super::*;
     use crate::schema;
+    use super::*;
 
     #[tokio::test]
     async fn orphans_are_found_without_foreign_keys_and_only_where_the_columns_are() {

@@ -3,17 +3,114 @@
 use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
-use super::error::TransferError;
-use super::source::lacking;
-use super::target::preflight::Operation;
-use crate::database::failure::ResultExt;
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::url::Backend;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
+use crate::format::counted_in_groups;
+use crate::schema::{self, diff, expected, row_policy};
 use crate::schema::drift::Drift;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
 use crate::schema::state::{self, Decision, SchemaState, StateError};
 use crate::schema::variant::{self, Shape};
-use crate::schema::{self, diff, expected, row_policy};
+use super::plan::PlanError;
+use super::source::unmapped;
+use super::target::preflight::Operation;
+
+/// Why an end cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndpointError {
+    /// A database refused something.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A schema cannot be used.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// One end has the wrong backend.
+    #[error("{role} {url} is not a {expected} database")]
+    Backend {
+        /// `the source` or `the target`.
+        role: &'static str,
+        /// The database, without its password.
+        url: String,
+        /// What it has to be.
+        expected: Backend,
+    },
+    /// The source is no history.
+    #[error(transparent)]
+    SourceSchema(#[from] PlanError),
+    /// The source stands where this version has never been.
+    #[error("the source is at revision `{revision}`, which this version does not know")]
+    SourceRevision {
+        /// What its ledger says.
+        revision: String,
+    },
+    /// The target stands beyond the source.
+    #[error("the target is at revision {revision}, beyond the source's {source_revision}")]
+    TargetBeyond {
+        /// Where the target stands.
+        revision: String,
+        /// Where the source stands.
+        source_revision: Revision,
+        /// How many values of `alert_sessions.alert_id` an upgrade of the source would drop, if it drops them.
+        dropped: Option<u64>,
+    },
+    /// The target holds rows, and stands before the source.
+    #[error("the target holds rows at revision {revision}, and the source's are of {source_revision}")]
+    TargetBehind {
+        /// Where the target stands.
+        revision: Revision,
+        /// Where the source stands.
+        source_revision: Revision,
+        /// How many values of `alert_sessions.alert_id` an upgrade of the target would drop, if it drops them.
+        dropped: Option<u64>,
+    },
+}
+
+/// What an upgrade takes away, behind the advice to do one.
+fn dropping(alert_ids: Option<u64>) -> String {
+    alert_ids.map_or(String::new(), |rows| {
+        let rows = counted_in_groups(rows, "row");
+        format!("; revision 4 on the way drops `alert_sessions.alert_id`, which holds values in {rows}")
+    })
+}
+
+impl Diagnostic for EndpointError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Database(error) => error.exit_code(),
+            Self::Schema(error) => error.exit_code(),
+            Self::Backend { .. } => ExitCode::Configuration,
+            Self::SourceSchema(error) => error.exit_code(),
+            Self::SourceRevision { .. } | Self::TargetBeyond { .. } | Self::TargetBehind { .. } => ExitCode::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Database(error) => return error.hint(),
+            Self::Schema(error) => return error.hint(),
+            Self::Backend { .. } => {
+                "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
+            }
+            Self::SourceSchema(error) => return error.hint(),
+            Self::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
+            Self::TargetBeyond { dropped, .. } => format!(
+                "load into a new database; or bring a copy of the source to the target's revision first, \
+                 with `tarsy-db init --to`{}",
+                dropping(*dropped)
+            ),
+            Self::TargetBehind { source_revision, dropped, .. } => format!(
+                "a database in use is not upgraded by the way: let TARSy's backend do it, or \
+                 `tarsy-db init --to {}`, and append again{}",
+                source_revision.id(),
+                dropping(*dropped)
+            ),
+        })
+    }
+}
 
 /// What the source is.
 pub(crate) struct SourceState {
@@ -34,21 +131,21 @@ pub(crate) struct SourceState {
 /// Finds out what the source is.
 ///
 /// # Errors
-/// [`TransferError::SourceSchema`], [`TransferError::SourceRevision`] or [`StateError::Ambiguous`] when it is no history
+/// [`EndpointError`] when it is no history
 /// that this version can read.
-pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceState, TransferError> {
+pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceState, EndpointError> {
     let standing = SchemaState::read(source).await.context("read the source's ledger")?;
     let found = schema::read::schema(source).await.context("read the source's schema")?;
     // What an interrupted upgrade left behind has no place on the target, and is named as such.
     let standing = SchemaState { leftovers: Vec::new(), ..standing };
     let revision = match standing.plan(Revision::BASELINE) {
         Decision::Nothing { revision } | Decision::Incomplete { revision: Some(revision), .. } => {
-            Revision::from_id(&revision).ok_or(TransferError::SourceRevision { revision })?
+            Revision::from_id(&revision).ok_or(EndpointError::SourceRevision { revision })?
         }
         Decision::Adopt => variant::likest(source, &found).await.context("replay the revisions")?.0,
         Decision::Incomplete { revision: None, .. } => Revision::BASELINE,
         Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
-        Decision::Create { .. } => return Err(TransferError::SourceSchema("it has none of TARSy's tables".into())),
+        Decision::Create { .. } => return Err(PlanError("it has none of TARSy's tables".into()).into()),
         Decision::Upgrade { .. } | Decision::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
     };
     let early = early::columns(revision, &found);
@@ -64,7 +161,7 @@ pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceS
         };
         if let Some(missing) = missing {
             let message = format!("it is at revision {revision}, but has no {missing}");
-            return Err(TransferError::SourceSchema(message));
+            return Err(PlanError(message).into());
         }
     }
     let shape = variant::closest(DbBackend::Sqlite, revision, &expected, &found).shape;
@@ -87,18 +184,18 @@ pub(crate) struct TargetEnd {
 /// revision already, and their columns stay as they are. Nothing is created before the source was found sound.
 ///
 /// # Errors
-/// [`TransferError::TargetBehind`] or [`TransferError::TargetRevision`] where it is at another revision, [`SchemaError`]
+/// [`EndpointError::TargetBehind`] or [`EndpointError::TargetBeyond`] where it is at another revision, [`SchemaError`]
 /// where it is not what it should be.
 pub(crate) async fn survey_target(
     target: &DatabaseConnection,
     source: &SourceState,
     work: Operation,
-) -> Result<TargetEnd, TransferError> {
+) -> Result<TargetEnd, EndpointError> {
     let revision = source.revision;
     let (start, found) = start_of_target(target, source).await?;
     if let Some(start) = start.filter(|start| work == Operation::Append && *start < revision) {
         let dropped = dropped_alert_ids(target, &found, start, Some(revision)).await?;
-        return Err(TransferError::TargetBehind { revision: start, source_revision: revision, dropped });
+        return Err(EndpointError::TargetBehind { revision: start, source_revision: revision, dropped });
     }
     let early = early::columns(revision, &found);
     let wanted = early::revisions(revision, early.iter().chain(&source.early));
@@ -126,9 +223,9 @@ pub(crate) async fn survey_target(
 async fn start_of_target(
     target: &DatabaseConnection,
     source: &SourceState,
-) -> Result<(Option<Revision>, Schema), TransferError> {
+) -> Result<(Option<Revision>, Schema), EndpointError> {
     let revision = source.revision;
-    let beyond = |at: Option<Revision>, found: String| TransferError::TargetRevision {
+    let beyond = |at: Option<Revision>, found: String| EndpointError::TargetBeyond {
         revision: found,
         source_revision: revision,
         dropped: source.alert_ids.filter(|_| drops_alert_ids(revision, at)),
@@ -169,10 +266,10 @@ async fn dropped_alert_ids(
     found: &Schema,
     from: Revision,
     to: Option<Revision>,
-) -> Result<Option<u64>, TransferError> {
+) -> Result<Option<u64>, EndpointError> {
     match drops_alert_ids(from, to) && found.has_column("alert_sessions", "alert_id") {
         true => {
-            let counted = lacking::count(connection, "alert_id", "alert_sessions").await;
+            let counted = unmapped::count(connection, "alert_id", "alert_sessions").await;
             Ok(Some(counted.context("count the alert ids")?))
         }
         false => Ok(None),

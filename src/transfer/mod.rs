@@ -7,11 +7,12 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`job`] | what one run does: forecast, load, append, verify |
+//! | [`error`] | why a history was not moved: one error that gathers those of the modules below |
 //! | [`endpoints`] | whether the source and the target are at revisions that fit |
-//! | [`error`] | why a history was not moved |
-//! | [`report`] | the file that keeps what was changed |
 //! | [`target`] | the PostgreSQL end |
 //! | [`source`] | the SQLite end |
+//! | [`report`] | the file that keeps what was changed |
+//! | [`mismatch`] | rows that are not the same on both ends |
 //! | [`summary`] | what happened to each table |
 //! | [`plan`] | which column goes where |
 //! | [`value`] | values and how they are converted; no I/O |
@@ -19,6 +20,7 @@
 pub(crate) mod endpoints;
 pub(crate) mod error;
 pub(crate) mod job;
+pub(crate) mod mismatch;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod source;

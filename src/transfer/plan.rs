@@ -1,16 +1,28 @@
 //! Which columns go where: both ends intersected by name.
 
-use crate::transfer::value::column::ColumnPlan;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use migration::Revision;
 
-use super::error::TransferError;
-use super::value::column_type::ColumnType;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
 use crate::schema::sql::quoted;
 use crate::schema::variant::{self, Shape};
+use super::value::column::ColumnPlan;
+use super::value::column_type::ColumnType;
+
+/// The source is not a TARSy history, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("the source is not a TARSy history: {0}")]
+pub(crate) struct PlanError(pub String);
+
+impl Diagnostic for PlanError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Drift
+    }
+}
 
 /// What is to be copied.
 #[derive(Debug, Clone)]
@@ -102,24 +114,24 @@ pub(crate) fn assumed_target(expected: &Schema, shape: Shape) -> Schema {
 }
 
 /// Matches both ends, `tables` by name, parents before children. What only the source has is left to
-/// [`crate::transfer::source::lacking`].
+/// [`crate::transfer::source::unmapped`].
 ///
 /// # Errors
-/// [`TransferError::SourceSchema`] when the source lacks what the target needs.
-pub(crate) fn plan(tables: &[&str], source: &Schema, target: &Schema) -> Result<Vec<Arc<TablePlan>>, TransferError> {
+/// [`PlanError`] when the source lacks what the target needs.
+pub(crate) fn plan(tables: &[&str], source: &Schema, target: &Schema) -> Result<Vec<Arc<TablePlan>>, PlanError> {
     tables.iter().map(|name| table_plan(name, source, target).map(Arc::new)).collect()
 }
 
-fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan, TransferError> {
+fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan, PlanError> {
     let (Some(from), Some(to)) = (source.tables.get(name), target.tables.get(name)) else {
-        return Err(TransferError::SourceSchema(format!("it has no table `{name}`")));
+        return Err(PlanError(format!("it has no table `{name}`")));
     };
     let mut columns = Vec::new();
     for (column, found) in to.columns.iter().filter(|(column, _)| from.columns.contains_key(*column)) {
         let Some(target) = ColumnType::from_name(&found.kind) else {
             let message =
                 format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
-            return Err(TransferError::SourceSchema(message));
+            return Err(PlanError(message));
         };
         columns.push(ColumnPlan { name: column.clone(), target, nullable: found.nullable });
     }
@@ -128,7 +140,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
         .iter()
         .find(|(column, found)| !found.nullable && found.default.is_none() && !from.columns.contains_key(*column));
     if let Some((column, _)) = needed {
-        return Err(TransferError::SourceSchema(format!("it has no column {name}.{column}, which must not be NULL")));
+        return Err(PlanError(format!("it has no column {name}.{column}, which must not be NULL")));
     }
     let position = |key: &String| columns.iter().position(|column| column.name == *key);
     let travels = |keys: &[String]| keys.iter().all(|key| position(key).is_some());

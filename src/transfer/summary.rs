@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::progress::Amount;
 use super::value::digest::TableDigest;
 use super::value::hazard::Hazard;
 use super::value::normalization::Normalisation;
-use crate::progress::Amount;
 
 /// What a pass over one table found.
 #[derive(Debug, Default)]

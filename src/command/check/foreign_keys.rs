@@ -2,8 +2,6 @@
 
 use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
 
-use super::finding::Finding;
-use super::mode::Depth;
 use crate::database::connection::row;
 use crate::database::failure::DatabaseCause;
 use crate::exit_code::ExitCode;
@@ -14,6 +12,8 @@ use crate::output::Status;
 use crate::schema::diff;
 use crate::schema::model::{ForeignKey, Schema};
 use crate::schema::sql::{literal, quoted};
+use super::finding::Finding;
+use super::mode::Depth;
 
 const NAME: &str = "foreign keys";
 

@@ -3,9 +3,6 @@
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::json;
 
-use super::Run;
-use super::load::Prepared;
-use super::summary::{AppendCounts, MigrateSummary, changes_block};
 use crate::database::connection::{self, Access};
 use crate::database::failure::ResultExt;
 use crate::database::url::DatabaseUrl;
@@ -18,6 +15,10 @@ use crate::transfer::job::append::Ending;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::preflight::{self, Operation, TargetTables};
+use crate::transfer::value::hazard::HazardError;
+use super::Run;
+use super::load::Prepared;
+use super::summary::{changes_block, AppendCounts, MigrateSummary};
 
 impl Run<'_> {
     /// Brings the rows to those of the target. A target without rows is filled in the ordinary way, which is faster.
@@ -94,9 +95,9 @@ impl Run<'_> {
             match result {
                 Ok(loads) => Ok((prepared, loads)),
                 // Orphans, which only both ends together can tell.
-                Err(TransferError::Hazards(mut hazards)) if self.arguments.show_values => {
+                Err(TransferError::Hazards(HazardError(mut hazards))) if self.arguments.show_values => {
                     watch.elsewhere(source.show_values(&plan.tables, &mut hazards)).await?;
-                    Err(TransferError::Hazards(hazards))
+                    Err(TransferError::Hazards(HazardError(hazards)))
                 }
                 Err(error) => Err(self.with_all_hazards(error, Operation::Append, &mut prepared, watch).await?),
             }

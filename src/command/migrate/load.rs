@@ -6,8 +6,6 @@ use indicatif::{HumanBytes, HumanCount};
 use sea_orm::DatabaseConnection;
 use serde_json::json;
 
-use super::summary::{MigrateSummary, changes_block};
-use super::{Run, warn_of_long_entries};
 use crate::cli::{self, Verify};
 use crate::database::connection::{self, Access};
 use crate::database::failure::{ErrorClass, ResultExt};
@@ -19,20 +17,23 @@ use crate::progress::Amount;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::model::Schema;
-use crate::transfer::endpoints::{TargetEnd, survey_target};
+use crate::transfer::endpoints::{survey_target, TargetEnd};
 use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
-use crate::transfer::job::load::{CommitGuard, Load, Toast, Verification, has_lz4};
+use crate::transfer::job::load::{has_lz4, CommitGuard, Load, Toast, Verification};
 use crate::transfer::plan::{self, TransferPlan};
-use crate::transfer::source::lacking::require_place;
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
+use crate::transfer::source::unmapped::require_place;
 use crate::transfer::summary::TableLoad;
-use crate::transfer::target::obstacle::{Obstacle, ObstacleSeverity};
+use crate::transfer::target::error::WriteError;
+use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleSeverity};
 use crate::transfer::target::preflight::{self, Operation, TargetTables};
-use crate::transfer::value::hazard::Hazard;
+use crate::transfer::value::hazard::{Hazard, HazardError};
 use crate::transfer::value::policy::Class;
+use super::{warn_of_long_entries, Run};
+use super::summary::{changes_block, MigrateSummary};
 
 /// What is known before the first row moves.
 pub(crate) struct Prepared {
@@ -68,7 +69,7 @@ impl Run<'_> {
                 tracing::warn!("{warning}");
             }
             if !survey.hazards.is_empty() {
-                return Err(TransferError::Hazards(survey.hazards));
+                return Err(TransferError::Hazards(HazardError(survey.hazards)));
             }
             warn_of_long_entries(&survey);
             // Those that were counted, not those that were thought to be there.
@@ -125,7 +126,7 @@ impl Run<'_> {
         prepared: &mut Prepared,
         watch: &Watch<'_>,
     ) -> Result<TransferError, TransferError> {
-        if !matches!(error, TransferError::Unfit | TransferError::Rejected { .. }) {
+        if !matches!(error, TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. })) {
             return Ok(error);
         }
         self.forget_changes()?;
@@ -180,7 +181,7 @@ impl Run<'_> {
             }
         }
         if !refusals.is_empty() {
-            return Err(TransferError::Obstacles(refusals));
+            return Err(TransferError::Obstacles(ObstacleError(refusals)));
         }
         let is_lz4 = self.arguments.toast == cli::Toast::Lz4 && has_lz4(&mut connection).await?;
         drop(connection);
@@ -327,5 +328,5 @@ impl Run<'_> {
 fn refuse(mut hazards: Vec<Hazard>, work: Operation) -> Result<(), TransferError> {
     // A parent that the source does not have may be on the target already.
     hazards.retain(|hazard| work == Operation::Move || hazard.class != Class::Orphan);
-    if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(hazards)) }
+    if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(HazardError(hazards))) }
 }

@@ -25,15 +25,17 @@ use crate::output::Report;
 use crate::progress::{Amount, Progress};
 use crate::schema::diff;
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::endpoints::{SourceState, survey_source};
+use crate::transfer::endpoints::{survey_source, EndpointError, SourceState};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::report::ReportFile;
-use crate::transfer::source::damage::{Examination, Unchecked};
+use crate::transfer::report::{ReportError, ReportFile};
+use crate::transfer::source::damage::{DamageError, Examination, Unchecked};
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::{Source, SourceScan};
 use crate::transfer::source::snapshot::{Origin, Snapshot, SnapshotOptions};
+use crate::transfer::target::conflict::ConflictError;
 use crate::transfer::value::change::Change;
+use crate::transfer::value::hazard::HazardError;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 pub(crate) async fn run(
@@ -116,9 +118,11 @@ async fn move_history(
         Some((to, watch)) => run.load(to, snapshot, watch).await,
     };
     let refusal = match &result {
-        Err(Error::Transfer(TransferError::Hazards(hazards))) => Some(json!({ "hazards": hazards })),
+        Err(Error::Transfer(TransferError::Hazards(HazardError(hazards)))) => Some(json!({ "hazards": hazards })),
         Err(Error::Transfer(TransferError::Damaged { .. })) => Some(json!({})),
-        Err(Error::Transfer(TransferError::Conflicts { conflicts, .. })) => Some(json!({ "clashes": conflicts })),
+        Err(Error::Transfer(TransferError::Conflicts(ConflictError { conflicts, .. }))) => {
+            Some(json!({ "clashes": conflicts }))
+        }
         _ => None,
     };
     if let Some(refusal) = &refusal {
@@ -179,7 +183,7 @@ impl Run<'_> {
         let Examination { damage, .. } = examination;
         match (damage.is_empty(), self.arguments.accept_damage) {
             (true, _) => Ok(()),
-            (false, false) => Err(TransferError::Damaged { path: self.source.path.display().to_string(), damage }),
+            (false, false) => Err(DamageError { path: self.source.path.display().to_string(), damage }.into()),
             (false, true) => {
                 let findings = diff::first_of(damage.lines()).join("; ");
                 tracing::warn!("the source is damaged, which `--accept-damage` accepts: {findings}");
@@ -214,7 +218,7 @@ impl Run<'_> {
     }
 
     /// Remembers what policies change.
-    fn note(&self, changes: &[Change]) -> Result<(), TransferError> {
+    fn note(&self, changes: &[Change]) -> Result<(), ReportError> {
         let mut counts = self.changes.borrow_mut();
         for Change { table, class, policy, .. } in changes {
             *counts.entry((table.clone(), *class, *policy)).or_default() += 1;
@@ -223,13 +227,13 @@ impl Run<'_> {
     }
 
     /// Forgets what policies changed: it was rolled back.
-    fn forget_changes(&self) -> Result<(), TransferError> {
+    fn forget_changes(&self) -> Result<(), ReportError> {
         self.changes.borrow_mut().clear();
         self.report.map_or(Ok(()), |report| report.borrow_mut().forget_changes())
     }
 
     /// Writes all but the place of the report.
-    fn complete_report(&self, outcome: &str, summary: &impl Serialize) -> Result<(), TransferError> {
+    fn complete_report(&self, outcome: &str, summary: &impl Serialize) -> Result<(), ReportError> {
         let Some(report) = self.report else { return Ok(()) };
         let mut document = self.heading.clone();
         document["outcome"] = outcome.into();
@@ -253,7 +257,7 @@ fn warn_of_long_entries(survey: &SourceScan) {
 }
 
 fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
-    TransferError::Backend { role, url: url.to_string(), expected }.into()
+    EndpointError::Backend { role, url: url.to_string(), expected }.into()
 }
 
 /// A URL, or else a path. What looks like a URL without its scheme is not taken, and shown, as a path.

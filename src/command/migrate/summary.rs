@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Changes, Run};
 use crate::cli::Verify;
 use crate::database::url::DatabaseUrl;
 use crate::output::{self, Block, Field};
@@ -14,6 +13,7 @@ use crate::transfer::plan::TablePlan;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::value::digest::TableDigest;
 use crate::transfer::value::normalization::Normalisation;
+use super::{Changes, Run};
 
 #[derive(Serialize)]
 pub(crate) struct MigrateSummary {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Run;
-use super::summary::MigrateSummary;
 use crate::cli::Verify;
 use crate::database::connection::{self, Access};
 use crate::database::failure::ResultExt;
@@ -12,12 +10,15 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::schema::{self, row_policy};
+use crate::transfer::plan;
 use crate::transfer::error::TransferError;
 use crate::transfer::job::verify::FilledTarget;
-use crate::transfer::plan;
-use crate::transfer::source::lacking::require_place;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
+use crate::transfer::source::unmapped::require_place;
+use crate::transfer::value::hazard::HazardError;
+use super::Run;
+use super::summary::MigrateSummary;
 
 impl Run<'_> {
     /// Compares every value, and changes nothing.
@@ -45,7 +46,7 @@ impl Run<'_> {
             };
             let (survey, exceptions) = watch.elsewhere(survey).await?;
             if !survey.hazards.is_empty() {
-                return Err(TransferError::Hazards(survey.hazards));
+                return Err(TransferError::Hazards(HazardError(survey.hazards)));
             }
             let comparison = FilledTarget {
                 tables: &tables,

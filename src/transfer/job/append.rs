@@ -8,22 +8,23 @@ use std::time::Instant;
 use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::load::{Load, SETTINGS, alter};
-use super::verify::Extent;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::progress::Phase;
+use crate::schema::{self, lock};
 use crate::schema::model::Schema;
 use crate::schema::sql::{literal, quoted};
-use crate::schema::{self, lock};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::conflict::{self, conflicts, orphans};
+use crate::transfer::target::conflict::{conflicts, orphans, ConflictError};
 use crate::transfer::target::copy::copy_table;
 use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
+use crate::transfer::value::hazard::HazardError;
+use super::load::{alter, Load, SETTINGS};
+use super::verify::Extent;
 
 /// So many numbers of a sequence nobody else takes between two statements.
 const NUMBERS_TAKEN: i64 = 1000;
@@ -43,8 +44,8 @@ impl Load<'_> {
     /// `target` has one connection, which is used up.
     ///
     /// # Errors
-    /// [`TransferError`]; the transaction is rolled back. [`TransferError::Conflicts`] with all rows that are in the way,
-    /// [`TransferError::Unfit`] at the first value that cannot be carried over.
+    /// [`TransferError`]; the transaction is rolled back. [`ConflictError`] with all rows that are in the way,
+    /// [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that cannot be carried over.
     pub(crate) async fn append(
         &self,
         target: &DatabaseConnection,
@@ -141,9 +142,9 @@ impl Load<'_> {
         if !found.is_empty() {
             let rows = loads.iter().map(|load| load.amount.rows).sum();
             let present = loads.iter().map(|load| load.present).sum();
-            return Err(conflict::refusal(found, rows, present));
+            return Err(ConflictError::of(found, rows, present).into());
         }
-        if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(hazards)) }
+        if hazards.is_empty() { Ok(()) } else { Err(HazardError(hazards).into()) }
     }
 
     async fn insert_rows(

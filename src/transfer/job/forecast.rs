@@ -6,8 +6,6 @@ use std::time::Instant;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::load::{Load, Verification};
-use super::verify::{Extent, digest_of_target};
 use crate::database::connection;
 use crate::database::failure::ResultExt;
 use crate::database::url::PostgresqlAddress;
@@ -19,9 +17,12 @@ use crate::transfer::plan::TablePlan;
 use crate::transfer::source::reader::Pass;
 use crate::transfer::source::row::RowIds;
 use crate::transfer::source::scan::Source;
-use crate::transfer::target::copy::copy_table;
-use crate::transfer::target::session::execute;
 use crate::transfer::target::session_settings;
+use crate::transfer::target::copy::copy_table;
+use crate::transfer::target::error::WriteError;
+use crate::transfer::target::session::execute;
+use super::load::{Load, Verification};
+use super::verify::{digest_of_target, Extent};
 
 /// About how many bytes of values are tried out.
 const SAMPLE: u64 = 6_000_000;
@@ -73,7 +74,7 @@ impl Load<'_> {
         let mut connection = connection::open_single(target).await.context("open the target")?;
         let trial = match self.trial(&mut connection, source, total).await {
             Ok(trial) if trial.sample.bytes > 0 => Some(trial),
-            Ok(_) | Err(TransferError::Unfit | TransferError::Rejected { .. }) => None,
+            Ok(_) | Err(TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. })) => None,
             Err(error) => return Err(error),
         };
         // After a failed COPY it is out of step; what is temporary ends with it.

@@ -1,31 +1,32 @@
 //! The PostgreSQL end: everything in one transaction, so that a failure anywhere leaves nothing.
 
-use crate::transfer::summary::TableLoad;
-use crate::transfer::target::session::{close, execute, table_list};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::verify::{Comparison, Extent};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
-use crate::schema::sql::quoted;
 use crate::schema::{lock, upgrade};
-use crate::transfer::error::{Mismatch, TransferError};
+use crate::schema::sql::quoted;
+use crate::transfer::error::TransferError;
+use crate::transfer::mismatch::{Mismatch, MismatchError};
 use crate::transfer::plan::{TablePlan, TransferPlan};
+use crate::transfer::report::{ChangeSink, ReportError};
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::{Pass, Purpose};
 use crate::transfer::source::scan::Source;
-use crate::transfer::summary::TableRead;
-use crate::transfer::target::copy::copy_table;
-use crate::transfer::target::indexes::DroppedIndexes;
+use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::session_settings;
-use crate::transfer::value::change::Change;
+use crate::transfer::target::copy::copy_table;
+use crate::transfer::target::empty::require_empty;
+use crate::transfer::target::indexes::DroppedIndexes;
+use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::Policies;
+use super::verify::{Comparison, Extent};
 
 /// What is compared before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +48,8 @@ pub(crate) enum Toast {
     Keep,
 }
 
-/// Hears of what policies change, and may refuse.
-pub(crate) type ChangeSink<'l> = Box<dyn Fn(&[Change]) -> Result<(), TransferError> + 'l>;
-
 /// Hears what was done right before the commit, and may still refuse.
-pub(crate) type CommitGuard<'l> = Box<dyn Fn(&[TableLoad]) -> Result<(), TransferError> + 'l>;
+pub(crate) type CommitGuard<'l> = Box<dyn Fn(&[TableLoad]) -> Result<(), ReportError> + 'l>;
 
 /// How a history is to be loaded.
 pub(crate) struct Load<'l> {
@@ -72,7 +70,7 @@ pub(crate) struct Load<'l> {
     /// Who is told how far it is.
     pub progress: &'l dyn Progress,
     /// Is told of what policies change.
-    pub note: ChangeSink<'l>,
+    pub note: Box<ChangeSink<'l>>,
     /// Who notices that the way to the target has fallen silent.
     pub watch: &'l Watch<'l>,
     /// Is called with what was done right before the commit, and may still refuse.
@@ -84,7 +82,7 @@ impl Load<'_> {
     /// as it was. `target` has one connection, which is used up.
     ///
     /// # Errors
-    /// [`TransferError`]; the transaction is rolled back. [`TransferError::Unfit`] at the first value that cannot be
+    /// [`TransferError`]; the transaction is rolled back. [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that cannot be
     /// carried over.
     pub(crate) async fn run(
         &self,
@@ -219,7 +217,7 @@ impl Load<'_> {
                 mismatches.push(Mismatch { table, source_rows, target_rows, differences });
             }
         }
-        if mismatches.is_empty() { Ok(()) } else { Err(TransferError::Mismatch(mismatches)) }
+        if mismatches.is_empty() { Ok(()) } else { Err(MismatchError::OfLoad(mismatches).into()) }
     }
 }
 
@@ -244,32 +242,13 @@ pub(crate) async fn has_lz4(connection: &mut PgConnection) -> Result<bool, Datab
 const LZ4: &str = "SELECT set_config(name, 'lz4', true) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
 
-/// Names the tables that hold rows.
-///
-/// # Errors
-/// [`TransferError::TargetNotEmpty`], or the target cannot be read.
-pub(crate) async fn require_empty<'t>(
-    connection: &mut PgConnection,
-    tables: impl Iterator<Item = &'t str>,
-) -> Result<(), TransferError> {
-    let mut filled = Vec::new();
-    for table in tables {
-        let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
-        let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
-        if has_rows.context(format!("look into {table}"))? {
-            filled.push(table.to_owned());
-        }
-    }
-    if filled.is_empty() { Ok(()) } else { Err(TransferError::TargetNotEmpty { tables: filled }) }
-}
-
 async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
     let names = table_list(plan);
     execute(connection, lock::statement()).await.context("lock the target")?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
         .await
         .context("lock the target's tables")?;
-    require_empty(connection, plan.iter().map(|table| table.name.as_str())).await
+    Ok(require_empty(connection, plan.iter().map(|table| table.name.as_str())).await?)
 }
 
 /// Gives the target's tables the columns that the source's rows need.

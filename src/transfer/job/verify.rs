@@ -1,6 +1,5 @@
 //! Proves that the target holds what the source holds: every value is read back and digested.
 
-use crate::transfer::value::digest::{RowDigests, key_of, short_digest};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,18 +15,19 @@ use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultE
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Meter, Phase, Progress};
 use crate::schema::sql::quoted;
-use crate::transfer::error::{Mismatch, TransferError};
+use crate::transfer::error::TransferError;
+use crate::transfer::mismatch::{Mismatch, MismatchError};
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::{Pass, Purpose, Reader};
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::session::execute;
 use crate::transfer::target::{session_settings, staging};
+use crate::transfer::target::session::execute;
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
-use crate::transfer::value::copy_format::{RowSplitter, unreadable};
-use crate::transfer::value::digest::{BUCKETS, RowDigester, TableDigest, bucket};
+use crate::transfer::value::copy_format::{unreadable, RowSplitter};
+use crate::transfer::value::digest::{bucket, key_of, short_digest, BUCKETS, RowDigester, RowDigests, TableDigest};
 use crate::transfer::value::pg_value::Value;
 use crate::transfer::value::policy::Policies;
 
@@ -142,7 +142,7 @@ impl Comparison<'_> {
     /// Reads every table back: the digests that both ends have, and how long each took.
     ///
     /// # Errors
-    /// [`TransferError::Mismatch`] with all tables that differ, or one side cannot be read.
+    /// [`MismatchError`] with all tables that differ, or one side cannot be read.
     pub(crate) async fn run(
         &self,
         connection: &mut PgConnection,
@@ -161,7 +161,7 @@ impl Comparison<'_> {
                 mismatches.push(self.find_mismatch(connection, reader, pass, read, (rows, &digest)).await?);
             }
         }
-        if mismatches.is_empty() { Ok(equal) } else { Err(TransferError::Mismatch(mismatches)) }
+        if mismatches.is_empty() { Ok(equal) } else { Err(MismatchError::OfLoad(mismatches).into()) }
     }
 
     /// Finds the rows behind two different digests, or the first of them.
@@ -222,7 +222,7 @@ impl FilledTarget<'_> {
     /// Compares one state of the target with the source, and changes nothing.
     ///
     /// # Errors
-    /// [`TransferError::Different`] with all tables that differ, or one side cannot be read.
+    /// [`MismatchError`] with all tables that differ, or one side cannot be read.
     pub(crate) async fn compare(
         &self,
         target: &DatabaseConnection,
@@ -243,7 +243,9 @@ impl FilledTarget<'_> {
         let tables = self.tables.iter().map(pass).zip(self.reads).collect();
         let comparison = Comparison { tables, extent: Extent::Whole, progress: self.progress, watch: self.watch };
         let compared = comparison.run(&mut connection, &mut source.reader).await.map_err(|error| match error {
-            TransferError::Mismatch(mismatches) => TransferError::Different(mismatches),
+            TransferError::Mismatch(MismatchError::OfLoad(mismatches)) => {
+                MismatchError::OfFilledTarget(mismatches).into()
+            }
             error => error,
         })?;
         for warning in source.finish().await?.warnings() {

@@ -7,17 +7,19 @@
 //! Conditions (`CHECK`) are not looked at: SQLite does not even read them where it may not write, and the target does not
 //! have them.
 
-use crate::transfer::value::hazard::{Refusal, RefusedValues};
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
 use crate::database::failure::DatabaseCause;
-use crate::database::integrity_check::{ValueFinding, about_values};
+use crate::database::integrity_check::{about_values, ValueFinding};
+use crate::diagnostic::{document, Details, Diagnostic};
+use crate::exit_code::ExitCode;
+use crate::format::counted;
 use crate::schema::sql::literal;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::value::hazard::{self, Hazard};
+use crate::transfer::value::hazard::{self, Hazard, Refusal, RefusedValues};
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// How many findings are named; the others are only counted.
@@ -65,6 +67,35 @@ impl Damage {
         if self.findings.len() < NAMED {
             self.findings.push(finding.to_owned());
         }
+    }
+}
+
+/// The source's file is damaged, which was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[error("the source {path} is damaged: {} of SQLite's integrity check; nothing was written", counted(.damage.total, "finding"))]
+pub(crate) struct DamageError {
+    /// The file.
+    pub path: String,
+    /// What was found.
+    pub damage: Damage,
+}
+
+impl Diagnostic for DamageError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::InputOutput
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "restore a backup, or recover what can be read into a new file (https://www.sqlite.org/recovery.html) \
+             and move that; `--accept-damage --report FILE` moves what can be read of this one, and how many rows or \
+             values are missing or altered then, cannot be known"
+                .into(),
+        )
+    }
+
+    fn details(&self) -> Details {
+        Details { lines: self.damage.lines(), document: document(&self.damage) }
     }
 }
 

@@ -8,17 +8,18 @@
 //! | [`orphans`] | rows whose parent is missing, and what a policy makes of them |
 //! | [`constraints`] | what the target's keys and indexes would refuse |
 //! | [`damage`] | has SQLite check the file |
-//! | [`lacking`] | counts what has no place on the target |
+//! | [`unmapped`] | counts what has no place on the target |
 //! | [`row`] | a row as SQLite stores it |
 //! | [`snapshot`] | one consistent state of the file |
+//! | [`error`] | why what was read is of no use |
 //! | [`private_copy`] | a copy of a file that cannot be read in its place |
 //! | [`sqlite_file`] | the file, its `-wal` and its `-shm`, without SQLite |
 //! | [`table`] | how queries read a table: from the table itself |
 
 pub(crate) mod constraints;
 pub(crate) mod damage;
+pub(crate) mod error;
 pub(crate) mod estimate;
-pub(crate) mod lacking;
 pub(crate) mod orphans;
 pub(crate) mod private_copy;
 pub(crate) mod reader;
@@ -27,3 +28,4 @@ pub(crate) mod scan;
 pub(crate) mod snapshot;
 pub(crate) mod sqlite_file;
 pub(crate) mod table;
+pub(crate) mod unmapped;

@@ -15,21 +15,22 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
-use super::orphans::Orphans;
-use super::table::rows_of;
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt};
 use crate::database::sqlite_value::SqliteValue;
 use crate::progress::{Amount, Phase, Progress};
-use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
+use crate::transfer::report::ChangeSink;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::convert::{convert, truncated};
 use crate::transfer::value::copy_format::{HEADER, TRAILER};
-use crate::transfer::value::digest::{RowDigester, RowDigests, bucket, key_of, short_digest};
+use crate::transfer::value::digest::{bucket, key_of, short_digest, RowDigester, RowDigests};
 use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::index_entry::SAFE_ENTRY;
 use crate::transfer::value::pg_value::Value;
 use crate::transfer::value::policy::{Class, Policies, Policy};
+use super::error::SourceError;
+use super::orphans::Orphans;
+use super::table::rows_of;
 
 /// How many bytes of binary COPY are collected before they are sent on.
 const CHUNK: usize = 256 * 1024;
@@ -132,8 +133,8 @@ impl Reader {
         pass: Pass,
         total: Amount,
         progress: &dyn Progress,
-        note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
-    ) -> Result<TableRead, TransferError> {
+        note: &ChangeSink<'_>,
+    ) -> Result<TableRead, SourceError> {
         let name = pass.table.name.clone();
         let meter = progress.begin(Phase::new("reading", &name), total);
         let mut reading = self.read(pass).context(format!("read {name}"))?;

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::progress::{Amount, Phase, Progress};
+use crate::transfer::plan::TablePlan;
+use crate::transfer::report::ChangeSink;
+use crate::transfer::summary::TableRead;
+use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use crate::transfer::value::policy::{Class, Policies, Policy};
 use super::constraints::{self, Indexes, LongEntry};
 use super::damage::{self, Examination};
+use super::error::SourceError;
 use super::orphans::Orphans;
 use super::reader::{Pass, Purpose, Reader};
 use super::row::RowIds;
 use super::snapshot::{Snapshot, SourceChanges};
-use crate::database::failure::{DatabaseError, ResultExt};
-use crate::progress::{Amount, Phase, Progress};
-use crate::transfer::error::TransferError;
-use crate::transfer::plan::TablePlan;
-use crate::transfer::summary::TableRead;
-use crate::transfer::value::change::Change;
-use crate::transfer::value::hazard::{Fault, Hazard, Reason};
-use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// How often it is shown for how long a check has been going on.
 const TICK: Duration = Duration::from_secs(1);
@@ -56,9 +56,9 @@ impl Source {
     /// Has SQLite check the whole file: its pages, and every index against its table.
     ///
     /// # Errors
-    /// [`TransferError`] when the file cannot be read, or was written to meanwhile, which would look like damage. Damage
+    /// [`SourceError`] when the file cannot be read, or was written to meanwhile, which would look like damage. Damage
     /// is no error here, but what was found.
-    pub async fn examine(&mut self, progress: &dyn Progress) -> Result<Examination, TransferError> {
+    pub async fn examine(&mut self, progress: &dyn Progress) -> Result<Examination, SourceError> {
         tracing::debug!("SQLite checks the source");
         let meter = progress.begin(Phase::new("checking", "the source"), Amount::default());
         let mut work = std::pin::pin!(self.reader.run(damage::examine));
@@ -148,7 +148,7 @@ impl Source {
     /// is told of what policies would change.
     ///
     /// # Errors
-    /// [`TransferError`] when the file cannot be read, or what `note` gives.
+    /// [`SourceError`] when the file cannot be read, or what `note` gives.
     pub async fn survey(
         &mut self,
         tables: &[Arc<TablePlan>],
@@ -156,8 +156,8 @@ impl Source {
         policies: &Arc<Policies>,
         exceptions: &Arc<Orphans>,
         progress: &dyn Progress,
-        note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
-    ) -> Result<SourceScan, TransferError> {
+        note: &ChangeSink<'_>,
+    ) -> Result<SourceScan, SourceError> {
         let mut survey = SourceScan::default();
         for (table, amount) in tables.iter().zip(amounts) {
             let pass = Pass {
@@ -205,8 +205,8 @@ impl Source {
     /// Ends the snapshot and tells what happened to the source meanwhile.
     ///
     /// # Errors
-    /// [`TransferError::SourceChanged`] when what was read cannot be trusted.
-    pub async fn finish(&mut self) -> Result<SourceChanges, TransferError> {
+    /// [`SourceError::Changed`] when what was read cannot be trusted.
+    pub async fn finish(&mut self) -> Result<SourceChanges, SourceError> {
         self.reader.release();
         match self.snapshot.take() {
             Some(snapshot) => snapshot.finish().await,

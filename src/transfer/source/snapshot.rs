@@ -20,15 +20,15 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use super::private_copy::PrivateCopy;
-use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
-use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, io_message};
+use crate::database::failure::{io_message, DatabaseCause, ErrorClass, ResultExt};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::free_space;
 use crate::progress::{Amount, Phase, Progress};
-use crate::transfer::error::TransferError;
+use super::error::SourceError;
+use super::private_copy::PrivateCopy;
+use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 
 /// How often a copy is begun before the source counts as never at rest. The last one is made under a lock.
 const ATTEMPTS: u32 = 3;
@@ -249,11 +249,11 @@ impl Snapshot {
     /// Makes sure that what was read is one state: a file without a user is read without a lock.
     ///
     /// # Errors
-    /// [`TransferError::SourceChanged`] when somebody has written to such a file.
-    pub fn require_unchanged(&self) -> Result<(), TransferError> {
+    /// [`SourceError::Changed`] when somebody has written to such a file.
+    pub fn require_unchanged(&self) -> Result<(), SourceError> {
         match (&self.held, self.origin) {
             (ConsistencyToken::Seen(before), Origin::AtRest) if self.is_unlike(before) => {
-                Err(TransferError::SourceChanged { path: self.path.display().to_string() })
+                Err(SourceError::Changed { path: self.path.display().to_string() })
             }
             _ => Ok(()),
         }
@@ -268,9 +268,9 @@ impl Snapshot {
     /// Ends the reading and tells what happened to the source meanwhile. Waits until the connection is given back.
     ///
     /// # Errors
-    /// [`TransferError::SourceChanged`] when the file was read without a lock and somebody has written: what was read
+    /// [`SourceError::Changed`] when the file was read without a lock and somebody has written: what was read
     /// cannot be trusted. The system's error when the file cannot be looked at.
-    pub async fn finish(self) -> Result<SourceChanges, TransferError> {
+    pub async fn finish(self) -> Result<SourceChanges, SourceError> {
         let mut aftermath = SourceChanges::default();
         let pool = self.reader.get_sqlite_connection_pool();
         if let ConsistencyToken::Beside { data_version, .. } = &self.held {

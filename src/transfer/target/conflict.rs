@@ -8,20 +8,21 @@ use std::sync::Arc;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::staging::{place, same};
 use crate::database::failure::{DatabaseError, ResultExt};
+use crate::diagnostic::{Details, Diagnostic};
+use crate::exit_code::ExitCode;
 use crate::schema::model::ForeignKey;
 use crate::schema::sql::{literal, quoted};
-use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::constraints::foreign_keys;
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use super::staging::{place, same};
 
 /// A row of the source that cannot come beside those of the target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Conflict {
+pub(crate) struct Conflict {
     /// The table.
     pub table: String,
     /// The primary key of the row.
@@ -35,7 +36,7 @@ pub struct Conflict {
 impl Conflict {
     /// Whether the row is there, with other values.
     #[must_use]
-    pub fn is_difference(&self) -> bool {
+    pub(crate) fn is_difference(&self) -> bool {
         self.primary_key == self.target_primary_key
     }
 }
@@ -51,23 +52,54 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// How many rows clash.
-pub(crate) fn count(conflicts: &[Conflict]) -> String {
-    let rows: BTreeSet<_> = conflicts.iter().map(|clash| (&clash.table, &clash.primary_key)).collect();
+/// Rows that cannot come to those of the target, all of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{} with the target's own; nothing was changed ({insertable} more could be inserted, {identical} are there already)", clashing_rows(.conflicts))]
+pub(crate) struct ConflictError {
+    /// All of them.
+    pub conflicts: Vec<Conflict>,
+    /// How many rows could be inserted.
+    pub insertable: u64,
+    /// How many rows are there, and the same.
+    pub identical: u64,
+}
+
+impl Diagnostic for ConflictError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "compare both by these keys: what the target holds is kept, and rows that are not wanted can be removed \
+             from a copy of the source"
+                .into(),
+        )
+    }
+
+    fn details(&self) -> Details {
+        Details::of(&self.conflicts)
+    }
+}
+
+fn clashing_rows(conflicts: &[Conflict]) -> String {
+    let rows: BTreeSet<_> = conflicts.iter().map(|conflict| (&conflict.table, &conflict.primary_key)).collect();
     if rows.len() == 1 { "1 row clashes".to_owned() } else { format!("{} rows clash", rows.len()) }
 }
 
-/// The error for clashes, of so many rows of which so many are there in some form.
-pub(crate) fn refusal(conflicts: Vec<Conflict>, rows: u64, present: u64) -> TransferError {
-    let keys = |is_difference: bool| -> BTreeSet<(&str, &str)> {
-        let conflicts = conflicts.iter().filter(|clash| clash.is_difference() == is_difference);
-        conflicts.map(|clash| (clash.table.as_str(), clash.primary_key.as_str())).collect()
-    };
-    let (different, taken) = (keys(true), keys(false));
-    let kept_out = taken.difference(&different).count() as u64;
-    let identical = present.saturating_sub(different.len() as u64);
-    let insertable = rows.saturating_sub(present + kept_out);
-    TransferError::Conflicts { conflicts, insertable, identical }
+impl ConflictError {
+    /// Of so many rows of which so many are there in some form.
+    pub(crate) fn of(conflicts: Vec<Conflict>, rows: u64, present: u64) -> Self {
+        let keys = |is_difference: bool| -> BTreeSet<(&str, &str)> {
+            let conflicts = conflicts.iter().filter(|conflict| conflict.is_difference() == is_difference);
+            conflicts.map(|conflict| (conflict.table.as_str(), conflict.primary_key.as_str())).collect()
+        };
+        let (different, taken) = (keys(true), keys(false));
+        let kept_out = taken.difference(&different).count() as u64;
+        let identical = present.saturating_sub(different.len() as u64);
+        let insertable = rows.saturating_sub(present + kept_out);
+        Self { conflicts, insertable, identical }
+    }
 }
 
 /// Finds the rows of a table that clash.
@@ -205,10 +237,8 @@ mod tests {
         };
         // Of ten rows six are there: one with other values, which are also those of another row.
         let conflicts = vec![clash("one", "one"), clash("one", "two"), clash("three", "two")];
-        let TransferError::Conflicts { insertable, identical, .. } = refusal(conflicts, 10, 6) else {
-            panic!("clashes")
-        };
-        assert_eq!((insertable, identical), (3, 5));
+        let error = ConflictError::of(conflicts, 10, 6);
+        assert_eq!((error.insertable, error.identical), (3, 5));
     }
 
     #[test]

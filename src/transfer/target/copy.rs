@@ -2,18 +2,18 @@
 
 use sqlx::PgConnection;
 
-use crate::database::failure::{DatabaseCause, ResultExt};
+use crate::database::failure::ResultExt;
 use crate::progress::{Amount, Phase, Progress};
-use crate::transfer::error::{TransferError, rejected};
+use crate::transfer::report::ChangeSink;
 use crate::transfer::source::reader::{Pass, Reader};
 use crate::transfer::summary::TableRead;
-use crate::transfer::value::change::Change;
+use super::error::WriteError;
 
 /// Copies a table, or as much of it as the pass names, to a place that SQL names so: a table that this transaction has
 /// made or truncated. Gives what was read, and how many rows the server took.
 ///
 /// # Errors
-/// [`TransferError::Unfit`] at the first value that cannot be carried over, or what the server refused; the connection
+/// [`WriteError::FoundHazard`] at the first value that cannot be carried over, or what the server refused; the connection
 /// is out of step after that.
 pub(crate) async fn copy_table(
     connection: &mut PgConnection,
@@ -22,12 +22,12 @@ pub(crate) async fn copy_table(
     place: &str,
     total: Amount,
     progress: &dyn Progress,
-    note: &dyn Fn(&[Change]) -> Result<(), TransferError>,
-) -> Result<(TableRead, u64), TransferError> {
+    note: &ChangeSink<'_>,
+) -> Result<(TableRead, u64), WriteError> {
     let table = pass.table.clone();
     let meter = progress.begin(Phase::new("copying", &table.name), total);
     let writing = format!("copy into {}", table.name);
-    let refused = |error| rejected(&*writing, DatabaseCause::from(error));
+    let refused = |error: sqlx::Error| WriteError::of(&*writing, error);
     let sql = format!("COPY {place} ({}) FROM STDIN (FORMAT binary, FREEZE)", table.column_list());
     let mut copy = connection.copy_in_raw(&sql).await.map_err(refused)?;
     let mut reading = reader.read(pass).context(format!("read {}", table.name))?;
@@ -38,7 +38,7 @@ pub(crate) async fn copy_table(
     }
     let read = reading.finish().await.context(format!("read {}", table.name))?;
     if !read.hazards.is_empty() {
-        return Err(TransferError::Unfit);
+        return Err(WriteError::FoundHazard);
     }
     let copied = copy.finish().await.map_err(refused)?;
     meter.finish();

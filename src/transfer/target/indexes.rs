@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, Row};
 
-use super::session::{execute, table_list};
-use crate::database::failure::{DatabaseCause, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::progress::{Amount, Phase, Progress};
-use crate::transfer::error::{TransferError, rejected};
 use crate::transfer::plan::TablePlan;
+use super::error::WriteError;
+use super::session::{execute, table_list};
 
 /// Indexes and keys that are dropped for the load, as the server defines them: an operator's
 /// own come back too.
@@ -24,7 +24,7 @@ struct Rebuild {
 }
 
 impl DroppedIndexes {
-    pub(crate) async fn take(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<Self, TransferError> {
+    pub(crate) async fn take(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<Self, DatabaseError> {
         let names: Vec<String> = plan.iter().map(|table| table.name.clone()).collect();
         let rows = sqlx::query(ASIDE).bind(names).fetch_all(&mut *connection).await.context("list the indexes")?;
         let mut rebuild = Vec::new();
@@ -54,11 +54,11 @@ impl DroppedIndexes {
         self,
         connection: &mut PgConnection,
         progress: &dyn Progress,
-    ) -> Result<(), TransferError> {
+    ) -> Result<(), WriteError> {
         for Rebuild { name, stage, sql } in self.rebuild {
             let meter = progress.begin(stage, Amount::default());
             let action = format!("build {name}");
-            execute(connection, sql).await.map_err(|error| rejected(action, DatabaseCause::from(error)))?;
+            execute(connection, sql).await.map_err(|error| WriteError::of(action, error))?;
             meter.finish();
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`preflight`] | finds what a move would fail at, before it begins |
+//! | [`empty`] | tables that have to be empty |
 //! | [`disk_space`] | whether the server's disks have room |
 //! | [`conflict`] | rows that cannot come to those of the target |
 //! | [`staging`] | a temporary place for rows that come to others |
@@ -11,10 +12,13 @@
 //! | [`obstacle`] | what a move would fail at, as data |
 //! | [`session_settings`] | what the transaction sets for itself |
 //! | [`session`] | statements on the one connection |
+//! | [`mod@error`] | why the target did not take rows |
 
 pub(crate) mod conflict;
 pub(crate) mod copy;
 pub(crate) mod disk_space;
+pub(crate) mod empty;
+pub(crate) mod error;
 pub(crate) mod indexes;
 pub(crate) mod obstacle;
 pub(crate) mod preflight;

@@ -4,6 +4,32 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::diagnostic::{Details, Diagnostic};
+use crate::exit_code::ExitCode;
+
+/// What the move would fail at, all of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} in the way on the target; nothing was changed", things(.0.len()))]
+pub(crate) struct ObstacleError(pub Vec<Obstacle>);
+
+fn things(count: usize) -> String {
+    if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") }
+}
+
+impl Diagnostic for ObstacleError {
+    /// The code that all obstacles share, so that whoever tries again on some codes does not where one of the obstacles
+    /// needs somebody; otherwise that of a refusal.
+    fn exit_code(&self) -> ExitCode {
+        let mut codes = self.0.iter().map(|obstacle| obstacle.kind.exit_code());
+        let first = codes.next().unwrap_or(ExitCode::Refused);
+        if codes.all(|code| code == first) { first } else { ExitCode::Refused }
+    }
+
+    fn details(&self) -> Details {
+        Details::of(&self.0)
+    }
+}
+
 /// One thing that is in the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
@@ -86,4 +112,37 @@ pub enum ObstacleKind {
     TemporaryFiles,
     /// The disk is too small.
     Disk,
+}
+
+impl ObstacleKind {
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Privilege | Self::RowSecurity => ExitCode::Privilege,
+            Self::Standby | Self::ReadOnly => ExitCode::Unavailable,
+            Self::Prepared => ExitCode::Busy,
+            Self::Encoding => ExitCode::Configuration,
+            Self::Disk => ExitCode::InputOutput,
+            _ => ExitCode::Refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn obstacles_have_the_code_that_all_of_them_share() {
+        let obstacle = |kind| Obstacle {
+            kind,
+            object: "the server".to_owned(),
+            what: "is in the way".to_owned(),
+            advice: "take it away".to_owned(),
+            weight: ObstacleSeverity::Refusal,
+        };
+        let code = |kinds: &[ObstacleKind]| ObstacleError(kinds.iter().copied().map(obstacle).collect()).exit_code();
+        assert_eq!(code(&[ObstacleKind::Standby]), ExitCode::Unavailable);
+        assert_eq!(code(&[ObstacleKind::Privilege, ObstacleKind::RowSecurity]), ExitCode::Privilege);
+        assert_eq!(code(&[ObstacleKind::Privilege, ObstacleKind::Disk]), ExitCode::Refused);
+    }
 }

@@ -5,15 +5,15 @@
 //! role are lifted ([`crate::transfer::target::session_settings`]). Tables that are not those of their revision are left to
 //! [`crate::schema::diff`].
 
-use crate::transfer::target::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
-
 use indicatif::HumanCount;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::disk_space;
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::lock;
 use crate::schema::model::Schema;
+use super::disk_space;
+use super::empty::NOT_EMPTY;
+use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 
 /// What is to be done with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +23,6 @@ pub enum Operation {
     /// Rows come to others, while everybody goes on.
     Append,
 }
-
-/// What to do about a target that holds rows.
-pub(crate) const NOT_EMPTY: &str = "a history is moved once, into an empty database: use a new one, remove these rows \
-     yourself, or bring those of the source to them with `--append`";
 
 /// The tables that are to be filled, with the columns that may be: those of the source and of every revision.
 #[derive(Debug, Default)]

@@ -3,11 +3,11 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::session::execute;
-use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::sql::quoted;
-use crate::transfer::error::{TransferError, rejected};
 use crate::transfer::plan::TablePlan;
+use super::error::WriteError;
+use super::session::execute;
 
 /// Whether rows of the target that the source has as well are held until the end of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +46,13 @@ pub(crate) async fn create(connection: &mut PgConnection, table: &TablePlan) -> 
 }
 
 /// Makes sure that keys are there only once, and that the planner knows how much there is.
-pub(crate) async fn index(connection: &mut PgConnection, table: &TablePlan) -> Result<(), TransferError> {
+pub(crate) async fn index(connection: &mut PgConnection, table: &TablePlan) -> Result<(), WriteError> {
     let place = place(table);
     for key in &table.unique_keys {
         let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
         let sql = format!("CREATE UNIQUE INDEX ON {place} ({columns})");
         let action = format!("keep {} of {} unique", key.columns.join(", "), table.name);
-        execute(connection, sql).await.map_err(|error| rejected(action, DatabaseCause::from(error)))?;
+        execute(connection, sql).await.map_err(|error| WriteError::of(action, error))?;
     }
     let analyzed = execute(connection, format!("ANALYZE {place}")).await;
     Ok(analyzed.context(format!("analyze the rows for {}", table.name))?)
@@ -76,7 +76,7 @@ pub(crate) async fn count_present(
 }
 
 /// Inserts the rows that are not there yet, and says how many the server took.
-pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> Result<u64, TransferError> {
+pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> Result<u64, WriteError> {
     let sql = format!(
         "INSERT INTO {name} ({columns}) SELECT {columns} FROM {place} AS staged
          WHERE NOT EXISTS (SELECT FROM ONLY {name} AS there WHERE {same})",
@@ -87,5 +87,5 @@ pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> 
     );
     let inserted = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
     let action = format!("insert into {}", table.name);
-    Ok(inserted.map_err(|error| rejected(action, DatabaseCause::from(error)))?.rows_affected())
+    Ok(inserted.map_err(|error| WriteError::of(action, error))?.rows_affected())
 }

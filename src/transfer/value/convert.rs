@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::database::sqlite_value::SqliteValue;
+use super::{decimal, jsonb, timestamp};
 use super::column::ColumnPlan;
 use super::column_type::ColumnType;
 use super::digest::{JSONB_TAG, RowDigester};
@@ -11,8 +13,6 @@ use super::normalization::Normalised;
 use super::pg_value::Value;
 use super::policy::{Class, Policies, Policy};
 use super::repair::{self, TextOrigin};
-use super::{decimal, jsonb, timestamp};
-use crate::database::sqlite_value::SqliteValue;
 
 /// The longest value that a PostgreSQL field holds, in bytes.
 const MAX_FIELD: usize = 0x3fff_ff00;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::{jsonb, repair};
 use super::hazard::Fault;
 use super::pg_value::Value;
-use super::{jsonb, repair};
 
 /// How many parts a table is divided into, so that a difference can be searched for in a few of them.
 pub(crate) const BUCKETS: usize = 4096;

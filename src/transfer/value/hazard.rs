@@ -5,6 +5,9 @@ use std::fmt;
 use indicatif::HumanCount;
 use serde::Serialize;
 
+use crate::diagnostic::{Details, Diagnostic};
+use crate::exit_code::ExitCode;
+use crate::format::counted;
 use super::column_type::ColumnType;
 use super::policy::{Choice, Class, Policy};
 
@@ -86,6 +89,29 @@ impl fmt::Display for Hazard {
             write!(f, "{separator}{}", Choice { class: self.class, policy })?;
         }
         self.value.as_ref().map_or(Ok(()), |value| write!(f, "; {value}"))
+    }
+}
+
+/// Values that PostgreSQL cannot hold, all of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of the source cannot be carried over exactly; nothing was written", counted(.0.len(), "value"))]
+pub(crate) struct HazardError(pub Vec<Hazard>);
+
+impl Diagnostic for HazardError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Data
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "mend these values in a copy of the source and move the copy, or choose what is done about a class of \
+             them: `--on CLASS=POLICY`, with `--report FILE`"
+                .into(),
+        )
+    }
+
+    fn details(&self) -> Details {
+        Details::of(&self.0)
     }
 }
 

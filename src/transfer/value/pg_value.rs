@@ -102,8 +102,8 @@ impl Deref for FieldHead {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::transfer::value::timestamp;
+    use super::*;
 
     #[test]
     fn fields_are_what_postgresql_reads() {

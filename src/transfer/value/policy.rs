@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
+
 /// What keeps a value, or a row, from being carried over exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -283,6 +286,12 @@ pub enum PolicyError {
         /// Both.
         policies: [Policy; 2],
     },
+}
+
+impl Diagnostic for PolicyError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Usage
+    }
 }
 
 fn listed(names: &[impl fmt::Display]) -> String {

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use tarsy_db::internals::{Silence, Snapshot, SnapshotOptions, Source, TransferError};
+use tarsy_db::internals::{Silence, Snapshot, SnapshotOptions, Source, SourceError};
 
 use crate::support::cases::each;
 use crate::support::database::{block_on, runtime};
@@ -279,7 +279,7 @@ fn what_is_written_during_a_check_is_not_taken_for_damage() {
     let mut begun = runtime.block_on(begin(&source));
     source.execute("UPDATE alert_sessions SET final_analysis = 'written meanwhile'");
     let examined = runtime.block_on(begun.examine(&Silence));
-    assert!(matches!(examined, Err(TransferError::SourceChanged { .. })), "{examined:?}");
+    assert!(matches!(examined, Err(SourceError::Changed { .. })), "{examined:?}");
 }
 
 /// A file with a history, whose bytes are then changed.

@@ -2,21 +2,22 @@
 
 use std::fmt;
 
-use indicatif::HumanCount;
 use migration::Revision;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
-use super::table::rows_of;
 use crate::database::connection;
 use crate::database::failure::DatabaseCause;
+use crate::diagnostic::{Details, Diagnostic};
+use crate::exit_code::ExitCode;
+use crate::format::{counted, counted_in_groups};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
-use crate::transfer::error::TransferError;
+use super::table::rows_of;
 
 /// A table or a column of the source that the target has no place for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lacking {
+pub(crate) struct UnmappedItem {
     /// `table` or `table.column`.
     pub name: String,
     /// Whether it is a whole table.
@@ -27,17 +28,17 @@ pub struct Lacking {
     pub brought_by: Option<usize>,
 }
 
-impl fmt::Display for Lacking {
+impl fmt::Display for UnmappedItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.is_table { "row" } else { "value" };
         match self.holds {
-            Some(count) => write!(f, "{} ({})", self.name, counted(count, what)),
+            Some(count) => write!(f, "{} ({})", self.name, counted_in_groups(count, what)),
             None => write!(f, "{} (its {what}s could not be counted)", self.name),
         }
     }
 }
 
-impl Lacking {
+impl UnmappedItem {
     /// Whether nothing would be lost: the table of a later revision that an interrupted upgrade left, which the
     /// upgrade of the target makes again.
     fn is_made_again(&self) -> bool {
@@ -45,31 +46,92 @@ impl Lacking {
     }
 }
 
+/// Why what the source has does not all have a place.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnmappedError {
+    /// The source has what the target has no place for.
+    #[error("the target has no place for {} of the source; nothing was changed", counted(.0.len(), "item"))]
+    Unmapped(Vec<UnmappedItem>),
+    /// `--ignore` names something that is not missing on the target.
+    #[error("`--ignore` is for what the target has no place for, which {} is not", .names.join(", "))]
+    Mapped {
+        /// The names.
+        names: Vec<String>,
+    },
+}
+
+impl Diagnostic for UnmappedError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unmapped(items) => Some(hint(items)),
+            Self::Mapped { .. } => None,
+        }
+    }
+
+    fn details(&self) -> Details {
+        match self {
+            Self::Unmapped(items) => Details::of(items),
+            Self::Mapped { .. } => Details::default(),
+        }
+    }
+}
+
+/// What the reader can do about it: nothing that loses anything without saying how much.
+fn hint(items: &[UnmappedItem]) -> String {
+    let tables = items.iter().filter(|item| item.is_table);
+    let upgrade = tables.filter_map(|item| item.brought_by).max().map(|revision| {
+        format!(
+            "to keep the rows, bring a copy of the source to the revision that the table belongs to, and move the copy: \
+             `tarsy-db --database-url sqlite:///copy.db init --to {revision}`; "
+        )
+    });
+    let flags = items.iter().map(|item| format!("--ignore {}", item.name)).collect::<Vec<_>>().join(" ");
+    let total = |is_table| items.iter().filter(|item| item.is_table == is_table).map(|item| item.holds).sum();
+    let lost = match (total(false), total(true)) {
+        (Some(0), Some(0)) => "nothing: no value is in it".to_owned(),
+        (Some(values), Some(0)) => format!("{}, only in the source then", counted_in_groups(values, "value")),
+        (Some(0), Some(rows)) => format!("{}, only in the source then", counted_in_groups(rows, "row")),
+        (Some(values), Some(rows)) => {
+            format!(
+                "{} and {}, only in the source then",
+                counted_in_groups(values, "value"),
+                counted_in_groups(rows, "row")
+            )
+        }
+        _ => "values that could not be counted".to_owned(),
+    };
+    format!("{}`{flags}` leaves out {lost}", upgrade.unwrap_or_default())
+}
+
 /// Makes sure that the target has a place for everything that the source has and `ignored` does not name.
 ///
 /// # Errors
-/// [`TransferError::Lacking`] with the rest, counted; [`TransferError::NotLacking`] for names in `ignored` that would
+/// [`UnmappedError::Unmapped`] with the rest, counted; [`UnmappedError::Mapped`] for names in `ignored` that would
 /// lose what the target has a place for, or mean nothing.
 pub(crate) async fn require_place(
     source: &DatabaseConnection,
     from: &Schema,
     to: &Schema,
     ignored: &[String],
-) -> Result<(), TransferError> {
+) -> Result<(), UnmappedError> {
     let places = without_place(from, to);
-    let is_lacking = |name: &String| places.iter().any(|place| place.name() == *name);
-    let not_lacking: Vec<_> = ignored.iter().filter(|name| !is_lacking(name)).cloned().collect();
-    if !not_lacking.is_empty() {
-        return Err(TransferError::NotLacking { names: not_lacking });
+    let is_unmapped = |name: &String| places.iter().any(|place| place.name() == *name);
+    let mapped: Vec<_> = ignored.iter().filter(|name| !is_unmapped(name)).cloned().collect();
+    if !mapped.is_empty() {
+        return Err(UnmappedError::Mapped { names: mapped });
     }
-    let mut lacking = Vec::new();
+    let mut unmapped = Vec::new();
     for place in places.iter().filter(|place| !ignored.contains(&place.name())) {
-        let found = place.looked_at(source).await;
+        let found = place.measure(source).await;
         if !found.is_made_again() {
-            lacking.push(found);
+            unmapped.push(found);
         }
     }
-    if lacking.is_empty() { Ok(()) } else { Err(TransferError::Lacking(lacking)) }
+    if unmapped.is_empty() { Ok(()) } else { Err(UnmappedError::Unmapped(unmapped)) }
 }
 
 /// A table, or one of its columns.
@@ -83,13 +145,13 @@ impl Place<'_> {
         self.column.map_or(self.table.to_owned(), |column| format!("{}.{column}", self.table))
     }
 
-    async fn looked_at(&self, source: &DatabaseConnection) -> Lacking {
+    async fn measure(&self, source: &DatabaseConnection) -> UnmappedItem {
         let what = self.column.map_or("*".to_owned(), quoted);
         let is_brought_by = |revision: &Revision| match self.column {
             None => revision.tables().contains(&self.table),
             Some(column) => revision.added_columns().any(|place| place == (self.table, column)),
         };
-        Lacking {
+        UnmappedItem {
             name: self.name(),
             is_table: self.column.is_none(),
             // A virtual table may need a module that is not built in.
@@ -123,36 +185,4 @@ pub(crate) async fn count(connection: &DatabaseConnection, what: &str, table: &s
     let sql = format!("SELECT count({what}) AS number FROM {rows}");
     let counted = connection::row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "number"));
     Ok(u64::try_from(counted.map_err(|error: DbErr| DatabaseCause::from(error))?).unwrap_or(0))
-}
-
-/// What the reader can do about it: nothing that loses anything without saying how much.
-#[must_use]
-pub(crate) fn hint(lacking: &[Lacking]) -> String {
-    let tables = lacking.iter().filter(|item| item.is_table);
-    let upgrade = tables.filter_map(|item| item.brought_by).max().map(|revision| {
-        format!(
-            "to keep the rows, bring a copy of the source to the revision that the table belongs to, and move the copy: \
-             `tarsy-db --database-url sqlite:///copy.db init --to {revision}`; "
-        )
-    });
-    let flags = lacking.iter().map(|item| format!("--ignore {}", item.name)).collect::<Vec<_>>().join(" ");
-    let total = |is_table| lacking.iter().filter(|item| item.is_table == is_table).map(|item| item.holds).sum();
-    let lost = match (total(false), total(true)) {
-        (Some(0), Some(0)) => "nothing: no value is in it".to_owned(),
-        (Some(values), Some(0)) => format!("{}, only in the source then", counted(values, "value")),
-        (Some(0), Some(rows)) => format!("{}, only in the source then", counted(rows, "row")),
-        (Some(values), Some(rows)) => {
-            format!("{} and {}, only in the source then", counted(values, "value"), counted(rows, "row"))
-        }
-        _ => "values that could not be counted".to_owned(),
-    };
-    format!("{}`{flags}` leaves out {lost}", upgrade.unwrap_or_default())
-}
-
-/// `1 value`, `1,234 values`.
-pub(crate) fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{} {what}s", HumanCount(count)),
-    }
 }

@@ -1,0 +1,61 @@
+//! Tables that have to be empty.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
+use crate::schema::sql::quoted;
+
+/// What to do about a target that holds rows.
+pub(crate) const NOT_EMPTY: &str = "a history is moved once, into an empty database: use a new one, remove these rows \
+     yourself, or bring those of the source to them with `--append`";
+
+/// Why tables are not known to be empty.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotEmptyError {
+    /// The target cannot be read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The target holds rows.
+    #[error("the target already holds rows in {}", .tables.join(", "))]
+    Rows {
+        /// The tables with rows.
+        tables: Vec<String>,
+    },
+}
+
+impl Diagnostic for NotEmptyError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Database(error) => error.exit_code(),
+            Self::Rows { .. } => ExitCode::Refused,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Database(error) => error.hint(),
+            Self::Rows { .. } => Some(NOT_EMPTY.into()),
+        }
+    }
+}
+
+/// Names the tables that hold rows.
+///
+/// # Errors
+/// [`NotEmptyError::Rows`], or the target cannot be read.
+pub(crate) async fn require_empty<'t>(
+    connection: &mut PgConnection,
+    tables: impl Iterator<Item = &'t str>,
+) -> Result<(), NotEmptyError> {
+    let mut filled = Vec::new();
+    for table in tables {
+        let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
+        let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
+        if has_rows.context(format!("look into {table}"))? {
+            filled.push(table.to_owned());
+        }
+    }
+    if filled.is_empty() { Ok(()) } else { Err(NotEmptyError::Rows { tables: filled }) }
+}
