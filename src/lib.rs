@@ -55,14 +55,14 @@ pub use process::main;
 /// code.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::database::connection::{open, Access};
+    pub use crate::database::connection::{Access, open};
     pub use crate::database::failure::{DatabaseError, ErrorClass};
     pub use crate::database::sqlite_value::SqliteValue;
     pub use crate::database::url::DatabaseUrl;
-    pub use crate::history::space::{reclaimable, Space};
     pub use crate::history::space::sqlite::AutoVacuum;
-    pub use crate::history::vacuum::vacuum;
+    pub use crate::history::space::{Space, reclaimable};
     pub use crate::history::vacuum::freed::Freed;
+    pub use crate::history::vacuum::vacuum;
     pub use crate::progress::{Amount, Meter, Phase, Progress, Silence};
     pub use crate::schema::read::schema as read_schema;
     pub use crate::schema::upgrade::upgrade;
@@ -71,13 +71,14 @@ pub mod internals {
     pub use crate::transfer::source::scan::Source;
     pub use crate::transfer::source::snapshot::{CopyReason, Origin, Snapshot, SnapshotOptions};
     pub use crate::transfer::target::obstacle::{ObstacleKind, ObstacleSeverity};
-    pub use crate::transfer::target::preflight::{look, Operation, TargetTables};
+    pub use crate::transfer::target::preflight::{Operation, TargetTables, look};
     pub use crate::transfer::value::column::ColumnPlan;
     pub use crate::transfer::value::column_type::ColumnType;
-    pub use crate::transfer::value::convert::{convert, Converted};
+    pub use crate::transfer::value::convert::{Converted, convert};
+    pub use crate::transfer::value::copy_format::{field_parts, read_field};
     pub use crate::transfer::value::digest::RowDigester;
     pub use crate::transfer::value::hazard::Fault;
-    pub use crate::transfer::value::pg_value::Value;
+    pub use crate::transfer::value::pg_value::PgValue;
     pub use crate::transfer::value::policy::{Choice, Class, Policies, Policy};
 }
 

@@ -9,8 +9,8 @@ use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::visible;
 use crate::error::Error;
+use crate::visible;
 
 /// What a command found or did, ready for both kinds of reader.
 #[derive(Debug)]

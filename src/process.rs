@@ -6,7 +6,6 @@ use std::io::{IsTerminal, Write};
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 
-use crate::{command, logging, progress, visible};
 use crate::cli::{Cli, Color, LogFormat, OutputFormat};
 use crate::command::context::Context;
 use crate::database::url;
@@ -15,6 +14,7 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::fs::temporary;
 use crate::output::{self, Style};
+use crate::{command, logging, progress, visible};
 
 /// How many items of a list an error shows to people.
 const SHOWN_DETAILS: usize = 100;

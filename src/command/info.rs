@@ -7,26 +7,26 @@ use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::retention::Retention;
 use crate::cli::Info;
-use crate::database::connection::{self, row, rows, Access, LOCK_TIMEOUT};
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database::failure::{ErrorClass, ResultExt};
 use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::history::retention::plan::{self, RetentionPlan};
-use crate::history::retention::policy::{has_start, ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES};
+use crate::history::retention::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, has_start};
 use crate::history::retention::selection::Selection;
 use crate::history::space::{self, Space};
 use crate::history::tables::SESSIONS;
 use crate::output::{self, Block, Field, Report};
-use crate::schema::self;
+use crate::schema;
 use crate::schema::model::Schema;
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::sql::quoted;
 use crate::schema::state::{self, SchemaState};
 use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
-use super::retention::Retention;
 
 /// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
 const SMALL_FILE: u64 = 1 << 30;

@@ -4,6 +4,7 @@ use migration::Revision;
 use sea_orm::DatabaseConnection;
 use serde::Serialize;
 
+use super::wait;
 use crate::cli::{Init, Wait};
 use crate::database::connection::{self, Access};
 use crate::database::failure::{ErrorClass, ResultExt};
@@ -14,10 +15,9 @@ use crate::output::{Block, Field, Report};
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::state::{self, StateError};
+use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
 use crate::schema::upgrade::{self, script};
-use crate::schema::upgrade::assess::{assess, Start, UpgradePlan};
 use crate::settings::Settings;
-use super::wait;
 
 #[derive(Serialize)]
 struct InitSummary {

@@ -22,6 +22,7 @@ mod prune;
 mod retention;
 mod wait;
 
+use self::context::Context;
 use crate::cli::{Cli, Command, Global};
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::watchdog::Watch;
@@ -29,7 +30,6 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::settings::{Flags, Settings};
-use self::context::Context;
 
 /// Runs one command to its end.
 ///

@@ -9,7 +9,9 @@ use serde::Serialize;
 use crate::cli::Prune;
 use crate::error::Error;
 use crate::history::overdue;
-use crate::history::retention::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, RetentionError, RetentionPolicy};
+use crate::history::retention::policy::{
+    ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, RetentionError, RetentionPolicy,
+};
 use crate::schema::model::Schema;
 use crate::schema::state::SchemaState;
 use crate::settings::{SettingSource, Settings};

@@ -9,9 +9,9 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use serde::Serialize;
 
 use crate::cli::{Wait, WaitFor};
-use crate::database::readiness;
 use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::readiness;
 use crate::database::url::{self, DatabaseUrl};
 use crate::error::Error;
 use crate::output::{Block, Report};

@@ -11,12 +11,12 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
 
+use super::failure::{DatabaseCause, ErrorClass, io_message};
+use super::keepalive;
+use super::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::free_space;
-use super::keepalive;
-use super::failure::{io_message, DatabaseCause, ErrorClass};
-use super::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 
 /// How long one attempt to connect may take unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,8 +9,8 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr, IsolationLevel, TransactionTrait,
 };
 
-use super::mark;
 use super::connection::milliseconds;
+use super::mark;
 
 /// How long a query may take that only informs.
 pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(30);
@@ -109,9 +109,9 @@ pub(crate) async fn end(reading: DatabaseExecutor<'_>) -> Result<(), DbErr> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::database::connection::row;
     use crate::database::failure::{DatabaseCause, ErrorClass};
-    use super::*;
 
     const COUNT: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000000000)
         SELECT count(*) AS numbers FROM n";

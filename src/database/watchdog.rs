@@ -14,10 +14,10 @@ use sea_orm::DatabaseConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use crate::progress::{Amount, Meter, Phase, Progress};
-use super::{connection, mark};
 use super::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use super::url::{DatabaseUrl, PostgresqlAddress};
+use super::{connection, mark};
+use crate::progress::{Amount, Meter, Phase, Progress};
 
 /// How long the server may be silent before it is asked, and how long it may take to answer, unless the URL
 /// has a shorter `connect_timeout`.

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
+use super::removal::batch::{Batch, BatchError, Limits};
+use super::retention::plan::{TableCounts, table_plan};
+use super::retention::policy::RetentionError;
 use crate::database::failure::DatabaseError;
 use crate::schema::model::Schema;
-use super::removal::batch::{Batch, BatchError, Limits};
-use super::retention::plan::{table_plan, TableCounts};
-use super::retention::policy::RetentionError;
 
 /// The table of the events.
 pub(crate) const EVENTS: &str = "events";

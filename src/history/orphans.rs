@@ -6,13 +6,15 @@ use std::collections::BTreeSet;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use serde::Serialize;
 
-use crate::database::connection::row;
-use crate::database::failure::{DatabaseError, ResultExt};
-use crate::schema::model::Schema;
 use super::archive::Archive;
 use super::id_set::IdSet;
 use super::removal::batch::{Batch, BatchError, Limits};
-use super::tables::{primary_key, references_from_others, references_to_stages, REFERENCES, Reference, SESSIONS, STAGES};
+use super::tables::{
+    REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
+};
+use crate::database::connection::row;
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::schema::model::Schema;
 
 /// Orphans of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -128,8 +130,8 @@ fn is_not_needed(reference: &Reference) -> String {
 mod tests {
     use sea_orm::Database;
 
-    use crate::schema;
     use super::*;
+    use crate::schema;
 
     #[tokio::test]
     async fn orphans_are_found_without_foreign_keys_and_only_where_the_columns_are() {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 
-use crate::database::connection::row;
-use crate::database::failure::{DatabaseError, ResultExt};
-use crate::schema::model::Schema;
 use super::retention::policy::RetentionPolicy;
 use super::retention::selection::{self, Selection};
 use super::tables::SESSIONS;
+use crate::database::connection::row;
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::schema::model::Schema;
 
 /// A session may be this much older than the retention: it is applied once a day.
 pub(crate) const GRACE: Duration = Duration::from_hours(24);

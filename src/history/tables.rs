@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::schema::model::{ForeignKey, Schema};
 use super::id_set::IdSet;
+use crate::schema::model::{ForeignKey, Schema};
 
 /// The statuses of a session that is over; every other one counts as active.
 pub(crate) const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];

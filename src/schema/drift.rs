@@ -2,9 +2,9 @@
 
 use migration::Revision;
 
+use super::diff::{self, Difference};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use super::diff::{self, Difference};
 
 /// Tables that are not those of the revision that they should have.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +64,9 @@ pub(crate) fn ledger_hint(revision: Revision) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::schema::repair::Repair;
-    use super::*;
     use super::super::diff::Severity;
+    use super::*;
+    use crate::schema::repair::Repair;
 
     fn difference(repair: Option<Repair>) -> Difference {
         Difference { weight: Severity::Drift, text: "missing table chats".to_owned(), repair }

@@ -2,12 +2,12 @@
 
 use migration::Revision;
 
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
-use crate::diagnostic::Diagnostic;
-use crate::exit_code::ExitCode;
 use super::drift::Drift;
 use super::lock::Locked;
 use super::state::StateError;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 
 /// Why the schema could not be brought to a revision. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

@@ -9,12 +9,12 @@ use sea_orm::{
 use sea_orm_migration::SchemaManager;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
-use crate::database::mark;
-use crate::database::connection::require_primary;
-use crate::database::failure::DatabaseCause;
 use super::early::{self, EarlyColumn};
 use super::model::Schema;
 use super::read::{postgresql, sqlite};
+use crate::database::connection::require_primary;
+use crate::database::failure::DatabaseCause;
+use crate::database::mark;
 
 /// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
 /// those: TARSy's tables, without the ledger.

@@ -10,8 +10,8 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use crate::database::mark;
 use crate::database::connection::{row, rows};
+use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;

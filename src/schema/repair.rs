@@ -2,11 +2,11 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
-use crate::database::mark;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use super::model::Index;
 use super::sequence::{self, Sequence};
 use super::sql::quoted;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::database::mark;
 
 /// One thing to mend.
 #[derive(Debug, Clone)]

@@ -4,10 +4,10 @@
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
 
-use crate::database::mark;
-use crate::database::connection::{row, rows};
-use crate::database::read_transaction::EVERY_ROW;
 use super::sql::quoted;
+use crate::database::connection::{row, rows};
+use crate::database::mark;
+use crate::database::read_transaction::EVERY_ROW;
 
 /// How long the writers of a sequence's table are waited for.
 const LOCK_TIMEOUT: &str = "2s";

@@ -5,11 +5,11 @@
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait};
 
-use crate::database::failure::DatabaseCause;
-use super::expected;
 use super::diff::{self, Difference, Severity};
+use super::expected;
 use super::model::{Column, ForeignKey, ForeignKeyAction, Schema};
 use super::sql::quoted;
+use crate::database::failure::DatabaseCause;
 
 /// One legitimate form of a revision. Each allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

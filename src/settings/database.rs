@@ -1,11 +1,11 @@
 //! Which database the settings name: with a URL, or by the parts of an address.
 
-use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 use super::environment::lookup;
 use super::error::SettingsError;
 use super::key::{HOST, NAME, PASSWORD, PORT, URL, USER};
 use super::layers::{Layer, Layers};
-use super::setting::{is_blank, is_given, Setting};
+use super::setting::{Setting, is_blank, is_given};
+use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 
 /// The parts of a PostgreSQL address, each from where it came.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::environment::{lookup_exactly, Environment};
+use super::environment::{Environment, lookup_exactly};
 use super::error::SettingsError;
 use super::key::Key;
 use super::setting::{Setting, SettingSource};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::database::url;
 use super::error::SettingsError;
-use super::setting::{is_given, Setting, SettingSource};
+use super::setting::{Setting, SettingSource, is_given};
+use crate::database::url;
 
 /// The environment variables of the process.
 pub type Environment = BTreeMap<String, OsString>;

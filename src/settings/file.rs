@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::{path_from, Environment};
+use super::environment::{Environment, path_from};
 use super::error::SettingsError;
 use super::flags::Flags;
 use super::key::KEYS;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::database::url::Secret;
 use super::dotenv::Dotenv;
-use super::environment::{lookup, Environment};
+use super::environment::{Environment, lookup};
 use super::error::SettingsError;
 use super::file::SettingsFile;
 use super::flags::Flags;
 use super::key::{Key, URL};
-use super::setting::{is_blank, is_given, Setting, SettingSource};
+use super::setting::{Setting, SettingSource, is_blank, is_given};
+use crate::database::url::Secret;
 
 /// The places that settings are read from.
 pub(crate) struct Layers<'a> {

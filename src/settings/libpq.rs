@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgSslMode;
 
-use crate::database::url::{parse_port, DatabaseUrl, PostgresqlAddress, SSL_MODES};
-use super::environment::{lookup_exactly, Environment};
+use super::environment::{Environment, lookup_exactly};
 use super::error::{LibpqError, SettingsError};
+use crate::database::url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
 
 /// Completes what a URL leaves open: host, port, database, `sslmode`, and the certificates that the server's is
 /// verified with.

@@ -31,18 +31,21 @@ use std::time::Duration;
 use migration::{Revision, UnknownRevision};
 
 pub use self::environment::Environment;
+pub(crate) use self::error::SettingsError;
 pub use self::flags::Flags;
 pub use self::key::KEYS;
-pub(crate) use self::error::SettingsError;
 pub(crate) use self::key::RETENTION_DAYS;
 pub(crate) use self::setting::SettingSource;
 
-use crate::database::url::DatabaseUrl;
-use crate::history::retention::policy::DAYS_BY_DESIGN;
 use self::database::Parts;
-use self::key::{EVENT_RETENTION_HOURS, HISTORY_ENABLED, HOST, Key, MAX_OVERFLOW, NAME, PASSWORD, POOL_PRE_PING, POOL_RECYCLE, POOL_SIZE, POOL_TIMEOUT, PORT, SCHEMA_TARGET, URL, USER};
+use self::key::{
+    EVENT_RETENTION_HOURS, HISTORY_ENABLED, HOST, Key, MAX_OVERFLOW, NAME, PASSWORD, POOL_PRE_PING, POOL_RECYCLE,
+    POOL_SIZE, POOL_TIMEOUT, PORT, SCHEMA_TARGET, URL, USER,
+};
 use self::layers::Layers;
 use self::setting::Setting;
+use crate::database::url::DatabaseUrl;
+use crate::history::retention::policy::DAYS_BY_DESIGN;
 
 /// All settings in force.
 #[derive(Debug, Clone)]
@@ -151,9 +154,9 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::database::url::Secret;
     use crate::diagnostic::Diagnostic;
-    use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();

@@ -1,12 +1,12 @@
 //! What was given for a database and does not count, or may mean another one.
 
-use crate::database::url::DatabaseUrl;
 use super::database::Parts;
 use super::environment::lookup;
 use super::error::SettingsError;
 use super::key::{HOST, NAME, OLD_URL, PASSWORD, PORT, URL, USER};
 use super::layers::Layers;
-use super::setting::{is_blank, is_given, Setting, SettingSource};
+use super::setting::{Setting, SettingSource, is_blank, is_given};
+use crate::database::url::DatabaseUrl;
 
 /// What was given for a database and does not count, or may mean another one.
 ///

@@ -3,21 +3,21 @@
 use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
+use super::plan::PlanError;
+use super::source::unmapped;
+use super::target::preflight::Operation;
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::database::url::Backend;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::format::counted_in_groups;
-use crate::schema::{self, diff, expected, row_policy};
 use crate::schema::drift::Drift;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
 use crate::schema::state::{self, Decision, SchemaState, StateError};
 use crate::schema::variant::{self, Shape};
-use super::plan::PlanError;
-use super::source::unmapped;
-use super::target::preflight::Operation;
+use crate::schema::{self, diff, expected, row_policy};
 
 /// Why an end cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,5 @@
 //! Why a history was not moved: what the modules below say, gathered.
 
-use crate::database::failure::DatabaseError;
-use crate::diagnostic::{Details, Diagnostic};
-use crate::exit_code::ExitCode;
-use crate::schema::error::SchemaError;
 use super::endpoints::EndpointError;
 use super::mismatch::MismatchError;
 use super::plan::PlanError;
@@ -18,6 +14,10 @@ use super::target::error::WriteError;
 use super::target::obstacle::ObstacleError;
 use super::value::hazard::HazardError;
 use super::value::policy::PolicyError;
+use crate::database::failure::DatabaseError;
+use crate::diagnostic::{Details, Diagnostic};
+use crate::exit_code::ExitCode;
+use crate::schema::error::SchemaError;
 
 /// Why a history was not moved. The target holds no row of it.
 #[derive(Debug, thiserror::Error)]
@@ -154,8 +154,8 @@ impl Diagnostic for TransferError {
 mod tests {
     use migration::Revision;
 
-    use crate::database::failure::{DatabaseCause, ErrorClass};
     use super::*;
+    use crate::database::failure::{DatabaseCause, ErrorClass};
 
     fn busy() -> DatabaseError {
         DatabaseError { action: "copy".to_owned(), cause: DatabaseCause::new(ErrorClass::Busy, "locked") }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::diagnostic::{document, Details, Diagnostic};
+use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
 
 /// The rows of one table that are not the same on both sides.

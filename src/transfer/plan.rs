@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use migration::Revision;
 
+use super::value::column::ColumnPlan;
+use super::value::column_type::ColumnType;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
 use crate::schema::sql::quoted;
 use crate::schema::variant::{self, Shape};
-use super::value::column::ColumnPlan;
-use super::value::column_type::ColumnType;
 
 /// The source is not a TARSy history, and why.
 #[derive(Debug, thiserror::Error)]

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::visible;
+use super::value::change::Change;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
-use super::value::change::Change;
+use crate::visible;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]

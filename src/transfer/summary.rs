@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::progress::Amount;
 use super::value::digest::TableDigest;
 use super::value::hazard::Hazard;
 use super::value::normalization::Normalisation;
+use super::value::normalization::NormalizationCounts;
+use crate::progress::Amount;
+use crate::progress::Amount;
 
 /// What a pass over one table found.
 #[derive(Debug, Default)]
@@ -16,8 +18,8 @@ pub struct TableRead {
     pub digest: TableDigest,
     /// The values that the target cannot hold.
     pub hazards: Vec<Hazard>,
-    /// How many values `jsonb` prints differently, one number for each kind of normalisation.
-    pub normalised: [u64; Normalisation::ALL.len()],
+    /// How many values `jsonb` prints differently.
+    pub normalizations: NormalizationCounts,
 }
 
 /// What happened to one table.
@@ -29,8 +31,8 @@ pub(crate) struct TableLoad {
     pub duration: Duration,
     /// The digest that both ends have, if every value was compared.
     pub digest: Option<TableDigest>,
-    /// How many values `jsonb` prints differently, one number for each kind of normalisation.
-    pub normalised: [u64; Normalisation::ALL.len()],
+    /// How many values `jsonb` prints differently.
+    pub normalizations: NormalizationCounts,
     /// How many of the rows were there already.
     pub present: u64,
 }
@@ -38,6 +40,6 @@ pub(crate) struct TableLoad {
 impl TableLoad {
     /// What was read, and nothing known of the target.
     pub(crate) fn new(read: &TableRead, duration: Duration) -> Self {
-        Self { amount: read.amount, duration, digest: None, normalised: read.normalised, present: 0 }
+        Self { amount: read.amount, duration, digest: None, normalizations: read.normalizations, present: 0 }
     }
 }

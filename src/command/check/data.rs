@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
 
+use super::finding::Finding;
+use super::mode::{Depth, OnOverdue};
 use crate::command::retention::Retention;
 use crate::database::connection::rows;
 use crate::diagnostic::Diagnostic;
@@ -15,8 +17,6 @@ use crate::output::{self, Status};
 use crate::schema::diff;
 use crate::schema::model::Schema;
 use crate::schema::sequence::{self, Sequence};
-use super::finding::Finding;
-use super::mode::{Depth, OnOverdue};
 
 /// Whether SQLite finds the file sound.
 pub(crate) async fn integrity(connection: &DatabaseExecutor<'_>, depth: Depth) -> Finding {
@@ -140,8 +140,8 @@ fn kept_line(old: &OldSessions, days: u32) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
-    use crate::history::retention::policy::Limit;
     use super::*;
+    use crate::history::retention::policy::Limit;
 
     fn kept_for(days: Option<u32>, source: &str) -> Retention {
         Retention::given(days, source, Limit::OlderThan(Duration::from_hours(90 * 24)))

@@ -2,6 +2,8 @@
 
 use sea_orm::DatabaseConnection;
 
+use super::finding::Finding;
+use super::schema::closest;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::exit_code::ExitCode;
 use crate::output::Status;
@@ -9,8 +11,6 @@ use crate::schema::lock;
 use crate::schema::read::schema_and_state;
 use crate::schema::repair::{self, Repair};
 use crate::schema::state::StateError;
-use super::finding::Finding;
-use super::schema::closest;
 
 const NAME: &str = "repairs";
 

@@ -2,6 +2,8 @@
 
 use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
 
+use super::finding::Finding;
+use super::mode::Depth;
 use crate::database::connection::row;
 use crate::database::failure::DatabaseCause;
 use crate::exit_code::ExitCode;
@@ -12,8 +14,6 @@ use crate::output::Status;
 use crate::schema::diff;
 use crate::schema::model::{ForeignKey, Schema};
 use crate::schema::sql::{literal, quoted};
-use super::finding::Finding;
-use super::mode::Depth;
 
 const NAME: &str = "foreign keys";
 

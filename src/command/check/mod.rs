@@ -26,6 +26,9 @@ use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseConnection, DatabaseExecutor};
 use serde::Serialize;
 
+use self::finding::Finding;
+use self::mode::{Depth, OnOverdue};
+use super::retention::Retention;
 use crate::cli::Check;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database::failure::DatabaseCause;
@@ -40,9 +43,6 @@ use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
 use crate::settings::Settings;
-use self::finding::Finding;
-use self::mode::{Depth, OnOverdue};
-use super::retention::Retention;
 
 #[derive(Serialize)]
 struct CheckSummary {

@@ -6,18 +6,18 @@ use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
+use super::finding::Finding;
 use crate::database::failure::DatabaseCause;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
-use crate::schema::{diff, expected, row_policy};
 use crate::schema::drift::ledger_hint;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
 use crate::schema::sql::quoted;
-use crate::schema::state::{self, leftover_hint, Decision, SchemaState, StateError};
+use crate::schema::state::{self, Decision, SchemaState, StateError, leftover_hint};
 use crate::schema::variant::{self, Match, Shape};
-use super::finding::Finding;
+use crate::schema::{diff, expected, row_policy};
 
 /// Whether the database is at the target's revision, or beyond.
 pub(crate) async fn revision(connection: &DatabaseConnection, state: &SchemaState, target: Revision) -> Finding {

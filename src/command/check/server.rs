@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr};
 
+use super::finding::Finding;
 use crate::database::connection::{row, rows};
 use crate::database::read_transaction::{self, BoundedReader, Rows};
 use crate::exit_code::ExitCode;
@@ -13,7 +14,6 @@ use crate::output::Status;
 use crate::schema::privilege::{self, MissingPrivilege};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::state::SchemaState;
-use super::finding::Finding;
 
 /// The oldest PostgreSQL that its makers still support.
 const OLDEST_POSTGRESQL: i32 = 14;

@@ -3,6 +3,9 @@
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::json;
 
+use super::Run;
+use super::load::Prepared;
+use super::summary::{AppendCounts, MigrateSummary, changes_block};
 use crate::database::connection::{self, Access};
 use crate::database::failure::ResultExt;
 use crate::database::url::DatabaseUrl;
@@ -16,9 +19,6 @@ use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::preflight::{self, Operation, TargetTables};
 use crate::transfer::value::hazard::HazardError;
-use super::Run;
-use super::load::Prepared;
-use super::summary::{changes_block, AppendCounts, MigrateSummary};
 
 impl Run<'_> {
     /// Brings the rows to those of the target. A target without rows is filled in the ordinary way, which is faster.

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::summary::changes_block;
+use super::{Run, warn_of_long_entries};
 use crate::error::Error;
 use crate::output::{self, Block, Report};
-use crate::transfer::plan;
 use crate::transfer::error::TransferError;
+use crate::transfer::plan;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::value::hazard::HazardError;
-use super::{warn_of_long_entries, Run};
-use super::summary::changes_block;
 
 impl Run<'_> {
     /// Looks whether PostgreSQL can hold every value, as far as that can be known without a server.

@@ -6,6 +6,8 @@ use indicatif::{HumanBytes, HumanCount};
 use sea_orm::DatabaseConnection;
 use serde_json::json;
 
+use super::summary::{MigrateSummary, changes_block};
+use super::{Run, warn_of_long_entries};
 use crate::cli::{self, Verify};
 use crate::database::connection::{self, Access};
 use crate::database::failure::{ErrorClass, ResultExt};
@@ -17,10 +19,10 @@ use crate::progress::Amount;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::model::Schema;
-use crate::transfer::endpoints::{survey_target, TargetEnd};
+use crate::transfer::endpoints::{TargetEnd, survey_target};
 use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
-use crate::transfer::job::load::{has_lz4, CommitGuard, Load, Toast, Verification};
+use crate::transfer::job::load::{CommitGuard, Load, Toast, Verification, has_lz4};
 use crate::transfer::plan::{self, TransferPlan};
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
@@ -32,8 +34,6 @@ use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleSeverit
 use crate::transfer::target::preflight::{self, Operation, TargetTables};
 use crate::transfer::value::hazard::{Hazard, HazardError};
 use crate::transfer::value::policy::Class;
-use super::{warn_of_long_entries, Run};
-use super::summary::{changes_block, MigrateSummary};
 
 /// What is known before the first row moves.
 pub(crate) struct Prepared {

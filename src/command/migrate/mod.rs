@@ -25,7 +25,7 @@ use crate::output::Report;
 use crate::progress::{Amount, Progress};
 use crate::schema::diff;
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::endpoints::{survey_source, EndpointError, SourceState};
+use crate::transfer::endpoints::{EndpointError, SourceState, survey_source};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::report::{ReportError, ReportFile};

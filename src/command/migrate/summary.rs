@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::{Changes, Run};
 use crate::cli::Verify;
 use crate::database::url::DatabaseUrl;
 use crate::output::{self, Block, Field};
@@ -13,7 +14,7 @@ use crate::transfer::plan::TablePlan;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::value::digest::TableDigest;
 use crate::transfer::value::normalization::Normalisation;
-use super::{Changes, Run};
+use crate::transfer::value::normalization::Normalization;
 
 #[derive(Serialize)]
 pub(crate) struct MigrateSummary {
@@ -82,9 +83,9 @@ impl MigrateSummary {
             seconds: load.duration.as_secs_f64(),
             digest: load.digest.as_ref().map(TableDigest::hex),
         });
-        let normalised = Normalisation::ALL
+        let normalised = Normalization::ALL
             .into_iter()
-            .map(|kind| (kind.name(), loads.iter().map(|load| load.normalised[kind as usize]).sum()))
+            .map(|kind| (kind.name(), loads.iter().map(|load| load.normalizations[kind as usize]).sum()))
             .filter(|(_, count)| *count > 0);
         Self {
             source: run.source.url.to_string(),

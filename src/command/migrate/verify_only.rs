@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Run;
+use super::summary::MigrateSummary;
 use crate::cli::Verify;
 use crate::database::connection::{self, Access};
 use crate::database::failure::ResultExt;
@@ -10,15 +12,13 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::schema::{self, row_policy};
-use crate::transfer::plan;
 use crate::transfer::error::TransferError;
 use crate::transfer::job::verify::FilledTarget;
+use crate::transfer::plan;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::value::hazard::HazardError;
-use super::Run;
-use super::summary::MigrateSummary;
 
 impl Run<'_> {
     /// Compares every value, and changes nothing.

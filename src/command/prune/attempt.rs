@@ -5,6 +5,11 @@ use std::time::{Duration, Instant};
 use migration::ledger::Ledger;
 use sea_orm::DatabaseConnection;
 
+use super::bounds::GRACE;
+use super::history::OpenHistory;
+use super::outcome::Stop;
+use super::removal::{Removal, Stopping, add};
+use super::retry::is_too_large;
 use crate::database::failure::ErrorClass;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -13,11 +18,6 @@ use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
 use crate::history::retention::session_batch::{self, Cursor, Page, PickedSession};
 use crate::interrupt::Interrupt;
-use super::bounds::GRACE;
-use super::history::OpenHistory;
-use super::outcome::Stop;
-use super::removal::{add, Removal, Stopping};
-use super::retry::is_too_large;
 
 /// How long a batch waits for a lock that another session has. Meanwhile others may wait for what it has locked itself.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);

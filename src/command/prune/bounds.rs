@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::outcome::Stop;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use super::outcome::Stop;
 
 /// How long the batch in hand may still take after a signal, or when the time is up. Then it is rolled back.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);

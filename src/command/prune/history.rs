@@ -8,9 +8,11 @@ use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{DatabaseConnection, DatabaseExecutor, DbErr};
 
+use super::outcome::Outcome;
+use super::request::Request;
 use crate::cli::Prune;
 use crate::command::retention::Retention;
-use crate::database::connection::{self, row, Access, LOCK_TIMEOUT};
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::url::DatabaseUrl;
@@ -21,19 +23,17 @@ use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, OrphanCount};
-use crate::history::removal::pragmas;
 use crate::history::removal::batch::Removed;
 use crate::history::removal::contention::Contention;
+use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::selection::{self, Selection};
 use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
-use crate::schema::{privilege, row_policy};
 use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
-use super::outcome::Outcome;
-use super::request::Request;
+use crate::schema::{privilege, row_policy};
 
 /// How long to wait for another session that writes to SQLite's file. Others wait meanwhile for what is locked already.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);

@@ -32,6 +32,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::context::Context;
 use crate::cli::Prune;
 use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
@@ -41,7 +42,6 @@ use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::Report;
 use crate::settings::Settings;
-use super::context::Context;
 
 pub(crate) async fn run(
     arguments: &Prune,

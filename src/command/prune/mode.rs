@@ -5,30 +5,30 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::cli::Prune;
-use crate::command::context::Context;
-use crate::database::{connection, read_transaction};
-use crate::database::failure::ResultExt;
-use crate::database::url::DatabaseUrl;
-use crate::database::watchdog::Watch;
-use crate::error::Error;
-use crate::history::{space, vacuum};
-use crate::history::archive::location;
-use crate::history::removal::parent_index;
-use crate::history::retention::plan::RetentionPlan;
-use crate::interrupt::Interrupt;
-use crate::metrics::Metrics;
-use crate::output::{Block, Report};
-use crate::progress::{Amount, Phase};
-use crate::settings::Settings;
 use super::bounds::Bounds;
-use super::history::{every_row, known, BEGIN_TO_PLAN, OpenHistory};
+use super::history::{BEGIN_TO_PLAN, OpenHistory, every_row, known};
 use super::outcome::{Ending, OnRemaining, Outcome, Stop};
 use super::prepare::prepare;
 use super::question::confirm;
 use super::removal::{Removal, RunLimits};
 use super::request::Request;
 use super::summary::{FreedSummary, PruneSummary};
+use crate::cli::Prune;
+use crate::command::context::Context;
+use crate::database::failure::ResultExt;
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
+use crate::database::{connection, read_transaction};
+use crate::error::Error;
+use crate::history::archive::location;
+use crate::history::removal::parent_index;
+use crate::history::retention::plan::RetentionPlan;
+use crate::history::{space, vacuum};
+use crate::interrupt::Interrupt;
+use crate::metrics::Metrics;
+use crate::output::{Block, Report};
+use crate::progress::{Amount, Phase};
+use crate::settings::Settings;
 
 /// What a plan leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

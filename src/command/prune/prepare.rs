@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseConnection, DatabaseExecutor};
 
+use super::bounds::{Bounds, out_of_time};
+use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row, known};
+use super::request::Request;
 use crate::cli::Prune;
 use crate::command::retention::Retention;
-use crate::database::read_transaction;
 use crate::database::failure::{DatabaseError, ErrorClass, ResultExt};
+use crate::database::read_transaction;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
-use crate::history::{index_check, orphans};
 use crate::history::events::{self, EventPolicy};
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Selection};
+use crate::history::{index_check, orphans};
 use crate::schema::model::Schema;
-use super::bounds::{out_of_time, Bounds};
-use super::history::{every_row, known, BEGIN_TO_PLAN, OpenHistory, OpenedDatabase};
-use super::request::Request;
 
 /// How long to wait until the next attempt to plan.
 const PAUSE: Duration = Duration::from_secs(1);

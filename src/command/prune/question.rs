@@ -4,10 +4,10 @@ use std::io::{IsTerminal, Write};
 
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::visible;
+use super::summary::PruneSummary;
 use crate::error::Error;
 use crate::history::retention::plan::RetentionPlan;
-use super::summary::PruneSummary;
+use crate::visible;
 
 /// Asks, where the operator can answer.
 pub(crate) async fn confirm(summary: &PruneSummary) -> Result<(), Error> {

@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use super::history::OpenHistory;
+use super::outcome::{Outcome, Stop};
 use crate::history::removal::batch::Removed;
 use crate::history::removal::contention::Activity;
 use crate::history::tables::SESSIONS;
 use crate::interrupt::{Interrupt, Signal};
 use crate::progress::{Amount, Meter};
-use super::history::OpenHistory;
-use super::outcome::{Outcome, Stop};
 
 /// How a removal goes on.
 #[derive(Debug, Clone, Copy)]

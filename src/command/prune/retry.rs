@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbBackend;
 
+use super::outcome::Stop;
+use super::removal::{Removal, add};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::error::Error;
 use crate::history::removal::batch::{BatchError, FailedIn};
-use super::outcome::Stop;
-use super::removal::{add, Removal};
 
 /// An attempt to connect again may take so long, however little time is left.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);

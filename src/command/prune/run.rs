@@ -1,18 +1,18 @@
 //! Removes what was planned, batch after batch: short ones while others are at work, again after a failure that heals,
 //! around what cannot be removed, until a signal or the time is up.
 
-use crate::database::failure::DatabaseError;
-use crate::history::{events, orphans};
-use crate::history::removal::batch::{BatchError, Limits};
-use crate::history::removal::batch_size::BatchSizer;
-use crate::history::retention::session_batch::{Cursor, PickedSession};
-use crate::history::tables::{REFERENCES, Reference};
 use super::attempt::Attempt;
 use super::bounds::out_of_time;
 use super::history::OpenHistory;
 use super::outcome::{FailedSession, Outcome, Stop};
 use super::removal::Removal;
 use super::retry::Remedy;
+use crate::database::failure::DatabaseError;
+use crate::history::removal::batch::{BatchError, Limits};
+use crate::history::removal::batch_size::BatchSizer;
+use crate::history::retention::session_batch::{Cursor, PickedSession};
+use crate::history::tables::{REFERENCES, Reference};
+use crate::history::{events, orphans};
 
 /// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
 const MOST_STUCK: usize = 100;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
+use super::outcome::{FailedSession, Outcome, Stop};
+use super::request::shown;
 use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
 use crate::history::events::{self, EVENTS, EventPolicy};
@@ -16,8 +18,6 @@ use crate::history::tables::{Reference, SESSIONS};
 use crate::history::vacuum::freed::Freed;
 use crate::metrics::Metrics;
 use crate::output::{self, Block, Field};
-use super::outcome::{FailedSession, Outcome, Stop};
-use super::request::shown;
 
 /// How many kept sessions people are shown.
 const MOST_SHOWN: usize = 20;

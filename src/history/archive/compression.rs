@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::fs::atomic_file::AtomicFile;
 use super::location::require_closed;
+use crate::fs::atomic_file::AtomicFile;
 
 /// zstd's own default: what is left to gain is small, the time it takes is not.
 const LEVEL: i32 = 3;

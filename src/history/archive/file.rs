@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::fs::atomic_file::AtomicFile;
 use super::compression::{self, compress, require_same, unpack};
 use super::error::ArchiveError;
 use super::location::{identity, require_sqlite, resolve};
+use crate::fs::atomic_file::AtomicFile;
 
 /// The file of an archive, which no other run archives to until this is dropped.
 ///
@@ -110,9 +110,9 @@ fn remove_unpacked(path: &Path, compressed: &Path) -> Result<(), ArchiveError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::database::connection::beside;
-    use super::*;
     use super::super::location::{MAGIC, SIDECARS};
+    use super::*;
+    use crate::database::connection::beside;
 
     /// A directory, and the file of an archive in it that holds `content`.
     fn archive(content: &[u8]) -> (tempfile::TempDir, PathBuf) {

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::database::connection::beside;
 use super::error::ArchiveError;
+use crate::database::connection::beside;
 
 /// What SQLite keeps beside a file that is open.
 pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];

@@ -29,16 +29,16 @@ use std::time::Duration;
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
-use crate::database::connection::{self, row, Access};
-use crate::database::failure::{DatabaseCause, ResultExt};
-use crate::database::url::DatabaseUrl;
-use crate::schema::{self, early, expected, upgrade, variant};
-use crate::schema::model::Schema;
 use self::compression::Compression;
 use self::error::ArchiveError;
 use self::file::ArchiveFile;
 use self::tables::ArchivedTables;
 use self::transaction::ArchiveTransaction;
+use crate::database::connection::{self, Access, row};
+use crate::database::failure::{DatabaseCause, ResultExt};
+use crate::database::url::DatabaseUrl;
+use crate::schema::model::Schema;
+use crate::schema::{self, early, expected, upgrade, variant};
 
 /// What SQLite's `application_id` says of an archive: `TRSA`.
 const MARK: i32 = i32::from_be_bytes(*b"TRSA");

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use sea_orm::{DbBackend, Statement};
 
+use super::error::ArchiveError;
+use super::value;
 use crate::database::sqlite_value::SqliteValue;
 use crate::database::url::Backend;
 use crate::history::tables::session_tables;
 use crate::schema::model::{Schema, Table};
 use crate::schema::sql::quoted;
-use super::value;
-use super::error::ArchiveError;
 
 /// By name.
 pub(crate) type ArchivedTables = BTreeMap<&'static str, ArchivedTable>;
@@ -144,8 +144,8 @@ fn names(columns: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::schema::model::Column;
     use super::*;
+    use crate::schema::model::Column;
 
     /// A table of chats, and columns with their types.
     fn chats(columns: &[(&str, &str)]) -> Schema {

@@ -7,10 +7,10 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
+use super::tables::{ArchivedTable, ArchivedTables};
+use super::value;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::sqlite_value::SqliteValue;
-use super::value;
-use super::tables::{ArchivedTable, ArchivedTables};
 
 /// A transaction of the archive. Dropped before it is committed, it is rolled back.
 pub(crate) struct ArchiveTransaction {

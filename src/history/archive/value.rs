@@ -85,8 +85,8 @@ pub(super) fn shown(value: &SqliteValue<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::SqliteValue::{Blob, Integer, Null, Real, Text};
+    use super::*;
 
     #[test]
     fn only_a_whole_number_of_json_may_be_kept_as_another_class() {

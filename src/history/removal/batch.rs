@@ -11,9 +11,9 @@ use sea_orm::{
     Statement, StreamTrait, TransactionOptions, TransactionTrait, Value,
 };
 
-use crate::database::mark;
 use crate::database::connection::{milliseconds, rows};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::history::archive::Archive;
 use crate::history::archive::transaction::ArchiveTransaction;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 
+use super::batch_size::{Budget, pause_for_waiters};
 use crate::database::connection::{beside, row};
-use super::batch_size::{pause_for_waiters, Budget};
 
 /// How long after a foreign commit the next one is expected.
 const MEMORY: Duration = Duration::from_secs(2);

@@ -6,9 +6,9 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 
-use crate::database::mark;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
+use crate::database::mark;
 use crate::history::tables::STAGES;
 use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
@@ -116,8 +116,8 @@ pub(crate) async fn drop_index(connection: &DatabaseConnection) {
 mod tests {
     use sea_orm::Database;
 
-    use crate::schema;
     use super::*;
+    use crate::schema;
 
     /// Stages with indexes of the parents.
     async fn with_indexes(names: &[&str]) -> Schema {

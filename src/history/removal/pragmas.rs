@@ -41,8 +41,8 @@ fn all_keys_are_known(schema: &Schema) -> bool {
 mod tests {
     use sea_orm::Database;
 
-    use crate::schema;
     use super::*;
+    use crate::schema;
 
     #[tokio::test]
     async fn foreign_keys_are_needed_where_a_table_of_the_operators_own_points_to_sessions() {

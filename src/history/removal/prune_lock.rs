@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait};
 
-use crate::database::connection::{self, row, Access, ConnectError};
+use crate::database::connection::{self, Access, ConnectError, row};
 use crate::database::url::DatabaseUrl;
 use crate::schema::lock::{KEY, NO_TIME_LIMITS};
 

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::selection::{KeptReason, Selection};
 use crate::database::connection::{row, rows};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::history::id_set::IdSet;
@@ -11,7 +12,6 @@ use crate::history::removal::batch::Removed;
 use crate::history::tables::{DEPENDENTS, SESSIONS, STAGES};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
-use super::selection::{KeptReason, Selection};
 
 /// What an application of the policy would remove.
 #[derive(Debug, Clone, Serialize)]
@@ -230,8 +230,8 @@ fn size_of(backend: DbBackend, column: &str, kind: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::tables::Reference;
     use super::*;
+    use crate::history::tables::Reference;
 
     fn plan(tables: Vec<TableCounts>) -> RetentionPlan {
         let (oldest_us, newest_us) = (None, None);

@@ -5,13 +5,13 @@ use std::fmt;
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
+use super::in_use;
+use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use crate::database::connection::{row, rows};
 use crate::database::failure::{DatabaseError, ResultExt};
-use crate::history::tables::{references_to_stages, Reference, SESSIONS, STAGES, TERMINAL_STATUSES};
+use crate::history::tables::{Reference, SESSIONS, STAGES, TERMINAL_STATUSES, references_to_stages};
 use crate::schema::model::Schema;
 use crate::schema::sql::literal;
-use super::in_use;
-use super::policy::{has_start, ActiveSessions, RetentionPolicy};
 
 /// The sessions of a database that a policy removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,8 +197,8 @@ pub(crate) async fn is_met(
 
 #[cfg(test)]
 mod tests {
-    use crate::history::retention::policy::Filter;
     use super::*;
+    use crate::history::retention::policy::Filter;
 
     fn selection(active: ActiveSessions) -> Selection {
         let policy = RetentionPolicy { cutoff_us: 5, active, filter: Filter::default() };

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use sea_orm::{DbBackend, DbErr, QueryResult};
 
+use super::in_use;
+use super::policy::{ActiveSessions, RetentionPolicy};
+use super::selection::{Selection, is_none_of};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::history::id_set::IdSet;
 use crate::history::removal::batch::{Batch, BatchError};
 use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
 use crate::schema::model::Schema;
 use crate::schema::sql::literal;
-use super::in_use;
-use super::policy::{ActiveSessions, RetentionPolicy};
-use super::selection::{is_none_of, Selection};
 
 /// How many sessions one statement is about.
 const PART: usize = 128;

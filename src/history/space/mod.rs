@@ -11,10 +11,10 @@ pub(crate) mod sqlite;
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
-use crate::database::failure::{DatabaseError, ResultExt};
-use crate::schema::model::Schema;
 use self::postgresql::TableSpace;
 use self::sqlite::FileSpace;
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::schema::model::Schema;
 
 /// Less than this is worth nobody's attention; nor is less than a tenth of the whole.
 const WORTH_BYTES: u64 = 8 << 20;
@@ -73,8 +73,8 @@ pub async fn reclaimable(connection: &impl ConnectionTrait, schema: &Schema) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::sqlite::AutoVacuum;
+    use super::*;
 
     fn table(name: &str, reclaimable_bytes: u64, bytes: u64) -> TableSpace {
         TableSpace {

@@ -14,9 +14,9 @@ use std::path::Path;
 
 use sea_orm::{DatabaseConnection, DbBackend};
 
+use self::freed::Freed;
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::model::Schema;
-use self::freed::Freed;
 
 /// Gives back what removed rows left. On PostgreSQL all tables of TARSy's that the role may vacuum, while others use
 /// them; most of the space stays inside, to be used again. On SQLite free pages leave the file: step by step where it

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 
-use crate::database::mark;
+use super::freed::{Freed, FreedPart};
 use crate::database::connection::{require_primary, rows};
 use crate::database::failure::{DatabaseError, ResultExt};
-use crate::history::space::postgresql::{tables, TableSpace};
+use crate::database::mark;
+use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
-use super::freed::{Freed, FreedPart};
 
 /// The limits of the role are not made for a vacuum. Its lock keeps nobody from reading or writing, also while it
 /// waits for another vacuum or the creation of an index.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 
+use super::freed::{Freed, FreedPart};
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::fs::free_space;
-use crate::history::space::sqlite::{file, AutoVacuum, FileSpace};
-use super::freed::{Freed, FreedPart};
+use crate::history::space::sqlite::{AutoVacuum, FileSpace, file};
 
 /// How much of a SQLite file is given back before others may write.
 const STEP_BYTES: u64 = 4 << 20;

@@ -10,9 +10,9 @@ pub(crate) mod sqlite;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
-use crate::database::failure::DatabaseCause;
 use super::model::Schema;
 use super::state::SchemaState;
+use crate::database::failure::DatabaseCause;
 
 /// Reads the schema that unqualified names lead to.
 ///

@@ -7,12 +7,12 @@ use sea_orm::{DatabaseConnection, DbBackend};
 
 use crate::database::failure::{DatabaseCause, ResultExt};
 use crate::database::read_transaction::{self, Rows};
-use crate::schema::{expected, read, row_policy};
 use crate::schema::drift::Drift;
 use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
 use crate::schema::state::{Decision, SchemaState, StateError};
 use crate::schema::variant::{self, Match};
+use crate::schema::{expected, read, row_policy};
 
 /// What a database was before.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
+use super::assess::UpgradePlan;
 use crate::database::connection::rows;
 use crate::schema::sql::quoted;
-use super::assess::UpgradePlan;
 
 /// The statements that give the tables which an upgrade creates the owner and the grants of `alert_sessions`.
 /// Otherwise a backend whose role may not change the schema could not use what another role has made for it.

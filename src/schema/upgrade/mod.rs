@@ -18,13 +18,13 @@ use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend};
 use sea_orm_migration::SchemaManager;
 
-use crate::database::connection::require_writable;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
-use self::assess::{assess, Start, UpgradePlan};
-use super::{diff, read, row_policy};
+use self::assess::{Start, UpgradePlan, assess};
 use super::error::SchemaError;
 use super::lock::{self, Locked};
 use super::state::SchemaState;
+use super::{diff, read, row_policy};
+use crate::database::connection::require_writable;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 
 /// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];

@@ -6,14 +6,14 @@ use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
 use sea_orm_migration::SchemaManager;
 
+use super::assess::UpgradePlan;
+use super::{grants, table_locks};
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
-use crate::schema::{expected, lock};
 use crate::schema::model::Schema;
 use crate::schema::read::postgresql;
 use crate::schema::sql::{literal, quoted};
-use super::{grants, table_locks};
-use super::assess::UpgradePlan;
+use crate::schema::{expected, lock};
 
 /// The statements of an upgrade, without those that only look, in the transaction that they need. They fail on a
 /// database that has changed since the survey.

@@ -8,23 +8,23 @@ use std::time::Instant;
 use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::load::{Load, SETTINGS, alter};
+use super::verify::Extent;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::progress::Phase;
-use crate::schema::{self, lock};
 use crate::schema::model::Schema;
 use crate::schema::sql::{literal, quoted};
+use crate::schema::{self, lock};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::conflict::{conflicts, orphans, ConflictError};
+use crate::transfer::target::conflict::{ConflictError, conflicts, orphans};
 use crate::transfer::target::copy::copy_table;
 use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::HazardError;
-use super::load::{alter, Load, SETTINGS};
-use super::verify::Extent;
 
 /// So many numbers of a sequence nobody else takes between two statements.
 const NUMBERS_TAKEN: i64 = 1000;

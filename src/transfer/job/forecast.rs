@@ -6,6 +6,8 @@ use std::time::Instant;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::load::{Load, Verification};
+use super::verify::{Extent, digest_of_target};
 use crate::database::connection;
 use crate::database::failure::ResultExt;
 use crate::database::url::PostgresqlAddress;
@@ -17,12 +19,10 @@ use crate::transfer::plan::TablePlan;
 use crate::transfer::source::reader::Pass;
 use crate::transfer::source::row::RowIds;
 use crate::transfer::source::scan::Source;
-use crate::transfer::target::session_settings;
 use crate::transfer::target::copy::copy_table;
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::session::execute;
-use super::load::{Load, Verification};
-use super::verify::{digest_of_target, Extent};
+use crate::transfer::target::session_settings;
 
 /// About how many bytes of values are tried out.
 const SAMPLE: u64 = 6_000_000;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::verify::{Comparison, Extent};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
-use crate::schema::{lock, upgrade};
 use crate::schema::sql::quoted;
+use crate::schema::{lock, upgrade};
 use crate::transfer::error::TransferError;
 use crate::transfer::mismatch::{Mismatch, MismatchError};
 use crate::transfer::plan::{TablePlan, TransferPlan};
@@ -19,14 +20,13 @@ use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::{Pass, Purpose};
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::session_settings;
 use crate::transfer::target::copy::copy_table;
 use crate::transfer::target::empty::require_empty;
 use crate::transfer::target::indexes::DroppedIndexes;
 use crate::transfer::target::session::{close, execute, table_list};
+use crate::transfer::target::session_settings;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::Policies;
-use super::verify::{Comparison, Extent};
 
 /// What is compared before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,12 +22,14 @@ use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::{Pass, Purpose, Reader};
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::{session_settings, staging};
 use crate::transfer::target::session::execute;
+use crate::transfer::target::{session_settings, staging};
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
-use crate::transfer::value::copy_format::{unreadable, RowSplitter};
-use crate::transfer::value::digest::{bucket, key_of, short_digest, BUCKETS, RowDigester, RowDigests, TableDigest};
+use crate::transfer::value::copy_format::{RowSplitter, read_field, unreadable};
+use crate::transfer::value::copy_format::{RowSplitter, unreadable};
+use crate::transfer::value::digest::{BUCKETS, RowDigester, RowDigests, TableDigest, bucket, key_of, short_digest};
+use crate::transfer::value::digest::{BUCKETS, RowDigester, RowDigests, TableDigest, bucket, key_of, short_digest};
 use crate::transfer::value::pg_value::Value;
 use crate::transfer::value::policy::Policies;
 
@@ -105,7 +107,7 @@ fn digest_of_batches(
     let mut add = |fields: &[Option<&[u8]>]| {
         let mut row = RowDigester::default();
         for (field, column) in fields.iter().zip(&table.columns) {
-            let value = Value::read_field(*field, column.target).ok_or_else(unreadable)?;
+            let value = read_field(*field, column.target).ok_or_else(unreadable)?;
             row.add(&value).map_err(|_| unreadable())?;
         }
         digest.add(bucket_of(table, fields)?, row);
@@ -123,7 +125,7 @@ fn digest_of_batches(
 fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, DatabaseCause> {
     let mut values = Vec::with_capacity(table.primary_key.len());
     for index in &table.primary_key {
-        values.push(Value::read_field(fields[*index], table.columns[*index].target).ok_or_else(unreadable)?);
+        values.push(read_field(fields[*index], table.columns[*index].target).ok_or_else(unreadable)?);
     }
     Ok(bucket(&values))
 }
@@ -187,7 +189,7 @@ impl Comparison<'_> {
             }
             let mut values = Vec::with_capacity(fields.len());
             for (field, column) in fields.iter().zip(&table.columns) {
-                values.push(Value::read_field(*field, column.target).ok_or_else(unreadable)?);
+                values.push(read_field(*field, column.target).ok_or_else(unreadable)?);
             }
             let key = key_of(table.primary_key.iter().map(|index| &values[*index]));
             target.insert(key, values.iter().map(short_digest).collect());
@@ -315,10 +317,11 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
+    use crate::transfer::value::pg_value::PgValue;
 
     #[test]
     fn keys_are_shown_as_the_database_shows_them() {
-        let values = [Value::Integer(-5), Value::Bytes(Cow::Borrowed(b"sessions"))];
+        let values = [PgValue::Integer(-5), PgValue::Bytes(Cow::Borrowed(b"sessions"))];
         assert_eq!(key_of(&values), b"-5, sessions");
     }
 }

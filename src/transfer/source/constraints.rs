@@ -7,13 +7,13 @@ use std::collections::{BTreeSet, HashSet};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row};
 
+use super::row::AnyRow;
+use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
 use crate::schema::model::ForeignKey;
 use crate::schema::sql::quoted;
 use crate::transfer::plan::{TablePlan, UniqueKey};
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
-use super::row::AnyRow;
-use super::table::rows_of;
 
 /// How much of a value is shown.
 const SHOWN_CHARACTERS: u32 = 200;
@@ -270,10 +270,10 @@ fn primary_key_list(table: &TablePlan) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::*;
     use crate::schema::model::ForeignKeyAction;
     use crate::transfer::value::column::ColumnPlan;
     use crate::transfer::value::column_type::ColumnType;
-    use super::*;
 
     #[test]
     fn parents_are_collected_once_and_without_an_index() {

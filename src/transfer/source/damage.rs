@@ -13,8 +13,8 @@ use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
 use crate::database::failure::DatabaseCause;
-use crate::database::integrity_check::{about_values, ValueFinding};
-use crate::diagnostic::{document, Details, Diagnostic};
+use crate::database::integrity_check::{ValueFinding, about_values};
+use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::schema::sql::literal;

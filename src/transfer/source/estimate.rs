@@ -3,13 +3,13 @@
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::constraints::Indexes;
+use super::row::RowIds;
+use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
 use crate::progress::Amount;
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
-use super::constraints::Indexes;
-use super::row::RowIds;
-use super::table::rows_of;
 
 /// How many rows of a table are looked at.
 const SAMPLE: i64 = 200;

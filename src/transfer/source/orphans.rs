@@ -6,13 +6,13 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::constraints::{self, MissingParent, foreign_keys};
 use crate::database::failure::DatabaseCause;
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::{Class, Policies, Policy};
-use super::constraints::{self, foreign_keys, MissingParent};
 
 /// What a made-up row says of itself, where it has a place for it.
 const MADE_UP: &str = "placeholder made by tarsy-db: rows that belong to this one were there, it was not";

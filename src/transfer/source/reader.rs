@@ -15,6 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
+use super::error::SourceError;
+use super::orphans::Orphans;
+use super::table::rows_of;
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt};
 use crate::database::sqlite_value::SqliteValue;
 use crate::progress::{Amount, Phase, Progress};
@@ -23,14 +26,13 @@ use crate::transfer::report::ChangeSink;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::convert::{convert, truncated};
 use crate::transfer::value::copy_format::{HEADER, TRAILER};
-use crate::transfer::value::digest::{bucket, key_of, short_digest, RowDigester, RowDigests};
+use crate::transfer::value::copy_format::{HEADER, TRAILER, field_parts};
+use crate::transfer::value::digest::{RowDigester, RowDigests, bucket, key_of, short_digest};
+use crate::transfer::value::digest::{RowDigester, RowDigests, bucket, key_of, short_digest};
 use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::index_entry::SAFE_ENTRY;
-use crate::transfer::value::pg_value::Value;
+use crate::transfer::value::pg_value::PgValue;
 use crate::transfer::value::policy::{Class, Policies, Policy};
-use super::error::SourceError;
-use super::orphans::Orphans;
-use super::table::rows_of;
 
 /// How many bytes of binary COPY are collected before they are sent on.
 const CHUNK: usize = 256 * 1024;
@@ -253,8 +255,8 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
                 let change = Change::of_value(&table.name, key(), &column.name, class, policy, value);
                 outgoing.chunk.changes.push(change);
             }
-            for normalisation in carried.normalised.iter() {
-                found.normalised[normalisation as usize] += 1;
+            for normalization in carried.normalizations.iter() {
+                found.normalizations[normalization as usize] += 1;
             }
             outgoing.chunk.amount.bytes += value.size() as u64;
             values.push(carried.value);
@@ -317,7 +319,7 @@ fn for_each_row(
     Ok(())
 }
 
-fn bucket_of(table: &TablePlan, values: &[Value<'_>]) -> usize {
+fn bucket_of(table: &TablePlan, values: &[PgValue<'_>]) -> usize {
     bucket(table.primary_key.iter().map(|index| &values[*index]))
 }
 
@@ -352,12 +354,12 @@ impl<'s> Outgoing<'s> {
         Self { sender, chunk: Chunk::default(), purpose, sent: Amount::default(), left_behind: Amount::default() }
     }
 
-    fn row(&mut self, values: &[Value<'_>]) -> Result<(), DatabaseCause> {
+    fn row(&mut self, values: &[PgValue<'_>]) -> Result<(), DatabaseCause> {
         self.chunk.amount.rows += 1;
         let columns = i16::try_from(values.len()).expect("tables have fewer than 1600 columns");
         self.push(&columns.to_be_bytes())?;
         for value in values {
-            let (head, body) = value.field_parts();
+            let (head, body) = field_parts(value);
             self.push(&head)?;
             self.push(body)?;
         }

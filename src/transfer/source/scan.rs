@@ -3,13 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::database::failure::{DatabaseError, ResultExt};
-use crate::progress::{Amount, Phase, Progress};
-use crate::transfer::plan::TablePlan;
-use crate::transfer::report::ChangeSink;
-use crate::transfer::summary::TableRead;
-use crate::transfer::value::hazard::{Fault, Hazard, Reason};
-use crate::transfer::value::policy::{Class, Policies, Policy};
 use super::constraints::{self, Indexes, LongEntry};
 use super::damage::{self, Examination};
 use super::error::SourceError;
@@ -17,6 +10,13 @@ use super::orphans::Orphans;
 use super::reader::{Pass, Purpose, Reader};
 use super::row::RowIds;
 use super::snapshot::{Snapshot, SourceChanges};
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::progress::{Amount, Phase, Progress};
+use crate::transfer::plan::TablePlan;
+use crate::transfer::report::ChangeSink;
+use crate::transfer::summary::TableRead;
+use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// How often it is shown for how long a check has been going on.
 const TICK: Duration = Duration::from_secs(1);

@@ -20,15 +20,15 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor};
 
+use super::error::SourceError;
+use super::private_copy::PrivateCopy;
+use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
-use crate::database::failure::{io_message, DatabaseCause, ErrorClass, ResultExt};
+use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, io_message};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::free_space;
 use crate::progress::{Amount, Phase, Progress};
-use super::error::SourceError;
-use super::private_copy::PrivateCopy;
-use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 
 /// How often a copy is begun before the source counts as never at rest. The last one is made under a lock.
 const ATTEMPTS: u32 = 3;

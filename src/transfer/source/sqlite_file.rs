@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
-use crate::database::failure::{io_message, DatabaseCause, ErrorClass};
+use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::fs::free_space;
 
 /// How often somebody else's lock is looked at again.

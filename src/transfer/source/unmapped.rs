@@ -6,6 +6,7 @@ use migration::Revision;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use serde::Serialize;
 
+use super::table::rows_of;
 use crate::database::connection;
 use crate::database::failure::DatabaseCause;
 use crate::diagnostic::{Details, Diagnostic};
@@ -13,7 +14,6 @@ use crate::exit_code::ExitCode;
 use crate::format::{counted, counted_in_groups};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
-use super::table::rows_of;
 
 /// A table or a column of the source that the target has no place for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
+use super::staging::{place, same};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
@@ -18,7 +19,6 @@ use crate::transfer::source::constraints::foreign_keys;
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
-use super::staging::{place, same};
 
 /// A row of the source that cannot come beside those of the target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -2,12 +2,12 @@
 
 use sqlx::PgConnection;
 
+use super::error::WriteError;
 use crate::database::failure::ResultExt;
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::report::ChangeSink;
 use crate::transfer::source::reader::{Pass, Reader};
 use crate::transfer::summary::TableRead;
-use super::error::WriteError;
 
 /// Copies a table, or as much of it as the pass names, to a place that SQL names so: a table that this transaction has
 /// made or truncated. Gives what was read, and how many rows the server took.

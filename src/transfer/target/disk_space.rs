@@ -5,8 +5,8 @@ use std::path::Path;
 
 use sqlx::{PgConnection, Row};
 
-use crate::fs::free_space;
 use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
+use crate::fs::free_space;
 
 /// Compression may make a history this much smaller than it was thought to be, and hardly more.
 const LEAST: u64 = 8;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, Row};
 
+use super::error::WriteError;
+use super::session::{execute, table_list};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
-use super::error::WriteError;
-use super::session::{execute, table_list};
 
 /// Indexes and keys that are dropped for the load, as the server defines them: an operator's
 /// own come back too.

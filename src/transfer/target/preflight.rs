@@ -8,12 +8,12 @@
 use indicatif::HumanCount;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use crate::database::failure::{DatabaseError, ResultExt};
-use crate::schema::lock;
-use crate::schema::model::Schema;
 use super::disk_space;
 use super::empty::NOT_EMPTY;
 use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
+use crate::database::failure::{DatabaseError, ResultExt};
+use crate::schema::lock;
+use crate::schema::model::Schema;
 
 /// What is to be done with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::error::WriteError;
+use super::session::execute;
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
-use super::error::WriteError;
-use super::session::execute;
 
 /// Whether rows of the target that the source has as well are held until the end of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::database::sqlite_value::SqliteValue;
 use super::policy::{Class, Policy};
+use crate::database::sqlite_value::SqliteValue;
 
 /// One value that did not arrive as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 
-use crate::database::sqlite_value::SqliteValue;
-use super::{decimal, jsonb, timestamp};
 use super::column::ColumnPlan;
 use super::column_type::ColumnType;
 use super::digest::{JSONB_TAG, RowDigester};
 use super::hazard::{Beyond, Fault, JsonKind, Reason};
 use super::json::{self, MAX_DEPTH, Verdict};
-use super::normalization::Normalised;
-use super::pg_value::Value;
+use super::jsonb;
+use super::normalization::Normalizations;
+use super::pg_value::PgValue;
 use super::policy::{Class, Policies, Policy};
 use super::repair::{self, TextOrigin};
+use super::scalar::{Fit, real};
+use super::sqlite_value::SqliteValue;
+use super::{decimal, jsonb, timestamp};
+use crate::database::sqlite_value::SqliteValue;
 
 /// The longest value that a PostgreSQL field holds, in bytes.
 const MAX_FIELD: usize = 0x3fff_ff00;
@@ -23,13 +26,13 @@ const MAX_JSONB: usize = 0x0fff_ffff;
 #[derive(Debug, PartialEq)]
 pub struct Converted<'a> {
     /// What PostgreSQL is sent; of no use if there are faults.
-    pub value: Value<'a>,
+    pub value: PgValue<'a>,
     /// What is wrong and not allowed by a policy: the first of each class.
     pub faults: Vec<Fault>,
     /// What was changed, and by which policy; empty if there are faults.
     pub changes: Vec<(Class, Policy)>,
     /// What `jsonb` will print differently.
-    pub normalised: Normalised,
+    pub normalizations: Normalizations,
 }
 
 /// Carries a stored value over into a column, exactly, or changed as the policies say, or not at all. Then every
@@ -47,38 +50,38 @@ pub fn convert<'a>(
     if let Some(value) = exact(stored, column)
         && digester.add(&value).is_ok()
     {
-        return Converted { value, faults: Vec::new(), changes: Vec::new(), normalised: Normalised::default() };
+        return Converted { value, faults: Vec::new(), changes: Vec::new(), normalizations: Normalizations::default() };
     }
-    let mut judge = Converter::new(column, policies);
+    let mut converter = Converter::new(column, policies);
     let mut read = None;
     let value = match (column.target, stored) {
-        (_, SqliteValue::Null) => judge.null(),
-        (ColumnType::Text(limit), _) => match judge.text_of(stored) {
-            Some(text) => Value::Bytes(judge.text(text, limit)),
-            None => Value::Null,
+        (_, SqliteValue::Null) => converter.null(),
+        (ColumnType::Text(limit), _) => match converter.text_of(stored) {
+            Some(text) => PgValue::Bytes(converter.text(text, limit)),
+            None => PgValue::Null,
         },
-        (ColumnType::Json, _) => Value::Bytes(judge.json(stored, JsonKind::Json, &mut read)),
-        (ColumnType::Jsonb, _) => Value::Jsonb(judge.json(stored, JsonKind::Jsonb, &mut read)),
-        _ => judge.scalar(stored),
+        (ColumnType::Json, _) => PgValue::Bytes(converter.json(stored, JsonKind::Json, &mut read)),
+        (ColumnType::Jsonb, _) => PgValue::Jsonb(converter.json(stored, JsonKind::Jsonb, &mut read)),
+        _ => converter.scalar(stored),
     };
-    let Converter { faults, mut changes, .. } = judge;
-    let normalised = read.as_ref().map(|read: &jsonb::Jsonb| read.normalised).unwrap_or_default();
+    let Converter { faults, mut changes, .. } = converter;
+    let normalizations = read.as_ref().map(|read: &jsonb::Jsonb| read.normalizations).unwrap_or_default();
     match read {
         _ if !faults.is_empty() => changes.clear(),
         Some(read) => digester.add_bytes(JSONB_TAG, &read.encoding),
         None => digester.add(&value).expect("only `jsonb` has to be read"),
     }
-    Converted { value, faults, changes, normalised }
+    Converted { value, faults, changes, normalizations }
 }
 
 /// A value that goes over as it is, as nearly all do; JSON has to be read before that is known.
-fn exact<'a>(stored: SqliteValue<'a>, column: &ColumnPlan) -> Option<Value<'a>> {
+fn exact<'a>(stored: SqliteValue<'a>, column: &ColumnPlan) -> Option<PgValue<'a>> {
     match (column.target, stored) {
-        (_, SqliteValue::Null) if column.nullable => Some(Value::Null),
+        (_, SqliteValue::Null) if column.nullable => Some(PgValue::Null),
         (ColumnType::Text(limit), SqliteValue::Text(bytes))
             if bytes.len() <= limit.unwrap_or(MAX_FIELD).min(MAX_FIELD) && is_text(bytes) =>
         {
-            Some(Value::Bytes(Cow::Borrowed(bytes)))
+            Some(PgValue::Bytes(Cow::Borrowed(bytes)))
         }
         (ColumnType::Text(_) | ColumnType::Json | ColumnType::Jsonb, _) => None,
         _ => match Fit::of(stored, column.target) {
@@ -140,11 +143,11 @@ impl<'p> Converter<'p> {
         Policy::Fail
     }
 
-    fn null<'a>(&mut self) -> Value<'a> {
+    fn null<'a>(&mut self) -> PgValue<'a> {
         if !self.nullable {
             self.decide(Fault::whole(Reason::Null));
         }
-        Value::Null
+        PgValue::Null
     }
 
     /// A value as text, or `None` if there is no exact one.
@@ -190,16 +193,16 @@ impl<'p> Converter<'p> {
         let mut text = text;
         if let Err(error) = std::str::from_utf8(&text) {
             self.decide(Fault::at(error.valid_up_to(), Reason::Utf8));
-            let (mended, origin) = repair::utf8(&text);
+            let (repaired, origin) = repair::utf8(&text);
             self.origins.push(origin);
-            text = Cow::Owned(mended);
+            text = Cow::Owned(repaired);
         }
         if text.contains(&0) {
             let first = text.iter().position(|byte| *byte == 0).unwrap_or_default();
             let policy = self.decide(Fault::at(first, Reason::Nul));
-            let (mended, origin) = repair::nul(&text, policy);
+            let (repaired, origin) = repair::nul(&text, policy);
             self.origins.push(origin);
-            text = Cow::Owned(mended);
+            text = Cow::Owned(repaired);
         }
         text
     }
@@ -222,7 +225,7 @@ impl<'p> Converter<'p> {
         if is_sound {
             return text;
         }
-        let text = self.mended_json(text, kind);
+        let text = self.repaired_json(text, kind);
         if !self.is_too_large(&text) && self.faults.iter().all(|fault| !ends_reading(fault.class())) {
             self.is_json(&text, kind, read);
         }
@@ -244,22 +247,22 @@ impl<'p> Converter<'p> {
     }
 
     /// Replaces what is wrong in a JSON text, or else the text.
-    fn mended_json<'a>(&mut self, text: Cow<'a, [u8]>, kind: JsonKind) -> Cow<'a, [u8]> {
+    fn repaired_json<'a>(&mut self, text: Cow<'a, [u8]>, kind: JsonKind) -> Cow<'a, [u8]> {
         let text = self.characters(text);
-        let mended = repair::json(&text, kind, self.policies);
-        let depth = mended.faults.iter().find(|fault| fault.class() == Class::Depth);
-        if let Some(whole) = mended.unreadable.as_ref().or(depth) {
+        let repaired = repair::json(&text, kind, self.policies);
+        let depth = repaired.faults.iter().find(|fault| fault.class() == Class::Depth);
+        if let Some(whole) = repaired.unreadable.as_ref().or(depth) {
             match self.decide(*whole) {
                 Policy::Null => return Cow::Borrowed(b"null"),
                 Policy::String => return Cow::Owned(repair::json_string(&text)),
                 _ => {}
             }
         }
-        for fault in mended.faults {
+        for fault in repaired.faults {
             self.decide(fault);
         }
-        self.origins.push(mended.origin);
-        Cow::Owned(mended.text)
+        self.origins.push(repaired.origin);
+        Cow::Owned(repaired.text)
     }
 
     fn is_too_large(&mut self, text: &[u8]) -> bool {
@@ -271,7 +274,7 @@ impl<'p> Converter<'p> {
         is_too_large
     }
 
-    fn scalar<'a>(&mut self, stored: SqliteValue<'a>) -> Value<'a> {
+    fn scalar<'a>(&mut self, stored: SqliteValue<'a>) -> PgValue<'a> {
         let target = self.target;
         let convertible = || Fault::whole(Reason::Convertible(stored.class(), target));
         match Fit::of(stored, target) {
@@ -285,13 +288,13 @@ impl<'p> Converter<'p> {
                     self.decide(convertible());
                 }
                 match self.decide(Fault::whole(Reason::IntegerRange(target))) {
-                    Policy::Null => Value::Null,
+                    Policy::Null => PgValue::Null,
                     _ => nearest,
                 }
             }
             Fit::Not(reason) => {
                 self.decide(Fault::whole(reason));
-                Value::Null
+                PgValue::Null
             }
         }
     }
@@ -306,15 +309,6 @@ fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0)
 }
 
-/// The shortest text that is read back as the same number.
-fn real(number: f64) -> String {
-    match number {
-        f64::INFINITY => "Infinity".to_owned(),
-        f64::NEG_INFINITY => "-Infinity".to_owned(),
-        _ => format!("{number:?}"),
-    }
-}
-
 /// Where the first characters of a text end, if there are more of them than these.
 fn end_of_characters(text: &[u8], count: usize) -> Option<usize> {
     if text.len() <= count {
@@ -324,133 +318,9 @@ fn end_of_characters(text: &[u8], count: usize) -> Option<usize> {
     firsts.nth(count).map(|(index, _)| index)
 }
 
-/// What a value is in a column that is neither text nor JSON.
-enum Fit<'a> {
-    /// The same.
-    As(Value<'a>),
-    /// The same, but stored as something else.
-    Converted(Value<'a>),
-    /// An integer out of range.
-    Beyond { nearest: Value<'a>, converted: bool },
-    /// Nothing.
-    Not(Reason),
-}
-
-impl<'a> Fit<'a> {
-    fn of(stored: SqliteValue<'a>, target: ColumnType) -> Self {
-        let SqliteValue::Blob(bytes) = stored else { return Self::of_number_or_text(stored, target) };
-        match Self::of_number_or_text(SqliteValue::Text(bytes), target) {
-            Fit::As(value) => Fit::Converted(value),
-            Fit::Not(_) => Fit::Not(Reason::Misplaced(stored.class(), target)),
-            other => other,
-        }
-    }
-
-    fn of_number_or_text(stored: SqliteValue<'a>, target: ColumnType) -> Self {
-        let misplaced = || Fit::Not(Reason::Misplaced(stored.class(), target));
-        match (target, stored) {
-            (ColumnType::BigInt | ColumnType::Integer, _) => match whole(stored) {
-                Some(number) => Self::of_whole(number, target, !matches!(stored, SqliteValue::Integer(_))),
-                None => match stored {
-                    SqliteValue::Real(number) => Fit::Not(Reason::NotWhole(number)),
-                    _ => misplaced(),
-                },
-            },
-            (ColumnType::Boolean, SqliteValue::Integer(number @ (0 | 1))) => Fit::As(Value::Boolean(number == 1)),
-            (ColumnType::Boolean, SqliteValue::Integer(_)) => Fit::Not(Reason::NotBoolean),
-            (ColumnType::Boolean, _) => {
-                truth(stored).map_or_else(misplaced, |truth| Fit::Converted(Value::Boolean(truth)))
-            }
-            (ColumnType::Double, SqliteValue::Real(number)) => Fit::As(Value::Double(number)),
-            (ColumnType::Double, SqliteValue::Integer(number)) => {
-                exact_double(number).map_or(Fit::Not(Reason::NotDouble), |double| Fit::As(Value::Double(double)))
-            }
-            (ColumnType::Double, SqliteValue::Text(text)) => {
-                written_double(text).map_or_else(misplaced, |number| Fit::Converted(Value::Double(number)))
-            }
-            (ColumnType::Timestamp, SqliteValue::Text(text)) => {
-                timestamp::parse(text).map_or(Fit::Not(Reason::NotAMoment), |moment| Fit::As(Value::Timestamp(moment)))
-            }
-            _ => misplaced(),
-        }
-    }
-
-    fn of_whole(number: i128, target: ColumnType, converted: bool) -> Self {
-        let (value, exact) = if target == ColumnType::Integer {
-            let nearest = number.clamp(i32::MIN.into(), i32::MAX.into());
-            (i32::try_from(nearest).ok().map(Value::Integer), nearest == number)
-        } else {
-            let nearest = number.clamp(i64::MIN.into(), i64::MAX.into());
-            (i64::try_from(nearest).ok().map(Value::BigInt), nearest == number)
-        };
-        let nearest = value.expect("the number was clamped");
-        match (exact, converted) {
-            (true, false) => Fit::As(nearest),
-            (true, true) => Fit::Converted(nearest),
-            (false, converted) => Fit::Beyond { nearest, converted },
-        }
-    }
-}
-
-/// The integer that a value is, or one beyond all types in its direction.
-fn whole(stored: SqliteValue<'_>) -> Option<i128> {
-    match stored {
-        SqliteValue::Integer(number) => Some(number.into()),
-        #[expect(clippy::cast_possible_truncation, reason = "what is beyond 128 bits is beyond 64 bits as well")]
-        SqliteValue::Real(number) => (number.is_finite() && number.fract() == 0.0).then_some(number as i128),
-        SqliteValue::Text(text) => written_whole(text),
-        SqliteValue::Null | SqliteValue::Blob(_) => None,
-    }
-}
-
-/// An integer as it would be written: without a plus, blanks, or zeros in front, which a number would not keep.
-fn written_whole(text: &[u8]) -> Option<i128> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        _ => (false, text),
-    };
-    let is_written_so = match digits {
-        [] => false,
-        [b'0', rest @ ..] => rest.is_empty() && !negative,
-        _ => digits.iter().all(u8::is_ascii_digit),
-    };
-    let beyond = if negative { i128::MIN } else { i128::MAX };
-    is_written_so.then(|| std::str::from_utf8(text).ok()?.parse().ok()).map(|number| number.unwrap_or(beyond))
-}
-
-fn truth(stored: SqliteValue<'_>) -> Option<bool> {
-    match stored {
-        SqliteValue::Real(0.0) => Some(false),
-        SqliteValue::Real(1.0) => Some(true),
-        SqliteValue::Text(text) if text == b"1" || text.eq_ignore_ascii_case(b"true") => Some(true),
-        SqliteValue::Text(text) if text == b"0" || text.eq_ignore_ascii_case(b"false") => Some(false),
-        _ => None,
-    }
-}
-
-fn exact_double(number: i64) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "the next line looks for it")]
-    let double = number as f64;
-    (whole(SqliteValue::Real(double)) == Some(number.into())).then_some(double)
-}
-
-/// A number whose double is printed as the same number.
-fn written_double(text: &[u8]) -> Option<f64> {
-    match text {
-        b"Infinity" => return Some(f64::INFINITY),
-        b"-Infinity" => return Some(f64::NEG_INFINITY),
-        b"NaN" => return Some(f64::NAN),
-        _ => {}
-    }
-    let is_number = matches!(text.first(), Some(b'-' | b'0'..=b'9'))
-        && json::read(text, JsonKind::Json, 0, &mut Verdict).is_ok()
-        && !text.last().is_some_and(u8::is_ascii_whitespace);
-    let double: f64 = if is_number { std::str::from_utf8(text).ok()?.parse().ok()? } else { return None };
-    (double.is_finite() && decimal::equal(text, real(double).as_bytes())).then_some(double)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::copy_format::read_field;
     use super::*;
 
     fn column(target: ColumnType) -> ColumnPlan {
@@ -475,48 +345,48 @@ mod tests {
 
     /// What is sent for a value that a policy has mended.
     #[track_caller]
-    fn mended(stored: SqliteValue<'_>, target: ColumnType, choices: &[&str]) -> Value<'static> {
+    fn repaired(stored: SqliteValue<'_>, target: ColumnType, choices: &[&str]) -> PgValue<'static> {
         let carried = carried(stored, target, choices);
         assert_eq!(carried.faults, [], "{choices:?}");
         let changes: Vec<_> = carried.changes.iter().map(|(class, policy)| format!("{class}={policy}")).collect();
         assert_eq!(changes, choices);
         match carried.value {
-            Value::Bytes(bytes) => Value::Bytes(Cow::Owned(bytes.into_owned())),
-            Value::Jsonb(bytes) => Value::Jsonb(Cow::Owned(bytes.into_owned())),
-            Value::Null => Value::Null,
-            Value::BigInt(number) => Value::BigInt(number),
-            Value::Integer(number) => Value::Integer(number),
-            Value::Boolean(truth) => Value::Boolean(truth),
-            Value::Double(number) => Value::Double(number),
-            Value::Timestamp(moment) => Value::Timestamp(moment),
+            PgValue::Bytes(bytes) => PgValue::Bytes(Cow::Owned(bytes.into_owned())),
+            PgValue::Jsonb(bytes) => PgValue::Jsonb(Cow::Owned(bytes.into_owned())),
+            PgValue::Null => PgValue::Null,
+            PgValue::BigInt(number) => PgValue::BigInt(number),
+            PgValue::Integer(number) => PgValue::Integer(number),
+            PgValue::Boolean(truth) => PgValue::Boolean(truth),
+            PgValue::Double(number) => PgValue::Double(number),
+            PgValue::Timestamp(moment) => PgValue::Timestamp(moment),
         }
     }
 
-    fn bytes(text: &str) -> Value<'_> {
-        Value::Bytes(Cow::Borrowed(text.as_bytes()))
+    fn bytes(text: &str) -> PgValue<'_> {
+        PgValue::Bytes(Cow::Borrowed(text.as_bytes()))
     }
 
-    fn jsonb(text: &str) -> Value<'_> {
-        Value::Jsonb(Cow::Borrowed(text.as_bytes()))
+    fn jsonb(text: &str) -> PgValue<'_> {
+        PgValue::Jsonb(Cow::Borrowed(text.as_bytes()))
     }
 
     #[test]
     fn what_fits_is_carried_over_exactly() {
-        let integers = Value::Double(9_007_199_254_740_992.0);
+        let integers = PgValue::Double(9_007_199_254_740_992.0);
         for (stored, target, expected) in [
             (text("x"), ColumnType::Text(None), bytes("x")),
             (text("éé"), ColumnType::Text(Some(2)), bytes("éé")),
-            (SqliteValue::Integer(i64::MIN), ColumnType::BigInt, Value::BigInt(i64::MIN)),
-            (SqliteValue::Integer(-1 << 31), ColumnType::Integer, Value::Integer(i32::MIN)),
-            (SqliteValue::Integer(1), ColumnType::Boolean, Value::Boolean(true)),
+            (SqliteValue::Integer(i64::MIN), ColumnType::BigInt, PgValue::BigInt(i64::MIN)),
+            (SqliteValue::Integer(-1 << 31), ColumnType::Integer, PgValue::Integer(i32::MIN)),
+            (SqliteValue::Integer(1), ColumnType::Boolean, PgValue::Boolean(true)),
             (SqliteValue::Integer(1 << 53), ColumnType::Double, integers),
-            (SqliteValue::Integer((1 << 53) + 2), ColumnType::Double, Value::Double(9_007_199_254_740_994.0)),
-            (SqliteValue::Real(f64::INFINITY), ColumnType::Double, Value::Double(f64::INFINITY)),
+            (SqliteValue::Integer((1 << 53) + 2), ColumnType::Double, PgValue::Double(9_007_199_254_740_994.0)),
+            (SqliteValue::Real(f64::INFINITY), ColumnType::Double, PgValue::Double(f64::INFINITY)),
             (SqliteValue::Real(1.5), ColumnType::Json, bytes("1.5")),
             (SqliteValue::Real(1e300), ColumnType::Jsonb, jsonb("1e300")),
             (SqliteValue::Integer(7), ColumnType::Jsonb, jsonb("7")),
-            (SqliteValue::Null, ColumnType::Json, Value::Null),
-            (text("2000-01-01 00:00:01"), ColumnType::Timestamp, Value::Timestamp(1_000_000)),
+            (SqliteValue::Null, ColumnType::Json, PgValue::Null),
+            (text("2000-01-01 00:00:01"), ColumnType::Timestamp, PgValue::Timestamp(1_000_000)),
             (
                 text(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
                 ColumnType::Json,
@@ -598,7 +468,7 @@ mod tests {
             ["invalid-utf8=replace", "nul=strip", "lone-surrogate=strip", "non-finite=string", "number-range=null"];
         let all = [&all[..], &["duplicate-key=last"]].concat();
         let expected = "[\"\u{fffd}\", \" \", \"NaN\", null, {\"k\": 1, \"\\u006b\": 2}]";
-        assert_eq!(mended(stored, ColumnType::Jsonb, &all), jsonb(expected));
+        assert_eq!(repaired(stored, ColumnType::Jsonb, &all), jsonb(expected));
         let long = SqliteValue::Text(b"ab\0\xffcd");
         let expected = [("invalid-utf8", Some(3)), ("nul", Some(2)), ("too-long", Some(4))];
         assert_eq!(faults(long, ColumnType::Text(Some(4)), &[]), expected);
@@ -631,17 +501,17 @@ mod tests {
             (SqliteValue::Real(f64::NEG_INFINITY), ColumnType::Json, "non-finite=string", bytes("\"-Infinity\"")),
             (SqliteValue::Real(f64::INFINITY), ColumnType::Jsonb, "non-finite=null", jsonb("null")),
             (text("[1e131072]"), ColumnType::Jsonb, "number-range=string", jsonb("[\"1e131072\"]")),
-            (SqliteValue::Integer(1 << 40), ColumnType::Integer, "integer-range=clamp", Value::Integer(i32::MAX)),
-            (SqliteValue::Integer(-(1 << 40)), ColumnType::Integer, "integer-range=clamp", Value::Integer(i32::MIN)),
-            (SqliteValue::Integer(1 << 40), ColumnType::Integer, "integer-range=null", Value::Null),
+            (SqliteValue::Integer(1 << 40), ColumnType::Integer, "integer-range=clamp", PgValue::Integer(i32::MAX)),
+            (SqliteValue::Integer(-(1 << 40)), ColumnType::Integer, "integer-range=clamp", PgValue::Integer(i32::MIN)),
+            (SqliteValue::Integer(1 << 40), ColumnType::Integer, "integer-range=null", PgValue::Null),
             (SqliteValue::Text(b"\xf0\x9f\x9a"), ColumnType::Text(None), "invalid-utf8=replace", bytes("\u{fffd}")),
             (SqliteValue::Blob(b"x"), ColumnType::Text(None), "storage-class=convert", bytes("x")),
             (SqliteValue::Blob(b"{}"), ColumnType::Jsonb, "storage-class=convert", jsonb("{}")),
             (SqliteValue::Real(1.5), ColumnType::Text(None), "storage-class=convert", bytes("1.5")),
-            (text("12"), ColumnType::BigInt, "storage-class=convert", Value::BigInt(12)),
-            (text("True"), ColumnType::Boolean, "storage-class=convert", Value::Boolean(true)),
-            (text("1.5e1"), ColumnType::Double, "storage-class=convert", Value::Double(15.0)),
-            (text("fast"), ColumnType::Integer, "inexact=null", Value::Null),
+            (text("12"), ColumnType::BigInt, "storage-class=convert", PgValue::BigInt(12)),
+            (text("True"), ColumnType::Boolean, "storage-class=convert", PgValue::Boolean(true)),
+            (text("1.5e1"), ColumnType::Double, "storage-class=convert", PgValue::Double(15.0)),
+            (text("fast"), ColumnType::Integer, "inexact=null", PgValue::Null),
             (SqliteValue::Blob(b"\xff"), ColumnType::Json, "inexact=null", bytes("null")),
             (text("{'a': None}\n"), ColumnType::Json, "invalid-json=string", bytes("\"{'a': None}\\n\"")),
             (text("[\"\\u0000\""), ColumnType::Jsonb, "invalid-json=string", jsonb(r#""[\"\\u0000\"""#)),
@@ -649,13 +519,13 @@ mod tests {
             (text("éééé"), varchar, "too-long=truncate", bytes("ééé")),
             (text(r#"{"a":1,"a":2}"#), ColumnType::Jsonb, "duplicate-key=last", jsonb(r#"{"a":1,"a":2}"#)),
         ] {
-            assert_eq!(mended(stored, target, &[choice]), expected, "{stored:?} {choice}");
+            assert_eq!(repaired(stored, target, &[choice]), expected, "{stored:?} {choice}");
         }
         let deep = format!("[\"\\u0000\", {}{}]", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         let class = |name, offset| (name, Some(offset));
         assert_eq!(faults(text(&deep), ColumnType::Json, &[]), [class("depth", MAX_DEPTH + 10), class("nul", 2)]);
-        assert_eq!(mended(text(&deep), ColumnType::Jsonb, &["depth=null"]), jsonb("null"));
-        let string = mended(text(&deep), ColumnType::Json, &["depth=string"]);
+        assert_eq!(repaired(text(&deep), ColumnType::Jsonb, &["depth=null"]), jsonb("null"));
+        let string = repaired(text(&deep), ColumnType::Json, &["depth=string"]);
         assert_eq!(string, bytes(&format!("\"{}\"", deep.replace('\\', "\\\\").replace('"', "\\\""))));
     }
 
@@ -688,7 +558,7 @@ mod tests {
         ] {
             let [mut source, mut read_back] = [RowDigester::default(), RowDigester::default()];
             assert_eq!(convert(stored, &column(target), &Policies::default(), &mut source).faults, []);
-            read_back.add(&Value::read_field(sent_back, target).expect("a field")).expect("a value");
+            read_back.add(&read_field(sent_back, target).expect("a field")).expect("a value");
             assert_eq!(source.digest(), read_back.digest(), "{stored:?}");
         }
     }

@@ -1,11 +1,78 @@
 //! PostgreSQL's binary COPY format: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
 
+use std::borrow::Cow;
+use std::ops::Deref;
+
+use super::column_type::ColumnType;
+use super::pg_value::PgValue;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 
 /// What the format begins with: the signature, no flags, no extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with, where a row would have its number of fields.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+
+/// A value as a field, which the type's `receive` function reads: what stands in front, and then the bytes of text, which
+/// are not copied.
+///
+/// # Panics
+/// When the value is longer than a field can be, which [`convert`](super::convert::convert) has excluded.
+#[must_use]
+pub fn field_parts<'v>(value: &'v PgValue<'_>) -> (FieldHead, &'v [u8]) {
+    match value {
+        PgValue::Null => (FieldHead::new(-1, &[]), &[]),
+        PgValue::Bytes(bytes) => (FieldHead::of(&[], bytes), bytes),
+        // The one version of jsonb's binary format there is.
+        PgValue::Jsonb(bytes) => (FieldHead::of(&[1], bytes), bytes),
+        PgValue::BigInt(number) | PgValue::Timestamp(number) => (FieldHead::of(&number.to_be_bytes(), &[]), &[]),
+        PgValue::Integer(number) => (FieldHead::of(&number.to_be_bytes(), &[]), &[]),
+        PgValue::Boolean(truth) => (FieldHead::of(&[u8::from(*truth)], &[]), &[]),
+        PgValue::Double(number) => (FieldHead::of(&number.to_be_bytes(), &[]), &[]),
+    }
+}
+
+/// Reads a field, or `None` if it is not what the type sends.
+#[must_use]
+pub fn read_field(field: Option<&[u8]>, column_type: ColumnType) -> Option<PgValue<'_>> {
+    let Some(bytes) = field else { return Some(PgValue::Null) };
+    Some(match column_type {
+        ColumnType::Text(_) | ColumnType::Json => PgValue::Bytes(Cow::Borrowed(bytes)),
+        ColumnType::Jsonb => PgValue::Jsonb(Cow::Borrowed(bytes.strip_prefix(&[1])?)),
+        ColumnType::BigInt => PgValue::BigInt(i64::from_be_bytes(bytes.try_into().ok()?)),
+        ColumnType::Integer => PgValue::Integer(i32::from_be_bytes(bytes.try_into().ok()?)),
+        ColumnType::Boolean => PgValue::Boolean(*bytes.first()? != 0),
+        ColumnType::Double => PgValue::Double(f64::from_be_bytes(bytes.try_into().ok()?)),
+        ColumnType::Timestamp => PgValue::Timestamp(i64::from_be_bytes(bytes.try_into().ok()?)),
+    })
+}
+
+/// What stands in front of a field's body: its length, and all of a short value.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldHead {
+    bytes: [u8; 12],
+    length: usize,
+}
+
+impl FieldHead {
+    fn of(start: &[u8], body: &[u8]) -> Self {
+        Self::new(i32::try_from(start.len() + body.len()).expect("fields are shorter than 1 GB"), start)
+    }
+
+    fn new(field_length: i32, start: &[u8]) -> Self {
+        let mut bytes = [0; 12];
+        bytes[..4].copy_from_slice(&field_length.to_be_bytes());
+        bytes[4..4 + start.len()].copy_from_slice(start);
+        Self { bytes, length: 4 + start.len() }
+    }
+}
+
+impl Deref for FieldHead {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
 
 /// Takes the format apart, row by row, however the server cut it into messages. It sends a row a message, which
 /// is read where it lies.
@@ -104,6 +171,7 @@ pub(crate) fn unreadable() -> DatabaseCause {
 
 #[cfg(test)]
 mod tests {
+    use super::super::timestamp;
     use super::*;
 
     /// How many rows of two columns are found in these bytes behind a header.
@@ -128,5 +196,25 @@ mod tests {
         for wrong in [&b"\0\0"[..], b"\0\x01\xff\xff\xff\xff", b"\xff\xfe", b"\x80\0"] {
             assert!(rows(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn fields_are_what_postgresql_reads() {
+        // As `COPY (SELECT 1::int, 'x'::varchar, NULL::json, '{}'::jsonb, true, timestamp '2026-01-31 12:00:00')
+        // TO STDOUT (FORMAT binary)` prints them.
+        let moment = PgValue::Timestamp(timestamp::parse(b"2026-01-31 12:00:00").expect("a moment"));
+        for (value, expected) in [
+            (PgValue::Integer(1), &b"\0\0\0\x04\0\0\0\x01"[..]),
+            (PgValue::Bytes(Cow::Borrowed(b"x")), b"\0\0\0\x01x"),
+            (PgValue::Null, b"\xff\xff\xff\xff"),
+            (PgValue::Jsonb(Cow::Borrowed(b"{}")), b"\0\0\0\x03\x01{}"),
+            (PgValue::Boolean(true), b"\0\0\0\x01\x01"),
+            (moment.clone(), b"\0\0\0\x08\0\x02\xec\xac\x99\x11\x50\0"),
+        ] {
+            let (head, body) = field_parts(&value);
+            assert_eq!([&head, body].concat(), expected, "{value:?}");
+        }
+        let (head, _) = field_parts(&moment);
+        assert_eq!(read_field(Some(&head[4..]), ColumnType::Timestamp), Some(moment));
     }
 }

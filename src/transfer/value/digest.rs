@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{jsonb, repair};
 use super::hazard::Fault;
+use super::jsonb;
+use super::pg_value::PgValue;
 use super::pg_value::Value;
+use super::{jsonb, repair};
 
 /// How many parts a table is divided into, so that a difference can be searched for in a few of them.
 pub(crate) const BUCKETS: usize = 4096;
@@ -70,7 +72,7 @@ fn add(sum: &mut [u64; 4], lanes: [u64; 4]) {
 
 /// The bucket of a row by the values of its primary key, the same on both ends.
 #[must_use]
-pub(crate) fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v Value<'b>>) -> usize {
+pub(crate) fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v PgValue<'b>>) -> usize {
     // FNV-1a: nobody is to be kept from choosing keys that meet in one bucket.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |bytes: &[u8]| {
@@ -80,13 +82,13 @@ pub(crate) fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v Value
     };
     for value in primary_key {
         match value {
-            Value::Bytes(bytes) => add(bytes),
-            Value::BigInt(number) | Value::Timestamp(number) => add(&number.to_be_bytes()),
-            Value::Integer(number) => add(&number.to_be_bytes()),
-            Value::Boolean(truth) => add(&[u8::from(*truth)]),
-            Value::Double(number) => add(&number.to_be_bytes()),
+            PgValue::Bytes(bytes) => add(bytes),
+            PgValue::BigInt(number) | PgValue::Timestamp(number) => add(&number.to_be_bytes()),
+            PgValue::Integer(number) => add(&number.to_be_bytes()),
+            PgValue::Boolean(truth) => add(&[u8::from(*truth)]),
+            PgValue::Double(number) => add(&number.to_be_bytes()),
             // The text differs on both ends; nobody makes a primary key of it.
-            Value::Null | Value::Jsonb(_) => add(&[0]),
+            PgValue::Null | PgValue::Jsonb(_) => add(&[0]),
         }
         add(&[0xff]);
     }
@@ -103,20 +105,20 @@ impl RowDigester {
     ///
     /// # Errors
     /// [`Fault`] when `jsonb` cannot be read, which no server sends.
-    pub fn add(&mut self, value: &Value<'_>) -> Result<(), Fault> {
+    pub fn add(&mut self, value: &PgValue<'_>) -> Result<(), Fault> {
         match value {
-            Value::Null => self.add_bytes(0, &[]),
-            Value::Bytes(bytes) => self.add_bytes(1, bytes),
-            Value::Jsonb(bytes) => {
+            PgValue::Null => self.add_bytes(0, &[]),
+            PgValue::Bytes(bytes) => self.add_bytes(1, bytes),
+            PgValue::Jsonb(bytes) => {
                 // What the server has read is not too deep for it.
-                let read = jsonb::read(bytes, usize::MAX).map_err(|trouble| repair::fault(&trouble))?;
+                let read = jsonb::read(bytes, usize::MAX).map_err(|trouble| Fault::from(&trouble))?;
                 self.add_bytes(JSONB_TAG, &read.encoding);
             }
-            Value::BigInt(number) => self.add_bytes(3, &number.to_be_bytes()),
-            Value::Integer(number) => self.add_bytes(4, &number.to_be_bytes()),
-            Value::Boolean(truth) => self.add_bytes(5, &[u8::from(*truth)]),
-            Value::Double(number) => self.add_bytes(6, &number.to_bits().to_be_bytes()),
-            Value::Timestamp(number) => self.add_bytes(7, &number.to_be_bytes()),
+            PgValue::BigInt(number) => self.add_bytes(3, &number.to_be_bytes()),
+            PgValue::Integer(number) => self.add_bytes(4, &number.to_be_bytes()),
+            PgValue::Boolean(truth) => self.add_bytes(5, &[u8::from(*truth)]),
+            PgValue::Double(number) => self.add_bytes(6, &number.to_bits().to_be_bytes()),
+            PgValue::Timestamp(number) => self.add_bytes(7, &number.to_be_bytes()),
         }
         Ok(())
     }
@@ -147,18 +149,18 @@ impl RowDigester {
 pub(crate) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
 
 /// The primary key as both ends write it.
-pub(crate) fn key_of<'v>(values: impl IntoIterator<Item = impl Borrow<Value<'v>>>) -> Vec<u8> {
+pub(crate) fn key_of<'v>(values: impl IntoIterator<Item = impl Borrow<PgValue<'v>>>) -> Vec<u8> {
     let parts = values.into_iter().map(|value| match value.borrow() {
-        Value::Bytes(bytes) => bytes.to_vec(),
-        Value::Integer(number) => number.to_string().into_bytes(),
-        Value::BigInt(number) => number.to_string().into_bytes(),
+        PgValue::Bytes(bytes) => bytes.to_vec(),
+        PgValue::Integer(number) => number.to_string().into_bytes(),
+        PgValue::BigInt(number) => number.to_string().into_bytes(),
         other => format!("{other:?}").into_bytes(),
     });
     parts.collect::<Vec<_>>().join(b", ".as_slice())
 }
 
 /// A digest that is good enough to tell which values of a row differ.
-pub(crate) fn short_digest(value: &Value<'_>) -> [u8; 8] {
+pub(crate) fn short_digest(value: &PgValue<'_>) -> [u8; 8] {
     let mut row = RowDigester::default();
     // What cannot be digested on one side only differs, as it should.
     let _ = row.add(value);
@@ -175,7 +177,7 @@ mod tests {
 
     fn row(number: i64) -> RowDigester {
         let mut row = RowDigester::default();
-        row.add(&Value::BigInt(number)).expect("a number");
+        row.add(&PgValue::BigInt(number)).expect("a number");
         row
     }
 
@@ -183,13 +185,13 @@ mod tests {
     fn rows_in_any_order_have_one_digest() {
         let [mut up, mut down] = [(); 2].map(|()| TableDigest::default());
         for number in 0..1000_i64 {
-            up.add(bucket([&Value::BigInt(number)]), row(number));
-            down.add(bucket([&Value::BigInt(999 - number)]), row(999 - number));
+            up.add(bucket([&PgValue::BigInt(number)]), row(number));
+            down.add(bucket([&PgValue::BigInt(999 - number)]), row(999 - number));
         }
         assert_eq!(up, down);
         assert_eq!(up.hex(), down.hex());
         assert_eq!(up.hex().len(), 64);
-        down.add(bucket([&Value::BigInt(0)]), row(0));
+        down.add(bucket([&PgValue::BigInt(0)]), row(0));
         assert_ne!(up, down);
     }
 
@@ -197,20 +199,20 @@ mod tests {
     fn a_difference_is_in_the_bucket_of_its_row() {
         let [mut a, mut b] = [(); 2].map(|()| TableDigest::default());
         for number in 0..1000_i64 {
-            let bucket = bucket([&Value::BigInt(number)]);
+            let bucket = bucket([&PgValue::BigInt(number)]);
             a.add(bucket, row(number));
             b.add(bucket, row(if number == 500 { 0 } else { number }));
         }
-        assert_eq!(a.differing_buckets(&b), [bucket([&Value::BigInt(500)])]);
+        assert_eq!(a.differing_buckets(&b), [bucket([&PgValue::BigInt(500)])]);
         assert_eq!(a.differing_buckets(&a), Vec::<usize>::new());
     }
 
     #[test]
     fn keys_are_spread_over_the_buckets() {
-        let text = |number: u32| Value::Bytes(Cow::Owned(format!("session-{number}").into_bytes()));
+        let text = |number: u32| PgValue::Bytes(Cow::Owned(format!("session-{number}").into_bytes()));
         let mut counts = vec![0_u32; BUCKETS];
         for number in 0..40_960 {
-            counts[bucket([&text(number), &Value::Integer(1)])] += 1;
+            counts[bucket([&text(number), &PgValue::Integer(1)])] += 1;
         }
         assert!(counts.iter().all(|count| (1..40).contains(count)), "{:?}", counts.iter().max());
     }

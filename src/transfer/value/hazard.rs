@@ -5,11 +5,11 @@ use std::fmt;
 use indicatif::HumanCount;
 use serde::Serialize;
 
+use super::column_type::ColumnType;
+use super::policy::{Choice, Class, Policy};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
-use super::column_type::ColumnType;
-use super::policy::{Choice, Class, Policy};
 
 /// One value that cannot be carried over exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use super::decimal::Decimal;
-use super::hazard::{JsonKind, Reason};
-use super::normalization::{Normalisation, Normalised};
+use super::hazard::{Fault, JsonKind, Reason};
+use super::normalization::{Normalization, Normalizations};
 
 /// How deep arrays and objects may be nested. PostgreSQL's own limit follows from
 /// `max_stack_depth`; with the default of 2 MB it refuses about 13,000 levels.
@@ -21,6 +21,16 @@ const SURELY_NUMERIC: usize = 16_000;
 pub(crate) struct Trouble {
     pub(crate) reason: Reason,
     pub(crate) bytes: Range<usize>,
+}
+
+/// What a trouble is to those who look at the value.
+impl From<&Trouble> for Fault {
+    fn from(trouble: &Trouble) -> Self {
+        match trouble.reason {
+            reason @ (Reason::EmptyJson | Reason::TooLarge) => Self::whole(reason),
+            reason => Self::at(trouble.bytes.start, reason),
+        }
+    }
 }
 
 /// What is told to somebody who listens to a text.
@@ -64,9 +74,9 @@ pub(crate) fn read(
     kind: JsonKind,
     max_depth: usize,
     listener: &mut impl Listener,
-) -> Result<Normalised, Trouble> {
-    let normalised = Normalised::default();
-    Scanner { text, kind, max_depth, listener, position: 0, open: Vec::new(), normalised }.read()
+) -> Result<Normalizations, Trouble> {
+    let normalizations = Normalizations::default();
+    Scanner { text, kind, max_depth, listener, position: 0, open: Vec::new(), normalizations }.read()
 }
 
 struct Scanner<'t, 'l, L> {
@@ -77,11 +87,11 @@ struct Scanner<'t, 'l, L> {
     position: usize,
     /// The closing bracket of each open container.
     open: Vec<u8>,
-    normalised: Normalised,
+    normalizations: Normalizations,
 }
 
 impl<L: Listener> Scanner<'_, '_, L> {
-    fn read(mut self) -> Result<Normalised, Trouble> {
+    fn read(mut self) -> Result<Normalizations, Trouble> {
         self.blanks(b"");
         loop {
             if self.value()? {
@@ -92,7 +102,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
                 self.blanks(b"");
                 let next = self.text.get(self.position).copied();
                 match (self.open.last().copied(), next) {
-                    (None, None) => return Ok(self.normalised),
+                    (None, None) => return Ok(self.normalizations),
                     (Some(closing), Some(byte)) if byte == closing => self.close(),
                     (Some(closing), Some(b',')) => {
                         self.position += 1;
@@ -180,7 +190,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
             self.position += 1;
         }
         if self.text[start..self.position] != *printed {
-            self.normalised.insert(Normalisation::Spacing);
+            self.normalizations.insert(Normalization::Spacing);
         }
     }
 
@@ -202,7 +212,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
                 [b'\\', letter, ..] => {
                     let character = simple_escape(*letter).ok_or_else(|| self.malformed())?;
                     if character == '/' {
-                        self.normalised.insert(Normalisation::Escapes);
+                        self.normalizations.insert(Normalization::Escapes);
                     }
                     self.position += 2;
                     self.listener.character(character);
@@ -225,7 +235,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
             Some('\0') => self.listener.trouble(self.trouble(Reason::NulEscape(self.kind), length))?,
             Some(character) => {
                 if !self.is_printed_as_written(character) {
-                    self.normalised.insert(Normalisation::Escapes);
+                    self.normalizations.insert(Normalization::Escapes);
                 }
                 self.listener.character(character);
             }
@@ -276,7 +286,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
         }
         let number = Decimal::parse(&self.text[start..self.position]);
         if !number.is_printed_as_written() {
-            self.normalised.insert(Normalisation::NumberForm);
+            self.normalizations.insert(Normalization::NumberForm);
         }
         let is_short = self.position - start < SURELY_NUMERIC && number.is_printed_as_written();
         if is_short || number.fits_numeric() {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::decimal::Decimal;
 use super::hazard::JsonKind;
 use super::json::{self, Listener, Trouble};
-use super::normalization::{Normalisation, Normalised};
+use super::normalization::{Normalization, Normalizations};
 
 /// Longer content is represented by its digest.
 const INLINE: usize = 64;
@@ -22,7 +22,7 @@ pub(crate) struct Jsonb {
     /// The same bytes for the same value.
     pub(crate) encoding: Vec<u8>,
     /// What the server prints in another way.
-    pub(crate) normalised: Normalised,
+    pub(crate) normalizations: Normalizations,
     /// Where a key begins that its object has already.
     pub(crate) duplicate: Option<usize>,
 }
@@ -30,14 +30,14 @@ pub(crate) struct Jsonb {
 /// Reads a text for `jsonb`; the last of several values for a key counts.
 pub(crate) fn read(text: &[u8], max_depth: usize) -> Result<Jsonb, Trouble> {
     let mut encoder = Encoder::default();
-    let mut normalised = json::read(text, JsonKind::Jsonb, max_depth, &mut encoder)?;
+    let mut normalizations = json::read(text, JsonKind::Jsonb, max_depth, &mut encoder)?;
     if encoder.reordered {
-        normalised.insert(Normalisation::KeyOrder);
+        normalizations.insert(Normalization::KeyOrder);
     }
     if encoder.duplicate.is_some() {
-        normalised.insert(Normalisation::DuplicateKeys);
+        normalizations.insert(Normalization::DuplicateKeys);
     }
-    Ok(Jsonb { encoding: encoder.bytes, normalised, duplicate: encoder.duplicate })
+    Ok(Jsonb { encoding: encoder.bytes, normalizations, duplicate: encoder.duplicate })
 }
 
 /// Encodes containers from the inside out: each is replaced by its short form when it ends.
@@ -323,7 +323,7 @@ mod tests {
     fn what_the_server_prints_differently_is_known() {
         let names = |text: &str| {
             let read = read(text.as_bytes(), usize::MAX).unwrap_or_else(|trouble| panic!("{trouble:?}: {text}"));
-            read.normalised.iter().map(Normalisation::name).collect::<Vec<_>>()
+            read.normalizations.iter().map(Normalization::name).collect::<Vec<_>>()
         };
         assert_eq!(names(r#"{"b": 1, "aa": [1.50, "\u001f\n\\ é", {}, []]}"#), Vec::<&str>::new());
         assert_eq!(names(r#"{"aa": 1, "b": 2}"#), ["key-order"]);

@@ -3,6 +3,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`convert`] | a stored value and the type of its column make a value, or a hazard |
+//! | [`scalar`] | values in columns that are neither text nor JSON |
 //! | [`index_entry`] | how much of a value a b-tree surely holds |
 //! | [`repair`] | what a policy makes of a text that the target cannot hold |
 //! | [`change`] | one value that a policy changed, for the report |
@@ -34,4 +35,5 @@ pub(crate) mod normalization;
 pub(crate) mod pg_value;
 pub(crate) mod policy;
 pub(crate) mod repair;
+pub(crate) mod scalar;
 pub(crate) mod timestamp;

@@ -2,7 +2,7 @@
 
 /// One kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Normalisation {
+pub enum Normalization {
     /// Members are put in another order: by the length of the key, then by its bytes.
     KeyOrder,
     /// White space between tokens changes.
@@ -15,37 +15,37 @@ pub enum Normalisation {
     DuplicateKeys,
 }
 
-impl Normalisation {
+impl Normalization {
     /// All of them.
-    pub const ALL: [Normalisation; 5] = [
-        Normalisation::KeyOrder,
-        Normalisation::Spacing,
-        Normalisation::NumberForm,
-        Normalisation::Escapes,
-        Normalisation::DuplicateKeys,
+    pub const ALL: [Normalization; 5] = [
+        Normalization::KeyOrder,
+        Normalization::Spacing,
+        Normalization::NumberForm,
+        Normalization::Escapes,
+        Normalization::DuplicateKeys,
     ];
 
     /// The name for reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Normalisation::KeyOrder => "key-order",
-            Normalisation::Spacing => "spacing",
-            Normalisation::NumberForm => "number-form",
-            Normalisation::Escapes => "escapes",
-            Normalisation::DuplicateKeys => "duplicate-keys",
+            Normalization::KeyOrder => "key-order",
+            Normalization::Spacing => "spacing",
+            Normalization::NumberForm => "number-form",
+            Normalization::Escapes => "escapes",
+            Normalization::DuplicateKeys => "duplicate-keys",
         }
     }
 }
 
 /// The changes to one text: none exactly if `('…'::jsonb)::text` gives it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Normalised(u8);
+pub struct Normalizations(u8);
 
-impl Normalised {
+impl Normalizations {
     /// Adds a kind of change.
-    pub fn insert(&mut self, normalisation: Normalisation) {
-        self.0 |= 1 << normalisation as u8;
+    pub fn insert(&mut self, normalization: Normalization) {
+        self.0 |= 1 << normalization as u8;
     }
 
     /// Whether the text comes back as it is.
@@ -56,12 +56,15 @@ impl Normalised {
 
     /// Whether this is one of the changes.
     #[must_use]
-    pub fn contains(self, normalisation: Normalisation) -> bool {
-        self.0 & (1 << normalisation as u8) != 0
+    pub fn contains(self, normalization: Normalization) -> bool {
+        self.0 & (1 << normalization as u8) != 0
     }
 
     /// The changes.
-    pub fn iter(self) -> impl Iterator<Item = Normalisation> {
-        Normalisation::ALL.into_iter().filter(move |normalisation| self.contains(*normalisation))
+    pub fn iter(self) -> impl Iterator<Item = Normalization> {
+        Normalization::ALL.into_iter().filter(move |normalization| self.contains(*normalization))
     }
 }
+
+/// How many values were changed, one number for each kind of change.
+pub(crate) type NormalizationCounts = [u64; Normalization::ALL.len()];

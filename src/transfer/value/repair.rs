@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::hazard::{Fault, JsonKind, Reason};
+use super::hazard::{Fault, JsonKind};
 use super::json::{self, Listener, MAX_DEPTH, Trouble};
 use super::policy::{Class, Policies, Policy};
 
@@ -60,32 +60,32 @@ impl<'t> Repaired<'t> {
 
 /// Replaces what is not UTF-8 by U+FFFD, as [`String::from_utf8_lossy`] does.
 pub(crate) fn utf8(text: &[u8]) -> (Vec<u8>, TextOrigin) {
-    let mut mended = Repaired::new(text);
+    let mut repaired = Repaired::new(text);
     let mut position = 0;
     for chunk in text.utf8_chunks() {
         let start = position + chunk.valid().len();
         position = start + chunk.invalid().len();
         if position > start {
-            mended.replace(start..position, REPLACEMENT);
+            repaired.replace(start..position, REPLACEMENT);
         }
     }
-    mended.finish()
+    repaired.finish()
 }
 
 /// Strips U+0000, or replaces it, also tentatively: that hides nothing else.
 pub(crate) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, TextOrigin) {
-    let mut mended = Repaired::new(text);
+    let mut repaired = Repaired::new(text);
     let replacement = if policy == Policy::Strip { b"" } else { REPLACEMENT };
     for (offset, byte) in text.iter().enumerate() {
         if *byte == 0 {
-            mended.replace(offset..offset + 1, replacement);
+            repaired.replace(offset..offset + 1, replacement);
         }
     }
-    mended.finish()
+    repaired.finish()
 }
 
 /// A JSON text in UTF-8 after what policies say, or tentatively, has been replaced inside it.
-pub(crate) struct MendedJson {
+pub(crate) struct RepairedJson {
     pub(crate) text: Vec<u8>,
     pub(crate) origin: TextOrigin,
     /// The first of each class that was found, before the end or before what is not JSON.
@@ -95,46 +95,38 @@ pub(crate) struct MendedJson {
 }
 
 /// Finds everything that is wrong inside a JSON text, and replaces it where it stands.
-pub(crate) fn json(text: &[u8], kind: JsonKind, policies: &Policies) -> MendedJson {
-    let mut mender = Repairer { policies, mended: Repaired::new(text), faults: Vec::new() };
-    let unreadable = json::read(text, kind, MAX_DEPTH, &mut mender).err().map(|trouble| fault(&trouble));
-    let faults = mender.faults;
-    let (text, origin) = mender.mended.finish();
-    MendedJson { text, origin, faults, unreadable }
-}
-
-/// What a trouble is to those who look at the value.
-pub(crate) fn fault(trouble: &Trouble) -> Fault {
-    match trouble.reason {
-        reason @ (Reason::EmptyJson | Reason::TooLarge) => Fault::whole(reason),
-        reason => Fault::at(trouble.bytes.start, reason),
-    }
+pub(crate) fn json(text: &[u8], kind: JsonKind, policies: &Policies) -> RepairedJson {
+    let mut repairer = Repairer { policies, repaired: Repaired::new(text), faults: Vec::new() };
+    let unreadable = json::read(text, kind, MAX_DEPTH, &mut repairer).err().map(|trouble| Fault::from(&trouble));
+    let faults = repairer.faults;
+    let (text, origin) = repairer.repaired.finish();
+    RepairedJson { text, origin, faults, unreadable }
 }
 
 struct Repairer<'t, 'p> {
     policies: &'p Policies,
-    mended: Repaired<'t>,
+    repaired: Repaired<'t>,
     faults: Vec<Fault>,
 }
 
 impl Listener for Repairer<'_, '_> {
     fn trouble(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        let fault = fault(&trouble);
+        let fault = Fault::from(&trouble);
         let class = fault.class();
         if self.faults.iter().all(|known| known.class() != class) {
             self.faults.push(fault);
         }
-        let token = &self.mended.original[trouble.bytes.clone()];
+        let token = &self.repaired.original[trouble.bytes.clone()];
         let quoted = || [b"\"", token, b"\""].concat();
         let bytes = trouble.bytes.clone();
         match (class, self.policies.of(class)) {
             // The whole text is at stake, not this bracket.
             (Class::Depth, _) => {}
-            (Class::NonFinite | Class::NumberRange, Policy::String) => self.mended.replace(bytes, &quoted()),
-            (Class::NonFinite | Class::NumberRange, _) => self.mended.replace(bytes, b"null"),
-            (_, Policy::Strip) => self.mended.replace(bytes, b""),
+            (Class::NonFinite | Class::NumberRange, Policy::String) => self.repaired.replace(bytes, &quoted()),
+            (Class::NonFinite | Class::NumberRange, _) => self.repaired.replace(bytes, b"null"),
+            (_, Policy::Strip) => self.repaired.replace(bytes, b""),
             // An escape for an escape: a text in ASCII stays one.
-            _ => self.mended.replace(bytes, b"\\ufffd"),
+            _ => self.repaired.replace(bytes, b"\\ufffd"),
         }
         Ok(())
     }
