@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::value::digest::TableDigest;
 use super::value::hazard::Hazard;
-use super::value::normalization::Normalisation;
-use super::value::normalization::NormalizationCounts;
-use crate::progress::Amount;
+use super::value::normalization::{Normalisation, NormalizationCounts};
 use crate::progress::Amount;
 
 /// What a pass over one table found.
 #[derive(Debug, Default)]
-pub struct TableRead {
+pub(crate) struct TableRead {
     /// Rows and the bytes of their values.
     pub amount: Amount,
     /// What the target has to match.

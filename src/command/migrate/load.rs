@@ -221,7 +221,7 @@ impl Run<'_> {
             plan,
             amounts,
             policies: Arc::clone(&self.policies),
-            exceptions: Arc::clone(exceptions),
+            orphans: Arc::clone(exceptions),
             lock_timeout: self.arguments.lock_timeout,
             verification: match self.arguments.verify {
                 Verify::Full => Verification::Full,
@@ -233,7 +233,7 @@ impl Run<'_> {
                 cli::Toast::Keep => Toast::Keep,
             },
             progress: self.progress,
-            note: Box::new(|changes| self.note(changes)),
+            on_change: Box::new(|changes| self.note(changes)),
             before_commit,
             watch,
         }

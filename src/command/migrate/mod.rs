@@ -31,6 +31,7 @@ use crate::transfer::plan::TablePlan;
 use crate::transfer::report::{ReportError, ReportFile};
 use crate::transfer::source::damage::{DamageError, Examination, Unchecked};
 use crate::transfer::source::orphans::Orphans;
+use crate::transfer::source::reader::Reporting;
 use crate::transfer::source::scan::{Source, SourceScan};
 use crate::transfer::source::snapshot::{Origin, Snapshot, SnapshotOptions};
 use crate::transfer::target::conflict::ConflictError;
@@ -205,8 +206,8 @@ impl Run<'_> {
         amounts: &[Amount],
         exceptions: &Arc<Orphans>,
     ) -> Result<SourceScan, TransferError> {
-        let note = &|changes: &[Change]| self.note(changes);
-        let mut survey = source.survey(tables, amounts, &self.policies, exceptions, self.progress, note).await?;
+        let reporting = Reporting { progress: self.progress, changes: &|changes| self.note(changes) };
+        let mut survey = source.scan(tables, amounts, &self.policies, exceptions, &reporting).await?;
         if !self.arguments.accept_damage {
             let others = self.examination.borrow().other_hazards(tables, &self.policies, &survey.hazards);
             survey.hazards.extend(others);

@@ -51,7 +51,7 @@ impl Run<'_> {
             let comparison = FilledTarget {
                 tables: &tables,
                 policies: Arc::clone(&self.policies),
-                exceptions,
+                orphans: exceptions,
                 reads: &survey.tables,
                 progress: self.progress,
                 watch,

@@ -3,15 +3,16 @@
 //! They are staged in temporary tables first. Rows that are there already are held and have to be the same; only then the
 //! others are inserted, with all indexes and keys in their places.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::load::{Load, SETTINGS, alter};
-use super::verify::Extent;
+use super::verify::ComparedRows;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
-use crate::progress::Phase;
+use crate::progress::{Amount, Phase};
 use crate::schema::model::Schema;
 use crate::schema::sql::{literal, quoted};
 use crate::schema::{self, lock};
@@ -20,8 +21,8 @@ use crate::transfer::plan::TablePlan;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::conflict::{ConflictError, conflicts, orphans};
-use crate::transfer::target::copy::copy_table;
-use crate::transfer::target::session::{close, execute, table_list};
+use crate::transfer::target::copy::{TableCopy, copy_table};
+use crate::transfer::target::session::{abandon, close, execute, execute_all, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::HazardError;
@@ -59,7 +60,7 @@ impl Load<'_> {
             self.begin_beside_others(&mut connection).await?;
             // Until the locks were there somebody may have altered the tables.
             if schema::read::schema(target).await.context("read the target's schema")? != *found {
-                return Err(conflict("use the target", "somebody has just altered its tables"));
+                return Err(in_conflict("use the target", "somebody has just altered its tables"));
             }
             self.append_in_transaction(&mut connection, source, ending).await
         };
@@ -68,16 +69,17 @@ impl Load<'_> {
             // Whoever is asked next who holds the lock is not to hear of this session.
             execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
         }
-        close(connection, result.is_ok()).await;
+        match &result {
+            Ok(_) => close(connection).await,
+            Err(_) => abandon(connection).await,
+        }
         result
     }
 
     /// Begins the transaction. Until it ends nobody alters the tables, and everybody may write to them.
     async fn begin_beside_others(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
         execute(connection, "BEGIN".to_owned()).await.context("begin the transaction")?;
-        for (statement, action) in SETTINGS {
-            execute(connection, (*statement).to_owned()).await.context(*action)?;
-        }
+        execute_all(connection, SETTINGS).await?;
         self.watch.join(connection).await?;
         execute(connection, lock::statement()).await.context("lock the target")?;
         let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", table_list(&self.plan.tables));
@@ -93,13 +95,9 @@ impl Load<'_> {
         alter(connection, &self.plan.alterations).await?;
         self.choose_compression(connection).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
-        for (table, amount) in self.plan.tables.iter().zip(self.amounts) {
+        for (table, estimate) in self.plan.tables.iter().zip(self.amounts) {
             let started = Instant::now();
-            staging::create(connection, table).await?;
-            let (reader, place) = (&mut source.reader, staging::place(table));
-            let (read, _) =
-                copy_table(connection, reader, self.pass(table), &place, *amount, self.progress, &*self.note).await?;
-            staging::index(connection, table).await?;
+            let read = self.stage(connection, source, table, *estimate).await?;
             loads.push(TableLoad::new(&read, started.elapsed()));
             reads.push(read);
         }
@@ -107,7 +105,7 @@ impl Load<'_> {
         match ending {
             Ending::Insert => {
                 self.insert_rows(connection, source, &reads, &mut loads).await?;
-                self.verify(connection, source, &reads, &mut loads, Extent::Staged).await?;
+                self.verify(connection, source, &reads, &mut loads, ComparedRows::Staged).await?;
                 self.commit(connection, source, &loads).await?;
             }
             Ending::Count => {
@@ -118,6 +116,21 @@ impl Load<'_> {
             }
         }
         Ok(loads)
+    }
+
+    /// Copies a table to its temporary place.
+    async fn stage(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        table: &Arc<TablePlan>,
+        estimate: Amount,
+    ) -> Result<TableRead, TransferError> {
+        staging::create(connection, table).await?;
+        let copy = TableCopy { pass: self.pass(table), place: &staging::place(table), estimate };
+        let (read, _) = copy_table(connection, &mut source.reader, copy, &self.reporting()).await?;
+        staging::index(connection, table).await?;
+        Ok(read)
     }
 
     /// Makes sure that every row is there already, or can come.
@@ -162,9 +175,9 @@ impl Load<'_> {
             let inserted = staging::insert(connection, table).await?;
             if inserted + load.present != read.amount.rows {
                 // A trigger that swallowed rows is found out by this.
-                self.comparison([(table, read)], Extent::Staged).run(connection, &mut source.reader).await?;
+                self.comparison([(table, read)], ComparedRows::Staged).run(connection, &mut source.reader).await?;
                 let action = format!("insert into {}", table.name);
-                return Err(conflict(&action, "somebody has just written rows with the same keys"));
+                return Err(in_conflict(&action, "somebody has just written rows with the same keys"));
             }
             meter.finish();
             load.duration += started.elapsed();
@@ -173,7 +186,8 @@ impl Load<'_> {
     }
 }
 
-fn conflict(action: &str, what: &str) -> TransferError {
+/// What others did beside this transaction.
+fn in_conflict(action: &str, what: &str) -> TransferError {
     DatabaseError { action: action.to_owned(), cause: DatabaseCause::new(ErrorClass::Conflict, what) }.into()
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::load::{Load, Verification};
-use super::verify::{Extent, digest_of_target};
+use super::verify::{ComparedRows, digest_of_target};
 use crate::database::connection;
 use crate::database::failure::ResultExt;
 use crate::database::url::PostgresqlAddress;
@@ -16,10 +16,11 @@ use crate::schema::model::IndexMethod;
 use crate::schema::sql::quoted;
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::source::reader::Pass;
+use crate::transfer::source::pass::Pass;
+use crate::transfer::source::reader::Reporting;
 use crate::transfer::source::row::RowIds;
 use crate::transfer::source::scan::Source;
-use crate::transfer::target::copy::copy_table;
+use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::session::execute;
 use crate::transfer::target::session_settings;
@@ -123,9 +124,9 @@ impl Load<'_> {
         for row_ids in places {
             let pass = Pass { row_ids: Some(row_ids), ..self.pass(table) };
             let started = Instant::now();
-            let nothing = &|_: &[_]| Ok(());
-            let (reader, place) = (&mut source.reader, quoted(&table.name));
-            let (read, _) = copy_table(connection, reader, pass, &place, Amount::default(), &Silence, nothing).await?;
+            let copy = TableCopy { pass, place: &quoted(&table.name), estimate: Amount::default() };
+            let silent = Reporting { progress: &Silence, changes: &|_| Ok(()) };
+            let (read, _) = copy_table(connection, &mut source.reader, copy, &silent).await?;
             sample += read.amount;
             // In picoseconds for a byte. Now and then a short COPY waits for an acknowledgement on the network's way.
             fastest = fastest.min(started.elapsed().as_nanos() * 1000 / u128::from(read.amount.bytes.max(1)));
@@ -134,7 +135,7 @@ impl Load<'_> {
         trial.nanoseconds += fastest.saturating_mul(sample.bytes.into()) / 1000;
         if self.verification == Verification::Full {
             let started = Instant::now();
-            digest_of_target(connection, table, Extent::Whole, &Silence).await?;
+            digest_of_target(connection, table, ComparedRows::All, &Silence).await?;
             trial.nanoseconds += started.elapsed().as_nanos();
         }
         let sql = format!("SELECT pg_total_relation_size('{}')", quoted(&table.name).replace('\'', "''"));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sea_orm::DatabaseConnection;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::verify::{Comparison, Extent};
+use super::verify::{ComparedRows, Comparison};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
@@ -17,13 +17,14 @@ use crate::transfer::mismatch::{Mismatch, MismatchError};
 use crate::transfer::plan::{TablePlan, TransferPlan};
 use crate::transfer::report::{ChangeSink, ReportError};
 use crate::transfer::source::orphans::Orphans;
-use crate::transfer::source::reader::{Pass, Purpose};
+use crate::transfer::source::pass::{Pass, Purpose};
+use crate::transfer::source::reader::Reporting;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::copy::copy_table;
+use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::empty::require_empty;
 use crate::transfer::target::indexes::DroppedIndexes;
-use crate::transfer::target::session::{close, execute, table_list};
+use crate::transfer::target::session::{abandon, begin_undropped, close, execute, execute_all, table_list};
 use crate::transfer::target::session_settings;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::Policies;
@@ -60,7 +61,7 @@ pub(crate) struct Load<'l> {
     /// What to do about values that the target cannot hold.
     pub policies: Arc<Policies>,
     /// The rows that do not simply go over.
-    pub exceptions: Arc<Orphans>,
+    pub orphans: Arc<Orphans>,
     /// How long to wait for somebody else's lock.
     pub lock_timeout: Duration,
     /// What is compared.
@@ -70,7 +71,7 @@ pub(crate) struct Load<'l> {
     /// Who is told how far it is.
     pub progress: &'l dyn Progress,
     /// Is told of what policies change.
-    pub note: Box<ChangeSink<'l>>,
+    pub on_change: Box<ChangeSink<'l>>,
     /// Who notices that the way to the target has fallen silent.
     pub watch: &'l Watch<'l>,
     /// Is called with what was done right before the commit, and may still refuse.
@@ -91,17 +92,17 @@ impl Load<'_> {
     ) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context("open the target")?;
-        // The driver counts it as begun, and does not end it: what SeaORM begins on this connection is a savepoint.
-        std::mem::forget(connection.begin().await.context("begin the transaction")?);
-        for (statement, action) in SETTINGS {
-            execute(&mut connection, (*statement).to_owned()).await.context(*action)?;
-        }
+        begin_undropped(&mut connection).await?;
+        execute_all(&mut connection, SETTINGS).await?;
         self.watch.join(&mut connection).await?;
         drop(connection);
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
         let mut connection = pool.acquire().await.context("open the target")?.detach();
         let result = self.in_transaction(&mut connection, source).await;
-        close(connection, result.is_ok()).await;
+        match &result {
+            Ok(_) => close(connection).await,
+            Err(_) => abandon(connection).await,
+        }
         result
     }
 
@@ -114,24 +115,35 @@ impl Load<'_> {
         lock_empty_tables(connection, tables).await?;
         alter(connection, alterations).await?;
         self.choose_compression(connection).await?;
-        let aside = DroppedIndexes::take(connection, tables).await?;
+        let indexes = DroppedIndexes::take(connection, tables).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
-        for (table, amount) in tables.iter().zip(self.amounts) {
+        for (table, estimate) in tables.iter().zip(self.amounts) {
             let started = Instant::now();
-            let (reader, place) = (&mut source.reader, quoted(&table.name));
-            let (read, copied) =
-                copy_table(connection, reader, self.pass(table), &place, *amount, self.progress, &*self.note).await?;
-            if copied != read.amount.rows {
-                self.comparison([(table, &read)], Extent::Whole).run(connection, &mut source.reader).await?;
-            }
+            let read = self.fill(connection, source, table, *estimate).await?;
             loads.push(TableLoad::new(&read, started.elapsed()));
             reads.push(read);
         }
-        aside.rebuild(connection, self.progress).await?;
+        indexes.rebuild(connection, self.progress).await?;
         finish_tables(connection, tables).await?;
-        self.verify(connection, source, &reads, &mut loads, Extent::Whole).await?;
+        self.verify(connection, source, &reads, &mut loads, ComparedRows::All).await?;
         self.commit(connection, source, &loads).await?;
         Ok(loads)
+    }
+
+    /// Fills an empty table.
+    async fn fill(
+        &self,
+        connection: &mut PgConnection,
+        source: &mut Source,
+        table: &Arc<TablePlan>,
+        estimate: Amount,
+    ) -> Result<TableRead, TransferError> {
+        let copy = TableCopy { pass: self.pass(table), place: &quoted(&table.name), estimate };
+        let (read, copied) = copy_table(connection, &mut source.reader, copy, &self.reporting()).await?;
+        if copied != read.amount.rows {
+            self.comparison([(table, &read)], ComparedRows::All).run(connection, &mut source.reader).await?;
+        }
+        Ok(read)
     }
 
     /// Compares what was loaded with what was read.
@@ -141,18 +153,18 @@ impl Load<'_> {
         source: &mut Source,
         reads: &[TableRead],
         loads: &mut [TableLoad],
-        extent: Extent,
+        rows: ComparedRows,
     ) -> Result<(), TransferError> {
         match self.verification {
             Verification::Full => {
-                let comparison = self.comparison(self.plan.tables.iter().zip(reads), extent);
+                let comparison = self.comparison(self.plan.tables.iter().zip(reads), rows);
                 let compared = comparison.run(connection, &mut source.reader).await?;
                 for (load, (digest, duration)) in loads.iter_mut().zip(compared) {
                     (load.digest, load.duration) = (Some(digest), load.duration + duration);
                 }
                 Ok(())
             }
-            Verification::Counts => self.compare_counts(connection, reads, extent).await,
+            Verification::Counts => self.compare_counts(connection, reads, rows).await,
             Verification::None => Ok(()),
         }
     }
@@ -181,12 +193,16 @@ impl Load<'_> {
         }
     }
 
+    pub(crate) fn reporting(&self) -> Reporting<'_> {
+        Reporting { progress: self.progress, changes: &*self.on_change }
+    }
+
     pub(crate) fn pass(&self, table: &Arc<TablePlan>) -> Pass {
         Pass {
             table: Arc::clone(table),
             row_ids: None,
             policies: Arc::clone(&self.policies),
-            exceptions: Arc::clone(&self.exceptions),
+            orphans: Arc::clone(&self.orphans),
             purpose: Purpose::Copy,
         }
     }
@@ -194,21 +210,21 @@ impl Load<'_> {
     pub(crate) fn comparison<'c>(
         &'c self,
         tables: impl IntoIterator<Item = (&'c Arc<TablePlan>, &'c TableRead)>,
-        extent: Extent,
+        rows: ComparedRows,
     ) -> Comparison<'c> {
         let tables = tables.into_iter().map(|(table, read)| (self.pass(table), read)).collect();
-        Comparison { tables, extent, progress: self.progress, watch: self.watch }
+        Comparison { tables, rows, progress: self.progress, watch: self.watch }
     }
 
     async fn compare_counts(
         &self,
         connection: &mut PgConnection,
         reads: &[TableRead],
-        extent: Extent,
+        rows: ComparedRows,
     ) -> Result<(), TransferError> {
         let mut mismatches = Vec::new();
         for (table, read) in self.plan.tables.iter().zip(reads) {
-            let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), extent.condition(table));
+            let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), rows.condition(table));
             let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
             let target_rows = u64::try_from(counted.context(format!("count {}", table.name))?).unwrap_or(0);
             let source_rows = read.amount.rows;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use sea_orm::DatabaseConnection;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
@@ -19,16 +19,15 @@ use crate::transfer::error::TransferError;
 use crate::transfer::mismatch::{Mismatch, MismatchError};
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::orphans::Orphans;
-use crate::transfer::source::reader::{Pass, Purpose, Reader};
+use crate::transfer::source::pass::{Pass, Purpose};
+use crate::transfer::source::reader::Reader;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::session::execute;
+use crate::transfer::target::session::{close, execute, execute_all};
 use crate::transfer::target::{session_settings, staging};
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::copy_format::{RowSplitter, read_field, unreadable};
-use crate::transfer::value::copy_format::{RowSplitter, unreadable};
-use crate::transfer::value::digest::{BUCKETS, RowDigester, RowDigests, TableDigest, bucket, key_of, short_digest};
 use crate::transfer::value::digest::{BUCKETS, RowDigester, RowDigests, TableDigest, bucket, key_of, short_digest};
 use crate::transfer::value::pg_value::Value;
 use crate::transfer::value::policy::Policies;
@@ -42,19 +41,19 @@ const ROWS_HELD: u64 = 20_000;
 
 /// Which rows of the target's tables are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extent {
+pub(crate) enum ComparedRows {
     /// All of them.
-    Whole,
+    All,
     /// Those with the primary keys of staged rows.
     Staged,
 }
 
-impl Extent {
+impl ComparedRows {
     /// The condition for a table whose rows are called `there`; none for all of them.
     pub(crate) fn condition(self, table: &TablePlan) -> String {
         match self {
-            Extent::Whole => String::new(),
-            Extent::Staged => format!(" WHERE {}", staging::is_staged(table)),
+            ComparedRows::All => String::new(),
+            ComparedRows::Staged => format!(" WHERE {}", staging::is_staged(table)),
         }
     }
 }
@@ -66,7 +65,7 @@ impl Extent {
 pub(crate) async fn digest_of_target(
     connection: &mut PgConnection,
     table: &Arc<TablePlan>,
-    extent: Extent,
+    rows: ComparedRows,
     meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
     let action = format!("read back {}", table.name);
@@ -74,7 +73,7 @@ pub(crate) async fn digest_of_target(
     let (sender, batches) = mpsc::channel(1);
     let own = Arc::clone(table);
     let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
-    let sql = copy_out(table, extent);
+    let sql = copy_out(table, rows);
     let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
     let (mut batch, mut amount) = (Vec::new(), Amount::default());
     while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
@@ -135,7 +134,7 @@ pub(crate) struct Comparison<'c> {
     /// What was read, each table with its pass and what it found.
     pub(crate) tables: Vec<(Pass, &'c TableRead)>,
     /// Where in the target's tables it has to be.
-    pub(crate) extent: Extent,
+    pub(crate) rows: ComparedRows,
     pub(crate) progress: &'c dyn Progress,
     pub(crate) watch: &'c Watch<'c>,
 }
@@ -155,7 +154,7 @@ impl Comparison<'_> {
         for (pass, read) in &self.tables {
             let started = Instant::now();
             let meter = self.progress.begin(Phase::new("comparing", &pass.table.name), read.amount);
-            let (rows, digest) = digest_of_target(connection, &pass.table, self.extent, meter.as_ref()).await?;
+            let (rows, digest) = digest_of_target(connection, &pass.table, self.rows, meter.as_ref()).await?;
             meter.finish();
             if rows == read.amount.rows && digest == read.digest {
                 equal.push((digest, started.elapsed()));
@@ -183,7 +182,7 @@ impl Comparison<'_> {
         let wanted = usize::try_from(ROWS_HELD / rows_per_bucket).unwrap_or(usize::MAX).max(1);
         let buckets: BTreeSet<usize> = read.digest.differing_buckets(digest).into_iter().take(wanted).collect();
         let mut target = RowDigests::new();
-        for_each_row(connection, &table, self.extent, |fields| {
+        for_each_row(connection, &table, self.rows, |fields| {
             if !buckets.contains(&bucket_of(&table, fields)?) {
                 return Ok(());
             }
@@ -196,7 +195,7 @@ impl Comparison<'_> {
             Ok(())
         })
         .await?;
-        let pass = Pass { purpose: Purpose::Look, ..pass.clone() };
+        let pass = Pass { purpose: Purpose::Scan, ..pass.clone() };
         let source = self.watch.elsewhere(reader.row_digests(pass, buckets)).await;
         let source = source.context(format!("read {}", table.name))?;
         let differences = differences(&table, &source, &target);
@@ -211,7 +210,7 @@ pub(crate) struct FilledTarget<'t> {
     /// What was done about values that the target cannot hold.
     pub policies: Arc<Policies>,
     /// The rows that did not simply go over.
-    pub exceptions: Arc<Orphans>,
+    pub orphans: Arc<Orphans>,
     /// What was read of the source, table by table.
     pub reads: &'t [TableRead],
     /// Who is told how far it is.
@@ -231,19 +230,17 @@ impl FilledTarget<'_> {
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let mut connection = target.get_postgres_connection_pool().acquire().await.context("open the target")?.detach();
-        for (statement, action) in SETTINGS {
-            execute(&mut connection, (*statement).to_owned()).await.context(*action)?;
-        }
+        execute_all(&mut connection, SETTINGS).await?;
         self.watch.join(&mut connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {
             table: Arc::clone(table),
             row_ids: None,
             policies: Arc::clone(&self.policies),
-            exceptions: Arc::clone(&self.exceptions),
-            purpose: Purpose::Look,
+            orphans: Arc::clone(&self.orphans),
+            purpose: Purpose::Scan,
         };
         let tables = self.tables.iter().map(pass).zip(self.reads).collect();
-        let comparison = Comparison { tables, extent: Extent::Whole, progress: self.progress, watch: self.watch };
+        let comparison = Comparison { tables, rows: ComparedRows::All, progress: self.progress, watch: self.watch };
         let compared = comparison.run(&mut connection, &mut source.reader).await.map_err(|error| match error {
             TransferError::Mismatch(MismatchError::OfLoad(mismatches)) => {
                 MismatchError::OfFilledTarget(mismatches).into()
@@ -253,7 +250,7 @@ impl FilledTarget<'_> {
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }
-        connection.close().await.ok();
+        close(connection).await;
         let loads = self.reads.iter().zip(compared);
         let loads = loads
             .map(|(read, (digest, duration))| TableLoad { digest: Some(digest), ..TableLoad::new(read, duration) });
@@ -284,13 +281,13 @@ fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> V
 ///
 /// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take over,
 /// once [`session_settings::PARALLEL`] has asked for them. It gives the bytes that a plain COPY would send.
-fn copy_out(table: &TablePlan, extent: Extent) -> String {
+fn copy_out(table: &TablePlan, rows: ComparedRows) -> String {
     let column = |column: &ColumnPlan| match column.target {
         ColumnType::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
         _ => quoted(&column.name),
     };
     let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
-    let (name, condition) = (quoted(&table.name), extent.condition(table));
+    let (name, condition) = (quoted(&table.name), rows.condition(table));
     format!("COPY (SELECT {columns} FROM ONLY {name} AS there{condition}) TO STDOUT (FORMAT binary)")
 }
 
@@ -298,18 +295,18 @@ fn copy_out(table: &TablePlan, extent: Extent) -> String {
 async fn for_each_row(
     connection: &mut PgConnection,
     table: &TablePlan,
-    extent: Extent,
+    rows: ComparedRows,
     mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), DatabaseCause>,
 ) -> Result<(), DatabaseError> {
     let action = format!("read back {}", table.name);
-    let sql = copy_out(table, extent);
+    let sql = copy_out(table, rows);
     let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
-    let mut rows = RowSplitter::new(table.columns.len());
+    let mut splitter = RowSplitter::new(table.columns.len());
     while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
         yield_now().await;
-        rows.push(&chunk, &mut visit).context(action.as_str())?;
+        splitter.push(&chunk, &mut visit).context(action.as_str())?;
     }
-    if rows.has_ended() { Ok(()) } else { Err(unreadable()).context(action) }
+    if splitter.has_ended() { Ok(()) } else { Err(unreadable()).context(action) }
 }
 
 #[cfg(test)]

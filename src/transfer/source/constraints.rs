@@ -259,7 +259,7 @@ fn keys(
 
 /// The primary key where a query names it first.
 fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
-    AnyRow::SqliteValue(row).shown_key(0..table.primary_key.len())
+    AnyRow::Stored(row).shown_key(0..table.primary_key.len())
 }
 
 fn primary_key_list(table: &TablePlan) -> String {

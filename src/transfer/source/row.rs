@@ -8,19 +8,19 @@ use crate::database::sqlite_value::SqliteValue;
 /// Which rows of a table are read: from the first rowid to before the last.
 pub(crate) type RowIds = std::ops::Range<i64>;
 
-/// A row of the source, or one that is made up.
+/// A row of the source, or one that stands for a missing parent.
 #[derive(Clone, Copy)]
 pub(crate) enum AnyRow<'r> {
-    SqliteValue(&'r Row<'r>),
-    MadeUp(&'r [rusqlite::types::Value]),
+    Stored(&'r Row<'r>),
+    Placeholder(&'r [rusqlite::types::Value]),
 }
 
 impl<'r> AnyRow<'r> {
     /// A value as SQLite stores it, not as its column was declared.
     pub(crate) fn stored(self, index: usize) -> SqliteValue<'r> {
         let value = match self {
-            AnyRow::SqliteValue(row) => row.get_ref(index).unwrap_or(ValueRef::Null),
-            AnyRow::MadeUp(values) => (&values[index]).into(),
+            AnyRow::Stored(row) => row.get_ref(index).unwrap_or(ValueRef::Null),
+            AnyRow::Placeholder(values) => (&values[index]).into(),
         };
         match value {
             ValueRef::Null => SqliteValue::Null,

@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::constraints::{self, Indexes, LongEntry};
 use super::damage::{self, Examination};
 use super::error::SourceError;
+use super::estimate;
 use super::orphans::Orphans;
-use super::reader::{Pass, Purpose, Reader};
+use super::pass::{Pass, Purpose};
+use super::reader::{Reader, Reporting};
 use super::row::RowIds;
 use super::snapshot::{Snapshot, SourceChanges};
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
-use crate::transfer::report::ChangeSink;
 use crate::transfer::summary::TableRead;
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
 use crate::transfer::value::policy::{Class, Policies, Policy};
@@ -31,7 +32,7 @@ pub struct Source {
 
 /// What one look at the whole source found.
 #[derive(Debug, Default)]
-pub struct SourceScan {
+pub(crate) struct SourceScan {
     /// One for each table of the plan.
     pub tables: Vec<TableRead>,
     /// Every value and row that the target cannot hold.
@@ -40,7 +41,28 @@ pub struct SourceScan {
     pub long_entries: Vec<Hazard>,
 }
 
-impl SourceScan {}
+/// The rows of a table that the target's keys and indexes may refuse.
+struct RefusedRows {
+    orphans: Vec<Hazard>,
+    duplicates: Vec<Hazard>,
+    long_entries: Vec<LongEntry>,
+}
+
+impl SourceScan {
+    /// Adds what was found in a table, as far as no policy lets it through.
+    fn add(&mut self, table: &TablePlan, mut read: TableRead, refused: RefusedRows, policies: &Policies) {
+        let is_listed = |class| policies.of(class) == Policy::Fail;
+        self.hazards.append(&mut read.hazards);
+        self.tables.push(read);
+        self.hazards.extend(refused.orphans.into_iter().filter(|_| is_listed(Class::Orphan)));
+        self.hazards.extend(refused.duplicates);
+        let long_entries = refused.long_entries.into_iter().filter(|_| is_listed(Class::IndexEntry));
+        self.long_entries.extend(long_entries.map(|entry| {
+            let fault = Fault::whole(Reason::IndexEntry);
+            Hazard::new(&table.name, entry.key, &entry.columns.join(", "), &fault)
+        }));
+    }
+}
 
 impl Source {
     /// Takes the connection of a snapshot.
@@ -86,9 +108,9 @@ impl Source {
     /// [`DatabaseError`] when the file cannot be read.
     pub async fn estimate(&mut self, tables: &[Arc<TablePlan>]) -> Result<Vec<Amount>, DatabaseError> {
         let (tables, indexes) = (tables.to_vec(), self.indexes);
-        let amounts = self.reader.run(move |connection| {
-            tables.iter().map(|table| crate::transfer::source::estimate::of_table(connection, table, indexes)).collect()
-        });
+        let amounts = self
+            .reader
+            .run(move |connection| tables.iter().map(|table| estimate::of_table(connection, table, indexes)).collect());
         amounts.await.context("count the rows of the source")
     }
 
@@ -101,9 +123,8 @@ impl Source {
         places: u64,
     ) -> Result<Vec<RowIds>, DatabaseError> {
         let own = Arc::clone(table);
-        let found = self.reader.run(move |connection| {
-            Ok(crate::transfer::source::estimate::places(connection, &own, bytes, total_bytes, places))
-        });
+        let found =
+            self.reader.run(move |connection| Ok(estimate::places(connection, &own, bytes, total_bytes, places)));
         found.await.context("choose a sample of the source")
     }
 
@@ -144,49 +165,35 @@ impl Source {
         decided.await.context("look for orphans in the source")
     }
 
-    /// Looks at every row without writing anything: counts, digests, and everything that the target cannot hold. `note`
-    /// is told of what policies would change.
+    /// Reads every row without writing anything: counts, digests, and everything that the target cannot hold.
     ///
     /// # Errors
-    /// [`SourceError`] when the file cannot be read, or what `note` gives.
-    pub async fn survey(
+    /// [`SourceError`] when the file cannot be read, or what a policy would change cannot be noted.
+    pub(crate) async fn scan(
         &mut self,
         tables: &[Arc<TablePlan>],
-        amounts: &[Amount],
+        estimates: &[Amount],
         policies: &Arc<Policies>,
-        exceptions: &Arc<Orphans>,
-        progress: &dyn Progress,
-        note: &ChangeSink<'_>,
+        orphans: &Arc<Orphans>,
+        reporting: &Reporting<'_>,
     ) -> Result<SourceScan, SourceError> {
-        let mut survey = SourceScan::default();
-        for (table, amount) in tables.iter().zip(amounts) {
+        let mut scan = SourceScan::default();
+        for (table, estimate) in tables.iter().zip(estimates) {
             let pass = Pass {
                 table: Arc::clone(table),
                 row_ids: None,
                 policies: Arc::clone(policies),
-                exceptions: Arc::clone(exceptions),
-                purpose: Purpose::Look,
+                orphans: Arc::clone(orphans),
+                purpose: Purpose::Scan,
             };
-            let mut read = self.reader.look(pass, *amount, progress, note).await?;
-            survey.hazards.append(&mut read.hazards);
-            survey.tables.push(read);
-            let (orphans, duplicates, long_entries) = self.constraints(table).await?;
-            let is_listed = |class| policies.of(class) == Policy::Fail;
-            survey.hazards.extend(orphans.into_iter().filter(|_| is_listed(Class::Orphan)));
-            survey.hazards.extend(duplicates);
-            let long_entries = long_entries.into_iter().filter(|_| is_listed(Class::IndexEntry));
-            survey.long_entries.extend(long_entries.map(|entry| {
-                let fault = Fault::whole(Reason::IndexEntry);
-                Hazard::new(&table.name, entry.key, &entry.columns.join(", "), &fault)
-            }));
+            let read = self.reader.scan(pass, *estimate, reporting).await?;
+            let refused = self.refused_rows(table).await?;
+            scan.add(table, read, refused, policies);
         }
-        Ok(survey)
+        Ok(scan)
     }
 
-    async fn constraints(
-        &mut self,
-        table: &Arc<TablePlan>,
-    ) -> Result<(Vec<Hazard>, Vec<Hazard>, Vec<LongEntry>), DatabaseError> {
+    async fn refused_rows(&mut self, table: &Arc<TablePlan>) -> Result<RefusedRows, DatabaseError> {
         let own = Arc::clone(table);
         let indexes = self.indexes;
         let found = self.reader.run(move |connection| {
@@ -197,7 +204,7 @@ impl Source {
                 orphans.extend(found.map(|key| Hazard::new(&own.name, key, &column, &Fault::whole(Reason::Orphan))));
             }
             let duplicates = constraints::duplicates(connection, &own, indexes)?;
-            Ok((orphans, duplicates, constraints::long_entries(connection, &own)?))
+            Ok(RefusedRows { orphans, duplicates, long_entries: constraints::long_entries(connection, &own)? })
         });
         found.await.context(format!("look for orphans and duplicates in {}", table.name))
     }

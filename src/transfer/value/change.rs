@@ -9,7 +9,7 @@ use crate::database::sqlite_value::SqliteValue;
 
 /// One value that did not arrive as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub(crate) struct Change {
     /// The table.
     pub table: String,
     /// The primary key of the row; bytes that are not UTF-8 are replaced.
@@ -30,7 +30,7 @@ pub struct Change {
 impl Change {
     /// A value that was changed, or stayed behind with its row.
     #[must_use]
-    pub fn of_value(
+    pub(crate) fn of_value(
         table: &str,
         primary_key: String,
         column: &str,
@@ -51,7 +51,7 @@ impl Change {
 
     /// A row that was made up.
     #[must_use]
-    pub fn of_placeholder(table: &str, primary_key: String, column: &str) -> Self {
+    pub(crate) fn of_placeholder(table: &str, primary_key: String, column: &str) -> Self {
         let (class, policy) = (Class::Orphan, Policy::Adopt);
         let (table, column) = (table.to_owned(), column.to_owned());
         Self { table, primary_key, column, class, policy, stored: "absent", original: String::new() }

@@ -7,7 +7,6 @@ use super::column_type::ColumnType;
 use super::digest::{JSONB_TAG, RowDigester};
 use super::hazard::{Beyond, Fault, JsonKind, Reason};
 use super::json::{self, MAX_DEPTH, Verdict};
-use super::jsonb;
 use super::normalization::Normalizations;
 use super::pg_value::PgValue;
 use super::policy::{Class, Policies, Policy};

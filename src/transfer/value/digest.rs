@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::hazard::Fault;
-use super::jsonb;
-use super::pg_value::PgValue;
-use super::pg_value::Value;
+use super::pg_value::{PgValue, Value};
 use super::{jsonb, repair};
 
 /// How many parts a table is divided into, so that a difference can be searched for in a few of them.
@@ -24,7 +22,7 @@ const SHORT: usize = 55;
 
 /// A digest of a table's rows in any order: the SHA-256 of each row, added up lane by lane, bucket by bucket.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TableDigest(Box<[[u64; 4]]>);
+pub(crate) struct TableDigest(Box<[[u64; 4]]>);
 
 impl Default for TableDigest {
     fn default() -> Self {
@@ -40,7 +38,7 @@ impl std::fmt::Debug for TableDigest {
 
 impl TableDigest {
     /// Adds a row to the bucket that its key has: see [`bucket`].
-    pub fn add(&mut self, bucket: usize, row: RowDigester) {
+    pub(crate) fn add(&mut self, bucket: usize, row: RowDigester) {
         let digest = row.digest();
         let (lanes, _) = digest.as_chunks::<8>();
         let row = std::array::from_fn(|lane| u64::from_be_bytes(lanes[lane]));
@@ -49,13 +47,13 @@ impl TableDigest {
 
     /// The buckets whose rows are not the same.
     #[must_use]
-    pub fn differing_buckets(&self, other: &Self) -> Vec<usize> {
+    pub(crate) fn differing_buckets(&self, other: &Self) -> Vec<usize> {
         (0..BUCKETS).filter(|&bucket| self.0[bucket] != other.0[bucket]).collect()
     }
 
     /// The sum over all buckets as 64 hexadecimal digits.
     #[must_use]
-    pub fn hex(&self) -> String {
+    pub(crate) fn hex(&self) -> String {
         let mut sum = [0; 4];
         for lanes in &self.0 {
             add(&mut sum, *lanes);

@@ -1,0 +1,78 @@
+//! One pass over a table of the source: which rows are read, and what for.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::orphans::Orphans;
+use super::row::{AnyRow, RowIds};
+use super::table::rows_of;
+use crate::database::failure::DatabaseCause;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::value::policy::Policies;
+
+/// What is to be read, and how.
+#[derive(Clone)]
+pub(crate) struct Pass {
+    pub(crate) table: Arc<TablePlan>,
+    /// All rows where there is none.
+    pub(crate) row_ids: Option<RowIds>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) orphans: Arc<Orphans>,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To encode rows, until the first value that cannot be carried over.
+    Copy,
+    /// To find every value that cannot be carried over.
+    Scan,
+}
+
+impl Pass {
+    /// Reads the rows: the placeholders, then those of the source.
+    pub(crate) fn for_each_row(
+        &self,
+        connection: &Connection,
+        mut visit: impl FnMut(AnyRow<'_>) -> Result<ControlFlow<()>, DatabaseCause>,
+    ) -> Result<(), DatabaseCause> {
+        if self.row_ids.as_ref().is_none_or(|ids| ids.start == i64::MIN) {
+            for placeholder in self.orphans.placeholders(&self.table) {
+                // Nothing is wrong with these.
+                let _ = visit(AnyRow::Placeholder(placeholder))?;
+            }
+        }
+        let mut statement = connection.prepare(&self.select())?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if visit(AnyRow::Stored(row))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a row stays behind.
+    pub(crate) fn drops(&self, row: AnyRow<'_>) -> bool {
+        self.orphans.drops(&self.table, || self.shown_key(row))
+    }
+
+    /// The primary key of a row as people read it.
+    pub(crate) fn shown_key(&self, row: AnyRow<'_>) -> String {
+        row.shown_key(self.table.primary_key.iter().copied())
+    }
+
+    fn select(&self) -> String {
+        let condition =
+            self.row_ids.as_ref().map(|ids| format!(" WHERE rowid >= {} AND rowid < {}", ids.start, ids.end));
+        format!(
+            "SELECT {} FROM {}{}",
+            self.table.column_list(),
+            rows_of(&self.table.name),
+            condition.unwrap_or_default()
+        )
+    }
+}

@@ -1,0 +1,159 @@
+//! A row of the source and what becomes of it: its values for PostgreSQL, what policies changed, what cannot go over.
+
+use super::pass::Pass;
+use super::row::AnyRow;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::value::change::Change;
+use crate::transfer::value::convert::{Converted, convert, truncated};
+use crate::transfer::value::digest::{RowDigester, bucket};
+use crate::transfer::value::hazard::Hazard;
+use crate::transfer::value::index_entry::SAFE_ENTRY;
+use crate::transfer::value::normalization::NormalizationCounts;
+use crate::transfer::value::pg_value::PgValue;
+use crate::transfer::value::policy::{Class, Policy};
+use crate::transfer::value::sqlite_value::SqliteValue;
+
+/// What a row becomes.
+#[derive(Default)]
+pub(crate) struct ConvertedRow<'r> {
+    pub(crate) values: Vec<PgValue<'r>>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) hazards: Vec<Hazard>,
+    pub(crate) normalizations: NormalizationCounts,
+    /// Of no use if there are hazards.
+    pub(crate) digester: RowDigester,
+    /// How many bytes of values the source stores.
+    pub(crate) bytes: u64,
+}
+
+/// Converts the rows of a pass.
+pub(crate) struct RowConverter<'p> {
+    pass: &'p Pass,
+}
+
+impl<'p> RowConverter<'p> {
+    pub(crate) fn new(pass: &'p Pass) -> Self {
+        Self { pass }
+    }
+
+    pub(crate) fn convert<'r>(&self, row: AnyRow<'r>) -> ConvertedRow<'r> {
+        let columns = self.pass.table.columns.len();
+        let mut converted = ConvertedRow { values: Vec::with_capacity(columns), ..ConvertedRow::default() };
+        for index in 0..columns {
+            self.add_value(row, index, &mut converted);
+        }
+        converted
+    }
+
+    fn add_value<'r>(&self, row: AnyRow<'r>, index: usize, converted: &mut ConvertedRow<'r>) {
+        let (table, column) = (&self.pass.table, &self.pass.table.columns[index]);
+        let stored = row.stored(index);
+        let cut = self.cut_for_index(index, stored);
+        let Converted { value, faults, changes, normalizations } =
+            convert(cut.unwrap_or(stored), column, &self.pass.policies, &mut converted.digester);
+        let cutting = cut.map(|_| (Class::IndexEntry, Policy::Truncate));
+        for (class, policy) in cutting.into_iter().chain(changes) {
+            let key = self.pass.shown_key(row);
+            converted.changes.push(Change::of_value(&table.name, key, &column.name, class, policy, stored));
+        }
+        for fault in faults {
+            converted.hazards.push(Hazard::new(&table.name, self.pass.shown_key(row), &column.name, &fault));
+        }
+        for normalization in normalizations.iter() {
+            converted.normalizations[normalization as usize] += 1;
+        }
+        converted.bytes += stored.size() as u64;
+        converted.values.push(value);
+    }
+
+    /// One value alone.
+    pub(crate) fn value<'r>(&self, row: AnyRow<'r>, index: usize) -> PgValue<'r> {
+        let stored = row.stored(index);
+        let cut = self.cut_for_index(index, stored).unwrap_or(stored);
+        convert(cut, &self.pass.table.columns[index], &self.pass.policies, &mut RowDigester::default()).value
+    }
+
+    /// Under the policy for index entries, so much of a value that every b-tree surely holds it; `None` if that is all of
+    /// it.
+    fn cut_for_index<'r>(&self, index: usize, value: SqliteValue<'r>) -> Option<SqliteValue<'r>> {
+        let name = &self.pass.table.columns[index].name;
+        let is_too_long = |bytes: &[u8]| {
+            bytes.len() > SAFE_ENTRY
+                && self.pass.policies.of(Class::IndexEntry) == Policy::Truncate
+                && self.pass.table.b_trees.iter().flatten().any(|column| column == name)
+        };
+        match value {
+            SqliteValue::Text(bytes) if is_too_long(bytes) => Some(SqliteValue::Text(truncated(bytes, SAFE_ENTRY))),
+            // Another policy may make a text of it.
+            SqliteValue::Blob(bytes) if is_too_long(bytes) => Some(SqliteValue::Blob(truncated(bytes, SAFE_ENTRY))),
+            _ => None,
+        }
+    }
+}
+
+impl ConvertedRow<'_> {
+    /// The bucket that the row counts for.
+    pub(crate) fn bucket(&self, table: &TablePlan) -> usize {
+        bucket(table.primary_key.iter().map(|index| &self.values[*index]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use rusqlite::types::Value;
+
+    use super::super::pass::Purpose;
+    use super::*;
+    use crate::transfer::value::column::ColumnPlan;
+    use crate::transfer::value::column_type::ColumnType;
+    use crate::transfer::value::policy::Policies;
+
+    fn pass(choices: &[&str]) -> Pass {
+        let column = |name: &str, target| ColumnPlan { name: name.to_owned(), target, nullable: true };
+        let table = TablePlan {
+            name: "alert_sessions".to_owned(),
+            columns: vec![column("session_id", ColumnType::Text(None)), column("status", ColumnType::Text(None))],
+            primary_key: vec![0],
+            foreign_keys: Vec::new(),
+            unique_keys: Vec::new(),
+            b_trees: BTreeSet::from([vec!["status".to_owned()]]),
+            index_methods: Vec::new(),
+        };
+        let choices: Vec<_> = choices.iter().map(|choice| choice.parse().expect("a choice")).collect();
+        Pass {
+            table: Arc::new(table),
+            row_ids: None,
+            policies: Arc::new(Policies::new(&choices).expect("no contradiction")),
+            orphans: Arc::default(),
+            purpose: Purpose::Scan,
+        }
+    }
+
+    fn row(status: &str) -> [Value; 2] {
+        [Value::Text("one".to_owned()), Value::Text(status.to_owned())]
+    }
+
+    #[test]
+    fn a_hazard_is_at_its_row_and_column() {
+        let (pass, row) = (pass(&[]), row("a\0b"));
+        let converted = RowConverter::new(&pass).convert(AnyRow::Placeholder(&row));
+        let places: Vec<_> = converted.hazards.iter().map(|hazard| (&*hazard.primary_key, &*hazard.column)).collect();
+        assert_eq!((places, converted.bytes), (vec![("one", "status")], 6));
+        assert!(converted.changes.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_long_for_an_index_is_cut_and_noted_as_it_was() {
+        let (pass, row) = (pass(&["index-entry=truncate", "nul=strip"]), row(&"\0x".repeat(SAFE_ENTRY)));
+        let converted = RowConverter::new(&pass).convert(AnyRow::Placeholder(&row));
+        let classes: Vec<_> = converted.changes.iter().map(|change| change.class).collect();
+        assert_eq!(classes, [Class::IndexEntry, Class::Nul]);
+        assert_eq!(converted.values[1], PgValue::Bytes("x".repeat(SAFE_ENTRY / 2).into_bytes().into()));
+        let [cut, stripped] = converted.changes.as_slice() else { panic!("two changes") };
+        assert_eq!(cut.original, stripped.original);
+        assert!(cut.original.len() > 2 * SAFE_ENTRY);
+    }
+}
