@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::value::digest::TableDigest;
 use super::value::hazard::Hazard;
-use super::value::normalization::{Normalisation, NormalizationCounts};
+use super::value::normalization::NormalizationCounts;
 use crate::progress::Amount;
 
 /// What a pass over one table found.

@@ -13,7 +13,7 @@ use crate::progress::Amount;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::value::digest::TableDigest;
-use crate::transfer::value::normalization::{Normalisation, Normalization};
+use crate::transfer::value::normalization::Normalization;
 
 #[derive(Serialize)]
 pub(crate) struct MigrateSummary {

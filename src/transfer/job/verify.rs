@@ -29,7 +29,6 @@ use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::copy_format::{RowSplitter, read_field, unreadable};
 use crate::transfer::value::digest::{BUCKETS, RowDigester, RowDigests, TableDigest, bucket, key_of, short_digest};
-use crate::transfer::value::pg_value::Value;
 use crate::transfer::value::policy::Policies;
 
 /// How many differing rows of a table are named.

@@ -19,18 +19,12 @@ use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
 use super::row_converter::RowConverter;
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt};
-use crate::database::sqlite_value::SqliteValue;
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::report::ChangeSink;
 use crate::transfer::summary::TableRead;
 use crate::transfer::value::change::Change;
-use crate::transfer::value::convert::{convert, truncated};
-use crate::transfer::value::copy_format::{HEADER, TRAILER, field_parts};
-use crate::transfer::value::digest::{RowDigester, RowDigests, bucket, key_of, short_digest};
-use crate::transfer::value::hazard::Hazard;
-use crate::transfer::value::index_entry::SAFE_ENTRY;
-use crate::transfer::value::pg_value::PgValue;
-use crate::transfer::value::policy::{Class, Policies, Policy};
+use crate::transfer::value::digest::{RowDigests, bucket, key_of, short_digest};
+use crate::transfer::value::policy::{Class, Policy};
 
 /// How many chunks wait for the server at most.
 const CHUNKS_IN_FLIGHT: usize = 4;

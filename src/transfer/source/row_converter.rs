@@ -2,6 +2,7 @@
 
 use super::pass::Pass;
 use super::row::AnyRow;
+use crate::database::sqlite_value::SqliteValue;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::convert::{Converted, convert, truncated};
@@ -11,7 +12,6 @@ use crate::transfer::value::index_entry::SAFE_ENTRY;
 use crate::transfer::value::normalization::NormalizationCounts;
 use crate::transfer::value::pg_value::PgValue;
 use crate::transfer::value::policy::{Class, Policy};
-use crate::transfer::value::sqlite_value::SqliteValue;
 
 /// What a row becomes.
 #[derive(Default)]

@@ -7,13 +7,12 @@ use super::column_type::ColumnType;
 use super::digest::{JSONB_TAG, RowDigester};
 use super::hazard::{Beyond, Fault, JsonKind, Reason};
 use super::json::{self, MAX_DEPTH, Verdict};
+use super::jsonb;
 use super::normalization::Normalizations;
 use super::pg_value::PgValue;
 use super::policy::{Class, Policies, Policy};
 use super::repair::{self, TextOrigin};
 use super::scalar::{Fit, real};
-use super::sqlite_value::SqliteValue;
-use super::{decimal, jsonb, timestamp};
 use crate::database::sqlite_value::SqliteValue;
 
 /// The longest value that a PostgreSQL field holds, in bytes.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::hazard::Fault;
-use super::pg_value::{PgValue, Value};
-use super::{jsonb, repair};
+use super::jsonb;
+use super::pg_value::PgValue;
 
 /// How many parts a table is divided into, so that a difference can be searched for in a few of them.
 pub(crate) const BUCKETS: usize = 4096;

@@ -4,8 +4,8 @@ use super::column_type::ColumnType;
 use super::hazard::{JsonKind, Reason};
 use super::json::{self, Verdict};
 use super::pg_value::PgValue;
-use super::sqlite_value::SqliteValue;
 use super::{decimal, timestamp};
+use crate::database::sqlite_value::SqliteValue;
 
 /// What a value is in a column that is neither text nor JSON.
 pub(crate) enum Fit<'a> {
