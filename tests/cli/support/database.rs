@@ -35,7 +35,8 @@ struct OnServer {
 impl OnServer {
     fn new(admin_url: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tarsy_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        // Always as long: a table is as wide as what it shows.
+        let name = format!("tarsy_test_{:010}_{:06}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         Self { admin_url: admin_url.to_owned(), name, created: Once::new() }
     }
 

@@ -29,6 +29,7 @@ pub(crate) mod proxy;
 pub(crate) mod prune;
 pub(crate) mod random;
 pub(crate) mod random_text;
+pub(crate) mod redaction;
 pub(crate) mod revision;
 pub(crate) mod role;
 pub(crate) mod server;

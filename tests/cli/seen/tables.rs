@@ -1,0 +1,292 @@
+//! Every result: as tables on a terminal of 80 and of 120 columns, and as a document.
+
+use super::{another, file, snapshot, target};
+use crate::support::history::{DAY_US, NOW, NOW_US, insert_session, insert_whole_sessions};
+use crate::support::snapshot::{Scene, assert_seen};
+use crate::support::{Database, Schema, apply, test};
+
+/// The start of a session that is old by [`NOW`], and by any clock since.
+const OLD_US: i64 = NOW_US - 800 * DAY_US;
+/// 2100-01-01T00:00:00Z, the start of a session that is old by no clock.
+const FUTURE_US: i64 = 4_102_444_800_000_000;
+/// What every `prune` here begins with.
+const PRUNE: [&str; 5] = ["prune", "--now", NOW, "--max-share", "100%"];
+
+fn prune(more: &[&'static str]) -> Vec<&'static str> {
+    [&PRUNE, more].concat()
+}
+
+/// What a command shows that changes nothing.
+fn assert_shows(scenario: &str, database: &Database, scene: &Scene, words: &[&str]) {
+    let tables = [80, 120].map(|columns| scene.on_terminal(columns, words));
+    assert_seen(&snapshot("table", scenario, database), &tables.join("\n"));
+    assert_seen(&snapshot("document", scenario, database), &scene.document(words));
+}
+
+/// The widths for a result whose tables are those of another one, or that has none.
+const NARROW: &[u16] = &[80];
+const BOTH: &[u16] = &[80, 120];
+
+/// What a command shows that finds a database as `prepare` made it, and changes it.
+fn assert_shows_change(
+    scenario: &str,
+    database: &Database,
+    widths: &[u16],
+    prepare: impl Fn(&Database),
+    words: &[&str],
+) {
+    let prepared = || {
+        let database = another(database);
+        prepare(&database);
+        database
+    };
+    let tables = widths.iter().map(|&columns| {
+        let database = prepared();
+        scene(&database).on_terminal(columns, words)
+    });
+    assert_seen(&snapshot("table", scenario, database), &tables.collect::<Vec<_>>().join("\n"));
+    let document = prepared();
+    assert_seen(&snapshot("document", scenario, &document), &scene(&document).document(words));
+}
+
+/// Sessions are kept for 90 days here, also where nothing else says so.
+fn scene(database: &Database) -> Scene {
+    Scene::of(database).with("HISTORY_RETENTION_DAYS", "90")
+}
+
+fn unguarded(database: &Database, sql: &str) {
+    let off = if database.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
+    database.execute(&format!("{off}; {sql}"));
+}
+
+/// Sessions of several weeks: three that are over, one that is not, and one of the time after the clock's.
+fn sessions(database: &Database) {
+    for (id, status, started_at_us) in [
+        ("one", "completed", OLD_US),
+        ("two", "failed", OLD_US + 8 * DAY_US),
+        ("three", "completed", OLD_US + 9 * DAY_US),
+        ("four", "in_progress", OLD_US + 22 * DAY_US),
+    ] {
+        insert_session(database, id, status, Some(started_at_us));
+    }
+}
+
+fn baseline_with_sessions(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    sessions(database);
+    insert_session(database, "new", "completed", Some(FUTURE_US));
+}
+
+/// All that there is at the newest revision, with orphans and old events.
+fn head_with_orphans_and_events(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 4, OLD_US);
+    unguarded(
+        database,
+        "DELETE FROM alert_sessions WHERE session_id = 's1'; DELETE FROM chats WHERE chat_id = 'chat@s3';
+         UPDATE alert_sessions SET started_at_us = 4102444800000000 WHERE session_id = 's4'",
+    );
+    database.execute(
+        "INSERT INTO events (id, channel, payload, created_at)
+         VALUES (1, 'sessions', '{}', '2020-01-01 00:00:00'), (2, 'sessions', '{}', '2020-01-01 00:00:00.5'),
+                (3, 'sessions', '{}', '2100-01-01 00:00:00')",
+    );
+}
+
+#[apply(test)]
+fn init(database: &Database) {
+    let head = ["init", "--to", "head"];
+    assert_shows_change("init-created", database, NARROW, |_| (), &["init"]);
+    assert_shows_change("init-upgraded", database, BOTH, baseline_with_sessions, &head);
+    assert_shows_change(
+        "init-adopted",
+        database,
+        NARROW,
+        |database| {
+            baseline_with_sessions(database);
+            database.execute("DROP TABLE alembic_version");
+        },
+        &["init", "--to", "2"],
+    );
+}
+
+#[apply(test)]
+fn init_that_changes_nothing(database: &Database) {
+    let empty = another(database);
+    assert_shows("init-planned-from-nothing", &empty, &scene(&empty), &["init", "--dry-run"]);
+    assert_shows("init-script-from-nothing", &empty, &scene(&empty), &["init", "--sql"]);
+    let disabled = scene(&empty).with("HISTORY_ENABLED", "false");
+    assert_shows("init-disabled", &empty, &disabled, &["init"]);
+    let database = another(database);
+    baseline_with_sessions(&database);
+    assert_shows("init-present", &database, &scene(&database), &["init"]);
+    assert_shows("init-planned", &database, &scene(&database), &["init", "--to", "head", "--dry-run"]);
+    assert_shows("init-script", &database, &scene(&database), &["init", "--to", "head", "--sql"]);
+}
+
+#[apply(test)]
+fn wait(database: &Database) {
+    let database = another(database).with_schema(Schema::Baseline);
+    assert_shows("wait", &database, &scene(&database), &["wait", "--for", "schema"]);
+    let disabled = scene(&database).with("HISTORY_ENABLED", "false");
+    assert_shows("wait-disabled", &database, &disabled, &["wait"]);
+}
+
+#[apply(test)]
+fn check(database: &Database) {
+    let empty = another(database);
+    if empty.is_sqlite() {
+        empty.execute("VACUUM");
+    }
+    assert_shows("check-empty", &empty, &scene(&empty), &["check"]);
+
+    let sound = another(database).with_schema(Schema::Baseline);
+    insert_session(&sound, "new", "completed", Some(FUTURE_US));
+    assert_shows("check-sound", &sound, &scene(&sound), &["check"]);
+    assert_shows("check-deep", &sound, &scene(&sound), &["check", "--deep"]);
+    sessions(&sound);
+    assert_shows("check-overdue", &sound, &scene(&sound), &["check", "--fail-if-overdue"]);
+
+    let drifted = another(database).with_schema(Schema::Baseline);
+    drifted.execute(
+        "DROP INDEX ix_alert_sessions_status; DROP INDEX ix_alert_sessions_alert_id;
+         CREATE INDEX ix_alert_sessions_alert_id ON alert_sessions (chain_id);
+         ALTER TABLE llm_interactions DROP COLUMN provider; ALTER TABLE alert_sessions ADD COLUMN note TEXT;
+         CREATE TABLE mine (id INTEGER); CREATE UNIQUE INDEX own ON alert_sessions (chain_id)",
+    );
+    assert_shows("check-drift", &drifted, &scene(&drifted), &["check"]);
+    assert_shows_change(
+        "check-fix",
+        database,
+        BOTH,
+        |database| {
+            database.create_schema(Schema::Baseline);
+            database.execute("DROP INDEX ix_alert_sessions_status; DROP INDEX ix_alert_sessions_alert_id");
+        },
+        &["check", "--fix"],
+    );
+
+    let newer = another(database).with_schema(Schema::Baseline);
+    newer.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'");
+    assert_shows("check-newer", &newer, &scene(&newer), &["check"]);
+    newer.execute("DROP TABLE mcp_communications; UPDATE alembic_version SET version_num = 'ae85467a75d2'");
+    assert_shows("check-incomplete", &newer, &scene(&newer), &["check"]);
+
+    let damaged = another(database);
+    head_with_orphans_and_events(&damaged);
+    assert_shows("check-orphans", &damaged, &Scene::of(&damaged), &["check", "--deep"]);
+}
+
+#[apply(test)]
+fn info(database: &Database) {
+    let empty = another(database);
+    if empty.is_sqlite() {
+        empty.execute("VACUUM");
+    }
+    assert_shows("info-empty", &empty, &scene(&empty), &["info"]);
+    let baseline = another(database).with_schema(Schema::Baseline);
+    sessions(&baseline);
+    assert_shows("info", &baseline, &scene(&baseline), &["info"]);
+    let head = another(database).with_schema(Schema::Head);
+    insert_whole_sessions(&head, 4, OLD_US);
+    assert_shows("info-not-chosen", &head, &Scene::of(&head), &["info", "--exact"]);
+}
+
+#[apply(test)]
+fn prune_that_changes_nothing(database: &Database) {
+    let baseline = another(database);
+    baseline_with_sessions(&baseline);
+    assert_shows("prune-planned", &baseline, &scene(&baseline), &prune(&["--dry-run"]));
+    let all = prune(&["--dry-run", "--include-active", "--archive", "archive.db"]);
+    assert_shows("prune-planned-with-archive", &baseline, &scene(&baseline), &all);
+    let none = prune(&["--yes", "--before", "2020-01-01T00:00:00Z"]);
+    assert_shows("prune-nothing", &baseline, &scene(&baseline), &none);
+    let head = another(database);
+    head_with_orphans_and_events(&head);
+    let all = prune(&["--dry-run", "--events", "--orphans", "--status", "completed", "--alert-type", "PodCrash"]);
+    assert_shows("prune-planned-with-all", &head, &scene(&head), &all);
+    assert_shows("prune-planned-not-chosen", &head, &Scene::of(&head), &prune(&["--dry-run", "--events"]));
+}
+
+#[apply(test)]
+fn prune_that_removes(database: &Database) {
+    let yes = prune(&["--yes", "--fail-if-remaining"]);
+    assert_shows_change("prune-removed", database, BOTH, baseline_with_sessions, &yes);
+    let all = prune(&["--yes", "--events", "--orphans"]);
+    assert_shows_change("prune-removed-all", database, NARROW, head_with_orphans_and_events, &all);
+    let archive = prune(&["--yes", "--archive", "archive.db", "--compress"]);
+    assert_shows_change("prune-archived", database, NARROW, baseline_with_sessions, &archive);
+    let vacuum = prune(&["--yes", "--vacuum"]);
+    assert_shows_change("prune-vacuumed", database, NARROW, baseline_with_sessions, &vacuum);
+}
+
+/// A source with sessions of several weeks, one of them with what `jsonb` writes in another way.
+fn source() -> Database {
+    let source = file().with_schema(Schema::Baseline);
+    sessions(&source);
+    source.execute(
+        r#"UPDATE llm_interactions SET conversation = '{"b": 1.0e2, "a": "\u00e9"}' WHERE session_id = 'one'"#,
+    );
+    source
+}
+
+/// Values that are carried over as policies say.
+fn source_with_hazards() -> Database {
+    let source = source();
+    source.execute(
+        "UPDATE alert_sessions SET final_analysis = 'a' || char(0) || 'b' WHERE session_id IN ('one', 'two');
+         UPDATE mcp_communications SET tool_result = 'no JSON' WHERE session_id = 'one'",
+    );
+    source
+}
+
+fn between(source: &Database, target: &Database) -> Scene {
+    Scene::of(target).at(source.directory(), "directory")
+}
+
+/// The longest values are short here, and not every server has LZ4.
+const MIGRATE: [&str; 3] = ["migrate-sqlite-to-postgres", "--toast", "keep"];
+
+#[apply(test)]
+fn migrate_that_changes_nothing() {
+    let (source, target) = (source(), target());
+    let scene = between(&source, &target);
+    assert_shows("migrate-checked", &target, &scene, &["migrate-sqlite-to-postgres", "--check-only"]);
+    assert_shows("migrate-planned", &target, &scene, &[&MIGRATE[..], &["--dry-run"]].concat());
+    let hazards = source_with_hazards();
+    let policies = ["--on", "nul=strip", "--on", "invalid-json=string", "--report", "move.json", "--check-only"];
+    let check = [&["migrate-sqlite-to-postgres"], &policies[..]].concat();
+    assert_shows("migrate-checked-with-policies", &target, &between(&hazards, &target), &check);
+}
+
+#[apply(test)]
+fn migrate_that_moves() {
+    let policies = ["--on", "nul=strip", "--on", "invalid-json=string", "--report", "move.json"];
+    for (scenario, widths, words, source) in [
+        ("migrate-moved", NARROW, &["--verify", "counts"][..], source as fn() -> Database),
+        ("migrate-moved-with-policies", BOTH, &policies, source_with_hazards),
+    ] {
+        let words = [&MIGRATE[..], words].concat();
+        let tables = widths.iter().map(|&columns| {
+            let (source, target) = (source(), target());
+            between(&source, &target).on_terminal(columns, &words)
+        });
+        assert_seen(&format!("table-{scenario}"), &tables.collect::<Vec<_>>().join("\n"));
+        let (source, target) = (source(), target());
+        assert_seen(&format!("document-{scenario}"), &between(&source, &target).document(&words));
+    }
+}
+
+#[apply(test)]
+fn migrate_to_a_target_that_holds_rows() {
+    let (source, target) = (source(), target());
+    let scene = between(&source, &target);
+    scene.shown(&MIGRATE);
+    let compare = ["migrate-sqlite-to-postgres", "--verify-only"];
+    assert_shows("migrate-compared", &target, &scene, &compare);
+    insert_session(&source, "five", "completed", Some(OLD_US));
+    let append = [&MIGRATE[..], &["--append"]].concat();
+    assert_shows("migrate-planned-to-append", &target, &scene, &[&append[..], &["--dry-run"]].concat());
+    scene.shown(&append);
+    assert_shows("migrate-appended", &target, &scene, &append);
+}

@@ -1,0 +1,165 @@
+//! Names in the place of what differs from run to run, or from machine to machine.
+
+use std::path::Path;
+
+use super::Database;
+
+/// What is between the cells of a table's row.
+const BORDERS: [char; 2] = ['│', '┆'];
+/// The names of what is measured in a document.
+const FIGURES: [&str; 3] = ["seconds", "batches", "longest_batch_seconds"];
+/// The same of what a server counts when it comes to it, and of what is as large as its version makes it.
+const FIGURES_OF_A_SERVER: [&str; 5] = ["live_rows", "dead_rows", "reclaimable_bytes", "reusable_bytes", "bytes_after"];
+/// A line that is there or not, depending on what the server has counted.
+const LINE_OF_A_SERVER: &str = " are dead rows in the tables: autovacuum ";
+/// Where a line ends in what is there only if another session was noticed, or if the server has counted already.
+const ENDINGS: [&str; 2] = ["; the longest batch took ", ", about "];
+/// What is before a time that was waited.
+const WAITED: &str = "gave up waiting at attempt 1, after ";
+/// The units in which a time is measured.
+const UNITS: [&str; 4] = ["ns", "µs", "ms", "s"];
+
+/// Texts with their names.
+#[derive(Default)]
+pub(crate) struct Redaction {
+    texts: Vec<(String, String)>,
+    has_server: bool,
+}
+
+impl Redaction {
+    /// Has a name for a text.
+    pub(crate) fn text(mut self, text: &str, name: &str) -> Self {
+        self.texts.push((text.to_owned(), name.to_owned()));
+        self.texts.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        self
+    }
+
+    /// Has a name for a directory, as long as its path: a table breaks both in the same place.
+    pub(crate) fn directory(self, directory: &Path, name: &str) -> Self {
+        let path = directory.display().to_string();
+        assert!(path.starts_with("/tmp/.tmp"), "{path} may be longer elsewhere");
+        let filled = format!("/{name:-<width$}", width = path.len() - 1);
+        self.text(&path, &filled)
+    }
+
+    /// Has names for what a database and its server are called, and for their version.
+    pub(crate) fn database(self, database: &Database) -> Self {
+        let sql = if database.is_sqlite() { "SELECT sqlite_version()" } else { "SHOW server_version" };
+        let version = database.texts(sql).remove(0).expect("a version");
+        let named = self.text(&version, "<version>");
+        if database.is_sqlite() {
+            return named;
+        }
+        let filled = format!("{:-<width$}", "tarsy_test", width = database.name().len());
+        let port = database.port();
+        let named = named.text(database.name(), &filled).text(&format!(":{port}/"), ":-----/");
+        Self { has_server: true, ..named }
+    }
+
+    /// Puts the names in their places.
+    pub(crate) fn apply(&self, text: &str) -> String {
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains(LINE_OF_A_SERVER)).collect();
+        let pieces = lines.chunk_by(|one, other| is_row(one) && widths(one) == widths(other));
+        let lines = pieces.flat_map(|piece| match is_row(piece[0]) {
+            true => self.rows(piece),
+            false => piece.iter().map(|line| self.without_figure(&self.line(line))).collect(),
+        });
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    }
+
+    fn line(&self, line: &str) -> String {
+        let line = ENDINGS.iter().fold(line, |line, ending| line.split_once(ending).map_or(line, |(line, _)| line));
+        let named = self.texts.iter().fold(line.to_owned(), |line, (text, name)| line.replace(text, name));
+        let words: Vec<_> = without_waiting(&named).split(' ').map(without_time).collect();
+        words.join(" ")
+    }
+
+    /// A line of a document with a name in the place of a figure that differs.
+    fn without_figure(&self, line: &str) -> String {
+        let Some((name, value)) = line.trim_start().strip_prefix('"').and_then(|rest| rest.split_once("\": ")) else {
+            return line.to_owned();
+        };
+        let value = value.trim_end_matches(',');
+        let is_large = name == "bytes" && value.len() > 6;
+        let is_of_server = self.has_server && (FIGURES_OF_A_SERVER.contains(&name) || is_large);
+        let differs = value != "{" && value != "[" && (FIGURES.contains(&name) || is_of_server);
+        if differs { line.replacen(value, &format!("<{name}>"), 1) } else { line.to_owned() }
+    }
+
+    /// Rows of a table that are as wide as they were.
+    fn rows(&self, rows: &[&str]) -> Vec<String> {
+        let mut cells: Vec<Vec<String>> =
+            rows.iter().map(|row| row.split(BORDERS).map(str::to_owned).collect()).collect();
+        for column in 0..cells[0].len() {
+            for (text, name) in self.texts.iter().filter(|(text, name)| text.len() == name.len()) {
+                replace_in_column(&mut cells, column, text, name);
+            }
+        }
+        let borders = |row: &str| row.chars().filter(|character| BORDERS.contains(character)).collect::<Vec<_>>();
+        let row = |(row, cells): (&&str, &Vec<String>)| {
+            let borders = borders(row).into_iter().map(String::from).chain([String::new()]);
+            cells.iter().zip(borders).map(|(cell, border)| self.cell(cell) + &border).collect()
+        };
+        rows.iter().zip(&cells).map(row).collect()
+    }
+
+    fn cell(&self, cell: &str) -> String {
+        let (width, content) = (cell.chars().count().saturating_sub(1), cell.trim());
+        let named = match content {
+            _ if is_measured(content) => "<time>".to_owned(),
+            // That of a whole database.
+            _ if self.has_server && content.ends_with(" MiB") => "<size>".to_owned(),
+            _ => self.line(content),
+        };
+        match cell.starts_with("  ") {
+            _ if named == content => cell.to_owned(),
+            true => format!("{named:>width$} "),
+            false => format!(" {named:<width$}"),
+        }
+    }
+}
+
+fn is_row(line: &str) -> bool {
+    line.starts_with(BORDERS[0])
+}
+
+fn widths(row: &str) -> Vec<usize> {
+    row.split(BORDERS).map(|cell| cell.chars().count()).collect()
+}
+
+/// Replaces a text by one of the same length, also where the column holds it in several lines.
+fn replace_in_column(cells: &mut [Vec<String>], column: usize, text: &str, name: &str) {
+    let joined: String = cells.iter().map(|row| row[column].trim()).collect();
+    let joined = joined.replace(text, name);
+    let mut characters = joined.chars();
+    for row in cells {
+        let content = row[column].trim().to_owned();
+        let part: String = characters.by_ref().take(content.chars().count()).collect();
+        row[column] = row[column].replacen(&content, &part, 1);
+    }
+}
+
+/// Whether this is what a column of seconds holds: `0.02`.
+fn is_measured(content: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    content.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part) && part.len() == 2)
+}
+
+/// A line with a name in the place of a time that was waited: `1s 203ms`.
+fn without_waiting(line: &str) -> String {
+    let Some((before, waited)) = line.split_once(WAITED) else { return line.to_owned() };
+    let behind = waited.trim_start_matches(|character: char| character.is_ascii_alphanumeric() || character == ' ');
+    format!("{before}{WAITED}<time>{behind}")
+}
+
+/// A word with a name in the place of a measured time: `(12.3ms),`. What is whole was not measured: `30s`.
+fn without_time(word: &str) -> String {
+    let start = word.find(|character: char| character.is_ascii_digit()).unwrap_or(word.len());
+    let number = word[start..].find(|character: char| !character.is_ascii_digit() && character != '.');
+    let unit = start + number.unwrap_or(word.len() - start);
+    let end = unit + word[unit..].find(|character: char| !character.is_alphabetic()).unwrap_or(word.len() - unit);
+    match word[start..unit].contains('.') && UNITS.contains(&&word[unit..end]) {
+        true => format!("{}<time>{}", &word[..start], &word[end..]),
+        false => word.to_owned(),
+    }
+}
