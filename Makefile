@@ -54,11 +54,12 @@ doc: ## Build the documentation, warnings denied
 generate: ## Write completions and man pages anew
 	UPDATE_GENERATED=1 cargo test --locked --test cli generated
 
-# What no test asserts any more stays away. It needs a PostgreSQL server of the tests' own.
+# What no test asserts any more stays away. All of them need a server that the tests start themselves.
 snapshots: test-setup ## Write the snapshots of what people see anew
 	rm -f tests/cli/seen/snapshots/*
-	INSTA_UPDATE=always INSTA_OUTPUT=none cargo test --quiet --locked --lib error_seen::
-	INSTA_UPDATE=always INSTA_OUTPUT=none cargo test --quiet --locked --test cli seen::
+	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && \
+	    export INSTA_UPDATE=always INSTA_OUTPUT=none && \
+	    cargo test --quiet --locked --lib error_seen:: && cargo test --quiet --locked --test cli seen::
 
 bench-migrate: ## Measure the migration beside pgloader, csv and the floor
 	benchsuite/migrate

@@ -16,16 +16,16 @@ fn prune(more: &[&'static str]) -> Vec<&'static str> {
     [&PRUNE, more].concat()
 }
 
-/// What a command shows that changes nothing.
-fn assert_shows(scenario: &str, database: &Database, scene: &Scene, words: &[&str]) {
-    let tables = [80, 120].map(|columns| scene.on_terminal(columns, words));
-    assert_seen(&snapshot("table", scenario, database), &tables.join("\n"));
-    assert_seen(&snapshot("document", scenario, database), &scene.document(words));
-}
-
 /// The widths for a result whose tables are those of another one, or that has none.
 const NARROW: &[u16] = &[80];
 const BOTH: &[u16] = &[80, 120];
+
+/// What a command shows that changes nothing.
+fn assert_shows(scenario: &str, database: &Database, widths: &[u16], scene: &Scene, words: &[&str]) {
+    let tables: Vec<_> = widths.iter().map(|&columns| scene.on_terminal(columns, words)).collect();
+    assert_seen(&snapshot("table", scenario, database), &tables.join("\n"));
+    assert_seen(&snapshot("document", scenario, database), &scene.document(words));
+}
 
 /// What a command shows that finds a database as `prepare` made it, and changes it.
 fn assert_shows_change(
@@ -113,23 +113,23 @@ fn init(database: &Database) {
 #[apply(test)]
 fn init_that_changes_nothing(database: &Database) {
     let empty = another(database);
-    assert_shows("init-planned-from-nothing", &empty, &scene(&empty), &["init", "--dry-run"]);
-    assert_shows("init-script-from-nothing", &empty, &scene(&empty), &["init", "--sql"]);
+    assert_shows("init-planned-from-nothing", &empty, NARROW, &scene(&empty), &["init", "--dry-run"]);
+    assert_shows("init-script-from-nothing", &empty, NARROW, &scene(&empty), &["init", "--sql"]);
     let disabled = scene(&empty).with("HISTORY_ENABLED", "false");
-    assert_shows("init-disabled", &empty, &disabled, &["init"]);
+    assert_shows("init-disabled", &empty, NARROW, &disabled, &["init"]);
     let database = another(database);
     baseline_with_sessions(&database);
-    assert_shows("init-present", &database, &scene(&database), &["init"]);
-    assert_shows("init-planned", &database, &scene(&database), &["init", "--to", "head", "--dry-run"]);
-    assert_shows("init-script", &database, &scene(&database), &["init", "--to", "head", "--sql"]);
+    assert_shows("init-present", &database, NARROW, &scene(&database), &["init"]);
+    assert_shows("init-planned", &database, BOTH, &scene(&database), &["init", "--to", "head", "--dry-run"]);
+    assert_shows("init-script", &database, NARROW, &scene(&database), &["init", "--to", "head", "--sql"]);
 }
 
 #[apply(test)]
 fn wait(database: &Database) {
     let database = another(database).with_schema(Schema::Baseline);
-    assert_shows("wait", &database, &scene(&database), &["wait", "--for", "schema"]);
+    assert_shows("wait", &database, NARROW, &scene(&database), &["wait", "--for", "schema"]);
     let disabled = scene(&database).with("HISTORY_ENABLED", "false");
-    assert_shows("wait-disabled", &database, &disabled, &["wait"]);
+    assert_shows("wait-disabled", &database, NARROW, &disabled, &["wait"]);
 }
 
 #[apply(test)]
@@ -138,14 +138,14 @@ fn check(database: &Database) {
     if empty.is_sqlite() {
         empty.execute("VACUUM");
     }
-    assert_shows("check-empty", &empty, &scene(&empty), &["check"]);
+    assert_shows("check-empty", &empty, NARROW, &scene(&empty), &["check"]);
 
     let sound = another(database).with_schema(Schema::Baseline);
     insert_session(&sound, "new", "completed", Some(FUTURE_US));
-    assert_shows("check-sound", &sound, &scene(&sound), &["check"]);
-    assert_shows("check-deep", &sound, &scene(&sound), &["check", "--deep"]);
+    assert_shows("check-sound", &sound, BOTH, &scene(&sound), &["check"]);
+    assert_shows("check-deep", &sound, NARROW, &scene(&sound), &["check", "--deep"]);
     sessions(&sound);
-    assert_shows("check-overdue", &sound, &scene(&sound), &["check", "--fail-if-overdue"]);
+    assert_shows("check-overdue", &sound, BOTH, &scene(&sound), &["check", "--fail-if-overdue"]);
 
     let drifted = another(database).with_schema(Schema::Baseline);
     drifted.execute(
@@ -154,7 +154,7 @@ fn check(database: &Database) {
          ALTER TABLE llm_interactions DROP COLUMN provider; ALTER TABLE alert_sessions ADD COLUMN note TEXT;
          CREATE TABLE mine (id INTEGER); CREATE UNIQUE INDEX own ON alert_sessions (chain_id)",
     );
-    assert_shows("check-drift", &drifted, &scene(&drifted), &["check"]);
+    assert_shows("check-drift", &drifted, BOTH, &scene(&drifted), &["check"]);
     assert_shows_change(
         "check-fix",
         database,
@@ -168,13 +168,13 @@ fn check(database: &Database) {
 
     let newer = another(database).with_schema(Schema::Baseline);
     newer.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'");
-    assert_shows("check-newer", &newer, &scene(&newer), &["check"]);
+    assert_shows("check-newer", &newer, NARROW, &scene(&newer), &["check"]);
     newer.execute("DROP TABLE mcp_communications; UPDATE alembic_version SET version_num = 'ae85467a75d2'");
-    assert_shows("check-incomplete", &newer, &scene(&newer), &["check"]);
+    assert_shows("check-incomplete", &newer, NARROW, &scene(&newer), &["check"]);
 
     let damaged = another(database);
     head_with_orphans_and_events(&damaged);
-    assert_shows("check-orphans", &damaged, &Scene::of(&damaged), &["check", "--deep"]);
+    assert_shows("check-orphans", &damaged, BOTH, &Scene::of(&damaged), &["check", "--deep"]);
 }
 
 #[apply(test)]
@@ -183,29 +183,29 @@ fn info(database: &Database) {
     if empty.is_sqlite() {
         empty.execute("VACUUM");
     }
-    assert_shows("info-empty", &empty, &scene(&empty), &["info"]);
+    assert_shows("info-empty", &empty, NARROW, &scene(&empty), &["info"]);
     let baseline = another(database).with_schema(Schema::Baseline);
     sessions(&baseline);
-    assert_shows("info", &baseline, &scene(&baseline), &["info"]);
+    assert_shows("info", &baseline, BOTH, &scene(&baseline), &["info"]);
     let head = another(database).with_schema(Schema::Head);
     insert_whole_sessions(&head, 4, OLD_US);
-    assert_shows("info-not-chosen", &head, &Scene::of(&head), &["info", "--exact"]);
+    assert_shows("info-not-chosen", &head, BOTH, &Scene::of(&head), &["info", "--exact"]);
 }
 
 #[apply(test)]
 fn prune_that_changes_nothing(database: &Database) {
     let baseline = another(database);
     baseline_with_sessions(&baseline);
-    assert_shows("prune-planned", &baseline, &scene(&baseline), &prune(&["--dry-run"]));
+    assert_shows("prune-planned", &baseline, BOTH, &scene(&baseline), &prune(&["--dry-run"]));
     let all = prune(&["--dry-run", "--include-active", "--archive", "archive.db"]);
-    assert_shows("prune-planned-with-archive", &baseline, &scene(&baseline), &all);
+    assert_shows("prune-planned-with-archive", &baseline, BOTH, &scene(&baseline), &all);
     let none = prune(&["--yes", "--before", "2020-01-01T00:00:00Z"]);
-    assert_shows("prune-nothing", &baseline, &scene(&baseline), &none);
+    assert_shows("prune-nothing", &baseline, NARROW, &scene(&baseline), &none);
     let head = another(database);
     head_with_orphans_and_events(&head);
     let all = prune(&["--dry-run", "--events", "--orphans", "--status", "completed", "--alert-type", "PodCrash"]);
-    assert_shows("prune-planned-with-all", &head, &scene(&head), &all);
-    assert_shows("prune-planned-not-chosen", &head, &Scene::of(&head), &prune(&["--dry-run", "--events"]));
+    assert_shows("prune-planned-with-all", &head, BOTH, &scene(&head), &all);
+    assert_shows("prune-planned-not-chosen", &head, NARROW, &Scene::of(&head), &prune(&["--dry-run", "--events"]));
 }
 
 #[apply(test)]
@@ -251,12 +251,12 @@ const MIGRATE: [&str; 3] = ["migrate-sqlite-to-postgres", "--toast", "keep"];
 fn migrate_that_changes_nothing() {
     let (source, target) = (source(), target());
     let scene = between(&source, &target);
-    assert_shows("migrate-checked", &target, &scene, &["migrate-sqlite-to-postgres", "--check-only"]);
-    assert_shows("migrate-planned", &target, &scene, &[&MIGRATE[..], &["--dry-run"]].concat());
+    assert_shows("migrate-checked", &target, NARROW, &scene, &["migrate-sqlite-to-postgres", "--check-only"]);
+    assert_shows("migrate-planned", &target, BOTH, &scene, &[&MIGRATE[..], &["--dry-run"]].concat());
     let hazards = source_with_hazards();
     let policies = ["--on", "nul=strip", "--on", "invalid-json=string", "--report", "move.json", "--check-only"];
     let check = [&["migrate-sqlite-to-postgres"], &policies[..]].concat();
-    assert_shows("migrate-checked-with-policies", &target, &between(&hazards, &target), &check);
+    assert_shows("migrate-checked-with-policies", &target, BOTH, &between(&hazards, &target), &check);
 }
 
 #[apply(test)]
@@ -283,10 +283,10 @@ fn migrate_to_a_target_that_holds_rows() {
     let scene = between(&source, &target);
     scene.shown(&MIGRATE);
     let compare = ["migrate-sqlite-to-postgres", "--verify-only"];
-    assert_shows("migrate-compared", &target, &scene, &compare);
+    assert_shows("migrate-compared", &target, BOTH, &scene, &compare);
     insert_session(&source, "five", "completed", Some(OLD_US));
     let append = [&MIGRATE[..], &["--append"]].concat();
-    assert_shows("migrate-planned-to-append", &target, &scene, &[&append[..], &["--dry-run"]].concat());
+    assert_shows("migrate-planned-to-append", &target, BOTH, &scene, &[&append[..], &["--dry-run"]].concat());
     scene.shown(&append);
-    assert_shows("migrate-appended", &target, &scene, &append);
+    assert_shows("migrate-appended", &target, BOTH, &scene, &append);
 }

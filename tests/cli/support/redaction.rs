@@ -14,6 +14,8 @@ const FIGURES_OF_A_SERVER: [&str; 5] = ["live_rows", "dead_rows", "reclaimable_b
 const LINE_OF_A_SERVER: &str = " are dead rows in the tables: autovacuum ";
 /// Where a line ends in what is there only if another session was noticed, or if the server has counted already.
 const ENDINGS: [&str; 2] = ["; the longest batch took ", ", about "];
+/// What is before the moment since when a session is idle: `11:23:44 UTC`.
+const IDLE: &str = "idle in transaction since ";
 /// What is before a time that was waited.
 const WAITED: &str = "gave up waiting at attempt 1, after ";
 /// The units in which a time is measured.
@@ -46,7 +48,9 @@ impl Redaction {
     pub(crate) fn database(self, database: &Database) -> Self {
         let sql = if database.is_sqlite() { "SELECT sqlite_version()" } else { "SHOW server_version" };
         let version = database.texts(sql).remove(0).expect("a version");
-        let named = self.text(&version, "<version>");
+        let backend = if database.is_sqlite() { "SQLite" } else { "PostgreSQL" };
+        let named = self.text(&format!("{backend} {version}"), &format!("{backend} <version>"));
+        let named = named.text(&format!("\"{version}\""), "\"<version>\"");
         if database.is_sqlite() {
             return named;
         }
@@ -70,7 +74,7 @@ impl Redaction {
     fn line(&self, line: &str) -> String {
         let line = ENDINGS.iter().fold(line, |line, ending| line.split_once(ending).map_or(line, |(line, _)| line));
         let named = self.texts.iter().fold(line.to_owned(), |line, (text, name)| line.replace(text, name));
-        let words: Vec<_> = without_waiting(&named).split(' ').map(without_time).collect();
+        let words: Vec<_> = without_waiting(&without_moment(&named)).split(' ').map(without_time).collect();
         words.join(" ")
     }
 
@@ -143,6 +147,13 @@ fn replace_in_column(cells: &mut [Vec<String>], column: usize, text: &str, name:
 fn is_measured(content: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     content.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part) && part.len() == 2)
+}
+
+/// A line with a name in the place of the moment since when a session is idle.
+fn without_moment(line: &str) -> String {
+    let Some((before, moment)) = line.split_once(IDLE) else { return line.to_owned() };
+    let behind = moment.trim_start_matches(|character: char| character.is_ascii_digit() || character == ':');
+    format!("{before}{IDLE}<moment>{behind}")
 }
 
 /// A line with a name in the place of a time that was waited: `1s 203ms`.

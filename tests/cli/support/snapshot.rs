@@ -93,13 +93,25 @@ impl Scene {
     #[track_caller]
     pub(crate) fn failure(&self, words: &[&str]) -> String {
         let as_document = [words, &["--output", "json"]].concat();
-        let (text, mut document) = (self.run(words), self.run(&as_document));
-        assert!(text.code != Some(0) && text.code == document.code, "{words:?}: {:?}, {:?}", text.code, document.code);
+        let (text, mut document) = (self.failed(words), self.failed(&as_document));
         document.json();
         if self.redaction.apply(&document.stderr) == self.redaction.apply(&text.stderr) {
             "(the same)".clone_into(&mut document.stderr);
         }
         [self.outcome(words, &text), self.outcome(&as_document, &document)].join("\n")
+    }
+
+    /// What it shows as text alone.
+    #[track_caller]
+    pub(crate) fn failure_as_text(&self, words: &[&str]) -> String {
+        self.outcome(words, &self.failed(words))
+    }
+
+    #[track_caller]
+    fn failed(&self, words: &[&str]) -> Outcome {
+        let outcome = self.run(words);
+        assert_ne!(outcome.code, Some(0), "{words:?}:\n{}", outcome.stdout);
+        outcome
     }
 
     /// What a run has shown.
