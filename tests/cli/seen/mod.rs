@@ -1,7 +1,8 @@
-//! What people and programs see, as snapshots: help, results as tables and documents, failures, and the errors of
+//! What people and programs see, as snapshots: help, results as tables and documents, files, failures, and the errors of
 //! `src/error_seen.rs`.
 
 mod failures;
+mod files;
 mod help;
 mod tables;
 mod usage;
@@ -13,8 +14,9 @@ use crate::support::snapshot::folder;
 use crate::support::{Database, apply, test};
 
 /// The names of the snapshots are written in these files as they are, apart from a kind in front and a backend behind.
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     include_str!("failures.rs"),
+    include_str!("files.rs"),
     include_str!("tables.rs"),
     include_str!("usage.rs"),
     include_str!("../../../src/error_seen.rs"),

@@ -7,7 +7,7 @@ use super::Database;
 /// What is between the cells of a table's row.
 const BORDERS: [char; 2] = ['│', '┆'];
 /// The names of what is measured in a document.
-const FIGURES: [&str; 3] = ["seconds", "batches", "longest_batch_seconds"];
+const FIGURES: [&str; 4] = ["seconds", "batches", "longest_batch_seconds", "started"];
 /// The same of what a server counts when it comes to it, and of what is as large as its version makes it.
 const FIGURES_OF_A_SERVER: [&str; 5] = ["live_rows", "dead_rows", "reclaimable_bytes", "reusable_bytes", "bytes_after"];
 /// A line that is there or not, depending on what the server has counted.

@@ -119,6 +119,11 @@ impl Scene {
         self.told(&format!("$ tarsy-db {}\n", words.join(" ")), outcome)
     }
 
+    /// A text with names in the place of what differs.
+    pub(crate) fn named(&self, text: &str) -> String {
+        self.redaction.apply(text)
+    }
+
     fn told(&self, heading: &str, outcome: &Outcome) -> String {
         let code = outcome.code.map_or("none".to_owned(), |code| code.to_string());
         let written = [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)].into_iter();
