@@ -17,18 +17,27 @@ use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
 use crate::schema::diff::{Difference, Severity};
-use crate::schema::error::{Drift, SchemaError};
+use crate::schema::drift::Drift;
+use crate::schema::error::SchemaError;
+use crate::schema::lock::Locked;
 use crate::schema::repair::Repair;
-use crate::schema::state::Leftover;
-use crate::settings::{LibpqError, SettingsError};
-use crate::transfer::error::{Mismatch, TransferError};
-use crate::transfer::source::damage::Damage;
-use crate::transfer::source::lacking::Lacking;
+use crate::schema::state::{Leftover, StateError};
+use crate::settings::error::{LibpqError, SettingsError};
+use crate::transfer::endpoints::EndpointError;
+use crate::transfer::error::TransferError;
+use crate::transfer::mismatch::{Mismatch, MismatchError};
+use crate::transfer::plan::PlanError;
+use crate::transfer::report::ReportError;
+use crate::transfer::source::damage::{Damage, DamageError};
+use crate::transfer::source::error::SourceError;
 use crate::transfer::source::snapshot::{CopyReason, SnapshotError};
-use crate::transfer::target::conflict::Conflict;
-use crate::transfer::target::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
+use crate::transfer::source::unmapped::{UnmappedError, UnmappedItem};
+use crate::transfer::target::conflict::{Conflict, ConflictError};
+use crate::transfer::target::empty::NotEmptyError;
+use crate::transfer::target::error::WriteError;
+use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleKind, ObstacleSeverity};
 use crate::transfer::value::column_type::ColumnType;
-use crate::transfer::value::hazard::{Beyond, Fault, Hazard, JsonKind, Reason};
+use crate::transfer::value::hazard::{Beyond, Fault, Hazard, HazardError, JsonKind, Reason};
 use crate::transfer::value::policy::{Class, Policy, PolicyError};
 
 /// What people and programs get to see of an error: all that the snapshots know of the interface of [`Error`].
@@ -97,8 +106,8 @@ fn every_error() {
         Connect => [connect(cause(ErrorClass::Refused))],
         Database => [database(cause(ErrorClass::Other))],
         Read => [Error::Read(database(cause(ErrorClass::ConnectionLost)))],
-        Schema => [SchemaError::Pending],
-        Transfer => [TransferError::Unfit],
+        Schema => [SchemaError::from(StateError::Pending)],
+        Transfer => [TransferError::from(WriteError::FoundHazard)],
         Retention => [RetentionError::NotChosen],
         NotConfirmed => [Error::NotConfirmed { what: text("3 sessions would be removed") }],
         TooLargeAShare => [Error::TooLargeAShare { sessions: 3, of_sessions: 4, limit: 0.5 }],
@@ -210,7 +219,6 @@ fn every_error_of_the_schema() {
     let repair = Repair::RebuildIndex { name: text("ix_events_channel") };
     let mended = difference(Severity::Drift, "invalid index ix_events_channel", Some(repair));
     let restriction = difference(Severity::Restriction, "additional unique index mine", None);
-    let left = |original_is_there| Leftover { copy: text("_alembic_tmp_chats"), original_is_there };
     let samples = samples!(SchemaError {
         Drift => [
             SchemaError::from(alike()),
@@ -218,22 +226,31 @@ fn every_error_of_the_schema() {
             SchemaError::from(Drift::new(revision(3), vec![mended.clone()])),
             SchemaError::from(Drift::new(revision(3), vec![mended, restriction])),
         ],
-        Pending => [SchemaError::Pending],
-        Unknown => [SchemaError::Unknown(text("ffffffffffff"))],
-        Incomplete => [
-            SchemaError::Incomplete { revision: None, missing: vec!["chats", "events"] },
-            SchemaError::Incomplete { revision: Some(text("ae85467a75d2")), missing: vec!["chats"] },
-        ],
-        Ambiguous => [SchemaError::Ambiguous(vec![text("ae85467a75d2"), text("3eafea61046d")])],
-        Leftover => [SchemaError::Leftover(vec![left(true), left(false)])],
+        State => [StateError::Pending],
         InTheWay => [SchemaError::InTheWay { revision: revision(4), cause: cause(ErrorClass::Needed) }],
-        Locked => [SchemaError::Locked { holder: text("process 4711"), waited: Duration::from_secs(30) }],
+        Locked => [SchemaError::from(Locked { holder: text("process 4711"), waited: Duration::from_secs(30) })],
         Database => [
             SchemaError::from(database(cause(ErrorClass::Privilege))),
             SchemaError::from(database(cause(ErrorClass::ConnectionLost))),
         ],
     });
     assert_seen("error-schema", &samples);
+}
+
+#[test]
+fn every_error_of_the_state_of_a_schema() {
+    let left = |original_is_there| Leftover { copy: text("_alembic_tmp_chats"), original_is_there };
+    let samples = samples!(StateError {
+        Pending => [StateError::Pending],
+        Unknown => [StateError::Unknown(text("ffffffffffff"))],
+        Incomplete => [
+            StateError::Incomplete { revision: None, missing: vec!["chats", "events"] },
+            StateError::Incomplete { revision: Some(text("ae85467a75d2")), missing: vec!["chats"] },
+        ],
+        Ambiguous => [StateError::Ambiguous(vec![text("ae85467a75d2"), text("3eafea61046d")])],
+        Leftover => [StateError::Leftover(vec![left(true), left(false)])],
+    });
+    assert_seen("error-schema-state", &samples);
 }
 
 #[test]
@@ -251,14 +268,14 @@ fn every_error_of_the_retention() {
 #[test]
 fn every_error_of_the_archive() {
     let path = || text("archive.db");
-    let compress = |kind| ArchiveError::Compress { action: "compress", path: path(), source: io(kind) };
+    let compress = |kind| ArchiveError::File { action: "compress", path: path(), source: io(kind) };
     let samples = samples!(ArchiveError {
         Connect => [ArchiveError::from(connect(cause(ErrorClass::CannotOpen)))],
         Create => [ArchiveError::Create { path: path(), source: io(ErrorKind::PermissionDenied) }],
-        Compress => [compress(ErrorKind::ResourceBusy), compress(ErrorKind::StorageFull)],
+        File => [compress(ErrorKind::ResourceBusy), compress(ErrorKind::StorageFull)],
         InUse => [ArchiveError::InUse { path: path() }],
         Ambiguous => [ArchiveError::Ambiguous { path: path(), compressed: text("archive.db.zst") }],
-        Schema => [ArchiveError::from(SchemaError::Pending)],
+        Schema => [ArchiveError::from(SchemaError::from(StateError::Pending))],
         Database => [ArchiveError::from(database(cause(ErrorClass::Corrupt)))],
         Foreign => [ArchiveError::Foreign { path: path(), why: text("it is no SQLite database") }],
         OtherRevision => [ArchiveError::OtherRevision {
@@ -330,12 +347,12 @@ fn clash(primary_key: &str, target_primary_key: &str) -> Conflict {
 }
 
 /// Items of the source that the target has no place for.
-fn lacking(items: &[(&str, Option<u64>, Option<usize>)]) -> TransferError {
+fn unmapped(items: &[(&str, Option<u64>, Option<usize>)]) -> TransferError {
     let item = |&(name, holds, brought_by): &(&str, _, _)| {
         let is_table = !name.contains('.');
-        Lacking { name: text(name), is_table, holds, brought_by }
+        UnmappedItem { name: text(name), is_table, holds, brought_by }
     };
-    TransferError::Lacking(items.iter().map(item).collect())
+    UnmappedError::Unmapped(items.iter().map(item).collect()).into()
 }
 
 fn hazard(fault: &Fault) -> Hazard {
@@ -344,64 +361,111 @@ fn hazard(fault: &Fault) -> Hazard {
 
 #[test]
 fn every_error_of_the_transfer() {
-    let backend = |role, expected| TransferError::Backend { role, url: text("history.db"), expected };
-    let beyond = |dropped| TransferError::TargetRevision {
+    let clashes = |conflicts| ConflictError { conflicts, insertable: 5, identical: 6 };
+    let damaged = |findings: &[&str], total| {
+        let findings = findings.iter().map(|finding| text(finding)).collect();
+        DamageError { path: text("history.db"), damage: Damage { findings, total } }
+    };
+    let shown = Hazard { value: Some(text("the value")), ..hazard(&Fault::at(5, Reason::Nul)) };
+    let obstacle = obstacle(ObstacleKind::Rows, ObstacleSeverity::Refusal);
+    let samples = samples!(TransferError {
+        Database => [TransferError::from(database(cause(ErrorClass::ConnectionLost)))],
+        Snapshot => [not_copied(CopyReason::LeftOverWal)],
+        Schema => [TransferError::from(SchemaError::from(StateError::Unknown(text("ffffffffffff"))))],
+        Endpoint => [TransferError::from(EndpointError::SourceRevision { revision: text("ffffffffffff") })],
+        Obstacles => [
+            TransferError::from(ObstacleError(vec![obstacle.clone()])),
+            TransferError::from(ObstacleError(vec![obstacle.clone(), obstacle])),
+        ],
+        Plan => [TransferError::from(PlanError(text("there is no table alert_sessions")))],
+        Unmapped => [
+            unmapped(&[("chats.mine", Some(1), None)]),
+            unmapped(&[("chats.mine", Some(0), None)]),
+            unmapped(&[("mine", Some(1_000), None), ("chats.mine", Some(2), None)]),
+            unmapped(&[("chats", Some(2), Some(11)), ("events", Some(0), Some(3))]),
+            unmapped(&[("mine", None, None), ("chats.mine", None, None)]),
+            TransferError::from(UnmappedError::Mapped { names: vec![text("chats"), text("nothing")] }),
+        ],
+        NotEmpty => [TransferError::from(NotEmptyError::Rows { tables: vec![text("chats"), text("events")] })],
+        Conflicts => [
+            TransferError::from(clashes(vec![clash("one", "one")])),
+            TransferError::from(clashes(vec![clash("one", "one"), clash("two", "three")])),
+        ],
+        Damaged => [
+            TransferError::from(damaged(&["row 1 missing"], 1)),
+            TransferError::from(damaged(&["row 1 missing", "Page 3: never used"], 1_500)),
+        ],
+        Hazards => [
+            TransferError::from(HazardError(vec![hazard(&Fault::whole(Reason::Orphan))])),
+            TransferError::from(HazardError(vec![shown, hazard(&Fault::whole(Reason::Null))])),
+        ],
+        Write => [TransferError::from(WriteError::FoundHazard)],
+        Policies => [TransferError::from(PolicyError::Form(text("nul")))],
+        Report => [TransferError::from(ReportError::Published { path: text("move.json") })],
+        Mismatch => [TransferError::from(MismatchError::OfLoad(vec![mismatch("events", &[])]))],
+        Source => [TransferError::from(SourceError::Changed { path: text("history.db") })],
+    });
+    assert_seen("error-transfer", &samples);
+}
+
+#[test]
+fn every_error_of_the_endpoints() {
+    let backend = |role, expected| EndpointError::Backend { role, url: text("history.db"), expected };
+    let beyond = |dropped| EndpointError::TargetBeyond {
         revision: text("3eafea61046d (3 of 23)"),
         source_revision: revision(1),
         dropped,
     };
-    let behind = |dropped| TransferError::TargetBehind { revision: revision(1), source_revision: revision(4), dropped };
-    let clashes = |clashes| TransferError::Conflicts { conflicts: clashes, insertable: 5, identical: 6 };
-    let damaged = |findings: &[&str], total| {
-        let findings = findings.iter().map(|finding| text(finding)).collect();
-        TransferError::Damaged { path: text("history.db"), damage: Damage { findings, total } }
-    };
-    let shown = Hazard { value: Some(text("the value")), ..hazard(&Fault::at(5, Reason::Nul)) };
-    let rejected = |failure| TransferError::Rejected { action: text("take the rows of chats"), cause: cause(failure) };
-    let obstacle = obstacle(ObstacleKind::Rows, ObstacleSeverity::Refusal);
-    let differing = mismatch("chats", &["`one`: author", "`two`: missing"]);
-    let samples = samples!(TransferError {
-        Database => [TransferError::from(database(cause(ErrorClass::ConnectionLost)))],
-        Snapshot => [not_copied(CopyReason::LeftOverWal)],
-        Schema => [TransferError::from(SchemaError::Unknown(text("ffffffffffff")))],
-        Backend => [backend("the source", Backend::Sqlite), backend("the target", Backend::Postgresql)],
-        Obstacles => [
-            TransferError::Obstacles(vec![obstacle.clone()]),
-            TransferError::Obstacles(vec![obstacle.clone(), obstacle]),
+    let behind = |dropped| EndpointError::TargetBehind { revision: revision(1), source_revision: revision(4), dropped };
+    let error = |error: EndpointError| TransferError::from(error);
+    let samples = samples!(EndpointError {
+        Database => [error(database(cause(ErrorClass::ConnectionLost)).into())],
+        Schema => [error(SchemaError::from(StateError::Unknown(text("ffffffffffff"))).into())],
+        Backend => [
+            error(backend("the source", Backend::Sqlite)),
+            error(backend("the target", Backend::Postgresql)),
         ],
-        SourceSchema => [TransferError::SourceSchema(text("there is no table alert_sessions"))],
-        SourceRevision => [TransferError::SourceRevision { revision: text("ffffffffffff") }],
-        TargetRevision => [beyond(None), beyond(Some(1)), beyond(Some(2_000))],
-        TargetBehind => [behind(None), behind(Some(2))],
-        Lacking => [
-            lacking(&[("chats.mine", Some(1), None)]),
-            lacking(&[("chats.mine", Some(0), None)]),
-            lacking(&[("mine", Some(1_000), None), ("chats.mine", Some(2), None)]),
-            lacking(&[("chats", Some(2), Some(11)), ("events", Some(0), Some(3))]),
-            lacking(&[("mine", None, None), ("chats.mine", None, None)]),
-        ],
-        NotLacking => [TransferError::NotLacking { names: vec![text("chats"), text("nothing")] }],
-        TargetNotEmpty => [TransferError::TargetNotEmpty { tables: vec![text("chats"), text("events")] }],
-        Conflicts => [
-            clashes(vec![clash("one", "one")]),
-            clashes(vec![clash("one", "one"), clash("two", "three")]),
-        ],
-        Damaged => [damaged(&["row 1 missing"], 1), damaged(&["row 1 missing", "Page 3: never used"], 1_500)],
-        Hazards => [
-            TransferError::Hazards(vec![hazard(&Fault::whole(Reason::Orphan))]),
-            TransferError::Hazards(vec![shown, hazard(&Fault::whole(Reason::Null))]),
-        ],
-        Rejected => [rejected(ErrorClass::Data), rejected(ErrorClass::Constraint)],
-        Policies => [TransferError::Policies(PolicyError::Form(text("nul")))],
-        Report => [TransferError::Report { path: text("move.json"), source: io(ErrorKind::PermissionDenied) }],
-        ReportExists => [TransferError::ReportExists { path: text("move.json") }],
-        NoReport => [TransferError::NoReport { path: text("move.json") }],
-        Unfit => [TransferError::Unfit],
-        Mismatch => [TransferError::Mismatch(vec![differing.clone(), mismatch("events", &[])])],
-        Different => [TransferError::Different(vec![differing])],
-        SourceChanged => [TransferError::SourceChanged { path: text("history.db") }],
+        SourceSchema => [error(PlanError(text("there is no table alert_sessions")).into())],
+        SourceRevision => [error(EndpointError::SourceRevision { revision: text("ffffffffffff") })],
+        TargetBeyond => [error(beyond(None)), error(beyond(Some(1))), error(beyond(Some(2_000)))],
+        TargetBehind => [error(behind(None)), error(behind(Some(2)))],
     });
-    assert_seen("error-transfer", &samples);
+    assert_seen("error-transfer-endpoints", &samples);
+}
+
+#[test]
+fn every_error_of_writing_to_the_target() {
+    let rejected = |class| WriteError::Rejected { action: text("take the rows of chats"), cause: cause(class) };
+    let error = |error: WriteError| TransferError::from(error);
+    let samples = samples!(WriteError {
+        Database => [error(database(cause(ErrorClass::ConnectionLost)).into())],
+        Report => [error(ReportError::Foreign { path: text("move.json") }.into())],
+        FoundHazard => [error(WriteError::FoundHazard)],
+        Rejected => [error(rejected(ErrorClass::Data)), error(rejected(ErrorClass::Constraint))],
+    });
+    assert_seen("error-transfer-write", &samples);
+}
+
+#[test]
+fn every_error_of_the_report() {
+    let error = |error: ReportError| TransferError::from(error);
+    let samples = samples!(ReportError {
+        Write => [error(ReportError::Write { path: text("move.json"), source: io(ErrorKind::PermissionDenied) })],
+        Published => [error(ReportError::Published { path: text("move.json") })],
+        Foreign => [error(ReportError::Foreign { path: text("move.json") })],
+    });
+    assert_seen("error-transfer-report", &samples);
+}
+
+#[test]
+fn every_mismatch() {
+    let differing = mismatch("chats", &["`one`: author", "`two`: missing"]);
+    let error = |error: MismatchError| TransferError::from(error);
+    let samples = samples!(MismatchError {
+        OfLoad => [error(MismatchError::OfLoad(vec![differing.clone(), mismatch("events", &[])]))],
+        OfFilledTarget => [error(MismatchError::OfFilledTarget(vec![differing]))],
+    });
+    assert_seen("error-transfer-mismatch", &samples);
 }
 
 fn obstacle(kind: ObstacleKind, weight: ObstacleSeverity) -> Obstacle {
@@ -410,7 +474,7 @@ fn obstacle(kind: ObstacleKind, weight: ObstacleSeverity) -> Obstacle {
 }
 
 fn refused(kind: ObstacleKind) -> TransferError {
-    TransferError::Obstacles(vec![obstacle(kind, ObstacleSeverity::Refusal)])
+    ObstacleError(vec![obstacle(kind, ObstacleSeverity::Refusal)]).into()
 }
 
 #[test]
@@ -442,7 +506,7 @@ fn every_kind_of_obstacle() {
     });
     let several = |kinds: &[ObstacleKind]| {
         let obstacles = kinds.iter().map(|&kind| obstacle(kind, ObstacleSeverity::Warning)).collect();
-        Error::from(TransferError::Obstacles(obstacles))
+        Error::from(TransferError::from(ObstacleError(obstacles)))
     };
     samples.push(("of one code", vec![several(&[ObstacleKind::Privilege, ObstacleKind::RowSecurity])]));
     samples.push((
@@ -453,7 +517,7 @@ fn every_kind_of_obstacle() {
 }
 
 fn faulty(reason: Reason) -> TransferError {
-    TransferError::Hazards(vec![hazard(&Fault::whole(reason))])
+    HazardError(vec![hazard(&Fault::whole(reason))]).into()
 }
 
 #[test]

@@ -63,8 +63,8 @@ pub(crate) fn statement() -> String {
 #[error("the database is locked by {holder}; gave up after {waited}", waited = humantime::format_duration(*.waited))]
 pub struct Locked {
     /// What holds the lock, as far as the database tells.
-    holder: String,
-    waited: Duration,
+    pub holder: String,
+    pub waited: Duration,
 }
 
 impl Locked {

@@ -17,7 +17,7 @@
 mod database;
 mod dotenv;
 mod environment;
-mod error;
+pub(crate) mod error;
 mod file;
 mod flags;
 mod key;

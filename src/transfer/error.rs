@@ -156,6 +156,7 @@ mod tests {
 
     use super::*;
     use crate::database::failure::{DatabaseCause, ErrorClass};
+    use crate::schema::state::StateError;
 
     fn busy() -> DatabaseError {
         DatabaseError { action: "copy".to_owned(), cause: DatabaseCause::new(ErrorClass::Busy, "locked") }
@@ -175,8 +176,8 @@ mod tests {
                 "{error:?}"
             );
         }
-        let schema = TransferError::from(EndpointError::Schema(SchemaError::Pending));
-        assert!(matches!(schema, TransferError::Schema(SchemaError::Pending)), "{schema:?}");
+        let schema = TransferError::from(EndpointError::Schema(SchemaError::from(StateError::Pending)));
+        assert!(matches!(schema, TransferError::Schema(SchemaError::State(StateError::Pending))), "{schema:?}");
     }
 
     #[test]

@@ -117,6 +117,7 @@ mod tests {
     use sea_orm::Database;
 
     use super::*;
+    use crate::history::tables::PARENT_STAGE;
     use crate::schema;
 
     /// Stages with indexes of the parents.
