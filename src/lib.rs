@@ -23,6 +23,7 @@
 //! | [`exit_code`] | the one place where the number of an exit code stands |
 //! | [`progress`] | work reports what it did; bars, log lines or silence |
 //! | [`mod@format`] | figures and times as text |
+//! | [`mutex`] | what threads share and a panic does not make wrong |
 //! | [`visible`] | control characters as something to see |
 
 #![allow(rustdoc::private_intra_doc_links, reason = "the map is for those who read the source")]
@@ -39,6 +40,7 @@ mod history;
 mod interrupt;
 mod logging;
 mod metrics;
+mod mutex;
 mod output;
 mod process;
 mod progress;

@@ -3,11 +3,12 @@
 
 use std::fmt;
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::mutex::lock;
 use crate::visible;
 
 /// How often a line tells how far the work is.
@@ -327,11 +328,6 @@ fn tell_of(stages: &Weak<Mutex<Vec<Weak<Gauge>>>>) {
             tracing::info!("{}: {}", gauge.stage, gauge.text());
         }
     }
-}
-
-/// A panic elsewhere does not make what was counted wrong.
-fn lock<T>(counted: &Mutex<T>) -> MutexGuard<'_, T> {
-    counted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! On SQLite there are no transactions for that: who writes would wait for their ends.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sea_orm::{
@@ -11,6 +11,7 @@ use sea_orm::{
 
 use super::connection::milliseconds;
 use super::mark;
+use crate::mutex::lock;
 
 /// How long a query may take that only informs.
 pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(30);
@@ -48,7 +49,7 @@ impl<'c> BoundedReader<'c> {
         if connection.get_database_backend() == DbBackend::Sqlite && limit.is_some() {
             let of_handler = Arc::clone(&deadline);
             let goes_on = move || {
-                let deadline = *of_handler.lock().unwrap_or_else(PoisonError::into_inner);
+                let deadline = *lock(&of_handler);
                 deadline.is_none_or(|deadline| Instant::now() < deadline)
             };
             let acquired = connection.get_sqlite_connection_pool().acquire().await;
@@ -71,7 +72,7 @@ impl<'c> BoundedReader<'c> {
     /// # Errors
     /// Whatever the database answers.
     pub(crate) async fn begin(&self, rows: Rows) -> Result<DatabaseExecutor<'c>, DbErr> {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = self.limit.map(|limit| Instant::now() + limit);
+        *lock(&self.deadline) = self.limit.map(|limit| Instant::now() + limit);
         begin(self.connection, self.limit, rows).await
     }
 }

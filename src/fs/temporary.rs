@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::mutex::lock;
 
 /// What becomes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +19,17 @@ static PATHS: Mutex<Paths> = Mutex::new(Paths::new());
 
 /// Remembers a file or a directory as one to be removed by [`remove_all`].
 pub(crate) fn remember(path: &Path) {
-    PATHS.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Fate::Removed);
+    lock(&PATHS).insert(path.to_owned(), Fate::Removed);
 }
 
 /// Remembers a file as one that [`remove_all`] leaves, and names.
 pub(crate) fn keep(path: &Path) {
-    PATHS.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Fate::Kept);
+    lock(&PATHS).insert(path.to_owned(), Fate::Kept);
 }
 
 /// Forgets it: it was removed, or it is in its place.
 pub(crate) fn forget(path: &Path) {
-    PATHS.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    lock(&PATHS).remove(path);
 }
 
 /// Removes what is remembered, and gives what is kept. It may be called from where a panic is told of, whatever the
