@@ -1,6 +1,6 @@
 //! The lock under which the schema is changed, and who holds it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use migration::Revision;
@@ -13,6 +13,7 @@ use sea_orm::{
 use crate::database::connection::{row, rows};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
+use crate::database::sqlite_file::beside;
 use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -140,11 +141,7 @@ fn process_holding(file: &Path) -> Option<String> {
     // In WAL mode the lock on the writer's place is on the shared-memory file.
     let inodes: Vec<u64> = ["", "-shm"]
         .iter()
-        .filter_map(|suffix| {
-            let mut path = file.as_os_str().to_owned();
-            path.push(suffix);
-            std::fs::metadata(PathBuf::from(path)).ok().map(|metadata| metadata.ino())
-        })
+        .filter_map(|suffix| std::fs::metadata(beside(file, suffix)).ok().map(|metadata| metadata.ino()))
         .collect();
     // Where others lock and unlock meanwhile, the list may lack a lock that is held all the while.
     (0..LOOKS).find_map(|_| holder_of_one(&inodes, &std::fs::read_to_string("/proc/locks").ok()?))

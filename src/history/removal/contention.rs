@@ -8,7 +8,8 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 
 use super::batch_size::{Budget, pause_for_waiters};
-use crate::database::connection::{beside, row};
+use crate::database::connection::row;
+use crate::database::sqlite_file::beside;
 
 /// How long after a foreign commit the next one is expected.
 const MEMORY: Duration = Duration::from_secs(2);

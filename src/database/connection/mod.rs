@@ -1,0 +1,73 @@
+//! SeaORM connections to both backends. Classing what goes wrong is left to [`crate::database::failure`].
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`postgresql`] | connections to PostgreSQL |
+//! | [`sqlite`] | connections to SQLite |
+//! | [`certificates`] | the files that a protected connection needs |
+//! | [`writable`] | whether a server accepts writes |
+//! | [`query`] | queries that have no parameters |
+//! | [`limits`] | how long is waited |
+
+mod certificates;
+mod limits;
+mod postgresql;
+mod query;
+mod sqlite;
+mod writable;
+
+use std::time::Duration;
+
+use sea_orm::DatabaseConnection;
+
+pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
+pub(crate) use self::postgresql::open_single;
+pub(crate) use self::query::{row, rows};
+pub use self::sqlite::Access;
+pub(crate) use self::writable::{require_primary, require_writable};
+
+use self::postgresql::open_postgresql;
+use self::sqlite::open_sqlite;
+use super::failure::DatabaseCause;
+use super::url::DatabaseUrl;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
+
+/// A connection that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to {target}")]
+pub struct ConnectError {
+    /// The database as its URL shows itself, without the password.
+    pub target: String,
+    /// Why.
+    #[source]
+    pub cause: DatabaseCause,
+}
+
+impl Diagnostic for ConnectError {
+    fn exit_code(&self) -> ExitCode {
+        self.cause.class.exit_code()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.cause.hint_of_reading().map(str::to_owned)
+    }
+}
+
+/// Opens one connection, for work that takes no more, that waits no longer than `lock_timeout` for
+/// somebody else's lock.
+///
+/// # Errors
+/// [`ConnectError`] with the real reason; the pool alone would only say that time ran out.
+pub async fn open(
+    url: &DatabaseUrl,
+    access: Access,
+    lock_timeout: Duration,
+) -> Result<DatabaseConnection, ConnectError> {
+    match url {
+        DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
+        // Large in memory, and part of whatever awaits it: on the heap, or the stack of a debug build overflows.
+        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, lock_timeout)).await,
+    }
+    .map_err(|cause| ConnectError { target: url.to_string(), cause })
+}

@@ -1,0 +1,37 @@
+//! Whether a server accepts writes.
+
+use sea_orm::{ConnectionTrait, DbBackend};
+
+use super::query::row;
+use crate::database::failure::{DatabaseCause, ErrorClass};
+
+/// Makes sure that a PostgreSQL server is not a standby. SQLite has none.
+///
+/// # Errors
+/// [`ErrorClass::Standby`], or whatever the server answers.
+pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    match row(connection, "SELECT pg_is_in_recovery() AS is_standby").await?.try_get("", "is_standby")? {
+        true => Err(DatabaseCause::new(ErrorClass::Standby, "the server is a standby and accepts no writes")),
+        false => Ok(()),
+    }
+}
+
+/// Makes sure that a PostgreSQL server accepts writes of this role. Call it before work that writes: what a standby
+/// answers to the work itself has a different SQLSTATE for each statement. SQLite tells when the file is locked.
+///
+/// # Errors
+/// [`ErrorClass::Standby`], [`ErrorClass::ReadOnly`], or whatever the server answers.
+pub(crate) async fn require_writable(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
+    require_primary(connection).await?;
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let sql = "SELECT current_setting('transaction_read_only') = 'on' AS is_read_only";
+    match row(connection, sql).await?.try_get("", "is_read_only")? {
+        true => Err(DatabaseCause::new(ErrorClass::ReadOnly, "transactions are read-only by default")),
+        false => Ok(()),
+    }
+}

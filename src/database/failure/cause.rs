@@ -1,0 +1,105 @@
+//! What a database, or the way to it, answered.
+
+use sea_orm::{DbErr, RuntimeErr};
+use sqlx::postgres::PgDatabaseError;
+
+use super::class::ErrorClass;
+use super::transport::{OTHER_PROGRAM, certificate_message, io_class, io_message, protocol_message};
+use super::{postgresql, sqlite};
+
+/// What a database, or the way to it, answered. The message never holds a password.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct DatabaseCause {
+    /// The kind of failure.
+    pub class: ErrorClass,
+    /// The answer in the database's own words.
+    pub message: String,
+}
+
+impl DatabaseCause {
+    /// A cause that tarsy-db found itself.
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+
+    /// The kind of failure and, unless it says the same, the database's answer.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let class = self.class.to_string();
+        if self.message == class { class } else { format!("{class}: {}", self.message) }
+    }
+}
+
+impl From<sqlx::Error> for DatabaseCause {
+    fn from(error: sqlx::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&sqlx::Error> for DatabaseCause {
+    fn from(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
+                Some(answer) => Self::new(postgresql::class(answer), postgresql::message(answer)),
+                None if answer.code().as_deref() == Some(sqlite::HOT_JOURNAL) => Self::new(
+                    ErrorClass::CannotOpen,
+                    "a writer that crashed left a `-journal`: open the file once for writing, or take a copy of both",
+                ),
+                // `error in view mine after drop column: no such column: alert_id`: only the text tells.
+                None if answer.message().starts_with("error in ") => Self::new(ErrorClass::Needed, answer.message()),
+                None => {
+                    let code = answer.code().and_then(|code| code.parse().ok());
+                    Self::new(sqlite::class(code), answer.message())
+                }
+            },
+            sqlx::Error::Io(error) => match io_class(error) {
+                ErrorClass::Certificate => Self::new(ErrorClass::Certificate, certificate_message(&error.to_string())),
+                class => Self::new(class, io_message(error)),
+            },
+            sqlx::Error::Tls(error) => Self::new(ErrorClass::Tls, error.to_string()),
+            // The source of a configuration error may quote what it could not use.
+            sqlx::Error::Configuration(_) => Self::new(
+                ErrorClass::Configuration,
+                "the driver cannot use a setting: a password with characters that SASLprep forbids, or a certificate",
+            ),
+            // A database gives its own definitions as text: what is none was not written by it.
+            sqlx::Error::ColumnDecode { index, source } if source.is::<std::str::Utf8Error>() => {
+                Self::new(ErrorClass::Corrupt, format!("what should be text is not: {index}, {source}"))
+            }
+            sqlx::Error::PoolTimedOut => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
+            sqlx::Error::Protocol(message) => Self::new(ErrorClass::ConnectionLost, protocol_message(message)),
+            sqlx::Error::BeginFailed => Self::new(
+                ErrorClass::ConnectionLost,
+                format!("the server said that it began a transaction, and is in none; {OTHER_PROGRAM}"),
+            ),
+            other => Self::new(ErrorClass::Other, other.to_string()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for DatabaseCause {
+    fn from(error: rusqlite::Error) -> Self {
+        match &error {
+            rusqlite::Error::SqliteFailure(code, message) => {
+                let class = sqlite::class(Some(code.extended_code));
+                Self::new(class, message.clone().unwrap_or_else(|| code.to_string()))
+            }
+            _ => Self::new(ErrorClass::Other, error.to_string()),
+        }
+    }
+}
+
+impl From<DbErr> for DatabaseCause {
+    fn from(error: DbErr) -> Self {
+        match &error {
+            DbErr::Conn(RuntimeErr::SqlxError(source))
+            | DbErr::Exec(RuntimeErr::SqlxError(source))
+            | DbErr::Query(RuntimeErr::SqlxError(source)) => Self::from(source.as_ref()),
+            // What a migration finds in its way.
+            DbErr::Custom(message) => Self::new(ErrorClass::Needed, message.clone()),
+            DbErr::ConnectionAcquire(_) => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
+            _ => Self::new(ErrorClass::Other, error.to_string()),
+        }
+    }
+}

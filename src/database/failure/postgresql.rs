@@ -1,0 +1,56 @@
+//! What PostgreSQL's answers mean.
+
+use sqlx::postgres::PgDatabaseError;
+
+use super::class::ErrorClass;
+
+pub(crate) fn message(answer: &PgDatabaseError) -> String {
+    match answer.detail() {
+        Some(detail) => format!("{} ({detail})", answer.message()),
+        None => answer.message().to_owned(),
+    }
+}
+
+/// Classes an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+pub(crate) fn class(answer: &PgDatabaseError) -> ErrorClass {
+    match answer.code() {
+        // One code for three states; only the text tells them apart.
+        "57P03" if answer.message().contains("shutting down") => ErrorClass::ShuttingDown,
+        "57P03" if answer.message().contains("recovery") => ErrorClass::InRecovery,
+        "57P03" => ErrorClass::StartingUp,
+        "57P01" | "57P02" => ErrorClass::ShuttingDown,
+        "53300" => ErrorClass::TooManyConnections,
+        "55P03" => ErrorClass::Busy,
+        "40001" | "40P01" => ErrorClass::Conflict,
+        "57014" => ErrorClass::TimedOut,
+        "25006" => ErrorClass::ReadOnly,
+        // One code again; in another language than English it is a privilege, which is not wrong.
+        "42501" if answer.message().contains("row-level security") => ErrorClass::RowPolicy,
+        // Without USAGE on it a role has no schema to create in.
+        "42501" | "3F000" => ErrorClass::Privilege,
+        "3D000" | "57P04" => ErrorClass::NoSuchDatabase,
+        "53100" => ErrorClass::DiskFull,
+        "58030" => ErrorClass::InputOutput,
+        "54000" | "54001" => ErrorClass::Data,
+        // Every query fails there where transactions are serializable by default.
+        "0A000" if answer.routine() == Some("GetSerializableTransactionSnapshot") => ErrorClass::Standby,
+        "2BP01" | "0A000" => ErrorClass::Needed,
+        "42P07" | "42710" | "42809" => ErrorClass::AlreadyExists,
+        // What a trigger of the operator's raises.
+        "P0001" => ErrorClass::Constraint,
+        "42P05" | "26000" => ErrorClass::Pooler,
+        "XX001" | "XX002" => ErrorClass::Corrupt,
+        // PgBouncer has one code for everything that keeps a client out.
+        "08P01" if answer.message().contains("database") => ErrorClass::NoSuchDatabase,
+        "08P01" if answer.message().contains("auth") || answer.message().contains("user") => ErrorClass::Authentication,
+        "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,
+        // Not every server has five characters there.
+        code => match code.get(..2) {
+            Some("08") => ErrorClass::ConnectionLost,
+            Some("28") => ErrorClass::Authentication,
+            Some("22") => ErrorClass::Data,
+            Some("23") => ErrorClass::Constraint,
+            _ => ErrorClass::Other,
+        },
+    }
+}

@@ -1,0 +1,35 @@
+//! What SQLite's result codes mean.
+
+use super::class::ErrorClass;
+
+/// SQLITE_READONLY_ROLLBACK.
+pub(crate) const HOT_JOURNAL: &str = "776";
+
+/// Classes a result code: <https://www.sqlite.org/rescode.html>. The lowest byte is the primary code.
+pub(crate) fn class(code: Option<i32>) -> ErrorClass {
+    match code.map(|code| code & 0xff) {
+        Some(5 | 6) => ErrorClass::Busy,
+        Some(3 | 8 | 23) => ErrorClass::Privilege,
+        Some(9) => ErrorClass::TimedOut,
+        Some(10) => ErrorClass::InputOutput,
+        Some(11 | 26) => ErrorClass::Corrupt,
+        Some(13) => ErrorClass::DiskFull,
+        Some(14) => ErrorClass::CannotOpen,
+        Some(19) => ErrorClass::Constraint,
+        Some(20) => ErrorClass::Data,
+        _ => ErrorClass::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extended_codes_have_the_class_of_their_primary_code() {
+        assert_eq!(class(Some(5)), ErrorClass::Busy);
+        assert_eq!(class(Some(0x205)), ErrorClass::Busy);
+        assert_eq!(class(Some(0x30a)), ErrorClass::InputOutput);
+        assert_eq!(class(None), ErrorClass::Other);
+    }
+}

@@ -1,0 +1,45 @@
+//! SQLite's file from outside of SQLite: how it begins, and what lies beside it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// How each file of SQLite's begins. <https://www.sqlite.org/fileformat.html#the_database_header>
+pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// The ends of the names of what SQLite keeps beside a file while it is open.
+pub(crate) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Whether a SQLite file is in WAL mode and nobody has it open.
+///
+/// A reader of a WAL file leaves `-wal` and `-shm` behind, and cannot open it at all where it may not
+/// create them. A file at rest can be opened as immutable instead; with a `-wal` beside it that
+/// would miss what is in there.
+#[must_use]
+pub(crate) fn is_at_rest(path: &Path) -> bool {
+    is_in_wal_mode(path) && !wal_of(path).exists() && !beside(path, "-journal").exists()
+}
+
+/// The file with what was written last, beside a SQLite file in WAL mode.
+#[must_use]
+pub(crate) fn wal_of(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+/// The file beside a SQLite file with this suffix. SQLite keeps its other files beside the file itself, not beside a link to it.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
+    name.push(suffix);
+    name.into()
+}
+
+fn is_in_wal_mode(path: &Path) -> bool {
+    let mut header = [0; 20];
+    File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok_and(|()| says_wal(&header))
+}
+
+/// Whether a header is that of a file in WAL mode: the file format's write version, byte 18, is 2.
+#[must_use]
+pub(crate) fn says_wal(header: &[u8]) -> bool {
+    header.get(18) == Some(&2)
+}

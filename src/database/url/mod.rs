@@ -1,0 +1,201 @@
+//! SQLAlchemy database URLs: which backend, and how to reach it.
+//!
+//! TARSy's backend reads the same variable, so a URL means here what it means there
+//! (`sqlite:///history.db` is a relative path, only user and password are percent-decoded).
+//! Opening the connection is left to [`crate::database::connection`].
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`postgresql`] | a server, and the database there |
+//! | [`sqlite`] | a file, or memory |
+//! | [`parameters`] | what stands behind the `?` |
+//! | [`error`] | why a URL cannot be used |
+//! | [`scheme`] | which schemes work, and the backends that they choose |
+//! | [`secret`] | values that must never be shown |
+
+mod error;
+mod parameters;
+mod postgresql;
+mod scheme;
+mod secret;
+mod sqlite;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+pub(crate) use self::error::UrlError;
+pub(crate) use self::postgresql::{PostgresqlAddress, SSL_MODES, parse_port};
+pub(crate) use self::scheme::{Backend, is_url};
+pub(crate) use self::secret::Secret;
+pub(crate) use self::sqlite::SqliteLocation;
+
+use self::postgresql::parse_postgresql;
+use self::scheme::SCHEMES;
+use self::sqlite::parse_sqlite;
+
+/// Where a database is. `Display` shows `user@host:port/database` or the path, never a password.
+#[derive(Debug, Clone)]
+pub enum DatabaseUrl {
+    /// A SQLite file, or memory.
+    Sqlite(SqliteLocation),
+    /// A PostgreSQL server.
+    Postgresql(PostgresqlAddress),
+}
+
+impl DatabaseUrl {
+    /// A SQLite file by its path.
+    #[must_use]
+    pub fn sqlite_file(path: impl Into<PathBuf>) -> Self {
+        Self::Sqlite(SqliteLocation::file(path))
+    }
+
+    /// What the URL may have meant instead.
+    #[must_use]
+    pub(crate) fn warning(&self) -> Option<String> {
+        match self {
+            DatabaseUrl::Sqlite(location) => location.warning(),
+            DatabaseUrl::Postgresql(_) => None,
+        }
+    }
+
+    /// The path of SQLite's file.
+    #[must_use]
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        match self {
+            DatabaseUrl::Sqlite(location) => location.path.as_deref(),
+            DatabaseUrl::Postgresql(_) => None,
+        }
+    }
+
+    /// The backend that the scheme chose.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        match self {
+            DatabaseUrl::Sqlite(_) => Backend::Sqlite,
+            DatabaseUrl::Postgresql(_) => Backend::Postgresql,
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DatabaseUrl::Sqlite(SqliteLocation { path: None, .. }) => f.write_str(":memory:"),
+            DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) => write!(f, "{}", path.display()),
+            DatabaseUrl::Postgresql(address) => {
+                if let Some(user) = &address.user {
+                    write!(f, "{user}@")?;
+                }
+                match address.host.contains(':') {
+                    true => write!(f, "[{}]:{}", address.host, address.port)?,
+                    false => write!(f, "{}:{}", address.host, address.port)?,
+                }
+                if let Some(database) = &address.database {
+                    write!(f, "/{database}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let (scheme, rest) = text.trim().split_once("://").ok_or(UrlError::NoScheme)?;
+        let scheme = scheme.to_ascii_lowercase();
+        match scheme.as_str() {
+            "sqlite" | "sqlite+aiosqlite" => parse_sqlite(rest).map(Self::Sqlite),
+            _ if SCHEMES.contains(&scheme.as_str()) => parse_postgresql(rest).map(Self::Postgresql),
+            // What stands before `://` may be a mistyped URL with a password in it: show it only if it is a plain word.
+            _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
+                Err(UrlError::UnsupportedScheme(scheme))
+            }
+            _ => Err(UrlError::NoScheme),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::postgres::PgSslMode;
+
+    fn sqlite_path(url: &str) -> Option<PathBuf> {
+        match url.parse().expect("a sound URL") {
+            DatabaseUrl::Sqlite(location) => location.path,
+            DatabaseUrl::Postgresql(_) => panic!("{url} is SQLite"),
+        }
+    }
+
+    fn address(url: &str) -> PostgresqlAddress {
+        match url.parse().expect("a sound URL") {
+            DatabaseUrl::Postgresql(address) => address,
+            DatabaseUrl::Sqlite(_) => panic!("{url} is PostgreSQL"),
+        }
+    }
+
+    #[test]
+    fn sqlite_slashes_mean_what_they_mean_in_sqlalchemy() {
+        let here = std::env::current_dir().expect("a working directory");
+        assert_eq!(sqlite_path("sqlite:///history.db"), Some(here.join("history.db")));
+        assert_eq!(sqlite_path("sqlite:///./data/my%20file.db"), Some(here.join("data/my%20file.db")));
+        assert_eq!(sqlite_path("sqlite:////var/lib/x.db"), Some("/var/lib/x.db".into()));
+        assert_eq!(sqlite_path("SQLite+aiosqlite:///x.db?check_same_thread=false"), Some(here.join("x.db")));
+        assert_eq!(sqlite_path("sqlite:///:memory:"), None);
+        assert_eq!(sqlite_path("sqlite://"), None);
+        assert_eq!("sqlite://history.db".parse::<DatabaseUrl>().err(), Some(UrlError::SqliteHost));
+    }
+
+    #[test]
+    fn postgresql_parts_are_found_and_decoded() {
+        for scheme in &SCHEMES[2..] {
+            let found = address(&format!("  {scheme}://tarsy:p%40ss@db:5433/history?sslmode=require \n"));
+            assert_eq!((found.host.as_str(), found.port), ("db", 5433));
+            assert_eq!(found.user.as_deref(), Some("tarsy"));
+            assert_eq!(found.password.as_ref().map(Secret::expose), Some("p@ss"));
+            assert_eq!(found.database.as_deref(), Some("history"));
+            assert!(matches!(found.ssl_mode, Some(PgSslMode::Require)));
+        }
+        let socket = address("postgresql:///tarsy?host=/var/run/postgresql");
+        assert_eq!((socket.host.as_str(), socket.user), ("/var/run/postgresql", None));
+        assert_eq!(address("postgresql://[::1]:5433/x").host, "::1");
+    }
+
+    #[test]
+    fn unescaped_passwords_are_recognised_wherever_they_break_the_url() {
+        for password in
+            ["p@ss", "p:ss", "p/ss", "p?ss", "p#ss", "100%", "a b", "[x", "1/2", "@", "/@", "p?a=b", "1?x", "1@h?x"]
+        {
+            let parsed = format!("postgresql://tarsy:{password}@db/history").parse::<DatabaseUrl>();
+            assert_eq!(parsed.err(), Some(UrlError::UnescapedPassword), "{password}");
+        }
+    }
+
+    #[test]
+    fn neither_display_nor_debug_nor_an_error_shows_the_password() {
+        let url: DatabaseUrl = "postgresql://tarsy:hunter2@db/history".parse().expect("a sound URL");
+        assert_eq!(url.to_string(), "tarsy@db:5432/history");
+        assert!(!format!("{url:?}").contains("hunter2"));
+        for broken in [
+            "postgresql://tarsy:hunter2@x@db/history",
+            "postgresql://tarsy:hunter2@db:port/history",
+            "postgresql://tarsy:hunter2@a,b/history",
+            "postgresql://tarsy:hunter2@db/history?password=hunter2",
+            "mysql://tarsy:hunter2@db/history",
+            "tarsy:hunter2@db/://history",
+            "tarsy:hunter2@db",
+        ] {
+            let error = broken.parse::<DatabaseUrl>().expect_err(broken);
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn unsupported_schemes_are_named_with_those_that_work() {
+        let error = "mysql://x".parse::<DatabaseUrl>().expect_err("unsupported").to_string();
+        assert!(error.contains("`mysql`") && error.contains("`sqlite`") && error.contains("`postgresql+asyncpg`"));
+    }
+}

@@ -1,0 +1,21 @@
+//! The parameters behind the `?` of a database URL.
+
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+use super::error::UrlError;
+
+pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = value.replace('+', " ");
+        (name.to_owned(), percent_decode_str(&value).decode_utf8_lossy().into_owned())
+    })
+}
+
+pub(crate) fn seconds(name: &'static str, text: &str) -> Result<Duration, UrlError> {
+    let error = UrlError::Parameter { name, expected: "a number of seconds" };
+    let seconds: f64 = text.parse().map_err(|_| error.clone())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| error)
+}

@@ -1,0 +1,168 @@
+//! Where a PostgreSQL database is, and how SQLAlchemy writes that.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use sqlx::postgres::PgSslMode;
+
+use super::error::UrlError;
+use super::parameters::{parameters, seconds};
+use super::secret::Secret;
+
+const POSTGRES_PARAMETERS: [&str; 9] =
+    ["host", "port", "sslmode", "ssl", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name"];
+
+/// What `sslmode` may be.
+pub(crate) const SSL_MODES: &str = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";
+
+/// A PostgreSQL database as the URL or the separate settings name it.
+#[derive(Debug, Clone)]
+pub struct PostgresqlAddress {
+    /// A host name, an address, or (starting with `/`) the directory of a Unix socket.
+    pub host: String,
+    /// The TCP port, or the number in the socket's name.
+    pub port: u16,
+    /// Whether the host is not just the default, so that `PGHOST` does not count.
+    pub names_host: bool,
+    /// Whether the port is not just the default, so that `PGPORT` does not count.
+    pub names_port: bool,
+    /// The role; `None` lets the driver take `PGUSER` or the name of the system user.
+    pub user: Option<String>,
+    /// The password; `None` lets the driver take `PGPASSWORD`.
+    pub password: Option<Secret>,
+    /// The database; `None` is the one with the role's name.
+    pub database: Option<String>,
+    /// libpq's `sslmode`; `None` is `prefer`.
+    pub ssl_mode: Option<PgSslMode>,
+    /// Certificates that the server's certificate is verified with.
+    pub ssl_root_certificate: Option<PathBuf>,
+    /// The client's own certificate.
+    pub ssl_certificate: Option<PathBuf>,
+    /// The key of the client's certificate.
+    pub ssl_key: Option<PathBuf>,
+    /// The longest time that one attempt to connect may take.
+    pub connect_timeout: Option<Duration>,
+    /// What the server's lists of sessions show; `None` is `tarsy`.
+    pub application_name: Option<String>,
+}
+
+impl PostgresqlAddress {
+    /// An address with everything but these five at its default.
+    #[must_use]
+    pub fn new(
+        host: String,
+        port: u16,
+        user: Option<String>,
+        password: Option<Secret>,
+        database: Option<String>,
+    ) -> Self {
+        Self {
+            host,
+            port,
+            names_host: true,
+            names_port: true,
+            user,
+            password,
+            database,
+            ssl_mode: None,
+            ssl_root_certificate: None,
+            ssl_certificate: None,
+            ssl_key: None,
+            connect_timeout: None,
+            application_name: None,
+        }
+    }
+
+    /// Whether the host is the directory of a Unix socket.
+    #[must_use]
+    pub fn is_unix_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+}
+
+/// Understands what stands behind `postgresql://`.
+pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    // `user:pass/word@host`: the authority ended inside the password, and what follows may be a part of it.
+    if tail.contains('@') || tail.starts_with('#') {
+        return Err(UrlError::UnescapedPassword);
+    }
+    let (location, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let (userinfo, host_and_port) = match authority.rsplit_once('@') {
+        Some((userinfo, host)) => (Some(userinfo), host),
+        None => (None, authority),
+    };
+    let (user, password) = match userinfo.map(|text| text.split_once(':').unwrap_or((text, ""))) {
+        Some((user, password)) => (percent_decoded(user)?, percent_decoded(password)?),
+        None => (None, None),
+    };
+    let (host, port) = host_and_port_of(host_and_port)?;
+    let database = Some(location.trim_start_matches('/')).filter(|name| !name.is_empty()).map(str::to_owned);
+
+    let (names_host, names_port) = (host.is_some(), port.is_some());
+    let mut address = PostgresqlAddress::new(
+        host.unwrap_or_else(|| "localhost".to_owned()),
+        port.unwrap_or(5432),
+        user,
+        password.map(Secret::new),
+        database,
+    );
+    (address.names_host, address.names_port) = (names_host, names_port);
+    for (name, value) in parameters(query) {
+        set_parameter(&mut address, name, value)?;
+    }
+    Ok(address)
+}
+
+fn set_parameter(address: &mut PostgresqlAddress, name: String, value: String) -> Result<(), UrlError> {
+    match name.as_str() {
+        "host" if value.contains(',') => return Err(UrlError::SeveralHosts),
+        "host" => (address.host, address.names_host) = (value, true),
+        "port" => (address.port, address.names_port) = (parse_port(&value)?, true),
+        "sslmode" | "ssl" => {
+            let mode = value.parse();
+            address.ssl_mode = Some(mode.map_err(|_| UrlError::Parameter { name: "sslmode", expected: SSL_MODES })?);
+        }
+        "sslrootcert" => address.ssl_root_certificate = Some(value.into()),
+        "sslcert" => address.ssl_certificate = Some(value.into()),
+        "sslkey" => address.ssl_key = Some(value.into()),
+        "connect_timeout" => address.connect_timeout = Some(seconds("connect_timeout", &value)?),
+        "application_name" => address.application_name = Some(value),
+        _ => return Err(UrlError::UnknownParameter { name, allowed: &POSTGRES_PARAMETERS }),
+    }
+    Ok(())
+}
+
+fn host_and_port_of(text: &str) -> Result<(Option<String>, Option<u16>), UrlError> {
+    if text.contains(',') {
+        return Err(UrlError::SeveralHosts);
+    }
+    let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        Some((host, after)) => (host, after.strip_prefix(':')),
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let port = port.filter(|port| !port.is_empty()).map(parse_port).transpose()?;
+    Ok((Some(host).filter(|host| !host.is_empty()).map(str::to_owned), port))
+}
+
+pub(crate) fn parse_port(text: &str) -> Result<u16, UrlError> {
+    text.parse().ok().filter(|port| *port > 0).ok_or(UrlError::Port)
+}
+
+/// Decodes a user or a password, refusing what should have been encoded.
+fn percent_decoded(text: &str) -> Result<Option<String>, UrlError> {
+    let sound_escapes = text.split('%').skip(1).all(|after| {
+        let digits = after.as_bytes();
+        digits.len() >= 2 && digits[..2].iter().all(u8::is_ascii_hexdigit)
+    });
+    if !sound_escapes || text.contains(['@', ':', '/', '?', '#', '[', ']', ' ']) {
+        return Err(UrlError::UnescapedPassword);
+    }
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| UrlError::UnescapedPassword)?;
+    Ok(Some(decoded.into_owned()).filter(|text| !text.is_empty()))
+}

@@ -1,0 +1,85 @@
+//! Where a SQLite database is, and how SQLAlchemy writes that.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::error::UrlError;
+use super::parameters::{parameters, seconds};
+
+const SQLITE_PARAMETERS: [&str; 2] = ["timeout", "check_same_thread"];
+
+/// A SQLite database: a file, or memory that ends with the process.
+#[derive(Debug, Clone)]
+pub struct SqliteLocation {
+    /// The absolute path of the file; `None` is memory.
+    pub path: Option<PathBuf>,
+    /// The path in the URL, where that is relative to the working directory; with memory, one that is empty.
+    relative: Option<PathBuf>,
+    /// How long to wait for another writer; `None` is the caller's choice.
+    pub busy_timeout: Option<Duration>,
+}
+
+impl SqliteLocation {
+    /// A file by its path, which is relative to the working directory unless absolute.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        // Where the working directory is gone the path stays what it is, and opening it fails.
+        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        Self { path: Some(absolute), relative: None, busy_timeout: None }
+    }
+
+    /// Memory.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self { path: None, relative: None, busy_timeout: None }
+    }
+
+    /// What the URL may have meant instead: `sqlite:///var/lib/x.db`, with three slashes, is relative, and `sqlite:///`
+    /// with the name of a variable behind it that is empty is memory.
+    #[must_use]
+    pub(crate) fn warning(&self) -> Option<String> {
+        let relative = self.relative.as_ref()?;
+        let Some(path) = &self.path else {
+            return Some("`sqlite:///` names no file: the database is in memory and ends with this command".to_owned());
+        };
+        let mut components = relative.components();
+        let (Some(Component::Normal(first)), Some(_)) = (components.next(), components.next()) else { return None };
+        let root = Path::new("/");
+        let meant = root.join(relative);
+        (root.join(first).is_dir() && *path != meant).then(|| {
+            format!(
+                "`sqlite:///{}` is relative to the working directory and means {}: for {} write four slashes, \
+                 `sqlite:///{}`",
+                relative.display(),
+                path.display(),
+                meant.display(),
+                meant.display()
+            )
+        })
+    }
+}
+
+/// Understands what stands behind `sqlite://`.
+pub(crate) fn parse_sqlite(rest: &str) -> Result<SqliteLocation, UrlError> {
+    let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut found = match location.strip_prefix('/') {
+        None if location.is_empty() => SqliteLocation::memory(),
+        None => return Err(UrlError::SqliteHost),
+        Some(":memory:") => SqliteLocation::memory(),
+        Some("") => SqliteLocation { relative: Some(PathBuf::new()), ..SqliteLocation::memory() },
+        Some(path) => {
+            let relative = Some(PathBuf::from(path)).filter(|path| path.is_relative());
+            SqliteLocation { relative, ..SqliteLocation::file(path) }
+        }
+    };
+    for (name, value) in parameters(query) {
+        match name.as_str() {
+            "timeout" => found.busy_timeout = Some(seconds("timeout", &value)?),
+            // Threads of Python's driver: nothing that matters here.
+            "check_same_thread" => {}
+            _ => return Err(UrlError::UnknownParameter { name, allowed: &SQLITE_PARAMETERS }),
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,58 @@
+//! The sessions of this process on the server, and their end.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use super::login_role::as_login_role;
+use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
+use crate::database::url::PostgresqlAddress;
+use crate::database::{connection, mark};
+
+/// How long an interrupted run waits for the server to have ended its sessions.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(800);
+/// How often it is looked whether they have ended.
+const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The moment at which a session began, in words that no setting changes.
+const STARTED: &str = "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')";
+
+/// Marks a transaction that was begun without SeaORM. Returns the SQL condition that its session has done nothing since its
+/// COMMIT.
+pub(crate) async fn join(connection: &mut PgConnection) -> Result<Vec<String>, DatabaseError> {
+    let action = "mark the transaction";
+    sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.context(action)?;
+    // A role is told of its own sessions only: as in [`as_login_role`], and then as the transaction was before.
+    let sql = format!(
+        "SAVEPOINT join_watch; SET LOCAL ROLE NONE;
+             SELECT format('(a.pid = %s AND %s = %L AND a.state = ''idle'' AND a.query = ''COMMIT'')', pid, {}, {STARTED}) AS condition
+             FROM pg_stat_activity a WHERE pid = pg_backend_pid();
+             ROLLBACK TO SAVEPOINT join_watch; RELEASE SAVEPOINT join_watch",
+        format_args!("$${STARTED}$$")
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await.context(action)?;
+    rows.iter().map(|row| row.try_get("condition").context(action)).collect()
+}
+
+/// Ends what is marked, and the sessions that meet one of the conditions, without waiting for long. Says whether nothing is
+/// left.
+pub(crate) async fn end(address: &PostgresqlAddress, mut conditions: Vec<String>) -> bool {
+    conditions.push(format!("({})", mark::condition()));
+    // A session is counted until its transaction is over.
+    let sql = as_login_role(&format!(
+        "SELECT count(*) AS left, count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a WHERE {}",
+        conditions.join(" OR ")
+    ));
+    let end = async {
+        let mut connection = connection::open_single(address).await?;
+        loop {
+            let row = sqlx::raw_sql(AssertSqlSafe(sql.as_str())).fetch_one(&mut connection).await?;
+            if row.try_get::<i64, _>("left")? == 0 {
+                connection.close().await.ok();
+                return Ok::<_, DatabaseCause>(());
+            }
+            tokio::time::sleep(SHUTDOWN_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(SHUTDOWN_GRACE, end).await.is_ok_and(|ended| ended.is_ok())
+}
