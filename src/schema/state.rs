@@ -185,14 +185,18 @@ impl SchemaState {
             Some(_) => ledger::read(connection).await?,
             None => Ledger::Missing,
         };
+        Ok(Self::of(ledger, tables))
+    }
+
+    /// Tells tables from what was left behind. A copy of the operator's own table is the operator's affair.
+    fn of(ledger: Ledger, mut tables: BTreeMap<String, BTreeSet<String>>) -> Self {
         let leftovers = tables.keys().filter_map(|name| {
-            // A copy of the operator's own table is the operator's affair.
             let original = name.strip_prefix(LEFTOVER).filter(|name| Revision::HEAD.tables().contains(name))?;
             Some(Leftover { copy: name.clone(), original_is_there: tables.contains_key(original) })
         });
-        let leftovers: Vec<_> = leftovers.collect();
+        let leftovers = leftovers.collect();
         tables.retain(|name, _| !name.starts_with(LEFTOVER));
-        Ok(Self { ledger, tables, leftovers })
+        Self { ledger, tables, leftovers }
     }
 
     /// The revision, if the ledger names exactly one.
@@ -290,7 +294,7 @@ pub(crate) fn described(revision: &str) -> String {
 mod tests {
     use super::*;
 
-    fn standing(ledger: Ledger, tables: &[&str]) -> SchemaState {
+    fn state(ledger: Ledger, tables: &[&str]) -> SchemaState {
         let tables = tables.iter().map(|table| ((*table).to_owned(), BTreeSet::new())).collect();
         SchemaState { ledger, tables, leftovers: Vec::new() }
     }
@@ -300,8 +304,8 @@ mod tests {
         let (baseline, head) = (Revision::BASELINE, Revision::HEAD);
         let (four, seven) = (&baseline.tables()[..], &head.tables()[..]);
         let at = |revision: &str| Ledger::At(revision.to_owned());
-        let plan = |ledger, tables: &[&str]| standing(ledger, tables).plan(baseline);
-        let to_head = |ledger, tables: &[&str]| standing(ledger, tables).plan(head);
+        let plan = |ledger, tables: &[&str]| state(ledger, tables).plan(baseline);
+        let to_head = |ledger, tables: &[&str]| state(ledger, tables).plan(head);
         let nothing = |revision: &str| Decision::Nothing { revision: revision.to_owned() };
         assert_eq!(plan(Ledger::Missing, &[]), Decision::Create { to: baseline });
         assert_eq!(plan(Ledger::Missing, &["events"]), Decision::Create { to: baseline });
@@ -321,8 +325,22 @@ mod tests {
         assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Decision::Ambiguous { .. }));
         let left = SchemaState {
             leftovers: vec![Leftover { copy: "_alembic_tmp_x".into(), original_is_there: true }],
-            ..standing(at(head.id()), seven)
+            ..state(at(head.id()), seven)
         };
         assert!(matches!(left.plan(baseline), Decision::Leftover { .. }));
+    }
+
+    #[test]
+    fn what_is_left_behind_is_told_from_the_operators_own() {
+        let names = ["events", "_alembic_tmp_events", "_alembic_tmp_chats", "_alembic_tmp_mine"];
+        let found = SchemaState::of(Ledger::Empty, names.map(|name| (name.to_owned(), BTreeSet::new())).into());
+        let left = |copy: &str, original_is_there| Leftover { copy: copy.to_owned(), original_is_there };
+        assert_eq!(found.leftovers, [left("_alembic_tmp_chats", false), left("_alembic_tmp_events", true)]);
+        assert_eq!(found.tables.into_keys().collect::<Vec<_>>(), ["events"]);
+        assert_eq!(
+            leftover_hint(&found.leftovers),
+            "make a copy of the file first; `chats` is gone, and `ALTER TABLE _alembic_tmp_chats RENAME TO chats` brings it \
+             back; `events` is there, and `DROP TABLE _alembic_tmp_events` removes its unfinished copy"
+        );
     }
 }

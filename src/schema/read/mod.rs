@@ -32,13 +32,13 @@ pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> 
 pub(crate) async fn schema_and_state(
     connection: &impl ConnectionTrait,
 ) -> Result<(SchemaState, Schema), DatabaseCause> {
-    let mut standing = SchemaState::read(connection).await?;
+    let mut state = SchemaState::read(connection).await?;
     loop {
         let found = schema(connection).await?;
         let after = SchemaState::read(connection).await?;
-        if after == standing {
-            return Ok((standing, found));
+        if after == state {
+            return Ok((state, found));
         }
-        standing = after;
+        state = after;
     }
 }

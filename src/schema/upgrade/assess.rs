@@ -33,7 +33,7 @@ pub struct UpgradePlan {
     /// What has to be applied, in this order.
     pub pending: Vec<Revision>,
     /// What it was decided by.
-    pub(crate) standing: SchemaState,
+    pub(crate) state: SchemaState,
     /// The shapes of the revisions to start from and to end at, and of the one behind the start; empty where there are
     /// no tables that could have another.
     expected: BTreeMap<Revision, Schema>,
@@ -75,13 +75,13 @@ impl UpgradePlan {
     /// The tables that the pending revisions create.
     pub(crate) fn created_tables(&self) -> Vec<&'static str> {
         let tables = self.pending.last().map(|last| last.tables()).unwrap_or_default();
-        tables.into_iter().filter(|table| !self.standing.tables.contains_key(*table)).collect()
+        tables.into_iter().filter(|table| !self.state.tables.contains_key(*table)).collect()
     }
 
     /// What the ledger says now.
     #[must_use]
     pub fn ledger(&self) -> &ledger::Ledger {
-        &self.standing.ledger
+        &self.state.ledger
     }
 
     /// What is wrong with the tables to start from.
@@ -112,12 +112,12 @@ impl UpgradePlan {
 /// [`SchemaError`] where nothing safe does.
 pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) -> Result<UpgradePlan, SchemaError> {
     loop {
-        let standing = read_ledger(connection).await.context("read the ledger")?;
-        let result = survey_of(connection, target, standing.clone()).await;
+        let state = read_ledger(connection).await.context("read the ledger")?;
+        let result = plan_from(connection, target, state.clone()).await;
         // Somebody else's upgrade between the ledger and the tables looks like drift.
         let is_final =
             !matches!(result, Err(SchemaError::Drift(_) | SchemaError::State(StateError::Incomplete { .. })));
-        if is_final || read_ledger(connection).await.context("read the ledger")? == standing {
+        if is_final || read_ledger(connection).await.context("read the ledger")? == state {
             return result;
         }
     }
@@ -126,24 +126,24 @@ pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) ->
 /// Reads in a transaction, because who holds the ledger may do so for long.
 async fn read_ledger(connection: &DatabaseConnection) -> Result<SchemaState, DatabaseCause> {
     let reading = read_transaction::begin(connection, None, Rows::Visible).await?;
-    let standing = SchemaState::read(&reading).await?;
+    let state = SchemaState::read(&reading).await?;
     read_transaction::end(reading).await?;
-    Ok(standing)
+    Ok(state)
 }
 
-async fn survey_of(
+async fn plan_from(
     connection: &DatabaseConnection,
     target: Revision,
-    standing: SchemaState,
+    state: SchemaState,
 ) -> Result<UpgradePlan, SchemaError> {
-    let plan = standing.plan(target);
-    if !matches!(plan, Decision::Nothing { .. }) {
+    let decision = state.plan(target);
+    if !matches!(decision, Decision::Nothing { .. }) {
         // Whose row is hidden is not without a revision.
         row_policy::refuse(connection, &[ledger::TABLE]).await.context("read the ledger")?;
     }
-    let (start, pending) = match plan {
+    let (start, pending) = match decision {
         Decision::Nothing { revision } => {
-            require_columns(connection, &standing, &revision).await?;
+            require_columns(connection, &state, &revision).await?;
             (Start::Ledger(revision), Vec::new())
         }
         Decision::Create { to } => (Start::Empty, to.since(None).collect()),
@@ -156,28 +156,28 @@ async fn survey_of(
         Decision::Ambiguous { revisions } => return Err(StateError::Ambiguous(revisions).into()),
         Decision::Leftover { tables } => return Err(StateError::Leftover(tables).into()),
     };
-    let mut assess = UpgradePlan { start, pending, standing, expected: BTreeMap::new() };
-    let (first, last) = (assess.pending.first(), assess.pending.last());
-    let wanted: BTreeSet<_> = assess.known_start().iter().chain(first).chain(last).copied().collect();
-    if !assess.is_done() && !assess.standing.tables.is_empty() {
-        assess.expected = expected::replay(connection, &wanted).await.context("replay the revisions")?;
+    let mut plan = UpgradePlan { start, pending, state, expected: BTreeMap::new() };
+    let (first, last) = (plan.pending.first(), plan.pending.last());
+    let wanted: BTreeSet<_> = plan.known_start().iter().chain(first).chain(last).copied().collect();
+    if !plan.is_done() && !plan.state.tables.is_empty() {
+        plan.expected = expected::replay(connection, &wanted).await.context("replay the revisions")?;
         let found = read::schema(connection).await.context("read the schema")?;
-        if let Some(drift) = assess.drift_at_start(connection.get_database_backend(), &found) {
+        if let Some(drift) = plan.drift_at_start(connection.get_database_backend(), &found) {
             return Err(identified(connection, drift, &found).await?.into());
         }
     }
-    Ok(assess)
+    Ok(plan)
 }
 
 /// Makes sure that the columns that set the ledger's revision apart from earlier ones are there, at no cost where
 /// they are.
 async fn require_columns(
     connection: &DatabaseConnection,
-    standing: &SchemaState,
+    state: &SchemaState,
     revision: &str,
 ) -> Result<(), SchemaError> {
     let Some(known) = Revision::from_id(revision) else { return Ok(()) };
-    if known.added_columns().all(|(table, column)| standing.has_column(table, column)) {
+    if known.added_columns().all(|(table, column)| state.has_column(table, column)) {
         return Ok(());
     }
     drift(connection, known).await?.map_or(Ok(()), |drift| Err(drift.into()))

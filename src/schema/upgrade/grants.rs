@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::assess::UpgradePlan;
 use crate::database::connection::rows;
@@ -13,9 +13,9 @@ use crate::schema::sql::quoted;
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn statements(connection: &impl ConnectionTrait, assess: &UpgradePlan) -> Result<Vec<String>, DbErr> {
-    let created = assess.created_tables();
-    if connection.get_database_backend() != DbBackend::Postgres || !assess.has_tables() || created.is_empty() {
+pub(crate) async fn statements(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<Vec<String>, DbErr> {
+    let created = plan.created_tables();
+    if connection.get_database_backend() != DbBackend::Postgres || !plan.has_tables() || created.is_empty() {
         return Ok(Vec::new());
     }
     let owner = "SELECT pg_get_userbyid(relowner)::text AS name FROM pg_class
@@ -28,25 +28,69 @@ pub(crate) async fn statements(connection: &impl ConnectionTrait, assess: &Upgra
                          CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END AS grantee
                   FROM pg_class c, aclexplode(c.relacl) a
                   WHERE c.oid = 'alert_sessions'::regclass AND a.grantee <> c.relowner ORDER BY 1, 3";
-    let grants = rows(connection, grants).await?;
-    let mut statements = Vec::new();
-    for table in created {
-        for grant in &grants {
-            let privilege: String = grant.try_get("", "privilege")?;
-            let grantee: Option<String> = grant.try_get("", "grantee")?;
-            let grantee = grantee.map_or_else(|| "PUBLIC".to_owned(), |name| quoted(&name));
-            let mut statement = format!("GRANT {privilege} ON {table} TO {grantee}");
-            if grant.try_get("", "is_grantable")? {
-                statement.push_str(" WITH GRANT OPTION");
-            }
-            if table == "events" && privilege == "INSERT" {
-                // Whoever writes an event takes its number.
-                write!(statement, "; GRANT USAGE, SELECT ON SEQUENCE events_id_seq TO {grantee}")
-                    .expect("a text takes what is written to it");
-            }
-            statements.push(statement);
-        }
-        statements.extend(owner.iter().map(|owner| format!("ALTER TABLE {table} OWNER TO {}", quoted(owner))));
+    let grants = rows(connection, grants).await?.iter().map(Grant::of).collect::<Result<Vec<_>, DbErr>>()?;
+    Ok(created.iter().flat_map(|table| of_table(table, &grants, owner.as_deref())).collect())
+}
+
+/// What a role may do to `alert_sessions`.
+struct Grant {
+    privilege: String,
+    /// `None` is everyone.
+    grantee: Option<String>,
+    is_grantable: bool,
+}
+
+impl Grant {
+    fn of(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            privilege: row.try_get("", "privilege")?,
+            grantee: row.try_get("", "grantee")?,
+            is_grantable: row.try_get("", "is_grantable")?,
+        })
     }
-    Ok(statements)
+
+    fn statement(&self, table: &str) -> String {
+        let Self { privilege, grantee, is_grantable } = self;
+        let grantee = grantee.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
+        let mut statement = format!("GRANT {privilege} ON {table} TO {grantee}");
+        if *is_grantable {
+            statement.push_str(" WITH GRANT OPTION");
+        }
+        if table == "events" && privilege == "INSERT" {
+            // Whoever writes an event takes its number.
+            write!(statement, "; GRANT USAGE, SELECT ON SEQUENCE events_id_seq TO {grantee}")
+                .expect("a text takes what is written to it");
+        }
+        statement
+    }
+}
+
+/// The grants come first: a role that is not the owner any more may not grant.
+fn of_table(table: &str, grants: &[Grant], owner: Option<&str>) -> Vec<String> {
+    let owner = owner.map(|owner| format!("ALTER TABLE {table} OWNER TO {}", quoted(owner)));
+    grants.iter().map(|grant| grant.statement(table)).chain(owner).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_insert_events_may_take_their_numbers() {
+        let grant = |privilege: &str, grantee: Option<&str>, is_grantable| Grant {
+            privilege: privilege.to_owned(),
+            grantee: grantee.map(str::to_owned),
+            is_grantable,
+        };
+        let grants = [grant("INSERT", Some("back end"), false), grant("SELECT", None, true)];
+        assert_eq!(
+            of_table("events", &grants, Some("owner")),
+            [
+                "GRANT INSERT ON events TO \"back end\"; GRANT USAGE, SELECT ON SEQUENCE events_id_seq TO \"back end\"",
+                "GRANT SELECT ON events TO PUBLIC WITH GRANT OPTION",
+                "ALTER TABLE events OWNER TO \"owner\"",
+            ]
+        );
+        assert_eq!(of_table("chats", &grants[..1], None), ["GRANT INSERT ON chats TO \"back end\""]);
+    }
 }

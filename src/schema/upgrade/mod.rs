@@ -57,7 +57,7 @@ pub async fn upgrade(
     }
 }
 
-/// Does what a survey says. `None` if somebody else was quicker: ten replicas may start at once, and TARSy's backend
+/// Does what a plan says. `None` if somebody else was quicker: ten replicas may start at once, and TARSy's backend
 /// does not know our lock.
 async fn attempt(
     connection: &DatabaseConnection,
@@ -65,19 +65,19 @@ async fn attempt(
     lock_timeout: Duration,
     before_commit: &dyn Fn(),
 ) -> Result<Option<UpgradePlan>, SchemaError> {
-    let assess = assess(connection, target).await?;
-    if assess.is_done() {
-        return Ok(Some(assess));
+    let plan = assess(connection, target).await?;
+    if plan.is_done() {
+        return Ok(Some(plan));
     }
     require_writable(connection).await.context("change the schema")?;
-    if assess.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
+    if plan.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
         // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
         set_wal(connection, lock_timeout).await.context("set the journal mode to WAL")?;
     }
-    match transact(connection, &assess, before_commit).await {
-        Ok(is_done) => Ok(is_done.then_some(assess)),
+    match transact(connection, &plan, before_commit).await {
+        Ok(is_done) => Ok(is_done.then_some(plan)),
         Err(error) => match SchemaState::read(connection).await {
-            Ok(standing) if standing != assess.standing => Ok(None),
+            Ok(state) if state != plan.state => Ok(None),
             _ => Err(with_policies_named(connection, error).await),
         },
     }
@@ -94,49 +94,49 @@ async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError
     }
 }
 
-/// Does what a survey says in one transaction, or nothing if it is out of date when the locks are there.
+/// Does what a plan says in one transaction, or nothing if it is out of date when the locks are there.
 async fn transact(
     connection: &DatabaseConnection,
-    assess: &UpgradePlan,
+    plan: &UpgradePlan,
     before_commit: &dyn Fn(),
 ) -> Result<bool, SchemaError> {
     let transaction = lock::begin(connection).await.context("lock the database")?;
-    if assess.has_tables() {
-        table_locks::take(&transaction, assess).await.context("lock the tables")?;
+    if plan.has_tables() {
+        table_locks::take(&transaction, plan).await.context("lock the tables")?;
     }
-    if SchemaState::read(&transaction).await.context("read the ledger")? != assess.standing {
+    if SchemaState::read(&transaction).await.context("read the ledger")? != plan.state {
         return Ok(false);
     }
-    apply(&transaction, assess).await?;
+    apply(&transaction, plan).await?;
     before_commit();
     transaction.commit().await.context("learn whether the commit took place (`tarsy-db info` tells)")?;
     Ok(true)
 }
 
-async fn apply(transaction: &DatabaseTransaction, assess: &UpgradePlan) -> Result<(), SchemaError> {
+async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<(), SchemaError> {
     let backend = transaction.get_database_backend();
-    if assess.has_tables() {
+    if plan.has_tables() {
         let found = read::schema(transaction).await.context("read the schema")?;
-        assess.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
+        plan.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
     // First, as TARSy's backend does it: two that begin at different ends wait for each other.
-    ledger::write(transaction, assess.ledger(), assess.revision()).await.context("write the ledger")?;
-    for revision in &assess.pending {
-        if assess.start != Start::Empty {
+    ledger::write(transaction, plan.ledger(), plan.revision()).await.context("write the ledger")?;
+    for revision in &plan.pending {
+        if plan.start != Start::Empty {
             tracing::info!("applying {revision}: {}", revision.change());
         }
         let done = revision.migration().up(&SchemaManager::new(transaction)).await;
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
     }
-    if let Some(last) = assess.pending.last() {
-        for statement in grants::statements(transaction, assess).await.context("look for grants")? {
+    if let Some(last) = plan.pending.last() {
+        for statement in grants::statements(transaction, plan).await.context("look for grants")? {
             transaction
                 .execute_unprepared(&statement)
                 .await
                 .context("give the new tables to whom the others belong")?;
         }
         let found = read::schema(transaction).await.context("read the schema")?;
-        if let Some(drift) = assess.drift_at_end(backend, &found) {
+        if let Some(drift) = plan.drift_at_end(backend, &found) {
             let cause = DatabaseCause::new(ErrorClass::Needed, diff::texts(drift.faults.iter()).join("; "));
             return Err(SchemaError::InTheWay { revision: *last, cause });
         }

@@ -23,31 +23,51 @@ use crate::schema::{expected, lock};
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn of(
-    connection: &mut DatabaseConnection,
-    assess: &UpgradePlan,
-) -> Result<Vec<String>, DatabaseCause> {
-    if assess.is_done() {
+pub(crate) async fn of(connection: &mut DatabaseConnection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
+    if plan.is_done() {
         return Ok(Vec::new());
     }
     let mut script = match connection.get_database_backend() {
-        DbBackend::Postgres => on_postgresql(connection, assess).await?,
-        _ => on_sqlite(connection, assess).await?,
+        DbBackend::Postgres => on_postgresql(connection, plan).await?,
+        _ => on_sqlite(connection, plan).await?,
     };
     script.push("COMMIT".to_owned());
     Ok(script)
 }
 
-async fn on_postgresql(
-    connection: &mut DatabaseConnection,
-    assess: &UpgradePlan,
-) -> Result<Vec<String>, DatabaseCause> {
+async fn on_postgresql(connection: &mut DatabaseConnection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
     let begin = ["BEGIN", lock::NO_TIME_LIMITS, crate::database::read_transaction::EVERY_ROW].map(str::to_owned);
     let mut script = [&begin[..], &[lock::statement()]].concat();
-    if assess.has_tables() {
-        script.extend(table_locks::statements(assess));
+    if plan.has_tables() {
+        script.extend(table_locks::statements(plan));
     }
-    let expected = match assess.ledger() {
+    let expected = says_on_postgresql(plan.ledger());
+    script.push(format!(
+        "DO $$ BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END $$"
+    ));
+
+    let recorder = Recorder::on(connection);
+    let live = crate::schema::read::schema(connection).await?;
+    let inherited = grants::statements(connection, plan).await?;
+    let transaction = expected::begin_temporary(connection).await?;
+    if let Some(start) = plan.known_start() {
+        for revision in start.since(None) {
+            revision.migration().up(&SchemaManager::new(&transaction)).await?;
+        }
+        take_over_keys(&transaction, &live).await?;
+    }
+    write_ledger(&transaction, plan).await?;
+    recorder.clear();
+    pending(&transaction, plan).await?;
+    script.extend(recorder.statements());
+    script.extend(inherited);
+    transaction.rollback().await?;
+    Ok(script)
+}
+
+/// The condition that the ledger says this, on PostgreSQL.
+fn says_on_postgresql(ledger: &Ledger) -> String {
+    match ledger {
         Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
         Ledger::At(revision) => {
             format!("(SELECT array_agg(version_num::text) FROM alembic_version) = '{{{revision}}}'")
@@ -55,28 +75,20 @@ async fn on_postgresql(
         Ledger::Empty | Ledger::Several(_) => {
             "NOT EXISTS (SELECT FROM alembic_version WHERE version_num <> '')".to_owned()
         }
-    };
-    script.push(format!(
-        "DO $$ BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END $$"
-    ));
-
-    let recorder = Recorder::on(connection);
-    let live = crate::schema::read::schema(connection).await?;
-    let inherited = grants::statements(connection, assess).await?;
-    let transaction = expected::begin_temporary(connection).await?;
-    if let Some(start) = assess.known_start() {
-        for revision in start.since(None) {
-            revision.migration().up(&SchemaManager::new(&transaction)).await?;
-        }
-        take_over_keys(&transaction, &live).await?;
     }
-    write_ledger(&transaction, assess).await?;
-    recorder.clear();
-    pending(&transaction, assess).await?;
-    script.extend(recorder.statements());
-    script.extend(inherited);
-    transaction.rollback().await?;
-    Ok(script)
+}
+
+/// The condition that the ledger says this, on SQLite, where a ledger that is missing would change the schema's version.
+fn says_on_sqlite(ledger: &Ledger) -> String {
+    match ledger {
+        Ledger::Missing => "1".to_owned(),
+        Ledger::At(revision) => {
+            format!("(SELECT group_concat(version_num) FROM alembic_version) = {}", literal(revision))
+        }
+        Ledger::Empty | Ledger::Several(_) => {
+            "NOT EXISTS (SELECT 1 FROM alembic_version WHERE version_num <> '')".to_owned()
+        }
+    }
 }
 
 /// Gives the temporary tables the live ones' foreign keys among themselves: an upgrade drops keys by name.
@@ -106,17 +118,17 @@ async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Res
 }
 
 /// Makes a ledger that says what the live one says.
-async fn write_ledger(connection: &impl ConnectionTrait, assess: &UpgradePlan) -> Result<(), DbErr> {
-    match assess.ledger() {
+async fn write_ledger(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<(), DbErr> {
+    match plan.ledger() {
         Ledger::Missing => Ok(()),
         Ledger::At(revision) => ledger::write(connection, &Ledger::Missing, revision).await,
         Ledger::Empty | Ledger::Several(_) => ledger::write(connection, &Ledger::Missing, "").await,
     }
 }
 
-async fn on_sqlite(connection: &DatabaseConnection, assess: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
+async fn on_sqlite(connection: &DatabaseConnection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
     let mut scratch = expected::memory().await?;
-    let tables: Vec<_> = assess.standing.tables.keys().map(|table| literal(table)).collect();
+    let tables: Vec<_> = plan.state.tables.keys().map(|table| literal(table)).collect();
     let definitions = format!(
         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name IN ({}) AND type IN ('table', 'index')
          ORDER BY type = 'index', rowid",
@@ -125,18 +137,10 @@ async fn on_sqlite(connection: &DatabaseConnection, assess: &UpgradePlan) -> Res
     for definition in rows(connection, &definitions).await? {
         scratch.execute_unprepared(&definition.try_get::<String>("", "sql")?).await?;
     }
-    write_ledger(&scratch, assess).await?;
+    write_ledger(&scratch, plan).await?;
     let version: i32 = row(connection, "PRAGMA schema_version").await?.try_get("", "schema_version")?;
     scratch.execute_unprepared(&format!("PRAGMA schema_version = {version}")).await?;
-    let revision = match assess.ledger() {
-        Ledger::At(revision) => {
-            format!("(SELECT group_concat(version_num) FROM alembic_version) = {}", literal(revision))
-        }
-        Ledger::Missing => "1".to_owned(),
-        Ledger::Empty | Ledger::Several(_) => {
-            "NOT EXISTS (SELECT 1 FROM alembic_version WHERE version_num <> '')".to_owned()
-        }
-    };
+    let revision = says_on_sqlite(plan.ledger());
     let mut script = vec![
         "BEGIN IMMEDIATE".to_owned(),
         "CREATE TEMP TABLE surveyed (is_unchanged CHECK (is_unchanged))".to_owned(),
@@ -144,18 +148,18 @@ async fn on_sqlite(connection: &DatabaseConnection, assess: &UpgradePlan) -> Res
         "DROP TABLE surveyed".to_owned(),
     ];
     let recorder = Recorder::on(&mut scratch);
-    pending(&scratch, assess).await?;
+    pending(&scratch, plan).await?;
     script.extend(recorder.statements());
     Ok(script)
 }
 
-async fn pending<'c, C>(connection: &'c C, assess: &UpgradePlan) -> Result<(), DbErr>
+async fn pending<'c, C>(connection: &'c C, plan: &UpgradePlan) -> Result<(), DbErr>
 where
     C: ConnectionTrait,
     &'c C: sea_orm_migration::IntoSchemaManagerConnection<'c>,
 {
-    ledger::write(connection, assess.ledger(), assess.revision()).await?;
-    for revision in &assess.pending {
+    ledger::write(connection, plan.ledger(), plan.revision()).await?;
+    for revision in &plan.pending {
         revision.migration().up(&SchemaManager::new(connection)).await?;
     }
     Ok(())
@@ -188,5 +192,20 @@ impl Recorder {
 
     fn statements(&self) -> Vec<String> {
         self.log().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_asks_for_the_ledger_that_was_read() {
+        let at = Ledger::At("ae85467a75d2".to_owned());
+        let on_postgresql = says_on_postgresql(&at);
+        assert_eq!(on_postgresql, "(SELECT array_agg(version_num::text) FROM alembic_version) = '{ae85467a75d2}'");
+        assert_eq!(says_on_sqlite(&at), "(SELECT group_concat(version_num) FROM alembic_version) = 'ae85467a75d2'");
+        assert_eq!(says_on_postgresql(&Ledger::Missing), "to_regclass('alembic_version') IS NULL");
+        assert!(says_on_sqlite(&Ledger::Empty).starts_with("NOT EXISTS"));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn take(transaction: &DatabaseTransaction, plan: &UpgradePlan) 
 /// The statements of [`take`] on PostgreSQL. They also make new tables come to where the others are: a role with
 /// a schema of its own would create them there.
 pub(crate) fn statements(plan: &UpgradePlan) -> Vec<String> {
-    let tables: Vec<_> = plan.standing.tables.keys().map(String::as_str).collect();
+    let tables: Vec<_> = plan.state.tables.keys().map(String::as_str).collect();
     // Where nothing but the ledger is written, readers and writers need not go away.
     let mode = if plan.pending.is_empty() { "SHARE UPDATE EXCLUSIVE" } else { "ACCESS EXCLUSIVE" };
     let mut statements = vec![
