@@ -26,7 +26,7 @@ pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn begin_to_mend(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+pub(crate) async fn begin_repair(connection: &DatabaseConnection) -> Result<bool, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(true);
     }

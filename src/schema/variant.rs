@@ -13,7 +13,7 @@ use crate::database::failure::DatabaseCause;
 
 /// One legitimate form of a revision. Each allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Shape {
+pub(crate) enum Variant {
     /// A SQLite file that is older than EP-0020: timestamps are INTEGER, some of them NOT NULL.
     Older,
     /// Born with EP-0020 or one of the revisions 01 to 03, or created by this tool.
@@ -26,16 +26,16 @@ pub(crate) enum Shape {
     D,
 }
 
-impl Shape {
+impl Variant {
     const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::D, Self::Older];
 
     /// Whether a database of a revision, by what its replay gave, can differ from the form before.
     fn exists_at(self, revision: Revision, replayed: &Schema) -> bool {
         match self {
-            Shape::A | Shape::Older => true,
-            Shape::B => replayed.has_column("alert_sessions", "pod_id"),
-            Shape::C => revision.number() >= 6,
-            Shape::D => replayed.has_column("stage_executions", "parallel_type"),
+            Variant::A | Variant::Older => true,
+            Variant::B => replayed.has_column("alert_sessions", "pod_id"),
+            Variant::C => revision.number() >= 6,
+            Variant::D => replayed.has_column("stage_executions", "parallel_type"),
         }
     }
 
@@ -43,11 +43,11 @@ impl Shape {
     #[must_use]
     pub(crate) fn origin(self) -> &'static str {
         match self {
-            Shape::A => "shape A: born with EP-0020 or revisions 01 to 03, or created by tarsy-db",
-            Shape::B => "shape B: born with revision 04 or 05",
-            Shape::C => "shape C: born with revisions 06 to 17",
-            Shape::D => "shape D: born with revisions 18 to 23",
-            Shape::Older => "born before EP-0020: INTEGER timestamps",
+            Variant::A => "shape A: born with EP-0020 or revisions 01 to 03, or created by tarsy-db",
+            Variant::B => "shape B: born with revision 04 or 05",
+            Variant::C => "shape C: born with revisions 06 to 17",
+            Variant::D => "shape D: born with revisions 18 to 23",
+            Variant::Older => "born before EP-0020: INTEGER timestamps",
         }
     }
 }
@@ -56,7 +56,7 @@ impl Shape {
 #[derive(Debug, Clone)]
 pub(crate) struct Match {
     /// The form.
-    pub shape: Shape,
+    pub variant: Variant,
     /// What is different all the same.
     pub differences: Vec<Difference>,
     /// Whether foreign keys are there twice, as TARSy's own upgrade leaves them on SQLite.
@@ -82,14 +82,14 @@ impl Match {
 /// Never: the first form belongs to every revision.
 #[must_use]
 pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema, found: &Schema) -> Match {
-    let shapes = Shape::ALL.into_iter().filter(|shape| {
-        shape.exists_at(revision, replayed) && (*shape != Shape::Older || backend == DbBackend::Sqlite)
+    let variants = Variant::ALL.into_iter().filter(|variant| {
+        variant.exists_at(revision, replayed) && (*variant != Variant::Older || backend == DbBackend::Sqlite)
     });
-    let matches = shapes.map(|shape| {
+    let matches = variants.map(|variant| {
         let mut expected = replayed.clone();
-        reshape(&mut expected, backend, shape, found);
+        vary(&mut expected, backend, variant, found);
         let differences = diff::between(&expected, found);
-        Match { shape, differences, has_doubled_keys: has_doubled_keys(&expected, found) }
+        Match { variant, differences, has_doubled_keys: has_doubled_keys(&expected, found) }
     });
     matches.min_by_key(|found| found.faults().count()).expect("there is always shape A")
 }
@@ -102,7 +102,7 @@ pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema,
 ///
 /// # Panics
 /// Never: the newest revision is never too early.
-pub(crate) async fn likest<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), DatabaseCause>
+pub(crate) async fn best_match<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
@@ -131,8 +131,8 @@ pub(crate) async fn look_alike<C>(
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
-    let (other, shape) = likest(connection, found).await?;
-    Ok((other != revision && shape.faults().next().is_none()).then_some(other))
+    let (other, best) = best_match(connection, found).await?;
+    Ok((other != revision && best.faults().next().is_none()).then_some(other))
 }
 
 /// Whether what is wrong in a revision is explained by a part of the next one: the backend's own upgrade on SQLite
@@ -143,31 +143,31 @@ pub(crate) fn is_half_done(backend: DbBackend, before: &Match, after: &Match) ->
 }
 
 /// Turns the replayed schema, which has shape A, into the one that a database of another shape would have.
-fn reshape(schema: &mut Schema, backend: DbBackend, shape: Shape, found: &Schema) {
+fn vary(schema: &mut Schema, backend: DbBackend, variant: Variant, found: &Schema) {
     if backend == DbBackend::Sqlite {
-        allow_sqlite_keys(schema, shape);
+        allow_sqlite_keys(schema, variant);
     }
-    relax(schema, shape);
-    if shape == Shape::Older {
-        age(schema, found);
+    relax(schema, variant);
+    if variant == Variant::Older {
+        take_over_times(schema, found);
     }
 }
 
 /// Allows what a shape allows in its columns.
-pub(crate) fn relax(schema: &mut Schema, shape: Shape) {
-    if shape >= Shape::B
+pub(crate) fn relax(schema: &mut Schema, variant: Variant) {
+    if variant >= Variant::B
         && let Some(pod) = schema.column_mut("alert_sessions", "pod_id")
     {
         pod.kind = pod.kind.trim_end_matches("(255)").to_owned();
     }
-    if shape >= Shape::C {
+    if variant >= Variant::C {
         for table in ["stage_executions", "llm_interactions", "mcp_communications"] {
             if let Some(session) = schema.column_mut(table, "session_id") {
                 session.nullable = true;
             }
         }
     }
-    if shape >= Shape::D {
+    if variant >= Variant::D {
         for column in ["parallel_index", "parallel_type"] {
             if let Some(column) = schema.column_mut("stage_executions", column) {
                 column.default = None;
@@ -213,20 +213,20 @@ fn definition(name: &str, column: &Column) -> String {
 /// Allows the keys that differ on SQLite without harm. TARSy makes no key to the parent of parallel stages there,
 /// but for databases that were born with it; and in databases older than revision 06 its upgrade leaves the old
 /// keys beside the new ones.
-fn allow_sqlite_keys(schema: &mut Schema, shape: Shape) {
+fn allow_sqlite_keys(schema: &mut Schema, variant: Variant) {
     let has_parallel_stages = schema.column_mut("stage_executions", "parallel_type").is_some();
     for (name, table) in &mut schema.tables {
         let (to_parent, others): (Vec<_>, Vec<_>) =
             table.foreign_keys.drain(..).partition(|key| key.columns == ["parent_stage_execution_id"]);
         table.foreign_keys = others;
-        match shape {
-            Shape::D => table.foreign_keys.extend(to_parent),
+        match variant {
+            Variant::D => table.foreign_keys.extend(to_parent),
             _ => table.optional_foreign_keys.extend(to_parent),
         }
         let was_rebuilt = name == "stage_executions" && has_parallel_stages;
         let is_doubled = matches!(name.as_str(), "stage_executions" | "llm_interactions" | "mcp_communications")
             && !was_rebuilt
-            && matches!(shape, Shape::A | Shape::B | Shape::Older);
+            && matches!(variant, Variant::A | Variant::B | Variant::Older);
         if is_doubled {
             let cascading = table.foreign_keys.iter().filter(|key| key.on_delete == ForeignKeyAction::Cascade);
             let doubles = cascading.map(|key| ForeignKey { on_delete: ForeignKeyAction::NoAction, ..key.clone() });
@@ -247,7 +247,7 @@ fn has_doubled_keys(expected: &Schema, found: &Schema) -> bool {
 }
 
 /// Takes over from a file that is older than EP-0020 what was different then.
-fn age(schema: &mut Schema, found: &Schema) {
+fn take_over_times(schema: &mut Schema, found: &Schema) {
     const TIMES: [&str; 5] = ["started_at_us", "completed_at_us", "timestamp_us", "start_time_us", "end_time_us"];
     const REQUIRED: [(&str, &str); 3] = [
         ("alert_sessions", "started_at_us"),

@@ -16,7 +16,7 @@ use crate::schema::early::{self, EarlyColumn};
 use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
 use crate::schema::state::{self, Decision, SchemaState, StateError};
-use crate::schema::variant::{self, Shape};
+use crate::schema::variant::{self, Variant};
 use crate::schema::{self, diff, expected, row_policy};
 
 /// Why an end cannot be used.
@@ -119,7 +119,7 @@ pub(crate) struct SourceState {
     /// The columns of later revisions that it has already.
     pub early: Vec<EarlyColumn>,
     /// How its tables came to be.
-    pub shape: Shape,
+    pub shape: Variant,
     /// What it has.
     pub schema: Schema,
     /// What a source of its revision has, with the columns of later revisions that are there.
@@ -142,7 +142,7 @@ pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceS
         Decision::Nothing { revision } | Decision::Incomplete { revision: Some(revision), .. } => {
             Revision::from_id(&revision).ok_or(EndpointError::SourceRevision { revision })?
         }
-        Decision::Adopt => variant::likest(source, &found).await.context("replay the revisions")?.0,
+        Decision::Adopt => variant::best_match(source, &found).await.context("replay the revisions")?.0,
         Decision::Incomplete { revision: None, .. } => Revision::BASELINE,
         Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
         Decision::Create { .. } => return Err(PlanError("it has none of TARSy's tables".into()).into()),
@@ -164,7 +164,7 @@ pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceS
             return Err(PlanError(message).into());
         }
     }
-    let shape = variant::closest(DbBackend::Sqlite, revision, &expected, &found).shape;
+    let shape = variant::closest(DbBackend::Sqlite, revision, &expected, &found).variant;
     let alert_ids = dropped_alert_ids(source, &found, revision, None).await?;
     Ok(SourceState { revision, early, shape, schema: found, expected, alert_ids })
 }
@@ -236,7 +236,7 @@ async fn start_of_target(
     let start = match standing.plan(revision) {
         Decision::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
         Decision::Create { .. } => None,
-        Decision::Adopt => Some(variant::likest(target, &found).await.context("replay the revisions")?.0),
+        Decision::Adopt => Some(variant::best_match(target, &found).await.context("replay the revisions")?.0),
         Decision::Upgrade { from, .. } => Some(from),
         Decision::Nothing { revision: at } => match Revision::from_id(&at) {
             Some(at) => Some(at),

@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
 use crate::schema::sql::quoted;
-use crate::schema::variant::{self, Shape};
+use crate::schema::variant::{self, Variant};
 
 /// The source is not a TARSy history, and why.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,7 @@ impl TablePlan {
 /// What PostgreSQL's schema is where SQLite's is `expected`, in a shape that takes the source's rows, for looking at a
 /// source without a target.
 #[must_use]
-pub(crate) fn assumed_target(expected: &Schema, shape: Shape) -> Schema {
+pub(crate) fn assumed_target(expected: &Schema, shape: Variant) -> Schema {
     let mut assumed = expected.clone();
     variant::relax(&mut assumed, shape);
     for table in assumed.tables.values_mut() {

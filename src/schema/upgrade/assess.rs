@@ -186,7 +186,7 @@ async fn require_columns(
 /// The revision that tables without a ledger are of.
 async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
     let found = read::schema(connection).await.context("read the schema")?;
-    let (revision, shape) = variant::likest(connection, &found).await.context("replay the revisions")?;
+    let (revision, shape) = variant::best_match(connection, &found).await.context("replay the revisions")?;
     Drift::of(revision, shape.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
 }
 
