@@ -110,7 +110,7 @@ fn remove_unpacked(path: &Path, compressed: &Path) -> Result<(), ArchiveError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::location::{MAGIC, SIDECARS};
+    use crate::database::sqlite_file::{MAGIC, SIDECARS};
     use super::*;
     use crate::database::connection::beside;
 

@@ -6,13 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::ArchiveError;
-use crate::database::connection::beside;
-
-/// What SQLite keeps beside a file that is open.
-pub(super) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// How each file of SQLite's begins. <https://www.sqlite.org/fileformat.html#the_database_header>
-pub(super) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+use crate::database::sqlite_file::{MAGIC, SIDECARS, beside};
 
 /// Looks whether a path can be that of an archive, and changes nothing. Returns it without links. `pruned` is SQLite's
 /// file that is pruned.
