@@ -70,8 +70,9 @@ pub mod internals {
     pub use crate::schema::upgrade::upgrade;
     pub use crate::settings::{Environment, Flags, KEYS, Settings};
     pub use crate::transfer::source::error::SourceError;
+    pub use crate::transfer::source::origin::{CopyReason, Origin};
     pub use crate::transfer::source::scan::Source;
-    pub use crate::transfer::source::snapshot::{CopyReason, Origin, Snapshot, SnapshotOptions};
+    pub use crate::transfer::source::snapshot::{Snapshot, SnapshotOptions};
     pub use crate::transfer::target::obstacle::{ObstacleKind, ObstacleSeverity};
     pub use crate::transfer::target::preflight::{Operation, TargetTables, look};
     pub use crate::transfer::value::column::ColumnPlan;

@@ -1,11 +1,15 @@
 //! SQLite's file from outside of SQLite: how it begins, and what lies beside it.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// How each file of SQLite's begins. <https://www.sqlite.org/fileformat.html#the_database_header>
 pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// The length of the header, in bytes.
+pub(crate) const HEADER_LENGTH: usize = 100;
 
 /// The ends of the names of what SQLite keeps beside a file while it is open.
 pub(crate) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -26,9 +30,15 @@ pub(crate) fn wal_of(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
-/// The file beside a SQLite file with this suffix. SQLite keeps its other files beside the file itself, not beside a link to it.
+/// The file beside a SQLite file with this suffix. SQLite keeps its other files beside the file itself, not beside a link to
+/// it.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
+    with_suffix(&path.canonicalize().unwrap_or_else(|_| path.to_owned()), suffix)
+}
+
+/// As [`beside`], where `file` is known to be the file itself.
+pub(crate) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(file);
     name.push(suffix);
     name.into()
 }
@@ -42,4 +52,24 @@ fn is_in_wal_mode(path: &Path) -> bool {
 #[must_use]
 pub(crate) fn says_wal(header: &[u8]) -> bool {
     header.get(18) == Some(&2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_write_version_tells_wal_mode() {
+        let mut header = [0; HEADER_LENGTH];
+        header[..MAGIC.len()].copy_from_slice(MAGIC);
+        assert!(!says_wal(&header));
+        header[18] = 2;
+        assert!(says_wal(&header));
+        assert!(!says_wal(&header[..18]));
+    }
+
+    #[test]
+    fn suffixes_come_behind_the_whole_name() {
+        assert_eq!(with_suffix(Path::new("data/history.db"), "-wal"), Path::new("data/history.db-wal"));
+    }
 }

@@ -16,6 +16,7 @@
 //! | [`snapshot`] | one consistent state of the file |
 //! | [`error`] | why what was read is of no use |
 //! | [`private_copy`] | a copy of a file that cannot be read in its place |
+//! | [`origin`] | how the source is read |
 //! | [`sqlite_file`] | the file, its `-wal` and its `-shm`, without SQLite |
 //! | [`table`] | how queries read a table: from the table itself |
 
@@ -24,6 +25,7 @@ pub(crate) mod constraints;
 pub(crate) mod damage;
 pub(crate) mod error;
 pub(crate) mod estimate;
+pub(crate) mod origin;
 pub(crate) mod orphans;
 pub(crate) mod pass;
 pub(crate) mod private_copy;

@@ -8,7 +8,6 @@
 //! | with a `-wal` or a `-journal` that a crash left | a private copy, where SQLite recovers it |
 //! | with a rollback journal | a private copy, because a reader keeps the writers from committing |
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSy
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::error::SourceError;
+use super::origin::{CopyReason, Origin};
 use super::private_copy::PrivateCopy;
 use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
@@ -44,52 +44,6 @@ pub struct SnapshotOptions<'t> {
     pub lock_timeout: Duration,
     /// Where a copy goes if one is needed: the directory for temporary files.
     pub directory: &'t Path,
-}
-
-/// Where the rows come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "origin", content = "why")]
-pub enum Origin {
-    /// The file, which nobody is using.
-    AtRest,
-    /// The file, which somebody else is using.
-    InUse,
-    /// A copy, made in a moment when nobody wrote.
-    Copied(CopyReason),
-}
-
-/// Why a copy is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CopyReason {
-    /// Reading for long would lock a writer out, and nobody can tell whether there is one.
-    RollbackJournal,
-    /// A crash left a `-wal`; reading it in place would leave traces.
-    LeftOverWal,
-    /// A crash left a `-journal`; reading in place would mean to write.
-    LeftOverJournal,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::AtRest => f.write_str("nobody is using it; it is read as it is"),
-            Origin::InUse => f.write_str("it is in use and stays so; what is written from now on stays behind"),
-            Origin::Copied(why) => write!(f, "it is copied first: {why}"),
-        }
-    }
-}
-
-impl fmt::Display for CopyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CopyReason::RollbackJournal => {
-                "it keeps a rollback journal, so that reading it for long would lock its writer out"
-            }
-            CopyReason::LeftOverWal => "a crash left a `-wal` beside it, which has to be recovered",
-            CopyReason::LeftOverJournal => "a crash left a `-journal` beside it, which has to be rolled back",
-        })
-    }
 }
 
 /// Why there is no snapshot.
@@ -117,6 +71,12 @@ pub enum SnapshotError {
         #[source]
         cause: DatabaseCause,
     },
+}
+
+impl SnapshotError {
+    fn unreadable(path: &Path, fault: FileFault) -> Self {
+        Self::Source { path: path.display().to_string(), cause: fault.cause, hint: fault.hint }
+    }
 }
 
 impl Diagnostic for SnapshotError {
@@ -179,6 +139,59 @@ enum ConsistencyToken {
     Beside { _file: SqliteFile, index: WalIndex, data_version: i64 },
 }
 
+/// What a source looks like, under a lock that keeps others from beginning to write.
+struct SeenFile {
+    file: SqliteFile,
+    state: FileState,
+    /// Where another process has it open in WAL mode.
+    index: Option<WalIndex>,
+}
+
+impl SeenFile {
+    async fn look(path: &Path, options: &SnapshotOptions<'_>) -> Result<Self, FileFault> {
+        let file = SqliteFile::open(path)?;
+        file.lock(options.lock_timeout).await?;
+        let state = file.look()?;
+        state.judge()?;
+        let index = file.index_in_use()?;
+        Ok(Self { file, state, index })
+    }
+
+    /// Opens it where it is.
+    async fn open_in_place(self, path: &Path, options: &SnapshotOptions<'_>) -> Result<Snapshot, FileFault> {
+        let Self { file, state, index } = self;
+        let path = path.to_owned();
+        if let Some(index) = index {
+            let (reader, data_version) = open_beside_user(&file.path, options).await?;
+            let held = ConsistencyToken::Beside { _file: file, index, data_version };
+            return Ok(Snapshot { origin: Origin::InUse, path, reader, held });
+        }
+        let real = file.path.clone();
+        // Nobody is kept from using it: if somebody does, the end tells.
+        drop(file);
+        let reader = open_at_rest(&real).await?;
+        Ok(Snapshot { origin: Origin::AtRest, path, reader, held: ConsistencyToken::Seen(state) })
+    }
+
+    /// Opens its copy; `None` if it was written to while it was copied.
+    async fn open_copied(
+        self,
+        path: &Path,
+        copy: &PrivateCopy,
+        reason: CopyReason,
+        options: &SnapshotOptions<'_>,
+    ) -> Result<Option<Snapshot>, FileFault> {
+        self.file.lock(options.lock_timeout).await?;
+        if self.file.look()? != self.state {
+            return Ok(None);
+        }
+        drop(self.file);
+        let reader = open_copy(copy, reason).await?;
+        let (origin, held) = (Origin::Copied(reason), ConsistencyToken::Seen(self.state));
+        Ok(Some(Snapshot { origin, path: path.to_owned(), reader, held }))
+    }
+}
+
 impl Snapshot {
     /// Looks at the source and opens it, or a copy of it; a read transaction is begun.
     ///
@@ -186,52 +199,29 @@ impl Snapshot {
     /// [`SnapshotError`]
     pub async fn take(
         path: &Path,
-        terms: &SnapshotOptions<'_>,
+        options: &SnapshotOptions<'_>,
         progress: &dyn Progress,
     ) -> Result<Self, SnapshotError> {
-        let told = |fault: FileFault| SnapshotError::Source {
-            path: path.display().to_string(),
-            cause: fault.cause,
-            hint: fault.hint,
-        };
+        let unreadable = |fault| SnapshotError::unreadable(path, fault);
         for attempt in 1..=ATTEMPTS {
-            let file = SqliteFile::open(path).map_err(told)?;
-            file.lock(terms.lock_timeout).await.map_err(told)?;
-            let look = file.look().map_err(|error| told(error.into()))?;
-            look.judge().map_err(told)?;
-            if let Some(index) = file.index_in_use().map_err(|error| told(error.into()))? {
-                let (reader, data_version) =
-                    beside(&file.path, terms).await.map_err(|error| told(DatabaseCause::from(error).into()))?;
-                let held = ConsistencyToken::Beside { _file: file, index, data_version };
-                return Ok(Self { origin: Origin::InUse, path: path.to_owned(), reader, held });
-            }
-            let Some(why) = why_copy(&look) else {
-                let real = file.path.clone();
-                // Nobody is kept from using it: if somebody does, the end tells.
-                drop(file);
-                let reader = open_at_rest(&real).await.map_err(|error| told(DatabaseCause::from(error).into()))?;
-                let held = ConsistencyToken::Seen(look);
-                return Ok(Self { origin: Origin::AtRest, path: path.to_owned(), reader, held });
+            let seen = SeenFile::look(path, options).await.map_err(unreadable)?;
+            let Origin::Copied(reason) = Origin::of(&seen.state, seen.index.is_some()) else {
+                return seen.open_in_place(path, options).await.map_err(unreadable);
             };
             // A writer gives up after some seconds, so that it is not kept waiting before there is no other way.
             if attempt < ATTEMPTS {
-                file.unlock().map_err(|error| told(error.into()))?;
+                seen.file.unlock().map_err(unreadable)?;
             }
-            let scratch = copy(&file, &look, why, terms, progress).await?;
-            file.lock(terms.lock_timeout).await.map_err(told)?;
-            if file.look().map_err(|error| told(error.into()))? != look {
-                continue;
+            let copy = copy(&seen, reason, options, progress).await?;
+            if let Some(snapshot) = seen.open_copied(path, &copy, reason, options).await.map_err(unreadable)? {
+                return Ok(snapshot);
             }
-            drop(file);
-            let reader = open_copy(&scratch, why).await.map_err(told)?;
-            let held = ConsistencyToken::Seen(look);
-            return Ok(Self { origin: Origin::Copied(why), path: path.to_owned(), reader, held });
         }
-        let message = format!("it was written to during each of {ATTEMPTS} attempts to copy it");
-        Err(told(FileFault {
-            cause: DatabaseCause::new(ErrorClass::Busy, message),
-            hint: Some("try again at a quieter time, or stop TARSy's backend"),
-        }))
+        Err(unreadable(FileFault::new(
+            ErrorClass::Busy,
+            format!("it was written to during each of {ATTEMPTS} attempts to copy it"),
+            Some("try again at a quieter time, or stop TARSy's backend"),
+        )))
     }
 
     /// Where the rows come from.
@@ -271,7 +261,7 @@ impl Snapshot {
     /// [`SourceError::Changed`] when the file was read without a lock and somebody has written: what was read
     /// cannot be trusted. The system's error when the file cannot be looked at.
     pub async fn finish(self) -> Result<SourceChanges, SourceError> {
-        let mut aftermath = SourceChanges::default();
+        let mut changes = SourceChanges::default();
         let pool = self.reader.get_sqlite_connection_pool();
         if let ConsistencyToken::Beside { data_version, .. } = &self.held {
             let ended = async {
@@ -280,102 +270,91 @@ impl Snapshot {
                 version(&mut connection).await
             };
             let now = ended.await.context("finish reading the source")?;
-            aftermath.written_since = now != *data_version;
+            changes.written_since = now != *data_version;
         }
         pool.close().await;
         match &self.held {
             ConsistencyToken::Beside { index, .. } => {
-                aftermath.wal_left = !index.is_in_use().unwrap_or(true);
+                changes.wal_left = !index.is_in_use().unwrap_or(true);
             }
             ConsistencyToken::Seen(before) => {
                 self.require_unchanged()?;
-                aftermath.written_since = self.is_unlike(before);
+                changes.written_since = self.is_unlike(before);
             }
         }
-        Ok(aftermath)
-    }
-}
-
-/// Why a file that nobody uses in WAL mode has to be copied, or `None` when it can be read as it is.
-fn why_copy(look: &FileState) -> Option<CopyReason> {
-    if look.journal_length() > 0 {
-        Some(CopyReason::LeftOverJournal)
-    } else if look.wal_length() > 0 {
-        Some(CopyReason::LeftOverWal)
-    } else if look.is_in_wal_mode() {
-        None
-    } else {
-        Some(CopyReason::RollbackJournal)
+        Ok(changes)
     }
 }
 
 /// Copies the file and what belongs to it.
 async fn copy(
-    file: &SqliteFile,
-    look: &FileState,
+    SeenFile { file, state, .. }: &SeenFile,
     why: CopyReason,
-    terms: &SnapshotOptions<'_>,
+    options: &SnapshotOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<PrivateCopy, SnapshotError> {
-    let directory = terms.directory;
-    let told = |cause: DatabaseCause| SnapshotError::Copy { directory: directory.display().to_string(), why, cause };
-    let failed = |error: io::Error| match sqlite_file::kind(&error) {
+    let directory = options.directory;
+    let failure = |cause: DatabaseCause| SnapshotError::Copy { directory: directory.display().to_string(), why, cause };
+    let failed = |error: io::Error| match sqlite_file::error_class(&error) {
         // It was there a moment ago.
-        ErrorClass::NoSuchDatabase => told(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error))),
+        ErrorClass::NoSuchDatabase => failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error))),
         ErrorClass::InputOutput if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            told(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error)))
+            failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error)))
         }
-        class => told(DatabaseCause::new(class, io_message(&error))),
+        class => failure(DatabaseCause::new(class, io_message(&error))),
     };
-    let scratch = PrivateCopy::create(directory).map_err(failed)?;
-    let bytes = look.file.length + look.wal_length() + look.journal_length();
+    let copy = PrivateCopy::create(directory).map_err(failed)?;
+    let bytes = state.file.length + state.wal_length() + state.journal_length();
     // What is in the `-wal` goes into the file, whose pages it may all be new.
-    let needed = bytes + look.wal_length();
+    let needed = bytes + state.wal_length();
     let free = free_space::free(directory).map_err(failed)?;
     if free < needed {
         let message = format!("it takes {}, and {} are free there", HumanBytes(needed), HumanBytes(free));
-        return Err(told(DatabaseCause::new(ErrorClass::DiskFull, message)));
+        return Err(failure(DatabaseCause::new(ErrorClass::DiskFull, message)));
     }
     let meter = progress.begin(Phase::new("copying", "the source"), Amount { rows: 0, bytes });
-    scratch.copy(file.content(), COPY, meter.as_ref()).await.map_err(failed)?;
+    copy.copy(file.content(), COPY, meter.as_ref()).await.map_err(failed)?;
     for suffix in SUFFIXES {
         match File::open(file.beside(suffix)) {
-            Ok(other) => scratch.copy(&other, &format!("{COPY}{suffix}"), meter.as_ref()).await.map_err(failed)?,
+            Ok(other) => copy.copy(&other, &format!("{COPY}{suffix}"), meter.as_ref()).await.map_err(failed)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
     }
     meter.finish();
-    Ok(scratch)
+    Ok(copy)
 }
 
-/// Lets SQLite recover the copy, and opens it. Nothing of it has a name any more when the `scratch` is dropped.
-async fn open_copy(scratch: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnection, FileFault> {
-    let path = scratch.join(COPY);
+/// Lets SQLite recover the copy, and opens it. Nothing of it has a name any more when `copy` is dropped.
+async fn open_copy(copy: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnection, FileFault> {
+    let path = copy.join(COPY);
     if why != CopyReason::RollbackJournal {
-        let options = options(&path).synchronous(SqliteSynchronous::Off).read_only(false);
+        let options = sqlite_options(&path).synchronous(SqliteSynchronous::Off).read_only(false);
         let recovered = async {
             let mut connection = options.connect().await?;
             connection.execute("SELECT count(*) FROM sqlite_schema").await?;
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
             connection.close().await
         };
-        recovered.await.map_err(DatabaseCause::from)?;
+        recovered.await?;
         SqliteFile::open(&path)?.look()?.judge()?;
     }
-    Ok(open_at_rest(&path).await.map_err(DatabaseCause::from)?)
+    Ok(open_at_rest(&path).await?)
 }
 
 /// Opens a file that is not written to, without locks and without looking for anything beside it.
 async fn open_at_rest(path: &Path) -> Result<DatabaseConnection, sqlx::Error> {
-    let pool = open(options(path).immutable(true)).await?;
+    let pool = open(sqlite_options(path).immutable(true)).await?;
     begin(&pool).await?;
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
 /// Opens a file that somebody else is using, and gives the version of its data.
-async fn beside(path: &Path, terms: &SnapshotOptions<'_>) -> Result<(DatabaseConnection, i64), sqlx::Error> {
-    let pool = open(options(path).busy_timeout(busy_timeout(terms.lock_timeout))).await?;
+async fn open_beside_user(
+    path: &Path,
+    options: &SnapshotOptions<'_>,
+) -> Result<(DatabaseConnection, i64), sqlx::Error> {
+    let pool = open(sqlite_options(path).busy_timeout(busy_timeout(options.lock_timeout))).await?;
     begin(&pool).await?;
     let mut connection = pool.acquire().await?;
     let data_version = version(&mut connection).await?;
@@ -383,7 +362,7 @@ async fn beside(path: &Path, terms: &SnapshotOptions<'_>) -> Result<(DatabaseCon
     Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), data_version))
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging()
 }
 

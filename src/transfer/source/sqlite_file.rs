@@ -4,7 +4,6 @@
 //! SQLite's own too. What is opened here must therefore stay open for as long as SQLite reads the same file.
 //! <https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
 
-use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -16,14 +15,11 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
+use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, with_suffix};
 use crate::fs::free_space;
 
 /// How often somebody else's lock is looked at again.
 const PAUSE: Duration = Duration::from_millis(10);
-/// What every SQLite file begins with.
-const MAGIC: &[u8] = b"SQLite format 3\0";
-/// The length of the header.
-const HEADER: usize = 100;
 
 /// Why a file cannot be read.
 #[derive(Debug)]
@@ -35,7 +31,7 @@ pub(crate) struct FileFault {
 }
 
 impl FileFault {
-    fn new(class: ErrorClass, message: impl Into<String>, hint: Option<&'static str>) -> Self {
+    pub(crate) fn new(class: ErrorClass, message: impl Into<String>, hint: Option<&'static str>) -> Self {
         Self { cause: DatabaseCause::new(class, message), hint }
     }
 }
@@ -46,14 +42,20 @@ impl From<DatabaseCause> for FileFault {
     }
 }
 
-impl From<io::Error> for FileFault {
-    fn from(error: io::Error) -> Self {
-        Self::new(kind(&error), io_message(&error), None)
+impl From<sqlx::Error> for FileFault {
+    fn from(error: sqlx::Error) -> Self {
+        DatabaseCause::from(error).into()
     }
 }
 
-/// The kind of failure that a file's error is.
-pub(crate) fn kind(error: &io::Error) -> ErrorClass {
+impl From<io::Error> for FileFault {
+    fn from(error: io::Error) -> Self {
+        Self::new(error_class(&error), io_message(&error), None)
+    }
+}
+
+/// The class of a file's error.
+pub(crate) fn error_class(error: &io::Error) -> ErrorClass {
     match error.kind() {
         ErrorKind::NotFound => ErrorClass::NoSuchDatabase,
         ErrorKind::PermissionDenied => ErrorClass::Privilege,
@@ -130,9 +132,9 @@ impl SqliteFile {
     }
 
     /// Lets others write again.
-    pub(crate) fn unlock(&self) -> io::Result<()> {
+    pub(crate) fn unlock(&self) -> Result<(), FileFault> {
         match fcntl_lock(&self.file, FlockOperation::Unlock) {
-            Err(error) if !has_no_locks(error) => Err(error.into()),
+            Err(error) if !has_no_locks(error) => Err(io::Error::from(error).into()),
             _ => Ok(()),
         }
     }
@@ -144,14 +146,12 @@ impl SqliteFile {
 
     /// The file beside it with this suffix.
     pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name = OsString::from(&self.path);
-        name.push(suffix);
-        name.into()
+        with_suffix(&self.path, suffix)
     }
 
     /// Looks at the file and at what is beside it.
     pub(crate) fn look(&self) -> io::Result<FileState> {
-        let mut header = [0; HEADER];
+        let mut header = [0; HEADER_LENGTH];
         let length = read_at_most(&self.file, &mut header)?;
         let journal = Stamp::of(&self.beside("-journal"))?;
         let is_hot = match &journal {
@@ -236,10 +236,8 @@ pub(crate) struct FileState {
 }
 
 impl FileState {
-    /// Whether the file is in WAL mode: its format's write version.
-    /// <https://www.sqlite.org/fileformat.html#the_database_header>
     pub(crate) fn is_in_wal_mode(&self) -> bool {
-        self.header.get(18) == Some(&2)
+        says_wal(&self.header)
     }
 
     /// The bytes in the `-wal`, which belong to the database.
@@ -263,7 +261,7 @@ impl FileState {
             let (what, hint) = what_else(&self.header);
             return Err(FileFault::new(ErrorClass::Corrupt, format!("it is not a SQLite database{what}"), hint));
         }
-        if self.header.len() < HEADER {
+        if self.header.len() < HEADER_LENGTH {
             return damaged(format!("the file is truncated: it ends after {} bytes", self.file.length));
         }
         let (version, format) = (self.header[19], self.number(44));
