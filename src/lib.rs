@@ -74,7 +74,8 @@ pub mod internals {
     pub use crate::transfer::source::scan::Source;
     pub use crate::transfer::source::snapshot::{Snapshot, SnapshotOptions};
     pub use crate::transfer::target::obstacle::{ObstacleKind, ObstacleSeverity};
-    pub use crate::transfer::target::preflight::{Operation, TargetTables, look};
+    pub use crate::transfer::target::operation::Operation;
+    pub use crate::transfer::target::preflight::{TargetTables, look};
     pub use crate::transfer::value::column::ColumnPlan;
     pub use crate::transfer::value::column_type::ColumnType;
     pub use crate::transfer::value::convert::{Converted, convert};

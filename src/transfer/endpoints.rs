@@ -5,7 +5,7 @@ use sea_orm::{DatabaseConnection, DbBackend};
 
 use super::plan::PlanError;
 use super::source::unmapped;
-use super::target::preflight::Operation;
+use super::target::operation::Operation;
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::database::url::Backend;
 use crate::diagnostic::Diagnostic;

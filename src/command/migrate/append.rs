@@ -17,7 +17,8 @@ use crate::transfer::error::TransferError;
 use crate::transfer::job::append::Ending;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
-use crate::transfer::target::preflight::{self, Operation, TargetTables};
+use crate::transfer::target::operation::Operation;
+use crate::transfer::target::preflight::{self, TargetTables};
 use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {

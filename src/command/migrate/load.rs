@@ -31,7 +31,8 @@ use crate::transfer::source::unmapped::require_place;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleSeverity};
-use crate::transfer::target::preflight::{self, Operation, TargetTables};
+use crate::transfer::target::operation::Operation;
+use crate::transfer::target::preflight::{self, TargetTables};
 use crate::transfer::value::hazard::{Hazard, HazardError};
 use crate::transfer::value::policy::Class;
 
