@@ -150,23 +150,24 @@ pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceS
     };
     let early = early::columns(revision, &found);
     let expected = expected::replay_with_early(source, revision, &early).await.context("replay the revisions")?;
-    for (table, expected) in &expected.tables {
-        let missing = match found.tables.get(table) {
-            None => Some(format!("table {table}")),
-            Some(found) => {
-                let mut columns = expected.columns.keys();
-                let missing = columns.find(|column| !found.columns.contains_key(*column));
-                missing.map(|column| format!("column {table}.{column}"))
-            }
-        };
-        if let Some(missing) = missing {
-            let message = format!("it is at revision {revision}, but has no {missing}");
-            return Err(PlanError(message).into());
-        }
+    if let Some(missing) = first_missing(&expected, &found) {
+        return Err(PlanError(format!("it is at revision {revision}, but has no {missing}")).into());
     }
     let shape = variant::closest(DbBackend::Sqlite, revision, &expected, &found).variant;
     let alert_ids = dropped_alert_ids(source, &found, revision, None).await?;
     Ok(SourceState { revision, early, shape, schema: found, expected, alert_ids })
+}
+
+/// The first table or column that is expected and not there.
+fn first_missing(expected: &Schema, found: &Schema) -> Option<String> {
+    expected.tables.iter().find_map(|(table, expected)| match found.tables.get(table) {
+        None => Some(format!("table {table}")),
+        Some(found) => {
+            let mut columns = expected.columns.keys();
+            let missing = columns.find(|column| !found.columns.contains_key(*column));
+            missing.map(|column| format!("column {table}.{column}"))
+        }
+    })
 }
 
 /// What the target has, and what it will have.
@@ -281,4 +282,39 @@ fn refuse_drift(revision: Revision, expected: &Schema, found: &Schema) -> Result
     let differences = variant::closest(DbBackend::Postgres, revision, expected, found).differences;
     let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == diff::Severity::Drift).collect();
     if faults.is_empty() { Ok(()) } else { Err(Drift::new(revision, faults).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::model::{Column, Table};
+
+    fn schema(tables: &[(&str, &[&str])]) -> Schema {
+        let column = || Column { kind: "text".to_owned(), nullable: true, default: None };
+        let tables = tables.iter().map(|(name, columns)| {
+            let columns = columns.iter().map(|name| ((*name).to_owned(), column())).collect();
+            ((*name).to_owned(), Table { columns, ..Table::default() })
+        });
+        Schema { tables: tables.collect() }
+    }
+
+    #[test]
+    fn what_a_source_lacks_of_its_revision_is_named() {
+        let expected = schema(&[("alert_sessions", &["session_id", "status"]), ("chats", &["chat_id"])]);
+        let missing = |found: &[(&str, &[&str])]| first_missing(&expected, &schema(found));
+        let sessions: (&str, &[&str]) = ("alert_sessions", &["session_id", "status", "own"]);
+        assert_eq!(missing(&[sessions, ("chats", &["chat_id"])]), None);
+        assert_eq!(missing(&[sessions]).as_deref(), Some("table chats"));
+        let found: &[(&str, &[&str])] = &[("alert_sessions", &["session_id"])];
+        assert_eq!(missing(found).as_deref(), Some("column alert_sessions.status"));
+    }
+
+    #[test]
+    fn alert_ids_are_lost_on_the_way_past_revision_4_alone() {
+        let revision = |number: usize| Revision::all().nth(number - 1).expect("a revision");
+        assert!(drops_alert_ids(revision(3), Some(revision(4))));
+        assert!(drops_alert_ids(revision(1), None));
+        assert!(!drops_alert_ids(revision(1), Some(revision(3))));
+        assert!(!drops_alert_ids(revision(4), Some(revision(5))));
+    }
 }

@@ -10,7 +10,6 @@ use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::load::{Load, SETTINGS, alter};
-use super::verify::ComparedRows;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::progress::{Amount, Phase};
 use crate::schema::model::Schema;
@@ -22,6 +21,7 @@ use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::conflict::{ConflictError, conflicts, orphans};
 use crate::transfer::target::copy::{TableCopy, copy_table};
+use crate::transfer::target::read_back::ComparedRows;
 use crate::transfer::target::session::{abandon, close, execute, execute_all, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;

@@ -7,7 +7,6 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::load::{Load, Verification};
-use super::verify::{ComparedRows, digest_of_target};
 use crate::database::connection;
 use crate::database::failure::ResultExt;
 use crate::database::url::PostgresqlAddress;
@@ -22,6 +21,7 @@ use crate::transfer::source::row::RowIds;
 use crate::transfer::source::scan::Source;
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::error::WriteError;
+use crate::transfer::target::read_back::{ComparedRows, digest_of_target};
 use crate::transfer::target::session::execute;
 use crate::transfer::target::session_settings;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::verify::{ComparedRows, Comparison};
+use super::verify::Comparison;
 use crate::database::failure::{DatabaseError, ResultExt};
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
@@ -24,6 +24,7 @@ use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::empty::require_empty;
 use crate::transfer::target::indexes::DroppedIndexes;
+use crate::transfer::target::read_back::ComparedRows;
 use crate::transfer::target::session::{abandon, begin_undropped, close, execute, execute_all, table_list};
 use crate::transfer::target::session_settings;
 use crate::transfer::value::column_type::ColumnType;

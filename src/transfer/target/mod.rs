@@ -7,6 +7,7 @@
 //! | [`empty`] | tables that have to be empty |
 //! | [`disk_space`] | whether the server's disks have room |
 //! | [`conflict`] | rows that cannot come to those of the target |
+//! | [`read_back`] | reads the target's rows back |
 //! | [`staging`] | a temporary place for rows that come to others |
 //! | [`copy`] | one table's way from the reading thread to the server |
 //! | [`indexes`] | indexes and keys, dropped for the load and built again |
@@ -26,6 +27,7 @@ pub(crate) mod obstacle;
 pub(crate) mod operation;
 pub(crate) mod preflight;
 pub(crate) mod preflight_checks;
+pub(crate) mod read_back;
 pub(crate) mod session;
 pub(crate) mod session_settings;
 pub(crate) mod staging;

@@ -1,0 +1,144 @@
+//! Reads the target's rows back, as binary COPY.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
+
+use super::staging;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::progress::{Amount, Meter};
+use crate::schema::sql::quoted;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::value::column::ColumnPlan;
+use crate::transfer::value::column_type::ColumnType;
+use crate::transfer::value::copy_format::{RowSplitter, read_field, unreadable};
+use crate::transfer::value::digest::{RowDigester, TableDigest, bucket};
+
+/// How much is read back until it is handed on, and others get their turn.
+const BATCH_BYTES: u64 = 64 * 1024;
+
+/// Which rows of the target's tables are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ComparedRows {
+    /// All of them.
+    All,
+    /// Those with the primary keys of staged rows.
+    Staged,
+}
+
+impl ComparedRows {
+    /// The condition for a table whose rows are called `there`; none for all of them.
+    pub(crate) fn condition(self, table: &TablePlan) -> String {
+        match self {
+            ComparedRows::All => String::new(),
+            ComparedRows::Staged => format!(" WHERE {}", staging::is_staged(table)),
+        }
+    }
+}
+
+/// Reads a table back. What comes is digested on a thread of its own.
+///
+/// # Errors
+/// [`DatabaseError`] when the target cannot be read.
+pub(crate) async fn digest_of_target(
+    connection: &mut PgConnection,
+    table: &Arc<TablePlan>,
+    rows: ComparedRows,
+    meter: &dyn Meter,
+) -> Result<(u64, TableDigest), DatabaseError> {
+    let action = format!("read back {}", table.name);
+    // One batch in hand, one on its way: a value may be large.
+    let (sender, batches) = mpsc::channel(1);
+    let own = Arc::clone(table);
+    let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
+    let sql = copy_out(table, rows);
+    let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
+    let (mut batch, mut amount) = (Vec::new(), Amount::default());
+    while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
+        // The server sends a row a chunk.
+        amount += Amount { rows: 1, bytes: chunk.len() as u64 };
+        batch.push(chunk);
+        if amount.bytes >= BATCH_BYTES {
+            // Where this fails the thread has ended, and says why.
+            if sender.send(std::mem::take(&mut batch)).await.is_err() {
+                break;
+            }
+            meter.advance(std::mem::take(&mut amount));
+            // Chunks are often ready: without this nobody would hear a signal until the table ends.
+            yield_now().await;
+        }
+    }
+    sender.send(batch).await.ok();
+    drop(sender);
+    meter.advance(amount);
+    let digested =
+        digesting.await.unwrap_or_else(|error| Err(DatabaseCause::new(ErrorClass::Other, error.to_string())));
+    digested.context(action)
+}
+
+fn digest_of_batches(
+    table: &TablePlan,
+    mut batches: mpsc::Receiver<Vec<impl Deref<Target = [u8]>>>,
+) -> Result<(u64, TableDigest), DatabaseCause> {
+    let (mut rows, mut count, mut digest) = (RowSplitter::new(table.columns.len()), 0, TableDigest::default());
+    let mut add = |fields: &[Option<&[u8]>]| {
+        let mut row = RowDigester::default();
+        for (field, column) in fields.iter().zip(&table.columns) {
+            let value = read_field(*field, column.target).ok_or_else(unreadable)?;
+            row.add(&value).map_err(|_| unreadable())?;
+        }
+        digest.add(bucket_of(table, fields)?, row);
+        count += 1;
+        Ok(())
+    };
+    while let Some(batch) = batches.blocking_recv() {
+        for chunk in batch {
+            rows.push(&chunk, &mut add)?;
+        }
+    }
+    if rows.has_ended() { Ok((count, digest)) } else { Err(unreadable()) }
+}
+
+pub(crate) fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<usize, DatabaseCause> {
+    let mut values = Vec::with_capacity(table.primary_key.len());
+    for index in &table.primary_key {
+        values.push(read_field(fields[*index], table.columns[*index].target).ok_or_else(unreadable)?);
+    }
+    Ok(bucket(&values))
+}
+
+/// The statement that reads a table as binary COPY.
+///
+/// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take over,
+/// once [`PARALLEL`](super::session_settings::PARALLEL) has asked for them. It gives the bytes that a plain COPY would send.
+fn copy_out(table: &TablePlan, rows: ComparedRows) -> String {
+    let column = |column: &ColumnPlan| match column.target {
+        ColumnType::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
+        _ => quoted(&column.name),
+    };
+    let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
+    let (name, condition) = (quoted(&table.name), rows.condition(table));
+    format!("COPY (SELECT {columns} FROM ONLY {name} AS there{condition}) TO STDOUT (FORMAT binary)")
+}
+
+/// Reads a table as binary COPY and hands each row's fields to `visit`.
+pub(crate) async fn for_each_row(
+    connection: &mut PgConnection,
+    table: &TablePlan,
+    rows: ComparedRows,
+    mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), DatabaseCause>,
+) -> Result<(), DatabaseError> {
+    let action = format!("read back {}", table.name);
+    let sql = copy_out(table, rows);
+    let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
+    let mut splitter = RowSplitter::new(table.columns.len());
+    while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
+        yield_now().await;
+        splitter.push(&chunk, &mut visit).context(action.as_str())?;
+    }
+    if splitter.has_ended() { Ok(()) } else { Err(unreadable()).context(action) }
+}
