@@ -1,6 +1,7 @@
 //! A value as SQLite stores it.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// A value as SQLite stores it, whatever its column was declared as.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,15 +40,42 @@ impl SqliteValue<'_> {
         }
     }
 
-    /// The name of the storage class.
+    /// How it is stored.
     #[must_use]
-    pub fn class(&self) -> &'static str {
+    pub fn class(&self) -> StorageClass {
         match self {
-            SqliteValue::Null => "NULL",
-            SqliteValue::Integer(_) => "INTEGER",
-            SqliteValue::Real(_) => "REAL",
-            SqliteValue::Text(_) => "TEXT",
-            SqliteValue::Blob(_) => "BLOB",
+            SqliteValue::Null => StorageClass::Null,
+            SqliteValue::Integer(_) => StorageClass::Integer,
+            SqliteValue::Real(_) => StorageClass::Real,
+            SqliteValue::Text(_) => StorageClass::Text,
+            SqliteValue::Blob(_) => StorageClass::Blob,
         }
+    }
+}
+
+/// How SQLite stores a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageClass {
+    /// No value.
+    Null,
+    /// 64 bits.
+    Integer,
+    /// A double.
+    Real,
+    /// Bytes that should be text.
+    Text,
+    /// Bytes.
+    Blob,
+}
+
+impl fmt::Display for StorageClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StorageClass::Null => "NULL",
+            StorageClass::Integer => "INTEGER",
+            StorageClass::Real => "REAL",
+            StorageClass::Text => "TEXT",
+            StorageClass::Blob => "BLOB",
+        })
     }
 }

@@ -133,12 +133,12 @@ pub(crate) struct SourceState {
 /// # Errors
 /// [`EndpointError`] when it is no history
 /// that this version can read.
-pub(crate) async fn survey_source(source: &DatabaseConnection) -> Result<SourceState, EndpointError> {
-    let standing = SchemaState::read(source).await.context("read the source's ledger")?;
+pub(crate) async fn inspect_source(source: &DatabaseConnection) -> Result<SourceState, EndpointError> {
+    let ledger_state = SchemaState::read(source).await.context("read the source's ledger")?;
     let found = schema::read::schema(source).await.context("read the source's schema")?;
     // What an interrupted upgrade left behind has no place on the target, and is named as such.
-    let standing = SchemaState { leftovers: Vec::new(), ..standing };
-    let revision = match standing.plan(Revision::BASELINE) {
+    let ledger_state = SchemaState { leftovers: Vec::new(), ..ledger_state };
+    let revision = match ledger_state.plan(Revision::BASELINE) {
         Decision::Nothing { revision } | Decision::Incomplete { revision: Some(revision), .. } => {
             Revision::from_id(&revision).ok_or(EndpointError::SourceRevision { revision })?
         }
@@ -171,7 +171,7 @@ fn first_missing(expected: &Schema, found: &Schema) -> Option<String> {
 }
 
 /// What the target has, and what it will have.
-pub(crate) struct TargetEnd {
+pub(crate) struct TargetState {
     /// What it has, once it is at the source's revision.
     pub found: Schema,
     /// What it will have when the rows come.
@@ -187,14 +187,14 @@ pub(crate) struct TargetEnd {
 /// # Errors
 /// [`EndpointError::TargetBehind`] or [`EndpointError::TargetBeyond`] where it is at another revision, [`SchemaError`]
 /// where it is not what it should be.
-pub(crate) async fn survey_target(
+pub(crate) async fn inspect_target(
     target: &DatabaseConnection,
     source: &SourceState,
-    work: Operation,
-) -> Result<TargetEnd, EndpointError> {
+    operation: Operation,
+) -> Result<TargetState, EndpointError> {
     let revision = source.revision;
     let (start, found) = start_of_target(target, source).await?;
-    if let Some(start) = start.filter(|start| work == Operation::Append && *start < revision) {
+    if let Some(start) = start.filter(|start| operation == Operation::Append && *start < revision) {
         let dropped = dropped_alert_ids(target, &found, start, Some(revision)).await?;
         return Err(EndpointError::TargetBehind { revision: start, source_revision: revision, dropped });
     }
@@ -213,11 +213,11 @@ pub(crate) async fn survey_target(
         variant::relax(schema, source.shape);
     }
     early::add(&mut after, &source.early, &replayed);
-    if work == Operation::Move {
+    if operation == Operation::Move {
         variant::relax(&mut after, source.shape);
     }
     let alterations = variant::alterations(&before, &after);
-    Ok(TargetEnd { found: before, schema: after, alterations })
+    Ok(TargetState { found: before, schema: after, alterations })
 }
 
 /// Where the target stands, which is not beyond the source, and what it has. It is nowhere if it has no tables.
@@ -232,9 +232,9 @@ async fn start_of_target(
         dropped: source.alert_ids.filter(|_| drops_alert_ids(revision, at)),
     };
     row_policy::refuse(target, &[ledger::TABLE]).await.context("read the target's ledger")?;
-    let standing = SchemaState::read(target).await.context("read the target's ledger")?;
+    let ledger_state = SchemaState::read(target).await.context("read the target's ledger")?;
     let found = schema::read::schema(target).await.context("read the target's schema")?;
-    let start = match standing.plan(revision) {
+    let start = match ledger_state.plan(revision) {
         Decision::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
         Decision::Create { .. } => None,
         Decision::Adopt => Some(variant::best_match(target, &found).await.context("replay the revisions")?.0),

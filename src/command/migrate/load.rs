@@ -19,7 +19,7 @@ use crate::progress::Amount;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::model::Schema;
-use crate::transfer::endpoints::{TargetEnd, survey_target};
+use crate::transfer::endpoints::{TargetState, inspect_target};
 use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
 use crate::transfer::job::load::{CommitGuard, Load, Toast, Verification, has_lz4};
@@ -187,7 +187,7 @@ impl Run<'_> {
         let is_lz4 = self.arguments.toast == cli::Toast::Lz4 && has_lz4(&mut connection).await?;
         drop(connection);
         // What the columns of tables in use do not take is a hazard.
-        let TargetEnd { found, schema, alterations } = survey_target(target, end, work).await?;
+        let TargetState { found, schema, alterations } = inspect_target(target, end, work).await?;
         watch.elsewhere(require_place(snapshot.reader(), &end.schema, &schema, &self.arguments.ignore)).await?;
         if work == Operation::Append && !alterations.is_empty() {
             tracing::warn!(

@@ -25,7 +25,7 @@ use crate::output::Report;
 use crate::progress::{Amount, Progress};
 use crate::schema::diff;
 use crate::settings::{Settings, SettingsError};
-use crate::transfer::endpoints::{EndpointError, SourceState, survey_source};
+use crate::transfer::endpoints::{EndpointError, SourceState, inspect_source};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::report::{ReportError, ReportFile};
@@ -88,7 +88,7 @@ async fn move_history(
         Origin::AtRest => tracing::debug!("the source {from}: {}", Origin::AtRest),
         origin => tracing::info!("the source {from}: {origin}"),
     }
-    let end = survey_source(snapshot.reader()).await?;
+    let end = inspect_source(snapshot.reader()).await?;
     let report = arguments.report.as_deref().map(ReportFile::create).transpose()?.map(RefCell::new);
     let heading = json!({
         "tool": format!("tarsy-db {}", env!("CARGO_PKG_VERSION")),

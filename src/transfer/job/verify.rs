@@ -180,14 +180,29 @@ fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> V
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
-    use crate::transfer::value::pg_value::PgValue;
+    use crate::transfer::value::column::ColumnPlan;
+    use crate::transfer::value::column_type::ColumnType;
 
     #[test]
-    fn keys_are_shown_as_the_database_shows_them() {
-        let values = [PgValue::Integer(-5), PgValue::Bytes(Cow::Borrowed(b"sessions"))];
-        assert_eq!(key_of(&values), b"-5, sessions");
+    fn differences_name_the_columns_and_the_rows_of_one_end() {
+        let column = |name: &str| ColumnPlan { name: name.to_owned(), target: ColumnType::BigInt, nullable: true };
+        let table = TablePlan {
+            name: "events".to_owned(),
+            columns: vec![column("id"), column("created_at_us"), column("channel")],
+            primary_key: vec![0],
+            foreign_keys: Vec::new(),
+            unique_keys: Vec::new(),
+            b_trees: BTreeSet::new(),
+            index_methods: Vec::new(),
+        };
+        let rows = |rows: &[(&str, [u8; 3])]| -> RowDigests {
+            let digests = |row: [u8; 3]| row.map(|value| [value; 8]).to_vec();
+            rows.iter().map(|(key, row)| (key.as_bytes().to_vec(), digests(*row))).collect()
+        };
+        let source = rows(&[("1", [1, 2, 3]), ("2", [1, 2, 3]), ("3", [1, 2, 3])]);
+        let target = rows(&[("1", [1, 2, 3]), ("2", [1, 0, 0]), ("4", [1, 2, 3])]);
+        let expected = ["2: created_at_us, channel", "3: not in the target", "4: only in the target"];
+        assert_eq!(differences(&table, &source, &target), expected);
     }
 }

@@ -55,10 +55,10 @@ pub(crate) fn missing_parents(
         time = own(&["timestamp_us", "started_at_us", "created_at_us"]).unwrap_or("NULL".to_owned()),
     );
     let mut statement = connection.prepare(&sql)?;
-    let families = statement.query_map([], |row| {
+    let parents = statement.query_map([], |row| {
         Ok(MissingParent { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? })
     })?;
-    Ok(families.collect::<Result<_, _>>()?)
+    Ok(parents.collect::<Result<_, _>>()?)
 }
 
 /// When the last session began, in microseconds since the epoch.
@@ -68,7 +68,7 @@ pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, Datab
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 
-/// The rows that made-up ones point to and that are not there. The table of the parents is read once for all of them.
+/// The rows that placeholders point to and that are not there. The table of the parents is read once for all of them.
 pub(crate) fn missing_parents_of<'r>(
     connection: &Connection,
     table: &TablePlan,
@@ -89,8 +89,8 @@ pub(crate) fn missing_parents_of<'r>(
             missing.remove(text);
         }
     }
-    let family = |missing: &str| MissingParent { missing: missing.to_owned(), session: None, earliest_us: None };
-    Ok(missing.into_iter().map(family).collect())
+    let absent = |missing: &str| MissingParent { missing: missing.to_owned(), session: None, earliest_us: None };
+    Ok(missing.into_iter().map(absent).collect())
 }
 
 /// SQLite collects the parents once and looks each child up among them.

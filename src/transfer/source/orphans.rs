@@ -1,4 +1,5 @@
-//! What policies decide about whole rows before the first one moves: those that stay behind, those that are made up.
+//! What policies decide about whole rows before the first one moves: those that stay behind, and placeholders for
+//! parents that are missing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -14,15 +15,15 @@ use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// What a made-up row says of itself, where it has a place for it.
-const MADE_UP: &str = "placeholder made by tarsy-db: rows that belong to this one were there, it was not";
+/// What a placeholder says of itself, where it has a place for it.
+const PLACEHOLDER_MESSAGE: &str = "placeholder made by tarsy-db: rows that belong to this one were there, it was not";
 
 /// The rows that do not simply go over. Empty unless the operator chose a policy for orphans.
 #[derive(Debug, Default)]
 pub struct Orphans {
     /// By table: the primary keys of the rows that stay behind.
     dropped: BTreeMap<String, HashSet<String>>,
-    /// By table and key: rows that are made up, in the order of the plan's columns.
+    /// By table and key: placeholders, in the order of the plan's columns.
     placeholders: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
 }
 
@@ -35,13 +36,13 @@ impl Orphans {
         policies: &Policies,
         now_us: i64,
     ) -> Result<Self, DatabaseCause> {
-        let mut exceptions = Self::default();
+        let mut orphans = Self::default();
         match policies.of(Class::Orphan) {
-            Policy::Drop => exceptions.drop_orphans(connection, tables)?,
-            Policy::Adopt => exceptions.adopt_orphans(connection, tables, now_us)?,
+            Policy::Drop => orphans.drop_orphans(connection, tables)?,
+            Policy::Adopt => orphans.adopt_orphans(connection, tables, now_us)?,
             _ => {}
         }
-        Ok(exceptions)
+        Ok(orphans)
     }
 
     /// Whether a row stays behind.
@@ -49,7 +50,7 @@ impl Orphans {
         self.dropped.get(&table.name).is_some_and(|keys| keys.contains(&key()))
     }
 
-    /// The rows that are made up for a table.
+    /// The placeholders for a table.
     pub(crate) fn placeholders(&self, table: &TablePlan) -> impl Iterator<Item = &[Value]> {
         self.placeholders.get(&table.name).into_iter().flat_map(BTreeMap::values).map(Vec::as_slice)
     }
@@ -79,41 +80,41 @@ impl Orphans {
         }
     }
 
-    /// Makes up the rows that orphans point to.
+    /// Makes placeholders of the rows that orphans point to.
     fn adopt_orphans(
         &mut self,
         connection: &Connection,
         tables: &[Arc<TablePlan>],
         now_us: i64,
     ) -> Result<(), DatabaseCause> {
-        // Not the present: what is made up has to be the same when both ends are compared another day.
+        // Not the present: a placeholder has to be the same when both ends are compared another day.
         let time_us = constraints::latest_start(connection)?.unwrap_or(now_us);
         let mut missing = Vec::new();
         // When the first child of each missing row began, by table and key: its children may be in several tables.
         let mut earliest = BTreeMap::<(String, String), i64>::new();
-        // Children first: what is made up for them may need a parent itself.
+        // Children first: a placeholder may need a parent itself.
         for table in tables.iter().rev() {
             let mut keys: Vec<_> = foreign_keys(table).collect();
             // What a row lacks in its own table may need a parent as well.
             keys.sort_by_key(|key| key.referenced_table != table.name);
             for key in keys {
-                let families = constraints::missing_parents(connection, table, key)?;
-                for MissingParent { missing, earliest_us, .. } in &families {
+                let parents = constraints::missing_parents(connection, table, key)?;
+                for MissingParent { missing, earliest_us, .. } in &parents {
                     if let Some(began) = *earliest_us {
                         let first = earliest.entry((key.referenced_table.clone(), missing.clone())).or_insert(began);
                         *first = began.min(*first);
                     }
                 }
-                missing.push((table, key, families));
+                missing.push((table, key, parents));
             }
         }
-        for (table, key, mut families) in missing {
+        for (table, key, mut parents) in missing {
             let Some(parent) = tables.iter().find(|parent| parent.name == key.referenced_table) else { continue };
-            families.extend(constraints::missing_parents_of(connection, table, key, self.placeholders(table))?);
-            let made_up = self.placeholders.entry(parent.name.clone()).or_default();
-            for family in families {
-                let began = earliest.get(&(parent.name.clone(), family.missing.clone())).copied().unwrap_or(time_us);
-                made_up.entry(family.missing.clone()).or_insert_with(|| placeholder(parent, key, &family, began));
+            parents.extend(constraints::missing_parents_of(connection, table, key, self.placeholders(table))?);
+            let placeholders = self.placeholders.entry(parent.name.clone()).or_default();
+            for absent in parents {
+                let began = earliest.get(&(parent.name.clone(), absent.missing.clone())).copied().unwrap_or(time_us);
+                placeholders.entry(absent.missing.clone()).or_insert_with(|| placeholder(parent, key, &absent, began));
             }
         }
         Ok(())
@@ -121,18 +122,18 @@ impl Orphans {
 }
 
 /// A row that stands for one that is gone: what may be NULL is NULL, the rest says that it is made up.
-fn placeholder(table: &TablePlan, key: &ForeignKey, family: &MissingParent, began_us: i64) -> Vec<Value> {
+fn placeholder(table: &TablePlan, key: &ForeignKey, absent: &MissingParent, began_us: i64) -> Vec<Value> {
     let value = |column: &ColumnPlan| match (column.name.as_str(), column.target) {
         (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => {
-            family.missing.clone().into()
+            absent.missing.clone().into()
         }
-        ("session_id", _) => family.session.clone().unwrap_or_else(|| family.missing.clone()).into(),
+        ("session_id", _) => absent.session.clone().unwrap_or_else(|| absent.missing.clone()).into(),
         // A status that is final, so that retention removes the row one day.
         ("status", _) => "failed".to_owned().into(),
         ("started_at_us" | "timestamp_us" | "created_at_us", ColumnType::BigInt) => began_us.into(),
-        ("error_message", _) => MADE_UP.to_owned().into(),
+        ("error_message", _) => PLACEHOLDER_MESSAGE.to_owned().into(),
         // There may be only one of each.
-        ("alert_id", _) => family.missing.clone().into(),
+        ("alert_id", _) => absent.missing.clone().into(),
         _ if column.nullable => Value::Null,
         (_, ColumnType::Text(_)) => "unknown".to_owned().into(),
         (_, ColumnType::Json | ColumnType::Jsonb) => "{}".to_owned().into(),

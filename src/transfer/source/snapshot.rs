@@ -152,7 +152,7 @@ impl SeenFile {
         let file = SqliteFile::open(path)?;
         file.lock(options.lock_timeout).await?;
         let state = file.look()?;
-        state.judge()?;
+        state.require_readable()?;
         let index = file.index_in_use()?;
         Ok(Self { file, state, index })
     }
@@ -337,7 +337,7 @@ async fn open_copy(copy: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnec
             connection.close().await
         };
         recovered.await?;
-        SqliteFile::open(&path)?.look()?.judge()?;
+        SqliteFile::open(&path)?.look()?.require_readable()?;
     }
     Ok(open_at_rest(&path).await?)
 }

@@ -75,7 +75,7 @@ impl SqliteFile {
     /// Opens a file that can be one.
     pub(crate) fn open(path: &Path) -> Result<Self, FileFault> {
         let shown = path.display();
-        let told = |error: io::Error| match error.kind() {
+        let fault = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => FileFault::new(
                 ErrorClass::NoSuchDatabase,
                 free_space::nothing_at(path),
@@ -90,9 +90,9 @@ impl SqliteFile {
             ),
             _ => error.into(),
         };
-        let real = path.canonicalize().map_err(told)?;
+        let real = path.canonicalize().map_err(fault)?;
         // A FIFO would not even open until somebody writes to it.
-        let metadata = real.metadata().map_err(told)?;
+        let metadata = real.metadata().map_err(fault)?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() { "a directory" } else { "a device, a pipe or a socket" };
             let message = format!("{shown} is {what}, not a file");
@@ -102,7 +102,7 @@ impl SqliteFile {
                 Some("name the file, as in `--from data/history.db`"),
             ));
         }
-        Ok(Self { file: File::open(&real).map_err(told)?, path: real })
+        Ok(Self { file: File::open(&real).map_err(fault)?, path: real })
     }
 
     /// Keeps everybody from beginning to write to the file, and makes sure that nobody is in the middle of it.
@@ -251,7 +251,7 @@ impl FileState {
     }
 
     /// Says why the file cannot be read, in better words than SQLite has, where the header tells.
-    pub(crate) fn judge(&self) -> Result<(), FileFault> {
+    pub(crate) fn require_readable(&self) -> Result<(), FileFault> {
         let damaged = |message: String| Err(FileFault::new(ErrorClass::Corrupt, message, None));
         if self.file.length == 0 {
             let hint = "is this the right path? TARSy's backend creates an empty file where there was none";

@@ -37,7 +37,7 @@ pub(crate) async fn look(
     // The directory of the log may be a link to elsewhere, which only the server's own user can follow.
     let is_shared = data.is_some_and(|data| free_space::is_same_device(place.as_ref(), data.as_ref()));
     let log = if is_shared { log_limit.unwrap_or(need).min(need) } else { 0 };
-    Ok(judge(&Room { place, free, log }, need))
+    Ok(compare(&Room { place, free, log }, need))
 }
 
 /// Where the tables are or will be, unless they are in several places; where the rest is; how large the write-ahead log
@@ -67,7 +67,7 @@ fn is_here(process: i32, port: &str) -> bool {
     title.starts_with("postgres:") && title.contains(port)
 }
 
-fn judge(room: &Room, need: u64) -> Option<Obstacle> {
+fn compare(room: &Room, need: u64) -> Option<Obstacle> {
     let Room { place, free, log } = room;
     let wanted = need.saturating_add(*log);
     if *free >= wanted {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn weight(free: u64, log: u64, need: u64) -> Option<ObstacleSeverity> {
-        judge(&Room { place: "/data".into(), free, log }, need).map(|obstacle| obstacle.weight)
+        compare(&Room { place: "/data".into(), free, log }, need).map(|obstacle| obstacle.weight)
     }
 
     #[test]

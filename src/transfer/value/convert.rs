@@ -1,4 +1,4 @@
-//! One value on its way: judged, mended where a policy says so, and digested.
+//! One value on its way: examined, repaired where a policy says so, and digested.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,8 @@ use super::normalization::Normalizations;
 use super::pg_value::PgValue;
 use super::policy::{Class, Policies, Policy};
 use super::repair::{self, TextOrigin};
-use super::scalar::{Fit, real};
+
+use super::scalar::{Conversion, real};
 use crate::database::sqlite_value::SqliteValue;
 
 /// The longest value that a PostgreSQL field holds, in bytes.
@@ -34,7 +35,7 @@ pub struct Converted<'a> {
 }
 
 /// Carries a stored value over into a column, exactly, or changed as the policies say, or not at all. Then every
-/// class of trouble is found: behind one that fails the value is mended tentatively. Offsets are those of the stored
+/// class of trouble is found: behind one that fails the value is repaired tentatively. Offsets are those of the stored
 /// bytes. A value without faults is added to the digest, as the target is to send it back.
 ///
 /// # Panics
@@ -82,8 +83,8 @@ fn exact<'a>(stored: SqliteValue<'a>, column: &ColumnPlan) -> Option<PgValue<'a>
             Some(PgValue::Bytes(Cow::Borrowed(bytes)))
         }
         (ColumnType::Text(_) | ColumnType::Json | ColumnType::Jsonb, _) => None,
-        _ => match Fit::of(stored, column.target) {
-            Fit::As(value) => Some(value),
+        _ => match Conversion::of(stored, column.target) {
+            Conversion::Exact(value) => Some(value),
             _ => None,
         },
     }
@@ -275,13 +276,13 @@ impl<'p> Converter<'p> {
     fn scalar<'a>(&mut self, stored: SqliteValue<'a>) -> PgValue<'a> {
         let target = self.target;
         let convertible = || Fault::whole(Reason::Convertible(stored.class(), target));
-        match Fit::of(stored, target) {
-            Fit::As(value) => value,
-            Fit::Converted(value) => {
+        match Conversion::of(stored, target) {
+            Conversion::Exact(value) => value,
+            Conversion::Converted(value) => {
                 self.decide(convertible());
                 value
             }
-            Fit::Beyond { nearest, converted } => {
+            Conversion::OutOfRange { nearest, converted } => {
                 if converted {
                     self.decide(convertible());
                 }
@@ -290,7 +291,7 @@ impl<'p> Converter<'p> {
                     _ => nearest,
                 }
             }
-            Fit::Not(reason) => {
+            Conversion::Impossible(reason) => {
                 self.decide(Fault::whole(reason));
                 PgValue::Null
             }
@@ -341,7 +342,7 @@ mod tests {
         faults.iter().map(|fault| (fault.class().name(), fault.offset)).collect()
     }
 
-    /// What is sent for a value that a policy has mended.
+    /// What is sent for a value that a policy has repaired.
     #[track_caller]
     fn repaired(stored: SqliteValue<'_>, target: ColumnType, choices: &[&str]) -> PgValue<'static> {
         let carried = carried(stored, target, choices);
@@ -356,7 +357,7 @@ mod tests {
             PgValue::Integer(number) => PgValue::Integer(number),
             PgValue::Boolean(truth) => PgValue::Boolean(truth),
             PgValue::Double(number) => PgValue::Double(number),
-            PgValue::Timestamp(moment) => PgValue::Timestamp(moment),
+            PgValue::Timestamp(time) => PgValue::Timestamp(time),
         }
     }
 

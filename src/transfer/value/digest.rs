@@ -214,4 +214,10 @@ mod tests {
         }
         assert!(counts.iter().all(|count| (1..40).contains(count)), "{:?}", counts.iter().max());
     }
+
+    #[test]
+    fn keys_are_shown_as_the_database_shows_them() {
+        let values = [PgValue::Integer(-5), PgValue::Bytes(Cow::Borrowed(b"sessions"))];
+        assert_eq!(key_of(&values), b"-5, sessions");
+    }
 }

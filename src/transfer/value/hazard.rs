@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::column_type::ColumnType;
 use super::policy::{Choice, Class, Policy};
+use super::sqlite_value::StorageClass;
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
@@ -139,9 +140,9 @@ pub enum Reason {
     /// SQL NULL in a column that is NOT NULL.
     Null,
     /// Stored as a class that the column's type has no place for, but exactly convertible.
-    Convertible(&'static str, ColumnType),
+    Convertible(StorageClass, ColumnType),
     /// Stored as what the column's type has no counterpart for.
-    Misplaced(&'static str, ColumnType),
+    Misplaced(StorageClass, ColumnType),
     /// Bytes that are not UTF-8.
     Utf8,
     /// U+0000, which PostgreSQL has no place for.
@@ -174,8 +175,8 @@ pub enum Reason {
     JsonNumberRange,
     /// A key that an object for `jsonb` has already.
     DuplicateKey,
-    /// Text that is not an exact moment in UTC.
-    NotAMoment,
+    /// Text that is not an exact timestamp in UTC.
+    NotATimestamp,
     /// Nested too deeply.
     TooDeep,
     /// A foreign key to a row that is not there.
@@ -206,7 +207,7 @@ impl Reason {
             | Reason::NotBoolean
             | Reason::NotDouble
             | Reason::NotWhole(_)
-            | Reason::NotAMoment => Class::Inexact,
+            | Reason::NotATimestamp => Class::Inexact,
             Reason::Utf8 => Class::InvalidUtf8,
             Reason::Nul | Reason::NulEscape(_) => Class::Nul,
             Reason::TooLong(..) => Class::TooLong,
@@ -255,7 +256,7 @@ impl Reason {
             Reason::LoneSurrogate(JsonKind::Jsonb) => "refuses it: Unicode low surrogate must follow a high surrogate",
             Reason::JsonNumberRange => "refuses it: value overflows numeric format",
             Reason::DuplicateKey => "keeps only the last value",
-            Reason::NotAMoment => "refuses it, or reads a zone and a special word in its own way",
+            Reason::NotATimestamp => "refuses it, or reads a zone and a special word in its own way",
             Reason::TooDeep => "refuses it: stack depth limit exceeded",
             Reason::Orphan => "refuses it: violates foreign key constraint",
             Reason::IndexEntry => "refuses it: index row size exceeds btree maximum",
@@ -289,7 +290,7 @@ impl fmt::Display for Reason {
             Reason::LoneSurrogate(kind) => return write!(f, "half of a surrogate pair in {kind}"),
             Reason::JsonNumberRange => "a number that jsonb cannot hold",
             Reason::DuplicateKey => "a key that its object has already",
-            Reason::NotAMoment => "not a moment like 2026-01-31 12:00:00",
+            Reason::NotATimestamp => "not a moment like 2026-01-31 12:00:00",
             Reason::TooDeep => "JSON nested too deeply",
             Reason::Orphan => "points to a row that is not there",
             Reason::IndexEntry => "more bytes than an index entry holds",

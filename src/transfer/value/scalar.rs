@@ -8,51 +8,54 @@ use super::{decimal, timestamp};
 use crate::database::sqlite_value::SqliteValue;
 
 /// What a value is in a column that is neither text nor JSON.
-pub(crate) enum Fit<'a> {
+pub(crate) enum Conversion<'a> {
     /// The same.
-    As(PgValue<'a>),
+    Exact(PgValue<'a>),
     /// The same, but stored as something else.
     Converted(PgValue<'a>),
     /// An integer out of range.
-    Beyond { nearest: PgValue<'a>, converted: bool },
+    OutOfRange { nearest: PgValue<'a>, converted: bool },
     /// Nothing.
-    Not(Reason),
+    Impossible(Reason),
 }
 
-impl<'a> Fit<'a> {
+impl<'a> Conversion<'a> {
     pub(crate) fn of(stored: SqliteValue<'a>, target: ColumnType) -> Self {
         let SqliteValue::Blob(bytes) = stored else { return Self::of_number_or_text(stored, target) };
         match Self::of_number_or_text(SqliteValue::Text(bytes), target) {
-            Fit::As(value) => Fit::Converted(value),
-            Fit::Not(_) => Fit::Not(Reason::Misplaced(stored.class(), target)),
+            Conversion::Exact(value) => Conversion::Converted(value),
+            Conversion::Impossible(_) => Conversion::Impossible(Reason::Misplaced(stored.class(), target)),
             other => other,
         }
     }
 
     fn of_number_or_text(stored: SqliteValue<'a>, target: ColumnType) -> Self {
-        let misplaced = || Fit::Not(Reason::Misplaced(stored.class(), target));
+        let misplaced = || Conversion::Impossible(Reason::Misplaced(stored.class(), target));
         match (target, stored) {
             (ColumnType::BigInt | ColumnType::Integer, _) => match whole(stored) {
                 Some(number) => Self::of_whole(number, target, !matches!(stored, SqliteValue::Integer(_))),
                 None => match stored {
-                    SqliteValue::Real(number) => Fit::Not(Reason::NotWhole(number)),
+                    SqliteValue::Real(number) => Conversion::Impossible(Reason::NotWhole(number)),
                     _ => misplaced(),
                 },
             },
-            (ColumnType::Boolean, SqliteValue::Integer(number @ (0 | 1))) => Fit::As(PgValue::Boolean(number == 1)),
-            (ColumnType::Boolean, SqliteValue::Integer(_)) => Fit::Not(Reason::NotBoolean),
+            (ColumnType::Boolean, SqliteValue::Integer(number @ (0 | 1))) => {
+                Conversion::Exact(PgValue::Boolean(number == 1))
+            }
+            (ColumnType::Boolean, SqliteValue::Integer(_)) => Conversion::Impossible(Reason::NotBoolean),
             (ColumnType::Boolean, _) => {
-                truth(stored).map_or_else(misplaced, |truth| Fit::Converted(PgValue::Boolean(truth)))
+                truth(stored).map_or_else(misplaced, |truth| Conversion::Converted(PgValue::Boolean(truth)))
             }
-            (ColumnType::Double, SqliteValue::Real(number)) => Fit::As(PgValue::Double(number)),
-            (ColumnType::Double, SqliteValue::Integer(number)) => {
-                exact_double(number).map_or(Fit::Not(Reason::NotDouble), |double| Fit::As(PgValue::Double(double)))
-            }
+            (ColumnType::Double, SqliteValue::Real(number)) => Conversion::Exact(PgValue::Double(number)),
+            (ColumnType::Double, SqliteValue::Integer(number)) => exact_double(number)
+                .map_or(Conversion::Impossible(Reason::NotDouble), |double| Conversion::Exact(PgValue::Double(double))),
             (ColumnType::Double, SqliteValue::Text(text)) => {
-                written_double(text).map_or_else(misplaced, |number| Fit::Converted(PgValue::Double(number)))
+                written_double(text).map_or_else(misplaced, |number| Conversion::Converted(PgValue::Double(number)))
             }
             (ColumnType::Timestamp, SqliteValue::Text(text)) => timestamp::parse(text)
-                .map_or(Fit::Not(Reason::NotAMoment), |moment| Fit::As(PgValue::Timestamp(moment))),
+                .map_or(Conversion::Impossible(Reason::NotATimestamp), |time| {
+                    Conversion::Exact(PgValue::Timestamp(time))
+                }),
             _ => misplaced(),
         }
     }
@@ -67,9 +70,9 @@ impl<'a> Fit<'a> {
         };
         let nearest = value.expect("the number was clamped");
         match (exact, converted) {
-            (true, false) => Fit::As(nearest),
-            (true, true) => Fit::Converted(nearest),
-            (false, converted) => Fit::Beyond { nearest, converted },
+            (true, false) => Conversion::Exact(nearest),
+            (true, true) => Conversion::Converted(nearest),
+            (false, converted) => Conversion::OutOfRange { nearest, converted },
         }
     }
 }

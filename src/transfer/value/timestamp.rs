@@ -1,11 +1,11 @@
-//! Moments as SQLite's text has them: `2026-01-31 12:00:00`, with or without a fraction, in UTC.
+//! Timestamps as SQLite's text has them: `2026-01-31 12:00:00`, with or without a fraction, in UTC.
 
 use chrono::NaiveDate;
 
 /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since the epoch.
 const POSTGRESQL_EPOCH_US: i64 = 946_684_800_000_000;
 
-/// Reads a moment as microseconds since 2000-01-01, exactly, or not at all. `CURRENT_TIMESTAMP` writes no fraction,
+/// Reads a timestamp as microseconds since 2000-01-01, exactly, or not at all. `CURRENT_TIMESTAMP` writes no fraction,
 /// Python six digits; fewer are exact as well. A `T` may stand for the blank.
 #[must_use]
 pub(crate) fn parse(text: &[u8]) -> Option<i64> {
@@ -25,8 +25,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     // PostgreSQL has no year 0.
     let year = i32::try_from(number(0, 4)?).ok().filter(|year| *year > 0)?;
     let date = NaiveDate::from_ymd_opt(year, number(5, 7)?, number(8, 10)?)?;
-    let moment = date.and_hms_micro_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?, microsecond)?;
-    Some(moment.and_utc().timestamp_micros() - POSTGRESQL_EPOCH_US)
+    let time = date.and_hms_micro_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?, microsecond)?;
+    Some(time.and_utc().timestamp_micros() - POSTGRESQL_EPOCH_US)
 }
 
 /// A few decimal digits and nothing else: `str::parse` would take a sign as well.
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_what_postgresql_sends_for_them() {
+    fn timestamps_are_what_postgresql_sends_for_them() {
         // As `SELECT timestamp_send(…)` prints them.
         for (text, expected) in [
             ("2000-01-01 00:00:00", 0),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_exact_moment_in_utc_is_refused() {
+    fn what_is_no_exact_timestamp_in_utc_is_refused() {
         for text in [
             "",
             "now",
