@@ -8,7 +8,8 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::cli::{Cli, LogFormat};
+use crate::cli::Cli;
+use crate::cli::global::LogFormat;
 use crate::visible;
 
 /// Starts writing log lines to standard error, in the form and as many as the command line asks for.

@@ -6,7 +6,8 @@ use std::io::{IsTerminal, Write};
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Color, LogFormat, OutputFormat};
+use crate::cli::Cli;
+use crate::cli::global::{Color, LogFormat, OutputFormat};
 use crate::command::context::Context;
 use crate::database::url;
 use crate::diagnostic::Diagnostic;

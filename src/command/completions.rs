@@ -2,7 +2,8 @@
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Completions};
+use crate::cli::Cli;
+use crate::cli::completions::Completions;
 use crate::exit_code::ExitCode;
 use crate::output::{Block, Report};
 

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
 use serde::Serialize;
 
 use super::retention::Retention;
-use crate::cli::Info;
+use crate::cli::info::Info;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, row, rows};
 use crate::database::failure::{ErrorClass, ResultExt};
 use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};

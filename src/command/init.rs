@@ -5,7 +5,8 @@ use sea_orm::DatabaseConnection;
 use serde::Serialize;
 
 use super::wait;
-use crate::cli::{Init, Wait};
+use crate::cli::init::Init;
+use crate::cli::wait::Wait;
 use crate::database::connection::{self, Access};
 use crate::database::failure::{ErrorClass, ResultExt};
 use crate::database::url::{DatabaseUrl, SqliteLocation};

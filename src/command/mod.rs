@@ -23,7 +23,8 @@ mod retention;
 mod wait;
 
 use self::context::Context;
-use crate::cli::{Cli, Command, Global};
+use crate::cli::global::Global;
+use crate::cli::{Cli, Command};
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -120,9 +121,7 @@ fn writes(command: &Command) -> bool {
         Command::Init(arguments) => !arguments.dry_run && !arguments.sql,
         Command::Check(arguments) => arguments.fix,
         Command::Prune(arguments) => !arguments.dry_run,
-        Command::MigrateSqliteToPostgres(arguments) => {
-            !arguments.dry_run && !arguments.check_only && !arguments.verify_only
-        }
+        Command::MigrateSqliteToPostgres(arguments) => migrate::writes(arguments),
         Command::Wait(_) | Command::Info(_) | Command::Completions(_) => false,
     }
 }

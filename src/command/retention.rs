@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
-use crate::cli::Prune;
+use crate::cli::prune::Prune;
 use crate::error::Error;
 use crate::history::overdue;
 use crate::history::retention::policy::{

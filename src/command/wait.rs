@@ -8,7 +8,7 @@ use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use serde::Serialize;
 
-use crate::cli::{Wait, WaitFor};
+use crate::cli::wait::{Wait, WaitFor};
 use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::readiness;

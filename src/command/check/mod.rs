@@ -29,7 +29,7 @@ use serde::Serialize;
 use self::finding::Finding;
 use self::mode::{Depth, OnOverdue};
 use super::retention::Retention;
-use crate::cli::Check;
+use crate::cli::check::Check;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database::failure::DatabaseCause;
 use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};

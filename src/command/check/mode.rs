@@ -1,6 +1,6 @@
 //! What the flags of `check` ask for.
 
-use crate::cli::Check;
+use crate::cli::check::Check;
 
 /// How much of the data is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,18 @@
 //! `--append`: brings rows to those that the target holds; with `--dry-run` says which.
 
 use indicatif::{HumanBytes, HumanCount};
-use serde_json::json;
 
-use super::Run;
-use super::load::Prepared;
-use super::summary::{AppendCounts, MigrateSummary, changes_block};
+use super::outcome::Outcome;
+use super::plan_report::Planned;
+use super::prepare::Prepared;
+use super::run::Run;
+use super::summary::{AppendCounts, MigrateSummary};
 use crate::database::connection::{self, Access};
 use crate::database::failure::ResultExt;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
-use crate::output::{self, Block, Report};
+use crate::output::{Block, Report};
 use crate::progress::Amount;
 use crate::transfer::error::TransferError;
 use crate::transfer::job::append::Ending;
@@ -28,13 +29,13 @@ impl Run<'_> {
         to: &DatabaseUrl,
         snapshot: Snapshot,
         watch: &Watch<'_>,
+        ending: Ending,
     ) -> Result<Report, Error> {
-        let is_filled = self.is_filled(to, watch).await?;
-        match (is_filled, self.arguments.dry_run) {
-            (true, true) => self.count(to, snapshot, watch).await,
-            (true, false) => self.insert(to, snapshot, watch).await,
-            (false, true) => self.rehearse(to, snapshot, watch).await,
-            (false, false) => self.load(to, snapshot, watch).await,
+        match (self.is_filled(to, watch).await?, ending) {
+            (true, Ending::Count) => self.count(to, snapshot, watch).await,
+            (true, Ending::Insert) => self.insert(to, snapshot, watch).await,
+            (false, Ending::Count) => self.rehearse(to, snapshot, watch).await,
+            (false, Ending::Insert) => self.load(to, snapshot, watch).await,
         }
     }
 
@@ -52,13 +53,13 @@ impl Run<'_> {
 
     async fn count(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
         let (prepared, loads) = self.stage(to, snapshot, watch, Ending::Count).await?;
-        self.counted(to, &prepared, &loads)
+        self.plan_report(to, &prepared, &Planned::Append { loads: &loads })
     }
 
     async fn insert(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
         let (prepared, loads) = self.stage(to, snapshot, watch, Ending::Insert).await?;
         let summary = MigrateSummary::new(self, to, self.arguments.verify, &prepared.plan.tables, &loads);
-        let (from, revision) = (self.source.url, self.source.end.revision);
+        let (from, revision) = (&self.source.url, self.source.end.revision);
         let AppendCounts { inserted, skipped } = AppendCounts::of(&loads);
         let (inserted, skipped) = (HumanCount(inserted), HumanCount(skipped));
         let mut blocks = vec![Block::Line(format!(
@@ -88,7 +89,7 @@ impl Run<'_> {
             let Prepared { plan, source, amounts, exceptions, target_schema, .. } = &mut prepared;
             let before_commit = Box::new(|loads: &[TableLoad]| {
                 let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
-                self.complete_report("appended", &summary)
+                self.complete_report(Outcome::Appended, &summary)
             });
             let loading = self.loading(plan, amounts, exceptions, watch, before_commit);
             let result = loading.append(&target, target_schema, source, ending).await;
@@ -105,56 +106,5 @@ impl Run<'_> {
         };
         let result = watch.over(work).await;
         Ok(self.with_holder(result, &target, watch).await?)
-    }
-
-    /// What would happen, as a report.
-    fn counted(&self, to: &DatabaseUrl, prepared: &Prepared, loads: &[TableLoad]) -> Result<Report, Error> {
-        let (from, end) = (self.source.url, self.source.end);
-        let amount: Amount = loads.iter().map(|load| load.amount).sum();
-        let total = AppendCounts::of(loads);
-        let tables = prepared.plan.tables.iter().zip(loads);
-        let tables =
-            tables.map(|(table, load)| (&table.name, load.amount, AppendCounts::of(std::slice::from_ref(load))));
-        let summary = json!({
-            "outcome": "planned",
-            "source": from.to_string(),
-            "snapshot": self.source.origin,
-            "target": to.to_string(),
-            "revision": end.revision.id(),
-            "rows": amount.rows,
-            "inserted": total.inserted,
-            "skipped": total.skipped,
-            "bytes": amount.bytes,
-            "warnings": prepared.warnings,
-            "accepted_damage": self.accepted_damage(),
-            "tables": tables.clone().map(|(table, amount, came)| json!({
-                "table": table,
-                "rows": amount.rows,
-                "inserted": came.inserted,
-                "skipped": came.skipped,
-                "bytes": amount.bytes,
-            })).collect::<Vec<_>>(),
-        });
-        self.complete_report("planned", &summary)?;
-        let facts = [
-            ("source", format!("{from}: {}", self.source.origin)),
-            ("target", format!("{to}, which holds rows, in one transaction, at revision {}", end.revision)),
-        ];
-        let row = |name: &str, amount: Amount, came: AppendCounts| {
-            let [rows, inserted, skipped] = [amount.rows, came.inserted, came.skipped].map(output::count);
-            vec![name.into(), rows, inserted, skipped, output::bytes(amount.bytes)]
-        };
-        let mut rows: Vec<_> = tables.map(|(table, amount, came)| row(table, amount, came)).collect();
-        rows.push(row("total", amount, total));
-        let facts = facts.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect();
-        let header = vec!["table", "rows", "to insert", "there already", "bytes"];
-        let mut blocks = vec![
-            Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
-            Block::Table { title: "tables", header, rows },
-        ];
-        blocks.extend(self.damage_block());
-        blocks.extend(changes_block(&self.changes.borrow()));
-        blocks.extend(prepared.warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
-        Ok(Report::new(&summary, blocks))
     }
 }

@@ -2,23 +2,43 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde::Serialize;
 
+use super::outcome::Outcome;
+use super::run::{Run, warn_of_long_entries};
 use super::summary::changes_block;
-use super::{Run, warn_of_long_entries};
 use crate::error::Error;
 use crate::output::{self, Block, Report};
 use crate::transfer::error::TransferError;
-use crate::transfer::plan;
+use crate::transfer::plan::{self, TablePlan};
+use crate::transfer::source::lacking::require_place;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
-use crate::transfer::source::unmapped::require_place;
-use crate::transfer::value::hazard::HazardError;
+use crate::transfer::summary::TableRead;
+
+#[derive(Serialize)]
+struct CheckSummary {
+    outcome: Outcome,
+    source: String,
+    revision: &'static str,
+    tables: Vec<CheckedTable>,
+    /// How many findings of the source's damage were accepted.
+    accepted_damage: Option<usize>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct CheckedTable {
+    table: String,
+    rows: u64,
+    bytes: u64,
+    digest: String,
+}
 
 impl Run<'_> {
     /// Looks whether PostgreSQL can hold every value, as far as that can be known without a server.
     pub(crate) async fn check(&self, snapshot: Snapshot) -> Result<Report, Error> {
-        let (end, from) = (self.source.end, self.source.url);
+        let end = &self.source.end;
         let assumed = plan::assumed_target(&end.expected, end.shape);
         require_place(snapshot.reader(), &end.schema, &assumed, &self.arguments.ignore).await?;
         let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed)?;
@@ -31,32 +51,45 @@ impl Run<'_> {
             tracing::warn!("{warning}");
         }
         if !survey.hazards.is_empty() {
-            return Err(TransferError::Hazards(HazardError(survey.hazards)).into());
+            return Err(TransferError::Hazards(survey.hazards).into());
         }
         warn_of_long_entries(&survey);
-        let rows = tables.iter().zip(&survey.tables);
-        let summary = json!({
-            "outcome": "checked",
-            "source": from.to_string(),
-            "revision": end.revision.id(),
-            "tables": rows.clone().map(|(table, read)| json!({
-                "table": table.name, "rows": read.amount.rows, "bytes": read.amount.bytes, "digest": read.digest.hex(),
-            })).collect::<Vec<_>>(),
-            "accepted_damage": self.accepted_damage(),
-            "seconds": self.started.elapsed().as_secs_f64(),
+        let summary = self.check_summary(&tables, &survey.tables);
+        self.complete_report(Outcome::Checked, &summary)?;
+        Ok(Report::new(&summary, self.check_blocks(&summary)))
+    }
+
+    fn check_summary(&self, tables: &[Arc<TablePlan>], reads: &[TableRead]) -> CheckSummary {
+        let tables = tables.iter().zip(reads).map(|(table, read)| CheckedTable {
+            table: table.name.clone(),
+            rows: read.amount.rows,
+            bytes: read.amount.bytes,
+            digest: read.digest.hex(),
         });
-        self.complete_report("checked", &summary)?;
-        let rows = rows.map(|(table, read)| {
-            vec![table.name.as_str().into(), output::count(read.amount.rows), output::bytes(read.amount.bytes)]
-        });
+        CheckSummary {
+            outcome: Outcome::Checked,
+            source: self.source.url.to_string(),
+            revision: self.source.end.revision.id(),
+            tables: tables.collect(),
+            accepted_damage: self.accepted_damage(),
+            seconds: self.started.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn check_blocks(&self, summary: &CheckSummary) -> Vec<Block> {
+        let (from, revision) = (&self.source.url, self.source.end.revision);
+        let rows = summary
+            .tables
+            .iter()
+            .map(|table| vec![table.table.as_str().into(), output::count(table.rows), output::bytes(table.bytes)]);
         let held =
             if self.changes.borrow().is_empty() { "every value exactly" } else { "what the policies make of it" };
         let mut blocks = vec![
-            Block::Line(format!("{from}, at revision {}: PostgreSQL can hold {held}", end.revision)),
+            Block::Line(format!("{from}, at revision {revision}: PostgreSQL can hold {held}")),
             Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() },
         ];
         blocks.extend(self.damage_block());
         blocks.extend(changes_block(&self.changes.borrow()));
-        Ok(Report::new(&summary, blocks))
+        blocks
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Changes, Run};
-use crate::cli::Verify;
+use super::run::{Changes, Run};
 use crate::database::url::DatabaseUrl;
 use crate::output::{self, Block, Field};
 use crate::progress::Amount;
+use crate::transfer::job::load::Verification;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::value::digest::TableDigest;
@@ -68,7 +68,7 @@ impl MigrateSummary {
     pub(crate) fn new(
         run: &Run<'_>,
         to: &DatabaseUrl,
-        verify: Verify,
+        verification: Verification,
         tables: &[Arc<TablePlan>],
         loads: &[TableLoad],
     ) -> Self {
@@ -94,10 +94,10 @@ impl MigrateSummary {
             came: came(loads),
             bytes: total.bytes,
             seconds: run.started.elapsed().as_secs_f64(),
-            verified: match verify {
-                Verify::Full => "full",
-                Verify::Counts => "counts",
-                Verify::None => "none",
+            verified: match verification {
+                Verification::Full => "full",
+                Verification::Counts => "counts",
+                Verification::None => "none",
             },
             accepted_damage: run.accepted_damage(),
             normalised: normalised.collect(),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Run;
+use super::outcome::Outcome;
+use super::run::Run;
 use super::summary::MigrateSummary;
-use crate::cli::Verify;
 use crate::database::connection::{self, Access};
 use crate::database::failure::ResultExt;
 use crate::database::url::DatabaseUrl;
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::schema::{self, row_policy};
 use crate::transfer::error::TransferError;
+use crate::transfer::job::load::Verification;
 use crate::transfer::job::verify::FilledTarget;
 use crate::transfer::plan;
 use crate::transfer::source::scan::Source;
@@ -28,7 +29,7 @@ impl Run<'_> {
         snapshot: Snapshot,
         watch: &Watch<'_>,
     ) -> Result<Report, Error> {
-        let (end, from) = (self.source.end, self.source.url);
+        let (end, from) = (&self.source.end, &self.source.url);
         let mut target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
@@ -60,8 +61,8 @@ impl Run<'_> {
             Ok((tables, loads))
         };
         let (tables, loads) = watch.over(work).await?;
-        let summary = MigrateSummary::new(self, to, Verify::Full, &tables, &loads);
-        self.complete_report("compared", &summary)?;
+        let summary = MigrateSummary::new(self, to, Verification::Full, &tables, &loads);
+        self.complete_report(Outcome::Compared, &summary)?;
         let line = format!("{to} holds what {from} holds, at revision {}", end.revision);
         let mut blocks = vec![Block::Line(line)];
         blocks.extend(summary.blocks(&self.changes.borrow()));

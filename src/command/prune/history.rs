@@ -10,7 +10,7 @@ use sea_orm::{DatabaseConnection, DatabaseExecutor, DbErr};
 
 use super::outcome::Outcome;
 use super::request::Request;
-use crate::cli::Prune;
+use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};

@@ -13,7 +13,7 @@ use super::question::confirm;
 use super::removal::{Removal, RunLimits};
 use super::request::Request;
 use super::summary::{FreedSummary, PruneSummary};
-use crate::cli::Prune;
+use crate::cli::prune::Prune;
 use crate::command::context::Context;
 use crate::database::failure::ResultExt;
 use crate::database::url::DatabaseUrl;

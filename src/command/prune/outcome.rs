@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::Prune;
+use crate::cli::prune::Prune;
 use crate::database::failure::DatabaseError;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;

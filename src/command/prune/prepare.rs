@@ -8,7 +8,7 @@ use sea_orm::{DatabaseConnection, DatabaseExecutor};
 use super::bounds::{Bounds, out_of_time};
 use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row, known};
 use super::request::Request;
-use crate::cli::Prune;
+use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::failure::{DatabaseError, ErrorClass, ResultExt};
 use crate::database::read_transaction;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::cli::Prune;
+use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;

@@ -1,0 +1,233 @@
+//! What a move or an append would do, as a report.
+
+use std::time::Duration;
+
+use indicatif::HumanBytes;
+use serde::Serialize;
+
+use super::outcome::Outcome;
+use super::prepare::Prepared;
+use super::run::Run;
+use super::summary::{AppendCounts, changes_block};
+use crate::database::url::DatabaseUrl;
+use crate::error::Error;
+use crate::output::{self, Block, Field, Report};
+use crate::progress::Amount;
+use crate::transfer::job::forecast::Forecast;
+use crate::transfer::source::snapshot::Origin;
+use crate::transfer::summary::TableLoad;
+use crate::transfer::target::obstacle::Obstacle;
+
+/// What is planned.
+pub(crate) enum Planned<'p> {
+    /// To fill empty tables.
+    Move { forecast: Option<Forecast> },
+    /// To bring rows to tables that hold some.
+    Append { loads: &'p [TableLoad] },
+}
+
+#[derive(Serialize)]
+struct PlanSummary<'p> {
+    outcome: Outcome,
+    source: String,
+    snapshot: Origin,
+    target: String,
+    revision: &'static str,
+    rows: u64,
+    #[serde(flatten)]
+    came: Option<AppendCounts>,
+    bytes: u64,
+    #[serde(flatten)]
+    prospect: Option<Prospect>,
+    warnings: &'p [Obstacle],
+    /// How many findings of the source's damage were accepted.
+    accepted_damage: Option<usize>,
+    tables: Vec<PlannedTable>,
+}
+
+/// What only a move says of itself.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Prospect {
+    forecast: Option<Forecast>,
+    compression: Compression,
+}
+
+/// How long values are compressed.
+#[derive(Debug, Clone, Copy, Serialize)]
+enum Compression {
+    #[serde(rename = "lz4")]
+    Lz4,
+    #[serde(rename = "as the server is set")]
+    AsServerIsSet,
+}
+
+#[derive(Serialize)]
+struct PlannedTable {
+    table: String,
+    rows: u64,
+    #[serde(flatten)]
+    came: Option<AppendCounts>,
+    bytes: u64,
+}
+
+impl PlannedTable {
+    fn new(table: &str, amount: Amount, came: Option<AppendCounts>) -> Self {
+        Self { table: table.to_owned(), rows: amount.rows, came, bytes: amount.bytes }
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let came = self.came.into_iter().flat_map(|came| [came.inserted, came.skipped]);
+        let counts = std::iter::once(self.rows).chain(came).map(output::count);
+        std::iter::once(self.table.as_str().into()).chain(counts).chain([output::bytes(self.bytes)]).collect()
+    }
+}
+
+impl Prospect {
+    fn facts(self) -> [(&'static str, String); 3] {
+        let Self { forecast, compression } = self;
+        let size =
+            forecast.map_or("little".to_owned(), |forecast| format!("about {}", HumanBytes(forecast.target_bytes)));
+        let time = forecast.map_or_else(
+            || "a few seconds".to_owned(),
+            |forecast| {
+                let duration = humantime::format_duration(Duration::from_secs(forecast.seconds));
+                format!("about {duration}: a sample went at {}/s", HumanBytes(forecast.bytes_per_second))
+            },
+        );
+        let compression = match compression {
+            Compression::Lz4 => "lz4 for long values",
+            Compression::AsServerIsSet => "as the server is set",
+        };
+        [("size", size), ("time", time), ("compression", compression.to_owned())]
+    }
+}
+
+/// One row for each table, and their sum.
+fn table_block(tables: &[PlannedTable], total: &PlannedTable) -> Block {
+    let came: &[&str] = if total.came.is_some() { &["to insert", "there already"] } else { &[] };
+    let header = [&["table", "rows"], came, &["bytes"]].concat();
+    Block::Table { title: "tables", header, rows: tables.iter().chain([total]).map(PlannedTable::fields).collect() }
+}
+
+impl Run<'_> {
+    /// Reports a plan; nothing was changed.
+    pub(crate) fn plan_report(
+        &self,
+        to: &DatabaseUrl,
+        prepared: &Prepared,
+        planned: &Planned<'_>,
+    ) -> Result<Report, Error> {
+        let total = planned.total(prepared);
+        let summary = self.plan_summary(to, prepared, planned, &total);
+        self.complete_report(Outcome::Planned, &summary)?;
+        let (from, revision) = (&self.source.url, self.source.end.revision);
+        let holds = match planned {
+            Planned::Move { .. } => "",
+            Planned::Append { .. } => ", which holds rows",
+        };
+        let ends = [
+            ("source", format!("{from}: {}", self.source.origin)),
+            ("target", format!("{to}{holds}, in one transaction, at revision {revision}")),
+        ];
+        let facts = ends.into_iter().chain(summary.prospect.into_iter().flat_map(Prospect::facts));
+        let facts = facts.map(|(name, value)| vec![name.into(), value.into()]).collect();
+        let mut blocks = vec![
+            Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
+            table_block(&summary.tables, &total),
+        ];
+        blocks.extend(self.damage_block());
+        blocks.extend(changes_block(&self.changes.borrow()));
+        blocks.extend(prepared.warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
+        Ok(Report::new(&summary, blocks))
+    }
+
+    fn plan_summary<'p>(
+        &self,
+        to: &DatabaseUrl,
+        prepared: &'p Prepared,
+        planned: &Planned<'_>,
+        total: &PlannedTable,
+    ) -> PlanSummary<'p> {
+        PlanSummary {
+            outcome: Outcome::Planned,
+            source: self.source.url.to_string(),
+            snapshot: self.source.origin,
+            target: to.to_string(),
+            revision: self.source.end.revision.id(),
+            rows: total.rows,
+            came: total.came,
+            bytes: total.bytes,
+            prospect: planned.prospect(prepared),
+            warnings: &prepared.warnings,
+            accepted_damage: self.accepted_damage(),
+            tables: planned.tables(prepared),
+        }
+    }
+}
+
+impl Planned<'_> {
+    fn prospect(&self, prepared: &Prepared) -> Option<Prospect> {
+        let Self::Move { forecast } = *self else { return None };
+        let compression = if prepared.is_lz4 { Compression::Lz4 } else { Compression::AsServerIsSet };
+        Some(Prospect { forecast, compression })
+    }
+
+    fn tables(&self, prepared: &Prepared) -> Vec<PlannedTable> {
+        let names = prepared.plan.tables.iter().map(|table| table.name.as_str());
+        match self {
+            Self::Move { .. } => {
+                names.zip(&prepared.amounts).map(|(name, amount)| PlannedTable::new(name, *amount, None)).collect()
+            }
+            Self::Append { loads } => {
+                let came = |load| Some(AppendCounts::of(std::slice::from_ref(load)));
+                names.zip(*loads).map(|(name, load)| PlannedTable::new(name, load.amount, came(load))).collect()
+            }
+        }
+    }
+
+    fn total(&self, prepared: &Prepared) -> PlannedTable {
+        let (amount, came) = match self {
+            Self::Move { .. } => (prepared.amounts.iter().copied().sum(), None),
+            Self::Append { loads } => (loads.iter().map(|load| load.amount).sum(), Some(AppendCounts::of(loads))),
+        };
+        PlannedTable::new("total", amount, came)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_append_has_two_columns_more_than_a_move() {
+        let header = |came| {
+            let total = PlannedTable::new("total", Amount { rows: 3, bytes: 9 }, came);
+            match table_block(&[], &total) {
+                Block::Table { header, rows, .. } => (header, rows[0].len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(header(None), (vec!["table", "rows", "bytes"], 3));
+        let came = AppendCounts { inserted: 2, skipped: 1 };
+        assert_eq!(header(Some(came)), (vec!["table", "rows", "to insert", "there already", "bytes"], 5));
+    }
+
+    #[test]
+    fn the_counts_of_an_append_stand_between_rows_and_bytes() {
+        let table = |came| json!(PlannedTable::new("events", Amount { rows: 3, bytes: 9 }, came)).to_string();
+        assert_eq!(table(None), r#"{"table":"events","rows":3,"bytes":9}"#);
+        let came = table(Some(AppendCounts { inserted: 2, skipped: 1 }));
+        assert_eq!(came, r#"{"table":"events","rows":3,"inserted":2,"skipped":1,"bytes":9}"#);
+    }
+
+    #[test]
+    fn without_a_forecast_a_move_is_small_and_quick() {
+        let facts = Prospect { forecast: None, compression: Compression::AsServerIsSet }.facts().map(|(_, text)| text);
+        assert_eq!(facts, ["little", "a few seconds", "as the server is set"]);
+        let forecast = Forecast { target_bytes: 2048, seconds: 90, bytes_per_second: 1024 };
+        let facts = Prospect { forecast: Some(forecast), compression: Compression::Lz4 }.facts().map(|(_, text)| text);
+        assert_eq!(facts, ["about 2.00 KiB", "about 1m 30s: a sample went at 1.00 KiB/s", "lz4 for long values"]);
+    }
+}

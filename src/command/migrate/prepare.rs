@@ -1,0 +1,185 @@
+//! Both ends, before the first row moves, and what all that moves rows has in common.
+
+use std::sync::Arc;
+
+use sea_orm::DatabaseConnection;
+
+use super::run::Run;
+use crate::database::failure::{ErrorClass, ResultExt};
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
+use crate::progress::Amount;
+use crate::schema::error::SchemaError;
+use crate::schema::model::Schema;
+use crate::transfer::endpoints::{TargetEnd, survey_target};
+use crate::transfer::error::TransferError;
+use crate::transfer::job::forecast::Forecast;
+use crate::transfer::job::load::{CommitGuard, Load, Toast, has_lz4};
+use crate::transfer::plan::{self, TransferPlan};
+use crate::transfer::source::lacking::require_place;
+use crate::transfer::source::orphans::Orphans;
+use crate::transfer::source::scan::Source;
+use crate::transfer::source::snapshot::Snapshot;
+use crate::transfer::target::obstacle::{Obstacle, ObstacleSeverity};
+use crate::transfer::target::preflight::{self, Operation, TargetTables};
+use crate::transfer::value::hazard::Hazard;
+use crate::transfer::value::policy::Class;
+
+/// What is known before the first row moves.
+pub(crate) struct Prepared {
+    pub(crate) plan: TransferPlan,
+    pub(crate) source: Source,
+    pub(crate) amounts: Vec<Amount>,
+    pub(crate) exceptions: Arc<Orphans>,
+    /// What the target has, or will have before its columns are altered.
+    pub(crate) target_schema: Schema,
+    /// What is worth knowing of the target.
+    pub(crate) warnings: Vec<Obstacle>,
+    /// Whether long values are compressed with LZ4.
+    pub(crate) is_lz4: bool,
+}
+
+impl Run<'_> {
+    /// Looks at both ends.
+    pub(crate) async fn prepare(
+        &self,
+        target: &DatabaseConnection,
+        work: Operation,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Prepared, TransferError> {
+        let end = &self.source.end;
+        let (warnings, is_lz4) = self.preflight(target, work).await?;
+        // What the columns of tables in use do not take is a hazard.
+        let TargetEnd { found, schema, alterations } = survey_target(target, end, work).await?;
+        watch.elsewhere(require_place(snapshot.reader(), &end.schema, &schema, &self.arguments.ignore)).await?;
+        if work == Operation::Append && !alterations.is_empty() {
+            tracing::warn!(
+                "the target's tables lack columns of a later revision that the source has: they are added, and other \
+                 sessions wait for these tables until the end"
+            );
+        }
+        let tables = plan::plan(&end.revision.tables(), &end.schema, &schema)?;
+        let plan = TransferPlan { revision: end.revision, tables, alterations };
+        let mut source = Source::begin(snapshot).await?;
+        watch.elsewhere(self.examine(&mut source)).await?;
+        let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
+        let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
+        let exceptions = Arc::new(watch.elsewhere(exceptions).await?);
+        if self.examination.borrow().values_of(&plan.tables).next().is_some() {
+            let survey = watch.elsewhere(self.survey(&mut source, &plan.tables, &amounts, &exceptions)).await?;
+            self.forget_changes()?;
+            refuse(survey.hazards, work)?;
+        }
+        Ok(Prepared { plan, source, amounts, exceptions, target_schema: found, warnings, is_lz4 })
+    }
+
+    /// Refuses a target that cannot take the rows. Returns what is worth knowing of it, and whether it compresses long
+    /// values with LZ4.
+    async fn preflight(
+        &self,
+        target: &DatabaseConnection,
+        work: Operation,
+    ) -> Result<(Vec<Obstacle>, bool), TransferError> {
+        let end = &self.source.end;
+        let copies = match work {
+            Operation::Move => 1,
+            // Rows are staged, and inserted from there.
+            Operation::Append => 2,
+        };
+        let need = std::fs::metadata(&self.source.path).ok().map(|metadata| copies * metadata.len());
+        let pool = target.get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.context("open the target")?;
+        let wanted = TargetTables::new(&end.revision.tables(), &end.schema);
+        let obstacles = preflight::look(&mut connection, work, &wanted, need).await?;
+        let (refusals, warnings): (Vec<_>, Vec<_>) =
+            obstacles.into_iter().partition(|obstacle| obstacle.weight == ObstacleSeverity::Refusal);
+        // A plan has them itself.
+        if !self.arguments.dry_run || !refusals.is_empty() {
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(TransferError::Obstacles(refusals));
+        }
+        let is_lz4 = self.arguments.toast == Toast::Lz4 && has_lz4(&mut connection).await?;
+        Ok((warnings, is_lz4))
+    }
+
+    pub(crate) fn loading<'l>(
+        &'l self,
+        plan: &'l TransferPlan,
+        amounts: &'l [Amount],
+        exceptions: &Arc<Orphans>,
+        watch: &'l Watch<'l>,
+        before_commit: CommitGuard<'l>,
+    ) -> Load<'l> {
+        Load {
+            plan,
+            amounts,
+            policies: Arc::clone(&self.policies),
+            exceptions: Arc::clone(exceptions),
+            lock_timeout: self.arguments.lock_timeout,
+            verification: self.arguments.verify,
+            toast: self.arguments.toast,
+            progress: self.progress,
+            note: Box::new(|changes| self.note(changes)),
+            before_commit,
+            watch,
+        }
+    }
+
+    pub(crate) async fn forecast(
+        &self,
+        to: &DatabaseUrl,
+        prepared: &mut Prepared,
+        watch: &Watch<'_>,
+    ) -> Result<Option<Forecast>, TransferError> {
+        let DatabaseUrl::Postgresql(address) = to else { return Ok(None) };
+        let Prepared { plan, source, amounts, exceptions, .. } = prepared;
+        self.loading(plan, amounts, exceptions, watch, Box::new(|_| Ok(()))).forecast(address, source).await
+    }
+
+    /// After a value was not taken, looks for all that may be in the way, also what only the server can judge: one run names
+    /// it.
+    pub(crate) async fn with_all_hazards(
+        &self,
+        error: TransferError,
+        work: Operation,
+        prepared: &mut Prepared,
+        watch: &Watch<'_>,
+    ) -> Result<TransferError, TransferError> {
+        if !matches!(error, TransferError::Unfit | TransferError::Rejected { .. }) {
+            return Ok(error);
+        }
+        self.forget_changes()?;
+        let Prepared { plan, source, amounts, exceptions, .. } = prepared;
+        let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
+        let hazards = [survey.hazards, survey.long_entries].concat();
+        Ok(refuse(hazards, work).err().unwrap_or(error))
+    }
+
+    /// Where somebody else's lock was waited for in vain, says whose.
+    pub(crate) async fn with_holder<T>(
+        &self,
+        result: Result<T, TransferError>,
+        target: &DatabaseConnection,
+        watch: &Watch<'_>,
+    ) -> Result<T, TransferError> {
+        match result {
+            Err(TransferError::Database(error)) if error.cause.class == ErrorClass::Busy => {
+                let holder = async { Err(SchemaError::locked(target, self.arguments.lock_timeout).await.into()) };
+                watch.over(holder).await
+            }
+            result => result,
+        }
+    }
+}
+
+/// Ends a move or an append where there are hazards for it.
+fn refuse(mut hazards: Vec<Hazard>, work: Operation) -> Result<(), TransferError> {
+    // A parent that the source does not have may be on the target already.
+    hazards.retain(|hazard| work == Operation::Move || hazard.class != Class::Orphan);
+    if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(hazards)) }
+}

@@ -1,0 +1,287 @@
+//! One run: the source, the report's file, and what policies changed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::outcome::Outcome;
+use crate::cli::migrate::MigrateSqliteToPostgres;
+use crate::database::url::{Backend, DatabaseUrl};
+use crate::database::watchdog::Watch;
+use crate::error::Error;
+use crate::output::Report;
+use crate::progress::{Amount, Progress};
+use crate::schema::diff;
+use crate::settings::SettingsError;
+use crate::transfer::endpoints::{SourceState, survey_source};
+use crate::transfer::error::TransferError;
+use crate::transfer::plan::TablePlan;
+use crate::transfer::report::ReportFile;
+use crate::transfer::source::damage::{Examination, Unchecked};
+use crate::transfer::source::orphans::Orphans;
+use crate::transfer::source::scan::{Source, SourceScan};
+use crate::transfer::source::snapshot::{Origin, Snapshot, SnapshotOptions};
+use crate::transfer::value::change::Change;
+use crate::transfer::value::policy::{Class, Policies, Policy};
+
+/// One run, and what all of it needs.
+pub(crate) struct Run<'r> {
+    pub(crate) arguments: &'r MigrateSqliteToPostgres,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) progress: &'r dyn Progress,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) started: Instant,
+    pub(crate) source: SourceSide,
+    pub(crate) changes: RefCell<Changes>,
+    /// What SQLite's own check of the source found.
+    pub(crate) examination: RefCell<Examination>,
+    report: Option<RefCell<ReportFile>>,
+    /// What every report begins with.
+    heading: Value,
+}
+
+/// What is known of the source.
+pub(crate) struct SourceSide {
+    pub(crate) url: DatabaseUrl,
+    pub(crate) path: PathBuf,
+    pub(crate) origin: Origin,
+    pub(crate) end: SourceState,
+}
+
+/// How many values of a table were changed, by class and policy.
+pub(crate) type Changes = BTreeMap<(String, Class, Policy), u64>;
+
+impl<'r> Run<'r> {
+    /// Opens the source, and begins the report.
+    pub(crate) async fn open(
+        arguments: &'r MigrateSqliteToPostgres,
+        now: DateTime<Utc>,
+        progress: &'r dyn Progress,
+    ) -> Result<(Self, Snapshot), Error> {
+        let started = Instant::now();
+        let policies = Arc::new(Policies::new(&arguments.policies).map_err(TransferError::Policies)?);
+        let SourceFile { url, path, busy_timeout } = source_file(arguments.from.expose())?;
+        let options = SnapshotOptions {
+            lock_timeout: busy_timeout.unwrap_or(arguments.lock_timeout),
+            directory: &std::env::temp_dir(),
+        };
+        let snapshot = Snapshot::take(&path, &options, progress).await.map_err(TransferError::from)?;
+        match snapshot.origin() {
+            Origin::AtRest => tracing::debug!("the source {url}: {}", Origin::AtRest),
+            origin => tracing::info!("the source {url}: {origin}"),
+        }
+        let end = survey_source(snapshot.reader()).await?;
+        let report = arguments.report.as_deref().map(ReportFile::create).transpose()?.map(RefCell::new);
+        let source = SourceSide { url, path, origin: snapshot.origin(), end };
+        let heading = heading(now, &source, &policies);
+        let run = Self {
+            arguments,
+            policies,
+            progress,
+            now,
+            started,
+            source,
+            changes: RefCell::default(),
+            examination: RefCell::default(),
+            report,
+            heading,
+        };
+        Ok((run, snapshot))
+    }
+}
+
+/// What a report begins with.
+fn heading(now: DateTime<Utc>, source: &SourceSide, policies: &Policies) -> Value {
+    json!({
+        "tool": format!("tarsy-db {}", env!("CARGO_PKG_VERSION")),
+        "started": now.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        "source": source.url.to_string(),
+        "snapshot": source.origin,
+        "revision": source.end.revision.id(),
+        "policies": policies.choices().map(|choice| (choice.class.to_string(), choice.policy.to_string().into()))
+            .collect::<serde_json::Map<_, Value>>(),
+    })
+}
+
+impl Run<'_> {
+    /// Has SQLite check the source's file.
+    pub(crate) async fn examine(&self, source: &mut Source) -> Result<(), TransferError> {
+        let examination = source.examine(self.progress).await?;
+        for Unchecked { table, reason } in &examination.unchecked {
+            tracing::warn!(
+                "SQLite cannot check the pages and indexes of `{table}` ({reason}): whether they are damaged is unknown"
+            );
+        }
+        self.examination.replace(examination.clone());
+        let Examination { damage, .. } = examination;
+        match (damage.is_empty(), self.arguments.accept_damage) {
+            (true, _) => Ok(()),
+            (false, false) => Err(TransferError::Damaged { path: self.source.path.display().to_string(), damage }),
+            (false, true) => {
+                let findings = diff::first_of(damage.lines()).join("; ");
+                tracing::warn!("the source is damaged, which `--accept-damage` accepts: {findings}");
+                Ok(())
+            }
+        }
+    }
+
+    /// How many findings of damage were accepted, if there are any.
+    pub(crate) fn accepted_damage(&self) -> Option<usize> {
+        Some(self.examination.borrow().damage.total).filter(|total| *total > 0)
+    }
+
+    /// Looks at every row of the source.
+    pub(crate) async fn survey(
+        &self,
+        source: &mut Source,
+        tables: &[Arc<TablePlan>],
+        amounts: &[Amount],
+        exceptions: &Arc<Orphans>,
+    ) -> Result<SourceScan, TransferError> {
+        let note = &|changes: &[Change]| self.note(changes);
+        let mut survey = source.survey(tables, amounts, &self.policies, exceptions, self.progress, note).await?;
+        if !self.arguments.accept_damage {
+            let others = self.examination.borrow().other_hazards(tables, &self.policies, &survey.hazards);
+            survey.hazards.extend(others);
+        }
+        if self.arguments.show_values {
+            source.show_values(tables, &mut survey.hazards).await?;
+        }
+        Ok(survey)
+    }
+
+    /// Remembers what policies change.
+    pub(crate) fn note(&self, changes: &[Change]) -> Result<(), TransferError> {
+        let mut counts = self.changes.borrow_mut();
+        for Change { table, class, policy, .. } in changes {
+            *counts.entry((table.clone(), *class, *policy)).or_default() += 1;
+        }
+        self.report.as_ref().map_or(Ok(()), |report| report.borrow_mut().add(changes))
+    }
+
+    /// Forgets what policies changed: it was rolled back.
+    pub(crate) fn forget_changes(&self) -> Result<(), TransferError> {
+        self.changes.borrow_mut().clear();
+        self.report.as_ref().map_or(Ok(()), |report| report.borrow_mut().forget_changes())
+    }
+
+    /// Writes all but the place of the report.
+    pub(crate) fn complete_report(&self, outcome: Outcome, summary: &impl Serialize) -> Result<(), TransferError> {
+        let Some(report) = &self.report else { return Ok(()) };
+        let mut document = self.heading.clone();
+        document["outcome"] = json!(outcome);
+        document["integrity_check"] = json!(*self.examination.borrow());
+        if let Value::Object(summary) = json!(summary) {
+            document.as_object_mut().expect("the heading is an object").extend(summary);
+        }
+        report.borrow_mut().complete(&document)
+    }
+
+    /// Writes down a refusal, and puts the report in its place if it tells of something. `watch` is that of the target.
+    pub(crate) fn settle(self, result: Result<Report, Error>, watch: Option<&Watch<'_>>) -> Result<Report, Error> {
+        let refusal = result.as_ref().err().and_then(refusal);
+        if let Some(refusal) = &refusal {
+            self.complete_report(Outcome::Refused, refusal)?;
+        }
+        let has_outcome = result.is_ok() || refusal.is_some();
+        let is_unknown = result.as_ref().is_err_and(is_lost) && watch.is_some_and(Watch::is_committing);
+        match self.report.map(RefCell::into_inner) {
+            Some(report) if has_outcome => report.publish()?,
+            Some(report) if is_unknown => {
+                tracing::warn!("if the commit took place, this is its report: {}", report.leave().display());
+            }
+            _ => {}
+        }
+        result
+    }
+}
+
+/// What a report says of an error that is an answer: the source or the target refuse the move.
+fn refusal(error: &Error) -> Option<Value> {
+    let Error::Transfer(error) = error else { return None };
+    match error {
+        TransferError::Hazards(hazards) => Some(json!({ "hazards": hazards })),
+        TransferError::Damaged { .. } => Some(json!({})),
+        TransferError::Conflicts { conflicts, .. } => Some(json!({ "clashes": conflicts })),
+        _ => None,
+    }
+}
+
+/// Whether the server may have gone on without an answer.
+fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if error.cause.class.is_before_login())
+}
+
+/// Says of what only a move finds out.
+pub(crate) fn warn_of_long_entries(survey: &SourceScan) {
+    if !survey.long_entries.is_empty() {
+        tracing::warn!(
+            "values so long that an index of PostgreSQL may not hold them: {}; only the server can tell",
+            survey.long_entries.len()
+        );
+    }
+}
+
+pub(crate) fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
+    TransferError::Backend { role, url: url.to_string(), expected }.into()
+}
+
+/// The file that is read.
+#[derive(Debug)]
+struct SourceFile {
+    url: DatabaseUrl,
+    path: PathBuf,
+    busy_timeout: Option<Duration>,
+}
+
+fn source_file(text: &str) -> Result<SourceFile, Error> {
+    let url = source_url(text)?;
+    url.warning().iter().for_each(|warning| tracing::warn!("{warning}"));
+    let found = match &url {
+        DatabaseUrl::Sqlite(location) => location.path.clone().map(|path| (path, location.busy_timeout)),
+        DatabaseUrl::Postgresql(_) => None,
+    };
+    match found {
+        Some((path, busy_timeout)) => Ok(SourceFile { url, path, busy_timeout }),
+        None => Err(wrong("the source", &url, Backend::Sqlite)),
+    }
+}
+
+/// A URL, or else a path. What looks like a URL without its scheme is not taken, and shown, as a path.
+fn source_url(text: &str) -> Result<DatabaseUrl, Error> {
+    match text.contains("://") || (text.contains(':') && text.contains('@')) {
+        false => Ok(DatabaseUrl::sqlite_file(text)),
+        true => text.parse().map_err(|source| SettingsError::Url { source_name: "--from".to_owned(), source }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::source::damage::Damage;
+
+    #[test]
+    fn the_source_is_a_path_or_the_url_of_a_file() {
+        for text in ["history.db", "sqlite:///history.db"] {
+            assert!(source_file(text).expect("a file").path.ends_with("history.db"), "{text}");
+        }
+        for text in ["postgresql://db/tarsy", "sqlite:///:memory:", "user:password@db/tarsy"] {
+            assert!(source_file(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_and_a_failure_is_none() {
+        let refusal = |error| refusal(&Error::Transfer(error));
+        assert_eq!(refusal(TransferError::Hazards(Vec::new())), Some(json!({ "hazards": [] })));
+        let damaged = TransferError::Damaged { path: "history.db".to_owned(), damage: Damage::default() };
+        assert_eq!(refusal(damaged), Some(json!({})));
+        assert_eq!(refusal(TransferError::Unfit), None);
+    }
+}
