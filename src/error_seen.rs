@@ -8,7 +8,9 @@ use std::time::Duration;
 use migration::Revision;
 
 use crate::database::connection::ConnectError;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, UNKNOWN_CA};
+use crate::database::failure::transport::UNKNOWN_CA;
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::sqlite_value::StorageClass;
 use crate::database::url::{Backend, UrlError};
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
@@ -30,7 +32,8 @@ use crate::transfer::plan::PlanError;
 use crate::transfer::report::ReportError;
 use crate::transfer::source::damage::{Damage, DamageError};
 use crate::transfer::source::error::SourceError;
-use crate::transfer::source::snapshot::{CopyReason, SnapshotError};
+use crate::transfer::source::origin::CopyReason;
+use crate::transfer::source::snapshot::SnapshotError;
 use crate::transfer::source::unmapped::{UnmappedError, UnmappedItem};
 use crate::transfer::target::conflict::{Conflict, ConflictError};
 use crate::transfer::target::empty::NotEmptyError;
@@ -524,8 +527,8 @@ fn faulty(reason: Reason) -> TransferError {
 fn every_reason_for_a_hazard() {
     let samples = samples!(Reason {
         Null => [faulty(Reason::Null)],
-        Convertible => [faulty(Reason::Convertible("TEXT", ColumnType::BigInt))],
-        Misplaced => [faulty(Reason::Misplaced("BLOB", ColumnType::Text(Some(255))))],
+        Convertible => [faulty(Reason::Convertible(StorageClass::Text, ColumnType::BigInt))],
+        Misplaced => [faulty(Reason::Misplaced(StorageClass::Blob, ColumnType::Text(Some(255))))],
         Utf8 => [faulty(Reason::Utf8)],
         Nul => [faulty(Reason::Nul)],
         TooLong => [faulty(Reason::TooLong(255, Beyond::Text)), faulty(Reason::TooLong(255, Beyond::Blanks))],
@@ -545,7 +548,7 @@ fn every_reason_for_a_hazard() {
         ],
         JsonNumberRange => [faulty(Reason::JsonNumberRange)],
         DuplicateKey => [faulty(Reason::DuplicateKey)],
-        NotAMoment => [faulty(Reason::NotAMoment)],
+        NotATimestamp => [faulty(Reason::NotATimestamp)],
         TooDeep => [faulty(Reason::TooDeep)],
         Orphan => [faulty(Reason::Orphan)],
         IndexEntry => [faulty(Reason::IndexEntry)],

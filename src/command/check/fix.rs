@@ -30,7 +30,7 @@ pub(crate) async fn repairs(connection: &DatabaseConnection) -> Finding {
 }
 
 async fn plan(connection: &DatabaseConnection) -> Result<Planned, DatabaseCause> {
-    if !lock::begin_to_mend(connection).await? {
+    if !lock::begin_repair(connection).await? {
         return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is at work"));
     }
     let (state, found) = schema_and_state(connection).await?;

@@ -16,7 +16,7 @@ use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
 use crate::schema::sql::quoted;
 use crate::schema::state::{self, Decision, SchemaState, StateError, leftover_hint};
-use crate::schema::variant::{self, Match, Shape};
+use crate::schema::variant::{self, Match, Variant};
 use crate::schema::{diff, expected, row_policy};
 
 /// Whether the database is at the target's revision, or beyond.
@@ -92,7 +92,7 @@ pub(crate) async fn closest(
     found: &Schema,
 ) -> Result<Option<(Revision, Match)>, DatabaseCause> {
     let Some(revision) = state.revision() else {
-        return Ok(Some(variant::likest(connection, found).await?));
+        return Ok(Some(variant::best_match(connection, found).await?));
     };
     let Some(revision) = Revision::from_id(revision) else { return Ok(None) };
     let expected = expected::replay_with_early(connection, revision, &early::columns(revision, found)).await?;
@@ -137,8 +137,8 @@ fn drifted(name: &'static str, closest: &Match, looks_like: Option<Revision>, ha
 /// Tables without a fault; what else sets them apart from what TARSy creates is said.
 fn as_expected(name: &'static str, revision: Revision, closest: &Match, early: &[EarlyColumn]) -> Finding {
     let mut lines = vec![format!("as in revision {revision}")];
-    if closest.shape != Shape::A {
-        lines.push(closest.shape.origin().to_owned());
+    if closest.variant != Variant::A {
+        lines.push(closest.variant.origin().to_owned());
     }
     if closest.has_doubled_keys {
         lines.push("foreign keys are there twice, as TARSy's own upgrade leaves them: harmless".to_owned());
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_explains_the_faults_comes_before_them() {
-        let closest = Match { shape: Shape::A, differences: Vec::new(), has_doubled_keys: false };
+        let closest = Match { variant: Variant::A, differences: Vec::new(), has_doubled_keys: false };
         let [baseline, head] = [Revision::BASELINE, Revision::HEAD];
         let Finding { exit_code, detail, .. } = drifted("schema", &closest, Some(baseline), Some(head));
         assert_eq!((exit_code, detail.0.len()), (ExitCode::Drift, 2));
@@ -241,11 +241,11 @@ mod tests {
 
     #[test]
     fn tables_as_expected_say_where_they_come_from() {
-        let closest = Match { shape: Shape::B, differences: Vec::new(), has_doubled_keys: true };
+        let closest = Match { variant: Variant::B, differences: Vec::new(), has_doubled_keys: true };
         let found = as_expected("schema", Revision::HEAD, &closest, &[]);
         assert_eq!(found.status, Status::Ok);
         assert_eq!(found.detail.0[0], format!("as in revision {}", Revision::HEAD));
-        assert_eq!(found.detail.0[1], Shape::B.origin());
+        assert_eq!(found.detail.0[1], Variant::B.origin());
         assert!(found.detail.0[2].starts_with("foreign keys are there twice"), "{found:?}");
     }
 

@@ -1,5 +1,6 @@
 //! `--check-only`: looks at the source alone.
 
+use crate::transfer::value::hazard::HazardError;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,9 +12,9 @@ use crate::error::Error;
 use crate::output::{self, Block, Report};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::{self, TablePlan};
-use crate::transfer::source::lacking::require_place;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
+use crate::transfer::source::unmapped::require_place;
 use crate::transfer::summary::TableRead;
 
 #[derive(Serialize)]
@@ -51,7 +52,7 @@ impl Run<'_> {
             tracing::warn!("{warning}");
         }
         if !survey.hazards.is_empty() {
-            return Err(TransferError::Hazards(survey.hazards).into());
+            return Err(TransferError::Hazards(HazardError(survey.hazards)).into());
         }
         warn_of_long_entries(&survey);
         let summary = self.check_summary(&tables, &survey.tables);

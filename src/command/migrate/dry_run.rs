@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::output::Report;
 use crate::transfer::error::TransferError;
 use crate::transfer::source::snapshot::Snapshot;
-use crate::transfer::target::preflight::Operation;
+use crate::transfer::target::operation::Operation;
+use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {
     /// Says what a move would do, and what is in its way. Every value of the source is looked at; of the target nothing
@@ -32,7 +33,7 @@ impl Run<'_> {
                 tracing::warn!("{warning}");
             }
             if !survey.hazards.is_empty() {
-                return Err(TransferError::Hazards(survey.hazards));
+                return Err(TransferError::Hazards(HazardError(survey.hazards)));
             }
             warn_of_long_entries(&survey);
             // Those that were counted, not those that were thought to be there.

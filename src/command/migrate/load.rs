@@ -17,7 +17,7 @@ use crate::progress::Amount;
 use crate::transfer::job::forecast::Forecast;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
-use crate::transfer::target::preflight::Operation;
+use crate::transfer::target::operation::Operation;
 
 impl Run<'_> {
     /// Moves the history.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::output::{self, Block, Field, Report};
 use crate::progress::Amount;
 use crate::transfer::job::forecast::Forecast;
-use crate::transfer::source::snapshot::Origin;
+use crate::transfer::source::origin::Origin;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::obstacle::Obstacle;
 

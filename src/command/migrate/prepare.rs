@@ -1,5 +1,9 @@
 //! Both ends, before the first row moves, and what all that moves rows has in common.
 
+use crate::transfer::target::error::WriteError;
+use crate::transfer::target::obstacle::ObstacleError;
+use crate::transfer::target::operation::Operation;
+use crate::transfer::value::hazard::HazardError;
 use std::sync::Arc;
 
 use sea_orm::DatabaseConnection;
@@ -10,18 +14,19 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::progress::Amount;
 use crate::schema::error::SchemaError;
+use crate::schema::lock::Locked;
 use crate::schema::model::Schema;
-use crate::transfer::endpoints::{TargetEnd, survey_target};
+use crate::transfer::endpoints::{TargetState, inspect_target};
 use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
 use crate::transfer::job::load::{CommitGuard, Load, Toast, has_lz4};
 use crate::transfer::plan::{self, TransferPlan};
-use crate::transfer::source::lacking::require_place;
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
+use crate::transfer::source::unmapped::require_place;
 use crate::transfer::target::obstacle::{Obstacle, ObstacleSeverity};
-use crate::transfer::target::preflight::{self, Operation, TargetTables};
+use crate::transfer::target::preflight::{self, TargetTables};
 use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::policy::Class;
 
@@ -51,7 +56,7 @@ impl Run<'_> {
         let end = &self.source.end;
         let (warnings, is_lz4) = self.preflight(target, work).await?;
         // What the columns of tables in use do not take is a hazard.
-        let TargetEnd { found, schema, alterations } = survey_target(target, end, work).await?;
+        let TargetState { found, schema, alterations } = inspect_target(target, end, work).await?;
         watch.elsewhere(require_place(snapshot.reader(), &end.schema, &schema, &self.arguments.ignore)).await?;
         if work == Operation::Append && !alterations.is_empty() {
             tracing::warn!(
@@ -101,7 +106,7 @@ impl Run<'_> {
             }
         }
         if !refusals.is_empty() {
-            return Err(TransferError::Obstacles(refusals));
+            return Err(TransferError::Obstacles(ObstacleError(refusals)));
         }
         let is_lz4 = self.arguments.toast == Toast::Lz4 && has_lz4(&mut connection).await?;
         Ok((warnings, is_lz4))
@@ -119,12 +124,12 @@ impl Run<'_> {
             plan,
             amounts,
             policies: Arc::clone(&self.policies),
-            exceptions: Arc::clone(exceptions),
+            orphans: Arc::clone(exceptions),
             lock_timeout: self.arguments.lock_timeout,
             verification: self.arguments.verify,
             toast: self.arguments.toast,
             progress: self.progress,
-            note: Box::new(|changes| self.note(changes)),
+            on_change: Box::new(|changes| self.note(changes)),
             before_commit,
             watch,
         }
@@ -150,7 +155,7 @@ impl Run<'_> {
         prepared: &mut Prepared,
         watch: &Watch<'_>,
     ) -> Result<TransferError, TransferError> {
-        if !matches!(error, TransferError::Unfit | TransferError::Rejected { .. }) {
+        if !matches!(error, TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. })) {
             return Ok(error);
         }
         self.forget_changes()?;
@@ -169,7 +174,8 @@ impl Run<'_> {
     ) -> Result<T, TransferError> {
         match result {
             Err(TransferError::Database(error)) if error.cause.class == ErrorClass::Busy => {
-                let holder = async { Err(SchemaError::locked(target, self.arguments.lock_timeout).await.into()) };
+                let holder =
+                    async { Err(SchemaError::from(Locked::on(target, self.arguments.lock_timeout).await).into()) };
                 watch.over(holder).await
             }
             result => result,
@@ -181,5 +187,5 @@ impl Run<'_> {
 fn refuse(mut hazards: Vec<Hazard>, work: Operation) -> Result<(), TransferError> {
     // A parent that the source does not have may be on the target already.
     hazards.retain(|hazard| work == Operation::Move || hazard.class != Class::Orphan);
-    if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(hazards)) }
+    if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(HazardError(hazards))) }
 }

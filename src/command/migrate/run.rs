@@ -1,5 +1,11 @@
 //! One run: the source, the report's file, and what policies changed.
 
+use crate::transfer::endpoints::EndpointError;
+use crate::transfer::report::ReportError;
+use crate::transfer::source::damage::DamageError;
+use crate::transfer::source::reader::Reporting;
+use crate::transfer::target::conflict::ConflictError;
+use crate::transfer::value::hazard::HazardError;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,14 +25,15 @@ use crate::output::Report;
 use crate::progress::{Amount, Progress};
 use crate::schema::diff;
 use crate::settings::SettingsError;
-use crate::transfer::endpoints::{SourceState, survey_source};
+use crate::transfer::endpoints::{SourceState, inspect_source};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::report::ReportFile;
 use crate::transfer::source::damage::{Examination, Unchecked};
+use crate::transfer::source::origin::Origin;
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::{Source, SourceScan};
-use crate::transfer::source::snapshot::{Origin, Snapshot, SnapshotOptions};
+use crate::transfer::source::snapshot::{Snapshot, SnapshotOptions};
 use crate::transfer::value::change::Change;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
@@ -76,7 +83,7 @@ impl<'r> Run<'r> {
             Origin::AtRest => tracing::debug!("the source {url}: {}", Origin::AtRest),
             origin => tracing::info!("the source {url}: {origin}"),
         }
-        let end = survey_source(snapshot.reader()).await?;
+        let end = inspect_source(snapshot.reader()).await?;
         let report = arguments.report.as_deref().map(ReportFile::create).transpose()?.map(RefCell::new);
         let source = SourceSide { url, path, origin: snapshot.origin(), end };
         let heading = heading(now, &source, &policies);
@@ -122,7 +129,7 @@ impl Run<'_> {
         let Examination { damage, .. } = examination;
         match (damage.is_empty(), self.arguments.accept_damage) {
             (true, _) => Ok(()),
-            (false, false) => Err(TransferError::Damaged { path: self.source.path.display().to_string(), damage }),
+            (false, false) => Err(DamageError { path: self.source.path.display().to_string(), damage }.into()),
             (false, true) => {
                 let findings = diff::first_of(damage.lines()).join("; ");
                 tracing::warn!("the source is damaged, which `--accept-damage` accepts: {findings}");
@@ -144,8 +151,8 @@ impl Run<'_> {
         amounts: &[Amount],
         exceptions: &Arc<Orphans>,
     ) -> Result<SourceScan, TransferError> {
-        let note = &|changes: &[Change]| self.note(changes);
-        let mut survey = source.survey(tables, amounts, &self.policies, exceptions, self.progress, note).await?;
+        let reporting = Reporting { progress: self.progress, changes: &|changes| self.note(changes) };
+        let mut survey = source.scan(tables, amounts, &self.policies, exceptions, &reporting).await?;
         if !self.arguments.accept_damage {
             let others = self.examination.borrow().other_hazards(tables, &self.policies, &survey.hazards);
             survey.hazards.extend(others);
@@ -157,7 +164,7 @@ impl Run<'_> {
     }
 
     /// Remembers what policies change.
-    pub(crate) fn note(&self, changes: &[Change]) -> Result<(), TransferError> {
+    pub(crate) fn note(&self, changes: &[Change]) -> Result<(), ReportError> {
         let mut counts = self.changes.borrow_mut();
         for Change { table, class, policy, .. } in changes {
             *counts.entry((table.clone(), *class, *policy)).or_default() += 1;
@@ -166,13 +173,13 @@ impl Run<'_> {
     }
 
     /// Forgets what policies changed: it was rolled back.
-    pub(crate) fn forget_changes(&self) -> Result<(), TransferError> {
+    pub(crate) fn forget_changes(&self) -> Result<(), ReportError> {
         self.changes.borrow_mut().clear();
         self.report.as_ref().map_or(Ok(()), |report| report.borrow_mut().forget_changes())
     }
 
     /// Writes all but the place of the report.
-    pub(crate) fn complete_report(&self, outcome: Outcome, summary: &impl Serialize) -> Result<(), TransferError> {
+    pub(crate) fn complete_report(&self, outcome: Outcome, summary: &impl Serialize) -> Result<(), ReportError> {
         let Some(report) = &self.report else { return Ok(()) };
         let mut document = self.heading.clone();
         document["outcome"] = json!(outcome);
@@ -206,9 +213,9 @@ impl Run<'_> {
 fn refusal(error: &Error) -> Option<Value> {
     let Error::Transfer(error) = error else { return None };
     match error {
-        TransferError::Hazards(hazards) => Some(json!({ "hazards": hazards })),
+        TransferError::Hazards(HazardError(hazards)) => Some(json!({ "hazards": hazards })),
         TransferError::Damaged { .. } => Some(json!({})),
-        TransferError::Conflicts { conflicts, .. } => Some(json!({ "clashes": conflicts })),
+        TransferError::Conflicts(ConflictError { conflicts, .. }) => Some(json!({ "clashes": conflicts })),
         _ => None,
     }
 }
@@ -229,7 +236,7 @@ pub(crate) fn warn_of_long_entries(survey: &SourceScan) {
 }
 
 pub(crate) fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) -> Error {
-    TransferError::Backend { role, url: url.to_string(), expected }.into()
+    EndpointError::Backend { role, url: url.to_string(), expected }.into()
 }
 
 /// The file that is read.
@@ -265,6 +272,7 @@ fn source_url(text: &str) -> Result<DatabaseUrl, Error> {
 mod tests {
     use super::*;
     use crate::transfer::source::damage::Damage;
+    use crate::transfer::target::error::WriteError;
 
     #[test]
     fn the_source_is_a_path_or_the_url_of_a_file() {
@@ -278,10 +286,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_an_answer_and_a_failure_is_none() {
-        let refusal = |error| refusal(&Error::Transfer(error));
-        assert_eq!(refusal(TransferError::Hazards(Vec::new())), Some(json!({ "hazards": [] })));
-        let damaged = TransferError::Damaged { path: "history.db".to_owned(), damage: Damage::default() };
-        assert_eq!(refusal(damaged), Some(json!({})));
-        assert_eq!(refusal(TransferError::Unfit), None);
+        let refusal = |error: TransferError| refusal(&Error::Transfer(error));
+        assert_eq!(refusal(HazardError(Vec::new()).into()), Some(json!({ "hazards": [] })));
+        let damaged = DamageError { path: "history.db".to_owned(), damage: Damage::default() };
+        assert_eq!(refusal(damaged.into()), Some(json!({})));
+        assert_eq!(refusal(WriteError::FoundHazard.into()), None);
     }
 }

@@ -16,7 +16,7 @@ mod error;
 mod hint;
 mod postgresql;
 mod sqlite;
-mod transport;
+pub(crate) mod transport;
 
 pub(crate) use self::cause::DatabaseCause;
 pub use self::class::ErrorClass;

@@ -111,8 +111,7 @@ fn remove_unpacked(path: &Path, compressed: &Path) -> Result<(), ArchiveError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::connection::beside;
-    use crate::database::sqlite_file::{MAGIC, SIDECARS};
+    use crate::database::sqlite_file::{MAGIC, SIDECARS, beside};
 
     /// A directory, and the file of an archive in it that holds `content`.
     fn archive(content: &[u8]) -> (tempfile::TempDir, PathBuf) {

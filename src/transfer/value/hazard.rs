@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::column_type::ColumnType;
 use super::policy::{Choice, Class, Policy};
-use super::sqlite_value::StorageClass;
+use crate::database::sqlite_value::StorageClass;
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
