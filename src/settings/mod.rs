@@ -6,7 +6,7 @@
 //! | [`mod@database`] | which database the settings name |
 //! | [`libpq`] | what libpq's variables and files say about the connection |
 //! | [`layers`] | the places that settings are read from, the stronger one first |
-//! | [`file`] | the settings file, in TOML |
+//! | [`mod@file`] | the settings file, in TOML |
 //! | [`flags`] | what the command line says |
 //! | [`dotenv`] | the `.env` of the working directory |
 //! | [`environment`] | the variables of the process |
