@@ -62,7 +62,7 @@ fn is_timestamp() -> String {
 
 /// Whether the database has events. A table of that name that is not TARSy's is not touched.
 #[must_use]
-pub(crate) fn are_kept(schema: &Schema) -> bool {
+pub(crate) fn are_in(schema: &Schema) -> bool {
     let columns = ["id", "channel", "payload", "created_at"];
     schema.tables.get(EVENTS).is_some_and(|table| columns.iter().all(|column| table.columns.contains_key(*column)))
 }

@@ -8,10 +8,10 @@ const FEW: u64 = 1000;
 /// The values that a query gives, as something to be one of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdSet<'q> {
-    pub(crate) query: &'q str,
+    query: &'q str,
     /// Whether the values are few: PostgreSQL is to look each of them up in an index, however small it takes the table
     /// for, and however dear it takes the index for.
-    pub(crate) are_few: bool,
+    are_few: bool,
 }
 
 impl<'q> IdSet<'q> {
@@ -26,6 +26,11 @@ impl<'q> IdSet<'q> {
             DbBackend::Postgres => IdSet { query: "SELECT jsonb_array_elements_text($1::jsonb)", are_few: true },
             _ => IdSet { query: "SELECT value FROM json_each($1)", are_few: false },
         }
+    }
+
+    /// The values of another query, about as many.
+    pub(crate) fn with_query(self, query: &str) -> IdSet<'_> {
+        IdSet { query, are_few: self.are_few }
     }
 
     /// The condition that a column has one of them.

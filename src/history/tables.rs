@@ -70,7 +70,7 @@ impl Dependent {
             None => is_of_session,
             Some((table, column)) => {
                 let rows = format!("SELECT {column} FROM {table} WHERE {is_of_session}");
-                IdSet { query: &rows, ..*sessions }.contains(column)
+                sessions.with_query(&rows).contains(column)
             }
         }
     }
@@ -140,6 +140,8 @@ impl Reference {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::DbBackend;
+
     use super::*;
 
     #[test]
@@ -162,7 +164,7 @@ mod tests {
 
     #[test]
     fn rows_name_their_session_or_lead_to_it() {
-        let sessions = IdSet { query: "SELECT 's'", are_few: false };
+        let sessions = IdSet::all("SELECT 's'", DbBackend::Sqlite, 1);
         let [messages, chats, ..] = DEPENDENTS;
         assert_eq!(chats.of_sessions(&sessions), "session_id IN (SELECT 's')");
         let expected = "chat_id IN (SELECT chat_id FROM chats WHERE session_id IN (SELECT 's'))";

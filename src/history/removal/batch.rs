@@ -32,26 +32,22 @@ pub(crate) type Removed = BTreeMap<&'static str, u64>;
 
 /// Where a batch failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailedIn {
-    /// In the database that is pruned.
+pub(crate) enum FailedIn {
+    /// The database that is pruned.
     Database,
-    /// In the archive.
     Archive,
-    /// In the schema, which is another by now.
+    /// The schema, which is another by now.
     Schema,
 }
 
 /// Why a batch was rolled back.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
-pub struct BatchError {
-    /// What was tried.
+pub(crate) struct BatchError {
     pub action: String,
-    /// Where it failed.
     pub place: FailedIn,
     /// What a commit that failed would have removed. If the connection broke, it may have taken place.
     pub uncommitted: Option<Removed>,
-    /// Why.
     #[source]
     pub cause: DatabaseCause,
 }
@@ -59,7 +55,7 @@ pub struct BatchError {
 impl BatchError {
     /// The same where an answer to the commit was not waited for any longer.
     #[must_use]
-    pub fn or_uncommitted(self, removing: Removed) -> Self {
+    pub(crate) fn or_uncommitted(self, removing: Removed) -> Self {
         let is_lost = self.place == FailedIn::Database && self.cause.class.is_before_login();
         Self { uncommitted: self.uncommitted.or(is_lost.then_some(removing)), ..self }
     }
@@ -71,7 +67,7 @@ impl BatchError {
     /// Whether the connection of this batch has to be replaced before the next one: after a COMMIT that failed, and on
     /// SQLite, which may have rolled back by itself, after everything but a lock that was not granted.
     #[must_use]
-    pub fn spoils_connection(&self, backend: DbBackend) -> bool {
+    pub(crate) fn spoils_connection(&self, backend: DbBackend) -> bool {
         let is_about_sqlite = backend == DbBackend::Sqlite && self.place == FailedIn::Database;
         self.uncommitted.is_some() || (is_about_sqlite && self.cause.class != ErrorClass::Busy)
     }
@@ -285,6 +281,12 @@ mod tests {
         assert_eq!(spoils(open), [true, true]);
         let in_archive = BatchError::in_archive(DatabaseCause::new(ErrorClass::Data, "it failed"));
         assert_eq!(spoils(in_archive), [false, false]);
+    }
+
+    #[test]
+    fn rows_that_the_database_kept_are_counted() {
+        let expected = "the database removed 3 of 4 rows of chats; is there a trigger or a row policy?";
+        assert_eq!(too_few_removed(3, 4, "chats").to_string(), expected);
     }
 
     #[test]
