@@ -1,0 +1,193 @@
+//! What is there, as tables for people.
+
+use crate::database::read_transaction::QUERY_LIMIT;
+use crate::database::url::Backend;
+use crate::history::space::Space;
+use crate::output::{self, Block, Field};
+use crate::schema::state;
+use crate::settings::ShownSetting;
+
+use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Week};
+
+/// How wide the longest bar is, in characters.
+const BAR_WIDTH: u64 = 40;
+
+pub(crate) fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<Block> {
+    let mut blocks = vec![database_block(summary)];
+    if !summary.tables.is_empty() {
+        blocks.push(table_block(&summary.tables));
+    }
+    blocks.extend(summary.space.iter().flat_map(space_blocks));
+    blocks.extend(summary.sessions.iter().flat_map(session_blocks));
+    blocks.extend(summary.row_policies.iter().map(|policies| {
+        Block::Line(format!("partial: {}; the figures of this table count only the others", policies.text()))
+    }));
+    blocks.extend(skipped_line(&summary.skipped).map(Block::Line));
+    let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
+    blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "from"], rows: rows.collect() });
+    blocks
+}
+
+fn or_dash(value: Option<&str>) -> Field {
+    value.unwrap_or("-").into()
+}
+
+fn database_block(summary: &InfoSummary) -> Block {
+    let revision = summary.revision.as_deref().map_or_else(|| "no ledger".to_owned(), state::described);
+    let mut rows: Vec<Vec<Field>> = vec![
+        vec!["database".into(), summary.database.as_str().into()],
+        vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],
+        vec!["revision".into(), revision.into()],
+        vec!["size".into(), indicatif::HumanBytes(summary.bytes).to_string().into()],
+    ];
+    if summary.backend == Backend::Postgresql {
+        rows.insert(2, vec!["role".into(), or_dash(summary.role.as_deref())]);
+        rows.insert(3, vec!["TLS".into(), or_dash(summary.tls.as_deref())]);
+    }
+    Block::Table { title: "database", header: vec![], rows }
+}
+
+fn table_block(tables: &[TableInfo]) -> Block {
+    let dash = || Field::Number("-".to_owned());
+    let size = |bytes: Option<u64>| bytes.map_or_else(dash, output::bytes);
+    let rows = tables.iter().map(|table| {
+        let rows = match table.rows {
+            RowCount::Unknown => dash(),
+            RowCount::Exact(rows) => output::count(rows),
+            RowCount::Estimated(rows) => Field::Number(format!("~{}", indicatif::HumanCount(rows))),
+        };
+        let (data, index, toast) = (size(table.table_bytes), size(table.index_bytes), size(table.toast_bytes));
+        vec![table.table.as_str().into(), rows, data, index, toast]
+    });
+    let header = vec!["table", "rows", "table size", "indexes", "TOAST"];
+    Block::Table { title: "tables", header, rows: rows.collect() }
+}
+
+fn skipped_line(parts: &[String]) -> Option<String> {
+    let (limit, skipped) = (humantime::format_duration(QUERY_LIMIT), parts.join(", "));
+    let line = format!("skipped, because it took longer than {limit}: {skipped}; `tarsy-db info --exact` has no limit");
+    (!parts.is_empty()).then_some(line)
+}
+
+fn space_blocks(space: &SpaceSummary) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    match &space.parts {
+        Space::Tables(tables) if tables.is_empty() => {}
+        Space::Tables(tables) => {
+            let rows = tables.iter().map(|table| {
+                let dead = output::count(table.dead_rows);
+                let (by_hand, by_server) =
+                    (or_dash(table.last_vacuum.as_deref()), or_dash(table.last_autovacuum.as_deref()));
+                vec![table.table.as_str().into(), dead, output::bytes(table.reclaimable_bytes), by_hand, by_server]
+            });
+            let header = vec!["table", "dead rows", "bytes (estimate)", "last VACUUM", "last autovacuum"];
+            blocks.push(Block::Table { title: "space to reclaim", header, rows: rows.collect() });
+        }
+        Space::File(file) => {
+            let rows = vec![
+                vec!["free pages in the file".into(), output::bytes(file.reclaimable_bytes)],
+                vec!["auto_vacuum".into(), file.auto_vacuum.to_string().into()],
+            ];
+            blocks.push(Block::Table { title: "space to reclaim", header: vec![], rows });
+        }
+    }
+    blocks.extend(space.next_command.iter().map(|command| Block::Line(format!("`{command}` reclaims this space"))));
+    blocks
+}
+
+fn session_blocks(sessions: &SessionSummary) -> Vec<Block> {
+    let mut rows = vec![
+        vec!["oldest".into(), or_dash(sessions.oldest.as_deref())],
+        vec!["newest".into(), or_dash(sessions.newest.as_deref())],
+        vec![
+            format!("retention of {} days would remove", sessions.retention_days).into(),
+            would_remove(sessions).into(),
+        ],
+    ];
+    rows.extend(
+        sessions
+            .by_status
+            .iter()
+            .flatten()
+            .map(|count| vec![count.status.as_str().into(), count.sessions.to_string().into()]),
+    );
+    let mut blocks = vec![Block::Table { title: "sessions", header: vec![], rows }];
+    blocks.extend(sessions.retention.lines().into_iter().map(Block::Line));
+    blocks.extend(weeks_block(sessions.by_week.as_deref().unwrap_or_default()));
+    blocks
+}
+
+fn would_remove(sessions: &SessionSummary) -> String {
+    match &sessions.would_remove {
+        None if sessions.has_retention => "-".to_owned(),
+        None => "nothing: the setting makes no sense".to_owned(),
+        Some(plan) => format!(
+            "{} sessions, {} rows, {}; {} old ones stay, because they are not over or in use",
+            plan.sessions,
+            indicatif::HumanCount(plan.rows()),
+            indicatif::HumanBytes(plan.bytes()),
+            plan.kept.len()
+        ),
+    }
+}
+
+/// A chart, unless there is nothing to see.
+fn weeks_block(weeks: &[Week]) -> Option<Block> {
+    let most = weeks.iter().map(|week| week.sessions).max().filter(|most| *most > 0)?;
+    let rows = weeks
+        .iter()
+        .map(|week| vec![week.monday.as_str().into(), output::count(week.sessions), bar(week.sessions, most).into()]);
+    let header = vec!["week from", "sessions", ""];
+    Some(Block::Table { title: "sessions by week", header, rows: rows.collect() })
+}
+
+/// A bar as long as its share of the largest one; what is not nothing is seen.
+fn bar(value: u64, most: u64) -> String {
+    let width = (value * BAR_WIDTH).div_ceil(most);
+    "█".repeat(usize::try_from(width).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_shows_its_share_and_what_is_not_nothing_is_seen() {
+        let widths = [0, 1, 500, 1000].map(|value| bar(value, 1000).chars().count());
+        assert_eq!(widths, [0, 1, 20, 40]);
+    }
+
+    #[test]
+    fn weeks_without_sessions_are_no_chart() {
+        let week = |sessions| Week { monday: "2024-01-29".to_owned(), sessions };
+        assert!(weeks_block(&[]).is_none() && weeks_block(&[week(0)]).is_none());
+        let Some(Block::Table { rows, .. }) = weeks_block(&[week(0), week(2)]) else { panic!("a chart") };
+        assert_eq!(rows.len(), 2);
+    }
+
+    #[test]
+    fn an_estimate_is_marked_and_what_is_not_known_is_a_dash() {
+        let table = |rows| TableInfo {
+            table: "t".to_owned(),
+            rows,
+            table_bytes: Some(2048),
+            index_bytes: None,
+            toast_bytes: None,
+        };
+        let tables = [RowCount::Exact(1234), RowCount::Estimated(1234), RowCount::Unknown].map(table);
+        let Block::Table { rows, .. } = table_block(&tables) else { panic!("a table") };
+        let numbers = rows.iter().map(|row| match &row[1] {
+            Field::Number(number) => number.as_str(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(numbers.collect::<Vec<_>>(), ["1,234", "~1,234", "-"]);
+    }
+
+    #[test]
+    fn what_was_skipped_is_named_with_the_limit() {
+        assert_eq!(skipped_line(&[]), None);
+        let line = skipped_line(&["free space".to_owned(), "sessions by week".to_owned()]);
+        let expected = "skipped, because it took longer than 30s: free space, sessions by week; `tarsy-db info --exact` has no limit";
+        assert_eq!(line.as_deref(), Some(expected));
+    }
+}

@@ -1,0 +1,99 @@
+//! `info`: shows what is there and which settings are in force. Reads only.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`sections`] | reads the parts, each in a transaction of its own |
+//! | [`queries`] | what the database is asked |
+//! | [`blocks`] | what is there, as tables for people |
+//! | [`summary`] | what is there, as data |
+
+mod blocks;
+mod queries;
+mod sections;
+mod summary;
+
+use chrono::{DateTime, Utc};
+use migration::{Revision, ledger};
+
+use self::sections::{Precision, Sections};
+use self::summary::{InfoSummary, SettingSummary, SpaceSummary};
+use super::retention::Retention;
+use crate::cli::info::Info;
+use crate::database::connection::{self, Access, LOCK_TIMEOUT};
+use crate::database::failure::ResultExt;
+use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
+use crate::error::Error;
+use crate::history::retention::policy::{DAYS_BY_DESIGN, DAYS_OF_RELEASES};
+use crate::history::space::{self, Space};
+use crate::history::tables::SESSIONS;
+use crate::output::Report;
+use crate::schema::read::schema;
+use crate::schema::row_policy;
+use crate::schema::state::SchemaState;
+use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
+
+pub(crate) async fn run(
+    arguments: &Info,
+    settings: &Settings,
+    now: DateTime<Utc>,
+    watch: &Watch<'_>,
+) -> Result<Report, Error> {
+    let url = &settings.database.value;
+    let mut connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
+    watch.attach(&mut connection);
+    let precision = Precision::of(arguments);
+    let limit = (precision == Precision::Estimated).then_some(QUERY_LIMIT);
+    let reader = BoundedReader::new(&connection, limit).await.context("set up the connection")?;
+    let mut parts = Sections { reader, skipped: Vec::new() };
+    let reading = parts.reader.begin(Rows::Visible).await.context("begin to read")?;
+    let state = SchemaState::read(&reading).await.context("read the ledger")?;
+    let found = schema(&reading).await.context("read the schema")?;
+    let server = queries::server(&reading).await.context("ask the server about itself")?;
+    read_transaction::end(reading).await.ok();
+    let tables = match url {
+        DatabaseUrl::Postgresql(_) => parts.postgresql_tables(precision).await?,
+        DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, precision, server.bytes).await?,
+    };
+    let retention = Retention::of(settings, &state);
+    let space = parts.read("free space", async |reading| Ok(space::reclaimable(reading, &found).await?)).await?;
+    let sessions = match found.tables.contains_key(SESSIONS) {
+        true => Some(parts.sessions(&retention, &found, now).await?),
+        false => None,
+    };
+    let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
+    let row_policies = row_policy::active(&connection, &tables_of_tarsy).await.context("look for row policies")?;
+    let shown = shown(settings, &retention);
+    let summary = InfoSummary {
+        database: url.to_string(),
+        backend: url.backend(),
+        server_version: server.version,
+        role: server.role,
+        tls: server.tls,
+        revision: state.revision().map(str::to_owned),
+        bytes: server.bytes,
+        tables,
+        space: space.map(space_summary),
+        sessions,
+        row_policies,
+        skipped: parts.skipped,
+        settings: shown.iter().cloned().map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
+    };
+    let blocks = blocks::blocks(&summary, shown);
+    Ok(Report::new(&summary, blocks))
+}
+
+fn space_summary(parts: Space) -> SpaceSummary {
+    SpaceSummary { reclaimable_bytes: parts.reclaimable_bytes(), next_command: parts.next_command(), parts }
+}
+
+/// The settings; a retention that was not chosen is no 90 days.
+fn shown(settings: &Settings, retention: &Retention) -> Vec<ShownSetting> {
+    let mut shown = settings.shown();
+    let is_retention = |(name, ..): &&mut ShownSetting| *name == RETENTION_DAYS.path;
+    if let Some((_, value, _)) = shown.iter_mut().find(is_retention).filter(|_| !retention.is_chosen()) {
+        *value = format!("{DAYS_BY_DESIGN} or {DAYS_OF_RELEASES}: not set");
+    }
+    shown
+}

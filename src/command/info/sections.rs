@@ -1,0 +1,176 @@
+//! Reads the parts of what is shown, each in a transaction of its own, and notes those that were given up.
+
+use chrono::{DateTime, Utc};
+use sea_orm::DatabaseExecutor;
+
+use super::queries;
+use super::summary::{RowCount, SessionSummary, TableInfo};
+use crate::cli::info::Info;
+use crate::command::retention::Retention;
+use crate::database::failure::{ErrorClass, ResultExt};
+use crate::database::read_transaction::{self, BoundedReader, Rows};
+use crate::error::Error;
+use crate::history::retention::plan::{self, RetentionPlan};
+use crate::history::retention::policy::{ActiveSessions, RetentionPolicy};
+use crate::history::retention::selection::Selection;
+use crate::schema::model::Schema;
+
+/// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
+const SMALL_FILE: u64 = 1 << 30;
+
+const MEASURE: &str = "measure the tables";
+
+/// How much trouble is taken over figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// As the server estimates them, and given up where that takes long.
+    Estimated,
+    /// Counted, for as long as it takes.
+    Exact,
+}
+
+impl Precision {
+    pub(crate) fn of(arguments: &Info) -> Self {
+        if arguments.exact { Self::Exact } else { Self::Estimated }
+    }
+
+    /// Whether the tables of a SQLite file of this size are measured.
+    fn measures(self, file_bytes: u64) -> bool {
+        self == Self::Exact || file_bytes <= SMALL_FILE
+    }
+
+    /// Whether rows are counted for which there is this.
+    fn counts(self, rows: RowCount) -> bool {
+        self == Self::Exact || rows == RowCount::Unknown
+    }
+}
+
+pub(crate) struct Sections<'c> {
+    pub(crate) reader: BoundedReader<'c>,
+    pub(crate) skipped: Vec<String>,
+}
+
+impl Sections<'_> {
+    /// Reads one part in a transaction of its own. `None` where a query took too long.
+    pub(crate) async fn read<T>(
+        &mut self,
+        part: impl Into<String>,
+        read: impl AsyncFnOnce(&DatabaseExecutor<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let part = part.into();
+        let reading = self.reader.begin(Rows::Visible).await.context(format!("read {part}"))?;
+        let result = read(&reading).await;
+        read_transaction::end(reading).await.ok();
+        match result {
+            Err(Error::Database(error))
+                if self.reader.limit().is_some() && error.cause.class == ErrorClass::TimedOut =>
+            {
+                self.skipped.push(part);
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    async fn count(&mut self, table: &str) -> Result<RowCount, Error> {
+        let part = format!("the rows of {table}");
+        let action = format!("count the rows of {table}");
+        let count = async |reading: &DatabaseExecutor<'_>| Ok(queries::count(reading, table).await.context(action)?);
+        Ok(self.read(part, count).await?.map_or(RowCount::Unknown, RowCount::Exact))
+    }
+
+    pub(crate) async fn postgresql_tables(&mut self, precision: Precision) -> Result<Vec<TableInfo>, Error> {
+        let sizes =
+            async |reading: &DatabaseExecutor<'_>| Ok(queries::postgresql_sizes(reading).await.context(MEASURE)?);
+        let mut tables = self.read("the sizes of the tables", sizes).await?.unwrap_or_default();
+        for table in &mut tables {
+            if precision.counts(table.rows) {
+                table.rows = self.count(&table.table).await?;
+            }
+        }
+        Ok(tables)
+    }
+
+    /// `file_bytes` is the size of the whole file.
+    pub(crate) async fn sqlite_tables(
+        &mut self,
+        found: &Schema,
+        precision: Precision,
+        file_bytes: u64,
+    ) -> Result<Vec<TableInfo>, Error> {
+        let mut sizes = None;
+        if precision.measures(file_bytes) {
+            let measure =
+                async |reading: &DatabaseExecutor<'_>| Ok(queries::sqlite_sizes(reading).await.context(MEASURE)?);
+            sizes = self.read("the sizes of the tables", measure).await?;
+        }
+        let mut tables = Vec::new();
+        for table in found.tables.keys() {
+            let size = |is_index| Some(sizes.as_ref()?.get(&(table.clone(), is_index)).copied().unwrap_or_default());
+            tables.push(TableInfo {
+                rows: self.count(table).await?,
+                table_bytes: size(false),
+                index_bytes: size(true),
+                toast_bytes: None,
+                table: table.clone(),
+            });
+        }
+        Ok(tables)
+    }
+
+    pub(crate) async fn sessions(
+        &mut self,
+        retention: &Retention,
+        found: &Schema,
+        now: DateTime<Utc>,
+    ) -> Result<SessionSummary, Error> {
+        let action = "summarise the sessions";
+        let edges = self.read("the oldest and the newest session", async |reading| {
+            Ok(queries::edges(reading).await.context(action)?)
+        });
+        let (oldest, newest) = edges.await?.unwrap_or_default();
+        let mut retention = retention.clone();
+        self.read("what TARSy's own defaults would remove", async |reading| retention.count(reading, found, now).await)
+            .await?;
+        let policy = retention.policy(ActiveSessions::Keep, now).ok();
+        let has_retention = policy.is_some();
+        let would_remove = match policy {
+            Some(policy) => self.would_remove(policy, found).await?,
+            None => None,
+        };
+        let by_status = async |reading: &DatabaseExecutor<'_>| Ok(queries::by_status(reading).await.context(action)?);
+        let by_week = async |reading: &DatabaseExecutor<'_>| Ok(queries::by_week(reading).await.context(action)?);
+        Ok(SessionSummary {
+            oldest: oldest.and_then(crate::format::rfc3339),
+            newest: newest.and_then(crate::format::rfc3339),
+            by_status: self.read("sessions by status", by_status).await?,
+            by_week: self.read("sessions by week", by_week).await?,
+            retention_days: retention.days(),
+            has_retention,
+            retention,
+            would_remove,
+        })
+    }
+
+    async fn would_remove(&mut self, policy: RetentionPolicy, found: &Schema) -> Result<Option<RetentionPlan>, Error> {
+        let plan = async |reading: &DatabaseExecutor<'_>| {
+            let selection = Selection::of(reading, found, policy).await?;
+            Ok(plan::plan(reading, found, &selection).await?)
+        };
+        self.read("what the retention would remove", plan).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_files_are_measured_and_estimated_rows_counted_on_demand_only() {
+        let [estimated, exact] = [Precision::Estimated, Precision::Exact];
+        assert!(estimated.measures(SMALL_FILE) && !estimated.measures(SMALL_FILE + 1));
+        assert!(exact.measures(SMALL_FILE + 1));
+        assert!(estimated.counts(RowCount::Unknown) && !estimated.counts(RowCount::Estimated(3)));
+        assert!(exact.counts(RowCount::Estimated(3)));
+    }
+}

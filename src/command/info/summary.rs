@@ -1,0 +1,129 @@
+//! What is there, as data.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::command::retention::Retention;
+use crate::database::url::Backend;
+use crate::history::retention::plan::RetentionPlan;
+use crate::history::space::Space;
+use crate::schema::row_policy::RowPolicies;
+
+#[derive(Serialize)]
+pub(crate) struct InfoSummary {
+    pub(crate) database: String,
+    pub(crate) backend: Backend,
+    pub(crate) server_version: String,
+    pub(crate) role: Option<String>,
+    pub(crate) tls: Option<String>,
+    pub(crate) revision: Option<String>,
+    pub(crate) bytes: u64,
+    pub(crate) tables: Vec<TableInfo>,
+    pub(crate) space: Option<SpaceSummary>,
+    pub(crate) sessions: Option<SessionSummary>,
+    /// What hides rows from the role: the figures of these tables are partial.
+    pub(crate) row_policies: Vec<RowPolicies>,
+    /// What was given up because it took too long.
+    pub(crate) skipped: Vec<String>,
+    pub(crate) settings: BTreeMap<&'static str, SettingSummary>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct TableInfo {
+    pub(crate) table: String,
+    #[serde(flatten)]
+    pub(crate) rows: RowCount,
+    pub(crate) table_bytes: Option<u64>,
+    pub(crate) index_bytes: Option<u64>,
+    pub(crate) toast_bytes: Option<u64>,
+}
+
+/// How many rows a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowCount {
+    Exact(u64),
+    Estimated(u64),
+    /// To count them took too long.
+    Unknown,
+}
+
+impl Serialize for RowCount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (rows, exact) = match self {
+            Self::Exact(rows) => (Some(rows), true),
+            Self::Estimated(rows) => (Some(rows), false),
+            Self::Unknown => (None, true),
+        };
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("rows", &rows)?;
+        map.serialize_entry("exact", &exact)?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct SpaceSummary {
+    /// What could be given back; an estimate on PostgreSQL.
+    pub(crate) reclaimable_bytes: u64,
+    /// What gives it back; `None` where that is not worth while.
+    pub(crate) next_command: Option<String>,
+    #[serde(flatten)]
+    pub(crate) parts: Space,
+}
+
+#[derive(Serialize)]
+pub(crate) struct SessionSummary {
+    pub(crate) oldest: Option<String>,
+    pub(crate) newest: Option<String>,
+    pub(crate) by_status: Option<Vec<StatusCount>>,
+    pub(crate) by_week: Option<Vec<Week>>,
+    pub(crate) retention_days: u32,
+    /// Whether the retention makes sense.
+    #[serde(skip)]
+    pub(crate) has_retention: bool,
+    pub(crate) retention: Retention,
+    /// What `prune` would remove; where no retention was chosen, with the longer of TARSy's defaults. Absent where the
+    /// retention makes no sense, or where that took too long.
+    pub(crate) would_remove: Option<RetentionPlan>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct StatusCount {
+    pub(crate) status: String,
+    pub(crate) sessions: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Week {
+    /// Its Monday.
+    pub(crate) monday: String,
+    pub(crate) sessions: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct SettingSummary {
+    pub(crate) value: String,
+    pub(crate) source: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_table_says_whether_its_rows_were_counted() {
+        let table = |rows| {
+            let table =
+                TableInfo { table: "t".to_owned(), rows, table_bytes: None, index_bytes: None, toast_bytes: None };
+            json!(table).to_string()
+        };
+        let rest = r#""table_bytes":null,"index_bytes":null,"toast_bytes":null}"#;
+        assert_eq!(table(RowCount::Exact(3)), format!(r#"{{"table":"t","rows":3,"exact":true,{rest}"#));
+        assert_eq!(table(RowCount::Estimated(3)), format!(r#"{{"table":"t","rows":3,"exact":false,{rest}"#));
+        assert_eq!(table(RowCount::Unknown), format!(r#"{{"table":"t","rows":null,"exact":true,{rest}"#));
+    }
+}
