@@ -18,13 +18,12 @@ use crate::schema::lock::Locked;
 use crate::schema::state::{self, StateError};
 use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
 use crate::schema::upgrade::{self, script};
-use crate::settings::Settings;
+use crate::settings::{SettingSource, Settings};
 
 #[derive(Serialize)]
 struct InitSummary {
     database: String,
-    /// `disabled`, `present`, `created`, `adopted` or `upgraded`; with `dry_run` what it would be.
-    outcome: &'static str,
+    outcome: Outcome,
     dry_run: bool,
     /// Where the database stood, if it had a history.
     from: Option<String>,
@@ -39,6 +38,26 @@ struct InitSummary {
     sql: Option<Vec<String>>,
 }
 
+/// What was done; with `dry_run` what it would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// There is to be no history.
+    Disabled,
+    /// Nothing had to be done.
+    Present,
+    Created,
+    Adopted,
+    Upgraded,
+}
+
+/// Whether something was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Done,
+    DryRun,
+}
+
 #[derive(Serialize)]
 struct Step {
     revision: &'static str,
@@ -49,27 +68,16 @@ struct Step {
 pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>) -> Result<Report, Error> {
     let url = &settings.database.value;
     if !settings.history_enabled.value {
-        let line = format!("history is disabled ({}): {url} was left alone", settings.history_enabled.source);
-        let summary = InitSummary {
-            database: url.to_string(),
-            outcome: "disabled",
-            dry_run: false,
-            from: None,
-            revision: None,
-            applied: Vec::new(),
-            pending: Vec::new(),
-            sql: None,
-        };
-        return Ok(Report::new(&summary, vec![Block::Line(line)]));
+        return Ok(disabled(url, &settings.history_enabled.source));
     }
     if let Some(timeout) = arguments.wait {
         wait::until_usable(&Wait::at_most(timeout), settings).await?;
     }
     let target = arguments.to.unwrap_or(settings.schema_target.value);
-    let dry_run = arguments.dry_run || arguments.sql;
+    let effect = if arguments.dry_run || arguments.sql { Effect::DryRun } else { Effect::Done };
     let mut sql = None;
     let work = async {
-        if !dry_run {
+        if effect == Effect::Done {
             return reach(arguments, url, target, watch).await;
         }
         let mut connection = open_to_look(arguments, url).await?;
@@ -87,7 +95,23 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
     {
         return Err(StateError::Unknown(revision.clone()).into());
     }
-    Ok(report(url, &assess, dry_run, sql))
+    let upgrade = Upgrade { url, start: &assess.start, pending: &assess.pending, revision: assess.revision(), effect };
+    Ok(upgrade.report(sql))
+}
+
+fn disabled(url: &DatabaseUrl, source: &SettingSource) -> Report {
+    let line = format!("history is disabled ({source}): {url} was left alone");
+    let summary = InitSummary {
+        database: url.to_string(),
+        outcome: Outcome::Disabled,
+        dry_run: false,
+        from: None,
+        revision: None,
+        applied: Vec::new(),
+        pending: Vec::new(),
+        sql: None,
+    };
+    Report::new(&summary, vec![Block::Line(line)])
 }
 
 async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
@@ -126,60 +150,164 @@ async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Wa
     Ok(done)
 }
 
-fn report(url: &DatabaseUrl, assess: &UpgradePlan, dry_run: bool, sql: Option<Vec<String>>) -> Report {
-    let revision = state::described(assess.revision());
-    let [created, adopted, upgraded] = match dry_run {
-        true => ["would create", "would adopt", "would upgrade"],
-        false => ["created", "adopted", "upgraded"],
-    };
-    let (outcome, line) = match (&assess.start, assess.pending.is_empty()) {
-        (Start::Empty, _) => ("created", format!("{created} the schema in {url} at revision {revision}")),
-        (Start::Tables(from), _) => {
-            let line = format!("{adopted} the tables in {url}, which have no ledger, as those of revision {from}");
-            ("adopted", if assess.pending.is_empty() { line } else { format!("{line}, at revision {revision}") })
-        }
-        (Start::Ledger(from), false) => {
-            ("upgraded", format!("{upgraded} {url} from revision {} to {revision}", state::described(from)))
-        }
-        (Start::Ledger(_), true) => ("present", format!("{url} is at revision {revision}: left alone")),
-    };
-    let rows = assess.pending.iter().map(|revision| -> Vec<Field> {
-        vec![Field::Number(revision.number().to_string()), revision.id().into(), revision.change().into()]
-    });
-    let mut blocks = vec![Block::Line(line)];
-    if assess.start != Start::Empty && !assess.pending.is_empty() {
-        let title = if dry_run { "pending (nothing was changed)" } else { "applied" };
-        blocks.push(Block::Table { title, header: vec!["", "revision", "change"], rows: rows.collect() });
+/// What was done to a database, or would be.
+#[derive(Debug, Clone, Copy)]
+struct Upgrade<'u> {
+    url: &'u DatabaseUrl,
+    start: &'u Start,
+    pending: &'u [Revision],
+    /// Where the database stands afterwards.
+    revision: &'u str,
+    effect: Effect,
+}
+
+impl Upgrade<'_> {
+    fn report(self, sql: Option<Vec<String>>) -> Report {
+        let blocks = match &sql {
+            Some(statements) => vec![Block::Script(self.script(statements))],
+            None => self.blocks(),
+        };
+        Report::new(&self.summary(sql), blocks)
     }
-    if let Some(statements) = &sql {
-        // Without these words both shells would go on after an error.
-        let comment = match (statements.is_empty(), url) {
-            (true, _) => format!("-- {url} is at revision {revision}: nothing to do"),
+
+    fn outcome(self) -> Outcome {
+        match (self.start, self.pending.is_empty()) {
+            (Start::Empty, _) => Outcome::Created,
+            (Start::Tables(_), _) => Outcome::Adopted,
+            (Start::Ledger(_), false) => Outcome::Upgraded,
+            (Start::Ledger(_), true) => Outcome::Present,
+        }
+    }
+
+    fn line(self) -> String {
+        let (url, revision) = (self.url, state::described(self.revision));
+        let [created, adopted, upgraded] = match self.effect {
+            Effect::DryRun => ["would create", "would adopt", "would upgrade"],
+            Effect::Done => ["created", "adopted", "upgraded"],
+        };
+        match (self.start, self.pending.is_empty()) {
+            (Start::Empty, _) => format!("{created} the schema in {url} at revision {revision}"),
+            (Start::Tables(from), is_complete) => {
+                let line = format!("{adopted} the tables in {url}, which have no ledger, as those of revision {from}");
+                if is_complete { line } else { format!("{line}, at revision {revision}") }
+            }
+            (Start::Ledger(from), false) => {
+                format!("{upgraded} {url} from revision {} to {revision}", state::described(from))
+            }
+            (Start::Ledger(_), true) => format!("{url} is at revision {revision}: left alone"),
+        }
+    }
+
+    fn blocks(self) -> Vec<Block> {
+        let mut blocks = vec![Block::Line(self.line())];
+        if *self.start != Start::Empty && !self.pending.is_empty() {
+            let rows = self.pending.iter().map(|revision| -> Vec<Field> {
+                vec![Field::Number(revision.number().to_string()), revision.id().into(), revision.change().into()]
+            });
+            let title = match self.effect {
+                Effect::DryRun => "pending (nothing was changed)",
+                Effect::Done => "applied",
+            };
+            blocks.push(Block::Table { title, header: vec!["", "revision", "change"], rows: rows.collect() });
+        }
+        blocks
+    }
+
+    /// The statements, with the words without which both shells would go on after an error.
+    fn script(self, statements: &[String]) -> String {
+        let comment = match (statements.is_empty(), self.url) {
+            (true, url) => format!("-- {url} is at revision {}: nothing to do", state::described(self.revision)),
             (false, DatabaseUrl::Sqlite(_)) => "-- run with: sqlite3 -bail FILE".to_owned(),
             (false, DatabaseUrl::Postgresql(_)) => "-- run with: psql --set ON_ERROR_STOP=1".to_owned(),
         };
         let lines = std::iter::once(comment).chain(statements.iter().map(|sql| format!("{sql};")));
-        blocks = vec![Block::Script(lines.collect::<Vec<_>>().join("\n"))];
+        lines.collect::<Vec<_>>().join("\n")
     }
-    let steps = assess.pending.iter().map(|revision| Step {
-        revision: revision.id(),
-        number: revision.number(),
-        change: revision.change(),
-    });
-    let (applied, pending) = if dry_run { (Vec::new(), steps.collect()) } else { (steps.collect(), Vec::new()) };
-    let summary = InitSummary {
-        database: url.to_string(),
-        outcome,
-        dry_run,
-        from: match &assess.start {
-            Start::Empty => None,
-            Start::Tables(revision) => Some(revision.id().to_owned()),
-            Start::Ledger(revision) => Some(revision.clone()),
-        },
-        revision: Some(assess.revision().to_owned()),
-        applied,
-        pending,
-        sql,
-    };
-    Report::new(&summary, blocks)
+
+    fn summary(self, sql: Option<Vec<String>>) -> InitSummary {
+        let steps = self.pending.iter().map(|revision| Step {
+            revision: revision.id(),
+            number: revision.number(),
+            change: revision.change(),
+        });
+        let (applied, pending) = match self.effect {
+            Effect::DryRun => (Vec::new(), steps.collect()),
+            Effect::Done => (steps.collect(), Vec::new()),
+        };
+        InitSummary {
+            database: self.url.to_string(),
+            outcome: self.outcome(),
+            dry_run: self.effect == Effect::DryRun,
+            from: match self.start {
+                Start::Empty => None,
+                Start::Tables(revision) => Some(revision.id().to_owned()),
+                Start::Ledger(revision) => Some(revision.clone()),
+            },
+            revision: Some(self.revision.to_owned()),
+            applied,
+            pending,
+            sql,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> DatabaseUrl {
+        DatabaseUrl::sqlite_file("history.db")
+    }
+
+    fn at(revision: Revision) -> Start {
+        Start::Ledger(revision.id().to_owned())
+    }
+
+    fn to_head<'u>(url: &'u DatabaseUrl, start: &'u Start, pending: &'u [Revision], effect: Effect) -> Upgrade<'u> {
+        Upgrade { url, start, pending, revision: Revision::HEAD.id(), effect }
+    }
+
+    #[test]
+    fn the_sentence_says_what_was_done_or_would_be() {
+        let (url, baseline, head) = (file(), Revision::BASELINE, Revision::HEAD);
+        for (start, pending, outcome, done, would) in [
+            (Start::Empty, &[head][..], Outcome::Created, "created the schema in ", "would create the schema in "),
+            (Start::Tables(head), &[], Outcome::Adopted, "adopted the tables in ", "would adopt the tables in "),
+            (at(baseline), &[head], Outcome::Upgraded, "upgraded ", "would upgrade "),
+        ] {
+            let [real, dry] = [Effect::Done, Effect::DryRun].map(|effect| to_head(&url, &start, pending, effect));
+            assert_eq!(real.outcome(), outcome);
+            assert!(real.line().starts_with(done), "{}", real.line());
+            assert!(dry.line().starts_with(would), "{}", dry.line());
+        }
+        let start = at(head);
+        let present = to_head(&url, &start, &[], Effect::Done);
+        assert_eq!(present.outcome(), Outcome::Present);
+        assert_eq!(present.line(), format!("{url} is at revision {head}: left alone"));
+    }
+
+    #[test]
+    fn only_an_upgrade_lists_its_revisions() {
+        let url = file();
+        let blocks = |start: &Start| to_head(&url, start, &[Revision::HEAD], Effect::DryRun).blocks().len();
+        assert_eq!((blocks(&Start::Empty), blocks(&at(Revision::BASELINE))), (1, 2));
+    }
+
+    #[test]
+    fn a_script_without_statements_says_so() {
+        let (url, start) = (file(), at(Revision::HEAD));
+        let upgrade = to_head(&url, &start, &[], Effect::DryRun);
+        assert_eq!(upgrade.script(&[]), format!("-- {url} is at revision {}: nothing to do", Revision::HEAD));
+        assert_eq!(upgrade.script(&["SELECT 1".to_owned()]), "-- run with: sqlite3 -bail FILE\nSELECT 1;");
+    }
+
+    #[test]
+    fn steps_are_applied_or_pending() {
+        let url = file();
+        let steps = |effect| {
+            let summary = to_head(&url, &Start::Empty, &[Revision::HEAD], effect).summary(None);
+            (summary.dry_run, summary.applied.len(), summary.pending.len())
+        };
+        assert_eq!((steps(Effect::Done), steps(Effect::DryRun)), ((false, 1, 0), (true, 0, 1)));
+    }
 }

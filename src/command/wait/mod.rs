@@ -1,4 +1,10 @@
 //! `wait`: holds the backend back until the database really is usable, and says why not.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`backoff`] | when to try again, and when to give up |
+
+mod backoff;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::process::CommandExt;
@@ -8,6 +14,7 @@ use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use serde::Serialize;
 
+use self::backoff::{Backoff, Next};
 use crate::cli::wait::{Wait, WaitFor};
 use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass};
@@ -19,24 +26,26 @@ use crate::schema::row_policy;
 use crate::schema::state::{Decision, SchemaState};
 use crate::settings::Settings;
 
-/// How long failures that do not heal by themselves are put up with: a server's first start may
-/// create roles and databases only after it began to answer.
-const GRACE: Duration = Duration::from_secs(10);
 /// How long a server may take to answer after the login; it waits at most [`LOCK_TIMEOUT`] for a lock.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether the server has begun to accept connections.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
 struct WaitSummary {
     database: String,
-    /// `usable` or `disabled`.
-    outcome: &'static str,
-    /// `connect`, `writable` or `schema`.
-    condition: &'static str,
+    outcome: Outcome,
+    condition: WaitFor,
     attempts: u32,
     seconds: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Usable,
+    /// There is no history to wait for.
+    Disabled,
 }
 
 /// How long it took until the database was usable.
@@ -72,23 +81,26 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
         let command = if url::is_url(&command) { "<URL>".into() } else { command.into_owned() };
         return Err(Error::Exec { command, source });
     }
+    let (outcome, line) = match waited.attempts {
+        0 => {
+            let source = &settings.history_enabled.source;
+            (Outcome::Disabled, format!("history is disabled ({source}): nothing to wait for"))
+        }
+        _ => (Outcome::Usable, usable(url, &waited)),
+    };
     let summary = WaitSummary {
         database: url.to_string(),
-        outcome: if waited.attempts == 0 { "disabled" } else { "usable" },
-        condition: match arguments.condition {
-            WaitFor::Connect => "connect",
-            WaitFor::Writable => "writable",
-            WaitFor::Schema => "schema",
-        },
+        outcome,
+        condition: arguments.condition,
         attempts: waited.attempts,
         seconds: waited.duration.as_secs_f64(),
     };
-    let plural = if waited.attempts == 1 { "" } else { "s" };
-    let line = match waited.attempts {
-        0 => format!("history is disabled ({}): nothing to wait for", settings.history_enabled.source),
-        attempts => format!("{url} is usable ({attempts} attempt{plural}, {:.1?})", waited.duration),
-    };
     Ok(Report::new(&summary, vec![Block::Line(line)]))
+}
+
+fn usable(url: &DatabaseUrl, Waited { attempts, duration }: &Waited) -> String {
+    let plural = if *attempts == 1 { "" } else { "s" };
+    format!("{url} is usable ({attempts} attempt{plural}, {duration:.1?})")
 }
 
 /// Tries until the database is usable.
@@ -98,51 +110,46 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
 pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Result<Waited, Error> {
     let url = &settings.database.value;
     let started = Instant::now();
-    let mut interval = FIRST_INTERVAL;
+    let mut backoff = Backoff::new(arguments);
     let mut last: Option<ConnectError> = None;
-    let mut hopeless_since: Option<Instant> = None;
     let mut woken_early = false;
-    for attempts in 1.. {
-        let remaining = arguments.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+    loop {
         let attempt = attempt(url, arguments.condition, settings.schema_target.value);
-        let result = match remaining {
+        let result = match backoff.remaining(started.elapsed()) {
             Some(remaining) => tokio::time::timeout(remaining, attempt).await,
             None => Ok(attempt.await),
         };
         let error = match result {
-            Ok(Ok(())) => return Ok(Waited { attempts, duration: started.elapsed() }),
+            Ok(Ok(())) => return Ok(Waited { attempts: backoff.failures + 1, duration: started.elapsed() }),
             Ok(Err(error)) => error,
-            Err(_) => {
-                let cause = DatabaseCause::new(ErrorClass::TimedOut, "the attempt was cut off at the deadline");
-                let unanswered = ConnectError { target: url.to_string(), cause };
-                return Err(deadline_exceeded(arguments, last.or(Some(unanswered))));
-            }
+            Err(_) => return Err(deadline_exceeded(arguments, last.unwrap_or_else(|| cut_off(url)))),
         };
         let class = error.cause.class;
         let is_new = last.as_ref().is_none_or(|last| last.cause.class != class);
         if is_new {
             tracing::info!("waiting for {url}: {}", error.cause.described());
         }
-        hopeless_since = (!class.may_heal()).then(|| hopeless_since.unwrap_or_else(Instant::now));
-        let grace = hopeless_since.filter(|_| !arguments.retry_all).map(|since| GRACE.saturating_sub(since.elapsed()));
-        if grace == Some(Duration::ZERO) || attempts >= arguments.max_attempts {
-            return Err(Error::GaveUp { attempts, waited: rounded(started.elapsed()), last: error });
-        }
+        let pause = match backoff.after_failure(started.elapsed(), class.may_heal(), jittered) {
+            Next::TryAgain { pause } => pause,
+            Next::DeadlineExceeded => return Err(deadline_exceeded(arguments, error)),
+            Next::GiveUp => {
+                let (attempts, waited) = (backoff.failures, rounded(started.elapsed()));
+                return Err(Error::GaveUp { attempts, waited, last: error });
+            }
+        };
         last = Some(error);
-
-        let remaining = arguments.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-        if remaining == Some(Duration::ZERO) {
-            return Err(deadline_exceeded(arguments, last));
-        }
-        let pause = [Some(jittered(interval)), grace, remaining].into_iter().flatten().min().unwrap_or(interval);
         woken_early = pause_or_readiness(url, class, pause, !woken_early || is_new).await;
-        interval = (interval * 2).min(arguments.max_interval);
     }
-    unreachable!("the attempts are limited by their own number")
 }
 
-fn deadline_exceeded(arguments: &Wait, last: Option<ConnectError>) -> Error {
-    Error::DeadlineExceeded { limit: arguments.timeout.unwrap_or_default(), last }
+/// Why an attempt failed that the deadline ended.
+fn cut_off(url: &DatabaseUrl) -> ConnectError {
+    let cause = DatabaseCause::new(ErrorClass::TimedOut, "the attempt was cut off at the deadline");
+    ConnectError { target: url.to_string(), cause }
+}
+
+fn deadline_exceeded(arguments: &Wait, last: ConnectError) -> Error {
+    Error::DeadlineExceeded { limit: arguments.timeout.unwrap_or_default(), last: Some(last) }
 }
 
 fn rounded(duration: Duration) -> Duration {
@@ -224,4 +231,26 @@ async fn require_writable(connection: &DatabaseConnection) -> Result<(), Databas
         return Ok(());
     }
     connection::require_writable(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_counts_the_attempts() {
+        let url = DatabaseUrl::sqlite_file("history.db");
+        let sentence = |attempts| usable(&url, &Waited { attempts, duration: Duration::from_millis(1500) });
+        assert_eq!(sentence(1), format!("{url} is usable (1 attempt, 1.5s)"));
+        assert_eq!(sentence(2), format!("{url} is usable (2 attempts, 1.5s)"));
+    }
+
+    #[test]
+    fn a_pause_varies_by_a_tenth() {
+        let interval = Duration::from_secs(10);
+        for _ in 0..100 {
+            let pause = jittered(interval);
+            assert!((Duration::from_secs(9)..=Duration::from_secs(11)).contains(&pause), "{pause:?}");
+        }
+    }
 }

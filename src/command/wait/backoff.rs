@@ -1,0 +1,132 @@
+//! When to try again, and when to give up.
+
+use std::time::Duration;
+
+use crate::cli::wait::Wait;
+
+/// How long failures that do not heal by themselves are put up with: a server's first start may
+/// create roles and databases only after it began to answer.
+const GRACE: Duration = Duration::from_secs(10);
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the limits leave to do. It has no clock: all times are counted from the first attempt.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    pub(crate) failures: u32,
+    max_attempts: u32,
+    timeout: Option<Duration>,
+    retry_all: bool,
+    interval: Duration,
+    max_interval: Duration,
+    /// Since when the failures do not heal by themselves.
+    hopeless_since: Option<Duration>,
+}
+
+/// What comes after an attempt that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    TryAgain {
+        pause: Duration,
+    },
+    /// The attempts are used up, or the failure does not heal.
+    GiveUp,
+    DeadlineExceeded,
+}
+
+impl Backoff {
+    pub(crate) fn new(arguments: &Wait) -> Self {
+        let Wait { max_attempts, timeout, retry_all, max_interval, .. } = *arguments;
+        let (failures, interval, hopeless_since) = (0, FIRST_INTERVAL, None);
+        Self { failures, max_attempts, timeout, retry_all, interval, max_interval, hopeless_since }
+    }
+
+    /// The time that is left, if it is limited.
+    pub(crate) fn remaining(&self, elapsed: Duration) -> Option<Duration> {
+        self.timeout.map(|timeout| timeout.saturating_sub(elapsed))
+    }
+
+    /// Takes in a failure. `jittered` varies an interval.
+    pub(crate) fn after_failure(
+        &mut self,
+        elapsed: Duration,
+        may_heal: bool,
+        jittered: impl FnOnce(Duration) -> Duration,
+    ) -> Next {
+        self.failures += 1;
+        self.hopeless_since = (!may_heal).then(|| self.hopeless_since.unwrap_or(elapsed));
+        let hopeless_since = self.hopeless_since.filter(|_| !self.retry_all);
+        let grace = hopeless_since.map(|since| GRACE.saturating_sub(elapsed.saturating_sub(since)));
+        if grace == Some(Duration::ZERO) || self.failures >= self.max_attempts {
+            return Next::GiveUp;
+        }
+        let remaining = self.remaining(elapsed);
+        if remaining == Some(Duration::ZERO) {
+            return Next::DeadlineExceeded;
+        }
+        let interval = jittered(self.interval);
+        self.interval = (self.interval * 2).min(self.max_interval);
+        Next::TryAgain { pause: [grace, remaining].into_iter().flatten().fold(interval, Duration::min) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn backoff(arguments: &Wait) -> Backoff {
+        Backoff::new(arguments)
+    }
+
+    fn unlimited() -> Wait {
+        Wait { timeout: None, ..Wait::at_most(Duration::MAX) }
+    }
+
+    fn pauses(backoff: &mut Backoff, failures: u32) -> Vec<Next> {
+        (0..failures).map(|_| backoff.after_failure(seconds(0), true, |interval| interval)).collect()
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let mut backoff = backoff(&Wait { max_interval: seconds(5), ..unlimited() });
+        let expected = [1, 2, 4, 5, 5].map(|pause| Next::TryAgain { pause: seconds(pause) });
+        assert_eq!(pauses(&mut backoff, 5), expected);
+    }
+
+    #[test]
+    fn the_attempts_are_counted() {
+        let mut backoff = backoff(&Wait { max_attempts: 2, ..unlimited() });
+        assert_eq!(pauses(&mut backoff, 2), [Next::TryAgain { pause: seconds(1) }, Next::GiveUp]);
+        assert_eq!(backoff.failures, 2);
+    }
+
+    #[test]
+    fn no_pause_goes_beyond_the_deadline() {
+        let mut backoff = backoff(&Wait { timeout: Some(seconds(10)), ..unlimited() });
+        let mut after = |elapsed| backoff.after_failure(seconds(elapsed), true, |_| seconds(4));
+        assert_eq!(after(0), Next::TryAgain { pause: seconds(4) });
+        assert_eq!(after(7), Next::TryAgain { pause: seconds(3) });
+        assert_eq!(after(10), Next::DeadlineExceeded);
+        assert_eq!(
+            (backoff.remaining(seconds(7)), backoff.remaining(seconds(11))),
+            (Some(seconds(3)), Some(seconds(0)))
+        );
+    }
+
+    #[test]
+    fn what_does_not_heal_is_put_up_with_for_the_grace_only() {
+        let mut limited = backoff(&unlimited());
+        let mut after = |elapsed, may_heal| limited.after_failure(seconds(elapsed), may_heal, |_| seconds(60));
+        assert_eq!(after(5, false), Next::TryAgain { pause: GRACE });
+        assert_eq!(after(12, false), Next::TryAgain { pause: seconds(3) });
+        assert_eq!(after(13, true), Next::TryAgain { pause: seconds(60) });
+        assert_eq!(after(20, false), Next::TryAgain { pause: GRACE });
+        assert_eq!(after(30, false), Next::GiveUp);
+        let mut patient = backoff(&Wait { retry_all: true, ..unlimited() });
+        let after = patient.after_failure(seconds(100), false, |interval| interval);
+        assert_eq!(after, Next::TryAgain { pause: seconds(1) });
+    }
+}
