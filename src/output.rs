@@ -1,7 +1,5 @@
 //! A report is data; here it becomes tables for people or one JSON document.
 
-use crate::diagnostic::Diagnostic;
-use crate::exit_code::ExitCode;
 use std::io::{self, Write};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -9,7 +7,9 @@ use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::diagnostic::Diagnostic;
 use crate::error::Error;
+use crate::exit_code::ExitCode;
 use crate::visible;
 
 /// What a command found or did, ready for both kinds of reader.
@@ -126,17 +126,19 @@ pub(crate) struct Style {
 /// # Errors
 /// [`Error::Output`], but not for a reader that went away.
 pub(crate) fn print(report: &Report, style: Style) -> Result<(), Error> {
-    let text = match style.json {
-        true => {
-            let mut document = report.document.clone();
-            if let Some(error) = &report.error {
-                document["error"] = failure_document(error);
-            }
-            document_text(&document)
-        }
-        false => report.blocks.iter().map(|block| rendered(block, style)).collect::<Vec<_>>().join("\n"),
-    };
-    write_out(&text)
+    write_out(&if style.json { report_document(report) } else { report_text(report, style) })
+}
+
+fn report_document(report: &Report) -> String {
+    let mut document = report.document.clone();
+    if let Some(error) = &report.error {
+        document["error"] = failure_document(error);
+    }
+    document_text(&document)
+}
+
+fn report_text(report: &Report, style: Style) -> String {
+    report.blocks.iter().map(|block| rendered(block, style)).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes the document of a failure; for people the error goes to standard error alone.
@@ -187,24 +189,26 @@ fn rendered(block: &Block, style: Style) -> String {
         Block::Lines(lines) => format!("{}\n", seen(lines)),
         Block::Script(text) if style.width.is_some() => format!("{}\n", visible::lines(text)),
         Block::Script(text) => format!("{text}\n"),
-        Block::Table { title, header, rows } => {
-            let mut table = Table::new();
-            if style.color {
-                table.enforce_styling();
-            }
-            table.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_width(style.width.unwrap_or(200));
-            if !header.is_empty() {
-                table.set_header(header.iter().map(|text| bold(text, style)));
-            }
-            for row in rows {
-                table.add_row(row.iter().map(|field| cell(field, style)));
-            }
-            let title = if style.color { format!("\u{1b}[1m{title}\u{1b}[0m") } else { (*title).to_owned() };
-            format!("{title}\n{table}\n")
-        }
+        Block::Table { title, header, rows } => rendered_table(title, header, rows, style),
     }
+}
+
+fn rendered_table(title: &str, header: &[&str], rows: &[Vec<Field>], style: Style) -> String {
+    let mut table = Table::new();
+    if style.color {
+        table.enforce_styling();
+    }
+    table.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(style.width.unwrap_or(200));
+    if !header.is_empty() {
+        table.set_header(header.iter().map(|text| bold(text, style)));
+    }
+    for row in rows {
+        table.add_row(row.iter().map(|field| cell(field, style)));
+    }
+    let title = if style.color { format!("\u{1b}[1m{title}\u{1b}[0m") } else { title.to_owned() };
+    format!("{title}\n{table}\n")
 }
 
 /// Lines of which none can forge another.
@@ -247,4 +251,41 @@ pub(crate) fn time(microseconds: Option<i64>) -> String {
     microseconds
         .and_then(chrono::DateTime::from_timestamp_micros)
         .map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain() -> Style {
+        Style { json: false, color: false, width: Some(80) }
+    }
+
+    fn table(rows: Vec<Vec<Field>>) -> Block {
+        Block::Table { title: "checks", header: vec!["check", "result"], rows }
+    }
+
+    #[test]
+    fn colour_repeats_what_the_words_say() {
+        let block = table(vec![vec!["schema".into(), Field::Status(Status::Failed)]]);
+        let without = rendered(&block, plain());
+        assert!(without.starts_with("checks\n") && without.contains("FAILED"), "{without}");
+        assert!(!without.contains('\u{1b}'), "{without:?}");
+        let with = rendered(&block, Style { color: true, ..plain() });
+        assert!(with.starts_with("\u{1b}[1mchecks\u{1b}[0m\n") && with.contains("FAILED"), "{with:?}");
+    }
+
+    #[test]
+    fn no_value_forges_a_line_and_a_script_is_exact_beside_a_terminal() {
+        let lines = Block::Lines(vec!["one\ntwo".to_owned(), "three".to_owned()]);
+        assert_eq!(rendered(&lines, plain()), "one\\ntwo\nthree\n");
+        let script = Block::Script("SELECT '\u{1b}[2J';".to_owned());
+        assert!(!rendered(&script, plain()).contains('\u{1b}'));
+        assert_eq!(rendered(&script, Style { width: None, ..plain() }), "SELECT '\u{1b}[2J';\n");
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        assert_eq!((time(None), time(Some(0))), ("-".to_owned(), "1970-01-01 00:00:00 UTC".to_owned()));
+    }
 }

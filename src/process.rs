@@ -103,7 +103,8 @@ fn without_urls(message: &str, words: &[String]) -> String {
 }
 
 fn terminal_width() -> Option<u16> {
-    console::Term::stdout().size_checked().map(|(_, columns)| columns)
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_row > 0 && size.ws_col > 0).then_some(size.ws_col)
 }
 
 /// Has a panic told as an error is, in one line, and end the process with an exit code: nothing is dropped, whether the

@@ -49,45 +49,47 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         .enable_all()
         .build()
         .map_err(|source| Error::System { action: "start the runtime", source })?;
-    let result = runtime.block_on(async {
-        let interrupt = Interrupt::listen().map_err(|source| Error::System { action: "listen for signals", source })?;
-        let url = &settings.database.value;
-        match cli.command {
-            Command::Init(arguments) => {
-                let before_commit = || interrupt.hold();
-                let watch = Watch::new(url, "bring the schema to its revision", &before_commit);
-                let result = interrupt.or(Box::pin(init::run(&arguments, &settings, &watch))).await;
-                match result {
-                    Ok(result) => result,
-                    Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
-                    Err(signal) => Err(Error::RollingBack(signal)),
-                }
-            }
-            Command::Wait(arguments) => interrupt.or(Box::pin(wait::run(&arguments, &settings))).await?,
-            Command::Check(arguments) => {
-                let limit = (!arguments.deep && !arguments.fix).then_some(QUERY_LIMIT);
-                let watch = Watch::new(url, "check the database", &|| ()).with_query_limit(limit);
-                let work = watch.over(check::run(&arguments, &settings, context.now, &watch));
-                unless_stopped(&interrupt, &watch, work).await
-            }
-            Command::Info(arguments) => {
-                let limit = (!arguments.exact).then_some(QUERY_LIMIT);
-                let watch = Watch::new(url, "read the database", &|| ()).with_query_limit(limit);
-                let work = watch.over(info::run(&arguments, &settings, context.now, &watch));
-                unless_stopped(&interrupt, &watch, work).await.map_err(Error::of_reading)
-            }
-            Command::Prune(arguments) => Box::pin(prune::run(&arguments, &settings, context, &interrupt)).await,
-            Command::MigrateSqliteToPostgres(arguments) => {
-                let progress = context.progress.as_ref();
-                Box::pin(migrate::run(&arguments, &settings, context.now, progress, &interrupt)).await
-            }
-            Command::Completions(arguments) => Ok(completions::run(&arguments)),
-        }
-    });
+    let result = runtime.block_on(dispatch(cli.command, &settings, context));
     // A question that nobody answered may still wait on a thread of its own.
     runtime.shutdown_background();
     context.progress.clear();
     result
+}
+
+async fn dispatch(command: Command, settings: &Settings, context: &Context) -> Result<Report, Error> {
+    let interrupt = Interrupt::listen().map_err(|source| Error::System { action: "listen for signals", source })?;
+    let url = &settings.database.value;
+    match command {
+        Command::Init(arguments) => {
+            let before_commit = || interrupt.hold();
+            let watch = Watch::new(url, "bring the schema to its revision", &before_commit);
+            let result = interrupt.or(Box::pin(init::run(&arguments, settings, &watch))).await;
+            match result {
+                Ok(result) => result,
+                Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
+                Err(signal) => Err(Error::RollingBack(signal)),
+            }
+        }
+        Command::Wait(arguments) => interrupt.or(Box::pin(wait::run(&arguments, settings))).await?,
+        Command::Check(arguments) => {
+            let limit = (!arguments.deep && !arguments.fix).then_some(QUERY_LIMIT);
+            let watch = Watch::new(url, "check the database", &|| ()).with_query_limit(limit);
+            let work = watch.over(check::run(&arguments, settings, context.now, &watch));
+            unless_stopped(&interrupt, &watch, work).await
+        }
+        Command::Info(arguments) => {
+            let limit = (!arguments.exact).then_some(QUERY_LIMIT);
+            let watch = Watch::new(url, "read the database", &|| ()).with_query_limit(limit);
+            let work = watch.over(info::run(&arguments, settings, context.now, &watch));
+            unless_stopped(&interrupt, &watch, work).await.map_err(Error::of_reading)
+        }
+        Command::Prune(arguments) => Box::pin(prune::run(&arguments, settings, context, &interrupt)).await,
+        Command::MigrateSqliteToPostgres(arguments) => {
+            let progress = context.progress.as_ref();
+            Box::pin(migrate::run(&arguments, settings, context.now, progress, &interrupt)).await
+        }
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
+    }
 }
 
 /// Runs work that only reads, and ends what is left of it on the server where a signal comes.
