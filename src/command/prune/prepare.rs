@@ -86,7 +86,7 @@ async fn plan(
         _ => None,
     };
     let (selection, mut plan) = select(&connection, helper, &schema, policy).await?;
-    let events = request.event_policy.filter(|_| events::are_kept(&schema));
+    let events = request.event_policy.filter(|_| events::are_in(&schema));
     plan_others(&connection, &schema, events.as_ref(), request.arguments.orphans, &mut plan).await?;
     Ok(OpenHistory {
         url: url.clone(),
