@@ -12,7 +12,7 @@ fn modules(directory: &Path, of: &[String]) -> BTreeMap<Module, (String, Vec<Str
     let mut found = BTreeMap::new();
     for path in paths {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let module = [of, &[name.clone()]].concat();
+        let module = [of, std::slice::from_ref(&name)].concat();
         match name.as_str() {
             _ if path.is_dir() => found.extend(modules(&path, &module)),
             "main" | "map" | "error_seen" => {}
@@ -76,7 +76,8 @@ fn arrows_point_downward() {
         let inside = |other: &&Module| other.len() == module.len() + 1 && other.starts_with(module);
         let mut names: Vec<_> = modules.keys().filter(inside).filter_map(|other| other.last()).collect();
         let mut rows: Vec<_> = rows.iter().collect();
-        (names.sort(), rows.sort());
+        names.sort();
+        rows.sort();
         if names != rows {
             faults.push(format!("the map of `{}` has {rows:?}, the folder {names:?}", module.join("::")));
         }

@@ -10,7 +10,7 @@
 //! | [`plan_report`] | what a move or an append would do, as a report |
 //! | [`summary`] | what was moved, as data and as tables |
 //! | [`prepare`] | both ends, before the first row moves |
-//! | [`run`] | one run: the source, the report's file, what policies changed |
+//! | [`mod@run`] | one run: the source, the report's file, what policies changed |
 //! | [`outcome`] | what a report tells of |
 //! | [`mode`] | what the flags ask for |
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`mode`] | the way of a run: a dry run, nothing to do, or a removal |
 //! | [`question`] | asks before anything is removed |
-//! | [`run`] | removes what was planned, batch after batch |
+//! | [`mod@run`] | removes what was planned, batch after batch |
 //! | [`attempt`] | one batch: begins it, commits it, learns from it |
 //! | [`retry`] | what helps after a batch that failed |
 //! | [`removal`] | a removal that goes on: its limits, its state, its pauses |
