@@ -59,7 +59,7 @@ snapshots: test-setup ## Write the snapshots of what people see anew
 	rm -f tests/cli/seen/snapshots/*
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && \
 	    export INSTA_UPDATE=always INSTA_OUTPUT=none && \
-	    cargo test --quiet --locked --lib error_seen:: && cargo test --quiet --locked --test cli seen::
+	    cargo test --quiet --locked --lib error_snapshots:: && cargo test --quiet --locked --test cli seen::
 
 bench-migrate: ## Measure the migration beside pgloader, csv and the floor
 	benchsuite/migrate

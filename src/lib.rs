@@ -87,6 +87,6 @@ pub mod internals {
 }
 
 #[cfg(test)]
-mod error_seen;
+mod error_snapshots;
 #[cfg(test)]
 mod map;

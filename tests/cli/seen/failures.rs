@@ -1,13 +1,12 @@
 //! What a command says that fails, and what can be done about it. What takes another server or much time to fail is left
-//! to `src/error_seen.rs`.
+//! to `src/error_snapshots.rs`.
 
 use std::fs;
 
-use super::{another, file, snapshot, target};
 use crate::support::history::{DAY_US, NOW, NOW_US, insert_session};
 use crate::support::process::Held;
 use crate::support::server::closed_port;
-use crate::support::snapshot::{Scene, assert_seen, directory};
+use crate::support::snapshot::{Scene, another, assert_seen, directory, file, name_of, target};
 use crate::support::{Database, Role, Running, Schema, apply, test};
 
 const OLD_US: i64 = NOW_US - 800 * DAY_US;
@@ -18,7 +17,7 @@ const MIGRATE: &str = "migrate-sqlite-to-postgres";
 #[track_caller]
 fn assert_fails(scenario: &str, database: &Database, scene: &Scene, words: &[&str]) {
     let shown = if database.is_sqlite() { scene.failure(words) } else { scene.failure_as_text(words) };
-    assert_seen(&snapshot("failure", scenario, database), &shown);
+    assert_seen(&name_of("failure", scenario, database), &shown);
 }
 
 /// Does as [`assert_fails`] with a database on which something was done.

@@ -4,9 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{another, file, snapshot, target};
 use crate::support::history::{DAY_US, NOW, NOW_US, insert_session};
-use crate::support::snapshot::{Scene, assert_seen, directory};
+use crate::support::snapshot::{Scene, another, assert_seen, directory, file, name_of, target};
 use crate::support::{Database, Schema, apply, test};
 
 const OLD_US: i64 = NOW_US - 800 * DAY_US;
@@ -45,5 +44,5 @@ fn the_metrics_of_a_run(database: &Database) {
         _ => format!("{line}\n"),
     });
     let metrics = metrics.collect::<Vec<_>>().concat();
-    assert_seen(&snapshot("file", "metrics", &database), &scene.named(&metrics));
+    assert_seen(&name_of("file", "metrics", &database), &scene.named(&metrics));
 }

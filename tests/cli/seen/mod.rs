@@ -1,5 +1,5 @@
 //! What people and programs see, as snapshots: help, results as tables and documents, files, failures, and the errors of
-//! `src/error_seen.rs`.
+//! `src/error_snapshots.rs`.
 
 mod failures;
 mod files;
@@ -7,11 +7,8 @@ mod help;
 mod tables;
 mod usage;
 
-use std::path::Path;
-
-use crate::support::harness::require;
 use crate::support::snapshot::folder;
-use crate::support::{Database, apply, test};
+use crate::support::{apply, test};
 
 /// The names of the snapshots are written in these files as they are, apart from a kind in front and a backend behind.
 const SOURCES: [&str; 5] = [
@@ -19,30 +16,8 @@ const SOURCES: [&str; 5] = [
     include_str!("files.rs"),
     include_str!("tables.rs"),
     include_str!("usage.rs"),
-    include_str!("../../../src/error_seen.rs"),
+    include_str!("../../../src/error_snapshots.rs"),
 ];
-
-/// Another database of the same kind.
-fn another(database: &Database) -> Database {
-    if database.is_sqlite() { file() } else { target() }
-}
-
-/// A SQLite database whose path is as long on every machine.
-fn file() -> Database {
-    Database::sqlite_in(Path::new("/tmp"))
-}
-
-/// A PostgreSQL database whose URL is as long on every machine.
-fn target() -> Database {
-    require("TEST_POSTGRESQL_URL", "a PostgreSQL server of the run's own");
-    Database::postgresql()
-}
-
-/// The name of a snapshot of one backend.
-fn snapshot(kind: &str, scenario: &str, database: &Database) -> String {
-    let backend = if database.is_sqlite() { "sqlite" } else { "postgresql" };
-    format!("{kind}-{scenario}-{backend}")
-}
 
 fn is_asserted(name: &str) -> bool {
     let of_backend = ["-sqlite", "-postgresql"].iter().find_map(|backend| name.strip_suffix(backend));

@@ -1,8 +1,7 @@
 //! Every result: as tables on a terminal of 80 and of 120 columns, and as a document.
 
-use super::{another, file, snapshot, target};
 use crate::support::history::{DAY_US, NOW, NOW_US, insert_session, insert_whole_sessions};
-use crate::support::snapshot::{Scene, assert_seen};
+use crate::support::snapshot::{Scene, another, assert_seen, file, name_of, target};
 use crate::support::{Database, Schema, apply, test};
 
 /// The start of a session that is old by [`NOW`], and by any clock since.
@@ -23,8 +22,8 @@ const BOTH: &[u16] = &[80, 120];
 /// What a command shows that changes nothing.
 fn assert_shows(scenario: &str, database: &Database, widths: &[u16], scene: &Scene, words: &[&str]) {
     let tables: Vec<_> = widths.iter().map(|&columns| scene.on_terminal(columns, words)).collect();
-    assert_seen(&snapshot("table", scenario, database), &tables.join("\n"));
-    assert_seen(&snapshot("document", scenario, database), &scene.document(words));
+    assert_seen(&name_of("table", scenario, database), &tables.join("\n"));
+    assert_seen(&name_of("document", scenario, database), &scene.document(words));
 }
 
 /// What a command shows that finds a database as `prepare` made it, and changes it.
@@ -44,9 +43,9 @@ fn assert_shows_change(
         let database = prepared();
         scene(&database).on_terminal(columns, words)
     });
-    assert_seen(&snapshot("table", scenario, database), &tables.collect::<Vec<_>>().join("\n"));
+    assert_seen(&name_of("table", scenario, database), &tables.collect::<Vec<_>>().join("\n"));
     let document = prepared();
-    assert_seen(&snapshot("document", scenario, &document), &scene(&document).document(words));
+    assert_seen(&name_of("document", scenario, &document), &scene(&document).document(words));
 }
 
 /// Sessions are kept for 90 days here, also where nothing else says so.

@@ -7,8 +7,31 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::harness::require;
 use super::redaction::Redaction;
 use super::{Database, Outcome, bare_tarsy_db};
+
+/// Another database of the same kind.
+pub(crate) fn another(database: &Database) -> Database {
+    if database.is_sqlite() { file() } else { target() }
+}
+
+/// A SQLite database whose path is as long on every machine.
+pub(crate) fn file() -> Database {
+    Database::sqlite_in(Path::new("/tmp"))
+}
+
+/// A PostgreSQL database whose URL is as long on every machine.
+pub(crate) fn target() -> Database {
+    require("TEST_POSTGRESQL_URL", "a PostgreSQL server of the run's own");
+    Database::postgresql()
+}
+
+/// The name of a snapshot of one backend.
+pub(crate) fn name_of(kind: &str, scenario: &str, database: &Database) -> String {
+    let backend = if database.is_sqlite() { "sqlite" } else { "postgresql" };
+    format!("{kind}-{scenario}-{backend}")
+}
 
 /// Where the snapshots are.
 pub(crate) fn folder() -> PathBuf {
