@@ -223,40 +223,63 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The error that this one only gathers, with its own code, hint and details.
+    fn gathered(&self) -> Option<&dyn Diagnostic> {
+        Some(match self {
+            Error::Settings(error) => error,
+            Error::Connect(error) => error,
+            Error::Database(error) => error,
+            Error::Schema(error) => error,
+            Error::Transfer(error) => error,
+            Error::Retention(error) => error,
+            Error::Archive(error) => error,
+            Error::Metrics(error) => error,
+            Error::Read(_)
+            | Error::GaveUp { .. }
+            | Error::DeadlineExceeded { .. }
+            | Error::NotConfirmed { .. }
+            | Error::Declined
+            | Error::TooLargeAShare { .. }
+            | Error::Exec { .. }
+            | Error::Interrupted(_)
+            | Error::RolledBack(_)
+            | Error::RollingBack(_)
+            | Error::Output(_)
+            | Error::Panic { .. }
+            | Error::Protocol { .. }
+            | Error::System { .. } => return None,
+        })
+    }
+}
+
 impl Diagnostic for Error {
     fn exit_code(&self) -> ExitCode {
+        if let Some(error) = self.gathered() {
+            return error.exit_code();
+        }
         match self {
-            Error::Settings(error) => error.exit_code(),
-            Error::Connect(error) | Error::GaveUp { last: error, .. } => error.exit_code(),
-            Error::Database(error) | Error::Read(error) => error.exit_code(),
-            Error::Schema(error) => error.exit_code(),
-            Error::Transfer(error) => error.exit_code(),
-            Error::Retention(error) => error.exit_code(),
-            Error::Archive(error) => error.exit_code(),
-            Error::Metrics(error) => error.exit_code(),
+            Error::Read(error) => error.exit_code(),
+            Error::GaveUp { last: error, .. } => error.exit_code(),
             Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => ExitCode::Refused,
             Error::DeadlineExceeded { .. } => ExitCode::DeadlineExceeded,
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ExitCode::NotFound,
             Error::Exec { .. } => ExitCode::NotExecutable,
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
             Error::Output(_) => ExitCode::InputOutput,
-            Error::Panic { .. } | Error::Protocol { .. } | Error::System { .. } => ExitCode::Internal,
+            _ => ExitCode::Internal,
         }
     }
 
     fn hint(&self) -> Option<String> {
+        if let Some(error) = self.gathered() {
+            return error.hint();
+        }
         match self {
-            Error::Settings(error) => error.hint(),
-            Error::Connect(error) => error.hint(),
             Error::Read(error) => error.cause.hint_of_reading().map(str::to_owned),
-            Error::Database(error) => error.hint(),
             Error::GaveUp { last: error, .. } | Error::DeadlineExceeded { last: Some(error), .. } => {
                 error.cause.hint_after_waiting().map(str::to_owned)
             }
-            Error::Schema(error) => error.hint(),
-            Error::Transfer(error) => error.hint(),
-            Error::Retention(error) => error.hint(),
-            Error::Archive(error) => error.hint(),
             Error::TooLargeAShare { .. } => Some(
                 "is the cutoff right? `--dry-run` shows the plan; `--max-share 100%` removes that much all the same"
                     .into(),
@@ -274,9 +297,6 @@ impl Diagnostic for Error {
     }
 
     fn details(&self) -> Details {
-        match self {
-            Error::Transfer(error) => error.details(),
-            _ => Details::default(),
-        }
+        self.gathered().map(Diagnostic::details).unwrap_or_default()
     }
 }

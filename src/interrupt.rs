@@ -2,12 +2,13 @@
 //!
 //! Installing handlers also makes them arrive at all where the process is PID 1 of a container.
 
-use crate::exit_code::ExitCode;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
+
+use crate::exit_code::ExitCode;
 
 /// The signals that end the work in an orderly way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

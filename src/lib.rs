@@ -1,13 +1,13 @@
 //! The database tool of TARSy's alert history, on SQLite and PostgreSQL.
 //!
-//! Arrows point downward only: a module imports what stands below it in this table, and within a folder what stands below
-//! it in the table of the folder's `mod.rs`. A test holds the imports against these tables.
+//! Arrows point downward only: a module imports what stands below it in this table, and within a folder what stands
+//! below it in the table of the folder's `mod.rs`. A test holds the imports against these tables.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`process`] | the process: arguments, environment, streams, and how it ends |
 //! | [`logging`] | log lines on standard error |
-//! | [`command`] | one folder or file per subcommand: resolve, plan, act, report |
+//! | [`command`] | one folder or file per subcommand: resolve, plan, act, report, try again |
 //! | [`cli`] | clap types; their doc comments are the manual |
 //! | [`output`] | a report is data; here it becomes a table or JSON |
 //! | [`error`] | one error that gathers the others |
@@ -16,7 +16,7 @@
 //! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
 //! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention, archives, space |
 //! | [`schema`] | what a database looks like, what it should look like, the difference |
-//! | [`database`] | URLs, connections to both backends, and what a server answered |
+//! | [`database`] | URLs, connections to both backends, what a server answered and whether trying again can help |
 //! | [`fs`] | files that are in their place completely or not at all, and what file systems have room for |
 //! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
 //! | [`diagnostic`] | what an error says beside its message: exit code, hint, details |

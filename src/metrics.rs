@@ -91,7 +91,7 @@ impl Metrics {
     /// The metrics in the exposition format. What is not known is left out.
     #[must_use]
     pub(crate) fn render(&self, last_success: Option<&str>) -> String {
-        let mut page = Page { text: String::new(), database: escaped(&self.database) };
+        let mut page = Exposition { text: String::new(), database: escaped(&self.database) };
         page.gauge("sessions_deleted", "Sessions that the last run removed.", Some(self.sessions_deleted));
         page.family("rows_deleted", "Rows that the last run removed, by table.");
         for (table, rows) in &self.rows_deleted {
@@ -149,13 +149,13 @@ fn failed(path: &Path, source: io::Error) -> MetricsError {
 }
 
 /// What is being rendered.
-struct Page {
+struct Exposition {
     text: String,
     /// The label's value, escaped.
     database: String,
 }
 
-impl Page {
+impl Exposition {
     /// A metric with one sample, if its value is known.
     fn gauge(&mut self, name: &str, help: &str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {

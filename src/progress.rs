@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// How much of something there is, or was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Rows, or whatever the stage counts.
+    /// Rows, or whatever the phase counts.
     pub rows: u64,
     /// Bytes of values.
     pub bytes: u64,
@@ -56,48 +56,48 @@ impl std::iter::Sum for Amount {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phase {
     /// What is done.
-    pub phase: &'static str,
-    /// To what: stages of one subject share a bar.
+    pub verb: &'static str,
+    /// To what: phases of one subject share a bar.
     pub subject: String,
     /// To which part of it.
     pub part: Option<String>,
 }
 
 impl Phase {
-    /// A stage that is about the whole of its subject.
+    /// A phase that is about the whole of its subject.
     #[must_use]
-    pub fn new(phase: &'static str, subject: &str) -> Self {
-        Self { phase, subject: subject.to_owned(), part: None }
+    pub fn new(verb: &'static str, subject: &str) -> Self {
+        Self { verb, subject: subject.to_owned(), part: None }
     }
 
     /// What is done, without the subject, as a bar shows it.
     fn shown_phase(&self) -> String {
-        self.part.as_ref().map_or(self.phase.to_owned(), |part| format!("{} ({})", self.phase, visible::line(part)))
+        self.part.as_ref().map_or(self.verb.to_owned(), |part| format!("{} ({})", self.verb, visible::line(part)))
     }
 }
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.phase, self.subject)?;
+        write!(f, "{} {}", self.verb, self.subject)?;
         self.part.as_ref().map_or(Ok(()), |part| write!(f, " ({part})"))
     }
 }
 
 /// Is told how far the work is.
 pub trait Progress: Send + Sync {
-    /// A stage begins; `total` is all zero when nobody knows. Several may go on at once. A stage whose meter is
+    /// A phase begins; `total` is all zero when nobody knows. Several may go on at once. A phase whose meter is
     /// dropped unfinished has failed.
-    fn begin(&self, stage: Phase, total: Amount) -> Box<dyn Meter + '_>;
+    fn begin(&self, phase: Phase, total: Amount) -> Box<dyn Meter + '_>;
 
     /// Takes away what was drawn: the work is over.
     fn clear(&self) {}
 }
 
-/// Is told how far one stage is.
+/// Is told how far one phase is.
 pub trait Meter: Send + Sync {
     /// So much was done since the last call.
     fn advance(&self, done: Amount);
-    /// The stage is over.
+    /// The phase is over.
     fn finish(&self);
 }
 
@@ -125,17 +125,17 @@ impl Meter for Silence {
     fn finish(&self) {}
 }
 
-/// How far one stage is.
+/// How far one phase is.
 struct Gauge {
-    stage: Phase,
+    phase: Phase,
     total: Amount,
     done: Mutex<Amount>,
     started: Instant,
 }
 
 impl Gauge {
-    fn new(stage: Phase, total: Amount) -> Self {
-        Self { stage, total, done: Mutex::default(), started: Instant::now() }
+    fn new(phase: Phase, total: Amount) -> Self {
+        Self { phase, total, done: Mutex::default(), started: Instant::now() }
     }
 
     /// Adds to what was done.
@@ -191,7 +191,7 @@ fn seconds(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
-/// A bar for each subject, which shows the stage that it is in.
+/// A bar for each subject, which shows the phase that it is in.
 #[derive(Default)]
 struct Bars {
     all: Mutex<Vec<Bar>>,
@@ -236,8 +236,8 @@ impl Bars {
 }
 
 impl Progress for Bars {
-    fn begin(&self, stage: Phase, total: Amount) -> Box<dyn Meter + '_> {
-        let (number, drawn) = self.take(&visible::line(&stage.subject));
+    fn begin(&self, phase: Phase, total: Amount) -> Box<dyn Meter + '_> {
+        let (number, drawn) = self.take(&visible::line(&phase.subject));
         let template = match total.bytes > 0 {
             false => "{prefix:18} {spinner} {wide_msg}",
             true if is_narrow() => "{prefix:18} {wide_msg}",
@@ -245,8 +245,8 @@ impl Progress for Bars {
         };
         drawn.set_style(ProgressStyle::with_template(template).expect("the templates are sound"));
         drawn.set_length(total.bytes);
-        drawn.set_message(stage.shown_phase());
-        Box::new(BarMeter { bars: self, gauge: Gauge::new(stage, total), number, drawn })
+        drawn.set_message(phase.shown_phase());
+        Box::new(BarMeter { bars: self, gauge: Gauge::new(phase, total), number, drawn })
     }
 
     fn clear(&self) {
@@ -265,14 +265,14 @@ impl Meter for BarMeter<'_> {
     fn advance(&self, done: Amount) {
         self.gauge.advance(done);
         let text = if is_narrow() { self.gauge.short_text() } else { self.gauge.text() };
-        self.drawn.set_message(format!("{} {text}", self.gauge.stage.shown_phase()));
+        self.drawn.set_message(format!("{} {text}", self.gauge.phase.shown_phase()));
         self.drawn.set_position(self.gauge.done().bytes);
     }
 
     fn finish(&self) {
         let took = self.gauge.started.elapsed();
         self.drawn.set_style(ProgressStyle::with_template("{prefix:18} ✓ {msg}").expect("the template is sound"));
-        self.drawn.set_message(format!("{} done in {took:.1?}", self.gauge.stage.shown_phase()));
+        self.drawn.set_message(format!("{} done in {took:.1?}", self.gauge.phase.shown_phase()));
     }
 }
 
@@ -287,22 +287,22 @@ fn is_narrow() -> bool {
     rustix::termios::tcgetwinsize(std::io::stderr()).is_ok_and(|size| (1..ROOM_FOR_BARS).contains(&size.ws_col))
 }
 
-/// A line for each stage that goes on, every ten seconds.
+/// A line for each phase that goes on, every ten seconds.
 #[derive(Default)]
 struct Lines {
-    stages: Arc<Mutex<Vec<Weak<Gauge>>>>,
+    phases: Arc<Mutex<Vec<Weak<Gauge>>>>,
 }
 
 impl Progress for Lines {
-    fn begin(&self, stage: Phase, total: Amount) -> Box<dyn Meter + '_> {
-        let gauge = Arc::new(Gauge::new(stage, total));
-        let mut stages = lock(&self.stages);
-        if stages.capacity() == 0 {
-            let stages = Arc::downgrade(&self.stages);
-            std::thread::spawn(move || tell_of(&stages));
+    fn begin(&self, phase: Phase, total: Amount) -> Box<dyn Meter + '_> {
+        let gauge = Arc::new(Gauge::new(phase, total));
+        let mut phases = lock(&self.phases);
+        if phases.capacity() == 0 {
+            let phases = Arc::downgrade(&self.phases);
+            std::thread::spawn(move || log_progress(&phases));
         }
-        stages.retain(|stage| stage.strong_count() > 0);
-        stages.push(Arc::downgrade(&gauge));
+        phases.retain(|phase| phase.strong_count() > 0);
+        phases.push(Arc::downgrade(&gauge));
         Box::new(gauge)
     }
 }
@@ -314,18 +314,18 @@ impl Meter for Arc<Gauge> {
 
     fn finish(&self) {
         let rows = HumanCount(self.done().rows);
-        tracing::debug!("{}: {rows} rows in {:.1?}", self.stage, self.started.elapsed());
+        tracing::debug!("{}: {rows} rows in {:.1?}", self.phase, self.started.elapsed());
     }
 }
 
-/// Tells of the stages that go on, for as long as anybody has any.
-fn tell_of(stages: &Weak<Mutex<Vec<Weak<Gauge>>>>) {
+/// Tells of the phases that go on, for as long as anybody has any.
+fn log_progress(phases: &Weak<Mutex<Vec<Weak<Gauge>>>>) {
     loop {
         std::thread::sleep(LOG_INTERVAL);
-        let Some(stages) = stages.upgrade() else { return };
-        let going_on: Vec<_> = lock(&stages).iter().filter_map(Weak::upgrade).collect();
+        let Some(phases) = phases.upgrade() else { return };
+        let going_on: Vec<_> = lock(&phases).iter().filter_map(Weak::upgrade).collect();
         for gauge in going_on {
-            tracing::info!("{}: {}", gauge.stage, gauge.text());
+            tracing::info!("{}: {}", gauge.phase, gauge.text());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Characters that a terminal obeys, that forge a line or that turn the direction of text around, as something to see.
 //!
-//! Keys, states, names and messages come from databases and servers. Everything that goes out passes one of these, at the
-//! edge: tables, errors, logs, progress, questions, JSON.
+//! Keys, states, names and messages come from databases and servers. Everything that goes out passes one of these, at
+//! the edge: tables, errors, logs, progress, questions, JSON.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -29,8 +29,8 @@ pub(crate) fn json(document: &str) -> Cow<'_, str> {
     })
 }
 
-/// C0, DEL and C1; the marks, embeddings and isolates that change the direction; Unicode's own ends of lines. All of them
-/// have four digits.
+/// C0, DEL and C1; the marks, embeddings and isolates that change the direction; Unicode's own ends of lines. All of
+/// them have four digits.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

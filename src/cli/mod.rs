@@ -24,14 +24,14 @@ pub(crate) mod wait;
 
 use clap::{Parser, Subcommand};
 
-use self::check::Check;
-use self::completions::Completions;
-use self::global::Global;
-use self::info::Info;
-use self::init::Init;
-use self::migrate::MigrateSqliteToPostgres;
-use self::prune::Prune;
-use self::wait::Wait;
+use crate::cli::check::Check;
+use crate::cli::completions::Completions;
+use crate::cli::global::Global;
+use crate::cli::info::Info;
+use crate::cli::init::Init;
+use crate::cli::migrate::MigrateSqliteToPostgres;
+use crate::cli::prune::Prune;
+use crate::cli::wait::Wait;
 
 /// The database tool of TARSy's alert history.
 ///
@@ -86,8 +86,8 @@ pub(crate) enum Command {
     /// Check that connection, schema and data are sound.
     ///
     /// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
-    /// ledger, schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with the shape that
-    /// the ledger's revision should have. Reads only, but for `--fix`; a role that may only SELECT is enough.
+    /// ledger, schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with the shape
+    /// that the ledger's revision should have. Reads only, but for `--fix`; a role that may only SELECT is enough.
     ///
     /// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is
     /// newer than this tool, 6 when retention stopped (`--fail-if-overdue`), 69, 77 or 78 when there is no
@@ -106,17 +106,18 @@ pub(crate) enum Command {
     /// Whatever ends a run, each session is there or gone as a whole, and the next run goes on.
     ///
     /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept and listed, and so
-    /// are those that are in use (the last interaction, or the start of a stage that is not over, is after the cutoff, as
-    /// in a chat) and those whose stages rows of other sessions refer to. Those without a start are never old. Events and
-    /// orphans go with `--events` and `--orphans` only. `--archive` keeps a copy of what goes.
+    /// are those that are in use (the last interaction, or the start of a stage that is not over, is after the cutoff,
+    /// as in a chat) and those whose stages rows of other sessions refer to. Those without a start are never old.
+    /// Events and orphans go with `--events` and `--orphans` only. `--archive` keeps a copy of what goes.
     ///
     /// Asks before it deletes; without a terminal `--yes` is needed. A signal ends the run after the batch in hand; a
-    /// second one rolls that back, and so do 10 s more. A session that cannot be removed is listed with the reason and stops no other.
+    /// second one rolls that back, and so do 10 s more. A session that cannot be removed is listed with the reason and
+    /// stops no other.
     ///
     /// Exit code 0 when done, when `--max-duration` is over, and when another prune is at work on the database; 6 when
     /// sessions from before the cutoff remain (`--fail-if-remaining`); 7 when refused (`--max-share`, not confirmed,
-    /// no archive of this history); 78 where no retention of sessions is set; 130 or 143 after a signal; 69 or 75 when `--retry-for` is over. Where a session
-    /// cannot be removed it is that of the first reason.
+    /// no archive of this history); 78 where no retention of sessions is set; 130 or 143 after a signal; 69 or 75 when
+    /// `--retry-for` is over. Where a session cannot be removed it is that of the first reason.
     Prune(Prune),
     /// Move a history from SQLite to PostgreSQL, completely or not at all.
     ///

@@ -23,9 +23,9 @@ use super::parser::{age, archive, path, percent, rfc3339};
 pub(crate) struct Prune {
     /// Remove what started longer ago than this, as `90d` or `12h` [default: HISTORY_RETENTION_DAYS].
     ///
-    /// Where neither is given, sessions go after 90 days at the baseline revision, whose backend removes nothing itself.
-    /// Beyond it their removal is refused (78), because the backend may keep them: TARSy keeps 90 days by its design and
-    /// 365 in its releases since January 2026. `--events` and `--orphans` then leave all sessions alone.
+    /// Where neither is given, sessions go after 90 days at the baseline revision, whose backend removes nothing
+    /// itself. Beyond it their removal is refused (78), because the backend may keep them: TARSy keeps 90 days by its
+    /// design and 365 in its releases since January 2026. `--events` and `--orphans` then leave all sessions alone.
     #[arg(long, value_name = "DURATION", conflicts_with = "before", allow_hyphen_values = true, value_parser = age)]
     pub(crate) older_than: Option<Duration>,
 

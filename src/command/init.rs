@@ -23,7 +23,7 @@ use crate::settings::{SettingSource, Settings};
 #[derive(Serialize)]
 struct InitSummary {
     database: String,
-    outcome: Outcome,
+    outcome: InitOutcome,
     dry_run: bool,
     /// Where the database stood, if it had a history.
     from: Option<String>,
@@ -41,7 +41,7 @@ struct InitSummary {
 /// What was done; with `dry_run` what it would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum InitOutcome {
     /// There is to be no history.
     Disabled,
     /// Nothing had to be done.
@@ -82,20 +82,20 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         }
         let mut connection = open_to_look(arguments, url).await?;
         watch.attach(&mut connection);
-        let assess = assess(&connection, target).await?;
+        let plan = assess(&connection, target).await?;
         if arguments.sql {
-            sql = Some(script::of(&mut connection, &assess).await.context("write down the upgrade")?);
+            sql = Some(script::of(&mut connection, &plan).await.context("write down the upgrade")?);
         }
         connection.close().await.ok();
-        Ok(assess)
+        Ok(plan)
     };
-    let assess = watch.over(work).await?;
-    if let (Start::Ledger(revision), true) = (&assess.start, arguments.strict)
+    let plan = watch.over(work).await?;
+    if let (Start::Ledger(revision), true) = (&plan.start, arguments.strict)
         && Revision::from_id(revision).is_none()
     {
         return Err(StateError::Unknown(revision.clone()).into());
     }
-    let upgrade = Upgrade { url, start: &assess.start, pending: &assess.pending, revision: assess.revision(), effect };
+    let upgrade = Upgrade { url, start: &plan.start, pending: &plan.pending, revision: plan.revision(), effect };
     Ok(upgrade.report(sql))
 }
 
@@ -103,7 +103,7 @@ fn disabled(url: &DatabaseUrl, source: &SettingSource) -> Report {
     let line = format!("history is disabled ({source}): {url} was left alone");
     let summary = InitSummary {
         database: url.to_string(),
-        outcome: Outcome::Disabled,
+        outcome: InitOutcome::Disabled,
         dry_run: false,
         from: None,
         revision: None,
@@ -170,12 +170,12 @@ impl Upgrade<'_> {
         Report::new(&self.summary(sql), blocks)
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(self) -> InitOutcome {
         match (self.start, self.pending.is_empty()) {
-            (Start::Empty, _) => Outcome::Created,
-            (Start::Tables(_), _) => Outcome::Adopted,
-            (Start::Ledger(_), false) => Outcome::Upgraded,
-            (Start::Ledger(_), true) => Outcome::Present,
+            (Start::Empty, _) => InitOutcome::Created,
+            (Start::Tables(_), _) => InitOutcome::Adopted,
+            (Start::Ledger(_), false) => InitOutcome::Upgraded,
+            (Start::Ledger(_), true) => InitOutcome::Present,
         }
     }
 
@@ -271,9 +271,9 @@ mod tests {
     fn the_sentence_says_what_was_done_or_would_be() {
         let (url, baseline, head) = (file(), Revision::BASELINE, Revision::HEAD);
         for (start, pending, outcome, done, would) in [
-            (Start::Empty, &[head][..], Outcome::Created, "created the schema in ", "would create the schema in "),
-            (Start::Tables(head), &[], Outcome::Adopted, "adopted the tables in ", "would adopt the tables in "),
-            (at(baseline), &[head], Outcome::Upgraded, "upgraded ", "would upgrade "),
+            (Start::Empty, &[head][..], InitOutcome::Created, "created the schema in ", "would create the schema in "),
+            (Start::Tables(head), &[], InitOutcome::Adopted, "adopted the tables in ", "would adopt the tables in "),
+            (at(baseline), &[head], InitOutcome::Upgraded, "upgraded ", "would upgrade "),
         ] {
             let [real, dry] = [Effect::Done, Effect::DryRun].map(|effect| to_head(&url, &start, pending, effect));
             assert_eq!(real.outcome(), outcome);
@@ -282,7 +282,7 @@ mod tests {
         }
         let start = at(head);
         let present = to_head(&url, &start, &[], Effect::Done);
-        assert_eq!(present.outcome(), Outcome::Present);
+        assert_eq!(present.outcome(), InitOutcome::Present);
         assert_eq!(present.line(), format!("{url} is at revision {head}: left alone"));
     }
 

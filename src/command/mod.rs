@@ -22,9 +22,9 @@ mod prune;
 mod retention;
 mod wait;
 
-use self::context::Context;
 use crate::cli::global::Global;
 use crate::cli::{Cli, Command};
+use crate::command::context::Context;
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::watchdog::Watch;
 use crate::error::Error;

@@ -40,9 +40,9 @@ struct OwnDefault {
 impl Retention {
     /// What the settings say for a database. The backend of the baseline removes nothing itself, so that there the
     /// default of its design is one; how long later ones keep sessions is not known here.
-    pub(crate) fn of(settings: &Settings, standing: &SchemaState) -> Self {
+    pub(crate) fn of(settings: &Settings, state: &SchemaState) -> Self {
         let setting = &settings.retention_days;
-        let is_chosen = setting.source != SettingSource::Default || standing.is_baseline();
+        let is_chosen = setting.source != SettingSource::Default || state.is_baseline();
         let days = is_chosen.then_some(setting.value);
         Self::given(days, &setting.source.to_string(), Limit::OlderThan(of_days(days.unwrap_or(DAYS_OF_RELEASES))))
     }
@@ -53,11 +53,11 @@ impl Retention {
     }
 
     /// As [`Retention::of`], unless `prune` was given a limit.
-    pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, standing: &SchemaState) -> Self {
+    pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, state: &SchemaState) -> Self {
         match (arguments.before, arguments.older_than) {
             (Some(moment), _) => Self::given(None, "--before", Limit::Before(moment)),
             (None, Some(age)) => Self::given(whole_days(age), "--older-than", Limit::OlderThan(age)),
-            (None, None) => Self::of(settings, standing),
+            (None, None) => Self::of(settings, state),
         }
     }
 

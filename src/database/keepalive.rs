@@ -40,4 +40,4 @@ pub(crate) fn set_for_all_sockets() {
 
 /// Does nothing.
 #[cfg(not(target_os = "linux"))]
-pub fn set_for_all_sockets() {}
+pub(crate) fn set_for_all_sockets() {}

@@ -16,8 +16,8 @@ fn process() -> u32 {
     *PROCESS.get_or_init(|| u32::try_from(RandomState::new().build_hasher().finish() >> 33).unwrap_or(1))
 }
 
-/// Statements that mark the transaction in which they run. From then on the server also notices within a second that this
-/// process is gone, and ends what it was doing (PostgreSQL 14 and newer, on Linux).
+/// Statements that mark the transaction in which they run. From then on the server also notices within a second that
+/// this process is gone, and ends what it was doing (PostgreSQL 14 and newer, on Linux).
 #[must_use]
 pub(crate) fn transaction() -> String {
     format!(

@@ -12,11 +12,11 @@
 //! | [`failure`] | what a database answered, classed, and whether trying again can help |
 //! | [`url`] | SQLAlchemy URLs, passwords hidden |
 //! | [`sqlite_value`] | a value as SQLite stores it |
-//! | [`integrity_check`] | what the findings of SQLite's check are about |
+//! | [`integrity_finding`] | what the findings of SQLite's check are about |
 
 pub(crate) mod connection;
 pub(crate) mod failure;
-pub(crate) mod integrity_check;
+pub(crate) mod integrity_finding;
 pub(crate) mod keepalive;
 pub(crate) mod mark;
 pub(crate) mod read_transaction;

@@ -1,4 +1,5 @@
-//! Reads a database; on PostgreSQL in short transactions, where what is set ends with them. Each query may have a limit.
+//! Reads a database; on PostgreSQL in short transactions, where what is set ends with them. Each query may have a
+//! limit.
 //!
 //! On SQLite there are no transactions for that: who writes would wait for their ends.
 
@@ -40,7 +41,8 @@ pub(crate) struct BoundedReader<'c> {
 }
 
 impl<'c> BoundedReader<'c> {
-    /// Prepares to read. A query that takes longer than `limit` is given up, as [`crate::database::failure::ErrorClass::TimedOut`].
+    /// Prepares to read. A query that takes longer than `limit` is given up, as
+    /// [`crate::database::failure::ErrorClass::TimedOut`].
     ///
     /// # Errors
     /// Whatever the database answers.

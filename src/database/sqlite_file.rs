@@ -30,8 +30,8 @@ pub(crate) fn wal_of(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
-/// The file beside a SQLite file with this suffix. SQLite keeps its other files beside the file itself, not beside a link to
-/// it.
+/// The file beside a SQLite file with this suffix. SQLite keeps its other files beside the file itself, not beside a
+/// link to it.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     with_suffix(&path.canonicalize().unwrap_or_else(|_| path.to_owned()), suffix)
 }

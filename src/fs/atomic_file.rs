@@ -68,8 +68,8 @@ impl AtomicFile {
         &self.unfinished
     }
 
-    /// Says that it is complete: from now on it outlives a defect that ends the process, beside its place. Dropped it is
-    /// gone all the same.
+    /// Says that it is complete: from now on it outlives a defect that ends the process, beside its place. Dropped it
+    /// is gone all the same.
     pub(crate) fn keep(&self) {
         temporary::keep(&self.unfinished);
     }

@@ -80,8 +80,8 @@ pub(crate) async fn plan(
     table_plan(connection, schema, EVENTS, &is_old).await
 }
 
-/// Begins to remove old events, the first ones that were written, at most `size` of them, in one transaction. Those that
-/// another session has locked are passed over; `None` means that there are no others.
+/// Begins to remove old events, the first ones that were written, at most `size` of them, in one transaction. Those
+/// that another session has locked are passed over; `None` means that there are no others.
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.

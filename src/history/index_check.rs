@@ -4,18 +4,18 @@ use sea_orm::{ConnectionTrait, DbBackend};
 
 use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::integrity_check::about_values;
+use crate::database::integrity_finding::about_values;
 use crate::schema::sql::literal;
 
 /// How many findings of damage are named.
 const MOST_NAMED: usize = 5;
 
-/// Makes sure that the indexes of these tables match them. An orphan is a row whose parent an index does not have: where
-/// an index lost entries, sound rows look like orphans.
+/// Makes sure that the indexes of these tables match them. An orphan is a row whose parent an index does not have:
+/// where an index lost entries, sound rows look like orphans.
 ///
 /// # Errors
-/// [`ErrorClass::Corrupt`] with SQLite's findings, or whatever the database answers. Findings about values (NULL where that
-/// is not allowed, duplicates) are none of its business.
+/// [`ErrorClass::Corrupt`] with SQLite's findings, or whatever the database answers. Findings about values (NULL where
+/// that is not allowed, duplicates) are none of its business.
 pub(crate) async fn require_matching_indexes(
     connection: &impl ConnectionTrait,
     tables: &[&str],

@@ -64,8 +64,8 @@ pub(crate) fn ledger_hint(revision: Revision) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::diff::Severity;
     use super::*;
+    use crate::schema::diff::Severity;
     use crate::schema::repair::Repair;
 
     fn difference(repair: Option<Repair>) -> Difference {

@@ -13,7 +13,7 @@ use sea_orm::{
 use crate::database::connection::{row, rows};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
-use crate::database::sqlite_file::beside;
+use crate::database::sqlite_file::with_suffix;
 use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -141,13 +141,14 @@ fn process_holding(file: &Path) -> Option<String> {
     // In WAL mode the lock on the writer's place is on the shared-memory file.
     let inodes: Vec<u64> = ["", "-shm"]
         .iter()
-        .filter_map(|suffix| std::fs::metadata(beside(file, suffix)).ok().map(|metadata| metadata.ino()))
+        .filter_map(|suffix| std::fs::metadata(with_suffix(file, suffix)).ok().map(|metadata| metadata.ino()))
         .collect();
     // Where others lock and unlock meanwhile, the list may lack a lock that is held all the while.
     (0..LOOKS).find_map(|_| holder_of_one(&inodes, &std::fs::read_to_string("/proc/locks").ok()?))
 }
 
-/// How often the list of locks is read until one is found in it. Beside four busy processes one reading in thirty lacked it.
+/// How often the list of locks is read until one is found in it. Beside four busy processes one reading in thirty
+/// lacked it.
 #[cfg(target_os = "linux")]
 const LOOKS: usize = 5;
 

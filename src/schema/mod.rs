@@ -10,7 +10,7 @@
 //! | [`lock`] | the lock under which the schema is changed, and who holds it |
 //! | [`variant`] | the legitimate variants of a revision, and the best match |
 //! | [`expected`] | what a revision should look like |
-//! | [`drift`] | tables that are not those of their revision, as an error |
+//! | [`drift`] | the error of tables that are not those of their revision; `diff` finds the differences |
 //! | [`diff`] | what sets one schema apart from another |
 //! | [`repair`] | what can be repaired while the backend works: indexes and sequences |
 //! | [`sequence`] | sequences, and the values they are behind |

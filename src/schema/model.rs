@@ -174,8 +174,8 @@ impl ForeignKey {
     /// does not.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
-        let shape = |key: &Self| Self { name: None, validated: true, ..key.clone() };
-        shape(self) == shape(other)
+        let variant = |key: &Self| Self { name: None, validated: true, ..key.clone() };
+        variant(self) == variant(other)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Row policies of PostgreSQL that apply to the role. They hide rows without a word: children of hidden sessions look
 //! like orphans, and a history with hidden rows looks smaller than it is.
 //!
-//! What decides by rows reads them after [`EVERY_ROW`](crate::database::read_transaction::EVERY_ROW), when the server refuses a query from which a policy would
-//! hide any, as `pg_dump` does it: <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>. [`refuse`] says so
-//! before, and names the policies, which the server does not.
+//! What decides by rows reads them after [`EVERY_ROW`](crate::database::read_transaction::EVERY_ROW), when the server
+//! refuses a query from which a policy would hide any, as `pg_dump` does it:
+//! <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>. [`refuse`] says so before, and names the policies,
+//! which the server does not.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;

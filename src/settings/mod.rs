@@ -30,22 +30,22 @@ use std::time::Duration;
 
 use migration::{Revision, UnknownRevision};
 
-pub use self::environment::Environment;
-pub(crate) use self::error::SettingsError;
-pub use self::flags::Flags;
-pub use self::key::KEYS;
-pub(crate) use self::key::RETENTION_DAYS;
-pub(crate) use self::setting::SettingSource;
+pub use crate::settings::environment::Environment;
+pub(crate) use crate::settings::error::SettingsError;
+pub use crate::settings::flags::Flags;
+pub use crate::settings::key::KEYS;
+pub(crate) use crate::settings::key::RETENTION_DAYS;
+pub(crate) use crate::settings::setting::SettingSource;
 
-use self::database::Parts;
-use self::key::{
+use crate::database::url::DatabaseUrl;
+use crate::history::retention::policy::DAYS_BY_DESIGN;
+use crate::settings::database::Parts;
+use crate::settings::key::{
     EVENT_RETENTION_HOURS, HISTORY_ENABLED, HOST, Key, MAX_OVERFLOW, NAME, PASSWORD, POOL_PRE_PING, POOL_RECYCLE,
     POOL_SIZE, POOL_TIMEOUT, PORT, SCHEMA_TARGET, URL, USER,
 };
-use self::layers::Layers;
-use self::setting::Setting;
-use crate::database::url::DatabaseUrl;
-use crate::history::retention::policy::DAYS_BY_DESIGN;
+use crate::settings::layers::Layers;
+use crate::settings::setting::Setting;
 
 /// All settings in force.
 #[derive(Debug, Clone)]

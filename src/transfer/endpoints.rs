@@ -119,7 +119,7 @@ pub(crate) struct SourceState {
     /// The columns of later revisions that it has already.
     pub early: Vec<EarlyColumn>,
     /// How its tables came to be.
-    pub shape: Variant,
+    pub variant: Variant,
     /// What it has.
     pub schema: Schema,
     /// What a source of its revision has, with the columns of later revisions that are there.
@@ -153,9 +153,9 @@ pub(crate) async fn inspect_source(source: &DatabaseConnection) -> Result<Source
     if let Some(missing) = first_missing(&expected, &found) {
         return Err(PlanError(format!("it is at revision {revision}, but has no {missing}")).into());
     }
-    let shape = variant::closest(DbBackend::Sqlite, revision, &expected, &found).variant;
+    let variant = variant::closest(DbBackend::Sqlite, revision, &expected, &found).variant;
     let alert_ids = dropped_alert_ids(source, &found, revision, None).await?;
-    Ok(SourceState { revision, early, shape, schema: found, expected, alert_ids })
+    Ok(SourceState { revision, early, variant, schema: found, expected, alert_ids })
 }
 
 /// The first table or column that is expected and not there.
@@ -210,11 +210,11 @@ pub(crate) async fn inspect_target(
     refuse_drift(revision, &expected, &before)?;
     let mut after = before.clone();
     for schema in replayed.values_mut() {
-        variant::relax(schema, source.shape);
+        variant::relax(schema, source.variant);
     }
     early::add(&mut after, &source.early, &replayed);
     if operation == Operation::Move {
-        variant::relax(&mut after, source.shape);
+        variant::relax(&mut after, source.variant);
     }
     let alterations = variant::alterations(&before, &after);
     Ok(TargetState { found: before, schema: after, alterations })

@@ -97,9 +97,9 @@ impl TablePlan {
 /// What PostgreSQL's schema is where SQLite's is `expected`, in a shape that takes the source's rows, for looking at a
 /// source without a target.
 #[must_use]
-pub(crate) fn assumed_target(expected: &Schema, shape: Variant) -> Schema {
+pub(crate) fn assumed_target(expected: &Schema, variant: Variant) -> Schema {
     let mut assumed = expected.clone();
-    variant::relax(&mut assumed, shape);
+    variant::relax(&mut assumed, variant);
     for table in assumed.tables.values_mut() {
         for (name, column) in &mut table.columns {
             column.kind = match column.kind.as_str() {

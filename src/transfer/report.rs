@@ -13,6 +13,22 @@ use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
 use crate::visible;
 
+/// What a report tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    Moved,
+    Appended,
+    /// A dry run.
+    Planned,
+    /// `--check-only`.
+    Checked,
+    /// `--verify-only`.
+    Compared,
+    /// Nothing was changed, and the report says why.
+    Refused,
+}
+
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -160,6 +176,15 @@ struct Earlier {
     outcome: String,
 }
 
+impl Earlier {
+    /// Whether it may hold the only copy of values that were changed. A word that this version does not know is no
+    /// such.
+    fn is_published(&self) -> bool {
+        let outcome = serde_json::from_value(Value::String(self.outcome.clone()));
+        outcome.is_ok_and(|outcome| matches!(outcome, Outcome::Moved | Outcome::Appended))
+    }
+}
+
 /// Makes sure that there is nothing in the place, or nothing that anybody could miss.
 fn make_sure_that_it_may_go(path: &Path) -> Result<(), ReportError> {
     let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
@@ -175,7 +200,7 @@ fn make_sure_that_it_may_go(path: &Path) -> Result<(), ReportError> {
     }
     let file = File::open(path).map_err(|source| failed(path, source))?;
     match serde_json::from_reader(BufReader::new(file)) {
-        Ok(Earlier { outcome }) if ["moved", "appended"].contains(&outcome.as_str()) => {
+        Ok(earlier) if Earlier::is_published(&earlier) => {
             Err(ReportError::Published { path: path.display().to_string() })
         }
         Ok(_) => Ok(()),

@@ -15,7 +15,7 @@ use crate::schema::state::StateError;
 const NAME: &str = "repairs";
 
 /// What may be repaired.
-enum Planned {
+enum RepairPlan {
     Repairs(Vec<Repair>),
     /// The check of the revision says what to do.
     Refused(StateError),
@@ -23,13 +23,13 @@ enum Planned {
 
 pub(crate) async fn repairs(connection: &DatabaseConnection) -> Finding {
     match plan(connection).await {
-        Ok(Planned::Repairs(repairs)) => repaired(&apply(connection, &repairs).await),
-        Ok(Planned::Refused(refused)) => Finding::skipped(NAME, format!("nothing is repaired here: {refused}")),
+        Ok(RepairPlan::Repairs(repairs)) => repaired(&apply(connection, &repairs).await),
+        Ok(RepairPlan::Refused(refused)) => Finding::skipped(NAME, format!("nothing is repaired here: {refused}")),
         Err(cause) => Finding::unanswered(NAME, &cause),
     }
 }
 
-async fn plan(connection: &DatabaseConnection) -> Result<Planned, DatabaseCause> {
+async fn plan(connection: &DatabaseConnection) -> Result<RepairPlan, DatabaseCause> {
     if !lock::begin_repair(connection).await? {
         return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is at work"));
     }
@@ -37,12 +37,12 @@ async fn plan(connection: &DatabaseConnection) -> Result<Planned, DatabaseCause>
     // Where tables are missing, what is safe to repair of the others is the same.
     match state.require_history() {
         Ok(_) | Err(StateError::Pending | StateError::Incomplete { .. }) => {}
-        Err(refused) => return Ok(Planned::Refused(refused)),
+        Err(refused) => return Ok(RepairPlan::Refused(refused)),
     }
     let closest = closest(connection, &state, &found).await?;
     let differences = closest.map(|(_, closest)| closest.differences).unwrap_or_default();
     let repairs = differences.into_iter().filter_map(|difference| difference.repair);
-    Ok(Planned::Repairs(repair::plan(connection, repairs).await?))
+    Ok(RepairPlan::Repairs(repair::plan(connection, repairs).await?))
 }
 
 /// What became of each repair: what was done, or why not.

@@ -1,13 +1,12 @@
 //! What is there, as tables for people.
 
+use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Week};
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::url::Backend;
 use crate::history::space::Space;
 use crate::output::{self, Block, Field};
 use crate::schema::state;
 use crate::settings::ShownSetting;
-
-use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Week};
 
 /// How wide the longest bar is, in characters.
 const BAR_WIDTH: u64 = 40;

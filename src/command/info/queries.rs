@@ -18,7 +18,7 @@ const WEEK_SECONDS: i64 = 7 * 86_400;
 const EPOCH_AFTER_MONDAY: i64 = 3 * 86_400;
 
 /// What a server, or SQLite, says of itself.
-pub(crate) struct ServerFacts {
+pub(crate) struct ServerInfo {
     pub(crate) version: String,
     pub(crate) role: Option<String>,
     pub(crate) tls: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct ServerFacts {
     pub(crate) bytes: u64,
 }
 
-pub(crate) async fn server(connection: &DatabaseExecutor<'_>) -> Result<ServerFacts, DbErr> {
+pub(crate) async fn server(connection: &DatabaseExecutor<'_>) -> Result<ServerInfo, DbErr> {
     let sql = match connection.get_database_backend() {
         DbBackend::Postgres => {
             "SELECT current_setting('server_version') AS version, current_user::text AS role,
@@ -40,7 +40,7 @@ pub(crate) async fn server(connection: &DatabaseExecutor<'_>) -> Result<ServerFa
         }
     };
     let row = row(connection, sql).await?;
-    Ok(ServerFacts {
+    Ok(ServerInfo {
         bytes: row.try_get::<i64>("", "bytes")?.unsigned_abs(),
         version: row.try_get("", "version")?,
         role: row.try_get("", "role")?,

@@ -2,7 +2,6 @@
 
 use indicatif::{HumanBytes, HumanCount};
 
-use super::outcome::Outcome;
 use super::plan_report::Planned;
 use super::prepare::Prepared;
 use super::run::Run;
@@ -15,7 +14,8 @@ use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::progress::Amount;
 use crate::transfer::error::TransferError;
-use crate::transfer::job::append::Ending;
+use crate::transfer::job::append::AppendMode;
+use crate::transfer::report::Outcome;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::operation::Operation;
@@ -29,13 +29,13 @@ impl Run<'_> {
         to: &DatabaseUrl,
         snapshot: Snapshot,
         watch: &Watch<'_>,
-        ending: Ending,
+        ending: AppendMode,
     ) -> Result<Report, Error> {
         match (self.is_filled(to, watch).await?, ending) {
-            (true, Ending::Count) => self.count(to, snapshot, watch).await,
-            (true, Ending::Insert) => self.insert(to, snapshot, watch).await,
-            (false, Ending::Count) => self.rehearse(to, snapshot, watch).await,
-            (false, Ending::Insert) => self.load(to, snapshot, watch).await,
+            (true, AppendMode::Count) => self.count(to, snapshot, watch).await,
+            (true, AppendMode::Insert) => self.insert(to, snapshot, watch).await,
+            (false, AppendMode::Count) => self.rehearse(to, snapshot, watch).await,
+            (false, AppendMode::Insert) => self.load(to, snapshot, watch).await,
         }
     }
 
@@ -52,12 +52,12 @@ impl Run<'_> {
     }
 
     async fn count(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
-        let (prepared, loads) = self.stage(to, snapshot, watch, Ending::Count).await?;
+        let (prepared, loads) = self.stage(to, snapshot, watch, AppendMode::Count).await?;
         self.plan_report(to, &prepared, &Planned::Append { loads: &loads })
     }
 
     async fn insert(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
-        let (prepared, loads) = self.stage(to, snapshot, watch, Ending::Insert).await?;
+        let (prepared, loads) = self.stage(to, snapshot, watch, AppendMode::Insert).await?;
         let summary = MigrateSummary::new(self, to, self.arguments.verify, &prepared.plan.tables, &loads);
         let (from, revision) = (&self.source.url, self.source.end.revision);
         let AppendCounts { inserted, skipped } = AppendCounts::of(&loads);
@@ -75,23 +75,23 @@ impl Run<'_> {
         to: &DatabaseUrl,
         snapshot: Snapshot,
         watch: &Watch<'_>,
-        ending: Ending,
+        ending: AppendMode,
     ) -> Result<(Prepared, Vec<TableLoad>), Error> {
         let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Operation::Append, snapshot, watch).await?;
             let total: Amount = prepared.amounts.iter().copied().sum();
-            if ending == Ending::Insert {
+            if ending == AppendMode::Insert {
                 let (rows, size) = (HumanCount(total.rows), HumanBytes(total.bytes));
                 tracing::info!("appending {rows} rows with about {size} of values from {} to {to}", self.source.url);
             }
-            let Prepared { plan, source, amounts, exceptions, target_schema, .. } = &mut prepared;
+            let Prepared { plan, source, amounts, orphans, target_schema, .. } = &mut prepared;
             let before_commit = Box::new(|loads: &[TableLoad]| {
                 let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
                 self.complete_report(Outcome::Appended, &summary)
             });
-            let loading = self.loading(plan, amounts, exceptions, watch, before_commit);
+            let loading = self.loading(plan, amounts, orphans, watch, before_commit);
             let result = loading.append(&target, target_schema, source, ending).await;
             drop(loading);
             match result {

@@ -1,24 +1,24 @@
 //! `--check-only`: looks at the source alone.
 
-use crate::transfer::value::hazard::HazardError;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::outcome::Outcome;
 use super::run::{Run, warn_of_long_entries};
 use super::summary::changes_block;
 use crate::error::Error;
 use crate::output::{self, Block, Report};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::{self, TablePlan};
+use crate::transfer::report::Outcome;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::summary::TableRead;
+use crate::transfer::value::hazard::HazardError;
 
 #[derive(Serialize)]
-struct CheckSummary {
+struct SourceSummary {
     outcome: Outcome,
     source: String,
     revision: &'static str,
@@ -40,34 +40,34 @@ impl Run<'_> {
     /// Looks whether PostgreSQL can hold every value, as far as that can be known without a server.
     pub(crate) async fn check(&self, snapshot: Snapshot) -> Result<Report, Error> {
         let end = &self.source.end;
-        let assumed = plan::assumed_target(&end.expected, end.shape);
+        let assumed = plan::assumed_target(&end.expected, end.variant);
         require_place(snapshot.reader(), &end.schema, &assumed, &self.arguments.ignore).await?;
         let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed)?;
         let mut source = Source::begin(snapshot).await?;
         self.examine(&mut source).await?;
         let amounts = source.estimate(&tables).await?;
-        let exceptions = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
-        let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
+        let orphans = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
+        let scan = self.scan(&mut source, &tables, &amounts, &orphans).await?;
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }
-        if !survey.hazards.is_empty() {
-            return Err(TransferError::Hazards(HazardError(survey.hazards)).into());
+        if !scan.hazards.is_empty() {
+            return Err(TransferError::Hazards(HazardError(scan.hazards)).into());
         }
-        warn_of_long_entries(&survey);
-        let summary = self.check_summary(&tables, &survey.tables);
+        warn_of_long_entries(&scan);
+        let summary = self.check_summary(&tables, &scan.tables);
         self.complete_report(Outcome::Checked, &summary)?;
         Ok(Report::new(&summary, self.check_blocks(&summary)))
     }
 
-    fn check_summary(&self, tables: &[Arc<TablePlan>], reads: &[TableRead]) -> CheckSummary {
+    fn check_summary(&self, tables: &[Arc<TablePlan>], reads: &[TableRead]) -> SourceSummary {
         let tables = tables.iter().zip(reads).map(|(table, read)| CheckedTable {
             table: table.name.clone(),
             rows: read.amount.rows,
             bytes: read.amount.bytes,
             digest: read.digest.hex(),
         });
-        CheckSummary {
+        SourceSummary {
             outcome: Outcome::Checked,
             source: self.source.url.to_string(),
             revision: self.source.end.revision.id(),
@@ -77,7 +77,7 @@ impl Run<'_> {
         }
     }
 
-    fn check_blocks(&self, summary: &CheckSummary) -> Vec<Block> {
+    fn check_blocks(&self, summary: &SourceSummary) -> Vec<Block> {
         let (from, revision) = (&self.source.url, self.source.end.revision);
         let rows = summary
             .tables

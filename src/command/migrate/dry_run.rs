@@ -27,17 +27,17 @@ impl Run<'_> {
         let work = async {
             let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;
-            let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
-            let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
+            let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
+            let scan = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans)).await?;
             for warning in watch.elsewhere(source.finish()).await?.warnings() {
                 tracing::warn!("{warning}");
             }
-            if !survey.hazards.is_empty() {
-                return Err(TransferError::Hazards(HazardError(survey.hazards)));
+            if !scan.hazards.is_empty() {
+                return Err(TransferError::Hazards(HazardError(scan.hazards)));
             }
-            warn_of_long_entries(&survey);
+            warn_of_long_entries(&scan);
             // Those that were counted, not those that were thought to be there.
-            prepared.amounts = survey.tables.iter().map(|read| read.amount).collect();
+            prepared.amounts = scan.tables.iter().map(|read| read.amount).collect();
             Ok((prepared, forecast))
         };
         let (prepared, forecast) = watch.over(work).await?;

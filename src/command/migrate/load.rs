@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
 
-use super::outcome::Outcome;
 use super::prepare::Prepared;
 use super::run::Run;
 use super::summary::MigrateSummary;
@@ -15,6 +14,7 @@ use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::progress::Amount;
 use crate::transfer::job::forecast::Forecast;
+use crate::transfer::report::Outcome;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::operation::Operation;
@@ -28,12 +28,12 @@ impl Run<'_> {
             let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
             let forecast = self.forecast(to, &mut prepared, watch).await?;
             self.announce(to, &prepared, forecast);
-            let Prepared { plan, source, amounts, exceptions, .. } = &mut prepared;
+            let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
             let before_commit = Box::new(|loads: &[TableLoad]| {
                 let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
                 self.complete_report(Outcome::Moved, &summary)
             });
-            let loaded = self.loading(plan, amounts, exceptions, watch, before_commit).run(&target, source).await;
+            let loaded = self.loading(plan, amounts, orphans, watch, before_commit).run(&target, source).await;
             match loaded {
                 Ok(loads) => Ok((prepared.plan, loads)),
                 Err(error) => Err(self.with_all_hazards(error, Operation::Move, &mut prepared, watch).await?),

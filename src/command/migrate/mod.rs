@@ -11,7 +11,6 @@
 //! | [`summary`] | what was moved, as data and as tables |
 //! | [`prepare`] | both ends, before the first row moves |
 //! | [`mod@run`] | one run: the source, the report's file, what policies changed |
-//! | [`outcome`] | what a report tells of |
 //! | [`mode`] | what the flags ask for |
 
 mod append;
@@ -19,7 +18,6 @@ mod check_only;
 mod dry_run;
 mod load;
 mod mode;
-mod outcome;
 mod plan_report;
 mod prepare;
 mod run;

@@ -1,7 +1,7 @@
 //! What the flags of `migrate-sqlite-to-postgres` ask for, resolved once.
 
 use crate::cli::migrate::MigrateSqliteToPostgres;
-use crate::transfer::job::append::Ending;
+use crate::transfer::job::append::AppendMode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -18,7 +18,7 @@ pub(crate) enum TargetMode {
     /// It is looked at as for a load, and not changed.
     DryRun,
     /// Rows are brought to those that it holds, or counted only.
-    Append(Ending),
+    Append(AppendMode),
     /// It is compared with the source.
     VerifyOnly,
 }
@@ -31,8 +31,8 @@ impl Mode {
             return Self::CheckOnly;
         }
         Self::OnTarget(match (append, verify_only, dry_run) {
-            (true, _, true) => TargetMode::Append(Ending::Count),
-            (true, _, false) => TargetMode::Append(Ending::Insert),
+            (true, _, true) => TargetMode::Append(AppendMode::Count),
+            (true, _, false) => TargetMode::Append(AppendMode::Insert),
             (false, true, _) => TargetMode::VerifyOnly,
             (false, false, true) => TargetMode::DryRun,
             (false, false, false) => TargetMode::Load,
@@ -41,7 +41,7 @@ impl Mode {
 
     /// Whether the target is about to be changed.
     pub(crate) fn writes(self) -> bool {
-        matches!(self, Self::OnTarget(TargetMode::Load | TargetMode::Append(Ending::Insert)))
+        matches!(self, Self::OnTarget(TargetMode::Load | TargetMode::Append(AppendMode::Insert)))
     }
 }
 
@@ -64,8 +64,8 @@ mod tests {
         for (flags, expected, writes) in [
             (&[][..], Mode::OnTarget(TargetMode::Load), true),
             (&["--dry-run"], Mode::OnTarget(TargetMode::DryRun), false),
-            (&["--append"], Mode::OnTarget(TargetMode::Append(Ending::Insert)), true),
-            (&["--append", "--dry-run"], Mode::OnTarget(TargetMode::Append(Ending::Count)), false),
+            (&["--append"], Mode::OnTarget(TargetMode::Append(AppendMode::Insert)), true),
+            (&["--append", "--dry-run"], Mode::OnTarget(TargetMode::Append(AppendMode::Count)), false),
             (&["--verify-only"], Mode::OnTarget(TargetMode::VerifyOnly), false),
             (&["--check-only"], Mode::CheckOnly, false),
         ] {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::outcome::Outcome;
 use super::prepare::Prepared;
 use super::run::Run;
 use super::summary::{AppendCounts, changes_block};
@@ -14,6 +13,7 @@ use crate::error::Error;
 use crate::output::{self, Block, Field, Report};
 use crate::progress::Amount;
 use crate::transfer::job::forecast::Forecast;
+use crate::transfer::report::Outcome;
 use crate::transfer::source::origin::Origin;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::obstacle::Obstacle;
@@ -35,7 +35,7 @@ struct PlanSummary<'p> {
     revision: &'static str,
     rows: u64,
     #[serde(flatten)]
-    came: Option<AppendCounts>,
+    counts: Option<AppendCounts>,
     bytes: u64,
     #[serde(flatten)]
     prospect: Option<Prospect>,
@@ -49,12 +49,12 @@ struct PlanSummary<'p> {
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Prospect {
     forecast: Option<Forecast>,
-    compression: Compression,
+    compression: ToastCompression,
 }
 
 /// How long values are compressed.
 #[derive(Debug, Clone, Copy, Serialize)]
-enum Compression {
+enum ToastCompression {
     #[serde(rename = "lz4")]
     Lz4,
     #[serde(rename = "as the server is set")]
@@ -66,18 +66,18 @@ struct PlannedTable {
     table: String,
     rows: u64,
     #[serde(flatten)]
-    came: Option<AppendCounts>,
+    counts: Option<AppendCounts>,
     bytes: u64,
 }
 
 impl PlannedTable {
-    fn new(table: &str, amount: Amount, came: Option<AppendCounts>) -> Self {
-        Self { table: table.to_owned(), rows: amount.rows, came, bytes: amount.bytes }
+    fn new(table: &str, amount: Amount, counts: Option<AppendCounts>) -> Self {
+        Self { table: table.to_owned(), rows: amount.rows, counts, bytes: amount.bytes }
     }
 
     fn fields(&self) -> Vec<Field> {
-        let came = self.came.into_iter().flat_map(|came| [came.inserted, came.skipped]);
-        let counts = std::iter::once(self.rows).chain(came).map(output::count);
+        let counts = self.counts.into_iter().flat_map(|counts| [counts.inserted, counts.skipped]);
+        let counts = std::iter::once(self.rows).chain(counts).map(output::count);
         std::iter::once(self.table.as_str().into()).chain(counts).chain([output::bytes(self.bytes)]).collect()
     }
 }
@@ -95,8 +95,8 @@ impl Prospect {
             },
         );
         let compression = match compression {
-            Compression::Lz4 => "lz4 for long values",
-            Compression::AsServerIsSet => "as the server is set",
+            ToastCompression::Lz4 => "lz4 for long values",
+            ToastCompression::AsServerIsSet => "as the server is set",
         };
         [("size", size), ("time", time), ("compression", compression.to_owned())]
     }
@@ -104,8 +104,8 @@ impl Prospect {
 
 /// One row for each table, and their sum.
 fn table_block(tables: &[PlannedTable], total: &PlannedTable) -> Block {
-    let came: &[&str] = if total.came.is_some() { &["to insert", "there already"] } else { &[] };
-    let header = [&["table", "rows"], came, &["bytes"]].concat();
+    let counts: &[&str] = if total.counts.is_some() { &["to insert", "there already"] } else { &[] };
+    let header = [&["table", "rows"], counts, &["bytes"]].concat();
     Block::Table { title: "tables", header, rows: tables.iter().chain([total]).map(PlannedTable::fields).collect() }
 }
 
@@ -155,7 +155,7 @@ impl Run<'_> {
             target: to.to_string(),
             revision: self.source.end.revision.id(),
             rows: total.rows,
-            came: total.came,
+            counts: total.counts,
             bytes: total.bytes,
             prospect: planned.prospect(prepared),
             warnings: &prepared.warnings,
@@ -168,7 +168,7 @@ impl Run<'_> {
 impl Planned<'_> {
     fn prospect(&self, prepared: &Prepared) -> Option<Prospect> {
         let Self::Move { forecast } = *self else { return None };
-        let compression = if prepared.is_lz4 { Compression::Lz4 } else { Compression::AsServerIsSet };
+        let compression = if prepared.is_lz4 { ToastCompression::Lz4 } else { ToastCompression::AsServerIsSet };
         Some(Prospect { forecast, compression })
     }
 
@@ -179,18 +179,18 @@ impl Planned<'_> {
                 names.zip(&prepared.amounts).map(|(name, amount)| PlannedTable::new(name, *amount, None)).collect()
             }
             Self::Append { loads } => {
-                let came = |load| Some(AppendCounts::of(std::slice::from_ref(load)));
-                names.zip(*loads).map(|(name, load)| PlannedTable::new(name, load.amount, came(load))).collect()
+                let counts = |load| Some(AppendCounts::of(std::slice::from_ref(load)));
+                names.zip(*loads).map(|(name, load)| PlannedTable::new(name, load.amount, counts(load))).collect()
             }
         }
     }
 
     fn total(&self, prepared: &Prepared) -> PlannedTable {
-        let (amount, came) = match self {
+        let (amount, counts) = match self {
             Self::Move { .. } => (prepared.amounts.iter().copied().sum(), None),
             Self::Append { loads } => (loads.iter().map(|load| load.amount).sum(), Some(AppendCounts::of(loads))),
         };
-        PlannedTable::new("total", amount, came)
+        PlannedTable::new("total", amount, counts)
     }
 }
 
@@ -202,32 +202,34 @@ mod tests {
 
     #[test]
     fn an_append_has_two_columns_more_than_a_move() {
-        let header = |came| {
-            let total = PlannedTable::new("total", Amount { rows: 3, bytes: 9 }, came);
+        let header = |counts| {
+            let total = PlannedTable::new("total", Amount { rows: 3, bytes: 9 }, counts);
             match table_block(&[], &total) {
                 Block::Table { header, rows, .. } => (header, rows[0].len()),
                 other => panic!("{other:?}"),
             }
         };
         assert_eq!(header(None), (vec!["table", "rows", "bytes"], 3));
-        let came = AppendCounts { inserted: 2, skipped: 1 };
-        assert_eq!(header(Some(came)), (vec!["table", "rows", "to insert", "there already", "bytes"], 5));
+        let counts = AppendCounts { inserted: 2, skipped: 1 };
+        assert_eq!(header(Some(counts)), (vec!["table", "rows", "to insert", "there already", "bytes"], 5));
     }
 
     #[test]
     fn the_counts_of_an_append_stand_between_rows_and_bytes() {
-        let table = |came| json!(PlannedTable::new("events", Amount { rows: 3, bytes: 9 }, came)).to_string();
+        let table = |counts| json!(PlannedTable::new("events", Amount { rows: 3, bytes: 9 }, counts)).to_string();
         assert_eq!(table(None), r#"{"table":"events","rows":3,"bytes":9}"#);
-        let came = table(Some(AppendCounts { inserted: 2, skipped: 1 }));
-        assert_eq!(came, r#"{"table":"events","rows":3,"inserted":2,"skipped":1,"bytes":9}"#);
+        let counts = table(Some(AppendCounts { inserted: 2, skipped: 1 }));
+        assert_eq!(counts, r#"{"table":"events","rows":3,"inserted":2,"skipped":1,"bytes":9}"#);
     }
 
     #[test]
     fn without_a_forecast_a_move_is_small_and_quick() {
-        let facts = Prospect { forecast: None, compression: Compression::AsServerIsSet }.facts().map(|(_, text)| text);
+        let facts =
+            Prospect { forecast: None, compression: ToastCompression::AsServerIsSet }.facts().map(|(_, text)| text);
         assert_eq!(facts, ["little", "a few seconds", "as the server is set"]);
         let forecast = Forecast { target_bytes: 2048, seconds: 90, bytes_per_second: 1024 };
-        let facts = Prospect { forecast: Some(forecast), compression: Compression::Lz4 }.facts().map(|(_, text)| text);
+        let facts =
+            Prospect { forecast: Some(forecast), compression: ToastCompression::Lz4 }.facts().map(|(_, text)| text);
         assert_eq!(facts, ["about 2.00 KiB", "about 1m 30s: a sample went at 1.00 KiB/s", "lz4 for long values"]);
     }
 }

@@ -1,9 +1,5 @@
 //! Both ends, before the first row moves, and what all that moves rows has in common.
 
-use crate::transfer::target::error::WriteError;
-use crate::transfer::target::obstacle::ObstacleError;
-use crate::transfer::target::operation::Operation;
-use crate::transfer::value::hazard::HazardError;
 use std::sync::Arc;
 
 use sea_orm::DatabaseConnection;
@@ -25,9 +21,11 @@ use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
-use crate::transfer::target::obstacle::{Obstacle, ObstacleSeverity};
+use crate::transfer::target::error::WriteError;
+use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleSeverity};
+use crate::transfer::target::operation::Operation;
 use crate::transfer::target::preflight::{self, TargetTables};
-use crate::transfer::value::hazard::Hazard;
+use crate::transfer::value::hazard::{Hazard, HazardError};
 use crate::transfer::value::policy::Class;
 
 /// What is known before the first row moves.
@@ -35,7 +33,7 @@ pub(crate) struct Prepared {
     pub(crate) plan: TransferPlan,
     pub(crate) source: Source,
     pub(crate) amounts: Vec<Amount>,
-    pub(crate) exceptions: Arc<Orphans>,
+    pub(crate) orphans: Arc<Orphans>,
     /// What the target has, or will have before its columns are altered.
     pub(crate) target_schema: Schema,
     /// What is worth knowing of the target.
@@ -69,14 +67,14 @@ impl Run<'_> {
         let mut source = Source::begin(snapshot).await?;
         watch.elsewhere(self.examine(&mut source)).await?;
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
-        let exceptions = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
-        let exceptions = Arc::new(watch.elsewhere(exceptions).await?);
+        let orphans = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
+        let orphans = Arc::new(watch.elsewhere(orphans).await?);
         if self.examination.borrow().values_of(&plan.tables).next().is_some() {
-            let survey = watch.elsewhere(self.survey(&mut source, &plan.tables, &amounts, &exceptions)).await?;
+            let scan = watch.elsewhere(self.scan(&mut source, &plan.tables, &amounts, &orphans)).await?;
             self.forget_changes()?;
-            refuse(survey.hazards, work)?;
+            refuse(scan.hazards, work)?;
         }
-        Ok(Prepared { plan, source, amounts, exceptions, target_schema: found, warnings, is_lz4 })
+        Ok(Prepared { plan, source, amounts, orphans, target_schema: found, warnings, is_lz4 })
     }
 
     /// Refuses a target that cannot take the rows. Returns what is worth knowing of it, and whether it compresses long
@@ -116,7 +114,7 @@ impl Run<'_> {
         &'l self,
         plan: &'l TransferPlan,
         amounts: &'l [Amount],
-        exceptions: &Arc<Orphans>,
+        orphans: &Arc<Orphans>,
         watch: &'l Watch<'l>,
         before_commit: CommitGuard<'l>,
     ) -> Load<'l> {
@@ -124,7 +122,7 @@ impl Run<'_> {
             plan,
             amounts,
             policies: Arc::clone(&self.policies),
-            orphans: Arc::clone(exceptions),
+            orphans: Arc::clone(orphans),
             lock_timeout: self.arguments.lock_timeout,
             verification: self.arguments.verify,
             toast: self.arguments.toast,
@@ -142,12 +140,12 @@ impl Run<'_> {
         watch: &Watch<'_>,
     ) -> Result<Option<Forecast>, TransferError> {
         let DatabaseUrl::Postgresql(address) = to else { return Ok(None) };
-        let Prepared { plan, source, amounts, exceptions, .. } = prepared;
-        self.loading(plan, amounts, exceptions, watch, Box::new(|_| Ok(()))).forecast(address, source).await
+        let Prepared { plan, source, amounts, orphans, .. } = prepared;
+        self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(()))).forecast(address, source).await
     }
 
-    /// After a value was not taken, looks for all that may be in the way, also what only the server can judge: one run names
-    /// it.
+    /// After a value was not taken, looks for all that may be in the way, also what only the server can judge: one run
+    /// names it.
     pub(crate) async fn with_all_hazards(
         &self,
         error: TransferError,
@@ -159,9 +157,9 @@ impl Run<'_> {
             return Ok(error);
         }
         self.forget_changes()?;
-        let Prepared { plan, source, amounts, exceptions, .. } = prepared;
-        let survey = watch.elsewhere(self.survey(source, &plan.tables, amounts, exceptions)).await?;
-        let hazards = [survey.hazards, survey.long_entries].concat();
+        let Prepared { plan, source, amounts, orphans, .. } = prepared;
+        let scan = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans)).await?;
+        let hazards = [scan.hazards, scan.long_entries].concat();
         Ok(refuse(hazards, work).err().unwrap_or(error))
     }
 

@@ -1,11 +1,5 @@
 //! One run: the source, the report's file, and what policies changed.
 
-use crate::transfer::endpoints::EndpointError;
-use crate::transfer::report::ReportError;
-use crate::transfer::source::damage::DamageError;
-use crate::transfer::source::reader::Reporting;
-use crate::transfer::target::conflict::ConflictError;
-use crate::transfer::value::hazard::HazardError;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +10,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::outcome::Outcome;
 use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::database::watchdog::Watch;
@@ -25,16 +18,19 @@ use crate::output::Report;
 use crate::progress::{Amount, Progress};
 use crate::schema::diff;
 use crate::settings::SettingsError;
-use crate::transfer::endpoints::{SourceState, inspect_source};
+use crate::transfer::endpoints::{EndpointError, SourceState, inspect_source};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::report::ReportFile;
-use crate::transfer::source::damage::{Examination, Unchecked};
+use crate::transfer::report::{Outcome, ReportError, ReportFile};
+use crate::transfer::source::damage::{DamageError, Examination, Unchecked};
 use crate::transfer::source::origin::Origin;
 use crate::transfer::source::orphans::Orphans;
+use crate::transfer::source::reader::Reporting;
 use crate::transfer::source::scan::{Source, SourceScan};
 use crate::transfer::source::snapshot::{Snapshot, SnapshotOptions};
+use crate::transfer::target::conflict::ConflictError;
 use crate::transfer::value::change::Change;
+use crate::transfer::value::hazard::HazardError;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// One run, and what all of it needs.
@@ -144,23 +140,23 @@ impl Run<'_> {
     }
 
     /// Looks at every row of the source.
-    pub(crate) async fn survey(
+    pub(crate) async fn scan(
         &self,
         source: &mut Source,
         tables: &[Arc<TablePlan>],
         amounts: &[Amount],
-        exceptions: &Arc<Orphans>,
+        orphans: &Arc<Orphans>,
     ) -> Result<SourceScan, TransferError> {
         let reporting = Reporting { progress: self.progress, changes: &|changes| self.note(changes) };
-        let mut survey = source.scan(tables, amounts, &self.policies, exceptions, &reporting).await?;
+        let mut scan = source.scan(tables, amounts, &self.policies, orphans, &reporting).await?;
         if !self.arguments.accept_damage {
-            let others = self.examination.borrow().other_hazards(tables, &self.policies, &survey.hazards);
-            survey.hazards.extend(others);
+            let others = self.examination.borrow().other_hazards(tables, &self.policies, &scan.hazards);
+            scan.hazards.extend(others);
         }
         if self.arguments.show_values {
-            source.show_values(tables, &mut survey.hazards).await?;
+            source.show_values(tables, &mut scan.hazards).await?;
         }
-        Ok(survey)
+        Ok(scan)
     }
 
     /// Remembers what policies change.
@@ -226,11 +222,11 @@ fn is_lost(error: &Error) -> bool {
 }
 
 /// Says of what only a move finds out.
-pub(crate) fn warn_of_long_entries(survey: &SourceScan) {
-    if !survey.long_entries.is_empty() {
+pub(crate) fn warn_of_long_entries(scan: &SourceScan) {
+    if !scan.long_entries.is_empty() {
         tracing::warn!(
             "values so long that an index of PostgreSQL may not hold them: {}; only the server can tell",
-            survey.long_entries.len()
+            scan.long_entries.len()
         );
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct MigrateSummary {
     revision: &'static str,
     rows: u64,
     #[serde(flatten)]
-    came: Option<AppendCounts>,
+    counts: Option<AppendCounts>,
     bytes: u64,
     seconds: f64,
     /// `full`, `counts` or `none`.
@@ -57,7 +57,7 @@ struct TableSummary {
     table: String,
     rows: u64,
     #[serde(flatten)]
-    came: Option<AppendCounts>,
+    counts: Option<AppendCounts>,
     bytes: u64,
     seconds: f64,
     digest: Option<String>,
@@ -73,11 +73,11 @@ impl MigrateSummary {
         loads: &[TableLoad],
     ) -> Self {
         let total: Amount = loads.iter().map(|load| load.amount).sum();
-        let came = |loads: &[TableLoad]| run.arguments.append.then(|| AppendCounts::of(loads));
+        let counts = |loads: &[TableLoad]| run.arguments.append.then(|| AppendCounts::of(loads));
         let tables = (tables.iter().zip(loads)).map(|(table, load)| TableSummary {
             table: table.name.clone(),
             rows: load.amount.rows,
-            came: came(std::slice::from_ref(load)),
+            counts: counts(std::slice::from_ref(load)),
             bytes: load.amount.bytes,
             seconds: load.duration.as_secs_f64(),
             digest: load.digest.as_ref().map(TableDigest::hex),
@@ -91,7 +91,7 @@ impl MigrateSummary {
             target: to.to_string(),
             revision: run.source.end.revision.id(),
             rows: total.rows,
-            came: came(loads),
+            counts: counts(loads),
             bytes: total.bytes,
             seconds: run.started.elapsed().as_secs_f64(),
             verified: match verification {
@@ -107,24 +107,24 @@ impl MigrateSummary {
 
     /// The same for people.
     pub(crate) fn blocks(&self, changes: &Changes) -> Vec<Block> {
-        let row = |name: &str, rows: u64, came: Option<AppendCounts>, bytes: u64, seconds: f64| {
-            let came = came.into_iter().flat_map(|came| [came.inserted, came.skipped]);
-            let counts = std::iter::once(rows).chain(came).map(output::count);
+        let row = |name: &str, rows: u64, counts: Option<AppendCounts>, bytes: u64, seconds: f64| {
+            let counts = counts.into_iter().flat_map(|counts| [counts.inserted, counts.skipped]);
+            let counts = std::iter::once(rows).chain(counts).map(output::count);
             let seconds = Field::Number(format!("{seconds:.2}"));
             std::iter::once(name.into()).chain(counts).chain([output::bytes(bytes), seconds]).collect::<Vec<_>>()
         };
         let mut rows = Vec::new();
         for table in &self.tables {
             let digest = table.digest.as_deref().map_or("-".to_owned(), |digest| digest[..16].to_owned());
-            let mut fields = row(&table.table, table.rows, table.came, table.bytes, table.seconds);
+            let mut fields = row(&table.table, table.rows, table.counts, table.bytes, table.seconds);
             fields.extend([digest.into(), self.verified.into()]);
             rows.push(fields);
         }
-        let mut total = row("total", self.rows, self.came, self.bytes, self.seconds);
+        let mut total = row("total", self.rows, self.counts, self.bytes, self.seconds);
         total.extend(["".into(), "".into()]);
         rows.push(total);
-        let came: &[&str] = if self.came.is_some() { &["inserted", "there already"] } else { &[] };
-        let header = [&["table", "rows"], came, &["bytes", "seconds", "digest", "verified"]].concat();
+        let counts: &[&str] = if self.counts.is_some() { &["inserted", "there already"] } else { &[] };
+        let header = [&["table", "rows"], counts, &["bytes", "seconds", "digest", "verified"]].concat();
         let mut blocks = vec![Block::Table { title: "tables", header, rows }];
         blocks.extend(changes_block(changes));
         if !self.normalised.is_empty() {

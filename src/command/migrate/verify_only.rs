@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::outcome::Outcome;
 use super::run::Run;
 use super::summary::MigrateSummary;
 use crate::database::connection::{self, Access};
@@ -16,6 +15,7 @@ use crate::transfer::error::TransferError;
 use crate::transfer::job::load::Verification;
 use crate::transfer::job::verify::FilledTarget;
 use crate::transfer::plan;
+use crate::transfer::report::Outcome;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
@@ -38,22 +38,22 @@ impl Run<'_> {
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
             let tables = plan::plan(&end.revision.tables(), &end.schema, &found)?;
             let mut source = Source::begin(snapshot).await?;
-            let survey = async {
+            let scan = async {
                 let amounts = source.estimate(&tables).await?;
-                let exceptions = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
-                let exceptions = Arc::new(exceptions);
-                let survey = self.survey(&mut source, &tables, &amounts, &exceptions).await?;
-                Ok::<_, TransferError>((survey, exceptions))
+                let orphans = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
+                let orphans = Arc::new(orphans);
+                let scan = self.scan(&mut source, &tables, &amounts, &orphans).await?;
+                Ok::<_, TransferError>((scan, orphans))
             };
-            let (survey, exceptions) = watch.elsewhere(survey).await?;
-            if !survey.hazards.is_empty() {
-                return Err(TransferError::Hazards(HazardError(survey.hazards)));
+            let (scan, orphans) = watch.elsewhere(scan).await?;
+            if !scan.hazards.is_empty() {
+                return Err(TransferError::Hazards(HazardError(scan.hazards)));
             }
             let comparison = FilledTarget {
                 tables: &tables,
                 policies: Arc::clone(&self.policies),
-                orphans: exceptions,
-                reads: &survey.tables,
+                orphans,
+                reads: &scan.tables,
                 progress: self.progress,
                 watch,
             };

@@ -223,8 +223,8 @@ async fn commit(
     Ok(())
 }
 
-/// Lets the work in hand come to its end although a signal came, which is noted, or the time is up. A second signal ends
-/// it, and so does [`GRACE`], unless it is being committed.
+/// Lets the work in hand come to its end although a signal came, which is noted, or the time is up. A second signal
+/// ends it, and so does [`GRACE`], unless it is being committed.
 async fn finish<T>(
     interrupt: &Interrupt,
     stopping: &Stopping,

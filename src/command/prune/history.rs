@@ -8,7 +8,7 @@ use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{DatabaseConnection, DatabaseExecutor, DbErr};
 
-use super::outcome::Outcome;
+use super::outcome::RemovalOutcome;
 use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
@@ -181,7 +181,7 @@ impl OpenHistory {
     /// Counts what is really gone where a failure leaves that open, on a connection that no failure has touched: no
     /// more than was committed or may have been, and no more than is missing of what was planned. False if the database
     /// cannot be asked.
-    pub(crate) async fn confirm(&mut self, outcome: &mut Outcome) -> bool {
+    pub(crate) async fn confirm(&mut self, outcome: &mut RemovalOutcome) -> bool {
         if !outcome.is_doubtful {
             return true;
         }
@@ -240,7 +240,7 @@ impl OpenHistory {
     }
 
     /// Closes the databases. Returns where the archive is, if there is one.
-    pub(crate) async fn close(self, compress: bool) -> Result<Option<PathBuf>, Error> {
+    pub(crate) async fn close(self, compression: Compression) -> Result<Option<PathBuf>, Error> {
         let is_lost = !self.is_connected && matches!(self.url, DatabaseUrl::Postgresql(_));
         // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
         if !is_lost && tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
@@ -248,7 +248,7 @@ impl OpenHistory {
         }
         let Some(archive) = self.archive else { return Ok(None) };
         // Here the right to prune is still held.
-        Ok(Some(archive.close(if compress { Compression::Zstd } else { Compression::None }).await?))
+        Ok(Some(archive.close(compression).await?))
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`mode`] | the way of a run: a dry run, nothing to do, or a removal |
+//! | [`mod@run`] | the way of a run: a dry run, nothing to do, or a removal |
 //! | [`question`] | asks before anything is removed |
-//! | [`mod@run`] | removes what was planned, batch after batch |
+//! | [`batches`] | removes what was planned, batch after batch |
 //! | [`attempt`] | one batch: begins it, commits it, learns from it |
 //! | [`retry`] | what helps after a batch that failed |
 //! | [`removal`] | a removal that goes on: its limits, its state, its pauses |
@@ -16,9 +16,9 @@
 //! | [`outcome`] | what came of it, and the exit code |
 
 mod attempt;
+mod batches;
 mod bounds;
 mod history;
-mod mode;
 mod outcome;
 mod prepare;
 mod question;
@@ -75,7 +75,7 @@ async fn prune(
     watch: &Arc<Watch<'static>>,
     metrics: &mut Option<Metrics>,
 ) -> Result<Report, Error> {
-    let result = Box::pin(mode::prune(arguments, settings, context, interrupt, watch, metrics)).await;
+    let result = Box::pin(run::prune(arguments, settings, context, interrupt, watch, metrics)).await;
     if matches!(&result, Err(Error::Interrupted(_))) {
         watch.end_sessions().await;
     }

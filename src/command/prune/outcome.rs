@@ -14,7 +14,7 @@ use crate::interrupt::Signal;
 
 /// What was removed.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct RemovalOutcome {
     /// What was committed.
     pub(crate) rows: Removed,
     /// What commits that failed would have removed besides: some of them may have taken place.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::history::OpenHistory;
-use super::outcome::{Outcome, Stop};
+use super::outcome::{RemovalOutcome, Stop};
 use crate::history::removal::batch::Removed;
 use crate::history::removal::contention::Activity;
 use crate::history::tables::SESSIONS;
@@ -27,7 +27,7 @@ pub(crate) struct Removal<'r> {
     pub(crate) history: &'r mut OpenHistory,
     pub(crate) limits: RunLimits,
     pub(crate) interrupt: &'r Interrupt,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RemovalOutcome,
     pub(crate) stopping: Stopping,
     /// Since when nothing has succeeded.
     pub(crate) failing_since: Option<Instant>,
@@ -57,7 +57,7 @@ impl<'r> Removal<'r> {
         planned: Amount,
     ) -> Self {
         let rows = history.plan.tables.iter().map(|table| (table.table, 0)).collect();
-        let outcome = Outcome { rows, ..Outcome::default() };
+        let outcome = RemovalOutcome { rows, ..RemovalOutcome::default() };
         Self {
             history,
             limits,

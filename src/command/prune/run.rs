@@ -1,128 +1,296 @@
-//! Removes what was planned, batch after batch: short ones while others are at work, again after a failure that heals,
-//! around what cannot be removed, until a signal or the time is up.
+//! The way of a run: it plans, and then it shows the plan, finds nothing to do, or removes what is planned.
 
-use super::attempt::Attempt;
-use super::bounds::out_of_time;
-use super::history::OpenHistory;
-use super::outcome::{FailedSession, Outcome, Stop};
-use super::removal::Removal;
-use super::retry::Remedy;
-use crate::database::failure::DatabaseError;
-use crate::history::removal::batch::{BatchError, Limits};
-use crate::history::removal::batch_size::BatchSizer;
-use crate::history::retention::session_batch::{Cursor, PickedSession};
-use crate::history::tables::{REFERENCES, Reference};
-use crate::history::{events, orphans};
+use std::sync::Arc;
+use std::time::Instant;
 
-/// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
-const MOST_STUCK: usize = 100;
+use chrono::{DateTime, Utc};
 
-impl Removal<'_> {
-    /// Removes the sessions, then the events, then the orphans.
-    pub(crate) async fn run(mut self) -> Outcome {
-        self.outcome.stopped = self.remove_all().await.err();
-        self.outcome.is_cut_off = self.stopping.is_cut_off.get();
-        if self.outcome.is_cut_off && matches!(self.outcome.stopped, Some(Stop::Deadline)) {
-            // The next run would not get further.
-            self.outcome.stopped = Some(Stop::Failed(out_of_time("end the batch in hand").into()));
-        }
-        self.outcome
-    }
+use super::bounds::Bounds;
+use super::history::{BEGIN_TO_PLAN, OpenHistory, every_row, known};
+use super::outcome::{Ending, OnRemaining, RemovalOutcome, Stop};
+use super::prepare::prepare;
+use super::question::confirm;
+use super::removal::{Removal, RunLimits};
+use super::request::Request;
+use super::summary::{FreedSummary, PruneSummary};
+use crate::cli::prune::Prune;
+use crate::command::context::Context;
+use crate::database::failure::ResultExt;
+use crate::database::url::DatabaseUrl;
+use crate::database::watchdog::Watch;
+use crate::database::{connection, read_transaction};
+use crate::error::Error;
+use crate::history::archive::compression::Compression;
+use crate::history::archive::location;
+use crate::history::removal::stage_index;
+use crate::history::retention::plan::RetentionPlan;
+use crate::history::{space, vacuum};
+use crate::interrupt::Interrupt;
+use crate::metrics::Metrics;
+use crate::output::{Block, Report};
+use crate::progress::{Amount, Phase};
+use crate::settings::Settings;
 
-    async fn remove_all(&mut self) -> Result<(), Stop> {
-        self.remove_sessions().await?;
-        self.remove_events().await?;
-        self.remove_orphans().await
-    }
+/// What a plan leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PruneMode {
+    DryRun,
+    /// There is nothing to remove.
+    Nothing,
+    Remove,
+}
 
-    /// Goes over the sessions until nothing more comes of it: what the backend had locked is met again.
-    async fn remove_sessions(&mut self) -> Result<(), Stop> {
-        let mut sizer = BatchSizer::default();
-        let mut cursor = Cursor::default();
-        let mut before = self.sessions();
-        loop {
-            let mut taken = Vec::new();
-            match self.attempt_sessions(&mut sizer, &cursor, &mut taken).await? {
-                Attempt::Removed => cursor.after = taken.pop(),
-                Attempt::GaveWay => {}
-                Attempt::Failed(error) => self.after_failure(error, taken, &mut sizer, &mut cursor).await?,
-                Attempt::Nothing if self.sessions() == before => return Ok(()),
-                Attempt::Nothing => {
-                    cursor.after = None;
-                    before = self.sessions();
-                }
-            }
+impl PruneMode {
+    fn of(arguments: &Prune, plan: &RetentionPlan) -> Self {
+        match (arguments.dry_run, plan.rows()) {
+            (true, _) => Self::DryRun,
+            (false, 0) => Self::Nothing,
+            (false, _) => Self::Remove,
         }
     }
+}
 
-    /// Prepares the next attempt: with fewer sessions, without the one that cannot be removed, or later.
-    async fn after_failure(
-        &mut self,
-        error: BatchError,
-        mut taken: Vec<PickedSession>,
-        sizer: &mut BatchSizer,
-        cursor: &mut Cursor,
-    ) -> Result<(), Stop> {
-        match Remedy::for_sessions(&error, self.history.selection.backend(), sizer.size(), taken.len()) {
-            Remedy::LimitSize => sizer.limit(),
-            Remedy::TryAgain => self.try_again(error).await?,
-            Remedy::Halve => sizer.halve(taken.len()),
-            Remedy::PassOver => cursor.after = taken.pop(),
-            Remedy::LeaveOut => {
-                let Some(PickedSession { session_id, .. }) = taken.first() else { return Ok(()) };
-                cursor.without.insert(session_id.clone());
-                self.note_stuck(session_id, error)?;
-                cursor.after = taken.pop();
-            }
-        }
-        Ok(())
+/// Runs `prune` to its end, and tells `metrics` of it; it is emptied where another run is at work.
+pub(crate) async fn prune(
+    arguments: &Prune,
+    settings: &Settings,
+    context: &Context,
+    interrupt: &Interrupt,
+    watch: &Arc<Watch<'static>>,
+    metrics: &mut Option<Metrics>,
+) -> Result<Report, Error> {
+    let started = Instant::now();
+    let request = Request::new(arguments, settings, context.now)?;
+    let url = &settings.database.value;
+    let summary = PruneSummary::new(url, &request.policy, request.event_policy.as_ref(), arguments.dry_run);
+    if let Some(path) = &arguments.archive {
+        location::resolve(path, url.sqlite_path())?;
     }
+    let deadline = arguments.max_duration.and_then(|limit| started.checked_add(limit));
+    let bounds = Bounds { interrupt, watch, deadline };
+    let Some(history) = interrupt.or(prepare(&request, started, &bounds)).await?? else {
+        *metrics = None;
+        return Ok(left_to_another(url, summary));
+    };
+    let mut run = PruneRun { arguments, context, bounds, started, now: request.now, history, summary };
+    let (blocks, ending) = match PruneMode::of(arguments, &run.history.plan) {
+        PruneMode::DryRun => run.dry_run().await?,
+        PruneMode::Nothing => run.nothing().await?,
+        PruneMode::Remove => run.remove().await?,
+    };
+    Ok(run.finish(blocks, ending, metrics).await)
+}
 
-    fn note_stuck(&mut self, session_id: &str, error: BatchError) -> Result<(), Stop> {
-        let (session_id, reason) = (session_id.to_owned(), error.cause.to_string());
-        let error = DatabaseError::from(error);
-        if self.outcome.stuck.len() == MOST_STUCK {
-            return Err(Stop::Failed(error.into()));
-        }
-        self.outcome.stuck.push(FailedSession { session_id, reason, error });
-        Ok(())
-    }
+fn left_to_another(url: &DatabaseUrl, mut summary: PruneSummary) -> Report {
+    summary.skipped = Some("another prune is at work");
+    let line = format!("another prune is at work on {url}: nothing to do here");
+    Report::new(&summary, vec![Block::Line(line)])
+}
 
-    async fn remove_events(&mut self) -> Result<(), Stop> {
-        let Some(policy) = self.history.events else { return Ok(()) };
-        let mut sizer = BatchSizer::default();
-        let begin = async |history: &OpenHistory, size, limits| {
-            events::remove_batch(&history.connection, &policy, size, limits).await
+/// A run that has its plan.
+struct PruneRun<'r> {
+    arguments: &'r Prune,
+    context: &'r Context,
+    bounds: Bounds<'r>,
+    started: Instant,
+    /// The moment that ages are counted from.
+    now: DateTime<Utc>,
+    history: OpenHistory,
+    summary: PruneSummary,
+}
+
+impl PruneRun<'_> {
+    /// Shows the plan, and what would be in its way.
+    async fn dry_run(&mut self) -> Result<(Vec<Block>, Ending), Error> {
+        let OpenHistory { connection, retention, schema, .. } = &mut self.history;
+        let count = async {
+            let reading = every_row(connection).await?;
+            retention.count(&reading, schema, self.now).await?;
+            Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
         };
-        while self.remove_others(&mut sizer, &begin).await? {}
-        Ok(())
+        self.bounds.over("count the sessions", count).await?;
+        self.take_in_plan();
+        self.summary.remaining_sessions = Some(self.history.plan.kept.len() as u64);
+        let action = "look what the role may do";
+        let obstacles = async { Ok(self.history.look_for_obstacles().await.context(action)?) };
+        self.summary.in_the_way = self.bounds.over(action, obstacles).await?;
+        Ok((self.summary.plan_blocks(self.arguments.max_share), Ending::default()))
     }
 
-    /// Removes the rows whose session or stage is gone, and those that become such rows by that.
-    async fn remove_orphans(&mut self) -> Result<(), Stop> {
-        if self.history.plan.orphans.is_empty() {
-            return Ok(());
-        }
-        let references = REFERENCES.into_iter().filter(|reference| reference.is_in(&self.history.schema));
-        let references: Vec<_> = references.collect();
-        loop {
-            let before = self.outcome.batches;
-            for reference in &references {
-                self.remove_orphans_of(*reference).await?;
-            }
-            if self.outcome.batches == before {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn remove_orphans_of(&mut self, reference: Reference) -> Result<(), Stop> {
-        let mut sizer = BatchSizer::default();
-        let begin = async |history: &OpenHistory, size: u32, limits: Limits| {
-            let OpenHistory { connection, schema, archive, .. } = history;
-            orphans::remove_batch(connection, schema, reference, size, limits, archive.as_ref()).await
+    async fn nothing(&mut self) -> Result<(Vec<Block>, Ending), Error> {
+        self.take_in_plan();
+        let drop = async {
+            stage_index::drop_left_over(&self.history.connection, &self.history.schema).await;
+            Ok(())
         };
-        while self.remove_others(&mut sizer, &begin).await? {}
-        Ok(())
+        self.bounds.over("drop the index of an earlier run", drop).await?;
+        self.summary.remaining_sessions = Some(self.history.plan.kept.len() as u64);
+        Ok((self.summary.nothing_blocks(), Ending::default()))
+    }
+
+    /// Removes what is planned, unless that is refused.
+    async fn remove(&mut self) -> Result<(Vec<Block>, Ending), Error> {
+        self.take_in_plan();
+        let action = "remove old history";
+        let look = async { Ok(connection::require_writable(&self.history.connection).await.context(action)?) };
+        self.bounds.over(action, look).await?;
+        refuse_too_large_a_share(&self.history.plan, self.arguments.max_share)?;
+        if !self.arguments.yes {
+            self.bounds.interrupt.or(confirm(&self.summary)).await??;
+        }
+        if let Some(path) = &self.arguments.archive {
+            self.history.open_archive(path).await?;
+        }
+        let mut outcome = Box::pin(self.remove_planned()).await?;
+        let is_confirmed = self.confirm_removal(&mut outcome).await;
+        // What was removed is told in any case.
+        if self.history.is_connected {
+            let count = self.history.count_old();
+            self.summary.remaining_sessions = self.bounds.look_back(outcome.stopped.as_ref(), count).await;
+        }
+        self.summary.tell(&outcome, is_confirmed, self.started.elapsed());
+        let stuck = outcome.stuck.into_iter().next().map(|stuck| stuck.error.into());
+        Ok((self.summary.removed_blocks(), Ending { stopped: outcome.stopped, stuck, remain: false }))
+    }
+
+    fn take_in_plan(&mut self) {
+        self.summary.choose(&self.history.selection.policy, &self.history.retention);
+        self.summary.plan(&self.history.plan);
+    }
+
+    async fn remove_planned(&mut self) -> Result<RemovalOutcome, Error> {
+        let Self { history, bounds, arguments, context, .. } = self;
+        // While the operator was asked it may have become another.
+        let second = known(history.second.take(), &mut history.contention);
+        history.second = bounds.over("open a second connection", async { Ok(second.await) }).await?;
+        let build =
+            async { Ok(stage_index::build(&history.connection, &history.schema, history.plan.stages()).await?) };
+        let has_index = bounds.over("build the index that the removal needs", build).await?;
+        let planned = Amount { rows: history.plan.rows(), bytes: history.plan.bytes() };
+        let meter = context.progress.begin(Phase::new("removing", "old history"), planned);
+        let Prune { batch_time, retry_for, .. } = **arguments;
+        let limits = RunLimits { batch_time, deadline: bounds.deadline, retry_for };
+        let outcome = Removal::new(history, limits, bounds.interrupt, meter.as_ref(), planned).run().await;
+        meter.finish();
+        if outcome.is_cut_off {
+            history.abandon().await;
+        }
+        if has_index && history.is_connected {
+            let drop = async {
+                stage_index::drop_index(&history.connection).await;
+                Ok(())
+            };
+            bounds.look_back(outcome.stopped.as_ref(), drop).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Whether it is known what is gone.
+    async fn confirm_removal(&mut self, outcome: &mut RemovalOutcome) -> bool {
+        let limit = self.bounds.at_the_end(outcome.stopped.as_ref());
+        let confirm = self.bounds.interrupt.or(Box::pin(self.history.confirm(outcome)));
+        matches!(tokio::time::timeout(limit, confirm).await, Ok(Ok(true)))
+    }
+
+    /// Gives space back, tells the metrics, closes the databases, and reports.
+    async fn finish(mut self, mut blocks: Vec<Block>, mut ending: Ending, metrics: &mut Option<Metrics>) -> Report {
+        if !self.history.selection.policy.is_about_sessions() {
+            self.summary.remaining_sessions = None;
+        }
+        ending.remain =
+            ending.stopped.is_some() || self.summary.remaining_sessions.is_none_or(|remaining| remaining > 0);
+        let may_go_on = matches!(ending.stopped, None | Some(Stop::Deadline));
+        if !self.arguments.dry_run && self.history.is_connected && may_go_on {
+            self.give_space_back(&mut blocks, &mut ending).await;
+        }
+        if let Some(metrics) = metrics {
+            self.tell_metrics(metrics, ending.stopped.as_ref()).await;
+        }
+        let Self { arguments, history, mut summary, .. } = self;
+        let compression = match arguments.compress && ending.stopped.is_none() {
+            true => Compression::Zstd,
+            false => Compression::None,
+        };
+        match history.close(compression).await {
+            Ok(None) => {}
+            Ok(Some(path)) => {
+                blocks.push(Block::Line(format!("archived in {}", path.display())));
+                summary.archive = Some(path.display().to_string());
+            }
+            Err(error) => ending.stopped = ending.stopped.or(Some(Stop::Failed(error))),
+        }
+        let (exit_code, error) = ending.exit_code_and_error(OnRemaining::of(arguments));
+        Report { exit_code, error, ..Report::new(&summary, blocks) }
+    }
+
+    async fn give_space_back(&mut self, blocks: &mut Vec<Block>, ending: &mut Ending) {
+        let give_back = self.freed(self.arguments.vacuum && ending.stopped.is_none());
+        match self.bounds.over("give space back", give_back).await {
+            Ok(freed) => {
+                blocks.extend(freed.lines().into_iter().map(Block::Line));
+                self.summary.space = Some(freed);
+            }
+            Err(Error::Interrupted(signal)) => {
+                self.bounds.watch.end_sessions().await;
+                self.history.is_connected = false;
+                ending.stopped = Some(Stop::Signal(signal));
+            }
+            Err(error) => {
+                self.history.is_connected &= !is_lost(&error);
+                ending.stopped = Some(Stop::Failed(error));
+            }
+        }
+    }
+
+    /// Gives free space back if that is asked for; otherwise looks how much there is.
+    async fn freed(&self, vacuum: bool) -> Result<FreedSummary, Error> {
+        let OpenHistory { connection, schema, .. } = &self.history;
+        if !vacuum {
+            return Ok(FreedSummary::Free(space::reclaimable(connection, schema).await?));
+        }
+        let _meter = self.context.progress.begin(Phase::new("vacuuming", "the database"), Amount::default());
+        let temporary = vacuum::sqlite::temporary_directory(&self.context.environment);
+        Ok(FreedSummary::GivenBack(vacuum::vacuum(connection, schema, temporary.as_deref()).await?))
+    }
+
+    async fn tell_metrics(&self, metrics: &mut Metrics, stopped: Option<&Stop>) {
+        metrics.sessions_remaining = self.summary.remaining_sessions;
+        if self.history.is_connected {
+            metrics.oldest_session_us = self.bounds.look_back(stopped, self.history.oldest()).await.flatten();
+        }
+        self.summary.count(metrics);
+    }
+}
+
+/// Whether the connection is gone, or does not answer.
+fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if error.cause.class.is_before_login())
+}
+
+fn refuse_too_large_a_share(plan: &RetentionPlan, limit: f64) -> Result<(), Error> {
+    let RetentionPlan { sessions, of_sessions, .. } = *plan;
+    if plan.share() > limit { Err(Error::TooLargeAShare { sessions, of_sessions, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_refused_above_the_limit_only() {
+        let plan = |sessions| RetentionPlan {
+            sessions,
+            of_sessions: 10,
+            oldest_us: None,
+            newest_us: None,
+            tables: Vec::new(),
+            orphans: Vec::new(),
+            kept: Vec::new(),
+        };
+        assert!(refuse_too_large_a_share(&plan(5), 0.5).is_ok());
+        assert!(matches!(
+            refuse_too_large_a_share(&plan(6), 0.5),
+            Err(Error::TooLargeAShare { sessions: 6, of_sessions: 10, .. })
+        ));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use super::outcome::{FailedSession, Outcome, Stop};
+use super::outcome::{FailedSession, RemovalOutcome, Stop};
 use super::request::shown;
 use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
@@ -93,20 +93,20 @@ struct RemovedSummary {
     /// The longest time for which a batch may have kept others waiting; `None` where nobody else was there.
     longest_batch_seconds: Option<f64>,
     /// Why not everything went.
-    stopped: Option<Reason>,
+    stopped: Option<StopReason>,
 }
 
 /// Why a removal ended early.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Reason {
+enum StopReason {
     Deadline,
     TakenOver,
     Signal,
     Failure,
 }
 
-impl Reason {
+impl StopReason {
     fn of(stop: &Stop) -> Self {
         match stop {
             Stop::Deadline => Self::Deadline,
@@ -179,7 +179,7 @@ impl PruneSummary {
     }
 
     /// Takes in what was done.
-    pub(crate) fn tell(&mut self, outcome: &Outcome, confirmed: bool, duration: Duration) {
+    pub(crate) fn tell(&mut self, outcome: &RemovalOutcome, confirmed: bool, duration: Duration) {
         self.removed = Some(RemovedSummary {
             confirmed,
             sessions: outcome.rows.get(SESSIONS).copied().unwrap_or_default(),
@@ -187,7 +187,7 @@ impl PruneSummary {
             seconds: duration.as_secs_f64(),
             batches: outcome.batches,
             longest_batch_seconds: outcome.longest_batch.map(|longest| longest.as_secs_f64()),
-            stopped: outcome.stopped.as_ref().map(Reason::of),
+            stopped: outcome.stopped.as_ref().map(StopReason::of),
         });
         let stuck = outcome.stuck.iter().map(|FailedSession { session_id, reason, .. }| StuckSummary {
             session_id: session_id.clone(),

@@ -34,7 +34,7 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Serialize)]
 struct WaitSummary {
     database: String,
-    outcome: Outcome,
+    outcome: WaitOutcome,
     condition: WaitFor,
     attempts: u32,
     seconds: f64,
@@ -42,7 +42,7 @@ struct WaitSummary {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum WaitOutcome {
     Usable,
     /// There is no history to wait for.
     Disabled,
@@ -84,9 +84,9 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
     let (outcome, line) = match waited.attempts {
         0 => {
             let source = &settings.history_enabled.source;
-            (Outcome::Disabled, format!("history is disabled ({source}): nothing to wait for"))
+            (WaitOutcome::Disabled, format!("history is disabled ({source}): nothing to wait for"))
         }
-        _ => (Outcome::Usable, usable(url, &waited)),
+        _ => (WaitOutcome::Usable, usable(url, &waited)),
     };
     let summary = WaitSummary {
         database: url.to_string(),
@@ -210,8 +210,8 @@ async fn look(connection: &DatabaseConnection, condition: WaitFor, target: Revis
     }
     require_writable(connection).await?;
     if condition == WaitFor::Schema {
-        let standing = SchemaState::read(connection).await?;
-        if !matches!(standing.plan(target), Decision::Nothing { .. }) {
+        let state = SchemaState::read(connection).await?;
+        if !matches!(state.plan(target), Decision::Nothing { .. }) {
             row_policy::refuse(connection, &[ledger::TABLE]).await?;
             return Err(schema_pending());
         }

@@ -2,9 +2,9 @@
 //!
 //! A server may be silent for long because it builds an index, and the driver cannot have the operating
 //! system find out whether the other end is still there. So when nothing has moved for a while another,
-//! short connection asks the server what it does for us, which is [marked](crate::database::mark): as long as it works, or waits for
-//! a lock, it is waited for; if it waits for us while we wait for it, something on the way was lost; and if it does not
-//! answer at all, that is it. What is not marked takes no time, and is given up when it does.
+//! short connection asks the server what it does for us, which is [marked](crate::database::mark): as long as it works,
+//! or waits for a lock, it is waited for; if it waits for us while we wait for it, something on the way was lost; and
+//! if it does not answer at all, that is it. What is not marked takes no time, and is given up when it does.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -49,8 +49,8 @@ pub(crate) struct Watch<'w> {
 
 impl<'w> Watch<'w> {
     /// Watches over work on this database, which is there to `action`. The URL's `connect_timeout`, if it is less than
-    /// 10 s, is also how long the server may be silent before it is asked; after four times as long without an answer it
-    /// is given up. `before_commit` is called when there is no way back.
+    /// 10 s, is also how long the server may be silent before it is asked; after four times as long without an answer
+    /// it is given up. `before_commit` is called when there is no way back.
     #[must_use]
     pub(crate) fn new(url: &DatabaseUrl, action: &'static str, before_commit: &'w (dyn Fn() + Sync)) -> Self {
         let address = match url {
@@ -84,8 +84,8 @@ impl<'w> Watch<'w> {
         });
     }
 
-    /// Marks a transaction that was begun without SeaORM, so that it is asked after and that [`Watch::end_sessions`] ends
-    /// it. Its session is ended also where it has done nothing since the COMMIT, whose answer did not come.
+    /// Marks a transaction that was begun without SeaORM, so that it is asked after and that [`Watch::end_sessions`]
+    /// ends it. Its session is ended also where it has done nothing since the COMMIT, whose answer did not come.
     ///
     /// # Errors
     /// Whatever the server answers.

@@ -17,8 +17,8 @@ const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(10);
 /// The moment at which a session began, in words that no setting changes.
 const STARTED: &str = "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')";
 
-/// Marks a transaction that was begun without SeaORM. Returns the SQL condition that its session has done nothing since its
-/// COMMIT.
+/// Marks a transaction that was begun without SeaORM. Returns the SQL condition that its session has done nothing since
+/// its COMMIT.
 pub(crate) async fn join(connection: &mut PgConnection) -> Result<Vec<String>, DatabaseError> {
     let action = "mark the transaction";
     sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.context(action)?;
@@ -34,8 +34,8 @@ pub(crate) async fn join(connection: &mut PgConnection) -> Result<Vec<String>, D
     rows.iter().map(|row| row.try_get("condition").context(action)).collect()
 }
 
-/// Ends what is marked, and the sessions that meet one of the conditions, without waiting for long. Says whether nothing is
-/// left.
+/// Ends what is marked, and the sessions that meet one of the conditions, without waiting for long. Says whether
+/// nothing is left.
 pub(crate) async fn end(address: &PostgresqlAddress, mut conditions: Vec<String>) -> bool {
     conditions.push(format!("({})", mark::condition()));
     // A session is counted until its transaction is over.

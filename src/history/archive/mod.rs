@@ -1,8 +1,8 @@
 //! The archive of what is pruned: a TARSy SQLite database at the same revision. The backend can open it, `sqlite3` can
 //! query it, and `migrate-sqlite-to-postgres --append` brings it back.
 //!
-//! What a batch removes is read as it is removed, written, read back and compared, and is on the disk before the removal
-//! is committed. A crash in between leaves both; the next run finds the same rows there.
+//! What a batch removes is read as it is removed, written, read back and compared, and is on the disk before the
+//! removal is committed. A crash in between leaves both; the next run finds the same rows there.
 //!
 //! | module | what it is for |
 //! |---|---|

@@ -51,7 +51,8 @@ pub(super) fn matching(backend: Backend, found: &Schema, archive: &Schema) -> Re
 }
 
 impl ArchivedTable {
-    /// Matches a table of a database with that of its archive; the error is the columns without a place, with the table.
+    /// Matches a table of a database with that of its archive; the error is the columns without a place, with the
+    /// table.
     fn matching(backend: Backend, name: &str, found: &Table, kept: &Table) -> Result<Self, Vec<String>> {
         let (mut columns, mut returning, mut lacking) = (Vec::new(), Vec::new(), Vec::new());
         for (column, definition) in &found.columns {

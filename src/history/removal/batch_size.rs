@@ -96,8 +96,8 @@ impl BatchSizer {
     }
 }
 
-/// How long to pause after a batch that kept others waiting for `held`, so that each program that waits gets the lock: as
-/// long as SQLite lets one sleep that has waited since the batch began.
+/// How long to pause after a batch that kept others waiting for `held`, so that each program that waits gets the lock:
+/// as long as SQLite lets one sleep that has waited since the batch began.
 #[must_use]
 pub(crate) fn pause_for_waiters(held: Duration) -> Duration {
     let waited = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);

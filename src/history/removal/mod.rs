@@ -2,7 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`parent_index`] | the index that the removal of stages needs, for the time of a run |
+//! | [`stage_index`] | the index that the removal of stages needs, for the time of a run |
 //! | [`prune_lock`] | one run of `prune` at a time |
 //! | [`pragmas`] | how SQLite is set up for the removal of many rows |
 //! | [`batch`] | one transaction: lock, archive, delete, commit |
@@ -12,6 +12,6 @@
 pub(crate) mod batch;
 pub(crate) mod batch_size;
 pub(crate) mod contention;
-pub(crate) mod parent_index;
 pub(crate) mod pragmas;
 pub(crate) mod prune_lock;
+pub(crate) mod stage_index;

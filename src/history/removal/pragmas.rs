@@ -23,8 +23,8 @@ pub(crate) async fn set(connection: &DatabaseConnection, schema: &Schema) -> Res
         connection.execute_unprepared("PRAGMA synchronous = NORMAL").await?;
     }
     if all_keys_are_known(schema) {
-        // A session goes with everything that hangs on it, and none whose stages others need. For the parent of a stage,
-        // which has no index, SQLite would look through all stages for each one that goes.
+        // A session goes with everything that hangs on it, and none whose stages others need. For the parent of a
+        // stage, which has no index, SQLite would look through all stages for each one that goes.
         connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
     }
     Ok(())

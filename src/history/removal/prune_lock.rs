@@ -59,7 +59,8 @@ impl PruneLock {
 }
 
 async fn transaction_with_lock(connection: &DatabaseConnection) -> Result<Option<DatabaseTransaction>, DbErr> {
-    // With a snapshot that is kept it would be in the way of whoever waits for old ones, such as the building of an index.
+    // With a snapshot that is kept it would be in the way of whoever waits for old ones, such as the building of an
+    // index.
     let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
     transaction.execute_unprepared(NO_TIME_LIMITS).await?;
     transaction.execute_unprepared(KEEPALIVE).await?;

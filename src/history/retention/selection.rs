@@ -101,16 +101,16 @@ async fn needed(
 fn needed_query(backend: DbBackend, table: &str, column: &str, is_removable: &str) -> String {
     let is_old = format!("s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
     if backend == DbBackend::Postgres {
-        // Nearly every row has its stage in its own session. Of an anti join PostgreSQL expects few rows, and joins whole
-        // tables in parallel; `<>` it takes for a condition that all rows meet.
+        // Nearly every row has its stage in its own session. Of an anti join PostgreSQL expects few rows, and joins
+        // whole tables in parallel; `<>` it takes for a condition that all rows meet.
         return format!(
             "SELECT DISTINCT s.session_id FROM {table} o JOIN {STAGES} s ON s.execution_id = o.{column}
              WHERE o.{column} IS NOT NULL AND {is_old} AND NOT EXISTS (
                  SELECT FROM {STAGES} own WHERE own.execution_id = o.{column} AND own.session_id = o.session_id)"
         );
     }
-    // A cross join is made in this order: from the few stages of old sessions by an index, or, where there is none, from
-    // the few stages that have a parent.
+    // A cross join is made in this order: from the few stages of old sessions by an index, or, where there is none,
+    // from the few stages that have a parent.
     let tables = match table {
         STAGES => format!("{table} o CROSS JOIN {STAGES} s"),
         _ => format!("{STAGES} s CROSS JOIN {table} o"),

@@ -186,8 +186,8 @@ async fn require_columns(
 /// The revision that tables without a ledger are of.
 async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
     let found = read::schema(connection).await.context("read the schema")?;
-    let (revision, shape) = variant::best_match(connection, &found).await.context("replay the revisions")?;
-    Drift::of(revision, shape.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
+    let (revision, variant) = variant::best_match(connection, &found).await.context("replay the revisions")?;
+    Drift::of(revision, variant.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
 }
 
 /// Tells a ledger that says too much from tables that are lost.
@@ -211,8 +211,8 @@ async fn incomplete(
 async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Option<Drift>, SchemaError> {
     let replayed = expected::replay(connection, &BTreeSet::from([revision])).await.context("replay the revisions")?;
     let found = read::schema(connection).await.context("read the schema")?;
-    let shape = variant::closest(connection.get_database_backend(), revision, &replayed[&revision], &found);
-    match Drift::of(revision, shape.faults()) {
+    let variant = variant::closest(connection.get_database_backend(), revision, &replayed[&revision], &found);
+    match Drift::of(revision, variant.faults()) {
         None => Ok(None),
         Some(drift) => identified(connection, drift, &found).await.map(Some),
     }

@@ -1,4 +1,4 @@
-//! Brings a database to a revision: survey, lock, look again, migrate, write the ledger, commit.
+//! Brings a database to a revision: assess, lock, assess again, migrate, write the ledger, commit.
 //!
 //! | module | what it is for |
 //! |---|---|

@@ -78,7 +78,8 @@ fn says_on_postgresql(ledger: &Ledger) -> String {
     }
 }
 
-/// The condition that the ledger says this, on SQLite, where a ledger that is missing would change the schema's version.
+/// The condition that the ledger says this, on SQLite, where a ledger that is missing would change the schema's
+/// version.
 fn says_on_sqlite(ledger: &Ledger) -> String {
     match ledger {
         Ledger::Missing => "1".to_owned(),

@@ -1,7 +1,7 @@
 //! Rows that come to those which the target holds, while the backend goes on beside it.
 //!
-//! They are staged in temporary tables first. Rows that are there already are held and have to be the same; only then the
-//! others are inserted, with all indexes and keys in their places.
+//! They are staged in temporary tables first. Rows that are there already are held and have to be the same; only then
+//! the others are inserted, with all indexes and keys in their places.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::load::{Load, SETTINGS, alter};
+use super::load::{Load, WRITE_SETTINGS, alter};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
 use crate::progress::{Amount, Phase};
 use crate::schema::model::Schema;
@@ -32,7 +32,7 @@ const NUMBERS_TAKEN: i64 = 1000;
 
 /// What becomes of the rows that could be inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum AppendMode {
     /// They are.
     Insert,
     /// They are counted, and nothing is changed.
@@ -46,13 +46,14 @@ impl Load<'_> {
     ///
     /// # Errors
     /// [`TransferError`]; the transaction is rolled back. [`ConflictError`] with all rows that are in the way,
-    /// [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that cannot be carried over.
+    /// [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that
+    /// cannot be carried over.
     pub(crate) async fn append(
         &self,
         target: &DatabaseConnection,
         found: &Schema,
         source: &mut Source,
-        ending: Ending,
+        ending: AppendMode,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context("open the target")?.detach();
@@ -79,7 +80,7 @@ impl Load<'_> {
     /// Begins the transaction. Until it ends nobody alters the tables, and everybody may write to them.
     async fn begin_beside_others(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
         execute(connection, "BEGIN".to_owned()).await.context("begin the transaction")?;
-        execute_all(connection, SETTINGS).await?;
+        execute_all(connection, WRITE_SETTINGS).await?;
         self.watch.join(connection).await?;
         execute(connection, lock::statement()).await.context("lock the target")?;
         let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", table_list(&self.plan.tables));
@@ -90,7 +91,7 @@ impl Load<'_> {
         &self,
         connection: &mut PgConnection,
         source: &mut Source,
-        ending: Ending,
+        ending: AppendMode,
     ) -> Result<Vec<TableLoad>, TransferError> {
         alter(connection, &self.plan.alterations).await?;
         self.choose_compression(connection).await?;
@@ -103,12 +104,12 @@ impl Load<'_> {
         }
         self.match_rows(connection, &mut loads, ending).await?;
         match ending {
-            Ending::Insert => {
+            AppendMode::Insert => {
                 self.insert_rows(connection, source, &reads, &mut loads).await?;
                 self.verify(connection, source, &reads, &mut loads, ComparedRows::Staged).await?;
                 self.commit(connection, source, &loads).await?;
             }
-            Ending::Count => {
+            AppendMode::Count => {
                 for warning in source.finish().await?.warnings() {
                     tracing::warn!("{warning}");
                 }
@@ -138,10 +139,10 @@ impl Load<'_> {
         &self,
         connection: &mut PgConnection,
         loads: &mut [TableLoad],
-        ending: Ending,
+        ending: AppendMode,
     ) -> Result<(), TransferError> {
         let tables = &self.plan.tables;
-        let hold = if ending == Ending::Insert { Hold::Shared } else { Hold::No };
+        let hold = if ending == AppendMode::Insert { Hold::Shared } else { Hold::No };
         let (mut found, mut hazards) = (Vec::new(), Vec::new());
         for (table, load) in tables.iter().zip(loads.iter_mut()) {
             let started = Instant::now();

@@ -12,7 +12,7 @@ use crate::database::failure::ResultExt;
 use crate::database::url::PostgresqlAddress;
 use crate::progress::{Amount, Silence};
 use crate::schema::model::IndexMethod;
-use crate::schema::sql::quoted;
+use crate::schema::sql::{literal, quoted};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::pass::Pass;
@@ -31,8 +31,8 @@ const SAMPLE: u64 = 6_000_000;
 const WORTH_A_TRIAL: u64 = 8 * SAMPLE;
 /// From how many places of a table its sample comes.
 const PLACES: u64 = 3;
-/// How long a b-tree takes for each row and a GIN index for each byte, and how large they become. A sample is too small to
-/// tell: measured with PostgreSQL 15 by `benchsuite/migrate`.
+/// How long a b-tree takes for each row and a GIN index for each byte, and how large they become. A sample is too small
+/// to tell: measured with PostgreSQL 15 by `benchsuite/migrate`.
 const B_TREE_NANOSECONDS_PER_ROW: u64 = 1000;
 const B_TREE_BYTES_PER_ROW: u64 = 60;
 const GIN_NANOSECONDS_PER_BYTE: u64 = 2;
@@ -138,7 +138,7 @@ impl Load<'_> {
             digest_of_target(connection, table, ComparedRows::All, &Silence).await?;
             trial.nanoseconds += started.elapsed().as_nanos();
         }
-        let sql = format!("SELECT pg_total_relation_size('{}')", quoted(&table.name).replace('\'', "''"));
+        let sql = format!("SELECT pg_total_relation_size({})", literal(&quoted(&table.name)));
         let stored: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.context(ACTION)?;
         trial.stored_bytes += u64::try_from(stored).unwrap_or(0);
         Ok(())

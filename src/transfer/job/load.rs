@@ -1,4 +1,5 @@
-//! The PostgreSQL end: everything in one transaction, so that a failure anywhere leaves nothing.
+//! Loads a history into empty tables: everything in one transaction, so that a failure anywhere leaves nothing. What such a
+//! transaction is set up with, compared and committed by is shared with `append`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,12 +81,13 @@ pub(crate) struct Load<'l> {
 }
 
 impl Load<'_> {
-    /// Brings the target to the plan's revision, loads the source into its empty tables and commits, or leaves the target
-    /// as it was. `target` has one connection, which is used up.
+    /// Brings the target to the plan's revision, loads the source into its empty tables and commits, or leaves the
+    /// target as it was. `target` has one connection, which is used up.
     ///
     /// # Errors
-    /// [`TransferError`]; the transaction is rolled back. [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that cannot be
-    /// carried over.
+    /// [`TransferError`]; the transaction is rolled back.
+    /// [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that
+    /// cannot be carried over.
     pub(crate) async fn run(
         &self,
         target: &DatabaseConnection,
@@ -94,7 +96,7 @@ impl Load<'_> {
         let pool = target.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context("open the target")?;
         begin_undropped(&mut connection).await?;
-        execute_all(&mut connection, SETTINGS).await?;
+        execute_all(&mut connection, WRITE_SETTINGS).await?;
         self.watch.join(&mut connection).await?;
         drop(connection);
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
@@ -239,7 +241,7 @@ impl Load<'_> {
 }
 
 /// What the transaction begins with, and what for.
-pub(crate) const SETTINGS: &[(&str, &str)] = &[
+pub(crate) const WRITE_SETTINGS: &[(&str, &str)] = &[
     // A snapshot that is older than the lock would not see what was committed while it was waited for.
     ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "set the isolation level"),
     (session_settings::SETTINGS, "set what the transaction needs"),

@@ -131,7 +131,7 @@ impl FilledTarget<'_> {
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let mut connection = target.get_postgres_connection_pool().acquire().await.context("open the target")?.detach();
-        execute_all(&mut connection, SETTINGS).await?;
+        execute_all(&mut connection, READ_SETTINGS).await?;
         self.watch.join(&mut connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {
             table: Arc::clone(table),
@@ -160,7 +160,7 @@ impl FilledTarget<'_> {
 }
 
 /// What reading a target begins with, and what for.
-const SETTINGS: &[(&str, &str)] = &[
+const READ_SETTINGS: &[(&str, &str)] = &[
     ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin the transaction"),
     (session_settings::SETTINGS, "set what the transaction needs"),
 ];

@@ -1,7 +1,6 @@
 //! Looks in the source for rows that the target's keys and indexes would refuse: orphans, duplicates, entries that an
 //! index cannot hold. The source need not have the same keys, and SQLite does not always look at its own.
 
-use crate::transfer::value::index_entry::SAFE_ENTRY;
 use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::types::Value;
@@ -14,6 +13,7 @@ use crate::schema::model::ForeignKey;
 use crate::schema::sql::quoted;
 use crate::transfer::plan::{TablePlan, UniqueKey};
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use crate::transfer::value::index_entry::SAFE_ENTRY;
 
 /// How much of a value is shown.
 const SHOWN_CHARACTERS: u32 = 200;
@@ -105,8 +105,8 @@ fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
     )
 }
 
-/// The keys that a foreign key may lead to. The condition is not only for NULL: without one, `IN` looks the keys up in an
-/// index of the table in spite of `NOT INDEXED`.
+/// The keys that a foreign key may lead to. The condition is not only for NULL: without one, `IN` looks the keys up in
+/// an index of the table in spite of `NOT INDEXED`.
 fn parents(key: &ForeignKey) -> String {
     let table = quoted(&key.referenced_table);
     // With the table: SQLite takes an unknown column for one of the children, or for a text.

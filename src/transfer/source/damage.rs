@@ -3,9 +3,9 @@
 //! Reading rows does not tell that a file is damaged: a page in the wrong place or an index that does not match its
 //! table may hide rows, or hold the only sound copy of a value. Damage anywhere counts, also in an operator's own
 //! tables: whatever damaged one page may have damaged others, and values in the middle of a page have no checksum.
-//! What the check says of values that a table does not allow is no damage; it is left to the [`crate::transfer::value::hazard`]s.
-//! Conditions (`CHECK`) are not looked at: SQLite does not even read them where it may not write, and the target does not
-//! have them.
+//! What the check says of values that a table does not allow is no damage; it is left to the
+//! [`crate::transfer::value::hazard`]s. Conditions (`CHECK`) are not looked at: SQLite does not even read them where it
+//! may not write, and the target does not have them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
 use crate::database::failure::DatabaseCause;
-use crate::database::integrity_check::{ValueFinding, about_values};
+use crate::database::integrity_finding::{ValueFinding, about_values};
 use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
 use crate::format::counted;

@@ -17,7 +17,7 @@
 //! | [`error`] | why what was read is of no use |
 //! | [`private_copy`] | a copy of a file that cannot be read in its place |
 //! | [`origin`] | how the source is read |
-//! | [`sqlite_file`] | the file, its `-wal` and its `-shm`, without SQLite |
+//! | [`source_file`] | the file, its `-wal` and its `-shm`, without SQLite |
 //! | [`table`] | how queries read a table: from the table itself |
 
 pub(crate) mod chunks;
@@ -34,6 +34,6 @@ pub(crate) mod row;
 pub(crate) mod row_converter;
 pub(crate) mod scan;
 pub(crate) mod snapshot;
-pub(crate) mod sqlite_file;
+pub(crate) mod source_file;
 pub(crate) mod table;
 pub(crate) mod unmapped;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::sqlite_file::FileState;
+use super::source_file::FileState;
 
 /// Where the rows come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,8 +71,8 @@ impl fmt::Display for CopyReason {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sqlite_file::SqliteFile;
     use super::*;
+    use crate::transfer::source::source_file::SqliteFile;
 
     const WAL: u8 = 2;
     const ROLLBACK_JOURNAL: u8 = 1;

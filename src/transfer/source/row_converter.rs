@@ -73,8 +73,8 @@ impl<'p> RowConverter<'p> {
         convert(cut, &self.pass.table.columns[index], &self.pass.policies, &mut RowDigester::default()).value
     }
 
-    /// Under the policy for index entries, so much of a value that every b-tree surely holds it; `None` if that is all of
-    /// it.
+    /// Under the policy for index entries, so much of a value that every b-tree surely holds it; `None` if that is all
+    /// of it.
     fn cut_for_index<'r>(&self, index: usize, value: SqliteValue<'r>) -> Option<SqliteValue<'r>> {
         let name = &self.pass.table.columns[index].name;
         let is_too_long = |bytes: &[u8]| {
@@ -105,8 +105,8 @@ mod tests {
 
     use rusqlite::types::Value;
 
-    use super::super::pass::Purpose;
     use super::*;
+    use crate::transfer::source::pass::Purpose;
     use crate::transfer::value::column::ColumnPlan;
     use crate::transfer::value::column_type::ColumnType;
     use crate::transfer::value::policy::Policies;

@@ -22,7 +22,7 @@ use sqlx::{ConnectOptions, Connection, Executor};
 use super::error::SourceError;
 use super::origin::{CopyReason, Origin};
 use super::private_copy::PrivateCopy;
-use super::sqlite_file::{self, FileFault, FileState, SqliteFile, WalIndex};
+use super::source_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, io_message};
 use crate::diagnostic::Diagnostic;
@@ -295,7 +295,7 @@ async fn copy(
 ) -> Result<PrivateCopy, SnapshotError> {
     let directory = options.directory;
     let failure = |cause: DatabaseCause| SnapshotError::Copy { directory: directory.display().to_string(), why, cause };
-    let failed = |error: io::Error| match sqlite_file::error_class(&error) {
+    let failed = |error: io::Error| match source_file::error_class(&error) {
         // It was there a moment ago.
         ErrorClass::NoSuchDatabase => failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error))),
         ErrorClass::InputOutput if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {

@@ -5,8 +5,8 @@
 
 use crate::schema::sql::quoted;
 
-/// A table of the source, for a `FROM`. Of one WITHOUT ROWID, as TARSy makes none, SQLite may take another index all the
-/// same.
+/// A table of the source, for a `FROM`. Of one WITHOUT ROWID, as TARSy makes none, SQLite may take another index all
+/// the same.
 pub(crate) fn rows_of(table: &str) -> String {
     format!("{} NOT INDEXED", quoted(table))
 }

@@ -1,5 +1,5 @@
-//! Why staged rows cannot come beside those of the target: their keys are there with other values, or other rows have what
-//! may be there only once, or rows that they point to are nowhere.
+//! Why staged rows cannot come beside those of the target: their keys are there with other values, or other rows have
+//! what may be there only once, or rows that they point to are nowhere.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -22,8 +22,8 @@ pub(crate) struct TableCopy<'c> {
 /// Copies a table, and gives what was read, and how many rows the server took.
 ///
 /// # Errors
-/// [`WriteError::FoundHazard`] at the first value that cannot be carried over, or what the server refused; the connection
-/// is out of step after that.
+/// [`WriteError::FoundHazard`] at the first value that cannot be carried over, or what the server refused; the
+/// connection is out of step after that.
 pub(crate) async fn copy_table(
     connection: &mut PgConnection,
     reader: &mut Reader,

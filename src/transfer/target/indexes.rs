@@ -1,5 +1,5 @@
-//! Indexes, primary and foreign keys, set aside for the load: a b-tree that is built from all rows at once takes a fraction of the
-//! time of one that grows row by row.
+//! Indexes, primary and foreign keys, set aside for the load: a b-tree that is built from all rows at once takes a
+//! fraction of the time of one that grows row by row.
 
 use std::sync::Arc;
 
@@ -19,29 +19,31 @@ pub(crate) struct DroppedIndexes {
 
 struct Rebuild {
     name: String,
-    stage: Phase,
+    phase: Phase,
     sql: String,
 }
 
 impl DroppedIndexes {
     pub(crate) async fn take(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<Self, DatabaseError> {
         let names: Vec<String> = plan.iter().map(|table| table.name.clone()).collect();
-        let rows = sqlx::query(ASIDE).bind(names).fetch_all(&mut *connection).await.context("list the indexes")?;
+        let rows =
+            sqlx::query(LIST_INDEXES).bind(names).fetch_all(&mut *connection).await.context("list the indexes")?;
         let mut rebuild = Vec::new();
         for row in rows {
             let text = |column: &str| row.try_get::<String, _>(column).context("list the indexes");
             let name = text("name")?;
             execute(connection, text("drop_statement")?).await.context(format!("set {name} aside"))?;
-            let phase = if text("kind")? == "foreign key" { "checking" } else { "indexing" };
-            let stage = Phase {
-                phase,
+            let verb = if text("kind")? == "foreign key" { "checking" } else { "indexing" };
+            let phase = Phase {
+                verb,
                 subject: text("table_name")?,
                 part: Some(format!("{} {}", text("kind")?, text("object")?)),
             };
-            rebuild.push(Rebuild { name, stage, sql: text("create_statement")? });
+            rebuild.push(Rebuild { name, phase, sql: text("create_statement")? });
         }
         // Rows that are frozen from the start need no second write, but only in a table that this
-        // transaction has truncated. The sequences are new as well: what is set in an old one stays set after a rollback.
+        // transaction has truncated. The sequences are new as well: what is set in an old one stays set after a
+        // rollback.
         execute(connection, format!("TRUNCATE {} RESTART IDENTITY", table_list(plan)))
             .await
             .context("truncate the empty tables")?;
@@ -55,8 +57,8 @@ impl DroppedIndexes {
         connection: &mut PgConnection,
         progress: &dyn Progress,
     ) -> Result<(), WriteError> {
-        for Rebuild { name, stage, sql } in self.rebuild {
-            let meter = progress.begin(stage, Amount::default());
+        for Rebuild { name, phase, sql } in self.rebuild {
+            let meter = progress.begin(phase, Amount::default());
             let action = format!("build {name}");
             execute(connection, sql).await.map_err(|error| WriteError::of(action, error))?;
             meter.finish();
@@ -67,7 +69,7 @@ impl DroppedIndexes {
 
 /// Foreign keys first, then indexes that belong to no constraint, then primary keys, comments included. What their
 /// definitions do not tell (a tablespace, a role in clustering or replication) keeps an index where it is.
-const ASIDE: &str = "
+const LIST_INDEXES: &str = "
     SELECT format('foreign key %s', f.conname) AS name, 1 AS position, 'foreign key' AS kind, f.conname::text AS object,
            f.conrelid::regclass::text AS table_name,
            format('ALTER TABLE %s DROP CONSTRAINT %I', f.conrelid::regclass, f.conname) AS drop_statement,

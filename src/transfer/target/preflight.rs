@@ -2,8 +2,8 @@
 //! that anybody would notice.
 //!
 //! What the load copes with by itself is no obstacle: an operator's indexes and foreign keys come back, limits of the
-//! role are lifted ([`crate::transfer::target::session_settings`]). Tables that are not those of their revision are left to
-//! [`crate::schema::diff`].
+//! role are lifted ([`crate::transfer::target::session_settings`]). Tables that are not those of their revision are
+//! left to [`crate::schema::diff`].
 
 use indicatif::HumanCount;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -41,21 +41,21 @@ impl TargetTables {
     }
 }
 
-/// Looks for everything that is in the way of an operation, refusals first. `need_bytes` is what the tables and their indexes
-/// will take, as far as that is known.
+/// Looks for everything that is in the way of an operation, refusals first. `need_bytes` is what the tables and their
+/// indexes will take, as far as that is known.
 ///
 /// # Errors
 /// Whatever the database answers; [`crate::database::failure::ErrorClass::Busy`] where somebody keeps a table locked.
 pub async fn look(
     connection: &mut PgConnection,
     operation: Operation,
-    wanted: &TargetTables,
+    tables: &TargetTables,
     need_bytes: Option<u64>,
 ) -> Result<Vec<Obstacle>, DatabaseError> {
     const ACTION: &str = "look for what is in the way";
     let mut found = Vec::new();
     for (kind, weight, _, sql) in CHECKS.into_iter().filter(|(.., of, _)| of.contains(&operation)) {
-        let query = sqlx::query(AssertSqlSafe(statement(sql))).bind(&wanted.tables).bind(&wanted.columns);
+        let query = sqlx::query(AssertSqlSafe(statement(sql))).bind(&tables.tables).bind(&tables.columns);
         for row in query.fetch_all(&mut *connection).await.context(ACTION)? {
             let [object, what, advice] = [0, 1, 2].map(|column| row.try_get::<String, _>(column));
             let (object, what, advice) = (object.context(ACTION)?, what.context(ACTION)?, advice.context(ACTION)?);
@@ -64,10 +64,10 @@ pub async fn look(
     }
     found.extend(replication_role(connection).await.context(ACTION)?);
     if operation == Operation::Move {
-        found.extend(rows_in_the_way(connection, wanted).await.context(ACTION)?);
+        found.extend(rows_in_the_way(connection, tables).await.context(ACTION)?);
     }
     if let Some(need) = need_bytes {
-        let disk = disk_space::look(connection, &wanted.tables, need).await.context(ACTION)?;
+        let disk = disk_space::look(connection, &tables.tables, need).await.context(ACTION)?;
         found.extend(disk);
     }
     found.sort_by_key(|obstacle| obstacle.weight);
@@ -78,8 +78,8 @@ pub async fn look(
 ///
 /// # Errors
 /// Whatever the database answers.
-pub(crate) async fn holds_rows(connection: &mut PgConnection, wanted: &TargetTables) -> Result<bool, DatabaseError> {
-    Ok(!filled_tables(connection, wanted).await.context("look for rows in the target")?.is_empty())
+pub(crate) async fn holds_rows(connection: &mut PgConnection, tables: &TargetTables) -> Result<bool, DatabaseError> {
+    Ok(!filled_tables(connection, tables).await.context("look for rows in the target")?.is_empty())
 }
 
 /// In a role other than `origin` no foreign key holds, and no trigger fires. It can be set back by those who may.
@@ -101,12 +101,12 @@ async fn replication_role(connection: &mut PgConnection) -> Result<Option<Obstac
 }
 
 /// The tables with rows, where the role may look, as SQL names them.
-async fn filled_tables(connection: &mut PgConnection, wanted: &TargetTables) -> Result<Vec<String>, sqlx::Error> {
+async fn filled_tables(connection: &mut PgConnection, tables: &TargetTables) -> Result<Vec<String>, sqlx::Error> {
     let sql = format!(
         "{OURS} SELECT name FROM ours
                        WHERE has_table_privilege(oid, 'SELECT') AND NOT row_security_active(oid) ORDER BY name"
     );
-    let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&wanted.tables).bind(&wanted.columns);
+    let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&tables.tables).bind(&tables.columns);
     let mut found: Vec<String> = Vec::new();
     for table in query.fetch_all(&mut *connection).await? {
         let sql = format!("SELECT EXISTS (SELECT FROM {table})");
@@ -118,9 +118,9 @@ async fn filled_tables(connection: &mut PgConnection, wanted: &TargetTables) -> 
 }
 
 /// The tables with rows, and how many.
-async fn rows_in_the_way(connection: &mut PgConnection, wanted: &TargetTables) -> Result<Vec<Obstacle>, sqlx::Error> {
+async fn rows_in_the_way(connection: &mut PgConnection, tables: &TargetTables) -> Result<Vec<Obstacle>, sqlx::Error> {
     let mut found = Vec::new();
-    for object in filled_tables(connection, wanted).await? {
+    for object in filled_tables(connection, tables).await? {
         let sql = format!("SELECT count(*) FROM {object}");
         let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?;
         found.push(Obstacle {

@@ -113,8 +113,9 @@ pub(crate) fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<u
 
 /// The statement that reads a table as binary COPY.
 ///
-/// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take over,
-/// once [`PARALLEL`](super::session_settings::PARALLEL) has asked for them. It gives the bytes that a plain COPY would send.
+/// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take
+/// over, once [`PARALLEL`](super::session_settings::PARALLEL) has asked for them. It gives the bytes that a plain COPY
+/// would send.
 fn copy_out(table: &TablePlan, rows: ComparedRows) -> String {
     let column = |column: &ColumnPlan| match column.target {
         ColumnType::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),

@@ -25,8 +25,8 @@ pub(crate) async fn execute_all(
 
 /// Begins a transaction that its own COMMIT or ROLLBACK ends.
 pub(crate) async fn begin_undropped(connection: &mut PgConnection) -> Result<(), DatabaseError> {
-    // Dropped, the driver's guard would roll back. Forgotten, the driver counts the transaction as begun and does not end
-    // it: what SeaORM begins on this connection is a savepoint.
+    // Dropped, the driver's guard would roll back. Forgotten, the driver counts the transaction as begun and does not
+    // end it: what SeaORM begins on this connection is a savepoint.
     std::mem::forget(connection.begin().await.context("begin the transaction")?);
     Ok(())
 }

@@ -12,7 +12,6 @@ use super::normalization::Normalizations;
 use super::pg_value::PgValue;
 use super::policy::{Class, Policies, Policy};
 use super::repair::{self, TextOrigin};
-
 use super::scalar::{Conversion, real};
 use crate::database::sqlite_value::SqliteValue;
 
@@ -34,9 +33,9 @@ pub struct Converted<'a> {
     pub normalizations: Normalizations,
 }
 
-/// Carries a stored value over into a column, exactly, or changed as the policies say, or not at all. Then every
-/// class of trouble is found: behind one that fails the value is repaired tentatively. Offsets are those of the stored
-/// bytes. A value without faults is added to the digest, as the target is to send it back.
+/// Converts a stored value to what its column can hold, exactly, or changed as the policies say, or not at all. Then
+/// every class of trouble is found: behind one that fails the value is repaired tentatively. Offsets are those of the
+/// stored bytes. A value without faults is added to the digest, as the target is to send it back.
 ///
 /// # Panics
 /// Never: `jsonb` is digested from what was read of it, and nothing else has to be read.
@@ -319,8 +318,8 @@ fn end_of_characters(text: &[u8], count: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::copy_format::read_field;
     use super::*;
+    use crate::transfer::value::copy_format::read_field;
 
     fn column(target: ColumnType) -> ColumnPlan {
         ColumnPlan { name: "column".to_owned(), target, nullable: true }

@@ -12,8 +12,8 @@ pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with, where a row would have its number of fields.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// A value as a field, which the type's `receive` function reads: what stands in front, and then the bytes of text, which
-/// are not copied.
+/// A value as a field, which the type's `receive` function reads: what stands in front, and then the bytes of text,
+/// which are not copied.
 ///
 /// # Panics
 /// When the value is longer than a field can be, which [`convert`](super::convert::convert) has excluded.
@@ -171,8 +171,8 @@ pub(crate) fn unreadable() -> DatabaseCause {
 
 #[cfg(test)]
 mod tests {
-    use super::super::timestamp;
     use super::*;
+    use crate::transfer::value::timestamp;
 
     /// How many rows of two columns are found in these bytes behind a header.
     fn rows(bytes: &[u8]) -> Result<usize, DatabaseCause> {

@@ -40,8 +40,8 @@ fn no_query_of_check_is_worked_out_anew_for_each_session() {
     );
 }
 
-/// Makes a query of the sessions take an hour, if its text has these words and it has a condition: while it is planned, the server works out
-/// whether the rows of a table that inherits from theirs can be left out. The role may only read.
+/// Makes a query of the sessions take an hour, if its text has these words and it has a condition: while it is planned,
+/// the server works out whether the rows of a table that inherits from theirs can be left out. The role may only read.
 fn with_slow_query<'d>(database: &'d Database, words: &str) -> Role<'d> {
     let role = Role::new(database);
     database.execute(&format!(

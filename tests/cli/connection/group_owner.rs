@@ -1,4 +1,5 @@
-//! A role that logs in as another one than it works as, `ALTER ROLE ... SET role = ...`, so that a group owns the tables.
+//! A role that logs in as another one than it works as, `ALTER ROLE ... SET role = ...`, so that a group owns the
+//! tables.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Row policies of PostgreSQL that hide rows from the role: nothing is decided by what is left, and what decides nothing
-//! goes on and says so.
+//! Row policies of PostgreSQL that hide rows from the role: nothing is decided by what is left, and what decides
+//! nothing goes on and says so.
 
 use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, contents, full_history, insert_many, insert_whole_sessions};

@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres --append`: a row that is there with other values is in the way, and one that is the same is
-//! not.
+//! `migrate-sqlite-to-postgres --append`: a row that is there with other values is in the way, and one that is the same
+//! is not.
 
 use std::time::Duration;
 

@@ -69,7 +69,8 @@ fn measure(source: &Database, target: &Database, proxy: &Proxy) -> u64 {
     run.finish().expect(0);
     let passed = proxy.passed();
     proxy.cut();
-    // Runs differ by some per cent: numbers of objects and transactions grow, and a slow server is asked whether it works.
+    // Runs differ by some per cent: numbers of objects and transactions grow, and a slow server is asked whether it
+    // works.
     passed * 9 / 10
 }
 

@@ -1,6 +1,6 @@
-//! `migrate-sqlite-to-postgres` where TARSy's models were ahead of its migrations: a history born at revision 04, 12, 14
-//! or 18 has columns of the next revision already, and their values arrive. What has no place on the target is counted
-//! before it is left behind.
+//! `migrate-sqlite-to-postgres` where TARSy's models were ahead of its migrations: a history born at revision 04, 12,
+//! 14 or 18 has columns of the next revision already, and their values arrive. What has no place on the target is
+//! counted before it is left behind.
 
 use crate::support::birth::{self, Born};
 use crate::support::cases::each;

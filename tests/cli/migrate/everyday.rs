@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres`: what a role or a database has for everyday work neither ends a load nor falsifies it, and
-//! what is worth knowing about it is said.
+//! `migrate-sqlite-to-postgres`: what a role or a database has for everyday work neither ends a load nor falsifies it,
+//! and what is worth knowing about it is said.
 
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_whole_sessions};

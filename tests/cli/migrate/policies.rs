@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres --on CLASS=POLICY`: what a policy lets through arrives as it promises, the report has the
-//! original of everything that was changed, and what no policy was chosen for still ends the move.
+//! `migrate-sqlite-to-postgres --on CLASS=POLICY`: what a policy lets through arrives as it promises, the report has
+//! the original of everything that was changed, and what no policy was chosen for still ends the move.
 
 use serde_json::{Value, json};
 use tarsy_db::internals::{Choice, Class};

@@ -3,11 +3,11 @@
 mod archive;
 mod archive_crashes;
 mod archive_values;
+mod contention;
 mod events;
 mod failed_commits;
 mod in_use;
 mod metrics;
-mod neighbours;
 mod network;
 mod newest;
 mod orphans;

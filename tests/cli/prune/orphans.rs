@@ -10,8 +10,8 @@ use crate::support::prune::prune;
 use crate::support::sqlite_file::empty_every_index;
 use crate::support::{Database, Schema, apply, test};
 
-/// Four sessions at the newest revision. One is gone, one lost a stage, one a chat, and one is whole. Returns what is to be
-/// removed, and what stays.
+/// Four sessions at the newest revision. One is gone, one lost a stage, one a chat, and one is whole. Returns what is
+/// to be removed, and what stays.
 fn damaged(database: &Database) -> (Rows, Rows) {
     database.create_schema(Schema::Head);
     insert_whole_sessions(database, 4, NOW_US);

@@ -1,5 +1,5 @@
-//! `prune` on histories, plans and crashes drawn from a seed: whatever happens, exactly what the policy names is gone, and
-//! an archive and its database together are what was there.
+//! `prune` on histories, plans and crashes drawn from a seed: whatever happens, exactly what the policy names is gone,
+//! and an archive and its database together are what was there.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -232,8 +232,8 @@ impl Orders {
     }
 }
 
-/// What is left in the end of a history, and the sessions that the first run removes: one stays for as long as a row that
-/// is not its own refers to its stages.
+/// What is left in the end of a history, and the sessions that the first run removes: one stays for as long as a row
+/// that is not its own refers to its stages.
 fn left(history: &History, orders: &Orders) -> (BTreeSet<(&'static str, String)>, usize) {
     let all: BTreeSet<&str> = history.sessions.iter().map(|session| session.id.as_str()).collect();
     let (mut sessions, mut with_orphans, mut first) = (all.clone(), true, None);

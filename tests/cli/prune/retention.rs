@@ -1,5 +1,5 @@
-//! How long sessions are kept where nobody has said so: at the baseline 90 days; beyond it the backend may keep more, so
-//! that no session goes.
+//! How long sessions are kept where nobody has said so: at the baseline 90 days; beyond it the backend may keep more,
+//! so that no session goes.
 
 use serde_json::{Value, json};
 

@@ -6,5 +6,5 @@ mod every_revision;
 mod ledger;
 mod operators;
 mod revisions;
-mod shapes;
 mod upgrade;
+mod variants;

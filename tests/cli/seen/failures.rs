@@ -1,5 +1,5 @@
-//! What a command says that fails, and what can be done about it. What takes another server or much time to fail is left
-//! to `src/error_snapshots.rs`.
+//! What a command says that fails, and what can be done about it. What takes another server or much time to fail is
+//! left to `src/error_snapshots.rs`.
 
 use std::fs;
 
@@ -12,8 +12,8 @@ use crate::support::{Database, Role, Running, Schema, apply, test};
 const OLD_US: i64 = NOW_US - 800 * DAY_US;
 const MIGRATE: &str = "migrate-sqlite-to-postgres";
 
-/// Compares what a command shows that fails on a database. The document is the same on both backends, and quicker to have
-/// on SQLite.
+/// Compares what a command shows that fails on a database. The document is the same on both backends, and quicker to
+/// have on SQLite.
 #[track_caller]
 fn assert_fails(scenario: &str, database: &Database, scene: &Scene, words: &[&str]) {
     let shown = if database.is_sqlite() { scene.failure(words) } else { scene.failure_as_text(words) };

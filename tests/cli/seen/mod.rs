@@ -1,5 +1,5 @@
-//! What people and programs see, as snapshots: help, results as tables and documents, files, failures, and the errors of
-//! `src/error_snapshots.rs`.
+//! What people and programs see, as snapshots: help, results as tables and documents, files, failures, and the errors
+//! of `src/error_snapshots.rs`.
 
 mod failures;
 mod files;

@@ -1,7 +1,7 @@
 //! One value of each type altered, for what has to find that.
 
-/// Each type of a column, and one value of it altered: table, primary key as a condition and as it is shown, column, and
-/// its new value.
+/// Each type of a column, and one value of it altered: table, primary key as a condition and as it is shown, column,
+/// and its new value.
 pub(crate) type Alteration = [&'static str; 6];
 
 pub(crate) const ALTERATIONS: [Alteration; 12] = [

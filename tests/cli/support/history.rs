@@ -196,8 +196,8 @@ pub(crate) fn rows(database: &Database) -> Rows {
     })
 }
 
-/// Writes sessions `s1`, `s2` and so on with all that there is at TARSy's newest revision: two parallel stages, a chat with
-/// a message, an LLM interaction and an MCP communication, whose keys end in `@` and the session. They started one
+/// Writes sessions `s1`, `s2` and so on with all that there is at TARSy's newest revision: two parallel stages, a chat
+/// with a message, an LLM interaction and an MCP communication, whose keys end in `@` and the session. They started one
 /// second after the other.
 pub(crate) fn insert_whole_sessions(database: &Database, sessions: u32, first_started_at_us: i64) {
     let numbers = format!(

@@ -1,5 +1,5 @@
-//! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test. Each file is named by what it
-//! gives; what one module of tests alone needs is in that module.
+//! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test. Each file is named by
+//! what it gives; what one module of tests alone needs is in that module.
 
 pub(crate) mod activity;
 pub(crate) mod alteration;
@@ -71,7 +71,8 @@ pub(crate) fn temporary_directory(prefix: &str) -> TempDir {
     created.expect("a temporary directory")
 }
 
-/// A directory for one test. It ends with the test, or with this process where that is killed: memory is not to fill up.
+/// A directory for one test. It ends with the test, or with this process where that is killed: memory is not to fill
+/// up.
 pub(crate) fn test_directory() -> TempDir {
     static OF_THE_RUN: OnceLock<(PathBuf, Guard)> = OnceLock::new();
     let (of_the_run, _) = OF_THE_RUN.get_or_init(|| {

@@ -14,8 +14,8 @@ use super::temporary_directory;
 
 /// The password of each role that the tests create.
 pub(crate) const PASSWORD: &str = "test-password";
-/// What a server stores of it, with one round of hashing instead of 4,096, which an unoptimised program spends more time
-/// on than on anything else. A server takes it in the place of a password.
+/// What a server stores of it, with one round of hashing instead of 4,096, which an unoptimised program spends more
+/// time on than on anything else. A server takes it in the place of a password.
 pub(crate) const VERIFIER: &str = "SCRAM-SHA-256$1:dGFyc3ktZGIgdGVzdHMuLg==\
     $jc4xDl9kNkxxpWatcneN+YXNPv+h5TuLG8sGMrMcpsk=:o1l+eXrcj7NDqywurYe6q9LFBJPlaNQh526Z4hWS5VI=";
 

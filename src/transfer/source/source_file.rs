@@ -277,8 +277,8 @@ impl FileState {
         if !page_size.is_power_of_two() || page_size < 512 {
             return damaged(format!("its header is damaged: it gives a page size of {page_size}"));
         }
-        // The count is only kept by versions of SQLite that also note for which change it stands. What is in a `-wal` or
-        // a `-journal` counts more.
+        // The count is only kept by versions of SQLite that also note for which change it stands. What is in a `-wal`
+        // or a `-journal` counts more.
         let pages = u64::from(self.number(28));
         let is_counted = pages > 0 && self.number(24) == self.number(92);
         if is_counted && self.wal_length() + self.journal_length() == 0 && self.file.length < pages * page_size {

@@ -20,7 +20,7 @@ const WORTHWHILE: u64 = 200;
 
 /// What a run does about the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Decision {
+enum IndexDecision {
     /// Another index does its work, or it is not worth building.
     NotNeeded,
     /// A crash left one that works.
@@ -32,13 +32,13 @@ enum Decision {
 }
 
 /// Decides what to do about the index on PostgreSQL, for the removal of this many stages.
-fn decide(schema: &Schema, stages: u64) -> Decision {
+fn decide(schema: &Schema, stages: u64) -> IndexDecision {
     let is_left_over = is_left_over(schema);
     match ParentIndex::of(schema) {
-        ParentIndex::Present(name) if name == NAME => Decision::Reuse,
-        ParentIndex::Missing | ParentIndex::Invalid(_) if is_left_over => Decision::Rebuild,
-        ParentIndex::Missing | ParentIndex::Invalid(_) if stages >= WORTHWHILE => Decision::Build,
-        _ => Decision::NotNeeded,
+        ParentIndex::Present(name) if name == NAME => IndexDecision::Reuse,
+        ParentIndex::Missing | ParentIndex::Invalid(_) if is_left_over => IndexDecision::Rebuild,
+        ParentIndex::Missing | ParentIndex::Invalid(_) if stages >= WORTHWHILE => IndexDecision::Build,
+        _ => IndexDecision::NotNeeded,
     }
 }
 
@@ -58,9 +58,9 @@ pub(crate) async fn build(
     }
     let decision = decide(schema, stages);
     match decision {
-        Decision::NotNeeded => return Ok(false),
-        Decision::Reuse => return Ok(true),
-        Decision::Rebuild | Decision::Build => {}
+        IndexDecision::NotNeeded => return Ok(false),
+        IndexDecision::Reuse => return Ok(true),
+        IndexDecision::Rebuild | IndexDecision::Build => {}
     }
     if !is_owner(connection).await? {
         tracing::warn!(
@@ -69,7 +69,7 @@ pub(crate) async fn build(
         );
         return Ok(false);
     }
-    if decision == Decision::Rebuild {
+    if decision == IndexDecision::Rebuild {
         drop_index(connection).await;
     }
     create(connection).await;
@@ -140,16 +140,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_index_is_built_where_none_works_and_many_stages_go() {
-        assert_eq!(decide(&with_indexes(&[]).await, WORTHWHILE), Decision::Build);
-        assert_eq!(decide(&with_indexes(&[]).await, WORTHWHILE - 1), Decision::NotNeeded);
-        assert_eq!(decide(&with_indexes(&["own"]).await, WORTHWHILE), Decision::NotNeeded);
-        assert_eq!(decide(&after_failure(with_indexes(&["own"]).await), WORTHWHILE), Decision::Build);
-        assert_eq!(decide(&Schema::default(), WORTHWHILE), Decision::NotNeeded);
+        assert_eq!(decide(&with_indexes(&[]).await, WORTHWHILE), IndexDecision::Build);
+        assert_eq!(decide(&with_indexes(&[]).await, WORTHWHILE - 1), IndexDecision::NotNeeded);
+        assert_eq!(decide(&with_indexes(&["own"]).await, WORTHWHILE), IndexDecision::NotNeeded);
+        assert_eq!(decide(&after_failure(with_indexes(&["own"]).await), WORTHWHILE), IndexDecision::Build);
+        assert_eq!(decide(&Schema::default(), WORTHWHILE), IndexDecision::NotNeeded);
     }
 
     #[tokio::test]
     async fn what_a_crash_left_is_used_or_built_again() {
-        assert_eq!(decide(&with_indexes(&[NAME]).await, 0), Decision::Reuse);
-        assert_eq!(decide(&after_failure(with_indexes(&[NAME]).await), 0), Decision::Rebuild);
+        assert_eq!(decide(&with_indexes(&[NAME]).await, 0), IndexDecision::Reuse);
+        assert_eq!(decide(&after_failure(with_indexes(&[NAME]).await), 0), IndexDecision::Rebuild);
     }
 }
