@@ -4,6 +4,7 @@ use std::fmt;
 
 use migration::ledger;
 
+use super::column_kind::ColumnKind;
 use super::model::{ForeignKey, ForeignKeyAction, Index, Schema, Table};
 use super::repair::Repair;
 
@@ -230,8 +231,8 @@ pub(crate) fn first_of(mut texts: Vec<String>) -> Vec<String> {
 }
 
 /// PostgreSQL's types in the words that people write.
-fn short(kind: &str) -> String {
-    kind.replace("character varying", "varchar").replace("timestamp without time zone", "timestamp")
+fn short(kind: &ColumnKind) -> String {
+    kind.to_string().replace("character varying", "varchar").replace("timestamp without time zone", "timestamp")
 }
 
 fn described(index: &Index) -> String {

@@ -21,8 +21,10 @@
 //! | [`read`] | reads the schema of a live database |
 //! | [`state`] | what a database says of itself: its ledger and its tables |
 //! | [`model`] | tables, columns, indexes and keys, as data |
+//! | [`column_kind`] | the types of columns, as both backends name them |
 //! | [`sql`] | quotes what is built into SQL |
 
+pub(crate) mod column_kind;
 pub(crate) mod diff;
 pub(crate) mod drift;
 pub(crate) mod early;

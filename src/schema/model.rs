@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::column_kind::ColumnKind;
+
 /// The tables of one database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {
@@ -46,8 +48,8 @@ pub struct Table {
 /// One column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// The type in the backend's own words, lower case.
-    pub kind: String,
+    /// The type.
+    pub kind: ColumnKind,
     /// Whether SQL NULL is allowed.
     pub nullable: bool,
     /// The default as an SQL expression.

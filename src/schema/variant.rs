@@ -5,6 +5,7 @@
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait};
 
+use super::column_kind::ColumnKind;
 use super::diff::{self, Difference, Severity};
 use super::expected;
 use super::model::{Column, ForeignKey, ForeignKeyAction, Schema};
@@ -158,7 +159,7 @@ pub(crate) fn relax(schema: &mut Schema, variant: Variant) {
     if variant >= Variant::B
         && let Some(pod) = schema.column_mut("alert_sessions", "pod_id")
     {
-        pod.kind = pod.kind.trim_end_matches("(255)").to_owned();
+        pod.kind = pod.kind.clone().without_limit_of_255();
     }
     if variant >= Variant::C {
         for table in ["stage_executions", "llm_interactions", "mcp_communications"] {
@@ -260,7 +261,7 @@ fn take_over_times(schema: &mut Schema, found: &Schema) {
             let (Some(expected), Some(old)) = (table.columns.get_mut(column), old.columns.get(column)) else {
                 continue;
             };
-            if old.kind != "integer" {
+            if old.kind != ColumnKind::Integer {
                 continue;
             }
             expected.kind.clone_from(&old.kind);

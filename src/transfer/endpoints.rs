@@ -287,10 +287,11 @@ fn refuse_drift(revision: Revision, expected: &Schema, found: &Schema) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::column_kind::ColumnKind;
     use crate::schema::model::{Column, Table};
 
     fn schema(tables: &[(&str, &[&str])]) -> Schema {
-        let column = || Column { kind: "text".to_owned(), nullable: true, default: None };
+        let column = || Column { kind: ColumnKind::of("text"), nullable: true, default: None };
         let tables = tables.iter().map(|(name, columns)| {
             let columns = columns.iter().map(|name| ((*name).to_owned(), column())).collect();
             ((*name).to_owned(), Table { columns, ..Table::default() })

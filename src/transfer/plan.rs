@@ -9,6 +9,7 @@ use super::value::column::ColumnPlan;
 use super::value::column_type::ColumnType;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
 use crate::schema::sql::quoted;
 use crate::schema::variant::{self, Variant};
@@ -102,11 +103,11 @@ pub(crate) fn assumed_target(expected: &Schema, variant: Variant) -> Schema {
     variant::relax(&mut assumed, variant);
     for table in assumed.tables.values_mut() {
         for (name, column) in &mut table.columns {
-            column.kind = match column.kind.as_str() {
-                "json" if name == "conversation" => "jsonb".to_owned(),
-                "float" => "double precision".to_owned(),
-                "datetime" => "timestamp without time zone".to_owned(),
-                other => other.to_owned(),
+            column.kind = match column.kind.clone() {
+                ColumnKind::Json if name == "conversation" => ColumnKind::Jsonb,
+                ColumnKind::Float => ColumnKind::DoublePrecision,
+                ColumnKind::Datetime => ColumnKind::Timestamp,
+                other => other,
             };
         }
     }
@@ -128,7 +129,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     };
     let mut columns = Vec::new();
     for (column, found) in to.columns.iter().filter(|(column, _)| from.columns.contains_key(*column)) {
-        let Some(target) = ColumnType::from_name(&found.kind) else {
+        let Some(target) = ColumnType::of(&found.kind) else {
             let message =
                 format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
             return Err(PlanError(message));

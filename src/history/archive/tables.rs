@@ -9,6 +9,7 @@ use super::value;
 use crate::database::sqlite_value::SqliteValue;
 use crate::database::url::Backend;
 use crate::history::tables::session_tables;
+use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Schema, Table};
 use crate::schema::sql::quoted;
 
@@ -105,17 +106,18 @@ impl ArchivedTable {
 }
 
 /// A column's value in one of the forms that SQLite has for what TARSy writes; `None` for what it has none for.
-fn returned(backend: Backend, column: &str, kind: &str) -> Option<String> {
+fn returned(backend: Backend, column: &str, kind: &ColumnKind) -> Option<String> {
     let name = quoted(column);
     if backend == Backend::Sqlite {
         return Some(name);
     }
     Some(match kind {
-        "boolean" => format!("{name}::int::bigint"),
-        "bigint" | "integer" | "smallint" => format!("{name}::bigint"),
-        "double precision" => format!("{name}::float8"),
-        "json" | "jsonb" | "text" => format!("{name}::text"),
-        _ if kind.starts_with("character varying") => format!("{name}::text"),
+        ColumnKind::Boolean => format!("{name}::int::bigint"),
+        ColumnKind::BigInt | ColumnKind::Integer | ColumnKind::SmallInt => format!("{name}::bigint"),
+        ColumnKind::DoublePrecision => format!("{name}::float8"),
+        ColumnKind::Json | ColumnKind::Jsonb | ColumnKind::Text(..) => format!("{name}::text"),
+        // An array of them.
+        ColumnKind::Other(kind) if kind.starts_with("character varying") => format!("{name}::text"),
         _ => return None,
     })
 }
@@ -146,11 +148,12 @@ fn names(columns: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::column_kind::ColumnKind;
     use crate::schema::model::Column;
 
     /// A table of chats, and columns with their types.
     fn chats(columns: &[(&str, &str)]) -> Schema {
-        let column = |kind: &str| Column { kind: kind.to_owned(), nullable: true, default: None };
+        let column = |kind: &str| Column { kind: ColumnKind::of(kind), nullable: true, default: None };
         let columns = columns.iter().map(|(name, kind)| ((*name).to_owned(), column(kind))).collect();
         let table = Table { columns, primary_key: vec!["chat_id".to_owned()], ..Table::default() };
         Schema { tables: BTreeMap::from([("chats".to_owned(), table)]) }

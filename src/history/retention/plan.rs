@@ -10,6 +10,7 @@ use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
 use crate::history::tables::{DEPENDENTS, SESSIONS, STAGES};
+use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
@@ -218,12 +219,22 @@ pub(crate) async fn table_plan(
     Ok(TableCounts { table, rows: number("row_count")?, bytes: number("byte_count")? })
 }
 
+/// Whether SQLite stores numbers in a column of this type.
+fn is_number(kind: &ColumnKind) -> bool {
+    use ColumnKind::{BigInt, Boolean, Integer, Other, SmallInt};
+    match kind {
+        BigInt | Boolean | Integer | SmallInt => true,
+        Other(name) => name.ends_with("int"),
+        _ => false,
+    }
+}
+
 /// The bytes of a column's value.
-fn size_of(backend: DbBackend, column: &str, kind: &str) -> String {
+fn size_of(backend: DbBackend, column: &str, kind: &ColumnKind) -> String {
     match backend {
         DbBackend::Postgres => format!("coalesce(pg_column_size({column}), 0)"),
         // For a number SQLite would make a text of it, only to measure that.
-        _ if kind.ends_with("int") || kind == "integer" || kind == "boolean" => format!("8 * ({column} IS NOT NULL)"),
+        _ if is_number(kind) => format!("8 * ({column} IS NOT NULL)"),
         _ => format!("coalesce(octet_length({column}), 0)"),
     }
 }
@@ -259,9 +270,9 @@ mod tests {
     #[test]
     fn a_number_of_sqlite_is_measured_without_making_a_text_of_it() {
         for kind in ["bigint", "integer", "boolean"] {
-            assert_eq!(size_of(DbBackend::Sqlite, "c", kind), "8 * (c IS NOT NULL)", "{kind}");
+            assert_eq!(size_of(DbBackend::Sqlite, "c", &ColumnKind::of(kind)), "8 * (c IS NOT NULL)", "{kind}");
         }
-        assert_eq!(size_of(DbBackend::Sqlite, "c", "varchar"), "coalesce(octet_length(c), 0)");
-        assert_eq!(size_of(DbBackend::Postgres, "c", "bigint"), "coalesce(pg_column_size(c), 0)");
+        assert_eq!(size_of(DbBackend::Sqlite, "c", &ColumnKind::of("varchar")), "coalesce(octet_length(c), 0)");
+        assert_eq!(size_of(DbBackend::Postgres, "c", &ColumnKind::of("bigint")), "coalesce(pg_column_size(c), 0)");
     }
 }

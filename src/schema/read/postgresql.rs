@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::database::connection::rows;
+use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, Schema, Table};
 
 /// Where the tables are.
@@ -35,7 +36,7 @@ pub(crate) async fn read(connection: &impl ConnectionTrait, namespace: Namespace
     }
     for row in rows(connection, &in_namespace(COLUMNS)).await? {
         let column = Column {
-            kind: row.try_get("", "kind")?,
+            kind: ColumnKind::of(&row.try_get::<String>("", "kind")?),
             nullable: row.try_get("", "nullable")?,
             default: row.try_get("", "default_expression")?,
         };

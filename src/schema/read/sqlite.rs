@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::database::connection::rows;
+use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, IndexMethod, Schema, Table};
 
 pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
@@ -26,7 +27,7 @@ fn add_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     let name: String = row.try_get("", "column_name")?;
     let kind: String = row.try_get("", "kind")?;
     let column = Column {
-        kind: kind.to_lowercase(),
+        kind: ColumnKind::of(&kind.to_lowercase()),
         nullable: row.try_get::<i32>("", "not_null")? == 0,
         default: row.try_get("", "default_expression")?,
     };

@@ -13,7 +13,10 @@ use crate::schema::model::ForeignKey;
 use crate::schema::sql::quoted;
 use crate::transfer::plan::{TablePlan, UniqueKey};
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
-use crate::transfer::value::index_entry::SAFE_ENTRY;
+
+/// What surely fits into an entry of PostgreSQL's b-tree: 2704 bytes at most, less its header and padding. What is
+/// longer may still be compressed enough, which only the server can tell.
+pub(crate) const SAFE_ENTRY: usize = 2600;
 
 /// How much of a value is shown.
 const SHOWN_CHARACTERS: u32 = 200;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::schema::column_kind::ColumnKind;
+
 /// The PostgreSQL types that TARSy's columns have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ColumnType {
@@ -24,22 +26,19 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    /// Recognises the name that the server's `format_type` gives, and the short form of it.
+    /// The type of a column of the target, if TARSy has columns of it.
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        let limit = ["character varying(", "varchar("].iter().find_map(|prefix| name.strip_prefix(prefix));
-        let limit = limit.and_then(|rest| rest.strip_suffix(')'));
-        Some(match name {
-            "character varying" | "varchar" | "text" => ColumnType::Text(None),
-            _ if limit.is_some() => ColumnType::Text(limit?.parse().ok()),
-            "json" => ColumnType::Json,
-            "jsonb" => ColumnType::Jsonb,
-            "bigint" => ColumnType::BigInt,
-            "integer" => ColumnType::Integer,
-            "boolean" => ColumnType::Boolean,
-            "double precision" => ColumnType::Double,
-            "timestamp without time zone" | "timestamp" => ColumnType::Timestamp,
-            _ => return None,
+    pub(crate) fn of(kind: &ColumnKind) -> Option<Self> {
+        Some(match kind {
+            ColumnKind::Text(_, limit) => ColumnType::Text(*limit),
+            ColumnKind::Json => ColumnType::Json,
+            ColumnKind::Jsonb => ColumnType::Jsonb,
+            ColumnKind::BigInt => ColumnType::BigInt,
+            ColumnKind::Integer => ColumnType::Integer,
+            ColumnKind::Boolean => ColumnType::Boolean,
+            ColumnKind::DoublePrecision => ColumnType::Double,
+            ColumnKind::Timestamp => ColumnType::Timestamp,
+            ColumnKind::SmallInt | ColumnKind::Float | ColumnKind::Datetime | ColumnKind::Other(_) => return None,
         })
     }
 }
@@ -63,20 +62,22 @@ impl fmt::Display for ColumnType {
 mod tests {
     use super::*;
 
+    fn of(name: &str) -> Option<ColumnType> {
+        ColumnType::of(&ColumnKind::of(name))
+    }
+
     #[test]
     fn type_names_are_those_of_format_type_or_short() {
         for name in ["character varying(255)", "varchar(255)"] {
-            assert_eq!(ColumnType::from_name(name), Some(ColumnType::Text(Some(255))), "{name}");
+            assert_eq!(of(name), Some(ColumnType::Text(Some(255))), "{name}");
         }
         for name in ["character varying", "varchar", "text"] {
-            assert_eq!(ColumnType::from_name(name), Some(ColumnType::Text(None)), "{name}");
+            assert_eq!(of(name), Some(ColumnType::Text(None)), "{name}");
         }
-        for name in ["timestamp without time zone", "timestamp"] {
-            assert_eq!(ColumnType::from_name(name), Some(ColumnType::Timestamp), "{name}");
-        }
-        assert_eq!(ColumnType::from_name("double precision"), Some(ColumnType::Double));
+        assert_eq!(of("timestamp without time zone"), Some(ColumnType::Timestamp));
+        assert_eq!(of("double precision"), Some(ColumnType::Double));
         for name in ["bytea", "timestamp with time zone", "timestamp(3) without time zone"] {
-            assert_eq!(ColumnType::from_name(name), None, "{name}");
+            assert_eq!(of(name), None, "{name}");
         }
     }
 }

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`convert`] | a stored value and the type of its column make a value, or a hazard |
 //! | [`scalar`] | values in columns that are neither text nor JSON |
-//! | [`index_entry`] | how much of a value a b-tree surely holds |
 //! | [`repair`] | what a policy makes of a text that the target cannot hold |
 //! | [`change`] | one value that a policy changed, for the report |
 //! | [`digest`] | digests of rows and tables |
@@ -28,7 +27,6 @@ pub(crate) mod copy_format;
 pub(crate) mod decimal;
 pub(crate) mod digest;
 pub(crate) mod hazard;
-pub(crate) mod index_entry;
 pub(crate) mod json;
 pub(crate) mod jsonb;
 pub(crate) mod normalization;
