@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::cli::prune::Prune;
 use crate::database::failure::DatabaseError;
 use crate::diagnostic::Diagnostic;
@@ -34,11 +32,10 @@ pub(crate) struct RemovalOutcome {
 }
 
 /// A session that could not be removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct FailedSession {
     pub(crate) session_id: String,
     pub(crate) reason: String,
-    #[serde(skip)]
     pub(crate) error: DatabaseError,
 }
 

@@ -224,7 +224,8 @@ impl PruneRun<'_> {
     }
 
     async fn give_space_back(&mut self, blocks: &mut Vec<Block>, ending: &mut Ending) {
-        let give_back = self.freed(self.arguments.vacuum && ending.stopped.is_none());
+        let wants_vacuum = self.arguments.vacuum && ending.stopped.is_none();
+        let give_back = async { if wants_vacuum { self.vacuum().await } else { self.reclaimable().await } };
         match self.bounds.over("give space back", give_back).await {
             Ok(freed) => {
                 blocks.extend(freed.lines().into_iter().map(Block::Line));
@@ -242,12 +243,15 @@ impl PruneRun<'_> {
         }
     }
 
-    /// Gives free space back if that is asked for; otherwise looks how much there is.
-    async fn freed(&self, vacuum: bool) -> Result<FreedSummary, Error> {
+    /// Looks how much free space there is.
+    async fn reclaimable(&self) -> Result<FreedSummary, Error> {
         let OpenHistory { connection, schema, .. } = &self.history;
-        if !vacuum {
-            return Ok(FreedSummary::Free(space::reclaimable(connection, schema).await?));
-        }
+        Ok(FreedSummary::Free(space::reclaimable(connection, schema).await?))
+    }
+
+    /// Gives free space back.
+    async fn vacuum(&self) -> Result<FreedSummary, Error> {
+        let OpenHistory { connection, schema, .. } = &self.history;
         let _meter = self.context.progress.begin(Phase::new("vacuuming", "the database"), Amount::default());
         let temporary = vacuum::sqlite::temporary_directory(&self.context.environment);
         Ok(FreedSummary::GivenBack(vacuum::vacuum(connection, schema, temporary.as_deref()).await?))
