@@ -144,8 +144,8 @@ async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Wa
         connection => connection?,
     };
     watch.attach(&mut connection);
-    let before_commit = || watch.commit_begins();
-    let done = upgrade::upgrade(&connection, target, arguments.lock_timeout, &before_commit).await?;
+    let on_commit = || watch.commit_begins();
+    let done = upgrade::upgrade(&connection, target, arguments.lock_timeout, &on_commit).await?;
     connection.close().await.ok();
     Ok(done)
 }

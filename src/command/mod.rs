@@ -61,8 +61,8 @@ async fn dispatch(command: Command, settings: &Settings, context: &Context) -> R
     let url = &settings.database.value;
     match command {
         Command::Init(arguments) => {
-            let before_commit = || interrupt.hold();
-            let watch = Watch::new(url, "bring the schema to its revision", &before_commit);
+            let on_commit = || interrupt.hold();
+            let watch = Watch::new(url, "bring the schema to its revision", &on_commit);
             let result = interrupt.or(Box::pin(init::run(&arguments, settings, &watch))).await;
             match result {
                 Ok(result) => result,

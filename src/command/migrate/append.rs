@@ -87,11 +87,11 @@ impl Run<'_> {
                 tracing::info!("appending {rows} rows with about {size} of values from {} to {to}", self.source.url);
             }
             let Prepared { plan, source, amounts, orphans, target_schema, .. } = &mut prepared;
-            let before_commit = Box::new(|loads: &[TableLoad]| {
+            let on_commit = Box::new(|loads: &[TableLoad]| {
                 let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
                 self.complete_report(Outcome::Appended, &summary)
             });
-            let loading = self.loading(plan, amounts, orphans, watch, before_commit);
+            let loading = self.loading(plan, amounts, orphans, watch, on_commit);
             let result = loading.append(&target, target_schema, source, ending).await;
             drop(loading);
             match result {

@@ -29,11 +29,11 @@ impl Run<'_> {
             let forecast = self.forecast(to, &mut prepared, watch).await?;
             self.announce(to, &prepared, forecast);
             let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
-            let before_commit = Box::new(|loads: &[TableLoad]| {
+            let on_commit = Box::new(|loads: &[TableLoad]| {
                 let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
                 self.complete_report(Outcome::Moved, &summary)
             });
-            let loaded = self.loading(plan, amounts, orphans, watch, before_commit).run(&target, source).await;
+            let loaded = self.loading(plan, amounts, orphans, watch, on_commit).run(&target, source).await;
             match loaded {
                 Ok(loads) => Ok((prepared.plan, loads)),
                 Err(error) => Err(self.with_all_hazards(error, Operation::Move, &mut prepared, watch).await?),

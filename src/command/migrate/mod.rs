@@ -57,8 +57,8 @@ pub(crate) async fn run(
     if to.backend() != Backend::Postgresql {
         return Err(wrong("the target", to, Backend::Postgresql));
     }
-    let before_commit = || interrupt.hold();
-    let watch = Watch::new(to, "go on", &before_commit);
+    let on_commit = || interrupt.hold();
+    let watch = Watch::new(to, "go on", &on_commit);
     let progress = watch.over_progress(progress);
     match interrupt.or(move_history(arguments, now, &progress, mode, to, &watch)).await {
         Ok(result) => result,

@@ -116,7 +116,7 @@ impl Run<'_> {
         amounts: &'l [Amount],
         orphans: &Arc<Orphans>,
         watch: &'l Watch<'l>,
-        before_commit: CommitGuard<'l>,
+        on_commit: CommitGuard<'l>,
     ) -> Load<'l> {
         Load {
             plan,
@@ -128,7 +128,7 @@ impl Run<'_> {
             toast: self.arguments.toast,
             progress: self.progress,
             on_change: Box::new(|changes| self.note(changes)),
-            before_commit,
+            on_commit,
             watch,
         }
     }

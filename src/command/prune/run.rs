@@ -148,7 +148,7 @@ impl PruneRun<'_> {
             let count = self.history.count_old();
             self.summary.remaining_sessions = self.bounds.look_back(outcome.stopped.as_ref(), count).await;
         }
-        self.summary.tell(&outcome, is_confirmed, self.started.elapsed());
+        self.summary.record(&outcome, is_confirmed, self.started.elapsed());
         let stuck = outcome.stuck.into_iter().next().map(|stuck| stuck.error.into());
         Ok((self.summary.removed_blocks(), Ending { stopped: outcome.stopped, stuck, remain: false }))
     }

@@ -179,7 +179,7 @@ impl PruneSummary {
     }
 
     /// Takes in what was done.
-    pub(crate) fn tell(&mut self, outcome: &RemovalOutcome, confirmed: bool, duration: Duration) {
+    pub(crate) fn record(&mut self, outcome: &RemovalOutcome, confirmed: bool, duration: Duration) {
         self.removed = Some(RemovedSummary {
             confirmed,
             sessions: outcome.rows.get(SESSIONS).copied().unwrap_or_default(),

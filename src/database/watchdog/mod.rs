@@ -37,7 +37,7 @@ pub(crate) struct Watch<'w> {
     address: Option<PostgresqlAddress>,
     /// What the work is for.
     action: &'static str,
-    before_commit: &'w (dyn Fn() + Sync),
+    on_commit: &'w (dyn Fn() + Sync),
     timeouts: Timeouts,
     /// How long each query may take.
     query_limit: Option<Duration>,
@@ -50,9 +50,9 @@ pub(crate) struct Watch<'w> {
 impl<'w> Watch<'w> {
     /// Watches over work on this database, which is there to `action`. The URL's `connect_timeout`, if it is less than
     /// 10 s, is also how long the server may be silent before it is asked; after four times as long without an answer
-    /// it is given up. `before_commit` is called when there is no way back.
+    /// it is given up. `on_commit` is called when there is no way back.
     #[must_use]
-    pub(crate) fn new(url: &DatabaseUrl, action: &'static str, before_commit: &'w (dyn Fn() + Sync)) -> Self {
+    pub(crate) fn new(url: &DatabaseUrl, action: &'static str, on_commit: &'w (dyn Fn() + Sync)) -> Self {
         let address = match url {
             DatabaseUrl::Sqlite(_) => None,
             DatabaseUrl::Postgresql(address) => Some(address.clone()),
@@ -61,7 +61,7 @@ impl<'w> Watch<'w> {
             timeouts: address.as_ref().map_or_else(Timeouts::unused, Timeouts::of),
             address,
             action,
-            before_commit,
+            on_commit,
             query_limit: None,
             committed: Mutex::default(),
             movements: Movements::default(),
@@ -98,7 +98,7 @@ impl<'w> Watch<'w> {
     /// Says that a COMMIT is on its way: from now on nobody knows without its answer.
     pub(crate) fn commit_begins(&self) {
         self.is_committing.store(true, Ordering::Relaxed);
-        (self.before_commit)();
+        (self.on_commit)();
     }
 
     /// Whether a COMMIT was on its way.

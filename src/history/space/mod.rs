@@ -71,23 +71,25 @@ pub async fn reclaimable(connection: &impl ConnectionTrait, schema: &Schema) -> 
     .context("look for space to give back")
 }
 
+/// A table as the tests take it: with one live row, and nothing dead.
+#[cfg(test)]
+pub(crate) fn table(name: &str, reclaimable_bytes: u64, bytes: u64) -> TableSpace {
+    TableSpace {
+        table: name.to_owned(),
+        live_rows: 1,
+        dead_rows: 1,
+        bytes,
+        reclaimable_bytes,
+        last_vacuum: None,
+        last_autovacuum: None,
+        may_vacuum: true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::sqlite::AutoVacuum;
     use super::*;
-
-    fn table(name: &str, reclaimable_bytes: u64, bytes: u64) -> TableSpace {
-        TableSpace {
-            table: name.to_owned(),
-            live_rows: 1,
-            dead_rows: 1,
-            bytes,
-            reclaimable_bytes,
-            last_vacuum: None,
-            last_autovacuum: None,
-            may_vacuum: true,
-        }
-    }
 
     fn file_of(bytes: u64, reclaimable_bytes: u64) -> FileSpace {
         FileSpace { bytes, reclaimable_bytes, page_bytes: 4096, auto_vacuum: AutoVacuum::None }

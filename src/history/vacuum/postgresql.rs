@@ -55,19 +55,7 @@ fn freed(before: &TableSpace, after: &TableSpace) -> FreedPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn table(name: &str, reclaimable_bytes: u64, bytes: u64) -> TableSpace {
-        TableSpace {
-            table: name.to_owned(),
-            live_rows: 1,
-            dead_rows: 1,
-            bytes,
-            reclaimable_bytes,
-            last_vacuum: None,
-            last_autovacuum: None,
-            may_vacuum: true,
-        }
-    }
+    use crate::history::space::table;
 
     #[test]
     fn what_stays_inside_a_table_is_what_neither_left_nor_is_still_dead() {

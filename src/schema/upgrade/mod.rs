@@ -31,7 +31,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2
 
 /// Brings the database to `target` in one transaction. A database that is there, or beyond, is left alone
 /// without taking a lock. Tables that somebody holds are asked for again and again, briefly each time, until
-/// `lock_timeout` is over. `before_commit` is called when there is no way back.
+/// `lock_timeout` is over. `on_commit` is called when there is no way back.
 ///
 /// # Errors
 /// [`SchemaError`]; the database is as it was.
@@ -39,12 +39,12 @@ pub async fn upgrade(
     connection: &DatabaseConnection,
     target: Revision,
     lock_timeout: Duration,
-    before_commit: &dyn Fn(),
+    on_commit: &dyn Fn(),
 ) -> Result<UpgradePlan, SchemaError> {
     let started = Instant::now();
     let [mut pause, longest] = PAUSES;
     loop {
-        match attempt(connection, target, lock_timeout, before_commit).await {
+        match attempt(connection, target, lock_timeout, on_commit).await {
             Ok(Some(done)) => return Ok(done),
             Ok(None) => {}
             Err(error) if error.is_busy() && started.elapsed() < lock_timeout => {
@@ -63,7 +63,7 @@ async fn attempt(
     connection: &DatabaseConnection,
     target: Revision,
     lock_timeout: Duration,
-    before_commit: &dyn Fn(),
+    on_commit: &dyn Fn(),
 ) -> Result<Option<UpgradePlan>, SchemaError> {
     let plan = assess(connection, target).await?;
     if plan.is_done() {
@@ -74,7 +74,7 @@ async fn attempt(
         // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
         set_wal(connection, lock_timeout).await.context("set the journal mode to WAL")?;
     }
-    match transact(connection, &plan, before_commit).await {
+    match transact(connection, &plan, on_commit).await {
         Ok(is_done) => Ok(is_done.then_some(plan)),
         Err(error) => match SchemaState::read(connection).await {
             Ok(state) if state != plan.state => Ok(None),
@@ -98,7 +98,7 @@ async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError
 async fn transact(
     connection: &DatabaseConnection,
     plan: &UpgradePlan,
-    before_commit: &dyn Fn(),
+    on_commit: &dyn Fn(),
 ) -> Result<bool, SchemaError> {
     let transaction = lock::begin(connection).await.context("lock the database")?;
     if plan.has_tables() {
@@ -108,7 +108,7 @@ async fn transact(
         return Ok(false);
     }
     apply(&transaction, plan).await?;
-    before_commit();
+    on_commit();
     transaction.commit().await.context("learn whether the commit took place (`tarsy-db info` tells)")?;
     Ok(true)
 }

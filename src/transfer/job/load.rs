@@ -77,7 +77,7 @@ pub(crate) struct Load<'l> {
     /// Who notices that the way to the target has fallen silent.
     pub watch: &'l Watch<'l>,
     /// Is called with what was done right before the commit, and may still refuse.
-    pub before_commit: CommitGuard<'l>,
+    pub on_commit: CommitGuard<'l>,
 }
 
 impl Load<'_> {
@@ -182,7 +182,7 @@ impl Load<'_> {
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }
-        (self.before_commit)(loads)?;
+        (self.on_commit)(loads)?;
         self.watch.commit_begins();
         // A connection that breaks now leaves the answer open.
         let committed = execute(connection, "COMMIT".to_owned()).await;
