@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::database::connection::ConnectError;
-use crate::database::failure::{DatabaseError, OTHER_PROGRAM};
+use crate::database::failure::{Action, DatabaseError, OTHER_PROGRAM};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::percentage;
@@ -142,7 +142,7 @@ pub(crate) enum Error {
     #[error("cannot {action}")]
     System {
         /// What was tried.
-        action: &'static str,
+        action: Action,
         /// Why it failed.
         source: std::io::Error,
     },

@@ -9,7 +9,7 @@ use migration::Revision;
 
 use crate::database::connection::ConnectError;
 use crate::database::failure::transport::UNKNOWN_CA;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::sqlite_value::StorageClass;
 use crate::database::url::{Backend, UrlError};
 use crate::diagnostic::Diagnostic;
@@ -85,7 +85,7 @@ fn cause(failure: ErrorClass) -> DatabaseCause {
 }
 
 fn database(cause: DatabaseCause) -> DatabaseError {
-    DatabaseError { action: "do something".to_owned(), cause }
+    DatabaseError { action: (Verb::Read, "something").into(), cause }
 }
 
 fn connect(cause: DatabaseCause) -> ConnectError {
@@ -142,7 +142,7 @@ fn every_error() {
             Error::Protocol { what: what.clone(), place: place.clone(), kept: Vec::new() },
             Error::Protocol { what, place, kept },
         ],
-        System => [Error::System { action: "listen for signals", source: io(ErrorKind::OutOfMemory) }],
+        System => [Error::System { action: (Verb::Listen, "for signals").into(), source: io(ErrorKind::OutOfMemory) }],
     });
     assert_seen("error", &samples);
 }
@@ -438,7 +438,7 @@ fn every_error_of_the_endpoints() {
 
 #[test]
 fn every_error_of_writing_to_the_target() {
-    let rejected = |class| WriteError::Rejected { action: text("take the rows of chats"), cause: cause(class) };
+    let rejected = |class| WriteError::Rejected { action: (Verb::Copy, "rows into chats").into(), cause: cause(class) };
     let error = |error: WriteError| TransferError::from(error);
     let samples = samples!(WriteError {
         Database => [error(database(cause(ErrorClass::ConnectionLost)).into())],

@@ -8,7 +8,7 @@ use super::wait;
 use crate::cli::init::Init;
 use crate::cli::wait::Wait;
 use crate::database::connection::{self, Access};
-use crate::database::failure::{ErrorClass, ResultExt};
+use crate::database::failure::{ErrorClass, ResultExt, Verb};
 use crate::database::url::{DatabaseUrl, SqliteLocation};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         watch.attach(&mut connection);
         let plan = assess(&connection, target).await?;
         if arguments.sql {
-            sql = Some(script::of(&mut connection, &plan).await.context("write down the upgrade")?);
+            sql = Some(script::of(&mut connection, &plan).await.context((Verb::Print, "the upgrade as SQL"))?);
         }
         connection.close().await.ok();
         Ok(plan)

@@ -25,6 +25,7 @@ mod wait;
 use crate::cli::global::Global;
 use crate::cli::{Cli, Command};
 use crate::command::context::Context;
+use crate::database::failure::Verb;
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -48,7 +49,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| Error::System { action: "start the runtime", source })?;
+        .map_err(|source| Error::System { action: (Verb::Start, "the runtime").into(), source })?;
     let result = runtime.block_on(dispatch(cli.command, &settings, context));
     // A question that nobody answered may still wait on a thread of its own.
     runtime.shutdown_background();
@@ -57,12 +58,13 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
 }
 
 async fn dispatch(command: Command, settings: &Settings, context: &Context) -> Result<Report, Error> {
-    let interrupt = Interrupt::listen().map_err(|source| Error::System { action: "listen for signals", source })?;
+    let interrupt =
+        Interrupt::listen().map_err(|source| Error::System { action: (Verb::Listen, "for signals").into(), source })?;
     let url = &settings.database.value;
     match command {
         Command::Init(arguments) => {
             let on_commit = || interrupt.hold();
-            let watch = Watch::new(url, "bring the schema to its revision", &on_commit);
+            let watch = Watch::new(url, (Verb::Upgrade, "the schema"), &on_commit);
             let result = interrupt.or(Box::pin(init::run(&arguments, settings, &watch))).await;
             match result {
                 Ok(result) => result,
@@ -73,13 +75,13 @@ async fn dispatch(command: Command, settings: &Settings, context: &Context) -> R
         Command::Wait(arguments) => interrupt.or(Box::pin(wait::run(&arguments, settings))).await?,
         Command::Check(arguments) => {
             let limit = (!arguments.deep && !arguments.fix).then_some(QUERY_LIMIT);
-            let watch = Watch::new(url, "check the database", &|| ()).with_query_limit(limit);
+            let watch = Watch::new(url, (Verb::Check, "the database"), &|| ()).with_query_limit(limit);
             let work = watch.over(check::run(&arguments, settings, context.now, &watch));
             unless_stopped(&interrupt, &watch, work).await
         }
         Command::Info(arguments) => {
             let limit = (!arguments.exact).then_some(QUERY_LIMIT);
-            let watch = Watch::new(url, "read the database", &|| ()).with_query_limit(limit);
+            let watch = Watch::new(url, (Verb::Read, "the database"), &|| ()).with_query_limit(limit);
             let work = watch.over(info::run(&arguments, settings, context.now, &watch));
             unless_stopped(&interrupt, &watch, work).await.map_err(Error::of_reading)
         }

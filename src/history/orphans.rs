@@ -13,7 +13,7 @@ use super::tables::{
     REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
 };
 use crate::database::connection::row;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
 /// Orphans of one kind.
@@ -40,7 +40,8 @@ pub(crate) async fn count(
         let Reference { child, parent, .. } = reference;
         let sql = format!("SELECT count(*) AS orphans FROM {child} WHERE {}", is_orphan(&reference));
         let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "orphans"));
-        let rows = counted.context(format!("look for rows of {child} without one of {parent}"))?.unsigned_abs();
+        let rows =
+            counted.context((Verb::Find, format!("rows of {child} without their row of {parent}")))?.unsigned_abs();
         if rows > 0 {
             counts.push(OrphanCount { reference, rows });
         }

@@ -8,7 +8,7 @@ use super::retention::policy::RetentionPolicy;
 use super::retention::selection::{self, Selection};
 use super::tables::SESSIONS;
 use crate::database::connection::row;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
 /// A session may be this much older than the retention: it is applied once a day.
@@ -50,7 +50,7 @@ pub(crate) async fn count(
         overdue = policy.cutoff_us.saturating_sub(grace_us),
         is_removable = selection.condition(),
     );
-    let action = "count old sessions";
+    let action = (Verb::Count, "old sessions");
     let row = row(connection, &sql).await.context(action)?;
     let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs).context(action);
     let removable = number("removable")?;

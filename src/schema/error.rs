@@ -5,7 +5,7 @@ use migration::Revision;
 use super::drift::Drift;
 use super::lock::Locked;
 use super::state::StateError;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
@@ -44,7 +44,7 @@ impl SchemaError {
             | ErrorClass::Constraint
             | ErrorClass::Needed
             | ErrorClass::AlreadyExists => SchemaError::InTheWay { revision, cause },
-            _ => DatabaseError { action: format!("apply revision {revision}"), cause }.into(),
+            _ => DatabaseError { action: (Verb::Apply, format!("revision {revision}")).into(), cause }.into(),
         }
     }
 

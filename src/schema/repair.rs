@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use super::model::Index;
 use super::sequence::{self, Sequence};
 use super::sql::quoted;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::mark;
 
 /// One thing to mend.
@@ -57,14 +57,14 @@ impl Repair {
                     let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
                     connection.execute_unprepared(&mark::statement(&leftover)).await.ok();
                 }
-                done.context(format!("create index {name}"))
+                done.context((Verb::Create, format!("index {name}")))
             }
             Repair::RebuildIndex { name } => {
                 let sql = format!("REINDEX INDEX CONCURRENTLY {}", quoted(name));
-                build(connection, &sql).await.context(format!("build index {name} again"))
+                build(connection, &sql).await.context((Verb::Recreate, format!("index {name}")))
             }
             Repair::AdvanceSequence(sequence) => {
-                sequence.advance(connection).await.context(format!("advance sequence {}", sequence.name))
+                sequence.advance(connection).await.context((Verb::Set, format!("sequence {}", sequence.name)))
             }
         }
     }

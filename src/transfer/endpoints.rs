@@ -6,7 +6,7 @@ use sea_orm::{DatabaseConnection, DbBackend};
 use super::plan::PlanError;
 use super::source::unmapped;
 use super::target::operation::Operation;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::url::Backend;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -134,22 +134,26 @@ pub(crate) struct SourceState {
 /// [`EndpointError`] when it is no history
 /// that this version can read.
 pub(crate) async fn inspect_source(source: &DatabaseConnection) -> Result<SourceState, EndpointError> {
-    let ledger_state = SchemaState::read(source).await.context("read the source's ledger")?;
-    let found = schema::read::schema(source).await.context("read the source's schema")?;
+    let ledger_state = SchemaState::read(source).await.context((Verb::Read, "the source's ledger"))?;
+    let found = schema::read::schema(source).await.context((Verb::Read, "the source's schema"))?;
     // What an interrupted upgrade left behind has no place on the target, and is named as such.
     let ledger_state = SchemaState { leftovers: Vec::new(), ..ledger_state };
     let revision = match ledger_state.plan(Revision::BASELINE) {
         Decision::Nothing { revision } | Decision::Incomplete { revision: Some(revision), .. } => {
             Revision::from_id(&revision).ok_or(EndpointError::SourceRevision { revision })?
         }
-        Decision::Adopt => variant::best_match(source, &found).await.context("replay the revisions")?.0,
+        Decision::Adopt => {
+            variant::best_match(source, &found).await.context((Verb::Determine, "the expected schema"))?.0
+        }
         Decision::Incomplete { revision: None, .. } => Revision::BASELINE,
         Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
         Decision::Create { .. } => return Err(PlanError("it has none of TARSy's tables".into()).into()),
         Decision::Upgrade { .. } | Decision::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
     };
     let early = early::columns(revision, &found);
-    let expected = expected::replay_with_early(source, revision, &early).await.context("replay the revisions")?;
+    let expected = expected::replay_with_early(source, revision, &early)
+        .await
+        .context((Verb::Determine, "the expected schema"))?;
     if let Some(missing) = first_missing(&expected, &found) {
         return Err(PlanError(format!("it is at revision {revision}, but has no {missing}")).into());
     }
@@ -200,7 +204,7 @@ pub(crate) async fn inspect_target(
     }
     let early = early::columns(revision, &found);
     let wanted = early::revisions(revision, early.iter().chain(&source.early));
-    let mut replayed = expected::replay(target, &wanted).await.context("replay the revisions")?;
+    let mut replayed = expected::replay(target, &wanted).await.context((Verb::Determine, "the expected schema"))?;
     let mut expected = replayed[&revision].clone();
     early::add(&mut expected, &early, &replayed);
     let before = match start == Some(revision) {
@@ -231,13 +235,15 @@ async fn start_of_target(
         source_revision: revision,
         dropped: source.alert_ids.filter(|_| drops_alert_ids(revision, at)),
     };
-    row_policy::refuse(target, &[ledger::TABLE]).await.context("read the target's ledger")?;
-    let ledger_state = SchemaState::read(target).await.context("read the target's ledger")?;
-    let found = schema::read::schema(target).await.context("read the target's schema")?;
+    row_policy::refuse(target, &[ledger::TABLE]).await.context((Verb::Read, "the target's ledger"))?;
+    let ledger_state = SchemaState::read(target).await.context((Verb::Read, "the target's ledger"))?;
+    let found = schema::read::schema(target).await.context((Verb::Read, "the target's schema"))?;
     let start = match ledger_state.plan(revision) {
         Decision::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
         Decision::Create { .. } => None,
-        Decision::Adopt => Some(variant::best_match(target, &found).await.context("replay the revisions")?.0),
+        Decision::Adopt => {
+            Some(variant::best_match(target, &found).await.context((Verb::Determine, "the expected schema"))?.0)
+        }
         Decision::Upgrade { from, .. } => Some(from),
         Decision::Nothing { revision: at } => match Revision::from_id(&at) {
             Some(at) => Some(at),
@@ -271,7 +277,7 @@ async fn dropped_alert_ids(
     match drops_alert_ids(from, to) && found.has_column("alert_sessions", "alert_id") {
         true => {
             let counted = unmapped::count(connection, "alert_id", "alert_sessions").await;
-            Ok(Some(counted.context("count the alert ids")?))
+            Ok(Some(counted.context((Verb::Count, "the alert ids"))?))
         }
         false => Ok(None),
     }

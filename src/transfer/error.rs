@@ -155,11 +155,11 @@ mod tests {
     use migration::Revision;
 
     use super::*;
-    use crate::database::failure::{DatabaseCause, ErrorClass};
+    use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
     use crate::schema::state::StateError;
 
     fn busy() -> DatabaseError {
-        DatabaseError { action: "copy".to_owned(), cause: DatabaseCause::new(ErrorClass::Busy, "locked") }
+        DatabaseError { action: (Verb::Copy, "rows").into(), cause: DatabaseCause::new(ErrorClass::Busy, "locked") }
     }
 
     #[test]

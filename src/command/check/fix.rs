@@ -78,9 +78,10 @@ fn exit_code(error: &DatabaseError) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::failure::Verb;
 
     fn refused(class: ErrorClass) -> Result<String, DatabaseError> {
-        Err(DatabaseError { action: "create the index `i`".to_owned(), cause: DatabaseCause::new(class, "no") })
+        Err(DatabaseError { action: (Verb::Create, "index `i`").into(), cause: DatabaseCause::new(class, "no") })
     }
 
     #[test]

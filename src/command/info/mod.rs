@@ -20,7 +20,7 @@ use self::summary::{InfoSummary, SettingSummary, SpaceSummary};
 use super::retention::Retention;
 use crate::cli::info::Info;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT};
-use crate::database::failure::ResultExt;
+use crate::database::failure::{ResultExt, Verb};
 use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
@@ -45,12 +45,13 @@ pub(crate) async fn run(
     watch.attach(&mut connection);
     let precision = Precision::of(arguments);
     let limit = (precision == Precision::Estimated).then_some(QUERY_LIMIT);
-    let reader = BoundedReader::new(&connection, limit).await.context("set up the connection")?;
+    let reader =
+        BoundedReader::new(&connection, limit).await.context((Verb::Set, "the parameters of the connection"))?;
     let mut parts = Sections { reader, skipped: Vec::new() };
-    let reading = parts.reader.begin(Rows::Visible).await.context("begin to read")?;
-    let state = SchemaState::read(&reading).await.context("read the ledger")?;
-    let found = schema(&reading).await.context("read the schema")?;
-    let server = queries::server(&reading).await.context("ask the server about itself")?;
+    let reading = parts.reader.begin(Rows::Visible).await.context((Verb::Begin, "the read transaction"))?;
+    let state = SchemaState::read(&reading).await.context((Verb::Read, "the ledger"))?;
+    let found = schema(&reading).await.context((Verb::Read, "the schema"))?;
+    let server = queries::server(&reading).await.context((Verb::Read, "the server's settings"))?;
     read_transaction::end(reading).await.ok();
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(precision).await?,
@@ -63,7 +64,8 @@ pub(crate) async fn run(
         false => None,
     };
     let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
-    let row_policies = row_policy::active(&connection, &tables_of_tarsy).await.context("look for row policies")?;
+    let row_policies =
+        row_policy::active(&connection, &tables_of_tarsy).await.context((Verb::Read, "the row policies"))?;
     let shown = shown(settings, &retention);
     let summary = InfoSummary {
         database: url.to_string(),

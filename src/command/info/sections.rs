@@ -7,7 +7,7 @@ use super::queries;
 use super::summary::{RowCount, SessionSummary, TableInfo};
 use crate::cli::info::Info;
 use crate::command::retention::Retention;
-use crate::database::failure::{ErrorClass, ResultExt};
+use crate::database::failure::{Action, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, BoundedReader, Rows};
 use crate::error::Error;
 use crate::history::retention::plan::{self, RetentionPlan};
@@ -18,7 +18,7 @@ use crate::schema::model::Schema;
 /// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
 const SMALL_FILE: u64 = 1 << 30;
 
-const MEASURE: &str = "measure the tables";
+const MEASURE: (Verb, &str) = (Verb::Measure, "the tables");
 
 /// How much trouble is taken over figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Sections<'_> {
         read: impl AsyncFnOnce(&DatabaseExecutor<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let part = part.into();
-        let reading = self.reader.begin(Rows::Visible).await.context(format!("read {part}"))?;
+        let reading = self.reader.begin(Rows::Visible).await.context((Verb::Read, part.clone()))?;
         let result = read(&reading).await;
         read_transaction::end(reading).await.ok();
         match result {
@@ -74,7 +74,7 @@ impl Sections<'_> {
 
     async fn count(&mut self, table: &str) -> Result<RowCount, Error> {
         let part = format!("the rows of {table}");
-        let action = format!("count the rows of {table}");
+        let action = Action::from((Verb::Count, format!("the rows of {table}")));
         let count = async |reading: &DatabaseExecutor<'_>| Ok(queries::count(reading, table).await.context(action)?);
         Ok(self.read(part, count).await?.map_or(RowCount::Unknown, RowCount::Exact))
     }
@@ -124,7 +124,7 @@ impl Sections<'_> {
         found: &Schema,
         now: DateTime<Utc>,
     ) -> Result<SessionSummary, Error> {
-        let action = "summarise the sessions";
+        let action = (Verb::Count, "the sessions");
         let edges = self.read("the oldest and the newest session", async |reading| {
             Ok(queries::edges(reading).await.context(action)?)
         });

@@ -7,7 +7,7 @@ use super::prepare::Prepared;
 use super::run::Run;
 use super::summary::{AppendCounts, MigrateSummary};
 use crate::database::connection::{self, Access};
-use crate::database::failure::ResultExt;
+use crate::database::failure::{ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -44,7 +44,8 @@ impl Run<'_> {
         watch.attach(&mut target);
         let wanted = TargetTables::new(&self.source.end.revision.tables(), &self.source.end.schema);
         let work = async {
-            let mut connection = target.get_postgres_connection_pool().acquire().await.context("open the target")?;
+            let mut connection =
+                target.get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?;
             Ok(preflight::holds_rows(&mut connection, &wanted).await?)
         };
         let result = watch.over(work).await;

@@ -29,6 +29,7 @@ use chrono::{DateTime, Utc};
 use self::mode::{Mode, TargetMode};
 use self::run::{Run, wrong};
 use crate::cli::migrate::MigrateSqliteToPostgres;
+use crate::database::failure::Verb;
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -58,7 +59,7 @@ pub(crate) async fn run(
         return Err(wrong("the target", to, Backend::Postgresql));
     }
     let on_commit = || interrupt.hold();
-    let watch = Watch::new(to, "go on", &on_commit);
+    let watch = Watch::new(to, (Verb::Finish, "the move"), &on_commit);
     let progress = watch.over_progress(progress);
     match interrupt.or(move_history(arguments, now, &progress, mode, to, &watch)).await {
         Ok(result) => result,

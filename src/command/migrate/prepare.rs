@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sea_orm::DatabaseConnection;
 
 use super::run::Run;
-use crate::database::failure::{ErrorClass, ResultExt};
+use crate::database::failure::{ErrorClass, ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::progress::Amount;
@@ -92,7 +92,7 @@ impl Run<'_> {
         };
         let need = std::fs::metadata(&self.source.path).ok().map(|metadata| copies * metadata.len());
         let pool = target.get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.context("open the target")?;
+        let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         let wanted = TargetTables::new(&end.revision.tables(), &end.schema);
         let obstacles = preflight::look(&mut connection, work, &wanted, need).await?;
         let (refusals, warnings): (Vec<_>, Vec<_>) =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::run::Run;
 use super::summary::MigrateSummary;
 use crate::database::connection::{self, Access};
-use crate::database::failure::ResultExt;
+use crate::database::failure::{ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -33,8 +33,10 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
-            let found = schema::read::schema(&target).await.context("read the target's schema")?;
-            row_policy::refuse(&target, &end.revision.tables()).await.context("see every row of the target")?;
+            let found = schema::read::schema(&target).await.context((Verb::Read, "the target's schema"))?;
+            row_policy::refuse(&target, &end.revision.tables())
+                .await
+                .context((Verb::Read, "every row of the target"))?;
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
             let tables = plan::plan(&end.revision.tables(), &end.schema, &found)?;
             let mut source = Source::begin(snapshot).await?;

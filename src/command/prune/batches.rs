@@ -7,7 +7,7 @@ use super::history::OpenHistory;
 use super::outcome::{FailedSession, RemovalOutcome, Stop};
 use super::removal::Removal;
 use super::retry::Remedy;
-use crate::database::failure::DatabaseError;
+use crate::database::failure::{DatabaseError, Verb};
 use crate::history::removal::batch::{BatchError, Limits};
 use crate::history::removal::batch_size::BatchSizer;
 use crate::history::retention::session_batch::{Cursor, PickedSession};
@@ -24,7 +24,7 @@ impl Removal<'_> {
         self.outcome.is_cut_off = self.stopping.is_cut_off.get();
         if self.outcome.is_cut_off && matches!(self.outcome.stopped, Some(Stop::Deadline)) {
             // The next run would not get further.
-            self.outcome.stopped = Some(Stop::Failed(out_of_time("end the batch in hand").into()));
+            self.outcome.stopped = Some(Stop::Failed(out_of_time((Verb::Finish, "the current batch")).into()));
         }
         self.outcome
     }

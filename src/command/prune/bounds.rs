@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::Stop;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -21,7 +21,11 @@ pub(crate) struct Bounds<'b> {
 
 impl Bounds<'_> {
     /// Does a part of the work, to its end or not.
-    pub(crate) async fn over<T>(&self, action: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(crate) async fn over<T>(
+        &self,
+        action: (Verb, &'static str),
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let bounded = tokio::time::timeout(self.left(), self.interrupt.or(self.watch.over(work)));
         let Ok(result) = bounded.await else {
             self.watch.end_sessions().await;
@@ -51,7 +55,7 @@ impl Bounds<'_> {
 }
 
 /// What was cut off because `--max-duration` was over.
-pub(crate) fn out_of_time(action: &str) -> DatabaseError {
+pub(crate) fn out_of_time(action: (Verb, &'static str)) -> DatabaseError {
     let message = "not done within `--max-duration`: the server is slow, or does not answer";
-    DatabaseError { action: action.to_owned(), cause: DatabaseCause::new(ErrorClass::TimedOut, message) }
+    DatabaseError { action: action.into(), cause: DatabaseCause::new(ErrorClass::TimedOut, message) }
 }

@@ -13,7 +13,7 @@ use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
@@ -44,7 +44,7 @@ const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait for the end of a connection whose work was given up.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) const BEGIN_TO_PLAN: &str = "plan the removal";
+pub(crate) const BEGIN_TO_PLAN: (Verb, &str) = (Verb::Plan, "the removal");
 
 /// A database that is known to be a history; its rows are not looked at yet.
 pub(crate) struct OpenedDatabase {
@@ -74,13 +74,13 @@ impl OpenedDatabase {
         let connection = open(url, access, watch).await?;
         // Not before there is a first one: it may be the last that the role is granted.
         let (read, second) = tokio::join!(schema_and_state(&connection), open_second(url, arguments, watch));
-        let (state, schema) = read.context("read the schema")?;
+        let (state, schema) = read.context((Verb::Read, "the schema"))?;
         let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
         let events_read = request.event_policy.as_ref().map(|_| EVENTS);
         let read: Vec<_> = read.into_iter().chain(events_read).collect();
-        row_policy::refuse(&connection, &read).await.context("see every row")?;
+        row_policy::refuse(&connection, &read).await.context((Verb::Read, "every row"))?;
         let revision = state.require_history()?;
-        pragmas::set(&connection, &schema).await.context("set up the connection")?;
+        pragmas::set(&connection, &schema).await.context((Verb::Set, "the parameters of the connection"))?;
         Ok(Some(Self { connection, second, state, schema, revision, prune_lock }))
     }
 }
@@ -166,14 +166,14 @@ impl OpenHistory {
             let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await;
             closed
                 .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes long"))
-                .context("close the connection")?
+                .context((Verb::Close, "the connection"))?
                 .ok();
             self.contention.close_files();
         }
         self.connection = open(&self.url, Access::Write, &self.watch).await?;
-        pragmas::set(&self.connection, &self.schema).await.context("set up the connection")?;
+        pragmas::set(&self.connection, &self.schema).await.context((Verb::Set, "the parameters of the connection"))?;
         let contention = Contention::of(&self.connection, self.url.sqlite_path()).await;
-        self.contention = contention.context("see who else uses the database")?;
+        self.contention = contention.context((Verb::Determine, "the activity of other sessions"))?;
         self.is_connected = true;
         Ok(())
     }
@@ -206,7 +206,7 @@ impl OpenHistory {
     pub(crate) async fn count_old(&self) -> Result<u64, DatabaseError> {
         let reading = every_row(&self.connection).await?;
         let sessions = selection::count_old(&reading, &self.selection.policy).await?;
-        read_transaction::end(reading).await.context("end the count")?;
+        read_transaction::end(reading).await.context((Verb::RollBack, "the read transaction"))?;
         Ok(sessions)
     }
 
@@ -214,7 +214,7 @@ impl OpenHistory {
     pub(crate) async fn oldest(&self) -> Result<Option<i64>, DatabaseError> {
         let reading = every_row(&self.connection).await?;
         let oldest = selection::oldest(&reading).await?;
-        read_transaction::end(reading).await.context("end the look")?;
+        read_transaction::end(reading).await.context((Verb::RollBack, "the read transaction"))?;
         Ok(oldest)
     }
 

@@ -34,6 +34,7 @@ use std::time::Instant;
 
 use super::context::Context;
 use crate::cli::prune::Prune;
+use crate::database::failure::Verb;
 use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
@@ -49,7 +50,7 @@ pub(crate) async fn run(
     context: &Context,
     interrupt: &Interrupt,
 ) -> Result<Report, Error> {
-    let watch = Arc::new(Watch::new(&settings.database.value, "prune the history", &|| ()));
+    let watch = Arc::new(Watch::new(&settings.database.value, (Verb::Prune, "the history"), &|| ()));
     let Some(path) = &arguments.metrics_file else {
         return prune(arguments, settings, context, interrupt, &watch, &mut None).await;
     };

@@ -10,7 +10,7 @@ use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row, know
 use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
-use crate::database::failure::{DatabaseError, ErrorClass, ResultExt};
+use crate::database::failure::{DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -77,7 +77,7 @@ async fn plan(
     let retention = Retention::of_prune(request.arguments, request.settings, &state);
     let policy = request.chosen_policy(&retention)?;
     warn_of_unknown_values(&connection, &policy).await?;
-    let see = "see who else uses the database";
+    let see = (Verb::Determine, "the activity of other sessions");
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
     let second = known(second, &mut contention).await;
     let helper = match &second {
@@ -122,7 +122,7 @@ async fn plan_others(
     if with_orphans {
         plan.orphans = orphans::count(&reading, schema).await?;
         let tables = orphans::tables(&plan.orphans);
-        index_check::require_matching_indexes(&reading, &tables).await.context("tell orphans from other rows")?;
+        index_check::require_matching_indexes(&reading, &tables).await.context((Verb::Find, "orphans"))?;
     }
     Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
 }

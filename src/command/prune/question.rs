@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::summary::PruneSummary;
+use crate::database::failure::Verb;
 use crate::error::Error;
 use crate::history::retention::plan::RetentionPlan;
 use crate::visible;
@@ -21,7 +22,7 @@ pub(crate) async fn confirm(summary: &PruneSummary) -> Result<(), Error> {
     // On a thread of its own, so that Ctrl-C is heard before an answer.
     let answer = tokio::task::spawn_blocking(move || ask(&question));
     let answer = answer.await.unwrap_or_else(|error| Err(error.into()));
-    let answer = answer.map_err(|source| Error::System { action: "ask for confirmation", source })?;
+    let answer = answer.map_err(|source| Error::System { action: (Verb::Ask, "for confirmation").into(), source })?;
     if is_yes(&answer) { Ok(()) } else { Err(Error::Declined) }
 }
 

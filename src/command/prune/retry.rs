@@ -7,7 +7,7 @@ use sea_orm::DbBackend;
 
 use super::outcome::Stop;
 use super::removal::{Removal, add};
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::error::Error;
 use crate::history::removal::batch::{BatchError, FailedIn};
 
@@ -154,7 +154,7 @@ impl Removal<'_> {
         let reconnected = self.interrupt.or(reconnected).await?;
         reconnected.unwrap_or_else(|_| {
             let cause = DatabaseCause::new(ErrorClass::TimedOut, "no answer in the time that was left");
-            Err(DatabaseError { action: "connect again".to_owned(), cause }.into())
+            Err(DatabaseError { action: (Verb::Connect, "the database again").into(), cause }.into())
         })
     }
 }
@@ -165,7 +165,7 @@ mod tests {
 
     fn failed(place: FailedIn, class: ErrorClass) -> BatchError {
         let cause = DatabaseCause::new(class, "no");
-        BatchError { action: "remove".to_owned(), place, uncommitted: None, cause }
+        BatchError { action: (Verb::Remove, "a batch").into(), place, uncommitted: None, cause }
     }
 
     fn remedy(place: FailedIn, class: ErrorClass, size: u32) -> Remedy {

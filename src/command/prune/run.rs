@@ -15,7 +15,7 @@ use super::request::Request;
 use super::summary::{FreedSummary, PruneSummary};
 use crate::cli::prune::Prune;
 use crate::command::context::Context;
-use crate::database::failure::ResultExt;
+use crate::database::failure::{ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::database::{connection, read_transaction};
@@ -108,10 +108,10 @@ impl PruneRun<'_> {
             retention.count(&reading, schema, self.now).await?;
             Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
         };
-        self.bounds.over("count the sessions", count).await?;
+        self.bounds.over((Verb::Count, "the sessions"), count).await?;
         self.take_in_plan();
         self.summary.remaining_sessions = Some(self.history.plan.kept.len() as u64);
-        let action = "look what the role may do";
+        let action = (Verb::Check, "the privileges of the role");
         let obstacles = async { Ok(self.history.look_for_obstacles().await.context(action)?) };
         self.summary.in_the_way = self.bounds.over(action, obstacles).await?;
         Ok((self.summary.plan_blocks(self.arguments.max_share), Ending::default()))
@@ -123,7 +123,7 @@ impl PruneRun<'_> {
             stage_index::drop_left_over(&self.history.connection, &self.history.schema).await;
             Ok(())
         };
-        self.bounds.over("drop the index of an earlier run", drop).await?;
+        self.bounds.over((Verb::Drop, "the index that an earlier run left behind"), drop).await?;
         self.summary.remaining_sessions = Some(self.history.plan.kept.len() as u64);
         Ok((self.summary.nothing_blocks(), Ending::default()))
     }
@@ -131,7 +131,7 @@ impl PruneRun<'_> {
     /// Removes what is planned, unless that is refused.
     async fn remove(&mut self) -> Result<(Vec<Block>, Ending), Error> {
         self.take_in_plan();
-        let action = "remove old history";
+        let action = (Verb::Remove, "old history");
         let look = async { Ok(connection::require_writable(&self.history.connection).await.context(action)?) };
         self.bounds.over(action, look).await?;
         refuse_too_large_a_share(&self.history.plan, self.arguments.max_share)?;
@@ -162,10 +162,10 @@ impl PruneRun<'_> {
         let Self { history, bounds, arguments, context, .. } = self;
         // While the operator was asked it may have become another.
         let second = known(history.second.take(), &mut history.contention);
-        history.second = bounds.over("open a second connection", async { Ok(second.await) }).await?;
+        history.second = bounds.over((Verb::Open, "a second connection"), async { Ok(second.await) }).await?;
         let build =
             async { Ok(stage_index::build(&history.connection, &history.schema, history.plan.stages()).await?) };
-        let has_index = bounds.over("build the index that the removal needs", build).await?;
+        let has_index = bounds.over((Verb::Create, "the index that the removal needs"), build).await?;
         let planned = Amount { rows: history.plan.rows(), bytes: history.plan.bytes() };
         let meter = context.progress.begin(Phase::new("removing", "old history"), planned);
         let Prune { batch_time, retry_for, .. } = **arguments;
@@ -226,7 +226,7 @@ impl PruneRun<'_> {
     async fn give_space_back(&mut self, blocks: &mut Vec<Block>, ending: &mut Ending) {
         let wants_vacuum = self.arguments.vacuum && ending.stopped.is_none();
         let give_back = async { if wants_vacuum { self.vacuum().await } else { self.reclaimable().await } };
-        match self.bounds.over("give space back", give_back).await {
+        match self.bounds.over((Verb::Vacuum, "the database"), give_back).await {
             Ok(freed) => {
                 blocks.extend(freed.lines().into_iter().map(Block::Line));
                 self.summary.space = Some(freed);

@@ -1,5 +1,6 @@
 //! Something that the database did not do, and why.
 
+use super::action::Action;
 use super::cause::DatabaseCause;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -9,7 +10,7 @@ use crate::exit_code::ExitCode;
 #[error("cannot {action}")]
 pub struct DatabaseError {
     /// What was tried.
-    pub action: String,
+    pub action: Action,
     /// Why it failed.
     #[source]
     pub cause: DatabaseCause,
@@ -27,11 +28,11 @@ pub(crate) trait ResultExt<T> {
     ///
     /// # Errors
     /// The same failure, named.
-    fn context(self, action: impl Into<String>) -> Result<T, DatabaseError>;
+    fn context(self, action: impl Into<Action>) -> Result<T, DatabaseError>;
 }
 
 impl<T, E: Into<DatabaseCause>> ResultExt<T> for Result<T, E> {
-    fn context(self, action: impl Into<String>) -> Result<T, DatabaseError> {
+    fn context(self, action: impl Into<Action>) -> Result<T, DatabaseError> {
         self.map_err(|error| DatabaseError { action: action.into(), cause: error.into() })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`action`] | what was tried: the verbs of "cannot ..." |
 //! | [`error`] | something that the database did not do, and why |
 //! | [`hint`] | what the reader can do about it |
 //! | [`cause`] | what was answered |
@@ -10,6 +11,7 @@
 //! | [`transport`] | what went wrong below the database |
 //! | [`class`] | what kind of thing went wrong |
 
+mod action;
 mod cause;
 mod class;
 mod error;
@@ -18,6 +20,7 @@ mod postgresql;
 mod sqlite;
 pub(crate) mod transport;
 
+pub(crate) use self::action::{Action, COMMIT_OUTCOME, Verb};
 pub(crate) use self::cause::DatabaseCause;
 pub use self::class::ErrorClass;
 pub use self::error::DatabaseError;

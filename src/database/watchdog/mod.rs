@@ -29,6 +29,7 @@ use self::movement::{Away, Movements, Overheard};
 use self::probe::{Probe, Timeouts};
 use super::failure::{DatabaseCause, DatabaseError};
 use super::url::{DatabaseUrl, PostgresqlAddress};
+use crate::database::failure::{COMMIT_OUTCOME, Verb};
 use crate::mutex::lock;
 use crate::progress::Progress;
 
@@ -36,7 +37,7 @@ use crate::progress::Progress;
 pub(crate) struct Watch<'w> {
     address: Option<PostgresqlAddress>,
     /// What the work is for.
-    action: &'static str,
+    action: (Verb, &'static str),
     on_commit: &'w (dyn Fn() + Sync),
     timeouts: Timeouts,
     /// How long each query may take.
@@ -52,7 +53,7 @@ impl<'w> Watch<'w> {
     /// 10 s, is also how long the server may be silent before it is asked; after four times as long without an answer
     /// it is given up. `on_commit` is called when there is no way back.
     #[must_use]
-    pub(crate) fn new(url: &DatabaseUrl, action: &'static str, on_commit: &'w (dyn Fn() + Sync)) -> Self {
+    pub(crate) fn new(url: &DatabaseUrl, action: (Verb, &'static str), on_commit: &'w (dyn Fn() + Sync)) -> Self {
         let address = match url {
             DatabaseUrl::Sqlite(_) => None,
             DatabaseUrl::Postgresql(address) => Some(address.clone()),
@@ -138,9 +139,9 @@ impl<'w> Watch<'w> {
         // It may still hold its locks, and would for hours.
         Box::pin(self.end_sessions()).await;
         let action = match (self.is_committing(), self.movements.take_phase()) {
-            (true, _) => "learn whether the commit took place (`tarsy-db info` tells)".to_owned(),
-            (false, Some(phase)) => format!("go on {phase}"),
-            (false, None) => self.action.to_owned(),
+            (true, _) => COMMIT_OUTCOME.into(),
+            (false, Some(phase)) => (Verb::Continue, phase.to_string()).into(),
+            (false, None) => self.action.into(),
         };
         Err(DatabaseError { action, cause }.into())
     }

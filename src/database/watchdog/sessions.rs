@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::login_role::as_login_role;
-use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
 use crate::database::url::PostgresqlAddress;
 use crate::database::{connection, mark};
 
@@ -20,7 +20,7 @@ const STARTED: &str = "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24
 /// Marks a transaction that was begun without SeaORM. Returns the SQL condition that its session has done nothing since
 /// its COMMIT.
 pub(crate) async fn join(connection: &mut PgConnection) -> Result<Vec<String>, DatabaseError> {
-    let action = "mark the transaction";
+    let action = (Verb::Read, "the state of the transaction");
     sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.context(action)?;
     // A role is told of its own sessions only: as in [`as_login_role`], and then as the transaction was before.
     let sql = format!(

@@ -35,7 +35,7 @@ use self::file::ArchiveFile;
 use self::tables::ArchivedTables;
 use self::transaction::ArchiveTransaction;
 use crate::database::connection::{self, Access, row};
-use crate::database::failure::{DatabaseCause, ResultExt};
+use crate::database::failure::{Action, DatabaseCause, ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::schema::model::Schema;
 use crate::schema::{self, early, expected, upgrade, variant};
@@ -46,7 +46,7 @@ const MARK: i32 = i32::from_be_bytes(*b"TRSA");
 /// How long to wait for another program that has the archive open.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-const READ: &str = "read the schema of the archive";
+const READ: (Verb, &str) = (Verb::Read, "the schema of the archive");
 
 /// An archive that rows are added to.
 pub(crate) struct Archive {
@@ -80,7 +80,10 @@ impl Archive {
         let wanted = with_early_columns(&connection, revision, found, &schema).await.context(READ)?;
         let tables = Arc::new(tables::matching(database.backend(), found, &wanted)?);
         for statement in variant::alterations(&schema, &wanted) {
-            connection.execute_unprepared(&statement).await.context("give the archive the columns of the database")?;
+            connection
+                .execute_unprepared(&statement)
+                .await
+                .context((Verb::Change, "the archive's columns to match the database"))?;
         }
         Ok(Self { connection, file, tables })
     }
@@ -95,8 +98,8 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError`]; what was written is in the file or in the `-wal` beside it.
     pub(crate) async fn close(self, compression: Compression) -> Result<PathBuf, ArchiveError> {
-        let action = format!("close the archive {}", self.file.path().display());
-        self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.context(action.as_str())?;
+        let action = Action::from((Verb::Close, format!("the archive {}", self.file.path().display())));
+        self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.context(&action)?;
         self.connection.close().await.context(action)?;
         match compression {
             Compression::None => Ok(self.file.path().to_owned()),

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use crate::database::connection::{milliseconds, rows};
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::history::archive::Archive;
@@ -44,7 +44,7 @@ pub(crate) enum FailedIn {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
 pub(crate) struct BatchError {
-    pub action: String,
+    pub action: Action,
     pub place: FailedIn,
     /// What a commit that failed would have removed. If the connection broke, it may have taken place.
     pub uncommitted: Option<Removed>,
@@ -61,7 +61,12 @@ impl BatchError {
     }
 
     pub(crate) fn in_archive(cause: DatabaseCause) -> Self {
-        Self { action: "archive what is to be removed".to_owned(), place: FailedIn::Archive, uncommitted: None, cause }
+        Self {
+            action: (Verb::Archive, "the rows of the batch").into(),
+            place: FailedIn::Archive,
+            uncommitted: None,
+            cause,
+        }
     }
 
     /// Whether the connection of this batch has to be replaced before the next one: after a COMMIT that failed, and on
@@ -76,7 +81,7 @@ impl BatchError {
 impl<E: Into<DatabaseCause>> From<E> for BatchError {
     fn from(error: E) -> Self {
         Self {
-            action: "remove a batch of old rows".to_owned(),
+            action: (Verb::Remove, "a batch of old rows").into(),
             place: FailedIn::Database,
             uncommitted: None,
             cause: error.into(),
@@ -224,7 +229,7 @@ impl Batch {
         match self.transaction.commit().await {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
             Err(error) => {
-                let action = "commit the removal of old rows".to_owned();
+                let action = (Verb::Commit, "the removal of old rows").into();
                 Err(BatchError { action, uncommitted: Some(self.removed), ..BatchError::from(error) })
             }
         }

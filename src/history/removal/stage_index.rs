@@ -7,7 +7,7 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 
 use crate::database::connection::row;
-use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
 use crate::database::mark;
 use crate::history::tables::STAGES;
 use crate::schema::model::Schema;
@@ -80,7 +80,7 @@ pub(crate) async fn build(
 async fn is_owner(connection: &DatabaseConnection) -> Result<bool, DatabaseError> {
     let sql =
         format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
-    let action = "learn to whom the stages belong";
+    let action = (Verb::Determine, "the owner of stage_executions");
     row(connection, &sql).await.context(action)?.try_get("", "is_owner").context(action)
 }
 

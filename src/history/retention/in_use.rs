@@ -6,7 +6,7 @@
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use crate::database::connection::rows;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::history::tables::{CHATS, SESSIONS, STAGES, TERMINAL_STATUSES};
 use crate::schema::model::Schema;
 
@@ -40,7 +40,7 @@ pub(crate) async fn find(
     // With the plus SQLite reads the stages once, and does not look up those of each session.
     let plus = if connection.get_database_backend() == DbBackend::Postgres { "" } else { "+" };
     let is_meant = format!("{plus}session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
-    let action = "look for sessions in use";
+    let action = (Verb::Find, "the sessions in use");
     let found = rows(connection, &query(schema, cutoff_us, &is_meant)).await.context(action)?;
     found.iter().map(|row| row.try_get("", "session_id").context(action)).collect()
 }

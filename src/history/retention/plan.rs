@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::selection::{KeptReason, Selection};
 use crate::database::connection::{row, rows};
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
@@ -116,7 +116,7 @@ pub(crate) async fn plan(
     Ok(RetentionPlan { sessions, of_sessions, oldest_us, newest_us, tables, orphans: Vec::new(), kept })
 }
 
-const PLAN: &str = "plan the retention";
+const PLAN: (Verb, &str) = (Verb::Plan, "the removal");
 
 /// How many sessions go, and from when they are.
 struct Span {
@@ -185,7 +185,7 @@ pub(crate) async fn count(
     for (table, condition) in conditions(schema, selection, u64::MAX) {
         let sql = format!("SELECT count(*) AS row_count FROM {table} WHERE {condition}");
         let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
-        counts.insert(table, counted.context(format!("count what is left in {table}"))?.unsigned_abs());
+        counts.insert(table, counted.context((Verb::Count, format!("the remaining rows of {table}")))?.unsigned_abs());
     }
     Ok(counts)
 }
@@ -213,9 +213,9 @@ pub(crate) async fn table_plan(
         "SELECT count(*) AS row_count, CAST(coalesce(sum({}), 0) AS BIGINT) AS byte_count FROM {table} WHERE {condition}",
         sizes.join(" + ")
     );
-    let action = format!("count what goes from {table}");
-    let row = row(connection, &sql).await.context(action.as_str())?;
-    let number = |name| row.try_get("", name).map(i64::unsigned_abs).context(action.as_str());
+    let action = Action::from((Verb::Count, format!("the rows to remove from {table}")));
+    let row = row(connection, &sql).await.context(&action)?;
+    let number = |name| row.try_get("", name).map(i64::unsigned_abs).context(&action);
     Ok(TableCounts { table, rows: number("row_count")?, bytes: number("byte_count")? })
 }
 

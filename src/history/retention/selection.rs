@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::in_use;
 use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use crate::database::connection::{row, rows};
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::history::tables::{Reference, SESSIONS, STAGES, TERMINAL_STATUSES, references_to_stages};
 use crate::schema::model::Schema;
 use crate::schema::sql::literal;
@@ -89,9 +89,9 @@ async fn needed(
     let mut needed = Vec::new();
     for Reference { child: table, column, .. } in references_to_stages(schema) {
         let sql = needed_query(connection.get_database_backend(), table, column, is_removable);
-        let action = format!("look for references from {table} to other sessions");
-        for row in rows(connection, &sql).await.context(action.as_str())? {
-            needed.push(row.try_get("", "session_id").context(action.as_str())?);
+        let action = Action::from((Verb::Find, format!("references from {table} to other sessions")));
+        for row in rows(connection, &sql).await.context(&action)? {
+            needed.push(row.try_get("", "session_id").context(&action)?);
         }
     }
     Ok(needed)
@@ -163,7 +163,7 @@ pub(crate) async fn count_old(
 ) -> Result<u64, DatabaseError> {
     let is_old = policy.is_old(connection.get_database_backend());
     let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE {is_old}");
-    let action = "count old sessions";
+    let action = (Verb::Count, "old sessions");
     let row = row(connection, &sql).await.context(action)?;
     row.try_get("", "sessions").map(i64::unsigned_abs).context(action)
 }
@@ -175,7 +175,7 @@ pub(crate) async fn count_old(
 pub(crate) async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i64>, DatabaseError> {
     let has_start = has_start(connection.get_database_backend());
     let sql = format!("SELECT min(started_at_us) AS oldest FROM {SESSIONS} WHERE {has_start}");
-    let action = "look for the oldest session";
+    let action = (Verb::Find, "the oldest session");
     row(connection, &sql).await.context(action)?.try_get("", "oldest").context(action)
 }
 
@@ -190,7 +190,7 @@ pub(crate) async fn is_met(
 ) -> Result<bool, DatabaseError> {
     let value = literal(value);
     let sql = format!("SELECT CAST(EXISTS (SELECT 1 FROM {SESSIONS} WHERE {column} = {value}) AS INTEGER) AS is_met");
-    let action = format!("look for sessions by {column}");
+    let action = Action::from((Verb::Find, format!("sessions by {column}")));
     let met = row(connection, &sql).await.and_then(|row| row.try_get::<i32>("", "is_met")).context(action)?;
     Ok(met != 0)
 }

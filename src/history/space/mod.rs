@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::postgresql::TableSpace;
 use self::sqlite::FileSpace;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
 /// Less than this is worth nobody's attention; nor is less than a tenth of the whole.
@@ -68,7 +68,7 @@ pub async fn reclaimable(connection: &impl ConnectionTrait, schema: &Schema) -> 
         DbBackend::Postgres => postgresql::tables(connection, schema).await.map(Space::Tables),
         _ => sqlite::file(connection).await.map(Space::File),
     }
-    .context("look for space to give back")
+    .context((Verb::Measure, "the reclaimable space"))
 }
 
 /// A table as the tests take it: with one live row, and nothing dead.

@@ -15,7 +15,7 @@ use std::path::Path;
 use sea_orm::{DatabaseConnection, DbBackend};
 
 use self::freed::Freed;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
 /// Gives back what removed rows left. On PostgreSQL all tables of TARSy's that the role may vacuum, while others use
@@ -32,6 +32,6 @@ pub async fn vacuum(
 ) -> Result<Freed, DatabaseError> {
     match connection.get_database_backend() {
         DbBackend::Postgres => postgresql::vacuum(connection, schema).await,
-        _ => sqlite::vacuum(connection, temporary).await.context("vacuum the file"),
+        _ => sqlite::vacuum(connection, temporary).await.context((Verb::Vacuum, "the file")),
     }
 }

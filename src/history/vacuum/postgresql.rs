@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 
 use super::freed::{Freed, FreedPart};
 use crate::database::connection::{require_primary, rows};
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::mark;
 use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
@@ -22,14 +22,14 @@ const LIMITS: &str = "
 pub(super) async fn vacuum(connection: &DatabaseConnection, schema: &Schema) -> Result<Freed, DatabaseError> {
     // What this session removed is otherwise counted some seconds later. Servers before 15 do not have it.
     connection.execute_unprepared("SELECT pg_stat_force_next_flush()").await.ok();
-    let look = "look for space to give back";
+    let look = (Verb::Measure, "the reclaimable space");
     let before = tables(connection, schema).await.context(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
-    require_primary(connection).await.context("vacuum the tables")?;
-    rows(connection, LIMITS).await.context("lift the limits of time")?;
+    require_primary(connection).await.context((Verb::Vacuum, "the tables"))?;
+    rows(connection, LIMITS).await.context((Verb::Reset, "the statement timeouts"))?;
     for TableSpace { table, .. } in &permitted {
         let sql = format!("VACUUM (ANALYZE) {}", quoted(table));
-        connection.execute_unprepared(&mark::statement(&sql)).await.context(format!("vacuum {table}"))?;
+        connection.execute_unprepared(&mark::statement(&sql)).await.context((Verb::Vacuum, format!("{table}")))?;
     }
     let mut after: BTreeMap<_, _> =
         tables(connection, schema).await.context(look)?.into_iter().map(|table| (table.table.clone(), table)).collect();

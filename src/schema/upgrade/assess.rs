@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
 
-use crate::database::failure::{DatabaseCause, ResultExt};
+use crate::database::failure::{DatabaseCause, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::schema::drift::Drift;
 use crate::schema::error::SchemaError;
@@ -112,12 +112,12 @@ impl UpgradePlan {
 /// [`SchemaError`] where nothing safe does.
 pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) -> Result<UpgradePlan, SchemaError> {
     loop {
-        let state = read_ledger(connection).await.context("read the ledger")?;
+        let state = read_ledger(connection).await.context((Verb::Read, "the ledger"))?;
         let result = plan_from(connection, target, state.clone()).await;
         // Somebody else's upgrade between the ledger and the tables looks like drift.
         let is_final =
             !matches!(result, Err(SchemaError::Drift(_) | SchemaError::State(StateError::Incomplete { .. })));
-        if is_final || read_ledger(connection).await.context("read the ledger")? == state {
+        if is_final || read_ledger(connection).await.context((Verb::Read, "the ledger"))? == state {
             return result;
         }
     }
@@ -139,7 +139,7 @@ async fn plan_from(
     let decision = state.plan(target);
     if !matches!(decision, Decision::Nothing { .. }) {
         // Whose row is hidden is not without a revision.
-        row_policy::refuse(connection, &[ledger::TABLE]).await.context("read the ledger")?;
+        row_policy::refuse(connection, &[ledger::TABLE]).await.context((Verb::Read, "the ledger"))?;
     }
     let (start, pending) = match decision {
         Decision::Nothing { revision } => {
@@ -160,8 +160,9 @@ async fn plan_from(
     let (first, last) = (plan.pending.first(), plan.pending.last());
     let wanted: BTreeSet<_> = plan.known_start().iter().chain(first).chain(last).copied().collect();
     if !plan.is_done() && !plan.state.tables.is_empty() {
-        plan.expected = expected::replay(connection, &wanted).await.context("replay the revisions")?;
-        let found = read::schema(connection).await.context("read the schema")?;
+        plan.expected =
+            expected::replay(connection, &wanted).await.context((Verb::Determine, "the expected schema"))?;
+        let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
         if let Some(drift) = plan.drift_at_start(connection.get_database_backend(), &found) {
             return Err(identified(connection, drift, &found).await?.into());
         }
@@ -185,8 +186,9 @@ async fn require_columns(
 
 /// The revision that tables without a ledger are of.
 async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
-    let found = read::schema(connection).await.context("read the schema")?;
-    let (revision, variant) = variant::best_match(connection, &found).await.context("replay the revisions")?;
+    let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
+    let (revision, variant) =
+        variant::best_match(connection, &found).await.context((Verb::Determine, "the expected schema"))?;
     Drift::of(revision, variant.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
 }
 
@@ -209,8 +211,10 @@ async fn incomplete(
 
 /// How the tables are not those of a revision, if they are not.
 async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Option<Drift>, SchemaError> {
-    let replayed = expected::replay(connection, &BTreeSet::from([revision])).await.context("replay the revisions")?;
-    let found = read::schema(connection).await.context("read the schema")?;
+    let replayed = expected::replay(connection, &BTreeSet::from([revision]))
+        .await
+        .context((Verb::Determine, "the expected schema"))?;
+    let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
     let variant = variant::closest(connection.get_database_backend(), revision, &replayed[&revision], &found);
     match Drift::of(revision, variant.faults()) {
         None => Ok(None),
@@ -220,6 +224,8 @@ async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Op
 
 /// Adds to a drift which revision the tables are of, if there is one.
 async fn identified(connection: &DatabaseConnection, drift: Drift, found: &Schema) -> Result<Drift, SchemaError> {
-    let looks_like = variant::look_alike(connection, drift.revision, found).await.context("replay the revisions")?;
+    let looks_like = variant::look_alike(connection, drift.revision, found)
+        .await
+        .context((Verb::Determine, "the expected schema"))?;
     Ok(Drift { looks_like, ..drift })
 }

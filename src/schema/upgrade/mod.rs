@@ -24,7 +24,7 @@ use super::lock::{self, Locked};
 use super::state::SchemaState;
 use super::{diff, read, row_policy};
 use crate::database::connection::require_writable;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 
 /// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
@@ -69,10 +69,10 @@ async fn attempt(
     if plan.is_done() {
         return Ok(Some(plan));
     }
-    require_writable(connection).await.context("change the schema")?;
+    require_writable(connection).await.context((Verb::Change, "the schema"))?;
     if plan.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
         // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
-        set_wal(connection, lock_timeout).await.context("set the journal mode to WAL")?;
+        set_wal(connection, lock_timeout).await.context((Verb::Set, "the journal mode to WAL"))?;
     }
     match transact(connection, &plan, on_commit).await {
         Ok(is_done) => Ok(is_done.then_some(plan)),
@@ -100,27 +100,27 @@ async fn transact(
     plan: &UpgradePlan,
     on_commit: &dyn Fn(),
 ) -> Result<bool, SchemaError> {
-    let transaction = lock::begin(connection).await.context("lock the database")?;
+    let transaction = lock::begin(connection).await.context((Verb::Lock, "the database"))?;
     if plan.has_tables() {
-        table_locks::take(&transaction, plan).await.context("lock the tables")?;
+        table_locks::take(&transaction, plan).await.context((Verb::Lock, "the tables"))?;
     }
-    if SchemaState::read(&transaction).await.context("read the ledger")? != plan.state {
+    if SchemaState::read(&transaction).await.context((Verb::Read, "the ledger"))? != plan.state {
         return Ok(false);
     }
     apply(&transaction, plan).await?;
     on_commit();
-    transaction.commit().await.context("learn whether the commit took place (`tarsy-db info` tells)")?;
+    transaction.commit().await.context(COMMIT_OUTCOME)?;
     Ok(true)
 }
 
 async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<(), SchemaError> {
     let backend = transaction.get_database_backend();
     if plan.has_tables() {
-        let found = read::schema(transaction).await.context("read the schema")?;
+        let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
         plan.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
     // First, as TARSy's backend does it: two that begin at different ends wait for each other.
-    ledger::write(transaction, plan.ledger(), plan.revision()).await.context("write the ledger")?;
+    ledger::write(transaction, plan.ledger(), plan.revision()).await.context((Verb::Write, "the ledger"))?;
     for revision in &plan.pending {
         if plan.start != Start::Empty {
             tracing::info!("applying {revision}: {}", revision.change());
@@ -129,13 +129,13 @@ async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
     }
     if let Some(last) = plan.pending.last() {
-        for statement in grants::statements(transaction, plan).await.context("look for grants")? {
+        for statement in grants::statements(transaction, plan).await.context((Verb::Read, "the grants"))? {
             transaction
                 .execute_unprepared(&statement)
                 .await
-                .context("give the new tables to whom the others belong")?;
+                .context((Verb::Set, "owner and grants of the new tables"))?;
         }
-        let found = read::schema(transaction).await.context("read the schema")?;
+        let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
         if let Some(drift) = plan.drift_at_end(backend, &found) {
             let cause = DatabaseCause::new(ErrorClass::Needed, diff::texts(drift.faults.iter()).join("; "));
             return Err(SchemaError::InTheWay { revision: *last, cause });

@@ -10,7 +10,7 @@ use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::load::{Load, WRITE_SETTINGS, alter};
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::progress::{Amount, Phase};
 use crate::schema::model::Schema;
 use crate::schema::sql::{literal, quoted};
@@ -56,12 +56,15 @@ impl Load<'_> {
         ending: AppendMode,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.context("open the target")?.detach();
+        let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
         let result = async {
             self.begin_beside_others(&mut connection).await?;
             // Until the locks were there somebody may have altered the tables.
-            if schema::read::schema(target).await.context("read the target's schema")? != *found {
-                return Err(in_conflict("use the target", "somebody has just altered its tables"));
+            if schema::read::schema(target).await.context((Verb::Read, "the target's schema"))? != *found {
+                return Err(in_conflict(
+                    (Verb::Insert, "rows into the target"),
+                    "another session has just altered its tables",
+                ));
             }
             self.append_in_transaction(&mut connection, source, ending).await
         };
@@ -79,12 +82,12 @@ impl Load<'_> {
 
     /// Begins the transaction. Until it ends nobody alters the tables, and everybody may write to them.
     async fn begin_beside_others(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
-        execute(connection, "BEGIN".to_owned()).await.context("begin the transaction")?;
+        execute(connection, "BEGIN".to_owned()).await.context((Verb::Begin, "the transaction"))?;
         execute_all(connection, WRITE_SETTINGS).await?;
         self.watch.join(connection).await?;
-        execute(connection, lock::statement()).await.context("lock the target")?;
+        execute(connection, lock::statement()).await.context((Verb::Lock, "the target"))?;
         let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", table_list(&self.plan.tables));
-        Ok(execute(connection, sql).await.context("lock the target's tables")?)
+        Ok(execute(connection, sql).await.context((Verb::Lock, "the target's tables"))?)
     }
 
     async fn append_in_transaction(
@@ -113,7 +116,7 @@ impl Load<'_> {
                 for warning in source.finish().await?.warnings() {
                     tracing::warn!("{warning}");
                 }
-                execute(connection, "ROLLBACK".to_owned()).await.context("end the transaction")?;
+                execute(connection, "ROLLBACK".to_owned()).await.context((Verb::RollBack, "the transaction"))?;
             }
         }
         Ok(loads)
@@ -177,8 +180,8 @@ impl Load<'_> {
             if inserted + load.present != read.amount.rows {
                 // A trigger that swallowed rows is found out by this.
                 self.comparison([(table, read)], ComparedRows::Staged).run(connection, &mut source.reader).await?;
-                let action = format!("insert into {}", table.name);
-                return Err(in_conflict(&action, "somebody has just written rows with the same keys"));
+                let action = Action::from((Verb::Insert, format!("rows into {}", table.name)));
+                return Err(in_conflict(action, "another session has just written rows with the same keys"));
             }
             meter.finish();
             load.duration += started.elapsed();
@@ -188,13 +191,13 @@ impl Load<'_> {
 }
 
 /// What others did beside this transaction.
-fn in_conflict(action: &str, what: &str) -> TransferError {
-    DatabaseError { action: action.to_owned(), cause: DatabaseCause::new(ErrorClass::Conflict, what) }.into()
+fn in_conflict(action: impl Into<Action>, what: &str) -> TransferError {
+    DatabaseError { action: action.into(), cause: DatabaseCause::new(ErrorClass::Conflict, what) }.into()
 }
 
 /// Puts sequences behind the staged rows, and never back: others take numbers from them all the time.
 async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> Result<(), DatabaseError> {
-    let action = format!("advance the sequence of {}", table.name);
+    let action = Action::from((Verb::Set, format!("the sequence of {}", table.name)));
     for column in &table.columns {
         if !matches!(column.target, ColumnType::Integer | ColumnType::BigInt) {
             continue;
@@ -207,15 +210,14 @@ async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> 
             staging::place(table)
         );
         let query = sqlx::query_as(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
-        let found: Option<(String, i64, i64)> =
-            query.fetch_optional(&mut *connection).await.context(action.as_str())?;
+        let found: Option<(String, i64, i64)> = query.fetch_optional(&mut *connection).await.context(&action)?;
         let Some((sequence, largest, ahead)) = found.filter(|(_, _, ahead)| *ahead > 0) else { continue };
         let advance = match ahead {
             // One by one, whoever takes others in between.
             ..=NUMBERS_TAKEN => format!("nextval({}) FROM generate_series(1, {ahead})", literal(&sequence)),
             _ => format!("setval({}, {largest})", literal(&sequence)),
         };
-        execute(connection, format!("SELECT {advance}")).await.context(action.as_str())?;
+        execute(connection, format!("SELECT {advance}")).await.context(&action)?;
     }
     Ok(())
 }

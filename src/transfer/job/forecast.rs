@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::load::{Load, Verification};
 use crate::database::connection;
-use crate::database::failure::ResultExt;
+use crate::database::failure::{ResultExt, Verb};
 use crate::database::url::PostgresqlAddress;
 use crate::progress::{Amount, Silence};
 use crate::schema::model::IndexMethod;
@@ -72,7 +72,7 @@ impl Load<'_> {
         if total.bytes < WORTH_A_TRIAL {
             return Ok(None);
         }
-        let mut connection = connection::open_single(target).await.context("open the target")?;
+        let mut connection = connection::open_single(target).await.context((Verb::Open, "the target"))?;
         let trial = match self.trial(&mut connection, source, total).await {
             Ok(trial) if trial.sample.bytes > 0 => Some(trial),
             Ok(_) | Err(TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. })) => None,
@@ -91,7 +91,7 @@ impl Load<'_> {
     ) -> Result<Trial, TransferError> {
         for sql in ["BEGIN", session_settings::SETTINGS, session_settings::PARALLEL, "SET LOCAL search_path = pg_temp"]
         {
-            execute(connection, sql.to_owned()).await.context("begin a trial")?;
+            execute(connection, sql.to_owned()).await.context((Verb::Begin, "the trial transaction"))?;
         }
         self.choose_compression(connection).await?;
         let mut trial = Trial::default();
@@ -114,7 +114,7 @@ impl Load<'_> {
         places: Vec<RowIds>,
         trial: &mut Trial,
     ) -> Result<(), TransferError> {
-        const ACTION: &str = "try out a sample";
+        const ACTION: (Verb, &str) = (Verb::Copy, "a sample into the target");
         let columns = table.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.target));
         let columns = columns.collect::<Vec<_>>().join(", ");
         execute(connection, format!("CREATE TEMPORARY TABLE {} ({columns})", quoted(&table.name)))

@@ -8,7 +8,7 @@ use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::verify::Comparison;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{COMMIT_OUTCOME, DatabaseError, ResultExt, Verb};
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
 use crate::schema::sql::quoted;
@@ -94,13 +94,13 @@ impl Load<'_> {
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.context("open the target")?;
+        let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         begin_undropped(&mut connection).await?;
         execute_all(&mut connection, WRITE_SETTINGS).await?;
         self.watch.join(&mut connection).await?;
         drop(connection);
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
-        let mut connection = pool.acquire().await.context("open the target")?.detach();
+        let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
         let result = self.in_transaction(&mut connection, source).await;
         match &result {
             Ok(_) => close(connection).await,
@@ -186,12 +186,14 @@ impl Load<'_> {
         self.watch.commit_begins();
         // A connection that breaks now leaves the answer open.
         let committed = execute(connection, "COMMIT".to_owned()).await;
-        Ok(committed.context("learn whether the commit took place (`tarsy-db info` tells)")?)
+        Ok(committed.context(COMMIT_OUTCOME)?)
     }
 
     pub(crate) async fn choose_compression(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
         match self.toast {
-            Toast::Lz4 => execute(connection, LZ4.to_owned()).await.context("choose the compression"),
+            Toast::Lz4 => {
+                execute(connection, LZ4.to_owned()).await.context((Verb::Set, "the compression of the columns"))
+            }
             Toast::Keep => Ok(()),
         }
     }
@@ -229,7 +231,8 @@ impl Load<'_> {
         for (table, read) in self.plan.tables.iter().zip(reads) {
             let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), rows.condition(table));
             let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
-            let target_rows = u64::try_from(counted.context(format!("count {}", table.name))?).unwrap_or(0);
+            let target_rows =
+                u64::try_from(counted.context((Verb::Count, format!("the rows of {}", table.name)))?).unwrap_or(0);
             let source_rows = read.amount.rows;
             if target_rows != source_rows {
                 let (table, differences) = (table.name.clone(), Vec::new());
@@ -241,10 +244,10 @@ impl Load<'_> {
 }
 
 /// What the transaction begins with, and what for.
-pub(crate) const WRITE_SETTINGS: &[(&str, &str)] = &[
+pub(crate) const WRITE_SETTINGS: &[(&str, (Verb, &str))] = &[
     // A snapshot that is older than the lock would not see what was committed while it was waited for.
-    ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "set the isolation level"),
-    (session_settings::SETTINGS, "set what the transaction needs"),
+    ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", (Verb::Set, "the isolation level")),
+    (session_settings::SETTINGS, (Verb::Set, "the parameters of the transaction")),
 ];
 
 /// Whether the server can compress with LZ4.
@@ -254,7 +257,7 @@ pub(crate) const WRITE_SETTINGS: &[(&str, &str)] = &[
 pub(crate) async fn has_lz4(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
     let sql =
         "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
-    sqlx::query_scalar(sql).fetch_one(connection).await.context("ask for compression methods")
+    sqlx::query_scalar(sql).fetch_one(connection).await.context((Verb::List, "the server's compression methods"))
 }
 
 /// Where the server has it; elsewhere the setting has no such value.
@@ -263,17 +266,19 @@ const LZ4: &str = "SELECT set_config(name, 'lz4', true) FROM pg_settings
 
 async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
     let names = table_list(plan);
-    execute(connection, lock::statement()).await.context("lock the target")?;
+    execute(connection, lock::statement()).await.context((Verb::Lock, "the target"))?;
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
         .await
-        .context("lock the target's tables")?;
+        .context((Verb::Lock, "the target's tables"))?;
     Ok(require_empty(connection, plan.iter().map(|table| table.name.as_str())).await?)
 }
 
 /// Gives the target's tables the columns that the source's rows need.
 pub(crate) async fn alter(connection: &mut PgConnection, alterations: &[String]) -> Result<(), DatabaseError> {
     for alteration in alterations {
-        execute(connection, alteration.clone()).await.context("give the target the columns of the source")?;
+        execute(connection, alteration.clone())
+            .await
+            .context((Verb::Change, "the target's columns to match the source"))?;
     }
     Ok(())
 }
@@ -291,9 +296,12 @@ async fn finish_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -
             );
             if matches!(column.target, ColumnType::Integer | ColumnType::BigInt) {
                 let query = sqlx::query(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
-                query.execute(&mut *connection).await.context(format!("set the sequence of {}", table.name))?;
+                query
+                    .execute(&mut *connection)
+                    .await
+                    .context((Verb::Set, format!("the sequence of {}", table.name)))?;
             }
         }
     }
-    Ok(execute(connection, format!("ANALYZE {}", table_list(plan))).await.context("analyze the tables")?)
+    Ok(execute(connection, format!("ANALYZE {}", table_list(plan))).await.context((Verb::Analyze, "the tables"))?)
 }

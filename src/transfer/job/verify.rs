@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sea_orm::DatabaseConnection;
 use sqlx::PgConnection;
 
-use crate::database::failure::ResultExt;
+use crate::database::failure::{ResultExt, Verb};
 use crate::database::watchdog::Watch;
 use crate::progress::{Phase, Progress};
 use crate::transfer::error::TransferError;
@@ -50,7 +50,9 @@ impl Comparison<'_> {
         connection: &mut PgConnection,
         reader: &mut Reader,
     ) -> Result<Vec<(TableDigest, Duration)>, TransferError> {
-        execute(connection, session_settings::PARALLEL.to_owned()).await.context("ask for parallel workers")?;
+        execute(connection, session_settings::PARALLEL.to_owned())
+            .await
+            .context((Verb::Set, "the number of parallel workers"))?;
         let (mut equal, mut mismatches) = (Vec::new(), Vec::new());
         for (pass, read) in &self.tables {
             let started = Instant::now();
@@ -98,7 +100,7 @@ impl Comparison<'_> {
         .await?;
         let pass = Pass { purpose: Purpose::Scan, ..pass.clone() };
         let source = self.watch.elsewhere(reader.row_digests(pass, buckets)).await;
-        let source = source.context(format!("read {}", table.name))?;
+        let source = source.context((Verb::Read, table.name.clone()))?;
         let differences = differences(&table, &source, &target);
         Ok(Mismatch { table: table.name.clone(), source_rows: read.amount.rows, target_rows, differences })
     }
@@ -130,7 +132,8 @@ impl FilledTarget<'_> {
         target: &DatabaseConnection,
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
-        let mut connection = target.get_postgres_connection_pool().acquire().await.context("open the target")?.detach();
+        let mut connection =
+            target.get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?.detach();
         execute_all(&mut connection, READ_SETTINGS).await?;
         self.watch.join(&mut connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {
@@ -160,9 +163,9 @@ impl FilledTarget<'_> {
 }
 
 /// What reading a target begins with, and what for.
-const READ_SETTINGS: &[(&str, &str)] = &[
-    ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin the transaction"),
-    (session_settings::SETTINGS, "set what the transaction needs"),
+const READ_SETTINGS: &[(&str, (Verb, &str))] = &[
+    ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", (Verb::Begin, "the transaction")),
+    (session_settings::SETTINGS, (Verb::Set, "the parameters of the transaction")),
 ];
 
 fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> Vec<String> {

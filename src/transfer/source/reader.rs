@@ -18,7 +18,7 @@ use super::error::SourceError;
 use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
 use super::row_converter::RowConverter;
-use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt};
+use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, Verb};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::report::ChangeSink;
 use crate::transfer::summary::TableRead;
@@ -103,12 +103,12 @@ impl Reader {
     ) -> Result<TableRead, SourceError> {
         let name = pass.table.name.clone();
         let meter = reporting.progress.begin(Phase::new("reading", &name), estimate);
-        let mut reading = self.read(pass).context(format!("read {name}"))?;
+        let mut reading = self.read(pass).context((Verb::Read, name.clone()))?;
         while let Some(chunk) = reading.chunks.recv().await {
             (reporting.changes)(&chunk.changes)?;
             meter.advance(chunk.amount);
         }
-        let read = reading.finish().await.context(format!("read {name}"))?;
+        let read = reading.finish().await.context((Verb::Read, name.clone()))?;
         meter.finish();
         Ok(read)
     }

@@ -12,7 +12,7 @@ use super::pass::{Pass, Purpose};
 use super::reader::{Reader, Reporting};
 use super::row::RowIds;
 use super::snapshot::{Snapshot, SourceChanges};
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
 use crate::transfer::summary::TableRead;
@@ -71,7 +71,7 @@ impl Source {
     /// [`DatabaseError`] when somebody else has it.
     pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
         let pool = snapshot.reader().get_sqlite_connection_pool();
-        let connection = pool.acquire().await.context("open the source")?;
+        let connection = pool.acquire().await.context((Verb::Open, "the source"))?;
         Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), indexes: Indexes::Sound })
     }
 
@@ -91,7 +91,7 @@ impl Source {
                 () = tokio::time::sleep(TICK) => meter.advance(Amount::default()),
             }
         };
-        let examination = examined.context("check the source")?;
+        let examination = examined.context((Verb::Check, "the source"))?;
         meter.finish();
         if let Some(snapshot) = &self.snapshot {
             snapshot.require_unchanged()?;
@@ -111,7 +111,7 @@ impl Source {
         let amounts = self
             .reader
             .run(move |connection| tables.iter().map(|table| estimate::of_table(connection, table, indexes)).collect());
-        amounts.await.context("count the rows of the source")
+        amounts.await.context((Verb::Count, "the rows of the source"))
     }
 
     /// Rows of about so many bytes together, from several places of a table.
@@ -125,7 +125,7 @@ impl Source {
         let own = Arc::clone(table);
         let found =
             self.reader.run(move |connection| Ok(estimate::places(connection, &own, bytes, total_bytes, places)));
-        found.await.context("choose a sample of the source")
+        found.await.context((Verb::Read, "a sample of the source"))
     }
 
     /// Adds the values to hazards that are about one.
@@ -146,7 +146,7 @@ impl Source {
             }
             Ok(found)
         });
-        *hazards = shown.await.context("read the values that cannot be carried over")?;
+        *hazards = shown.await.context((Verb::Read, "the values that cannot be converted"))?;
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl Source {
     ) -> Result<Orphans, DatabaseError> {
         let (tables, policies) = (tables.to_vec(), Arc::clone(policies));
         let decided = self.reader.run(move |connection| Orphans::decide(connection, &tables, &policies, now_us));
-        decided.await.context("look for orphans in the source")
+        decided.await.context((Verb::Find, "orphans in the source"))
     }
 
     /// Reads every row without writing anything: counts, digests, and everything that the target cannot hold.
@@ -206,7 +206,7 @@ impl Source {
             let duplicates = constraints::duplicates(connection, &own, indexes)?;
             Ok(RefusedRows { orphans, duplicates, long_entries: constraints::long_entries(connection, &own)? })
         });
-        found.await.context(format!("look for orphans and duplicates in {}", table.name))
+        found.await.context((Verb::Find, format!("orphans and duplicates in {}", table.name)))
     }
 
     /// Ends the snapshot and tells what happened to the source meanwhile.

@@ -24,7 +24,7 @@ use super::origin::{CopyReason, Origin};
 use super::private_copy::PrivateCopy;
 use super::source_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
-use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, io_message};
+use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, Verb, io_message};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::free_space;
@@ -269,7 +269,7 @@ impl Snapshot {
                 connection.execute("ROLLBACK").await?;
                 version(&mut connection).await
             };
-            let now = ended.await.context("finish reading the source")?;
+            let now = ended.await.context((Verb::Read, "the source to its end"))?;
             changes.written_since = now != *data_version;
         }
         pool.close().await;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::staging::{place, same};
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::schema::model::ForeignKey;
@@ -107,17 +107,17 @@ pub(crate) async fn conflicts(
     connection: &mut PgConnection,
     table: &TablePlan,
 ) -> Result<Vec<Conflict>, DatabaseError> {
-    let action = format!("compare the rows of {}", table.name);
+    let action = Action::from((Verb::Compare, format!("the rows of {}", table.name)));
     let other_keys = table.unique_keys.iter().filter(|key| !table.key_names().eq(&key.columns));
     let queries = std::iter::once(differing(table)).chain(other_keys.map(|key| taken(table, &key.columns)));
     let mut found = Vec::new();
     for sql in queries {
-        for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await.context(action.as_str())? {
+        for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await.context(&action)? {
             found.push(Conflict {
                 table: table.name.clone(),
-                primary_key: row.try_get(0).context(action.as_str())?,
-                target_primary_key: row.try_get(1).context(action.as_str())?,
-                columns: row.try_get(2).context(action.as_str())?,
+                primary_key: row.try_get(0).context(&action)?,
+                target_primary_key: row.try_get(1).context(&action)?,
+                columns: row.try_get(2).context(&action)?,
             });
         }
     }
@@ -130,12 +130,12 @@ pub(crate) async fn orphans(
     table: &TablePlan,
     tables: &[Arc<TablePlan>],
 ) -> Result<Vec<Hazard>, DatabaseError> {
-    let action = format!("look for orphans in {}", table.name);
+    let action = Action::from((Verb::Find, format!("orphans in {}", table.name)));
     let mut found = Vec::new();
     for key in foreign_keys(table) {
         let parent = tables.iter().find(|parent| parent.name == key.referenced_table);
         let query = sqlx::query_scalar(AssertSqlSafe(parentless(table, key, parent.map(Arc::as_ref))));
-        let rows: Vec<String> = query.fetch_all(&mut *connection).await.context(action.as_str())?;
+        let rows: Vec<String> = query.fetch_all(&mut *connection).await.context(&action)?;
         let column = key.columns.join(", ");
         let orphans = rows.into_iter().map(|row| Hazard::new(&table.name, row, &column, &Fault::whole(Reason::Orphan)));
         found.extend(orphans);

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::error::WriteError;
-use crate::database::failure::ResultExt;
+use crate::database::failure::{Action, ResultExt, Verb};
 use crate::progress::{Amount, Phase};
 use crate::transfer::source::pass::Pass;
 use crate::transfer::source::reader::{Reader, Reporting};
@@ -32,17 +32,17 @@ pub(crate) async fn copy_table(
 ) -> Result<(TableRead, u64), WriteError> {
     let table = pass.table.clone();
     let meter = reporting.progress.begin(Phase::new("copying", &table.name), estimate);
-    let writing = format!("copy into {}", table.name);
-    let refused = |error: sqlx::Error| WriteError::of(&*writing, error);
+    let writing = Action::from((Verb::Copy, format!("rows into {}", table.name)));
+    let refused = |error: sqlx::Error| WriteError::of(&writing, error);
     let sql = format!("COPY {place} ({}) FROM STDIN (FORMAT binary, FREEZE)", table.column_list());
     let mut copy = connection.copy_in_raw(&sql).await.map_err(refused)?;
-    let mut reading = reader.read(pass).context(format!("read {}", table.name))?;
+    let mut reading = reader.read(pass).context((Verb::Read, table.name.clone()))?;
     while let Some(chunk) = reading.chunks.recv().await {
         (reporting.changes)(&chunk.changes)?;
         copy.send(chunk.bytes).await.map_err(refused)?;
         meter.advance(chunk.amount);
     }
-    let read = reading.finish().await.context(format!("read {}", table.name))?;
+    let read = reading.finish().await.context((Verb::Read, table.name.clone()))?;
     if !read.hazards.is_empty() {
         return Err(WriteError::FoundHazard);
     }

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::schema::sql::quoted;
@@ -53,7 +53,7 @@ pub(crate) async fn require_empty<'t>(
     for table in tables {
         let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
         let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
-        if has_rows.context(format!("look into {table}"))? {
+        if has_rows.context((Verb::Read, format!("{table}")))? {
             filled.push(table.to_owned());
         }
     }

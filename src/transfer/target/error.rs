@@ -1,6 +1,6 @@
 //! Why the target did not take rows.
 
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::transfer::report::ReportError;
@@ -21,7 +21,7 @@ pub(crate) enum WriteError {
     #[error("the target refused to {action}; rolled back")]
     Rejected {
         /// What was tried.
-        action: String,
+        action: Action,
         /// Its answer.
         #[source]
         cause: DatabaseCause,
@@ -30,7 +30,7 @@ pub(crate) enum WriteError {
 
 impl WriteError {
     /// A refusal of values is told from what else a database fails at.
-    pub(crate) fn of(action: impl Into<String>, cause: impl Into<DatabaseCause>) -> Self {
+    pub(crate) fn of(action: impl Into<Action>, cause: impl Into<DatabaseCause>) -> Self {
         let (action, cause) = (action.into(), cause.into());
         match cause.class {
             ErrorClass::Data | ErrorClass::Constraint => Self::Rejected { action, cause },
@@ -60,10 +60,11 @@ impl Diagnostic for WriteError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::failure::Verb;
 
     #[test]
     fn a_refusal_of_values_is_no_failure_of_the_database() {
-        let error = |class| WriteError::of("copy", DatabaseCause::new(class, "no"));
+        let error = |class| WriteError::of((Verb::Copy, "rows"), DatabaseCause::new(class, "no"));
         for class in [ErrorClass::Data, ErrorClass::Constraint] {
             assert!(matches!(error(class), WriteError::Rejected { .. }), "{class}");
         }

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row};
 
 use super::error::WriteError;
 use super::session::{execute, table_list};
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
 
@@ -26,13 +26,16 @@ struct Rebuild {
 impl DroppedIndexes {
     pub(crate) async fn take(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<Self, DatabaseError> {
         let names: Vec<String> = plan.iter().map(|table| table.name.clone()).collect();
-        let rows =
-            sqlx::query(LIST_INDEXES).bind(names).fetch_all(&mut *connection).await.context("list the indexes")?;
+        let rows = sqlx::query(LIST_INDEXES)
+            .bind(names)
+            .fetch_all(&mut *connection)
+            .await
+            .context((Verb::List, "the indexes"))?;
         let mut rebuild = Vec::new();
         for row in rows {
-            let text = |column: &str| row.try_get::<String, _>(column).context("list the indexes");
+            let text = |column: &str| row.try_get::<String, _>(column).context((Verb::List, "the indexes"));
             let name = text("name")?;
-            execute(connection, text("drop_statement")?).await.context(format!("set {name} aside"))?;
+            execute(connection, text("drop_statement")?).await.context((Verb::Drop, format!("{name} for the load")))?;
             let verb = if text("kind")? == "foreign key" { "checking" } else { "indexing" };
             let phase = Phase {
                 verb,
@@ -46,7 +49,7 @@ impl DroppedIndexes {
         // rollback.
         execute(connection, format!("TRUNCATE {} RESTART IDENTITY", table_list(plan)))
             .await
-            .context("truncate the empty tables")?;
+            .context((Verb::Truncate, "the empty tables"))?;
         // Foreign keys were dropped first, and come back last.
         rebuild.reverse();
         Ok(Self { rebuild })
@@ -59,7 +62,7 @@ impl DroppedIndexes {
     ) -> Result<(), WriteError> {
         for Rebuild { name, phase, sql } in self.rebuild {
             let meter = progress.begin(phase, Amount::default());
-            let action = format!("build {name}");
+            let action = Action::from((Verb::Recreate, format!("index {name}")));
             execute(connection, sql).await.map_err(|error| WriteError::of(action, error))?;
             meter.finish();
         }

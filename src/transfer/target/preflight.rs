@@ -13,7 +13,7 @@ use super::empty::NOT_EMPTY;
 use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 use super::operation::Operation;
 use super::preflight_checks::{CHECKS, OURS, statement};
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
 /// The tables that are to be filled, with the columns that may be: those of the source and of every revision.
@@ -52,7 +52,7 @@ pub async fn look(
     tables: &TargetTables,
     need_bytes: Option<u64>,
 ) -> Result<Vec<Obstacle>, DatabaseError> {
-    const ACTION: &str = "look for what is in the way";
+    const ACTION: (Verb, &str) = (Verb::Check, "the target");
     let mut found = Vec::new();
     for (kind, weight, _, sql) in CHECKS.into_iter().filter(|(.., of, _)| of.contains(&operation)) {
         let query = sqlx::query(AssertSqlSafe(statement(sql))).bind(&tables.tables).bind(&tables.columns);
@@ -79,7 +79,7 @@ pub async fn look(
 /// # Errors
 /// Whatever the database answers.
 pub(crate) async fn holds_rows(connection: &mut PgConnection, tables: &TargetTables) -> Result<bool, DatabaseError> {
-    Ok(!filled_tables(connection, tables).await.context("look for rows in the target")?.is_empty())
+    Ok(!filled_tables(connection, tables).await.context((Verb::Count, "the rows of the target"))?.is_empty())
 }
 
 /// In a role other than `origin` no foreign key holds, and no trigger fires. It can be set back by those who may.

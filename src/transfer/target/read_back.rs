@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
 use super::staging;
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::progress::{Amount, Meter};
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
@@ -50,15 +50,15 @@ pub(crate) async fn digest_of_target(
     rows: ComparedRows,
     meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
-    let action = format!("read back {}", table.name);
+    let action = Action::from((Verb::Read, format!("back {}", table.name)));
     // One batch in hand, one on its way: a value may be large.
     let (sender, batches) = mpsc::channel(1);
     let own = Arc::clone(table);
     let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
     let sql = copy_out(table, rows);
-    let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
+    let mut chunks = connection.copy_out_raw(&sql).await.context(&action)?;
     let (mut batch, mut amount) = (Vec::new(), Amount::default());
-    while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
+    while let Some(chunk) = chunks.try_next().await.context(&action)? {
         // The server sends a row a chunk.
         amount += Amount { rows: 1, bytes: chunk.len() as u64 };
         batch.push(chunk);
@@ -133,13 +133,13 @@ pub(crate) async fn for_each_row(
     rows: ComparedRows,
     mut visit: impl FnMut(&[Option<&[u8]>]) -> Result<(), DatabaseCause>,
 ) -> Result<(), DatabaseError> {
-    let action = format!("read back {}", table.name);
+    let action = Action::from((Verb::Read, format!("back {}", table.name)));
     let sql = copy_out(table, rows);
-    let mut chunks = connection.copy_out_raw(&sql).await.context(action.as_str())?;
+    let mut chunks = connection.copy_out_raw(&sql).await.context(&action)?;
     let mut splitter = RowSplitter::new(table.columns.len());
-    while let Some(chunk) = chunks.try_next().await.context(action.as_str())? {
+    while let Some(chunk) = chunks.try_next().await.context(&action)? {
         yield_now().await;
-        splitter.push(&chunk, &mut visit).context(action.as_str())?;
+        splitter.push(&chunk, &mut visit).context(&action)?;
     }
     if splitter.has_ended() { Ok(()) } else { Err(unreadable()).context(action) }
 }

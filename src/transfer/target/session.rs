@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
 
@@ -15,7 +15,7 @@ pub(crate) async fn execute(connection: &mut PgConnection, sql: String) -> Resul
 /// Runs statements one after the other, each with what it is for.
 pub(crate) async fn execute_all(
     connection: &mut PgConnection,
-    statements: &[(&str, &'static str)],
+    statements: &[(&str, (Verb, &'static str))],
 ) -> Result<(), DatabaseError> {
     for (statement, action) in statements {
         execute(connection, (*statement).to_owned()).await.context(*action)?;
@@ -27,7 +27,7 @@ pub(crate) async fn execute_all(
 pub(crate) async fn begin_undropped(connection: &mut PgConnection) -> Result<(), DatabaseError> {
     // Dropped, the driver's guard would roll back. Forgotten, the driver counts the transaction as begun and does not
     // end it: what SeaORM begins on this connection is a savepoint.
-    std::mem::forget(connection.begin().await.context("begin the transaction")?);
+    std::mem::forget(connection.begin().await.context((Verb::Begin, "the transaction"))?);
     Ok(())
 }
 

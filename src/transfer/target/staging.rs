@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::WriteError;
 use super::session::execute;
-use crate::database::failure::{DatabaseError, ResultExt};
+use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
 
@@ -42,7 +42,7 @@ pub(crate) async fn create(connection: &mut PgConnection, table: &TablePlan) -> 
         table.column_list(),
         quoted(&table.name)
     );
-    execute(connection, sql).await.context(format!("make a temporary table for {}", table.name))
+    execute(connection, sql).await.context((Verb::Create, format!("the temporary table for {}", table.name)))
 }
 
 /// Makes sure that keys are there only once, and that the planner knows how much there is.
@@ -51,11 +51,14 @@ pub(crate) async fn index(connection: &mut PgConnection, table: &TablePlan) -> R
     for key in &table.unique_keys {
         let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
         let sql = format!("CREATE UNIQUE INDEX ON {place} ({columns})");
-        let action = format!("keep {} of {} unique", key.columns.join(", "), table.name);
+        let action = Action::from((
+            Verb::Create,
+            format!("the temporary index on {} of {}", key.columns.join(", "), table.name),
+        ));
         execute(connection, sql).await.map_err(|error| WriteError::of(action, error))?;
     }
     let analyzed = execute(connection, format!("ANALYZE {place}")).await;
-    Ok(analyzed.context(format!("analyze the rows for {}", table.name))?)
+    Ok(analyzed.context((Verb::Analyze, format!("the rows for {}", table.name)))?)
 }
 
 /// Counts the rows that are there already, whatever they hold, and waits for those who alter one of them.
@@ -72,7 +75,7 @@ pub(crate) async fn count_present(
         if hold == Hold::Shared { " FOR SHARE OF there" } else { "" }
     );
     let count: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await;
-    Ok(u64::try_from(count.context(format!("look for the rows in {}", table.name))?).unwrap_or(0))
+    Ok(u64::try_from(count.context((Verb::Count, format!("the rows already in {}", table.name)))?).unwrap_or(0))
 }
 
 /// Inserts the rows that are not there yet, and says how many the server took.
@@ -86,6 +89,6 @@ pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> 
         same = same(table.key_names()),
     );
     let inserted = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
-    let action = format!("insert into {}", table.name);
+    let action = Action::from((Verb::Insert, format!("rows into {}", table.name)));
     Ok(inserted.map_err(|error| WriteError::of(action, error))?.rows_affected())
 }

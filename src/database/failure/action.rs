@@ -1,0 +1,99 @@
+//! What was tried. All that "cannot" be done is said with a verb of one list, so that one thing has one word.
+
+use std::borrow::Cow;
+
+/// Defines the verbs with their words.
+macro_rules! verbs {
+    ($($verb:ident => $word:literal),+ $(,)?) => {
+        /// What a message says the tool cannot do. The words are those of the manuals of PostgreSQL and SQLite.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Verb {
+            $(#[doc = concat!("`cannot ", $word, " ...`")] $verb),+
+        }
+
+        impl Verb {
+
+            /// The word in a sentence.
+            pub(crate) const fn word(self) -> &'static str {
+                match self { $(Self::$verb => $word),+ }
+            }
+        }
+    };
+}
+
+verbs! {
+    Analyze => "analyze",
+    Apply => "apply",
+    Archive => "archive",
+    Ask => "ask",
+    Begin => "begin",
+    Change => "change",
+    Check => "check",
+    Close => "close",
+    Commit => "commit",
+    Compare => "compare",
+    Compress => "compress",
+    Connect => "connect to",
+    Continue => "continue",
+    Copy => "copy",
+    Count => "count",
+    Create => "create",
+    Delete => "delete",
+    Determine => "determine",
+    Drop => "drop",
+    Estimate => "estimate",
+    Find => "find",
+    Finish => "finish",
+    Insert => "insert",
+    List => "list",
+    Listen => "listen",
+    Lock => "lock",
+    Measure => "measure",
+    Open => "open",
+    Plan => "plan",
+    Print => "print",
+    Prune => "prune",
+    Read => "read",
+    Reconnect => "reconnect",
+    Recreate => "recreate",
+    Remove => "remove",
+    Rename => "rename",
+    Reset => "reset",
+    RollBack => "roll back",
+    Run => "run",
+    Set => "set",
+    Start => "start",
+    Truncate => "truncate",
+    Uncompress => "uncompress",
+    Upgrade => "upgrade",
+    Vacuum => "vacuum",
+    Write => "write",
+}
+
+/// What fails if the connection breaks during a COMMIT.
+pub(crate) const COMMIT_OUTCOME: (Verb, &str) = (Verb::Determine, "whether the commit took place");
+
+/// A verb with its object: `lock` `the target's tables`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    verb: Verb,
+    object: Cow<'static, str>,
+}
+
+impl<T: Into<Cow<'static, str>>> From<(Verb, T)> for Action {
+    fn from((verb, object): (Verb, T)) -> Self {
+        Self { verb, object: object.into() }
+    }
+}
+
+impl From<&Self> for Action {
+    fn from(action: &Self) -> Self {
+        action.clone()
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.verb.word(), self.object)
+    }
+}
