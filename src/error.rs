@@ -8,7 +8,7 @@ use crate::database::connection::ConnectError;
 use crate::database::failure::{Action, DatabaseError, OTHER_PROGRAM};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
-use crate::format::percentage;
+use crate::format::{duration, percentage};
 use crate::history::archive::error::ArchiveError;
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -76,7 +76,7 @@ pub(crate) enum Error {
     #[error("not confirmed; nothing was changed")]
     Declined,
     /// `wait` ran out of time.
-    #[error("the database was not usable within {}", humantime::format_duration(*.limit))]
+    #[error("the database was not usable within {}", duration(*.limit))]
     DeadlineExceeded {
         /// The limit that was set.
         limit: Duration,
@@ -85,7 +85,7 @@ pub(crate) enum Error {
         last: Option<ConnectError>,
     },
     /// `wait` gave up.
-    #[error("gave up waiting at attempt {attempts}, after {}", humantime::format_duration(*.waited))]
+    #[error("gave up waiting at attempt {attempts}, after {}", duration(*.waited))]
     GaveUp {
         /// The attempts made.
         attempts: u32,

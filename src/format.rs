@@ -1,36 +1,79 @@
-//! Figures and times as text.
+//! Counts, sizes, percentages, durations and times as text: the only place where figures are formatted.
 
-use indicatif::HumanCount;
+use std::time::Duration;
 
-/// `1 value`, `1234 values`.
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// `1,234`.
 #[must_use]
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
+pub(crate) fn number(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
 }
 
-/// `1 value`, `1,234 values`.
+/// `1 row`, `1,234 rows`, `2 batches`.
 #[must_use]
-pub(crate) fn counted_in_groups(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{} {what}s", HumanCount(count)),
-    }
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    let ending = match count {
+        1 => "",
+        _ if what.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{} {what}{ending}", number(count))
 }
 
-/// A share, 1 for all, as a percentage.
+/// Bytes in binary units: `512 B`, `1.2 GiB`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+pub(crate) fn size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, "KiB");
+    for larger in ["MiB", "GiB", "TiB", "PiB", "EiB"] {
+        // 1023.95 would be shown as 1024.0.
+        if value < 1023.95 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A share, 1 for all, as a percentage: `72.7 %`.
 #[must_use]
 pub(crate) fn percentage(share: f64) -> String {
-    format!("{}%", (share * 1000.0).round() / 10.0)
+    format!("{} %", (share * 1000.0).round() / 10.0)
 }
 
-/// Microseconds since the epoch as RFC 3339 in UTC, for JSON.
+/// A duration as the flags take it, without figures that do not count: `1m 30s`, `1s 500ms`, `250ms`.
 #[must_use]
-pub(crate) fn rfc3339(microseconds: i64) -> Option<String> {
-    chrono::DateTime::from_timestamp_micros(microseconds)
-        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+pub(crate) fn duration(duration: Duration) -> String {
+    let unit = match duration {
+        _ if duration < Duration::from_millis(1) => Duration::from_micros(1),
+        _ if duration < Duration::from_secs(1) => Duration::from_millis(1),
+        _ if duration < Duration::from_mins(1) => Duration::from_millis(100),
+        _ => Duration::from_secs(1),
+    };
+    let units = duration.saturating_add(unit / 2).as_nanos() / unit.as_nanos();
+    let rounded = u32::try_from(units).map_or(duration, |units| unit * units);
+    humantime::format_duration(rounded).to_string()
+}
+
+/// Microseconds since the epoch as RFC 3339 in UTC, to the second: `2026-08-30T12:00:00Z`. `None` beyond what chrono
+/// can say.
+#[must_use]
+pub(crate) fn time(microseconds: i64) -> Option<String> {
+    rfc3339(microseconds, SecondsFormat::Secs)
+}
+
+/// As [`time`], with the microseconds where there are some: for JSON and for cutoffs.
+#[must_use]
+pub(crate) fn exact_time(microseconds: i64) -> Option<String> {
+    rfc3339(microseconds, SecondsFormat::AutoSi)
+}
+
+fn rfc3339(microseconds: i64, precision: SecondsFormat) -> Option<String> {
+    DateTime::<Utc>::from_timestamp_micros(microseconds).map(|time| time.to_rfc3339_opts(precision, true))
 }
 
 #[cfg(test)]
@@ -38,10 +81,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_singular() {
-        let plain = [0, 1, 2, 1234].map(|count| counted(count, "value"));
-        assert_eq!(plain, ["0 values", "1 value", "2 values", "1234 values"]);
-        assert_eq!(counted_in_groups(1, "row"), "1 row");
-        assert_eq!(counted_in_groups(1234, "row"), "1,234 rows");
+    fn counts_are_grouped_and_one_is_singular() {
+        let counts = [0, 1, 2, 1234].map(|count| counted(count, "row"));
+        assert_eq!(counts, ["0 rows", "1 row", "2 rows", "1,234 rows"]);
+        assert_eq!([counted(1, "batch"), counted(2, "batch")], ["1 batch", "2 batches"]);
+    }
+
+    #[test]
+    fn sizes_have_one_decimal_and_the_unit_that_fits() {
+        let sizes = [0, 1023, 1024, 1536, (1 << 20) - 1, 1 << 20, 1_288_490_189, u64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "1.2 GiB", "16.0 EiB"]);
+    }
+
+    #[test]
+    fn percentages_have_at_most_one_decimal() {
+        assert_eq!([0.0, 0.5, 0.7273, 1.0].map(percentage), ["0 %", "50 %", "72.7 %", "100 %"]);
+    }
+
+    #[test]
+    fn durations_are_rounded_to_what_counts_and_are_taken_by_flags() {
+        let durations = [0, 999, 250_499, 1_480_000, 59_960_000, 90_400_000, 10_800_000_000];
+        let shown = durations.map(|microseconds| duration(Duration::from_micros(microseconds)));
+        assert_eq!(shown, ["0s", "999us", "250ms", "1s 500ms", "1m", "1m 30s", "3h"]);
+        for text in shown {
+            assert!(humantime::parse_duration(&text).is_ok(), "{text}");
+        }
+        assert!(!duration(Duration::MAX).is_empty());
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        let microseconds = 1_769_904_000_500_000;
+        assert_eq!(time(microseconds).as_deref(), Some("2026-02-01T00:00:00Z"));
+        assert_eq!(exact_time(microseconds).as_deref(), Some("2026-02-01T00:00:00.500Z"));
+        assert_eq!(exact_time(i64::MAX), None);
     }
 }

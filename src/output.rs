@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::visible;
+use crate::{format, visible};
 
 /// What a command found or did, ready for both kinds of reader.
 #[derive(Debug)]
@@ -233,24 +233,22 @@ fn cell(field: &Field, style: Style) -> Cell {
     }
 }
 
-/// A number with its thousands set apart.
+/// A cell with a count.
 #[must_use]
 pub(crate) fn count(number: u64) -> Field {
-    Field::Number(indicatif::HumanCount(number).to_string())
+    Field::Number(format::number(number))
 }
 
-/// A number of bytes in the unit that fits.
+/// A cell with a size in bytes.
 #[must_use]
 pub(crate) fn bytes(number: u64) -> Field {
-    Field::Number(indicatif::HumanBytes(number).to_string())
+    Field::Number(format::size(number))
 }
 
-/// Microseconds since the epoch as a UTC time to the second, or a dash.
+/// Microseconds since the epoch as a time in UTC, or a dash.
 #[must_use]
 pub(crate) fn time(microseconds: Option<i64>) -> String {
-    microseconds
-        .and_then(chrono::DateTime::from_timestamp_micros)
-        .map_or_else(|| "-".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+    microseconds.and_then(format::time).unwrap_or_else(|| "-".to_owned())
 }
 
 #[cfg(test)]
@@ -286,6 +284,6 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash() {
-        assert_eq!((time(None), time(Some(0))), ("-".to_owned(), "1970-01-01 00:00:00 UTC".to_owned()));
+        assert_eq!((time(None), time(Some(0))), ("-".to_owned(), "1970-01-01T00:00:00Z".to_owned()));
     }
 }

@@ -6,8 +6,9 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::format::{self, counted, duration};
 use crate::mutex::lock;
 use crate::visible;
 
@@ -159,8 +160,8 @@ impl Gauge {
             None => done,
         };
         let Amount { rows, bytes } = self.total;
-        let rows = of(HumanCount(done.rows).to_string(), (rows > 0).then(|| HumanCount(rows).to_string()));
-        let size = of(HumanBytes(done.bytes).to_string(), (bytes > 0).then(|| HumanBytes(bytes).to_string()));
+        let rows = of(format::number(done.rows), (rows > 0).then(|| counted(rows, "row")));
+        let size = of(format::size(done.bytes), (bytes > 0).then(|| format::size(bytes)));
         format!("{rows} rows, {size}, {}", self.pace())
     }
 
@@ -169,7 +170,7 @@ impl Gauge {
         let (done, total) = (self.done(), self.total.bytes);
         match (u128::from(done.bytes) * 100).checked_div(total.into()) {
             Some(percent) if done != Amount::default() => {
-                format!("{}%: {} rows, {}", percent.min(100), HumanCount(done.rows), self.pace())
+                format!("{} %: {}, {}", percent.min(100), counted(done.rows, "row"), self.pace())
             }
             _ => self.text(),
         }
@@ -182,13 +183,13 @@ impl Gauge {
         let rate = done.saturating_mul(1000) / milliseconds;
         let left = self.total.bytes.saturating_sub(done).checked_div(rate).filter(|left| *left > 0);
         let left = left.map_or(String::new(), |left| format!(", {} left", seconds(Duration::from_secs(left))));
-        format!("{}/s{left}", HumanBytes(rate))
+        format!("{}/s{left}", format::size(rate))
     }
 }
 
 /// A duration without what is less than a second.
 fn seconds(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+    format::duration(Duration::from_secs(duration.as_secs()))
 }
 
 /// A bar for each subject, which shows the phase that it is in.
@@ -270,9 +271,9 @@ impl Meter for BarMeter<'_> {
     }
 
     fn finish(&self) {
-        let took = self.gauge.started.elapsed();
+        let took = duration(self.gauge.started.elapsed());
         self.drawn.set_style(ProgressStyle::with_template("{prefix:18} ✓ {msg}").expect("the template is sound"));
-        self.drawn.set_message(format!("{} done in {took:.1?}", self.gauge.phase.shown_phase()));
+        self.drawn.set_message(format!("{} done in {took}", self.gauge.phase.shown_phase()));
     }
 }
 
@@ -313,8 +314,8 @@ impl Meter for Arc<Gauge> {
     }
 
     fn finish(&self) {
-        let rows = HumanCount(self.done().rows);
-        tracing::debug!("{}: {rows} rows in {:.1?}", self.phase, self.started.elapsed());
+        let (rows, took) = (counted(self.done().rows, "row"), duration(self.started.elapsed()));
+        tracing::debug!("{}: {rows} in {took}", self.phase);
     }
 }
 
@@ -340,11 +341,11 @@ mod tests {
         assert_eq!(gauge(Amount::default()).text(), "for 0s");
         let known = gauge(Amount { rows: 20_000, bytes: 2048 });
         known.advance(Amount { rows: 12_345, bytes: 1024 });
-        assert!(known.text().starts_with("12,345 of 20,000 rows, 1.00 KiB of 2.00 KiB, "), "{}", known.text());
-        assert!(known.short_text().starts_with("50%: 12,345 rows, "), "{}", known.short_text());
+        assert!(known.text().starts_with("12,345 of 20,000 rows, 1.0 KiB of 2.0 KiB, "), "{}", known.text());
+        assert!(known.short_text().starts_with("50 %: 12,345 rows, "), "{}", known.short_text());
         let unknown = gauge(Amount::default());
         unknown.advance(Amount { rows: 1, bytes: 1024 });
-        assert!(unknown.text().starts_with("1 rows, 1.00 KiB, "), "{}", unknown.text());
-        assert!(unknown.short_text().starts_with("1 rows, 1.00 KiB, "), "{}", unknown.short_text());
+        assert!(unknown.text().starts_with("1 row, 1.0 KiB, "), "{}", unknown.text());
+        assert!(unknown.short_text().starts_with("1 row, 1.0 KiB, "), "{}", unknown.short_text());
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
 
 use crate::database::url::{self, Secret};
+use crate::format;
 use crate::transfer::value::policy::Choice;
 
 /// Reads `nul=replace`, and knows all that there is for completions and help.
@@ -45,7 +46,7 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
         None => Err("not a percentage like `50%`".to_owned()),
         // Some mean `0.6` as a part of one.
         Some(share) if share > 0.0 && share <= 1.0 && !text.ends_with('%') => {
-            Err(format!("`{number}%` or `{}`?", crate::format::percentage(share)))
+            Err(format!("`{number}%` or `{}`?", format::percentage(share).replace(' ', "")))
         }
         Some(percent) => Ok(percent / 100.0),
     }

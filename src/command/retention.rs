@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::prune::Prune;
 use crate::error::Error;
+use crate::format::counted;
 use crate::history::overdue;
 use crate::history::retention::policy::{
     ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, RetentionError, RetentionPolicy,
@@ -111,7 +112,7 @@ impl Retention {
             return Vec::new();
         }
         let counts = self.defaults.iter().map(|OwnDefault { days, sessions }| {
-            format!("older than {days} days, and over: {} sessions", indicatif::HumanCount(*sessions))
+            format!("older than {days} days, and over: {}", counted(*sessions, "session"))
         });
         let refused = "`tarsy-db prune` refuses to remove sessions (78) until HISTORY_RETENTION_DAYS is set to the backend's number";
         std::iter::once(format!("the retention is {}", self.described()))

@@ -17,6 +17,7 @@ use crate::database::sqlite_file::with_suffix;
 use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::format;
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
@@ -61,7 +62,7 @@ pub(crate) fn statement() -> String {
 
 /// Another session held the lock for too long.
 #[derive(Debug, thiserror::Error)]
-#[error("the database is locked by {holder}; gave up after {waited}", waited = humantime::format_duration(*.waited))]
+#[error("the database is locked by {holder}; gave up after {waited}", waited = format::duration(*.waited))]
 pub struct Locked {
     /// What holds the lock, as far as the database tells.
     pub holder: String,
@@ -111,8 +112,8 @@ async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<Str
         "SELECT format('pid %s (role %s, application `%s`%s)', a.pid, a.usename, a.application_name,
                        -- A role without rights is not told more.
                        CASE WHEN a.state IS NULL THEN ''
-                            ELSE format(', from %s, %s since %s UTC', coalesce(host(a.client_addr), 'a local socket'),
-                                        a.state, to_char(a.state_change AT TIME ZONE 'UTC', 'HH24:MI:SS'))
+                            ELSE format(', from %s, %s since %s', coalesce(host(a.client_addr), 'a local socket'),
+                                        a.state, to_char(a.state_change AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'))
                        END) AS holder
          FROM pg_locks l JOIN pg_stat_activity a USING (pid)
          WHERE l.granted AND l.pid <> pg_backend_pid()

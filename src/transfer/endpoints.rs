@@ -10,7 +10,7 @@ use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::url::Backend;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::format::counted_in_groups;
+use crate::format::counted;
 use crate::schema::drift::Drift;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::error::SchemaError;
@@ -72,7 +72,7 @@ pub(crate) enum EndpointError {
 /// What an upgrade takes away, behind the advice to do one.
 fn dropping(alert_ids: Option<u64>) -> String {
     alert_ids.map_or(String::new(), |rows| {
-        let rows = counted_in_groups(rows, "row");
+        let rows = counted(rows, "row");
         format!("; revision 4 on the way drops `alert_sessions.alert_id`, which holds values in {rows}")
     })
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
+use crate::format::{counted, number};
 
 /// The rows of one table that are not the same on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,8 +23,12 @@ impl Mismatch {
     /// What differs, one difference a line.
     #[must_use]
     pub(crate) fn lines(&self) -> Vec<String> {
-        let counts =
-            format!("{}: {} rows in the source, {} in the target", self.table, self.source_rows, self.target_rows);
+        let counts = format!(
+            "{}: {} in the source, {} in the target",
+            self.table,
+            counted(self.source_rows, "row"),
+            number(self.target_rows)
+        );
         let rows = self.differences.iter().map(|difference| format!("{} {difference}", self.table));
         std::iter::once(counts).chain(rows).collect()
     }

@@ -9,6 +9,7 @@ use crate::command::retention::Retention;
 use crate::database::connection::rows;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::format::number;
 use crate::history::archive;
 use crate::history::overdue::{self, OldSessions};
 use crate::history::retention::policy::ActiveSessions;
@@ -112,7 +113,7 @@ fn old_sessions(name: &'static str, old: &OldSessions, retention: &Retention, on
 }
 
 fn overdue_line(old: &OldSessions, days: u32) -> String {
-    let (sessions, oldest) = (old.overdue, output::time(old.oldest_us));
+    let (sessions, oldest) = (number(old.overdue), output::time(old.oldest_us));
     format!(
         "sessions past the retention of {days} days by more than a day: {sessions}, the oldest from {oldest}; \
          `tarsy-db prune` has not run, or could not remove them"
@@ -120,20 +121,20 @@ fn overdue_line(old: &OldSessions, days: u32) -> String {
 }
 
 fn removable_line(old: &OldSessions, retention: &Retention) -> Option<String> {
-    let (days, sessions) = (retention.days(), old.removable);
+    let (days, sessions) = (retention.days(), number(old.removable));
     let line = || format!("sessions older than {days} days: {sessions}; the next `tarsy-db prune` removes them");
-    (sessions > 0 && retention.is_chosen()).then(line)
+    (old.removable > 0 && retention.is_chosen()).then(line)
 }
 
 fn kept_line(old: &OldSessions, days: u32) -> Option<String> {
-    let sessions = old.kept;
+    let sessions = number(old.kept);
     let line = || {
         format!(
             "sessions older than {days} days that `prune` keeps, most of them because they are not over or in use: {sessions}; \
              `tarsy-db prune --dry-run` lists them"
         )
     };
-    (sessions > 0).then(line)
+    (old.kept > 0).then(line)
 }
 
 #[cfg(test)]
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(warned.detail.0, failed.detail.0);
         let [overdue, kept] = failed.detail.0.as_slice() else { panic!("{failed:?}") };
         let begins =
-            "sessions past the retention of 90 days by more than a day: 3, the oldest from 1970-01-01 00:00:00 UTC; ";
+            "sessions past the retention of 90 days by more than a day: 3, the oldest from 1970-01-01T00:00:00Z; ";
         assert!(overdue.starts_with(begins), "{overdue}");
         assert!(kept.contains("that `prune` keeps") && kept.contains(": 1; "), "{kept}");
     }

@@ -7,6 +7,7 @@ use super::mode::Depth;
 use crate::database::connection::row;
 use crate::database::failure::DatabaseCause;
 use crate::exit_code::ExitCode;
+use crate::format::counted;
 use crate::history::index_check;
 use crate::history::orphans::{self, OrphanCount};
 use crate::history::tables::{REFERENCES, Reference};
@@ -78,7 +79,7 @@ fn is_enforced(reference: &Reference, found: &Schema) -> bool {
 }
 
 fn lost(rows: u64, child: &str, parent: &str) -> String {
-    format!("{rows} rows of {child} point to no row of {parent}")
+    format!("{child}: {} without a parent in {parent}", counted(rows, "row"))
 }
 
 /// The rows without a parent by foreign keys that are not TARSy's.
@@ -145,8 +146,8 @@ mod tests {
         assert_eq!((others.exit_code, others.detail.0), (ExitCode::Drift, own()));
         let of_tarsy = lost_rows(&[OrphanCount { reference: REFERENCES[0], rows: 3 }], own());
         let [first, second, next] = of_tarsy.detail.0.as_slice() else { panic!("{of_tarsy:?}") };
-        assert!(first.starts_with(&format!("3 rows of {} point to no row of ", REFERENCES[0].child)), "{first}");
-        assert_eq!(second, "1 rows of notes point to no row of people");
+        assert!(first.starts_with(&format!("{}: 3 rows without a parent in ", REFERENCES[0].child)), "{first}");
+        assert_eq!(second, "notes: 1 row without a parent in people");
         assert!(next.contains("prune --orphans"), "{next}");
     }
 

@@ -38,6 +38,7 @@ use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::format;
 use crate::output::{Block, Field, Report};
 use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
@@ -166,7 +167,7 @@ async fn look(
     };
     match reader.limit() {
         Some(limit) if finding.is_given_up => {
-            let limit = humantime::format_duration(limit);
+            let limit = format::duration(limit);
             Finding::skipped(name, format!("given up after {limit}: `tarsy-db check --deep` has no limit"))
         }
         _ => finding,

@@ -10,6 +10,7 @@ use super::finding::Finding;
 use crate::database::connection::{row, rows};
 use crate::database::read_transaction::{self, BoundedReader, Rows};
 use crate::exit_code::ExitCode;
+use crate::format::duration;
 use crate::output::Status;
 use crate::schema::privilege::{self, MissingPrivilege};
 use crate::schema::row_policy::{self, RowPolicies};
@@ -24,7 +25,10 @@ pub(crate) async fn connection(connection: &DatabaseConnection, opened: Duration
     let started = Instant::now();
     let answer = rows(connection, "SELECT 1").await;
     Finding::of(NAME, answer, |_| {
-        Finding::ok(NAME, format!("opened in {opened:.1?}, one round trip takes {:.1?}", started.elapsed()))
+        Finding::ok(
+            NAME,
+            format!("opened in {}, one round trip takes {}", duration(opened), duration(started.elapsed())),
+        )
     })
 }
 

@@ -3,6 +3,7 @@
 use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Week};
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::url::Backend;
+use crate::format::{self, counted};
 use crate::history::space::Space;
 use crate::output::{self, Block, Field};
 use crate::schema::state;
@@ -37,7 +38,7 @@ fn database_block(summary: &InfoSummary) -> Block {
         vec!["database".into(), summary.database.as_str().into()],
         vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],
         vec!["revision".into(), revision.into()],
-        vec!["size".into(), indicatif::HumanBytes(summary.bytes).to_string().into()],
+        vec!["size".into(), format::size(summary.bytes).into()],
     ];
     if summary.backend == Backend::Postgresql {
         rows.insert(2, vec!["role".into(), or_dash(summary.role.as_deref())]);
@@ -53,7 +54,7 @@ fn table_block(tables: &[TableInfo]) -> Block {
         let rows = match table.rows {
             RowCount::Unknown => dash(),
             RowCount::Exact(rows) => output::count(rows),
-            RowCount::Estimated(rows) => Field::Number(format!("~{}", indicatif::HumanCount(rows))),
+            RowCount::Estimated(rows) => Field::Number(format!("~{}", format::number(rows))),
         };
         let (data, index, toast) = (size(table.table_bytes), size(table.index_bytes), size(table.toast_bytes));
         vec![table.table.as_str().into(), rows, data, index, toast]
@@ -63,7 +64,7 @@ fn table_block(tables: &[TableInfo]) -> Block {
 }
 
 fn skipped_line(parts: &[String]) -> Option<String> {
-    let (limit, skipped) = (humantime::format_duration(QUERY_LIMIT), parts.join(", "));
+    let (limit, skipped) = (format::duration(QUERY_LIMIT), parts.join(", "));
     let line = format!("skipped, because it took longer than {limit}: {skipped}; `tarsy-db info --exact` has no limit");
     (!parts.is_empty()).then_some(line)
 }
@@ -108,7 +109,7 @@ fn session_blocks(sessions: &SessionSummary) -> Vec<Block> {
             .by_status
             .iter()
             .flatten()
-            .map(|count| vec![count.status.as_str().into(), count.sessions.to_string().into()]),
+            .map(|count| vec![count.status.as_str().into(), format::number(count.sessions).into()]),
     );
     let mut blocks = vec![Block::Table { title: "sessions", header: vec![], rows }];
     blocks.extend(sessions.retention.lines().into_iter().map(Block::Line));
@@ -121,11 +122,11 @@ fn would_remove(sessions: &SessionSummary) -> String {
         None if sessions.has_retention => "-".to_owned(),
         None => "nothing: the setting makes no sense".to_owned(),
         Some(plan) => format!(
-            "{} sessions, {} rows, {}; {} old ones stay, because they are not over or in use",
-            plan.sessions,
-            indicatif::HumanCount(plan.rows()),
-            indicatif::HumanBytes(plan.bytes()),
-            plan.kept.len()
+            "{}, {}, {}; {} old ones stay, because they are not over or in use",
+            counted(plan.sessions, "session"),
+            counted(plan.rows(), "row"),
+            format::size(plan.bytes()),
+            format::number(plan.kept.len() as u64)
         ),
     }
 }

@@ -10,6 +10,7 @@ use crate::command::retention::Retention;
 use crate::database::failure::{Action, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, BoundedReader, Rows};
 use crate::error::Error;
+use crate::format;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::{ActiveSessions, RetentionPolicy};
 use crate::history::retention::selection::Selection;
@@ -141,8 +142,8 @@ impl Sections<'_> {
         let by_status = async |reading: &DatabaseExecutor<'_>| Ok(queries::by_status(reading).await.context(action)?);
         let by_week = async |reading: &DatabaseExecutor<'_>| Ok(queries::by_week(reading).await.context(action)?);
         Ok(SessionSummary {
-            oldest: oldest.and_then(crate::format::rfc3339),
-            newest: newest.and_then(crate::format::rfc3339),
+            oldest: oldest.and_then(format::exact_time),
+            newest: newest.and_then(format::exact_time),
             by_status: self.read("sessions by status", by_status).await?,
             by_week: self.read("sessions by week", by_week).await?,
             retention_days: retention.days(),

@@ -1,7 +1,5 @@
 //! `--append`: brings rows to those that the target holds; with `--dry-run` says which.
 
-use indicatif::{HumanBytes, HumanCount};
-
 use super::plan_report::Planned;
 use super::prepare::Prepared;
 use super::run::Run;
@@ -11,6 +9,7 @@ use crate::database::failure::{ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
+use crate::format::{counted, number, size};
 use crate::output::{Block, Report};
 use crate::progress::Amount;
 use crate::transfer::error::TransferError;
@@ -62,9 +61,9 @@ impl Run<'_> {
         let summary = MigrateSummary::new(self, to, self.arguments.verify, &prepared.plan.tables, &loads);
         let (from, revision) = (&self.source.url, self.source.end.revision);
         let AppendCounts { inserted, skipped } = AppendCounts::of(&loads);
-        let (inserted, skipped) = (HumanCount(inserted), HumanCount(skipped));
+        let (inserted, skipped) = (counted(inserted, "row"), number(skipped));
         let mut blocks = vec![Block::Line(format!(
-            "appended {from} to {to}, both at revision {revision}: {inserted} rows inserted, {skipped} were there already"
+            "appended {from} to {to}, both at revision {revision}: {inserted} inserted, {skipped} were there already"
         ))];
         blocks.extend(self.damage_block());
         blocks.extend(summary.blocks(&self.changes.borrow()));
@@ -84,8 +83,8 @@ impl Run<'_> {
             let mut prepared = self.prepare(&target, Operation::Append, snapshot, watch).await?;
             let total: Amount = prepared.amounts.iter().copied().sum();
             if ending == AppendMode::Insert {
-                let (rows, size) = (HumanCount(total.rows), HumanBytes(total.bytes));
-                tracing::info!("appending {rows} rows with about {size} of values from {} to {to}", self.source.url);
+                let (rows, size) = (counted(total.rows, "row"), size(total.bytes));
+                tracing::info!("appending {rows} with about {size} of values from {} to {to}", self.source.url);
             }
             let Prepared { plan, source, amounts, orphans, target_schema, .. } = &mut prepared;
             let on_commit = Box::new(|loads: &[TableLoad]| {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount};
-
 use super::prepare::Prepared;
 use super::run::Run;
 use super::summary::MigrateSummary;
@@ -11,6 +9,7 @@ use crate::database::connection::{self, Access};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
+use crate::format::{counted, duration, size};
 use crate::output::{Block, Report};
 use crate::progress::Amount;
 use crate::transfer::job::forecast::Forecast;
@@ -65,15 +64,15 @@ impl Run<'_> {
     /// Says what is about to happen.
     fn announce(&self, to: &DatabaseUrl, prepared: &Prepared, forecast: Option<Forecast>) {
         let total: Amount = prepared.amounts.iter().copied().sum();
-        let (rows, size) = (HumanCount(total.rows), HumanBytes(total.bytes));
-        tracing::info!("moving {rows} rows with about {size} of values from {} to {to}", self.source.url);
+        let (rows, values) = (counted(total.rows, "row"), size(total.bytes));
+        tracing::info!("moving {rows} with about {values} of values from {} to {to}", self.source.url);
         if let Some(forecast) = forecast {
             let compressed = if prepared.is_lz4 { ", long values compressed with lz4" } else { "" };
             tracing::info!(
                 "the target will take about {}{compressed}; this will take about {}: a sample went at {}/s",
-                HumanBytes(forecast.target_bytes),
-                humantime::format_duration(Duration::from_secs(forecast.seconds)),
-                HumanBytes(forecast.bytes_per_second)
+                size(forecast.target_bytes),
+                duration(Duration::from_secs(forecast.seconds)),
+                size(forecast.bytes_per_second)
             );
         }
     }

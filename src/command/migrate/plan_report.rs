@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::prepare::Prepared;
@@ -10,6 +9,7 @@ use super::run::Run;
 use super::summary::{AppendCounts, changes_block};
 use crate::database::url::DatabaseUrl;
 use crate::error::Error;
+use crate::format;
 use crate::output::{self, Block, Field, Report};
 use crate::progress::Amount;
 use crate::transfer::job::forecast::Forecast;
@@ -86,12 +86,12 @@ impl Prospect {
     fn facts(self) -> [(&'static str, String); 3] {
         let Self { forecast, compression } = self;
         let size =
-            forecast.map_or("little".to_owned(), |forecast| format!("about {}", HumanBytes(forecast.target_bytes)));
+            forecast.map_or("little".to_owned(), |forecast| format!("about {}", format::size(forecast.target_bytes)));
         let time = forecast.map_or_else(
             || "a few seconds".to_owned(),
             |forecast| {
-                let duration = humantime::format_duration(Duration::from_secs(forecast.seconds));
-                format!("about {duration}: a sample went at {}/s", HumanBytes(forecast.bytes_per_second))
+                let duration = format::duration(Duration::from_secs(forecast.seconds));
+                format!("about {duration}: a sample went at {}/s", format::size(forecast.bytes_per_second))
             },
         );
         let compression = match compression {
@@ -230,6 +230,6 @@ mod tests {
         let forecast = Forecast { target_bytes: 2048, seconds: 90, bytes_per_second: 1024 };
         let facts =
             Prospect { forecast: Some(forecast), compression: ToastCompression::Lz4 }.facts().map(|(_, text)| text);
-        assert_eq!(facts, ["about 2.00 KiB", "about 1m 30s: a sample went at 1.00 KiB/s", "lz4 for long values"]);
+        assert_eq!(facts, ["about 2.0 KiB", "about 1m 30s: a sample went at 1.0 KiB/s", "lz4 for long values"]);
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::run::{Changes, Run};
 use crate::database::url::DatabaseUrl;
+use crate::format::number;
 use crate::output::{self, Block, Field};
 use crate::progress::Amount;
 use crate::transfer::job::load::Verification;
@@ -128,7 +129,8 @@ impl MigrateSummary {
         let mut blocks = vec![Block::Table { title: "tables", header, rows }];
         blocks.extend(changes_block(changes));
         if !self.normalised.is_empty() {
-            let kinds: Vec<_> = self.normalised.iter().map(|(kind, count)| format!("{kind} in {count}")).collect();
+            let kinds: Vec<_> =
+                self.normalised.iter().map(|(kind, count)| format!("{kind} in {}", number(*count))).collect();
             blocks.push(Block::Line(format!("jsonb keeps the value, not the text: it changed {}", kinds.join(", "))));
         }
         blocks

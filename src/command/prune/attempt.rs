@@ -13,6 +13,7 @@ use super::retry::is_too_large;
 use crate::database::failure::ErrorClass;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
+use crate::format;
 use crate::history::removal::batch::{Batch, BatchError, Limits, Removed};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
@@ -249,7 +250,7 @@ async fn finish<T>(
         Err(None) => Stop::Deadline,
         Err(Some(signal)) => {
             stopping.signal.set(Some(signal));
-            let grace = humantime::format_duration(GRACE);
+            let grace = format::duration(GRACE);
             tracing::info!("stopping after the batch in hand, within {grace}; a second signal rolls it back");
             match tokio::time::timeout(GRACE, interrupt.or(&mut work)).await {
                 Ok(Ok(result)) => return Ok(result),

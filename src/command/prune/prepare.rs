@@ -14,6 +14,7 @@ use crate::database::failure::{DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
+use crate::format;
 use crate::history::events::{self, EventPolicy};
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::retention::plan::{self, RetentionPlan};
@@ -48,7 +49,7 @@ pub(crate) async fn prepare(
             return Err(error.into());
         }
         if is_first {
-            let limit = humantime::format_duration(limit);
+            let limit = format::duration(limit);
             tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
             is_first = false;
         }

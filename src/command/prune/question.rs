@@ -2,11 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 
-use indicatif::{HumanBytes, HumanCount};
-
 use super::summary::PruneSummary;
 use crate::database::failure::Verb;
 use crate::error::Error;
+use crate::format::{counted, size};
 use crate::history::retention::plan::RetentionPlan;
 use crate::visible;
 
@@ -29,9 +28,9 @@ pub(crate) async fn confirm(summary: &PruneSummary) -> Result<(), Error> {
 /// What would be removed.
 fn what(summary: &PruneSummary, plan: &RetentionPlan) -> String {
     let database = &summary.database;
-    let events = summary.events().map(|(events, _)| format!(" and {events} events")).unwrap_or_default();
-    let (sessions, rows, bytes) = (HumanCount(plan.sessions), HumanCount(plan.rows()), HumanBytes(plan.bytes()));
-    format!("{sessions} sessions{events} with {rows} rows in all, {bytes} of values, would be removed from {database}")
+    let events = summary.events().map(|(events, _)| format!(" and {}", counted(events, "event"))).unwrap_or_default();
+    let (sessions, rows) = (counted(plan.sessions, "session"), counted(plan.rows(), "row"));
+    format!("{sessions}{events} with {rows} in all, {} of values, would be removed from {database}", size(plan.bytes()))
 }
 
 fn question(what: &str, summary: &PruneSummary) -> String {

@@ -1,11 +1,12 @@
 //! What a run is asked for: the words of the command line and the settings, settled.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
+use crate::format;
 use crate::history::events::EventPolicy;
 use crate::history::retention::policy::{ActiveSessions, Filter, Limit, RetentionError, RetentionPolicy};
 use crate::settings::Settings;
@@ -25,7 +26,7 @@ impl<'r> Request<'r> {
         let now = arguments.now.unwrap_or(clock);
         let policy = policy(arguments, settings, now)?;
         if policy.cutoff_us >= clock.timestamp_micros() {
-            return Err(RetentionError::NotPositive(format!("everything before {}", shown(policy.cutoff_us))).into());
+            return Err(RetentionError::NotPositive(format!("everything before {}", cutoff(policy.cutoff_us))).into());
         }
         let hours = settings.event_retention_hours.value;
         let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;
@@ -68,7 +69,7 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
     Ok(RetentionPolicy { filter, ..RetentionPolicy::new(limit, active, now)? })
 }
 
-/// A moment, in microseconds since the epoch, as the summary has it.
-pub(crate) fn shown(moment_us: i64) -> String {
-    DateTime::<Utc>::from_timestamp_micros(moment_us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
+/// A cutoff, in microseconds since the epoch, as the summary and the messages show it.
+pub(crate) fn cutoff(cutoff_us: i64) -> String {
+    format::exact_time(cutoff_us).expect("a cutoff comes from a time that chrono can say")
 }

@@ -9,6 +9,7 @@ use super::outcome::Stop;
 use super::removal::{Removal, add};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::error::Error;
+use crate::format;
 use crate::history::removal::batch::{BatchError, FailedIn};
 
 /// An attempt to connect again may take so long, however little time is left.
@@ -116,7 +117,7 @@ impl Removal<'_> {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
         if is_first {
-            let limit = humantime::format_duration(self.limits.retry_for);
+            let limit = format::duration(self.limits.retry_for);
             tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
         }
         if keeps_connection { self.rest(PAUSES[0]).await } else { self.reconnect_until_it_succeeds(since).await }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use super::outcome::{FailedSession, RemovalOutcome, Stop};
-use super::request::shown;
+use super::request::cutoff;
 use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
+use crate::format::{counted, duration, number, percentage, size};
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::removal::batch::Removed;
 use crate::history::retention::plan::RetentionPlan;
@@ -74,7 +74,7 @@ impl FreedSummary {
                     }
                     Space::File(_) => "{} are free inside the file and are used again; the file keeps its size",
                 };
-                let bytes = HumanBytes(space.reclaimable_bytes()).to_string();
+                let bytes = size(space.reclaimable_bytes());
                 let next = space.next_command().map_or(String::new(), |next| format!("; `{next}` does more at once"));
                 vec![format!("{}{next}", place.replace("{}", &bytes))]
             }
@@ -141,9 +141,9 @@ impl PruneSummary {
     ) -> Self {
         Self {
             database: database.to_string(),
-            cutoff: Some(shown(policy.cutoff_us)),
+            cutoff: Some(cutoff(policy.cutoff_us)),
             retention: None,
-            event_cutoff: events.map(|policy| shown(policy.cutoff.timestamp_micros())),
+            event_cutoff: events.map(|policy| cutoff(policy.cutoff.timestamp_micros())),
             dry_run,
             skipped: None,
             plan: None,
@@ -159,7 +159,7 @@ impl PruneSummary {
 
     /// Takes in which sessions go, and who says so.
     pub(crate) fn choose(&mut self, policy: &RetentionPolicy, retention: &Retention) {
-        self.cutoff = policy.is_about_sessions().then(|| shown(policy.cutoff_us));
+        self.cutoff = policy.is_about_sessions().then(|| cutoff(policy.cutoff_us));
         self.retention = Some(retention.clone());
     }
 
@@ -258,7 +258,7 @@ impl PruneSummary {
         }));
         rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
         let sessions =
-            format!("{} of {} ({})", plan.sessions, plan.of_sessions, crate::format::percentage(plan.share()));
+            format!("{} of {} ({})", number(plan.sessions), number(plan.of_sessions), percentage(plan.share()));
         let mut facts: Vec<Vec<Field>> = vec![
             vec!["database".into(), self.database.as_str().into()],
             vec!["cutoff".into(), self.cutoff.as_deref().unwrap_or("-").into()],
@@ -276,7 +276,7 @@ impl PruneSummary {
         ];
         blocks.extend(self.retention_blocks());
         if plan.share() > max_share {
-            let (share, limit) = (crate::format::percentage(plan.share()), crate::format::percentage(max_share));
+            let (share, limit) = (percentage(plan.share()), percentage(max_share));
             blocks.push(Block::Line(format!(
                 "a run would be refused: {share} of all sessions are more than {limit}; `--max-share` allows more"
             )));
@@ -299,7 +299,7 @@ impl PruneSummary {
             })
             .collect();
         if let Some(others) = kept.len().checked_sub(MOST_SHOWN).filter(|others| *others > 0) {
-            let others = format!("and {} more; `--output json` lists all", HumanCount(others as u64));
+            let others = format!("and {} more; `--output json` lists all", number(others as u64));
             rows.push(vec![others.into(), "".into(), "".into(), "".into()]);
         }
         let header = vec!["session", "status", "started", "reason"];
@@ -316,13 +316,17 @@ impl PruneSummary {
             (None, remaining) => {
                 let listed = (plan.kept.len() + self.stuck.len()) as u64;
                 let others = remaining?.checked_sub(listed).filter(|others| *others > 0)?;
-                format!("{others} more sessions from before the cutoff were in use; the next run meets them again")
+                format!(
+                    "{} from before the cutoff were in use; the next run meets them again",
+                    counted(others, "more session")
+                )
             }
             (Some(reason), Some(0)) => format!("{} before everything was gone; the next run goes on", reason.text()),
             (Some(reason), remaining) => {
-                let remaining = remaining.map_or("an unknown number of".to_owned(), |count| count.to_string());
+                let remaining =
+                    remaining.map_or("an unknown number of sessions".to_owned(), |count| counted(count, "session"));
                 let reason = reason.text();
-                format!("{reason}: {remaining} sessions from before the cutoff are still there; the next run goes on")
+                format!("{reason}: {remaining} from before the cutoff are still there; the next run goes on")
             }
         };
         Some(Block::Line(line))
@@ -334,20 +338,21 @@ impl PruneSummary {
             vec![table.table.into(), output::count(removed.rows.get(table.table).copied().unwrap_or_default())]
         });
         let events = match (removed.rows.get(EVENTS), &self.event_cutoff) {
-            (Some(rows), Some(cutoff)) => format!(" and {rows} events from before {cutoff}"),
+            (Some(rows), Some(cutoff)) => format!(" and {} from before {cutoff}", counted(*rows, "event")),
             _ => String::new(),
         };
         let longest = removed.longest_batch_seconds.map(Duration::from_secs_f64);
-        let longest = longest.map(|longest| format!("; the longest batch took {longest:.0?}")).unwrap_or_default();
+        let longest =
+            longest.map(|longest| format!("; the longest batch took {}", duration(longest))).unwrap_or_default();
         let sessions = match &self.cutoff {
-            Some(cutoff) => format!("{} sessions that started before {cutoff}", removed.sessions),
+            Some(cutoff) => format!("{} that started before {cutoff}", counted(removed.sessions, "session")),
             None => "no sessions".to_owned(),
         };
         let mut blocks = vec![
             Block::Line(format!(
-                "removed {sessions}{events} from {} in {:.1?}{longest}",
+                "removed {sessions}{events} from {} in {}{longest}",
                 self.database,
-                Duration::from_secs_f64(removed.seconds),
+                duration(Duration::from_secs_f64(removed.seconds)),
             )),
             Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
         ];

@@ -21,6 +21,7 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::readiness;
 use crate::database::url::{self, DatabaseUrl};
 use crate::error::Error;
+use crate::format::{self, counted};
 use crate::output::{Block, Report};
 use crate::schema::row_policy;
 use crate::schema::state::{Decision, SchemaState};
@@ -99,8 +100,7 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
 }
 
 fn usable(url: &DatabaseUrl, Waited { attempts, duration }: &Waited) -> String {
-    let plural = if *attempts == 1 { "" } else { "s" };
-    format!("{url} is usable ({attempts} attempt{plural}, {duration:.1?})")
+    format!("{url} is usable ({}, {})", counted((*attempts).into(), "attempt"), format::duration(*duration))
 }
 
 /// Tries until the database is usable.
@@ -133,7 +133,7 @@ pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Resul
             Next::TryAgain { pause } => pause,
             Next::DeadlineExceeded => return Err(deadline_exceeded(arguments, error)),
             Next::GiveUp => {
-                let (attempts, waited) = (backoff.failures, rounded(started.elapsed()));
+                let (attempts, waited) = (backoff.failures, started.elapsed());
                 return Err(Error::GaveUp { attempts, waited, last: error });
             }
         };
@@ -150,10 +150,6 @@ fn cut_off(url: &DatabaseUrl) -> ConnectError {
 
 fn deadline_exceeded(arguments: &Wait, last: ConnectError) -> Error {
     Error::DeadlineExceeded { limit: arguments.timeout.unwrap_or_default(), last: Some(last) }
-}
-
-fn rounded(duration: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Up to a tenth more or less, so that replicas that started together do not stay together.
@@ -241,8 +237,8 @@ mod tests {
     fn the_sentence_counts_the_attempts() {
         let url = DatabaseUrl::sqlite_file("history.db");
         let sentence = |attempts| usable(&url, &Waited { attempts, duration: Duration::from_millis(1500) });
-        assert_eq!(sentence(1), format!("{url} is usable (1 attempt, 1.5s)"));
-        assert_eq!(sentence(2), format!("{url} is usable (2 attempts, 1.5s)"));
+        assert_eq!(sentence(1), format!("{url} is usable (1 attempt, 1s 500ms)"));
+        assert_eq!(sentence(2), format!("{url} is usable (2 attempts, 1s 500ms)"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::limits::milliseconds;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::keepalive;
 use crate::database::url::{PostgresqlAddress, Secret};
+use crate::format;
 
 /// How long one attempt to connect may take unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,10 +82,9 @@ async fn within<T>(
     let limit = limit.unwrap_or(CONNECT_TIMEOUT);
     match tokio::time::timeout(limit, attempt).await {
         Ok(result) => result.map_err(DatabaseCause::from),
-        Err(_) => Err(DatabaseCause::new(
-            ErrorClass::TimedOut,
-            format!("no answer within {}", humantime::format_duration(limit)),
-        )),
+        Err(_) => {
+            Err(DatabaseCause::new(ErrorClass::TimedOut, format!("no answer within {}", format::duration(limit))))
+        }
     }
 }
 

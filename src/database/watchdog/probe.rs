@@ -9,6 +9,7 @@ use super::login_role::as_login_role;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::url::PostgresqlAddress;
 use crate::database::{connection, mark};
+use crate::format;
 
 /// How long the server may be silent before it is asked, and how long it may take to answer, unless the URL
 /// has a shorter `connect_timeout`.
@@ -125,7 +126,7 @@ impl Probe {
         timeouts: Timeouts,
         query_limit: Option<Duration>,
     ) -> Option<DatabaseCause> {
-        let seconds = humantime::format_duration(Duration::from_secs(silent.as_secs()));
+        let seconds = format::duration(Duration::from_secs(silent.as_secs()));
         let lost = |message: &str| Some(DatabaseCause::new(ErrorClass::ConnectionLost, message));
         let unanswered = |why: &str| lost(&format!("no answer from the server for {seconds} ({why})"));
         match (before, self) {

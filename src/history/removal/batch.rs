@@ -15,6 +15,7 @@ use crate::database::connection::{milliseconds, rows};
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
+use crate::format::counted;
 use crate::history::archive::Archive;
 use crate::history::archive::transaction::ArchiveTransaction;
 
@@ -250,8 +251,10 @@ fn set_up(limits: Limits) -> String {
 
 /// A trigger or a policy kept rows: the next batch would find the same ones for ever.
 fn too_few_removed(gone: u64, wanted: usize, table: &str) -> DatabaseCause {
-    let message =
-        format!("the database removed {gone} of {wanted} rows of {table}; is there a trigger or a row policy?");
+    let message = format!(
+        "the database removed {gone} of {} of {table}; is there a trigger or a row policy?",
+        counted(wanted as u64, "row")
+    );
     DatabaseCause::new(ErrorClass::Other, message)
 }
 

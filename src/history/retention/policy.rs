@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use humantime::format_duration;
 use sea_orm::DbBackend;
 
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::format;
 use crate::history::tables::TERMINAL_STATUSES;
 use crate::schema::sql::{literal, quoted};
 
@@ -66,8 +66,8 @@ impl Limit {
     /// The time before which sessions are old.
     fn cutoff(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, RetentionError> {
         match self {
-            Self::OlderThan(age) if age.is_zero() => Err(RetentionError::NotPositive(format_duration(age).to_string())),
-            Self::OlderThan(age) if age < SHORTEST => Err(RetentionError::TooShort(format_duration(age).to_string())),
+            Self::OlderThan(age) if age.is_zero() => Err(RetentionError::NotPositive(format::duration(age))),
+            Self::OlderThan(age) if age < SHORTEST => Err(RetentionError::TooShort(format::duration(age))),
             Self::OlderThan(age) => {
                 let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
                 cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))

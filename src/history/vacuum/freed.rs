@@ -1,7 +1,8 @@
 //! What a vacuum did, in figures and sentences.
 
-use indicatif::HumanBytes;
 use serde::Serialize;
+
+use crate::format::{counted, size};
 
 /// What a vacuum did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,21 +48,22 @@ impl Freed {
     pub fn lines(&self) -> Vec<String> {
         let reusable = match self.reusable_bytes() {
             0 => String::new(),
-            bytes => format!(", about {} stay and are used again", HumanBytes(bytes)),
+            bytes => format!(", about {} stay and are used again", size(bytes)),
         };
         let mut lines = Vec::new();
         if !self.parts.is_empty() {
-            lines.push(format!(
-                "vacuum: {} went back to the operating system{reusable}",
-                HumanBytes(self.returned_bytes())
-            ));
+            lines.push(format!("vacuum: {} went back to the operating system{reusable}", size(self.returned_bytes())));
         }
         if self.is_held_up {
             lines.push("somebody reads the file as it was before: it shrinks when that is over".to_owned());
         }
         let kept = self.parts.iter().filter(|part| part.dead_rows_kept > 0);
         lines.extend(kept.map(|part| {
-            format!("{} dead rows of {} stay: an open transaction may see them", part.dead_rows_kept, part.name)
+            format!(
+                "{} of {} stay: an open transaction may see them",
+                counted(part.dead_rows_kept, "dead row"),
+                part.name
+            )
         }));
         if !self.not_permitted.is_empty() {
             let tables = self.not_permitted.join(", ");
@@ -86,7 +88,7 @@ mod tests {
         };
         let freed = Freed { parts: vec![part], not_permitted: vec!["chats".to_owned()], is_held_up: false };
         let expected = [
-            "vacuum: 2.00 MiB went back to the operating system, about 512.00 KiB stay and are used again",
+            "vacuum: 2.0 MiB went back to the operating system, about 512.0 KiB stay and are used again",
             "7 dead rows of events stay: an open transaction may see them",
             "not vacuumed, because only the owner may, and this role does not own them: chats",
         ];

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::HumanBytes;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 
 use super::freed::{Freed, FreedPart};
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::format::size;
 use crate::fs::free_space;
 use crate::history::space::sqlite::{AutoVacuum, FileSpace, file};
 
@@ -92,7 +92,7 @@ async fn location(connection: &DatabaseConnection) -> Result<(PathBuf, Journal),
 }
 
 fn too_little_room(place: &Path, needed: u64, free: u64) -> DatabaseCause {
-    let (needed, free) = (HumanBytes(needed), HumanBytes(free));
+    let (needed, free) = (size(needed), size(free));
     let message = format!("it needs about {needed} in {}, and {free} are free there", place.display());
     DatabaseCause::new(ErrorClass::DiskFull, message)
 }

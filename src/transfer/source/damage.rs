@@ -72,7 +72,7 @@ impl Damage {
 
 /// The source's file is damaged, which was not accepted.
 #[derive(Debug, thiserror::Error)]
-#[error("the source {path} is damaged: {} of SQLite's integrity check; nothing was written", counted(.damage.total, "finding"))]
+#[error("the source {path} is damaged: {} of SQLite's integrity check; nothing was written", counted(.damage.total as u64, "finding"))]
 pub(crate) struct DamageError {
     /// The file.
     pub path: String,

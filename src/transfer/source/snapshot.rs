@@ -13,7 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::HumanBytes;
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -27,6 +26,7 @@ use crate::database::connection::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, Verb, io_message};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::format::size;
 use crate::fs::free_space;
 use crate::progress::{Amount, Phase, Progress};
 
@@ -309,7 +309,7 @@ async fn copy(
     let needed = bytes + state.wal_length();
     let free = free_space::free(directory).map_err(failed)?;
     if free < needed {
-        let message = format!("it takes {}, and {} are free there", HumanBytes(needed), HumanBytes(free));
+        let message = format!("it takes {}, and {} are free there", size(needed), size(free));
         return Err(failure(DatabaseCause::new(ErrorClass::DiskFull, message)));
     }
     let meter = progress.begin(Phase::new("copying", "the source"), Amount { rows: 0, bytes });

@@ -16,6 +16,7 @@ use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, with_suffix};
+use crate::format;
 use crate::fs::free_space;
 
 /// How often somebody else's lock is looked at again.
@@ -122,7 +123,7 @@ impl SqliteFile {
                     let holder = holder.map_or("somebody".to_owned(), |pid| format!("process {pid}"));
                     return Err(FileFault::new(
                         ErrorClass::Busy,
-                        format!("{holder} is writing to it, and has been for {}", humantime::format_duration(limit)),
+                        format!("{holder} is writing to it, and has been for {}", format::duration(limit)),
                         Some("wait for it to finish, or raise `--lock-timeout`"),
                     ));
                 }

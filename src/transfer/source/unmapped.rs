@@ -11,7 +11,7 @@ use crate::database::connection;
 use crate::database::failure::DatabaseCause;
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
-use crate::format::{counted, counted_in_groups};
+use crate::format::counted;
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
@@ -32,7 +32,7 @@ impl fmt::Display for UnmappedItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.is_table { "row" } else { "value" };
         match self.holds {
-            Some(count) => write!(f, "{} ({})", self.name, counted_in_groups(count, what)),
+            Some(count) => write!(f, "{} ({})", self.name, counted(count, what)),
             None => write!(f, "{} (its {what}s could not be counted)", self.name),
         }
     }
@@ -50,7 +50,7 @@ impl UnmappedItem {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnmappedError {
     /// The source has what the target has no place for.
-    #[error("the target has no place for {} of the source; nothing was changed", counted(.0.len(), "item"))]
+    #[error("the target has no place for {} of the source; nothing was changed", counted(.0.len() as u64, "item"))]
     Unmapped(Vec<UnmappedItem>),
     /// `--ignore` names something that is not missing on the target.
     #[error("`--ignore` is for what the target has no place for, which {} is not", .names.join(", "))]
@@ -93,14 +93,10 @@ fn hint(items: &[UnmappedItem]) -> String {
     let total = |is_table| items.iter().filter(|item| item.is_table == is_table).map(|item| item.holds).sum();
     let lost = match (total(false), total(true)) {
         (Some(0), Some(0)) => "nothing: no value is in it".to_owned(),
-        (Some(values), Some(0)) => format!("{}, only in the source then", counted_in_groups(values, "value")),
-        (Some(0), Some(rows)) => format!("{}, only in the source then", counted_in_groups(rows, "row")),
+        (Some(values), Some(0)) => format!("{}, only in the source then", counted(values, "value")),
+        (Some(0), Some(rows)) => format!("{}, only in the source then", counted(rows, "row")),
         (Some(values), Some(rows)) => {
-            format!(
-                "{} and {}, only in the source then",
-                counted_in_groups(values, "value"),
-                counted_in_groups(rows, "row")
-            )
+            format!("{} and {}, only in the source then", counted(values, "value"), counted(rows, "row"))
         }
         _ => "values that could not be counted".to_owned(),
     };

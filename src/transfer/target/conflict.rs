@@ -12,6 +12,7 @@ use super::staging::{place, same};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
+use crate::format::counted;
 use crate::schema::model::ForeignKey;
 use crate::schema::sql::{literal, quoted};
 use crate::transfer::plan::TablePlan;
@@ -84,7 +85,7 @@ impl Diagnostic for ConflictError {
 
 fn clashing_rows(conflicts: &[Conflict]) -> String {
     let rows: BTreeSet<_> = conflicts.iter().map(|conflict| (&conflict.table, &conflict.primary_key)).collect();
-    if rows.len() == 1 { "1 row clashes".to_owned() } else { format!("{} rows clash", rows.len()) }
+    format!("{} {}", counted(rows.len() as u64, "row"), if rows.len() == 1 { "clashes" } else { "clash" })
 }
 
 impl ConflictError {

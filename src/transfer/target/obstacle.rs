@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
+use crate::format::counted;
 
 /// What the move would fail at, all of it.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ use crate::exit_code::ExitCode;
 pub(crate) struct ObstacleError(pub Vec<Obstacle>);
 
 fn things(count: usize) -> String {
-    if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") }
+    format!("{} {}", counted(count as u64, "thing"), if count == 1 { "is" } else { "are" })
 }
 
 impl Diagnostic for ObstacleError {

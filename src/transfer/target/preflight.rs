@@ -5,7 +5,6 @@
 //! role are lifted ([`crate::transfer::target::session_settings`]). Tables that are not those of their revision are
 //! left to [`crate::schema::diff`].
 
-use indicatif::HumanCount;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::disk_space;
@@ -14,6 +13,7 @@ use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 use super::operation::Operation;
 use super::preflight_checks::{CHECKS, OURS, statement};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::format::counted;
 use crate::schema::model::Schema;
 
 /// The tables that are to be filled, with the columns that may be: those of the source and of every revision.
@@ -126,7 +126,7 @@ async fn rows_in_the_way(connection: &mut PgConnection, tables: &TargetTables) -
         found.push(Obstacle {
             kind: ObstacleKind::Rows,
             object,
-            what: format!("already holds rows ({})", HumanCount(rows.unsigned_abs())),
+            what: format!("already holds {}", counted(rows.unsigned_abs(), "row")),
             advice: NOT_EMPTY.to_owned(),
             weight: ObstacleSeverity::Refusal,
         });

@@ -289,7 +289,7 @@ const SUBSCRIPTIONS: &str = "
 const LOCKS: &str = "
     SELECT format('pid %s', a.pid),
            format('(role %s%s%s%s) holds %s', a.usename, ', application `' || a.application_name || '`', ', ' || a.state,
-                  ', for ' || to_char(clock_timestamp() - a.xact_start, 'HH24:MI:SS'),
+                  ', for ' || extract(epoch FROM clock_timestamp() - a.xact_start)::bigint || 's',
                   string_agg(DISTINCT coalesce(ours.name, 'the lock of another tarsy-db'), ', ')),
            'it is waited for until `--lock-timeout`: stop TARSy''s backend and whatever else uses the target'
     FROM pg_locks l JOIN pg_stat_activity a USING (pid) LEFT JOIN ours ON l.locktype = 'relation' AND l.relation = ours.oid
@@ -300,7 +300,7 @@ const LOCKS: &str = "
 /// A prepared transaction has no session; the number behind its locks is its transaction's.
 const PREPARED: &str = "
     SELECT format('the prepared transaction `%s`', p.gid),
-           format('of role %s, from %s UTC, holds %s', p.owner, to_char(p.prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'),
+           format('of role %s, from %s, holds %s', p.owner, to_char(p.prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
                   string_agg(DISTINCT ours.name, ', ')),
            format('COMMIT PREPARED %L, or ROLLBACK PREPARED %1$L', p.gid)
     FROM pg_prepared_xacts p

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::column_type::ColumnType;
@@ -10,7 +9,7 @@ use super::policy::{Choice, Class, Policy};
 use crate::database::sqlite_value::StorageClass;
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
-use crate::format::counted;
+use crate::format::{counted, number};
 
 /// One value that cannot be carried over exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,7 +56,7 @@ impl Hazard {
 /// Values that the target would take, but that the source's own table does not allow; SQLite does not say which.
 pub(crate) fn refused_by_source(values: &RefusedValues) -> Hazard {
     let RefusedValues { finding, count, table, column, .. } = values;
-    let reported = if *count == 1 { "once".to_owned() } else { format!("{} times", HumanCount(*count)) };
+    let reported = if *count == 1 { "once".to_owned() } else { format!("{} times", number(*count)) };
     Hazard {
         table: table.clone(),
         primary_key: String::new(),
@@ -95,7 +94,7 @@ impl fmt::Display for Hazard {
 
 /// Values that PostgreSQL cannot hold, all of them.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of the source cannot be carried over exactly; nothing was written", counted(.0.len(), "value"))]
+#[error("{} of the source cannot be carried over exactly; nothing was written", counted(.0.len() as u64, "value"))]
 pub(crate) struct HazardError(pub Vec<Hazard>);
 
 impl Diagnostic for HazardError {

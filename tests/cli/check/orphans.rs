@@ -26,8 +26,8 @@ fn rows_without_a_session_or_stage_are_counted_by_table(database: &Database) {
         VALUES ('e-1', 'nowhere', 'a', 0, 'A', 'k', 'failed'), ('e-2', 'nowhere', 'a', 1, 'A', 'k', 'failed');
         UPDATE mcp_communications SET stage_execution_id = 'nowhere'",
     );
-    has_orphans(database, "2 rows of stage_executions point to no row of alert_sessions");
-    has_orphans(database, "1 rows of mcp_communications point to no row of stage_executions");
+    has_orphans(database, "stage_executions: 2 rows without a parent in alert_sessions");
+    has_orphans(database, "mcp_communications: 1 row without a parent in stage_executions");
 }
 
 #[apply(test)]
@@ -43,8 +43,8 @@ fn rows_without_a_chat_or_a_parallel_parent_are_counted(database: &Database) {
         INSERT INTO chat_user_messages (message_id, chat_id, content, author, created_at_us)
         VALUES ('m-1', 'nowhere', 'x', 'a', 0)",
     );
-    has_orphans(database, "1 rows of stage_executions point to no row of stage_executions");
-    has_orphans(database, "1 rows of chat_user_messages point to no row of chats");
+    has_orphans(database, "stage_executions: 1 row without a parent in stage_executions");
+    has_orphans(database, "chat_user_messages: 1 row without a parent in chats");
 }
 
 #[apply(test)]
@@ -53,7 +53,7 @@ fn rows_without_a_parent_by_a_key_of_the_operators_are_counted_but_not_for_prune
     database.execute("CREATE TABLE mine (id INTEGER, session VARCHAR REFERENCES alert_sessions)");
     database.execute_unguarded("INSERT INTO mine VALUES (1, 'nowhere'), (2, NULL)");
     let outcome = check(database, &["--deep"]).expect(4);
-    let detail = "1 rows of mine point to no row of alert_sessions".to_owned();
+    let detail = "mine: 1 row without a parent in alert_sessions".to_owned();
     assert_eq!(finding(&outcome, "foreign keys"), ("failed".to_owned(), detail));
 }
 
@@ -68,6 +68,6 @@ fn what_no_foreign_key_of_the_servers_makes_sure_of_is_named() {
     );
     let outcome = check(&database, &[]).expect(4);
     is_found(&outcome, "foreign keys", "note", "llm_interactions(stage_execution_id) has none: --deep looks");
-    let detail = "1 rows of llm_interactions point to no row of stage_executions";
+    let detail = "llm_interactions: 1 row without a parent in stage_executions";
     is_found(&check(&database, &["--deep"]).expect(4), "foreign keys", "failed", detail);
 }

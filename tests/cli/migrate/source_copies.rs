@@ -115,7 +115,7 @@ fn without_room_for_a_copy_it_is_told_what_is_needed_and_where() {
     source.execute("PRAGMA journal_mode = DELETE");
     let refused =
         leaves_the_source_as_it_is(&source, || Outcome::of(migrate(&source, &target).env("TMPDIR", disk.path())));
-    let parts = [&disk.path().display().to_string(), "it takes ", "2.00 MiB are free", "TMPDIR", "rollback journal"];
+    let parts = [&disk.path().display().to_string(), "it takes ", "2.0 MiB are free", "TMPDIR", "rollback journal"];
     refused.expect(74).fails_with(&parts);
     assert_eq!(fs::read_dir(disk.path()).expect("a directory").count(), 0);
     Outcome::of(&mut migrate(&source, &target)).expect(0);

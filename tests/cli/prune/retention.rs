@@ -72,7 +72,7 @@ fn a_dry_run_counts_for_both_numbers(database: &Database) {
     fill(database, NOW_US);
     let shown = prune(database, &["--dry-run"]).expect(0).stdout;
     for line in
-        [NOT_SET, "older than 90 days, and over: 2 sessions", "older than 365 days, and over: 1 sessions", "(78)"]
+        [NOT_SET, "older than 90 days, and over: 2 sessions", "older than 365 days, and over: 1 session", "(78)"]
     {
         assert!(shown.contains(line), "no `{line}` in {shown}");
     }
@@ -128,7 +128,7 @@ fn events_and_orphans_need_no_retention_of_sessions(database: &Database) {
     let done = prune(database, &["--events", "--yes"]).expect(0);
     assert!(done.stderr.contains("WARN no session is removed: set HISTORY_RETENTION_DAYS"), "{}", done.stderr);
     let done = done.stdout;
-    assert!(done.contains("removed no sessions and 1 events"), "{done}");
+    assert!(done.contains("removed no sessions and 1 event"), "{done}");
     assert!(done.contains(NOT_SET), "{done}");
     assert_eq!((database.count("events"), database.count("alert_sessions")), (0, 3));
     let done = prune(database, &["--events", "--yes", "--output", "json"]).expect(0).json();
@@ -150,7 +150,7 @@ fn check_calls_nothing_overdue_before_the_longer_number_and_info_shows_both(data
     // The column that the test has added is drift; what counts is this check.
     let found = finding(&check(&["--fail-if-overdue"]), "retention");
     assert_eq!(found.0, "note", "{}", found.1);
-    for line in [NOT_SET, "older than 90 days, and over: 1 sessions", "older than 365 days, and over: 0 sessions"] {
+    for line in [NOT_SET, "older than 90 days, and over: 1 session", "older than 365 days, and over: 0 sessions"] {
         assert!(found.1.contains(line), "no `{line}` in {}", found.1);
     }
     insert_session(database, "old", "completed", Some(now_us - 400 * DAY_US));

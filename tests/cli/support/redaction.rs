@@ -14,12 +14,12 @@ const FIGURES_OF_A_SERVER: [&str; 5] = ["live_rows", "dead_rows", "reclaimable_b
 const LINE_OF_A_SERVER: &str = " are dead rows in the tables: autovacuum ";
 /// Where a line ends in what is there only if another session was noticed, or if the server has counted already.
 const ENDINGS: [&str; 2] = ["; the longest batch took ", ", about "];
-/// What is before the moment since when a session is idle: `11:23:44 UTC`.
+/// What is before the time since when a session is idle: `2026-08-30T12:00:00Z`.
 const IDLE: &str = "idle in transaction since ";
-/// What is before a time that was waited.
-const WAITED: &str = "gave up waiting at attempt 1, after ";
+/// What is before a time that was measured.
+const MEASURED: [&str; 4] = ["attempt 1, after ", "1 attempt, ", " in ", " takes "];
 /// The units in which a time is measured.
-const UNITS: [&str; 4] = ["ns", "µs", "ms", "s"];
+const UNITS: [&str; 4] = ["us", "ms", "s", "m"];
 
 /// Texts with their names.
 #[derive(Default)]
@@ -74,8 +74,7 @@ impl Redaction {
     fn line(&self, line: &str) -> String {
         let line = ENDINGS.iter().fold(line, |line, ending| line.split_once(ending).map_or(line, |(line, _)| line));
         let named = self.texts.iter().fold(line.to_owned(), |line, (text, name)| line.replace(text, name));
-        let words: Vec<_> = without_waiting(&without_moment(&named)).split(' ').map(without_time).collect();
-        words.join(" ")
+        MEASURED.iter().fold(without_idle_time(&named), |line, before| without_times(&line, before))
     }
 
     /// A line of a document with a name in the place of a figure that differs.
@@ -149,28 +148,33 @@ fn is_measured(content: &str) -> bool {
     content.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part) && part.len() == 2)
 }
 
-/// A line with a name in the place of the moment since when a session is idle.
-fn without_moment(line: &str) -> String {
-    let Some((before, moment)) = line.split_once(IDLE) else { return line.to_owned() };
-    let behind = moment.trim_start_matches(|character: char| character.is_ascii_digit() || character == ':');
-    format!("{before}{IDLE}<moment>{behind}")
+/// A line with a name in the place of the time since when a session is idle.
+fn without_idle_time(line: &str) -> String {
+    let Some((before, time)) = line.split_once(IDLE) else { return line.to_owned() };
+    let behind = time.trim_start_matches(|character: char| character.is_ascii_digit() || "-T:Z".contains(character));
+    format!("{before}{IDLE}<time>{behind}")
 }
 
-/// A line with a name in the place of a time that was waited: `1s 203ms`.
-fn without_waiting(line: &str) -> String {
-    let Some((before, waited)) = line.split_once(WAITED) else { return line.to_owned() };
-    let behind = waited.trim_start_matches(|character: char| character.is_ascii_alphanumeric() || character == ' ');
-    format!("{before}{WAITED}<time>{behind}")
+/// A line with a name in the place of each measured time that is behind a text: `1s 203ms`.
+fn without_times(line: &str, before: &str) -> String {
+    let named = |part: &str| match behind_time(part) {
+        behind if behind.len() < part.len() => format!("<time>{behind}"),
+        _ => part.to_owned(),
+    };
+    let mut parts = line.split(before);
+    let first = parts.next().unwrap_or_default().to_owned();
+    std::iter::once(first).chain(parts.map(named)).collect::<Vec<_>>().join(before)
 }
 
-/// A word with a name in the place of a measured time: `(12.3ms),`. What is whole was not measured: `30s`.
-fn without_time(word: &str) -> String {
-    let start = word.find(|character: char| character.is_ascii_digit()).unwrap_or(word.len());
-    let number = word[start..].find(|character: char| !character.is_ascii_digit() && character != '.');
-    let unit = start + number.unwrap_or(word.len() - start);
-    let end = unit + word[unit..].find(|character: char| !character.is_alphabetic()).unwrap_or(word.len() - unit);
-    match word[start..unit].contains('.') && UNITS.contains(&&word[unit..end]) {
-        true => format!("{}<time>{}", &word[..start], &word[end..]),
-        false => word.to_owned(),
+/// What is behind the time that a text begins with, if it does.
+fn behind_time(text: &str) -> &str {
+    let unit = text.trim_start_matches(|character: char| character.is_ascii_digit());
+    let behind = unit.trim_start_matches(|character: char| character.is_ascii_alphabetic());
+    if unit.len() == text.len() || !UNITS.contains(&&unit[..unit.len() - behind.len()]) {
+        return text;
+    }
+    match behind.strip_prefix(' ').map(|next| (next, behind_time(next))) {
+        Some((next, rest)) if rest.len() < next.len() => rest,
+        _ => behind,
     }
 }
