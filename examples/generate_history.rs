@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The same arguments give the same rows: all choices come from `--seed`, all times from `--now`, and every value
-//! also fits PostgreSQL. A session is told as rows in memory, then inserted. The schema is that of `tarsy-db init`.
+//! also fits PostgreSQL, unless `--hazards` is given. A session is told as rows in memory, then inserted. The schema is
+//! that of `tarsy-db init`.
 //!
 //! One GB is 2,050 sessions with 24,700 LLM interactions, whose conversations grow from 5 to 96 kB, and 50,600
 //! communications. With `--profile small` it is 2.1 million rows, nearly all below 400 bytes.
@@ -55,6 +56,11 @@ struct Arguments {
     /// Give the first session one more communication, whose result has about this size.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     largest_value: Option<u64>,
+    /// Replace a value in one row each by something that PostgreSQL cannot hold, and leave one row without its parent.
+    ///
+    /// For trying out what a migration does with them. The history needs at least 5 sessions.
+    #[arg(long)]
+    hazards: bool,
     /// Seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -108,6 +114,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sessions = arguments.sessions.or(arguments.bytes.map(|bytes| bytes.div_ceil(session_bytes)));
     let sessions = sessions.expect("clap demands one of the two");
     let rows = fill(&pool, sessions, &arguments).await?;
+    if arguments.hazards {
+        add_hazards(&pool).await?;
+    }
     query("PRAGMA journal_mode = WAL").execute(&pool).await?;
     pool.close().await;
 
@@ -153,6 +162,37 @@ async fn fill(pool: &SqlitePool, sessions: u64, arguments: &Arguments) -> Result
     transaction.commit().await?;
     query(AssertSqlSafe(create_index)).execute(pool).await?;
     Ok(rows)
+}
+
+/// Table and column, and the SQL expression of a value that PostgreSQL cannot hold; each goes into a row of its own.
+const HAZARDS: [(&str, &str, &str); 12] = [
+    ("alert_sessions", "final_analysis", "'before' || char(0) || 'after'"),
+    ("alert_sessions", "error_message", "CAST(x'74696d656f7574ff' AS TEXT)"),
+    ("alert_sessions", "chain_id", "CAST('kubernetes-chain' AS BLOB)"),
+    ("alert_sessions", "completed_at_us", "'yesterday'"),
+    ("stage_executions", "duration_ms", "3000000000"),
+    ("llm_interactions", "conversation", r#"'{"messages": ["half of \ud83d"]}'"#),
+    ("llm_interactions", "conversation", r#"'{"messages": [], "score": 1e200000}'"#),
+    ("llm_interactions", "conversation", r#"'{"messages": [], "messages": null}'"#),
+    (
+        "llm_interactions",
+        "conversation",
+        "replace(hex(zeroblob(20000)), '00', '[') || replace(hex(zeroblob(20000)), '00', ']')",
+    ),
+    ("mcp_communications", "tool_result", r#"'{"load": NaN}'"#),
+    ("mcp_communications", "tool_result", r#"'{"result": "cut off'"#),
+    ("mcp_communications", "session_id", "'a-session-that-is-gone'"),
+];
+
+/// Writes the values that PostgreSQL cannot hold, where a table has that many rows.
+async fn add_hazards(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    // The connection enforces foreign keys, and TARSy's first release did not.
+    query("PRAGMA foreign_keys = OFF").execute(pool).await?;
+    for (number, (table, column, value)) in HAZARDS.into_iter().enumerate() {
+        let update = format!("UPDATE {table} SET {column} = {value} WHERE rowid = {}", number + 1);
+        query(AssertSqlSafe(update)).execute(pool).await?;
+    }
+    Ok(())
 }
 
 /// Inserts rows and returns their number. Each statement wakes another thread, which costs more than a row.
