@@ -428,6 +428,9 @@ fn every_error_of_the_endpoints() {
             error(backend("the source", Backend::Sqlite)),
             error(backend("the target", Backend::Postgresql)),
         ],
+        NoTarget => [
+            error(EndpointError::NoTarget { url: text("/data/history.db"), source_name: text("DATABASE_URL") }),
+        ],
         SourceSchema => [error(PlanError(text("there is no table alert_sessions")).into())],
         SourceRevision => [error(EndpointError::SourceRevision { revision: text("ffffffffffff") })],
         TargetBeyond => [error(beyond(None)), error(beyond(Some(1))), error(beyond(Some(2_000)))],

@@ -1,4 +1,4 @@
-//! What both ends are: the revision and shape that the source is at, and what the target has to be for it.
+//! The state of both databases: the source's revision and schema variant, and what the target needs to match them.
 
 use migration::{Revision, ledger};
 use sea_orm::{DatabaseConnection, DbBackend};
@@ -19,61 +19,69 @@ use crate::schema::state::{self, Decision, SchemaState, StateError};
 use crate::schema::variant::{self, Variant};
 use crate::schema::{self, diff, expected, row_policy};
 
-/// Why an end cannot be used.
+/// Why the source or the target cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
-    /// A database refused something.
+    /// A statement failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// A schema cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// One end has the wrong backend.
+    /// The URL is of the wrong backend.
     #[error("{role} {url} is not a {expected} database")]
     Backend {
         /// `the source` or `the target`.
         role: &'static str,
-        /// The database, without its password.
+        /// The database URL, with its password masked.
         url: String,
-        /// What it has to be.
+        /// The backend that this role needs.
         expected: Backend,
     },
-    /// The source is no history.
+    /// Without `--to`, the target is the database URL, which is not a PostgreSQL one.
+    #[error("no PostgreSQL database was named: the database URL ({source_name}) is {url}")]
+    NoTarget {
+        /// The database URL, with its password masked.
+        url: String,
+        /// What set it: a flag, a variable, a file or the default.
+        source_name: String,
+    },
+    /// The source is not a TARSy history.
     #[error(transparent)]
     SourceSchema(#[from] PlanError),
-    /// The source stands where this version has never been.
+    /// This version does not know the source's revision.
     #[error("the source is at revision `{revision}`, which this version does not know")]
     SourceRevision {
-        /// What its ledger says.
+        /// The revision in `alembic_version`.
         revision: String,
     },
-    /// The target stands beyond the source.
-    #[error("the target is at revision {revision}, beyond the source's {source_revision}")]
+    /// The target is at a later revision than the source.
+    #[error("the target is at revision {revision}, which is later than the source's revision {source_revision}")]
     TargetBeyond {
-        /// Where the target stands.
+        /// The target's revision, as it is shown.
         revision: String,
-        /// Where the source stands.
+        /// The source's revision.
         source_revision: Revision,
-        /// How many values of `alert_sessions.alert_id` an upgrade of the source would drop, if it drops them.
+        /// How many values of `alert_sessions.alert_id` an upgrade of the source would drop; `None` if it drops none.
         dropped: Option<u64>,
     },
-    /// The target holds rows, and stands before the source.
-    #[error("the target holds rows at revision {revision}, and the source's are of {source_revision}")]
+    /// The target holds rows and is at an earlier revision than the source.
+    #[error("the target holds rows and is at revision {revision}, but the source is at revision {source_revision}")]
     TargetBehind {
-        /// Where the target stands.
+        /// The target's revision.
         revision: Revision,
-        /// Where the source stands.
+        /// The source's revision.
         source_revision: Revision,
-        /// How many values of `alert_sessions.alert_id` an upgrade of the target would drop, if it drops them.
+        /// How many values of `alert_sessions.alert_id` an upgrade of the target would drop; `None` if it drops none.
         dropped: Option<u64>,
     },
 }
 
-/// What an upgrade takes away, behind the advice to do one.
+/// Warns in the hint that the upgrade deletes values.
 fn dropping(alert_ids: Option<u64>) -> String {
     alert_ids.map_or(String::new(), |rows| {
         let rows = counted(rows, "row");
-        format!("; revision 4 on the way drops `alert_sessions.alert_id`, which holds values in {rows}")
+        format!(" (revision 4 drops the column `alert_sessions.alert_id`, which has values in {rows})")
     })
 }
 
@@ -82,7 +90,7 @@ impl Diagnostic for EndpointError {
         match self {
             Self::Database(error) => error.exit_code(),
             Self::Schema(error) => error.exit_code(),
-            Self::Backend { .. } => ExitCode::Configuration,
+            Self::Backend { .. } | Self::NoTarget { .. } => ExitCode::Configuration,
             Self::SourceSchema(error) => error.exit_code(),
             Self::SourceRevision { .. } | Self::TargetBeyond { .. } | Self::TargetBehind { .. } => ExitCode::Refused,
         }
@@ -93,18 +101,18 @@ impl Diagnostic for EndpointError {
             Self::Database(error) => return error.hint(),
             Self::Schema(error) => return error.hint(),
             Self::Backend { .. } => {
-                "give the SQLite database with `--from` and the PostgreSQL one with `--to` or DATABASE_URL".into()
+                "name the SQLite database with `--from` and the PostgreSQL database with `--to` or DATABASE_URL".into()
             }
+            Self::NoTarget { .. } => "name it with `--to postgresql://USER@HOST/DATABASE` or with DATABASE_URL".into(),
             Self::SourceSchema(error) => return error.hint(),
-            Self::SourceRevision { .. } => "use the tarsy-db of that TARSy release".into(),
+            Self::SourceRevision { .. } => "use the tarsy-db version that belongs to the source's TARSy release".into(),
             Self::TargetBeyond { dropped, .. } => format!(
-                "load into a new database; or bring a copy of the source to the target's revision first, \
-                 with `tarsy-db init --to`{}",
+                "use a new, empty database as the target, or upgrade a copy of the source to the target's revision with \
+                 `tarsy-db init --to` and move the copy{}",
                 dropping(*dropped)
             ),
             Self::TargetBehind { source_revision, dropped, .. } => format!(
-                "a database in use is not upgraded by the way: let TARSy's backend do it, or \
-                 `tarsy-db init --to {}`, and append again{}",
+                "upgrade the target with `tarsy-db init --to {}` or by starting TARSy's backend, then append again{}",
                 source_revision.id(),
                 dropping(*dropped)
             ),
@@ -112,31 +120,30 @@ impl Diagnostic for EndpointError {
     }
 }
 
-/// What the source is.
+/// The source's revision and schema.
 pub(crate) struct SourceState {
-    /// Where it stands.
+    /// From `alembic_version`, or derived from the tables if there is no ledger.
     pub revision: Revision,
-    /// The columns of later revisions that it has already.
+    /// The columns of later revisions that it already has.
     pub early: Vec<EarlyColumn>,
-    /// How its tables came to be.
+    /// What created its tables, which decides their details.
     pub variant: Variant,
-    /// What it has.
+    /// Its tables and columns.
     pub schema: Schema,
-    /// What a source of its revision has, with the columns of later revisions that are there.
+    /// The schema of its revision, with the columns in `early`.
     pub expected: Schema,
-    /// How many values of `alert_sessions.alert_id` an upgrade to a revision without that column would drop.
+    /// How many values of `alert_sessions.alert_id` an upgrade would drop; `None` if the column is not there.
     pub alert_ids: Option<u64>,
 }
 
-/// Finds out what the source is.
+/// Reads the source's revision and schema.
 ///
 /// # Errors
-/// [`EndpointError`] when it is no history
-/// that this version can read.
+/// [`EndpointError`] if it is not a TARSy history that this version can read.
 pub(crate) async fn inspect_source(source: &DatabaseConnection) -> Result<SourceState, EndpointError> {
     let ledger_state = SchemaState::read(source).await.context((Verb::Read, "the source's ledger"))?;
     let found = schema::read::schema(source).await.context((Verb::Read, "the source's schema"))?;
-    // What an interrupted upgrade left behind has no place on the target, and is named as such.
+    // Tables that an interrupted upgrade left are reported as unmapped.
     let ledger_state = SchemaState { leftovers: Vec::new(), ..ledger_state };
     let revision = match ledger_state.plan(Revision::BASELINE) {
         Decision::Nothing { revision } | Decision::Incomplete { revision: Some(revision), .. } => {
@@ -148,7 +155,9 @@ pub(crate) async fn inspect_source(source: &DatabaseConnection) -> Result<Source
         Decision::Incomplete { revision: None, .. } => Revision::BASELINE,
         Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
         Decision::Create { .. } => return Err(PlanError("it has none of TARSy's tables".into()).into()),
-        Decision::Upgrade { .. } | Decision::Leftover { .. } => unreachable!("every revision is beyond the baseline"),
+        Decision::Upgrade { .. } | Decision::Leftover { .. } => {
+            unreachable!("no revision is earlier than the baseline")
+        }
     };
     let early = early::columns(revision, &found);
     let expected = expected::replay_with_early(source, revision, &early)
@@ -162,35 +171,35 @@ pub(crate) async fn inspect_source(source: &DatabaseConnection) -> Result<Source
     Ok(SourceState { revision, early, variant, schema: found, expected, alert_ids })
 }
 
-/// The first table or column that is expected and not there.
+/// The first expected table or column that is missing.
 fn first_missing(expected: &Schema, found: &Schema) -> Option<String> {
     expected.tables.iter().find_map(|(table, expected)| match found.tables.get(table) {
-        None => Some(format!("table {table}")),
+        None => Some(format!("table `{table}`")),
         Some(found) => {
             let mut columns = expected.columns.keys();
             let missing = columns.find(|column| !found.columns.contains_key(*column));
-            missing.map(|column| format!("column {table}.{column}"))
+            missing.map(|column| format!("column `{table}.{column}`"))
         }
     })
 }
 
-/// What the target has, and what it will have.
+/// The target's schema before and after the statements that adapt it.
 pub(crate) struct TargetState {
-    /// What it has, once it is at the source's revision.
+    /// Its schema once it is at the source's revision.
     pub found: Schema,
-    /// What it will have when the rows come.
+    /// Its schema while rows are copied.
     pub schema: Schema,
-    /// The statements that lead from one to the other.
+    /// The statements that change `found` into `schema`.
     pub alterations: Vec<String>,
 }
 
-/// Finds out what the target will have at the source's revision, together with the columns of later revisions that the
-/// source has. Empty tables also get a shape that takes the source's rows; those that hold rows have to be at the
-/// revision already, and their columns stay as they are. Nothing is created before the source was found sound.
+/// Determines the target's schema at the source's revision, with the columns of later revisions that the source has.
+/// Columns of empty tables are also relaxed so that they accept the source's rows. Tables with rows must already be at
+/// that revision, and their columns are not relaxed. Reads only: nothing is created here.
 ///
 /// # Errors
-/// [`EndpointError::TargetBehind`] or [`EndpointError::TargetBeyond`] where it is at another revision, [`SchemaError`]
-/// where it is not what it should be.
+/// [`EndpointError::TargetBehind`] or [`EndpointError::TargetBeyond`] if the target is at another revision,
+/// [`SchemaError`] if its tables differ from its revision.
 pub(crate) async fn inspect_target(
     target: &DatabaseConnection,
     source: &SourceState,
@@ -224,7 +233,10 @@ pub(crate) async fn inspect_target(
     Ok(TargetState { found: before, schema: after, alterations })
 }
 
-/// Where the target stands, which is not beyond the source, and what it has. It is nowhere if it has no tables.
+/// Returns the target's revision (`None` if it has no tables) and its schema.
+///
+/// # Errors
+/// [`EndpointError::TargetBeyond`] if it is at a later revision than the source.
 async fn start_of_target(
     target: &DatabaseConnection,
     source: &SourceState,
@@ -261,13 +273,13 @@ async fn start_of_target(
     }
 }
 
-/// Whether an upgrade drops `alert_sessions.alert_id`, the one column that a revision takes away.
+/// Whether an upgrade drops `alert_sessions.alert_id`, the only column that a revision drops.
 fn drops_alert_ids(from: Revision, to: Option<Revision>) -> bool {
     const DROPS: usize = 4;
     from.number() < DROPS && to.is_none_or(|to| to.number() >= DROPS)
 }
 
-/// How many values of `alert_sessions.alert_id` an upgrade drops, if it drops them.
+/// Counts the values of `alert_sessions.alert_id` if an upgrade would drop them.
 async fn dropped_alert_ids(
     connection: &DatabaseConnection,
     found: &Schema,
@@ -283,7 +295,8 @@ async fn dropped_alert_ids(
     }
 }
 
-/// What refuses a row ends the move; what is missing would let a wrong one in.
+/// Refuses a target whose tables differ from its revision: a stricter column would reject rows, a missing constraint
+/// would accept wrong ones.
 fn refuse_drift(revision: Revision, expected: &Schema, found: &Schema) -> Result<(), SchemaError> {
     let differences = variant::closest(DbBackend::Postgres, revision, expected, found).differences;
     let faults: Vec<_> = differences.into_iter().filter(|fault| fault.weight == diff::Severity::Drift).collect();
@@ -306,18 +319,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_source_lacks_of_its_revision_is_named() {
+    fn the_first_missing_table_or_column_is_named() {
         let expected = schema(&[("alert_sessions", &["session_id", "status"]), ("chats", &["chat_id"])]);
         let missing = |found: &[(&str, &[&str])]| first_missing(&expected, &schema(found));
         let sessions: (&str, &[&str]) = ("alert_sessions", &["session_id", "status", "own"]);
         assert_eq!(missing(&[sessions, ("chats", &["chat_id"])]), None);
-        assert_eq!(missing(&[sessions]).as_deref(), Some("table chats"));
+        assert_eq!(missing(&[sessions]).as_deref(), Some("table `chats`"));
         let found: &[(&str, &[&str])] = &[("alert_sessions", &["session_id"])];
-        assert_eq!(missing(found).as_deref(), Some("column alert_sessions.status"));
+        assert_eq!(missing(found).as_deref(), Some("column `alert_sessions.status`"));
     }
 
     #[test]
-    fn alert_ids_are_lost_on_the_way_past_revision_4_alone() {
+    fn only_revision_4_drops_alert_ids() {
         let revision = |number: usize| Revision::all().nth(number - 1).expect("a revision");
         assert!(drops_alert_ids(revision(3), Some(revision(4))));
         assert!(drops_alert_ids(revision(1), None));

@@ -1,4 +1,4 @@
-//! Why a history was not moved: what the modules below say, gathered.
+//! Why a history was not moved: one enum of the errors of the modules below.
 
 use super::endpoints::EndpointError;
 use super::mismatch::MismatchError;
@@ -19,52 +19,52 @@ use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::schema::error::SchemaError;
 
-/// Why a history was not moved. The target holds no row of it.
+/// Why a history was not moved. The transaction was rolled back: the target holds none of the source's rows.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransferError {
-    /// One of the databases refused something.
+    /// A statement failed on the source or the target.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The target's schema cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The choice of policies makes no sense.
+    /// Contradictory `--on` policies.
     #[error(transparent)]
     Policies(#[from] PolicyError),
-    /// One end is not what it has to be.
+    /// The source or the target has the wrong backend or revision.
     #[error(transparent)]
     Endpoint(EndpointError),
-    /// The source's tables do not fit the target's.
+    /// The source lacks tables or columns that the target needs.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The source has what the target has no place for.
+    /// The source has tables or columns that the target lacks.
     #[error(transparent)]
     Unmapped(#[from] UnmappedError),
     /// The source cannot be opened.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// The source cannot be trusted any more.
+    /// The source changed while it was read.
     #[error(transparent)]
     Source(SourceError),
-    /// The source's file is damaged.
+    /// SQLite's integrity check found damage.
     #[error(transparent)]
     Damaged(#[from] DamageError),
     /// Values that PostgreSQL cannot hold.
     #[error(transparent)]
     Hazards(#[from] HazardError),
-    /// What the move would fail at.
+    /// The preflight found problems on the target.
     #[error(transparent)]
     Obstacles(#[from] ObstacleError),
     /// The target holds rows.
     #[error(transparent)]
     NotEmpty(NotEmptyError),
-    /// Rows that cannot come to those of the target.
+    /// Rows that conflict with rows of the target.
     #[error(transparent)]
     Conflicts(#[from] ConflictError),
-    /// The target did not take the rows.
+    /// The target rejected rows.
     #[error(transparent)]
     Write(WriteError),
-    /// Both ends do not hold the same.
+    /// Rows differ between the source and the target.
     #[error(transparent)]
     Mismatch(#[from] MismatchError),
     /// The report cannot be written.
@@ -72,7 +72,7 @@ pub(crate) enum TransferError {
     Report(#[from] ReportError),
 }
 
-// What a database refused is an error of the database, wherever it came up: it is retried, told and hinted at as such.
+// Database and schema errors keep their own exit codes, hints and retries, whichever module reports them.
 
 impl From<EndpointError> for TransferError {
     fn from(error: EndpointError) -> Self {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_database_refused_is_that_wherever_it_came_up() {
+    fn database_errors_stay_database_errors() {
         let errors: [TransferError; 4] = [
             EndpointError::Database(busy()).into(),
             SourceError::Database(busy()).into(),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_that_of_its_module() {
+    fn an_error_keeps_its_message_code_and_hint() {
         let revision = Revision::HEAD;
         let own = || EndpointError::TargetBehind { revision, source_revision: revision, dropped: Some(1) };
         let error = TransferError::from(own());

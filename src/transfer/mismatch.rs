@@ -1,4 +1,4 @@
-//! Rows that are not the same on both ends.
+//! Rows that differ between the source and the target.
 
 use serde::Serialize;
 
@@ -6,21 +6,21 @@ use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
 use crate::format::{counted, number};
 
-/// The rows of one table that are not the same on both sides.
+/// How one table differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Mismatch {
-    /// The table.
+    /// Its name.
     pub table: String,
-    /// The rows of the source.
+    /// How many rows the source has.
     pub source_rows: u64,
-    /// The rows of the target.
+    /// How many rows the target has.
     pub target_rows: u64,
-    /// The first differences: `primary key: columns`, a missing or an additional row.
+    /// The first differences: `primary key: columns`, or a row that only one side has.
     pub differences: Vec<String>,
 }
 
 impl Mismatch {
-    /// What differs, one difference a line.
+    /// One line for the row counts and one for each difference.
     #[must_use]
     pub(crate) fn lines(&self) -> Vec<String> {
         let counts = format!(
@@ -34,14 +34,14 @@ impl Mismatch {
     }
 }
 
-/// Why a comparison ended a run.
+/// A comparison found differences.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MismatchError {
-    /// What was read back is not what was sent.
-    #[error("the target does not hold what the source holds in {}; rolled back", tables(.0))]
+    /// Before the commit of a move or an append.
+    #[error("after copying, rows of {} differ between the source and the target; rolled back", tables(.0))]
     OfLoad(Vec<Mismatch>),
-    /// A target that was filled earlier does not hold what the source holds.
-    #[error("the target does not hold what the source holds in {}", tables(.0))]
+    /// `--verify-only`.
+    #[error("rows of {} differ between the source and the target", tables(.0))]
     OfFilledTarget(Vec<Mismatch>),
 }
 
@@ -56,10 +56,10 @@ impl Diagnostic for MismatchError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::OfLoad(_) => "look for triggers and rules on the target's tables that change rows".into(),
+            Self::OfLoad(_) => "check the target's tables for triggers and rules that change rows".into(),
             Self::OfFilledTarget(_) => {
-                "what TARSy wrote to the target since it was moved is only there; values that a policy changed need the \
-                 same `--on` as then"
+                "rows that TARSy wrote to the target after the move are expected to differ; if the move used `--on`, \
+                 repeat the same `--on` here"
                     .into()
             }
         })

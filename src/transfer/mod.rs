@@ -1,21 +1,21 @@
-//! Rows on their way from SQLite to PostgreSQL, completely or not at all.
+//! Copies a history from SQLite to PostgreSQL, completely or not at all.
 //!
-//! The way of a row: [`source`] reads it from SQLite on a thread of its own, [`value`] converts each value to what its
-//! column can hold or finds a hazard, [`target`] copies it, and [`job`] drives that in one transaction and reads it all
-//! back before the commit. Creating the target's schema is left to [`crate::schema::upgrade`].
+//! The path of a row: [`source`] reads it from SQLite on a separate thread, [`value`] converts each value to its
+//! column's type or reports a hazard, and [`target`] copies it. [`job`] runs these steps in one transaction and reads
+//! everything back before the commit. [`crate::schema::upgrade`] creates the target's schema.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`job`] | what one run does: forecast, load, append, verify |
-//! | [`error`] | why a history was not moved: one error that gathers those of the modules below |
-//! | [`endpoints`] | whether the source and the target are at revisions that fit |
+//! | [`error`] | why a history was not moved: one enum of the errors below |
+//! | [`endpoints`] | the revision and the schema of the source and of the target |
 //! | [`target`] | the PostgreSQL end |
 //! | [`source`] | the SQLite end |
-//! | [`report`] | the file that keeps what was changed |
-//! | [`mismatch`] | rows that are not the same on both ends |
-//! | [`summary`] | what happened to each table |
-//! | [`plan`] | which column goes where |
-//! | [`value`] | values and how they are converted; no I/O |
+//! | [`report`] | the report file, with the original of every changed value |
+//! | [`mismatch`] | rows that differ between the source and the target |
+//! | [`summary`] | counts, digests and durations by table |
+//! | [`plan`] | which columns are copied, and to which types |
+//! | [`value`] | values and their conversion; no I/O |
 
 pub(crate) mod endpoints;
 pub(crate) mod error;

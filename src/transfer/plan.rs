@@ -1,4 +1,4 @@
-//! Which columns go where: both ends intersected by name.
+//! Which columns are copied: those that both sides have, by name.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
 use crate::schema::sql::quoted;
 use crate::schema::variant::{self, Variant};
 
-/// The source is not a TARSy history, and why.
+/// Why the source is not a TARSy history.
 #[derive(Debug, thiserror::Error)]
 #[error("the source is not a TARSy history: {0}")]
 pub(crate) struct PlanError(pub String);
@@ -25,47 +25,47 @@ impl Diagnostic for PlanError {
     }
 }
 
-/// What is to be copied.
+/// What a move copies.
 #[derive(Debug, Clone)]
 pub(crate) struct TransferPlan {
-    /// The revision of both ends.
+    /// The revision of both sides.
     pub revision: Revision,
     /// The tables, parents before children.
     pub tables: Vec<Arc<TablePlan>>,
-    /// The statements that make the target's columns take all that the source's may hold.
+    /// The statements that relax the target's columns so that they accept the source's values.
     pub alterations: Vec<String>,
 }
 
 /// One table to copy.
 #[derive(Debug, Clone)]
 pub struct TablePlan {
-    /// Its name on both ends.
+    /// Its name on both sides.
     pub name: String,
-    /// The columns that both ends have.
+    /// The columns that both sides have.
     pub columns: Vec<ColumnPlan>,
-    /// Where in `columns` the primary key is.
+    /// The primary key, as positions in `columns`.
     pub primary_key: Vec<usize>,
     /// The target's foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
-    /// What may be there only once on the target, its primary key included.
+    /// The target's unique keys, its primary key included.
     pub unique_keys: Vec<UniqueKey>,
-    /// The columns of the target's b-trees with text in them.
+    /// The columns of each of the target's b-trees that has a text column: their entries have a maximum length.
     pub b_trees: BTreeSet<Vec<String>>,
     /// The method of each of the target's indexes, its primary key included.
     pub index_methods: Vec<IndexMethod>,
 }
 
-/// Columns whose values may be there only once on the target.
+/// A unique key of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UniqueKey {
     /// The columns.
     pub columns: Vec<String>,
-    /// Whether the source keeps them unique, too.
+    /// Whether the source has the same unique key.
     pub is_unique_in_source: bool,
 }
 
 impl TablePlan {
-    /// The quoted columns, in the order in which they travel.
+    /// The quoted columns in the order of the COPY.
     #[must_use]
     pub fn column_list(&self) -> String {
         self.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
@@ -76,27 +76,27 @@ impl TablePlan {
         self.primary_key.iter().map(|index| self.columns[*index].name.as_str())
     }
 
-    /// The columns of the primary key as people read them.
+    /// The columns of the primary key, joined for display.
     #[must_use]
     pub fn key_columns(&self) -> String {
         self.key_names().collect::<Vec<_>>().join(", ")
     }
 
-    /// How many indexes of a method the target has.
+    /// How many of the target's indexes use a method.
     #[must_use]
     pub fn index_count(&self, method: &IndexMethod) -> u64 {
         self.index_methods.iter().filter(|own| *own == method).count() as u64
     }
 
-    /// Where a column travels, if it does.
+    /// The position of a column in `columns`, if it is copied.
     #[must_use]
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|own| own.name == column)
     }
 }
 
-/// What PostgreSQL's schema is where SQLite's is `expected`, in a shape that takes the source's rows, for looking at a
-/// source without a target.
+/// The PostgreSQL schema for a SQLite schema `expected`, relaxed to accept the source's rows: for `--check-only`, which
+/// has no target.
 #[must_use]
 pub(crate) fn assumed_target(expected: &Schema, variant: Variant) -> Schema {
     let mut assumed = expected.clone();
@@ -114,11 +114,11 @@ pub(crate) fn assumed_target(expected: &Schema, variant: Variant) -> Schema {
     assumed
 }
 
-/// Matches both ends, `tables` by name, parents before children. What only the source has is left to
+/// Plans the copy of `tables`, parents before children. Columns that only the source has are left to
 /// [`crate::transfer::source::unmapped`].
 ///
 /// # Errors
-/// [`PlanError`] when the source lacks what the target needs.
+/// [`PlanError`] if the source lacks a table or a required column.
 pub(crate) fn plan(tables: &[&str], source: &Schema, target: &Schema) -> Result<Vec<Arc<TablePlan>>, PlanError> {
     tables.iter().map(|name| table_plan(name, source, target).map(Arc::new)).collect()
 }
@@ -130,8 +130,10 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     let mut columns = Vec::new();
     for (column, found) in to.columns.iter().filter(|(column, _)| from.columns.contains_key(*column)) {
         let Some(target) = ColumnType::of(&found.kind) else {
-            let message =
-                format!("the target's column {name}.{column} is {}, for which there is no conversion", found.kind);
+            let message = format!(
+                "the target's column `{name}.{column}` has type {}, which tarsy-db cannot convert to",
+                found.kind
+            );
             return Err(PlanError(message));
         };
         columns.push(ColumnPlan { name: column.clone(), target, nullable: found.nullable });
@@ -141,17 +143,17 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
         .iter()
         .find(|(column, found)| !found.nullable && found.default.is_none() && !from.columns.contains_key(*column));
     if let Some((column, _)) = needed {
-        return Err(PlanError(format!("it has no column {name}.{column}, which must not be NULL")));
+        return Err(PlanError(format!("it has no column `{name}.{column}`, which is NOT NULL on the target")));
     }
     let position = |key: &String| columns.iter().position(|column| column.name == *key);
-    let travels = |keys: &[String]| keys.iter().all(|key| position(key).is_some());
+    let is_copied = |keys: &[String]| keys.iter().all(|key| position(key).is_some());
     let unique_keys = unique_keys(to)
-        .filter(|key| travels(key))
+        .filter(|key| is_copied(key))
         .map(|key| UniqueKey { is_unique_in_source: unique_keys(from).any(|own| own == key), columns: key.to_vec() });
     let is_text =
         |key: &String| position(key).is_some_and(|index| matches!(columns[index].target, ColumnType::Text(_)));
     let b_trees = to.indexes.values().filter(|index| index.method == IndexMethod::BTree).map(|index| &index.columns);
-    let b_trees = b_trees.chain([&to.primary_key]).filter(|keys| travels(keys) && keys.iter().any(is_text));
+    let b_trees = b_trees.chain([&to.primary_key]).filter(|keys| is_copied(keys) && keys.iter().any(is_text));
     Ok(TablePlan {
         name: name.to_owned(),
         primary_key: to.primary_key.iter().filter_map(position).collect(),
@@ -163,7 +165,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     })
 }
 
-/// The primary key, and the unique indexes of plain columns over all rows.
+/// The primary key and the unique indexes that have no predicate.
 fn unique_keys(table: &Table) -> impl Iterator<Item = &[String]> {
     let indexes = table.indexes.values().filter(|index| index.unique && index.predicate.is_none());
     [table.primary_key.as_slice()].into_iter().chain(indexes.map(|index| index.columns.as_slice()))

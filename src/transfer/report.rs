@@ -1,4 +1,4 @@
-//! The report of a move: one JSON document, private, in place completely or not at all.
+//! The report of a run: one JSON document, readable only by its owner and written completely or not at all.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek, Write};
@@ -13,7 +13,7 @@ use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
 use crate::visible;
 
-/// What a report tells of.
+/// What the reported run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
@@ -25,11 +25,11 @@ pub(crate) enum Outcome {
     Checked,
     /// `--verify-only`.
     Compared,
-    /// Nothing was changed, and the report says why.
+    /// Nothing was changed; the report gives the reason.
     Refused,
 }
 
-/// Why there is no report.
+/// Why no report was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The report cannot be written.
@@ -37,17 +37,19 @@ pub enum ReportError {
     Write {
         /// The file.
         path: String,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// The report of a move that took place is there already.
-    #[error("{path} is the report of a move that took place; it may hold the only copy of values that were changed")]
+    /// The file is the report of a completed move.
+    #[error(
+        "{path} is the report of a completed move, which may hold the only copy of changed values; refusing to overwrite it"
+    )]
     Published {
         /// The file.
         path: String,
     },
-    /// Something else is in the place of the report.
-    #[error("{path} is there, and is no report that could be written over")]
+    /// The file is not a report.
+    #[error("{path} exists and is not a tarsy-db report; refusing to overwrite it")]
     Foreign {
         /// The file.
         path: String,
@@ -65,18 +67,19 @@ impl Diagnostic for ReportError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Write { .. } => None,
-            Self::Published { .. } | Self::Foreign { .. } => Some("give `--report` another file".into()),
+            Self::Published { .. } | Self::Foreign { .. } => Some("name another file with `--report`".into()),
         }
     }
 }
 
-/// Is told of what policies change, and may refuse.
+/// Receives what policies change; an error ends the run.
 pub(crate) type ChangeSink<'s> = dyn Fn(&[Change]) -> Result<(), ReportError> + 's;
 
-/// How a report begins.
+/// The first bytes of a report.
 const BEGINNING: &[u8] = b"{\n\"changes\": [";
 
-/// A report that is being written, beside the place where it will be. Dropped before it was published, it is gone.
+/// A report that is being written, under a temporary name in the same directory. Dropping it before it was published
+/// deletes it.
 pub(crate) struct ReportFile {
     path: PathBuf,
     writer: BufWriter<AtomicFile>,
@@ -84,20 +87,20 @@ pub(crate) struct ReportFile {
 }
 
 impl ReportFile {
-    /// Begins a report. What the changes replaced may stand in no other place, so that the report of a move that took
-    /// place is never written over; and neither is what is no report at all, such as the source.
+    /// Creates a report. The report of a completed move may hold the only copy of changed values, so it is never
+    /// overwritten; neither is a file that is not a report, such as the source.
     ///
     /// # Errors
     /// [`ReportError`].
     pub(crate) fn create(path: &Path) -> Result<Self, ReportError> {
-        make_sure_that_it_may_go(path)?;
+        require_replaceable(path)?;
         let file = AtomicFile::create(path, 0o600).map_err(|source| failed(path, source))?;
         let mut report = Self { path: path.to_owned(), writer: BufWriter::new(file), changes: 0 };
         report.write(BEGINNING)?;
         Ok(report)
     }
 
-    /// Adds what a policy changed.
+    /// Appends what policies changed.
     ///
     /// # Errors
     /// [`ReportError::Write`].
@@ -110,19 +113,19 @@ impl ReportFile {
         Ok(())
     }
 
-    /// Forgets the changes: the work that made them was rolled back.
+    /// Discards the changes: the transaction that made them was rolled back.
     ///
     /// # Errors
     /// [`ReportError::Write`].
     pub(crate) fn forget_changes(&mut self) -> Result<(), ReportError> {
         self.changes = 0;
-        // What the buffer holds is written first.
+        // Seeking flushes the buffer first.
         let emptied = self.writer.rewind().and_then(|()| self.writer.get_ref().file().set_len(0));
         emptied.map_err(|source| failed(&self.path, source))?;
         self.write(BEGINNING)
     }
 
-    /// Adds the rest and makes sure that it is on the disk, still under its other name.
+    /// Appends the other fields and syncs the file, still under its temporary name.
     ///
     /// # Errors
     /// [`ReportError::Write`].
@@ -135,12 +138,12 @@ impl ReportFile {
         self.write(b"\n}\n")?;
         let written = self.writer.flush().and_then(|()| self.writer.get_ref().file().sync_all());
         written.map_err(|source| failed(&self.path, source))?;
-        // It may hold the only copy of what a policy changed, and the commit comes next.
+        // The commit comes next: if the process is killed, this may be the only copy of what policies changed.
         self.writer.get_ref().keep();
         Ok(())
     }
 
-    /// Puts it in its place.
+    /// Renames it to its final name.
     ///
     /// # Errors
     /// [`ReportError::Write`].
@@ -149,7 +152,7 @@ impl ReportFile {
         file.publish().map_err(|source| failed(&self.path, source))
     }
 
-    /// Leaves it under its other name, which is given: nobody knows whether what it tells of took place.
+    /// Keeps it under its temporary name, which is returned: the outcome of the commit is unknown.
     #[must_use]
     pub(crate) fn leave(self) -> PathBuf {
         let (file, _) = self.writer.into_parts();
@@ -170,23 +173,22 @@ fn failed(path: &Path, source: io::Error) -> ReportError {
     ReportError::Write { path: path.display().to_string(), source }
 }
 
-/// What a report says of itself.
+/// The part of an existing report that decides whether it may be overwritten.
 #[derive(Deserialize)]
 struct Earlier {
     outcome: String,
 }
 
 impl Earlier {
-    /// Whether it may hold the only copy of values that were changed. A word that this version does not know is no
-    /// such.
+    /// Whether it may hold the only copy of changed values. An unknown outcome counts as not published.
     fn is_published(&self) -> bool {
         let outcome = serde_json::from_value(Value::String(self.outcome.clone()));
         outcome.is_ok_and(|outcome| matches!(outcome, Outcome::Moved | Outcome::Appended))
     }
 }
 
-/// Makes sure that there is nothing in the place, or nothing that anybody could miss.
-fn make_sure_that_it_may_go(path: &Path) -> Result<(), ReportError> {
+/// Accepts a path that is free, an empty file, or a report that holds no only copy.
+fn require_replaceable(path: &Path) -> Result<(), ReportError> {
     let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
     if metadata.is_dir() {
         return Err(failed(path, io::ErrorKind::IsADirectory.into()));
@@ -194,9 +196,9 @@ fn make_sure_that_it_may_go(path: &Path) -> Result<(), ReportError> {
     if metadata.is_file() && metadata.len() == 0 {
         return Ok(());
     }
-    let no_report = || ReportError::Foreign { path: path.display().to_string() };
+    let foreign = || ReportError::Foreign { path: path.display().to_string() };
     if !metadata.is_file() {
-        return Err(no_report());
+        return Err(foreign());
     }
     let file = File::open(path).map_err(|source| failed(path, source))?;
     match serde_json::from_reader(BufReader::new(file)) {
@@ -204,6 +206,6 @@ fn make_sure_that_it_may_go(path: &Path) -> Result<(), ReportError> {
             Err(ReportError::Published { path: path.display().to_string() })
         }
         Ok(_) => Ok(()),
-        Err(_) => Err(no_report()),
+        Err(_) => Err(foreign()),
     }
 }

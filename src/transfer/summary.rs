@@ -1,4 +1,4 @@
-//! What happened to each table.
+//! Counts, digests and durations by table.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use super::value::hazard::Hazard;
 use super::value::normalization::NormalizationCounts;
 use crate::progress::Amount;
 
-/// What a pass over one table found.
+/// The result of one pass over a table of the source.
 #[derive(Debug, Default)]
 pub(crate) struct TableRead {
     /// Rows and the bytes of their values.
     pub amount: Amount,
-    /// What the target has to match.
+    /// The digest that the target must have.
     pub digest: TableDigest,
     /// The values that the target cannot hold.
     pub hazards: Vec<Hazard>,
@@ -20,23 +20,23 @@ pub(crate) struct TableRead {
     pub normalizations: NormalizationCounts,
 }
 
-/// What happened to one table.
+/// The result of one table's load.
 #[derive(Debug, Clone)]
 pub(crate) struct TableLoad {
     /// Rows and the bytes of their values.
     pub amount: Amount,
-    /// How long it took to copy and to read back.
+    /// The time to copy and to read back.
     pub duration: Duration,
-    /// The digest that both ends have, if every value was compared.
+    /// The digest on both sides; `None` if not every value was compared.
     pub digest: Option<TableDigest>,
     /// How many values `jsonb` prints differently.
     pub normalizations: NormalizationCounts,
-    /// How many of the rows were there already.
+    /// How many of the rows already existed on the target.
     pub present: u64,
 }
 
 impl TableLoad {
-    /// What was read, and nothing known of the target.
+    /// A table that was read and not yet compared.
     pub(crate) fn new(read: &TableRead, duration: Duration) -> Self {
         Self { amount: read.amount, duration, digest: None, normalizations: read.normalizations, present: 0 }
     }

@@ -37,6 +37,7 @@ use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::progress::Progress;
 use crate::settings::Settings;
+use crate::transfer::endpoints::EndpointError;
 
 /// Whether the target is about to be changed.
 pub(crate) fn writes(arguments: &MigrateSqliteToPostgres) -> bool {
@@ -56,7 +57,7 @@ pub(crate) async fn run(
     };
     let to = &settings.database.value;
     if to.backend() != Backend::Postgresql {
-        return Err(wrong("the target", to, Backend::Postgresql));
+        return Err(no_target(arguments, settings));
     }
     let on_commit = || interrupt.hold();
     let watch = Watch::new(to, (Verb::Finish, "the move"), &on_commit);
@@ -65,6 +66,15 @@ pub(crate) async fn run(
         Ok(result) => result,
         Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
         Err(signal) => Err(Error::RollingBack(signal)),
+    }
+}
+
+/// The target's URL is not a PostgreSQL one: the one of `--to`, or the database URL where `--to` is not given.
+fn no_target(arguments: &MigrateSqliteToPostgres, settings: &Settings) -> Error {
+    let (url, source) = (&settings.database.value, &settings.database.source);
+    match arguments.to {
+        Some(_) => wrong("the target", url, Backend::Postgresql),
+        None => EndpointError::NoTarget { url: url.to_string(), source_name: source.to_string() }.into(),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Rows that come to those which the target holds, while the backend goes on beside it.
+//! Appends the source's rows to a target that already holds rows and is in use.
 //!
-//! They are staged in temporary tables first. Rows that are there already are held and have to be the same; only then
-//! the others are inserted, with all indexes and keys in their places.
+//! The rows are first staged in temporary tables. Rows that already exist are locked and must be identical; then the
+//! others are inserted. No index or key is dropped.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,27 +27,28 @@ use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::HazardError;
 
-/// So many numbers of a sequence nobody else takes between two statements.
-const NUMBERS_TAKEN: i64 = 1000;
+/// Up to this distance a sequence is advanced with `nextval`, beyond it with `setval`: other sessions do not take this
+/// many numbers between two statements, so that `setval` does not move it backwards.
+const NEXTVAL_LIMIT: i64 = 1000;
 
-/// What becomes of the rows that could be inserted.
+/// What is done with the rows that can be inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AppendMode {
-    /// They are.
+    /// They are inserted and committed.
     Insert,
-    /// They are counted, and nothing is changed.
+    /// They are only counted; nothing is changed.
     Count,
 }
 
 impl Load<'_> {
-    /// Brings the rows of the source to those of the target and commits, or leaves the target as it was. Nobody is kept
-    /// from writing, but to the rows that both ends have. `found` is the target's schema, as the plan was made for it;
-    /// `target` has one connection, which is used up.
+    /// Appends the source's rows and commits, or leaves the target unchanged. Other sessions can write meanwhile,
+    /// except to rows that both sides have. `found` is the target's schema for which the plan was made; `target` has
+    /// one connection, which is consumed.
     ///
     /// # Errors
-    /// [`TransferError`]; the transaction is rolled back. [`ConflictError`] with all rows that are in the way,
+    /// [`TransferError`]; the transaction is rolled back. [`ConflictError`] with all conflicting rows,
     /// [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that
-    /// cannot be carried over.
+    /// cannot be converted exactly.
     pub(crate) async fn append(
         &self,
         target: &DatabaseConnection,
@@ -59,18 +60,18 @@ impl Load<'_> {
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
         let result = async {
             self.begin_beside_others(&mut connection).await?;
-            // Until the locks were there somebody may have altered the tables.
+            // Before the locks were taken another session may have altered the tables.
             if schema::read::schema(target).await.context((Verb::Read, "the target's schema"))? != *found {
                 return Err(in_conflict(
                     (Verb::Insert, "rows into the target"),
-                    "another session has just altered its tables",
+                    "another session altered its tables in the meantime",
                 ));
             }
             self.append_in_transaction(&mut connection, source, ending).await
         };
         let result = result.await;
         if matches!(&result, Err(TransferError::Database(error)) if error.cause.class == ErrorClass::Busy) {
-            // Whoever is asked next who holds the lock is not to hear of this session.
+            // The caller asks the server which session holds the lock: it must not find this one.
             execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
         }
         match &result {
@@ -80,7 +81,7 @@ impl Load<'_> {
         result
     }
 
-    /// Begins the transaction. Until it ends nobody alters the tables, and everybody may write to them.
+    /// Begins the transaction and locks the tables: other sessions cannot alter them, but can write to them.
     async fn begin_beside_others(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
         execute(connection, "BEGIN".to_owned()).await.context((Verb::Begin, "the transaction"))?;
         execute_all(connection, WRITE_SETTINGS).await?;
@@ -122,7 +123,7 @@ impl Load<'_> {
         Ok(loads)
     }
 
-    /// Copies a table to its temporary place.
+    /// Copies a table to its temporary table.
     async fn stage(
         &self,
         connection: &mut PgConnection,
@@ -137,7 +138,7 @@ impl Load<'_> {
         Ok(read)
     }
 
-    /// Makes sure that every row is there already, or can come.
+    /// Requires that every staged row is identical to an existing one or can be inserted.
     async fn match_rows(
         &self,
         connection: &mut PgConnection,
@@ -174,14 +175,14 @@ impl Load<'_> {
         for ((table, read), load) in self.plan.tables.iter().zip(reads).zip(loads) {
             let started = Instant::now();
             let meter = self.progress.begin(Phase::new("inserting", &table.name), load.amount);
-            // Before the rows are there: nobody beside us is to be given one of their numbers.
+            // Before the rows are inserted: no other session may take one of their numbers.
             advance_sequences(connection, table).await?;
             let inserted = staging::insert(connection, table).await?;
             if inserted + load.present != read.amount.rows {
-                // A trigger that swallowed rows is found out by this.
+                // If a trigger skipped rows, the comparison names them.
                 self.comparison([(table, read)], ComparedRows::Staged).run(connection, &mut source.reader).await?;
                 let action = Action::from((Verb::Insert, format!("rows into {}", table.name)));
-                return Err(in_conflict(action, "another session has just written rows with the same keys"));
+                return Err(in_conflict(action, "another session inserted rows with the same keys in the meantime"));
             }
             meter.finish();
             load.duration += started.elapsed();
@@ -190,12 +191,12 @@ impl Load<'_> {
     }
 }
 
-/// What others did beside this transaction.
+/// An error that another session caused, which a retry can solve.
 fn in_conflict(action: impl Into<Action>, what: &str) -> TransferError {
     DatabaseError { action: action.into(), cause: DatabaseCause::new(ErrorClass::Conflict, what) }.into()
 }
 
-/// Puts sequences behind the staged rows, and never back: others take numbers from them all the time.
+/// Advances sequences beyond the staged rows, and never moves them back: other sessions use them at the same time.
 async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> Result<(), DatabaseError> {
     let action = Action::from((Verb::Set, format!("the sequence of {}", table.name)));
     for column in &table.columns {
@@ -213,8 +214,8 @@ async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> 
         let found: Option<(String, i64, i64)> = query.fetch_optional(&mut *connection).await.context(&action)?;
         let Some((sequence, largest, ahead)) = found.filter(|(_, _, ahead)| *ahead > 0) else { continue };
         let advance = match ahead {
-            // One by one, whoever takes others in between.
-            ..=NUMBERS_TAKEN => format!("nextval({}) FROM generate_series(1, {ahead})", literal(&sequence)),
+            // Each call takes one number, whatever other sessions take in between.
+            ..=NEXTVAL_LIMIT => format!("nextval({}) FROM generate_series(1, {ahead})", literal(&sequence)),
             _ => format!("setval({}, {largest})", literal(&sequence)),
         };
         execute(connection, format!("SELECT {advance}")).await.context(&action)?;

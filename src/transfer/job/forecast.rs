@@ -1,4 +1,4 @@
-//! How long a move will take and how large the target will be, by a sample of its rows in temporary tables.
+//! Estimates the duration of a move and the size of the target by copying a sample of the rows to temporary tables.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,31 +25,31 @@ use crate::transfer::target::read_back::{ComparedRows, digest_of_target};
 use crate::transfer::target::session::execute;
 use crate::transfer::target::session_settings;
 
-/// About how many bytes of values are tried out.
+/// The approximate size of the sample, in bytes of values.
 const SAMPLE: u64 = 6_000_000;
-/// Fewer bytes than this are moved in little more time than the trial would take.
+/// A smaller history, in bytes, is moved in little more time than the trial takes.
 const WORTH_A_TRIAL: u64 = 8 * SAMPLE;
-/// From how many places of a table its sample comes.
+/// The number of ranges of rows in the sample of a table.
 const PLACES: u64 = 3;
-/// How long a b-tree takes for each row and a GIN index for each byte, and how large they become. A sample is too small
-/// to tell: measured with PostgreSQL 15 by `benchsuite/migrate`.
+/// Build time and size of a b-tree by row and of a GIN index by byte. A sample is too small to measure them; these are
+/// measurements of `benchsuite/migrate` with PostgreSQL 15.
 const B_TREE_NANOSECONDS_PER_ROW: u64 = 1000;
 const B_TREE_BYTES_PER_ROW: u64 = 60;
 const GIN_NANOSECONDS_PER_BYTE: u64 = 2;
 const GIN_BYTES_PER_KILOBYTE: u64 = 12;
 
-/// What a move will take, about.
+/// The estimate for a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Forecast {
-    /// What the target's tables and indexes will take, in bytes.
+    /// The size of the target's tables and indexes, in bytes.
     pub target_bytes: u64,
-    /// How long it will take, in seconds.
+    /// The duration in seconds.
     pub seconds: u64,
-    /// How many bytes of values the target took in each second of the trial.
+    /// The throughput of the trial, in bytes of values.
     pub bytes_per_second: u64,
 }
 
-/// What a trial took.
+/// The measurements of a trial.
 #[derive(Debug, Clone, Copy, Default)]
 struct Trial {
     sample: Amount,
@@ -58,11 +58,11 @@ struct Trial {
 }
 
 impl Load<'_> {
-    /// Copies a sample of the large tables into temporary ones, reads it back if everything will be, and forgets it.
-    /// `None` for a history that is moved in no time, or whose sample holds what cannot be carried over.
+    /// Copies a sample of the large tables to temporary tables, reads it back if the move will, and rolls back. `None`
+    /// for a small history, or if the sample has values that cannot be converted exactly.
     ///
     /// # Errors
-    /// [`TransferError`] when one of the ends cannot be used.
+    /// [`TransferError`] if the source or the target cannot be used.
     pub(crate) async fn forecast(
         &self,
         target: &PostgresqlAddress,
@@ -78,7 +78,7 @@ impl Load<'_> {
             Ok(_) | Err(TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. })) => None,
             Err(error) => return Err(error),
         };
-        // After a failed COPY it is out of step; what is temporary ends with it.
+        // After a failed COPY the protocol may be out of sync; temporary tables are dropped with the session.
         connection.close_hard().await.ok();
         Ok(trial.map(|trial| self.extrapolated(trial, total)))
     }
@@ -96,17 +96,17 @@ impl Load<'_> {
         self.choose_compression(connection).await?;
         let mut trial = Trial::default();
         for (table, amount) in self.plan.tables.iter().zip(self.amounts) {
-            // The small ones would take longer to prepare than they tell.
+            // Smaller tables hardly change the estimate.
             if amount.bytes >= total.bytes / 20 {
                 let places = source.places(table, SAMPLE, total.bytes, PLACES).await?;
-                self.try_out(connection, source, table, places, &mut trial).await?;
+                self.measure(connection, source, table, places, &mut trial).await?;
             }
         }
         Ok(trial)
     }
 
-    /// Adds what some rows of a table take.
-    async fn try_out(
+    /// Adds the measurements of a sample of one table.
+    async fn measure(
         &self,
         connection: &mut PgConnection,
         source: &mut Source,
@@ -128,7 +128,7 @@ impl Load<'_> {
             let silent = Reporting { progress: &Silence, changes: &|_| Ok(()) };
             let (read, _) = copy_table(connection, &mut source.reader, copy, &silent).await?;
             sample += read.amount;
-            // In picoseconds for a byte. Now and then a short COPY waits for an acknowledgement on the network's way.
+            // In picoseconds a byte. The fastest counts: a short COPY may wait for a TCP acknowledgement.
             fastest = fastest.min(started.elapsed().as_nanos() * 1000 / u128::from(read.amount.bytes.max(1)));
         }
         trial.sample += sample;

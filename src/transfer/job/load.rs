@@ -1,5 +1,5 @@
-//! Loads a history into empty tables: everything in one transaction, so that a failure anywhere leaves nothing. What such a
-//! transaction is set up with, compared and committed by is shared with `append`.
+//! Loads a history into empty tables, in one transaction: a failure leaves nothing. `append` shares the setup, the
+//! comparison and the commit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,56 +38,56 @@ pub(crate) enum Verification {
     Full,
     /// The number of rows.
     Counts,
-    /// Nothing beyond what the server itself says of the load.
+    /// Nothing; the server accepted every row.
     None,
 }
 
-/// How new values are compressed.
+/// How the server compresses long values of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Toast {
-    /// With LZ4, where the server has it.
+    /// With LZ4, if the server supports it.
     Lz4,
-    /// As the server is set.
+    /// As the server is configured.
     Keep,
 }
 
-/// Hears what was done right before the commit, and may still refuse.
+/// Receives the result right before the commit; an error rolls back.
 pub(crate) type CommitGuard<'l> = Box<dyn Fn(&[TableLoad]) -> Result<(), ReportError> + 'l>;
 
-/// How a history is to be loaded.
+/// The settings of a load or an append.
 pub(crate) struct Load<'l> {
-    /// What goes where.
+    /// The tables and columns to copy.
     pub plan: &'l TransferPlan,
-    /// About how much each table has.
+    /// The estimated rows and bytes of each table of the plan.
     pub amounts: &'l [Amount],
-    /// What to do about values that the target cannot hold.
+    /// What is done with values that the target cannot hold.
     pub policies: Arc<Policies>,
-    /// The rows that do not simply go over.
+    /// The rows to leave out, and the placeholders for missing parents.
     pub orphans: Arc<Orphans>,
-    /// How long to wait for somebody else's lock.
+    /// How long to wait for a lock of another session.
     pub lock_timeout: Duration,
-    /// What is compared.
+    /// What is compared before the commit.
     pub verification: Verification,
-    /// How new values are compressed.
+    /// How the server compresses long values.
     pub toast: Toast,
-    /// Who is told how far it is.
+    /// Receives the progress.
     pub progress: &'l dyn Progress,
-    /// Is told of what policies change.
+    /// Receives what policies change.
     pub on_change: Box<ChangeSink<'l>>,
-    /// Who notices that the way to the target has fallen silent.
+    /// Detects a silent connection to the target.
     pub watch: &'l Watch<'l>,
-    /// Is called with what was done right before the commit, and may still refuse.
+    /// Called right before the commit.
     pub on_commit: CommitGuard<'l>,
 }
 
 impl Load<'_> {
-    /// Brings the target to the plan's revision, loads the source into its empty tables and commits, or leaves the
-    /// target as it was. `target` has one connection, which is used up.
+    /// Upgrades the target to the plan's revision, loads the source into its empty tables and commits, or leaves the
+    /// target unchanged. `target` has one connection, which is consumed.
     ///
     /// # Errors
     /// [`TransferError`]; the transaction is rolled back.
     /// [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that
-    /// cannot be carried over.
+    /// cannot be converted exactly.
     pub(crate) async fn run(
         &self,
         target: &DatabaseConnection,
@@ -149,7 +149,7 @@ impl Load<'_> {
         Ok(read)
     }
 
-    /// Compares what was loaded with what was read.
+    /// Compares the target's rows with those read from the source.
     pub(crate) async fn verify(
         &self,
         connection: &mut PgConnection,
@@ -172,7 +172,7 @@ impl Load<'_> {
         }
     }
 
-    /// Makes it last, unless the source was not what it seemed or somebody has a last word against it.
+    /// Commits, unless the source changed meanwhile or `on_commit` fails.
     pub(crate) async fn commit(
         &self,
         connection: &mut PgConnection,
@@ -184,7 +184,7 @@ impl Load<'_> {
         }
         (self.on_commit)(loads)?;
         self.watch.commit_begins();
-        // A connection that breaks now leaves the answer open.
+        // If the connection breaks now, the outcome is unknown.
         let committed = execute(connection, "COMMIT".to_owned()).await;
         Ok(committed.context(COMMIT_OUTCOME)?)
     }
@@ -243,24 +243,24 @@ impl Load<'_> {
     }
 }
 
-/// What the transaction begins with, and what for.
+/// The first statements of the transaction, each with its action.
 pub(crate) const WRITE_SETTINGS: &[(&str, (Verb, &str))] = &[
-    // A snapshot that is older than the lock would not see what was committed while it was waited for.
+    // A snapshot older than the lock would not see what other sessions committed while this one waited.
     ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", (Verb::Set, "the isolation level")),
     (session_settings::SETTINGS, (Verb::Set, "the parameters of the transaction")),
 ];
 
-/// Whether the server can compress with LZ4.
+/// Whether the server supports LZ4 compression.
 ///
 /// # Errors
-/// [`DatabaseError`] when the target cannot be read.
+/// [`DatabaseError`] if the target cannot be read.
 pub(crate) async fn has_lz4(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
     let sql =
         "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
     sqlx::query_scalar(sql).fetch_one(connection).await.context((Verb::List, "the server's compression methods"))
 }
 
-/// Where the server has it; elsewhere the setting has no such value.
+/// Only if the server supports it; otherwise the parameter does not accept the value.
 const LZ4: &str = "SELECT set_config(name, 'lz4', true) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
 
@@ -273,7 +273,7 @@ async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>
     Ok(require_empty(connection, plan.iter().map(|table| table.name.as_str())).await?)
 }
 
-/// Gives the target's tables the columns that the source's rows need.
+/// Changes the target's columns so that they accept the source's rows.
 pub(crate) async fn alter(connection: &mut PgConnection, alterations: &[String]) -> Result<(), DatabaseError> {
     for alteration in alterations {
         execute(connection, alteration.clone())
@@ -283,7 +283,7 @@ pub(crate) async fn alter(connection: &mut PgConnection, alterations: &[String])
     Ok(())
 }
 
-/// Sets sequences behind their data and gives the planner its statistics.
+/// Sets sequences beyond their data and analyzes the tables.
 async fn finish_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
     for table in plan {
         for column in &table.columns {

@@ -1,10 +1,10 @@
-//! What one run does.
+//! The steps of one run.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`forecast`] | how long a load will take, from a sample of it |
-//! | [`append`] | rows that come to others |
-//! | [`load`] | rows into empty tables, in one transaction |
+//! | [`forecast`] | estimates the duration and size of a load from a sample |
+//! | [`append`] | adds rows to tables that hold rows |
+//! | [`load`] | copies rows into empty tables, in one transaction |
 //! | [`verify`] | reads the target back and compares it with the source |
 
 pub(crate) mod append;

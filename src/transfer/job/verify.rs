@@ -1,4 +1,4 @@
-//! Proves that the target holds what the source holds: every value is read back and digested.
+//! Verifies that the target holds the source's rows: every value is read back and digested.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ use crate::transfer::value::copy_format::{read_field, unreadable};
 use crate::transfer::value::digest::{BUCKETS, RowDigests, TableDigest, key_of, short_digest};
 use crate::transfer::value::policy::Policies;
 
-/// How many differing rows of a table are named.
+/// The maximum number of differing rows that are named for a table.
 const NAMED_DIFFERENCES: usize = 10;
-/// About how many rows are held at a time to find these.
+/// Approximately how many rows are kept in memory to find them.
 const ROWS_HELD: u64 = 20_000;
 
-/// What was read of the source, and has to be in the target.
+/// What was read from the source and must be on the target.
 pub(crate) struct Comparison<'c> {
-    /// What was read, each table with its pass and what it found.
+    /// The tables, each with its pass and the result of it.
     pub(crate) tables: Vec<(Pass, &'c TableRead)>,
-    /// Where in the target's tables it has to be.
+    /// Which rows of the target are compared.
     pub(crate) rows: ComparedRows,
     pub(crate) progress: &'c dyn Progress,
     pub(crate) watch: &'c Watch<'c>,
 }
 
 impl Comparison<'_> {
-    /// Reads every table back: the digests that both ends have, and how long each took.
+    /// Reads every table back. Returns the digest and the duration of each.
     ///
     /// # Errors
     /// [`MismatchError`] with all tables that differ, or one side cannot be read.
@@ -68,10 +68,10 @@ impl Comparison<'_> {
         if mismatches.is_empty() { Ok(equal) } else { Err(MismatchError::OfLoad(mismatches).into()) }
     }
 
-    /// Finds the rows behind two different digests, or the first of them.
+    /// Finds the first rows that differ.
     ///
     /// # Errors
-    /// [`TransferError`] when one side cannot be read.
+    /// [`TransferError`] if one side cannot be read.
     async fn find_mismatch(
         &self,
         connection: &mut PgConnection,
@@ -106,24 +106,24 @@ impl Comparison<'_> {
     }
 }
 
-/// A target that was filled earlier, or by another tool, and what it has to hold.
+/// A target that was filled earlier, or by another tool, and what it must hold.
 pub(crate) struct FilledTarget<'t> {
-    /// What is to be there.
+    /// The tables to compare.
     pub tables: &'t [Arc<TablePlan>],
-    /// What was done about values that the target cannot hold.
+    /// What was done with values that the target cannot hold.
     pub policies: Arc<Policies>,
-    /// The rows that did not simply go over.
+    /// The rows that were left out, and the placeholders for missing parents.
     pub orphans: Arc<Orphans>,
-    /// What was read of the source, table by table.
+    /// The result of reading each table of the source.
     pub reads: &'t [TableRead],
-    /// Who is told how far it is.
+    /// Receives the progress.
     pub progress: &'t dyn Progress,
-    /// Who notices that the way to the target has fallen silent.
+    /// Detects a silent connection to the target.
     pub watch: &'t Watch<'t>,
 }
 
 impl FilledTarget<'_> {
-    /// Compares one state of the target with the source, and changes nothing.
+    /// Compares one snapshot of the target with the source. Changes nothing.
     ///
     /// # Errors
     /// [`MismatchError`] with all tables that differ, or one side cannot be read.
@@ -162,7 +162,7 @@ impl FilledTarget<'_> {
     }
 }
 
-/// What reading a target begins with, and what for.
+/// The first statements of the reading transaction, each with its action.
 const READ_SETTINGS: &[(&str, (Verb, &str))] = &[
     ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", (Verb::Begin, "the transaction")),
     (session_settings::SETTINGS, (Verb::Set, "the parameters of the transaction")),
@@ -188,7 +188,7 @@ mod tests {
     use crate::transfer::value::column_type::ColumnType;
 
     #[test]
-    fn differences_name_the_columns_and_the_rows_of_one_end() {
+    fn differences_name_columns_and_rows_that_one_side_lacks() {
         let column = |name: &str| ColumnPlan { name: name.to_owned(), target: ColumnType::BigInt, nullable: true };
         let table = TablePlan {
             name: "events".to_owned(),

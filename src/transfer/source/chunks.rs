@@ -1,4 +1,4 @@
-//! What was read on its way: rows as binary COPY, in pieces, with what is worth knowing of them.
+//! Chunks of converted rows as binary COPY, with their counts and changes.
 
 use tokio::sync::mpsc::Sender;
 
@@ -9,56 +9,56 @@ use crate::transfer::value::change::Change;
 use crate::transfer::value::copy_format::{HEADER, TRAILER, field_parts};
 use crate::transfer::value::pg_value::PgValue;
 
-/// How many bytes of binary COPY are collected before they are sent on.
+/// A chunk is sent when it has this many bytes of binary COPY,
 const CHUNK: usize = 256 * 1024;
-/// How much is read at most until somebody hears of it.
+/// or after so many rows or bytes of values, so that progress is shown.
 const ROWS_PER_CHUNK: u64 = 4096;
 const BYTES_PER_CHUNK: u64 = 4 * 1024 * 1024;
 
-/// A piece of a table on its way.
+/// A part of a table.
 #[derive(Default)]
 pub(crate) struct Chunk {
-    /// A stream of binary COPY, cut anywhere; empty if the rows are only scanned.
+    /// A part of the binary COPY stream, cut at any byte; empty if the rows are only scanned.
     pub(crate) bytes: Vec<u8>,
-    /// What was read for it.
+    /// The rows and bytes read for it.
     pub(crate) amount: Amount,
     /// What the policies changed in it.
     pub(crate) changes: Vec<Change>,
 }
 
-/// Collects chunks and sends them on.
+/// Collects rows in chunks and sends them.
 pub(crate) struct ChunkSender<'s> {
     sender: &'s Sender<Chunk>,
     chunk: Chunk,
     purpose: Purpose,
     sent: Amount,
-    /// What the changes of this chunk hold of rows that stay behind.
-    left_behind: Amount,
+    /// The rows that are left out, whose values are in the changes of this chunk.
+    left_out: Amount,
 }
 
 impl<'s> ChunkSender<'s> {
     pub(crate) fn begin(sender: &'s Sender<Chunk>, purpose: Purpose) -> Result<Self, DatabaseCause> {
-        let (sent, left_behind) = (Amount::default(), Amount::default());
-        let mut chunks = Self { sender, chunk: Chunk::default(), purpose, sent, left_behind };
-        // In the same messages as the rows: small ones on their own may wait for the server's TCP acknowledgement.
+        let (sent, left_out) = (Amount::default(), Amount::default());
+        let mut chunks = Self { sender, chunk: Chunk::default(), purpose, sent, left_out };
+        // Sent together with the first rows: a small message alone may wait for a TCP acknowledgement.
         chunks.push(HEADER)?;
         Ok(chunks)
     }
 
-    /// Sends the end, and gives what was sent in all.
+    /// Sends the trailer. Returns the total of all chunks.
     pub(crate) fn finish(mut self) -> Result<Amount, DatabaseCause> {
         self.push(&TRAILER)?;
         self.send()?;
         Ok(self.sent)
     }
 
-    /// Notes what policies changed in a row, and how many bytes of values it has.
-    pub(crate) fn note(&mut self, changes: Vec<Change>, bytes: u64) {
+    /// Records what policies changed in a row, and how many bytes of values it has.
+    pub(crate) fn record(&mut self, changes: Vec<Change>, bytes: u64) {
         self.chunk.changes.extend(changes);
         self.chunk.amount.bytes += bytes;
     }
 
-    /// Adds a row that goes over.
+    /// Adds a converted row.
     pub(crate) fn add(&mut self, values: &[PgValue<'_>]) -> Result<(), DatabaseCause> {
         self.chunk.amount.rows += 1;
         let columns = i16::try_from(values.len()).expect("tables have fewer than 1600 columns");
@@ -71,14 +71,14 @@ impl<'s> ChunkSender<'s> {
         self.send_if_due()
     }
 
-    /// Notes a row that stays behind, value by value.
-    pub(crate) fn leave_behind(&mut self, values: Vec<Change>, bytes: u64) -> Result<(), DatabaseCause> {
-        self.left_behind += Amount { rows: 1, bytes };
+    /// Records the values of a row that is left out.
+    pub(crate) fn leave_out(&mut self, values: Vec<Change>, bytes: u64) -> Result<(), DatabaseCause> {
+        self.left_out += Amount { rows: 1, bytes };
         self.chunk.changes.extend(values);
         self.send_if_due()
     }
 
-    /// Adds bytes; those of a large value travel in pieces, so that it is never held twice.
+    /// Adds bytes. A large value is sent in several chunks, so that it is never in memory twice.
     fn push(&mut self, mut bytes: &[u8]) -> Result<(), DatabaseCause> {
         while self.purpose == Purpose::Copy && !bytes.is_empty() {
             if self.chunk.bytes.capacity() == 0 {
@@ -94,18 +94,18 @@ impl<'s> ChunkSender<'s> {
         Ok(())
     }
 
-    /// Lets others hear of rows that are many and small, or not encoded.
+    /// Sends the chunk after many small rows, or rows that are only scanned, so that progress is shown.
     fn send_if_due(&mut self) -> Result<(), DatabaseCause> {
-        let Amount { rows, bytes } = [self.chunk.amount, self.left_behind].into_iter().sum();
+        let Amount { rows, bytes } = [self.chunk.amount, self.left_out].into_iter().sum();
         if rows >= ROWS_PER_CHUNK || bytes >= BYTES_PER_CHUNK { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<(), DatabaseCause> {
         let chunk = std::mem::take(&mut self.chunk);
-        self.left_behind = Amount::default();
+        self.left_out = Amount::default();
         self.sent += chunk.amount;
         self.sender
             .blocking_send(chunk)
-            .map_err(|_| DatabaseCause::new(ErrorClass::Other, "nobody takes what was read"))
+            .map_err(|_| DatabaseCause::new(ErrorClass::Other, "the reader of the rows has stopped"))
     }
 }

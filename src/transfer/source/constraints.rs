@@ -1,5 +1,5 @@
-//! Looks in the source for rows that the target's keys and indexes would refuse: orphans, duplicates, entries that an
-//! index cannot hold. The source need not have the same keys, and SQLite does not always look at its own.
+//! Finds rows of the source that the target's keys and indexes would reject: orphans, duplicates, and values too long
+//! for an index. The source may lack these keys, and SQLite does not always enforce its own.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,14 +14,14 @@ use crate::schema::sql::quoted;
 use crate::transfer::plan::{TablePlan, UniqueKey};
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
 
-/// What surely fits into an entry of PostgreSQL's b-tree: 2704 bytes at most, less its header and padding. What is
-/// longer may still be compressed enough, which only the server can tell.
+/// The longest value, in bytes, that certainly fits into an entry of PostgreSQL's b-tree, which has 2704 bytes with its
+/// header and padding. A longer one may fit after compression, which only the server can decide.
 pub(crate) const SAFE_ENTRY: usize = 2600;
 
-/// How much of a value is shown.
+/// The maximum length of a shown value.
 const SHOWN_CHARACTERS: u32 = 200;
 
-/// The rows of a table whose foreign key leads nowhere, by primary key.
+/// The primary keys of the rows that reference a missing row.
 pub(crate) fn orphans(
     connection: &Connection,
     table: &TablePlan,
@@ -31,18 +31,18 @@ pub(crate) fn orphans(
     keys(connection, table, &sql, [])
 }
 
-/// A row that is not there, and what the rows say of it that point to it.
+/// A missing row, with what is known from the rows that reference it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MissingParent {
-    /// Its key.
+    /// Its primary key.
     pub(crate) missing: String,
-    /// The session that its children belong to.
+    /// The session of its children.
     pub(crate) session: Option<String>,
-    /// When the first of them began, in microseconds since the epoch.
+    /// The start of the earliest child, in microseconds since the epoch.
     pub(crate) earliest_us: Option<i64>,
 }
 
-/// The rows that a table points to and that are not there. Keys of one column only, as TARSy's are.
+/// The missing rows that a table references. Only for keys of one column, as all of TARSy's are.
 pub(crate) fn missing_parents(
     connection: &Connection,
     table: &TablePlan,
@@ -64,14 +64,14 @@ pub(crate) fn missing_parents(
     Ok(parents.collect::<Result<_, _>>()?)
 }
 
-/// When the last session began, in microseconds since the epoch.
+/// The start of the latest session, in microseconds since the epoch.
 pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, DatabaseCause> {
     let sessions = rows_of("alert_sessions");
     let sql = format!("SELECT max(started_at_us) FROM {sessions} WHERE typeof(started_at_us) = 'integer'");
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 
-/// The rows that placeholders point to and that are not there. The table of the parents is read once for all of them.
+/// The missing rows that placeholders reference. The parent table is read once for all of them.
 pub(crate) fn missing_parents_of<'r>(
     connection: &Connection,
     table: &TablePlan,
@@ -96,7 +96,7 @@ pub(crate) fn missing_parents_of<'r>(
     Ok(missing.into_iter().map(absent).collect())
 }
 
-/// SQLite collects the parents once and looks each child up among them.
+/// SQLite collects the parents once and looks up each child among them.
 fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
     let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>();
     format!(
@@ -108,11 +108,11 @@ fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
     )
 }
 
-/// The keys that a foreign key may lead to. The condition is not only for NULL: without one, `IN` looks the keys up in
-/// an index of the table in spite of `NOT INDEXED`.
+/// The keys that a foreign key may reference. Without the condition, `IN` would look up the keys in an index of the
+/// table in spite of `NOT INDEXED`.
 fn parents(key: &ForeignKey) -> String {
     let table = quoted(&key.referenced_table);
-    // With the table: SQLite takes an unknown column for one of the children, or for a text.
+    // Qualified by the table: SQLite resolves an unknown column as one of the child table, or as a string.
     let columns = key.referenced_columns.iter().map(|column| format!("{table}.{}", quoted(column)));
     let columns = columns.collect::<Vec<_>>();
     let rows = rows_of(&key.referenced_table);
@@ -123,21 +123,21 @@ fn all_given(columns: &[String]) -> String {
     columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ")
 }
 
-/// The foreign keys of a table whose columns travel.
+/// The foreign keys of a table whose columns are all copied.
 pub(crate) fn foreign_keys(table: &TablePlan) -> impl Iterator<Item = &ForeignKey> {
     table.foreign_keys.iter().filter(|key| key.columns.iter().all(|column| table.position(column).is_some()))
 }
 
-/// Whether the indexes of the source hold what they promise.
+/// Whether queries may rely on the indexes of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Indexes {
-    /// Nothing speaks against it.
+    /// The integrity check found no problem.
     Sound,
-    /// SQLite's own check gives no reason to trust them.
+    /// The integrity check found problems, or could not check everything.
     Doubted,
 }
 
-/// The rows of a table that a unique index of the target would take for the same.
+/// The rows of a table that violate a unique index of the target.
 pub(crate) fn duplicates(
     connection: &Connection,
     table: &TablePlan,
@@ -145,7 +145,7 @@ pub(crate) fn duplicates(
 ) -> Result<Vec<Hazard>, DatabaseCause> {
     let mut hazards = Vec::new();
     for key in &table.unique_keys {
-        // Of one storage class, and unique on this end already: nothing to find.
+        // The source enforces the same key on values of one storage class: there are no equal texts.
         let is_unique = key.is_unique_in_source && indexes == Indexes::Sound;
         if is_unique && storage_classes(connection, table, key)? <= 1 {
             continue;
@@ -173,7 +173,7 @@ fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) 
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 
-/// A row with an entry that may not fit into one of the target's b-trees.
+/// A row that may be too long for one of the target's b-trees.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LongEntry {
     pub(crate) key: String,
@@ -183,7 +183,7 @@ pub(crate) struct LongEntry {
     pub(crate) values: Vec<Value>,
 }
 
-/// The rows whose entries may be too long, each for one index, and what the index would have to hold.
+/// The rows whose values may be too long for an index, once for each such index.
 pub(crate) fn long_entries(connection: &Connection, table: &TablePlan) -> Result<Vec<LongEntry>, DatabaseCause> {
     let mut found = Vec::new();
     for columns in &table.b_trees {
@@ -206,7 +206,7 @@ pub(crate) fn long_entries(connection: &Connection, table: &TablePlan) -> Result
     Ok(found)
 }
 
-/// The rows of a table that point to one of `parents`.
+/// The rows of a table that reference one of `parents`.
 pub(crate) fn children(
     connection: &Connection,
     table: &TablePlan,
@@ -224,7 +224,7 @@ pub(crate) fn children(
     keys(connection, table, &sql, [parents])
 }
 
-/// The beginning of one value, as an SQL literal.
+/// The beginning of a value as an SQL literal; `None` if the row or the column is not found.
 pub(crate) fn shown_value(
     connection: &Connection,
     table: &TablePlan,
@@ -244,7 +244,7 @@ pub(crate) fn shown_value(
     Ok(row.get_ref(0)?.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
-/// The primary keys that a query names first.
+/// Runs a query whose first columns are the primary key. Returns the keys as text.
 fn keys(
     connection: &Connection,
     table: &TablePlan,
@@ -260,7 +260,7 @@ fn keys(
     Ok(keys)
 }
 
-/// The primary key where a query names it first.
+/// The primary key of a row whose first columns it is.
 fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
     AnyRow::Stored(row).shown_key(0..table.primary_key.len())
 }

@@ -1,11 +1,10 @@
-//! What SQLite's own check finds wrong with the source, before a row of it moves.
+//! SQLite's integrity check of the source, before the first row is copied.
 //!
-//! Reading rows does not tell that a file is damaged: a page in the wrong place or an index that does not match its
-//! table may hide rows, or hold the only sound copy of a value. Damage anywhere counts, also in an operator's own
-//! tables: whatever damaged one page may have damaged others, and values in the middle of a page have no checksum.
-//! What the check says of values that a table does not allow is no damage; it is left to the
-//! [`crate::transfer::value::hazard`]s. Conditions (`CHECK`) are not looked at: SQLite does not even read them where it
-//! may not write, and the target does not have them.
+//! Reading rows does not reveal all damage: a misplaced page or an index that does not match its table may hide rows,
+//! or have the only intact copy of a value. Damage in any table counts, also in one that an operator added: its cause
+//! may have damaged other pages, and the values inside a page have no checksum. Findings about values that a table does
+//! not allow are not damage; they become [`crate::transfer::value::hazard`]s. CHECK constraints are not examined:
+//! SQLite does not read them from a file that it may not write, and the target does not have them.
 
 use std::collections::BTreeMap;
 
@@ -22,19 +21,19 @@ use crate::transfer::plan::TablePlan;
 use crate::transfer::value::hazard::{self, Hazard, Refusal, RefusedValues};
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// How many findings are named; the others are only counted.
+/// The maximum number of named findings; the others are only counted.
 const NAMED: usize = 1000;
-/// As many findings as the check can be asked for. By default it ends at 100, and values alone may be more.
+/// With the largest limit: by default the check stops at 100 findings, and those about values alone may be more.
 const EVERYTHING: &str = "PRAGMA integrity_check(2147483647)";
 
-/// What the check found.
+/// The result of the integrity check.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Examination {
-    /// Damage of the file.
+    /// Damaged pages and indexes.
     pub damage: Damage,
-    /// Values that their own tables do not allow.
+    /// Values that the source's own tables do not allow.
     pub values: Vec<RefusedValues>,
-    /// What this SQLite cannot check.
+    /// The tables that this SQLite cannot check.
     pub unchecked: Vec<Unchecked>,
 }
 
@@ -43,18 +42,18 @@ pub struct Examination {
 pub struct Damage {
     /// The first findings, in SQLite's words.
     pub findings: Vec<String>,
-    /// How many there are.
+    /// The number of all findings.
     pub total: usize,
 }
 
 impl Damage {
-    /// Whether there is any.
+    /// Whether no damage was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }
 
-    /// One finding a line, and how many more there are.
+    /// One line for each finding, and one for the number of the others.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let more = self.total - self.findings.len();
@@ -70,7 +69,7 @@ impl Damage {
     }
 }
 
-/// The source's file is damaged, which was not accepted.
+/// The source's file is damaged, and `--accept-damage` was not given.
 #[derive(Debug, thiserror::Error)]
 #[error("the source {path} is damaged: {} of SQLite's integrity check; nothing was written", counted(.damage.total as u64, "finding"))]
 pub(crate) struct DamageError {
@@ -87,9 +86,9 @@ impl Diagnostic for DamageError {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "restore a backup, or recover what can be read into a new file (https://www.sqlite.org/recovery.html) \
-             and move that; `--accept-damage --report FILE` moves what can be read of this one, and how many rows or \
-             values are missing or altered then, cannot be known"
+            "restore a backup, or recover the readable rows into a new file (https://www.sqlite.org/recovery.html) and \
+             move that; `--accept-damage --report FILE` moves the readable rows of this file, but an unknown number \
+             of rows or values may be missing or wrong"
                 .into(),
         )
     }
@@ -99,35 +98,36 @@ impl Diagnostic for DamageError {
     }
 }
 
-/// A table with an index, or of a kind, that this SQLite does not know.
+/// A table that needs an extension which this SQLite does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unchecked {
     /// The table.
     pub table: String,
-    /// Why not.
+    /// SQLite's error.
     pub reason: String,
 }
 
 impl Examination {
-    /// Whether an index may prove nothing: where something is damaged or could not be checked, or a row is there twice
-    /// under a unique index.
+    /// Whether queries must not rely on indexes: something is damaged or was not checked, or a unique index has
+    /// duplicates.
     #[must_use]
     pub fn doubts_indexes(&self) -> bool {
         let is_twice = self.values.iter().any(|values| values.kind == Refusal::Duplicate);
         is_twice || !self.damage.is_empty() || !self.unchecked.is_empty()
     }
 
-    /// The values of these tables that their own definition refuses.
+    /// The values in `values` that are in a copied column of these tables.
     pub fn values_of<'e, T: AsRef<TablePlan>>(&'e self, tables: &'e [T]) -> impl Iterator<Item = &'e RefusedValues> {
         self.values.iter().filter(|values| {
             let table = tables.iter().map(AsRef::as_ref).find(|table| table.name == values.table);
-            // What stays behind may be what it is.
-            let travels = |table: &TablePlan| values.column.as_ref().is_none_or(|name| table.position(name).is_some());
-            table.is_some_and(travels)
+            // A column that is not copied may have any value.
+            let is_copied =
+                |table: &TablePlan| values.column.as_ref().is_none_or(|name| table.position(name).is_some());
+            table.is_some_and(is_copied)
         })
     }
 
-    /// The hazards that looking at every value did not find, because the target would take these values.
+    /// The hazards that the conversion of every value did not find, because the target would accept these values.
     #[must_use]
     pub fn other_hazards<T: AsRef<TablePlan>>(
         &self,
@@ -139,7 +139,7 @@ impl Examination {
             let of_table = |hazard: &&Hazard| hazard.table == values.table;
             match values.kind {
                 Refusal::Duplicate => found.iter().filter(of_table).any(|hazard| hazard.class == Class::DuplicateRow),
-                // Each of these values is looked at, and converted where that was chosen.
+                // The policy converts each of these values.
                 Refusal::StorageClass if policies.of(Class::StorageClass) != Policy::Fail => true,
                 Refusal::Null | Refusal::StorageClass => {
                     found.iter().filter(of_table).any(|hazard| Some(&hazard.column) == values.column.as_ref())
@@ -151,13 +151,13 @@ impl Examination {
     }
 }
 
-/// Has SQLite check the whole file.
+/// Runs the integrity check on the whole file, or table by table if that fails.
 pub(crate) fn examine(connection: &Connection) -> Result<Examination, DatabaseCause> {
     let mut report = Findings::new(connection);
     match report.run(connection, EVERYTHING) {
         Ok(()) => {}
         Err(error) if is_unknown_to_sqlite(&error) => {
-            tracing::debug!("the source cannot be checked as a whole: {error}");
+            tracing::debug!("cannot check the whole source, checking it table by table: {error}");
             report.by_table(connection)?;
         }
         Err(error) => return Err(error.into()),
@@ -165,7 +165,7 @@ pub(crate) fn examine(connection: &Connection) -> Result<Examination, DatabaseCa
     Ok(report.examination)
 }
 
-/// Whether the statement could not even be prepared: an index needs a collation or a function, or a virtual table a
+/// Whether the statement could not be prepared: an index needs a collation or a function, or a virtual table needs a
 /// module, that is not built in.
 fn is_unknown_to_sqlite(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), None | Some(ErrorCode::Unknown))
@@ -173,7 +173,7 @@ fn is_unknown_to_sqlite(error: &rusqlite::Error) -> bool {
 
 struct Findings {
     examination: Examination,
-    /// By its text, where a finding about values is.
+    /// The positions of the findings about values, by text.
     values: BTreeMap<String, usize>,
     tables: Vec<String>,
     /// The table of each index.
@@ -185,7 +185,7 @@ impl Findings {
         let names = |sql: &str| -> Result<Vec<(String, String)>, rusqlite::Error> {
             connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
-        // What cannot be read here is what the check will find.
+        // If this fails, the check reports why.
         let tables = names("SELECT name, name FROM sqlite_schema WHERE type = 'table'").unwrap_or_default();
         let indexes = names("SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index'").unwrap_or_default();
         Self {
@@ -196,7 +196,7 @@ impl Findings {
         }
     }
 
-    /// Runs a check. Where it fails at the damage itself, that is a finding as well.
+    /// Runs a check. If damage makes the statement fail, the error is a finding too.
     fn run(&mut self, connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
         match self.read(connection, sql) {
             Err(error) if is_corrupt(&error) => {
@@ -218,7 +218,7 @@ impl Findings {
         Ok(())
     }
 
-    /// Checks one table after the other, as far as that goes.
+    /// Checks each table, and records those that cannot be checked.
     fn by_table(&mut self, connection: &Connection) -> Result<(), DatabaseCause> {
         let tables = std::iter::once("sqlite_schema".to_owned()).chain(self.tables.clone());
         for table in tables {
@@ -249,7 +249,7 @@ impl Findings {
         }
     }
 
-    /// What a finding is about, if it is about values of a known table.
+    /// The kind, table and column of a finding about values of a known table.
     fn about_values(&self, finding: &str) -> Option<(Refusal, String, Option<String>)> {
         let (kind, place) = match about_values(finding)? {
             ValueFinding::Duplicate { index } => {

@@ -1,20 +1,20 @@
-//! Why what was read of the source is of no use.
+//! Why the source was not read completely.
 
 use crate::database::failure::DatabaseError;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::transfer::report::ReportError;
 
-/// Why the source was not read to its end.
+/// Why the source was not read completely.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// It cannot be read.
+    /// SQLite's error.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// What a policy changed cannot be noted.
+    /// What a policy changed cannot be written to the report.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// Another process wrote to it meanwhile.
+    /// Another process wrote to the file while it was read.
     #[error("the source {path} changed while it was read; rolled back")]
     Changed {
         /// The file.
@@ -35,9 +35,10 @@ impl Diagnostic for SourceError {
         match self {
             Self::Database(error) => error.hint(),
             Self::Report(error) => error.hint(),
-            Self::Changed { .. } => {
-                Some("start again, and either stop TARSy's backend before or let it run all the time".into())
-            }
+            Self::Changed { .. } => Some(
+                "run the command again; if TARSy's backend uses the file, either stop it first or keep it running"
+                    .into(),
+            ),
         }
     }
 }

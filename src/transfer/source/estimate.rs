@@ -1,4 +1,4 @@
-//! How much there is to move, about, before everything was read.
+//! Estimates rows and bytes before everything is read.
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -11,21 +11,21 @@ use crate::progress::Amount;
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
 
-/// How many rows of a table are looked at.
+/// The number of rows in the sample of a table.
 const SAMPLE: i64 = 200;
 
-/// The rows of a table, counted, and the bytes of their values, from rows all over it.
+/// Counts the rows of a table and estimates the bytes of their values from a sample of rows all over the table.
 pub(crate) fn of_table(connection: &Connection, table: &TablePlan, indexes: Indexes) -> Result<Amount, DatabaseCause> {
     let name = rows_of(&table.name);
     let counted = match indexes {
-        // Many times faster: SQLite counts the entries of the smallest one.
+        // Many times faster: SQLite counts the entries of the smallest index.
         Indexes::Sound => quoted(&table.name),
         Indexes::Doubted => name.clone(),
     };
     let rows = connection.query_row(&format!("SELECT count(*) FROM {counted}"), [], |row| row.get::<_, i64>(0))?;
     let sizes = table.columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(&column.name)));
     let sizes = sizes.collect::<Vec<_>>().join(" + ");
-    // Evenly spaced rowids; what lies between them is not read.
+    // Evenly spaced rowids; the rows between them are not read.
     let sql = format!(
         "WITH RECURSIVE bounds (first, last) AS ({}),
              place (number, at) AS (SELECT 0, first FROM bounds UNION ALL
@@ -48,8 +48,7 @@ pub(crate) fn of_table(connection: &Connection, table: &TablePlan, indexes: Inde
     Ok(Amount { rows, bytes })
 }
 
-/// Ranges of rowids at evenly spaced places of a table, with about so many of its bytes together; none where the rows
-/// have no rowid.
+/// Evenly spaced ranges of rowids with about so many bytes together; none if the rows have no rowid.
 pub(crate) fn places(
     connection: &Connection,
     table: &TablePlan,
@@ -71,7 +70,7 @@ pub(crate) fn places(
     (0..places).filter_map(place).collect()
 }
 
-/// The first and the last rowid. Asked for together in a plain query, SQLite would look at every row.
+/// The first and the last rowid. A plain query for both would make SQLite read every row.
 fn ends(table: &TablePlan) -> String {
     let name = rows_of(&table.name);
     format!("SELECT (SELECT min(rowid) FROM {name}), (SELECT max(rowid) FROM {name})")

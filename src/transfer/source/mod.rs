@@ -1,24 +1,24 @@
-//! The SQLite end: opened for reading only, and never written.
+//! The SQLite side: opened read-only, and never written to.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`scan`] | the source as a whole: what it holds, and everything that the target could not hold |
-//! | [`estimate`] | about how much there is to move |
-//! | [`reader`] | reads rows on a thread of its own |
-//! | [`row_converter`] | what a row becomes |
-//! | [`chunks`] | what was read, on its way |
-//! | [`pass`] | which rows are read, and what for |
-//! | [`orphans`] | rows whose parent is missing, and what a policy makes of them |
-//! | [`constraints`] | what the target's keys and indexes would refuse |
-//! | [`damage`] | has SQLite check the file |
-//! | [`unmapped`] | counts what has no place on the target |
+//! | [`scan`] | the source in one read transaction: row counts, digests and all hazards |
+//! | [`estimate`] | estimates rows and bytes |
+//! | [`reader`] | reads rows on a separate thread |
+//! | [`row_converter`] | converts a row |
+//! | [`chunks`] | chunks of converted rows, from the reading thread to the server |
+//! | [`pass`] | which rows are read, and for which purpose |
+//! | [`orphans`] | rows whose parent is missing: what the policy does with them |
+//! | [`constraints`] | rows that the target's keys and indexes would reject |
+//! | [`damage`] | SQLite's integrity check of the file |
+//! | [`unmapped`] | tables and columns that the target lacks |
 //! | [`row`] | a row as SQLite stores it |
 //! | [`snapshot`] | one consistent state of the file |
-//! | [`error`] | why what was read is of no use |
-//! | [`private_copy`] | a copy of a file that cannot be read in its place |
-//! | [`origin`] | how the source is read |
-//! | [`source_file`] | the file, its `-wal` and its `-shm`, without SQLite |
-//! | [`table`] | how queries read a table: from the table itself |
+//! | [`error`] | why the source was not read completely |
+//! | [`private_copy`] | a copy of a file that cannot be read in place |
+//! | [`origin`] | how the source is read: at rest, in use, or from a copy |
+//! | [`source_file`] | the file, its `-wal` and its `-shm`, read without SQLite |
+//! | [`table`] | makes queries read a table without its indexes |
 
 pub(crate) mod chunks;
 pub(crate) mod constraints;

@@ -1,4 +1,4 @@
-//! How the source is read: where it is, beside its user, or from a copy.
+//! How the source is read: in place at rest, in place while it is in use, or from a copy.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use super::source_file::FileState;
 
-/// Where the rows come from.
+/// What the rows are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "origin", content = "why")]
 pub enum Origin {
-    /// The file, which nobody is using.
+    /// The file, which no other process uses.
     AtRest,
-    /// The file, which somebody else is using.
+    /// The file, which another process uses.
     InUse,
-    /// A copy, made in a moment when nobody wrote.
+    /// A copy, made while no process wrote to the file.
     Copied(CopyReason),
 }
 
@@ -22,16 +22,16 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyReason {
-    /// Reading for long would lock a writer out, and nobody can tell whether there is one.
+    /// A long read would block a writer, and whether there is one cannot be determined.
     RollbackJournal,
-    /// A crash left a `-wal`; reading it in place would leave traces.
+    /// A crash left a `-wal`; reading it in place would change files.
     LeftOverWal,
-    /// A crash left a `-journal`; reading in place would mean to write.
+    /// A crash left a `-journal`; SQLite would have to write to the file to read it.
     LeftOverJournal,
 }
 
 impl Origin {
-    /// How a file has to be read that looks like this. `is_in_use` is whether another process has it open in WAL mode.
+    /// How to read a file in this state. `is_in_use` is whether another process has it open in WAL mode.
     pub(crate) fn of(file: &FileState, is_in_use: bool) -> Self {
         if is_in_use {
             Self::InUse
@@ -50,9 +50,9 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::AtRest => f.write_str("nobody is using it; it is read as it is"),
-            Origin::InUse => f.write_str("it is in use and stays so; what is written from now on stays behind"),
-            Origin::Copied(why) => write!(f, "it is copied first: {why}"),
+            Origin::AtRest => f.write_str("not in use, read in place"),
+            Origin::InUse => f.write_str("in use, read in place; changes from now on are not moved"),
+            Origin::Copied(why) => write!(f, "read from a temporary copy, because {why}"),
         }
     }
 }
@@ -60,11 +60,9 @@ impl fmt::Display for Origin {
 impl fmt::Display for CopyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            CopyReason::RollbackJournal => {
-                "it keeps a rollback journal, so that reading it for long would lock its writer out"
-            }
-            CopyReason::LeftOverWal => "a crash left a `-wal` beside it, which has to be recovered",
-            CopyReason::LeftOverJournal => "a crash left a `-journal` beside it, which has to be rolled back",
+            CopyReason::RollbackJournal => "it uses a rollback journal, and a long read would block its writer",
+            CopyReason::LeftOverWal => "a crash left a `-wal` file, which must be recovered",
+            CopyReason::LeftOverJournal => "a crash left a `-journal` file, which must be rolled back",
         })
     }
 }
@@ -101,7 +99,7 @@ mod tests {
     fn what_a_crash_left_is_recovered_in_a_copy() {
         assert_eq!(origin(WAL, b"frames", b"", false), Origin::Copied(CopyReason::LeftOverWal));
         assert_eq!(origin(ROLLBACK_JOURNAL, b"", b"\xd9", false), Origin::Copied(CopyReason::LeftOverJournal));
-        // A journal that is kept for the next transaction.
+        // An empty journal header: kept for the next transaction.
         assert_eq!(origin(ROLLBACK_JOURNAL, b"", b"\0", false), Origin::Copied(CopyReason::RollbackJournal));
     }
 }

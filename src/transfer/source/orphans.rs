@@ -1,5 +1,5 @@
-//! What policies decide about whole rows before the first one moves: those that stay behind, and placeholders for
-//! parents that are missing.
+//! What the policy for orphans decides before the first row is copied: which rows are left out, and which placeholders
+//! are made for missing parents.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// What a placeholder says of itself, where it has a place for it.
-const PLACEHOLDER_MESSAGE: &str = "placeholder made by tarsy-db: rows that belong to this one were there, it was not";
+/// The `error_message` of a placeholder.
+const PLACEHOLDER_MESSAGE: &str = "placeholder made by tarsy-db for a missing row that other rows reference";
 
-/// The rows that do not simply go over. Empty unless the operator chose a policy for orphans.
+/// The rows to leave out and the placeholders to add. Empty unless the operator chose a policy for orphans.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    /// By table: the primary keys of the rows that stay behind.
+    /// By table: the primary keys of the rows to leave out.
     dropped: BTreeMap<String, HashSet<String>>,
     /// By table and key: placeholders, in the order of the plan's columns.
     placeholders: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
 }
 
 impl Orphans {
-    /// Decides about the orphans of a source. `now_us` is the time, in microseconds since the epoch, that a row is
-    /// given whose children have none, as no session has.
+    /// Finds the orphans of a source and applies the policy. `now_us`, in microseconds since the epoch, is the start of
+    /// a placeholder if neither its children nor any session has one.
     pub(crate) fn decide(
         connection: &Connection,
         tables: &[Arc<TablePlan>],
@@ -45,7 +45,7 @@ impl Orphans {
         Ok(orphans)
     }
 
-    /// Whether a row stays behind.
+    /// Whether a row is left out.
     pub(crate) fn drops(&self, table: &TablePlan, key: impl FnOnce() -> String) -> bool {
         self.dropped.get(&table.name).is_some_and(|keys| keys.contains(&key()))
     }
@@ -55,7 +55,7 @@ impl Orphans {
         self.placeholders.get(&table.name).into_iter().flat_map(BTreeMap::values).map(Vec::as_slice)
     }
 
-    /// Leaves orphans behind, and with them what hangs on them.
+    /// Leaves out orphans and, transitively, the rows that reference them.
     fn drop_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<(), DatabaseCause> {
         let keys_of = |table: &Arc<TablePlan>| foreign_keys(table).cloned().collect::<Vec<_>>();
         for table in tables {
@@ -80,22 +80,22 @@ impl Orphans {
         }
     }
 
-    /// Makes placeholders of the rows that orphans point to.
+    /// Makes placeholders for the missing rows that orphans reference.
     fn adopt_orphans(
         &mut self,
         connection: &Connection,
         tables: &[Arc<TablePlan>],
         now_us: i64,
     ) -> Result<(), DatabaseCause> {
-        // Not the present: a placeholder has to be the same when both ends are compared another day.
+        // Not the current time: a later `--verify-only` must make the same placeholder.
         let time_us = constraints::latest_start(connection)?.unwrap_or(now_us);
         let mut missing = Vec::new();
-        // When the first child of each missing row began, by table and key: its children may be in several tables.
+        // The start of the earliest child of each missing row, by table and key: children may be in several tables.
         let mut earliest = BTreeMap::<(String, String), i64>::new();
-        // Children first: a placeholder may need a parent itself.
+        // Children before parents: a placeholder may itself need a parent.
         for table in tables.iter().rev() {
             let mut keys: Vec<_> = foreign_keys(table).collect();
-            // What a row lacks in its own table may need a parent as well.
+            // Keys within the same table first: such a placeholder may need a parent as well.
             keys.sort_by_key(|key| key.referenced_table != table.name);
             for key in keys {
                 let parents = constraints::missing_parents(connection, table, key)?;
@@ -121,18 +121,18 @@ impl Orphans {
     }
 }
 
-/// A row that stands for one that is gone: what may be NULL is NULL, the rest says that it is made up.
+/// A row in place of a missing one: nullable columns are NULL, the others have values that mark it as a placeholder.
 fn placeholder(table: &TablePlan, key: &ForeignKey, absent: &MissingParent, began_us: i64) -> Vec<Value> {
     let value = |column: &ColumnPlan| match (column.name.as_str(), column.target) {
         (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => {
             absent.missing.clone().into()
         }
         ("session_id", _) => absent.session.clone().unwrap_or_else(|| absent.missing.clone()).into(),
-        // A status that is final, so that retention removes the row one day.
+        // A terminal status, so that `prune` can remove the row.
         ("status", _) => "failed".to_owned().into(),
         ("started_at_us" | "timestamp_us" | "created_at_us", ColumnType::BigInt) => began_us.into(),
         ("error_message", _) => PLACEHOLDER_MESSAGE.to_owned().into(),
-        // There may be only one of each.
+        // The column is unique.
         ("alert_id", _) => absent.missing.clone().into(),
         _ if column.nullable => Value::Null,
         (_, ColumnType::Text(_)) => "unknown".to_owned().into(),

@@ -1,4 +1,4 @@
-//! One pass over a table of the source: which rows are read, and what for.
+//! One pass over a table of the source: which rows are read, and for which purpose.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::database::failure::DatabaseCause;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::policy::Policies;
 
-/// What is to be read, and how.
+/// One pass over a table.
 #[derive(Clone)]
 pub(crate) struct Pass {
     pub(crate) table: Arc<TablePlan>,
-    /// All rows where there is none.
+    /// `None` for all rows.
     pub(crate) row_ids: Option<RowIds>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) orphans: Arc<Orphans>,
     pub(crate) purpose: Purpose,
 }
 
-/// What a pass is for.
+/// The purpose of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To encode rows, until the first value that cannot be carried over.
+    /// To encode rows, up to the first value that cannot be converted exactly.
     Copy,
-    /// To find every value that cannot be carried over.
+    /// To find every value that cannot be converted exactly.
     Scan,
 }
 
@@ -41,7 +41,7 @@ impl Pass {
     ) -> Result<(), DatabaseCause> {
         if self.row_ids.as_ref().is_none_or(|ids| ids.start == i64::MIN) {
             for placeholder in self.orphans.placeholders(&self.table) {
-                // Nothing is wrong with these.
+                // A placeholder has no hazard, so that the pass never ends here.
                 let _ = visit(AnyRow::Placeholder(placeholder))?;
             }
         }
@@ -55,12 +55,12 @@ impl Pass {
         Ok(())
     }
 
-    /// Whether a row stays behind.
+    /// Whether a row is left out.
     pub(crate) fn drops(&self, row: AnyRow<'_>) -> bool {
         self.orphans.drops(&self.table, || self.shown_key(row))
     }
 
-    /// The primary key of a row as people read it.
+    /// The primary key of a row as text.
     pub(crate) fn shown_key(&self, row: AnyRow<'_>) -> String {
         row.shown_key(self.table.primary_key.iter().copied())
     }

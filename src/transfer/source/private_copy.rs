@@ -1,4 +1,4 @@
-//! A private directory for copies of the source: nobody else may look into it, and nothing of it stays.
+//! A private directory for copies of the source: only this user can read it, and it is deleted after use.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -11,22 +11,22 @@ use tokio::task::yield_now;
 use crate::fs::temporary;
 use crate::progress::{Amount, Meter};
 
-/// What the directories' names begin with.
+/// The prefix of the directories' names.
 const PREFIX: &str = "tarsy-db-source-";
-/// The file in it that is locked as long as its owner lives.
+/// The file in the directory that its process keeps locked.
 const LOCK: &str = "lock";
-/// How much is copied before somebody else has a turn.
+/// How many bytes are copied before other tasks may run.
 const CHUNK: u64 = 8 << 20;
 
-/// A directory that only this user may enter. It ends with this value; if the process is killed, with the next run.
+/// A directory with mode 0700. Dropping this value deletes it; if the process is killed, the next run does.
 pub(crate) struct PrivateCopy {
     path: PathBuf,
-    /// Closing it gives the lock back.
+    /// Closing it releases the lock.
     _lock: File,
 }
 
 impl PrivateCopy {
-    /// Makes the directory, and removes what killed runs left beside it.
+    /// Creates the directory, and deletes those that killed runs left in `parent`.
     pub(crate) fn create(parent: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         sweep(parent);
@@ -37,15 +37,15 @@ impl PrivateCopy {
                 Ok(()) => {
                     temporary::remember(&path);
                     let lock = create(&path.join(LOCK)).inspect_err(|_| remove(&path))?;
-                    // On a file system without locks nobody sweeps either.
+                    // On a file system without locks no run deletes directories of others either.
                     let is_lost = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
-                    // Another run may have swept it before it was locked.
+                    // Another run may have deleted it before it was locked.
                     if !is_lost && path.join(LOCK).exists() {
                         return Ok(Self { path, _lock: lock });
                     }
                     temporary::forget(&path);
                 }
-                // A process of another container may have the same number.
+                // A process in another container may have the same ID.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -57,7 +57,7 @@ impl PrivateCopy {
         self.path.join(name)
     }
 
-    /// Copies a whole file into it, in place of what was there under this name.
+    /// Copies a file into the directory, and replaces an existing one of this name.
     pub(crate) async fn copy(&self, mut from: &File, name: &str, meter: &dyn Meter) -> io::Result<()> {
         let to = self.join(name);
         match std::fs::remove_file(&to) {
@@ -67,7 +67,7 @@ impl PrivateCopy {
         let mut to = create(&to)?;
         from.seek(SeekFrom::Start(0))?;
         loop {
-            // The kernel copies, or only refers to the same blocks, where the file systems allow it.
+            // On Linux the kernel copies, or shares the blocks if the file system supports it.
             let bytes = io::copy(&mut from.take(CHUNK), &mut to)?;
             if bytes == 0 {
                 return Ok(());
@@ -93,7 +93,7 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Removes this user's directories whose owner is gone. What cannot be removed is not this run's trouble.
+/// Deletes this user's directories whose process has ended. Errors are ignored: a later run tries again.
 fn sweep(parent: &Path) {
     let user = rustix::process::geteuid().as_raw();
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();

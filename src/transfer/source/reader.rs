@@ -1,5 +1,5 @@
-//! Reads the source's rows on a thread of its own, straight from SQLite's handle: that takes 1 to 2 µs a row where the
-//! driver's stream of rows takes 7 to 9, and leaves the other core to the server.
+//! Reads the source's rows on a separate thread, directly with SQLite's handle: this takes 1 to 2 µs a row, the
+//! driver's stream of rows 7 to 9 µs.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,31 +26,31 @@ use crate::transfer::value::change::Change;
 use crate::transfer::value::digest::{RowDigests, bucket, key_of, short_digest};
 use crate::transfer::value::policy::{Class, Policy};
 
-/// How many chunks wait for the server at most.
+/// The maximum number of chunks that wait for the server.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
-/// How many steps SQLite takes until it is asked whether to go on: those of some 50 rows, or 1000 pages of a check.
+/// How many steps SQLite runs before it checks for an interruption: about 50 rows, or 1000 pages of a check.
 const STEPS: i32 = 1000;
 
 /// One connection to the source, in its read transaction.
 pub(crate) struct Reader {
-    /// On its way while a thread has it.
+    /// `None` while a thread uses it, and after the release.
     connection: Option<PoolConnection<Sqlite>>,
 }
 
-/// Work on the connection, which comes back with the result.
+/// Work on a thread, which returns the connection with the result.
 type Thread<T> = JoinHandle<(PoolConnection<Sqlite>, Result<T, DatabaseCause>)>;
 
-/// Who is told of a pass while it goes on.
+/// The receivers of what a pass reports.
 #[derive(Clone, Copy)]
 pub(crate) struct Reporting<'r> {
-    /// How far it is.
+    /// Receives the rows and bytes read so far.
     pub(crate) progress: &'r dyn Progress,
-    /// What policies change.
+    /// Receives what policies change.
     pub(crate) changes: &'r ChangeSink<'r>,
 }
 
-/// A pass that goes on, and the chunks that come from it.
+/// A running pass and its chunks.
 pub(crate) struct Reading<'r> {
     reader: &'r mut Reader,
     thread: Thread<TableRead>,
@@ -60,7 +60,7 @@ pub(crate) struct Reading<'r> {
 impl Reading<'_> {
     /// Waits for the end of the pass.
     pub(crate) async fn finish(self) -> Result<TableRead, DatabaseCause> {
-        // A thread that still sends would wait for ever.
+        // Otherwise a thread that is still sending would wait forever.
         drop(self.chunks);
         self.reader.take_back(self.thread).await
     }
@@ -73,28 +73,26 @@ impl Reader {
         Self { connection: Some(connection) }
     }
 
-    /// Runs `work` on a thread with SQLite's own handle. What SQLite is doing ends soon after
-    /// the caller stops waiting for it.
+    /// Runs `work` on a thread with SQLite's handle. If the caller drops the future, SQLite is interrupted soon after.
     pub(crate) async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
     ) -> Result<T, DatabaseCause> {
         let abandoned = Abandoned::default();
-        let is_wanted = Arc::clone(&abandoned.0);
-        let thread = self.start_until(work, is_wanted)?;
+        let thread = self.start_until(work, Arc::clone(&abandoned.0))?;
         let result = self.take_back(thread).await;
         drop(abandoned);
         result
     }
 
-    /// Begins to read a table.
+    /// Starts a pass over a table.
     pub(crate) fn read(&mut self, pass: Pass) -> Result<Reading<'_>, DatabaseCause> {
         let (sender, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let thread = self.start(move |connection| read_table(connection, &pass, &sender))?;
         Ok(Reading { reader: self, thread, chunks })
     }
 
-    /// Reads a table only to scan it. `estimate` is about how much there is.
+    /// Scans a table without sending rows. `estimate` is for the progress.
     pub(crate) async fn scan(
         &mut self,
         pass: Pass,
@@ -113,7 +111,7 @@ impl Reader {
         Ok(read)
     }
 
-    /// Short digests of the values of the rows that count for some buckets.
+    /// Returns short digests of the values of all rows in these buckets.
     pub(crate) async fn row_digests(
         &mut self,
         pass: Pass,
@@ -122,7 +120,7 @@ impl Reader {
         self.run(move |connection| row_digests(connection, &pass, &buckets)).await
     }
 
-    /// Gives the connection back.
+    /// Returns the connection to its pool.
     pub(crate) fn release(&mut self) {
         self.connection = None;
     }
@@ -134,7 +132,7 @@ impl Reader {
         self.start_until(work, Arc::default())
     }
 
-    /// Starts `work`, which SQLite interrupts once it is `abandoned`.
+    /// Starts `work`; SQLite interrupts it when `abandoned` is set.
     fn start_until<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
@@ -157,7 +155,7 @@ impl Reader {
     }
 }
 
-/// Tells, when it is dropped, that nobody waits any more.
+/// Sets its flag when it is dropped: the caller no longer waits.
 #[derive(Default)]
 struct Abandoned(Arc<AtomicBool>);
 
@@ -194,15 +192,15 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
     let mut found = TableRead::default();
     pass.for_each_row(connection, |row| {
         if let AnyRow::Placeholder(_) = row {
-            chunks.note(vec![Change::of_placeholder(&table.name, pass.shown_key(row), &table.key_columns())], 0);
+            chunks.record(vec![Change::of_placeholder(&table.name, pass.shown_key(row), &table.key_columns())], 0);
         }
         if pass.drops(row) {
             let (values, bytes) = dropped_values(pass, row);
-            chunks.leave_behind(values, bytes)?;
+            chunks.leave_out(values, bytes)?;
             return Ok(ControlFlow::Continue(()));
         }
         let mut converted = converter.convert(row);
-        chunks.note(std::mem::take(&mut converted.changes), converted.bytes);
+        chunks.record(std::mem::take(&mut converted.changes), converted.bytes);
         found.hazards.append(&mut converted.hazards);
         for (sum, count) in found.normalizations.iter_mut().zip(converted.normalizations) {
             *sum += count;
@@ -218,7 +216,7 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
     Ok(found)
 }
 
-/// The values of a row that stays behind, and how many bytes they have.
+/// The values of a row that is left out, and their size in bytes.
 fn dropped_values(pass: &Pass, row: AnyRow<'_>) -> (Vec<Change>, u64) {
     let (table, key) = (&pass.table, pass.shown_key(row));
     let (class, policy) = (Class::Orphan, Policy::Drop);
@@ -230,7 +228,7 @@ fn dropped_values(pass: &Pass, row: AnyRow<'_>) -> (Vec<Change>, u64) {
     (changes.collect(), bytes)
 }
 
-/// Short digests of the values of the rows that count for some buckets.
+/// Short digests of the values of all rows in these buckets, by primary key.
 fn row_digests(connection: &Connection, pass: &Pass, buckets: &BTreeSet<usize>) -> Result<RowDigests, DatabaseCause> {
     let table = pass.table.as_ref();
     let converter = RowConverter::new(pass);

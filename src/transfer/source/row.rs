@@ -5,10 +5,10 @@ use rusqlite::types::ValueRef;
 
 use crate::database::sqlite_value::SqliteValue;
 
-/// Which rows of a table are read: from the first rowid to before the last.
+/// A range of rowids.
 pub(crate) type RowIds = std::ops::Range<i64>;
 
-/// A row of the source, or one that stands for a missing parent.
+/// A row of the source, or a placeholder for a missing parent.
 #[derive(Clone, Copy)]
 pub(crate) enum AnyRow<'r> {
     Stored(&'r Row<'r>),
@@ -16,7 +16,7 @@ pub(crate) enum AnyRow<'r> {
 }
 
 impl<'r> AnyRow<'r> {
-    /// A value as SQLite stores it, not as its column was declared.
+    /// A value as SQLite stores it, whatever type its column declares.
     pub(crate) fn stored(self, index: usize) -> SqliteValue<'r> {
         let value = match self {
             AnyRow::Stored(row) => row.get_ref(index).unwrap_or(ValueRef::Null),
@@ -31,8 +31,8 @@ impl<'r> AnyRow<'r> {
         }
     }
 
-    /// The primary key as people read it, by the places of its columns.
-    pub(crate) fn shown_key(self, places: impl Iterator<Item = usize>) -> String {
-        places.map(|place| self.stored(place).shown().into_owned()).collect::<Vec<_>>().join(", ")
+    /// The primary key as text, from the positions of its columns.
+    pub(crate) fn shown_key(self, positions: impl Iterator<Item = usize>) -> String {
+        positions.map(|position| self.stored(position).shown().into_owned()).collect::<Vec<_>>().join(", ")
     }
 }

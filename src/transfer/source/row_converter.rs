@@ -1,4 +1,4 @@
-//! A row of the source and what becomes of it: its values for PostgreSQL, what policies changed, what cannot go over.
+//! Converts a row: its values for PostgreSQL, what policies changed, and its hazards.
 
 use super::pass::Pass;
 use super::row::AnyRow;
@@ -13,16 +13,16 @@ use crate::transfer::value::normalization::NormalizationCounts;
 use crate::transfer::value::pg_value::PgValue;
 use crate::transfer::value::policy::{Class, Policy};
 
-/// What a row becomes.
+/// A converted row.
 #[derive(Default)]
 pub(crate) struct ConvertedRow<'r> {
     pub(crate) values: Vec<PgValue<'r>>,
     pub(crate) changes: Vec<Change>,
     pub(crate) hazards: Vec<Hazard>,
     pub(crate) normalizations: NormalizationCounts,
-    /// Of no use if there are hazards.
+    /// Incomplete if there are hazards.
     pub(crate) digester: RowDigester,
-    /// How many bytes of values the source stores.
+    /// The size of its values in the source, in bytes.
     pub(crate) bytes: u64,
 }
 
@@ -66,15 +66,15 @@ impl<'p> RowConverter<'p> {
         converted.values.push(value);
     }
 
-    /// One value alone.
+    /// Converts a single value.
     pub(crate) fn value<'r>(&self, row: AnyRow<'r>, index: usize) -> PgValue<'r> {
         let stored = row.stored(index);
         let cut = self.cut_for_index(index, stored).unwrap_or(stored);
         convert(cut, &self.pass.table.columns[index], &self.pass.policies, &mut RowDigester::default()).value
     }
 
-    /// Under the policy for index entries, so much of a value that every b-tree surely holds it; `None` if that is all
-    /// of it.
+    /// With the policy `index-entry=truncate`, the beginning of a value that certainly fits into a b-tree; `None` if
+    /// the whole value does.
     fn cut_for_index<'r>(&self, index: usize, value: SqliteValue<'r>) -> Option<SqliteValue<'r>> {
         let name = &self.pass.table.columns[index].name;
         let is_too_long = |bytes: &[u8]| {
@@ -84,7 +84,7 @@ impl<'p> RowConverter<'p> {
         };
         match value {
             SqliteValue::Text(bytes) if is_too_long(bytes) => Some(SqliteValue::Text(truncated(bytes, SAFE_ENTRY))),
-            // Another policy may make a text of it.
+            // The policy for storage classes may convert it to text.
             SqliteValue::Blob(bytes) if is_too_long(bytes) => Some(SqliteValue::Blob(truncated(bytes, SAFE_ENTRY))),
             _ => None,
         }
@@ -92,7 +92,7 @@ impl<'p> RowConverter<'p> {
 }
 
 impl ConvertedRow<'_> {
-    /// The bucket that the row counts for.
+    /// The bucket of the row in its table's digest.
     pub(crate) fn bucket(&self, table: &TablePlan) -> usize {
         bucket(table.primary_key.iter().map(|index| &self.values[*index]))
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hazard_is_at_its_row_and_column() {
+    fn a_hazard_names_its_row_and_column() {
         let (pass, row) = (pass(&[]), row("a\0b"));
         let converted = RowConverter::new(&pass).convert(AnyRow::Placeholder(&row));
         let places: Vec<_> = converted.hazards.iter().map(|hazard| (&*hazard.primary_key, &*hazard.column)).collect();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_for_an_index_is_cut_and_noted_as_it_was() {
+    fn a_text_too_long_for_an_index_is_cut_and_its_original_recorded() {
         let (pass, row) = (pass(&["index-entry=truncate", "nul=strip"]), row(&"\0x".repeat(SAFE_ENTRY)));
         let converted = RowConverter::new(&pass).convert(AnyRow::Placeholder(&row));
         let classes: Vec<_> = converted.changes.iter().map(|change| change.class).collect();

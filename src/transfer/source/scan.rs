@@ -1,4 +1,4 @@
-//! The SQLite end: one snapshot, never written.
+//! The source in one read transaction: row counts, digests and all hazards.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,29 +19,29 @@ use crate::transfer::summary::TableRead;
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// How often it is shown for how long a check has been going on.
+/// How often the elapsed time of a check is updated.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The source, held in one read transaction.
 pub struct Source {
     pub(crate) reader: Reader,
-    /// Until it is ended.
+    /// `None` after `finish`.
     snapshot: Option<Snapshot>,
     indexes: Indexes,
 }
 
-/// What one look at the whole source found.
+/// The result of reading the whole source.
 #[derive(Debug, Default)]
 pub(crate) struct SourceScan {
-    /// One for each table of the plan.
+    /// In the order of the plan.
     pub tables: Vec<TableRead>,
-    /// Every value and row that the target cannot hold.
+    /// All values and rows that the target cannot hold.
     pub hazards: Vec<Hazard>,
-    /// Index entries so long that only the server can tell whether they fit: it compresses them first.
+    /// Index entries so long that they fit only if the server can compress them enough.
     pub long_entries: Vec<Hazard>,
 }
 
-/// The rows of a table that the target's keys and indexes may refuse.
+/// The rows of a table that the target's keys and indexes may reject.
 struct RefusedRows {
     orphans: Vec<Hazard>,
     duplicates: Vec<Hazard>,
@@ -49,7 +49,7 @@ struct RefusedRows {
 }
 
 impl SourceScan {
-    /// Adds what was found in a table, as far as no policy lets it through.
+    /// Adds the result of a table, without the rows that a policy handles.
     fn add(&mut self, table: &TablePlan, mut read: TableRead, refused: RefusedRows, policies: &Policies) {
         let is_listed = |class| policies.of(class) == Policy::Fail;
         self.hazards.append(&mut read.hazards);
@@ -65,27 +65,27 @@ impl SourceScan {
 }
 
 impl Source {
-    /// Takes the connection of a snapshot.
+    /// Takes over the connection of a snapshot.
     ///
     /// # Errors
-    /// [`DatabaseError`] when somebody else has it.
+    /// [`DatabaseError`] if the connection is not available.
     pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
         let pool = snapshot.reader().get_sqlite_connection_pool();
         let connection = pool.acquire().await.context((Verb::Open, "the source"))?;
         Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), indexes: Indexes::Sound })
     }
 
-    /// Has SQLite check the whole file: its pages, and every index against its table.
+    /// Runs SQLite's integrity check on the whole file: its pages, and every index against its table.
     ///
     /// # Errors
-    /// [`SourceError`] when the file cannot be read, or was written to meanwhile, which would look like damage. Damage
-    /// is no error here, but what was found.
+    /// [`SourceError`] if the file cannot be read, or changed meanwhile, which would look like damage. Damage is not an
+    /// error here but part of the result.
     pub async fn examine(&mut self, progress: &dyn Progress) -> Result<Examination, SourceError> {
-        tracing::debug!("SQLite checks the source");
+        tracing::debug!("running SQLite's integrity check on the source");
         let meter = progress.begin(Phase::new("checking", "the source"), Amount::default());
         let mut work = std::pin::pin!(self.reader.run(damage::examine));
         let examined = loop {
-            // SQLite does not say how far it is: what can be shown is how long it takes.
+            // SQLite does not report the progress of a check, so only the elapsed time is shown.
             tokio::select! {
                 examined = &mut work => break examined,
                 () = tokio::time::sleep(TICK) => meter.advance(Amount::default()),
@@ -102,10 +102,10 @@ impl Source {
         Ok(examination)
     }
 
-    /// How many rows each table has, and about how many bytes of values: from a sample of its rows.
+    /// Counts the rows of each table and estimates the bytes of their values from a sample.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file cannot be read.
+    /// [`DatabaseError`] if the file cannot be read.
     pub async fn estimate(&mut self, tables: &[Arc<TablePlan>]) -> Result<Vec<Amount>, DatabaseError> {
         let (tables, indexes) = (tables.to_vec(), self.indexes);
         let amounts = self
@@ -114,7 +114,7 @@ impl Source {
         amounts.await.context((Verb::Count, "the rows of the source"))
     }
 
-    /// Rows of about so many bytes together, from several places of a table.
+    /// Chooses `places` ranges of rows from a table of about so many bytes together.
     pub(crate) async fn places(
         &mut self,
         table: &Arc<TablePlan>,
@@ -128,10 +128,10 @@ impl Source {
         found.await.context((Verb::Read, "a sample of the source"))
     }
 
-    /// Adds the values to hazards that are about one.
+    /// Adds the stored value to each hazard that is about one value.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file cannot be read.
+    /// [`DatabaseError`] if the file cannot be read.
     pub async fn show_values(
         &mut self,
         tables: &[Arc<TablePlan>],
@@ -150,10 +150,10 @@ impl Source {
         Ok(())
     }
 
-    /// Decides about the rows that do not simply go over.
+    /// Finds the orphans and applies the policy to them.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file cannot be read.
+    /// [`DatabaseError`] if the file cannot be read.
     pub async fn decide(
         &mut self,
         tables: &[Arc<TablePlan>],
@@ -165,10 +165,10 @@ impl Source {
         decided.await.context((Verb::Find, "orphans in the source"))
     }
 
-    /// Reads every row without writing anything: counts, digests, and everything that the target cannot hold.
+    /// Reads every row without writing: counts, digests and all hazards.
     ///
     /// # Errors
-    /// [`SourceError`] when the file cannot be read, or what a policy would change cannot be noted.
+    /// [`SourceError`] if the file cannot be read, or what a policy would change cannot be written to the report.
     pub(crate) async fn scan(
         &mut self,
         tables: &[Arc<TablePlan>],
@@ -209,10 +209,10 @@ impl Source {
         found.await.context((Verb::Find, format!("orphans and duplicates in {}", table.name)))
     }
 
-    /// Ends the snapshot and tells what happened to the source meanwhile.
+    /// Ends the snapshot. Returns what happened to the source meanwhile.
     ///
     /// # Errors
-    /// [`SourceError::Changed`] when what was read cannot be trusted.
+    /// [`SourceError::Changed`] if the rows that were read may be inconsistent.
     pub async fn finish(&mut self) -> Result<SourceChanges, SourceError> {
         self.reader.release();
         match self.snapshot.take() {

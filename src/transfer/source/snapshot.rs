@@ -1,12 +1,11 @@
-//! How the source is opened: everything is read from one state of it, and neither the file nor what lies beside it
-//! is changed.
+//! Opens the source: everything is read from one snapshot, and neither the file nor the files beside it are changed.
 //!
 //! | the source | how it is read |
 //! |---|---|
-//! | in WAL mode, used by nobody | as it is, without a lock |
-//! | in WAL mode, in use | beside its user, in a read transaction |
-//! | with a `-wal` or a `-journal` that a crash left | a private copy, where SQLite recovers it |
-//! | with a rollback journal | a private copy, because a reader keeps the writers from committing |
+//! | in WAL mode, not in use | in place, without a lock |
+//! | in WAL mode, in use | in place, in a read transaction |
+//! | with a `-wal` or a `-journal` that a crash left | from a private copy, which SQLite recovers |
+//! | with a rollback journal | from a private copy, because a reader blocks the commits of writers |
 
 use std::fs::File;
 use std::io;
@@ -30,19 +29,19 @@ use crate::format::size;
 use crate::fs::free_space;
 use crate::progress::{Amount, Phase, Progress};
 
-/// How often a copy is begun before the source counts as never at rest. The last one is made under a lock.
+/// How often a copy is tried before the source counts as busy. The last attempt is made under a lock.
 const ATTEMPTS: u32 = 3;
 /// The copy's name in its directory.
 const COPY: &str = "history.db";
-/// What the files of a SQLite database end in, beside the one without an ending.
+/// The suffixes of the files that belong to a SQLite database.
 const SUFFIXES: [&str; 2] = ["-wal", "-journal"];
 
-/// What a snapshot needs to know.
+/// The options of a snapshot.
 #[derive(Debug, Clone)]
 pub struct SnapshotOptions<'t> {
     /// How long to wait for a writer.
     pub lock_timeout: Duration,
-    /// Where a copy goes if one is needed: the directory for temporary files.
+    /// The directory for a copy, if one is needed.
     pub directory: &'t Path,
 }
 
@@ -54,20 +53,20 @@ pub enum SnapshotError {
     Source {
         /// The file.
         path: String,
-        /// Why.
+        /// The error of the system or of SQLite.
         #[source]
         cause: DatabaseCause,
-        /// What to do, where the failure alone does not tell.
+        /// A more specific hint than that of the cause.
         hint: Option<&'static str>,
     },
     /// The copy cannot be made.
     #[error("cannot copy the source to {directory}")]
     Copy {
-        /// Where it was to go.
+        /// The directory for the copy.
         directory: String,
-        /// Why one is needed.
+        /// Why a copy is needed.
         why: CopyReason,
-        /// Why it failed.
+        /// The error of the system or of SQLite.
         #[source]
         cause: DatabaseCause,
     },
@@ -89,7 +88,7 @@ impl Diagnostic for SnapshotError {
         match self {
             SnapshotError::Source { cause, hint, .. } => hint.or_else(|| cause.hint()).map(str::to_owned),
             SnapshotError::Copy { why, .. } => {
-                Some(format!("TMPDIR names another directory for the copy, which is needed because {why}"))
+                Some(format!("set TMPDIR to a directory with enough space; the source must be copied because {why}"))
             }
         }
     }
@@ -98,20 +97,18 @@ impl Diagnostic for SnapshotError {
 /// What happened to the source after the snapshot was taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct SourceChanges {
-    /// Somebody wrote to it: what they wrote was not read.
+    /// Another process wrote to it; these changes were not read.
     pub written_since: bool,
-    /// Whoever was using it ended, and could not take the `-wal` along because of this reader.
+    /// The process that used it ended, and could not delete the `-wal` because of this reader.
     pub wal_left: bool,
 }
 
 impl SourceChanges {
-    /// What the operator has to know.
+    /// One warning for each change.
     #[must_use]
     pub fn warnings(self) -> Vec<&'static str> {
-        let written =
-            "the source was written to after its snapshot was taken: what was written since then stays behind";
-        let left =
-            "whoever was using the source ended meanwhile and left the `-wal` beside it: it is part of the history";
+        let written = "the source was written to after its snapshot was taken: the later changes were not moved";
+        let left = "the program that used the source ended meanwhile and left a `-wal` file, which is part of the database: keep it";
         [(self.written_since, written), (self.wal_left, left)]
             .into_iter()
             .filter_map(|(is_so, text)| is_so.then_some(text))
@@ -119,31 +116,31 @@ impl SourceChanges {
     }
 }
 
-/// One state of the source.
+/// A snapshot of the source.
 ///
-/// While it exists nothing else of the process may open the source or its `-shm`, because closing them again would give
-/// up the locks that keep the state; asking for their metadata is harmless.
+/// While it exists, no other code of this process may open the source or its `-shm`: closing a descriptor would release
+/// the POSIX locks that protect the snapshot. Reading their metadata is harmless.
 pub struct Snapshot {
     origin: Origin,
     path: PathBuf,
-    // Dropped before `held`: closing the files gives up SQLite's locks as well.
+    // Dropped before `held`: closing those files releases SQLite's locks as well.
     reader: DatabaseConnection,
     held: ConsistencyToken,
 }
 
-/// What tells at the end whether somebody has written.
+/// Shows at the end whether another process wrote to the source.
 enum ConsistencyToken {
-    /// The file was seen like this.
+    /// The state of the file at the beginning.
     Seen(FileState),
-    /// The files in use, kept open for the sake of the locks, and the version of the data.
+    /// For a file in use: its files, kept open because of the locks, and its `data_version`.
     Beside { _file: SqliteFile, index: WalIndex, data_version: i64 },
 }
 
-/// What a source looks like, under a lock that keeps others from beginning to write.
+/// The state of the source, read under a lock that prevents new writes.
 struct SeenFile {
     file: SqliteFile,
     state: FileState,
-    /// Where another process has it open in WAL mode.
+    /// Present if another process has the file open in WAL mode.
     index: Option<WalIndex>,
 }
 
@@ -157,7 +154,7 @@ impl SeenFile {
         Ok(Self { file, state, index })
     }
 
-    /// Opens it where it is.
+    /// Opens it in place.
     async fn open_in_place(self, path: &Path, options: &SnapshotOptions<'_>) -> Result<Snapshot, FileFault> {
         let Self { file, state, index } = self;
         let path = path.to_owned();
@@ -167,7 +164,7 @@ impl SeenFile {
             return Ok(Snapshot { origin: Origin::InUse, path, reader, held });
         }
         let real = file.path.clone();
-        // Nobody is kept from using it: if somebody does, the end tells.
+        // Releases the lock: if another process writes to the file now, `finish` detects it.
         drop(file);
         let reader = open_at_rest(&real).await?;
         Ok(Snapshot { origin: Origin::AtRest, path, reader, held: ConsistencyToken::Seen(state) })
@@ -193,10 +190,10 @@ impl SeenFile {
 }
 
 impl Snapshot {
-    /// Looks at the source and opens it, or a copy of it; a read transaction is begun.
+    /// Opens the source or a copy of it, and begins a read transaction.
     ///
     /// # Errors
-    /// [`SnapshotError`]
+    /// [`SnapshotError`] if the file cannot be read or copied.
     pub async fn take(
         path: &Path,
         options: &SnapshotOptions<'_>,
@@ -208,7 +205,7 @@ impl Snapshot {
             let Origin::Copied(reason) = Origin::of(&seen.state, seen.index.is_some()) else {
                 return seen.open_in_place(path, options).await.map_err(unreadable);
             };
-            // A writer gives up after some seconds, so that it is not kept waiting before there is no other way.
+            // A writer fails after waiting some seconds, so that the lock is kept only in the last attempt.
             if attempt < ATTEMPTS {
                 seen.file.unlock().map_err(unreadable)?;
             }
@@ -219,27 +216,27 @@ impl Snapshot {
         }
         Err(unreadable(FileFault::new(
             ErrorClass::Busy,
-            format!("it was written to during each of {ATTEMPTS} attempts to copy it"),
-            Some("try again at a quieter time, or stop TARSy's backend"),
+            format!("the file was written to during each of {ATTEMPTS} attempts to copy it"),
+            Some("stop TARSy's backend and try again"),
         )))
     }
 
-    /// Where the rows come from.
+    /// What the rows are read from.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// A pool with exactly one connection, in a read transaction that is not to be ended.
+    /// A pool of exactly one connection, in a read transaction that must not be ended.
     #[must_use]
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
     }
 
-    /// Makes sure that what was read is one state: a file without a user is read without a lock.
+    /// Requires that a file that is read in place without a lock has not changed.
     ///
     /// # Errors
-    /// [`SourceError::Changed`] when somebody has written to such a file.
+    /// [`SourceError::Changed`] if it has.
     pub fn require_unchanged(&self) -> Result<(), SourceError> {
         match (&self.held, self.origin) {
             (ConsistencyToken::Seen(before), Origin::AtRest) if self.is_unlike(before) => {
@@ -249,17 +246,18 @@ impl Snapshot {
         }
     }
 
-    /// Whether the file does not look as it did before.
+    /// Whether the file's state differs from `before`.
     fn is_unlike(&self, before: &FileState) -> bool {
         let now = SqliteFile::open(&self.path).ok().and_then(|file| file.look().ok());
         now.as_ref() != Some(before)
     }
 
-    /// Ends the reading and tells what happened to the source meanwhile. Waits until the connection is given back.
+    /// Ends the read transaction. Returns what happened to the source meanwhile. Waits until the connection is back in
+    /// its pool.
     ///
     /// # Errors
-    /// [`SourceError::Changed`] when the file was read without a lock and somebody has written: what was read
-    /// cannot be trusted. The system's error when the file cannot be looked at.
+    /// [`SourceError::Changed`] if the file was read without a lock and another process wrote to it: the rows may be
+    /// inconsistent. [`SourceError::Database`] if SQLite fails.
     pub async fn finish(self) -> Result<SourceChanges, SourceError> {
         let mut changes = SourceChanges::default();
         let pool = self.reader.get_sqlite_connection_pool();
@@ -286,7 +284,7 @@ impl Snapshot {
     }
 }
 
-/// Copies the file and what belongs to it.
+/// Copies the file with its `-wal` and `-journal`.
 async fn copy(
     SeenFile { file, state, .. }: &SeenFile,
     why: CopyReason,
@@ -296,7 +294,7 @@ async fn copy(
     let directory = options.directory;
     let failure = |cause: DatabaseCause| SnapshotError::Copy { directory: directory.display().to_string(), why, cause };
     let failed = |error: io::Error| match source_file::error_class(&error) {
-        // It was there a moment ago.
+        // The file existed before, so this is not a wrong path.
         ErrorClass::NoSuchDatabase => failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error))),
         ErrorClass::InputOutput if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
             failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error)))
@@ -305,7 +303,7 @@ async fn copy(
     };
     let copy = PrivateCopy::create(directory).map_err(failed)?;
     let bytes = state.file.length + state.wal_length() + state.journal_length();
-    // What is in the `-wal` goes into the file, whose pages it may all be new.
+    // The checkpoint writes the `-wal` into the file, which may grow by all of it.
     let needed = bytes + state.wal_length();
     let free = free_space::free(directory).map_err(failed)?;
     if free < needed {
@@ -325,7 +323,7 @@ async fn copy(
     Ok(copy)
 }
 
-/// Lets SQLite recover the copy, and opens it. Nothing of it has a name any more when `copy` is dropped.
+/// Recovers the copy and opens it. The open files remain readable after `copy` is dropped, which deletes their names.
 async fn open_copy(copy: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnection, FileFault> {
     let path = copy.join(COPY);
     if why != CopyReason::RollbackJournal {
@@ -342,14 +340,14 @@ async fn open_copy(copy: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnec
     Ok(open_at_rest(&path).await?)
 }
 
-/// Opens a file that is not written to, without locks and without looking for anything beside it.
+/// Opens a file that no process writes to, without locks and without its `-wal`.
 async fn open_at_rest(path: &Path) -> Result<DatabaseConnection, sqlx::Error> {
     let pool = open(sqlite_options(path).immutable(true)).await?;
     begin(&pool).await?;
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
-/// Opens a file that somebody else is using, and gives the version of its data.
+/// Opens a file that another process uses. Returns its `data_version` too.
 async fn open_beside_user(
     path: &Path,
     options: &SnapshotOptions<'_>,
@@ -366,19 +364,19 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging()
 }
 
-/// Opens one connection that is never replaced: its transaction is the snapshot.
+/// Opens a single connection that is never replaced: its transaction is the snapshot.
 async fn open(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     let pool = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     pool.test_before_acquire(false).connect_with(options).await
 }
 
-/// A transaction takes its snapshot with the first read, which also shows whether this is a database.
+/// SQLite takes the snapshot at the first read, which also fails if the file is not a database.
 async fn begin(pool: &SqlitePool) -> Result<(), sqlx::Error> {
     pool.execute("BEGIN").await?;
     pool.execute("SELECT count(*) FROM sqlite_schema").await.map(|_| ())
 }
 
-/// A number that changes when another connection has written.
+/// A number that changes when another connection commits.
 async fn version(connection: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await
 }

@@ -1,7 +1,7 @@
-//! A SQLite file as it looks from outside SQLite: what its header says, what lies beside it, who has it open.
+//! The file, its `-wal` and its `-shm`, read without SQLite: the header, the files beside it, and its locks.
 //!
-//! POSIX locks belong to a process and a file, and whoever closes any descriptor of that file gives up all of them,
-//! SQLite's own too. What is opened here must therefore stay open for as long as SQLite reads the same file.
+//! POSIX locks belong to a process and a file: closing any descriptor of that file releases all of them, SQLite's own
+//! too. What is opened here must therefore stay open for as long as SQLite reads the same file.
 //! <https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
 
 use std::fs::{File, Metadata};
@@ -19,15 +19,15 @@ use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, with_suffix};
 use crate::format;
 use crate::fs::free_space;
 
-/// How often somebody else's lock is looked at again.
+/// The interval at which a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a file cannot be read.
 #[derive(Debug)]
 pub(crate) struct FileFault {
-    /// The failure and its words.
+    /// The class and the message.
     pub(crate) cause: DatabaseCause,
-    /// What to do, where the failure alone does not tell.
+    /// A more specific hint than that of the cause.
     pub(crate) hint: Option<&'static str>,
 }
 
@@ -55,7 +55,7 @@ impl From<io::Error> for FileFault {
     }
 }
 
-/// The class of a file's error.
+/// Classifies an I/O error of a file.
 pub(crate) fn error_class(error: &io::Error) -> ErrorClass {
     match error.kind() {
         ErrorKind::NotFound => ErrorClass::NoSuchDatabase,
@@ -67,32 +67,30 @@ pub(crate) fn error_class(error: &io::Error) -> ErrorClass {
 
 /// A SQLite file, open for reading.
 pub(crate) struct SqliteFile {
-    /// Where it really is: SQLite's other files are there, not beside a link.
+    /// The canonical path: SQLite's other files are beside it, not beside a symbolic link.
     pub(crate) path: PathBuf,
     file: File,
 }
 
 impl SqliteFile {
-    /// Opens a file that can be one.
+    /// Opens a regular file for reading.
     pub(crate) fn open(path: &Path) -> Result<Self, FileFault> {
         let shown = path.display();
         let fault = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => FileFault::new(
                 ErrorClass::NoSuchDatabase,
                 free_space::nothing_at(path),
-                Some(
-                    "is the path right? `--from` takes a path, or a URL: sqlite:////absolute/path, sqlite:///relative",
-                ),
+                Some("check the path: `--from` takes a path or a URL (sqlite:////absolute/path, sqlite:///relative)"),
             ),
             ErrorKind::PermissionDenied => FileFault::new(
                 ErrorClass::Privilege,
-                format!("this user may not read {shown}"),
-                Some("run as the user whom TARSy's backend runs as, or give this one the right to read the file"),
+                format!("permission denied: this user may not read {shown}"),
+                Some("run as the user of TARSy's backend, or give this user read permission for the file"),
             ),
             _ => error.into(),
         };
         let real = path.canonicalize().map_err(fault)?;
-        // A FIFO would not even open until somebody writes to it.
+        // Opening a FIFO would block until another process writes to it.
         let metadata = real.metadata().map_err(fault)?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() { "a directory" } else { "a device, a pipe or a socket" };
@@ -100,31 +98,31 @@ impl SqliteFile {
             return Err(FileFault::new(
                 ErrorClass::CannotOpen,
                 message,
-                Some("name the file, as in `--from data/history.db`"),
+                Some("name the database file, such as `--from data/history.db`"),
             ));
         }
         Ok(Self { file: File::open(&real).map_err(fault)?, path: real })
     }
 
-    /// Keeps everybody from beginning to write to the file, and makes sure that nobody is in the middle of it.
+    /// Waits up to `limit` for writers, and prevents new writes to the file.
     ///
-    /// A backend in WAL mode writes to its `-wal` all the same, but cannot leave without a trace.
+    /// A process in WAL mode can still write to the `-wal`, but cannot checkpoint and close unnoticed.
     pub(crate) async fn lock(&self, limit: Duration) -> Result<(), FileFault> {
         let started = Instant::now();
         loop {
             match fcntl_lock(&self.file, FlockOperation::NonBlockingLockShared) {
-                // Where there are no locks there is nobody to wait for, and looking twice has to do.
+                // On a file system without locks, comparing the file's state before and after must be enough.
                 Ok(()) => return Ok(()),
                 Err(error) if has_no_locks(error) => return Ok(()),
                 Err(Errno::AGAIN | Errno::ACCESS) if started.elapsed() < limit => tokio::time::sleep(PAUSE).await,
                 Err(Errno::AGAIN | Errno::ACCESS) => {
                     let holder = fcntl_getlk(&self.file, &Flock::from(FlockType::ReadLock)).ok().flatten();
                     let holder = holder.and_then(|lock| lock.pid).map(Pid::as_raw_nonzero);
-                    let holder = holder.map_or("somebody".to_owned(), |pid| format!("process {pid}"));
+                    let holder = holder.map_or("another process".to_owned(), |pid| format!("process {pid}"));
                     return Err(FileFault::new(
                         ErrorClass::Busy,
-                        format!("{holder} is writing to it, and has been for {}", format::duration(limit)),
-                        Some("wait for it to finish, or raise `--lock-timeout`"),
+                        format!("{holder} has locked the file for writing for longer than {}", format::duration(limit)),
+                        Some("wait for it to finish, or increase `--lock-timeout`"),
                     ));
                 }
                 Err(error) => return Err(io::Error::from(error).into()),
@@ -132,7 +130,7 @@ impl SqliteFile {
         }
     }
 
-    /// Lets others write again.
+    /// Allows writes again.
     pub(crate) fn unlock(&self) -> Result<(), FileFault> {
         match fcntl_lock(&self.file, FlockOperation::Unlock) {
             Err(error) if !has_no_locks(error) => Err(io::Error::from(error).into()),
@@ -140,24 +138,24 @@ impl SqliteFile {
         }
     }
 
-    /// The file itself, to be read from its beginning.
+    /// The open file.
     pub(crate) fn content(&self) -> &File {
         &self.file
     }
 
-    /// The file beside it with this suffix.
+    /// The path with this suffix.
     pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
         with_suffix(&self.path, suffix)
     }
 
-    /// Looks at the file and at what is beside it.
+    /// Reads the state of the file and of the files beside it.
     pub(crate) fn look(&self) -> io::Result<FileState> {
         let mut header = [0; HEADER_LENGTH];
         let length = read_at_most(&self.file, &mut header)?;
         let journal = Stamp::of(&self.beside("-journal"))?;
         let is_hot = match &journal {
             None | Some(Stamp { length: 0, .. }) => false,
-            // A journal that is kept for the next transaction is ended by zeros.
+            // A journal that is kept for the next transaction begins with zeros.
             Some(_) => {
                 let mut first = [0];
                 File::open(self.beside("-journal")).and_then(|file| read_at_most(&file, &mut first))?;
@@ -173,15 +171,14 @@ impl SqliteFile {
         })
     }
 
-    /// The index of the write-ahead log, if somebody else is using it: whoever has the file open in WAL mode
-    /// holds a lock there.
+    /// The `-shm`, if another process uses it: a process that has the file open in WAL mode holds a lock there.
     pub(crate) fn index_in_use(&self) -> io::Result<Option<WalIndex>> {
         match File::open(self.beside("-shm")) {
             Ok(file) => {
                 let index = WalIndex(file);
                 Ok(index.is_in_use()?.then_some(index))
             }
-            // Without it SQLite cannot use it either.
+            // SQLite cannot use the `-wal` without it either.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
             Err(error) => Err(error),
         }
@@ -202,10 +199,10 @@ impl WalIndex {
     }
 }
 
-/// What tells whether a file was written to. A file that replaced it is another one.
+/// Length, modification time and inode of a file, which show whether it was written to or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// Its length in bytes.
+    /// In bytes.
     pub(crate) length: u64,
     modified: SystemTime,
     inode: (u64, u64),
@@ -226,7 +223,7 @@ impl Stamp {
     }
 }
 
-/// What a SQLite file and the files beside it looked like.
+/// The state of a SQLite file and of the files beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileState {
     header: Vec<u8>,
@@ -241,21 +238,21 @@ impl FileState {
         says_wal(&self.header)
     }
 
-    /// The bytes in the `-wal`, which belong to the database.
+    /// The length of the `-wal` in bytes, which belongs to the database.
     pub(crate) fn wal_length(&self) -> u64 {
         self.wal.as_ref().map_or(0, |stamp| stamp.length)
     }
 
-    /// The bytes in the `-journal` of a writer that crashed. Only meaningful while the file is locked.
+    /// The length in bytes of the `-journal` of a crashed writer, otherwise 0. Valid only while the file is locked.
     pub(crate) fn journal_length(&self) -> u64 {
         self.journal.as_ref().filter(|_| self.is_hot).map_or(0, |stamp| stamp.length)
     }
 
-    /// Says why the file cannot be read, in better words than SQLite has, where the header tells.
+    /// Refuses a file whose header shows that SQLite cannot read it, with a clearer message than SQLite's.
     pub(crate) fn require_readable(&self) -> Result<(), FileFault> {
         let damaged = |message: String| Err(FileFault::new(ErrorClass::Corrupt, message, None));
         if self.file.length == 0 {
-            let hint = "is this the right path? TARSy's backend creates an empty file where there was none";
+            let hint = "check the path: TARSy's backend creates an empty file at a wrong one";
             return Err(FileFault::new(ErrorClass::Corrupt, "the file is empty", Some(hint)));
         }
         if !self.header.starts_with(MAGIC) {
@@ -267,8 +264,9 @@ impl FileState {
         }
         let (version, format) = (self.header[19], self.number(44));
         if version > 2 || format > 4 {
-            let message = format!("it is written in a newer format (version {version}, schema format {format})");
-            let hint = "convert it with a SQLite that knows the format: `VACUUM INTO`, or `.dump` and load again";
+            let message = format!("the file has a newer format (version {version}, schema format {format})");
+            let hint =
+                "convert it with a SQLite that reads this format: with `VACUUM INTO`, or with `.dump` and a reload";
             return Err(FileFault::new(ErrorClass::Corrupt, message, Some(hint)));
         }
         let page_size = match u64::from(u16::from_be_bytes([self.header[16], self.header[17]])) {
@@ -276,15 +274,15 @@ impl FileState {
             size => size,
         };
         if !page_size.is_power_of_two() || page_size < 512 {
-            return damaged(format!("its header is damaged: it gives a page size of {page_size}"));
+            return damaged(format!("its header is damaged: the page size is {page_size}"));
         }
-        // The count is only kept by versions of SQLite that also note for which change it stands. What is in a `-wal`
-        // or a `-journal` counts more.
+        // The page count is valid only if the change counter beside it matches, which old versions of SQLite do not
+        // write. A `-wal` or `-journal` may change the count.
         let pages = u64::from(self.number(28));
         let is_counted = pages > 0 && self.number(24) == self.number(92);
         if is_counted && self.wal_length() + self.journal_length() == 0 && self.file.length < pages * page_size {
             return damaged(format!(
-                "the file is truncated: its header counts {pages} pages of {page_size} bytes, together {}, but it has {}",
+                "the file is truncated: its header counts {pages} pages of {page_size} bytes, {} bytes in all, but it has {}",
                 pages * page_size,
                 self.file.length
             ));
@@ -297,31 +295,31 @@ impl FileState {
     }
 }
 
-/// Whether the file system has no locks at all.
+/// Whether the file system does not support locks.
 fn has_no_locks(error: Errno) -> bool {
     [Errno::NOLCK, Errno::NOSYS, Errno::NOTSUP, Errno::INVAL].contains(&error)
 }
 
-/// What a file that is not SQLite's may be instead, and what to do then.
+/// Guesses the format of a file that is not a SQLite database, with a hint.
 fn what_else(header: &[u8]) -> (&'static str, Option<&'static str>) {
     const COMPRESSED: [&[u8]; 5] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"PK\x03\x04", b"BZh"];
     let is_text = header.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
     match header {
-        _ if COMPRESSED.iter().any(|magic| header.starts_with(magic)) => (", but compressed", Some("unpack it first")),
+        _ if COMPRESSED.iter().any(|magic| header.starts_with(magic)) => {
+            (", but compressed", Some("decompress it first"))
+        }
         _ if header.iter().all(|byte| *byte == 0) => (": it begins with zeros", None),
         _ if is_text => {
-            (", but text", Some("a dump has to be loaded into a database first: `sqlite3 history.db < dump.sql`"))
+            (", but text", Some("if it is a dump, load it into a database first: `sqlite3 history.db < dump.sql`"))
         }
         _ => (
             ", or encrypted",
-            Some(
-                "an encrypted one has to be decrypted first, for SQLCipher with `sqlcipher_export`; otherwise restore a backup",
-            ),
+            Some("if it is encrypted, decrypt it first (SQLCipher: `sqlcipher_export`); otherwise restore a backup"),
         ),
     }
 }
 
-/// Reads from the beginning, less where the file is shorter.
+/// Reads from the beginning up to the length of the buffer or of the file.
 fn read_at_most(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {

@@ -1,4 +1,4 @@
-//! What the source has and the target has no place for, and how much would be lost if it were left behind.
+//! Tables and columns of the source that the target lacks, and how many rows and values would not be moved.
 
 use std::fmt;
 
@@ -15,16 +15,16 @@ use crate::format::counted;
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
-/// A table or a column of the source that the target has no place for.
+/// A table or a column of the source that the target lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct UnmappedItem {
     /// `table` or `table.column`.
     pub name: String,
-    /// Whether it is a whole table.
+    /// Whether it is a table.
     pub is_table: bool,
-    /// How many rows the table, or how many values the column holds; `None` where SQLite cannot read it.
+    /// The number of rows of a table or of values of a column; `None` if SQLite cannot read it.
     pub holds: Option<u64>,
-    /// The number of the revision that brings it, where one does.
+    /// The number of the revision that adds it, if one does.
     pub brought_by: Option<usize>,
 }
 
@@ -39,21 +39,21 @@ impl fmt::Display for UnmappedItem {
 }
 
 impl UnmappedItem {
-    /// Whether nothing would be lost: the table of a later revision that an interrupted upgrade left, which the
-    /// upgrade of the target makes again.
-    fn is_made_again(&self) -> bool {
+    /// Whether it is an empty table of a later revision, which an interrupted upgrade left: upgrading the target
+    /// creates it again.
+    fn is_recreated(&self) -> bool {
         self.is_table && self.brought_by.is_some() && self.holds == Some(0)
     }
 }
 
-/// Why what the source has does not all have a place.
+/// The target lacks tables or columns of the source, or `--ignore` is wrong.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnmappedError {
-    /// The source has what the target has no place for.
-    #[error("the target has no place for {} of the source; nothing was changed", counted(.0.len() as u64, "item"))]
+    /// The target lacks tables or columns.
+    #[error("the target lacks tables or columns that the source has; nothing was changed")]
     Unmapped(Vec<UnmappedItem>),
-    /// `--ignore` names something that is not missing on the target.
-    #[error("`--ignore` is for what the target has no place for, which {} is not", .names.join(", "))]
+    /// `--ignore` names something that the target has, or that the source does not have.
+    #[error("`--ignore` accepts only tables and columns that the source has and the target lacks, not {}", .names.join(", "))]
     Mapped {
         /// The names.
         names: Vec<String>,
@@ -80,34 +80,34 @@ impl Diagnostic for UnmappedError {
     }
 }
 
-/// What the reader can do about it: nothing that loses anything without saying how much.
+/// The ways to continue; leaving something out says how much is left out.
 fn hint(items: &[UnmappedItem]) -> String {
     let tables = items.iter().filter(|item| item.is_table);
     let upgrade = tables.filter_map(|item| item.brought_by).max().map(|revision| {
         format!(
-            "to keep the rows, bring a copy of the source to the revision that the table belongs to, and move the copy: \
+            "to keep the rows, upgrade a copy of the source to the revision that adds the table, and move the copy: \
              `tarsy-db --database-url sqlite:///copy.db init --to {revision}`; "
         )
     });
     let flags = items.iter().map(|item| format!("--ignore {}", item.name)).collect::<Vec<_>>().join(" ");
     let total = |is_table| items.iter().filter(|item| item.is_table == is_table).map(|item| item.holds).sum();
     let lost = match (total(false), total(true)) {
-        (Some(0), Some(0)) => "nothing: no value is in it".to_owned(),
-        (Some(values), Some(0)) => format!("{}, only in the source then", counted(values, "value")),
-        (Some(0), Some(rows)) => format!("{}, only in the source then", counted(rows, "row")),
+        (Some(0), Some(0)) => "nothing, because they are empty".to_owned(),
+        (Some(values), Some(0)) => format!("{}, which stay in the source only", counted(values, "value")),
+        (Some(0), Some(rows)) => format!("{}, which stay in the source only", counted(rows, "row")),
         (Some(values), Some(rows)) => {
-            format!("{} and {}, only in the source then", counted(values, "value"), counted(rows, "row"))
+            format!("{} and {}, which stay in the source only", counted(values, "value"), counted(rows, "row"))
         }
-        _ => "values that could not be counted".to_owned(),
+        _ => "an unknown number of values, which stay in the source only".to_owned(),
     };
     format!("{}`{flags}` leaves out {lost}", upgrade.unwrap_or_default())
 }
 
-/// Makes sure that the target has a place for everything that the source has and `ignored` does not name.
+/// Requires that the target has all tables and columns of the source, except those in `ignored`.
 ///
 /// # Errors
-/// [`UnmappedError::Unmapped`] with the rest, counted; [`UnmappedError::Mapped`] for names in `ignored` that would
-/// lose what the target has a place for, or mean nothing.
+/// [`UnmappedError::Unmapped`] with all that it lacks; [`UnmappedError::Mapped`] for names in `ignored` that it has, or
+/// that the source does not have.
 pub(crate) async fn require_place(
     source: &DatabaseConnection,
     from: &Schema,
@@ -123,7 +123,7 @@ pub(crate) async fn require_place(
     let mut unmapped = Vec::new();
     for place in places.iter().filter(|place| !ignored.contains(&place.name())) {
         let found = place.measure(source).await;
-        if !found.is_made_again() {
+        if !found.is_recreated() {
             unmapped.push(found);
         }
     }
@@ -150,14 +150,14 @@ impl Place<'_> {
         UnmappedItem {
             name: self.name(),
             is_table: self.column.is_none(),
-            // A virtual table may need a module that is not built in.
+            // Fails for a virtual table whose module is not built in.
             holds: count(source, &what, self.table).await.ok(),
             brought_by: Revision::all().find(is_brought_by).map(Revision::number),
         }
     }
 }
 
-/// The tables, and the columns of the tables on both ends, that only the source has.
+/// The tables that only the source has, and such columns of tables that both sides have.
 fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
     let mut places = Vec::new();
     for (table, from) in source.tables.iter().filter(|(table, _)| *table != migration::ledger::TABLE) {
@@ -172,7 +172,7 @@ fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
     places
 }
 
-/// How many rows a table has (`*`), or values a column.
+/// Counts the rows of a table (`*`) or the values of a column.
 pub(crate) async fn count(connection: &DatabaseConnection, what: &str, table: &str) -> Result<u64, DatabaseCause> {
     let rows = match connection.get_database_backend() {
         DbBackend::Sqlite => rows_of(table),

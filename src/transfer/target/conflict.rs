@@ -1,5 +1,5 @@
-//! Why staged rows cannot come beside those of the target: their keys are there with other values, or other rows have
-//! what may be there only once, or rows that they point to are nowhere.
+//! Why staged rows cannot be appended: the target has a row with the same primary key and other values, another row has
+//! the same unique key, or a referenced row is missing on both sides.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,21 +21,21 @@ use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
 
-/// A row of the source that cannot come beside those of the target.
+/// A row of the source that conflicts with one of the target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Conflict {
-    /// The table.
+    /// The table of both rows.
     pub table: String,
-    /// The primary key of the row.
+    /// The primary key of the source's row.
     pub primary_key: String,
-    /// The primary key of the target's row that is in the way; the same where the row is there with other values.
+    /// The primary key of the target's row; the same if only other columns differ.
     pub target_primary_key: String,
-    /// The columns that differ, or those whose values another row has already.
+    /// The columns that differ, or the unique key that the target's row already has.
     pub columns: Vec<String>,
 }
 
 impl Conflict {
-    /// Whether the row is there, with other values.
+    /// Whether both rows have the same primary key and differ in other columns.
     #[must_use]
     pub(crate) fn is_difference(&self) -> bool {
         self.primary_key == self.target_primary_key
@@ -47,21 +47,21 @@ impl fmt::Display for Conflict {
         let Self { table, primary_key, target_primary_key, columns } = self;
         let columns = columns.join(", ");
         match self.is_difference() {
-            true => write!(f, "{table} `{primary_key}`: there with another {columns}"),
-            false => write!(f, "{table} `{primary_key}`: `{target_primary_key}` is there with its {columns}"),
+            true => write!(f, "{table} `{primary_key}`: exists with another value of {columns}"),
+            false => write!(f, "{table} `{primary_key}`: `{target_primary_key}` has the same {columns}"),
         }
     }
 }
 
-/// Rows that cannot come to those of the target, all of them.
+/// All rows that conflict with rows of the target.
 #[derive(Debug, thiserror::Error)]
-#[error("{} with the target's own; nothing was changed ({insertable} more could be inserted, {identical} are there already)", clashing_rows(.conflicts))]
+#[error("{} with rows of the target; nothing was changed ({insertable} more could be inserted, {identical} already exist)", conflicting_rows(.conflicts))]
 pub(crate) struct ConflictError {
-    /// All of them.
+    /// One or more for each row.
     pub conflicts: Vec<Conflict>,
     /// How many rows could be inserted.
     pub insertable: u64,
-    /// How many rows are there, and the same.
+    /// How many rows already exist and are identical.
     pub identical: u64,
 }
 
@@ -72,8 +72,8 @@ impl Diagnostic for ConflictError {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "compare both by these keys: what the target holds is kept, and rows that are not wanted can be removed \
-             from a copy of the source"
+            "compare the rows with these keys on both sides; `--append` never changes rows of the target: to append the \
+             other rows, delete the conflicting ones from a copy of the source and append the copy"
                 .into(),
         )
     }
@@ -83,34 +83,34 @@ impl Diagnostic for ConflictError {
     }
 }
 
-fn clashing_rows(conflicts: &[Conflict]) -> String {
+fn conflicting_rows(conflicts: &[Conflict]) -> String {
     let rows: BTreeSet<_> = conflicts.iter().map(|conflict| (&conflict.table, &conflict.primary_key)).collect();
-    format!("{} {}", counted(rows.len() as u64, "row"), if rows.len() == 1 { "clashes" } else { "clash" })
+    format!("{} {}", counted(rows.len() as u64, "row"), if rows.len() == 1 { "conflicts" } else { "conflict" })
 }
 
 impl ConflictError {
-    /// Of so many rows of which so many are there in some form.
+    /// From the number of rows to append, and of those whose primary key exists on the target.
     pub(crate) fn of(conflicts: Vec<Conflict>, rows: u64, present: u64) -> Self {
         let keys = |is_difference: bool| -> BTreeSet<(&str, &str)> {
             let conflicts = conflicts.iter().filter(|conflict| conflict.is_difference() == is_difference);
             conflicts.map(|conflict| (conflict.table.as_str(), conflict.primary_key.as_str())).collect()
         };
-        let (different, taken) = (keys(true), keys(false));
-        let kept_out = taken.difference(&different).count() as u64;
+        let (different, duplicate) = (keys(true), keys(false));
+        let duplicates = duplicate.difference(&different).count() as u64;
         let identical = present.saturating_sub(different.len() as u64);
-        let insertable = rows.saturating_sub(present + kept_out);
+        let insertable = rows.saturating_sub(present + duplicates);
         Self { conflicts, insertable, identical }
     }
 }
 
-/// Finds the rows of a table that clash.
+/// Finds the rows of a table that conflict.
 pub(crate) async fn conflicts(
     connection: &mut PgConnection,
     table: &TablePlan,
 ) -> Result<Vec<Conflict>, DatabaseError> {
     let action = Action::from((Verb::Compare, format!("the rows of {}", table.name)));
     let other_keys = table.unique_keys.iter().filter(|key| !table.key_names().eq(&key.columns));
-    let queries = std::iter::once(differing(table)).chain(other_keys.map(|key| taken(table, &key.columns)));
+    let queries = std::iter::once(differing(table)).chain(other_keys.map(|key| duplicates(table, &key.columns)));
     let mut found = Vec::new();
     for sql in queries {
         for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await.context(&action)? {
@@ -125,7 +125,7 @@ pub(crate) async fn conflicts(
     Ok(found)
 }
 
-/// Finds the rows of a table that point to one which neither the source nor the target has.
+/// Finds the rows of a table that reference a row which neither the source nor the target has.
 pub(crate) async fn orphans(
     connection: &mut PgConnection,
     table: &TablePlan,
@@ -144,7 +144,7 @@ pub(crate) async fn orphans(
     Ok(found)
 }
 
-/// The rows that are there with other values.
+/// Selects the rows that exist on the target with other values.
 fn differing(table: &TablePlan) -> String {
     let differences: Vec<_> = table.columns.iter().map(|column| (literal(&column.name), differs(column))).collect();
     let named = differences.iter().map(|(name, differs)| format!("CASE WHEN {differs} THEN {name} END"));
@@ -161,8 +161,8 @@ fn differing(table: &TablePlan) -> String {
     )
 }
 
-/// The rows whose unique key another row has already.
-fn taken(table: &TablePlan, key: &[String]) -> String {
+/// Selects the rows whose unique key another row of the target already has.
+fn duplicates(table: &TablePlan, key: &[String]) -> String {
     let names = key.iter().map(|column| literal(column)).collect::<Vec<_>>().join(", ");
     format!(
         "SELECT {staged_key}, {target_key}, ARRAY[{names}]::text[]
@@ -176,7 +176,7 @@ fn taken(table: &TablePlan, key: &[String]) -> String {
     )
 }
 
-/// The rows whose foreign key leads nowhere.
+/// Selects the rows that reference a missing row.
 fn parentless(table: &TablePlan, key: &ForeignKey, parent: Option<&TablePlan>) -> String {
     let places = std::iter::once(format!("ONLY {}", quoted(&key.referenced_table))).chain(parent.map(place));
     let pairs = key.columns.iter().zip(&key.referenced_columns);
@@ -192,18 +192,18 @@ fn parentless(table: &TablePlan, key: &ForeignKey, parent: Option<&TablePlan>) -
     )
 }
 
-/// The primary key as people read it.
+/// The primary key as text.
 fn shown_key(table: &TablePlan, row: &str) -> String {
     let parts = table.key_names().map(|column| format!("{row}.{}::text", quoted(column)));
     format!("concat_ws(', ', {})", parts.collect::<Vec<_>>().join(", "))
 }
 
-/// The condition that a value that is there is not the staged one, by what the digests of both ends tell apart.
+/// The condition that the target's value differs from the staged one, as exactly as the digests compare them.
 fn differs(column: &ColumnPlan) -> String {
     let [there, staged] = ["there", "staged"].map(|row| {
         let value = format!("{row}.{}", quoted(&column.name));
         match column.target {
-            // Whatever a collation takes for the same: bytes.
+            // Compares bytes, also under a collation that treats different texts as equal.
             ColumnType::Text(_) => format!("{value} COLLATE \"C\""),
             ColumnType::Json => format!("{value}::text COLLATE \"C\""),
             // Negative zero equals zero, and one NaN the other.
@@ -222,29 +222,32 @@ fn differs(column: &ColumnPlan) -> String {
 mod tests {
     use super::*;
 
-    fn clash(target_primary_key: &str, columns: &[&str]) -> String {
+    fn shown(target_primary_key: &str, columns: &[&str]) -> String {
         let columns = columns.iter().map(|&column| column.to_owned()).collect();
         let (table, primary_key) = ("alert_sessions".to_owned(), "one".to_owned());
         Conflict { table, primary_key, target_primary_key: target_primary_key.to_owned(), columns }.to_string()
     }
 
     #[test]
-    fn a_refusal_counts_rows_and_not_clashes() {
-        let clash = |primary_key: &str, target_primary_key: &str| Conflict {
+    fn a_refusal_counts_rows_and_not_conflicts() {
+        let conflict = |primary_key: &str, target_primary_key: &str| Conflict {
             table: "alert_sessions".to_owned(),
             primary_key: primary_key.to_owned(),
             target_primary_key: target_primary_key.to_owned(),
             columns: Vec::new(),
         };
-        // Of ten rows six are there: one with other values, which are also those of another row.
-        let conflicts = vec![clash("one", "one"), clash("one", "two"), clash("three", "two")];
+        // Of ten rows six exist on the target; "one" has other values there, and shares a unique key with "two".
+        let conflicts = vec![conflict("one", "one"), conflict("one", "two"), conflict("three", "two")];
         let error = ConflictError::of(conflicts, 10, 6);
         assert_eq!((error.insertable, error.identical), (3, 5));
     }
 
     #[test]
-    fn a_clash_says_which_row_of_the_target_is_in_the_way_and_by_what() {
-        assert_eq!(clash("one", &["author", "status"]), "alert_sessions `one`: there with another author, status");
-        assert_eq!(clash("two", &["alert_id"]), "alert_sessions `one`: `two` is there with its alert_id");
+    fn a_conflict_names_the_row_of_the_target_and_the_columns() {
+        assert_eq!(
+            shown("one", &["author", "status"]),
+            "alert_sessions `one`: exists with another value of author, status"
+        );
+        assert_eq!(shown("two", &["alert_id"]), "alert_sessions `one`: `two` has the same alert_id");
     }
 }

@@ -1,4 +1,4 @@
-//! One table's way from the reading thread to the server.
+//! Copies one table from the reading thread to the server.
 
 use sqlx::PgConnection;
 
@@ -9,21 +9,21 @@ use crate::transfer::source::pass::Pass;
 use crate::transfer::source::reader::{Reader, Reporting};
 use crate::transfer::summary::TableRead;
 
-/// What is copied, and where to.
+/// One COPY.
 pub(crate) struct TableCopy<'c> {
-    /// A table, or a part of it.
+    /// The rows to read: a table or a range of its rows.
     pub(crate) pass: Pass,
-    /// Where it goes, as SQL names it: a table that this transaction has made or truncated.
+    /// The quoted name of the destination: a table that this transaction created or truncated, as FREEZE requires.
     pub(crate) place: &'c str,
-    /// About how much there is.
+    /// The expected number of rows and bytes, for progress.
     pub(crate) estimate: Amount,
 }
 
-/// Copies a table, and gives what was read, and how many rows the server took.
+/// Copies a table. Returns what was read and how many rows the server counted.
 ///
 /// # Errors
-/// [`WriteError::FoundHazard`] at the first value that cannot be carried over, or what the server refused; the
-/// connection is out of step after that.
+/// [`WriteError::FoundHazard`] at the first value that cannot be converted exactly, or the server's error. The
+/// connection is unusable after either.
 pub(crate) async fn copy_table(
     connection: &mut PgConnection,
     reader: &mut Reader,

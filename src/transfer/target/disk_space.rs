@@ -1,5 +1,5 @@
-//! How much room the target's disk has: known only where its server runs on this very machine and tells the role
-//! where its files are. Otherwise nothing is said.
+//! Free space on the target's disk. Known only if the server runs on this machine and the role may read the path of its
+//! data directory; otherwise nothing is reported.
 
 use std::path::Path;
 
@@ -8,19 +8,19 @@ use sqlx::{PgConnection, Row};
 use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 use crate::fs::free_space;
 
-/// Compression may make a history this much smaller than it was thought to be, and hardly more.
+/// A history may shrink by this factor through compression; with even less space the move is refused.
 const LEAST: u64 = 8;
 
-/// What a file system has, and what goes there.
+/// A file system of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Room {
     place: String,
     free: u64,
-    /// What the write-ahead log adds; 0 if it is elsewhere.
+    /// How much the write-ahead log may add, in bytes; 0 if it is on another device.
     log: u64,
 }
 
-/// Compares what the tables will need with what there is.
+/// Compares `need`, in bytes, with the free space.
 pub(crate) async fn look(
     connection: &mut PgConnection,
     tables: &[String],
@@ -34,14 +34,14 @@ pub(crate) async fn look(
         return Ok(None);
     }
     let Ok(free) = free_space::free(Path::new(&place)) else { return Ok(None) };
-    // The directory of the log may be a link to elsewhere, which only the server's own user can follow.
+    // The log's directory may be a link to another device, which only the server's own user can follow.
     let is_shared = data.is_some_and(|data| free_space::is_same_device(place.as_ref(), data.as_ref()));
     let log = if is_shared { log_limit.unwrap_or(need).min(need) } else { 0 };
     Ok(compare(&Room { place, free, log }, need))
 }
 
-/// Where the tables are or will be, unless they are in several places; where the rest is; how large the write-ahead log
-/// may become. It is kept for archives and for standbys that are late, and otherwise removed by checkpoints.
+/// The directory of the tables, unless they are in several tablespaces; the data directory; the largest size of the
+/// write-ahead log. The log has no limit where it is archived or a replication slot keeps it.
 const PLACES: &str = "
     WITH data AS (SELECT setting AS directory FROM pg_settings WHERE name = 'data_directory'),
     places AS (
@@ -59,8 +59,8 @@ const PLACES: &str = "
     HAVING count(*) = 1
        AND coalesce(nullif(pg_tablespace_location(max(tablespace)), ''), (SELECT directory FROM data)) IS NOT NULL";
 
-/// Whether the process at the other end runs here: its title, as the server writes it, names our end of the
-/// connection. A server behind a tunnel or in a container has other numbers.
+/// Whether the server process runs on this machine: its title, which the server sets, names this connection's port.
+/// Behind a tunnel or in a container the process IDs or ports differ.
 fn is_here(process: i32, port: &str) -> bool {
     let title = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let title = String::from_utf8_lossy(&title).into_owned();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_with_room_is_no_obstacle_and_one_that_is_hopeless_is_a_refusal() {
+    fn too_little_space_is_a_warning_and_far_too_little_is_a_refusal() {
         assert_eq!(weight(1000, 0, 1000), None);
         assert_eq!(weight(1000, 1, 1000), Some(ObstacleSeverity::Warning));
         assert_eq!(weight(125, 1000, 1000), Some(ObstacleSeverity::Warning));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_run_here_is_not_taken_for_a_server() {
+    fn another_process_does_not_count_as_the_server() {
         let own = i32::try_from(std::process::id()).expect("a process id");
         assert!(!is_here(own, ""));
         assert!(!is_here(-1, "[local]"));

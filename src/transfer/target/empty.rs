@@ -1,4 +1,4 @@
-//! Tables that have to be empty.
+//! Requires empty tables.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -7,11 +7,11 @@ use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::schema::sql::quoted;
 
-/// What to do about a target that holds rows.
-pub(crate) const NOT_EMPTY: &str = "a history is moved once, into an empty database: use a new one, remove these rows \
-     yourself, or bring those of the source to them with `--append`";
+/// The hint for a target that holds rows.
+pub(crate) const NOT_EMPTY: &str = "a move needs empty tables: use a new database, delete these rows, or add the source's rows \
+     to them with `--append`";
 
-/// Why tables are not known to be empty.
+/// The tables hold rows, or cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotEmptyError {
     /// The target cannot be read.
@@ -20,7 +20,7 @@ pub(crate) enum NotEmptyError {
     /// The target holds rows.
     #[error("the target already holds rows in {}", .tables.join(", "))]
     Rows {
-        /// The tables with rows.
+        /// Their names.
         tables: Vec<String>,
     },
 }
@@ -41,10 +41,10 @@ impl Diagnostic for NotEmptyError {
     }
 }
 
-/// Names the tables that hold rows.
+/// Requires that none of these tables holds a row.
 ///
 /// # Errors
-/// [`NotEmptyError::Rows`], or the target cannot be read.
+/// [`NotEmptyError::Rows`] with all tables that do, or the target cannot be read.
 pub(crate) async fn require_empty<'t>(
     connection: &mut PgConnection,
     tables: impl Iterator<Item = &'t str>,

@@ -1,4 +1,4 @@
-//! Why the target did not take rows.
+//! Why rows were not written.
 
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass};
 use crate::diagnostic::Diagnostic;
@@ -8,28 +8,28 @@ use crate::transfer::report::ReportError;
 /// Why rows were not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// One of the databases failed.
+    /// A statement failed on the source or the target.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// What a policy changed cannot be noted.
+    /// What a policy changed cannot be written to the report.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// There is at least one hazard; the whole source has to be scanned for all of them.
-    #[error("the source holds values that cannot be carried over exactly; rolled back")]
+    /// At least one hazard; the caller scans the source for all of them.
+    #[error("the source holds values that cannot be converted exactly; rolled back")]
     FoundHazard,
-    /// The target refused what looked sound.
+    /// The server rejected a value in which no hazard was found.
     #[error("the target refused to {action}; rolled back")]
     Rejected {
-        /// What was tried.
+        /// The rejected statement.
         action: Action,
-        /// Its answer.
+        /// The server's error.
         #[source]
         cause: DatabaseCause,
     },
 }
 
 impl WriteError {
-    /// A refusal of values is told from what else a database fails at.
+    /// Data and constraint errors are rejections; all others are errors of the database.
     pub(crate) fn of(action: impl Into<Action>, cause: impl Into<DatabaseCause>) -> Self {
         let (action, cause) = (action.into(), cause.into());
         match cause.class {
@@ -63,7 +63,7 @@ mod tests {
     use crate::database::failure::Verb;
 
     #[test]
-    fn a_refusal_of_values_is_no_failure_of_the_database() {
+    fn rejected_values_are_not_a_failure_of_the_database() {
         let error = |class| WriteError::of((Verb::Copy, "rows"), DatabaseCause::new(class, "no"));
         for class in [ErrorClass::Data, ErrorClass::Constraint] {
             assert!(matches!(error(class), WriteError::Rejected { .. }), "{class}");

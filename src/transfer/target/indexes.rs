@@ -1,5 +1,5 @@
-//! Indexes, primary and foreign keys, set aside for the load: a b-tree that is built from all rows at once takes a
-//! fraction of the time of one that grows row by row.
+//! Drops indexes, primary keys and foreign keys for the load and recreates them afterwards: building a b-tree from all
+//! rows at once takes a fraction of the time of growing it row by row.
 
 use std::sync::Arc;
 
@@ -11,8 +11,7 @@ use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
 
-/// Indexes and keys that are dropped for the load, as the server defines them: an operator's
-/// own come back too.
+/// The dropped indexes and keys with their definitions, including those that an operator added.
 pub(crate) struct DroppedIndexes {
     rebuild: Vec<Rebuild>,
 }
@@ -44,13 +43,12 @@ impl DroppedIndexes {
             };
             rebuild.push(Rebuild { name, phase, sql: text("create_statement")? });
         }
-        // Rows that are frozen from the start need no second write, but only in a table that this
-        // transaction has truncated. The sequences are new as well: what is set in an old one stays set after a
-        // rollback.
+        // FREEZE, which saves a second write of each row, requires a table that this transaction truncated. RESTART
+        // IDENTITY gives new sequences: setting an old one is not undone by a rollback.
         execute(connection, format!("TRUNCATE {} RESTART IDENTITY", table_list(plan)))
             .await
             .context((Verb::Truncate, "the empty tables"))?;
-        // Foreign keys were dropped first, and come back last.
+        // Foreign keys are dropped first and recreated last.
         rebuild.reverse();
         Ok(Self { rebuild })
     }
@@ -62,7 +60,7 @@ impl DroppedIndexes {
     ) -> Result<(), WriteError> {
         for Rebuild { name, phase, sql } in self.rebuild {
             let meter = progress.begin(phase, Amount::default());
-            let action = Action::from((Verb::Recreate, format!("index {name}")));
+            let action = Action::from((Verb::Recreate, name));
             execute(connection, sql).await.map_err(|error| WriteError::of(action, error))?;
             meter.finish();
         }
@@ -70,10 +68,10 @@ impl DroppedIndexes {
     }
 }
 
-/// Foreign keys first, then indexes that belong to no constraint, then primary keys, comments included. What their
-/// definitions do not tell (a tablespace, a role in clustering or replication) keeps an index where it is.
+/// Foreign keys first, then indexes without a constraint, then primary keys, with their comments. An index stays if its
+/// definition does not contain everything (a tablespace, its use for clustering or replication).
 const LIST_INDEXES: &str = "
-    SELECT format('foreign key %s', f.conname) AS name, 1 AS position, 'foreign key' AS kind, f.conname::text AS object,
+    SELECT format('foreign key `%s`', f.conname) AS name, 1 AS position, 'foreign key' AS kind, f.conname::text AS object,
            f.conrelid::regclass::text AS table_name,
            format('ALTER TABLE %s DROP CONSTRAINT %I', f.conrelid::regclass, f.conname) AS drop_statement,
            format('ALTER TABLE %s ADD CONSTRAINT %I %s', f.conrelid::regclass, f.conname, pg_get_constraintdef(f.oid))
@@ -85,7 +83,7 @@ const LIST_INDEXES: &str = "
     WHERE f.contype = 'f' AND f.conparentid = 0
       AND (f.conrelid = ANY ($1::regclass[]) OR f.confrelid = ANY ($1::regclass[]))
     UNION ALL
-    SELECT format('index %s', c.relname), 2, (SELECT upper(amname) FROM pg_am WHERE oid = c.relam), c.relname::text,
+    SELECT format('index `%s`', c.relname), 2, (SELECT upper(amname) FROM pg_am WHERE oid = c.relam), c.relname::text,
            i.indrelid::regclass::text, format('DROP INDEX %s', i.indexrelid::regclass),
            pg_get_indexdef(i.indexrelid)
            || CASE WHEN obj_description(c.oid, 'pg_class') IS NULL THEN ''
@@ -96,7 +94,7 @@ const LIST_INDEXES: &str = "
       AND NOT i.indisreplident AND NOT i.indisclustered
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = i.indexrelid AND d.deptype = 'i')
     UNION ALL
-    SELECT format('index %s', p.conname), 3, 'BTREE', p.conname::text, p.conrelid::regclass::text,
+    SELECT format('index `%s`', p.conname), 3, 'BTREE', p.conname::text, p.conrelid::regclass::text,
            format('ALTER TABLE %s DROP CONSTRAINT %I', p.conrelid::regclass, p.conname),
            format('ALTER TABLE %s ADD CONSTRAINT %I %s', p.conrelid::regclass, p.conname, pg_get_constraintdef(p.oid))
            || CASE WHEN obj_description(p.oid, 'pg_constraint') IS NULL THEN ''

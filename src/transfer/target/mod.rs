@@ -1,21 +1,21 @@
-//! The PostgreSQL end: everything in one transaction, so that a failure anywhere leaves nothing.
+//! The PostgreSQL side: everything runs in one transaction, so that a failure leaves no trace.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`preflight`] | finds what a move would fail at, before it begins |
-//! | [`preflight_checks`] | the statements that find it |
-//! | [`empty`] | tables that have to be empty |
-//! | [`disk_space`] | whether the server's disks have room |
-//! | [`conflict`] | rows that cannot come to those of the target |
+//! | [`preflight`] | finds all problems on the target before the first row is copied |
+//! | [`preflight_checks`] | its SQL statements |
+//! | [`empty`] | requires empty tables |
+//! | [`disk_space`] | whether the server's disk has enough free space |
+//! | [`conflict`] | rows that conflict with rows of the target |
 //! | [`read_back`] | reads the target's rows back |
-//! | [`staging`] | a temporary place for rows that come to others |
-//! | [`copy`] | one table's way from the reading thread to the server |
-//! | [`indexes`] | indexes and keys, dropped for the load and built again |
-//! | [`operation`] | what is to be done with the target |
-//! | [`obstacle`] | what a move would fail at, as data |
-//! | [`session_settings`] | what the transaction sets for itself |
-//! | [`session`] | statements on the one connection |
-//! | [`mod@error`] | why the target did not take rows |
+//! | [`staging`] | temporary tables for rows to append |
+//! | [`copy`] | copies one table from the reading thread to the server |
+//! | [`indexes`] | drops indexes and keys for the load and recreates them |
+//! | [`operation`] | move or append |
+//! | [`obstacle`] | a problem on the target, as data |
+//! | [`session_settings`] | the parameters of the transaction |
+//! | [`session`] | statements on the only connection |
+//! | [`mod@error`] | why rows were not written |
 
 pub(crate) mod conflict;
 pub(crate) mod copy;

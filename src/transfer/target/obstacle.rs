@@ -1,25 +1,21 @@
-//! What a move would fail at, as data.
+//! A problem on the target, as data.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::diagnostic::{Details, Diagnostic};
+use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 
-/// What the move would fail at, all of it.
+/// All problems on the target that prevent the move or append.
 #[derive(Debug, thiserror::Error)]
-#[error("{} in the way on the target; nothing was changed", things(.0.len()))]
+#[error("the target cannot take the data: {}; nothing was changed", counted(lines(.0).len() as u64, "problem"))]
 pub(crate) struct ObstacleError(pub Vec<Obstacle>);
 
-fn things(count: usize) -> String {
-    format!("{} {}", counted(count as u64, "thing"), if count == 1 { "is" } else { "are" })
-}
-
 impl Diagnostic for ObstacleError {
-    /// The code that all obstacles share, so that whoever tries again on some codes does not where one of the obstacles
-    /// needs somebody; otherwise that of a refusal.
+    /// The code that all obstacles share, otherwise that of a refusal: a script that retries on some codes must not
+    /// retry if one of the obstacles needs the operator.
     fn exit_code(&self) -> ExitCode {
         let mut codes = self.0.iter().map(|obstacle| obstacle.kind.exit_code());
         let first = codes.next().unwrap_or(ExitCode::Refused);
@@ -27,22 +23,35 @@ impl Diagnostic for ObstacleError {
     }
 
     fn details(&self) -> Details {
-        Details::of(&self.0)
+        Details { lines: lines(&self.0), document: document(&self.0) }
     }
 }
 
-/// One thing that is in the way.
+/// One line for each obstacle. Obstacles of one kind with the same advice, such as seven tables with rows, share one.
+fn lines(obstacles: &[Obstacle]) -> Vec<String> {
+    let is_alike = |one: &Obstacle, other: &Obstacle| one.kind == other.kind && one.advice == other.advice;
+    let groups = obstacles.chunk_by(is_alike);
+    groups
+        .map(|group| {
+            let problems: Vec<_> =
+                group.iter().map(|Obstacle { object, what, .. }| format!("{object} {what}")).collect();
+            format!("{}; {}", problems.join(", "), group[0].advice)
+        })
+        .collect()
+}
+
+/// One problem on the target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
-    /// What kind of thing.
+    /// For scripts.
     pub kind: ObstacleKind,
-    /// Where it is: a table, a schema, a setting.
+    /// The table, schema, setting or session.
     pub object: String,
-    /// What is the matter with it; a sentence together with the object.
+    /// The problem; `object` and `what` form a sentence.
     pub what: String,
-    /// What the reader can do about it.
+    /// What the operator can do.
     pub advice: String,
-    /// Whether the history can be moved all the same.
+    /// Whether the move is refused.
     pub weight: ObstacleSeverity,
 }
 
@@ -53,65 +62,65 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Whether the history can be moved all the same.
+/// Whether an obstacle prevents the move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObstacleSeverity {
-    /// The move would fail, or prove nothing.
+    /// The move would fail, or its result could not be verified.
     Refusal,
-    /// Worth knowing beforehand.
+    /// The move is possible.
     Warning,
 }
 
-/// What kind of thing is in the way.
+/// The kinds of obstacles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObstacleKind {
-    /// The server is a standby.
+    /// The server is a standby, which is read-only.
     Standby,
     /// The role or the database accepts no writes.
     ReadOnly,
-    /// The role may not do what has to be done.
+    /// The role lacks privileges.
     Privilege,
     /// The database cannot hold every text.
     Encoding,
     /// A table holds rows.
     Rows,
-    /// Something else has the name of a table.
+    /// Another object has the name of one of TARSy's tables.
     Name,
-    /// There are tables of these names in several schemas.
+    /// Several schemas have tables with these names.
     Schema,
-    /// A table has parents, children, or is a part of another.
+    /// A table inherits, is inherited from, or is a partition.
     Inheritance,
-    /// A crash empties a table.
+    /// A table is UNLOGGED: a crash empties it.
     Unlogged,
-    /// A column that a row cannot be without, or that takes no value.
+    /// A column needs a value that the source does not have, or is generated.
     Column,
-    /// A condition that rows have to fulfil.
+    /// A CHECK or exclusion constraint that TARSy did not create.
     Condition,
-    /// A trigger that fires while rows are loaded.
+    /// A trigger fires for loaded rows.
     Trigger,
-    /// A trigger that fires when the schema is changed.
+    /// An event trigger fires when indexes are dropped and recreated.
     EventTrigger,
-    /// A rule on rows that are inserted.
+    /// A rule on INSERT.
     Rule,
-    /// Row-level security.
+    /// Row-level security applies to the role.
     RowSecurity,
-    /// Foreign keys and triggers are switched off for the session.
+    /// `session_replication_role` turns off foreign keys and triggers.
     ReplicationRole,
-    /// What is loaded goes elsewhere, too.
+    /// A publication sends the loaded rows to its subscribers.
     Publication,
-    /// Rows come from elsewhere, too.
+    /// A subscription writes to a table.
     Subscription,
-    /// Somebody uses a table.
+    /// Another session locks a table.
     Lock,
-    /// A prepared transaction holds a table.
+    /// A prepared transaction locks a table.
     Prepared,
-    /// The commit waits for another server.
+    /// The commit waits for a standby that is not connected.
     SynchronousStandby,
-    /// Sorting may take only so much of the disk.
+    /// `temp_file_limit` limits the sorts that build indexes.
     TemporaryFiles,
-    /// The disk is too small.
+    /// The server's disk has too little free space.
     Disk,
 }
 
@@ -132,15 +141,32 @@ impl ObstacleKind {
 mod tests {
     use super::*;
 
-    #[test]
-    fn obstacles_have_the_code_that_all_of_them_share() {
-        let obstacle = |kind| Obstacle {
+    fn obstacle_at(kind: ObstacleKind, object: &str) -> Obstacle {
+        Obstacle {
             kind,
-            object: "the server".to_owned(),
-            what: "is in the way".to_owned(),
-            advice: "take it away".to_owned(),
+            object: object.to_owned(),
+            what: "holds 1 row".to_owned(),
+            advice: "use a new database".to_owned(),
             weight: ObstacleSeverity::Refusal,
-        };
+        }
+    }
+
+    #[test]
+    fn tables_with_rows_are_one_problem_for_people_and_several_in_json() {
+        let [events, chats] = ["events", "chats"].map(|table| obstacle_at(ObstacleKind::Rows, table));
+        let error = ObstacleError(vec![obstacle_at(ObstacleKind::Name, "view x"), events, chats]);
+        assert_eq!(error.to_string(), "the target cannot take the data: 2 problems; nothing was changed");
+        let details = error.details();
+        assert_eq!(
+            details.lines,
+            ["view x holds 1 row; use a new database", "events holds 1 row, chats holds 1 row; use a new database"]
+        );
+        assert_eq!(details.document.as_array().map(Vec::len), Some(3));
+    }
+
+    #[test]
+    fn different_codes_become_a_refusal() {
+        let obstacle = |kind| obstacle_at(kind, "the server");
         let code = |kinds: &[ObstacleKind]| ObstacleError(kinds.iter().copied().map(obstacle).collect()).exit_code();
         assert_eq!(code(&[ObstacleKind::Standby]), ExitCode::Unavailable);
         assert_eq!(code(&[ObstacleKind::Privilege, ObstacleKind::RowSecurity]), ExitCode::Privilege);

@@ -1,10 +1,10 @@
-//! What is to be done with the target.
+//! Move or append.
 
-/// What is to be done with the target.
+/// How rows reach the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// A history comes into empty tables, which nobody else uses meanwhile.
+    /// Into empty tables, which are locked against all other sessions.
     Move,
-    /// Rows come to others, while everybody goes on.
+    /// Into tables with rows, while other sessions read and write.
     Append,
 }

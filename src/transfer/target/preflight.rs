@@ -1,9 +1,9 @@
-//! What is in the way on the target, all of it at once, before the first row moves. Only looks, and takes no lock
-//! that anybody would notice.
+//! Finds all problems on the target in one run, before the first row is copied. Reads only, and takes no lock that
+//! blocks another session.
 //!
-//! What the load copes with by itself is no obstacle: an operator's indexes and foreign keys come back, limits of the
-//! role are lifted ([`crate::transfer::target::session_settings`]). Tables that are not those of their revision are
-//! left to [`crate::schema::diff`].
+//! What the load handles itself is not an obstacle: indexes and foreign keys that an operator added are recreated, and
+//! timeouts of the role are turned off ([`crate::transfer::target::session_settings`]). Tables that differ from their
+//! revision are left to [`crate::schema::diff`].
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
@@ -16,7 +16,7 @@ use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::format::counted;
 use crate::schema::model::Schema;
 
-/// The tables that are to be filled, with the columns that may be: those of the source and of every revision.
+/// The tables to fill and their known columns: those of the source and of every revision.
 #[derive(Debug, Default)]
 pub struct TargetTables {
     tables: Vec<String>,
@@ -24,7 +24,7 @@ pub struct TargetTables {
 }
 
 impl TargetTables {
-    /// The tables of a revision, filled from a source.
+    /// `tables` are those of the source's revision.
     #[must_use]
     pub fn new(tables: &[&str], source: &Schema) -> Self {
         let of_source = source
@@ -32,7 +32,7 @@ impl TargetTables {
             .iter()
             .flat_map(|(name, table)| table.columns.keys().map(move |column| format!("{name}.{column}")));
         let of_revisions = migration::Revision::HEAD.added_columns().map(|(table, column)| format!("{table}.{column}"));
-        // The one column that an upgrade takes away.
+        // The only column that a revision drops.
         let former = ["alert_sessions.alert_id".to_owned()];
         Self {
             tables: tables.iter().map(|&table| table.to_owned()).collect(),
@@ -41,11 +41,11 @@ impl TargetTables {
     }
 }
 
-/// Looks for everything that is in the way of an operation, refusals first. `need_bytes` is what the tables and their
-/// indexes will take, as far as that is known.
+/// Finds all obstacles to an operation, refusals first. `need_bytes` is the estimated size of the tables and their
+/// indexes.
 ///
 /// # Errors
-/// Whatever the database answers; [`crate::database::failure::ErrorClass::Busy`] where somebody keeps a table locked.
+/// [`DatabaseError`]; [`crate::database::failure::ErrorClass::Busy`] if another session locks a table.
 pub async fn look(
     connection: &mut PgConnection,
     operation: Operation,
@@ -64,7 +64,7 @@ pub async fn look(
     }
     found.extend(replication_role(connection).await.context(ACTION)?);
     if operation == Operation::Move {
-        found.extend(rows_in_the_way(connection, tables).await.context(ACTION)?);
+        found.extend(filled_table_obstacles(connection, tables).await.context(ACTION)?);
     }
     if let Some(need) = need_bytes {
         let disk = disk_space::look(connection, &tables.tables, need).await.context(ACTION)?;
@@ -74,15 +74,16 @@ pub async fn look(
     Ok(found)
 }
 
-/// Whether one of the tables holds a row, where the role may look.
+/// Whether one of the tables that the role may read holds a row.
 ///
 /// # Errors
-/// Whatever the database answers.
+/// [`DatabaseError`] if a table cannot be read.
 pub(crate) async fn holds_rows(connection: &mut PgConnection, tables: &TargetTables) -> Result<bool, DatabaseError> {
     Ok(!filled_tables(connection, tables).await.context((Verb::Count, "the rows of the target"))?.is_empty())
 }
 
-/// In a role other than `origin` no foreign key holds, and no trigger fires. It can be set back by those who may.
+/// With another value than `origin`, foreign keys are not checked and triggers do not fire. The load resets it if the
+/// role may.
 async fn replication_role(connection: &mut PgConnection) -> Result<Option<Obstacle>, sqlx::Error> {
     let setting: String =
         sqlx::query_scalar("SELECT current_setting('session_replication_role')").fetch_one(&mut *connection).await?;
@@ -94,13 +95,13 @@ async fn replication_role(connection: &mut PgConnection) -> Result<Option<Obstac
     Ok(may_set.is_err().then(|| Obstacle {
         kind: ObstacleKind::ReplicationRole,
         object: "`session_replication_role`".to_owned(),
-        what: format!("is `{setting}`, under which no foreign key is looked after, and this role may not change it"),
-        advice: "connect as another role, or let a superuser RESET it for this one and for the database".to_owned(),
+        what: format!("is `{setting}`, which turns off foreign keys, and this role may not change it"),
+        advice: "connect as another role, or have a superuser RESET it for this role and for the database".to_owned(),
         weight: ObstacleSeverity::Refusal,
     }))
 }
 
-/// The tables with rows, where the role may look, as SQL names them.
+/// The quoted names of the tables that hold rows and that the role may read.
 async fn filled_tables(connection: &mut PgConnection, tables: &TargetTables) -> Result<Vec<String>, sqlx::Error> {
     let sql = format!(
         "{OURS} SELECT name FROM ours
@@ -117,8 +118,11 @@ async fn filled_tables(connection: &mut PgConnection, tables: &TargetTables) -> 
     Ok(found)
 }
 
-/// The tables with rows, and how many.
-async fn rows_in_the_way(connection: &mut PgConnection, tables: &TargetTables) -> Result<Vec<Obstacle>, sqlx::Error> {
+/// One obstacle for each table that holds rows.
+async fn filled_table_obstacles(
+    connection: &mut PgConnection,
+    tables: &TargetTables,
+) -> Result<Vec<Obstacle>, sqlx::Error> {
     let mut found = Vec::new();
     for object in filled_tables(connection, tables).await? {
         let sql = format!("SELECT count(*) FROM {object}");

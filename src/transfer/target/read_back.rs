@@ -1,4 +1,4 @@
-//! Reads the target's rows back, as binary COPY.
+//! Reads the target's rows back as binary COPY.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::copy_format::{RowSplitter, read_field, unreadable};
 use crate::transfer::value::digest::{RowDigester, TableDigest, bucket};
 
-/// How much is read back until it is handed on, and others get their turn.
+/// How many bytes are read before they are passed on and other tasks may run.
 const BATCH_BYTES: u64 = 64 * 1024;
 
 /// Which rows of the target's tables are compared.
@@ -31,7 +31,7 @@ pub(crate) enum ComparedRows {
 }
 
 impl ComparedRows {
-    /// The condition for a table whose rows are called `there`; none for all of them.
+    /// The WHERE clause for a table with the alias `there`; empty for all rows.
     pub(crate) fn condition(self, table: &TablePlan) -> String {
         match self {
             ComparedRows::All => String::new(),
@@ -40,10 +40,10 @@ impl ComparedRows {
     }
 }
 
-/// Reads a table back. What comes is digested on a thread of its own.
+/// Reads a table back and digests its rows on a separate thread. Returns the number of rows and their digest.
 ///
 /// # Errors
-/// [`DatabaseError`] when the target cannot be read.
+/// [`DatabaseError`] if the target cannot be read.
 pub(crate) async fn digest_of_target(
     connection: &mut PgConnection,
     table: &Arc<TablePlan>,
@@ -51,7 +51,7 @@ pub(crate) async fn digest_of_target(
     meter: &dyn Meter,
 ) -> Result<(u64, TableDigest), DatabaseError> {
     let action = Action::from((Verb::Read, format!("back {}", table.name)));
-    // One batch in hand, one on its way: a value may be large.
+    // One batch is digested while the next is read; more would use too much memory, because a value may be large.
     let (sender, batches) = mpsc::channel(1);
     let own = Arc::clone(table);
     let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
@@ -59,16 +59,16 @@ pub(crate) async fn digest_of_target(
     let mut chunks = connection.copy_out_raw(&sql).await.context(&action)?;
     let (mut batch, mut amount) = (Vec::new(), Amount::default());
     while let Some(chunk) = chunks.try_next().await.context(&action)? {
-        // The server sends a row a chunk.
+        // The server sends one row per chunk.
         amount += Amount { rows: 1, bytes: chunk.len() as u64 };
         batch.push(chunk);
         if amount.bytes >= BATCH_BYTES {
-            // Where this fails the thread has ended, and says why.
+            // If this fails the thread has ended, and its result has the reason.
             if sender.send(std::mem::take(&mut batch)).await.is_err() {
                 break;
             }
             meter.advance(std::mem::take(&mut amount));
-            // Chunks are often ready: without this nobody would hear a signal until the table ends.
+            // Chunks are often ready at once: without this a signal would not be handled before the end of the table.
             yield_now().await;
         }
     }
@@ -113,9 +113,8 @@ pub(crate) fn bucket_of(table: &TablePlan, fields: &[Option<&[u8]>]) -> Result<u
 
 /// The statement that reads a table as binary COPY.
 ///
-/// Printing `jsonb` is most of the server's work, and a function call in a query is what its parallel workers take
-/// over, once [`PARALLEL`](super::session_settings::PARALLEL) has asked for them. It gives the bytes that a plain COPY
-/// would send.
+/// Printing `jsonb` is most of the server's work. As a function call in a query, parallel workers can do it, once
+/// [`PARALLEL`](super::session_settings::PARALLEL) allows them. The bytes are those of a plain COPY.
 fn copy_out(table: &TablePlan, rows: ComparedRows) -> String {
     let column = |column: &ColumnPlan| match column.target {
         ColumnType::Jsonb => format!("pg_catalog.jsonb_send({})", quoted(&column.name)),
@@ -126,7 +125,7 @@ fn copy_out(table: &TablePlan, rows: ComparedRows) -> String {
     format!("COPY (SELECT {columns} FROM ONLY {name} AS there{condition}) TO STDOUT (FORMAT binary)")
 }
 
-/// Reads a table as binary COPY and hands each row's fields to `visit`.
+/// Reads a table as binary COPY and calls `visit` with the fields of each row.
 pub(crate) async fn for_each_row(
     connection: &mut PgConnection,
     table: &TablePlan,

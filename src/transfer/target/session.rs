@@ -1,4 +1,4 @@
-//! Statements on the one connection to the target.
+//! Statements on the only connection to the target.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(crate) async fn execute(connection: &mut PgConnection, sql: String) -> Resul
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ())
 }
 
-/// Runs statements one after the other, each with what it is for.
+/// Runs statements in order; each has the action for its error message.
 pub(crate) async fn execute_all(
     connection: &mut PgConnection,
     statements: &[(&str, (Verb, &'static str))],
@@ -23,21 +23,21 @@ pub(crate) async fn execute_all(
     Ok(())
 }
 
-/// Begins a transaction that its own COMMIT or ROLLBACK ends.
+/// Begins a transaction that only an explicit COMMIT or ROLLBACK ends.
 pub(crate) async fn begin_undropped(connection: &mut PgConnection) -> Result<(), DatabaseError> {
-    // Dropped, the driver's guard would roll back. Forgotten, the driver counts the transaction as begun and does not
-    // end it: what SeaORM begins on this connection is a savepoint.
+    // Dropping the driver's guard would roll back. Because it is forgotten, the driver still counts the transaction as
+    // begun, so that a transaction that SeaORM begins on this connection becomes a savepoint.
     std::mem::forget(connection.begin().await.context((Verb::Begin, "the transaction"))?);
     Ok(())
 }
 
-/// Ends a session whose transaction is over.
+/// Closes a session after its transaction has ended.
 pub(crate) async fn close(connection: PgConnection) {
-    // There is nothing left to lose.
+    // The outcome is known, so an error no longer matters.
     connection.close().await.ok();
 }
 
-/// Ends a session that may be out of step after a failed COPY: nothing more is said to it.
+/// Closes the socket without a message: after a failed COPY the protocol may be out of sync.
 pub(crate) async fn abandon(connection: PgConnection) {
     connection.close_hard().await.ok();
 }

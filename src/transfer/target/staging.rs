@@ -1,5 +1,5 @@
-//! The source's rows in temporary tables beside the target's own, from where they are compared with what is there and
-//! come to it.
+//! The source's rows in temporary tables on the target, where they are compared with the target's rows and from where
+//! they are inserted.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -9,32 +9,33 @@ use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
 
-/// Whether rows of the target that the source has as well are held until the end of the transaction.
+/// Whether rows of the target that the source also has are locked until the end of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// Nobody else may alter or remove them.
+    /// Locked FOR SHARE: no other session can update or delete them.
     Shared,
-    /// They are only looked at.
+    /// Not locked.
     No,
 }
 
-/// Where a table's rows are staged, as SQL names it. An operator's table may have the same name elsewhere.
+/// The quoted name of a table's temporary table, with its schema: another schema may have a table of the same name.
 pub(crate) fn place(table: &TablePlan) -> String {
     format!("pg_temp.{}", quoted(&format!("tarsy_db_{}", table.name)))
 }
 
-/// The condition that a staged row and one that is there have the same values in some columns.
+/// The condition that a row of the target and a staged one have the same values in these columns.
 pub(crate) fn same<'c>(columns: impl IntoIterator<Item = &'c str>) -> String {
     let pairs = columns.into_iter().map(|column| format!("there.{column} = staged.{column}", column = quoted(column)));
     pairs.collect::<Vec<_>>().join(" AND ")
 }
 
-/// The condition that a row which is there has the primary key of a staged one.
+/// The condition that a row of the target has the primary key of a staged one.
 pub(crate) fn is_staged(table: &TablePlan) -> String {
     format!("EXISTS (SELECT FROM {} AS staged WHERE {})", place(table), same(table.key_names()))
 }
 
-/// Makes an empty place for a table's rows, with the types of the target's columns. It ends with the transaction.
+/// Creates the empty temporary table, with the types of the target's columns. It is dropped at the end of the
+/// transaction.
 pub(crate) async fn create(connection: &mut PgConnection, table: &TablePlan) -> Result<(), DatabaseError> {
     let sql = format!(
         "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA",
@@ -45,7 +46,7 @@ pub(crate) async fn create(connection: &mut PgConnection, table: &TablePlan) -> 
     execute(connection, sql).await.context((Verb::Create, format!("the temporary table for {}", table.name)))
 }
 
-/// Makes sure that keys are there only once, and that the planner knows how much there is.
+/// Creates the unique indexes, which reject duplicates, and analyzes the temporary table.
 pub(crate) async fn index(connection: &mut PgConnection, table: &TablePlan) -> Result<(), WriteError> {
     let place = place(table);
     for key in &table.unique_keys {
@@ -61,7 +62,8 @@ pub(crate) async fn index(connection: &mut PgConnection, table: &TablePlan) -> R
     Ok(analyzed.context((Verb::Analyze, format!("the rows for {}", table.name)))?)
 }
 
-/// Counts the rows that are there already, whatever they hold, and waits for those who alter one of them.
+/// Counts the staged rows whose primary key exists on the target. With [`Hold::Shared`], waits for other sessions that
+/// update or delete one of them.
 pub(crate) async fn count_present(
     connection: &mut PgConnection,
     table: &TablePlan,
@@ -78,7 +80,7 @@ pub(crate) async fn count_present(
     Ok(u64::try_from(count.context((Verb::Count, format!("the rows already in {}", table.name)))?).unwrap_or(0))
 }
 
-/// Inserts the rows that are not there yet, and says how many the server took.
+/// Inserts the rows whose primary key does not exist yet. Returns how many the server inserted.
 pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> Result<u64, WriteError> {
     let sql = format!(
         "INSERT INTO {name} ({columns}) SELECT {columns} FROM {place} AS staged

@@ -1,4 +1,4 @@
-//! What a policy changed on the way, with what is needed to undo it.
+//! A value that a policy changed, with its original.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,28 +7,26 @@ use serde::Serialize;
 use super::policy::{Class, Policy};
 use crate::database::sqlite_value::SqliteValue;
 
-/// One value that did not arrive as it was.
+/// A value that a policy changed. Its fields are those of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Change {
-    /// The table.
     pub table: String,
     /// The primary key of the row; bytes that are not UTF-8 are replaced.
     pub primary_key: String,
-    /// The column.
     pub column: String,
-    /// What was wrong with it.
+    /// The class of the hazard.
     pub class: Class,
-    /// What was done about it. Under `drop` the whole row stayed behind, and each of its values is listed; under
-    /// `adopt` the row was made up.
+    /// The policy that changed it. With `drop` the whole row was left out, and each of its values is listed; with
+    /// `adopt` the row is a placeholder.
     pub policy: Policy,
-    /// How SQLite stores the original: `null`, `integer`, `real`, `text`, `blob`; `absent` where there was none.
+    /// The storage class of the original: `null`, `integer`, `real`, `text`, `blob`; `absent` for a placeholder.
     pub stored: &'static str,
     /// The original in base64: bytes, or the decimal text of a number.
     pub original: String,
 }
 
 impl Change {
-    /// A value that was changed, or stayed behind with its row.
+    /// A value that was changed, or left out with its row.
     #[must_use]
     pub(crate) fn of_value(
         table: &str,
@@ -41,7 +39,7 @@ impl Change {
         let (stored, original) = match original {
             SqliteValue::Null => ("null", String::new()),
             SqliteValue::Integer(number) => ("integer", STANDARD.encode(number.to_string())),
-            // The shortest text that reads back as the same number.
+            // The shortest text that is read back as the same number.
             SqliteValue::Real(number) => ("real", STANDARD.encode(format!("{number:?}"))),
             SqliteValue::Text(bytes) => ("text", STANDARD.encode(bytes)),
             SqliteValue::Blob(bytes) => ("blob", STANDARD.encode(bytes)),
@@ -49,7 +47,7 @@ impl Change {
         Self { table: table.to_owned(), primary_key, column: column.to_owned(), class, policy, stored, original }
     }
 
-    /// A row that was made up.
+    /// A placeholder row.
     #[must_use]
     pub(crate) fn of_placeholder(table: &str, primary_key: String, column: &str) -> Self {
         let (class, policy) = (Class::Orphan, Policy::Adopt);

@@ -5,7 +5,7 @@ use super::column_type::ColumnType;
 /// One column to copy.
 #[derive(Debug, Clone)]
 pub struct ColumnPlan {
-    /// Its name on both ends.
+    /// Its name on both sides.
     pub name: String,
     /// Its type on the target.
     pub target: ColumnType,

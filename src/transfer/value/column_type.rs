@@ -7,11 +7,11 @@ use crate::schema::column_kind::ColumnKind;
 /// The PostgreSQL types that TARSy's columns have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ColumnType {
-    /// `character varying`, with its limit in characters.
+    /// `character varying` or `text`, with its limit in characters.
     Text(Option<usize>),
-    /// `json`: keeps every byte.
+    /// `json`, which keeps every byte.
     Json,
-    /// `jsonb`: keeps the value.
+    /// `jsonb`, which keeps the value but not the text.
     Jsonb,
     /// `bigint`.
     BigInt,
@@ -26,7 +26,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    /// The type of a column of the target, if TARSy has columns of it.
+    /// `None` for a type that no TARSy column has.
     #[must_use]
     pub(crate) fn of(kind: &ColumnKind) -> Option<Self> {
         Some(match kind {

@@ -1,4 +1,4 @@
-//! One value on its way: examined, repaired where a policy says so, and digested.
+//! Converts a stored value to its column's type, applies policies, and digests the result.
 
 use std::borrow::Cow;
 
@@ -20,25 +20,25 @@ const MAX_FIELD: usize = 0x3fff_ff00;
 /// The longest string, array or object that `jsonb` holds, in bytes.
 const MAX_JSONB: usize = 0x0fff_ffff;
 
-/// What has become of one value.
+/// The result of a conversion.
 #[derive(Debug, PartialEq)]
 pub struct Converted<'a> {
-    /// What PostgreSQL is sent; of no use if there are faults.
+    /// The value for PostgreSQL; meaningless if there are faults.
     pub value: PgValue<'a>,
-    /// What is wrong and not allowed by a policy: the first of each class.
+    /// The first fault of each class that no policy handles.
     pub faults: Vec<Fault>,
-    /// What was changed, and by which policy; empty if there are faults.
+    /// The classes for which a policy changed the value; empty if there are faults.
     pub changes: Vec<(Class, Policy)>,
-    /// What `jsonb` will print differently.
+    /// The differences to what `jsonb` will print.
     pub normalizations: Normalizations,
 }
 
-/// Converts a stored value to what its column can hold, exactly, or changed as the policies say, or not at all. Then
-/// every class of trouble is found: behind one that fails the value is repaired tentatively. Offsets are those of the
-/// stored bytes. A value without faults is added to the digest, as the target is to send it back.
+/// Converts a stored value to its column's type: exactly, or changed by policies, or not at all. All classes of faults
+/// are found: after a fault the value is repaired tentatively. Offsets are those of the stored bytes. A value without
+/// faults is added to the digest in the form in which the target will send it back.
 ///
 /// # Panics
-/// Never: `jsonb` is digested from what was read of it, and nothing else has to be read.
+/// Never: only `jsonb` must be parsed for the digest, and it was parsed before.
 pub fn convert<'a>(
     stored: SqliteValue<'a>,
     column: &ColumnPlan,
@@ -67,12 +67,13 @@ pub fn convert<'a>(
     match read {
         _ if !faults.is_empty() => changes.clear(),
         Some(read) => digester.add_bytes(JSONB_TAG, &read.encoding),
-        None => digester.add(&value).expect("only `jsonb` has to be read"),
+        None => digester.add(&value).expect("only `jsonb` is parsed"),
     }
     Converted { value, faults, changes, normalizations }
 }
 
-/// A value that goes over as it is, as nearly all do; JSON has to be read before that is known.
+/// The fast path for a value that needs no change, as nearly all do. JSON must be parsed first, so it is not handled
+/// here.
 fn exact<'a>(stored: SqliteValue<'a>, column: &ColumnPlan) -> Option<PgValue<'a>> {
     match (column.target, stored) {
         (_, SqliteValue::Null) if column.nullable => Some(PgValue::Null),
@@ -89,10 +90,10 @@ fn exact<'a>(stored: SqliteValue<'a>, column: &ColumnPlan) -> Option<PgValue<'a>
     }
 }
 
-/// The longest beginning of a text in UTF-8 that has at most so many bytes and ends with a character.
+/// The longest beginning of a UTF-8 text that has at most so many bytes and ends between two characters.
 #[must_use]
 pub(crate) fn truncated(text: &[u8], bytes: usize) -> &[u8] {
-    // The bytes behind the first of a character all begin with the bits 10.
+    // All bytes of a character but the first begin with the bits 10.
     let is_first = |index: &usize| text[*index] & 0xc0 != 0x80;
     if text.len() <= bytes { text } else { &text[..(0..=bytes).rev().find(is_first).unwrap_or(0)] }
 }
@@ -103,7 +104,7 @@ struct Converter<'p> {
     nullable: bool,
     faults: Vec<Fault>,
     changes: Vec<(Class, Policy)>,
-    /// How the text so far came out of the stored one.
+    /// Maps offsets of the repaired text back to the stored one, one for each repair.
     origins: Vec<TextOrigin>,
 }
 
@@ -113,11 +114,11 @@ impl<'p> Converter<'p> {
         Self { policies, target, nullable, faults: Vec::new(), changes: Vec::new(), origins: Vec::new() }
     }
 
-    /// What is to be done about a fault, which is noted if nothing is.
+    /// Returns the policy for a fault; without one the fault is recorded.
     fn decide(&mut self, fault: Fault) -> Policy {
         let class = fault.class();
         let policies = match class {
-            // JSON has a null of its own.
+            // In a JSON column the policy `null` gives JSON null, which NOT NULL allows.
             _ if self.nullable || matches!(self.target, ColumnType::Json | ColumnType::Jsonb) => fault.policies,
             Class::IntegerRange => &[Policy::Clamp],
             Class::Inexact => &[],
@@ -148,7 +149,7 @@ impl<'p> Converter<'p> {
         PgValue::Null
     }
 
-    /// A value as text, or `None` if there is no exact one.
+    /// The value as text; `None` if it has no exact text form.
     fn text_of<'a>(&mut self, stored: SqliteValue<'a>) -> Option<Cow<'a, [u8]>> {
         let text: Cow<'a, [u8]> = match stored {
             SqliteValue::Text(bytes) => return Some(Cow::Borrowed(bytes)),
@@ -186,7 +187,7 @@ impl<'p> Converter<'p> {
         }
     }
 
-    /// Makes sure that a text is UTF-8 and without U+0000.
+    /// Repairs a text that is not UTF-8 or contains U+0000.
     fn characters<'a>(&mut self, text: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
         let mut text = text;
         if let Err(error) = std::str::from_utf8(&text) {
@@ -230,7 +231,7 @@ impl<'p> Converter<'p> {
         text
     }
 
-    /// Whether PostgreSQL reads a text in UTF-8 without having to be told of it; for `jsonb` the result is kept.
+    /// Whether PostgreSQL accepts a UTF-8 text as JSON. For `jsonb`, `read` receives the result.
     fn is_json(&mut self, text: &[u8], kind: JsonKind, read: &mut Option<jsonb::Jsonb>) -> bool {
         match kind {
             JsonKind::Json => json::read(text, kind, MAX_DEPTH, &mut Verdict).is_ok(),
@@ -244,7 +245,7 @@ impl<'p> Converter<'p> {
         }
     }
 
-    /// Replaces what is wrong in a JSON text, or else the text.
+    /// Repairs the faults inside a JSON text, or replaces the whole text.
     fn repaired_json<'a>(&mut self, text: Cow<'a, [u8]>, kind: JsonKind) -> Cow<'a, [u8]> {
         let text = self.characters(text);
         let repaired = repair::json(&text, kind, self.policies);
@@ -298,7 +299,7 @@ impl<'p> Converter<'p> {
     }
 }
 
-/// Whether nothing can be said about what is behind such a fault.
+/// Whether the text after such a fault cannot be parsed.
 fn ends_reading(class: Class) -> bool {
     matches!(class, Class::InvalidJson | Class::Depth)
 }
@@ -307,7 +308,7 @@ fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0)
 }
 
-/// Where the first characters of a text end, if there are more of them than these.
+/// The offset after the first `count` characters; `None` if there are no more than these.
 fn end_of_characters(text: &[u8], count: usize) -> Option<usize> {
     if text.len() <= count {
         return None;
@@ -325,7 +326,7 @@ mod tests {
         ColumnPlan { name: "column".to_owned(), target, nullable: true }
     }
 
-    fn carried<'a>(stored: SqliteValue<'a>, target: ColumnType, choices: &[&str]) -> Converted<'a> {
+    fn converted<'a>(stored: SqliteValue<'a>, target: ColumnType, choices: &[&str]) -> Converted<'a> {
         let choices: Vec<_> = choices.iter().map(|text| text.parse().expect("a choice")).collect();
         let policies = Policies::new(&choices).expect("policies");
         convert(stored, &column(target), &policies, &mut RowDigester::default())
@@ -335,20 +336,20 @@ mod tests {
         SqliteValue::Text(bytes.as_bytes())
     }
 
-    /// The classes of all faults, and where they begin.
+    /// The classes and offsets of all faults.
     fn faults(stored: SqliteValue<'_>, target: ColumnType, choices: &[&str]) -> Vec<(&'static str, Option<usize>)> {
-        let faults = carried(stored, target, choices).faults;
+        let faults = converted(stored, target, choices).faults;
         faults.iter().map(|fault| (fault.class().name(), fault.offset)).collect()
     }
 
-    /// What is sent for a value that a policy has repaired.
+    /// The value for PostgreSQL after a policy repaired it.
     #[track_caller]
     fn repaired(stored: SqliteValue<'_>, target: ColumnType, choices: &[&str]) -> PgValue<'static> {
-        let carried = carried(stored, target, choices);
-        assert_eq!(carried.faults, [], "{choices:?}");
-        let changes: Vec<_> = carried.changes.iter().map(|(class, policy)| format!("{class}={policy}")).collect();
+        let converted = converted(stored, target, choices);
+        assert_eq!(converted.faults, [], "{choices:?}");
+        let changes: Vec<_> = converted.changes.iter().map(|(class, policy)| format!("{class}={policy}")).collect();
         assert_eq!(changes, choices);
-        match carried.value {
+        match converted.value {
             PgValue::Bytes(bytes) => PgValue::Bytes(Cow::Owned(bytes.into_owned())),
             PgValue::Jsonb(bytes) => PgValue::Jsonb(Cow::Owned(bytes.into_owned())),
             PgValue::Null => PgValue::Null,
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_carried_over_exactly() {
+    fn values_that_fit_are_converted_exactly() {
         let integers = PgValue::Double(9_007_199_254_740_992.0);
         for (stored, target, expected) in [
             (text("x"), ColumnType::Text(None), bytes("x")),
@@ -391,14 +392,14 @@ mod tests {
                 bytes(r#"{"b":"\\u0000 \ud83d\ude80","b": 1e999999}"#),
             ),
         ] {
-            let carried = carried(stored, target, &[]);
-            assert_eq!((carried.value, carried.faults), (expected, vec![]), "{stored:?} {target}");
-            assert_eq!(carried.changes, []);
+            let converted = converted(stored, target, &[]);
+            assert_eq!((converted.value, converted.faults), (expected, vec![]), "{stored:?} {target}");
+            assert_eq!(converted.changes, []);
         }
     }
 
     #[test]
-    fn what_does_not_fit_is_a_fault_of_its_class() {
+    fn values_that_do_not_fit_have_a_fault_of_their_class() {
         let varchar = ColumnType::Text(Some(1));
         for (stored, target, class, offset) in [
             (text("a\0b"), ColumnType::Text(None), "nul", Some(1)),
@@ -442,8 +443,8 @@ mod tests {
             assert_eq!(faults(stored, target, &[]), [(class, offset)], "{stored:?} {target}");
         }
         let required = ColumnPlan { nullable: false, ..column(ColumnType::Json) };
-        let carried = convert(SqliteValue::Null, &required, &Policies::default(), &mut RowDigester::default());
-        assert_eq!(carried.faults, [Fault::whole(Reason::Null)]);
+        let converted = convert(SqliteValue::Null, &required, &Policies::default(), &mut RowDigester::default());
+        assert_eq!(converted.faults, [Fault::whole(Reason::Null)]);
     }
 
     #[test]
@@ -458,10 +459,10 @@ mod tests {
             ("duplicate-key", Some(48)),
         ];
         assert_eq!(faults(stored, ColumnType::Jsonb, &[]), expected);
-        // A policy takes its own class off the list, and no other.
+        // A policy removes only its own class from the faults.
         let expected: Vec<_> = expected.into_iter().filter(|(class, _)| *class != "nul").collect();
         assert_eq!(faults(stored, ColumnType::Jsonb, &["nul=strip"]), expected);
-        assert_eq!(carried(stored, ColumnType::Jsonb, &["nul=strip"]).changes, []);
+        assert_eq!(converted(stored, ColumnType::Jsonb, &["nul=strip"]).changes, []);
         let all =
             ["invalid-utf8=replace", "nul=strip", "lone-surrogate=strip", "non-finite=string", "number-range=null"];
         let all = [&all[..], &["duplicate-key=last"]].concat();
@@ -479,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_change_what_is_wrong_and_nothing_else() {
+    fn policies_change_only_the_faults() {
         let varchar = ColumnType::Text(Some(3));
         for (stored, target, choice, expected) in [
             (text("a\0b\0"), ColumnType::Text(None), "nul=replace", bytes("a\u{fffd}b\u{fffd}")),
@@ -528,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn null_takes_no_place_that_must_be_filled() {
+    fn a_not_null_column_has_no_policy_null() {
         let choices = ["integer-range=null", "inexact=null"].map(|text| text.parse().expect("a choice"));
         let policies = Policies::new(&choices).expect("policies");
         let required = |target| ColumnPlan { nullable: false, ..column(target) };
@@ -537,13 +538,13 @@ mod tests {
         assert_eq!(beyond.faults[0].policies, [Policy::Clamp]);
         let fast = convert(text("fast"), &required(ColumnType::Integer), &policies, &mut digester);
         assert_eq!(fast.faults[0].policies, []);
-        // JSON has a null of its own.
+        // In a JSON column the policy `null` gives JSON null.
         let blob = convert(SqliteValue::Blob(b"\xff"), &required(ColumnType::Json), &policies, &mut digester);
         assert_eq!(blob.value, bytes("null"));
     }
 
     #[test]
-    fn both_ends_have_the_same_digest() {
+    fn both_sides_have_the_same_digest() {
         for (stored, target, sent_back) in [
             (
                 text(r#" {"b":1.0,"a":"\u00e9"} "#),

@@ -7,22 +7,21 @@ use super::column_type::ColumnType;
 use super::pg_value::PgValue;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 
-/// What the format begins with: the signature, no flags, no extension.
+/// The beginning of the stream: the signature, no flags, no extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What it ends with, where a row would have its number of fields.
+/// The end of the stream, in place of the number of fields of a row.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// A value as a field, which the type's `receive` function reads: what stands in front, and then the bytes of text,
-/// which are not copied.
+/// Encodes a value as a field for the type's `receive` function: the head, and the bytes of text, which are not copied.
 ///
 /// # Panics
-/// When the value is longer than a field can be, which [`convert`](super::convert::convert) has excluded.
+/// If the value is longer than a field can be, which [`convert`](super::convert::convert) prevents.
 #[must_use]
 pub fn field_parts<'v>(value: &'v PgValue<'_>) -> (FieldHead, &'v [u8]) {
     match value {
         PgValue::Null => (FieldHead::new(-1, &[]), &[]),
         PgValue::Bytes(bytes) => (FieldHead::of(&[], bytes), bytes),
-        // The one version of jsonb's binary format there is.
+        // The only version of jsonb's binary format.
         PgValue::Jsonb(bytes) => (FieldHead::of(&[1], bytes), bytes),
         PgValue::BigInt(number) | PgValue::Timestamp(number) => (FieldHead::of(&number.to_be_bytes(), &[]), &[]),
         PgValue::Integer(number) => (FieldHead::of(&number.to_be_bytes(), &[]), &[]),
@@ -31,7 +30,7 @@ pub fn field_parts<'v>(value: &'v PgValue<'_>) -> (FieldHead, &'v [u8]) {
     }
 }
 
-/// Reads a field, or `None` if it is not what the type sends.
+/// Decodes a field; `None` if it does not have the format of the type.
 #[must_use]
 pub fn read_field(field: Option<&[u8]>, column_type: ColumnType) -> Option<PgValue<'_>> {
     let Some(bytes) = field else { return Some(PgValue::Null) };
@@ -46,7 +45,7 @@ pub fn read_field(field: Option<&[u8]>, column_type: ColumnType) -> Option<PgVal
     })
 }
 
-/// What stands in front of a field's body: its length, and all of a short value.
+/// The length of a field and the whole value if it is short.
 #[derive(Debug, Clone, Copy)]
 pub struct FieldHead {
     bytes: [u8; 12],
@@ -74,12 +73,12 @@ impl Deref for FieldHead {
     }
 }
 
-/// Takes the format apart, row by row, however the server cut it into messages. It sends a row a message, which
-/// is read where it lies.
+/// Splits the stream into rows, at whatever bytes the server cut it into messages. Usually a message is one row, which
+/// is read without a copy.
 pub(crate) struct RowSplitter {
-    /// How many fields a row has to have.
+    /// The number of fields that each row must have.
     columns: usize,
-    /// The beginning of a row whose rest is still to come.
+    /// The beginning of an incomplete row.
     pending: Vec<u8>,
     started: bool,
     ended: bool,
@@ -90,7 +89,7 @@ impl RowSplitter {
         Self { columns, pending: Vec::new(), started: false, ended: false }
     }
 
-    /// Adds what the server sent, and hands on the fields of each row that is complete; `None` is NULL.
+    /// Adds a message of the server, and calls `visit` with the fields of each complete row; `None` is NULL.
     pub(crate) fn push(
         &mut self,
         chunk: &[u8],
@@ -109,12 +108,12 @@ impl RowSplitter {
         Ok(())
     }
 
-    /// Whether the trailer has come.
+    /// Whether the trailer was received.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Hands on the complete rows, and says how many bytes they took.
+    /// Visits the complete rows. Returns their length in bytes.
     fn split(
         &mut self,
         bytes: &[u8],
@@ -145,7 +144,7 @@ impl RowSplitter {
     }
 }
 
-/// Finds the fields of the row in front, and how many bytes it has; `None` if its end is still to come.
+/// Finds the fields of the first row. Returns its length in bytes; `None` if the row is incomplete.
 fn row<'b>(bytes: &'b [u8], fields: &mut Vec<Option<&'b [u8]>>, ended: &mut bool) -> Option<usize> {
     let count = i16::from_be_bytes(*bytes.first_chunk()?);
     *ended = count == -1;
@@ -192,7 +191,7 @@ mod tests {
         let row = b"\0\x02\0\0\0\x01x\xff\xff\xff\xff";
         assert_eq!(rows(row).expect("sound"), 1);
         assert_eq!(rows(&[&row[..], &TRAILER, b"more"].concat()).expect("sound"), 1);
-        assert_eq!(rows(b"\0\x02\x7f\xff\xff\xffx").expect("the rest may come"), 0);
+        assert_eq!(rows(b"\0\x02\x7f\xff\xff\xffx").expect("incomplete"), 0);
         for wrong in [&b"\0\0"[..], b"\0\x01\xff\xff\xff\xff", b"\xff\xfe", b"\x80\0"] {
             assert!(rows(wrong).is_err(), "{wrong:?}");
         }
@@ -202,19 +201,19 @@ mod tests {
     fn fields_are_what_postgresql_reads() {
         // As `COPY (SELECT 1::int, 'x'::varchar, NULL::json, '{}'::jsonb, true, timestamp '2026-01-31 12:00:00')
         // TO STDOUT (FORMAT binary)` prints them.
-        let moment = PgValue::Timestamp(timestamp::parse(b"2026-01-31 12:00:00").expect("a moment"));
+        let noon = PgValue::Timestamp(timestamp::parse(b"2026-01-31 12:00:00").expect("a timestamp"));
         for (value, expected) in [
             (PgValue::Integer(1), &b"\0\0\0\x04\0\0\0\x01"[..]),
             (PgValue::Bytes(Cow::Borrowed(b"x")), b"\0\0\0\x01x"),
             (PgValue::Null, b"\xff\xff\xff\xff"),
             (PgValue::Jsonb(Cow::Borrowed(b"{}")), b"\0\0\0\x03\x01{}"),
             (PgValue::Boolean(true), b"\0\0\0\x01\x01"),
-            (moment.clone(), b"\0\0\0\x08\0\x02\xec\xac\x99\x11\x50\0"),
+            (noon.clone(), b"\0\0\0\x08\0\x02\xec\xac\x99\x11\x50\0"),
         ] {
             let (head, body) = field_parts(&value);
             assert_eq!([&head, body].concat(), expected, "{value:?}");
         }
-        let (head, _) = field_parts(&moment);
-        assert_eq!(read_field(Some(&head[4..]), ColumnType::Timestamp), Some(moment));
+        let (head, _) = field_parts(&noon);
+        assert_eq!(read_field(Some(&head[4..]), ColumnType::Timestamp), Some(noon));
     }
 }

@@ -1,9 +1,9 @@
-//! JSON's numbers as exact decimals, whatever their size.
+//! JSON numbers as exact decimals of any size.
 
-/// The decimal digits that `numeric` has before the point, and after it.
+/// The maximum number of decimal digits of `numeric` before and after the point.
 const MAX_INTEGER_DIGITS: i64 = 131_072;
 const MAX_SCALE: i64 = 16_383;
-/// PostgreSQL 16 takes one more, for a zero.
+/// PostgreSQL 16 accepts one more for a zero.
 const MAX_EXPONENT: i64 = i32::MAX as i64 / 2;
 
 /// A number in JSON's syntax: `0.digits × 10^exponent`, exactly.
@@ -33,10 +33,10 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    /// Whether PostgreSQL's `numeric` holds it.
+    /// Whether PostgreSQL's `numeric` can hold it.
     pub(crate) fn fits_numeric(&self) -> bool {
         let scale = length(self.fraction).saturating_sub(self.exponent);
-        // Beyond the exponent's own limit even zero is refused.
+        // With a larger exponent PostgreSQL rejects even zero.
         self.exponent.abs() < MAX_EXPONENT
             && scale <= MAX_SCALE
             && (self.is_zero() || self.integer_digits() <= MAX_INTEGER_DIGITS)
@@ -47,7 +47,8 @@ impl<'a> Decimal<'a> {
         !(self.has_exponent || self.negative && self.is_zero())
     }
 
-    /// Appends the same bytes for the same number: its sign, its point, its digits without zeros at either end.
+    /// Appends an encoding that is the same for equal numbers: sign, position of the point, digits without leading and
+    /// trailing zeros.
     pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) {
         let start = bytes.len();
         bytes.push(if self.negative { b'-' } else { b'+' });
@@ -78,7 +79,7 @@ impl<'a> Decimal<'a> {
         self.integer.iter().chain(self.fraction)
     }
 
-    /// How many digits the number has before its point; negative for zeros right behind it.
+    /// The number of digits before the point; negative if zeros follow the point.
     fn integer_digits(&self) -> i64 {
         let zeros = self.digits().take_while(|digit| **digit == b'0').count();
         length(self.integer) - i64::try_from(zeros).unwrap_or(i64::MAX) + self.exponent
@@ -101,7 +102,7 @@ fn length(digits: &[u8]) -> i64 {
     i64::try_from(digits.len()).unwrap_or(i64::MAX)
 }
 
-/// The exponent, or a bound beyond everything that can be stored.
+/// The exponent, limited to a bound larger than any exponent that can be stored.
 fn exponent_value(text: &[u8]) -> i64 {
     const BEYOND: i64 = 1 << 40;
     let (sign, digits) = match text {

@@ -1,4 +1,4 @@
-//! Digests of rows and tables, the same on both ends exactly when the values are.
+//! Digests of rows and tables, which are equal on both sides exactly if the values are.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -9,18 +9,18 @@ use super::hazard::Fault;
 use super::jsonb;
 use super::pg_value::PgValue;
 
-/// How many parts a table is divided into, so that a difference can be searched for in a few of them.
+/// The number of buckets of a table's digest: a difference is then searched for in few rows.
 pub(crate) const BUCKETS: usize = 4096;
 
-/// Marks a `jsonb` in a row's digest.
+/// The tag of `jsonb` in a row's digest.
 pub(crate) const JSONB_TAG: u8 = 2;
 
-/// What precedes a value in a row's digest: the tag of its type and its length.
+/// The size of a value's head in a row's digest: the tag of its type and its length.
 const HEAD: usize = 1 + size_of::<u64>();
-/// The longest value that is hashed together with what precedes it.
+/// The longest value that is hashed in one call with its head.
 const SHORT: usize = 55;
 
-/// A digest of a table's rows in any order: the SHA-256 of each row, added up lane by lane, bucket by bucket.
+/// A digest of a table's rows in any order: in each bucket, the sum of the rows' SHA-256 as four 64-bit lanes.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct TableDigest(Box<[[u64; 4]]>);
 
@@ -37,7 +37,7 @@ impl std::fmt::Debug for TableDigest {
 }
 
 impl TableDigest {
-    /// Adds a row to the bucket that its key has: see [`bucket`].
+    /// Adds a row to the bucket of its key: see [`bucket`].
     pub(crate) fn add(&mut self, bucket: usize, row: RowDigester) {
         let digest = row.digest();
         let (lanes, _) = digest.as_chunks::<8>();
@@ -45,7 +45,7 @@ impl TableDigest {
         add(&mut self.0[bucket % BUCKETS], row);
     }
 
-    /// The buckets whose rows are not the same.
+    /// The buckets whose rows differ.
     #[must_use]
     pub(crate) fn differing_buckets(&self, other: &Self) -> Vec<usize> {
         (0..BUCKETS).filter(|&bucket| self.0[bucket] != other.0[bucket]).collect()
@@ -71,7 +71,7 @@ fn add(sum: &mut [u64; 4], lanes: [u64; 4]) {
 /// The bucket of a row by the values of its primary key, the same on both ends.
 #[must_use]
 pub(crate) fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v PgValue<'b>>) -> usize {
-    // FNV-1a: nobody is to be kept from choosing keys that meet in one bucket.
+    // FNV-1a: colliding keys only make the search for a difference slower, so no cryptographic hash is needed.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |bytes: &[u8]| {
         for byte in bytes {
@@ -85,12 +85,12 @@ pub(crate) fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v PgVal
             PgValue::Integer(number) => add(&number.to_be_bytes()),
             PgValue::Boolean(truth) => add(&[u8::from(*truth)]),
             PgValue::Double(number) => add(&number.to_be_bytes()),
-            // The text differs on both ends; nobody makes a primary key of it.
+            // Its text differs between both sides, but no primary key has this type.
             PgValue::Null | PgValue::Jsonb(_) => add(&[0]),
         }
         add(&[0xff]);
     }
-    // The upper half is mixed better than the lower.
+    // The upper bits are mixed better than the lower ones.
     usize::try_from(hash >> 40).map_or(0, |hash| hash % BUCKETS)
 }
 
@@ -99,17 +99,17 @@ pub(crate) fn bucket<'v, 'b: 'v>(primary_key: impl IntoIterator<Item = &'v PgVal
 pub struct RowDigester(Sha256);
 
 impl RowDigester {
-    /// Adds the next value, as it was read back from the target.
+    /// Adds the next value, as it is read back from the target.
     ///
     /// # Errors
-    /// [`Fault`] when `jsonb` cannot be read, which no server sends.
+    /// [`Fault`] if `jsonb` cannot be parsed, which no server sends.
     pub fn add(&mut self, value: &PgValue<'_>) -> Result<(), Fault> {
         match value {
             PgValue::Null => self.add_bytes(0, &[]),
             PgValue::Bytes(bytes) => self.add_bytes(1, bytes),
             PgValue::Jsonb(bytes) => {
-                // What the server has read is not too deep for it.
-                let read = jsonb::read(bytes, usize::MAX).map_err(|trouble| Fault::from(&trouble))?;
+                // No limit: the server accepted its depth.
+                let read = jsonb::read(bytes, usize::MAX).map_err(|defect| Fault::from(&defect))?;
                 self.add_bytes(JSONB_TAG, &read.encoding);
             }
             PgValue::BigInt(number) => self.add_bytes(3, &number.to_be_bytes()),
@@ -123,7 +123,7 @@ impl RowDigester {
 
     /// Adds a value under the tag of its type. Equal values and no others give the same bytes.
     pub(crate) fn add_bytes(&mut self, tag: u8, bytes: &[u8]) {
-        // Most values are short, and a call for each part would take longer than hashing it.
+        // Most values are short, and separate calls would take longer than the hashing.
         let mut piece = [0; HEAD + SHORT];
         piece[0] = tag;
         piece[1..HEAD].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
@@ -146,7 +146,7 @@ impl RowDigester {
 /// By primary key: a short digest of each value.
 pub(crate) type RowDigests = BTreeMap<Vec<u8>, Vec<[u8; 8]>>;
 
-/// The primary key as both ends write it.
+/// The primary key as text, the same on both sides.
 pub(crate) fn key_of<'v>(values: impl IntoIterator<Item = impl Borrow<PgValue<'v>>>) -> Vec<u8> {
     let parts = values.into_iter().map(|value| match value.borrow() {
         PgValue::Bytes(bytes) => bytes.to_vec(),
@@ -157,10 +157,10 @@ pub(crate) fn key_of<'v>(values: impl IntoIterator<Item = impl Borrow<PgValue<'v
     parts.collect::<Vec<_>>().join(b", ".as_slice())
 }
 
-/// A digest that is good enough to tell which values of a row differ.
+/// A short digest to find which values of a row differ.
 pub(crate) fn short_digest(value: &PgValue<'_>) -> [u8; 8] {
     let mut row = RowDigester::default();
-    // What cannot be digested on one side only differs, as it should.
+    // A value that fails on one side only then differs, which is correct.
     let _ = row.add(value);
     let mut short = [0; 8];
     short.copy_from_slice(&row.digest()[..8]);

@@ -1,4 +1,4 @@
-//! What cannot be carried over exactly, where it is, why, and what PostgreSQL would make of it.
+//! Values that cannot be converted exactly: where, why, and what PostgreSQL would do with them.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{counted, number};
 
-/// One value that cannot be carried over exactly.
+/// A value or row that cannot be converted exactly. Its fields are those of the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hazard {
     /// The table.
@@ -20,23 +20,23 @@ pub struct Hazard {
     pub primary_key: String,
     /// The column.
     pub column: String,
-    /// The byte at which the trouble begins, from 0, where one byte is to blame.
+    /// The offset of the fault in bytes, from 0; `None` if the whole value is at fault.
     pub byte_offset: Option<usize>,
-    /// What kind of trouble it is.
+    /// The class, for `--on`.
     pub class: Class,
-    /// What is wrong.
+    /// What is wrong with the value.
     pub reason: String,
-    /// What PostgreSQL would do with the value as it is.
+    /// What PostgreSQL would do with the unchanged value.
     pub postgresql: String,
-    /// The policies that would let it through.
+    /// The policies that can handle it.
     pub policies: &'static [Policy],
-    /// The value, where it was asked for.
+    /// The value, with `--show-values`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }
 
 impl Hazard {
-    /// Puts a fault in its place.
+    /// A fault at its row and column.
     #[must_use]
     pub fn new(table: &str, primary_key: String, column: &str, fault: &Fault) -> Self {
         Self {
@@ -53,7 +53,8 @@ impl Hazard {
     }
 }
 
-/// Values that the target would take, but that the source's own table does not allow; SQLite does not say which.
+/// A hazard for values that the target would accept but the source's own table does not allow. SQLite does not name the
+/// rows.
 pub(crate) fn refused_by_source(values: &RefusedValues) -> Hazard {
     let RefusedValues { finding, count, table, column, .. } = values;
     let reported = if *count == 1 { "once".to_owned() } else { format!("{} times", number(*count)) };
@@ -64,7 +65,7 @@ pub(crate) fn refused_by_source(values: &RefusedValues) -> Hazard {
         byte_offset: None,
         class: Class::SourceConstraint,
         reason: format!("SQLite's own check reports {reported}: {finding}"),
-        postgresql: "would take it".to_owned(),
+        postgresql: "would accept it".to_owned(),
         policies: Class::SourceConstraint.policies(),
         value: None,
     }
@@ -92,9 +93,9 @@ impl fmt::Display for Hazard {
     }
 }
 
-/// Values that PostgreSQL cannot hold, all of them.
+/// All values that cannot be converted exactly.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of the source cannot be carried over exactly; nothing was written", counted(.0.len() as u64, "value"))]
+#[error("{} of the source cannot be converted exactly; nothing was written", counted(.0.len() as u64, "value"))]
 pub(crate) struct HazardError(pub Vec<Hazard>);
 
 impl Diagnostic for HazardError {
@@ -104,8 +105,8 @@ impl Diagnostic for HazardError {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "mend these values in a copy of the source and move the copy, or choose what is done about a class of \
-             them: `--on CLASS=POLICY`, with `--report FILE`"
+            "repair these values in a copy of the source and move the copy, or choose a policy for each class: \
+             `--on CLASS=POLICY --report FILE`"
                 .into(),
         )
     }
@@ -118,9 +119,9 @@ impl Diagnostic for HazardError {
 /// PostgreSQL's two types for JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonKind {
-    /// Keeps the text; decodes strings only when somebody asks for them.
+    /// Keeps the text; decodes strings only when they are read.
     Json,
-    /// Decodes strings and numbers at once.
+    /// Decodes strings and numbers when it is stored.
     Jsonb,
 }
 
@@ -133,30 +134,30 @@ impl fmt::Display for JsonKind {
     }
 }
 
-/// What keeps a value from being carried over exactly.
+/// Why a value cannot be converted exactly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reason {
     /// SQL NULL in a column that is NOT NULL.
     Null,
-    /// Stored as a class that the column's type has no place for, but exactly convertible.
+    /// Stored as another class than the column's type, but exactly convertible.
     Convertible(StorageClass, ColumnType),
-    /// Stored as what the column's type has no counterpart for.
+    /// Stored as a class that cannot be converted to the column's type.
     Misplaced(StorageClass, ColumnType),
     /// Bytes that are not UTF-8.
     Utf8,
-    /// U+0000, which PostgreSQL has no place for.
+    /// U+0000, which PostgreSQL's text types cannot hold.
     Nul,
-    /// More characters than the column allows: its limit, and whether only blanks are beyond it.
+    /// More characters than the column allows: its limit, and what is beyond it.
     TooLong(usize, Beyond),
-    /// More bytes than a field holds.
+    /// More bytes than a PostgreSQL field can hold.
     TooLarge,
-    /// Beyond the range of the column's type.
+    /// An integer out of the range of the column's type.
     IntegerRange(ColumnType),
     /// Not 0 or 1.
     NotBoolean,
     /// An integer that a double cannot hold exactly.
     NotDouble,
-    /// A number with a fraction where an integer has to be.
+    /// A number with a fraction, or an infinite one, in an integer column.
     NotWhole(f64),
     /// An infinite REAL in a JSON column.
     Infinite,
@@ -168,35 +169,35 @@ pub enum Reason {
     NotANumber,
     /// `\u0000` in a JSON string.
     NulEscape(JsonKind),
-    /// Half of a surrogate pair in a JSON string.
+    /// An escape of half a surrogate pair in a JSON string.
     LoneSurrogate(JsonKind),
     /// A number that `jsonb` cannot hold.
     JsonNumberRange,
-    /// A key that an object for `jsonb` has already.
+    /// A duplicate key in an object for `jsonb`.
     DuplicateKey,
     /// Text that is not an exact timestamp in UTC.
     NotATimestamp,
     /// Nested too deeply.
     TooDeep,
-    /// A foreign key to a row that is not there.
+    /// A foreign key to a missing row.
     Orphan,
-    /// More bytes than an index entry holds.
+    /// More bytes than an index entry can hold.
     IndexEntry,
-    /// A unique key that another row has already.
+    /// The same unique key as another row.
     DuplicateRow,
 }
 
-/// What stands beyond the last character that a column allows.
+/// The characters beyond a column's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beyond {
-    /// Characters of every kind.
+    /// At least one is not a blank.
     Text,
-    /// Nothing but blanks.
+    /// Only blanks, which PostgreSQL removes.
     Blanks,
 }
 
 impl Reason {
-    /// What kind of trouble it is.
+    /// The class that `--on` names.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -224,42 +225,42 @@ impl Reason {
         }
     }
 
-    /// What PostgreSQL would do with the value as it is.
+    /// What PostgreSQL would do with the unchanged value.
     #[must_use]
     pub fn postgresql(&self) -> String {
         let fixed = match self {
-            Reason::Null => "refuses it: null value violates not-null constraint",
-            Reason::Convertible(_, target) => return format!("takes it only as {target}, never as it is stored"),
-            Reason::Misplaced(_, target) => return format!("refuses it: invalid input for type {target}"),
-            Reason::Utf8 => "refuses it: invalid byte sequence for encoding UTF8",
-            Reason::Nul => "refuses it: invalid byte sequence for encoding UTF8: 0x00",
+            Reason::Null => "rejects it: null value violates not-null constraint",
+            Reason::Convertible(_, target) => return format!("accepts it only after a conversion to {target}"),
+            Reason::Misplaced(_, target) => return format!("rejects it: invalid input for type {target}"),
+            Reason::Utf8 => "rejects it: invalid byte sequence for encoding UTF8",
+            Reason::Nul => "rejects it: invalid byte sequence for encoding UTF8: 0x00",
             Reason::TooLong(limit, Beyond::Text) => {
-                return format!("refuses it: value too long for type character varying({limit})");
+                return format!("rejects it: value too long for type character varying({limit})");
             }
-            Reason::TooLong(_, Beyond::Blanks) => "cuts the blanks off without a word",
-            Reason::TooLarge => "refuses it: out of memory",
-            Reason::IntegerRange(target) => return format!("refuses it: {target} out of range"),
-            Reason::NotBoolean => "refuses it: invalid input for type boolean",
+            Reason::TooLong(_, Beyond::Blanks) => "silently removes the blanks at the end",
+            Reason::TooLarge => "rejects it: out of memory",
+            Reason::IntegerRange(target) => return format!("rejects it: {target} out of range"),
+            Reason::NotBoolean => "rejects it: invalid input for type boolean",
             Reason::NotDouble => "rounds it to the nearest double",
             Reason::NotWhole(number) if number.is_finite() => {
-                return format!("rounds it to {} or refuses it, depending on how it is sent", number.round_ties_even());
+                return format!("rounds it to {} or rejects it, depending on how it is sent", number.round_ties_even());
             }
-            Reason::NotWhole(_) => "refuses it: out of range",
+            Reason::NotWhole(_) => "rejects it: out of range",
             Reason::Infinite | Reason::EmptyJson | Reason::MalformedJson | Reason::NotANumber => {
-                "refuses it: invalid input syntax for type json"
+                "rejects it: invalid input syntax for type json"
             }
             Reason::NulEscape(JsonKind::Json) | Reason::LoneSurrogate(JsonKind::Json) => {
-                "takes it, and fails at the first ->> or cast to jsonb"
+                "accepts it, but fails at the first ->> or cast to jsonb"
             }
-            Reason::NulEscape(JsonKind::Jsonb) => "refuses it: unsupported Unicode escape sequence",
-            Reason::LoneSurrogate(JsonKind::Jsonb) => "refuses it: Unicode low surrogate must follow a high surrogate",
-            Reason::JsonNumberRange => "refuses it: value overflows numeric format",
+            Reason::NulEscape(JsonKind::Jsonb) => "rejects it: unsupported Unicode escape sequence",
+            Reason::LoneSurrogate(JsonKind::Jsonb) => "rejects it: Unicode low surrogate must follow a high surrogate",
+            Reason::JsonNumberRange => "rejects it: value overflows numeric format",
             Reason::DuplicateKey => "keeps only the last value",
-            Reason::NotATimestamp => "refuses it, or reads a zone and a special word in its own way",
-            Reason::TooDeep => "refuses it: stack depth limit exceeded",
-            Reason::Orphan => "refuses it: violates foreign key constraint",
-            Reason::IndexEntry => "refuses it: index row size exceeds btree maximum",
-            Reason::DuplicateRow => "refuses it: duplicate key value violates unique constraint",
+            Reason::NotATimestamp => "rejects it, or interprets its time zone or special word differently",
+            Reason::TooDeep => "rejects it: stack depth limit exceeded",
+            Reason::Orphan => "rejects it: violates foreign key constraint",
+            Reason::IndexEntry => "rejects it: index row size exceeds btree maximum",
+            Reason::DuplicateRow => "rejects it: duplicate key value violates unique constraint",
         };
         fixed.to_owned()
     }
@@ -275,42 +276,42 @@ impl fmt::Display for Reason {
             Reason::Utf8 => "not UTF-8",
             Reason::Nul => "U+0000 in text",
             Reason::TooLong(limit, _) => return write!(f, "more than the {limit} characters that the column allows"),
-            Reason::TooLarge => "more bytes than a field holds",
-            Reason::IntegerRange(ColumnType::BigInt) => "beyond 64 bits",
-            Reason::IntegerRange(_) => "beyond 32 bits",
+            Reason::TooLarge => "more bytes than a PostgreSQL field can hold",
+            Reason::IntegerRange(ColumnType::BigInt) => "out of the range of 64-bit integers",
+            Reason::IntegerRange(_) => "out of the range of 32-bit integers",
             Reason::NotBoolean => "neither 0 nor 1 in a boolean column",
             Reason::NotDouble => "an integer that a double cannot hold exactly",
             Reason::NotWhole(_) => "not a whole number in an integer column",
-            Reason::Infinite => "infinite in a JSON column",
+            Reason::Infinite => "an infinite number in a JSON column",
             Reason::EmptyJson => "empty text in a JSON column",
             Reason::MalformedJson => "not JSON",
             Reason::NotANumber => "NaN or Infinity in JSON",
             Reason::NulEscape(kind) => return write!(f, "\\u0000 in {kind}"),
-            Reason::LoneSurrogate(kind) => return write!(f, "half of a surrogate pair in {kind}"),
+            Reason::LoneSurrogate(kind) => return write!(f, "a lone surrogate in {kind}"),
             Reason::JsonNumberRange => "a number that jsonb cannot hold",
-            Reason::DuplicateKey => "a key that its object has already",
-            Reason::NotATimestamp => "not a moment like 2026-01-31 12:00:00",
+            Reason::DuplicateKey => "a duplicate key in an object",
+            Reason::NotATimestamp => "not a timestamp like 2026-01-31 12:00:00",
             Reason::TooDeep => "JSON nested too deeply",
-            Reason::Orphan => "points to a row that is not there",
-            Reason::IndexEntry => "more bytes than an index entry holds",
-            Reason::DuplicateRow => "a unique key that another row has already",
+            Reason::Orphan => "references a missing row",
+            Reason::IndexEntry => "more bytes than an index entry can hold",
+            Reason::DuplicateRow => "the same unique key as another row",
         })
     }
 }
 
-/// Why a value cannot be carried over, and where in it.
+/// A fault in a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fault {
-    /// The byte at which it begins, from 0, where one byte is to blame.
+    /// Its offset in bytes, from 0; `None` if the whole value is at fault.
     pub offset: Option<usize>,
-    /// What is wrong.
+    /// Why the value cannot be converted.
     pub reason: Reason,
-    /// The policies that would let this value through.
+    /// The policies that can handle this value.
     pub policies: &'static [Policy],
 }
 
 impl Fault {
-    /// A fault that begins at a byte.
+    /// A fault at an offset in bytes.
     #[must_use]
     pub fn at(offset: usize, reason: Reason) -> Self {
         Self { offset: Some(offset), ..Self::whole(reason) }
@@ -322,36 +323,36 @@ impl Fault {
         Self { offset: None, reason, policies: reason.class().policies() }
     }
 
-    /// What kind of trouble it is.
+    /// The class that `--on` names.
     #[must_use]
     pub fn class(&self) -> Class {
         self.reason.class()
     }
 }
 
-/// Values of which the source's own tables say that they must not be.
+/// A finding of SQLite's integrity check about values that the source's own table does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RefusedValues {
-    /// The finding, in SQLite's words.
+    /// SQLite's text.
     pub finding: String,
-    /// How often it was reported.
+    /// How often SQLite reported it.
     pub count: u64,
     /// The table.
     pub table: String,
-    /// The column, where the finding is about one.
+    /// `None` if the finding is not about a column.
     pub column: Option<String>,
-    /// What is refused.
+    /// Why the table does not allow the values.
     pub kind: Refusal,
 }
 
-/// Why a table refuses a value.
+/// Why a table does not allow a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// NULL in a column that is NOT NULL.
     Null,
-    /// Stored as a class that the column's declaration does not give.
+    /// Stored as another class than the column's declaration allows.
     StorageClass,
-    /// Twice under a unique index.
+    /// A duplicate in a unique index.
     Duplicate,
 }

@@ -1,8 +1,7 @@
-//! JSON as PostgreSQL reads it, in one pass, told piece by piece to whoever listens.
+//! Parses JSON as PostgreSQL does, in one pass, and reports each token to a listener.
 //!
-//! Written for this purpose because a general parser hides exactly what matters here: the position
-//! of a fault, duplicate keys, numbers beyond a double, lone surrogates, depth without recursion, and
-//! what `jsonb` will print differently.
+//! A general parser hides what matters here: the position of a fault, duplicate keys, numbers beyond a double, lone
+//! surrogates, depth without recursion, and what `jsonb` will print differently.
 
 use std::ops::Range;
 
@@ -16,65 +15,64 @@ pub(crate) const MAX_DEPTH: usize = 12_000;
 /// A number shorter than this and without an exponent fits `numeric`.
 const SURELY_NUMERIC: usize = 16_000;
 
-/// Something that PostgreSQL would not read, and the bytes it stands in.
+/// A part of a text that PostgreSQL would reject, with its range of bytes.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Trouble {
+pub(crate) struct Defect {
     pub(crate) reason: Reason,
     pub(crate) bytes: Range<usize>,
 }
 
-/// What a trouble is to those who look at the value.
-impl From<&Trouble> for Fault {
-    fn from(trouble: &Trouble) -> Self {
-        match trouble.reason {
+impl From<&Defect> for Fault {
+    fn from(defect: &Defect) -> Self {
+        match defect.reason {
             reason @ (Reason::EmptyJson | Reason::TooLarge) => Self::whole(reason),
-            reason => Self::at(trouble.bytes.start, reason),
+            reason => Self::at(defect.bytes.start, reason),
         }
     }
 }
 
-/// What is told to somebody who listens to a text.
+/// Receives the tokens of a text.
 pub(crate) trait Listener {
-    /// Something a repair could mend: going on is up to the listener.
-    fn trouble(&mut self, trouble: Trouble) -> Result<(), Trouble>;
+    /// A defect that can be repaired. `Ok` continues, `Err` ends the parsing.
+    fn defect(&mut self, defect: Defect) -> Result<(), Defect>;
     /// `[` or `{`.
     fn open(&mut self, _bracket: u8) {}
     /// The end of an array or object.
     fn close(&mut self) {}
     /// A member's name begins at this byte; its characters follow.
     fn begin_key(&mut self, _offset: usize) {}
-    /// The member's name was complete.
+    /// The member's name is complete.
     fn end_key(&mut self) {}
     /// A string begins; its characters follow.
     fn begin_string(&mut self) {}
-    /// The string was complete.
+    /// The string is complete.
     fn end_string(&mut self) {}
-    /// The next characters, as they stand in the text.
+    /// The next characters, unescaped in the text.
     fn characters(&mut self, _text: &[u8]) {}
-    /// The next character, which stands in the text as an escape.
+    /// The next character, escaped in the text.
     fn character(&mut self, _character: char) {}
-    /// A number that `numeric` holds, if the text is for `jsonb`.
+    /// A number that `numeric` can hold. Only for `jsonb`.
     fn number(&mut self, _number: &Decimal<'_>) {}
     /// `true`, `false` or `null`.
     fn word(&mut self, _word: &[u8]) {}
 }
 
-/// Listens only for trouble, and ends at the first.
+/// Ends at the first defect.
 pub(crate) struct Verdict;
 
 impl Listener for Verdict {
-    fn trouble(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        Err(trouble)
+    fn defect(&mut self, defect: Defect) -> Result<(), Defect> {
+        Err(defect)
     }
 }
 
-/// Reads a text in UTF-8 to its end, and says what `jsonb` changes in it.
+/// Parses a UTF-8 text. Returns what `jsonb` changes in it.
 pub(crate) fn read(
     text: &[u8],
     kind: JsonKind,
     max_depth: usize,
     listener: &mut impl Listener,
-) -> Result<Normalizations, Trouble> {
+) -> Result<Normalizations, Defect> {
     let normalizations = Normalizations::default();
     Scanner { text, kind, max_depth, listener, position: 0, open: Vec::new(), normalizations }.read()
 }
@@ -91,13 +89,13 @@ struct Scanner<'t, 'l, L> {
 }
 
 impl<L: Listener> Scanner<'_, '_, L> {
-    fn read(mut self) -> Result<Normalizations, Trouble> {
+    fn read(mut self) -> Result<Normalizations, Defect> {
         self.blanks(b"");
         loop {
             if self.value()? {
                 continue;
             }
-            // A value is complete, and perhaps the containers that it was the last one in.
+            // The value is complete, and perhaps the containers that end with it.
             loop {
                 self.blanks(b"");
                 let next = self.text.get(self.position).copied();
@@ -118,12 +116,12 @@ impl<L: Listener> Scanner<'_, '_, L> {
         }
     }
 
-    /// Reads a value, or the beginning of one: then another follows at once.
-    fn value(&mut self) -> Result<bool, Trouble> {
+    /// Reads a value. Returns true at the beginning of a container that is not empty: a value follows.
+    fn value(&mut self) -> Result<bool, Defect> {
         let Some(&first) = self.text.get(self.position) else {
             let nothing = self.text.iter().all(|byte| is_blank(*byte));
             return Err(match nothing {
-                true => Trouble { reason: Reason::EmptyJson, bytes: 0..0 },
+                true => Defect { reason: Reason::EmptyJson, bytes: 0..0 },
                 false => self.malformed(),
             });
         };
@@ -140,11 +138,11 @@ impl<L: Listener> Scanner<'_, '_, L> {
         Ok(false)
     }
 
-    fn open(&mut self, bracket: u8) -> Result<bool, Trouble> {
+    fn open(&mut self, bracket: u8) -> Result<bool, Defect> {
         if self.open.len() == self.max_depth {
-            self.listener.trouble(self.trouble(Reason::TooDeep, 1))?;
+            self.listener.defect(self.defect(Reason::TooDeep, 1))?;
         }
-        // One more than the limit is enough to say so once.
+        // Only the level after the limit is a defect, so that it is reported once.
         self.position += 1;
         let closing = if bracket == b'[' { b']' } else { b'}' };
         self.open.push(closing);
@@ -166,7 +164,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
         self.listener.close();
     }
 
-    fn key(&mut self) -> Result<(), Trouble> {
+    fn key(&mut self) -> Result<(), Defect> {
         if self.text.get(self.position) != Some(&b'"') {
             return Err(self.malformed());
         }
@@ -182,7 +180,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
         Ok(())
     }
 
-    /// Skips white space, of which `jsonb` prints its own amount.
+    /// Skips white space, and compares it with what `jsonb` prints.
     #[inline]
     fn blanks(&mut self, printed: &[u8]) {
         let start = self.position;
@@ -194,7 +192,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
         }
     }
 
-    fn string(&mut self) -> Result<(), Trouble> {
+    fn string(&mut self) -> Result<(), Defect> {
         self.position += 1;
         loop {
             let rest = &self.text[self.position..];
@@ -222,7 +220,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
         }
     }
 
-    fn unicode_escape(&mut self) -> Result<(), Trouble> {
+    fn unicode_escape(&mut self) -> Result<(), Defect> {
         let code = self.code_unit(self.position).ok_or_else(|| self.malformed())?;
         let (code, length) = match (code, self.code_unit(self.position + 6)) {
             (high @ 0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) => {
@@ -231,8 +229,8 @@ impl<L: Listener> Scanner<'_, '_, L> {
             _ => (code, 6),
         };
         match char::from_u32(code) {
-            None => self.listener.trouble(self.trouble(Reason::LoneSurrogate(self.kind), length))?,
-            Some('\0') => self.listener.trouble(self.trouble(Reason::NulEscape(self.kind), length))?,
+            None => self.listener.defect(self.defect(Reason::LoneSurrogate(self.kind), length))?,
+            Some('\0') => self.listener.defect(self.defect(Reason::NulEscape(self.kind), length))?,
             Some(character) => {
                 if !self.is_printed_as_written(character) {
                     self.normalizations.insert(Normalization::Escapes);
@@ -244,7 +242,7 @@ impl<L: Listener> Scanner<'_, '_, L> {
         Ok(())
     }
 
-    /// Whether `jsonb` prints a character as the escape at the current position, and not in a shorter way.
+    /// Whether `jsonb` prints a character exactly as the escape at the current position.
     fn is_printed_as_written(&self, character: char) -> bool {
         let digits = &self.text[self.position + 2..self.position + 6];
         character < ' '
@@ -252,13 +250,13 @@ impl<L: Listener> Scanner<'_, '_, L> {
             && !digits.iter().any(u8::is_ascii_uppercase)
     }
 
-    /// The number behind the `\u` at a position, if one is there.
+    /// The code unit of a `\u` escape at a position.
     fn code_unit(&self, position: usize) -> Option<u32> {
         let digits = self.text.get(position..position + 6)?.strip_prefix(b"\\u")?;
         digits.iter().try_fold(0, |code, digit| Some(code * 16 + char::from(*digit).to_digit(16)?))
     }
 
-    fn number(&mut self) -> Result<(), Trouble> {
+    fn number(&mut self) -> Result<(), Defect> {
         let start = self.position;
         if self.text[start] == b'-' {
             if self.text[start..].starts_with(b"-Infinity") {
@@ -293,17 +291,17 @@ impl<L: Listener> Scanner<'_, '_, L> {
             self.listener.number(&number);
             return Ok(());
         }
-        self.listener.trouble(Trouble { reason: Reason::JsonNumberRange, bytes: start..self.position })
+        self.listener.defect(Defect { reason: Reason::JsonNumberRange, bytes: start..self.position })
     }
 
-    fn digits(&mut self) -> Result<(), Trouble> {
+    fn digits(&mut self) -> Result<(), Defect> {
         let rest = &self.text[self.position..];
         let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         self.position += count;
         if count == 0 { Err(self.malformed()) } else { Ok(()) }
     }
 
-    fn word(&mut self) -> Result<(), Trouble> {
+    fn word(&mut self) -> Result<(), Defect> {
         let rest = &self.text[self.position..];
         let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
         match &rest[..end] {
@@ -317,18 +315,18 @@ impl<L: Listener> Scanner<'_, '_, L> {
         }
     }
 
-    fn not_a_number(&mut self, length: usize) -> Result<(), Trouble> {
-        self.listener.trouble(self.trouble(Reason::NotANumber, length))?;
+    fn not_a_number(&mut self, length: usize) -> Result<(), Defect> {
+        self.listener.defect(self.defect(Reason::NotANumber, length))?;
         self.position += length;
         Ok(())
     }
 
-    fn malformed(&self) -> Trouble {
-        self.trouble(Reason::MalformedJson, 0)
+    fn malformed(&self) -> Defect {
+        self.defect(Reason::MalformedJson, 0)
     }
 
-    fn trouble(&self, reason: Reason, length: usize) -> Trouble {
-        Trouble { reason, bytes: self.position..self.position + length }
+    fn defect(&self, reason: Reason, length: usize) -> Defect {
+        Defect { reason, bytes: self.position..self.position + length }
     }
 }
 
@@ -348,14 +346,14 @@ fn simple_escape(letter: u8) -> Option<char> {
     })
 }
 
-/// How many bytes stand before the first quote, backslash or control character.
+/// The number of bytes before the first quote, backslash or control character.
 fn plain_length(text: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = EACH * 0x80;
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        // The lowest high bit that is set marks the first such byte: a borrow only reaches upwards.
+        // The lowest high bit that is set marks the first such byte, because a borrow affects only higher bytes.
         let zero = |word: u64| word.wrapping_sub(EACH) & !word;
         let below_blank = word.wrapping_sub(EACH * 0x20) & !word;
         let found =
@@ -374,7 +372,7 @@ mod tests {
 
     fn refused(text: &str, kind: JsonKind) -> Option<(usize, Reason)> {
         let read = read(text.as_bytes(), kind, MAX_DEPTH, &mut Verdict);
-        read.err().map(|trouble| (trouble.bytes.start, trouble.reason))
+        read.err().map(|defect| (defect.bytes.start, defect.reason))
     }
 
     #[test]
@@ -396,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused_where_it_begins() {
+    fn malformed_json_is_refused_at_its_first_wrong_byte() {
         for (text, offset) in [
             (r#"{"a": 1,}"#, 8),
             (r#"{"a": "cut"#, 10),
@@ -449,7 +447,7 @@ mod tests {
 
     #[test]
     fn numbers_have_limits_in_jsonb() {
-        // Those that a real server has.
+        // As PostgreSQL 15 has them.
         for text in ["1e131072", "1e-16384", "1e99999999999999999999", "[0e2000000000]"] {
             assert_eq!(refused(text, JsonKind::Json), None, "{text}");
             assert!(matches!(refused(text, JsonKind::Jsonb), Some((_, Reason::JsonNumberRange))), "{text}");
@@ -471,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_ends_at_every_byte_that_it_may_end_at() {
+    fn plain_text_ends_at_every_special_byte() {
         for length in 0..40 {
             for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
                 let mut text = vec![b' '; length];

@@ -1,34 +1,34 @@
-//! When two texts are the same `jsonb`: an encoding of the value that is short, and equal exactly then.
+//! A short encoding of a JSON value: two texts have the same encoding exactly if they are the same `jsonb`.
 //!
-//! Keys come in one order, strings are decoded, numbers are exact decimals. What is longer than a few bytes is
-//! represented by its SHA-256, so that a text is neither held twice nor hashed token by token.
+//! Keys are sorted, strings decoded, numbers exact decimals. Longer content is replaced by its SHA-256, so that a text
+//! is neither in memory twice nor hashed token by token.
 
 use sha2::{Digest, Sha256};
 
 use super::decimal::Decimal;
 use super::hazard::JsonKind;
-use super::json::{self, Listener, Trouble};
+use super::json::{self, Defect, Listener};
 use super::normalization::{Normalization, Normalizations};
 
-/// Longer content is represented by its digest.
+/// Longer content, in bytes, is replaced by its digest.
 const INLINE: usize = 64;
-/// How much is gathered before it is hashed.
-const STAGE: usize = 4096;
-/// What precedes content: a tag and a length.
+/// How many bytes are collected before they are hashed.
+const BUFFER: usize = 4096;
+/// The size of the head of content: a tag and a length.
 const HEAD: usize = 2;
 
-/// What there is to know about a text that `jsonb` accepts.
+/// A text that `jsonb` accepts.
 pub(crate) struct Jsonb {
-    /// The same bytes for the same value.
+    /// Equal for equal values.
     pub(crate) encoding: Vec<u8>,
-    /// What the server prints in another way.
+    /// The differences to what the server will print.
     pub(crate) normalizations: Normalizations,
-    /// Where a key begins that its object has already.
+    /// The offset of the first duplicate key.
     pub(crate) duplicate: Option<usize>,
 }
 
-/// Reads a text for `jsonb`; the last of several values for a key counts.
-pub(crate) fn read(text: &[u8], max_depth: usize) -> Result<Jsonb, Trouble> {
+/// Parses a text for `jsonb`. Of several values for a key the last one counts.
+pub(crate) fn read(text: &[u8], max_depth: usize) -> Result<Jsonb, Defect> {
     let mut encoder = Encoder::default();
     let mut normalizations = json::read(text, JsonKind::Jsonb, max_depth, &mut encoder)?;
     if encoder.reordered {
@@ -40,7 +40,7 @@ pub(crate) fn read(text: &[u8], max_depth: usize) -> Result<Jsonb, Trouble> {
     Ok(Jsonb { encoding: encoder.bytes, normalizations, duplicate: encoder.duplicate })
 }
 
-/// Encodes containers from the inside out: each is replaced by its short form when it ends.
+/// Encodes containers from the inside out: at its end each is replaced by its short form.
 #[derive(Default)]
 struct Encoder {
     bytes: Vec<u8>,
@@ -55,22 +55,22 @@ struct Encoder {
 /// A string, array or object that is being encoded.
 struct Part {
     tag: u8,
-    /// Where its head is.
+    /// The position of its head.
     start: usize,
-    /// What has become too long to be held.
+    /// Has the content that no longer fits into the buffer.
     hasher: Option<Sha256>,
-    /// Where an object's members begin.
+    /// The index of an object's first member.
     members: usize,
-    /// Whether an object's keys have come in the order of `jsonb`.
+    /// Whether an object's keys are so far in the order of `jsonb`.
     in_order: bool,
 }
 
-/// Where a member of an object is encoded: the key's length, the key, the value.
+/// The position of an object's encoded member: the key's length, the key, the value.
 #[derive(Clone, Copy)]
 struct Member {
     start: u32,
     end: u32,
-    /// Where its key begins in the text.
+    /// The offset of its key in the text.
     offset: u32,
 }
 
@@ -94,8 +94,8 @@ fn place(position: usize) -> u32 {
 }
 
 impl Listener for Encoder {
-    fn trouble(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        Err(trouble)
+    fn defect(&mut self, defect: Defect) -> Result<(), Defect> {
+        Err(defect)
     }
 
     fn open(&mut self, bracket: u8) {
@@ -137,10 +137,10 @@ impl Listener for Encoder {
     fn characters(&mut self, text: &[u8]) {
         if !self.in_key
             && let Some(part) = self.open.last_mut()
-            && self.bytes.len() - part.start + text.len() > STAGE
+            && self.bytes.len() - part.start + text.len() > BUFFER
         {
             part.hash(&mut self.bytes);
-            if text.len() > STAGE {
+            if text.len() > BUFFER {
                 part.hasher.get_or_insert_default().update(text);
                 return;
             }
@@ -160,7 +160,7 @@ impl Listener for Encoder {
     }
 
     fn word(&mut self, word: &[u8]) {
-        // Apart from the tags: one letter names the word.
+        // The first letter with the high bit, which no tag has, is unique for each word.
         self.bytes.push(word[0] | 0x80);
         self.value_ended();
     }
@@ -182,7 +182,7 @@ impl Encoder {
         self.seal(part.tag, part.start, part.hasher);
     }
 
-    /// Gives what was encoded from `start` on its head, in its short form if it is long.
+    /// Writes the head of the content from `start` on, and replaces long content by its digest.
     fn seal(&mut self, tag: u8, start: usize, hasher: Option<Sha256>) {
         let content = start + HEAD;
         let (tag, length) = match hasher {
@@ -199,7 +199,7 @@ impl Encoder {
         self.value_ended();
     }
 
-    /// What the value means for the container that it is in.
+    /// Updates the container of a value that is complete.
     fn value_ended(&mut self) {
         let Some(part) = self.open.last_mut() else { return };
         match part.tag {
@@ -208,7 +208,7 @@ impl Encoder {
                     member.end = place(self.bytes.len());
                 }
             }
-            _ if self.bytes.len() - part.start > STAGE => part.hash(&mut self.bytes),
+            _ if self.bytes.len() - part.start > BUFFER => part.hash(&mut self.bytes),
             _ => {}
         }
     }
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     fn encoding(text: &str) -> Vec<u8> {
-        read(text.as_bytes(), usize::MAX).unwrap_or_else(|trouble| panic!("{trouble:?}: {text}")).encoding
+        read(text.as_bytes(), usize::MAX).unwrap_or_else(|defect| panic!("{defect:?}: {text}")).encoding
     }
 
     fn same(a: &str, b: &str) -> bool {
@@ -320,9 +320,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_prints_differently_is_known() {
+    fn differences_to_what_the_server_prints_are_found() {
         let names = |text: &str| {
-            let read = read(text.as_bytes(), usize::MAX).unwrap_or_else(|trouble| panic!("{trouble:?}: {text}"));
+            let read = read(text.as_bytes(), usize::MAX).unwrap_or_else(|defect| panic!("{defect:?}: {text}"));
             read.normalizations.iter().map(Normalization::name).collect::<Vec<_>>()
         };
         assert_eq!(names(r#"{"b": 1, "aa": [1.50, "\u001f\n\\ é", {}, []]}"#), Vec::<&str>::new());
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_key_that_is_there_already_is_named() {
+    fn the_first_duplicate_key_is_found() {
         let duplicate = |text: &str| read(text.as_bytes(), usize::MAX).ok().and_then(|read| read.duplicate);
         assert_eq!(duplicate(r#"{"a": 1, "b": 2, "a": 3, "b": 4}"#), Some(17));
         assert_eq!(duplicate(r#"{"a": {"c": 1, "\u0063": 2}, "a": 3}"#), Some(15));

@@ -1,20 +1,20 @@
-//! Values: as SQLite stores them, as PostgreSQL holds them, and the way from one to the other. No I/O.
+//! Values as SQLite stores them, as PostgreSQL holds them, and their conversion. No I/O.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`convert`] | a stored value and the type of its column make a value, or a hazard |
+//! | [`convert`] | converts a stored value to its column's type, or reports faults |
 //! | [`scalar`] | values in columns that are neither text nor JSON |
-//! | [`repair`] | what a policy makes of a text that the target cannot hold |
-//! | [`change`] | one value that a policy changed, for the report |
+//! | [`repair`] | applies policies to a text that the target cannot hold |
+//! | [`change`] | a value that a policy changed, for the report |
 //! | [`digest`] | digests of rows and tables |
 //! | [`copy_format`] | PostgreSQL's binary COPY format |
-//! | [`jsonb`] | what `jsonb` makes of a document |
-//! | [`json`] | reads JSON as PostgreSQL does |
-//! | [`normalization`] | what `jsonb` prints differently |
+//! | [`jsonb`] | an encoding of documents by which equal `jsonb` values are recognized |
+//! | [`json`] | parses JSON as PostgreSQL does |
+//! | [`normalization`] | differences between a JSON text and what `jsonb` prints |
 //! | [`mod@column`] | a column of the target |
-//! | [`hazard`] | values that cannot be carried over exactly |
-//! | [`policy`] | what is done about a class of hazards |
-//! | [`timestamp`] | texts that are timestamps |
+//! | [`hazard`] | values that cannot be converted exactly |
+//! | [`policy`] | what is done with each class of hazards |
+//! | [`timestamp`] | parses timestamps |
 //! | [`decimal`] | numbers as exact decimals |
 //! | [`column_type`] | the types of the target's columns |
 //! | [`pg_value`] | a value that PostgreSQL can hold |

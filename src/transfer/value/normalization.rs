@@ -1,15 +1,15 @@
-//! What `jsonb` changes in a text that it accepts, by design and without changing the value.
+//! Differences between a JSON text and what `jsonb` prints for it. The value is the same.
 
-/// One kind of change.
+/// A kind of difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Normalization {
-    /// Members are put in another order: by the length of the key, then by its bytes.
+    /// Members are sorted by the length of the key, then by its bytes.
     KeyOrder,
     /// White space between tokens changes.
     Spacing,
     /// Numbers lose their exponent, and zero its sign.
     NumberForm,
-    /// Escapes become the characters they stand for, or are written in another way.
+    /// Escapes are replaced by their characters, or written differently.
     Escapes,
     /// All but the last value of a key are dropped.
     DuplicateKeys,
@@ -38,33 +38,33 @@ impl Normalization {
     }
 }
 
-/// The changes to one text: none exactly if `('…'::jsonb)::text` gives it back.
+/// The differences for one text: empty exactly if `('…'::jsonb)::text` returns the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Normalizations(u8);
 
 impl Normalizations {
-    /// Adds a kind of change.
+    /// Adds a kind of difference.
     pub fn insert(&mut self, normalization: Normalization) {
         self.0 |= 1 << normalization as u8;
     }
 
-    /// Whether the text comes back as it is.
+    /// Whether `jsonb` prints the same text.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether this is one of the changes.
+    /// Whether this kind was found.
     #[must_use]
     pub fn contains(self, normalization: Normalization) -> bool {
         self.0 & (1 << normalization as u8) != 0
     }
 
-    /// The changes.
+    /// The kinds that were found.
     pub fn iter(self) -> impl Iterator<Item = Normalization> {
         Normalization::ALL.into_iter().filter(move |normalization| self.contains(*normalization))
     }
 }
 
-/// How many values were changed, one number for each kind of change.
+/// The number of values with each kind of difference, in the order of [`Normalization::ALL`].
 pub(crate) type NormalizationCounts = [u64; Normalization::ALL.len()];

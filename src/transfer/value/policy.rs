@@ -1,4 +1,4 @@
-//! What may be done with a value that PostgreSQL cannot hold, class by class. Nothing is done that was not chosen.
+//! What is done with each class of values that PostgreSQL cannot hold. Without a chosen policy no value is changed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,18 +8,18 @@ use serde::{Serialize, Serializer};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// What keeps a value, or a row, from being carried over exactly.
+/// Why a value or a row cannot be converted exactly, as `--on` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// U+0000 in text, or its escape in JSON.
     Nul,
-    /// Half of a surrogate pair as an escape in JSON.
+    /// An escape of half a surrogate pair in JSON.
     LoneSurrogate,
     /// NaN or an infinity in JSON.
     NonFinite,
     /// A number that `jsonb` cannot hold.
     NumberRange,
-    /// A foreign key to a row that is not there.
+    /// A foreign key to a missing row.
     Orphan,
     /// An integer that the column's type cannot hold.
     IntegerRange,
@@ -27,7 +27,7 @@ pub enum Class {
     InvalidUtf8,
     /// Stored as another class than the column's type, and exactly convertible.
     StorageClass,
-    /// Stored as what the column's type has no exact counterpart for.
+    /// Without an exact value in the column's type.
     Inexact,
     /// Not JSON in a JSON column.
     InvalidJson,
@@ -35,15 +35,15 @@ pub enum Class {
     Depth,
     /// More characters than the column allows.
     TooLong,
-    /// Text that an index cannot hold.
+    /// Text too long for an index entry.
     IndexEntry,
-    /// A key twice in an object for `jsonb`.
+    /// A duplicate key in an object for `jsonb`.
     DuplicateKey,
-    /// A row twice under a unique index.
+    /// A duplicate in a unique index.
     DuplicateRow,
     /// NULL in a column that is NOT NULL.
     Null,
-    /// More bytes than a field holds.
+    /// More bytes than a PostgreSQL field can hold.
     TooLarge,
     /// A value that the source's own table does not allow.
     SourceConstraint,
@@ -52,27 +52,27 @@ pub enum Class {
 /// What is done with the values of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Policy {
-    /// The move ends, nothing is written.
+    /// The run ends and nothing is written.
     Fail,
-    /// U+FFFD takes the place.
+    /// It is replaced by U+FFFD.
     Replace,
-    /// It is left out.
+    /// It is removed from the text.
     Strip,
-    /// NULL takes the place; JSON's null in a JSON column.
+    /// It becomes NULL; in a JSON column JSON null.
     Null,
-    /// A JSON string takes the place.
+    /// It becomes a JSON string.
     String,
-    /// The nearest value that fits takes the place.
+    /// It becomes the nearest value of the column's type.
     Clamp,
-    /// It is converted, exactly.
+    /// It is converted exactly.
     Convert,
-    /// The beginning is kept.
+    /// Its end is removed.
     Truncate,
-    /// The last value is kept.
+    /// The last of several values is kept.
     Last,
     /// The row is left out.
     Drop,
-    /// The row gets a parent.
+    /// A placeholder is added for the missing row.
     Adopt,
 }
 
@@ -99,7 +99,7 @@ impl Class {
         Class::SourceConstraint,
     ];
 
-    /// What can be chosen for the class instead of [`Policy::Fail`].
+    /// The policies of the class, besides [`Policy::Fail`].
     #[must_use]
     pub fn policies(self) -> &'static [Policy] {
         match self {
@@ -117,7 +117,7 @@ impl Class {
         }
     }
 
-    /// The name as it is written in a choice.
+    /// The name in `CLASS=POLICY`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -144,7 +144,7 @@ impl Class {
 }
 
 impl Policy {
-    /// The name as it is written in a choice.
+    /// The name in `CLASS=POLICY`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -190,46 +190,48 @@ impl Serialize for Policy {
 /// One policy chosen for one class: `nul=replace`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
-    /// What it is for.
+    /// Before the `=`.
     pub class: Class,
-    /// What is done.
+    /// After the `=`.
     pub policy: Policy,
 }
 
 impl Choice {
-    /// All that can be chosen, apart from failing.
+    /// All choices, except those with [`Policy::Fail`].
     pub fn all() -> impl Iterator<Item = Choice> {
         Class::ALL.into_iter().flat_map(|class| class.policies().iter().map(move |&policy| Choice { class, policy }))
     }
 
-    /// What the choice does, for the manual.
+    /// The help text of the choice.
     #[must_use]
     pub fn help(self) -> &'static str {
         match (self.class, self.policy) {
-            (Class::Nul, Policy::Replace) => "U+FFFD takes the place of U+0000 in text and JSON",
-            (Class::Nul, Policy::Strip) => "U+0000 is left out of text and JSON",
-            (Class::LoneSurrogate, Policy::Replace) => "U+FFFD takes the place of half a surrogate pair in JSON",
-            (Class::LoneSurrogate, Policy::Strip) => "half a surrogate pair is left out of JSON",
+            (Class::Nul, Policy::Replace) => "U+0000 in text and JSON is replaced by U+FFFD",
+            (Class::Nul, Policy::Strip) => "U+0000 is removed from text and JSON",
+            (Class::LoneSurrogate, Policy::Replace) => "a lone surrogate in JSON is replaced by U+FFFD",
+            (Class::LoneSurrogate, Policy::Strip) => "a lone surrogate is removed from JSON",
             (Class::NonFinite, Policy::Null) => "NaN and Infinity in JSON become null",
-            (Class::NonFinite, Policy::String) => "NaN and Infinity in JSON become the strings that name them",
+            (Class::NonFinite, Policy::String) => "NaN and Infinity in JSON become strings",
             (Class::NumberRange, Policy::Null) => "a number that jsonb cannot hold becomes null",
             (Class::NumberRange, Policy::String) => "a number that jsonb cannot hold becomes a string of its digits",
-            (Class::Orphan, Policy::Drop) => "a row that points to a missing row is left out",
-            (Class::Orphan, Policy::Adopt) => "a row that points to a missing row gets a placeholder to point to",
-            (Class::IntegerRange, Policy::Clamp) => "an integer out of range becomes the nearest that the column holds",
+            (Class::Orphan, Policy::Drop) => "a row that references a missing row is left out",
+            (Class::Orphan, Policy::Adopt) => "a placeholder is added for the missing row that a row references",
+            (Class::IntegerRange, Policy::Clamp) => {
+                "an integer out of range becomes the nearest value of the column's type"
+            }
             (Class::IntegerRange, Policy::Null) => "an integer out of range becomes NULL, where the column allows NULL",
-            (Class::InvalidUtf8, Policy::Replace) => "U+FFFD takes the place of bytes that are not UTF-8",
+            (Class::InvalidUtf8, Policy::Replace) => "bytes that are not UTF-8 are replaced by U+FFFD",
             (Class::StorageClass, Policy::Convert) => "a value stored as another class is converted, if that is exact",
             (Class::Inexact, Policy::Null) => {
-                "a value without exact counterpart becomes NULL, where the column allows it"
+                "a value that cannot be converted exactly becomes NULL, where the column allows NULL"
             }
             (Class::InvalidJson, Policy::String) => "text that is not JSON becomes one JSON string",
             (Class::InvalidJson, Policy::Null) => "text that is not JSON becomes JSON null",
             (Class::Depth, Policy::String) => "JSON nested too deeply becomes one JSON string",
             (Class::Depth, Policy::Null) => "JSON nested too deeply becomes JSON null",
-            (Class::TooLong, Policy::Truncate) => "text with too many characters for its column loses its end",
-            (Class::IndexEntry, Policy::Truncate) => "indexed text of more than 2,600 bytes loses its end",
-            (Class::DuplicateKey, Policy::Last) => "of several values for one key jsonb keeps the last",
+            (Class::TooLong, Policy::Truncate) => "text with too many characters for its column is truncated",
+            (Class::IndexEntry, Policy::Truncate) => "indexed text of more than 2,600 bytes is truncated",
+            (Class::DuplicateKey, Policy::Last) => "of several values for one key the last is kept",
             _ => "nothing is written",
         }
     }
@@ -259,31 +261,31 @@ impl FromStr for Choice {
     }
 }
 
-/// Why a choice of a policy means nothing.
+/// Why `--on` was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// Not `CLASS=POLICY`.
-    #[error("`{0}` is not of the form CLASS=POLICY, such as nul=replace")]
+    #[error("`{0}` is not of the form CLASS=POLICY, such as `nul=replace`")]
     Form(String),
     /// No such class.
-    #[error("there is no class `{0}`; there are {known}", known = listed(&Class::ALL))]
+    #[error("there is no class `{0}`; the classes are {known}", known = listed(&Class::ALL))]
     Class(String),
     /// The class has no such policy.
-    #[error("`{class}` has no policy `{policy}`, but {known}", known = listed(allowed))]
+    #[error("the class `{class}` has no policy `{policy}`; {}", alternatives(allowed, policy))]
     Policy {
-        /// The class.
+        /// The named class.
         class: Class,
-        /// What was asked for.
+        /// The named policy.
         policy: String,
-        /// What there is.
+        /// The policies of the class.
         allowed: Vec<Policy>,
     },
     /// Two policies for one class.
-    #[error("`{class}` is given two policies, {} and {}", .policies[0], .policies[1])]
+    #[error("`--on` gives the class `{class}` two policies, `{}` and `{}`", .policies[0], .policies[1])]
     Twice {
-        /// The class.
+        /// The class of both.
         class: Class,
-        /// Both.
+        /// In the order of the command line.
         policies: [Policy; 2],
     },
 }
@@ -294,11 +296,22 @@ impl Diagnostic for PolicyError {
     }
 }
 
+/// The policies of a class, and the classes that have the policy which was named.
+fn alternatives(allowed: &[Policy], named: &str) -> String {
+    let own = match allowed {
+        [only] => format!("its only policy is {only}"),
+        _ => format!("its policies are {}", listed(allowed)),
+    };
+    let others: Vec<_> =
+        Choice::all().filter(|choice| choice.policy.name() == named).map(|choice| choice.class).collect();
+    if others.is_empty() { own } else { format!("{own}; classes with `{named}`: {}", listed(&others)) }
+}
+
 fn listed(names: &[impl fmt::Display]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What is done with each class.
+/// The policy of each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policies([Policy; Class::ALL.len()]);
 
@@ -310,10 +323,10 @@ impl Default for Policies {
 }
 
 impl Policies {
-    /// Gathers choices; what nobody chose fails.
+    /// Collects choices; every other class fails.
     ///
     /// # Errors
-    /// [`PolicyError::Twice`] when a class is given two different policies.
+    /// [`PolicyError::Twice`] if a class is given two different policies.
     pub fn new(choices: &[Choice]) -> Result<Self, PolicyError> {
         let mut policies = Self::default();
         for (index, choice) in choices.iter().enumerate() {
@@ -326,13 +339,13 @@ impl Policies {
         Ok(policies)
     }
 
-    /// What is done with a class.
+    /// The policy of a class.
     #[must_use]
     pub fn of(&self, class: Class) -> Policy {
         self.0[class as usize]
     }
 
-    /// What was chosen other than to fail.
+    /// The policies other than [`Policy::Fail`].
     pub fn choices(&self) -> impl Iterator<Item = Choice> {
         let chosen = Class::ALL.into_iter().map(|class| Choice { class, policy: self.of(class) });
         chosen.filter(|choice| choice.policy != Policy::Fail)
@@ -356,14 +369,30 @@ mod tests {
     #[test]
     fn errors_name_what_was_allowed() {
         let error = |text: &str| text.parse::<Choice>().expect_err(text).to_string();
-        assert_eq!(error("nul"), "`nul` is not of the form CLASS=POLICY, such as nul=replace");
-        assert_eq!(error("nul=null"), "`nul` has no policy `null`, but fail, replace, strip");
-        assert_eq!(error("null=null"), "`null` has no policy `null`, but fail");
-        assert!(error("nan=null").starts_with("there is no class `nan`; there are nul, lone-surrogate, non-finite, "));
+        assert_eq!(error("nul"), "`nul` is not of the form CLASS=POLICY, such as `nul=replace`");
+        assert_eq!(error("nul=adapt"), "the class `nul` has no policy `adapt`; its policies are fail, replace, strip");
+        assert!(
+            error("nan=null").starts_with("there is no class `nan`; the classes are nul, lone-surrogate, non-finite")
+        );
     }
 
     #[test]
-    fn what_nobody_chose_fails() {
+    fn a_policy_of_other_classes_is_named_with_them() {
+        let error = |text: &str| text.parse::<Choice>().expect_err(text).to_string();
+        assert_eq!(
+            error("null=replace"),
+            "the class `null` has no policy `replace`; its only policy is fail; \
+             classes with `replace`: nul, lone-surrogate, invalid-utf8"
+        );
+        assert_eq!(
+            error("nul=last"),
+            "the class `nul` has no policy `last`; its policies are fail, replace, strip; \
+             classes with `last`: duplicate-key"
+        );
+    }
+
+    #[test]
+    fn classes_without_a_choice_fail() {
         let choice = |text: &str| text.parse::<Choice>().expect(text);
         assert_eq!(Policies::default().choices().count(), 0);
         let chosen = [choice("nul=strip"), choice("depth=null"), choice("nul=strip")];
@@ -372,6 +401,6 @@ mod tests {
         assert_eq!(policies.of(Class::InvalidUtf8), Policy::Fail);
         assert_eq!(policies.choices().collect::<Vec<_>>(), chosen[..2]);
         let error = Policies::new(&[choice("nul=strip"), choice("nul=replace")]).expect_err("a contradiction");
-        assert_eq!(error.to_string(), "`nul` is given two policies, strip and replace");
+        assert_eq!(error.to_string(), "`--on` gives the class `nul` two policies, `strip` and `replace`");
     }
 }

@@ -1,12 +1,12 @@
-//! Texts with something wrong in them, copied with that replaced and nothing else touched.
+//! Repairs texts: copies them with the faults replaced and everything else unchanged.
 
 use std::ops::Range;
 
 use super::hazard::{Fault, JsonKind};
-use super::json::{self, Listener, MAX_DEPTH, Trouble};
+use super::json::{self, Defect, Listener, MAX_DEPTH};
 use super::policy::{Class, Policies, Policy};
 
-/// How many places are remembered at which a text and its copy shift against each other.
+/// The maximum number of recorded shifts between a text and its copy.
 const MAX_SHIFTS: usize = 1 << 16;
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
@@ -14,20 +14,20 @@ const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 pub(crate) struct Repaired<'t> {
     original: &'t [u8],
     pub(crate) text: Vec<u8>,
-    /// How much of the original is in the copy or was replaced.
+    /// The number of bytes of the original that were copied or replaced.
     done: usize,
     origin: TextOrigin,
 }
 
-/// Where in the original a byte of the copy was.
+/// Maps offsets of a copy to those of the original.
 #[derive(Default)]
 pub(crate) struct TextOrigin {
-    /// From a place in the copy on, where the original goes on.
+    /// Pairs of offsets in the copy and in the original; between them both advance together.
     shifts: Vec<(usize, usize)>,
 }
 
 impl TextOrigin {
-    /// The offset in the original, if that many are known.
+    /// The offset in the original; `None` after too many shifts.
     pub(crate) fn of(&self, offset: usize) -> Option<usize> {
         let before = self.shifts.partition_point(|(copy, _)| *copy <= offset);
         match before.checked_sub(1).map(|index| self.shifts[index]) {
@@ -72,7 +72,7 @@ pub(crate) fn utf8(text: &[u8]) -> (Vec<u8>, TextOrigin) {
     repaired.finish()
 }
 
-/// Strips U+0000, or replaces it, also tentatively: that hides nothing else.
+/// Strips or replaces U+0000. Without a policy it is replaced tentatively, which hides no other fault.
 pub(crate) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, TextOrigin) {
     let mut repaired = Repaired::new(text);
     let replacement = if policy == Policy::Strip { b"" } else { REPLACEMENT };
@@ -84,20 +84,20 @@ pub(crate) fn nul(text: &[u8], policy: Policy) -> (Vec<u8>, TextOrigin) {
     repaired.finish()
 }
 
-/// A JSON text in UTF-8 after what policies say, or tentatively, has been replaced inside it.
+/// A UTF-8 JSON text after its faults were replaced, by policies or tentatively.
 pub(crate) struct RepairedJson {
     pub(crate) text: Vec<u8>,
     pub(crate) origin: TextOrigin,
-    /// The first of each class that was found, before the end or before what is not JSON.
+    /// The first of each class, up to the end or to the first malformed token.
     pub(crate) faults: Vec<Fault>,
-    /// What makes the whole text unreadable.
+    /// The fault that ends the parsing.
     pub(crate) unreadable: Option<Fault>,
 }
 
-/// Finds everything that is wrong inside a JSON text, and replaces it where it stands.
+/// Finds and replaces all faults inside a JSON text.
 pub(crate) fn json(text: &[u8], kind: JsonKind, policies: &Policies) -> RepairedJson {
     let mut repairer = Repairer { policies, repaired: Repaired::new(text), faults: Vec::new() };
-    let unreadable = json::read(text, kind, MAX_DEPTH, &mut repairer).err().map(|trouble| Fault::from(&trouble));
+    let unreadable = json::read(text, kind, MAX_DEPTH, &mut repairer).err().map(|defect| Fault::from(&defect));
     let faults = repairer.faults;
     let (text, origin) = repairer.repaired.finish();
     RepairedJson { text, origin, faults, unreadable }
@@ -110,29 +110,29 @@ struct Repairer<'t, 'p> {
 }
 
 impl Listener for Repairer<'_, '_> {
-    fn trouble(&mut self, trouble: Trouble) -> Result<(), Trouble> {
-        let fault = Fault::from(&trouble);
+    fn defect(&mut self, defect: Defect) -> Result<(), Defect> {
+        let fault = Fault::from(&defect);
         let class = fault.class();
         if self.faults.iter().all(|known| known.class() != class) {
             self.faults.push(fault);
         }
-        let token = &self.repaired.original[trouble.bytes.clone()];
+        let token = &self.repaired.original[defect.bytes.clone()];
         let quoted = || [b"\"", token, b"\""].concat();
-        let bytes = trouble.bytes.clone();
+        let bytes = defect.bytes.clone();
         match (class, self.policies.of(class)) {
-            // The whole text is at stake, not this bracket.
+            // Replacing one bracket does not help; the policy applies to the whole text.
             (Class::Depth, _) => {}
             (Class::NonFinite | Class::NumberRange, Policy::String) => self.repaired.replace(bytes, &quoted()),
             (Class::NonFinite | Class::NumberRange, _) => self.repaired.replace(bytes, b"null"),
             (_, Policy::Strip) => self.repaired.replace(bytes, b""),
-            // An escape for an escape: a text in ASCII stays one.
+            // Replaced by an escape, so that an ASCII text stays ASCII.
             _ => self.repaired.replace(bytes, b"\\ufffd"),
         }
         Ok(())
     }
 }
 
-/// A JSON string with a text in UTF-8 and without U+0000 as its content, written as `jsonb` prints it.
+/// Writes a UTF-8 text without U+0000 as a JSON string, in the form that `jsonb` prints.
 pub(crate) fn json_string(text: &[u8]) -> Vec<u8> {
     let mut string = Vec::with_capacity(text.len() + 2);
     string.push(b'"');

@@ -7,15 +7,15 @@ use super::pg_value::PgValue;
 use super::{decimal, timestamp};
 use crate::database::sqlite_value::SqliteValue;
 
-/// What a value is in a column that is neither text nor JSON.
+/// The result of converting a value for such a column.
 pub(crate) enum Conversion<'a> {
-    /// The same.
+    /// The same value.
     Exact(PgValue<'a>),
-    /// The same, but stored as something else.
+    /// The same value, stored as another class.
     Converted(PgValue<'a>),
-    /// An integer out of range.
+    /// An integer out of range, with the nearest value of the type.
     OutOfRange { nearest: PgValue<'a>, converted: bool },
-    /// Nothing.
+    /// The type has no exact value for it.
     Impossible(Reason),
 }
 
@@ -77,7 +77,7 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// The integer that a value is, or one beyond all types in its direction.
+/// The integer value; for one too large, the largest of its sign.
 fn whole(stored: SqliteValue<'_>) -> Option<i128> {
     match stored {
         SqliteValue::Integer(number) => Some(number.into()),
@@ -88,7 +88,7 @@ fn whole(stored: SqliteValue<'_>) -> Option<i128> {
     }
 }
 
-/// An integer as it would be written: without a plus, blanks, or zeros in front, which a number would not keep.
+/// Parses an integer in canonical form: a plus, blanks or leading zeros would be lost in a number.
 fn written_whole(text: &[u8]) -> Option<i128> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -114,12 +114,12 @@ fn truth(stored: SqliteValue<'_>) -> Option<bool> {
 }
 
 fn exact_double(number: i64) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "the next line looks for it")]
+    #[expect(clippy::cast_precision_loss, reason = "the next line checks for it")]
     let double = number as f64;
     (whole(SqliteValue::Real(double)) == Some(number.into())).then_some(double)
 }
 
-/// A number whose double is printed as the same number.
+/// Parses a number that its double represents exactly when printed.
 fn written_double(text: &[u8]) -> Option<f64> {
     match text {
         b"Infinity" => return Some(f64::INFINITY),

@@ -1,12 +1,12 @@
-//! Timestamps as SQLite's text has them: `2026-01-31 12:00:00`, with or without a fraction, in UTC.
+//! Parses timestamps in SQLite's form: `2026-01-31 12:00:00`, with or without a fraction, in UTC.
 
 use chrono::NaiveDate;
 
-/// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since the epoch.
+/// PostgreSQL's epoch, 2000-01-01T00:00:00Z, in microseconds since the Unix epoch.
 const POSTGRESQL_EPOCH_US: i64 = 946_684_800_000_000;
 
-/// Reads a timestamp as microseconds since 2000-01-01, exactly, or not at all. `CURRENT_TIMESTAMP` writes no fraction,
-/// Python six digits; fewer are exact as well. A `T` may stand for the blank.
+/// Parses a timestamp exactly, as microseconds since 2000-01-01. `CURRENT_TIMESTAMP` writes no fraction and Python six
+/// digits; fewer digits are accepted too. The separator may be a `T`.
 #[must_use]
 pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     let (seconds, fraction) = text.split_at_checked(19)?;
@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     Some(time.and_utc().timestamp_micros() - POSTGRESQL_EPOCH_US)
 }
 
-/// A few decimal digits and nothing else: `str::parse` would take a sign as well.
+/// Parses decimal digits only: `str::parse` would accept a sign too.
 fn digits(text: &[u8]) -> Option<u32> {
     text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
 }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_exact_timestamp_in_utc_is_refused() {
+    fn other_forms_are_refused() {
         for text in [
             "",
             "now",

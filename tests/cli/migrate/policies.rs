@@ -314,9 +314,12 @@ fn what_cannot_be_chosen_is_a_usage_error() {
     let cases = [
         (&["nul"][..], "CLASS=POLICY"),
         (&["nul=null"], "fail, replace, strip"),
-        (&["null=null"], "`null` has no policy `null`"),
+        (
+            &["null=replace"],
+            "the class `null` has no policy `replace`; its only policy is fail; classes with `replace`: nul,",
+        ),
         (&["nan=null"], "there is no class `nan`"),
-        (&["nul=strip", "nul=replace"], "`nul` is given two policies, strip and replace"),
+        (&["nul=strip", "nul=replace"], "the class `nul` two policies, `strip` and `replace`"),
     ];
     each(cases, |(choices, words)| {
         let mut command = tarsy_db(&source);

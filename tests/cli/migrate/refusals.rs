@@ -130,6 +130,23 @@ fn ends_of_the_wrong_kind_are_configuration_errors() {
 }
 
 #[apply(test)]
+fn a_target_that_is_not_named_is_asked_for() {
+    let source = Database::sqlite().with_schema(Schema::Baseline);
+    let run = |url: Option<&str>| {
+        let mut command = bare_tarsy_db(source.directory());
+        command.args(["migrate-sqlite-to-postgres", "--output", "json", "--from", "history.db"]);
+        Outcome::of(command.envs(url.map(|url| ("DATABASE_URL", url)))).expect(78)
+    };
+    for (url, named) in [(None, "(default)"), (Some("sqlite:///other.db"), "(DATABASE_URL)")] {
+        let refused = run(url);
+        refused.fails_with(&["no PostgreSQL database was named", named]);
+        let hint = refused.json()["error"]["hint"].clone();
+        assert_eq!(hint, "name it with `--to postgresql://USER@HOST/DATABASE` or with DATABASE_URL");
+    }
+    assert!(!source.directory().join("other.db").exists());
+}
+
+#[apply(test)]
 fn a_role_that_may_not_create_is_told_so() {
     let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
