@@ -1,4 +1,4 @@
-//! What people see of every error: exit code, message, causes, details and hint, as snapshots of each enum. `make
+//! What the operator sees of every error: exit code, message, causes, details and hint, as snapshots of each enum. `make
 //! snapshots` writes them anew.
 
 use std::io::ErrorKind;
@@ -43,7 +43,7 @@ use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Beyond, Fault, Hazard, HazardError, JsonKind, Reason};
 use crate::transfer::value::policy::{Class, Policy, PolicyError};
 
-/// What people and programs get to see of an error: all that the snapshots know of the interface of [`Error`].
+/// What an operator and a program see of an error, by the interface of [`Error`].
 fn seen(error: &Error) -> String {
     let details = error.details();
     let mut lines = vec![format!("exit code {}", error.exit_code()), format!("error: {error}")];
@@ -56,7 +56,7 @@ fn seen(error: &Error) -> String {
     lines.join("\n")
 }
 
-/// The errors that stand for each variant of an enum. A variant that is not listed does not compile.
+/// Sample errors for each variant of an enum. A variant that is not listed does not compile.
 macro_rules! samples {
     ($enum:ident { $($variant:ident => [$($sample:expr),+ $(,)?]),+ $(,)? }) => {{
         const _: fn(&$enum) = |value| match value { $($enum::$variant { .. } => ()),+ };
@@ -596,6 +596,10 @@ fn every_failure_of_a_database() {
         Privilege => [database(cause(ErrorClass::Privilege))],
         RowPolicy => [database(cause(ErrorClass::RowPolicy))],
         NoSuchDatabase => [database(cause(ErrorClass::NoSuchDatabase))],
+        NoSuchFile => [
+            database(cause(ErrorClass::NoSuchFile)),
+            database(DatabaseCause::new(ErrorClass::NoSuchFile, "there is no file x; `zstd -d x.zst` unpacks it")),
+        ],
         Tls => [
             database(cause(ErrorClass::Tls)),
             database(DatabaseCause::new(ErrorClass::Tls, "server does not support TLS")),
@@ -603,6 +607,8 @@ fn every_failure_of_a_database() {
         Certificate => [
             database(cause(ErrorClass::Certificate)),
             database(DatabaseCause::new(ErrorClass::Certificate, UNKNOWN_CA)),
+            database(DatabaseCause::new(ErrorClass::Certificate, "certificate expired")),
+            database(DatabaseCause::new(ErrorClass::Certificate, "certificate not valid for name \"db\"")),
         ],
         Configuration => [database(cause(ErrorClass::Configuration))],
         CannotOpen => [database(cause(ErrorClass::CannotOpen))],

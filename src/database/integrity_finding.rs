@@ -1,17 +1,18 @@
-//! What the findings of SQLite's `integrity_check` are about.
+//! Which findings of SQLite's `integrity_check` are about values, and which about damage.
 
-/// A finding about values that a table does not allow. The file is sound.
+/// A finding about values that a table does not allow. The file itself is intact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueFinding<'f> {
-    /// The same key twice, under this unique index.
+    /// Two rows with the same key in this unique index.
     Duplicate { index: &'f str },
-    /// NULL in `table.column`, where that is not allowed.
+    /// NULL in a `table.column` that is NOT NULL.
     Null { place: &'f str },
-    /// Another storage class in `table.column` than its type has.
+    /// A storage class in `table.column` that does not fit its type.
     StorageClass { place: &'f str },
 }
 
-/// What a finding is about, if it is about values: `NULL value in t.c`, `non-INT value in t.c`, `TEXT value in t.c`,
+/// Recognises the findings about values: `NULL value in t.c`, `non-INT value in t.c`, `TEXT value in t.c`, `NUMERIC
+/// value in t.c`, `non-unique entry in index i`. All others are damage.
 /// `NUMERIC value in t.c`, `non-unique entry in index i`. All others are damage.
 pub(crate) fn about_values(finding: &str) -> Option<ValueFinding<'_>> {
     if let Some((_, index)) = finding.split_once("non-unique entry in index ") {
@@ -30,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_about_values_are_told_from_damage() {
+    fn findings_about_values_are_distinguished_from_damage() {
         let place = "chats.chat_id";
         for (finding, expected) in [
             ("NULL value in chats.chat_id", Some(ValueFinding::Null { place })),

@@ -1,23 +1,23 @@
-//! Marks what this process does on a PostgreSQL server, so that another connection finds it there: to ask whether the
-//! server works on it, and to end it.
+//! Marks the transactions and statements of this process on a PostgreSQL server, so that another connection can find
+//! them, ask whether the server works on them, and end them.
 //!
-//! A number of the session would not do: behind a pooler another client is served by the same session a moment later. A
-//! mark ends with the transaction or the statement that it belongs to.
+//! The session's process id would not do, because a pooler gives the same session to other clients. A mark ends with
+//! its transaction or statement.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
 
-/// The first half of the lock's key: `tars` in ASCII.
+/// The first half of the advisory lock's key: `tars` in ASCII.
 const CLASS: u32 = 0x7461_7273;
 
-/// The second half: another one for each process.
+/// The second half, a random number per process.
 fn process() -> u32 {
     static PROCESS: OnceLock<u32> = OnceLock::new();
     *PROCESS.get_or_init(|| u32::try_from(RandomState::new().build_hasher().finish() >> 33).unwrap_or(1))
 }
 
-/// Statements that mark the transaction in which they run. From then on the server also notices within a second that
-/// this process is gone, and ends what it was doing (PostgreSQL 14 and newer, on Linux).
+/// Statements that mark the transaction in which they run. They also make the server check every second whether this
+/// client is still connected, and end the transaction if not (PostgreSQL 14 and newer, on Linux).
 #[must_use]
 pub(crate) fn transaction() -> String {
     format!(
@@ -38,7 +38,7 @@ fn comment() -> String {
     format!("/* tarsy-db {} */", process())
 }
 
-/// The condition that a row of `pg_stat_activity`, which is called `a`, is a session that does something marked.
+/// The SQL condition that the row `a` of `pg_stat_activity` is a session with a marked transaction or statement.
 #[must_use]
 pub(crate) fn condition() -> String {
     format!(

@@ -1,18 +1,18 @@
-//! How a database is reached, and what it answers.
+//! Connections to both backends, and their errors.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`watchdog`] | notices that a server has fallen silent, and ends what a run leaves behind there |
-//! | [`read_transaction`] | short transactions to read in, with limits |
+//! | [`watchdog`] | detects a server that stopped responding, and ends this process's sessions there |
+//! | [`read_transaction`] | short read transactions with limits |
 //! | [`connection`] | connections to both backends |
-//! | [`readiness`] | whether a PostgreSQL server accepts connections, without logging in |
-//! | [`sqlite_file`] | SQLite's file from outside of SQLite: how it begins, and what lies beside it |
-//! | [`mark`] | finds what this process does on a server again |
-//! | [`keepalive`] | lets the operating system find out that the other end of a connection is gone |
-//! | [`failure`] | what a database answered, classed, and whether trying again can help |
-//! | [`url`] | SQLAlchemy URLs, passwords hidden |
+//! | [`readiness`] | whether a PostgreSQL server accepts connections, without a login |
+//! | [`sqlite_file`] | a SQLite file seen without SQLite: its header and the files beside it |
+//! | [`mark`] | marks by which this process's work can be found on a server |
+//! | [`keepalive`] | TCP keepalives for all connections |
+//! | [`failure`] | the database's errors: classes, hints, and whether to retry |
+//! | [`url`] | SQLAlchemy URLs, with hidden passwords |
 //! | [`sqlite_value`] | a value as SQLite stores it |
-//! | [`integrity_finding`] | what the findings of SQLite's check are about |
+//! | [`integrity_finding`] | which findings of SQLite's check are about values |
 
 pub(crate) mod connection;
 pub(crate) mod failure;

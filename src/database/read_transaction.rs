@@ -1,7 +1,7 @@
-//! Reads a database; on PostgreSQL in short transactions, where what is set ends with them. Each query may have a
-//! limit.
+//! Reads a database with a limit for each query. On PostgreSQL in short transactions, so that their settings end with
+//! them.
 //!
-//! On SQLite there are no transactions for that: who writes would wait for their ends.
+//! On SQLite without transactions, because writers would wait for their end.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,21 +14,21 @@ use super::connection::milliseconds;
 use super::mark;
 use crate::mutex::lock;
 
-/// How long a query may take that only informs.
+/// The limit of a query whose answer is only informative.
 pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Makes what a row policy would hide an error, for the rest of the transaction.
+/// Makes the server refuse a query from which a row policy would hide rows, until the end of the transaction.
 pub(crate) const EVERY_ROW: &str = "SET LOCAL row_security = off";
 
-/// How many instructions SQLite runs between two looks at the clock.
+/// How many instructions SQLite runs between two checks of the deadline.
 const INSTRUCTIONS: i32 = 10_000;
 
-/// Which rows a transaction reads where a row policy of PostgreSQL hides some from the role.
+/// Which rows a transaction reads if a row policy of PostgreSQL hides some from the role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
-    /// All: a query from which rows would be hidden is an error, as a decision by them needs it.
+    /// All rows, for decisions: the server refuses a query from which a policy would hide rows.
     Every,
-    /// Those that the role may see.
+    /// The rows that the role may see.
     Visible,
 }
 
@@ -36,21 +36,18 @@ pub(crate) enum Rows {
 pub(crate) struct BoundedReader<'c> {
     connection: &'c DatabaseConnection,
     limit: Option<Duration>,
-    /// When SQLite has to be done.
+    /// When SQLite interrupts the current query.
     deadline: Arc<Mutex<Option<Instant>>>,
 }
 
 impl<'c> BoundedReader<'c> {
-    /// Prepares to read. A query that takes longer than `limit` is given up, as
+    /// Prepares to read. A query that takes longer than `limit` fails as
     /// [`crate::database::failure::ErrorClass::TimedOut`].
-    ///
-    /// # Errors
-    /// Whatever the database answers.
     pub(crate) async fn new(connection: &'c DatabaseConnection, limit: Option<Duration>) -> Result<Self, DbErr> {
         let deadline = Arc::<Mutex<Option<Instant>>>::default();
         if connection.get_database_backend() == DbBackend::Sqlite && limit.is_some() {
             let of_handler = Arc::clone(&deadline);
-            let goes_on = move || {
+            let may_continue = move || {
                 let deadline = *lock(&of_handler);
                 deadline.is_none_or(|deadline| Instant::now() < deadline)
             };
@@ -58,31 +55,24 @@ impl<'c> BoundedReader<'c> {
             let mut connection = acquired.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
             let handle = connection.lock_handle().await;
             let mut handle = handle.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
-            handle.set_progress_handler(INSTRUCTIONS, goes_on);
+            handle.set_progress_handler(INSTRUCTIONS, may_continue);
         }
         Ok(Self { connection, limit, deadline })
     }
 
-    /// How long a query may take.
     #[must_use]
     pub(crate) fn limit(&self) -> Option<Duration> {
         self.limit
     }
 
-    /// Begins to read. On SQLite all that is read until the next beginning counts as one query.
-    ///
-    /// # Errors
-    /// Whatever the database answers.
+    /// Begins to read. On SQLite everything that is read until the next `begin` counts as one query.
     pub(crate) async fn begin(&self, rows: Rows) -> Result<DatabaseExecutor<'c>, DbErr> {
         *lock(&self.deadline) = self.limit.map(|limit| Instant::now() + limit);
         begin(self.connection, self.limit, rows).await
     }
 }
 
-/// Begins to read; each statement may take so long. A role's own limit does not count.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Begins a read transaction in which each statement may take `limit`. It overrides the role's own limit.
 pub(crate) async fn begin(
     connection: &DatabaseConnection,
     limit: Option<Duration>,
@@ -99,10 +89,7 @@ pub(crate) async fn begin(
     Ok(DatabaseExecutor::OwnedTransaction(transaction))
 }
 
-/// Ends what was begun, also where a query failed.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Ends the read transaction, also after a failed query.
 pub(crate) async fn end(reading: DatabaseExecutor<'_>) -> Result<(), DbErr> {
     match reading {
         DatabaseExecutor::OwnedTransaction(transaction) => transaction.rollback().await,

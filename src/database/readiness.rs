@@ -1,7 +1,7 @@
-//! Asks a PostgreSQL server whether it accepts connections, without logging in.
+//! Asks a PostgreSQL server whether it accepts connections, without a login.
 //!
-//! Cheap enough to be repeated ten times a second: one start-up message, one answer, as `pg_isready`
-//! does it. It neither uses up login attempts nor tells whether a login would succeed.
+//! Cheap enough to repeat ten times a second: one start-up message and one answer, as `pg_isready` does. It does not
+//! count as a login attempt, and does not show whether a login would succeed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Version 3.0 of the protocol: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 const PROTOCOL_VERSION: i32 = 3 << 16;
 
-/// Whether the server answers a start-up message with anything but "not yet".
+/// Whether the server answers a start-up message with anything but `cannot_connect_now`.
 pub(crate) async fn accepts_connections(address: &PostgresqlAddress) -> bool {
     tokio::time::timeout(PROBE_TIMEOUT, answer(address)).await.ok().flatten().is_some_and(|answer| is_ready(&answer))
 }
@@ -48,7 +48,7 @@ fn startup_message(address: &PostgresqlAddress) -> Vec<u8> {
     [&length.to_be_bytes()[..], &PROTOCOL_VERSION.to_be_bytes()[..], &parameters].concat()
 }
 
-/// An authentication request, or any error but `cannot_connect_now`, is a server that is there.
+/// An authentication request, or any error but `cannot_connect_now`, means that the server is ready.
 fn is_ready(answer: &[u8]) -> bool {
     match answer.first() {
         Some(b'R') => true,
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_server_that_is_there_is_ready() {
+    fn only_a_server_that_accepts_connections_is_ready() {
         assert!(is_ready(b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"));
         assert!(is_ready(b"E\0\0\0\x20SFATAL\0VFATAL\0C28000\0Mno entry\0\0"));
         assert!(!is_ready(b"E\0\0\0\x20SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"));

@@ -1,42 +1,40 @@
-//! SQLite's file from outside of SQLite: how it begins, and what lies beside it.
+//! A SQLite file seen without SQLite: its header and the files beside it.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// How each file of SQLite's begins. <https://www.sqlite.org/fileformat.html#the_database_header>
+/// The first bytes of every SQLite file. <https://www.sqlite.org/fileformat.html#the_database_header>
 pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// The length of the header, in bytes.
+/// In bytes.
 pub(crate) const HEADER_LENGTH: usize = 100;
 
-/// The ends of the names of what SQLite keeps beside a file while it is open.
+/// The suffixes of the files that SQLite keeps beside an open database.
 pub(crate) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Whether a SQLite file is in WAL mode and nobody has it open.
+/// Whether a SQLite file is in WAL mode and no process has it open.
 ///
-/// A reader of a WAL file leaves `-wal` and `-shm` behind, and cannot open it at all where it may not
-/// create them. A file at rest can be opened as immutable instead; with a `-wal` beside it that
-/// would miss what is in there.
+/// A reader of a WAL file leaves `-wal` and `-shm` behind, and cannot open it at all in a directory where it may not
+/// create them. Such a file can be opened as immutable instead, unless it has a `-wal`, whose content would be missing.
 #[must_use]
 pub(crate) fn is_at_rest(path: &Path) -> bool {
     is_in_wal_mode(path) && !wal_of(path).exists() && !beside(path, "-journal").exists()
 }
 
-/// The file with what was written last, beside a SQLite file in WAL mode.
+/// The write-ahead log of a SQLite file in WAL mode.
 #[must_use]
 pub(crate) fn wal_of(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
-/// The file beside a SQLite file with this suffix. SQLite keeps its other files beside the file itself, not beside a
-/// link to it.
+/// The file beside a SQLite file with this suffix. SQLite resolves symbolic links first.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     with_suffix(&path.canonicalize().unwrap_or_else(|_| path.to_owned()), suffix)
 }
 
-/// As [`beside`], where `file` is known to be the file itself.
+/// As [`beside`], for a path without symbolic links.
 pub(crate) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(file);
     name.push(suffix);
@@ -59,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_write_version_tells_wal_mode() {
+    fn the_write_version_shows_wal_mode() {
         let mut header = [0; HEADER_LENGTH];
         header[..MAGIC.len()].copy_from_slice(MAGIC);
         assert!(!says_wal(&header));

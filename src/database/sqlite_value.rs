@@ -3,23 +3,23 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// A value as SQLite stores it, whatever its column was declared as.
+/// A value as SQLite stores it, whatever type its column was declared with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SqliteValue<'a> {
-    /// SQL NULL.
+    /// The absence of a value.
     Null,
-    /// INTEGER.
+    /// At most 64 bits, signed.
     Integer(i64),
-    /// REAL.
+    /// A double, never NaN.
     Real(f64),
-    /// TEXT; nothing makes sure that it is UTF-8.
+    /// Text, which is not guaranteed to be UTF-8.
     Text(&'a [u8]),
-    /// BLOB.
+    /// Bytes, stored as they are.
     Blob(&'a [u8]),
 }
 
 impl SqliteValue<'_> {
-    /// The value as people read it; bytes that are not UTF-8 are replaced.
+    /// The value for messages. Bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn shown(&self) -> Cow<'_, str> {
         match self {
@@ -30,7 +30,7 @@ impl SqliteValue<'_> {
         }
     }
 
-    /// How many bytes the value has.
+    /// The length in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
@@ -40,9 +40,8 @@ impl SqliteValue<'_> {
         }
     }
 
-    /// How it is stored.
     #[must_use]
-    pub fn class(&self) -> StorageClass {
+    pub(crate) fn class(&self) -> StorageClass {
         match self {
             SqliteValue::Null => StorageClass::Null,
             SqliteValue::Integer(_) => StorageClass::Integer,
@@ -53,18 +52,13 @@ impl SqliteValue<'_> {
     }
 }
 
-/// How SQLite stores a value.
+/// SQLite's storage classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageClass {
-    /// No value.
     Null,
-    /// 64 bits.
     Integer,
-    /// A double.
     Real,
-    /// Bytes that should be text.
     Text,
-    /// Bytes.
     Blob,
 }
 

@@ -1,4 +1,4 @@
-//! A file that is in its place completely or not at all.
+//! A file that appears under its name completely or not at all.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, Permissions};
@@ -8,28 +8,25 @@ use std::path::{Path, PathBuf};
 
 use super::temporary;
 
-/// A file that is being written, beside the place where it will be, under a name that begins with a dot and ends with
-/// a number. Dropped before it was published, it is gone.
+/// A file that is written under a temporary name in the same directory (a leading dot, a number at the end). It is
+/// removed if it is dropped before it was published.
 pub(crate) struct AtomicFile {
     path: PathBuf,
     unfinished: PathBuf,
     file: File,
-    /// Whether the file stays, in its place or beside it.
+    /// Whether the file is kept.
     stays: bool,
 }
 
 impl AtomicFile {
-    /// Begins a file with these permissions, whatever the process's mask says.
-    ///
-    /// # Errors
-    /// Whatever the operating system answers.
+    /// Creates the temporary file with these permissions, whatever the process's umask is.
     pub(crate) fn create(path: &Path, mode: u32) -> io::Result<Self> {
         let mut attempt = 0_u32;
         let (unfinished, file) = loop {
             let unfinished = unfinished(path, attempt);
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished) {
                 Ok(file) => break (unfinished, file),
-                // In containers every process may have the same number, also one that was killed.
+                // In containers every process may have the same process id, also a killed one.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
                 Err(error) => return Err(error),
             }
@@ -40,7 +37,7 @@ impl AtomicFile {
         Ok(this)
     }
 
-    /// Removes what others left unfinished when they were killed. Nobody else may be at work on this path.
+    /// Removes the temporary files of killed processes. No other process may be writing to this path.
     pub(crate) fn clear(path: &Path) {
         let mut start = OsString::from(".");
         start.push(path.file_name().unwrap_or_default());
@@ -51,41 +48,36 @@ impl AtomicFile {
         };
         let entries = std::fs::read_dir(parent(path)).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| is_left_over(&entry.file_name())) {
-            // It takes room, and nothing else.
+            // A remaining file wastes space, but does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }
 
-    /// What is written to.
     #[must_use]
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where it is until then.
     #[must_use]
     pub(crate) fn unfinished(&self) -> &Path {
         &self.unfinished
     }
 
-    /// Says that it is complete: from now on it outlives a defect that ends the process, beside its place. Dropped it
-    /// is gone all the same.
+    /// Marks the file as complete. If a panic ends the process now, it is kept under its temporary name; if it is
+    /// dropped it is removed.
     pub(crate) fn keep(&self) {
         temporary::keep(&self.unfinished);
     }
 
-    /// Puts it in its place. What was written has to be on the disk by then. Where that fails it stays beside it: it
-    /// is complete.
-    ///
-    /// # Errors
-    /// Whatever the operating system answers.
+    /// Renames the file to its final name. Its content must be on the disk already. If the rename fails, the complete
+    /// file is kept under its temporary name.
     pub(crate) fn publish(mut self) -> io::Result<()> {
         self.stays = true;
         temporary::forget(&self.unfinished);
         std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent(&self.path))?.sync_all())
     }
 
-    /// Leaves it under its other name, which is given.
+    /// Keeps the file under its temporary name, which is returned.
     #[must_use]
     pub(crate) fn leave(mut self) -> PathBuf {
         self.stays = true;
@@ -143,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_there_completely_or_not_at_all() {
+    fn a_file_appears_completely_or_not_at_all() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("a.prom");
         std::fs::write(&path, "before").expect("the file can be written");
@@ -152,15 +144,15 @@ mod tests {
         dropped.write_all(b"half").expect("the file can be written");
         drop(dropped);
         assert_eq!(names(directory.path()), ["a.prom"]);
-        assert_eq!(std::fs::read(&path).expect("the file is there"), b"before");
+        assert_eq!(std::fs::read(&path).expect("the file exists"), b"before");
 
-        // As a process of that number left it that was killed.
+        // A killed process of the same process id left this one.
         let killed = AtomicFile::create(&path, 0o644).expect("a file").leave();
         let mut file = AtomicFile::create(&path, 0o644).expect("a file");
         file.write_all(b"after").expect("the file can be written");
         file.publish().expect("it can be put in its place");
-        assert_eq!(std::fs::read(&path).expect("the file is there"), b"after");
-        let mode = std::fs::metadata(&path).expect("the file is there").permissions().mode();
+        assert_eq!(std::fs::read(&path).expect("the file exists"), b"after");
+        let mode = std::fs::metadata(&path).expect("the file exists").permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
         std::fs::remove_file(killed).expect("it was left");
         assert_eq!(names(directory.path()), ["a.prom"]);

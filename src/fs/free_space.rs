@@ -1,18 +1,15 @@
-//! What is in file systems, and what they have room for.
+//! Free space, devices and permissions of file systems.
 
 use std::io;
 use std::path::Path;
 
-/// The bytes that are free for this user where a path is.
-///
-/// # Errors
-/// Whatever the operating system answers.
+/// The bytes that this user may still write in the path's file system.
 pub(crate) fn free(path: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(path)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Whether this user may write to a database's file, and beside it, as SQLite has to.
+/// Whether this user may write to a database file and to its directory, as SQLite requires.
 #[must_use]
 pub(crate) fn may_be_written(path: &Path) -> bool {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -20,19 +17,19 @@ pub(crate) fn may_be_written(path: &Path) -> bool {
     may_write(&path) && path.parent().is_none_or(may_write)
 }
 
-/// Says that there is no file of that name, and where it may have gone: archives are compressed.
+/// The message for a missing file. It points to a compressed archive if there is one.
 #[must_use]
 pub(crate) fn nothing_at(path: &Path) -> String {
     let mut compressed = path.as_os_str().to_owned();
     compressed.push(".zst");
     let hint = match Path::new(&compressed).is_file() {
-        true => format!(", but a compressed one: `zstd -d {}` unpacks it", compressed.display()),
+        true => format!("; `zstd -d {}` unpacks the compressed one", compressed.display()),
         false => String::new(),
     };
     format!("there is no file {}{hint}", path.display())
 }
 
-/// Whether both paths share one device, and with it the room that is free; not where that cannot be told.
+/// Whether both paths are on one device and share its free space; false if that cannot be determined.
 #[must_use]
 pub(crate) fn is_same_device(a: &Path, b: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -1,10 +1,10 @@
-//! Files, and the file systems that they are on.
+//! Files and file systems.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`atomic_file`] | a file that is in its place completely or not at all |
-//! | [`temporary`] | files that go when a defect ends the process |
-//! | [`free_space`] | what file systems have room for |
+//! | [`atomic_file`] | a file that appears completely or not at all |
+//! | [`temporary`] | files that are removed even after a panic |
+//! | [`free_space`] | free space, devices and permissions of file systems |
 
 pub(crate) mod atomic_file;
 pub(crate) mod free_space;

@@ -1,4 +1,4 @@
-//! Files that must not outlive the process, although a defect ends it where nothing is dropped any more.
+//! Files that are removed even if a panic aborts the process, when no destructors run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::mutex::lock;
 
-/// What becomes of a file.
+/// What happens to a file after a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Removed,
@@ -17,32 +17,31 @@ type Paths = BTreeMap<PathBuf, Fate>;
 
 static PATHS: Mutex<Paths> = Mutex::new(Paths::new());
 
-/// Remembers a file or a directory as one to be removed by [`remove_all`].
+/// Registers a file or a directory to be removed by [`remove_all`].
 pub(crate) fn remember(path: &Path) {
     lock(&PATHS).insert(path.to_owned(), Fate::Removed);
 }
 
-/// Remembers a file as one that [`remove_all`] leaves, and names.
+/// Registers a file that [`remove_all`] keeps and returns.
 pub(crate) fn keep(path: &Path) {
     lock(&PATHS).insert(path.to_owned(), Fate::Kept);
 }
 
-/// Forgets it: it was removed, or it is in its place.
+/// Unregisters it, after it was removed or renamed.
 pub(crate) fn forget(path: &Path) {
     lock(&PATHS).remove(path);
 }
 
-/// Removes what is remembered, and gives what is kept. It may be called from where a panic is told of, whatever the
-/// process was doing.
+/// Removes the registered files, and returns those to be kept. The panic hook calls it, in any state of the process.
 pub(crate) fn remove_all() -> Vec<PathBuf> {
-    // The thread that panics may be the one that remembers.
+    // The panicking thread may hold the lock.
     PATHS.try_lock().map(|paths| removed(&paths)).unwrap_or_default()
 }
 
 fn removed(paths: &Paths) -> Vec<PathBuf> {
     let mut kept = Vec::new();
     for (path, fate) in paths {
-        // The process is ending: what cannot be removed stays.
+        // The process is ending: a file that cannot be removed remains.
         let _ = match fate {
             Fate::Kept => {
                 kept.push(path.clone());

@@ -7,7 +7,7 @@ use sqlx::postgres::PgSslMode;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::database::url::PostgresqlAddress;
 
-/// The driver says only that something is not there, which sounds like the server.
+/// Checks the files first, because the driver reports only "no such file", which sounds like the server's fault.
 pub(crate) fn require_certificates(address: &PostgresqlAddress) -> Result<(), DatabaseCause> {
     let mode = address.ssl_mode.unwrap_or_default();
     if matches!(mode, PgSslMode::Disable) {
@@ -30,7 +30,7 @@ pub(crate) fn require_certificates(address: &PostgresqlAddress) -> Result<(), Da
     }
     let is_verified = matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull);
     match address.ssl_root_certificate.as_deref().filter(|_| is_verified) {
-        // The driver would trust the system's certificates alone.
+        // The driver would ignore the file and trust the system's certificates alone.
         Some(path) if !std::fs::read(path).is_ok_and(|pem| holds_certificate(&pem)) => {
             unusable("root certificate", path, "the file holds no certificate in PEM format")
         }

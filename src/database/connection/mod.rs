@@ -1,13 +1,13 @@
-//! SeaORM connections to both backends. Classing what goes wrong is left to [`crate::database::failure`].
+//! SeaORM connections to both backends. [`crate::database::failure`] classifies their errors.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`postgresql`] | connections to PostgreSQL |
 //! | [`sqlite`] | connections to SQLite |
-//! | [`certificates`] | the files that a protected connection needs |
+//! | [`certificates`] | checks the certificate files of a TLS connection |
 //! | [`writable`] | whether a server accepts writes |
-//! | [`query`] | queries that have no parameters |
-//! | [`limits`] | how long is waited |
+//! | [`query`] | queries without parameters |
+//! | [`limits`] | lock timeouts |
 
 mod certificates;
 mod limits;
@@ -37,9 +37,8 @@ use crate::exit_code::ExitCode;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot connect to {target}")]
 pub struct ConnectError {
-    /// The database as its URL shows itself, without the password.
+    /// The database as its URL displays it, without the password.
     pub target: String,
-    /// Why.
     #[source]
     pub cause: DatabaseCause,
 }
@@ -54,11 +53,10 @@ impl Diagnostic for ConnectError {
     }
 }
 
-/// Opens one connection, for work that takes no more, that waits no longer than `lock_timeout` for
-/// somebody else's lock.
+/// Opens a pool of exactly one connection, which waits at most `lock_timeout` for another session's lock.
 ///
 /// # Errors
-/// [`ConnectError`] with the real reason; the pool alone would only say that time ran out.
+/// [`ConnectError`] with the real reason: the pool alone would report only a timeout.
 pub async fn open(
     url: &DatabaseUrl,
     access: Access,
@@ -66,7 +64,7 @@ pub async fn open(
 ) -> Result<DatabaseConnection, ConnectError> {
     match url {
         DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
-        // Large in memory, and part of whatever awaits it: on the heap, or the stack of a debug build overflows.
+        // The future is large and part of its caller's: without the box the stack of a debug build overflows.
         DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, lock_timeout)).await,
     }
     .map_err(|cause| ConnectError { target: url.to_string(), cause })

@@ -13,19 +13,19 @@ use crate::database::keepalive;
 use crate::database::url::{PostgresqlAddress, Secret};
 use crate::format;
 
-/// How long one attempt to connect may take unless the URL says otherwise.
+/// The limit of one attempt to connect, unless the URL has a `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the pool may be silent before it is looked for the reason.
+/// How long the pool may take before a second connection looks for the reason.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Opens one connection, for work that takes no more.
+/// Opens a pool of exactly one connection.
 pub(crate) async fn open_postgresql(
     address: &PostgresqlAddress,
     lock_timeout: Duration,
 ) -> Result<DatabaseConnection, DatabaseCause> {
     require_certificates(address)?;
     let pool = pool_options(lock_timeout).max_connections(1).acquire_timeout(longer_than_to_connect(address));
-    // Locks belong to the session: it must never be replaced for age.
+    // Locks belong to the session: the pool must never replace it because of its age.
     let pool = pool.max_lifetime(None).idle_timeout(None);
     let options = postgresql_options(address);
     let limit = address.connect_timeout;
@@ -37,12 +37,13 @@ pub(crate) async fn open_postgresql(
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
-/// How long a pool waits for its own connection: it says only that there is none, a single connection says why.
+/// The pool's own limit. It is longer than that of an attempt, because the pool reports only a timeout, and the attempt
+/// the reason.
 fn longer_than_to_connect(address: &PostgresqlAddress) -> Duration {
     address.connect_timeout.unwrap_or(CONNECT_TIMEOUT).saturating_add(Duration::from_secs(1))
 }
 
-/// Pools whose sessions wait only so long for somebody else's lock.
+/// Pools whose sessions wait at most `lock_timeout` for another session's lock.
 fn pool_options(lock_timeout: Duration) -> PgPoolOptions {
     let set_lock_timeout = format!("SET lock_timeout = {}", milliseconds(lock_timeout));
     PgPoolOptions::new().after_connect(move |connection, _| {
@@ -52,18 +53,15 @@ fn pool_options(lock_timeout: Duration) -> PgPoolOptions {
     })
 }
 
-/// Opens a connection without a pool, which says at once why it does not come about. It has no limits for locks.
-///
-/// # Errors
-/// The reason.
+/// Opens a connection without a pool: it fails at once and with the real error. It has no lock timeout.
 pub(crate) async fn open_single(address: &PostgresqlAddress) -> Result<PgConnection, DatabaseCause> {
     let connection = within(address.connect_timeout, postgresql_options(address).connect()).await?;
     keepalive::set_for_all_sockets();
     Ok(connection)
 }
 
-/// Why the pool says nothing: it tries a refused connection again until its time is up, and then says only that. A
-/// single connection beside it, a moment later, says why. Does not end where that one comes about.
+/// Finds the real error: the pool retries a refused connection until it times out, and then reports only the timeout.
+/// Never returns if this second connection succeeds.
 async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) -> DatabaseCause {
     tokio::time::sleep(SILENCE).await;
     match within(limit, options.connect()).await {
@@ -88,14 +86,14 @@ async fn within<T>(
     }
 }
 
-/// Builds the driver's options field by field: its own URL parser reads SQLAlchemy's URLs differently.
+/// Sets the driver's options field by field, because the driver's own URL parser reads SQLAlchemy's URLs differently.
 fn postgresql_options(address: &PostgresqlAddress) -> PgConnectOptions {
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&address.host)
         .port(address.port)
         .ssl_mode(address.ssl_mode.unwrap_or_default())
         .application_name(address.application_name.as_deref().unwrap_or("tarsy"))
-        // Poolers refuse start-up parameters that they do not know, and servers since 12 need none.
+        // Poolers refuse start-up parameters that they do not know, and servers since version 12 need none.
         .extra_float_digits(None)
         .disable_statement_logging();
     if let Some(user) = &address.user {
@@ -109,7 +107,7 @@ fn postgresql_options(address: &PostgresqlAddress) -> PgConnectOptions {
     }
     options = match &address.ssl_root_certificate {
         Some(path) => options.ssl_root_cert(path),
-        // Not the one that the driver takes from the environment.
+        // Overrides the one that the driver takes from the environment.
         None => options.ssl_root_cert_from_pem(Vec::new()),
     };
     if let Some(path) = &address.ssl_certificate {

@@ -13,19 +13,19 @@ use crate::database::sqlite_file::{is_at_rest, wal_of};
 use crate::database::url::SqliteLocation;
 use crate::fs::free_space;
 
-/// What a connection is for.
+/// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reading only; a SQLite file is not changed, and nothing is left beside it that was not there
-    /// (a `-wal` without its `-shm` gets one).
+    /// Read only. The SQLite file is not changed, and no new file is left beside it (except a `-shm` for an existing
+    /// `-wal`).
     Read,
-    /// Reading and writing what is there.
+    /// Read and write an existing database.
     Write,
-    /// As `Write`, and a missing SQLite file is created, with its directory.
+    /// As `Write`; a missing SQLite file is created, with its directory.
     Create,
 }
 
-/// Opens one connection. A file is looked at first.
+/// Opens a pool of exactly one connection, after a check of the file.
 pub(crate) async fn open_sqlite(
     location: &SqliteLocation,
     access: Access,
@@ -49,12 +49,12 @@ pub(crate) async fn open_sqlite(
                 .immutable(access == Access::Read && is_at_rest(path))
         }
     };
-    // Memory lives in its one connection: it must never be closed for age.
+    // The database in memory ends with its connection: the pool must never replace it because of its age.
     let pool = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = pool.after_release(|connection, _| Box::pin(is_sound(connection)));
     let opened = async {
         let pool = pool.connect_with(options).await?;
-        // SQLite opens anything; only reading shows whether it is a database.
+        // SQLite opens any file; only a read shows whether it is a database.
         sqlx::query("PRAGMA schema_version").execute(&pool).await?;
         Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
     };
@@ -64,26 +64,26 @@ pub(crate) async fn open_sqlite(
         match cause.class {
             ErrorClass::CannotOpen if access == Access::Read && has_wal => DatabaseCause::new(
                 ErrorClass::CannotOpen,
-                "a `-wal` is beside the file, and reading both needs a directory that can be written: copy them to one",
+                "SQLite reads a file with a `-wal` only in a writable directory: copy both files to one",
             ),
             _ => cause,
         }
     })
 }
 
-/// Whether a connection may be used again after its transaction. SQLite rolls back by itself when, for one, the disk is
-/// full at COMMIT; the driver still counts that transaction, and would take the next one for a savepoint inside it:
-/// its COMMIT would succeed and commit nothing.
+/// Whether the pool may use the connection again after its transaction. SQLite rolls back on its own if, for example,
+/// the disk is full at COMMIT. The driver still counts that transaction and would make the next one a savepoint inside
+/// it, whose COMMIT would succeed and commit nothing.
 async fn is_sound(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // The rollback of a transaction that was dropped may still be on its way.
+    // The rollback of a dropped transaction may still be pending.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }
 
-/// Says why a file cannot be opened in better words than SQLite has.
+/// Reports why a file cannot be opened, in more detail than SQLite does.
 fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
     let shown = path.display();
-    // Where SQLite may not write it opens for reading, and does not say so.
+    // If SQLite may not write to the file, it silently opens it for reading.
     let opened = std::fs::OpenOptions::new().read(true).append(access == Access::Write).open(path);
     match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => {
@@ -91,7 +91,7 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
         }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(DatabaseCause::new(ErrorClass::NoSuchDatabase, free_space::nothing_at(path)))
+            Err(DatabaseCause::new(ErrorClass::NoSuchFile, free_space::nothing_at(path)))
         }
         Err(error) => {
             let class = match error.kind() {

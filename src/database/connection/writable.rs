@@ -5,10 +5,10 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use super::query::row;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 
-/// Makes sure that a PostgreSQL server is not a standby. SQLite has none.
+/// Makes sure that a PostgreSQL server is not a standby. Does nothing on SQLite.
 ///
 /// # Errors
-/// [`ErrorClass::Standby`], or whatever the server answers.
+/// [`ErrorClass::Standby`], or the server's error.
 pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(());
@@ -19,11 +19,11 @@ pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result
     }
 }
 
-/// Makes sure that a PostgreSQL server accepts writes of this role. Call it before work that writes: what a standby
-/// answers to the work itself has a different SQLSTATE for each statement. SQLite tells when the file is locked.
+/// Makes sure that a PostgreSQL server accepts writes from this role. Call it before work that writes, because a
+/// standby refuses each kind of statement with another SQLSTATE. SQLite itself reports a locked file.
 ///
 /// # Errors
-/// [`ErrorClass::Standby`], [`ErrorClass::ReadOnly`], or whatever the server answers.
+/// [`ErrorClass::Standby`], [`ErrorClass::ReadOnly`], or the server's error.
 pub(crate) async fn require_writable(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
     require_primary(connection).await?;
     if connection.get_database_backend() != DbBackend::Postgres {
@@ -31,7 +31,7 @@ pub(crate) async fn require_writable(connection: &impl ConnectionTrait) -> Resul
     }
     let sql = "SELECT current_setting('transaction_read_only') = 'on' AS is_read_only";
     match row(connection, sql).await?.try_get("", "is_read_only")? {
-        true => Err(DatabaseCause::new(ErrorClass::ReadOnly, "transactions are read-only by default")),
+        true => Err(DatabaseCause::new(ErrorClass::ReadOnly, "this role's transactions are read-only by default")),
         false => Ok(()),
     }
 }

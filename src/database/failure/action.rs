@@ -1,19 +1,17 @@
-//! What was tried. All that "cannot" be done is said with a verb of one list, so that one thing has one word.
+//! The attempted action. Every "cannot ..." uses a verb of this one list, so that a thing has one word.
 
 use std::borrow::Cow;
 
 /// Defines the verbs with their words.
 macro_rules! verbs {
     ($($verb:ident => $word:literal),+ $(,)?) => {
-        /// What a message says the tool cannot do. The words are those of the manuals of PostgreSQL and SQLite.
+        /// What the tool could not do, in the words of PostgreSQL's and SQLite's manuals.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Verb {
             $(#[doc = concat!("`cannot ", $word, " ...`")] $verb),+
         }
 
         impl Verb {
-
-            /// The word in a sentence.
             pub(crate) const fn word(self) -> &'static str {
                 match self { $(Self::$verb => $word),+ }
             }
@@ -70,10 +68,10 @@ verbs! {
     Write => "write",
 }
 
-/// What fails if the connection breaks during a COMMIT.
+/// The action of an error if the connection breaks during a COMMIT.
 pub(crate) const COMMIT_OUTCOME: (Verb, &str) = (Verb::Determine, "whether the commit took place");
 
-/// A verb with its object: `lock` `the target's tables`.
+/// A verb with its object, as in `lock` `the target's tables`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
     verb: Verb,

@@ -1,4 +1,4 @@
-//! What a database, or the way to it, answered.
+//! The reason for a database error.
 
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::postgres::PgDatabaseError;
@@ -7,23 +7,23 @@ use super::class::ErrorClass;
 use super::transport::{OTHER_PROGRAM, certificate_message, io_class, io_message, protocol_message};
 use super::{postgresql, sqlite};
 
-/// What a database, or the way to it, answered. The message never holds a password.
+/// The reason for a database error: an answer of the database, or a failed connection. The message never holds a
+/// password.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct DatabaseCause {
-    /// The kind of failure.
     pub class: ErrorClass,
-    /// The answer in the database's own words.
+    /// The database's own words.
     pub message: String,
 }
 
 impl DatabaseCause {
-    /// A cause that tarsy-db found itself.
+    /// A cause that tarsy-db itself found.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into() }
     }
 
-    /// The kind of failure and, unless it says the same, the database's answer.
+    /// The class followed by the database's answer, or the class alone if both say the same.
     #[must_use]
     pub fn described(&self) -> String {
         let class = self.class.to_string();
@@ -44,9 +44,9 @@ impl From<&sqlx::Error> for DatabaseCause {
                 Some(answer) => Self::new(postgresql::class(answer), postgresql::message(answer)),
                 None if answer.code().as_deref() == Some(sqlite::HOT_JOURNAL) => Self::new(
                     ErrorClass::CannotOpen,
-                    "a writer that crashed left a `-journal`: open the file once for writing, or take a copy of both",
+                    "a crashed writer left a `-journal`: open the file once for writing, or copy both files",
                 ),
-                // `error in view mine after drop column: no such column: alert_id`: only the text tells.
+                // `error in view mine after drop column: no such column: alert_id` has no code of its own.
                 None if answer.message().starts_with("error in ") => Self::new(ErrorClass::Needed, answer.message()),
                 None => {
                     let code = answer.code().and_then(|code| code.parse().ok());
@@ -58,20 +58,20 @@ impl From<&sqlx::Error> for DatabaseCause {
                 class => Self::new(class, io_message(error)),
             },
             sqlx::Error::Tls(error) => Self::new(ErrorClass::Tls, error.to_string()),
-            // The source of a configuration error may quote what it could not use.
+            // The source of a configuration error may quote a secret.
             sqlx::Error::Configuration(_) => Self::new(
                 ErrorClass::Configuration,
-                "the driver cannot use a setting: a password with characters that SASLprep forbids, or a certificate",
+                "the driver rejects a setting: a password with characters that SASLprep forbids, or a certificate",
             ),
-            // A database gives its own definitions as text: what is none was not written by it.
+            // A database returns its own definitions as text: bytes that are not UTF-8 mean damage.
             sqlx::Error::ColumnDecode { index, source } if source.is::<std::str::Utf8Error>() => {
-                Self::new(ErrorClass::Corrupt, format!("what should be text is not: {index}, {source}"))
+                Self::new(ErrorClass::Corrupt, format!("column {index} holds bytes that are not UTF-8: {source}"))
             }
             sqlx::Error::PoolTimedOut => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
             sqlx::Error::Protocol(message) => Self::new(ErrorClass::ConnectionLost, protocol_message(message)),
             sqlx::Error::BeginFailed => Self::new(
                 ErrorClass::ConnectionLost,
-                format!("the server said that it began a transaction, and is in none; {OTHER_PROGRAM}"),
+                format!("the server confirmed BEGIN but is not in a transaction; {OTHER_PROGRAM}"),
             ),
             other => Self::new(ErrorClass::Other, other.to_string()),
         }
@@ -96,7 +96,7 @@ impl From<DbErr> for DatabaseCause {
             DbErr::Conn(RuntimeErr::SqlxError(source))
             | DbErr::Exec(RuntimeErr::SqlxError(source))
             | DbErr::Query(RuntimeErr::SqlxError(source)) => Self::from(source.as_ref()),
-            // What a migration finds in its way.
+            // A migration reports an object that blocks it.
             DbErr::Custom(message) => Self::new(ErrorClass::Needed, message.clone()),
             DbErr::ConnectionAcquire(_) => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
             _ => Self::new(ErrorClass::Other, error.to_string()),

@@ -1,79 +1,81 @@
-//! What kind of thing went wrong.
+//! Classes of failures.
 
 use std::fmt;
 
 use crate::exit_code::ExitCode;
 
-/// What kind of thing went wrong: it decides the exit code and whether `wait` goes on.
+/// The class of a failure. It decides the exit code and whether `wait` retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
-    /// Nobody listens there.
+    /// No server listens on the port.
     Refused,
     /// The host name has no address.
     NameResolution,
-    /// The network does not lead there.
+    /// There is no route to the host.
     Unreachable,
-    /// No answer in time.
+    /// There was no answer in time.
     TimedOut,
-    /// The connection was there and broke.
+    /// An established connection broke.
     ConnectionLost,
     /// The server is starting up.
     StartingUp,
     /// The server is shutting down.
     ShuttingDown,
-    /// The server is recovering from a crash, or is a standby that does not answer yet.
+    /// The server is recovering from a crash, or is a standby that does not accept connections yet.
     InRecovery,
     /// The server is a standby.
     Standby,
     /// The database does not accept writes.
     ReadOnly,
-    /// The server has no connection left.
+    /// The server has no free connection.
     TooManyConnections,
-    /// A lock is held by somebody else.
+    /// Another session holds a lock.
     Busy,
-    /// A deadlock was broken, or two transactions could not be put in an order.
+    /// A deadlock, or a serialization failure.
     Conflict,
-    /// User or password are refused.
+    /// The server rejected the user or the password.
     Authentication,
-    /// The role, or the system user, may not do this.
+    /// The role, or the operating system's user, lacks a privilege.
     Privilege,
     /// A row policy would hide rows.
     RowPolicy,
-    /// There is no such database.
+    /// The server has no database of that name.
     NoSuchDatabase,
-    /// No encrypted connection could be agreed on.
+    /// There is no SQLite file at the path.
+    NoSuchFile,
+    /// No TLS connection could be negotiated.
     Tls,
-    /// The server's certificate is not valid, not for this host, or not from a trusted CA.
+    /// The server's certificate is expired, for another host, or from a CA that is not trusted.
     Certificate,
-    /// The connection settings make no sense.
+    /// The driver rejects a connection setting.
     Configuration,
     /// The file cannot be created or opened.
     CannotOpen,
-    /// The disk is full.
+    /// No space is left on the database's disk, or in its quota.
     DiskFull,
-    /// The file is damaged, or is no database.
+    /// The file is damaged, or is not a database.
     Corrupt,
-    /// Reading or writing failed below the database.
+    /// An operating system's error while reading or writing.
     InputOutput,
-    /// A value does not fit where it should go.
+    /// A value does not fit its column.
     Data,
-    /// Rows refer to each other, or a condition forbids it.
+    /// A constraint, or a trigger of the operator's, refused the change.
     Constraint,
-    /// Something else, such as a view, needs what should go.
+    /// Another object, such as a view, depends on the object to be dropped.
     Needed,
-    /// Something of that name is there already.
+    /// An object of that name already exists.
     AlreadyExists,
-    /// A pooler hands sessions around between transactions.
+    /// A pooler assigns sessions per transaction.
     Pooler,
-    /// There is no schema yet.
+    /// The database has no TARSy schema yet.
     SchemaPending,
-    /// Anything else.
+    /// A failure that no other class describes.
     Other,
 }
 
 impl ErrorClass {
-    /// Whether the server was not there, or not ready to look at a login.
+    /// Whether the server could not be reached, or was not ready to check a login.
     #[must_use]
     pub fn is_before_login(self) -> bool {
         use ErrorClass::{
@@ -85,7 +87,7 @@ impl ErrorClass {
         )
     }
 
-    /// Whether the same attempt may succeed later without anybody's help.
+    /// Whether the same attempt may succeed later without a change by the operator.
     #[must_use]
     pub fn may_heal(self) -> bool {
         use ErrorClass::{Busy, Conflict, ReadOnly, SchemaPending, Standby, TooManyConnections};
@@ -109,9 +111,12 @@ impl ErrorClass {
             | Self::ReadOnly => ExitCode::Unavailable,
             Self::TooManyConnections | Self::Busy | Self::Conflict => ExitCode::Busy,
             Self::Authentication | Self::Privilege | Self::RowPolicy => ExitCode::Privilege,
-            Self::NoSuchDatabase | Self::Tls | Self::Certificate | Self::Configuration | Self::Pooler => {
-                ExitCode::Configuration
-            }
+            Self::NoSuchDatabase
+            | Self::NoSuchFile
+            | Self::Tls
+            | Self::Certificate
+            | Self::Configuration
+            | Self::Pooler => ExitCode::Configuration,
             Self::CannotOpen => ExitCode::CannotCreate,
             Self::DiskFull | Self::Corrupt | Self::InputOutput => ExitCode::InputOutput,
             Self::Constraint | Self::Needed | Self::AlreadyExists => ExitCode::Drift,
@@ -136,25 +141,26 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Standby => "server is a standby",
             ErrorClass::ReadOnly => "database is read-only",
             ErrorClass::TooManyConnections => "too many connections",
-            ErrorClass::Busy => "locked by somebody else",
+            ErrorClass::Busy => "locked by another session",
             ErrorClass::Conflict => "in conflict with another transaction",
             ErrorClass::Authentication => "authentication failed",
             ErrorClass::Privilege => "permission denied",
             ErrorClass::RowPolicy => "rows may be hidden",
             ErrorClass::NoSuchDatabase => "no such database",
+            ErrorClass::NoSuchFile => "no such file",
             ErrorClass::Tls => "no TLS connection",
-            ErrorClass::Certificate => "certificate not accepted",
-            ErrorClass::Configuration => "wrong connection settings",
+            ErrorClass::Certificate => "certificate rejected",
+            ErrorClass::Configuration => "invalid connection settings",
             ErrorClass::CannotOpen => "cannot open the file",
             ErrorClass::DiskFull => "disk full",
             ErrorClass::Corrupt => "damaged, or not a database",
             ErrorClass::InputOutput => "input/output error",
-            ErrorClass::Data => "value refused",
+            ErrorClass::Data => "value rejected",
             ErrorClass::Constraint => "constraint violated",
-            ErrorClass::Needed => "needed by something else",
-            ErrorClass::AlreadyExists => "name already taken",
-            ErrorClass::Pooler => "sessions are shared by a pooler",
-            ErrorClass::SchemaPending => "schema is not there yet",
+            ErrorClass::Needed => "another object depends on it",
+            ErrorClass::AlreadyExists => "name already exists",
+            ErrorClass::Pooler => "a pooler assigns sessions per transaction",
+            ErrorClass::SchemaPending => "no TARSy schema yet",
             ErrorClass::Other => "error",
         })
     }

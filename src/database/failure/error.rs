@@ -1,17 +1,17 @@
-//! Something that the database did not do, and why.
+//! An action that the database refused or did not finish, and why.
 
 use super::action::Action;
 use super::cause::DatabaseCause;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// Something that the database did not do.
+/// An action that the database refused or did not finish.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
 pub struct DatabaseError {
-    /// What was tried.
+    /// Displayed as `cannot {action}`.
     pub action: Action,
-    /// Why it failed.
+    /// Displayed as the `because` of the message.
     #[source]
     pub cause: DatabaseCause,
 }
@@ -22,12 +22,9 @@ impl From<DatabaseError> for DatabaseCause {
     }
 }
 
-/// Names what was tried when a query fails.
+/// Adds the attempted action to a database's error.
 pub(crate) trait ResultExt<T> {
-    /// Turns the database's error into one that says what was tried.
-    ///
-    /// # Errors
-    /// The same failure, named.
+    /// Adds `action` to the error, whose class stays.
     fn context(self, action: impl Into<Action>) -> Result<T, DatabaseError>;
 }
 

@@ -1,78 +1,95 @@
-//! What the reader can do about an answer.
+//! What the operator can do about a failure.
 
 use super::cause::DatabaseCause;
 use super::class::ErrorClass;
 use super::transport::UNKNOWN_CA;
 
 impl DatabaseCause {
-    /// What the reader can do about it.
+    /// What the operator can do about it.
     #[must_use]
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self.class {
-            ErrorClass::Refused => "is the server running, and are host and port right? `tarsy-db wait` waits for it",
-            ErrorClass::NameResolution => "is the host name right?",
-            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
-                "`tarsy-db wait` waits until the server is back; what was not committed is rolled back"
+            ErrorClass::Refused => {
+                "check that the server is running and that host and port are right, or run `tarsy-db wait` first"
             }
-            ErrorClass::Authentication => "are user and password right, and does the server let them in from here?",
-            ErrorClass::Privilege => "the role, or for SQLite the system user, needs the right to do this",
+            ErrorClass::NameResolution => "check the host name",
+            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
+                "run `tarsy-db wait`, then the same command again; the server rolls back what was not committed"
+            }
+            ErrorClass::Authentication => {
+                "check user and password, and whether the server's `pg_hba.conf` lets this role connect from here"
+            }
+            ErrorClass::Privilege => {
+                "grant the role the missing privilege; for SQLite, give the system user access to the file and its \
+                 directory"
+            }
             ErrorClass::RowPolicy => {
-                "connect as the owner of the tables (unless they FORCE ROW LEVEL SECURITY), or let a superuser run \
-                 `ALTER ROLE ... BYPASSRLS` for this role"
+                "connect as the owner of the tables (unless they have FORCE ROW LEVEL SECURITY), or let a superuser \
+                 run `ALTER ROLE ... BYPASSRLS` for this role"
             }
             ErrorClass::NoSuchDatabase => {
-                "is the name right? `tarsy-db init` creates a SQLite file, not a PostgreSQL database"
+                "check the database name in the URL; `createdb NAME` creates a PostgreSQL database, `tarsy-db init` \
+                 only its tables"
             }
+            ErrorClass::NoSuchFile if self.message.contains(".zst") => return None,
+            ErrorClass::NoSuchFile => "check the path; `tarsy-db init` creates a new database there",
             ErrorClass::Tls if !self.message.contains("does not support TLS") => return None,
             ErrorClass::Tls => {
-                "set `ssl = on` at the server: `sslmode` of the URL, or `PGSSLMODE`, does not allow plain text"
+                "switch TLS on at the server (`ssl = on`, with a certificate): the URL's `sslmode`, or `PGSSLMODE`, \
+                 requires encryption"
             }
             ErrorClass::Certificate if self.message == UNKNOWN_CA => {
-                "name the certificate of the CA that signed the server's: `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`"
+                "set `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`, to the certificate of the CA that signed the \
+                 server's"
             }
-            ErrorClass::Certificate => "give the server a current certificate for this host name, signed by a CA",
+            ErrorClass::Certificate if self.message.contains("expired") => "renew the server's certificate",
+            ErrorClass::Certificate if self.message.contains("not valid for name") => {
+                "use the host name that the certificate was issued for, or give the server a certificate for this one"
+            }
+            ErrorClass::Certificate => "give the server a certificate for this host name that a CA has signed",
             ErrorClass::Standby => "connect to the primary",
             ErrorClass::ReadOnly => {
-                "is `default_transaction_read_only` set for the role or the database, or is this a standby?"
+                "connect to the primary, or reset `default_transaction_read_only` of the role or the database"
             }
-            ErrorClass::Constraint => "other rows refer to these, or a condition of your own forbids it",
+            ErrorClass::Constraint => {
+                "`tarsy-db check` lists constraints and triggers of your own: one of them may refuse this change"
+            }
             ErrorClass::Needed => {
-                "drop what uses it (a view, a trigger, an index or a policy of your own) and create it again afterwards"
+                "drop the object that depends on it (a view, a trigger, an index or a policy of your own), run the \
+                 same command again, then recreate it"
             }
-            ErrorClass::AlreadyExists => {
-                "a view, an index or a table of that name is in the way: `tarsy-db check` may tell more"
-            }
-            ErrorClass::Pooler => "connect to the server itself, or to a pool in session mode",
+            ErrorClass::AlreadyExists => "rename or drop the view, index or table that already has this name",
+            ErrorClass::Pooler => "connect to the server directly, or to a pool in session mode",
             ErrorClass::SchemaPending => "run `tarsy-db init`",
             ErrorClass::TooManyConnections if self.message.contains("role \"") => {
-                "free a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
+                "close a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
             }
             ErrorClass::TooManyConnections if self.message.contains("database \"") => {
-                "free a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
+                "close a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
             }
-            ErrorClass::TooManyConnections => "free a connection, or raise the server's `max_connections`",
-            ErrorClass::DiskFull => "free some space, then run the same command again",
-            ErrorClass::Corrupt => "restore a backup; for SQLite see https://www.sqlite.org/recovery.html as well",
+            ErrorClass::TooManyConnections => "close a connection, or raise the server's `max_connections`",
+            ErrorClass::DiskFull => "free disk space, then run the same command again",
+            ErrorClass::Corrupt => "restore a backup; for SQLite see also https://www.sqlite.org/recovery.html",
             _ => return None,
         })
     }
 
-    /// What the reader can do where nothing was begun that could be rolled back.
+    /// The hint where no transaction was open that could be rolled back.
     #[must_use]
     pub(crate) fn hint_of_reading(&self) -> Option<&'static str> {
         match self.class {
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
-                Some("`tarsy-db wait` waits until the server is back")
+                Some("run `tarsy-db wait`, then the same command again")
             }
             _ => self.hint(),
         }
     }
 
-    /// What the reader can do where waiting was of no use.
+    /// The hint of `wait`, which does not recommend `wait`.
     #[must_use]
     pub(crate) fn hint_after_waiting(&self) -> Option<&'static str> {
         match self.class {
-            ErrorClass::Refused => Some("is the server running, and are host and port right?"),
+            ErrorClass::Refused => Some("check that the server is running and that host and port are right"),
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => None,
             _ => self.hint(),
         }

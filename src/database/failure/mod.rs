@@ -1,15 +1,15 @@
-//! What a database, or the way to it, answered: classed, and in words that never hold a password.
+//! The database's errors, classified, in words that never hold a password.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`action`] | what was tried: the verbs of "cannot ..." |
-//! | [`error`] | something that the database did not do, and why |
-//! | [`hint`] | what the reader can do about it |
-//! | [`cause`] | what was answered |
-//! | [`postgresql`] | what PostgreSQL's answers mean |
-//! | [`sqlite`] | what SQLite's result codes mean |
-//! | [`transport`] | what went wrong below the database |
-//! | [`class`] | what kind of thing went wrong |
+//! | [`error`] | an action with the reason why it failed |
+//! | [`hint`] | what the operator can do about it |
+//! | [`cause`] | the reason, from the drivers' errors |
+//! | [`postgresql`] | classifies PostgreSQL's SQLSTATEs |
+//! | [`sqlite`] | classifies SQLite's result codes |
+//! | [`transport`] | errors below the database: input and output, TLS, the protocol |
+//! | [`action`] | the attempted action: the verbs of "cannot ..." |
+//! | [`class`] | the classes of failures |
 
 mod action;
 mod cause;

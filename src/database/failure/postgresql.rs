@@ -1,4 +1,4 @@
-//! What PostgreSQL's answers mean.
+//! Classifies PostgreSQL's SQLSTATEs.
 
 use sqlx::postgres::PgDatabaseError;
 
@@ -11,10 +11,10 @@ pub(crate) fn message(answer: &PgDatabaseError) -> String {
     }
 }
 
-/// Classes an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+/// Classifies an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(crate) fn class(answer: &PgDatabaseError) -> ErrorClass {
     match answer.code() {
-        // One code for three states; only the text tells them apart.
+        // One code for three states, which only the text distinguishes.
         "57P03" if answer.message().contains("shutting down") => ErrorClass::ShuttingDown,
         "57P03" if answer.message().contains("recovery") => ErrorClass::InRecovery,
         "57P03" => ErrorClass::StartingUp,
@@ -24,27 +24,28 @@ pub(crate) fn class(answer: &PgDatabaseError) -> ErrorClass {
         "40001" | "40P01" => ErrorClass::Conflict,
         "57014" => ErrorClass::TimedOut,
         "25006" => ErrorClass::ReadOnly,
-        // One code again; in another language than English it is a privilege, which is not wrong.
+        // One code for both. A server with messages in another language gives the class of a missing privilege, which
+        // is also true.
         "42501" if answer.message().contains("row-level security") => ErrorClass::RowPolicy,
-        // Without USAGE on it a role has no schema to create in.
+        // Without USAGE on its schema a role has no schema to create in.
         "42501" | "3F000" => ErrorClass::Privilege,
         "3D000" | "57P04" => ErrorClass::NoSuchDatabase,
         "53100" => ErrorClass::DiskFull,
         "58030" => ErrorClass::InputOutput,
         "54000" | "54001" => ErrorClass::Data,
-        // Every query fails there where transactions are serializable by default.
+        // Where transactions are serializable by default, a standby refuses every query with this.
         "0A000" if answer.routine() == Some("GetSerializableTransactionSnapshot") => ErrorClass::Standby,
         "2BP01" | "0A000" => ErrorClass::Needed,
         "42P07" | "42710" | "42809" => ErrorClass::AlreadyExists,
-        // What a trigger of the operator's raises.
+        // RAISE in a trigger of the operator's.
         "P0001" => ErrorClass::Constraint,
         "42P05" | "26000" => ErrorClass::Pooler,
         "XX001" | "XX002" => ErrorClass::Corrupt,
-        // PgBouncer has one code for everything that keeps a client out.
+        // PgBouncer has one code for every refused login.
         "08P01" if answer.message().contains("database") => ErrorClass::NoSuchDatabase,
         "08P01" if answer.message().contains("auth") || answer.message().contains("user") => ErrorClass::Authentication,
         "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,
-        // Not every server has five characters there.
+        // Some servers send codes of fewer than five characters.
         code => match code.get(..2) {
             Some("08") => ErrorClass::ConnectionLost,
             Some("28") => ErrorClass::Authentication,

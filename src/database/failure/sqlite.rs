@@ -1,11 +1,11 @@
-//! What SQLite's result codes mean.
+//! Classifies SQLite's result codes.
 
 use super::class::ErrorClass;
 
 /// SQLITE_READONLY_ROLLBACK.
 pub(crate) const HOT_JOURNAL: &str = "776";
 
-/// Classes a result code: <https://www.sqlite.org/rescode.html>. The lowest byte is the primary code.
+/// Classifies a result code: <https://www.sqlite.org/rescode.html>. The lowest byte is the primary code.
 pub(crate) fn class(code: Option<i32>) -> ErrorClass {
     match code.map(|code| code & 0xff) {
         Some(5 | 6) => ErrorClass::Busy,

@@ -1,13 +1,13 @@
-//! What went wrong below the database: input and output, TLS, the protocol.
+//! Errors below the database: input and output, TLS, the protocol.
 
 use std::io::ErrorKind;
 
 use super::class::ErrorClass;
 
-/// Classes an error of the operating system's, or of what is between it and the driver.
+/// Classifies an error of the operating system, or of the TLS library.
 pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
     match error.kind() {
-        // A socket directory without a socket is a server that does not run.
+        // A socket directory without a socket: the server does not run.
         ErrorKind::ConnectionRefused | ErrorKind::NotFound => ErrorClass::Refused,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ErrorClass::Unreachable,
         ErrorKind::TimedOut => ErrorClass::TimedOut,
@@ -17,52 +17,52 @@ pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
         | ErrorKind::UnexpectedEof => ErrorClass::ConnectionLost,
         ErrorKind::PermissionDenied => ErrorClass::Privilege,
         ErrorKind::InvalidData if error.to_string().starts_with(INVALID_CERTIFICATE) => ErrorClass::Certificate,
-        // The only other data that is looked at while connecting is the server's part of TLS.
+        // Connecting checks no other data than the server's side of TLS.
         ErrorKind::InvalidData => ErrorClass::Tls,
-        // std gives a failed look-up no kind of its own.
+        // std has no error kind for a failed name lookup.
         _ if error.to_string().contains("lookup address") => ErrorClass::NameResolution,
         _ => ErrorClass::InputOutput,
     }
 }
 
-/// How the TLS library's words about a certificate begin.
+/// The prefix of the TLS library's messages about certificates.
 const INVALID_CERTIFICATE: &str = "invalid peer certificate: ";
-/// The server's certificate is from another CA than those that are trusted.
-pub(crate) const UNKNOWN_CA: &str = "the server's certificate is not from a CA that is trusted";
+/// The message for a certificate whose CA is not trusted.
+pub(crate) const UNKNOWN_CA: &str = "the server's certificate is signed by a CA that this client does not trust";
 
-/// What is wrong with a certificate; some of the TLS library's words for it are names of its own.
+/// The reason why a certificate is rejected. The TLS library has only internal names for some of the reasons.
 pub(crate) fn certificate_message(text: &str) -> String {
     match text.strip_prefix(INVALID_CERTIFICATE).unwrap_or(text) {
         "UnknownIssuer" => UNKNOWN_CA.to_owned(),
         what if what.contains("CaUsedAsEndEntity") => {
-            "the server presents the certificate of a CA (`CA:TRUE`) as its own, which is not accepted".to_owned()
+            "the server uses a CA certificate (`CA:TRUE`) as its own, which TLS does not allow".to_owned()
         }
-        what => format!("the server's certificate is not accepted: {what}"),
+        what => format!("the server's certificate is rejected: {what}"),
     }
 }
 
-/// What to ask where a server does not keep to the protocol.
-pub(crate) const OTHER_PROGRAM: &str = "does something other than PostgreSQL answer at this host and port?";
+/// Appended where a server violates the protocol.
+pub(crate) const OTHER_PROGRAM: &str = "is another program than PostgreSQL listening on this host and port?";
 
-/// What breaks the protocol, without the place in the driver that found it: `(sqlx_postgres::message:139)`.
+/// The protocol error without the place in the driver that found it: `(sqlx_postgres::message:139)`.
 pub(crate) fn protocol_message(text: &str) -> String {
     let what = match text.rsplit_once(" (") {
         Some((what, place)) if place.starts_with("sqlx") && place.ends_with(')') => what,
         _ => text,
     };
     match what {
-        // The driver reads a byte where there is none.
+        // The connection was closed: the driver reads the missing byte as zero.
         "unexpected response from SSLRequest: 0x00" => CLOSED.to_owned(),
         _ => format!("{what}; {OTHER_PROGRAM}"),
     }
 }
 
-/// What a connection that has ended is called.
-const CLOSED: &str = "the connection was closed by the other end";
+/// The message for a connection that has ended.
+const CLOSED: &str = "the other end closed the connection";
 
-/// The text of an I/O error without the operating system's number behind it.
+/// The text of an I/O error without the operating system's error number.
 pub(crate) fn io_message(error: &std::io::Error) -> String {
-    // The driver's words for it count bytes.
+    // The driver's own message counts bytes.
     if error.kind() == ErrorKind::UnexpectedEof {
         return CLOSED.to_owned();
     }
@@ -80,16 +80,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_breaks_the_protocol_is_told_without_the_place_in_the_driver() {
-        let told = protocol_message("unknown message type: 'H' (sqlx_postgres::message:139)");
-        assert_eq!(told, format!("unknown message type: 'H'; {OTHER_PROGRAM}"));
+    fn a_protocol_error_is_reported_without_the_place_in_the_driver() {
+        let shown = protocol_message("unknown message type: 'H' (sqlx_postgres::message:139)");
+        assert_eq!(shown, format!("unknown message type: 'H'; {OTHER_PROGRAM}"));
         let kept = protocol_message("unknown message (of three)");
         assert_eq!(kept, format!("unknown message (of three); {OTHER_PROGRAM}"));
         assert_eq!(protocol_message("unexpected response from SSLRequest: 0x00"), CLOSED);
     }
 
     #[test]
-    fn a_certificate_is_told_from_other_trouble_with_tls() {
+    fn certificate_errors_are_distinguished_from_other_tls_errors() {
         let invalid = |text: &str| Error::new(ErrorKind::InvalidData, text.to_owned());
         assert_eq!(io_class(&invalid("invalid peer certificate: UnknownIssuer")), ErrorClass::Certificate);
         assert_eq!(io_class(&invalid("received corrupt message")), ErrorClass::Tls);

@@ -1,44 +1,41 @@
-//! Why a database URL cannot be used.
+//! Errors of database URLs.
 
 use super::scheme::SCHEMES;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// Why a database URL cannot be used. No variant carries text that may hold a password.
+/// Why a database URL cannot be used. No variant holds text that may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// There is no `scheme://` in front.
-    #[error("the database URL has no scheme; it starts with one of {}", listed(&SCHEMES))]
+    #[error("the database URL has no scheme; it must start with one of {}", listed(&SCHEMES))]
     NoScheme,
-    /// The scheme is none of [`SCHEMES`].
+    /// The scheme is not one of [`SCHEMES`].
     #[error("unsupported database scheme `{0}`; supported are {list}", list = listed(&SCHEMES))]
     UnsupportedScheme(String),
-    /// A reserved character stands in the user or the password as it is.
-    #[error("the password in the database URL holds special characters that are not percent-encoded")]
+    /// The user or the password holds a reserved character that is not percent-encoded.
+    #[error("the user or the password in the database URL has special characters that are not percent-encoded")]
     UnescapedPassword,
-    /// `sqlite://name` where `sqlite:///name` was meant.
+    /// `sqlite://name`, where `sqlite:///name` was meant.
     #[error("a SQLite URL has no host: write `sqlite:///relative.db` or `sqlite:////absolute/path.db`")]
     SqliteHost,
-    /// The port is not a number from 1 to 65535.
     #[error("the port in the database URL is not a number from 1 to 65535")]
     Port,
-    /// Two servers, which the driver would take for one name.
-    #[error("the database URL names several hosts; tarsy-db connects to one")]
+    /// Several hosts, which the driver would read as one name.
+    #[error("the database URL names several hosts; tarsy-db supports only one")]
     SeveralHosts,
-    /// A parameter that would be ignored without a word.
+    /// An unknown parameter, which would otherwise be silently ignored.
     #[error("the database URL has the parameter `{name}`, which is not supported; supported are {}", listed(allowed))]
     UnknownParameter {
-        /// The parameter's name; its value is not kept.
+        /// The value is not kept, because it may be a secret.
         name: String,
-        /// The names that work for this backend.
+        /// The parameters that this backend supports.
         allowed: &'static [&'static str],
     },
-    /// A parameter whose value makes no sense.
+    /// A parameter with an invalid value.
     #[error("the parameter `{name}` of the database URL is not {expected}")]
     Parameter {
-        /// The parameter's name.
         name: &'static str,
-        /// What the value has to be.
+        /// What the value must be.
         expected: &'static str,
     },
 }
@@ -56,7 +53,7 @@ impl Diagnostic for UrlError {
                  DATABASE_PASSWORD (taken literally) and DATABASE_NAME",
             ),
             UrlError::SeveralHosts => {
-                Some("name the host that leads to the primary, for instance a service or a proxy")
+                Some("use one host name that always leads to the primary, such as a service or a proxy")
             }
             _ => None,
         };

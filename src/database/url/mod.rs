@@ -1,17 +1,16 @@
-//! SQLAlchemy database URLs: which backend, and how to reach it.
+//! SQLAlchemy database URLs: the backend and its address.
 //!
-//! TARSy's backend reads the same variable, so a URL means here what it means there
-//! (`sqlite:///history.db` is a relative path, only user and password are percent-decoded).
-//! Opening the connection is left to [`crate::database::connection`].
+//! TARSy's backend reads the same variable, so a URL has the same meaning here (`sqlite:///history.db` is a relative
+//! path; only user and password are percent-decoded). [`crate::database::connection`] opens the connection.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`postgresql`] | a server, and the database there |
+//! | [`postgresql`] | a server and its database |
 //! | [`sqlite`] | a file, or memory |
-//! | [`parameters`] | what stands behind the `?` |
-//! | [`error`] | why a URL cannot be used |
-//! | [`scheme`] | which schemes work, and the backends that they choose |
-//! | [`secret`] | values that must never be shown |
+//! | [`parameters`] | the parameters after the `?` |
+//! | [`error`] | errors of URLs |
+//! | [`scheme`] | the schemes, and the backend of each |
+//! | [`secret`] | values that must never be displayed |
 
 mod error;
 mod parameters;
@@ -34,23 +33,23 @@ use self::postgresql::parse_postgresql;
 use self::scheme::SCHEMES;
 use self::sqlite::parse_sqlite;
 
-/// Where a database is. `Display` shows `user@host:port/database` or the path, never a password.
+/// The address of a database. `Display` shows `user@host:port/database` or the absolute path, never a password.
 #[derive(Debug, Clone)]
 pub enum DatabaseUrl {
-    /// A SQLite file, or memory.
+    /// `sqlite://` and `sqlite+aiosqlite://`.
     Sqlite(SqliteLocation),
-    /// A PostgreSQL server.
+    /// The other [`SCHEMES`].
     Postgresql(PostgresqlAddress),
 }
 
 impl DatabaseUrl {
-    /// A SQLite file by its path.
+    /// The URL of a file; a relative path starts at the working directory.
     #[must_use]
     pub fn sqlite_file(path: impl Into<PathBuf>) -> Self {
         Self::Sqlite(SqliteLocation::file(path))
     }
 
-    /// What the URL may have meant instead.
+    /// A warning if the URL may not mean what was intended.
     #[must_use]
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
@@ -59,7 +58,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The path of SQLite's file.
+    /// The absolute path of the SQLite file.
     #[must_use]
     pub fn sqlite_path(&self) -> Option<&Path> {
         match self {
@@ -68,7 +67,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The backend that the scheme chose.
+    /// The backend of the scheme.
     #[must_use]
     pub fn backend(&self) -> Backend {
         match self {
@@ -109,7 +108,7 @@ impl FromStr for DatabaseUrl {
         match scheme.as_str() {
             "sqlite" | "sqlite+aiosqlite" => parse_sqlite(rest).map(Self::Sqlite),
             _ if SCHEMES.contains(&scheme.as_str()) => parse_postgresql(rest).map(Self::Postgresql),
-            // What stands before `://` may be a mistyped URL with a password in it: show it only if it is a plain word.
+            // Text before `://` may be a mistyped URL with a password in it: show it only if it is a plain word.
             _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
                 Err(UrlError::UnsupportedScheme(scheme))
             }

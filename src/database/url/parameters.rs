@@ -1,4 +1,4 @@
-//! The parameters behind the `?` of a database URL.
+//! The parameters after the `?` of a database URL.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where a PostgreSQL database is, and how SQLAlchemy writes that.
+//! Addresses of PostgreSQL databases, as SQLAlchemy writes them.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,42 +13,42 @@ use super::secret::Secret;
 const POSTGRES_PARAMETERS: [&str; 9] =
     ["host", "port", "sslmode", "ssl", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name"];
 
-/// What `sslmode` may be.
+/// The values of `sslmode`.
 pub(crate) const SSL_MODES: &str = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";
 
-/// A PostgreSQL database as the URL or the separate settings name it.
+/// A PostgreSQL database, as the URL or the separate settings name it.
 #[derive(Debug, Clone)]
 pub struct PostgresqlAddress {
     /// A host name, an address, or (starting with `/`) the directory of a Unix socket.
     pub host: String,
-    /// The TCP port, or the number in the socket's name.
+    /// The TCP port, or the number in the name of the socket.
     pub port: u16,
-    /// Whether the host is not just the default, so that `PGHOST` does not count.
+    /// Whether the host was given, so that `PGHOST` is ignored.
     pub names_host: bool,
-    /// Whether the port is not just the default, so that `PGPORT` does not count.
+    /// Whether the port was given, so that `PGPORT` is ignored.
     pub names_port: bool,
-    /// The role; `None` lets the driver take `PGUSER` or the name of the system user.
+    /// The role; if `None` the driver uses `PGUSER` or the name of the operating system's user.
     pub user: Option<String>,
-    /// The password; `None` lets the driver take `PGPASSWORD`.
+    /// The password; if `None` the driver uses `PGPASSWORD`.
     pub password: Option<Secret>,
-    /// The database; `None` is the one with the role's name.
+    /// The database; if `None` the one named like the role.
     pub database: Option<String>,
-    /// libpq's `sslmode`; `None` is `prefer`.
+    /// libpq's `sslmode`; if `None` `prefer`.
     pub ssl_mode: Option<PgSslMode>,
-    /// Certificates that the server's certificate is verified with.
+    /// The CA certificates that the server's certificate is verified against.
     pub ssl_root_certificate: Option<PathBuf>,
     /// The client's own certificate.
     pub ssl_certificate: Option<PathBuf>,
     /// The key of the client's certificate.
     pub ssl_key: Option<PathBuf>,
-    /// The longest time that one attempt to connect may take.
+    /// The limit of one attempt to connect.
     pub connect_timeout: Option<Duration>,
-    /// What the server's lists of sessions show; `None` is `tarsy`.
+    /// What `pg_stat_activity` shows; if `None` `tarsy`.
     pub application_name: Option<String>,
 }
 
 impl PostgresqlAddress {
-    /// An address with everything but these five at its default.
+    /// An address with defaults for everything but these five.
     #[must_use]
     pub fn new(
         host: String,
@@ -81,11 +81,11 @@ impl PostgresqlAddress {
     }
 }
 
-/// Understands what stands behind `postgresql://`.
+/// Parses the part after `postgresql://`.
 pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
-    // `user:pass/word@host`: the authority ended inside the password, and what follows may be a part of it.
+    // `user:pass/word@host`: the slash in the password ended the authority, and the rest may be part of the password.
     if tail.contains('@') || tail.starts_with('#') {
         return Err(UrlError::UnescapedPassword);
     }
@@ -154,7 +154,7 @@ pub(crate) fn parse_port(text: &str) -> Result<u16, UrlError> {
     text.parse().ok().filter(|port| *port > 0).ok_or(UrlError::Port)
 }
 
-/// Decodes a user or a password, refusing what should have been encoded.
+/// Percent-decodes a user or a password. Reserved characters that are not encoded are an error.
 fn percent_decoded(text: &str) -> Result<Option<String>, UrlError> {
     let sound_escapes = text.split('%').skip(1).all(|after| {
         let digits = after.as_bytes();

@@ -1,8 +1,8 @@
-//! The schemes of database URLs, and the backends that they choose.
+//! The schemes of database URLs, and the backend of each.
 
 use std::fmt;
 
-/// The URL schemes that work, in the order in which messages name them.
+/// The supported URL schemes, in the order of messages.
 pub(crate) const SCHEMES: [&str; 7] = [
     "sqlite",
     "sqlite+aiosqlite",
@@ -13,19 +13,18 @@ pub(crate) const SCHEMES: [&str; 7] = [
     "postgres",
 ];
 
-/// Whether a text is a URL, which may hold a password, where something else has to be that is shown.
+/// Whether a text looks like a URL, which may hold a password, where another value is expected that is displayed.
 #[must_use]
 pub(crate) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
-/// The two databases that TARSy keeps its history in.
+/// The two databases that TARSy supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// A file or memory, opened in this process.
     Sqlite,
-    /// A server.
     Postgresql,
 }
 

@@ -1,18 +1,17 @@
-//! Values that must never be shown.
+//! Values that must never be displayed.
 
 use std::fmt;
 
-/// A value that must never be shown: its `Display` and `Debug` print asterisks.
+/// A value whose `Display` and `Debug` print asterisks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a value that must not be shown.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// Hands out the value itself, for the one place that sends it to the server.
+    /// Returns the value itself, for the one place that sends it to the server.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

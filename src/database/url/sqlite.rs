@@ -1,4 +1,4 @@
-//! Where a SQLite database is, and how SQLAlchemy writes that.
+//! Addresses of SQLite databases, as SQLAlchemy writes them.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -11,37 +11,38 @@ const SQLITE_PARAMETERS: [&str; 2] = ["timeout", "check_same_thread"];
 /// A SQLite database: a file, or memory that ends with the process.
 #[derive(Debug, Clone)]
 pub struct SqliteLocation {
-    /// The absolute path of the file; `None` is memory.
+    /// The absolute path of the file; `None` means memory.
     pub path: Option<PathBuf>,
-    /// The path in the URL, where that is relative to the working directory; with memory, one that is empty.
+    /// The path in the URL if that is relative to the working directory; empty for `sqlite:///`.
     relative: Option<PathBuf>,
-    /// How long to wait for another writer; `None` is the caller's choice.
+    /// How long to wait for another writer; `None` leaves that to the caller.
     pub busy_timeout: Option<Duration>,
 }
 
 impl SqliteLocation {
-    /// A file by its path, which is relative to the working directory unless absolute.
+    /// A file by its path; a relative one starts at the working directory.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        // Where the working directory is gone the path stays what it is, and opening it fails.
+        // If the working directory no longer exists, the path stays relative and opening it fails.
         let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
         Self { path: Some(absolute), relative: None, busy_timeout: None }
     }
 
-    /// Memory.
     #[must_use]
     pub fn memory() -> Self {
         Self { path: None, relative: None, busy_timeout: None }
     }
 
-    /// What the URL may have meant instead: `sqlite:///var/lib/x.db`, with three slashes, is relative, and `sqlite:///`
-    /// with the name of a variable behind it that is empty is memory.
+    /// A warning if the URL may not mean what was intended: `sqlite:///var/lib/x.db`, with three slashes, is relative;
+    /// `sqlite:///$EMPTY` is memory.
     #[must_use]
     pub(crate) fn warning(&self) -> Option<String> {
         let relative = self.relative.as_ref()?;
         let Some(path) = &self.path else {
-            return Some("`sqlite:///` names no file: the database is in memory and ends with this command".to_owned());
+            return Some(
+                "`sqlite:///` names no file: the database is in memory and is lost when this command ends".to_owned(),
+            );
         };
         let mut components = relative.components();
         let (Some(Component::Normal(first)), Some(_)) = (components.next(), components.next()) else { return None };
@@ -49,7 +50,7 @@ impl SqliteLocation {
         let meant = root.join(relative);
         (root.join(first).is_dir() && *path != meant).then(|| {
             format!(
-                "`sqlite:///{}` is relative to the working directory and means {}: for {} write four slashes, \
+                "`sqlite:///{}` is relative to the working directory and means {}; for {} write four slashes: \
                  `sqlite:///{}`",
                 relative.display(),
                 path.display(),
@@ -60,7 +61,7 @@ impl SqliteLocation {
     }
 }
 
-/// Understands what stands behind `sqlite://`.
+/// Parses the part after `sqlite://`.
 pub(crate) fn parse_sqlite(rest: &str) -> Result<SqliteLocation, UrlError> {
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut found = match location.strip_prefix('/') {
@@ -76,7 +77,7 @@ pub(crate) fn parse_sqlite(rest: &str) -> Result<SqliteLocation, UrlError> {
     for (name, value) in parameters(query) {
         match name.as_str() {
             "timeout" => found.busy_timeout = Some(seconds("timeout", &value)?),
-            // Threads of Python's driver: nothing that matters here.
+            // Thread settings of Python's driver, which do not apply here.
             "check_same_thread" => {}
             _ => return Err(UrlError::UnknownParameter { name, allowed: &SQLITE_PARAMETERS }),
         }

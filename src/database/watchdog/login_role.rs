@@ -1,8 +1,7 @@
-//! The role that logged in, whose sessions are ours.
+//! Queries as the role that logged in.
 
-/// One query as the role that logged in, whose sessions are ours: `ALTER ROLE ... SET role` makes it work as another
-/// one, which may neither see nor end them. It ends with the query, because behind a pooler the session is not ours
-/// alone.
+/// Runs a query as the role that logged in, which owns our sessions: after `ALTER ROLE ... SET role` the current role
+/// may neither see nor end them. The setting ends with the query, because behind a pooler the session is shared.
 pub(crate) fn as_login_role(sql: &str) -> String {
     format!("SET LOCAL ROLE NONE; {sql}")
 }

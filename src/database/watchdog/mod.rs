@@ -1,16 +1,17 @@
-//! Notices that a PostgreSQL server, or the way to it, has fallen silent, and ends what a run leaves behind there.
+//! Detects a PostgreSQL server, or a network path to it, that stopped responding, and ends this process's sessions
+//! there.
 //!
-//! A server may be silent for long because it builds an index, and the driver cannot have the operating
-//! system find out whether the other end is still there. So when nothing has moved for a while another,
-//! short connection asks the server what it does for us, which is [marked](crate::database::mark): as long as it works,
-//! or waits for a lock, it is waited for; if it waits for us while we wait for it, something on the way was lost; and
-//! if it does not answer at all, that is it. What is not marked takes no time, and is given up when it does.
+//! A server may be silent for long while it builds an index, and the driver offers no TCP keepalives. So after a while
+//! without activity a second, short connection asks the server about our sessions, which are
+//! [marked](crate::database::mark). If the server works for us or waits for a lock, the watchdog waits. If the server
+//! waits for us while we wait for the server, a message was lost. If the server does not answer either, the connection
+//! is lost. Work that is not marked is short, and fails after a fixed limit.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`movement`] | what moves, and what the work is at |
-//! | [`probe`] | what the server says of us, and what follows from that |
-//! | [`sessions`] | our sessions on the server, and their end |
+//! | [`movement`] | counts activity, and knows the current phase of the work |
+//! | [`probe`] | asks the server about our sessions, and decides whether it is lost |
+//! | [`sessions`] | finds and ends our sessions on the server |
 //! | [`login_role`] | queries as the role that logged in |
 
 mod login_role;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use sea_orm::DatabaseConnection;
 use sqlx::PgConnection;
 
-use self::movement::{Away, Movements, Overheard};
+use self::movement::{Away, Movements, WatchedProgress};
 use self::probe::{Probe, Timeouts};
 use super::failure::{DatabaseCause, DatabaseError};
 use super::url::{DatabaseUrl, PostgresqlAddress};
@@ -33,25 +34,24 @@ use crate::database::failure::{COMMIT_OUTCOME, Verb};
 use crate::mutex::lock;
 use crate::progress::Progress;
 
-/// Watches over the work on one database. On SQLite there is nothing to watch.
+/// Watches the work on one PostgreSQL database. Does nothing on SQLite.
 pub(crate) struct Watch<'w> {
     address: Option<PostgresqlAddress>,
-    /// What the work is for.
+    /// The action of the error if the server is lost.
     action: (Verb, &'static str),
     on_commit: &'w (dyn Fn() + Sync),
     timeouts: Timeouts,
-    /// How long each query may take.
     query_limit: Option<Duration>,
-    /// The sessions that have joined, as an SQL condition each that holds when they have committed.
+    /// For each joined session the SQL condition that it has committed.
     committed: Mutex<Vec<String>>,
     movements: Movements,
     is_committing: AtomicBool,
 }
 
 impl<'w> Watch<'w> {
-    /// Watches over work on this database, which is there to `action`. The URL's `connect_timeout`, if it is less than
-    /// 10 s, is also how long the server may be silent before it is asked; after four times as long without an answer
-    /// it is given up. `on_commit` is called when there is no way back.
+    /// Watches work on a database; `action` names the work in the error. If the URL's `connect_timeout` is less than 10
+    /// s, it is also the time without activity until the first question; after four times as long without an answer the
+    /// work fails. `on_commit` is called right before a COMMIT.
     #[must_use]
     pub(crate) fn new(url: &DatabaseUrl, action: (Verb, &'static str), on_commit: &'w (dyn Fn() + Sync)) -> Self {
         let address = match url {
@@ -70,14 +70,14 @@ impl<'w> Watch<'w> {
         }
     }
 
-    /// The same where the server itself gives up each query after `limit`: an answer that is later than that is lost,
-    /// also where the role has no connection left to ask over.
+    /// Sets the limit that the server itself has for each query. An answer that is much later is lost, even if the role
+    /// has no free connection to ask over.
     #[must_use]
     pub(crate) fn with_query_limit(self, limit: Option<Duration>) -> Self {
         Self { query_limit: limit, ..self }
     }
 
-    /// Takes each answer on a connection for a movement.
+    /// Counts each answer on this connection as activity.
     pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
         let moves = self.movements.counter();
         connection.set_metric_callback(move |_| {
@@ -85,50 +85,47 @@ impl<'w> Watch<'w> {
         });
     }
 
-    /// Marks a transaction that was begun without SeaORM, so that it is asked after and that [`Watch::end_sessions`]
-    /// ends it. Its session is ended also where it has done nothing since the COMMIT, whose answer did not come.
-    ///
-    /// # Errors
-    /// Whatever the server answers.
+    /// Marks a transaction that was not begun by SeaORM, so that it is watched and that [`Watch::end_sessions`] ends
+    /// it. Its session is also ended if it has been idle since a COMMIT whose answer was lost.
     pub(crate) async fn join(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
         let conditions = sessions::join(connection).await?;
         lock(&self.committed).extend(conditions);
         Ok(())
     }
 
-    /// Says that a COMMIT is on its way: from now on nobody knows without its answer.
+    /// Records that a COMMIT was sent: from now on only its answer shows whether it took place.
     pub(crate) fn commit_begins(&self) {
         self.is_committing.store(true, Ordering::Relaxed);
         (self.on_commit)();
     }
 
-    /// Whether a COMMIT was on its way.
+    /// Whether a COMMIT was sent.
     #[must_use]
     pub(crate) fn is_committing(&self) -> bool {
         self.is_committing.load(Ordering::Relaxed)
     }
 
-    /// Passes on what work tells of its progress, and takes every word of it for a movement.
+    /// Forwards the progress of the work, and counts each report as activity.
     #[must_use]
     pub(crate) fn over_progress<'p>(&'p self, progress: &'p dyn Progress) -> impl Progress + 'p {
-        Overheard { movements: &self.movements, progress }
+        WatchedProgress { movements: &self.movements, progress }
     }
 
-    /// Runs a part of the work that waits for something else than the server, for instance the source of a move.
+    /// Runs work that does not wait for the server, such as reading the source of a migration.
     pub(crate) async fn elsewhere<T>(&self, work: impl Future<Output = T>) -> T {
         let _away = Away::begin(&self.movements);
         work.await
     }
 
-    /// Runs work on the server to its end, or until the server is known to be lost. Then the work is dropped.
+    /// Runs work until it ends or the server is lost; then the work is dropped.
     ///
     /// # Errors
-    /// The work's own, or [`ConnectionLost`](super::failure::ErrorClass::ConnectionLost) with what the work was at.
+    /// The work's own, or [`ConnectionLost`](super::failure::ErrorClass::ConnectionLost) with the phase of the work.
     pub(crate) async fn over<T, E: From<DatabaseError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        // It may be large: what is around it would carry it on the stack.
+        // The future may be large, and all callers' futures would contain it.
         let work = Box::pin(work);
         let Some(address) = &self.address else { return work.await };
         let cause = tokio::select! {
@@ -136,7 +133,7 @@ impl<'w> Watch<'w> {
             result = work => return result,
             cause = Box::pin(self.loss(address)) => cause,
         };
-        // It may still hold its locks, and would for hours.
+        // The lost session may still hold its locks, possibly for hours.
         Box::pin(self.end_sessions()).await;
         let action = match (self.is_committing(), self.movements.take_phase()) {
             (true, _) => COMMIT_OUTCOME.into(),
@@ -146,15 +143,15 @@ impl<'w> Watch<'w> {
         Err(DatabaseError { action, cause }.into())
     }
 
-    /// Ends what the server still does for this process, without waiting for long. A server that builds an index would
-    /// not notice for a while that nobody listens any more. Says whether nothing is left.
+    /// Ends all sessions of this process on the server, within a short limit. A server that builds an index would
+    /// notice only later that its client is gone. Returns whether no session is left.
     pub(crate) async fn end_sessions(&self) -> bool {
         let Some(address) = &self.address else { return true };
         let conditions = lock(&self.committed).clone();
         sessions::end(address, conditions).await
     }
 
-    /// Ends when the server is lost, and says why.
+    /// Returns the reason when the server is lost.
     async fn loss(&self, address: &PostgresqlAddress) -> DatabaseCause {
         let (mut moves, mut moved_at) = (self.movements.count(), Instant::now());
         let mut before = Probe::Busy;
@@ -164,7 +161,7 @@ impl<'w> Watch<'w> {
                 true => Probe::Busy,
                 false => Probe::ask(address, self.timeouts).await,
             };
-            // The answer may have come while it was asked for.
+            // The answer may have arrived during the question.
             if now == Probe::Busy || self.movements.has_moved(&mut moves) {
                 (moved_at, before) = (Instant::now(), Probe::Busy);
                 continue;

@@ -1,4 +1,4 @@
-//! What moves: answers that come, chunks that are sent, work that is begun and done.
+//! Activity: answers, sent chunks, and phases of the work.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex};
 use crate::mutex::lock;
 use crate::progress::{Amount, Meter, Phase, Progress};
 
-/// Counts the movements of work, and knows what it is at.
+/// Counts activity, and knows the current phase.
 #[derive(Default)]
 pub(crate) struct Movements {
     count: Arc<AtomicU64>,
-    /// How many parts of the work wait for something else than the server.
+    /// How many parts of the work currently do not wait for the server.
     elsewhere: AtomicU64,
-    /// What the work is at, or was when it failed.
+    /// The phases that have begun and not finished.
     phases: Mutex<Vec<Phase>>,
 }
 
 impl Movements {
-    /// Where movements are counted.
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.count)
     }
@@ -26,24 +25,23 @@ impl Movements {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Says that something moved.
     pub(crate) fn moved(&self) {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether there were movements since `seen`, which becomes their count by now. Work elsewhere is one.
+    /// Whether there was activity since `seen`, which is updated. Work elsewhere counts as activity.
     pub(crate) fn has_moved(&self, seen: &mut u64) -> bool {
         let now = self.count();
         std::mem::replace(seen, now) != now || self.elsewhere.load(Ordering::Relaxed) > 0
     }
 
-    /// What the work is at, or was when it failed; it is forgotten.
+    /// The phase of the work, or in which it failed. It is removed.
     pub(crate) fn take_phase(&self) -> Option<Phase> {
         lock(&self.phases).pop()
     }
 }
 
-/// Counts for as long as it lives, also where the work is dropped.
+/// Counts as work elsewhere until it is dropped.
 pub(crate) struct Away<'m>(&'m Movements);
 
 impl<'m> Away<'m> {
@@ -60,18 +58,18 @@ impl Drop for Away<'_> {
     }
 }
 
-/// Passes on what work tells of its progress, and takes every word of it for a movement.
-pub(crate) struct Overheard<'m> {
+/// Forwards the progress of the work, and counts each report as activity.
+pub(crate) struct WatchedProgress<'m> {
     pub(crate) movements: &'m Movements,
     pub(crate) progress: &'m dyn Progress,
 }
 
-impl Progress for Overheard<'_> {
+impl Progress for WatchedProgress<'_> {
     fn begin(&self, phase: Phase, total: Amount) -> Box<dyn Meter + '_> {
         self.movements.moved();
         lock(&self.movements.phases).push(phase.clone());
         let meter = self.progress.begin(phase.clone(), total);
-        Box::new(OverheardMeter { movements: self.movements, phase, meter })
+        Box::new(WatchedMeter { movements: self.movements, phase, meter })
     }
 
     fn clear(&self) {
@@ -79,13 +77,13 @@ impl Progress for Overheard<'_> {
     }
 }
 
-struct OverheardMeter<'m> {
+struct WatchedMeter<'m> {
     movements: &'m Movements,
     phase: Phase,
     meter: Box<dyn Meter + 'm>,
 }
 
-impl Meter for OverheardMeter<'_> {
+impl Meter for WatchedMeter<'_> {
     fn advance(&self, done: Amount) {
         self.movements.moved();
         self.meter.advance(done);
@@ -121,7 +119,7 @@ mod tests {
     #[test]
     fn what_is_begun_and_not_finished_is_what_the_work_is_at() {
         let movements = Movements::default();
-        let progress = Overheard { movements: &movements, progress: &Silence };
+        let progress = WatchedProgress { movements: &movements, progress: &Silence };
         let copying = progress.begin(Phase::new("copying", "events"), Amount::default());
         progress.begin(Phase::new("checking", "events"), Amount::default()).finish();
         assert_eq!(movements.take_phase(), Some(Phase::new("copying", "events")));

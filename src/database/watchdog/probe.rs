@@ -1,4 +1,4 @@
-//! What the server says of us when it is asked over another connection, and what follows from that.
+//! Asks the server about our sessions over another connection, and decides whether the server is lost.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::database::url::PostgresqlAddress;
 use crate::database::{connection, mark};
 use crate::format;
 
-/// How long the server may be silent before it is asked, and how long it may take to answer, unless the URL
-/// has a shorter `connect_timeout`.
+/// How long the server may be silent before the first question, and how long an answer may take. A shorter
+/// `connect_timeout` of the URL replaces it.
 const SILENCE: Duration = Duration::from_secs(10);
-/// For so long a server that waits for us may be right: no pause between two attempts is longer.
+/// How long the server may rightly wait for us: no pause between two batches is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// How long what is not marked may take while the server works for others.
+/// How long unmarked work may take while the server works for others.
 const UNMARKED: Duration = Duration::from_secs(40);
-/// How much longer than its limit the answer to a query may take.
+/// How much later than its limit the answer to a query may arrive.
 const LATE: Duration = Duration::from_secs(8);
 
-/// How long what is waited for.
+/// The limits of the watchdog.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
-    /// Without a movement until the server is asked, and for its answer.
+    /// Without activity until the first question, and for its answer.
     silence: Duration,
-    /// Between two questions to a server that did not answer the first.
+    /// Between two questions after an unanswered one.
     pause: Duration,
-    /// Without a movement or an answer until the work is given up.
+    /// Without activity or an answer until the work fails.
     give_up: Duration,
 }
 
@@ -38,47 +38,46 @@ impl Timeouts {
         Self { silence, pause: silence / 4, give_up: 4 * silence }
     }
 
-    /// Where nothing is asked.
+    /// For SQLite.
     pub(crate) fn unused() -> Self {
         Self { silence: SILENCE, pause: SILENCE, give_up: SILENCE }
     }
 }
 
-/// What the server had to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Probe {
     /// It works for us, or waits for a lock or the like.
     Busy,
-    /// Each of our sessions waits for us to say something; which they are, and since when.
+    /// All our sessions wait for a message from us; the text identifies them and since when.
     Waiting(String),
-    /// It works, and not on what we have marked.
+    /// It works, but not on anything that we have marked.
     Unmarked,
-    /// None of our sessions is there.
+    /// It has no session of ours.
     Gone,
-    /// It is there, and does not tell, for this reason.
+    /// It is reachable but cannot answer, for this reason.
     Unknown(String),
-    /// It is not there.
+    /// It is not reachable, for this reason.
     Unanswered(String),
 }
 
 impl Probe {
-    /// Asks the server, over another connection, what it thinks of us.
+    /// Asks the server about our sessions, over another connection.
     pub(crate) async fn ask(address: &PostgresqlAddress, timeouts: Timeouts) -> Self {
         let limit = timeouts.silence;
         let mut connection = match tokio::time::timeout(limit, connection::open_single(address)).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(cause)) if cause.class == ErrorClass::ShuttingDown => return Self::Unknown(cause.described()),
             Ok(Err(cause)) if cause.class.is_before_login() => return Self::Unanswered(cause.described()),
-            // The server is there: it has no connection left, for instance.
+            // The server is reachable, but has for example no free connection.
             Ok(Err(cause)) => return Self::Unknown(cause.described()),
             Err(_) => return Self::Unanswered(ErrorClass::TimedOut.to_string()),
         };
-        // While a COPY moves, its session does not change its state.
+        // During a COPY the session's state does not change.
         let copied = match connection.server_version_num() {
             Some(140_000..) => "(SELECT bytes_processed FROM pg_stat_progress_copy p WHERE p.pid = a.pid)",
             _ => "NULL",
         };
-        // Where nothing is marked nobody knows which sessions serve us: those of our role might.
+        // Without a mark our sessions cannot be distinguished from others of the same role.
         let sql = as_login_role(&format!(
             "SELECT is_marked, count(*) FILTER (WHERE wait_event_type IS DISTINCT FROM 'Client') AS busy,
                     count(*) FILTER (WHERE wait_event_type = 'Lock') AS locked,
@@ -96,7 +95,7 @@ impl Probe {
             }
             Ok(Ok(None)) => Self::Gone,
             Ok(Err(error)) => Self::Unknown(DatabaseCause::from(error).described()),
-            // A pooler lets many in and serves few.
+            // A pooler accepts many clients and serves few.
             Err(_) => Self::Unknown(ErrorClass::TimedOut.to_string()),
         }
     }
@@ -105,12 +104,12 @@ impl Probe {
         Ok(match (row.try_get("is_marked")?, row.try_get("busy")?, row.try_get("locked")?) {
             (_, 0_i64, _) => Self::Waiting(row.try_get("states")?),
             (false, _, 0_i64) => Self::Unmarked,
-            // A wait for a lock may be ours, and has a limit.
+            // A wait for a lock may be ours; it has its own limit.
             _ => Self::Busy,
         })
     }
 
-    /// How long to wait before the next look.
+    /// How long to wait before the next question.
     pub(crate) fn pause(&self, timeouts: Timeouts) -> Duration {
         match self {
             Self::Unanswered(_) => timeouts.pause,
@@ -118,7 +117,7 @@ impl Probe {
         }
     }
 
-    /// Why the server is lost, if this look and the one before agree on that.
+    /// Why the server is lost, if this answer and the one before agree.
     pub(crate) fn loss(
         &self,
         before: &Self,
@@ -132,10 +131,10 @@ impl Probe {
         match (before, self) {
             (Self::Gone, Self::Gone) if silent >= LONGEST_PAUSE => lost("the server has ended the session"),
             (Self::Waiting(before), Self::Waiting(now)) if before == now && silent >= LONGEST_PAUSE => {
-                lost("the server waits for us while we wait for it: something was lost on the way")
+                lost("the server waits for tarsy-db while tarsy-db waits for the server: the network lost a message")
             }
             (Self::Unanswered(_), Self::Unanswered(why)) if silent >= timeouts.give_up => unanswered(why),
-            (_, Self::Unmarked) if silent >= UNMARKED => unanswered("it works for others"),
+            (_, Self::Unmarked) if silent >= UNMARKED => unanswered("it works for other clients"),
             (_, Self::Unknown(why)) if query_limit.is_some_and(|limit| silent >= limit + LATE) => unanswered(why),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! The sessions of this process on the server, and their end.
+//! Finds and ends this process's sessions on the server.
 
 use std::time::Duration;
 
@@ -9,20 +9,21 @@ use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
 use crate::database::url::PostgresqlAddress;
 use crate::database::{connection, mark};
 
-/// How long an interrupted run waits for the server to have ended its sessions.
+/// How long an interrupted run waits until its sessions have ended.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(800);
-/// How often it is looked whether they have ended.
+/// The interval of the checks for that.
 const SHUTDOWN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The moment at which a session began, in words that no setting changes.
+/// When a session began, as text that is independent of any setting.
 const STARTED: &str = "to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')";
 
-/// Marks a transaction that was begun without SeaORM. Returns the SQL condition that its session has done nothing since
-/// its COMMIT.
+/// Marks a transaction that was not begun by SeaORM. Returns the SQL condition that its session has been idle since its
+/// COMMIT.
 pub(crate) async fn join(connection: &mut PgConnection) -> Result<Vec<String>, DatabaseError> {
     let action = (Verb::Read, "the state of the transaction");
     sqlx::raw_sql(AssertSqlSafe(mark::transaction())).execute(&mut *connection).await.context(action)?;
-    // A role is told of its own sessions only: as in [`as_login_role`], and then as the transaction was before.
+    // A role sees only its own sessions: so the query runs as in [`as_login_role`], and the role is restored
+    // afterwards.
     let sql = format!(
         "SAVEPOINT join_watch; SET LOCAL ROLE NONE;
              SELECT format('(a.pid = %s AND %s = %L AND a.state = ''idle'' AND a.query = ''COMMIT'')', pid, {}, {STARTED}) AS condition
@@ -34,11 +35,11 @@ pub(crate) async fn join(connection: &mut PgConnection) -> Result<Vec<String>, D
     rows.iter().map(|row| row.try_get("condition").context(action)).collect()
 }
 
-/// Ends what is marked, and the sessions that meet one of the conditions, without waiting for long. Says whether
-/// nothing is left.
+/// Ends the marked sessions and those that meet one of the conditions, within a short limit. Returns whether no session
+/// is left.
 pub(crate) async fn end(address: &PostgresqlAddress, mut conditions: Vec<String>) -> bool {
     conditions.push(format!("({})", mark::condition()));
-    // A session is counted until its transaction is over.
+    // A session counts until its transaction has ended.
     let sql = as_login_role(&format!(
         "SELECT count(*) AS left, count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a WHERE {}",
         conditions.join(" OR ")

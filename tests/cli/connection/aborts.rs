@@ -1,5 +1,5 @@
-//! Nothing from outside ends the process with an abort: no server that breaks the protocol, no flag, no file. Where the
-//! driver gives up all the same that is told in one line, and no private copy stays.
+//! Nothing from outside aborts the process: no server that violates the protocol, no flag, no file. If the driver
+//! panics, the error is one line, and no private copy is left.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::support::history::{NOW_US, insert_session};
 use crate::support::sqlite_file::{names, with_left_over_wal};
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, run_at, tarsy_db, test, test_directory};
 
-/// Each of them connects at once.
+/// Each of them connects first.
 const COMMANDS: [&[&str]; 6] = [
     &["init"],
     &["wait", "--max-attempts", "1"],
@@ -26,9 +26,9 @@ fn error_response(code: &str) -> Vec<u8> {
     message(b'E', format!("SFATAL\0VFATAL\0C{code}\0Mnot today\0\0").as_bytes())
 }
 
-/// Makes sure that an outcome is one line, and not a panic's.
+/// Makes sure that the error is one line, and not that of a panic.
 #[track_caller]
-fn is_told_in_one_line(outcome: &Outcome) {
+fn is_one_line(outcome: &Outcome) {
     let lines = outcome.worries();
     assert_eq!(lines.len(), 1, "{}", outcome.stderr);
     assert!(lines[0].starts_with("error: "), "{}", outcome.stderr);
@@ -51,12 +51,12 @@ fn an_error_whose_sqlstate_is_short_is_an_error_like_others() {
 }
 
 #[apply(test)]
-fn a_message_that_is_shorter_than_its_own_length_is_told_in_one_line() {
+fn a_message_that_is_shorter_than_its_own_length_is_an_error_of_one_line() {
     each(0..4_u32, |length| {
         let url = server_that_sends(&[&b"R"[..], &length.to_be_bytes(), b"\0\0\0\0\0\0\0\0"].concat());
         for arguments in COMMANDS {
             let outcome = run_at(&url, arguments).expect(1);
-            is_told_in_one_line(&outcome);
+            is_one_line(&outcome);
             assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
             let document = run_at(&url, &[arguments, &["--output", "json"]].concat()).expect(1).json();
             assert_eq!(document["error"]["exit_code"], 1);
@@ -68,7 +68,7 @@ fn a_message_that_is_shorter_than_its_own_length_is_told_in_one_line() {
     });
 }
 
-/// What a server may send instead of a login, cut off or wrong in each place.
+/// The answers that a server may send instead of a login, truncated or wrong at each position.
 fn broken_answers() -> Vec<Vec<u8>> {
     let then = |message: Vec<u8>| [login(), message].concat();
     vec![
@@ -132,7 +132,7 @@ fn no_private_copy_and_no_unfinished_report_stays() {
     assert_eq!(names(directory), before);
 }
 
-/// Forwards to a server's port, and garbles the answer to a commit. Gives its own port.
+/// Forwards to a server's port, and garbles the answer to a COMMIT. Returns its own port.
 fn garbler_of_commits(server: u16) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -164,9 +164,9 @@ fn both(from: &TcpStream, to: &TcpStream) -> (TcpStream, TcpStream) {
     (clone(from), clone(to))
 }
 
-/// It may hold the only copy of what was changed, and nobody knows whether the commit took place.
+/// The report may hold the only copy of changed values, and the outcome of the COMMIT is unknown.
 #[apply(test)]
-fn a_report_that_is_complete_outlives_a_commit_that_was_not_understood() {
+fn a_complete_report_outlives_an_unreadable_answer_to_the_commit() {
     let source = Database::sqlite().with_schema(Schema::Baseline);
     insert_session(&source, "one", "completed", Some(NOW_US));
     source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");

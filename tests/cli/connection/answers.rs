@@ -1,4 +1,4 @@
-//! What a server answers, or does not answer, is told in words, and with a hint, that fit.
+//! Messages and hints for each answer of a server, and for none.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,48 +6,65 @@ use std::net::{TcpListener, TcpStream};
 use crate::support::cases::each;
 use crate::support::fake_server::{greet, login, message, server_of, server_that_sends};
 use crate::support::server::closed_port;
-use crate::support::{Database, Role, apply, run_at, test};
+use crate::support::{Database, Role, apply, run_at, test, test_directory};
 
 #[apply(test)]
-fn a_lost_connection_is_hinted_at_as_it_suits_the_command() {
+fn the_hint_for_a_lost_connection_fits_the_command() {
     let url = server_of(drop);
     each([&["wait", "--timeout", "1s"][..], &["init", "--wait=1s"]], |arguments| {
-        let told = run_at(&url, arguments).expect(124).stderr;
-        assert!(told.contains("closed by the other end") || told.contains("reset"), "{told}");
-        assert!(!told.contains("hint: "), "{arguments:?}: {told}");
+        let shown = run_at(&url, arguments).expect(124).stderr;
+        assert!(shown.contains("the other end closed") || shown.contains("reset"), "{shown}");
+        assert!(!shown.contains("hint: "), "{arguments:?}: {shown}");
     });
-    let told = run_at(&url, &["wait", "--max-attempts", "1"]).expect(69).stderr;
-    assert!(!told.contains("hint: "), "{told}");
-    let told = run_at(&url, &["info"]).expect(69).stderr;
-    assert!(told.ends_with("hint: `tarsy-db wait` waits until the server is back\n"), "{told}");
+    let shown = run_at(&url, &["wait", "--max-attempts", "1"]).expect(69).stderr;
+    assert!(!shown.contains("hint: "), "{shown}");
+    let shown = run_at(&url, &["info"]).expect(69).stderr;
+    assert!(shown.ends_with("hint: run `tarsy-db wait`, then the same command again\n"), "{shown}");
 }
 
 #[apply(test)]
-fn a_wait_is_not_told_to_wait_where_the_connection_is_refused() {
+fn a_refused_wait_does_not_recommend_wait() {
     let (_socket, port) = closed_port();
     let url = format!("postgresql://tarsy@127.0.0.1:{port}/tarsy");
-    let told = run_at(&url, &["wait", "--timeout", "1s"]).expect(124).stderr;
-    assert!(told.ends_with("hint: is the server running, and are host and port right?\n"), "{told}");
-    let told = run_at(&url, &["info"]).expect(69).stderr;
-    assert!(told.ends_with("host and port right? `tarsy-db wait` waits for it\n"), "{told}");
+    let shown = run_at(&url, &["wait", "--timeout", "1s"]).expect(124).stderr;
+    assert!(shown.ends_with("hint: check that the server is running and that host and port are right\n"), "{shown}");
+    let shown = run_at(&url, &["info"]).expect(69).stderr;
+    assert!(shown.ends_with("host and port are right, or run `tarsy-db wait` first\n"), "{shown}");
 }
 
-const OTHER_PROGRAM: &str = "does something other than PostgreSQL answer at this host and port?";
+#[apply(test)]
+fn a_missing_file_and_a_missing_database_have_hints_of_their_own() {
+    let directory = test_directory();
+    let file = directory.path().join("missing.db");
+    let missing = run_at(&format!("sqlite:///{}", file.display()), &["info"]).expect(78).stderr;
+    assert!(missing.contains(&format!("there is no file {}", file.display())), "{missing}");
+    assert!(missing.ends_with("hint: check the path; `tarsy-db init` creates a new database there\n"), "{missing}");
+    std::fs::write(directory.path().join("missing.db.zst"), "").expect("the file can be written");
+    let compressed = run_at(&format!("sqlite:///{}", file.display()), &["info"]).expect(78).stderr;
+    assert!(compressed.contains("`zstd -d ") && !compressed.contains("hint: "), "{compressed}");
+
+    let server = Database::postgresql();
+    let url = server.url().replace(server.name(), "no_such_database");
+    let missing = run_at(&url, &["info"]).expect(78).stderr;
+    assert!(missing.contains("hint: check the database name in the URL; `createdb NAME` creates"), "{missing}");
+}
+
+const OTHER_PROGRAM: &str = "is another program than PostgreSQL listening on this host and port?";
 
 #[apply(test)]
-fn what_breaks_the_protocol_is_told_without_the_places_in_the_driver() {
+fn protocol_errors_are_reported_without_the_places_in_the_driver() {
     let http = server_of(|mut client| {
         let _ = client.read_exact(&mut [0; 8]);
         let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
     each([http, server_that_sends(&message(b'?', b""))], |url| {
-        let told = run_at(&url, &["info"]).expect(69).stderr;
-        assert!(told.contains(OTHER_PROGRAM), "{told}");
-        assert!(!told.contains("sqlx"), "{told}");
+        let shown = run_at(&url, &["info"]).expect(69).stderr;
+        assert!(shown.contains(OTHER_PROGRAM), "{shown}");
+        assert!(!shown.contains("sqlx"), "{shown}");
     });
 }
 
-/// Does what each statement asks for, as it says, and never is in a transaction.
+/// Confirms each statement, and never begins a transaction.
 fn without_transactions(mut client: TcpStream) {
     let mut head = [0; 5];
     while client.read_exact(&mut head).is_ok() {
@@ -74,9 +91,9 @@ fn a_server_that_begins_no_transaction_is_classed_as_a_lost_connection() {
             without_transactions(client);
         }
     });
-    let told = run_at(&url, &["info"]).expect(69).stderr;
-    assert!(told.contains(OTHER_PROGRAM), "{told}");
-    assert!(told.ends_with("hint: `tarsy-db wait` waits until the server is back\n"), "{told}");
+    let shown = run_at(&url, &["info"]).expect(69).stderr;
+    assert!(shown.contains(OTHER_PROGRAM), "{shown}");
+    assert!(shown.ends_with("hint: run `tarsy-db wait`, then the same command again\n"), "{shown}");
 }
 
 #[apply(test)]
@@ -89,22 +106,22 @@ fn a_server_that_is_silent_is_the_reason_and_not_the_pool() {
     std::thread::scope(|scope| {
         for (url, limit) in [(&before_login, "10s"), (&after_login, "10s"), (&more_time, "11s")] {
             scope.spawn(move || {
-                let told = run_at(url, &["info"]).expect(69).stderr;
-                assert!(told.contains(&format!("because: no answer within {limit}")), "{url}: {told}");
+                let shown = run_at(url, &["info"]).expect(69).stderr;
+                assert!(shown.contains(&format!("because: no answer within {limit}")), "{url}: {shown}");
             });
         }
     });
 }
 
 #[apply(test)]
-fn a_role_or_a_database_without_a_connection_left_is_hinted_at_its_own_limit() {
+fn the_hint_for_a_full_role_or_database_names_its_own_limit() {
     let database = Database::postgresql();
     let role = Role::new(&database);
     each([("ROLE", role.name.as_str()), ("DATABASE", database.name())], |(kind, name)| {
         database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT 0"));
-        let told = run_at(&role.url(), &["info"]).expect(75).stderr;
+        let shown = run_at(&role.url(), &["info"]).expect(75).stderr;
         database.execute(&format!("ALTER {kind} {name} CONNECTION LIMIT -1"));
-        assert!(told.contains(&format!("`ALTER {kind} ... CONNECTION LIMIT ...`")), "{told}");
-        assert!(!told.contains("max_connections"), "{told}");
+        assert!(shown.contains(&format!("`ALTER {kind} ... CONNECTION LIMIT ...`")), "{shown}");
+        assert!(!shown.contains("max_connections"), "{shown}");
     });
 }

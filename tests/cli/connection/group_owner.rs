@@ -1,4 +1,4 @@
-//! A role that logs in as another one than it works as, `ALTER ROLE ... SET role = ...`, so that a group owns the
+//! A role that works as another role than it logs in as (`ALTER ROLE ... SET role = ...`), so that a group owns the
 //! tables.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::process::Held;
 use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
 use crate::support::{Database, Role, Running, apply, test};
 
-/// With the shortest patience that there is, the server is asked several times meanwhile.
+/// With the shortest timeouts the server is asked several times in this time.
 const LONG: Duration = Duration::from_secs(8);
 
 /// Runs `init` as a member of a group that owns the schema.
@@ -30,7 +30,7 @@ fn with_group(database: &Database, look: impl FnOnce(&str)) {
 fn long_work_of_a_member_is_waited_for() {
     let database = Database::postgresql();
     with_group(&database, |url| {
-        // It must not be a lock: for that there is a limit.
+        // Not a lock, for which there is a limit.
         database.execute(&format!(
             "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
                  IF set_config('test.slept', coalesce(current_setting('test.slept', true), '') || '.', true) = '.' THEN
@@ -46,7 +46,7 @@ fn long_work_of_a_member_is_waited_for() {
 }
 
 #[apply(test)]
-fn what_a_member_was_doing_ends_with_the_command() {
+fn work_of_a_member_ends_with_the_command() {
     let database = Database::postgresql();
     with_group(&database, |url| {
         let held = Held::begin(&database, LOCK_OF_THE_SCHEMA);

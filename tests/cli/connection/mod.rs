@@ -1,4 +1,4 @@
-//! Servers, and the ways to them: roles, TLS, silence, broken answers.
+//! Servers and connections to them: roles, TLS, silence, broken answers.
 
 mod aborts;
 mod answers;

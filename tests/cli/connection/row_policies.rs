@@ -1,5 +1,5 @@
-//! Row policies of PostgreSQL that hide rows from the role: nothing is decided by what is left, and what decides
-//! nothing goes on and says so.
+//! Row policies of PostgreSQL that hide rows from the role: no decision is based on the visible rows alone, and
+//! commands that decide nothing report the policies and continue.
 
 use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, contents, full_history, insert_many, insert_whole_sessions};
@@ -9,7 +9,7 @@ use crate::support::prune::start_to_prune_at;
 use crate::support::role::give_tables_to;
 use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
-/// 21 old sessions at head, and a role that may read and write all of it, as the backend's.
+/// 21 old sessions at head, and a role that may read and write everything, as the backend's.
 fn with_role(database: &Database) -> Role<'_> {
     database.create_schema(Schema::Head);
     insert_whole_sessions(database, 21, OLD_US);
@@ -90,7 +90,7 @@ fn a_policy_on_a_child_alone_counts_and_so_does_one_that_hides_nothing() {
         enable(&database, table, "ours", condition);
         prune_refuses(&role, &["`ours`", &format!("`{table}`")]);
         run_as(&role, &["check"]).expect(77);
-        // The owner of the tables and the owner of the right see every row.
+        // The tables' owner and a role with BYPASSRLS see every row.
         run_as(&role, &["wait", "--for", "schema"]).expect(0);
         Outcome::of(tarsy_db(&database).args(["check", "--deep"])).expect(0);
         database.execute(&format!("ALTER ROLE {} BYPASSRLS", role.name));
@@ -124,7 +124,7 @@ fn a_ledger_whose_row_is_hidden_is_not_an_empty_one() {
     let database = Database::postgresql();
     let role = with_role(&database);
     enable(&database, "alembic_version", "ours", "true");
-    // Its row is seen, and nothing has to be done.
+    // The ledger's row is visible, and there is nothing to do.
     each([&["wait", "--for", "schema"][..], &["init"], &["init", "--to", "head"]], |arguments| {
         run_as(&role, arguments).expect(0);
     });
@@ -166,7 +166,7 @@ fn an_upgrade_that_fills_a_column_names_the_policy() {
 }
 
 #[apply(test)]
-fn a_policy_that_comes_in_the_middle_ends_the_removal() {
+fn a_policy_that_is_created_during_a_removal_ends_it() {
     let database = Database::postgresql();
     database.create_schema(Schema::Baseline);
     insert_many(&database, 1500, 64, OLD_US);
@@ -176,14 +176,14 @@ fn a_policy_that_comes_in_the_middle_ends_the_removal() {
     wait_until("some sessions are gone", || database.count("alert_sessions") < 1500);
     enable(&database, "alert_sessions", "late", "session_id = 's-1500'");
     let left = database.count("alert_sessions");
-    let told = run.finish().expect(77).json();
+    let shown = run.finish().expect(77).json();
     assert!(left > 0, "it was over before");
     assert_eq!((database.count("alert_sessions"), database.count("llm_interactions")), (left, left));
-    assert_eq!(told["removed"]["sessions"], 1500 - left);
+    assert_eq!(shown["removed"]["sessions"], 1500 - left);
 }
 
 #[apply(test)]
-fn a_move_to_tables_with_a_policy_is_refused_before_it_begins() {
+fn a_migration_to_tables_with_a_policy_is_refused_before_it_begins() {
     let source = full_history();
     let target = Database::postgresql().with_schema(Schema::Head);
     let role = Role::new(&target);

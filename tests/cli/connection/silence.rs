@@ -1,5 +1,5 @@
-//! A server, or the way to it, that takes what is sent and answers nothing: each command ends soon, with 69, and leaves
-//! nothing behind. `migrate::network` is about moves.
+//! A server, or a network, that accepts data and never answers: each command ends soon with 69 and leaves nothing on
+//! the server. `migrate::network` covers migrations.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const INFO: &[&str] = &["info", "--output", "json"];
 const PRUNE: &[&str] =
     &["prune", "--max-share", "100%", "--now", NOW, "--yes", "--vacuum", "--retry-for", "0s", "--output", "json"];
 
-/// With the shortest patience that there is, after a few seconds.
+/// Enough for the shortest timeouts.
 const SOON: Duration = Duration::from_secs(30);
 
 /// Runs until the network falls silent.
@@ -30,7 +30,7 @@ fn start(database: &Database, proxy: &Proxy, arguments: &[&str], moment: Moment<
     run
 }
 
-/// Waits for the end, which has to come soon.
+/// Waits for the end of the run, which must come soon.
 #[track_caller]
 fn finish(run: Running, code: i32) -> Outcome {
     let silent = Instant::now();
@@ -39,10 +39,10 @@ fn finish(run: Running, code: i32) -> Outcome {
     outcome
 }
 
-/// How many runs wait side by side. Each takes up to five of the server's connections.
+/// How many runs wait in parallel. Each takes up to five of the server's connections.
 const AT_ONCE: usize = 8;
 
-/// Runs a command into each of the silences, side by side: they only wait.
+/// Runs a command into each of the silences, in parallel, because they only wait.
 fn is_given_up(arguments: &[&str], moments: &[&str], new: fn() -> Database) {
     let silences = [Silence::Network, Silence::Connection];
     let cases = moments.iter().flat_map(|moment| silences.map(|silence| (new(), *moment, silence)));
@@ -60,24 +60,24 @@ fn is_given_up_at(arguments: &[&str], moment: &str, silence: Silence, database: 
     let proxy = Proxy::to(database.port());
     let run = start(database, &proxy, arguments, Moment::After(moment), silence);
     let outcome = finish(run, 69);
-    let told = match silence {
+    let expected = match silence {
         Silence::Network => ["no answer from the server for 4s", "no answer within 1s"],
-        Silence::Connection => ["something was lost on the way", "no answer within 1s"],
+        Silence::Connection => ["the network lost a message", "no answer within 1s"],
     };
     let stderr = &outcome.stderr;
-    assert!(told.iter().any(|told| stderr.contains(told)), "{moment} {silence:?}: {stderr}");
+    assert!(expected.iter().any(|words| stderr.contains(words)), "{moment} {silence:?}: {stderr}");
     proxy.cut();
     wait_for_no_session_of_the_tool(database);
 }
 
 #[apply(test)]
 fn init_gives_up_a_server_that_answers_nothing() {
-    // After the login; with a lock that the next one needs; in the middle of the migrations.
+    // After the login; with a lock that the next run needs; between the migrations.
     is_given_up(INIT, &["SET lock_timeout", "alembic_version", "set_config", "CREATE TABLE"], Database::postgresql);
 }
 
 #[apply(test)]
-fn where_the_answer_to_the_commit_of_init_is_lost_it_says_so() {
+fn init_reports_a_lost_answer_to_its_commit() {
     each([(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 1)], |(moment, tables)| {
         let database = Database::postgresql();
         let proxy = Proxy::to(database.port());
@@ -119,7 +119,7 @@ fn prune_gives_up_a_server_that_answers_nothing_before_it_removes() {
     is_given_up(PRUNE, &moments, three_old_sessions);
 }
 
-/// Three old sessions at the newest revision, for which no retention was chosen.
+/// Three old sessions at the newest revision, without a chosen retention.
 fn with_whole_sessions() -> Database {
     let database = Database::postgresql().with_schema(Schema::Head);
     insert_whole_sessions(&database, 3, OLD_US - 365 * DAY_US);
@@ -133,7 +133,7 @@ fn a_plan_gives_up_a_server_that_answers_nothing() {
 }
 
 #[apply(test)]
-fn a_removal_ends_in_time_where_the_summary_is_not_answered() {
+fn a_removal_ends_in_time_without_an_answer_for_its_summary() {
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let began = Instant::now();
@@ -141,12 +141,12 @@ fn a_removal_ends_in_time_where_the_summary_is_not_answered() {
     let arguments = prune_with(&more);
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     proxy.halt_at(Moment::After("min(started_at_us) AS oldest FROM"), Silence::Network);
-    // The watch would take longer.
+    // The watchdog would take longer.
     let mut run = Running::start_at(&database.url_through(proxy.port), database.directory(), &arguments);
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
-    let told = run.finish().expect(0).json();
+    let document = run.finish().expect(0).json();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    assert_eq!(told["removed"]["sessions"], 3);
+    assert_eq!(document["removed"]["sessions"], 3);
 }
 
 #[apply(test)]
@@ -176,7 +176,7 @@ fn wait_and_init_that_waits_end_when_their_time_is_up() {
 }
 
 #[apply(test)]
-fn wait_takes_a_server_that_lets_it_in_and_answers_nothing_for_an_attempt_that_failed() {
+fn an_attempt_of_wait_fails_if_the_server_never_answers_after_the_login() {
     let database = Database::postgresql();
     let proxy = Proxy::to(database.port());
     let arguments = ["wait", "--max-attempts", "1"];
@@ -190,7 +190,7 @@ fn prune_with(more: &[&str]) -> Vec<String> {
     [&arguments[..], more].concat().into_iter().map(str::to_owned).collect()
 }
 
-/// Runs a removal into a silent network that comes in its first batch.
+/// Starts a removal during whose first batch the network falls silent.
 #[track_caller]
 fn start_to_prune(database: &Database, proxy: &Proxy, more: &[&str]) -> Running {
     let arguments = prune_with(more);
@@ -199,50 +199,50 @@ fn start_to_prune(database: &Database, proxy: &Proxy, more: &[&str]) -> Running 
 }
 
 #[apply(test)]
-fn the_first_signal_ends_a_removal_that_nobody_answers() {
+fn the_first_signal_ends_a_removal_without_an_answer() {
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let run = start_to_prune(&database, &proxy, &[]);
     run.signal("TERM");
-    let told = finish(run, 143).json();
-    assert_eq!((&told["removed"]["stopped"], &told["removed"]["sessions"]), (&"signal".into(), &0.into()));
+    let document = finish(run, 143).json();
+    assert_eq!((&document["removed"]["stopped"], &document["removed"]["sessions"]), (&"signal".into(), &0.into()));
     proxy.cut();
     wait_for_no_session_of_the_tool(&database);
     assert_eq!(database.count("alert_sessions"), 3);
 }
 
 #[apply(test)]
-fn the_time_of_a_removal_is_up_also_where_nobody_answers() {
+fn the_deadline_ends_a_removal_without_an_answer() {
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let began = Instant::now();
     let run = start_to_prune(&database, &proxy, &["--max-duration", "5s", "--retry-for", "1h"]);
-    let told = finish(run, 0).json();
+    let document = finish(run, 0).json();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    assert_eq!(told["removed"]["stopped"], "deadline");
-    assert_eq!(told["remaining_sessions"], serde_json::Value::Null);
+    assert_eq!(document["removed"]["stopped"], "deadline");
+    assert_eq!(document["remaining_sessions"], serde_json::Value::Null);
     assert_eq!(database.count("alert_sessions"), 3);
 }
 
 #[apply(test)]
-fn a_removal_tries_again_for_as_long_as_it_was_told_to() {
+fn a_removal_retries_for_the_given_time() {
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let mut run = start_to_prune(&database, &proxy, &["--retry-for", "4s"]);
     run.says("trying again for 4s");
-    let told = finish(run, 69).json();
-    assert_eq!((&told["removed"]["stopped"], &told["error"]["exit_code"]), (&"failure".into(), &69.into()));
+    let document = finish(run, 69).json();
+    assert_eq!((&document["removed"]["stopped"], &document["error"]["exit_code"]), (&"failure".into(), &69.into()));
 }
 
 #[apply(test)]
-fn a_removal_goes_on_when_the_way_is_there_again() {
+fn a_removal_continues_when_the_network_is_back() {
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let mut run = start_to_prune(&database, &proxy, &[]);
     run.says("trying again for 1m");
     proxy.cut();
-    let told = finish(run, 0).json();
-    assert_eq!((&told["removed"]["sessions"], database.count("alert_sessions")), (&3.into(), 0));
+    let document = finish(run, 0).json();
+    assert_eq!((&document["removed"]["sessions"], database.count("alert_sessions")), (&3.into(), 0));
 }
 
 #[apply(test)]
@@ -261,23 +261,23 @@ fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
     let silent = Instant::now();
     let outcome = run.finish().expect(69);
-    // The server has 30 s for the query.
+    // The server's limit for the query is 30 s.
     assert!(silent.elapsed() < Duration::from_mins(1), "{:?}", silent.elapsed());
     assert!(outcome.stderr.contains("too many connections"), "{}", outcome.stderr);
 }
 
-/// What the system's timer of each connection to a port of this machine is for.
+/// The operating system's timers of the connections to a local port.
 fn timers(pid: u32, port: u16) -> Vec<String> {
     let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
     let connections = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let remote = format!("0100007F:{port:04X}");
-    // `sl local_address rem_address st tx_queue:rx_queue tr:tm->when ...`; 01 is a connection that stands.
+    // `sl local_address rem_address st tx_queue:rx_queue tr:tm->when ...`; 01 is an established connection.
     let ours = connections.filter(|fields| fields[2] == remote && fields[3] == "01");
     ours.map(|fields| fields[5].split(':').next().unwrap_or_default().to_owned()).collect()
 }
 
 #[apply(test)]
-fn the_system_is_told_to_look_whether_the_other_end_is_there() {
+fn connections_have_keepalives() {
     const KEEPALIVE: &str = "02";
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());

@@ -1,5 +1,5 @@
-//! Servers that accept no writes: a standby, and a database whose transactions are read-only by default. What only
-//! reads goes on; what would write is 69, which orchestrators retry, and not the fault of anything in the database.
+//! Servers that accept no writes: a standby, and a database whose transactions are read-only by default. Commands that
+//! only read continue; commands that write exit with 69, which orchestrators retry, and blame nothing in the database.
 
 use crate::support::cases::each;
 use crate::support::check::is_found;
@@ -11,7 +11,7 @@ use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 const STANDBY: &str = "the server is a standby and accepts no writes";
 const READ_ONLY: &str = "transactions are read-only by default";
 
-/// What would write.
+/// Commands that write.
 const WRITES: [&[&str]; 4] = [
     &["init", "--to", "head"],
     &["prune", "--now", NOW, "--max-share", "100%", "--yes"],
@@ -19,11 +19,11 @@ const WRITES: [&[&str]; 4] = [
     &["wait", "--max-attempts", "1"],
 ];
 
-/// What only reads, or has nothing to write.
+/// Commands that only read, or have nothing to write.
 const READS: [&[&str]; 4] =
     [&["init"], &["info"], &["wait", "--for", "connect"], &["prune", "--now", NOW, "--older-than", "3650d", "--yes"]];
 
-/// A standby with a history at the baseline that lacks an index, and its server.
+/// A standby with a baseline that lacks an index, and its server.
 fn standby() -> (Server, Database) {
     let server = Server::start(&[]);
     let database = Database::on(&server.url("postgres"));
@@ -40,7 +40,7 @@ fn run(database: &Database, arguments: &[&str]) -> Outcome {
     Outcome::of(tarsy_db(database).args(arguments))
 }
 
-/// Makes sure that a command is refused because nothing can be written, and says what to do.
+/// Makes sure that a command is refused because it cannot write, with this hint.
 #[track_caller]
 fn is_unavailable(database: &Database, arguments: &[&str], reason: &str, hint: &str) {
     let refused = run(database, arguments).expect(69);
@@ -49,13 +49,13 @@ fn is_unavailable(database: &Database, arguments: &[&str], reason: &str, hint: &
 }
 
 #[apply(test)]
-fn what_would_write_to_a_standby_is_69_and_the_rest_goes_on() {
+fn commands_that_write_to_a_standby_are_69_and_the_others_work() {
     let (server, database) = standby();
     let before = contents(&database);
     each(WRITES, |arguments| {
         is_unavailable(&database, arguments, STANDBY, "hint: connect to the primary");
     });
-    // Both compare the tables with those of a revision, which are made for that.
+    // Both compare the tables with those of a revision, which needs temporary tables.
     is_unavailable(&database, &["init", "--to", "head", "--dry-run"], STANDBY, "hint: connect to the primary");
     is_unavailable(&database, &["init", "--to", "head", "--sql"], STANDBY, "hint: connect to the primary");
     each(READS, |arguments| {
@@ -90,7 +90,7 @@ fn what_would_write_to_a_standby_is_69_and_the_rest_goes_on() {
 }
 
 #[apply(test)]
-fn what_has_no_ledger_on_a_standby_is_told_as_a_standby() {
+fn a_standby_without_a_ledger_is_reported_as_a_standby() {
     let server = Server::start(&[]);
     let (adopted, lacking) = (Database::on(&server.url("postgres")), Database::on(&server.url("postgres")));
     adopted.create_schema(Schema::Baseline);
@@ -105,19 +105,24 @@ fn what_has_no_ledger_on_a_standby_is_told_as_a_standby() {
     is_unavailable(&lacking, &["init"], STANDBY, "hint: connect to the primary");
     let created = Outcome::of(tarsy_db(&adopted).env("DATABASE_URL", &empty).arg("init")).expect(69);
     assert!(created.stderr.contains(STANDBY), "{}", created.stderr);
-    // The databases are dropped with their server: a standby drops none.
+    // The databases are dropped with their server, because a standby cannot drop any.
     server.promote();
 }
 
 #[apply(test)]
-fn what_would_write_where_transactions_are_read_only_is_69_and_the_rest_goes_on() {
+fn commands_that_write_are_69_and_the_others_work_with_read_only_transactions() {
     let database = Database::postgresql();
     database.create_schema(Schema::Baseline);
     insert_session(&database, "old", "completed", Some(OLD_US));
     database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
     let before = contents(&database);
     each(WRITES, |arguments| {
-        is_unavailable(&database, arguments, READ_ONLY, "hint: is `default_transaction_read_only` set");
+        is_unavailable(
+            &database,
+            arguments,
+            READ_ONLY,
+            "hint: connect to the primary, or reset `default_transaction_read_only`",
+        );
     });
     each(READS, |arguments| {
         run(&database, arguments).expect(0);

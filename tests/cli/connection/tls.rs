@@ -1,4 +1,4 @@
-//! TLS as libpq does it: a connection is verified where the URL, `PGSSLMODE` or a root certificate asks for it.
+//! TLS as in libpq: the server is verified if the URL, `PGSSLMODE` or a root certificate asks for it.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ impl Client {
         self.directory.path().join("home")
     }
 
-    /// One attempt to connect; `parameters` go into the URL, the pairs into the environment.
+    /// Makes one attempt to connect; `parameters` are added to the URL, the pairs to the environment.
     fn connect(&self, url: &str, parameters: &str, environment: &[(&str, &str)]) -> Outcome {
         let separator = if parameters.is_empty() { "" } else { "?" };
         let mut command = bare_tarsy_db(self.directory.path());
@@ -45,15 +45,18 @@ impl Client {
     }
 }
 
-/// Runs a command, which never advises to do without TLS.
+/// Runs a command, which never recommends a weaker `sslmode`.
 #[track_caller]
 fn run(command: &mut Command) -> Outcome {
     let outcome = Outcome::of(command);
-    assert!(!(outcome.stdout.clone() + &outcome.stderr).contains("sslmode=disable"), "{}", outcome.stderr);
+    for weak in ["disable", "allow", "prefer"].map(|mode| format!("sslmode={mode}")) {
+        assert!(!(outcome.stdout.clone() + &outcome.stderr).contains(&weak), "{}", outcome.stderr);
+    }
     outcome
 }
 
-/// Servers with certificates that are good, expired, for another name and from another CA, and one without TLS.
+/// Servers with a valid certificate, an expired one, one for another name and one from another CA, and a server without
+/// TLS.
 struct Servers {
     client: Client,
     with_tls: [(&'static str, Server); 4],
@@ -76,7 +79,7 @@ impl Servers {
         self.with_tls[0].1.url("postgres")
     }
 
-    /// Which servers let a connection come about; all others are 78.
+    /// The servers that a connection accepts; for all others the exit code is 78.
     #[track_caller]
     fn accepted(&self, parameters: &str, environment: &[(&str, &str)]) -> Vec<&'static str> {
         let with_tls = self.with_tls.iter().map(|(name, server)| (*name, server.url("postgres")));
@@ -109,7 +112,7 @@ fn what_the_environment_asks_for_is_verified_as_what_the_url_asks_for() {
     assert_eq!(servers.accepted("", &[mode("require")]), ENCRYPTED);
     assert_eq!(servers.accepted("", &[("PGREQUIRESSL", "1")]), ENCRYPTED);
     assert_eq!(servers.accepted("", &[mode("prefer"), root_certificate]), ANY);
-    // Wherever the root certificate is named, `require` is `verify-ca`.
+    // With a root certificate `require` means `verify-ca`.
     let parameters = format!("sslmode=require&sslrootcert={}", text(&root));
     assert_eq!(servers.accepted(&parameters, &[]), ["good", "another name"]);
     assert_eq!(servers.accepted("", &[mode("require"), root_certificate]), ["good", "another name"]);
@@ -117,11 +120,11 @@ fn what_the_environment_asks_for_is_verified_as_what_the_url_asks_for() {
     assert_eq!(servers.accepted("", &[mode("verify-ca"), root_certificate]), ["good", "another name"]);
     assert_eq!(servers.accepted("", &[mode("verify-full"), root_certificate]), ["good"]);
     assert_eq!(servers.accepted("", &[mode("verify-full"), ("HOME", text(&home))]), ["good"]);
-    // The machine's own CAs know none of these.
+    // The machine's own CAs signed none of these certificates.
     assert_eq!(servers.accepted("", &[mode("verify-full")]), [""; 0]);
     assert_eq!(servers.accepted("sslrootcert=system", &[]), [""; 0]);
 
-    // The URL is the stronger one, in both directions.
+    // The URL overrides the environment, in both directions.
     assert_eq!(servers.accepted("sslmode=prefer", &[mode("verify-full"), root_certificate]), ANY);
     let parameters = format!("sslmode=verify-full&sslrootcert={}", text(&root));
     let weak = [mode("disable"), ("PGSSLROOTCERT", "/nonexistent")];
@@ -129,7 +132,7 @@ fn what_the_environment_asks_for_is_verified_as_what_the_url_asks_for() {
 }
 
 #[apply(test)]
-fn what_is_wrong_with_a_certificate_is_said() {
+fn the_fault_of_a_certificate_is_named_with_a_hint_that_fits() {
     let servers = Servers::start();
     let full = |url: &str| {
         let root = servers.client.root_certificate();
@@ -140,9 +143,9 @@ fn what_is_wrong_with_a_certificate_is_said() {
             .stderr
     };
     let words = [
-        ("not accepted: certificate expired", "hint: give the server a current certificate"),
-        ("not accepted: certificate not valid for name \"127.0.0.1\"", "hint: give the server a current certificate"),
-        ("not from a CA that is trusted", "hint: name the certificate of the CA"),
+        ("rejected: certificate expired", "hint: renew the server's certificate"),
+        ("rejected: certificate not valid for name \"127.0.0.1\"", "hint: use the host name that the certificate"),
+        ("a CA that this client does not trust", "hint: set `sslrootcert=FILE`"),
     ];
     let urls = servers.with_tls[1..].iter().map(|(name, server)| (name, server.url("postgres")));
     each(urls.zip(words), |((name, url), (why, hint))| {
@@ -150,9 +153,12 @@ fn what_is_wrong_with_a_certificate_is_said() {
         assert!(error.contains(why) && error.contains(hint), "{name}: {error}");
     });
     let plain = full(servers.plain.url());
-    assert!(plain.contains("does not support TLS") && plain.contains("hint: set `ssl = on`"), "{plain}");
+    assert!(
+        plain.contains("does not support TLS") && plain.contains("hint: switch TLS on at the server (`ssl = on`"),
+        "{plain}"
+    );
 
-    // What `openssl req -x509` makes is a CA's certificate.
+    // `openssl req -x509` creates the certificate of a CA.
     let authority = Authority::new("own");
     let server = authority.server_with_own_certificate();
     let client = Client::new(&authority);
@@ -180,7 +186,7 @@ fn every_command_verifies_what_the_environment_asks_for() {
         let outcome = run(tarsy_db(&plain).env("PGSSLMODE", "verify-full").args(arguments)).expect(78);
         assert!(outcome.stderr.contains("does not support TLS"), "{arguments:?}: {}", outcome.stderr);
     });
-    // An address that is given by its parts has no parameters.
+    // An address from separate settings has no parameters.
     let mut parts = bare_tarsy_db(plain.directory());
     parts
         .env("DATABASE_PASSWORD", "x")
@@ -190,7 +196,7 @@ fn every_command_verifies_what_the_environment_asks_for() {
 }
 
 #[apply(test)]
-fn what_would_be_less_protected_than_it_is_asked_for_is_refused_by_name() {
+fn settings_that_cannot_be_honoured_are_refused_by_name() {
     let servers = Servers::start();
     let directory = servers.client.directory.path();
     let root = servers.client.root_certificate();
@@ -238,7 +244,7 @@ fn what_would_be_less_protected_than_it_is_asked_for_is_refused_by_name() {
     each(cases, |(name, value)| {
         servers.client.connect(&url, "", &[&verified[..], &[(name, value)]].concat()).expect(0);
     });
-    // A certificate that is not used cannot be revoked, and a file has no server.
+    // A certificate that is not verified cannot be revoked, and a file has no server.
     servers.client.connect(&url, "", &[("PGSSLMODE", "require"), ("PGSSLCRL", "/nonexistent")]).expect(0);
     servers.client.connect("sqlite:///history.db", "", &[("PGSSLMODE", "verify_full"), ("PGSERVICE", "x")]).expect(0);
 }

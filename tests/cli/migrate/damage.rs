@@ -100,7 +100,7 @@ fn a_definition_that_is_no_text_is_damage() {
         content[end] |= 0x80;
     }
     fs::write(source.file(), content).expect("a file");
-    Outcome::of(&mut migrate(&source, &target)).expect(74).tells(&["what should be text is not", "restore a backup"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(74).tells(&["bytes that are not UTF-8", "restore a backup"]);
 }
 
 #[apply(test)]

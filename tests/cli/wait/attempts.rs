@@ -46,9 +46,9 @@ fn a_database_that_is_there_is_usable_at_once(database: &Database) {
 fn the_schema_is_waited_for_until_init_ran(database: &Database) {
     database.execute("SELECT 1");
     let mut waiting = Running::start(database, &["wait", "--for", "schema", "--max-interval", "1s"]);
-    waiting.says("schema is not there yet");
+    waiting.says("no TARSy schema yet");
     tarsy_db(database).arg("init").assert().success();
-    assert_eq!(states(&waiting.finish().expect(0)), ["schema is not there yet"]);
+    assert_eq!(states(&waiting.finish().expect(0)), ["no TARSy schema yet"]);
 }
 
 #[apply(test)]
@@ -141,7 +141,7 @@ fn a_host_without_an_address_is_named() {
     let failed = wait_for(url, &["--timeout", "1s"]).expect(124);
     assert_eq!(states(&failed), ["host name not found"]);
     assert!(failed.stderr.contains("not usable within 1s"), "{}", failed.stderr);
-    assert!(failed.stderr.contains("is the host name right?"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("check the host name"), "{}", failed.stderr);
 }
 
 /// Longer than the grace for what cannot heal.
@@ -234,11 +234,11 @@ fn a_server_that_restarts_is_waited_for() {
     let url = server.url("postgres");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut waiting = start(&url, directory.path(), &["--for", "schema", "--max-interval", "1s"]);
-    waiting.says("schema is not there yet");
+    waiting.says("no TARSy schema yet");
     server.stop("fast");
     waiting.says("connection refused");
     server.run();
-    waiting.says("schema is not there yet");
+    waiting.says("no TARSy schema yet");
     Running::start_at(&url, directory.path(), &["init"]).finish().expect(0);
     waiting.finish().expect(0);
 }
@@ -287,7 +287,7 @@ fn a_file_that_somebody_writes_is_waited_for() {
     writer.execute("BEGIN IMMEDIATE");
     let url = format!("{}?timeout=0.2", database.url());
     let mut waiting = start(&url, database.directory(), &["--max-interval", "1s"]);
-    waiting.says("locked by somebody else");
+    waiting.says("locked by another session");
     writer.close();
     waiting.finish().expect(0);
 }
