@@ -220,17 +220,17 @@ fn difference(weight: Severity, what: &str, repair: Option<Repair>) -> Differenc
 fn every_error_of_the_schema() {
     let alike = || Drift::new(revision(2), vec![difference(Severity::Drift, "missing table events", None)]);
     let repair = Repair::RebuildIndex { name: text("ix_events_channel") };
-    let mended = difference(Severity::Drift, "invalid index ix_events_channel", Some(repair));
+    let repairable = difference(Severity::Drift, "invalid index ix_events_channel", Some(repair));
     let restriction = difference(Severity::Restriction, "additional unique index mine", None);
     let samples = samples!(SchemaError {
         Drift => [
             SchemaError::from(alike()),
             SchemaError::from(Drift { looks_like: Some(revision(3)), ..alike() }),
-            SchemaError::from(Drift::new(revision(3), vec![mended.clone()])),
-            SchemaError::from(Drift::new(revision(3), vec![mended, restriction])),
+            SchemaError::from(Drift::new(revision(3), vec![repairable.clone()])),
+            SchemaError::from(Drift::new(revision(3), vec![repairable, restriction])),
         ],
         State => [StateError::Pending],
-        InTheWay => [SchemaError::InTheWay { revision: revision(4), cause: cause(ErrorClass::Needed) }],
+        Blocked => [SchemaError::Blocked { revision: revision(4), cause: cause(ErrorClass::Needed) }],
         Locked => [SchemaError::from(Locked { holder: text("process 4711"), waited: Duration::from_secs(30) })],
         Database => [
             SchemaError::from(database(cause(ErrorClass::Privilege))),

@@ -1,44 +1,33 @@
-//! The types of columns, as both backends name them.
+//! Column types in the names of both backends.
 
 use std::fmt;
 
-/// A column's type. One that TARSy has no column of keeps its name.
+/// A column's type. A type that no TARSy column has keeps its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// A text, by the name of its type, with its limit in characters.
+    /// A text type, with its limit in characters.
     Text(TextName, Option<usize>),
-    /// `json`.
     Json,
-    /// `jsonb`.
     Jsonb,
-    /// `bigint`.
     BigInt,
-    /// `integer`.
     Integer,
-    /// `smallint`.
     SmallInt,
-    /// `boolean`.
     Boolean,
-    /// `double precision`, which SQLite is told as `float`.
+    /// `double precision`; SQLite's declaration is `float`.
     DoublePrecision,
-    /// `float`.
     Float,
-    /// `timestamp without time zone`, which SQLite is told as `datetime`.
+    /// `timestamp without time zone`; SQLite's declaration is `datetime`.
     Timestamp,
-    /// `datetime`.
     Datetime,
-    /// Any other, lower case.
+    /// Any other type, in lower case.
     Other(String),
 }
 
-/// How a type of texts is called.
+/// The names of text types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextName {
-    /// PostgreSQL's `character varying`.
     CharacterVarying,
-    /// `varchar`.
     Varchar,
-    /// `text`.
     Text,
 }
 
@@ -55,7 +44,7 @@ impl TextName {
 }
 
 impl ColumnKind {
-    /// Recognises the name that PostgreSQL's `format_type` gives, or that of a declaration in lower case.
+    /// Parses the name that PostgreSQL's `format_type` returns, or a declaration in lower case.
     #[must_use]
     pub(crate) fn of(name: &str) -> Self {
         let known = [
@@ -74,12 +63,11 @@ impl ColumnKind {
             let limit = name.strip_prefix(text.name()).and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
             [None, limit.and_then(|limit| limit.parse().ok())].map(|limit| Self::Text(text, limit))
         });
-        // Two names are never one type: a difference is shown as it is.
+        // Different names are different types, so that a difference is displayed as it is.
         let found = known.into_iter().chain(texts).find(|kind| kind.to_string() == name);
         found.unwrap_or_else(|| Self::Other(name.to_owned()))
     }
 
-    /// The same without a limit of 255 characters.
     pub(crate) fn without_limit_of_255(self) -> Self {
         match self {
             Self::Text(text, Some(255)) => Self::Text(text, None),

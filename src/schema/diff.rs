@@ -1,4 +1,4 @@
-//! What sets one schema apart from the one it should be.
+//! The differences between two schemas.
 
 use std::fmt;
 
@@ -8,30 +8,29 @@ use super::column_kind::ColumnKind;
 use super::model::{ForeignKey, ForeignKeyAction, Index, Schema, Table};
 use super::repair::Repair;
 
-/// How many differences are named.
+/// How many differences a message lists.
 const NAMED: usize = 10;
 
-/// One difference, in a sentence that names the place.
+/// One difference, as a sentence that names the object.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Difference {
-    /// How much it matters.
     pub weight: Severity,
     /// For instance `missing index ix_alert_sessions_status on alert_sessions(status)`.
     pub text: String,
-    /// What mends it, where that is safe.
+    /// The repair, if a safe one exists.
     #[serde(skip)]
     pub repair: Option<Repair>,
 }
 
-/// How much a difference matters.
+/// The severity of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Severity {
-    /// Something is missing or altered: the backend may fail or be slow because of it.
+    /// An object is missing or altered: the backend may fail or become slow.
     Drift,
-    /// Something of the operator's own that may refuse rows of the backend's.
+    /// An object of the operator's that may refuse the backend's rows.
     Restriction,
-    /// Something of the operator's own, which harms nobody.
+    /// An object of the operator's that is harmless.
     Addition,
 }
 
@@ -47,7 +46,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares `found` with `expected`, drift first. The ledger is nobody's addition.
+/// Compares `found` with `expected`; drift comes first. The ledger is not an addition.
 #[must_use]
 pub(crate) fn between(expected: &Schema, found: &Schema) -> Vec<Difference> {
     let mut report = Differences(Vec::new());
@@ -98,7 +97,7 @@ impl Differences {
             self.addition(format!("additional {hook} on {table}"));
         }
         for condition in found.checks.difference(&expected.checks) {
-            self.restriction(format!("additional condition on {table}: {condition}"));
+            self.restriction(format!("additional constraint on {table}: {condition}"));
         }
     }
 
@@ -139,7 +138,7 @@ impl Differences {
                 None => {
                     let text = format!("missing index {name} on {table}({})", index.columns.join(", "));
                     let (name, table, index) = (name.clone(), table.to_owned(), index.clone());
-                    // SQLite would take the name of a missing column for a text, and index that.
+                    // SQLite would read the name of a missing column as a string, and index that.
                     let can_be_created = index.columns.iter().all(|column| found.columns.contains_key(column));
                     let repair = Repair::CreateIndex { name, table, index };
                     self.add(Severity::Drift, text, can_be_created.then_some(repair));
@@ -157,7 +156,7 @@ impl Differences {
         for (name, index) in found.indexes.iter().filter(|(name, _)| !expected.indexes.contains_key(*name)) {
             match index.unique {
                 false => self.addition(format!("additional index {name} on {table}({})", index.columns.join(", "))),
-                // It may refuse rows that the backend writes.
+                // It may refuse the backend's rows.
                 true => {
                     self.restriction(format!(
                         "additional unique index {name} on {table}({})",
@@ -175,7 +174,7 @@ impl Differences {
             let columns = key.columns.join(", ");
             if let Some(found) = found.foreign_keys.iter().find(|found| found.is_like(key)) {
                 if !found.validated {
-                    let text = "is NOT VALID: old rows were not looked at";
+                    let text = "is NOT VALID: older rows were never checked";
                     self.drift(format!("the foreign key on {table}({columns}) {text}"));
                 }
                 continue;
@@ -213,7 +212,7 @@ fn actions(key: &ForeignKey) -> String {
     }
 }
 
-/// The texts of the first differences, and how many more there are.
+/// The first differences as texts, and how many more there are.
 #[must_use]
 pub(crate) fn texts<'d>(differences: impl Iterator<Item = &'d Difference>) -> Vec<String> {
     first_of(differences.map(ToString::to_string).collect())
@@ -230,7 +229,7 @@ pub(crate) fn first_of(mut texts: Vec<String>) -> Vec<String> {
     texts
 }
 
-/// PostgreSQL's types in the words that people write.
+/// The type with PostgreSQL's short names.
 fn short(kind: &ColumnKind) -> String {
     kind.to_string().replace("character varying", "varchar").replace("timestamp without time zone", "timestamp")
 }

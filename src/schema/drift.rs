@@ -1,4 +1,4 @@
-//! Tables that are not those of the revision that they should have.
+//! The error for tables that do not match their revision.
 
 use migration::Revision;
 
@@ -6,26 +6,25 @@ use super::diff::{self, Difference};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// Tables that are not those of the revision that they should have.
+/// The tables do not match the revision that the ledger names.
 #[derive(Debug, thiserror::Error)]
-#[error("the tables are not those of revision {revision}{}: {}", likeness(*.looks_like), diff::texts(.faults.iter()).join("; "))]
+#[error("the tables do not match revision {revision}{}: {}", likeness(*.looks_like), diff::texts(.faults.iter()).join("; "))]
 pub struct Drift {
     pub(crate) revision: Revision,
-    /// What is different.
     pub(crate) faults: Vec<Difference>,
-    /// The revision that they are of, if there is one.
+    /// The revision that the tables match, if there is one.
     pub(crate) looks_like: Option<Revision>,
 }
 
 impl Drift {
-    /// Of tables with faults, if they have any.
+    /// For tables with faults; `None` if there are none.
     #[must_use]
     pub(crate) fn of<'f>(revision: Revision, faults: impl Iterator<Item = &'f Difference>) -> Option<Self> {
         let faults: Vec<_> = faults.cloned().collect();
         (!faults.is_empty()).then(|| Self::new(revision, faults))
     }
 
-    /// Of tables that are like no other revision either.
+    /// For tables that match no other revision either.
     #[must_use]
     pub(crate) fn new(revision: Revision, faults: Vec<Difference>) -> Self {
         Self { revision, faults, looks_like: None }
@@ -33,7 +32,7 @@ impl Drift {
 }
 
 fn likeness(looks_like: Option<Revision>) -> String {
-    looks_like.map(|revision| format!(", but of {revision}")).unwrap_or_default()
+    looks_like.map(|revision| format!(", but match {revision}")).unwrap_or_default()
 }
 
 impl Diagnostic for Drift {
@@ -45,18 +44,18 @@ impl Diagnostic for Drift {
         Some(match self.looks_like {
             Some(revision) => format!("{}; nothing was changed", ledger_hint(revision)),
             None if self.faults.iter().all(|fault| fault.repair.is_some()) => {
-                "`tarsy-db check --fix` mends this; nothing was changed".into()
+                "run `tarsy-db check --fix`, which repairs this; nothing was changed".into()
             }
             None => "`tarsy-db check` shows the differences; nothing was changed".into(),
         })
     }
 }
 
-/// What to do about a ledger that names another revision than the one that the tables are of.
+/// The hint for tables that match another revision than the ledger names.
 #[must_use]
 pub(crate) fn ledger_hint(revision: Revision) -> String {
     format!(
-        "if it is the ledger that is wrong, `UPDATE alembic_version SET version_num = '{}'` mends it; otherwise restore a \
+        "if only the ledger is wrong, run `UPDATE alembic_version SET version_num = '{}'`; otherwise restore a \
          backup",
         revision.id()
     )
@@ -78,7 +77,7 @@ mod tests {
         let hint = |faults: Vec<Difference>, looks_like| {
             Drift { looks_like, ..Drift::new(Revision::HEAD, faults) }.hint().expect("there is always one")
         };
-        assert!(hint(vec![difference(Some(rebuild.clone()))], None).starts_with("`tarsy-db check --fix`"));
+        assert!(hint(vec![difference(Some(rebuild.clone()))], None).starts_with("run `tarsy-db check --fix`"));
         assert!(hint(vec![difference(Some(rebuild)), difference(None)], None).starts_with("`tarsy-db check` shows"));
         assert!(hint(vec![difference(None)], Some(Revision::BASELINE)).contains("version_num = 'ae85467a75d2'"));
     }

@@ -1,9 +1,9 @@
-//! Columns that a database has before the revision that brings them.
+//! Columns that exist before the revision that adds them.
 //!
 //! TARSy's backend creates a new database from its newest models, and at some releases these were ahead of the
-//! migrations: a history born at revision 04, 12, 14 or 18 has the columns of the next revision already. On SQLite an
-//! interrupted upgrade of the backend's leaves the same. The revision that brings such a column finds it there and
-//! leaves it as it is, its values included.
+//! migrations: a history created at revision 04, 12, 14 or 18 already has the columns of the next revision. An
+//! interrupted upgrade by the backend on SQLite has the same effect. The revision that adds such a column leaves it
+//! unchanged, with its values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,15 +14,13 @@ use super::model::Schema;
 /// A column of a later revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EarlyColumn {
-    /// The revision that brings it.
+    /// The revision that adds it.
     pub revision: Revision,
-    /// The table.
     pub table: &'static str,
-    /// The column's name.
     pub name: &'static str,
 }
 
-/// Finds the columns of later revisions that a database at `revision` has already.
+/// Finds the columns of later revisions that a database at `revision` already has.
 #[must_use]
 pub(crate) fn columns(revision: Revision, found: &Schema) -> Vec<EarlyColumn> {
     let mut known: BTreeSet<_> = revision.added_columns().collect();
@@ -37,7 +35,7 @@ pub(crate) fn columns(revision: Revision, found: &Schema) -> Vec<EarlyColumn> {
     early
 }
 
-/// The revisions to replay for these columns to be defined at `revision`.
+/// The revisions to replay so that these columns are defined at `revision`.
 pub(crate) fn revisions<'e>(
     revision: Revision,
     early: impl IntoIterator<Item = &'e EarlyColumn>,
@@ -45,7 +43,7 @@ pub(crate) fn revisions<'e>(
     early.into_iter().map(|column| column.revision).chain([revision]).collect()
 }
 
-/// Gives a schema those of the columns that it lacks, as the revisions that bring them define them.
+/// Adds the missing ones of these columns to a schema, as the later revisions define them.
 pub(crate) fn add(schema: &mut Schema, early: &[EarlyColumn], replayed: &BTreeMap<Revision, Schema>) {
     for EarlyColumn { revision, table, name } in early {
         let defined = replayed.get(revision).and_then(|schema| schema.tables.get(*table)?.columns.get(*name));
@@ -55,7 +53,7 @@ pub(crate) fn add(schema: &mut Schema, early: &[EarlyColumn], replayed: &BTreeMa
     }
 }
 
-/// A schema in which the columns are those of a database that was found.
+/// A schema in which these columns are defined as in the database.
 #[must_use]
 pub(crate) fn as_found(schema: &Schema, early: &[EarlyColumn], found: &Schema) -> Schema {
     let mut schema = schema.clone();

@@ -1,4 +1,4 @@
-//! Why a schema is refused.
+//! Errors of the schema.
 
 use migration::Revision;
 
@@ -9,46 +9,44 @@ use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// Why the schema could not be brought to a revision. Nothing was changed.
+/// Why a database could not be brought to a revision. Nothing was changed, unless the connection broke at COMMIT.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The tables are there but are not those of the revision.
+    /// The tables do not match the revision.
     #[error(transparent)]
     Drift(#[from] Drift),
-    /// The ledger and the tables make no history that this version knows.
+    /// The ledger and the tables do not form a history that this version knows.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A revision cannot be applied, because of something that the database has and TARSy does not know.
+    /// An object that TARSy did not create blocks a revision.
     #[error("cannot apply revision {revision}")]
-    InTheWay {
-        /// The revision.
+    Blocked {
         revision: Revision,
-        /// What the database answered.
         #[source]
         cause: DatabaseCause,
     },
     /// Another session held the lock for too long.
     #[error(transparent)]
     Locked(#[from] Locked),
-    /// The database refused something.
+    /// The database refused or did not finish an action.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
 impl SchemaError {
-    /// Tells what is in the way from what would have failed as well without it.
+    /// Distinguishes an object that blocks the revision from failures with other causes.
     pub(crate) fn not_applied(revision: Revision, cause: DatabaseCause) -> Self {
         match cause.class {
             ErrorClass::Other
             | ErrorClass::Data
             | ErrorClass::Constraint
             | ErrorClass::Needed
-            | ErrorClass::AlreadyExists => SchemaError::InTheWay { revision, cause },
+            | ErrorClass::AlreadyExists => SchemaError::Blocked { revision, cause },
             _ => DatabaseError { action: (Verb::Apply, format!("revision {revision}")).into(), cause }.into(),
         }
     }
 
-    /// Whether the same may go well in a moment.
+    /// Whether a retry may succeed soon.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, SchemaError::Database(error) if matches!(error.cause.class, ErrorClass::Busy | ErrorClass::Conflict))
     }
@@ -59,7 +57,7 @@ impl Diagnostic for SchemaError {
         match self {
             SchemaError::Drift(drift) => drift.exit_code(),
             SchemaError::State(error) => error.exit_code(),
-            SchemaError::InTheWay { .. } => ExitCode::Drift,
+            SchemaError::Blocked { .. } => ExitCode::Drift,
             SchemaError::Locked(locked) => locked.exit_code(),
             SchemaError::Database(error) => error.exit_code(),
         }
@@ -69,9 +67,9 @@ impl Diagnostic for SchemaError {
         match self {
             SchemaError::Drift(drift) => drift.hint(),
             SchemaError::State(error) => error.hint(),
-            SchemaError::InTheWay { .. } => Some(
-                "something of your own is in the way: a view, a trigger, an index, a table or a column. Move it aside, \
-                 upgrade, and bring it back; nothing was changed"
+            SchemaError::Blocked { .. } => Some(
+                "an object that you added (a view, a trigger, an index, a table or a column) blocks the upgrade: drop \
+                 it, upgrade, then recreate it; nothing was changed"
                     .into(),
             ),
             SchemaError::Locked(locked) => locked.hint(),

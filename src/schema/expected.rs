@@ -1,4 +1,4 @@
-//! The shape that a revision should have: its migrations, replayed where nobody sees it.
+//! The schema that a revision should have, from a replay of its migrations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,14 @@ use crate::database::connection::require_primary;
 use crate::database::failure::DatabaseCause;
 use crate::database::mark;
 
-/// Replays all migrations up to the last of the `wanted` revisions and reads what came out at each of
-/// those: TARSy's tables, without the ledger.
+/// Replays all migrations up to the last of the `wanted` revisions, and reads the schema after each of those: TARSy's
+/// tables without the ledger.
 ///
-/// On SQLite that happens in memory; on PostgreSQL with temporary tables in a transaction that is
-/// rolled back, for which the role needs no more than `TEMPORARY` on the database, and the server
-/// has to be writable.
+/// On SQLite the replay runs in memory. On PostgreSQL it runs with temporary tables in a transaction that is rolled
+/// back; the role needs only `TEMPORARY` on the database, but the server must be writable.
 ///
 /// # Errors
-/// [`crate::database::failure::ErrorClass::Standby`], or whatever the database answers.
+/// [`crate::database::failure::ErrorClass::Standby`], or the database's error.
 pub(crate) async fn replay<C>(
     connection: &C,
     wanted: &BTreeSet<Revision>,
@@ -55,10 +54,7 @@ where
     Ok(schemas)
 }
 
-/// Replays a revision, with columns of later revisions as these define them.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Replays one revision, with columns of later revisions as those define them.
 pub(crate) async fn replay_with_early<C>(
     connection: &C,
     revision: Revision,
@@ -73,7 +69,7 @@ where
     Ok(expected)
 }
 
-/// Begins a transaction in which unqualified names are those of temporary tables. It is to be rolled back.
+/// Begins a transaction in which unqualified names are those of temporary tables. The caller rolls it back.
 pub(crate) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
@@ -86,7 +82,7 @@ where
     Ok(transaction)
 }
 
-/// A SQLite database that ends with its one connection.
+/// A SQLite database in memory.
 pub(crate) async fn memory() -> Result<DatabaseConnection, DbErr> {
     let options = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = options
@@ -101,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_columns_that_a_revision_tells_are_those_that_it_adds() {
+    fn the_columns_that_a_revision_declares_are_those_that_it_adds() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let all: BTreeSet<_> = Revision::all().collect();
         let schemas = runtime
@@ -117,10 +113,10 @@ mod tests {
             let [old, new] = [before, after].map(|revision| columns(&schemas[revision]));
             let is_of_old_table = |(table, _): &&(String, String)| schemas[before].tables.contains_key(table);
             let added: BTreeSet<_> = new.difference(&old).filter(is_of_old_table).cloned().collect();
-            let told = after.added_columns().map(|(table, column)| (table.to_owned(), column.to_owned()));
+            let added_here = after.added_columns().map(|(table, column)| (table.to_owned(), column.to_owned()));
             let before: BTreeSet<_> = before.added_columns().collect();
-            let told = told.filter(|(table, column)| !before.contains(&(table.as_str(), column.as_str())));
-            assert_eq!(told.collect::<BTreeSet<_>>(), added, "{after}");
+            let added_here = added_here.filter(|(table, column)| !before.contains(&(table.as_str(), column.as_str())));
+            assert_eq!(added_here.collect::<BTreeSet<_>>(), added, "{after}");
         }
     }
 }

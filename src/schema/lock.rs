@@ -1,4 +1,4 @@
-//! The lock under which the schema is changed, and who holds it.
+//! The lock for changes of the schema, and its holder.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,11 +22,8 @@ use crate::format;
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
 
-/// Whether nobody else mends this database now; from here on this session does, until it ends. Asks without waiting:
-/// whoever waits in the server holds a snapshot, and building an index waits for those.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Takes the lock for repairs until the session ends; false if another session has it. It does not wait, because a
+/// waiting session holds a snapshot, for which the building of an index would wait.
 pub(crate) async fn begin_repair(connection: &DatabaseConnection) -> Result<bool, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(true);
@@ -35,10 +32,10 @@ pub(crate) async fn begin_repair(connection: &DatabaseConnection) -> Result<bool
     row(connection, &sql).await?.try_get("", "is_alone")
 }
 
-/// Opens the one transaction that may change the schema. Its lock ends with it, also behind a pooler.
+/// Begins the one transaction that may change the schema. The lock ends with it, also behind a pooler.
 pub(crate) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
-        // A snapshot that is older than the lock would not see what was committed while it was waited for.
+        // A snapshot that is older than the lock would not see what was committed during the wait.
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
         transaction.execute_unprepared(NO_TIME_LIMITS).await?;
         transaction.execute_unprepared(&mark::transaction()).await?;
@@ -51,7 +48,7 @@ pub(crate) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTra
     connection.begin_with_options(options).await
 }
 
-/// Limits that a role may have for everyday queries would end a long upgrade.
+/// Without them a role's limits for everyday queries would end a long upgrade.
 pub(crate) const NO_TIME_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
     ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
 
@@ -64,18 +61,18 @@ pub(crate) fn statement() -> String {
 #[derive(Debug, thiserror::Error)]
 #[error("the database is locked by {holder}; gave up after {waited}", waited = format::duration(*.waited))]
 pub struct Locked {
-    /// What holds the lock, as far as the database tells.
+    /// The session or process that holds the lock, as far as the database shows it.
     pub holder: String,
     pub waited: Duration,
 }
 
 impl Locked {
-    /// Names what holds the lock: call it when [`Busy`](crate::database::failure::ErrorClass::Busy) came back.
+    /// Finds the holder after [`Busy`](crate::database::failure::ErrorClass::Busy).
     pub(crate) async fn on(connection: &DatabaseConnection, waited: Duration) -> Self {
         Self { holder: holder(connection).await, waited }
     }
 
-    /// As [`Locked::on`], where the file could not even be opened.
+    /// As [`Locked::on`], for a file that could not be opened.
     #[must_use]
     pub(crate) fn on_file(url: &DatabaseUrl, waited: Duration) -> Self {
         Self { holder: holder_of_file(url), waited }
@@ -88,11 +85,11 @@ impl Diagnostic for Locked {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("wait for it to finish, or raise `--lock-timeout`".into())
+        Some("wait until it has finished, or raise `--lock-timeout`".into())
     }
 }
 
-/// Who holds the lock, as far as the database tells.
+/// The holder of the lock, as far as the database shows it.
 async fn holder(connection: &DatabaseConnection) -> String {
     let holder = match connection.get_database_backend() {
         DbBackend::Postgres => postgresql_holder(connection).await,
@@ -101,16 +98,16 @@ async fn holder(connection: &DatabaseConnection) -> String {
     holder.ok().flatten().unwrap_or_else(|| "another process".to_owned())
 }
 
-/// As [`holder`], where the file could not even be opened.
+/// As [`holder`], for a file that could not be opened.
 fn holder_of_file(url: &DatabaseUrl) -> String {
     url.sqlite_path().and_then(process_holding).unwrap_or_else(|| "another process".to_owned())
 }
 
-/// Asks for the session that has the advisory lock, else for the oldest with a lock on one of the tables.
+/// Finds the session with the advisory lock, or else the oldest one with a lock on one of the tables.
 async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
     let sql = format!(
         "SELECT format('pid %s (role %s, application `%s`%s)', a.pid, a.usename, a.application_name,
-                       -- A role without rights is not told more.
+                       -- A role without privileges sees no more.
                        CASE WHEN a.state IS NULL THEN ''
                             ELSE format(', from %s, %s since %s', coalesce(host(a.client_addr), 'a local socket'),
                                         a.state, to_char(a.state_change AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'))
@@ -139,21 +136,20 @@ async fn sqlite_holder(connection: &DatabaseConnection) -> Result<Option<String>
 #[cfg(target_os = "linux")]
 fn process_holding(file: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
-    // In WAL mode the lock on the writer's place is on the shared-memory file.
+    // In WAL mode the writer's lock is on the shared-memory file.
     let inodes: Vec<u64> = ["", "-shm"]
         .iter()
         .filter_map(|suffix| std::fs::metadata(with_suffix(file, suffix)).ok().map(|metadata| metadata.ino()))
         .collect();
-    // Where others lock and unlock meanwhile, the list may lack a lock that is held all the while.
+    // The list may miss a held lock while other processes lock and unlock.
     (0..LOOKS).find_map(|_| holder_of_one(&inodes, &std::fs::read_to_string("/proc/locks").ok()?))
 }
 
-/// How often the list of locks is read until one is found in it. Beside four busy processes one reading in thirty
-/// lacked it.
+/// How often the list of locks is read until it has one. With four busy processes one read in thirty missed it.
 #[cfg(target_os = "linux")]
 const LOOKS: usize = 5;
 
-/// The process that holds a lock on one of these files, other than this one.
+/// The process that holds a lock on one of these files, if it is another one.
 #[cfg(target_os = "linux")]
 fn holder_of_one(inodes: &[u64], locks: &str) -> Option<String> {
     let own = std::process::id();

@@ -1,28 +1,28 @@
-//! What a database looks like now, what a revision should look like, and the difference.
+//! The schema of a database, the schema that a revision should have, and the difference.
 //!
-//! The expected schema is never written down: [`expected`] replays the migrations and reads the result with the code
-//! that reads the live database.
+//! The expected schema is not written down: [`expected`] replays the migrations, and the same code reads the result and
+//! the live database.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`upgrade`] | from a database as it is to a revision, in one transaction |
-//! | [`error`] | why a schema is refused |
-//! | [`lock`] | the lock under which the schema is changed, and who holds it |
+//! | [`upgrade`] | brings a database to a revision in one transaction |
+//! | [`error`] | errors of the schema |
+//! | [`lock`] | the lock for changes of the schema, and its holder |
 //! | [`variant`] | the legitimate variants of a revision, and the best match |
-//! | [`expected`] | what a revision should look like |
-//! | [`drift`] | the error of tables that are not those of their revision; `diff` finds the differences |
-//! | [`diff`] | what sets one schema apart from another |
-//! | [`repair`] | what can be repaired while the backend works: indexes and sequences |
-//! | [`sequence`] | sequences, and the values they are behind |
+//! | [`expected`] | the schema that a revision should have |
+//! | [`drift`] | the error for tables that do not match their revision; `diff` finds the differences |
+//! | [`diff`] | the differences between two schemas |
+//! | [`repair`] | repairs while the backend works: indexes and sequences |
+//! | [`sequence`] | sequences, and whether they are ahead of the data |
 //! | [`parent_index`] | an index that TARSy lacks and large histories need |
-//! | [`early`] | columns that only early releases had |
-//! | [`privilege`] | what the role may do |
+//! | [`early`] | columns that exist before the revision that adds them |
+//! | [`privilege`] | privileges that the role lacks |
 //! | [`row_policy`] | policies that hide rows |
 //! | [`read`] | reads the schema of a live database |
-//! | [`state`] | what a database says of itself: its ledger and its tables |
+//! | [`state`] | the ledger and the tables of a database, and what `init` does with them |
 //! | [`model`] | tables, columns, indexes and keys, as data |
-//! | [`column_kind`] | the types of columns, as both backends name them |
-//! | [`sql`] | quotes what is built into SQL |
+//! | [`column_kind`] | column types in the names of both backends |
+//! | [`sql`] | quotes names and values in built SQL |
 
 pub(crate) mod column_kind;
 pub(crate) mod diff;

@@ -5,15 +5,14 @@ use std::fmt;
 
 use super::column_kind::ColumnKind;
 
-/// The tables of one database.
+/// The tables of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {
-    /// By name.
     pub tables: BTreeMap<String, Table>,
 }
 
 impl Schema {
-    /// Whether there is a table with a column of that name.
+    /// Whether a table has a column of that name.
     #[must_use]
     pub fn has_column(&self, table: &str, column: &str) -> bool {
         self.tables.get(table).is_some_and(|table| table.columns.contains_key(column))
@@ -24,48 +23,42 @@ impl Schema {
     }
 }
 
-/// One table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
-    /// By name; their order differs between databases of the same revision and means nothing.
+    /// By name; their order differs between databases of the same revision and has no meaning.
     pub columns: BTreeMap<String, Column>,
-    /// The columns of the primary key, in its order.
+    /// The columns of the primary key, in order.
     pub primary_key: Vec<String>,
-    /// By name, without the primary key's.
+    /// By name, without the primary key's index.
     pub indexes: BTreeMap<String, Index>,
-    /// In the order of their names on PostgreSQL, of their definition on SQLite: two readings of one table are equal.
+    /// In the order of their names on PostgreSQL, of their definition on SQLite, so that two reads of one table are
+    /// equal.
     pub foreign_keys: Vec<ForeignKey>,
-    /// Those that may be there or not; a schema that was read has none.
+    /// Foreign keys that may exist or not. Empty in a schema that was read.
     pub optional_foreign_keys: Vec<ForeignKey>,
-    /// Whether a crash of the server empties it.
+    /// Whether it is UNLOGGED, so that a crash of the server empties it.
     pub is_unlogged: bool,
-    /// What does something of its own when rows are written or read: triggers, rules, row policies.
+    /// Objects that act when rows are written or read: triggers, rules, row policies.
     pub hooks: BTreeSet<String>,
-    /// The conditions that rows have to fulfil: name and definition. SQLite does not list its own.
+    /// CHECK and EXCLUDE constraints by name and definition. SQLite does not list its own.
     pub checks: BTreeSet<String>,
 }
 
-/// One column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// The type.
     pub kind: ColumnKind,
-    /// Whether SQL NULL is allowed.
     pub nullable: bool,
     /// The default as an SQL expression.
     pub default: Option<String>,
 }
 
-/// One index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     /// Columns or expressions, in order.
     pub columns: Vec<String>,
-    /// Whether it refuses duplicates.
     pub unique: bool,
-    /// What it is built as.
     pub method: IndexMethod,
-    /// One per column; empty where it is the type's default.
+    /// One per column; empty for the type's default.
     pub operator_classes: Vec<String>,
     /// The condition of a partial index.
     pub predicate: Option<String>,
@@ -73,16 +66,16 @@ pub struct Index {
     pub valid: bool,
 }
 
-/// An access method, as PostgreSQL calls it; SQLite has b-trees alone.
+/// An access method, in PostgreSQL's terms; SQLite has only b-trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexMethod {
-    /// What TARSy's indexes are, but for one.
+    /// The method of all TARSy indexes but one.
     BTree,
-    /// For equality alone.
+    /// For equality only.
     Hash,
-    /// For what is inside of a value, as of a document.
+    /// For values inside a document.
     Gin,
-    /// Of the operator's own, or of an extension.
+    /// Of an extension.
     Other(String),
 }
 
@@ -109,25 +102,25 @@ impl fmt::Display for IndexMethod {
     }
 }
 
-/// What becomes of rows when the one that they refer to is deleted, or its key changes.
+/// The action of a foreign key when the referenced row is deleted or its key changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForeignKeyAction {
-    /// They keep that from being done, at the end of the statement or the transaction.
+    /// Refused at the end of the statement or the transaction.
     NoAction,
-    /// They go, or change, as well.
+    /// The referencing rows are deleted or changed as well.
     Cascade,
-    /// Their column becomes NULL.
+    /// The referencing column becomes NULL.
     SetNull,
-    /// Their column becomes its default.
+    /// The referencing column becomes its default.
     SetDefault,
-    /// They keep that from being done, at once.
+    /// Refused immediately.
     Restrict,
 }
 
 impl ForeignKeyAction {
     const ALL: [Self; 5] = [Self::NoAction, Self::Cascade, Self::SetNull, Self::SetDefault, Self::Restrict];
 
-    /// The action of that name in SQL, which both backends give; there are no others.
+    /// Parses the SQL name, which both backends return.
     #[must_use]
     pub(crate) fn named(name: &str) -> Self {
         Self::ALL.into_iter().find(|action| action.name() == name).unwrap_or(Self::Restrict)
@@ -150,30 +143,23 @@ impl fmt::Display for ForeignKeyAction {
     }
 }
 
-/// One foreign key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignKey {
-    /// The constraint's name; SQLite's have mostly none.
+    /// The constraint's name; most of SQLite's have none.
     pub name: Option<String>,
-    /// The referencing columns.
     pub columns: Vec<String>,
-    /// The table they point to.
     pub referenced_table: String,
-    /// The columns they point to.
     pub referenced_columns: Vec<String>,
-    /// What becomes of its rows when the referenced one is deleted.
     pub on_delete: ForeignKeyAction,
-    /// As `on_delete`, when the referenced key changes.
     pub on_update: ForeignKeyAction,
-    /// False for `NOT VALID`: old rows were never looked at.
+    /// False for `NOT VALID`: older rows were never checked.
     pub validated: bool,
-    /// Whether it may be checked at the end of a transaction only.
+    /// Whether it can be checked at the end of a transaction.
     pub is_deferrable: bool,
 }
 
 impl ForeignKey {
-    /// Whether both say the same. SQLite's keys have no names, and PostgreSQL's name says nothing that the rest
-    /// does not.
+    /// Whether both keys enforce the same. Their names are ignored: SQLite's keys have none.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let variant = |key: &Self| Self { name: None, validated: true, ..key.clone() };

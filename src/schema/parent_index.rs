@@ -1,4 +1,4 @@
-//! The index that TARSy does not make, and that removing stages needs: whatever refers to a stage is looked for.
+//! The index on the parent of parallel stages, which TARSy does not create and the removal of stages needs.
 
 use sea_orm::DbBackend;
 
@@ -6,21 +6,21 @@ use super::model::{Index, IndexMethod, Schema};
 
 /// The table, which refers to itself.
 pub(crate) const TABLE: &str = "stage_executions";
-/// The column of the keys to the parent of parallel stages.
+/// The column of the foreign key to the parent of parallel stages.
 const COLUMN: &str = "parent_stage_execution_id";
-/// The name that it is recommended under.
+/// The name of the recommended index.
 const NAME: &str = "ix_stage_executions_parent";
 
-/// Whether the keys to the parents of parallel stages find their rows.
+/// Whether an index supports the foreign key to the parent of parallel stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ParentIndex {
     /// No foreign key uses the column.
     NotNeeded,
-    /// This index leads with the column.
+    /// This index supports it.
     Present(String),
-    /// This index would, but its creation failed.
+    /// This index would support it, but its creation failed.
     Invalid(String),
-    /// Each stage that is removed has the whole table read.
+    /// No index supports it: each deleted stage scans the whole table.
     Missing,
 }
 
@@ -42,20 +42,21 @@ impl ParentIndex {
     }
 }
 
-/// What creates the index that is recommended.
+/// The statement that creates the recommended index.
 #[must_use]
 pub(crate) fn create_parent_index(backend: DbBackend) -> String {
     create(NAME, backend)
 }
 
-/// What creates such an index. Most stages have no parent, and are left out; on PostgreSQL nothing is locked out.
+/// The statement that creates such an index under another name. It leaves out stages without a parent, which are most;
+/// on PostgreSQL it blocks neither readers nor writers.
 #[must_use]
 pub(crate) fn create(name: &str, backend: DbBackend) -> String {
     let concurrently = if backend == DbBackend::Postgres { "CONCURRENTLY " } else { "" };
     format!("CREATE INDEX {concurrently}{name} ON {TABLE} ({COLUMN}) WHERE {COLUMN} IS NOT NULL")
 }
 
-/// Whether an index finds the rows with a given parent.
+/// Whether an index finds the rows of a given parent.
 fn is_usable(index: &Index) -> bool {
     let leads = index.columns.first().is_some_and(|first| first.trim_end_matches(" DESC") == COLUMN);
     leads
@@ -63,8 +64,8 @@ fn is_usable(index: &Index) -> bool {
         && index.predicate.as_deref().is_none_or(keeps_parents)
 }
 
-/// Whether a partial index leaves out nothing but stages without a parent. SQLite gives its whole definition,
-/// PostgreSQL the condition.
+/// Whether a partial index leaves out only stages without a parent. SQLite returns the whole definition, PostgreSQL the
+/// condition.
 fn keeps_parents(predicate: &str) -> bool {
     let words = predicate.to_lowercase().replace(['(', ')', '"', '`', '[', ']'], " ");
     let words: Vec<_> = words.split_whitespace().collect();

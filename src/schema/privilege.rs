@@ -1,4 +1,4 @@
-//! What a role of PostgreSQL may not do to tables.
+//! Privileges on PostgreSQL's tables that the role lacks.
 
 use std::fmt;
 
@@ -9,9 +9,8 @@ use crate::database::connection::rows;
 /// A privilege that the role lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissingPrivilege {
-    /// `SELECT`, `INSERT`, `UPDATE` or `DELETE`.
     pub privilege: String,
-    /// On these tables, by name.
+    /// The names of these tables.
     pub tables: String,
 }
 
@@ -21,10 +20,7 @@ impl fmt::Display for MissingPrivilege {
     }
 }
 
-/// The privileges of these that the role lacks on those of the tables that there are; the right to read comes first.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Which of these privileges the role lacks on the existing ones of the tables; the right to read comes first.
 pub(crate) async fn lacking(
     connection: &impl ConnectionTrait,
     tables: &[&str],

@@ -1,4 +1,4 @@
-//! What can be mended while the backend works, without touching a row: indexes and sequences.
+//! Repairs that change no row and work while the backend runs: indexes and sequences.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
@@ -8,40 +8,29 @@ use super::sql::quoted;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::mark;
 
-/// One thing to mend.
 #[derive(Debug, Clone)]
 pub(crate) enum Repair {
-    /// Create an index that is missing.
-    CreateIndex {
-        /// Its name.
-        name: String,
-        /// The table.
-        table: String,
-        /// What it should be.
-        index: Index,
-    },
-    /// Build an index that is invalid again.
-    RebuildIndex {
-        /// Its name.
-        name: String,
-    },
-    /// Put a sequence behind the data.
+    /// Create a missing index.
+    CreateIndex { name: String, table: String, index: Index },
+    /// Rebuild an invalid index.
+    RebuildIndex { name: String },
+    /// Advance a sequence past the data.
     AdvanceSequence(Sequence),
 }
 
 impl Repair {
-    /// What is done, as in `created index ix_mine`.
+    /// What was done, as in `created index ix_mine`.
     #[must_use]
     pub(crate) fn done(&self) -> String {
         match self {
             Repair::CreateIndex { name, .. } => format!("created index {name}"),
-            Repair::RebuildIndex { name } => format!("built index {name} again"),
-            Repair::AdvanceSequence(sequence) => format!("put sequence {} behind the data", sequence.name),
+            Repair::RebuildIndex { name } => format!("rebuilt index {name}"),
+            Repair::AdvanceSequence(sequence) => format!("advanced sequence {} past the data", sequence.name),
         }
     }
 
-    /// Does it. On PostgreSQL indexes are built while others write; an interruption leaves an invalid one, which the
-    /// next run builds again.
+    /// Applies the repair. On PostgreSQL writers are not blocked while an index is built; an interruption leaves an
+    /// invalid index, which the next run rebuilds.
     ///
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
@@ -51,7 +40,7 @@ impl Repair {
             Repair::CreateIndex { name, table, index } => {
                 let done =
                     build(connection, &create_index(backend, name, table, index)).await.map_err(DatabaseCause::from);
-                // What is there already is somebody else's, who may be building it now.
+                // An index that already exists belongs to another session, which may be building it.
                 let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
                 if backend == DbBackend::Postgres && done.as_ref().is_err_and(is_ours) {
                     let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
@@ -70,10 +59,7 @@ impl Repair {
     }
 }
 
-/// Lists what can be mended: what the differences say, and sequences behind their data.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Lists the possible repairs: those of the differences, and of sequences behind their data.
 pub(crate) async fn plan(
     connection: &impl ConnectionTrait,
     of_differences: impl IntoIterator<Item = Repair>,
@@ -87,7 +73,7 @@ pub(crate) async fn plan(
     Ok(repairs)
 }
 
-/// Building waits for every older transaction, but nobody waits for it: it may take its time.
+/// The build waits for every older transaction, but blocks no session: it may take long.
 async fn build(connection: &DatabaseConnection, sql: &str) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
         connection.execute_unprepared("SET lock_timeout = 0; SET statement_timeout = 0").await?;

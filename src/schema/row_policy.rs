@@ -1,9 +1,9 @@
-//! Row policies of PostgreSQL that apply to the role. They hide rows without a word: children of hidden sessions look
-//! like orphans, and a history with hidden rows looks smaller than it is.
+//! Row policies of PostgreSQL that apply to the role. They hide rows silently: children of hidden sessions look like
+//! orphans, and the history looks smaller than it is.
 //!
-//! What decides by rows reads them after [`EVERY_ROW`](crate::database::read_transaction::EVERY_ROW), when the server
-//! refuses a query from which a policy would hide any, as `pg_dump` does it:
-//! <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>. [`refuse`] says so before, and names the policies,
+//! Before it decides anything, a command reads rows after [`EVERY_ROW`](crate::database::read_transaction::EVERY_ROW):
+//! the server then refuses a query from which a policy would hide rows, as for `pg_dump`:
+//! <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>. [`refuse`] does so earlier and names the policies,
 //! which the server does not.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
@@ -16,16 +16,15 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 /// The policies of a table that apply to the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RowPolicies {
-    /// The table.
     pub table: String,
-    /// Their names; none where row-level security is on without a policy, which hides every row.
+    /// Their names; empty if row-level security is on without a policy, which hides every row.
     pub policies: Vec<String>,
     #[serde(skip)]
     role: String,
 }
 
 impl RowPolicies {
-    /// Says what they do.
+    /// The sentence for the operator.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let Self { table, policies, role } = self;
@@ -38,16 +37,13 @@ impl RowPolicies {
     }
 }
 
-/// The policies that apply to the role on those of the tables that there are. SQLite has none.
-///
-/// # Errors
-/// Whatever the database answers.
+/// The policies that apply to the role on the existing ones of the tables. SQLite has none.
 pub(crate) async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<Vec<RowPolicies>, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
     let tables: Vec<_> = tables.iter().map(|table| literal(table)).collect();
-    // Those for other commands than SELECT hide nothing, but without one for SELECT every row is hidden.
+    // Policies for other commands than SELECT hide nothing, but without one for SELECT every row is hidden.
     let sql = format!(
         "SELECT c.relname::text AS table_name, current_user::text AS role,
                 ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = c.oid ORDER BY 1) AS policies
@@ -71,12 +67,12 @@ pub(crate) async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -
 /// Makes sure that no policy hides rows of these tables from the role.
 ///
 /// # Errors
-/// [`ErrorClass::RowPolicy`], which names all that do.
+/// [`ErrorClass::RowPolicy`] with the names of all policies, or the database's error.
 pub(crate) async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), DatabaseCause> {
     cause(&active(connection, tables).await?).map_or(Ok(()), Err)
 }
 
-/// Why nothing can be decided where there are policies.
+/// The error for these policies.
 #[must_use]
 pub(crate) fn cause(policies: &[RowPolicies]) -> Option<DatabaseCause> {
     let texts: Vec<_> = policies.iter().map(RowPolicies::text).collect();

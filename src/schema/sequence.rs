@@ -1,5 +1,4 @@
-//! The sequences that columns take their numbers from, and whether they are ahead of the data. SQLite counts
-//! by itself.
+//! The sequences of columns, and whether they are ahead of the data. SQLite has none.
 
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
@@ -9,28 +8,26 @@ use crate::database::connection::{row, rows};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
 
-/// How long the writers of a sequence's table are waited for.
+/// How long to wait for the writers of a sequence's table.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// A sequence that a column takes its numbers from.
+/// A sequence from which a column takes its default.
 #[derive(Debug, Clone)]
 pub(crate) struct Sequence {
-    /// Its name, quoted and with its schema where it needs that.
+    /// Its name, quoted and with its schema if needed.
     pub name: String,
-    /// Whether the column is one of TARSy's.
+    /// Whether the column belongs to TARSy.
     pub is_tarsys: bool,
-    /// The table of the column.
     pub table: String,
-    /// The column.
     pub column: String,
     /// The largest number in the column.
     pub largest: Option<i64>,
-    /// The number that it would give out next; `None` if the role may not know.
+    /// The next number of the sequence; `None` if the role may not read it.
     pub next: Option<i64>,
 }
 
 impl Sequence {
-    /// Says what is wrong if the next number may be there already.
+    /// The fault, if the next number may already be in use.
     #[must_use]
     pub(crate) fn fault(&self) -> Option<String> {
         let (largest, next) = (self.largest?, self.next?);
@@ -38,16 +35,13 @@ impl Sequence {
         (next <= largest).then(|| format!("{name} gives out {next} next, but {table}.{column} goes up to {largest}"))
     }
 
-    /// Puts the sequence behind the data. The table's writers wait meanwhile, so that no number is given out twice.
-    ///
-    /// # Errors
-    /// Whatever the database answers.
+    /// Advances the sequence past the data. Writers of the table wait, so that no number is used twice.
     pub(crate) async fn advance(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
         let [table, column] = [&self.table, &self.column].map(|name| quoted(name));
         let name = &self.name;
         let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
         transaction.execute_unprepared(&mark::transaction()).await?;
-        // Writers queue up behind whoever waits for a lock.
+        // Writers queue behind a session that waits for a lock.
         transaction.execute_unprepared(&format!("{EVERY_ROW}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let sql = format!(
@@ -59,15 +53,12 @@ impl Sequence {
     }
 }
 
-/// Reads the sequences of all tables that unqualified names lead to, the operator's own as well.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Reads the sequences of all visible tables, also of those that are not TARSy's.
 pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
-    // TARSy's columns take their numbers from a sequence by their default, whoever owns the sequence by now.
+    // The columns are found by their default, because the owner of the sequence may have changed.
     let sql = format!(
         "SELECT t.relname::text AS table_name, a.attname::text AS column_name, s.seqrelid::regclass::text AS sequence_name,
                 has_sequence_privilege(s.seqrelid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT') AS readable,

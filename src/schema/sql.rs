@@ -1,12 +1,12 @@
-//! Quotes what is built into SQL.
+//! Quotes names and values in built SQL.
 
-/// Quotes a text for SQL that cannot be built otherwise.
+/// Quotes a value, for SQL without parameters.
 #[must_use]
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Quotes an identifier for SQL that cannot be built otherwise. Every built statement uses it.
+/// Quotes an identifier. Every built statement uses it.
 #[must_use]
 pub(crate) fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))

@@ -1,4 +1,4 @@
-//! Where a database stands, and what `init` makes of that.
+//! The ledger and the tables of a database, and what `init` does with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,64 +11,52 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// How Alembic, which TARSy upgrades itself with, calls the copy of a table that it rebuilds on SQLite.
+/// The prefix that Alembic, TARSy's migration tool, gives to the copy of a table that it rebuilds on SQLite.
 const LEFTOVER: &str = "_alembic_tmp_";
 
-/// What a database says of itself.
+/// The ledger and the tables of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SchemaState {
-    /// The ledger.
     pub ledger: Ledger,
-    /// Those of TARSy's tables that are there, with their columns.
+    /// TARSy's tables that exist, with their columns.
     pub tables: BTreeMap<String, BTreeSet<String>>,
-    /// Tables that an interrupted upgrade of the backend's left behind.
+    /// Tables that an interrupted upgrade by the backend left behind.
     pub leftovers: Vec<Leftover>,
 }
 
-/// A table that TARSy's backend was copying another one into when it was interrupted.
+/// The copy of a table that an interrupted upgrade by TARSy's backend was writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// Its name.
     pub copy: String,
-    /// Whether the original is still there; otherwise the copy is complete, and all there is.
+    /// Whether the original still exists; otherwise the copy is complete, and the only one.
     pub original_is_there: bool,
 }
 
 impl Leftover {
-    /// The name of the table that was to be replaced.
+    /// The name of the original table.
     #[must_use]
     pub fn original(&self) -> &str {
         self.copy.strip_prefix(LEFTOVER).unwrap_or_default()
     }
 }
 
-/// Why a database is no history that this version knows.
+/// Why a database is not a history that this version knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// There are no tables.
     #[error("the database has no TARSy schema yet")]
     Pending,
-    /// The ledger names a revision that this version does not know.
     #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
     Unknown(String),
-    /// Some tables are there and some are not.
     #[error("the database is incomplete: {} missing{}", .missing.join(", "), ledger_says(.revision.as_deref()))]
-    Incomplete {
-        /// What the ledger says.
-        revision: Option<String>,
-        /// The tables that are missing.
-        missing: Vec<&'static str>,
-    },
-    /// The ledger has several rows.
+    Incomplete { revision: Option<String>, missing: Vec<&'static str> },
     #[error("`alembic_version` has {} rows ({}); it must have one", .0.len(), .0.join(", "))]
     Ambiguous(Vec<String>),
-    /// An interrupted upgrade of the backend's left tables behind.
-    #[error("an interrupted upgrade of TARSy's backend left {} behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join(", "))]
+    #[error("an interrupted upgrade by TARSy's backend left {} behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join(", "))]
     Leftover(Vec<Leftover>),
 }
 
 fn ledger_says(revision: Option<&str>) -> String {
-    revision.map(|revision| format!(", though the ledger says `{revision}`")).unwrap_or_default()
+    revision.map(|revision| format!(", although the ledger names revision `{revision}`")).unwrap_or_default()
 }
 
 impl Diagnostic for StateError {
@@ -88,76 +76,66 @@ impl Diagnostic for StateError {
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into()
             }
             StateError::Ambiguous(_) => {
-                "find out which row is right (`tarsy-db check`) and delete the others; nothing was changed".into()
+                "delete all rows but that of the revision that `tarsy-db check` finds in the tables; nothing was changed"
+                    .into()
             }
             StateError::Leftover(tables) => format!("{}; nothing was changed", leftover_hint(tables)),
         })
     }
 }
 
-/// What to do about tables that an interrupted upgrade left behind.
+/// The hint for tables that an interrupted upgrade left behind.
 #[must_use]
 pub(crate) fn leftover_hint(tables: &[Leftover]) -> String {
     let what = tables.iter().map(|left| {
         let (copy, original) = (&left.copy, left.original());
         match left.original_is_there {
-            true => format!("`{original}` is there, and `DROP TABLE {copy}` removes its unfinished copy"),
-            false => format!("`{original}` is gone, and `ALTER TABLE {copy} RENAME TO {original}` brings it back"),
+            true => format!("`{original}` exists: `DROP TABLE {copy}` removes its unfinished copy"),
+            false => format!("`{original}` is missing: `ALTER TABLE {copy} RENAME TO {original}` restores it"),
         }
     });
-    format!("make a copy of the file first; {}", what.collect::<Vec<_>>().join("; "))
+    format!("copy the file first; {}", what.collect::<Vec<_>>().join("; "))
 }
 
-/// What has to happen for a revision to be there.
+/// What brings a database to a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Nothing: the database has this revision, which is the target, a later one, or unknown.
-    Nothing {
-        /// What the ledger says.
-        revision: String,
-    },
+    /// Nothing: the database is at the target, at a later revision, or at an unknown one.
+    Nothing { revision: String },
     /// Create the tables and the ledger.
     Create {
-        /// The target, or what an otherwise empty database says of itself.
+        /// The target, or the revision that the ledger of an otherwise empty database names.
         to: Revision,
     },
-    /// Find out by their shape of which revision the tables are, write the ledger, and go on from there.
+    /// Derive the revision from the table definitions, write the ledger, and upgrade from there.
     Adopt,
-    /// Apply what is pending.
+    /// Apply the pending revisions.
     Upgrade {
-        /// What the ledger says.
+        /// The revision that the ledger names.
         from: Revision,
-        /// The target.
         to: Revision,
     },
-    /// Tables are missing.
     Incomplete {
-        /// What the ledger says, if it says anything.
+        /// The revision that the ledger names, if it names one.
         revision: Option<String>,
-        /// The tables that are missing.
         missing: Vec<&'static str>,
     },
     /// The ledger has several rows.
-    Ambiguous {
-        /// Its rows.
-        revisions: Vec<String>,
-    },
-    /// An interrupted upgrade of the backend's left tables behind.
-    Leftover {
-        /// They.
-        tables: Vec<Leftover>,
-    },
+    Ambiguous { revisions: Vec<String> },
+    /// An interrupted upgrade by the backend left tables behind.
+    Leftover { tables: Vec<Leftover> },
 }
 
 impl SchemaState {
     /// Reads the ledger and looks for the tables: two queries, no lock.
     ///
     /// # Errors
-    /// Whatever the database answers, and [`ErrorClass::Privilege`] if there is no schema that the role may use.
+    /// [`ErrorClass::Privilege`] if the role may use no schema of the search path, or the database's error.
     pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Self, DatabaseCause> {
         let names = [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat().join("', '");
         let sql = match connection.get_database_backend() {
-            // A row in any case: without a schema to look into, nothing found would mean nothing.
+            // The query returns a row in any case: if no schema is readable, an empty result would look like an empty
+            // database.
             DbBackend::Postgres => format!(
                 "SELECT c.relname::text AS table_name, a.attname::text AS column_name, one.blind
                  FROM (SELECT current_schema() IS NULL AS blind) one
@@ -174,7 +152,7 @@ impl SchemaState {
         let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for row in connection::rows(connection, &sql).await? {
             if row.try_get("", "blind")? {
-                let message = "the search path leads to no schema that the role may use";
+                let message = "the search path has no schema that the role may use";
                 return Err(DatabaseCause::new(ErrorClass::Privilege, message));
             }
             if let Some(table) = row.try_get::<Option<String>>("", "table_name")? {
@@ -188,7 +166,7 @@ impl SchemaState {
         Ok(Self::of(ledger, tables))
     }
 
-    /// Tells tables from what was left behind. A copy of the operator's own table is the operator's affair.
+    /// Separates tables from leftovers. A copy of a table that is not TARSy's is ignored.
     fn of(ledger: Ledger, mut tables: BTreeMap<String, BTreeSet<String>>) -> Self {
         let leftovers = tables.keys().filter_map(|name| {
             let original = name.strip_prefix(LEFTOVER).filter(|name| Revision::HEAD.tables().contains(name))?;
@@ -208,7 +186,7 @@ impl SchemaState {
         }
     }
 
-    /// Whether the database is at the baseline; without a ledger, whether it has none of the columns that came later.
+    /// Whether the database is at the baseline; without a ledger, whether it has none of the later columns.
     #[must_use]
     pub(crate) fn is_baseline(&self) -> bool {
         match self.revision() {
@@ -223,18 +201,18 @@ impl SchemaState {
         self.tables.get(table).is_some_and(|columns| columns.contains(column))
     }
 
-    /// Whether there is no history: none of the tables that every revision has.
+    /// Whether the database has none of the tables that every revision has.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         Revision::BASELINE.tables().iter().all(|table| !self.tables.contains_key(*table))
     }
 
-    /// Makes sure that this is a history whose rows may be changed: all commands that change rows ask here, and refuse
-    /// what `init` refuses. A history without a ledger is one; it has no revision.
+    /// Makes sure that this is a history whose rows may be changed. All commands that change rows call it, and refuse
+    /// what `init` refuses. A history without a ledger is accepted; it has no revision.
     ///
     /// # Errors
-    /// [`StateError`]: no tables, some tables, a ledger with several rows or with a revision that is not known here, or
-    /// what an interrupted upgrade of the backend left.
+    /// [`StateError`]: no tables, some tables, a ledger with several rows or an unknown revision, or leftovers of an
+    /// interrupted upgrade.
     pub(crate) fn require_history(&self) -> Result<Option<Revision>, StateError> {
         match self.plan(Revision::BASELINE) {
             Decision::Create { .. } => Err(StateError::Pending),
@@ -254,7 +232,7 @@ impl SchemaState {
     pub(crate) fn plan(&self, target: Revision) -> Decision {
         let known = self.revision().and_then(Revision::from_id);
         let missing = || -> Vec<&'static str> {
-            // Of a revision that nobody knows at least what the target needs is expected.
+            // An unknown revision must at least have the tables of the target.
             let needed = match self.ledger {
                 Ledger::At(_) => known.unwrap_or(target),
                 Ledger::Missing | Ledger::Empty | Ledger::Several(_) => Revision::BASELINE,
@@ -269,7 +247,7 @@ impl SchemaState {
         }
         match (self.revision(), known, missing().as_slice()) {
             (None, _, _) if self.is_empty() => Decision::Create { to: target },
-            // A ledger that was stamped before its tables were made.
+            // The ledger was written before the tables were created.
             (Some(_), Some(known), _) if self.is_empty() => Decision::Create { to: known.max(target) },
             (None, _, []) => Decision::Adopt,
             (Some(_), Some(from), []) if from < target => Decision::Upgrade { from, to: target },
@@ -281,7 +259,7 @@ impl SchemaState {
     }
 }
 
-/// A revision as people write it: the id, and its number if this version knows it.
+/// A revision for messages: the id, and its number if this version knows it.
 #[must_use]
 pub(crate) fn described(revision: &str) -> String {
     match Revision::from_id(revision) {
@@ -331,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_is_told_from_the_operators_own() {
+    fn leftovers_are_distinguished_from_tables_of_the_operators() {
         let names = ["events", "_alembic_tmp_events", "_alembic_tmp_chats", "_alembic_tmp_mine"];
         let found = SchemaState::of(Ledger::Empty, names.map(|name| (name.to_owned(), BTreeSet::new())).into());
         let left = |copy: &str, original_is_there| Leftover { copy: copy.to_owned(), original_is_there };
@@ -339,8 +317,8 @@ mod tests {
         assert_eq!(found.tables.into_keys().collect::<Vec<_>>(), ["events"]);
         assert_eq!(
             leftover_hint(&found.leftovers),
-            "make a copy of the file first; `chats` is gone, and `ALTER TABLE _alembic_tmp_chats RENAME TO chats` brings it \
-             back; `events` is there, and `DROP TABLE _alembic_tmp_events` removes its unfinished copy"
+            "copy the file first; `chats` is missing: `ALTER TABLE _alembic_tmp_chats RENAME TO chats` restores it; \
+             `events` exists: `DROP TABLE _alembic_tmp_events` removes its unfinished copy"
         );
     }
 }

@@ -1,6 +1,5 @@
-//! The forms in which databases of one revision really exist: how they look depends on the release that
-//! they were born with, because TARSy creates a new database from its newest models and upgrades an
-//! old one step by step.
+//! The legitimate variants of a revision. They depend on the release that created the database, because TARSy creates a
+//! new database from its newest models and upgrades an old one step by step.
 
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait};
@@ -12,25 +11,25 @@ use super::model::{Column, ForeignKey, ForeignKeyAction, Schema};
 use super::sql::quoted;
 use crate::database::failure::DatabaseCause;
 
-/// One legitimate form of a revision. Each allows what those before it allow, and more.
+/// One legitimate variant of a revision. Each allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Variant {
     /// A SQLite file that is older than EP-0020: timestamps are INTEGER, some of them NOT NULL.
     Older,
-    /// Born with EP-0020 or one of the revisions 01 to 03, or created by this tool.
+    /// Created at EP-0020 or one of the revisions 01 to 03, or by this tool.
     A,
-    /// Born with revision 04 or 05: `pod_id` has no limit.
+    /// Created at revision 04 or 05: `pod_id` has no limit.
     B,
-    /// Born with one of the revisions 06 to 17: as B, and `session_id` may be NULL.
+    /// Created at one of the revisions 06 to 17: as B, and `session_id` may be NULL.
     C,
-    /// Born with one of the revisions 18 to 23: as C, and parallel stages have no defaults.
+    /// Created at one of the revisions 18 to 23: as C, and parallel stages have no defaults.
     D,
 }
 
 impl Variant {
     const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::D, Self::Older];
 
-    /// Whether a database of a revision, by what its replay gave, can differ from the form before.
+    /// Whether this variant can differ from the one before at a revision with this replayed schema.
     fn exists_at(self, revision: Revision, replayed: &Schema) -> bool {
         match self {
             Variant::A | Variant::Older => true,
@@ -40,47 +39,45 @@ impl Variant {
         }
     }
 
-    /// Where databases of this form come from.
+    /// The releases that create databases of this variant.
     #[must_use]
     pub(crate) fn origin(self) -> &'static str {
         match self {
-            Variant::A => "shape A: born with EP-0020 or revisions 01 to 03, or created by tarsy-db",
-            Variant::B => "shape B: born with revision 04 or 05",
-            Variant::C => "shape C: born with revisions 06 to 17",
-            Variant::D => "shape D: born with revisions 18 to 23",
-            Variant::Older => "born before EP-0020: INTEGER timestamps",
+            Variant::A => "variant A: created at EP-0020 or revisions 01 to 03, or by tarsy-db",
+            Variant::B => "variant B: created at revision 04 or 05",
+            Variant::C => "variant C: created at revisions 06 to 17",
+            Variant::D => "variant D: created at revisions 18 to 23",
+            Variant::Older => "created before EP-0020: INTEGER timestamps",
         }
     }
 }
 
-/// The form that a database is most like.
+/// The variant that matches a database best.
 #[derive(Debug, Clone)]
 pub(crate) struct Match {
-    /// The form.
     pub variant: Variant,
-    /// What is different all the same.
     pub differences: Vec<Difference>,
-    /// Whether foreign keys are there twice, as TARSy's own upgrade leaves them on SQLite.
+    /// Whether foreign keys exist twice, as TARSy's own upgrade leaves them on SQLite.
     pub has_doubled_keys: bool,
 }
 
 impl Match {
-    /// What is missing or altered. What the operator added may refuse rows, but no revision.
+    /// The missing and altered objects, without the operator's additions.
     pub(crate) fn alterations(&self) -> impl Iterator<Item = &Difference> {
         self.differences.iter().filter(|difference| difference.weight == Severity::Drift)
     }
 
-    /// The differences that are more than additions of the operator's.
+    /// The differences that are more than harmless additions.
     pub(crate) fn faults(&self) -> impl Iterator<Item = &Difference> {
         self.differences.iter().filter(|difference| difference.weight != Severity::Addition)
     }
 }
 
-/// Finds the form of `revision` that `found` is most like, by what the replay of its migrations gave, with columns of
-/// later revisions where these are no difference.
+/// Finds the variant of `revision` that matches `found` best. `replayed` is the schema from the replay of its
+/// migrations; allowed columns of later revisions are part of it.
 ///
 /// # Panics
-/// Never: the first form belongs to every revision.
+/// Never: the first variant exists at every revision.
 #[must_use]
 pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema, found: &Schema) -> Match {
     let variants = Variant::ALL.into_iter().filter(|variant| {
@@ -92,24 +89,21 @@ pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema,
         let differences = diff::between(&expected, found);
         Match { variant, differences, has_doubled_keys: has_doubled_keys(&expected, found) }
     });
-    matches.min_by_key(|found| found.faults().count()).expect("there is always shape A")
+    matches.min_by_key(|found| found.faults().count()).expect("variant A exists at every revision")
 }
 
-/// Finds the revision that the tables are most like: the one with the fewest faults, of those that are not too early
-/// for the columns that are there.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Finds the revision that matches the tables best: the one with the fewest faults, of those that are late enough for
+/// the existing columns.
 ///
 /// # Panics
-/// Never: the newest revision is never too early.
+/// Never: the newest revision is late enough.
 pub(crate) async fn best_match<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), DatabaseCause>
 where
     C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
 {
     let backend = connection.get_database_backend();
     let replayed = expected::replay(connection, &Revision::all().collect()).await?;
-    // Tables tell nothing: TARSy's backend makes those that are missing whenever it starts, but never a column.
+    // Tables are no evidence: TARSy's backend creates missing tables at every start, but never a column.
     let is_late_enough = |revision: Revision| {
         let known: Vec<_> = revision.added_columns().collect();
         let mut later = Revision::HEAD.added_columns().filter(|place| !known.contains(place));
@@ -120,10 +114,7 @@ where
     Ok(matches.min_by_key(|(_, found)| found.faults().count()).expect("the newest revision is late enough"))
 }
 
-/// Finds the revision that the tables are of, without a fault, if it is another than `revision`.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Finds the revision that matches the tables without a fault, if it is another one than `revision`.
 pub(crate) async fn look_alike<C>(
     connection: &C,
     revision: Revision,
@@ -136,14 +127,14 @@ where
     Ok((other != revision && best.faults().next().is_none()).then_some(other))
 }
 
-/// Whether what is wrong in a revision is explained by a part of the next one: the backend's own upgrade on SQLite
-/// is not atomic.
+/// Whether the faults of a revision are all explained by a part of the next one: the backend's own upgrade on SQLite is
+/// not atomic.
 #[must_use]
 pub(crate) fn is_half_done(backend: DbBackend, before: &Match, after: &Match) -> bool {
     backend == DbBackend::Sqlite && before.faults().all(|fault| !after.faults().any(|other| other == fault))
 }
 
-/// Turns the replayed schema, which has shape A, into the one that a database of another shape would have.
+/// Turns the replayed schema, which is variant A, into another variant.
 fn vary(schema: &mut Schema, backend: DbBackend, variant: Variant, found: &Schema) {
     if backend == DbBackend::Sqlite {
         allow_sqlite_keys(schema, variant);
@@ -154,7 +145,7 @@ fn vary(schema: &mut Schema, backend: DbBackend, variant: Variant, found: &Schem
     }
 }
 
-/// Allows what a shape allows in its columns.
+/// Allows what a variant allows in its columns.
 pub(crate) fn relax(schema: &mut Schema, variant: Variant) {
     if variant >= Variant::B
         && let Some(pod) = schema.column_mut("alert_sessions", "pod_id")
@@ -177,8 +168,8 @@ pub(crate) fn relax(schema: &mut Schema, variant: Variant) {
     }
 }
 
-/// The statements that turn the columns of one schema into those of another, which may have more, and on PostgreSQL
-/// less strict ones.
+/// The statements that turn the columns of one schema into those of another, which may have more columns, and on
+/// PostgreSQL less strict ones.
 #[must_use]
 pub(crate) fn alterations(before: &Schema, after: &Schema) -> Vec<String> {
     let mut statements = Vec::new();
@@ -204,15 +195,15 @@ pub(crate) fn alterations(before: &Schema, after: &Schema) -> Vec<String> {
     statements
 }
 
-/// A column as SQL defines it.
+/// The column's definition in SQL.
 fn definition(name: &str, column: &Column) -> String {
     let default = column.default.as_ref().map(|default| format!(" DEFAULT {default}")).unwrap_or_default();
     let null = if column.nullable { "" } else { " NOT NULL" };
     format!("{} {}{default}{null}", quoted(name), column.kind)
 }
 
-/// Allows the keys that differ on SQLite without harm. TARSy makes no key to the parent of parallel stages there,
-/// but for databases that were born with it; and in databases older than revision 06 its upgrade leaves the old
+/// Allows harmless differences of the foreign keys on SQLite. TARSy creates no foreign key to the parent of parallel
+/// stages there, except in new databases; and in databases older than revision 06 its upgrade leaves the old foreign
 /// keys beside the new ones.
 fn allow_sqlite_keys(schema: &mut Schema, variant: Variant) {
     let has_parallel_stages = schema.column_mut("stage_executions", "parallel_type").is_some();
@@ -247,7 +238,7 @@ fn has_doubled_keys(expected: &Schema, found: &Schema) -> bool {
     })
 }
 
-/// Takes over from a file that is older than EP-0020 what was different then.
+/// Copies the columns' types and NOT NULL of a file that is older than EP-0020.
 fn take_over_times(schema: &mut Schema, found: &Schema) {
     const TIMES: [&str; 5] = ["started_at_us", "completed_at_us", "timestamp_us", "start_time_us", "end_time_us"];
     const REQUIRED: [(&str, &str); 3] = [

@@ -14,10 +14,7 @@ use super::model::Schema;
 use super::state::SchemaState;
 use crate::database::failure::DatabaseCause;
 
-/// Reads the schema that unqualified names lead to.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Reads the schema that unqualified names refer to.
 pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     match connection.get_database_backend() {
         DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Visible).await,
@@ -25,7 +22,7 @@ pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> 
     }
 }
 
-/// Reads where the database stands, and the schema that belongs to it: an upgrade may end in between.
+/// Reads the ledger and the schema that belongs to it. It reads both again if an upgrade ended in between.
 ///
 /// # Errors
 /// As [`SchemaState::read`].

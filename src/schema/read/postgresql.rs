@@ -6,17 +6,16 @@ use crate::database::connection::rows;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, Schema, Table};
 
-/// Where the tables are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Namespace {
-    /// Where unqualified names lead to: the whole search path, not its first schema alone.
+    /// The schemas of the search path, all of them.
     Visible,
     /// The session's temporary tables.
     Temporary,
 }
 
 impl Namespace {
-    /// The condition that the table `c` is there.
+    /// The condition that the table `c` is in this namespace.
     fn condition(self) -> &'static str {
         match self {
             Namespace::Visible => {

@@ -38,7 +38,7 @@ fn add_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// The first column of an index brings the index.
+/// Reads an index at its first column.
 fn add_index_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     let definition: Option<String> = row.try_get("", "definition")?;
     let is_partial = row.try_get::<i32>("", "is_partial")? != 0;
@@ -59,10 +59,10 @@ fn add_index_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// The first column of a foreign key brings the key.
+/// Reads a foreign key at its first column.
 fn add_key_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     let column: String = row.try_get("", "column_name")?;
-    // Without a column the key points to the primary key of the other table.
+    // A foreign key without referenced columns refers to the primary key.
     let referenced: Option<String> = row.try_get("", "referenced_column")?;
     if row.try_get::<i32>("", "position")? == 0 {
         table.foreign_keys.push(ForeignKey {

@@ -1,4 +1,4 @@
-//! What has to happen to bring a database to a revision. Reads only, and takes no lock.
+//! Plans an upgrade. Reads only, and takes no lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,50 +14,47 @@ use crate::schema::state::{Decision, SchemaState, StateError};
 use crate::schema::variant::{self, Match};
 use crate::schema::{expected, read, row_policy};
 
-/// What a database was before.
+/// The state of a database before an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// There was no history.
+    /// No history.
     Empty,
-    /// TARSy's tables were there, without a ledger; their shape tells the revision.
+    /// TARSy's tables without a ledger; the revision was derived from the table definitions.
     Tables(Revision),
-    /// The ledger said this.
+    /// The revision that the ledger names.
     Ledger(String),
 }
 
-/// What has to happen, and what is expected to be found.
+/// The plan of an upgrade, and the schemas that it expects.
 #[derive(Debug, Clone)]
 pub struct UpgradePlan {
-    /// What the database is.
     pub start: Start,
-    /// What has to be applied, in this order.
+    /// The revisions to apply, in order.
     pub pending: Vec<Revision>,
-    /// What it was decided by.
+    /// The state that the plan is based on.
     pub(crate) state: SchemaState,
-    /// The shapes of the revisions to start from and to end at, and of the one behind the start; empty where there are
-    /// no tables that could have another.
+    /// The schemas of the first and the last revision, and of the one after the first; empty if there are no tables.
     expected: BTreeMap<Revision, Schema>,
 }
 
 impl UpgradePlan {
-    /// Where the database will stand.
+    /// The revision after the upgrade.
     #[must_use]
     pub fn revision(&self) -> &str {
         match (self.pending.last(), &self.start) {
             (Some(last), _) => last.id(),
             (None, Start::Ledger(revision)) => revision,
             (None, Start::Tables(revision)) => revision.id(),
-            (None, Start::Empty) => unreachable!("what is empty has everything pending"),
+            (None, Start::Empty) => unreachable!("an empty database has all revisions pending"),
         }
     }
 
-    /// Whether nothing has to be done.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.pending.is_empty() && matches!(self.start, Start::Ledger(_))
     }
 
-    /// What the database is at now, as far as this version knows it.
+    /// The revision that the database is at now, if this version knows it.
     #[must_use]
     pub fn known_start(&self) -> Option<Revision> {
         match &self.start {
@@ -67,7 +64,7 @@ impl UpgradePlan {
         }
     }
 
-    /// Whether there are tables of TARSy's, which others may be using.
+    /// Whether TARSy's tables exist, which other sessions may be using.
     pub(crate) fn has_tables(&self) -> bool {
         self.known_start().is_some()
     }
@@ -78,13 +75,13 @@ impl UpgradePlan {
         tables.into_iter().filter(|table| !self.state.tables.contains_key(*table)).collect()
     }
 
-    /// What the ledger says now.
+    /// The ledger before the upgrade.
     #[must_use]
     pub fn ledger(&self) -> &ledger::Ledger {
         &self.state.ledger
     }
 
-    /// What is wrong with the tables to start from.
+    /// The faults of the tables before the upgrade.
     pub(crate) fn drift_at_start(&self, backend: DbBackend, found: &Schema) -> Option<Drift> {
         let start = self.known_start()?;
         let before = self.compared(backend, start, found)?;
@@ -95,7 +92,7 @@ impl UpgradePlan {
         }
     }
 
-    /// What is wrong with the tables after the last pending revision.
+    /// The faults of the tables after the last pending revision.
     pub(crate) fn drift_at_end(&self, backend: DbBackend, found: &Schema) -> Option<Drift> {
         let end = *self.pending.last()?;
         Drift::of(end, self.compared(backend, end, found)?.alterations())
@@ -106,15 +103,15 @@ impl UpgradePlan {
     }
 }
 
-/// Finds out what brings the database to `target`.
+/// Plans how to bring the database to `target`.
 ///
 /// # Errors
-/// [`SchemaError`] where nothing safe does.
+/// [`SchemaError`] if there is no safe way.
 pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) -> Result<UpgradePlan, SchemaError> {
     loop {
         let state = read_ledger(connection).await.context((Verb::Read, "the ledger"))?;
         let result = plan_from(connection, target, state.clone()).await;
-        // Somebody else's upgrade between the ledger and the tables looks like drift.
+        // An upgrade by another session between the two reads looks like drift.
         let is_final =
             !matches!(result, Err(SchemaError::Drift(_) | SchemaError::State(StateError::Incomplete { .. })));
         if is_final || read_ledger(connection).await.context((Verb::Read, "the ledger"))? == state {
@@ -123,7 +120,7 @@ pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) ->
     }
 }
 
-/// Reads in a transaction, because who holds the ledger may do so for long.
+/// Reads in a transaction with a limit, because another session may hold the ledger for long.
 async fn read_ledger(connection: &DatabaseConnection) -> Result<SchemaState, DatabaseCause> {
     let reading = read_transaction::begin(connection, None, Rows::Visible).await?;
     let state = SchemaState::read(&reading).await?;
@@ -138,7 +135,7 @@ async fn plan_from(
 ) -> Result<UpgradePlan, SchemaError> {
     let decision = state.plan(target);
     if !matches!(decision, Decision::Nothing { .. }) {
-        // Whose row is hidden is not without a revision.
+        // A ledger whose row is hidden is not an empty one.
         row_policy::refuse(connection, &[ledger::TABLE]).await.context((Verb::Read, "the ledger"))?;
     }
     let (start, pending) = match decision {
@@ -170,8 +167,8 @@ async fn plan_from(
     Ok(plan)
 }
 
-/// Makes sure that the columns that set the ledger's revision apart from earlier ones are there, at no cost where
-/// they are.
+/// Makes sure that the columns that distinguish the ledger's revision from earlier ones exist. Costs nothing if they
+/// do.
 async fn require_columns(
     connection: &DatabaseConnection,
     state: &SchemaState,
@@ -184,7 +181,7 @@ async fn require_columns(
     drift(connection, known).await?.map_or(Ok(()), |drift| Err(drift.into()))
 }
 
-/// The revision that tables without a ledger are of.
+/// Derives the revision of tables without a ledger.
 async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
     let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
     let (revision, variant) =
@@ -192,7 +189,7 @@ async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaErro
     Drift::of(revision, variant.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
 }
 
-/// Tells a ledger that says too much from tables that are lost.
+/// Distinguishes a ledger that is ahead of the tables from lost tables.
 async fn incomplete(
     connection: &DatabaseConnection,
     revision: Option<String>,
@@ -209,7 +206,7 @@ async fn incomplete(
     })
 }
 
-/// How the tables are not those of a revision, if they are not.
+/// The drift from a revision, if there is any.
 async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Option<Drift>, SchemaError> {
     let replayed = expected::replay(connection, &BTreeSet::from([revision]))
         .await
@@ -222,7 +219,7 @@ async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Op
     }
 }
 
-/// Adds to a drift which revision the tables are of, if there is one.
+/// Adds to a drift the revision that the tables do match, if there is one.
 async fn identified(connection: &DatabaseConnection, drift: Drift, found: &Schema) -> Result<Drift, SchemaError> {
     let looks_like = variant::look_alike(connection, drift.revision, found)
         .await

@@ -1,4 +1,4 @@
-//! Whom new tables belong to on PostgreSQL, and who may use them: as with the tables that were there.
+//! Gives the tables that an upgrade creates on PostgreSQL the owner and the grants of the existing ones.
 
 use std::fmt::Write;
 
@@ -8,11 +8,8 @@ use super::assess::UpgradePlan;
 use crate::database::connection::rows;
 use crate::schema::sql::quoted;
 
-/// The statements that give the tables which an upgrade creates the owner and the grants of `alert_sessions`.
-/// Otherwise a backend whose role may not change the schema could not use what another role has made for it.
-///
-/// # Errors
-/// Whatever the database answers.
+/// The statements that give the new tables the owner and the grants of `alert_sessions`. Otherwise a backend whose role
+/// may not change the schema could not use tables that another role has created for it.
 pub(crate) async fn statements(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<Vec<String>, DbErr> {
     let created = plan.created_tables();
     if connection.get_database_backend() != DbBackend::Postgres || !plan.has_tables() || created.is_empty() {
@@ -32,10 +29,10 @@ pub(crate) async fn statements(connection: &impl ConnectionTrait, plan: &Upgrade
     Ok(created.iter().flat_map(|table| of_table(table, &grants, owner.as_deref())).collect())
 }
 
-/// What a role may do to `alert_sessions`.
+/// A privilege of a role on `alert_sessions`.
 struct Grant {
     privilege: String,
-    /// `None` is everyone.
+    /// `None` is PUBLIC.
     grantee: Option<String>,
     is_grantable: bool,
 }
@@ -57,7 +54,7 @@ impl Grant {
             statement.push_str(" WITH GRANT OPTION");
         }
         if table == "events" && privilege == "INSERT" {
-            // Whoever writes an event takes its number.
+            // An INSERT takes a number from the sequence.
             write!(statement, "; GRANT USAGE, SELECT ON SEQUENCE events_id_seq TO {grantee}")
                 .expect("a text takes what is written to it");
         }
@@ -65,7 +62,7 @@ impl Grant {
     }
 }
 
-/// The grants come first: a role that is not the owner any more may not grant.
+/// The grants come first: a role that is no longer the owner may not grant.
 fn of_table(table: &str, grants: &[Grant], owner: Option<&str>) -> Vec<String> {
     let owner = owner.map(|owner| format!("ALTER TABLE {table} OWNER TO {}", quoted(owner)));
     grants.iter().map(|grant| grant.statement(table)).chain(owner).collect()
@@ -76,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_may_insert_events_may_take_their_numbers() {
+    fn a_role_that_may_insert_events_may_use_their_sequence() {
         let grant = |privilege: &str, grantee: Option<&str>, is_grantable| Grant {
             privilege: privilege.to_owned(),
             grantee: grantee.map(str::to_owned),

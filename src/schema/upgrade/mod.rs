@@ -1,11 +1,11 @@
-//! Brings a database to a revision: assess, lock, assess again, migrate, write the ledger, commit.
+//! Brings a database to a revision: plan, lock, plan again, migrate, write the ledger, commit.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`script`] | the same as SQL to read |
-//! | [`grants`] | new objects get the owner and the rights of those that were there |
-//! | [`table_locks`] | keeps others from the ledger and the tables |
-//! | [`mod@assess`] | what has to happen; reads only |
+//! | [`script`] | the same as an SQL script |
+//! | [`grants`] | gives new tables the owner and the grants of the existing ones |
+//! | [`table_locks`] | locks the ledger and the tables |
+//! | [`mod@assess`] | plans an upgrade; reads only |
 
 pub(crate) mod assess;
 pub(crate) mod grants;
@@ -26,15 +26,15 @@ use super::{diff, read, row_policy};
 use crate::database::connection::require_writable;
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 
-/// How long to stay away from tables that somebody holds, before they are asked for again; at first and at most.
+/// The pause before another attempt to lock tables that other sessions hold; the first and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 
-/// Brings the database to `target` in one transaction. A database that is there, or beyond, is left alone
-/// without taking a lock. Tables that somebody holds are asked for again and again, briefly each time, until
-/// `lock_timeout` is over. `on_commit` is called when there is no way back.
+/// Brings the database to `target` in one transaction. A database at `target` or a later revision is not changed, and
+/// no lock is taken. Tables that other sessions hold are locked with short attempts until `lock_timeout` is over.
+/// `on_commit` is called right before the COMMIT.
 ///
 /// # Errors
-/// [`SchemaError`]; the database is as it was.
+/// [`SchemaError`]; the database is unchanged, unless the connection broke during the COMMIT.
 pub async fn upgrade(
     connection: &DatabaseConnection,
     target: Revision,
@@ -57,8 +57,8 @@ pub async fn upgrade(
     }
 }
 
-/// Does what a plan says. `None` if somebody else was quicker: ten replicas may start at once, and TARSy's backend
-/// does not know our lock.
+/// Applies a plan. `None` if another session was quicker: ten replicas may start at once, and TARSy's backend does not
+/// use our lock.
 async fn attempt(
     connection: &DatabaseConnection,
     target: Revision,
@@ -71,7 +71,7 @@ async fn attempt(
     }
     require_writable(connection).await.context((Verb::Change, "the schema"))?;
     if plan.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
-        // Before the tables are there: whoever is killed in between leaves an empty file to the next one.
+        // Before the tables exist: a process that is killed in between leaves an empty file, which the next one uses.
         set_wal(connection, lock_timeout).await.context((Verb::Set, "the journal mode to WAL"))?;
     }
     match transact(connection, &plan, on_commit).await {
@@ -83,7 +83,7 @@ async fn attempt(
     }
 }
 
-/// The server says only which table has a row policy.
+/// The server names only the table of a row policy.
 async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError) -> SchemaError {
     match error {
         SchemaError::Database(DatabaseError { action, cause }) if cause.class == ErrorClass::RowPolicy => {
@@ -94,7 +94,8 @@ async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError
     }
 }
 
-/// Does what a plan says in one transaction, or nothing if it is out of date when the locks are there.
+/// Applies a plan in one transaction. Changes nothing and returns false if the plan is outdated once the locks are
+/// held.
 async fn transact(
     connection: &DatabaseConnection,
     plan: &UpgradePlan,
@@ -119,7 +120,7 @@ async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<
         let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
         plan.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
-    // First, as TARSy's backend does it: two that begin at different ends wait for each other.
+    // The ledger comes first, as in TARSy's backend: two upgrades that begin at different ends would deadlock.
     ledger::write(transaction, plan.ledger(), plan.revision()).await.context((Verb::Write, "the ledger"))?;
     for revision in &plan.pending {
         if plan.start != Start::Empty {
@@ -138,14 +139,14 @@ async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<
         let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
         if let Some(drift) = plan.drift_at_end(backend, &found) {
             let cause = DatabaseCause::new(ErrorClass::Needed, diff::texts(drift.faults.iter()).join("; "));
-            return Err(SchemaError::InTheWay { revision: *last, cause });
+            return Err(SchemaError::Blocked { revision: *last, cause });
         }
     }
     Ok(())
 }
 
-/// Switches a file that was just created to WAL. The switch needs the file for itself and does not
-/// wait by itself, so it is repeated while other replicas come and go.
+/// Switches a newly created file to WAL. The switch needs exclusive access to the file and does not wait for it, so it
+/// is retried while other replicas open and close the file.
 async fn set_wal(connection: &DatabaseConnection, limit: Duration) -> Result<(), DatabaseCause> {
     let started = Instant::now();
     loop {

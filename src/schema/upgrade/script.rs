@@ -1,4 +1,5 @@
-//! What an upgrade would run, as SQL: it is applied where nobody sees it, and written down.
+//! The SQL script of an upgrade: the upgrade is applied to a private copy of the schema, and its statements are
+//! recorded.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,14 +16,11 @@ use crate::schema::read::postgresql;
 use crate::schema::sql::{literal, quoted};
 use crate::schema::{expected, lock};
 
-/// The statements of an upgrade, without those that only look, in the transaction that they need. They fail on a
-/// database that has changed since the survey.
+/// The statements of an upgrade, without those that only read, in the transaction that they need. They fail on a
+/// database that has changed since the plan.
 ///
-/// On SQLite they are applied to a copy of TARSy's definitions in memory; on PostgreSQL to temporary tables in a
+/// On SQLite they are applied to a copy of TARSy's table definitions in memory; on PostgreSQL to temporary tables in a
 /// transaction that is rolled back.
-///
-/// # Errors
-/// Whatever the database answers.
 pub(crate) async fn of(connection: &mut DatabaseConnection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
     if plan.is_done() {
         return Ok(Vec::new());
@@ -65,7 +63,7 @@ async fn on_postgresql(connection: &mut DatabaseConnection, plan: &UpgradePlan) 
     Ok(script)
 }
 
-/// The condition that the ledger says this, on PostgreSQL.
+/// The condition that the ledger is unchanged, on PostgreSQL.
 fn says_on_postgresql(ledger: &Ledger) -> String {
     match ledger {
         Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
@@ -78,8 +76,7 @@ fn says_on_postgresql(ledger: &Ledger) -> String {
     }
 }
 
-/// The condition that the ledger says this, on SQLite, where a ledger that is missing would change the schema's
-/// version.
+/// The condition that the ledger is unchanged, on SQLite. A ledger that is missing would change the schema's version.
 fn says_on_sqlite(ledger: &Ledger) -> String {
     match ledger {
         Ledger::Missing => "1".to_owned(),
@@ -92,7 +89,7 @@ fn says_on_sqlite(ledger: &Ledger) -> String {
     }
 }
 
-/// Gives the temporary tables the live ones' foreign keys among themselves: an upgrade drops keys by name.
+/// Gives the temporary tables the foreign keys between the live tables: an upgrade drops foreign keys by name.
 async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Result<(), DbErr> {
     let scratch = postgresql::read(transaction, postgresql::Namespace::Temporary).await?;
     for (name, table) in &scratch.tables {
@@ -118,7 +115,7 @@ async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Res
     Ok(())
 }
 
-/// Makes a ledger that says what the live one says.
+/// Creates a ledger with the content of the live one.
 async fn write_ledger(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<(), DbErr> {
     match plan.ledger() {
         Ledger::Missing => Ok(()),
@@ -166,7 +163,7 @@ where
     Ok(())
 }
 
-/// Writes down what a connection runs.
+/// Records the statements of a connection.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<String>>>);
 
@@ -184,7 +181,7 @@ impl Recorder {
     }
 
     fn log(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        self.0.lock().expect("nobody panics while writing down")
+        self.0.lock().expect("no thread panics while it holds the lock")
     }
 
     fn clear(&self) {

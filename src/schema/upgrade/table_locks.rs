@@ -1,16 +1,16 @@
-//! The locks on the ledger and on the tables, for as long as an upgrade changes them.
+//! Locks the ledger and the tables for as long as an upgrade changes them.
 
 use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 
 use super::assess::UpgradePlan;
 
-/// How long the tables' own locks are waited for at a time. Whoever comes meanwhile queues up behind, so that
-/// it is short; the caller tries again later.
+/// How long one attempt to lock the tables waits. It is short, because new sessions queue behind it; the caller
+/// retries.
 const TABLE_LOCK_TIMEOUT: &str = "200ms";
 
-/// Keeps everybody else from the ledger, and from the tables what would disturb `plan`. SQLite has locked them
-/// already.
+/// Locks the ledger against all other sessions, and the tables against those that would disturb `plan`. SQLite has
+/// locked the file already.
 pub(crate) async fn take(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         for statement in statements(plan) {
@@ -20,11 +20,11 @@ pub(crate) async fn take(transaction: &DatabaseTransaction, plan: &UpgradePlan) 
     Ok(())
 }
 
-/// The statements of [`take`] on PostgreSQL. They also make new tables come to where the others are: a role with
-/// a schema of its own would create them there.
+/// The statements of [`take`] on PostgreSQL. They also set the search path so that new tables are created in the schema
+/// of the existing ones; otherwise a role with a schema of its own would create them there.
 pub(crate) fn statements(plan: &UpgradePlan) -> Vec<String> {
     let tables: Vec<_> = plan.state.tables.keys().map(String::as_str).collect();
-    // Where nothing but the ledger is written, readers and writers need not go away.
+    // If only the ledger is written, readers and writers may continue.
     let mode = if plan.pending.is_empty() { "SHARE UPDATE EXCLUSIVE" } else { "ACCESS EXCLUSIVE" };
     let mut statements = vec![
         format!("SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'"),

@@ -118,7 +118,7 @@ fn a_column_of_the_operator_does_not_prevent_adoption(database: &Database) {
 fn lost_tables_are_named_with_or_without_a_ledger(database: &Database) {
     init(database, &[]).expect(0);
     database.execute("DROP TABLE mcp_communications");
-    is_refused(database, "mcp_communications missing, though the ledger says `ae85467a75d2`");
+    is_refused(database, "mcp_communications missing, although the ledger names revision `ae85467a75d2`");
     database.execute("DROP TABLE alembic_version");
     is_refused(database, "the database is incomplete: mcp_communications missing");
 }

@@ -170,10 +170,10 @@ fn a_history_of_any_birth_arrives_in_a_target_that_takes_its_rows() {
         (Born::Before, 23, "as in revision"),
         (Born::A, 10, "as in revision"),
         (Born::A, 23, "as in revision"),
-        (Born::B, 5, "shape B"),
-        (Born::C, 10, "shape C"),
-        (Born::C, 23, "shape C"),
-        (Born::D, 23, "shape D"),
+        (Born::B, 5, "variant B"),
+        (Born::C, 10, "variant C"),
+        (Born::C, 23, "variant C"),
+        (Born::D, 23, "variant D"),
     ];
     each(births, |(born, revision, shape)| {
         let target = Database::postgresql();
@@ -212,5 +212,5 @@ fn a_prepared_target_takes_what_the_source_may_hold() {
     source.execute("UPDATE stage_executions SET session_id = NULL");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     assert_eq!(target.texts("SELECT session_id FROM stage_executions"), [None]);
-    is_found(&check(&target, &[]).expect(0), "schema", "ok", "shape D");
+    is_found(&check(&target, &[]).expect(0), "schema", "ok", "variant D");
 }

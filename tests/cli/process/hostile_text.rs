@@ -86,7 +86,7 @@ fn names_of_tables_and_indexes_are_shown_and_not_obeyed(database: &Database) {
     // Drift, as an error.
     database.execute(&format!(r#"ALTER TABLE stage_executions RENAME COLUMN agent TO "{HOSTILE}""#));
     let (shown, failure) = clean(database, &["init", "--to", "2"], 4);
-    assert!(shown.worries()[0].starts_with("error: the tables are not those of revision"), "{}", shown.stderr);
+    assert!(shown.worries()[0].starts_with("error: the tables do not match revision"), "{}", shown.stderr);
     assert_eq!(failure["error"]["exit_code"], 4);
 }
 

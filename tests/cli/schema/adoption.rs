@@ -1,5 +1,5 @@
-//! Ledgers that are missing, empty or wrong, and upgrades that TARSy's backend did not finish: what can be mended
-//! is, what cannot is named and left alone.
+//! Missing, empty and wrong ledgers, and upgrades that TARSy's backend did not finish: `init` completes what it can,
+//! and otherwise names the fault and changes nothing.
 
 use crate::support::baseline;
 use crate::support::birth::{self, Born};
@@ -9,8 +9,7 @@ use crate::support::history::contents;
 use crate::support::revision::{IDS, init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
-/// Makes sure that `init` does this with the default target, and that the database is then at that revision with
-/// the data as it was.
+/// Makes sure that `init` with the default target adopts the database at this revision and keeps its data.
 #[track_caller]
 fn is_adopted(database: &Database, number: usize) {
     let before = contents(database);
@@ -22,7 +21,7 @@ fn is_adopted(database: &Database, number: usize) {
     check(database, &[]).expect(0);
 }
 
-/// Makes sure that `init`, whatever the target, and `check` exit with 4 and say all this, and change nothing.
+/// Makes sure that `init`, with any target, and `check` exit with 4 and these words, and change nothing.
 #[track_caller]
 fn is_refused(database: &Database, words: &[&str], finding: (&str, &str)) {
     let before = (baseline::listing(database), contents(database));
@@ -40,12 +39,12 @@ fn is_refused(database: &Database, words: &[&str], finding: (&str, &str)) {
     assert!((baseline::listing(database), contents(database)) == before, "something changed");
 }
 
-/// A session that waits for a pod, as the backend leaves it at revision 05 or later.
+/// A session that waits for a pod, as the backend writes it at revision 05 or later.
 const PENDING: &str = "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id)
                        VALUES ('pending', 'k', 'pending', 'c')";
 
 #[apply(test)]
-fn tables_of_later_revisions_are_adopted_as_what_they_are(database: &Database) {
+fn tables_of_later_revisions_are_adopted_at_their_revision(database: &Database) {
     each([(Born::A, 2), (Born::A, 5), (Born::C, 10), (Born::A, 19), (Born::A, 23), (Born::D, 23)], |(born, number)| {
         let database = database.another();
         database.execute(&birth::tables(&database, born, number));
@@ -74,7 +73,7 @@ fn every_revision_is_recognised_by_its_tables(database: &Database) {
 }
 
 #[apply(test)]
-fn an_empty_ledger_is_filled_with_what_the_tables_are(database: &Database) {
+fn an_empty_ledger_gets_the_revision_of_the_tables(database: &Database) {
     init_to(database, "20");
     birth::fill(database, 20);
     database.execute("DELETE FROM alembic_version");
@@ -83,7 +82,7 @@ fn an_empty_ledger_is_filled_with_what_the_tables_are(database: &Database) {
 }
 
 #[apply(test)]
-fn adopted_tables_go_on_to_the_target(database: &Database) {
+fn adopted_tables_are_upgraded_to_the_target(database: &Database) {
     init_to(database, "10");
     birth::fill(database, 10);
     database.execute(PENDING);
@@ -118,15 +117,15 @@ fn ep_0020_that_is_stamped_head_is_named(database: &Database) {
     database.execute(&birth::tables(database, Born::A, 1));
     birth::stamp(database, 23);
     birth::fill(database, 1);
-    let mend = "`UPDATE alembic_version SET version_num = 'ae85467a75d2'` mends it";
-    let words = ["b67c135119d7 (23 of 23)", "ae85467a75d2 (1 of 23)", mend];
-    is_refused(database, &words, ("schema", mend));
-    // TARSy's backend makes tables that are missing at every start, and nothing else.
+    let update = "run `UPDATE alembic_version SET version_num = 'ae85467a75d2'`";
+    let words = ["b67c135119d7 (23 of 23)", "ae85467a75d2 (1 of 23)", update];
+    is_refused(database, &words, ("schema", update));
+    // TARSy's backend creates missing tables at every start, and nothing else.
     let all = birth::tables(database, Born::D, 23);
     let events = all.find("CREATE TABLE events").expect("a table");
     let end = all.find("CREATE INDEX").expect("an index");
     database.execute(&all[events..end]);
-    is_refused(database, &words, ("schema", mend));
+    is_refused(database, &words, ("schema", update));
     database.execute("UPDATE alembic_version SET version_num = 'ae85467a75d2'");
     init_to(database, "head");
     check(database, &[]).expect(0);
@@ -143,10 +142,10 @@ fn head_that_is_stamped_with_the_baseline_is_named(database: &Database) {
 }
 
 #[apply(test)]
-fn tables_that_were_lost_are_no_wrong_ledger(database: &Database) {
+fn lost_tables_are_distinguished_from_a_wrong_ledger(database: &Database) {
     init_to(database, "head");
     database.execute("DROP TABLE chat_user_messages; DROP TABLE chats");
-    let words = ["chats, chat_user_messages missing, though the ledger says `b67c135119d7`", "restore"];
+    let words = ["chats, chat_user_messages missing, although the ledger names revision `b67c135119d7`", "restore"];
     is_refused(database, &words, ("revision", "there is no table chats, chat_user_messages"));
 }
 
@@ -176,7 +175,7 @@ fn a_copy_that_the_backend_left_behind_is_named() {
     init_to(&database, "5");
     birth::fill(&database, 5);
     database.execute("CREATE TABLE _alembic_tmp_alert_sessions AS SELECT * FROM alert_sessions");
-    let left = "an interrupted upgrade of TARSy's backend left _alembic_tmp_alert_sessions behind";
+    let left = "an interrupted upgrade by TARSy's backend left _alembic_tmp_alert_sessions behind";
     is_refused(&database, &[left, "DROP TABLE _alembic_tmp_alert_sessions"], ("revision", "DROP TABLE"));
     assert_eq!(database.count("_alembic_tmp_alert_sessions"), 1);
     database.execute("DROP TABLE _alembic_tmp_alert_sessions");
@@ -184,7 +183,7 @@ fn a_copy_that_the_backend_left_behind_is_named() {
     stands_at(&database, 23);
 }
 
-/// Makes sure that an upgrade that the backend began is brought to its end.
+/// Makes sure that `init` completes an upgrade that the backend began.
 #[track_caller]
 fn is_completed(database: &Database) {
     init_to(database, "head");
@@ -192,7 +191,7 @@ fn is_completed(database: &Database) {
     check(database, &[]).expect(0);
 }
 
-/// The statements of a revision that make this.
+/// The statement of a revision that begins with this text.
 fn statement(database: &Database, revision: usize, begin: &str) -> String {
     let sql = birth::tables(database, Born::A, revision);
     let start = sql.find(begin).expect("a statement");
@@ -210,7 +209,7 @@ fn chats_without_their_indexes_are_completed() {
 }
 
 #[apply(test)]
-fn a_column_that_should_have_gone_with_its_index_goes() {
+fn a_column_whose_index_was_already_dropped_is_dropped() {
     let database = Database::sqlite();
     init_to(&database, "3");
     birth::fill(&database, 3);
@@ -250,7 +249,7 @@ fn columns_that_were_added_in_part_are_added_wholly() {
 }
 
 #[apply(test)]
-fn what_no_upgrade_leaves_behind_is_not_completed() {
+fn tables_that_no_interrupted_upgrade_leaves_are_not_completed() {
     let cases = [
         (10, "DROP INDEX ix_alert_sessions_status", "missing index ix_alert_sessions_status"),
         (

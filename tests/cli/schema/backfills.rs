@@ -1,4 +1,4 @@
-//! What revisions 02 and 05 write into old rows, and that they and the others leave everything else as it was.
+//! The values that revisions 02 and 05 write into existing rows, and that all other values are kept.
 
 use crate::support::cases::each;
 use crate::support::history::{Columns, NOW_US, insert_many, insert_session, lasting_columns, values};
@@ -13,13 +13,13 @@ fn insert_conversation(database: &Database, id: &str, conversation: &str) {
     ));
 }
 
-/// What a query with two columns of text says, one line a row.
+/// The rows of a query with two text columns, one line each.
 fn lines(database: &Database, first: &str, second: &str, table: &str) -> Vec<String> {
     let sql = format!("SELECT {first} || ' ' || coalesce({second}, 'NULL') FROM {table} ORDER BY 1");
     database.texts(&sql).into_iter().flatten().collect()
 }
 
-/// The moment by the database's own clock.
+/// The current time by the database's own clock.
 fn now_us(database: &Database) -> i64 {
     database.number(match database.is_sqlite() {
         true => "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
@@ -27,7 +27,7 @@ fn now_us(database: &Database) -> i64 {
     })
 }
 
-/// The columns that are there at every revision.
+/// The columns that exist at every revision.
 fn lasting(database: &Database) -> Columns {
     let columns = lasting_columns(database);
     assert_eq!((columns.len(), columns[0].1.len()), (4, 14));
@@ -58,7 +58,7 @@ fn old_conversations_are_classified_by_their_text(database: &Database) {
     init_to(database, "2");
     let [other_case, escaped, summary_other_case] = match database.is_sqlite() {
         true => ["final_analysis", "investigation", "summarization"],
-        // Case counts, and jsonb knows no escape but where it has to.
+        // Case matters, and jsonb keeps only the escapes that JSON needs.
         false => ["investigation", "final_analysis", "investigation"],
     };
     assert_eq!(
@@ -80,7 +80,7 @@ fn old_conversations_are_classified_by_their_text(database: &Database) {
 }
 
 #[apply(test)]
-fn a_column_that_is_there_is_not_filled_again(database: &Database) {
+fn an_existing_column_is_not_filled_again(database: &Database) {
     init_to(database, "baseline");
     insert_session(database, "s-1", "completed", Some(NOW_US));
     insert_conversation(database, "analysis", r#"'{"messages": ["Final Answer: 42"]}'"#);
@@ -113,7 +113,7 @@ fn sessions_get_an_unknown_pod_and_are_idle_since_their_start(database: &Databas
 }
 
 #[apply(test)]
-fn pods_and_moments_that_are_known_are_kept(database: &Database) {
+fn known_pods_and_timestamps_are_kept(database: &Database) {
     init_to(database, "4");
     database.execute(&format!(
         "ALTER TABLE alert_sessions ADD COLUMN pod_id VARCHAR(255);
@@ -138,7 +138,7 @@ fn pods_and_moments_that_are_known_are_kept(database: &Database) {
 }
 
 #[apply(test)]
-fn stages_of_old_are_single(database: &Database) {
+fn existing_stages_are_single(database: &Database) {
     init_to(database, "baseline");
     insert_session(database, "s-1", "completed", Some(NOW_US));
     init_to(database, "head");
@@ -149,7 +149,7 @@ fn stages_of_old_are_single(database: &Database) {
 }
 
 #[apply(test)]
-fn all_that_stays_stays_as_it_is(database: &Database) {
+fn values_of_remaining_columns_are_unchanged(database: &Database) {
     init_to(database, "baseline");
     insert_many(database, 20, 4096, NOW_US);
     insert_session(database, "s", "completed", Some(NOW_US));
@@ -167,7 +167,7 @@ fn all_that_stays_stays_as_it_is(database: &Database) {
 }
 
 #[apply(test)]
-fn what_stays_is_the_same_in_one_go(database: &Database) {
+fn values_of_remaining_columns_are_unchanged_in_one_upgrade(database: &Database) {
     init_to(database, "baseline");
     database.execute(if database.is_sqlite() { ODD_ON_SQLITE } else { ODD_ON_POSTGRESQL });
     let lasting = lasting(database);
@@ -176,8 +176,8 @@ fn what_stays_is_the_same_in_one_go(database: &Database) {
     assert_eq!(values(database, &lasting), before);
 }
 
-/// Values that SQLite keeps though the column's type is another: bytes, half a character, a NUL, numbers and
-/// texts for each other, numbers that only just fit.
+/// Values that SQLite stores although the column has another type: bytes, half a character, a NUL, numbers and texts
+/// for each other, numbers at the limits.
 const ODD_ON_SQLITE: &str = "
     INSERT INTO alert_sessions (session_id, alert_id, alert_data, agent_type, alert_type, status, started_at_us,
                                 completed_at_us, error_message, final_analysis, session_metadata, chain_id,
@@ -191,7 +191,7 @@ const ODD_ON_SQLITE: &str = "
                                     duration_ms, success, server_name, communication_type, tool_result)
     VALUES ('odd', 1, 2, 'odd', x'c0', '1e3', 7, x'00', 9.75, '1.0')";
 
-/// Values at the edges of their types, and JSON that another writer would write otherwise.
+/// Values at the limits of their types, and JSON that other writers would format otherwise.
 const ODD_ON_POSTGRESQL: &str = r#"
     INSERT INTO alert_sessions (session_id, alert_id, alert_data, agent_type, status, started_at_us, completed_at_us,
                                 final_analysis, session_metadata, chain_id, current_stage_index)

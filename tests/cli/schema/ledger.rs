@@ -1,4 +1,4 @@
-//! What the ledger says decides for all commands that change rows: they refuse what `init` refuses.
+//! All commands that change rows read the ledger, and refuse the same ones as `init`.
 
 use crate::support::baseline;
 use crate::support::cases::each;
@@ -6,7 +6,7 @@ use crate::support::history::{DAY_US, NOW, NOW_US, contents, insert_session};
 use crate::support::migration::arguments;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
-/// A ledger, and the exit code of whoever would go by it.
+/// A ledger, and the exit code of every command that reads it.
 const LEDGERS: [(&[&str], i32); 4] = [
     (&["ae85467a75d2", "ffffffffffff"], 4),
     (&["ae85467a75d2", "3eafea61046d"], 4),
@@ -28,7 +28,7 @@ fn say(database: &Database, revisions: &[&str]) {
     }
 }
 
-/// Runs a command that would change something, and makes sure that it is refused and nothing is different.
+/// Makes sure that a command that would change something is refused and changes nothing.
 #[track_caller]
 fn is_refused(database: &Database, arguments: &[&str], code: i32) -> Outcome {
     let before = (baseline::listing(database), contents(database));
@@ -71,7 +71,7 @@ fn prune_refuses_a_history_without_one_of_its_tables(database: &Database) {
 }
 
 #[apply(test)]
-fn nothing_is_repaired_where_the_ledger_is_not_understood(database: &Database) {
+fn nothing_is_repaired_with_an_unknown_ledger(database: &Database) {
     history(database);
     database.execute("DROP INDEX ix_alert_sessions_status");
     each(LEDGERS, |(revisions, code)| {
@@ -84,7 +84,7 @@ fn nothing_is_repaired_where_the_ledger_is_not_understood(database: &Database) {
 }
 
 #[apply(test)]
-fn a_move_refuses_such_a_source_and_such_a_target() {
+fn a_migration_refuses_such_a_source_and_such_a_target() {
     let source = Database::sqlite();
     history(&source);
     let (revisions, code) = LEDGERS[0];

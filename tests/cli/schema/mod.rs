@@ -1,4 +1,4 @@
-//! What databases of every revision and origin look like, and how they are upgraded.
+//! Databases of every revision and origin, and their upgrades.
 
 mod adoption;
 mod backfills;

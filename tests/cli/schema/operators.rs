@@ -1,4 +1,4 @@
-//! Databases as operators leave them: what is their own stays, or is named where it is in the way.
+//! Databases with objects of the operator's: they are kept, or named if they block an upgrade.
 
 use crate::support::activity::wait_for_lock;
 use crate::support::baseline;
@@ -9,16 +9,16 @@ use crate::support::process::Held;
 use crate::support::revision::{init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, Role, Running, apply, tarsy_db, test};
 
-/// Makes sure that an upgrade to head exits with 4, says this, and changes nothing.
+/// Makes sure that an upgrade to head exits with 4 and these words, and changes nothing.
 #[track_caller]
-fn is_in_the_way(database: &Database, words: &str) {
+fn blocks(database: &Database, words: &str) {
     let before = (baseline::listing(database), contents(database), ledger(database));
     let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
     assert!(refused.stderr.contains(words), "no `{words}` in {}", refused.stderr);
     assert!((baseline::listing(database), contents(database), ledger(database)) == before, "something changed");
 }
 
-/// A baseline with a session in it, altered.
+/// A baseline with a session, after these statements.
 fn altered(database: &Database, sql: &str) -> Database {
     let database = database.another();
     init_to(&database, "baseline");
@@ -27,37 +27,37 @@ fn altered(database: &Database, sql: &str) -> Database {
     database
 }
 
-/// Runs what `--sql` prints.
+/// Runs the output of `--sql`.
 fn run_printed_sql(database: &Database, printed: &Outcome) {
     database.execute(&printed.stdout);
 }
 
 #[apply(test)]
-fn tables_and_columns_with_the_names_of_later_ones_are_in_the_way(database: &Database) {
+fn tables_and_columns_with_the_names_of_later_ones_block_the_upgrade(database: &Database) {
     let cases = [
         ("CREATE TABLE events (id INTEGER, what VARCHAR(10))", "created_at"),
         ("CREATE TABLE chats (chat_id INTEGER)", "11b500f06df2 (11 of 23)"),
         ("ALTER TABLE stage_executions ADD COLUMN parallel_index VARCHAR", "stage_executions.parallel_index is"),
     ];
     each(cases, |(sql, words)| {
-        is_in_the_way(&altered(database, sql), words);
+        blocks(&altered(database, sql), words);
     });
 }
 
 #[apply(test)]
-fn a_table_of_a_later_name_is_an_addition_before_and_not_taken_for_tarsys_after(database: &Database) {
+fn a_table_of_a_later_name_is_an_addition_before_and_drift_after(database: &Database) {
     database.execute("CREATE TABLE events (id INTEGER, channel VARCHAR(100), payload JSON, created_at TIMESTAMP)");
     let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
     assert!(refused.stderr.contains("events"), "{}", refused.stderr);
     init_to(database, "baseline");
     is_found(&check(database, &[]).expect(0), "schema", "note", "additional table events");
-    is_in_the_way(database, "events");
+    blocks(database, "events");
 }
 
 #[apply(test)]
-fn an_index_on_what_goes_is_not_dropped_without_a_word(database: &Database) {
+fn an_index_on_a_dropped_column_is_not_dropped_silently(database: &Database) {
     let database = altered(database, "CREATE INDEX mine ON alert_sessions (agent_type, alert_id)");
-    is_in_the_way(&database, "mine");
+    blocks(&database, "mine");
     database.execute("DROP INDEX mine");
     init_to(&database, "head");
     stands_at(&database, 23);
@@ -75,7 +75,7 @@ fn columns_of_a_later_revision_are_of_no_earlier_one(database: &Database) {
     database.execute("DROP TABLE alembic_version");
     let refused = Outcome::of(tarsy_db(database).arg("init")).expect(4);
     assert!(refused.stderr.contains("b67c135119d7 (23 of 23): missing index ix_chats_"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("`tarsy-db check --fix` mends this"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("run `tarsy-db check --fix`"), "{}", refused.stderr);
 }
 
 #[apply(test)]
@@ -112,7 +112,7 @@ fn what_may_lose_or_refuse_rows_on_postgresql_is_drift() {
         ),
         (
             "ALTER TABLE alert_sessions ADD CONSTRAINT one EXCLUDE USING btree (chain_id WITH =)",
-            "additional condition on alert_sessions: one EXCLUDE",
+            "additional constraint on alert_sessions: one EXCLUDE",
         ),
         (
             r#"ALTER TABLE chats ALTER created_by TYPE varchar COLLATE "C""#,
@@ -142,7 +142,7 @@ fn an_identity_of_the_operators_needs_no_default() {
 }
 
 #[apply(test)]
-fn a_sequence_that_nobody_owns_is_looked_at_and_one_of_texts_is_not() {
+fn a_sequence_without_an_owner_is_checked_and_one_of_a_text_column_is_not() {
     let database = Database::postgresql();
     init_to(&database, "head");
     database.execute(
@@ -157,7 +157,7 @@ fn a_sequence_that_nobody_owns_is_looked_at_and_one_of_texts_is_not() {
 }
 
 #[apply(test)]
-fn tables_of_modules_are_passed_over_on_sqlite() {
+fn tables_of_modules_are_ignored_on_sqlite() {
     let database = Database::sqlite();
     init_to(&database, "baseline");
     database.execute("CREATE VIRTUAL TABLE mine USING fts5(words)");
@@ -168,19 +168,19 @@ fn tables_of_modules_are_passed_over_on_sqlite() {
 }
 
 #[apply(test)]
-fn a_key_to_what_goes_is_in_the_way_on_sqlite() {
+fn a_foreign_key_to_a_dropped_column_blocks_the_upgrade_on_sqlite() {
     let database =
         altered(&Database::sqlite(), "CREATE TABLE mine (alert_id VARCHAR REFERENCES alert_sessions (alert_id))");
-    is_in_the_way(&database, "`alert_id` is used by foreign key on mine");
+    blocks(&database, "`alert_id` is used by foreign key on mine");
 }
 
 #[apply(test)]
-fn a_copy_that_replaced_its_original_but_for_the_name_is_told_from_one_that_did_not() {
+fn a_complete_copy_without_its_original_is_distinguished_from_an_unfinished_one() {
     let database = Database::sqlite();
     init_to(&database, "baseline");
     database.execute("ALTER TABLE stage_executions RENAME TO _alembic_tmp_stage_executions");
     let refused = Outcome::of(tarsy_db(&database).arg("init")).expect(4);
-    let hint = "`ALTER TABLE _alembic_tmp_stage_executions RENAME TO stage_executions` brings it back";
+    let hint = "`ALTER TABLE _alembic_tmp_stage_executions RENAME TO stage_executions` restores it";
     assert!(refused.stderr.contains(hint), "{}", refused.stderr);
 }
 
@@ -195,7 +195,7 @@ fn printed_sql_takes_keys_by_the_names_that_they_have() {
 }
 
 #[apply(test)]
-fn new_tables_come_to_where_the_others_are() {
+fn new_tables_are_created_in_the_schema_of_the_others() {
     each([false, true], |is_printed| {
         let database = Database::postgresql();
         init_to(&database, "baseline");
@@ -212,7 +212,7 @@ fn new_tables_come_to_where_the_others_are() {
     });
 }
 
-/// Begins what TARSy's backend does without our lock, and waits until `init` waits for it.
+/// Begins an upgrade of TARSy's backend, which does not use our lock, and waits until `init` waits for it.
 fn init_behind(database: &Database, backend: &str, arguments: &[&str]) -> (Held, Running) {
     let backend = Held::begin(database, backend);
     let init = Running::start(database, arguments);
@@ -224,7 +224,7 @@ const LOCK: &str = "LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE;";
 const TO_HEAD: [&str; 3] = ["init", "--to", "head"];
 
 #[apply(test)]
-fn what_the_backend_upgraded_meanwhile_is_not_done_again() {
+fn an_upgrade_that_the_backend_finishes_first_is_not_repeated() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     let upgrade = format!(
@@ -239,7 +239,7 @@ fn what_the_backend_upgraded_meanwhile_is_not_done_again() {
 }
 
 #[apply(test)]
-fn a_revision_that_a_newer_backend_wrote_meanwhile_is_not_overwritten() {
+fn a_revision_that_a_newer_backend_writes_first_is_not_overwritten() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     let newer = format!(
@@ -254,7 +254,7 @@ fn a_revision_that_a_newer_backend_wrote_meanwhile_is_not_overwritten() {
 }
 
 #[apply(test)]
-fn a_row_policy_does_not_keep_rows_from_being_filled_without_a_word() {
+fn a_row_policy_does_not_silently_prevent_the_update_of_rows() {
     let database = Database::postgresql();
     let database = altered(&database, "ALTER TABLE alert_sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
     let role = Role::new(&database);
@@ -272,7 +272,7 @@ fn a_row_policy_does_not_keep_rows_from_being_filled_without_a_word() {
 }
 
 #[apply(test)]
-fn a_ledger_that_the_backend_writes_meanwhile_gets_no_second_row() {
+fn a_ledger_that_the_backend_writes_first_gets_no_second_row() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     database.execute("DELETE FROM alembic_version");
@@ -286,7 +286,7 @@ fn a_ledger_that_the_backend_writes_meanwhile_gets_no_second_row() {
 }
 
 #[apply(test)]
-fn a_ledger_that_the_backend_creates_meanwhile_is_no_drift() {
+fn a_ledger_that_the_backend_creates_first_is_no_drift() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     database.execute("DROP TABLE alembic_version");
@@ -300,7 +300,7 @@ fn a_ledger_that_the_backend_creates_meanwhile_is_no_drift() {
 }
 
 #[apply(test)]
-fn new_tables_are_for_whom_the_others_are() {
+fn new_tables_have_the_grants_of_the_others() {
     each([false, true], |is_printed| {
         let database = Database::postgresql();
         init_to(&database, "baseline");
@@ -323,7 +323,7 @@ fn new_tables_are_for_whom_the_others_are() {
 }
 
 #[apply(test)]
-fn new_tables_belong_to_the_owner_of_the_others() {
+fn new_tables_have_the_owner_of_the_others() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     let owner = Role::new(&database);
@@ -338,16 +338,16 @@ fn new_tables_belong_to_the_owner_of_the_others() {
 }
 
 #[apply(test)]
-fn a_trigger_that_would_see_rows_being_filled_is_named() {
+fn a_trigger_that_would_act_on_updated_rows_is_named() {
     let skip = "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;";
     each([("llm_interactions", 2), ("alert_sessions", 5)], |(table, revision)| {
         let sqlite = Database::sqlite();
         let trigger = format!("CREATE TRIGGER mine BEFORE UPDATE ON {table}");
-        let words = format!("trigger mine of {table} would see rows being filled");
-        is_in_the_way(&altered(&sqlite, &format!("{trigger} BEGIN SELECT raise(IGNORE); END")), &words);
+        let words = format!("trigger mine of {table} would act on the rows that this revision updates");
+        blocks(&altered(&sqlite, &format!("{trigger} BEGIN SELECT raise(IGNORE); END")), &words);
         let database = Database::postgresql();
         let database = altered(&database, &format!("{skip} {trigger} FOR EACH ROW EXECUTE FUNCTION skip()"));
-        is_in_the_way(&database, &words);
+        blocks(&database, &words);
         is_found(&check(&database, &[]).expect(0), "schema", "note", &format!("additional trigger mine on {table}"));
         database.execute(&format!("ALTER TABLE {table} DISABLE TRIGGER mine"));
         init_to(&database, &revision.to_string());

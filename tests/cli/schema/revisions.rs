@@ -1,4 +1,4 @@
-//! The chain: what each revision brings and takes, on an empty database and on the one before.
+//! The chain: what each revision adds and drops, on an empty database and on the revision before.
 
 use crate::support::revision::{IDS, init_to, stands_at};
 use crate::support::{Database, apply, test};

@@ -1,4 +1,4 @@
-//! An upgrade happens completely or not at all, once, and without standing in anybody's way for long.
+//! An upgrade happens completely or not at all, exactly once, and blocks other sessions only briefly.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::{Database, Outcome, Running, apply, tarsy_db, test};
 
 const TO_HEAD: [&str; 3] = ["init", "--to", "head"];
 
-/// Makes sure that the upgrade to head fails with this code and words, and that nothing is different afterwards.
+/// Makes sure that the upgrade to head fails with this exit code and these words, and changes nothing.
 #[track_caller]
 fn fails_without_a_trace(database: &Database, code: i32, words: &str) {
     let before = (baseline::listing(database), contents(database), ledger(database));
@@ -20,12 +20,12 @@ fn fails_without_a_trace(database: &Database, code: i32, words: &str) {
     assert!((baseline::listing(database), contents(database), ledger(database)) == before, "something changed");
 }
 
-/// A session as a backend at any revision from 04 to 23 writes it.
+/// The session of a backend at any revision from 04 to 23.
 const INSERT: &str = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
                       VALUES ('new', 'new', 'k', 'pending', 'c')";
 
 #[apply(test)]
-fn a_view_on_the_column_that_goes_stops_the_upgrade(database: &Database) {
+fn a_view_on_a_dropped_column_stops_the_upgrade(database: &Database) {
     init_to(database, "baseline");
     insert_session(database, "s-1", "completed", Some(NOW_US));
     database.execute("CREATE VIEW mine AS SELECT alert_id FROM alert_sessions");
@@ -52,7 +52,7 @@ fn a_column_of_another_kind_stops_the_upgrade_at_its_end(database: &Database) {
 }
 
 #[apply(test)]
-fn what_the_operator_added_stays(database: &Database) {
+fn objects_of_the_operator_are_kept(database: &Database) {
     init_to(database, "baseline");
     insert_session(database, "s-1", "completed", Some(NOW_US));
     database.execute(
@@ -92,7 +92,7 @@ fn a_killed_upgrade_leaves_nothing_or_everything(database: &Database) {
         std::thread::sleep(duration * moment / 12);
         running.kill();
         if !database.is_sqlite() {
-            // The server finishes what it was sent before it notices.
+            // The server finishes the statements that it has received before it notices.
             database.wait_until(
                 "SELECT 1 - count(*) FROM pg_stat_activity
                                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -131,7 +131,7 @@ fn one_of_ten_upgrades_and_all_succeed(database: &Database) {
     assert!(values(database, &lasting) == before, "a value changed");
 }
 
-/// Waits until the binary queues up for a table.
+/// Waits until the binary queues for a table.
 fn wait_for_queue(database: &Database) {
     database.wait_until(
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'
@@ -140,7 +140,7 @@ fn wait_for_queue(database: &Database) {
 }
 
 #[apply(test)]
-fn writers_go_on_while_an_upgrade_waits_for_a_reader() {
+fn writers_continue_while_an_upgrade_waits_for_a_reader() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
@@ -154,7 +154,7 @@ fn writers_go_on_while_an_upgrade_waits_for_a_reader() {
             "SET lock_timeout = '2s'; {INSERT}; DELETE FROM alert_sessions WHERE session_id = 'new'"
         ));
         slowest = slowest.max(started.elapsed());
-        // The reader is still there, so that it was the upgrade that stepped back.
+        // The reader still has its lock, so the upgrade must have stepped back.
         assert!(!running.is_over());
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
@@ -218,7 +218,7 @@ fn limits_of_the_role_do_not_end_an_upgrade() {
 }
 
 #[apply(test)]
-fn new_tables_come_to_where_the_history_is() {
+fn new_tables_are_created_in_the_schema_of_the_history() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     database.execute("CREATE SCHEMA AUTHORIZATION CURRENT_USER");
@@ -230,7 +230,7 @@ fn new_tables_come_to_where_the_history_is() {
 }
 
 #[apply(test)]
-fn no_table_is_written_anew() {
+fn no_table_is_rewritten() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
     insert_session(&database, "s-1", "completed", Some(NOW_US));
@@ -244,7 +244,7 @@ fn no_table_is_written_anew() {
 }
 
 #[apply(test)]
-fn a_database_at_its_target_waits_for_nobody() {
+fn a_database_at_its_target_waits_for_no_lock() {
     let database = Database::postgresql();
     init_to(&database, "head");
     let writer = Held::begin(&database, "LOCK TABLE alert_sessions, events, llm_interactions IN ACCESS EXCLUSIVE MODE");

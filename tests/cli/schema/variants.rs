@@ -1,5 +1,5 @@
-//! The forms in which databases of one revision really exist, in DDL as SQLAlchemy writes it: `check` takes them for
-//! sound and says what they are, `init` leaves them alone and upgrades them.
+//! The variants of each revision, with the DDL that SQLAlchemy writes: `check` accepts and names them, `init` leaves
+//! them unchanged and upgrades them.
 
 use crate::support::baseline;
 use crate::support::birth::{self, Born, Doubled};
@@ -9,7 +9,7 @@ use crate::support::history::{columns, contents, values};
 use crate::support::revision::{IDS, init_to, ledger};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
-/// Makes sure that a database is sound at its revision and says `origin`, and that `init` does nothing to it.
+/// Makes sure that `check` accepts a database at its revision and reports `origin`, and that `init` changes nothing.
 #[track_caller]
 fn is_sound(database: &Database, revision: usize, origin: &str) {
     let before = (baseline::listing(database), contents(database), ledger(database));
@@ -23,7 +23,7 @@ fn is_sound(database: &Database, revision: usize, origin: &str) {
     assert!((baseline::listing(database), contents(database), ledger(database)) == before);
 }
 
-/// Makes sure that a database reaches head with all that it has, and is sound there, still of the same birth.
+/// Makes sure that a database reaches head with all its data, and is still of the same variant there.
 #[track_caller]
 fn reaches_head(database: &Database, origin: &str) {
     let columns = columns(database).into_iter().map(|(table, columns)| {
@@ -37,10 +37,10 @@ fn reaches_head(database: &Database, origin: &str) {
     is_sound(database, 23, origin);
 }
 
-const ORIGIN_B: &str = "shape B: born with revision 04 or 05";
-const ORIGIN_C: &str = "shape C: born with revisions 06 to 17";
-const ORIGIN_D: &str = "shape D: born with revisions 18 to 23";
-const OLDER: &str = "born before EP-0020: INTEGER timestamps";
+const ORIGIN_B: &str = "variant B: created at revision 04 or 05";
+const ORIGIN_C: &str = "variant C: created at revisions 06 to 17";
+const ORIGIN_D: &str = "variant D: created at revisions 18 to 23";
+const OLDER: &str = "created before EP-0020: INTEGER timestamps";
 const TWICE: &str = "foreign keys are there twice";
 
 #[apply(test)]
@@ -73,7 +73,7 @@ fn born_with_revision_18_is_sound_at_head(database: &Database) {
 fn born_with_ep_0020_goes_from_10_to_head(database: &Database) {
     birth::create(database, Born::A, 10);
     is_sound(database, 10, if database.is_sqlite() { TWICE } else { "" });
-    // What TARSy left twice elsewhere stays.
+    // Foreign keys that TARSy doubled in other tables remain.
     reaches_head(database, if database.is_sqlite() { TWICE } else { "" });
 }
 
@@ -207,7 +207,7 @@ fn older_than_ep_0020_is_sound_at_every_revision() {
 }
 
 #[apply(test)]
-fn required_moments_are_drift_where_they_are_not_integer() {
+fn required_timestamps_are_drift_unless_they_are_integer() {
     let database = Database::sqlite();
     let sql = birth::tables(&database, Born::A, 23);
     database.execute(&sql.replace("started_at_us BIGINT", "started_at_us BIGINT NOT NULL"));
@@ -216,7 +216,7 @@ fn required_moments_are_drift_where_they_are_not_integer() {
 }
 
 #[apply(test)]
-fn integer_moments_are_drift_on_postgresql() {
+fn integer_timestamps_are_drift_on_postgresql() {
     let database = Database::postgresql();
     let sql = birth::tables(&database, Born::A, 23);
     database.execute(&sql.replace("started_at_us BIGINT", "started_at_us INTEGER"));
