@@ -260,6 +260,7 @@ fn every_error_of_the_state_of_a_schema() {
 fn every_error_of_the_retention() {
     let samples = samples!(RetentionError {
         NotPositive => [RetentionError::NotPositive(text("0s"))],
+        CutoffNotPast => [RetentionError::CutoffNotPast(text("2026-02-02T00:00:00Z"))],
         TooShort => [RetentionError::TooShort(text("3m"))],
         TooLong => [RetentionError::TooLong(4_294_967_295)],
         NotChosen => [RetentionError::NotChosen],
@@ -271,7 +272,8 @@ fn every_error_of_the_retention() {
 #[test]
 fn every_error_of_the_archive() {
     let path = || text("archive.db");
-    let compress = |kind| ArchiveError::File { action: "compress", path: path(), source: io(kind) };
+    let compress =
+        |kind| ArchiveError::File { action: (Verb::Compress, "the archive").into(), path: path(), source: io(kind) };
     let samples = samples!(ArchiveError {
         Connect => [ArchiveError::from(connect(cause(ErrorClass::CannotOpen)))],
         Create => [ArchiveError::Create { path: path(), source: io(ErrorKind::PermissionDenied) }],

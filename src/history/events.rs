@@ -1,4 +1,4 @@
-//! Which events are old enough to go. The backend sends them to browsers; after some hours nobody asks for them.
+//! The retention of events. The backend sends them to browsers, which need them for a few hours.
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
@@ -9,32 +9,30 @@ use super::retention::policy::RetentionError;
 use crate::database::failure::DatabaseError;
 use crate::schema::model::Schema;
 
-/// The table of the events.
 pub(crate) const EVENTS: &str = "events";
 
-/// The revision that brings the table.
+/// The revision that adds the table.
 pub(crate) const SINCE: &str = "3eafea61046d";
 
-/// Which events may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventPolicy {
-    /// Events from before this time, a whole microsecond, are old.
+    /// Events that were created before this time are old. In whole microseconds.
     pub cutoff: DateTime<Utc>,
 }
 
 impl EventPolicy {
-    /// Works out the cutoff from the age that an event reaches, in hours.
+    /// Calculates the cutoff from the retention in hours.
     ///
     /// # Errors
-    /// [`RetentionError::Events`] for no hours, which would remove every event, and for more than time has.
+    /// [`RetentionError::Events`] for zero hours, which would remove every event, and for a cutoff before the year 1.
     pub(crate) fn new(hours: u32, now: DateTime<Utc>) -> Result<Self, RetentionError> {
         let cutoff = TimeDelta::try_hours(hours.into()).and_then(|age| now.checked_sub_signed(age));
-        // Before the year 1 neither backend has a text for it.
+        // Neither backend has a text for times before the year 1.
         let cutoff = cutoff.filter(|cutoff| hours > 0 && cutoff.year() > 0);
         cutoff.map(|cutoff| Self { cutoff: cutoff.trunc_subsecs(6) }).ok_or(RetentionError::Events(hours))
     }
 
-    /// The condition for events from before the cutoff.
+    /// The condition for events before the cutoff.
     fn is_old(&self, backend: DbBackend) -> String {
         let cutoff = self.cutoff.format("%Y-%m-%d %H:%M:%S%.6f");
         match backend {
@@ -44,12 +42,12 @@ impl EventPolicy {
     }
 }
 
-/// A timestamp of SQLite with what it lacks of six digits of fraction: all of them after 19 characters.
-/// `CURRENT_TIMESTAMP` writes none and Python six, and only texts of one length compare as timestamps do.
+/// SQLite's timestamp padded to six digits of a second: `CURRENT_TIMESTAMP` writes none and Python six, and only texts
+/// of the same length compare as timestamps do.
 const PADDED: &str = "(replace(created_at, 'T', ' ') || substr('.000000', octet_length(created_at) - 18))";
 
-/// The condition that SQLite's text is a timestamp, whole seconds or up to six digits more. The age of anything else
-/// is not known, and it stays. Adding nothing makes another timestamp of one that does not exist.
+/// The condition that SQLite's text is a timestamp, with whole seconds or up to six more digits. The age of any other
+/// text is unknown, so the event is kept. Adding zero seconds changes a date that does not exist.
 fn is_timestamp() -> String {
     let second = format!("substr({PADDED}, 1, 19)");
     let digit = "[0-9]";
@@ -60,17 +58,17 @@ fn is_timestamp() -> String {
     )
 }
 
-/// Whether the database has events. A table of that name that is not TARSy's is not touched.
+/// Whether the database has TARSy's table of events.
 #[must_use]
 pub(crate) fn are_in(schema: &Schema) -> bool {
     let columns = ["id", "channel", "payload", "created_at"];
     schema.tables.get(EVENTS).is_some_and(|table| columns.iter().all(|column| table.columns.contains_key(*column)))
 }
 
-/// Counts what would be removed. Reads only.
+/// Counts the events that would be removed. Reads only.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn plan(
     connection: &impl ConnectionTrait,
     schema: &Schema,
@@ -80,8 +78,8 @@ pub(crate) async fn plan(
     table_plan(connection, schema, EVENTS, &is_old).await
 }
 
-/// Begins to remove old events, the first ones that were written, at most `size` of them, in one transaction. Those
-/// that another session has locked are passed over; `None` means that there are no others.
+/// Begins to remove at most `size` old events in one transaction, in the order in which they were written. Events that
+/// another session has locked are skipped; `None` means that there are no others.
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
@@ -104,14 +102,13 @@ pub(crate) async fn remove_batch(
     Ok(Some(batch))
 }
 
-/// The query for the next old events.
 fn next(policy: &EventPolicy, backend: DbBackend, size: u32) -> String {
     let is_old = policy.is_old(backend);
-    // Under a name of its own: PostgreSQL would call the cast `id`, sort by that and pass over the index.
+    // The alias avoids a sort: PostgreSQL would call the cast `id`, sort by it and not use the index.
     format!("SELECT CAST(id AS BIGINT) AS event FROM {EVENTS} WHERE {is_old} ORDER BY id LIMIT {size}")
 }
 
-/// The condition for events in the JSON array that is bound to a statement as `$1`.
+/// The condition for events in the JSON array that is bound as `$1`.
 fn is_bound(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "id = ANY (ARRAY(SELECT jsonb_array_elements($1::jsonb)::bigint))",
@@ -124,12 +121,12 @@ mod tests {
     use super::*;
 
     fn now() -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(1_769_904_000_000_001).expect("a moment")
+        DateTime::from_timestamp_micros(1_769_904_000_000_001).expect("a valid time")
     }
 
     #[test]
     fn the_cutoff_is_exact_to_the_microsecond() {
-        let policy = EventPolicy::new(24, now()).expect("a sound retention");
+        let policy = EventPolicy::new(24, now()).expect("a valid retention");
         assert_eq!(policy.is_old(DbBackend::Postgres), "created_at < timestamp '2026-01-31 00:00:00.000001'");
         assert!(policy.is_old(DbBackend::Sqlite).ends_with(" < '2026-01-31 00:00:00.000001'"));
     }

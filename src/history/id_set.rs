@@ -1,26 +1,26 @@
-//! A set of ids that a query gives, as a condition of another query.
+//! A set of ids from a query, as a condition of another query.
 
 use sea_orm::DbBackend;
 
-/// So many values cost less to look up in an index of PostgreSQL's, one by one, than to read a table that grows.
+/// Up to this many values PostgreSQL is made to look each one up in an index instead of scanning the table.
 const FEW: u64 = 1000;
 
-/// The values that a query gives, as something to be one of.
+/// The values of a query, for a membership condition.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdSet<'q> {
     query: &'q str,
-    /// Whether the values are few: PostgreSQL is to look each of them up in an index, however small it takes the table
-    /// for, and however dear it takes the index for.
+    /// Whether PostgreSQL must look each value up in an index, whatever its statistics say about the size of the table
+    /// and the cost of the index.
     are_few: bool,
 }
 
 impl<'q> IdSet<'q> {
-    /// All values of a query, so many of them.
+    /// All values of a query, which has about this many.
     pub(crate) fn all(query: &'q str, backend: DbBackend, count: u64) -> Self {
         Self { query, are_few: backend == DbBackend::Postgres && count <= FEW }
     }
 
-    /// The elements of the JSON array that is bound to a statement as `$1`.
+    /// The elements of the JSON array that is bound as `$1`.
     pub(crate) fn bound(backend: DbBackend) -> IdSet<'static> {
         match backend {
             DbBackend::Postgres => IdSet { query: "SELECT jsonb_array_elements_text($1::jsonb)", are_few: true },
@@ -33,7 +33,7 @@ impl<'q> IdSet<'q> {
         IdSet { query, are_few: self.are_few }
     }
 
-    /// The condition that a column has one of them.
+    /// The condition that a column has one of the values.
     pub(crate) fn contains(&self, column: &str) -> String {
         match self.are_few {
             true => format!("{column} = ANY (ARRAY({}))", self.query),

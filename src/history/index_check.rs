@@ -1,4 +1,4 @@
-//! Whether the indexes of a SQLite file hold what its tables hold.
+//! Whether the indexes of a SQLite file match its tables.
 
 use sea_orm::{ConnectionTrait, DbBackend};
 
@@ -7,15 +7,15 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::integrity_finding::about_values;
 use crate::schema::sql::literal;
 
-/// How many findings of damage are named.
+/// How many findings a message lists.
 const MOST_NAMED: usize = 5;
 
-/// Makes sure that the indexes of these tables match them. An orphan is a row whose parent an index does not have:
-/// where an index lost entries, sound rows look like orphans.
+/// Makes sure that the indexes of these tables match them. An orphan is a row whose parent is not in an index: if an
+/// index lost entries, intact rows look like orphans.
 ///
 /// # Errors
-/// [`ErrorClass::Corrupt`] with SQLite's findings, or whatever the database answers. Findings about values (NULL where
-/// that is not allowed, duplicates) are none of its business.
+/// [`ErrorClass::Corrupt`] with SQLite's findings, or the database's error. Findings about values, such as NULL or
+/// duplicates, are ignored.
 pub(crate) async fn require_matching_indexes(
     connection: &impl ConnectionTrait,
     tables: &[&str],
@@ -33,7 +33,7 @@ pub(crate) async fn require_matching_indexes(
     damage(findings).map_or(Ok(()), Err)
 }
 
-/// The damage among SQLite's findings.
+/// The findings of damage, as an error.
 fn damage(findings: Vec<String>) -> Option<DatabaseCause> {
     let is_damage = |finding: &String| finding != "ok" && about_values(finding).is_none();
     let mut damage: Vec<_> = findings.into_iter().filter(is_damage).collect();
@@ -44,8 +44,8 @@ fn damage(findings: Vec<String>) -> Option<DatabaseCause> {
     damage.truncate(MOST_NAMED);
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     let message = format!(
-        "SQLite's integrity check finds `{}`{more}: rows that look like orphans may have their parents. If only indexes \
-         are damaged, `REINDEX` in sqlite3 builds them again",
+        "SQLite's integrity check reports `{}`{more}: rows that look like orphans may have a parent. If only indexes \
+         are damaged, `REINDEX` in sqlite3 rebuilds them",
         damage.join("`; `")
     );
     Some(DatabaseCause::new(ErrorClass::Corrupt, message))
@@ -69,9 +69,9 @@ mod tests {
     fn the_first_findings_of_damage_are_named() {
         let found =
             message(&["row 1 missing from index a", "NULL value in chats.chat_id", "wrong # of entries in index a"]);
-        let expected = "SQLite's integrity check finds `row 1 missing from index a`; `wrong # of entries in index a`: rows \
-                        that look like orphans may have their parents. If only indexes are damaged, `REINDEX` in sqlite3 \
-                        builds them again";
+        let expected = "SQLite's integrity check reports `row 1 missing from index a`; `wrong # of entries in index a`: \
+                        rows that look like orphans may have a parent. If only indexes are damaged, `REINDEX` in sqlite3 \
+                        rebuilds them";
         assert_eq!(found.as_deref(), Some(expected));
         let found = message(&["row 1 missing from index a"; MOST_NAMED + 2]).expect("there is damage");
         assert!(found.contains("`row 1 missing from index a`; and 2 more: "), "{found}");

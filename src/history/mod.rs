@@ -1,18 +1,18 @@
-//! What the tables mean: sessions, what hangs on them, events, and how long all of that is kept.
+//! TARSy's data: sessions and the rows that belong to them, events, and their retention.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`overdue`] | sessions that should be gone already |
-//! | [`events`] | the backend's events, which have a retention of their own |
-//! | [`retention`] | which sessions are old enough to go: policy, plan, selection |
-//! | [`orphans`] | rows whose session or stage is gone |
-//! | [`removal`] | how rows are removed beside a backend that works |
-//! | [`archive`] | where removed rows are kept: a history of its own, in SQLite |
-//! | [`vacuum`] | the space that removed rows left, given back |
-//! | [`space`] | how much space removed rows have left |
-//! | [`index_check`] | whether SQLite's indexes hold what their tables hold |
-//! | [`tables`] | TARSy's tables, and how their rows hang together |
-//! | [`id_set`] | a set of ids that a query gives, as a condition |
+//! | [`overdue`] | sessions that the retention should have removed already |
+//! | [`events`] | the backend's events, which have their own retention |
+//! | [`retention`] | which sessions are old enough to be removed: policy, plan, selection |
+//! | [`orphans`] | rows whose session or stage does not exist |
+//! | [`removal`] | removes rows while the backend works |
+//! | [`archive`] | keeps removed rows in a SQLite history of its own |
+//! | [`vacuum`] | returns the space of removed rows to the operating system |
+//! | [`space`] | how much space removed rows occupy |
+//! | [`index_check`] | whether SQLite's indexes match its tables |
+//! | [`tables`] | TARSy's tables and the references between them |
+//! | [`id_set`] | a set of ids from a query, as a condition |
 
 pub(crate) mod archive;
 pub(crate) mod events;

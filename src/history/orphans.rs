@@ -1,5 +1,5 @@
-//! Rows whose session, stage or chat is gone: SQLite leaves them where foreign keys are not switched on, and where
-//! a database has none. What they refer to is TARSy's meaning, whatever the database enforces.
+//! Rows whose session, stage or chat does not exist. SQLite leaves them if foreign keys are switched off, and any
+//! database without them. The references are TARSy's, whatever the database enforces.
 
 use std::collections::BTreeSet;
 
@@ -16,21 +16,21 @@ use crate::database::connection::row;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
-/// Orphans of one kind.
+/// The orphans of one reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct OrphanCount {
-    /// What leads nowhere.
+    /// The broken reference.
     #[serde(flatten)]
     pub reference: Reference,
-    /// How many rows; at least one.
+    /// The number of rows, at least one.
     pub rows: u64,
 }
 
-/// Counts the orphans by reference, leaving out references without any. A row that lacks its session and its stage
-/// counts for both. Reads only; an index on each column makes it quick on SQLite, PostgreSQL scans the tables.
+/// Counts the orphans by reference, without references that have none. A row that lacks its session and its stage
+/// counts for both. Reads only; SQLite uses an index on each column, PostgreSQL scans the tables.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     schema: &Schema,
@@ -40,8 +40,7 @@ pub(crate) async fn count(
         let Reference { child, parent, .. } = reference;
         let sql = format!("SELECT count(*) AS orphans FROM {child} WHERE {}", is_orphan(&reference));
         let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "orphans"));
-        let rows =
-            counted.context((Verb::Find, format!("rows of {child} without their row of {parent}")))?.unsigned_abs();
+        let rows = counted.context((Verb::Find, format!("rows of {child} without a row of {parent}")))?.unsigned_abs();
         if rows > 0 {
             counts.push(OrphanCount { reference, rows });
         }
@@ -49,15 +48,15 @@ pub(crate) async fn count(
     Ok(counts)
 }
 
-/// The tables by which it was decided what is an orphan.
+/// The tables that decide whether a row is an orphan.
 #[must_use]
 pub(crate) fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
     let both = counts.iter().flat_map(|count| [count.reference.child, count.reference.parent]);
     both.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Begins to remove orphans of one kind, at most `size` of them with what hangs on them, in one transaction. Those that
-/// another session has locked are passed over; `None` means that there are no others.
+/// Begins to remove at most `size` orphans of one reference, with the rows that belong to them, in one transaction.
+/// Rows that another session has locked are skipped; `None` means that there are no others.
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
@@ -89,7 +88,7 @@ pub(crate) async fn remove_batch(
     Ok(Some(batch))
 }
 
-/// The query for the next orphans of one kind. An orphaned stage stays as long as rows need it.
+/// The query for the next orphans of one reference. An orphaned stage stays as long as rows need it.
 fn next(schema: &Schema, reference: &Reference, key: &str, size: u32) -> String {
     let Reference { child: table, .. } = *reference;
     let is_not_needed = match table == STAGES {
@@ -102,7 +101,7 @@ fn next(schema: &Schema, reference: &Reference, key: &str, size: u32) -> String 
     )
 }
 
-/// The condition that a row of the child is an orphan, for a statement that names the child without an alias.
+/// The condition that a row of the child is an orphan, for a statement without an alias for the child.
 fn is_orphan(reference: &Reference) -> String {
     let Reference { child, column, parent, key } = reference;
     format!(
@@ -111,8 +110,8 @@ fn is_orphan(reference: &Reference) -> String {
     )
 }
 
-/// The condition that a stage is not needed by this reference. It goes after the stages that have it for a parent, and
-/// stays where they do, or where rows of another session, which is there, refer to it.
+/// The condition that this reference does not need a stage. A stage is removed after its child stages, and stays if
+/// they do or if rows of another existing session refer to it.
 fn is_not_needed(reference: &Reference) -> String {
     let Reference { child, column, parent, key } = reference;
     let is_needed_by = match *child == STAGES {

@@ -1,4 +1,4 @@
-//! Old sessions that are still there: a retention that stopped without a word shows in them.
+//! Sessions that the retention should have removed: they show that the retention silently stopped.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::database::connection::row;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
-/// A session may be this much older than the retention: it is applied once a day.
+/// A session may be older than the retention by this much, because the retention runs once a day.
 pub(crate) const GRACE: Duration = Duration::from_hours(24);
 
 /// The sessions that started before the cutoff.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct OldSessions {
-    /// Those that a run of `prune` would remove.
+    /// The number that `prune` would remove.
     pub removable: u64,
-    /// Those of them that started before the cutoff by more than [`GRACE`].
+    /// The number of those that started before the cutoff by more than [`GRACE`].
     pub overdue: u64,
     /// The start of the oldest of them, in microseconds since the epoch.
     pub oldest_us: Option<i64>,
-    /// Those that stay: they are not over, they are in use, or rows of other sessions refer to their stages.
+    /// The number that is kept: active, in use, or with stages that other sessions refer to.
     pub kept: u64,
 }
 
-/// Counts the sessions that started before the policy's cutoff. Reads only; where there are none, one look into an
-/// index is all.
+/// Counts the sessions that started before the policy's cutoff. Reads only; without such sessions it costs one index
+/// lookup.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     schema: &Schema,

@@ -1,30 +1,27 @@
-//! TARSy's tables, and how their rows hang together, whatever a database enforces.
+//! TARSy's tables and the references between them, whatever a database enforces.
 
 use serde::Serialize;
 
 use super::id_set::IdSet;
 use crate::schema::model::{ForeignKey, Schema};
 
-/// The statuses of a session that is over; every other one counts as active.
+/// The terminal statuses of a session; every other one is active.
 pub(crate) const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];
 
-/// The table of the sessions themselves.
 pub(crate) const SESSIONS: &str = "alert_sessions";
 
-/// The table of the stages.
 pub(crate) const STAGES: &str = "stage_executions";
 
-/// The column of a stage that names its parent, of parallel stages.
+/// The column with the parent of a parallel stage.
 pub(crate) const PARENT_STAGE: &str = "parent_stage_execution_id";
 
-/// The table of the chats.
 pub(crate) const CHATS: &str = "chats";
 
 const MESSAGES: &str = "chat_user_messages";
 const LLM_INTERACTIONS: &str = "llm_interactions";
 const MCP_COMMUNICATIONS: &str = "mcp_communications";
 
-/// The primary key of each table whose rows belong to a session.
+/// The primary keys of the tables whose rows belong to a session.
 const PRIMARY_KEYS: [(&str, &str); 5] = [
     (STAGES, "execution_id"),
     (LLM_INTERACTIONS, "interaction_id"),
@@ -33,7 +30,6 @@ const PRIMARY_KEYS: [(&str, &str); 5] = [
     (MESSAGES, "message_id"),
 ];
 
-/// The primary key of a table whose rows belong to a session.
 pub(crate) fn primary_key(table: &str) -> Option<&'static str> {
     PRIMARY_KEYS.iter().find(|(name, _)| *name == table).map(|(_, key)| *key)
 }
@@ -41,14 +37,12 @@ pub(crate) fn primary_key(table: &str) -> Option<&'static str> {
 /// A table whose rows belong to a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dependent {
-    /// Its name.
     pub table: &'static str,
-    /// The table and its column that lead from the rows to the session, if the rows do not name it themselves.
+    /// The table and column that lead from a row to its session, if the row does not name it itself.
     by_way_of: Option<(&'static str, &'static str)>,
 }
 
-/// What hangs on a session, children first. Older databases have no chats; where they exist, no
-/// foreign key removes them.
+/// The tables with rows of a session, children first. Older databases have no chats; no foreign key removes chats.
 pub(crate) const DEPENDENTS: [Dependent; 5] = [
     Dependent { table: MESSAGES, by_way_of: Some((CHATS, "chat_id")) },
     Dependent { table: CHATS, by_way_of: None },
@@ -57,7 +51,7 @@ pub(crate) const DEPENDENTS: [Dependent; 5] = [
     Dependent { table: STAGES, by_way_of: None },
 ];
 
-/// The tables whose rows go with a session, and that of the sessions, children first.
+/// The tables with rows of a session, and that of the sessions, children first.
 pub(crate) fn session_tables() -> impl Iterator<Item = &'static str> {
     DEPENDENTS.iter().map(|dependent| dependent.table).chain([SESSIONS])
 }
@@ -76,20 +70,17 @@ impl Dependent {
     }
 }
 
-/// A column that names a row of another table.
+/// A column that refers to a row of another table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Reference {
-    /// The table that refers.
     pub child: &'static str,
     /// Its column; NULL refers to nothing.
     pub column: &'static str,
-    /// The table that is referred to.
     pub parent: &'static str,
-    /// Its primary key.
     pub key: &'static str,
 }
 
-/// All references of TARSy's, those to parents before those of what hangs on them.
+/// All references of TARSy's, with those to parents first.
 pub(crate) const REFERENCES: [Reference; 8] = [
     Reference::to_session(STAGES),
     Reference::to_stage(STAGES, PARENT_STAGE),
@@ -106,8 +97,8 @@ pub(crate) fn references_to_stages(schema: &Schema) -> impl Iterator<Item = Refe
     REFERENCES.into_iter().filter(|reference| reference.parent == STAGES && reference.is_in(schema))
 }
 
-/// The references to rows of a table from other tables: what refers would be an orphan when the row is gone, or be
-/// removed by a cascade, unseen.
+/// The references to rows of a table from other tables: without the referenced row the referring one is an orphan, or a
+/// cascade removes it uncounted.
 pub(crate) fn references_from_others(table: &str) -> impl Iterator<Item = Reference> {
     REFERENCES.into_iter().filter(move |reference| reference.parent == table && reference.child != table)
 }
@@ -121,19 +112,19 @@ impl Reference {
         Self { child, column, parent: STAGES, key: "execution_id" }
     }
 
-    /// Whether a schema has both ends; older ones lack some.
+    /// Whether a schema has both ends; older schemas lack some.
     #[must_use]
     pub(crate) fn is_in(&self, schema: &Schema) -> bool {
         schema.has_column(self.child, self.column) && schema.has_column(self.parent, self.key)
     }
 
-    /// Whether a foreign key of the table says the same.
+    /// Whether a foreign key of the table is the same reference.
     #[must_use]
     pub(crate) fn is_enforced_by(&self, table: &str, key: &ForeignKey) -> bool {
         table == self.child
             && key.columns == [self.column]
             && key.referenced_table == self.parent
-            // SQLite takes the primary key where none is named.
+            // Without a referenced column SQLite uses the primary key.
             && (key.referenced_columns.is_empty() || key.referenced_columns == [self.key])
     }
 }

@@ -26,7 +26,7 @@ impl<'r> Request<'r> {
         let now = arguments.now.unwrap_or(clock);
         let policy = policy(arguments, settings, now)?;
         if policy.cutoff_us >= clock.timestamp_micros() {
-            return Err(RetentionError::NotPositive(format!("everything before {}", cutoff(policy.cutoff_us))).into());
+            return Err(RetentionError::CutoffNotPast(cutoff(policy.cutoff_us)).into());
         }
         let hours = settings.event_retention_hours.value;
         let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;

@@ -1,4 +1,4 @@
-//! Compresses an archive: `FILE.zst` takes the place of `FILE`, once it is sure that it can be read back.
+//! Compresses an archive: `FILE.zst` replaces `FILE` after it was read back and compared.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
@@ -7,29 +7,28 @@ use std::path::{Path, PathBuf};
 use super::location::require_closed;
 use crate::fs::atomic_file::AtomicFile;
 
-/// zstd's own default: what is left to gain is small, the time it takes is not.
+/// zstd's default: higher levels save little space for much time.
 const LEVEL: i32 = 3;
 
-/// How an archive is left after a run.
+/// The form of an archive after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compression {
-    /// As a SQLite file.
+    /// A SQLite file.
     None,
-    /// As a zstd frame with a checksum.
+    /// A zstd frame with a checksum.
     Zstd,
 }
 
-/// The name of the compressed file.
 pub(super) fn path_of(archive: &Path) -> PathBuf {
     let mut name = archive.as_os_str().to_owned();
     name.push(".zst");
     name.into()
 }
 
-/// Compresses a file, makes sure that it can be read back, and puts that in its place.
+/// Compresses a file, reads the result back, and removes the file.
 ///
 /// # Errors
-/// The file is as it was.
+/// The file is unchanged.
 pub(super) fn compress(path: &Path, compressed: &Path) -> io::Result<()> {
     require_closed(path)?;
     let mut encoder = zstd::Encoder::new(AtomicFile::create(compressed, 0o600)?, LEVEL)?;
@@ -43,7 +42,6 @@ pub(super) fn compress(path: &Path, compressed: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
-/// Unpacks a compressed file.
 pub(super) fn unpack(compressed: &Path, path: &Path) -> io::Result<()> {
     let mut target = AtomicFile::create(path, 0o600)?;
     io::copy(&mut zstd::Decoder::new(File::open(compressed)?)?, &mut target)?;
@@ -51,20 +49,20 @@ pub(super) fn unpack(compressed: &Path, path: &Path) -> io::Result<()> {
     target.publish()
 }
 
-/// Reads both and compares them.
+/// Compares a file with the content of a compressed one.
 ///
 /// # Errors
-/// `InvalidData` or `UnexpectedEof` where they differ.
+/// `InvalidData` or `UnexpectedEof` if they differ.
 pub(super) fn require_same(path: &Path, compressed: &Path) -> io::Result<()> {
     let mut original = BufReader::new(File::open(path)?);
     let mut restored = BufReader::new(zstd::Decoder::new(File::open(compressed)?)?);
     let (mut expected, mut found) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         let length = original.read(&mut expected)?;
-        // What is shorter ends too early, which is an error.
+        // A shorter content is an error.
         restored.read_exact(&mut found[..length])?;
         if expected[..length] != found[..length] || (length == 0 && restored.read(&mut found)? > 0) {
-            return Err(io::Error::new(ErrorKind::InvalidData, "what was compressed cannot be read back"));
+            return Err(io::Error::new(ErrorKind::InvalidData, "the compressed content differs from the file"));
         }
         if length == 0 {
             return Ok(());

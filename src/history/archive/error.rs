@@ -1,59 +1,54 @@
-//! Why rows are not kept in an archive, or an archive is refused.
+//! Errors of archives.
 
 use std::path::Path;
 
 use migration::Revision;
 
 use crate::database::connection::ConnectError;
-use crate::database::failure::DatabaseError;
+use crate::database::failure::{Action, DatabaseError, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::schema::error::SchemaError;
 
-/// Why there is no archive to write to. Nothing was removed.
+/// Why an archive cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveError {
-    /// The file cannot be opened.
     #[error("cannot open the archive")]
     Connect(#[from] ConnectError),
-    /// The file cannot be created.
     #[error("cannot create the archive {path}")]
     Create { path: String, source: std::io::Error },
-    /// The file cannot be read, compressed or unpacked.
+    /// An I/O error of the file or of its compressed form.
     #[error("cannot {action} {path}")]
-    File { action: &'static str, path: String, source: std::io::Error },
-    /// Another run archives to it.
-    #[error("another run has the archive {path}")]
+    File { action: Action, path: String, source: std::io::Error },
+    /// Another run of `prune` has locked it.
+    #[error("another run is using the archive {path}")]
     InUse { path: String },
-    /// The file is there, and a compressed one that holds something else.
-    #[error("{path} and {compressed} are both there, and not the same")]
+    /// Both forms of the archive exist, with different content.
+    #[error("{path} and {compressed} both exist and differ")]
     Ambiguous { path: String, compressed: String },
-    /// The schema of a new archive cannot be created.
     #[error("cannot create the schema of the archive")]
     Schema(#[from] SchemaError),
-    /// The archive cannot be read.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The file is there and holds something else.
-    #[error("{path} is no archive of this history: {why}")]
+    /// The file exists and is not an archive of this database.
+    #[error("{path} is not an archive of this database: {why}")]
     Foreign { path: String, why: String },
-    /// The archive was begun before the database was upgraded, or belongs to another one.
-    #[error("the archive {path} is at revision {found}, and the database at {wanted}")]
+    /// The archive is older than an upgrade of the database, or belongs to another database.
+    #[error("the archive {path} is at revision {found}, the database at {wanted}")]
     OtherRevision {
         path: String,
-        /// What its ledger says.
+        /// The revision that the archive's ledger names.
         found: String,
-        /// Where the database stands.
         wanted: Revision,
     },
-    /// The database has what an archive has no place for.
-    #[error("the archive has no place for {}", .names.join(", "))]
+    /// The database has tables or columns that the archive has not.
+    #[error("the archive has no table or column for {}", .names.join(", "))]
     Lacking {
-        /// `table.column`.
+        /// Tables, and columns as `table.column`.
         names: Vec<String>,
     },
-    /// It has no ledger.
-    #[error("the database has no ledger, so that an archive cannot be made at the same revision")]
+    /// The database has no ledger.
+    #[error("the database has no ledger that names the revision for the archive")]
     NoLedger,
 }
 
@@ -62,11 +57,11 @@ impl ArchiveError {
         Self::Foreign { path: path.display().to_string(), why: why.to_owned() }
     }
 
-    pub(super) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File { action, path: path.display().to_string(), source }
+    pub(super) fn file(action: (Verb, &'static str), path: &Path, source: std::io::Error) -> Self {
+        Self::File { action: action.into(), path: path.display().to_string(), source }
     }
 
-    /// Whether another program has the file open that was to be compressed.
+    /// Whether another program has the file open that is to be compressed.
     fn is_open_elsewhere(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy)
     }
@@ -92,16 +87,17 @@ impl Diagnostic for ArchiveError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Foreign { .. } => "give `--archive` another file; nothing was removed",
-            Self::InUse { .. } => "wait until it is over, or give `--archive` another file; nothing was removed",
-            Self::Ambiguous { .. } => "move one of them to another place; nothing was removed",
+            Self::InUse { .. } => "wait until it has finished, or give `--archive` another file; nothing was removed",
+            Self::Ambiguous { .. } => "move one of them to another directory; nothing was removed",
             Self::File { .. } if self.is_open_elsewhere() => {
-                "all is there: let the others close it, and give the same `--archive` and `--compress` again"
+                "the archive is complete: close it in the other program, then run the same command again with \
+                 `--archive` and `--compress`"
             }
             Self::OtherRevision { .. } => {
                 "give `--archive` another file, or upgrade this one with `tarsy-db init --to`; nothing was removed"
             }
             Self::Lacking { .. } => {
-                "a column of your own would be lost: move it aside, or prune without an archive; nothing was removed"
+                "move columns of your own to a table of your own, or prune without `--archive`; nothing was removed"
             }
             Self::NoLedger => "run `tarsy-db init`",
             _ => return None,

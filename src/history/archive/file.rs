@@ -1,4 +1,4 @@
-//! The file of an archive: one run at a time has it, as it is or compressed.
+//! The file of an archive, plain or compressed, locked for one run at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -8,21 +8,23 @@ use std::path::{Path, PathBuf};
 use super::compression::{self, compress, require_same, unpack};
 use super::error::ArchiveError;
 use super::location::{identity, require_sqlite, resolve};
+use crate::database::failure::Verb;
 use crate::fs::atomic_file::AtomicFile;
 
-/// The file of an archive, which no other run archives to until this is dropped.
+/// The file of an archive, locked against other runs until it is dropped.
 ///
-/// It has to be dropped after SQLite has closed the file: closing any descriptor of a file drops SQLite's locks on it.
+/// Drop it after SQLite has closed the file: closing any descriptor of a file drops SQLite's locks on it.
 pub(crate) struct ArchiveFile {
     path: PathBuf,
     _lock: File,
 }
 
 impl ArchiveFile {
-    /// Takes the file, which is created, or unpacked, if need be. `pruned` is SQLite's file that is pruned.
+    /// Locks the file, and creates or unpacks it if needed. `pruned` is the SQLite file that is pruned, if there is
+    /// one.
     ///
     /// # Errors
-    /// [`ArchiveError`]; nothing that is there is lost.
+    /// [`ArchiveError`]; no existing content is lost.
     pub(crate) fn take(path: &Path, pruned: Option<&Path>) -> Result<Self, ArchiveError> {
         let path = resolve(path, pruned)?;
         loop {
@@ -32,16 +34,16 @@ impl ArchiveFile {
         }
     }
 
-    /// One attempt; `None` where what was locked is another file by then than the one of that name.
+    /// One attempt; `None` if the locked file is no longer the one of that name.
     fn try_take(path: &Path) -> Result<Option<Self>, ArchiveError> {
         let compressed = compression::path_of(path);
         let packed = lock(&compressed, path)?;
         if packed.is_none() {
             create(path)?;
         } else if !path.metadata().is_ok_and(|file| file.len() > 0) {
-            // An empty file is what programs leave that only looked for one.
+            // Programs that only looked for the file may leave an empty one.
             unpack(&compressed, path)
-                .map_err(|error| ArchiveError::file("read the compressed archive", &compressed, error))?;
+                .map_err(|error| ArchiveError::file((Verb::Read, "the compressed archive"), &compressed, error))?;
         }
         let Some(file) = lock(path, path)? else { return Ok(None) };
         if packed.is_some() {
@@ -55,38 +57,38 @@ impl ArchiveFile {
         Ok(Some(Self { path: path.to_owned(), _lock: file }))
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Compresses it. Returns the name of the compressed one.
+    /// Compresses it. Returns the path of the compressed file.
     ///
     /// # Errors
-    /// [`ArchiveError::File`]; the file is as it was.
+    /// [`ArchiveError::File`]; the file is unchanged.
     pub(crate) fn compress(self) -> Result<PathBuf, ArchiveError> {
         let compressed = compression::path_of(&self.path);
-        compress(&self.path, &compressed).map_err(|error| ArchiveError::file("compress", &self.path, error))?;
+        compress(&self.path, &compressed)
+            .map_err(|error| ArchiveError::file((Verb::Compress, "the archive"), &self.path, error))?;
         Ok(compressed)
     }
 }
 
-/// Locks the file of that name, if there is one. `path` is how people call the archive.
+/// Locks the file of that name, if it exists. `path` is the archive's name in messages.
 fn lock(name: &Path, path: &Path) -> Result<Option<File>, ArchiveError> {
     let file = match File::open(name) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ArchiveError::file("read the archive", name, error)),
+        Err(error) => return Err(ArchiveError::file((Verb::Read, "the archive"), name, error)),
     };
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
         return Err(ArchiveError::InUse { path: path.display().to_string() });
     }
-    let locked = file.metadata().map_err(|error| ArchiveError::file("read the archive", name, error))?;
-    // Where a file system has no such locks, there is none.
+    let locked = file.metadata().map_err(|error| ArchiveError::file((Verb::Read, "the archive"), name, error))?;
+    // Some file systems do not support locks.
     Ok((identity(name) == Some((locked.dev(), locked.ino()))).then_some(file))
 }
 
-/// Creates the file, for its owner alone, unless it is there.
+/// Creates the file, readable by its owner only, unless it exists.
 fn create(path: &Path) -> Result<(), ArchiveError> {
     let created = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => File::open(path.parent().unwrap_or(Path::new("/"))).and_then(|directory| directory.sync_all()),
@@ -96,16 +98,16 @@ fn create(path: &Path) -> Result<(), ArchiveError> {
     created.map_err(|source| ArchiveError::Create { path: path.display().to_string(), source })
 }
 
-/// Removes the compressed file, of which `path` holds the content.
+/// Removes the compressed file, whose content `path` has.
 fn remove_unpacked(path: &Path, compressed: &Path) -> Result<(), ArchiveError> {
     require_same(path, compressed).map_err(|error| match error.kind() {
         ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
             ArchiveError::Ambiguous { path: path.display().to_string(), compressed: compressed.display().to_string() }
         }
-        _ => ArchiveError::file("read the compressed archive", compressed, error),
+        _ => ArchiveError::file((Verb::Read, "the compressed archive"), compressed, error),
     })?;
     std::fs::remove_file(compressed)
-        .map_err(|error| ArchiveError::file("replace the compressed archive", compressed, error))
+        .map_err(|error| ArchiveError::file((Verb::Remove, "the compressed archive"), compressed, error))
 }
 
 #[cfg(test)]
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
     use crate::database::sqlite_file::{MAGIC, SIDECARS, beside};
 
-    /// A directory, and the file of an archive in it that holds `content`.
+    /// A directory, and an archive's file in it with this content.
     fn archive(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("archive.db");
@@ -138,9 +140,9 @@ mod tests {
         let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
         let (directory, path) = archive(&content);
         let compressed = compress(&path);
-        assert!(!path.exists() && compressed.metadata().expect("it is there").len() < 800_000);
+        assert!(!path.exists() && compressed.metadata().expect("it exists").len() < 800_000);
         take(&path).expect("it can be unpacked");
-        assert!(std::fs::read(&path).expect("it is there")[MAGIC.len()..] == content);
+        assert!(std::fs::read(&path).expect("it exists")[MAGIC.len()..] == content);
         assert_eq!(files(&directory), 1);
     }
 
@@ -161,7 +163,7 @@ mod tests {
     fn a_damaged_file_is_not_unpacked() {
         let (directory, path) = archive(&vec![7; 100_000]);
         let compressed = compress(&path);
-        let mut bytes = std::fs::read(&compressed).expect("it is there");
+        let mut bytes = std::fs::read(&compressed).expect("it exists");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(&compressed, bytes).expect("the file can be written");
@@ -172,23 +174,23 @@ mod tests {
     #[test]
     fn what_others_left_beside_a_compressed_file_does_not_take_its_place() {
         let (_directory, path) = archive(b"all of it");
-        let whole = std::fs::read(&path).expect("it is there");
+        let whole = std::fs::read(&path).expect("it exists");
         let compressed = compress(&path);
         std::fs::write(&path, "").expect("the file can be written");
-        take(&path).expect("what is empty is nothing");
-        assert_eq!(std::fs::read(&path).expect("it is there"), whole);
+        take(&path).expect("an empty file is replaced");
+        assert_eq!(std::fs::read(&path).expect("it exists"), whole);
 
-        let packed = std::fs::read(compress(&path)).expect("it is there");
+        let packed = std::fs::read(compress(&path)).expect("it exists");
         for (content, is_same) in
             [(&whole[..whole.len() - 1], false), (&[&whole[..], b" and more"].concat(), false), (&whole, true)]
         {
-            // A crash leaves both, which are the same then.
+            // A crash leaves both, with the same content.
             std::fs::write(&path, content).expect("the file can be written");
             std::fs::write(&compressed, &packed).expect("the file can be written");
             let taken = take(&path);
             assert!(taken.is_ok() == is_same, "{content:?}");
             assert!(is_same || matches!(taken, Err(ArchiveError::Ambiguous { .. })), "{content:?}");
-            assert_eq!((std::fs::read(&path).expect("it is there"), compressed.exists()), (content.to_vec(), !is_same));
+            assert_eq!((std::fs::read(&path).expect("it exists"), compressed.exists()), (content.to_vec(), !is_same));
         }
     }
 
@@ -211,7 +213,7 @@ mod tests {
         assert!(matches!(take(&path), Err(ArchiveError::InUse { .. })));
         drop(taken);
         let compressed = compress(&path);
-        let lock = File::open(&compressed).expect("it is there");
+        let lock = File::open(&compressed).expect("it exists");
         lock.lock().expect("it is free");
         assert!(matches!(take(&path), Err(ArchiveError::InUse { .. })));
         assert!(!path.exists());

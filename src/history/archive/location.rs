@@ -1,4 +1,4 @@
-//! Which paths an archive can have: that of a SQLite file, of an empty one, or of none yet; never the database itself.
+//! Checks the path of an archive: a SQLite file, an empty file, or a new one; never the database itself.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -6,18 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::ArchiveError;
+use crate::database::failure::Verb;
 use crate::database::sqlite_file::{MAGIC, SIDECARS, beside};
 
-/// Looks whether a path can be that of an archive, and changes nothing. Returns it without links. `pruned` is SQLite's
-/// file that is pruned.
-///
-/// # Errors
-/// [`ArchiveError`].
+/// Checks whether a path can be that of an archive, and changes nothing. Returns it without symbolic links. `pruned` is
+/// the SQLite file that is pruned, if there is one.
 pub(crate) fn resolve(path: &Path, pruned: Option<&Path>) -> Result<PathBuf, ArchiveError> {
     let resolved = without_links(path)?;
     match resolved.metadata() {
         Ok(file) if file.is_dir() => return Err(ArchiveError::foreign(path, "it is a directory")),
-        Ok(file) if !file.is_file() => return Err(ArchiveError::foreign(path, "it is no file")),
+        Ok(file) if !file.is_file() => return Err(ArchiveError::foreign(path, "it is not a regular file")),
         Ok(_) | Err(_) => {}
     }
     if let Some(pruned) = pruned {
@@ -25,20 +23,20 @@ pub(crate) fn resolve(path: &Path, pruned: Option<&Path>) -> Result<PathBuf, Arc
             return Err(ArchiveError::foreign(path, "it is the database itself"));
         }
         if SIDECARS.iter().any(|suffix| beside(pruned, suffix) == resolved) {
-            return Err(ArchiveError::foreign(path, "SQLite has a use of its own for a file of that name"));
+            return Err(ArchiveError::foreign(path, "SQLite reserves this name for a file beside the database"));
         }
     }
     require_sqlite(&resolved)?;
     Ok(resolved)
 }
 
-/// The path without links, of a file or of a place for one.
+/// The path without symbolic links, of an existing file or a new one.
 fn without_links(path: &Path) -> Result<PathBuf, ArchiveError> {
     if let Ok(resolved) = path.canonicalize() {
         return Ok(resolved);
     }
     if path.symlink_metadata().is_ok_and(|file| file.is_symlink()) {
-        return Err(ArchiveError::foreign(path, "it is a link that leads nowhere"));
+        return Err(ArchiveError::foreign(path, "it is a broken symbolic link"));
     }
     let name = path.file_name().ok_or_else(|| ArchiveError::foreign(path, "it is a directory"))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -51,12 +49,12 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-/// What tells the file of a name from another one that had it before.
+/// Distinguishes a file from another one that has the same name later.
 pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     path.metadata().map(|file| (file.dev(), file.ino())).ok()
 }
 
-/// Makes sure that a file is one of SQLite's, empty, or not there.
+/// Makes sure that the file is a SQLite file, empty, or missing.
 pub(super) fn require_sqlite(path: &Path) -> Result<(), ArchiveError> {
     let mut start = Vec::new();
     let read = match File::open(path) {
@@ -64,19 +62,19 @@ pub(super) fn require_sqlite(path: &Path) -> Result<(), ArchiveError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     };
-    read.map_err(|error| ArchiveError::file("read the archive", path, error))?;
+    read.map_err(|error| ArchiveError::file((Verb::Read, "the archive"), path, error))?;
     match start.is_empty() || start == MAGIC {
         true => Ok(()),
-        false => Err(ArchiveError::foreign(path, "it is no SQLite database")),
+        false => Err(ArchiveError::foreign(path, "it is not a SQLite database")),
     }
 }
 
-/// Makes sure that no program has the database open: a part of it may be in a file beside it.
+/// Makes sure that no program has the database open: part of its content may be in a file beside it.
 pub(super) fn require_closed(path: &Path) -> io::Result<()> {
     match SIDECARS.iter().find(|suffix| beside(path, suffix).exists()) {
         None => Ok(()),
         Some(suffix) => {
-            let message = format!("somebody else has it open: its `{suffix}` is there");
+            let message = format!("another program has the file open: its `{suffix}` exists");
             Err(io::Error::new(ErrorKind::ResourceBusy, message))
         }
     }
@@ -110,7 +108,7 @@ mod tests {
     #[test]
     fn a_path_may_lead_to_a_file_or_to_a_place_for_one() {
         let directory = tempfile::tempdir().expect("a directory");
-        let root = directory.path().canonicalize().expect("it is there");
+        let root = directory.path().canonicalize().expect("it exists");
         std::fs::write(root.join("empty.db"), "").expect("the file can be written");
         std::fs::write(root.join("archive.db"), MAGIC).expect("the file can be written");
         std::os::unix::fs::symlink(root.join("archive.db"), root.join("link")).expect("a link");

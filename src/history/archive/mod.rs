@@ -1,18 +1,18 @@
-//! The archive of what is pruned: a TARSy SQLite database at the same revision. The backend can open it, `sqlite3` can
-//! query it, and `migrate-sqlite-to-postgres --append` brings it back.
+//! The archive of pruned rows: a TARSy SQLite database at the same revision. The backend can open it, `sqlite3` can
+//! query it, and `migrate-sqlite-to-postgres --append` restores it.
 //!
-//! What a batch removes is read as it is removed, written, read back and compared, and is on the disk before the
-//! removal is committed. A crash in between leaves both; the next run finds the same rows there.
+//! Rows are written to the archive while a batch deletes them, read back and compared, and are on the disk before the
+//! deletion is committed. After a crash in between both have the rows; the next run finds the same rows in the archive.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`transaction`] | rows written, read back and compared |
-//! | [`tables`] | the tables and columns that are kept, and the statements for them |
-//! | [`value`] | values read from either backend, bound, and compared |
+//! | [`transaction`] | writes rows, reads them back and compares them |
+//! | [`tables`] | the tables and columns of the archive, and their statements |
+//! | [`value`] | values from either backend: read, bound, compared |
 //! | [`mod@file`] | the file: created or unpacked, locked for one run at a time |
-//! | [`compression`] | `FILE.zst` in the place of `FILE` |
-//! | [`location`] | which paths an archive can have |
-//! | [`error`] | why rows are not kept in an archive, or an archive is refused |
+//! | [`compression`] | `FILE.zst` instead of `FILE` |
+//! | [`location`] | checks the path of an archive |
+//! | [`error`] | errors of archives |
 
 pub(crate) mod compression;
 pub(crate) mod error;
@@ -40,15 +40,14 @@ use crate::database::url::DatabaseUrl;
 use crate::schema::model::Schema;
 use crate::schema::{self, early, expected, upgrade, variant};
 
-/// What SQLite's `application_id` says of an archive: `TRSA`.
+/// SQLite's `application_id` of an archive: `TRSA`.
 const MARK: i32 = i32::from_be_bytes(*b"TRSA");
 
-/// How long to wait for another program that has the archive open.
+/// How long to wait for another program that has locked the archive.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 const READ: (Verb, &str) = (Verb::Read, "the schema of the archive");
 
-/// An archive that rows are added to.
 pub(crate) struct Archive {
     connection: DatabaseConnection,
     file: ArchiveFile,
@@ -59,7 +58,7 @@ impl Archive {
     /// Opens the archive of a database, or creates it.
     ///
     /// # Errors
-    /// [`ArchiveError`]; a file that is there is not changed.
+    /// [`ArchiveError`]; an existing file is not changed.
     pub(crate) async fn open(
         path: &Path,
         database: &DatabaseUrl,
@@ -72,7 +71,7 @@ impl Archive {
         let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
         create_if_empty(&connection, revision).await?;
         if !is_archive(&connection).await.context(READ)? {
-            return Err(ArchiveError::foreign(path, "it is a database that something else has created"));
+            return Err(ArchiveError::foreign(path, "another program created this database"));
         }
         let (state, schema) = schema::read::schema_and_state(&connection).await.context(READ)?;
         require_revision(path, state.revision(), revision)?;
@@ -88,15 +87,14 @@ impl Archive {
         Ok(Self { connection, file, tables })
     }
 
-    /// Begins a transaction of the archive.
     pub(crate) async fn begin(&self) -> Result<ArchiveTransaction, DatabaseCause> {
         ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables)).await
     }
 
-    /// Closes it. Returns where it is.
+    /// Closes it. Returns its path, or that of the compressed file.
     ///
     /// # Errors
-    /// [`ArchiveError`]; what was written is in the file or in the `-wal` beside it.
+    /// [`ArchiveError`]; everything that was written is in the file or in the `-wal` beside it.
     pub(crate) async fn close(self, compression: Compression) -> Result<PathBuf, ArchiveError> {
         let action = Action::from((Verb::Close, format!("the archive {}", self.file.path().display())));
         self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.context(&action)?;
@@ -108,7 +106,7 @@ impl Archive {
     }
 }
 
-/// Creates the schema in a new file, also in one of which a crash left no more than the file.
+/// Creates the schema in a new file. A crash may have left an empty file.
 async fn create_if_empty(connection: &DatabaseConnection, revision: Revision) -> Result<(), ArchiveError> {
     if schema::read::schema(connection).await.context(READ)?.tables.is_empty() {
         connection.execute_unprepared(&format!("PRAGMA application_id = {MARK}")).await.context(READ)?;
@@ -117,7 +115,7 @@ async fn create_if_empty(connection: &DatabaseConnection, revision: Revision) ->
     Ok(())
 }
 
-/// Refuses an archive that is at another revision than the database. `found` is what its ledger says.
+/// Refuses an archive at another revision than the database. `found` is the revision that its ledger names.
 fn require_revision(path: &Path, found: Option<&str>, wanted: Revision) -> Result<(), ArchiveError> {
     match found {
         Some(id) if id == wanted.id() => Ok(()),
@@ -125,19 +123,20 @@ fn require_revision(path: &Path, found: Option<&str>, wanted: Revision) -> Resul
             let (path, found) = (path.display().to_string(), id.to_owned());
             Err(ArchiveError::OtherRevision { path, found, wanted })
         }
-        None => Err(ArchiveError::foreign(path, "it has no ledger any more")),
+        None => Err(ArchiveError::foreign(path, "its ledger is missing")),
     }
 }
 
 async fn set_up(connection: &DatabaseConnection) -> Result<(), DbErr> {
     // Children are written before their parents.
     connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
-    // With less, a loss of power could bring the journal of a transaction back after its rows are gone elsewhere.
+    // With a lower setting a loss of power could restore the journal of a transaction whose rows are already deleted in
+    // the database.
     connection.execute_unprepared("PRAGMA synchronous = EXTRA").await?;
     Ok(())
 }
 
-/// The schema that an archive needs for a database that has columns of later revisions already.
+/// The schema that the archive of a database with columns of later revisions needs.
 async fn with_early_columns(
     archive: &DatabaseConnection,
     revision: Revision,
@@ -154,9 +153,6 @@ async fn with_early_columns(
 }
 
 /// Whether a database is an archive.
-///
-/// # Errors
-/// Whatever the database answers.
 pub(crate) async fn is_archive(connection: &impl ConnectionTrait) -> Result<bool, DbErr> {
     if connection.get_database_backend() != DbBackend::Sqlite {
         return Ok(false);

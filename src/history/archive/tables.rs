@@ -1,4 +1,4 @@
-//! The tables and columns that an archive keeps, and the statements that write and read them.
+//! The tables and columns of an archive, and the statements that write and read them.
 
 use std::collections::BTreeMap;
 
@@ -16,24 +16,24 @@ use crate::schema::sql::quoted;
 /// By name.
 pub(crate) type ArchivedTables = BTreeMap<&'static str, ArchivedTable>;
 
-/// A table of the archive, and how the database's rows get into it.
+/// A table of the archive, and how a row of the database is written to it.
 #[derive(Debug)]
 pub(crate) struct ArchivedTable {
-    /// The places of the primary key's columns.
+    /// The positions of the primary key's columns.
     key: Vec<usize>,
     pub(super) columns: Vec<String>,
-    /// What a row of the database has to give, so that it can be written here.
+    /// The expressions that select a row of the database in the form of the archive.
     pub(super) returning: String,
-    /// The statement that writes a row and gives it back, unless one with its key is there.
+    /// Inserts a row and returns it, unless a row with the same key exists.
     insert: String,
-    /// The statement that reads the row with a key.
+    /// Selects the row with the same key.
     select: String,
 }
 
 /// Matches the tables of a database with those of its archive.
 ///
 /// # Errors
-/// [`ArchiveError::Lacking`] for what the archive has no place for.
+/// [`ArchiveError::Lacking`] for tables and columns that the archive lacks.
 pub(super) fn matching(backend: Backend, found: &Schema, archive: &Schema) -> Result<ArchivedTables, ArchiveError> {
     let mut tables = ArchivedTables::new();
     let mut lacking = Vec::new();
@@ -52,8 +52,7 @@ pub(super) fn matching(backend: Backend, found: &Schema, archive: &Schema) -> Re
 }
 
 impl ArchivedTable {
-    /// Matches a table of a database with that of its archive; the error is the columns without a place, with the
-    /// table.
+    /// Matches a table of a database with that of its archive. The error lists the columns that the archive lacks.
     fn matching(backend: Backend, name: &str, found: &Table, kept: &Table) -> Result<Self, Vec<String>> {
         let (mut columns, mut returning, mut lacking) = (Vec::new(), Vec::new(), Vec::new());
         for (column, definition) in &found.columns {
@@ -79,12 +78,12 @@ impl ArchivedTable {
         })
     }
 
-    /// The statement that writes a row and gives it back, unless one with its key is there.
+    /// The statement that inserts a row and returns it, unless a row with the same key exists.
     pub(super) fn insert(&self, values: &[SqliteValue<'_>]) -> Statement {
         let mut sql = self.insert.clone();
         for (value, number) in values.iter().zip(1..) {
             if value::is_no_unicode(value) {
-                // The driver takes no such text: its bytes are cast to one, which changes nothing.
+                // The driver does not bind text that is not UTF-8: its bytes are bound and cast, which changes nothing.
                 sql = sql.replacen(&format!("?{number},"), &format!("CAST(?{number} AS TEXT),"), 1);
                 sql = sql.replacen(&format!("?{number})"), &format!("CAST(?{number} AS TEXT))"), 1);
             }
@@ -92,20 +91,21 @@ impl ArchivedTable {
         Statement::from_sql_and_values(DbBackend::Sqlite, sql, values.iter().map(value::bound))
     }
 
-    /// The statement that reads the row with the same key.
+    /// The statement that selects the row with the same key.
     pub(super) fn select(&self, values: &[SqliteValue<'_>]) -> Statement {
         let key = self.key.iter().map(|place| value::bound(&values[*place]));
         Statement::from_sql_and_values(DbBackend::Sqlite, &self.select, key)
     }
 
-    /// The key of a row as people read it.
+    /// The key of a row for messages.
     pub(super) fn shown_key(&self, values: &[SqliteValue<'_>]) -> String {
         let key: Vec<_> = self.key.iter().map(|place| value::shown(&values[*place])).collect();
         key.join(", ")
     }
 }
 
-/// A column's value in one of the forms that SQLite has for what TARSy writes; `None` for what it has none for.
+/// The expression that converts a column's value to one that SQLite can store; `None` for a type that TARSy does not
+/// have.
 fn returned(backend: Backend, column: &str, kind: &ColumnKind) -> Option<String> {
     let name = quoted(column);
     if backend == Backend::Sqlite {
@@ -122,7 +122,7 @@ fn returned(backend: Backend, column: &str, kind: &ColumnKind) -> Option<String>
     })
 }
 
-/// A row that is there already stays.
+/// An existing row stays.
 fn insert(table: &str, columns: &[String], key: &[String]) -> String {
     let values: Vec<_> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
     format!(
@@ -134,7 +134,7 @@ fn insert(table: &str, columns: &[String], key: &[String]) -> String {
     )
 }
 
-/// The statement that reads the row with a given key.
+/// The statement that selects the row with a given key.
 fn select(table: &str, columns: &[String], key: &[String]) -> String {
     let conditions: Vec<_> =
         key.iter().zip(1..).map(|(name, number)| format!("{} = ?{number}", quoted(name))).collect();
@@ -168,10 +168,10 @@ mod tests {
 
         let found = chats(&[("chat_id", "text"), ("created_by", "uuid"), ("own", "text")]);
         let lacking = matching(Backend::Postgresql, &found, &archive).expect_err("columns are lacking");
-        let expected = "the archive has no place for chats.created_by, chats.own";
+        let expected = "the archive has no table or column for chats.created_by, chats.own";
         assert_eq!(lacking.to_string(), expected);
         let lacking = matching(Backend::Sqlite, &found, &Schema::default()).expect_err("the table is lacking");
-        assert_eq!(lacking.to_string(), "the archive has no place for chats");
+        assert_eq!(lacking.to_string(), "the archive has no table or column for chats");
     }
 
     #[test]

@@ -12,18 +12,18 @@ use super::value;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::sqlite_value::SqliteValue;
 
-/// A transaction of the archive. Dropped before it is committed, it is rolled back.
+/// A transaction of the archive. It is rolled back if it is dropped before its commit.
 pub(crate) struct ArchiveTransaction {
     transaction: DatabaseTransaction,
     tables: Arc<ArchivedTables>,
 }
 
-/// Which row of the archive has the key of a row that was to be written.
+/// Where the archive's row with a key came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeptRow {
-    /// The row itself.
+    /// It was just written.
     New,
-    /// One that was there: a run that crashed wrote it, or it was brought back.
+    /// It already existed: written by a run that crashed, or the row was restored from the archive before.
     Earlier,
 }
 
@@ -44,12 +44,12 @@ impl ArchiveTransaction {
             .ok_or_else(|| DatabaseCause::new(ErrorClass::Other, format!("the archive has no table {name}")))
     }
 
-    /// What a row of the database has to give, so that [`ArchiveTransaction::store`] can read it.
+    /// The expressions for a row of the database that [`ArchiveTransaction::store`] can read.
     pub(crate) fn returning(&self, table: &str) -> Result<&str, DatabaseCause> {
         Ok(&self.table(table)?.returning)
     }
 
-    /// Writes a row and makes sure that it can be read back as it is.
+    /// Writes a row and makes sure that the archive returns it unchanged.
     pub(crate) async fn store(&self, name: &str, row: &QueryResult) -> Result<(), DatabaseCause> {
         let table = self.table(name)?;
         let sent = value::of_row(row, table.columns.len())?;
@@ -64,23 +64,23 @@ impl ArchiveTransaction {
         }
     }
 
-    /// The row of the archive that has the same key.
+    /// The archive's row with the same key.
     async fn earlier(&self, table: &ArchivedTable, sent: &[SqliteValue<'_>]) -> Result<QueryResult, DatabaseCause> {
         let found = self.transaction.query_one_raw(table.select(sent)).await?;
-        Ok(found.ok_or_else(|| DbErr::RecordNotFound("the archive gave no row back".to_owned()))?)
+        Ok(found.ok_or_else(|| DbErr::RecordNotFound("the archive returned no row".to_owned()))?)
     }
 
-    /// Makes the rows last: they are on the disk.
+    /// Commits the rows: afterwards they are on the disk.
     pub(crate) async fn commit(self) -> Result<(), DatabaseCause> {
         Ok(self.transaction.commit().await?)
     }
 }
 
-/// Why a row of the archive is not what was sent.
+/// The error for a row that differs in the archive.
 fn mismatch(table: &str, key: &str, column: &str, origin: KeptRow) -> DatabaseCause {
     let message = match origin {
-        KeptRow::New => format!("{table} {key}: SQLite cannot hold `{column}` exactly in a column of that type"),
-        KeptRow::Earlier => format!("{table} {key}: the archive has it with another `{column}`; use another file"),
+        KeptRow::New => format!("{table} {key}: SQLite would change `{column}` in a column of that type"),
+        KeptRow::Earlier => format!("{table} {key}: the archive has another `{column}` in this row; use another file"),
     };
     DatabaseCause::new(ErrorClass::Data, message)
 }
@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn a_row_that_differs_is_named_with_its_key_and_column() {
         let message = |origin| mismatch("chats", "c-1", "context", origin).to_string();
-        let expected = "chats c-1: SQLite cannot hold `context` exactly in a column of that type";
+        let expected = "chats c-1: SQLite would change `context` in a column of that type";
         assert_eq!(message(KeptRow::New), expected);
-        let expected = "chats c-1: the archive has it with another `context`; use another file";
+        let expected = "chats c-1: the archive has another `context` in this row; use another file";
         assert_eq!(message(KeptRow::Earlier), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Values on their way into an archive: read from a row of either backend, bound, and compared with what was kept.
+//! Values of archived rows: read from either backend, bound to a statement, and compared.
 
 use sea_orm::{DbErr, QueryResult, Value};
 use sqlx::sqlite::SqliteRow;
@@ -47,7 +47,6 @@ fn of_postgresql(row: &QueryResult, index: usize) -> Result<SqliteValue<'_>, DbE
     value.map_err(failed)
 }
 
-/// The value as it is bound to a statement.
 pub(super) fn bound(value: &SqliteValue<'_>) -> Value {
     match *value {
         SqliteValue::Null => Value::BigInt(None),
@@ -61,12 +60,12 @@ pub(super) fn bound(value: &SqliteValue<'_>) -> Value {
     }
 }
 
-/// Whether it is a text that the driver does not take.
+/// Whether it is text that the driver does not bind.
 pub(super) fn is_no_unicode(value: &SqliteValue<'_>) -> bool {
     matches!(value, SqliteValue::Text(bytes) if std::str::from_utf8(bytes).is_err())
 }
 
-/// Whether nothing is lost: the same, or JSON's whole number, which SQLite keeps as one.
+/// Whether the stored value is the same. JSON's whole numbers are also the same as SQLite's INTEGER.
 pub(super) fn is_kept_as(sent: &SqliteValue<'_>, kept: &SqliteValue<'_>) -> bool {
     match (sent, kept) {
         (SqliteValue::Real(sent), SqliteValue::Real(kept)) => sent.to_bits() == kept.to_bits(),
@@ -75,7 +74,7 @@ pub(super) fn is_kept_as(sent: &SqliteValue<'_>, kept: &SqliteValue<'_>) -> bool
     }
 }
 
-/// The value of a key as people read it; what no key of TARSy's is shows its storage class.
+/// The value of a key for messages. Values that no TARSy key has are shown by their storage class.
 pub(super) fn shown(value: &SqliteValue<'_>) -> String {
     match value {
         SqliteValue::Text(_) | SqliteValue::Integer(_) => value.shown().into_owned(),

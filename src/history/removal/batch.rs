@@ -1,5 +1,6 @@
-//! One transaction that removes rows, and archives them first if they are to be kept. Which ones is left to
-//! [`crate::history::retention::session_batch`], [`crate::history::events`] and [`crate::history::orphans`].
+//! A batch: one transaction that removes rows, and archives them first if requested.
+//! [`crate::history::retention::session_batch`], [`crate::history::events`] and [`crate::history::orphans`] choose the
+//! rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -19,25 +20,24 @@ use crate::format::counted;
 use crate::history::archive::Archive;
 use crate::history::archive::transaction::ArchiveTransaction;
 
-/// How long a transaction of this size may keep others waiting.
+/// The lock and statement limits of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// For a lock that another session has.
     pub lock: Duration,
-    /// For each statement; `None` where it has to come to its end.
+    /// For each statement; `None` is no limit.
     pub statement: Option<Duration>,
 }
 
-/// What was removed: rows by table.
+/// The number of removed rows by table.
 pub(crate) type Removed = BTreeMap<&'static str, u64>;
 
 /// Where a batch failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailedIn {
-    /// The database that is pruned.
     Database,
     Archive,
-    /// The schema, which is another by now.
+    /// The schema, which changed in the meantime.
     Schema,
 }
 
@@ -47,14 +47,14 @@ pub(crate) enum FailedIn {
 pub(crate) struct BatchError {
     pub action: Action,
     pub place: FailedIn,
-    /// What a commit that failed would have removed. If the connection broke, it may have taken place.
+    /// The rows of a COMMIT whose outcome is unknown if the connection broke.
     pub uncommitted: Option<Removed>,
     #[source]
     pub cause: DatabaseCause,
 }
 
 impl BatchError {
-    /// The same where an answer to the commit was not waited for any longer.
+    /// The same for an answer to the COMMIT that did not arrive in time.
     #[must_use]
     pub(crate) fn or_uncommitted(self, removing: Removed) -> Self {
         let is_lost = self.place == FailedIn::Database && self.cause.class.is_before_login();
@@ -70,8 +70,8 @@ impl BatchError {
         }
     }
 
-    /// Whether the connection of this batch has to be replaced before the next one: after a COMMIT that failed, and on
-    /// SQLite, which may have rolled back by itself, after everything but a lock that was not granted.
+    /// Whether the connection must be replaced before the next batch: after a failed COMMIT, and on SQLite, which may
+    /// have rolled back on its own, after every error but a lock that was not granted.
     #[must_use]
     pub(crate) fn spoils_connection(&self, backend: DbBackend) -> bool {
         let is_about_sqlite = backend == DbBackend::Sqlite && self.place == FailedIn::Database;
@@ -96,7 +96,7 @@ impl From<BatchError> for DatabaseError {
     }
 }
 
-/// Rows that are removed once the batch is committed. Dropped before, it is rolled back.
+/// An open transaction that removes rows. It is rolled back if it is dropped before its commit.
 pub(crate) struct Batch {
     transaction: DatabaseTransaction,
     archive: Option<ArchiveTransaction>,
@@ -106,9 +106,6 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Begins a transaction that removes nothing yet.
-    ///
-    /// # Errors
-    /// [`BatchError`].
     pub(crate) async fn begin(
         connection: &DatabaseConnection,
         limits: Limits,
@@ -120,7 +117,7 @@ impl Batch {
         };
         let mut options = TransactionOptions::default();
         if ConnectionTrait::get_database_backend(connection) == DbBackend::Sqlite {
-            // A reader that turns into a writer may find the database busy at once: begin as a writer.
+            // A reader that becomes a writer may find the database busy: so the transaction begins as a writer.
             options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         }
         let transaction = connection.begin_with_options(options).await?;
@@ -130,7 +127,6 @@ impl Batch {
         Ok(Self { transaction, archive, removed: Removed::new(), began: Instant::now() })
     }
 
-    /// Whose database it is.
     pub(crate) fn backend(&self) -> DbBackend {
         ConnectionTrait::get_database_backend(&self.transaction)
     }
@@ -140,7 +136,7 @@ impl Batch {
         Statement::from_sql_and_values(self.backend(), sql, [Value::from(bound)])
     }
 
-    /// The rows that a query finds, which are locked; those that another session has locked are passed over.
+    /// Locks the rows that a query finds, and returns them; rows that another session has locked are skipped.
     pub(crate) async fn lock(&self, query: &str) -> Result<Vec<QueryResult>, DbErr> {
         let lock = match self.backend() {
             DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",
@@ -149,19 +145,19 @@ impl Batch {
         rows(&self.transaction, &format!("{query}{lock}")).await
     }
 
-    /// Locks the rows of a table that meet a condition, to which `bound` is bound as `$1`. On PostgreSQL.
+    /// Locks the rows of a table that meet a condition on PostgreSQL; `bound` is its `$1`.
     pub(crate) async fn lock_bound(&self, table: &str, condition: &str, bound: &str) -> Result<(), DbErr> {
         let sql = format!("SELECT FROM {table} WHERE {condition} FOR UPDATE");
         self.transaction.execute_raw(self.statement(&sql, bound)).await.map(|_| ())
     }
 
-    /// The texts that a query of one column gives, to which `bound` is bound as `$1`.
+    /// The texts of a query with one column; `bound` is its `$1`.
     pub(crate) async fn texts_bound(&self, query: &str, bound: &str) -> Result<BTreeSet<String>, DbErr> {
         let rows = self.transaction.query_all_raw(self.statement(query, bound)).await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
-    /// Removes the rows of a table that meet a condition, to which `bound` is bound as `$1`. Returns how many.
+    /// Removes the rows of a table that meet a condition, and returns their number; `bound` is the condition's `$1`.
     pub(crate) async fn delete(
         &mut self,
         table: &'static str,
@@ -177,7 +173,7 @@ impl Batch {
         Ok(gone)
     }
 
-    /// Runs a DELETE, and writes each row that it removes to the archive.
+    /// Runs a DELETE, and writes each deleted row to the archive.
     async fn delete_into(
         &self,
         archive: &ArchiveTransaction,
@@ -196,7 +192,7 @@ impl Batch {
         Ok(count)
     }
 
-    /// Does as [`Batch::delete`], and makes sure that this many rows are gone.
+    /// Like [`Batch::delete`], and makes sure that exactly this many rows were removed.
     pub(crate) async fn delete_exactly(
         &mut self,
         wanted: usize,
@@ -208,21 +204,21 @@ impl Batch {
         if gone == wanted as u64 { Ok(()) } else { Err(too_few_removed(gone, wanted, table).into()) }
     }
 
-    /// What is gone if its commit takes place.
+    /// The rows that the commit removes.
     #[must_use]
     pub(crate) fn removed(&self) -> &Removed {
         &self.removed
     }
 
-    /// Makes the removal last, after the archive is on the disk. Returns how long it kept others waiting. From here on
-    /// there is no way back: let it come to its end. `ledger` is what the database's one said when its schema was read:
-    /// after an upgrade there may be columns that were not archived, and tables that were not looked into.
+    /// Commits the removal after the archive is on the disk. Returns how long other sessions may have waited. It must
+    /// not be cancelled. `ledger` is the ledger from when the schema was read: an upgrade may have added columns that
+    /// were not archived, and tables that were not searched.
     ///
     /// # Errors
-    /// [`BatchError`]; the batch is rolled back, unless the connection broke, which leaves it open.
+    /// [`BatchError`]; the batch is rolled back, unless the connection broke: then the outcome is unknown.
     pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
         if *ledger != Ledger::Missing && ledger::read(&self.transaction).await? != *ledger {
-            return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(upgraded_meanwhile()) });
+            return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(upgraded_concurrently()) });
         }
         if let Some(archive) = self.archive {
             archive.commit().await.map_err(BatchError::in_archive)?;
@@ -237,11 +233,11 @@ impl Batch {
     }
 }
 
-/// What a transaction of PostgreSQL begins with.
+/// The first statements of a transaction on PostgreSQL.
 fn set_up(limits: Limits) -> String {
     let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
-    // A crash of the server may bring back the last sessions that were removed, whole: the next run removes them
-    // again, and so no commit has to wait for the disk.
+    // After a crash of the server the last removed sessions may exist again, complete: the next run removes them. So no
+    // commit waits for the disk.
     format!(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
                  {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
@@ -249,17 +245,17 @@ fn set_up(limits: Limits) -> String {
     )
 }
 
-/// A trigger or a policy kept rows: the next batch would find the same ones for ever.
+/// A trigger or a policy kept rows: without an error the next batch would find them again, forever.
 fn too_few_removed(gone: u64, wanted: usize, table: &str) -> DatabaseCause {
     let message = format!(
-        "the database removed {gone} of {} of {table}; is there a trigger or a row policy?",
+        "the database removed {gone} of {} of {table}, perhaps because of a trigger or a row policy",
         counted(wanted as u64, "row")
     );
     DatabaseCause::new(ErrorClass::Other, message)
 }
 
-fn upgraded_meanwhile() -> DatabaseCause {
-    DatabaseCause::new(ErrorClass::Conflict, "somebody has upgraded the schema meanwhile; the next run goes on")
+fn upgraded_concurrently() -> DatabaseCause {
+    DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema; run the same command again")
 }
 
 #[cfg(test)]
@@ -293,7 +289,7 @@ mod tests {
 
     #[test]
     fn rows_that_the_database_kept_are_counted() {
-        let expected = "the database removed 3 of 4 rows of chats; is there a trigger or a row policy?";
+        let expected = "the database removed 3 of 4 rows of chats, perhaps because of a trigger or a row policy";
         assert_eq!(too_few_removed(3, 4, "chats").to_string(), expected);
     }
 

@@ -1,37 +1,37 @@
-//! How much one transaction removes, and how long the next one waits: as much as fits into a given time.
+//! The size of batches and the pauses between them. The size adapts so that a batch takes a given time.
 
 use std::time::Duration;
 
 use crate::progress::Amount;
 
-/// The most that one transaction removes while others wait for it: what it holds in the server's log has a bound.
+/// The largest batch while other sessions wait for it, which also bounds the server's log.
 const MOST: Amount = Amount { rows: 100_000, bytes: 64 * 1024 * 1024 };
-/// How SQLite's busy handler sleeps until it tries again: how long a program has waited, and its next sleep, in
+/// The pauses of SQLite's busy handler: how long a program has waited, and its next pause, in milliseconds. Source:
+/// `sqliteDefaultBusyCallback`.
 /// milliseconds. Source: `sqliteDefaultBusyCallback`.
 const SLEEPS: [(u64, u64); 7] = [(3, 5), (8, 10), (18, 15), (33, 20), (53, 25), (128, 50), (228, 100)];
-/// How long it takes a writer that has woken up to begin.
+/// How long a program takes to begin after its pause.
 const GRACE: Duration = Duration::from_millis(5);
 
-/// What a batch may take.
+/// The limits of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Budget {
-    /// How long it takes.
     pub time: Duration,
-    /// How much it removes at most, if there is a limit.
+    /// The largest size, if there is one.
     pub most: Option<Amount>,
-    /// How much larger than the last one it may be.
+    /// The largest factor between one batch and the next.
     pub growth: u32,
 }
 
 impl Budget {
-    /// A batch that others may have to wait for.
+    /// A batch that other sessions may wait for.
     #[must_use]
     pub(crate) fn contended(time: Duration) -> Self {
         Self { time, most: Some(MOST), growth: 2 }
     }
 }
 
-/// How many units, such as sessions, the next batch takes.
+/// Decides the size of the next batch, in units such as sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct BatchSizer {
     size: u32,
@@ -39,32 +39,30 @@ pub(crate) struct BatchSizer {
     ceiling: u32,
 }
 
-/// A batch that is over, or two at once.
+/// A finished batch, or two at the same time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// The units that it took.
+    /// The number of units that it was given.
     pub units: usize,
-    /// What it removed.
     pub amount: Amount,
-    /// How long it took.
     pub time: Duration,
 }
 
 impl Default for BatchSizer {
-    /// Begins with one: nobody knows how large they are.
+    /// Begins with one unit, because their size is unknown.
     fn default() -> Self {
         Self { size: 1, ceiling: u32::MAX }
     }
 }
 
 impl BatchSizer {
-    /// The units that the next batch takes.
+    /// The size of the next batch.
     #[must_use]
     pub(crate) fn size(&self) -> u32 {
         self.size
     }
 
-    /// Learns from a batch what the next one takes.
+    /// Adapts the size to a finished batch.
     pub(crate) fn learn(&mut self, done: &Measured, budget: &Budget) {
         let ratio =
             |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
@@ -74,30 +72,30 @@ impl BatchSizer {
             fitting = fitting.min(ratio(most.bytes.into(), done.amount.bytes.into()));
         }
         let largest = self.size.saturating_mul(budget.growth).min(self.ceiling);
-        // What was too large then may fit later.
+        // A size that was too large may fit later.
         self.ceiling = self.ceiling.saturating_add(self.ceiling / 8 + 1);
         self.size = fitting.clamp(1, largest.max(1));
     }
 
-    /// A batch was too large, or one of its units cannot be removed: half of what it took.
+    /// Halves the size, after a batch that was too large or that had a unit which cannot be removed.
     pub(crate) fn halve(&mut self, taken: usize) {
         self.size = u32::try_from(taken / 2).unwrap_or(u32::MAX).max(1);
     }
 
-    /// No batch may be as large as the last one.
+    /// Makes the next batch smaller than the last one.
     pub(crate) fn limit(&mut self) {
         self.ceiling = (self.size / 2).max(1);
         self.size = self.ceiling;
     }
 
-    /// What was learned no longer holds: others have come.
+    /// Forgets the size, because other sessions have begun to work.
     pub(crate) fn restart(&mut self) {
         self.size = 1;
     }
 }
 
-/// How long to pause after a batch that kept others waiting for `held`, so that each program that waits gets the lock:
-/// as long as SQLite lets one sleep that has waited since the batch began.
+/// The pause after a batch that kept other programs waiting for `held`, so that each of them gets the lock: the longest
+/// pause of SQLite's busy handler after such a wait.
 #[must_use]
 pub(crate) fn pause_for_waiters(held: Duration) -> Duration {
     let waited = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);

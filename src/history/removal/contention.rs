@@ -1,4 +1,4 @@
-//! Who else uses the database while it is pruned, and what is owed to them.
+//! How other sessions use the database during a prune, and what batches must therefore look like.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,46 +11,48 @@ use super::batch_size::{Budget, pause_for_waiters};
 use crate::database::connection::row;
 use crate::database::sqlite_file::beside;
 
-/// How long after a foreign commit the next one is expected.
+/// How long after another program's commit its next one is expected.
 const MEMORY: Duration = Duration::from_secs(2);
 
-/// How long a transaction may take that nobody waits for. If it is rolled back this is lost.
+/// The intended duration of a batch that no other program waits for. It is lost if the batch is rolled back.
 const ALONE: Duration = Duration::from_secs(8);
 
-/// How long PostgreSQL's answer counts.
+/// How long an answer of PostgreSQL's is valid.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How the database is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// PostgreSQL, and nobody else does anything.
+    /// PostgreSQL without other active sessions.
     QuietServer,
-    /// PostgreSQL, and others work: they wait for rows that a batch has locked, and share processor and disk with it.
+    /// PostgreSQL with other active sessions, which wait for rows that a batch has locked, and share processor and disk
+    /// with it.
     BusyServer,
-    /// SQLite, and nobody else has the file open.
+    /// SQLite, and no other process has the file open.
     Idle,
-    /// SQLite, and others have the file open, or nobody can tell, but none of them writes.
+    /// SQLite, and other processes have the file open, or that is unknown, but none of them writes.
     Readers,
-    /// SQLite, and somebody writes: one writer at a time.
+    /// SQLite, and another process writes: SQLite has one writer at a time.
     Writers,
 }
 
 impl Activity {
-    /// What a batch may take.
+    /// The limits of a batch.
     #[must_use]
     pub(crate) fn budget(self) -> Budget {
         match self {
-            // Nobody waits yet; what is too long for a statement is begun again with half.
+            // No other session waits yet. A batch that exceeds the statement limit is retried with half its size.
             Activity::QuietServer => Budget { growth: 4, ..Budget::contended(Duration::from_millis(60)) },
             Activity::BusyServer => Budget::contended(Duration::from_millis(6)),
             Activity::Readers => Budget::contended(Duration::from_millis(80)),
             Activity::Writers => Budget::contended(Duration::from_millis(12)),
-            // Nobody waits, and each page of an index is written once for many rows. Who comes meanwhile ends it.
+            // No other process waits, and a large batch writes each index page once for many rows. A process that opens
+            // the file ends the batch.
             Activity::Idle => Budget { time: ALONE, most: None, growth: 8 },
         }
     }
 
-    /// How long to stay away after a batch that kept others waiting for `held`.
+    /// The pause after a batch that kept other sessions waiting for `held`.
     #[must_use]
     pub(crate) fn pause(self, held: Duration) -> Duration {
         match self {
@@ -61,37 +63,33 @@ impl Activity {
     }
 }
 
-/// Watches who else uses a database.
+/// Observes how other sessions use a database.
 pub(crate) enum Contention {
     Server(ServerActivity),
     File(FileActivity),
 }
 
-/// Who else works on a server.
+/// Observes the other sessions of a server.
 #[derive(Default)]
 pub(crate) struct ServerActivity {
-    /// When it was asked last.
     asked: Option<Instant>,
     others_work: bool,
-    /// The server's processes of this tool's other connections.
+    /// The process ids of this tool's other sessions.
     own: Vec<i32>,
 }
 
-/// Who else has a file of SQLite's open.
+/// Observes the other processes that have a SQLite file open.
 pub(crate) struct FileActivity {
     /// The `-shm` of a file in WAL mode, on which each process that has the file open holds a lock.
     ///
-    /// Outlives the connection: to close it would drop the locks that SQLite has on it in this process.
+    /// It must outlive the connection: closing it would drop SQLite's locks in this process.
     index: Option<File>,
     data_version: i64,
     last_commit: Instant,
 }
 
 impl Contention {
-    /// Begins to watch. `path` is SQLite's file, which `connection` has open.
-    ///
-    /// # Errors
-    /// Whatever the database answers.
+    /// Begins to observe. `path` is the SQLite file of `connection`.
     pub(crate) async fn of(connection: &DatabaseConnection, path: Option<&Path>) -> Result<Self, DbErr> {
         Ok(match connection.get_database_backend() {
             DbBackend::Sqlite => Self::File(FileActivity::of(connection, path).await?),
@@ -99,17 +97,14 @@ impl Contention {
         })
     }
 
-    /// Closes what is open of SQLite's files: after the connection is closed, and before another one is opened.
+    /// Closes the files of SQLite. Call it after the connection is closed and before another one is opened.
     pub(crate) fn close_files(&mut self) {
         if let Self::File(file) = self {
             file.index = None;
         }
     }
 
-    /// Takes another connection to PostgreSQL for one of this tool.
-    ///
-    /// # Errors
-    /// Whatever the database answers.
+    /// Counts a PostgreSQL connection as one of this tool's.
     pub(crate) async fn count_as_own(&mut self, connection: &DatabaseConnection) -> Result<(), DbErr> {
         let pid = row(connection, "SELECT pg_backend_pid() AS pid").await?.try_get("", "pid")?;
         if let Self::Server(server) = self {
@@ -118,16 +113,13 @@ impl Contention {
         Ok(())
     }
 
-    /// Whether no other process has the file open; false where that is not known.
+    /// Whether no other process has the file open; false if that is unknown.
     #[must_use]
     pub(crate) fn is_alone(&self) -> bool {
         matches!(self, Self::File(file) if file.is_alone())
     }
 
-    /// Looks who is there now.
-    ///
-    /// # Errors
-    /// Whatever the database answers.
+    /// Determines the current activity.
     pub(crate) async fn activity(&mut self, connection: &DatabaseConnection) -> Result<Activity, DbErr> {
         match self {
             Self::Server(server) => server.activity(connection).await,
@@ -152,13 +144,13 @@ impl FileActivity {
         Ok(Self {
             index: path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok()),
             data_version: data_version(connection).await?,
-            // Until the contrary is seen.
+            // Until a commit is seen.
             last_commit: Instant::now(),
         })
     }
 
     fn is_alone(&self) -> bool {
-        // A lock that this process holds itself does not count.
+        // The lock of this process does not count.
         let lock = self.index.as_ref().map(|index| fcntl_getlk(index, &Flock::from(FlockType::WriteLock)));
         matches!(lock, Some(Ok(None)))
     }
@@ -176,8 +168,8 @@ impl FileActivity {
     }
 }
 
-/// Whether another session has begun or ended something within the last second. A role is told of its own
-/// sessions, which TARSy's backend shares, and of others' only with the right to it.
+/// Whether another session has begun or ended a transaction or a statement within the last second. A role sees its own
+/// sessions, which TARSy's backend shares, and others' only with the privilege for it.
 async fn others_work(connection: &DatabaseConnection, own: &[i32]) -> Result<bool, DbErr> {
     let sql = format!(
         "SELECT EXISTS (

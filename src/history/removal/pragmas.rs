@@ -1,4 +1,4 @@
-//! How SQLite is set up for the removal of many rows.
+//! SQLite's settings for the removal of many rows.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
@@ -6,31 +6,28 @@ use crate::database::connection::row;
 use crate::history::tables::session_tables;
 use crate::schema::model::Schema;
 
-/// Pages that are kept in memory, in KiB: the rows of a session lie together, but their entries in the indexes do not.
+/// The page cache, in KiB. The rows of a session are close together, but not their index entries.
 const CACHE_KIB: u32 = 128 * 1024;
 
-/// Sets up a connection, which is used for nothing else.
-///
-/// # Errors
-/// Whatever the database answers.
+/// Sets up a connection that is used only for the removal.
 pub(crate) async fn set(connection: &DatabaseConnection, schema: &Schema) -> Result<(), DbErr> {
     if connection.get_database_backend() != DbBackend::Sqlite {
         return Ok(());
     }
     connection.execute_unprepared(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
     if row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")? == "wal" {
-        // A loss of power may bring back the last sessions that were removed, whole: the next run removes them again.
+        // After a loss of power the last removed sessions may exist again, complete: the next run removes them.
         connection.execute_unprepared("PRAGMA synchronous = NORMAL").await?;
     }
     if all_keys_are_known(schema) {
-        // A session goes with everything that hangs on it, and none whose stages others need. For the parent of a
-        // stage, which has no index, SQLite would look through all stages for each one that goes.
+        // The removal itself covers all rows that belong to a session, and skips sessions whose stages others need. For
+        // the parent of a stage, which has no index, SQLite would scan all stages for each removed one.
         connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
     }
     Ok(())
 }
 
-/// Whether nothing but TARSy's own tables points to them.
+/// Whether only TARSy's own tables refer to them.
 fn all_keys_are_known(schema: &Schema) -> bool {
     let is_known = |name: &str| session_tables().any(|table| table == name);
     let foreign = schema.tables.iter().filter(|(name, _)| !is_known(name));

@@ -1,4 +1,4 @@
-//! Makes sure that one prune works on a database at a time.
+//! The lock that allows one prune per database at a time.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -9,30 +9,30 @@ use crate::database::connection::{self, Access, ConnectError, row};
 use crate::database::url::DatabaseUrl;
 use crate::schema::lock::{KEY, NO_TIME_LIMITS};
 
-/// The key of the advisory lock on PostgreSQL: neither that of an upgrade nor that of a repair.
+/// The key of the advisory lock on PostgreSQL, different from those of upgrades and repairs.
 const PRUNE: i64 = KEY + 2;
 
-/// A client that is gone without a word loses the right after 25 s, instead of the two hours of most systems.
+/// A client that disappears loses the lock after 25 s, instead of after two hours as on most systems.
 const KEEPALIVE: &str = "SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5;
     SET LOCAL tcp_keepalives_count = 3";
 
-/// The right to prune a database, until it is dropped.
+/// The lock for a prune of a database, held until it is dropped.
 ///
-/// On SQLite it has to be taken before the file is opened, and dropped after it is closed: closing any descriptor of a
-/// file drops the locks that SQLite has on it.
+/// On SQLite take it before the file is opened, and drop it after the file is closed: closing any descriptor of a file
+/// drops SQLite's locks on it.
 #[derive(Default)]
 pub(crate) struct PruneLock {
-    /// A lock that SQLite does not know of, on its file.
+    /// A lock on the SQLite file that SQLite itself does not use.
     _file: Option<File>,
-    /// A transaction that does nothing but hold the lock. A lock of the session would stay behind in a pooler.
+    /// A transaction that does nothing but hold the lock: behind a pooler a lock of the session would remain.
     _transaction: Option<(DatabaseTransaction, DatabaseConnection)>,
 }
 
 impl PruneLock {
-    /// Takes the right; `None` if somebody else has it.
+    /// Takes the lock; `None` if another run holds it.
     ///
     /// # Errors
-    /// [`ConnectError`] when the database cannot be opened.
+    /// [`ConnectError`] if the database cannot be opened.
     pub(crate) async fn take(url: &DatabaseUrl) -> Result<Option<Self>, ConnectError> {
         match url {
             DatabaseUrl::Sqlite(location) => Ok(Self::of_file(location.path.as_deref())),
@@ -41,11 +41,11 @@ impl PruneLock {
     }
 
     fn of_file(path: Option<&Path>) -> Option<Self> {
-        // What is wrong with the file is told when it is opened as a database.
+        // Other errors of the file are reported when the database is opened.
         let Some(Ok(file)) = path.map(File::open) else { return Some(Self::default()) };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => None,
-            // Where a file system has no such locks, there is none.
+            // Some file systems do not support locks.
             Ok(()) | Err(TryLockError::Error(_)) => Some(Self { _file: Some(file), ..Self::default() }),
         }
     }
@@ -59,8 +59,7 @@ impl PruneLock {
 }
 
 async fn transaction_with_lock(connection: &DatabaseConnection) -> Result<Option<DatabaseTransaction>, DbErr> {
-    // With a snapshot that is kept it would be in the way of whoever waits for old ones, such as the building of an
-    // index.
+    // Without a snapshot, for which the building of an index would wait.
     let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
     transaction.execute_unprepared(NO_TIME_LIMITS).await?;
     transaction.execute_unprepared(KEEPALIVE).await?;

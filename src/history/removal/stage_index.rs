@@ -1,8 +1,8 @@
-//! An index for as long as stages are removed from PostgreSQL.
+//! A temporary index for the removal of stages from PostgreSQL.
 //!
-//! From revision 18 on a foreign key leads from a stage to its parent, and no revision has an index for it: for each
-//! stage that goes the server reads all stages, so that a removal takes the longer the more history stays. A partial
-//! index, of the few stages that have a parent, does away with that. It is built without locking anybody out.
+//! From revision 18 on a stage has a foreign key to its parent, and no revision has an index for it: the server scans
+//! all stages for each removed one. A partial index of the few stages that have a parent avoids that. Building it
+//! blocks neither readers nor writers.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 
@@ -13,21 +13,21 @@ use crate::history::tables::STAGES;
 use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
 
-/// The index's name. One that a crash left behind is used, and dropped, by the next run.
+/// The index's name. The next run uses, and drops, an index that a crash left behind.
 const NAME: &str = "tarsy_db_prune_stage_parent";
-/// Below so many stages the building costs more than it saves.
+/// With fewer stages building the index costs more than it saves.
 const WORTHWHILE: u64 = 200;
 
 /// What a run does about the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IndexDecision {
-    /// Another index does its work, or it is not worth building.
+    /// Another index exists, or it is not worth building.
     NotNeeded,
-    /// A crash left one that works.
+    /// A crash left a valid one.
     Reuse,
-    /// A failed attempt left one that does not work.
+    /// A failed attempt left an invalid one.
     Rebuild,
-    /// There is none.
+    /// None exists.
     Build,
 }
 
@@ -42,11 +42,11 @@ fn decide(schema: &Schema, stages: u64) -> IndexDecision {
     }
 }
 
-/// Builds the index where it is missing and worth it for this many stages. Returns whether it is there, to be dropped
-/// in the end.
+/// Builds the index if it is missing and worth it for this many stages. Returns whether it exists and is to be dropped
+/// at the end.
 ///
 /// # Errors
-/// [`DatabaseError`] when the server cannot be asked; a role that may not build it, or a server that is too busy, only
+/// [`DatabaseError`] if the server cannot be asked. A role that may not build it, or a server that is too busy, only
 /// makes the removal slower.
 pub(crate) async fn build(
     connection: &DatabaseConnection,
@@ -64,8 +64,8 @@ pub(crate) async fn build(
     }
     if !is_owner(connection).await? {
         tracing::warn!(
-            "no index leads to the parents of stages, which makes this slow; the tables' owner can create one: \
-             `tarsy-db check` shows how"
+            "`stage_executions.parent_stage_execution_id` has no index, so each removed stage scans the whole table; the \
+             table's owner can create one with the statement that `tarsy-db check` shows"
         );
         return Ok(false);
     }
@@ -76,7 +76,7 @@ pub(crate) async fn build(
     Ok(true)
 }
 
-/// Whether the role may create indexes of the stages.
+/// Whether the role may create indexes on the stages.
 async fn is_owner(connection: &DatabaseConnection) -> Result<bool, DatabaseError> {
     let sql =
         format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
@@ -88,11 +88,14 @@ async fn create(connection: &DatabaseConnection) {
     let sql = parent_index::create(NAME, DbBackend::Postgres);
     if let Err(error) = connection.execute_unprepared(&mark::statement(&sql)).await {
         let cause = DatabaseCause::from(error);
-        tracing::warn!("no index leads to the parents of stages, which makes this slow; building one failed: {cause}");
+        tracing::warn!(
+            "`stage_executions.parent_stage_execution_id` has no index, so each removed stage scans the whole table; \
+             creating one failed: {cause}"
+        );
     }
 }
 
-/// Drops the index that a crash left behind.
+/// Drops an index that a crash left behind.
 pub(crate) async fn drop_left_over(connection: &DatabaseConnection, schema: &Schema) {
     if connection.get_database_backend() == DbBackend::Postgres && is_left_over(schema) {
         drop_index(connection).await;
@@ -103,12 +106,12 @@ fn is_left_over(schema: &Schema) -> bool {
     schema.tables.get(STAGES).is_some_and(|stages| stages.indexes.contains_key(NAME))
 }
 
-/// Drops the index again.
 pub(crate) async fn drop_index(connection: &DatabaseConnection) {
     let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}");
     let dropped = connection.execute_unprepared(&mark::statement(&sql)).await;
     if let Err(error) = dropped {
-        tracing::warn!("the index {NAME} stays until the next run: {}", DatabaseCause::from(error));
+        let cause = DatabaseCause::from(error);
+        tracing::warn!("cannot drop the temporary index {NAME}: {cause}; the next run drops it");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sessions that are in use although they are over: a chat goes on in them.
+//! Sessions in a terminal status that are still in use, for example by a chat.
 //!
 //! A session is in use if its last interaction, that of its chat, or the start of an open stage is not older than the
 //! cutoff. A stage that a crash left open long ago does not count.
@@ -10,10 +10,11 @@ use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::history::tables::{CHATS, SESSIONS, STAGES, TERMINAL_STATUSES};
 use crate::schema::model::Schema;
 
-/// When the session or its chat was last worked on, in microseconds since the epoch. Older revisions lack one or both.
+/// When the session or its chat was last used, in microseconds since the epoch. Older revisions lack one or both
+/// columns.
 const LAST: &str = "last_interaction_at";
 
-/// The query for the sessions in use, as `session_id`, of those for which a condition on `session_id` holds.
+/// The query for the sessions in use, as `session_id`, among those that meet a condition on `session_id`.
 pub(crate) fn query(schema: &Schema, cutoff_us: i64, is_meant: &str) -> String {
     let statuses = TERMINAL_STATUSES.join("', '");
     let mut parts = vec![format!(
@@ -21,23 +22,23 @@ pub(crate) fn query(schema: &Schema, cutoff_us: i64, is_meant: &str) -> String {
          WHERE started_at_us >= {cutoff_us} AND status NOT IN ('{statuses}') AND {is_meant}"
     )];
     for table in [SESSIONS, CHATS].into_iter().filter(|table| schema.has_column(table, LAST)) {
-        // In SQLite a text is more than any number: what is no moment counts as in use.
+        // In SQLite text is greater than any number: a value that is not a time counts as in use.
         parts.push(format!("SELECT session_id FROM {table} WHERE {LAST} >= {cutoff_us} AND {is_meant}"));
     }
     parts.join(" UNION ")
 }
 
-/// The sessions in use of those that meet a condition. Reads only.
+/// The sessions in use among those that meet a condition. Reads only.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     schema: &Schema,
     cutoff_us: i64,
     is_removable: &str,
 ) -> Result<Vec<String>, DatabaseError> {
-    // With the plus SQLite reads the stages once, and does not look up those of each session.
+    // With the plus SQLite scans the stages once, instead of looking up those of each session.
     let plus = if connection.get_database_backend() == DbBackend::Postgres { "" } else { "+" };
     let is_meant = format!("{plus}session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
     let action = (Verb::Find, "the sessions in use");

@@ -1,12 +1,12 @@
-//! Which sessions are old enough to go.
+//! Which sessions are old enough to be removed.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`plan`] | what would go and what is kept, counted |
-//! | [`session_batch`] | the sessions page by page, and their removal |
-//! | [`selection`] | which sessions go, as a condition, and why others stay |
-//! | [`in_use`] | sessions that are worked on, whatever their own status says |
-//! | [`policy`] | what the operator asked for, as conditions |
+//! | [`plan`] | counts what would be removed and what is kept |
+//! | [`session_batch`] | removes the selected sessions in batches |
+//! | [`selection`] | the condition for the sessions to remove, and why others are kept |
+//! | [`in_use`] | sessions that are in use although their status is terminal |
+//! | [`policy`] | the operator's retention as conditions |
 
 pub(crate) mod in_use;
 pub(crate) mod plan;

@@ -1,4 +1,4 @@
-//! What a policy would remove, counted before anything is.
+//! What a policy would remove, counted beforehand.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
@@ -14,58 +14,53 @@ use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
-/// What an application of the policy would remove.
+/// What a policy would remove.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RetentionPlan {
-    /// Sessions that go.
+    /// The number of sessions to remove.
     pub sessions: u64,
-    /// All sessions that there are.
+    /// The number of all sessions.
     pub of_sessions: u64,
-    /// The start of the oldest of them, in microseconds since the epoch.
+    /// The start of the oldest session to remove, in microseconds since the epoch.
     pub oldest_us: Option<i64>,
-    /// The start of the newest of them, in microseconds since the epoch.
+    /// The start of the newest session to remove, in microseconds since the epoch.
     pub newest_us: Option<i64>,
-    /// Rows and bytes that go, children first.
+    /// Rows and bytes to remove, children first.
     pub tables: Vec<TableCounts>,
-    /// Rows whose session, stage or chat is gone, which go, too.
+    /// Rows whose session, stage or chat does not exist, which are removed as well.
     pub orphans: Vec<OrphanCount>,
-    /// Old sessions that stay, and why.
+    /// Old sessions that are kept, and why.
     pub kept: Vec<KeptSession>,
 }
 
-/// What goes from one table.
+/// What would be removed from one table.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct TableCounts {
-    /// Its name.
     pub table: &'static str,
-    /// Rows that go.
     pub rows: u64,
-    /// Bytes of their values, as they are stored: compressed, and with those that PostgreSQL keeps out of line (TOAST).
+    /// The size of their values as stored: compressed, and with those that PostgreSQL keeps out of line (TOAST).
     pub bytes: u64,
 }
 
-/// An old session that stays.
+/// An old session that is kept.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct KeptSession {
-    /// Its primary key.
     pub session_id: String,
-    /// Its status.
     pub status: String,
-    /// Why it stays.
     pub reason: KeptReason,
-    /// Its start, in microseconds since the epoch.
+    /// In microseconds since the epoch.
     pub started_at_us: i64,
 }
 
 impl RetentionPlan {
-    /// All rows that go; a row that lacks both its session and its stage counts twice.
+    /// All rows to remove; a row that lacks both its session and its stage counts twice.
     #[must_use]
     pub(crate) fn rows(&self) -> u64 {
         let orphans = self.orphans.iter().map(|orphans| orphans.rows);
         self.tables.iter().map(|table| table.rows).chain(orphans).sum()
     }
 
-    /// The rows that go, by table.
+    /// The rows to remove, by table.
     #[must_use]
     pub(crate) fn rows_by_table(&self) -> Removed {
         let tables = self.tables.iter().map(|table| (table.table, table.rows));
@@ -77,20 +72,19 @@ impl RetentionPlan {
         rows
     }
 
-    /// The sessions that go, as a share of all: 0 for none, 1 for all.
+    /// The sessions to remove as a share of all, from 0 to 1.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 sessions")]
+    #[expect(clippy::cast_precision_loss, reason = "no history has 2^52 sessions")]
     pub(crate) fn share(&self) -> f64 {
         if self.of_sessions == 0 { 0.0 } else { self.sessions as f64 / self.of_sessions as f64 }
     }
 
-    /// The stages that go with their sessions.
+    /// The number of stages that are removed with their sessions.
     #[must_use]
     pub(crate) fn stages(&self) -> u64 {
         self.tables.iter().find(|table| table.table == STAGES).map_or(0, |table| table.rows)
     }
 
-    /// All bytes that go.
     #[must_use]
     pub(crate) fn bytes(&self) -> u64 {
         self.tables.iter().map(|table| table.bytes).sum()
@@ -100,7 +94,7 @@ impl RetentionPlan {
 /// Counts what would be removed. Reads only.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn plan(
     connection: &impl ConnectionTrait,
     schema: &Schema,
@@ -118,7 +112,7 @@ pub(crate) async fn plan(
 
 const PLAN: (Verb, &str) = (Verb::Plan, "the removal");
 
-/// How many sessions go, and from when they are.
+/// The number of sessions to remove, and their first and last start.
 struct Span {
     sessions: u64,
     of_sessions: u64,
@@ -143,7 +137,7 @@ async fn span(connection: &impl ConnectionTrait, selection: &Selection) -> Resul
     })
 }
 
-/// The old sessions that stay.
+/// The old sessions that are kept.
 async fn kept(connection: &impl ConnectionTrait, selection: &Selection) -> Result<Vec<KeptSession>, DbErr> {
     let kept = rows(connection, &kept_query(selection)).await?;
     let kept = kept.iter().map(|row| {
@@ -161,7 +155,7 @@ async fn kept(connection: &impl ConnectionTrait, selection: &Selection) -> Resul
 fn kept_query(selection: &Selection) -> String {
     let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
         DbBackend::Postgres => column.to_owned(),
-        // SQLite may hold anything in it.
+        // SQLite may hold any value in it.
         _ => format!("iif(typeof({column}) = 'text', {column}, quote({column}))"),
     });
     format!(
@@ -172,10 +166,10 @@ fn kept_query(selection: &Selection) -> String {
     )
 }
 
-/// Counts the rows of a selection that are there now, by table. Reads only.
+/// Counts the rows of a selection that exist now, by table. Reads only.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     schema: &Schema,
@@ -190,7 +184,7 @@ pub(crate) async fn count(
     Ok(counts)
 }
 
-/// The tables of a selection, children first, and the condition for its rows. `sessions` is how many there are.
+/// The tables of a selection, children first, with the condition for their rows. `sessions` is the number of sessions.
 fn conditions(schema: &Schema, selection: &Selection, sessions: u64) -> Vec<(&'static str, String)> {
     let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
     let ids = IdSet::all(&keys, selection.backend(), sessions);
@@ -229,11 +223,11 @@ fn is_number(kind: &ColumnKind) -> bool {
     }
 }
 
-/// The bytes of a column's value.
+/// The size of a column's value in bytes.
 fn size_of(backend: DbBackend, column: &str, kind: &ColumnKind) -> String {
     match backend {
         DbBackend::Postgres => format!("coalesce(pg_column_size({column}), 0)"),
-        // For a number SQLite would make a text of it, only to measure that.
+        // SQLite would convert a number to text only to measure it.
         _ if is_number(kind) => format!("8 * ({column} IS NOT NULL)"),
         _ => format!("coalesce(octet_length({column}), 0)"),
     }

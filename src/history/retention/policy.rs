@@ -1,4 +1,4 @@
-//! Which sessions may go: a cutoff, what is over, and what the operator asks for besides.
+//! Which sessions may be removed: a cutoff, terminal statuses, and the operator's filters.
 
 use std::time::Duration;
 
@@ -11,54 +11,50 @@ use crate::format;
 use crate::history::tables::TERMINAL_STATUSES;
 use crate::schema::sql::{literal, quoted};
 
-/// How many days of history TARSy keeps by its design, and the baseline revision with it.
+/// The days of history that TARSy keeps by design, as of the baseline revision.
 pub(crate) const DAYS_BY_DESIGN: u32 = 90;
-/// How many days of history TARSy's releases keep since January 2026.
+/// The days of history that TARSy's releases keep since January 2026.
 pub(crate) const DAYS_OF_RELEASES: u32 = 365;
 
-/// A shorter retention is a slip: `3m` are minutes.
+/// A shorter retention is almost certainly a typo: `m` is minutes, `M` is months.
 const SHORTEST: Duration = Duration::from_hours(1);
 
-/// No session started before this, which every backend can compare.
+/// A cutoff before any session, which every backend can compare.
 const NO_SESSION_US: i64 = -i64::MAX;
 
-/// Which sessions may go.
+/// Which sessions may be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RetentionPolicy {
-    /// Sessions that started before this moment, in microseconds since the epoch, are old.
+    /// Sessions that started before this time, in microseconds since the epoch, are old.
     pub cutoff_us: i64,
-    /// What happens to old sessions that are not over.
+    /// What happens to old sessions without a terminal status.
     pub active: ActiveSessions,
-    /// Only these.
+    /// Restricts the policy to some sessions.
     pub filter: Filter,
 }
 
-/// What happens to old sessions that are not in a terminal status.
+/// What happens to old sessions without a terminal status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ActiveSessions {
-    /// They stay.
     Keep,
-    /// They go, too.
+    /// They are removed as well.
     Remove,
 }
 
-/// What a session has to be to be meant at all: one of the values of each list that is not empty.
+/// Restricts a policy to sessions that have one of the values of each list that is not empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// Its status.
     pub statuses: Vec<String>,
-    /// Its alert's type.
     pub alert_types: Vec<String>,
-    /// Its agent's type.
     pub agent_types: Vec<String>,
 }
 
-/// How old is old.
+/// Which sessions are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Longer ago than this.
+    /// Those that started longer ago than this.
     OlderThan(Duration),
-    /// Before this moment.
+    /// Those that started before this time.
     Before(DateTime<Utc>),
 }
 
@@ -72,7 +68,9 @@ impl Limit {
                 let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
                 cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))
             }
-            Self::Before(time) if time >= now => Err(RetentionError::NotPositive(format!("everything before {time}"))),
+            Self::Before(time) if time >= now => {
+                Err(RetentionError::CutoffNotPast(format::exact_time(time.timestamp_micros()).unwrap_or_else(|| time.to_string())))
+            }
             Self::Before(time) => Ok(time),
         }
     }
@@ -81,22 +79,25 @@ impl Limit {
 /// Why a retention cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RetentionError {
-    /// It would remove everything.
+    /// A retention of zero would remove everything.
     #[error("a retention of {0} would remove the whole history")]
     NotPositive(String),
-    /// Whoever says so means something else.
+    /// Such a cutoff would remove everything.
+    #[error("the cutoff {0} is not in the past")]
+    CutoffNotPast(String),
+    /// Almost certainly a typo (`m` is minutes, `M` is months).
     #[error("a retention of {0} is less than an hour")]
     TooShort(String),
-    /// It reaches back beyond what a time can say; in days.
-    #[error("a retention of {0} days reaches back too far")]
+    /// The cutoff would be too early to be represented. In days.
+    #[error("a retention of {0} days is too long")]
     TooLong(u64),
-    /// None was chosen, and what TARSy's backend keeps is not known.
+    /// No retention was set, and the one of TARSy's backend is unknown.
     #[error(
-        "no retention of sessions is set: TARSy keeps {DAYS_BY_DESIGN} days by its design and {DAYS_OF_RELEASES} days in \
+        "no retention of sessions is set: TARSy keeps {DAYS_BY_DESIGN} days by design, and {DAYS_OF_RELEASES} days in \
          its releases since January 2026; nothing was removed"
     )]
     NotChosen,
-    /// It would remove every event, or reaches back beyond what a time can say.
+    /// Zero hours would remove every event; too many hours give a cutoff before the year 1.
     #[error("events cannot be kept for {0} hours")]
     Events(u32),
 }
@@ -108,20 +109,27 @@ impl Diagnostic for RetentionError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            RetentionError::NotPositive(_) => "the cutoff has to lie in the past; to start anew, use a new database",
-            RetentionError::TooShort(_) => "`m` are minutes and `M` months; `--before` takes any moment",
+            RetentionError::NotPositive(_) => {
+                "give an hour or more, as in `--older-than 90d`; to start with an empty history, use a new database"
+            }
+            RetentionError::CutoffNotPast(_) => {
+                "set `--before`, or `--now`, to a time in the past, as in `2026-08-30T12:00:00Z`"
+            }
+            RetentionError::TooShort(_) => {
+                "`m` is minutes and `M` is months; for a shorter retention give the time to `--before`"
+            }
             RetentionError::TooLong(_) => "give fewer days, as in `90d`",
             RetentionError::NotChosen => {
                 "set HISTORY_RETENTION_DAYS to the number of days that the backend keeps, or give `--older-than 365d`"
             }
-            RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to what browsers may need, 24 for a day",
+            RetentionError::Events(_) => "set EVENT_RETENTION_HOURS to the hours that browsers need, such as 24",
         };
         Some(hint.to_owned())
     }
 }
 
 impl RetentionPolicy {
-    /// Works out the cutoff; no session is filtered out.
+    /// Calculates the cutoff; no filter is set.
     ///
     /// # Errors
     /// [`RetentionError`] for a retention that is zero, negative or too long.
@@ -129,19 +137,19 @@ impl RetentionPolicy {
         Ok(Self { cutoff_us: limit.cutoff(now)?.timestamp_micros(), active, filter: Filter::default() })
     }
 
-    /// The same for a run that is to leave all sessions alone: none is old.
+    /// A policy that removes no session.
     #[must_use]
     pub(crate) fn without_sessions(self) -> Self {
         Self { cutoff_us: NO_SESSION_US, ..self }
     }
 
-    /// Whether sessions are to go at all.
+    /// Whether the policy removes sessions at all.
     #[must_use]
     pub(crate) fn is_about_sessions(&self) -> bool {
         self.cutoff_us != NO_SESSION_US
     }
 
-    /// The condition for sessions that are meant and started before the cutoff.
+    /// The condition for sessions that match the filter and started before the cutoff.
     #[must_use]
     pub(crate) fn is_old(&self, backend: DbBackend) -> String {
         let mut parts = vec![has_start(backend).to_owned(), format!("started_at_us < {}", self.cutoff_us)];
@@ -149,7 +157,7 @@ impl RetentionPolicy {
         parts.join(" AND ")
     }
 
-    /// The condition for sessions that go: old, and over unless those that are not go, too.
+    /// The condition for sessions to remove: old, and in a terminal status unless active ones are removed as well.
     #[must_use]
     pub(crate) fn is_removable(&self, backend: DbBackend) -> String {
         let mut parts = vec![self.is_old(backend)];
@@ -160,7 +168,7 @@ impl RetentionPolicy {
 }
 
 impl Filter {
-    /// The columns that are looked at, with the values that are meant.
+    /// The filtered columns with their values.
     #[must_use]
     pub(crate) fn lists(&self) -> [(&'static str, &[String]); 3] {
         [("status", &self.statuses), ("alert_type", &self.alert_types), ("agent_type", &self.agent_types)]
@@ -180,13 +188,13 @@ fn is_one_of(column: &str, values: &[impl AsRef<str>]) -> String {
     format!("{} IN ({})", quoted(column), values.join(", "))
 }
 
-/// The condition that a session's key is a text, where it may be anything else.
+/// The condition that a session's key is text; SQLite may hold any value in it.
 #[must_use]
 pub(crate) fn has_key(backend: DbBackend) -> Option<&'static str> {
     (backend != DbBackend::Postgres).then_some("typeof(session_id) = 'text'")
 }
 
-/// The condition that a session's start is a number: in SQLite a column may hold anything.
+/// The condition that a session's start is a number; SQLite may hold any value in it.
 #[must_use]
 pub(crate) fn has_start(backend: DbBackend) -> &'static str {
     match backend {
@@ -200,33 +208,34 @@ mod tests {
     use super::*;
 
     fn now() -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(1_769_904_000_000_000).expect("a moment")
+        DateTime::from_timestamp_micros(1_769_904_000_000_000).expect("a valid time")
     }
 
     #[test]
     fn the_cutoff_is_exact_to_the_microsecond() {
         let limit = Limit::OlderThan(Duration::from_hours(90 * 24));
-        let policy = RetentionPolicy::new(limit, ActiveSessions::Keep, now()).expect("a sound retention");
+        let policy = RetentionPolicy::new(limit, ActiveSessions::Keep, now()).expect("a valid retention");
         assert_eq!(policy.cutoff_us, 1_769_904_000_000_000 - 90 * 86_400 * 1_000_000);
     }
 
     #[test]
     fn a_retention_that_removes_everything_is_refused() {
-        for limit in
-            [Limit::OlderThan(Duration::ZERO), Limit::Before(now()), Limit::Before(now() + Duration::from_secs(1))]
-        {
-            let refused = RetentionPolicy::new(limit, ActiveSessions::Keep, now());
-            assert!(matches!(refused, Err(RetentionError::NotPositive(_))), "{limit:?}");
+        let zero = RetentionPolicy::new(Limit::OlderThan(Duration::ZERO), ActiveSessions::Keep, now());
+        assert!(matches!(zero, Err(RetentionError::NotPositive(_))), "{zero:?}");
+        for time in [now(), now() + Duration::from_secs(1)] {
+            let refused = RetentionPolicy::new(Limit::Before(time), ActiveSessions::Keep, now());
+            let Err(error @ RetentionError::CutoffNotPast(_)) = refused else { panic!("{refused:?}") };
+            assert!(error.to_string().starts_with("the cutoff 2026-02-01T00:00:0"), "{error}");
         }
         let endless = RetentionPolicy::new(Limit::OlderThan(Duration::MAX), ActiveSessions::Keep, now());
         assert!(matches!(endless, Err(RetentionError::TooLong(_))));
         let days = Duration::from_secs(u64::from(u32::MAX) * 86_400);
         let refused = RetentionPolicy::new(Limit::OlderThan(days), ActiveSessions::Keep, now()).expect_err("too long");
-        assert_eq!(refused.to_string(), "a retention of 4294967295 days reaches back too far");
+        assert_eq!(refused.to_string(), "a retention of 4294967295 days is too long");
     }
 
     #[test]
-    fn only_sessions_that_are_over_and_meant_go_unless_told_otherwise() {
+    fn only_sessions_in_a_terminal_status_that_match_the_filter_are_removed_by_default() {
         let filter = Filter { alert_types: vec!["it's".to_owned()], ..Filter::default() };
         let keep = RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter };
         let expected = "started_at_us IS NOT NULL AND started_at_us < 5 AND \"alert_type\" IN ('it''s') \

@@ -1,4 +1,4 @@
-//! The sessions that a policy removes from a database, as a condition, and what is asked about sessions otherwise.
+//! The condition for the sessions that a policy removes from a database, and other queries about sessions.
 
 use std::fmt;
 
@@ -16,18 +16,17 @@ use crate::schema::sql::literal;
 /// The sessions of a database that a policy removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selection {
-    /// What chooses them.
     pub policy: RetentionPolicy,
     backend: DbBackend,
-    /// Sessions that have to stay because rows of other sessions refer to their stages. Such rows are
-    /// damage, but a cascade would remove them uncounted, and without one they would stop every batch.
+    /// Sessions that are kept because rows of other sessions refer to their stages. Such rows are damage, but a cascade
+    /// would remove them uncounted, and without a cascade they would stop every batch.
     needed: Vec<String>,
-    /// Sessions that have to stay because they are in use: see [`in_use`].
+    /// Sessions that are kept because they are in use: see [`in_use`].
     in_use: Vec<String>,
 }
 
 impl Selection {
-    /// What a policy removes where no row refers to another session's stage, as in all sound databases.
+    /// What a policy removes if no row refers to another session's stage, as in every intact database.
     #[must_use]
     pub(crate) fn optimistic(connection: &impl ConnectionTrait, policy: RetentionPolicy) -> Self {
         Self { policy, backend: connection.get_database_backend(), needed: Vec::new(), in_use: Vec::new() }
@@ -36,7 +35,7 @@ impl Selection {
     /// Applies a policy to a database. Reads only.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the database cannot be read.
+    /// [`DatabaseError`] if the database cannot be read.
     pub(crate) async fn of(
         connection: &impl ConnectionTrait,
         schema: &Schema,
@@ -52,13 +51,12 @@ impl Selection {
         Ok(Self { policy, backend, needed, in_use })
     }
 
-    /// Whose database it is.
     #[must_use]
     pub(crate) fn backend(&self) -> DbBackend {
         self.backend
     }
 
-    /// The condition for sessions that go.
+    /// The condition for sessions to remove.
     pub(crate) fn condition(&self) -> String {
         let is_removable = self.policy.is_removable(self.backend);
         match self.needed.is_empty() && self.in_use.is_empty() {
@@ -67,7 +65,7 @@ impl Selection {
         }
     }
 
-    /// Why an old session stays.
+    /// Why an old session is kept.
     pub(crate) fn reason(&self, session_id: &str, status: &str) -> KeptReason {
         let is_in = |ids: &[String]| ids.iter().any(|id| id == session_id);
         match self.policy.active {
@@ -79,8 +77,8 @@ impl Selection {
     }
 }
 
-/// The sessions among those that meet a condition whose stages other sessions need. They are gathered first, and given
-/// to what follows as values: a `NOT IN` over a large query PostgreSQL works out anew for each row.
+/// The sessions, among those that meet a condition, whose stages other sessions refer to. They are passed to later
+/// queries as values: PostgreSQL would evaluate a `NOT IN` over a large query again for each row.
 async fn needed(
     connection: &impl ConnectionTrait,
     schema: &Schema,
@@ -97,20 +95,20 @@ async fn needed(
     Ok(needed)
 }
 
-/// The query for sessions that would go, and whose stages rows of a table refer to that belong to another session.
+/// The query for sessions to remove whose stages are referenced by rows of another session in a table.
 fn needed_query(backend: DbBackend, table: &str, column: &str, is_removable: &str) -> String {
     let is_old = format!("s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
     if backend == DbBackend::Postgres {
-        // Nearly every row has its stage in its own session. Of an anti join PostgreSQL expects few rows, and joins
-        // whole tables in parallel; `<>` it takes for a condition that all rows meet.
+        // Nearly every row has its stage in its own session. PostgreSQL expects few rows of an anti join, and joins
+        // whole tables in parallel; for `<>` it expects all rows to match.
         return format!(
             "SELECT DISTINCT s.session_id FROM {table} o JOIN {STAGES} s ON s.execution_id = o.{column}
              WHERE o.{column} IS NOT NULL AND {is_old} AND NOT EXISTS (
                  SELECT FROM {STAGES} own WHERE own.execution_id = o.{column} AND own.session_id = o.session_id)"
         );
     }
-    // A cross join is made in this order: from the few stages of old sessions by an index, or, where there is none,
-    // from the few stages that have a parent.
+    // A cross join runs in this order: from the few stages of old sessions by an index, or, without an index, from the
+    // few stages that have a parent.
     let tables = match table {
         STAGES => format!("{table} o CROSS JOIN {STAGES} s"),
         _ => format!("{STAGES} s CROSS JOIN {table} o"),
@@ -122,17 +120,17 @@ fn needed_query(backend: DbBackend, table: &str, column: &str, is_removable: &st
     )
 }
 
-/// Why an old session stays.
+/// Why an old session is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum KeptReason {
     /// Its status is not a terminal one.
     NotOver,
-    /// A chat goes on in it, or a stage was begun after the cutoff.
+    /// It has a chat in progress, or a stage that started after the cutoff.
     InUse,
     /// Rows of other sessions refer to its stages.
     Needed,
-    /// In SQLite: its key is no text.
+    /// In SQLite: its key is not text.
     NoKey,
 }
 
@@ -141,8 +139,8 @@ impl fmt::Display for KeptReason {
         f.write_str(match self {
             KeptReason::NotOver => "not in a terminal status",
             KeptReason::InUse => "in use after the cutoff",
-            KeptReason::Needed => "other sessions need its stages",
-            KeptReason::NoKey => "its key is not a text",
+            KeptReason::Needed => "other sessions refer to its stages",
+            KeptReason::NoKey => "its key is not text",
         })
     }
 }
@@ -153,10 +151,10 @@ pub(super) fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> Strin
     format!("session_id NOT IN ({})", ids.join(", "))
 }
 
-/// Counts the sessions that are meant and started before the cutoff, whatever their status.
+/// Counts the sessions that match the filter and started before the cutoff, whatever their status.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count_old(
     connection: &impl ConnectionTrait,
     policy: &RetentionPolicy,
@@ -171,7 +169,7 @@ pub(crate) async fn count_old(
 /// The start of the oldest session, in microseconds since the epoch.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i64>, DatabaseError> {
     let has_start = has_start(connection.get_database_backend());
     let sql = format!("SELECT min(started_at_us) AS oldest FROM {SESSIONS} WHERE {has_start}");
@@ -182,7 +180,7 @@ pub(crate) async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i
 /// Whether any session has this value in a column.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn is_met(
     connection: &impl ConnectionTrait,
     column: &str,

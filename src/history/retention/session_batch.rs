@@ -1,4 +1,4 @@
-//! Takes the sessions of a selection page by page, and removes each page in one transaction.
+//! Removes the sessions of a selection in batches, each in one transaction.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,14 @@ use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
 use crate::schema::model::Schema;
 use crate::schema::sql::literal;
 
-/// How many sessions one statement is about.
+/// The number of sessions in one statement.
 const PART: usize = 128;
 
-/// A session that a batch has taken.
+/// A session of the current batch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PickedSession {
     /// Its start, in microseconds since the epoch.
     pub started_at_us: i64,
-    /// Its primary key.
     pub session_id: String,
 }
 
@@ -32,22 +31,22 @@ impl PickedSession {
     }
 }
 
-/// How far a pass over the sessions, from the oldest to the newest, has come.
+/// The position of a pass over the sessions, from the oldest to the newest.
 ///
-/// Each batch goes on where the last one ended: from the beginning, it would walk over all that were removed before for
-/// as long as a snapshot still sees them.
+/// Each batch continues where the last one ended: from the beginning it would scan all removed sessions again, as long
+/// as a snapshot still sees them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursor {
-    /// The last session that was taken.
+    /// The last session of the last batch.
     pub after: Option<PickedSession>,
-    /// Sessions that stay, because they cannot be removed.
+    /// Sessions that are skipped, because they cannot be removed.
     pub without: BTreeSet<String>,
 }
 
 impl Cursor {
     fn condition(&self) -> String {
         let after = self.after.as_ref().map(|PickedSession { started_at_us, session_id }| {
-            // The first of the two leads into the index.
+            // The first condition is redundant, but uses the index.
             format!(
                 " AND started_at_us >= {started_at_us} AND (started_at_us, session_id) > ({started_at_us}, {})",
                 literal(session_id)
@@ -63,7 +62,7 @@ impl Cursor {
 pub(crate) struct Page<'p> {
     pub(crate) selection: &'p Selection,
     pub(crate) cursor: &'p Cursor,
-    /// How many sessions at most.
+    /// The maximal number of sessions.
     pub(crate) size: u32,
 }
 
@@ -78,18 +77,18 @@ impl Page<'_> {
     }
 }
 
-/// Takes a page of sessions, and begins to remove them in one transaction. Sessions that the backend is writing to are
-/// passed over; `None` means that there are no others. What was taken is added to `taken`, also where it fails. `go_on`
-/// is asked now and then.
+/// Picks the next sessions, and begins to remove them in one transaction. Sessions that the backend is writing to are
+/// skipped; `None` means that there are no others. The picked sessions are added to `taken`, also on failure.
+/// `may_continue` is asked repeatedly.
 ///
 /// # Errors
-/// [`BatchError`]; the batch is rolled back. [`ErrorClass::Busy`] where `go_on` said no.
+/// [`BatchError`]; the batch is rolled back. [`ErrorClass::Busy`] if `may_continue` returned false.
 pub(crate) async fn remove_batch(
     mut batch: Batch,
     schema: &Schema,
     page: Page<'_>,
     taken: &mut Vec<PickedSession>,
-    go_on: impl Fn() -> bool,
+    may_continue: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
     for row in batch.lock(&page.query()).await? {
         taken.push(PickedSession::of(&row)?);
@@ -99,11 +98,11 @@ pub(crate) async fn remove_batch(
     }
     lock_chats(&batch, schema, taken).await?;
     let going = without_those_in_use(&batch, schema, &page.selection.policy, taken).await?;
-    delete(&mut batch, schema, &going, go_on).await?;
+    delete(&mut batch, schema, &going, may_continue).await?;
     Ok(Some(batch))
 }
 
-/// Locks the chats of sessions on PostgreSQL: what sends a message has locked the chat, and not the session.
+/// Locks the chats of sessions on PostgreSQL: a session that sends a message locks the chat, not the session.
 async fn lock_chats(batch: &Batch, schema: &Schema, sessions: &[PickedSession]) -> Result<(), DbErr> {
     if batch.backend() != DbBackend::Postgres || !schema.has_column(CHATS, "session_id") {
         return Ok(());
@@ -115,7 +114,7 @@ async fn lock_chats(batch: &Batch, schema: &Schema, sessions: &[PickedSession]) 
     Ok(())
 }
 
-/// Leaves out what has begun since the plan was made. While the chats are locked, no other one can begin.
+/// Removes sessions that came into use since the plan from the list. While the chats are locked no other one can begin.
 async fn without_those_in_use(
     batch: &Batch,
     schema: &Schema,
@@ -133,21 +132,21 @@ async fn without_those_in_use(
     }
 }
 
-/// Deletes sessions and what hangs on them.
+/// Deletes sessions and the rows that belong to them.
 async fn delete(
     batch: &mut Batch,
     schema: &Schema,
     sessions: &[PickedSession],
-    go_on: impl Fn() -> bool,
+    may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
     let bound = IdSet::bound(batch.backend());
-    // One table after the other: the pages of its indexes are met again and again while they are in memory.
+    // One table after the other, so that the pages of its indexes stay in memory.
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
         let condition = dependent.of_sessions(&bound);
         for part in sessions.chunks(PART) {
             batch.delete(dependent.table, &condition, &ids(part)).await?;
-            if !go_on() {
-                return Err(DatabaseCause::new(ErrorClass::Busy, "somebody else has opened the database").into());
+            if !may_continue() {
+                return Err(DatabaseCause::new(ErrorClass::Busy, "another program has opened the database").into());
             }
         }
     }
@@ -169,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pass_goes_on_after_the_last_session_and_leaves_out_what_cannot_be_removed() {
+    fn a_pass_continues_after_the_last_session_and_skips_those_that_cannot_be_removed() {
         let mut cursor = Cursor::default();
         assert_eq!(cursor.condition(), "");
         cursor.after = Some(PickedSession { started_at_us: 7, session_id: "it's".to_owned() });

@@ -1,4 +1,4 @@
-//! How much space removed rows have left behind.
+//! How much space removed rows occupy.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -16,21 +16,21 @@ use self::sqlite::FileSpace;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
-/// Less than this is worth nobody's attention; nor is less than a tenth of the whole.
+/// Less reclaimable space than this, or than a tenth of the whole, is not reported.
 const WORTH_BYTES: u64 = 8 << 20;
 
-/// What a database could give back.
+/// The reclaimable space of a database.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Space {
-    /// PostgreSQL's tables.
+    /// TARSy's tables on PostgreSQL.
     Tables(Vec<TableSpace>),
-    /// SQLite's file.
+    /// The whole SQLite file.
     File(FileSpace),
 }
 
 impl Space {
-    /// What could be given back, in bytes.
+    /// The reclaimable space in bytes.
     #[must_use]
     pub fn reclaimable_bytes(&self) -> u64 {
         match self {
@@ -39,7 +39,7 @@ impl Space {
         }
     }
 
-    /// What gives it back, where it is worth while.
+    /// The command that reclaims it, if that is worth while.
     #[must_use]
     pub fn next_command(&self) -> Option<String> {
         match self {
@@ -59,10 +59,10 @@ fn is_worth(reclaimable: u64, bytes: u64) -> bool {
     reclaimable >= WORTH_BYTES && reclaimable >= bytes / 10
 }
 
-/// Looks how much could be given back. Reads only, and needs no privilege on the tables.
+/// Measures the reclaimable space. Reads only, and needs no privilege on the tables.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be read.
+/// [`DatabaseError`] if the database cannot be read.
 pub async fn reclaimable(connection: &impl ConnectionTrait, schema: &Schema) -> Result<Space, DatabaseError> {
     match connection.get_database_backend() {
         DbBackend::Postgres => postgresql::tables(connection, schema).await.map(Space::Tables),
@@ -71,7 +71,7 @@ pub async fn reclaimable(connection: &impl ConnectionTrait, schema: &Schema) -> 
     .context((Verb::Measure, "the reclaimable space"))
 }
 
-/// A table as the tests take it: with one live row, and nothing dead.
+/// A table with one live row and no dead ones.
 #[cfg(test)]
 pub(crate) fn table(name: &str, reclaimable_bytes: u64, bytes: u64) -> TableSpace {
     TableSpace {

@@ -1,4 +1,4 @@
-//! What dead rows of PostgreSQL's tables take.
+//! The space of dead rows in PostgreSQL's tables.
 
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DbErr};
@@ -7,22 +7,21 @@ use serde::Serialize;
 use crate::database::connection::rows;
 use crate::schema::model::Schema;
 
-/// What a table of PostgreSQL could give back. The numbers of rows are the server's own estimates.
+/// The reclaimable space of a PostgreSQL table. The numbers of rows are the server's own estimates.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableSpace {
-    /// Its name.
     pub table: String,
-    /// Rows that are there.
+    /// The number of live rows.
     pub live_rows: u64,
-    /// Rows that are gone, and whose place was not yet made free.
+    /// The number of dead rows that were not vacuumed yet.
     pub dead_rows: u64,
-    /// Its size with indexes and TOAST, in bytes.
+    /// With indexes and TOAST.
     pub bytes: u64,
-    /// The dead share of rows and of TOAST, in bytes: an estimate.
+    /// The dead share of rows and of TOAST, estimated.
     pub reclaimable_bytes: u64,
-    /// When somebody had it vacuumed last, RFC 3339.
+    /// The last manual VACUUM, RFC 3339.
     pub last_vacuum: Option<String>,
-    /// When the server vacuumed it last by itself, RFC 3339.
+    /// The last autovacuum, RFC 3339.
     pub last_autovacuum: Option<String>,
     /// Whether this role may vacuum it.
     pub may_vacuum: bool,
@@ -49,8 +48,8 @@ pub(crate) async fn tables(connection: &impl ConnectionTrait, schema: &Schema) -
     Ok(tables)
 }
 
-/// Most of the space is in the TOAST tables, which have dead rows of their own. Who may vacuum a table: its owner, the
-/// owner of the database, and since PostgreSQL 17 who was granted it.
+/// Most of the space is in the TOAST tables, which have dead rows of their own. A table may be vacuumed by its owner,
+/// by the owner of the database, and since PostgreSQL 17 by roles with the MAINTAIN privilege.
 const TABLES: &str = "
     SELECT c.relname::text AS name,
            pg_stat_get_live_tuples(c.oid) AS live_rows, pg_stat_get_dead_tuples(c.oid) AS dead_rows,

@@ -1,4 +1,4 @@
-//! What free pages of a SQLite file take.
+//! The space of free pages in a SQLite file.
 
 use std::fmt;
 
@@ -7,28 +7,26 @@ use serde::Serialize;
 
 use crate::database::connection::row;
 
-/// What a SQLite file could give back.
+/// The reclaimable space of a SQLite file.
 #[derive(Debug, Clone, Serialize)]
 pub struct FileSpace {
     /// The size of all pages.
     pub bytes: u64,
-    /// The size of the pages that nothing is in.
+    /// The size of the free pages.
     pub reclaimable_bytes: u64,
-    /// The size of one page.
     pub page_bytes: u64,
-    /// What the file does about free pages by itself.
     pub auto_vacuum: AutoVacuum,
 }
 
-/// What a SQLite file does about free pages: a property of the file.
+/// SQLite's `auto_vacuum`, a property of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AutoVacuum {
-    /// Nothing; they are used again.
+    /// Free pages are reused.
     None,
-    /// Each commit gives them back.
+    /// Each commit removes them from the file.
     Full,
-    /// It gives them back when it is asked to.
+    /// They can be removed step by step on request.
     Incremental,
 }
 

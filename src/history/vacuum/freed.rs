@@ -1,49 +1,48 @@
-//! What a vacuum did, in figures and sentences.
+//! The result of a vacuum, in figures and sentences.
 
 use serde::Serialize;
 
 use crate::format::{counted, size};
 
-/// What a vacuum did.
+/// The result of a vacuum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Freed {
-    /// Each table of PostgreSQL that was vacuumed, or SQLite's file.
+    /// Each vacuumed table of PostgreSQL, or the SQLite file.
     pub parts: Vec<FreedPart>,
     /// Tables that this role may not vacuum.
     pub not_permitted: Vec<String>,
-    /// Whether somebody still reads the SQLite file as it was, so that it shrinks only afterwards.
+    /// Whether a reader still uses the old state of the SQLite file, so that the file shrinks later.
     pub is_held_up: bool,
 }
 
-/// What the vacuum of a table or of a file did.
+/// The result for a table or a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FreedPart {
     /// The table, or `file`.
     pub name: String,
-    /// Its size before, in bytes; that of a table with indexes and TOAST.
+    /// The size before in bytes; a table's with indexes and TOAST.
     pub bytes_before: u64,
-    /// Its size afterwards.
     pub bytes_after: u64,
-    /// What stays inside and can be used again, in bytes; for a table an estimate of what the vacuum added.
+    /// The bytes that remain in the file and will be reused; for a table an estimate of what the vacuum added.
     pub reusable_bytes: u64,
-    /// Dead rows that some transaction may still have to see.
+    /// Dead rows that an open transaction may still see.
     pub dead_rows_kept: u64,
 }
 
 impl Freed {
-    /// What went back to the operating system, in bytes.
+    /// The bytes that were returned to the operating system.
     #[must_use]
     pub fn returned_bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes_before.saturating_sub(part.bytes_after)).sum()
     }
 
-    /// What stays inside and can be used again, in bytes.
+    /// The bytes that remain and will be reused.
     #[must_use]
     pub fn reusable_bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.reusable_bytes).sum()
     }
 
-    /// What happened, in sentences for people.
+    /// The result in sentences.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let reusable = match self.reusable_bytes() {
@@ -55,7 +54,9 @@ impl Freed {
             lines.push(format!("vacuum: {} went back to the operating system{reusable}", size(self.returned_bytes())));
         }
         if self.is_held_up {
-            lines.push("somebody reads the file as it was before: it shrinks when that is over".to_owned());
+            lines.push(
+                "another program still reads the old state of the file; it shrinks when that has finished".to_owned(),
+            );
         }
         let kept = self.parts.iter().filter(|part| part.dead_rows_kept > 0);
         lines.extend(kept.map(|part| {
@@ -67,7 +68,7 @@ impl Freed {
         }));
         if !self.not_permitted.is_empty() {
             let tables = self.not_permitted.join(", ");
-            lines.push(format!("not vacuumed, because only the owner may, and this role does not own them: {tables}"));
+            lines.push(format!("not vacuumed, because this role does not own them: {tables}"));
         }
         lines
     }
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_tell_what_left_what_stays_and_what_was_not_done() {
+    fn the_lines_report_returned_space_kept_rows_and_skipped_tables() {
         let part = FreedPart {
             name: "events".to_owned(),
             bytes_before: 3 << 20,
@@ -90,7 +91,7 @@ mod tests {
         let expected = [
             "vacuum: 2.0 MiB went back to the operating system, about 512.0 KiB stay and are used again",
             "7 dead rows of events stay: an open transaction may see them",
-            "not vacuumed, because only the owner may, and this role does not own them: chats",
+            "not vacuumed, because this role does not own them: chats",
         ];
         assert_eq!(freed.lines(), expected);
     }

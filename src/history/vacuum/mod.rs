@@ -1,10 +1,10 @@
-//! Gives back the space that removed rows have left behind.
+//! Returns the space of removed rows to the operating system.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`postgresql`] | `VACUUM` of the tables |
-//! | [`sqlite`] | `VACUUM` of the file, or its free pages step by step |
-//! | [`freed`] | what a vacuum did, in figures and sentences |
+//! | [`sqlite`] | `VACUUM` of the file, or removal of free pages step by step |
+//! | [`freed`] | the result of a vacuum |
 
 pub(crate) mod freed;
 pub(crate) mod postgresql;
@@ -18,13 +18,13 @@ use self::freed::Freed;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
-/// Gives back what removed rows left. On PostgreSQL all tables of TARSy's that the role may vacuum, while others use
-/// them; most of the space stays inside, to be used again. On SQLite free pages leave the file: step by step where it
-/// was created with `auto_vacuum`, otherwise by a copy of the whole, during which nobody can write and for which the
-/// disk has to have room, where the file is and in `temporary`.
+/// Returns the space of removed rows. On PostgreSQL it vacuums all TARSy tables that the role may vacuum, while other
+/// sessions use them; most of the space remains in the tables and is reused. On SQLite free pages are removed from the
+/// file: step by step if it was created with `auto_vacuum`, otherwise by a full copy. During the copy no program can
+/// write, and both the file's directory and `temporary` need free space for it.
 ///
 /// # Errors
-/// [`DatabaseError`]; what was given back until then is.
+/// [`DatabaseError`]; the space that was returned until then stays returned.
 pub async fn vacuum(
     connection: &DatabaseConnection,
     schema: &Schema,

@@ -1,4 +1,4 @@
-//! Vacuums PostgreSQL's tables while others use them.
+//! Vacuums PostgreSQL's tables while other sessions use them.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,16 @@ use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
 use crate::schema::sql::quoted;
 
-/// The limits of the role are not made for a vacuum. Its lock keeps nobody from reading or writing, also while it
-/// waits for another vacuum or the creation of an index.
+/// Removes the role's limits, which are too short for a vacuum. The lock of a vacuum blocks neither readers nor
+/// writers, also while it waits for another vacuum or the creation of an index.
 const LIMITS: &str = "
     SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '30s' ELSE '0' END, false) AS value FROM pg_settings
     WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout')";
 
 /// Vacuums the tables that the role may vacuum.
 pub(super) async fn vacuum(connection: &DatabaseConnection, schema: &Schema) -> Result<Freed, DatabaseError> {
-    // What this session removed is otherwise counted some seconds later. Servers before 15 do not have it.
+    // The server counts this session's removed rows only some seconds later, unless asked. Servers before 15 lack the
+    // function.
     connection.execute_unprepared("SELECT pg_stat_force_next_flush()").await.ok();
     let look = (Verb::Measure, "the reclaimable space");
     let before = tables(connection, schema).await.context(look)?;

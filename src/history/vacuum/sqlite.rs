@@ -1,4 +1,4 @@
-//! Gives free pages of a SQLite file back to the operating system.
+//! Returns free pages of a SQLite file to the operating system.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,12 +14,12 @@ use crate::format::size;
 use crate::fs::free_space;
 use crate::history::space::sqlite::{AutoVacuum, FileSpace, file};
 
-/// How much of a SQLite file is given back before others may write.
+/// How much of a SQLite file is returned before other programs may write.
 const STEP_BYTES: u64 = 4 << 20;
-/// A program that waits for a SQLite file looks again after a pause of its own: this one lets it in.
+/// The pause that lets a program in that waits for the SQLite file with pauses of its own.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Gives back what is free now, and puts the write-ahead log into the file.
+/// Returns the pages that are free now, and checkpoints the write-ahead log.
 pub(super) async fn vacuum(connection: &DatabaseConnection, temporary: Option<&Path>) -> Result<Freed, DatabaseCause> {
     let before = file(connection).await?;
     if before.reclaimable_bytes > 0 {
@@ -32,7 +32,7 @@ pub(super) async fn vacuum(connection: &DatabaseConnection, temporary: Option<&P
             }
         }
     }
-    // Until the write-ahead log is in the file, the file is as it was.
+    // The file shrinks only at the checkpoint.
     let checkpoint = row(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
     let after = file(connection).await?;
     let part = FreedPart {
@@ -46,7 +46,7 @@ pub(super) async fn vacuum(connection: &DatabaseConnection, temporary: Option<&P
     Ok(Freed { parts: vec![part], not_permitted: Vec::new(), is_held_up })
 }
 
-/// Gives back the pages that are free now; what others free meanwhile is left to the next time.
+/// Returns the pages that are free now; those that become free in the meantime are left to the next vacuum.
 async fn shrink_in_steps(connection: &DatabaseConnection, file: &FileSpace) -> Result<(), DbErr> {
     let pages = (STEP_BYTES / file.page_bytes).max(1);
     for _ in 0..file.reclaimable_bytes.div_ceil(pages * file.page_bytes) {
@@ -56,23 +56,23 @@ async fn shrink_in_steps(connection: &DatabaseConnection, file: &FileSpace) -> R
     Ok(())
 }
 
-/// What keeps the old state of a file during a change.
+/// What preserves the old state of a file during a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Journal {
     /// The write-ahead log has the new pages.
     Wal,
-    /// A journal has the old ones.
+    /// The rollback journal has the old pages.
     Rollback,
 }
 
-/// Makes sure that the disk has room for what `VACUUM` writes.
+/// Makes sure that there is free space for the files that `VACUUM` writes.
 async fn require_room(
     connection: &DatabaseConnection,
     file: &FileSpace,
     temporary: Option<&Path>,
 ) -> Result<(), DatabaseCause> {
     let (path, journal) = location(connection).await?;
-    // What is in memory has no directory.
+    // A database in memory has no directory.
     let Some(directory) = path.parent() else { return Ok(()) };
     let lacking = needs(directory, temporary, file, journal).into_iter().find_map(|(place, needed)| {
         let free = free_space::free(place).unwrap_or(u64::MAX);
@@ -81,7 +81,7 @@ async fn require_room(
     lacking.map_or(Ok(()), Err)
 }
 
-/// Where the file is, empty for one in memory.
+/// The path of the file, empty for a database in memory.
 async fn location(connection: &DatabaseConnection) -> Result<(PathBuf, Journal), DbErr> {
     let sql = "SELECT file, journal_mode = 'wal' AS is_wal FROM pragma_database_list, pragma_journal_mode
                WHERE name = 'main'";
@@ -97,8 +97,8 @@ fn too_little_room(place: &Path, needed: u64, free: u64) -> DatabaseCause {
     DatabaseCause::new(ErrorClass::DiskFull, message)
 }
 
-/// What a full vacuum writes, and where: what stays goes to a temporary file, and from there into the write-ahead
-/// log, or over the old pages, which a journal keeps until the end.
+/// The bytes that a full vacuum writes, and where: the remaining content goes to a temporary file, and from there to
+/// the write-ahead log, or over the old pages, which the journal keeps until the end.
 fn needs<'p>(
     directory: &'p Path,
     temporary: Option<&'p Path>,
@@ -118,7 +118,7 @@ fn needs<'p>(
     }
 }
 
-/// Where SQLite puts temporary files: the first of these directories that can be written.
+/// The directory of SQLite's temporary files: the first of these that is writable.
 /// <https://www.sqlite.org/tempfiles.html#temporary_file_storage_locations>
 #[must_use]
 pub(crate) fn temporary_directory(environment: &BTreeMap<String, OsString>) -> Option<PathBuf> {

@@ -44,7 +44,7 @@ fn a_row_that_the_archive_has_with_other_values_keeps_its_session(database: &Dat
     database.execute("UPDATE llm_interactions SET model_name = 'another' WHERE session_id = 'one'");
     let (before, archived) = (rows(database), rows(&archive));
     let pruned = prune_into(database, &archive, &[]).expect(65);
-    assert!(pruned.stderr.contains("llm-one: the archive has it with another `model_name`"), "{}", pruned.stderr);
+    assert!(pruned.stderr.contains("llm-one: the archive has another `model_name` in this row"), "{}", pruned.stderr);
     assert_eq!(session_ids(database), ["one"]);
     assert!(rows(database).iter().all(|(key, values)| before.get(key) == Some(values)));
     assert_eq!(rows(&archive), archived);
@@ -117,15 +117,15 @@ fn an_archive_of_another_kind_is_refused_and_left_alone(database: &Database) {
     let archive = Database::sqlite();
     let path = archive.file();
     archive.create_schema(Schema::Head);
-    assert_refused(database, &path, 7, "something else has created");
+    assert_refused(database, &path, 7, "another program created this database");
     mark(&archive);
     assert_refused(database, &path, 7, "is at revision b67c135119d7, and the database at ");
     let other = Database::sqlite();
     other.execute("CREATE TABLE theirs (id INTEGER); INSERT INTO theirs VALUES (1)");
-    assert_refused(database, &other.file(), 7, "something else has created");
+    assert_refused(database, &other.file(), 7, "another program created this database");
     let text = Database::sqlite();
     fs::write(text.file(), "no database at all, and longer than a header would be".repeat(100)).expect("written");
-    assert_refused(database, &text.file(), 7, "it is no SQLite database");
+    assert_refused(database, &text.file(), 7, "it is not a SQLite database");
     assert_refused(database, text.directory(), 7, "it is a directory");
     assert_refused(database, &text.directory().join("missing/archive.db"), 73, "cannot create the archive");
     // Not even root creates a file there.

@@ -137,7 +137,7 @@ fn a_role_that_may_not_build_an_index_is_told_and_goes_without() {
     database.execute(&format!("GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}", role.name));
     let arguments = ["prune", "--older-than", "90d", "--max-share", "100%", "--now", NOW, "--yes"];
     let outcome = Running::start_at(&role.url(), database.directory(), &arguments).finish().expect(0);
-    assert!(outcome.stderr.contains("no index leads to the parents of stages"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("`stage_executions.parent_stage_execution_id` has no index"), "{}", outcome.stderr);
     assert_eq!(session_ids(&database).len(), 0);
 }
 

@@ -74,7 +74,7 @@ fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
         ),
     });
     let refused = prune(database, &["--yes"]).expect(75);
-    assert!(refused.stderr.contains("somebody has upgraded the schema"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("another session has upgraded the schema"), "{}", refused.stderr);
     assert_whole(database, 1);
 }
 
@@ -99,7 +99,11 @@ fn minutes_and_a_cutoff_in_the_future_are_refused(database: &Database) {
     assert!(refused.stderr.contains("3m is less than an hour"), "{}", refused.stderr);
     let arguments = ["prune", "--yes", "--max-share", "100%", "--now", "2999-01-01T00:00:00Z"];
     let refused = Outcome::of(tarsy_db(database).args(arguments)).expect(78);
-    assert!(refused.stderr.contains("would remove the whole history"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is not in the past"), "{}", refused.stderr);
+    let refused =
+        Outcome::of(tarsy_db(database).args(["prune", "--yes", "--before", "2999-01-01T00:00:00Z"])).expect(78);
+    assert!(refused.stderr.contains("the cutoff 2999-01-01T00:00:00Z is not in the past"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint: set `--before`"), "{}", refused.stderr);
     assert_whole(database, 1);
 }
 
