@@ -1,13 +1,13 @@
-//! What several revisions do to columns and indexes. Everything looks first at what is there, because the
-//! backend's own upgrade on SQLite is not atomic and may have done a part of it.
+//! Changes to columns and indexes that several revisions make. Each function first checks what exists, because the
+//! backend's own upgrade on SQLite is not atomic and may have been interrupted.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::statement::{execute, texts};
 
-/// A NOT NULL column. The type is a literal because both backends know these names by themselves,
-/// and SQLite's affinity follows from the name.
+/// A NOT NULL column. The type is a literal: both backends know these names, and SQLite derives the affinity from the
+/// name.
 pub(crate) fn required(name: &'static str, kind: &'static str) -> ColumnDef {
     ColumnDef::new(name).custom(kind).not_null().take()
 }
@@ -17,7 +17,7 @@ pub(crate) fn optional(name: &'static str, kind: &'static str) -> ColumnDef {
     ColumnDef::new(name).custom(kind).null().take()
 }
 
-/// The columns of a table; none if there is no such table.
+/// The columns of a table; none if the table does not exist.
 async fn columns(manager: &SchemaManager<'_>, table: &str) -> Result<Vec<String>, DbErr> {
     let sql = match manager.get_database_backend() {
         DbBackend::Postgres => format!(
@@ -29,12 +29,11 @@ async fn columns(manager: &SchemaManager<'_>, table: &str) -> Result<Vec<String>
     texts(manager, sql).await
 }
 
-/// Whether a table has a column.
 pub(crate) async fn has_column(manager: &SchemaManager<'_>, table: &str, column: &str) -> Result<bool, DbErr> {
     Ok(columns(manager, table).await?.iter().any(|name| name == column))
 }
 
-/// Adds a column if it is missing, and says whether it was.
+/// Adds a column if it is missing. Returns whether it was missing.
 pub(crate) async fn add_column(
     manager: &SchemaManager<'_>,
     table: &'static str,
@@ -47,7 +46,7 @@ pub(crate) async fn add_column(
     Ok(true)
 }
 
-/// Creates indexes that are missing: name, table, columns.
+/// Creates the missing ones of these indexes: name, table, columns.
 pub(crate) async fn create_indexes(
     manager: &SchemaManager<'_>,
     indexes: &[(&'static str, &'static str, &'static [&'static str])],
@@ -62,12 +61,13 @@ pub(crate) async fn create_indexes(
     Ok(())
 }
 
-/// Drops an index if it is there.
+/// Drops an index if it exists.
 pub(crate) async fn drop_index(manager: &SchemaManager<'_>, name: &str) -> Result<(), DbErr> {
     execute(manager, format!("DROP INDEX IF EXISTS {name}")).await
 }
 
-/// Makes sure that nothing of the operator's keeps rows of a table from being filled, or changes more of them.
+/// Refuses a table with triggers, rules or policies of the operator's that would prevent or change the update of its
+/// rows.
 pub(crate) async fn require_plain_updates(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
     let sql = match manager.get_database_backend() {
         DbBackend::Postgres => format!(
@@ -84,6 +84,9 @@ pub(crate) async fn require_plain_updates(manager: &SchemaManager<'_>, table: &s
     let found = texts(manager, sql).await?;
     match found.is_empty() {
         true => Ok(()),
-        false => Err(DbErr::Custom(format!("{} of {table} would see rows being filled", found.join(", ")))),
+        false => Err(DbErr::Custom(format!(
+            "{} of {table} would act on the rows that this revision updates",
+            found.join(", ")
+        ))),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// The definition with `replacement` in the place of all table constraints that are foreign keys on exactly
-/// `column`, or at its end if there is none. `None` if the text is not what `CREATE TABLE` takes.
+/// Replaces all table constraints that are foreign keys on exactly `column`, or appends `replacement` if there is none.
+/// `None` if the text is not a `CREATE TABLE` with a column list.
 pub(crate) fn with_foreign_key(definition: &str, column: &str, replacement: &str) -> Option<String> {
     let tokens = tokens(definition);
     let open = tokens.iter().position(|token| &definition[token.clone()] == "(")?;
@@ -54,7 +54,7 @@ fn is_foreign_key_on(words: &[&str], column: &str) -> bool {
         && is(words.get(4), ")")
 }
 
-/// Where the tokens of a statement are; white space and comments are between them.
+/// The positions of a statement's tokens, between white space and comments.
 /// <https://www.sqlite.org/draft/tokenreq.html>
 fn tokens(sql: &str) -> Vec<Range<usize>> {
     let bytes = sql.as_bytes();
@@ -69,7 +69,7 @@ fn tokens(sql: &str) -> Vec<Range<usize>> {
             b'-' if rest.starts_with("--") => (after("\n", 2), false),
             b'/' if rest.starts_with("/*") => (after("*/", 2), false),
             b'[' => (after("]", 1), true),
-            // A doubled quote inside ends one token and begins the next: nothing here depends on it.
+            // A doubled quote ends one token and begins the next, which has no effect here.
             quote @ (b'\'' | b'"' | b'`') => (after(&char::from(quote).to_string(), 1), true),
             byte if byte.is_ascii_whitespace() => (at + 1, false),
             byte if is_word(byte) => (at + rest.bytes().take_while(|byte| is_word(*byte)).count(), true),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_replaced_where_it_stands() {
+    fn a_foreign_key_is_replaced_at_its_position() {
         becomes(
             "CREATE TABLE c (\n\ta VARCHAR NOT NULL, \n\tPRIMARY KEY (b), \n\tFOREIGN KEY(a) REFERENCES p (id)\n)",
             &format!("CREATE TABLE c (\n\ta VARCHAR NOT NULL, \n\tPRIMARY KEY (b), \n\t{KEY})"),

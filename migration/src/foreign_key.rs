@@ -1,4 +1,4 @@
-//! Foreign keys that revisions add and replace.
+//! Adds and replaces foreign keys.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{DbBackend, Statement, Value};
@@ -6,7 +6,6 @@ use sea_orm_migration::sea_orm::{DbBackend, Statement, Value};
 use crate::definition;
 use crate::statement::{execute, texts};
 
-/// A foreign key on one column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
@@ -17,17 +16,16 @@ pub(crate) struct Key {
     pub(crate) on_delete: OnDelete,
 }
 
-/// What becomes of a row when the one that it points to is deleted.
+/// What happens to a row when the row that it refers to is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnDelete {
-    /// It keeps that from being deleted.
+    /// The deletion is refused.
     NoAction,
     /// It is deleted as well.
     Cascade,
 }
 
 impl OnDelete {
-    /// What SQLite calls it.
     fn name(self) -> &'static str {
         match self {
             OnDelete::NoAction => "NO ACTION",
@@ -37,7 +35,7 @@ impl OnDelete {
 }
 
 impl Key {
-    /// The constraint, as both backends read it.
+    /// The constraint in SQL that both backends accept.
     fn definition(&self) -> String {
         let Self { name, column, referenced_table, referenced_column, .. } = self;
         let action = match self.on_delete {
@@ -47,12 +45,12 @@ impl Key {
         format!("CONSTRAINT {name} FOREIGN KEY({column}) REFERENCES {referenced_table} ({referenced_column}){action}")
     }
 
-    /// Adds the key, on PostgreSQL.
+    /// Adds the foreign key on PostgreSQL.
     pub(crate) async fn add(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         execute(manager, format!("ALTER TABLE {} ADD {}", self.table, self.definition())).await
     }
 
-    /// Puts this key in the place of every other one on exactly its column.
+    /// Replaces all other foreign keys on exactly its column.
     pub(crate) async fn replace_others(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         let Self { table, column, .. } = self;
         if manager.get_database_backend() != DbBackend::Postgres {
@@ -69,7 +67,7 @@ impl Key {
         execute(manager, format!("ALTER TABLE {table} {}", actions.join(", "))).await
     }
 
-    /// Whether the table has a key of this name, on PostgreSQL.
+    /// Whether the table has a foreign key of this name on PostgreSQL.
     pub(crate) async fn is_there(&self, manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
         let Self { name, table, .. } = self;
         let sql = format!(
@@ -80,11 +78,9 @@ impl Key {
     }
 }
 
-/// As [`Key::replace_others`], on SQLite: a key that does the same, whatever its name, stays as it is if it is the only
-/// one.
+/// As [`Key::replace_others`], on SQLite. An equivalent foreign key is kept, whatever its name, if it is the only one.
 ///
-/// A foreign key is not part of how rows are stored, so that no row has to be written again. This is
-/// what SQLite itself recommends for such changes:
+/// A foreign key does not affect how rows are stored, so no row is rewritten. SQLite recommends this for such changes:
 /// <https://www.sqlite.org/lang_altertable.html#making_other_kinds_of_table_schema_changes>
 async fn replace_in_definition(manager: &SchemaManager<'_>, key: &Key) -> Result<(), DbErr> {
     let Key { table, column, .. } = key;
@@ -103,17 +99,17 @@ async fn replace_in_definition(manager: &SchemaManager<'_>, key: &Key) -> Result
     }
     let found: String = row.try_get("", "definition")?;
     let edited = definition::with_foreign_key(&found, column, &key.definition())
-        .ok_or_else(|| DbErr::Custom(format!("the definition of {table} cannot be read")))?;
+        .ok_or_else(|| DbErr::Custom(format!("the definition of {table} cannot be parsed")))?;
     let version: i32 = row.try_get("", "version")?;
     execute(manager, "PRAGMA writable_schema = ON").await?;
-    // The text that was read must be the one that is replaced: any other describes rows of another form.
+    // Only the definition that was read may be replaced: any other describes rows in another format.
     let update = "UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ? AND sql = ?";
     let values = [Value::from(edited), Value::from(*table), Value::from(found)];
     let updated = connection.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, update, values)).await?;
     if updated.rows_affected() != 1 {
         return Err(DbErr::RecordNotUpdated);
     }
-    // Tells every connection, this one included, to read the definitions again.
+    // Makes every connection, including this one, read the definitions again.
     execute(manager, format!("PRAGMA schema_version = {}", version.wrapping_add(1))).await?;
     execute(manager, "PRAGMA writable_schema = RESET").await
 }

@@ -1,34 +1,34 @@
-//! The one-row table `alembic_version`: TARSy's own record of where a database stands.
+//! The ledger: the one-row table `alembic_version`, in which TARSy records the revision of a database.
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::sea_query::{ColumnDef, Expr, ExprTrait, Index, Query, Table};
 
-/// The name of the ledger's table.
+/// Alembic's name for the ledger.
 pub const TABLE: &str = "alembic_version";
 const COLUMN: &str = "version_num";
 
-/// What the ledger says.
+/// The content of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ledger {
-    /// There is no such table.
+    /// The table does not exist.
     Missing,
-    /// The table has no row.
+    /// The table has no row, or an empty one.
     Empty,
-    /// The one revision that the database has.
+    /// The one revision of the database.
     At(String),
-    /// More rows than one: nobody can say what the database has.
+    /// Several rows, so that the revision is unknown.
     Several(Vec<String>),
 }
 
-/// Reads the ledger, whose table is there; otherwise it is [`Ledger::Missing`].
+/// Reads the ledger, whose table must exist; otherwise it is [`Ledger::Missing`].
 ///
 /// # Errors
-/// Whatever the database answers.
+/// The database's error.
 pub async fn read(connection: &impl ConnectionTrait) -> Result<Ledger, DbErr> {
     let rows = connection.query_all(Query::select().column(COLUMN).from(TABLE)).await?;
     let revisions =
         rows.iter().map(|row| row.try_get::<Option<String>>("", COLUMN)).collect::<Result<Vec<_>, DbErr>>()?;
-    // A row that says nothing is none.
+    // A row without a revision counts as none.
     let mut revisions: Vec<_> = revisions.into_iter().flatten().filter(|revision| !revision.is_empty()).collect();
     revisions.sort();
     Ok(match revisions.len() {
@@ -38,10 +38,10 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Ledger, DbErr> {
     })
 }
 
-/// Makes the ledger, which said `before`, say `revision`; creates the table if it is missing.
+/// Changes the ledger from `before` to `revision`, and creates the table if it is missing.
 ///
 /// # Errors
-/// Whatever the database answers, and [`DbErr::RecordNotUpdated`] if the ledger says something else by now.
+/// The database's error, or [`DbErr::RecordNotUpdated`] if the ledger no longer says `before`.
 pub async fn write(connection: &impl ConnectionTrait, before: &Ledger, revision: &str) -> Result<(), DbErr> {
     if *before == Ledger::Missing {
         let column = ColumnDef::new(COLUMN).custom("VARCHAR(32)").not_null().take();

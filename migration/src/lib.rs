@@ -1,19 +1,19 @@
-//! TARSy's schema revisions as migrations, and the ledger that says which one a database has.
+//! TARSy's schema revisions as migrations, and the ledger that names a database's revision.
 //!
-//! One file per revision, named by its number and id. Locking, transactions and the decision what
-//! to apply are left to the caller.
+//! Each revision has a file, named by its number and id. Locks, transactions and the choice of the revisions are left
+//! to the caller.
 //!
-//! A module imports only what stands below it in this table:
+//! A module imports only modules below it in this table:
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | `rNN_*` | the revisions, one each; a later one may take a name from an earlier one |
-//! | `step` | what a revision is to this crate |
+//! | `rNN_*` | one revision each; a later one may use a name from an earlier one |
+//! | `step` | what a revision is in this crate |
 //! | `alter` | adds columns, creates and drops indexes |
-//! | `foreign_key` | adds foreign keys, and replaces them |
+//! | `foreign_key` | adds and replaces foreign keys |
 //! | `definition` | a foreign key in the text of a SQLite table's definition |
-//! | `statement` | runs statements that cannot be built otherwise |
-//! | [`ledger`] | the one-row table that says which revision a database has |
+//! | `statement` | runs statements that SeaORM cannot build |
+//! | [`ledger`] | the one-row table that names a database's revision |
 
 mod alter;
 mod definition;
@@ -52,7 +52,7 @@ use sea_orm_migration::MigrationTrait;
 
 use step::Step;
 
-/// Every revision that TARSy has released, oldest first, with what it changes.
+/// Every released revision of TARSy, oldest first, with its change.
 static CHAIN: [(&dyn Step, &str); 23] = [
     (&r01_ae85467a75d2::Migration, "the four tables of EP-0020"),
     (&r02_7c617b3e7c2c::Migration, "llm_interactions + interaction_type, filled from the conversations"),
@@ -82,57 +82,57 @@ static CHAIN: [(&dyn Step, &str); 23] = [
     (&r23_b67c135119d7::MIGRATION, "alert_sessions + slack_message_fingerprint"),
 ];
 
-/// One of the revisions that this version knows; later ones are greater.
+/// A revision that this version knows; later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(usize);
 
 impl Revision {
-    /// The revision that every TARSy release can start on.
+    /// The revision that every TARSy release can start from.
     pub const BASELINE: Self = Self(0);
-    /// The newest one.
+    /// The newest revision that this version knows.
     pub const HEAD: Self = Self(CHAIN.len() - 1);
 
-    /// All of them, oldest first.
+    /// All revisions, oldest first.
     pub fn all() -> impl DoubleEndedIterator<Item = Self> {
         (0..CHAIN.len()).map(Self)
     }
 
-    /// Those that lead from `before`, or from nothing, to this one.
+    /// The revisions after `before` (or all, if `None`) up to and including this one.
     pub fn since(self, before: Option<Self>) -> impl Iterator<Item = Self> {
         (before.map_or(0, |before| before.0 + 1)..=self.0).map(Self)
     }
 
-    /// The revision that the ledger calls `id`, or `None` if this version does not know it.
+    /// The revision with this id, or `None` if this version does not know it.
     #[must_use]
     pub fn from_id(id: &str) -> Option<Self> {
         Self::all().find(|revision| revision.id() == id)
     }
 
-    /// What the ledger calls it.
+    /// The id in the ledger.
     #[must_use]
     pub fn id(self) -> &'static str {
         CHAIN[self.0].0.name()
     }
 
-    /// Its place among all revisions, from 1.
+    /// The position among all revisions, from 1.
     #[must_use]
     pub fn number(self) -> usize {
         self.0 + 1
     }
 
-    /// What it changes, in a few words.
+    /// The change in a few words.
     #[must_use]
     pub fn change(self) -> &'static str {
         CHAIN[self.0].1
     }
 
-    /// What turns a database at the revision before into one at this.
+    /// The migration from the revision before to this one.
     #[must_use]
     pub fn migration(self) -> &'static dyn MigrationTrait {
         CHAIN[self.0].0
     }
 
-    /// The columns, as table and column, that this revision and those before add to tables that were there.
+    /// The columns (table, column) that this revision and those before it add to existing tables.
     pub fn added_columns(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.since(None).flat_map(|revision| CHAIN[revision.0].0.added_columns())
     }
@@ -144,7 +144,7 @@ impl Revision {
     }
 }
 
-/// The tables of all revisions, parents before children, each with the number of the revision that brings it.
+/// The tables of all revisions, parents before children, each with the number of the revision that adds it.
 const TABLES: [(usize, &str); 7] = [
     (1, "alert_sessions"),
     (1, "stage_executions"),
@@ -173,7 +173,7 @@ impl fmt::Display for UnknownRevision {
 }
 
 impl UnknownRevision {
-    /// What would have been understood.
+    /// What is accepted.
     pub const EXPECTED: &'static str =
         "`head`, `baseline`, a revision's number from 1 to 23, its id or the beginning of it";
 }
@@ -183,8 +183,8 @@ impl std::error::Error for UnknownRevision {}
 impl FromStr for Revision {
     type Err = UnknownRevision;
 
-    /// Understands `head`, `baseline`, a number from 1, an id, and the beginning of one id only. What could be a
-    /// number and a beginning (`11`) is the number.
+    /// Parses `head`, `baseline`, a number from 1, an id, or an unambiguous prefix of an id. A text that is both a
+    /// number and a prefix, such as `11`, is the number.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "head" => return Ok(Self::HEAD),

@@ -1,6 +1,6 @@
 //! Revision 01, `ae85467a75d2`, of 2025-10-02. Parent: none.
 //!
-//! The baseline: the four tables of EP-0020 as SQLAlchemy's `create_all` made them at that time.
+//! The baseline: the four tables of EP-0020 as SQLAlchemy's `create_all` created them at that time.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -60,7 +60,7 @@ const INDEXES: [(&str, &str, &[&str]); 14] = [
     ("ix_mcp_communications_timestamp_us", "mcp_communications", &["timestamp_us"]),
 ];
 
-/// The index on whole conversations: GIN on PostgreSQL, a plain one on SQLite.
+/// The index on conversations: GIN on PostgreSQL, a b-tree on SQLite.
 fn conversation_index(manager: &SchemaManager<'_>) -> IndexCreateStatement {
     let mut index = Index::create().name("ix_llm_interactions_conversation").table("llm_interactions").take();
     match manager.get_database_backend() {

@@ -1,7 +1,7 @@
 //! Revision 02, `7c617b3e7c2c`, of 2025-10-03. Parent: `ae85467a75d2`.
 //!
-//! `llm_interactions.interaction_type`: what a call to the model was for. Old rows are classified by the text of
-//! their conversation, as TARSy does it: the marker of an analysis counts wherever it stands.
+//! `llm_interactions.interaction_type`: the purpose of a call to the model. Existing rows are classified by the text of
+//! their conversation, as TARSy does it; the marker of an analysis counts at any position.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -23,7 +23,7 @@ impl MigrationTrait for Migration {
     #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut column = required("interaction_type", "VARCHAR(50)");
-        // Rows that are neither need no second write: the default says so.
+        // The column's default covers the rows that match neither marker.
         if add_column(manager, "llm_interactions", column.default("investigation").take()).await? {
             require_plain_updates(manager, "llm_interactions").await?;
             execute(manager, classify(manager.get_database_backend())).await?;
@@ -38,7 +38,7 @@ impl Step for Migration {
     }
 }
 
-/// SQLite's LIKE ignores the case of ASCII letters and PostgreSQL's does not, in TARSy as here.
+/// SQLite's LIKE ignores the case of ASCII letters, PostgreSQL's does not, both in TARSy and here.
 fn classify(backend: DbBackend) -> String {
     let kind = |text: &str| {
         format!(
@@ -47,7 +47,7 @@ fn classify(backend: DbBackend) -> String {
         )
     };
     match backend {
-        // OFFSET keeps the server from writing out a conversation once for each comparison.
+        // OFFSET keeps the server from expanding the conversation once for each comparison.
         DbBackend::Postgres => format!(
             "UPDATE llm_interactions SET interaction_type = classified.kind
              FROM (SELECT interaction_id, {} AS kind

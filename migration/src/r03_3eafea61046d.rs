@@ -1,6 +1,6 @@
 //! Revision 03, `3eafea61046d`, of 2025-10-08. Parent: `7c617b3e7c2c`.
 //!
-//! Table `events`: what the replicas of the backend tell each other and the dashboards.
+//! Table `events`: messages between the backend's replicas and to the dashboards.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -20,7 +20,7 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let (id, moment, now) = match manager.get_database_backend() {
+        let (id, timestamp, now) = match manager.get_database_backend() {
             DbBackend::Postgres => ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE", "now()"),
             _ => ("INTEGER", "DATETIME", "CURRENT_TIMESTAMP"),
         };
@@ -30,7 +30,7 @@ impl MigrationTrait for Migration {
             .col(required("id", id))
             .col(required("channel", "VARCHAR(100)"))
             .col(optional("payload", "JSON"))
-            .col(required("created_at", moment).default(Expr::cust(now)))
+            .col(required("created_at", timestamp).default(Expr::cust(now)))
             .primary_key(Index::create().col("id"))
             .take();
         manager.create_table(table).await?;

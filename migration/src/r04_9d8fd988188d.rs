@@ -1,6 +1,6 @@
 //! Revision 04, `9d8fd988188d`, of 2025-10-10. Parent: `3eafea61046d`.
 //!
-//! `alert_sessions.alert_id` goes, and its values with it.
+//! Drops `alert_sessions.alert_id` with its values.
 
 use sea_orm_migration::prelude::*;
 
@@ -40,7 +40,8 @@ impl Step for Migration {
     }
 }
 
-/// What of the operator's own would vanish with the column on PostgreSQL, or point nowhere on SQLite, without a word.
+/// The operator's objects that would silently be dropped with the column on PostgreSQL, or refer to a missing column on
+/// SQLite.
 async fn uses(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
     let sql = match manager.get_database_backend() {
         DbBackend::Postgres => {

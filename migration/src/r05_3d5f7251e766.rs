@@ -1,7 +1,7 @@
 //! Revision 05, `3d5f7251e766`, of 2025-10-10. Parent: `9d8fd988188d`.
 //!
-//! `alert_sessions.pod_id` and `last_interaction_at`: which replica works on a session, and when it last did.
-//! Filled as TARSy does it, in every run: an unknown pod, idle since the start.
+//! `alert_sessions.pod_id` and `last_interaction_at`: the replica that works on a session, and the time of its last
+//! interaction. Filled as TARSy does it, in every run: an unknown pod, idle since the start.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -29,7 +29,7 @@ impl MigrationTrait for Migration {
         require_plain_updates(manager, "alert_sessions").await?;
         let now_us = match manager.get_database_backend() {
             DbBackend::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-            // `unixepoch('subsec')` is NULL before SQLite 3.42, where the printed SQL may be run.
+            // `unixepoch('subsec')` is NULL before SQLite 3.42, which may run the printed SQL.
             _ => "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
         };
         let fill = format!(

@@ -1,6 +1,7 @@
 //! Revision 06, `3717971cb125`, of 2025-10-13. Parent: `3d5f7251e766`.
 //!
-//! Whoever deletes a session or a stage deletes what hangs on it: the five foreign keys cascade.
+//! The five foreign keys to sessions and stages cascade: deleting a session or a stage deletes the rows that refer to
+//! it.
 
 use sea_orm_migration::prelude::*;
 

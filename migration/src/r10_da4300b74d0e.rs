@@ -1,6 +1,6 @@
 //! Revision 10, `da4300b74d0e`, of 2025-11-03. Parent: `9f8e7d6c5b4a`.
 //!
-//! `alert_sessions.mcp_selection`: the servers and tools that were chosen for the session.
+//! `alert_sessions.mcp_selection`: the selected servers and tools of the session.
 
 use crate::step::AddColumns;
 

@@ -1,7 +1,7 @@
 //! Revision 11, `11b500f06df2`, of 2025-11-05. Parent: `da4300b74d0e`.
 //!
-//! Tables `chats` and `chat_user_messages`: questions about a session that is over, answered by stages of their own.
-//! The key from chats to sessions does not cascade.
+//! Tables `chats` and `chat_user_messages`: questions about a finished session, answered by stages of their own. The
+//! foreign key from chats to sessions does not cascade.
 
 use sea_orm_migration::prelude::*;
 

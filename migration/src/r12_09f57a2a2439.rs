@@ -1,6 +1,6 @@
 //! Revision 12, `09f57a2a2439`, of 2025-11-14. Parent: `11b500f06df2`.
 //!
-//! `stage_executions.current_iteration`: where a paused stage goes on.
+//! `stage_executions.current_iteration`: where a paused stage continues.
 
 use crate::step::AddColumns;
 

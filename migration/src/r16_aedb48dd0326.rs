@@ -1,6 +1,6 @@
 //! Revision 16, `aedb48dd0326`, of 2025-12-01. Parent: `01b89ac17a5e`.
 //!
-//! `alert_sessions.final_analysis_summary`: the short form of the final analysis.
+//! `alert_sessions.final_analysis_summary`: a summary of the final analysis.
 
 use crate::step::AddColumns;
 

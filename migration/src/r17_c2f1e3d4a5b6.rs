@@ -1,6 +1,6 @@
 //! Revision 17, `c2f1e3d4a5b6`, of 2025-12-04. Parent: `aedb48dd0326`.
 //!
-//! `llm_interactions.thinking_content`: what the model thought before it answered.
+//! `llm_interactions.thinking_content`: the model's thoughts before the answer.
 
 use crate::step::AddColumns;
 

@@ -1,8 +1,8 @@
 //! Revision 18, `d7e8f9a0b1c2`, of 2025-12-06. Parent: `c2f1e3d4a5b6`.
 //!
-//! Stages that run side by side: `stage_executions.parent_stage_execution_id`, `parallel_index`, `parallel_type`.
-//! TARSy makes the key to the parent on PostgreSQL only; here SQLite has it as well. TARSy's own rebuild of the table on
-//! SQLite drops the doubled key to the session, and so does this.
+//! Parallel stages: `stage_executions.parent_stage_execution_id`, `parallel_index`, `parallel_type`. TARSy creates the
+//! foreign key to the parent only on PostgreSQL; here SQLite has it as well. TARSy's own rebuild of the table on SQLite
+//! drops the doubled foreign key to the session, and so does this one.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -61,7 +61,7 @@ const KEY: Key = Key {
     on_delete: OnDelete::NoAction,
 };
 
-/// Dropped again by the next revision.
+/// The next revision drops them again.
 pub(crate) const INDEXES: [(&str, &str, &[&str]); 2] = [
     ("ix_stage_executions_parent_stage_execution_id", TABLE, &[PARENT]),
     ("ix_stage_executions_session_parent", TABLE, &["session_id", PARENT]),

@@ -1,6 +1,6 @@
 //! Revision 19, `f0dd17b71ce2`, of 2025-12-10. Parent: `d7e8f9a0b1c2`.
 //!
-//! `stage_executions.expected_parallel_count`; both indexes of the revision before go again.
+//! `stage_executions.expected_parallel_count`; drops both indexes of the revision before.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,9 +1,8 @@
-//! Runs statements that cannot be built otherwise.
+//! Runs statements that SeaORM cannot build.
 
 use sea_orm_migration::SchemaManager;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr, Statement};
 
-/// Runs a statement.
 pub(crate) async fn execute(manager: &SchemaManager<'_>, sql: impl Into<String>) -> Result<(), DbErr> {
     let statement = Statement::from_string(manager.get_database_backend(), sql);
     manager.get_connection().execute_raw(statement).await.map(|_| ())

@@ -1,20 +1,20 @@
-//! What a revision is to this crate, and the form that most of them have.
+//! What a revision is in this crate, and the form that most of them have.
 
 use sea_orm_migration::prelude::*;
 
 use crate::alter::{add_column, optional};
 
-/// A migration that tells by which columns it is recognised.
+/// A migration that declares the columns by which it is recognised.
 pub(crate) trait Step: MigrationTrait {
-    /// The columns, as table and column, that it adds to tables that were there before.
+    /// The columns (table, column) that it adds to existing tables.
     fn added_columns(&self) -> Vec<(&'static str, &'static str)>;
 }
 
-/// A revision that adds columns to one table and does nothing else.
+/// A revision that only adds columns to one table.
 pub(crate) struct AddColumns {
     pub(crate) id: &'static str,
     pub(crate) table: &'static str,
-    /// Name and type; all of them may be NULL.
+    /// Name and type; all columns may be NULL.
     pub(crate) columns: &'static [(&'static str, &'static str)],
 }
 
