@@ -1,4 +1,4 @@
-//! The tests' own house: nothing in it is forgotten, and every fixture is in `support`.
+//! Checks of the tests themselves: no test is left out, and every fixture is in `support`.
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -14,25 +14,25 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     files.chain(directories.iter().flat_map(|directory| rust_files(directory))).collect()
 }
 
-/// The files of the tests, with their text.
+/// The files of the tests, with their contents.
 fn test_files() -> Vec<(PathBuf, String)> {
     let files = rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli"));
     files.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a source file"))).collect()
 }
 
-/// The runner of these tests finds `#[apply(test)]`; what says `#[test]` would never run.
+/// The runner of these tests finds `#[apply(test)]`; a plain `#[test]` would never run.
 #[apply(test)]
 fn every_test_is_one_that_the_runner_finds() {
     let lost = test_files().into_iter().filter(|(_, source)| source.lines().any(|line| line.trim() == "#[test]"));
     assert_eq!(lost.map(|(path, _)| path).collect::<Vec<_>>(), Vec::<PathBuf>::new());
 }
 
-/// A file that no `mod` names is not compiled, and its tests never run.
+/// A file without a `mod` is not compiled, and its tests never run.
 #[apply(test)]
 fn every_file_is_compiled() {
     let forgotten = test_files().into_iter().map(|(path, _)| path).filter(|path| {
         let module = path.with_extension("");
-        // `main.rs` and `mod.rs` name what is beside them, and a folder is named one level up.
+        // `main.rs` and `mod.rs` declare the modules beside them, and the parent declares a folder.
         let named = if path.ends_with("mod.rs") { module.parent().expect("a folder") } else { &module };
         let folder = named.parent().expect("a folder");
         let name = named.file_name().expect("a name").to_string_lossy();
@@ -44,7 +44,7 @@ fn every_file_is_compiled() {
     assert_eq!(forgotten.collect::<Vec<_>>(), Vec::<PathBuf>::new());
 }
 
-/// What two modules of tests need is in `support`, where it is looked for.
+/// Fixtures that two test modules need are in `support`.
 #[apply(test)]
 fn no_module_of_tests_imports_another() {
     let others = test_files().into_iter().filter(|(path, _)| !path.iter().any(|part| part == "support"));
@@ -66,7 +66,7 @@ fn a_case_that_fails_is_named_and_the_others_are_tried() {
     let failed = failures([("one", 1), ("two", 2), ("three", 3)], |(_, number)| {
         tried += 1;
         if number == 2 {
-            // Unlike a panic this writes nothing.
+            // Unlike a panic this prints nothing.
             resume_unwind(Box::new("not this one"));
         }
     });

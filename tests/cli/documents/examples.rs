@@ -1,4 +1,4 @@
-//! What examples/ promise: files parse, and say what the program says.
+//! The files in examples/ can be parsed, and agree with the program.
 
 use std::process::Command;
 
@@ -37,7 +37,7 @@ fn the_example_of_the_settings_names_every_setting_and_no_other() {
 }
 
 #[apply(test)]
-fn kubernetes_stops_retrying_what_does_not_heal() {
+fn kubernetes_does_not_retry_permanent_failures() {
     let manifests = yaml_documents("examples/kubernetes.yaml");
     let kind = |kind: &str| manifests.iter().find(|manifest| manifest["kind"] == kind).expect("the kind is there");
     assert_eq!(kind("CronJob")["spec"]["concurrencyPolicy"], "Forbid");
@@ -58,7 +58,7 @@ fn kubernetes_stops_retrying_what_does_not_heal() {
 }
 
 #[apply(test)]
-fn systemd_stops_retrying_what_does_not_heal() {
+fn systemd_does_not_retry_permanent_failures() {
     let unit = file_text("examples/tarsy-db-prune.service");
     let line = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).expect("the line is there");
     let codes: Vec<&str> = line.split_whitespace().collect();

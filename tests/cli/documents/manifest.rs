@@ -1,4 +1,4 @@
-//! What the manifest of the project makes of the tests.
+//! The dependencies of the tests.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -14,8 +14,8 @@ fn crates(arguments: &[&str]) -> BTreeSet<String> {
     listed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
-/// A crate that only the tests use may switch on a feature of one that the program uses as well: then that, and all
-/// that needs it, is built twice, and anew whenever somebody goes from `cargo run` to the tests or back.
+/// A crate that only the tests use could enable a feature of a crate that the program uses as well: then cargo would
+/// build that one, and all its dependents, twice, and again at each switch between `cargo run` and the tests.
 #[apply(test)]
 fn the_tests_are_built_with_the_same_features_as_the_program() {
     let (program, tests) = (crates(&["normal,build"]), crates(&["normal,build,dev", "--workspace"]));

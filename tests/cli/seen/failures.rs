@@ -1,5 +1,5 @@
-//! What a command says that fails, and what can be done about it. What takes another server or much time to fail is
-//! left to `src/error_snapshots.rs`.
+//! The errors and hints of each command. Failures that need another server or much time are in
+//! `src/error_snapshots.rs`.
 
 use std::fs;
 
@@ -12,15 +12,14 @@ use crate::support::{Database, Role, Running, Schema, apply, test};
 const OLD_US: i64 = NOW_US - 800 * DAY_US;
 const MIGRATE: &str = "migrate-sqlite-to-postgres";
 
-/// Compares what a command shows that fails on a database. The document is the same on both backends, and quicker to
-/// have on SQLite.
+/// Compares the output of a failing command. The document is the same on both backends, and quicker to make on SQLite.
 #[track_caller]
 fn assert_fails(scenario: &str, database: &Database, scene: &Scene, words: &[&str]) {
     let shown = if database.is_sqlite() { scene.failure(words) } else { scene.failure_as_text(words) };
     assert_seen(&name_of("failure", scenario, database), &shown);
 }
 
-/// Does as [`assert_fails`] with a database on which something was done.
+/// Like [`assert_fails`], after these statements.
 #[track_caller]
 fn assert_fails_after(scenario: &str, database: &Database, sql: &str, words: &[&str]) {
     database.execute(sql);
@@ -38,7 +37,7 @@ fn with_session(database: &Database) -> Database {
 }
 
 #[apply(test)]
-fn files_that_are_no_database() {
+fn files_that_are_not_databases() {
     let directory = directory();
     fs::write(directory.path().join("text.db"), "this is no database, but it is as long as the head of one would be\n")
         .expect("it can be written");
@@ -58,7 +57,7 @@ fn files_that_are_no_database() {
 }
 
 #[apply(test)]
-fn servers_that_let_nobody_in() {
+fn servers_that_refuse_the_connection() {
     let database = target();
     let scene = |url: &str| Scene::of(&database).with("DATABASE_URL", url);
     let (_socket, port) = closed_port();
@@ -92,7 +91,7 @@ fn servers_that_let_nobody_in() {
 }
 
 #[apply(test)]
-fn a_role_that_may_do_too_little() {
+fn a_role_without_privileges() {
     let database = target().with_schema(Schema::Baseline);
     insert_session(&database, "one", "completed", Some(OLD_US));
     let role = Role::new(&database);
@@ -111,10 +110,10 @@ fn a_role_that_may_do_too_little() {
 }
 
 #[apply(test)]
-fn schemas_that_are_not_what_they_should_be(database: &Database) {
+fn schemas_that_do_not_match(database: &Database) {
     let upgrade = ["init", "--to", "4"];
     let empty = another(database);
-    // A file that is there.
+    // The file must exist.
     empty.execute("CREATE TABLE mine (id INTEGER)");
     assert_fails("pending", &empty, &Scene::of(&empty), &["prune", "--yes"]);
     assert_fails("pending-check", &empty, &Scene::of(&empty), &["check"]);
@@ -137,7 +136,7 @@ fn schemas_that_are_not_what_they_should_be(database: &Database) {
         assert_fails_after("leftover", &baseline(database), leftover, &upgrade);
     }
     let view = "CREATE VIEW mine AS SELECT alert_id FROM alert_sessions";
-    assert_fails_after("in-the-way", &baseline(database), view, &upgrade);
+    assert_fails_after("blocked", &baseline(database), view, &upgrade);
 }
 
 #[apply(test)]
@@ -159,7 +158,7 @@ fn a_schema_that_another_session_holds(database: &Database) {
 }
 
 #[apply(test)]
-fn retentions_that_make_no_sense(database: &Database) {
+fn invalid_retentions(database: &Database) {
     let database = with_session(database);
     let scene = Scene::of(&database);
     for (scenario, words) in [
@@ -231,7 +230,7 @@ fn an_archive_of_another_revision_or_with_other_values(database: &Database) {
     assert_fails("archive-revision", &database, &scene, &prune);
 }
 
-/// A source with a session, and a target that is empty.
+/// A source with a session, and an empty target.
 fn source_and_target() -> (Database, Database) {
     let source = file().with_schema(Schema::Baseline);
     insert_session(&source, "one", "completed", Some(OLD_US));
@@ -321,7 +320,7 @@ fn targets_that_are_refused() {
 }
 
 #[apply(test)]
-fn rows_that_cannot_come_to_others() {
+fn rows_that_cannot_be_appended() {
     let (source, target) = source_and_target();
     let scene = between(&source, &target);
     scene.shown(&[MIGRATE, "--report", "move.json"]);
@@ -337,7 +336,7 @@ fn rows_that_cannot_come_to_others() {
 }
 
 #[apply(test)]
-fn a_target_that_alters_what_it_is_given() {
+fn a_target_that_alters_rows() {
     let (source, target) = source_and_target();
     target.create_schema(Schema::Baseline);
     target.execute(

@@ -1,4 +1,4 @@
-//! The files that a command writes for other programs: the report of a move, and the metrics of a run.
+//! The files that a command writes for other programs: the report of a migration, and the metrics of a run.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::support::{Database, Schema, apply, test};
 const OLD_US: i64 = NOW_US - 800 * DAY_US;
 
 #[apply(test)]
-fn the_report_of_a_move_and_of_a_refusal() {
+fn the_report_of_a_migration_and_of_a_refusal() {
     let source = file().with_schema(Schema::Baseline);
     insert_session(&source, "one", "completed", Some(OLD_US));
     source.execute(

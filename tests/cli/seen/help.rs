@@ -12,7 +12,7 @@ fn shown(words: &[&str]) -> String {
     Outcome::of(bare_tarsy_db(Path::new(".")).env("COLUMNS", "100").args(words)).expect(0).stdout
 }
 
-/// Each help text by the name of its snapshot, with the words that show it.
+/// Each help text by the name of its snapshot, with the words that print it.
 fn texts() -> Vec<(String, Vec<String>)> {
     let cli = Cli::command();
     let commands = std::iter::once(None).chain(cli.get_subcommands().map(|command| Some(command.get_name())));

@@ -1,5 +1,5 @@
-//! What people and programs see, as snapshots: help, results as tables and documents, files, failures, and the errors
-//! of `src/error_snapshots.rs`.
+//! The program's output as snapshots: help, results as tables and documents, files, failures, and the errors of
+//! `src/error_snapshots.rs`.
 
 mod failures;
 mod files;
@@ -10,7 +10,8 @@ mod usage;
 use crate::support::snapshot::folder;
 use crate::support::{apply, test};
 
-/// The names of the snapshots are written in these files as they are, apart from a kind in front and a backend behind.
+/// These files contain the names of all snapshots literally, except for a prefix with the kind and a suffix with the
+/// backend.
 const SOURCES: [&str; 5] = [
     include_str!("failures.rs"),
     include_str!("files.rs"),
@@ -33,7 +34,7 @@ fn every_snapshot_is_one_that_a_test_asserts() {
     let help = help::names();
     let lost = files.filter(|file| {
         let file = file.to_string_lossy();
-        // Beside a snapshot that differs insta writes what came.
+        // insta writes a new version beside a snapshot that differs.
         let name = file.strip_suffix(".new").unwrap_or(&file).strip_suffix(".snap");
         !name.is_some_and(|name| help.iter().any(|help| help == name) || is_asserted(name))
     });

@@ -1,32 +1,32 @@
-//! Every result: as tables on a terminal of 80 and of 120 columns, and as a document.
+//! Every result: as tables on terminals of 80 and 120 columns, and as a document.
 
 use crate::support::history::{DAY_US, NOW, NOW_US, insert_session, insert_whole_sessions};
 use crate::support::snapshot::{Scene, another, assert_seen, file, name_of, target};
 use crate::support::{Database, Schema, apply, test};
 
-/// The start of a session that is old by [`NOW`], and by any clock since.
+/// The start of a session that is old by [`NOW`], and by any later clock.
 const OLD_US: i64 = NOW_US - 800 * DAY_US;
-/// 2100-01-01T00:00:00Z, the start of a session that is old by no clock.
+/// 2100-01-01T00:00:00Z, the start of a session that is not old by any clock.
 const FUTURE_US: i64 = 4_102_444_800_000_000;
-/// What every `prune` here begins with.
+/// The first words of every `prune` here.
 const PRUNE: [&str; 5] = ["prune", "--now", NOW, "--max-share", "100%"];
 
 fn prune(more: &[&'static str]) -> Vec<&'static str> {
     [&PRUNE, more].concat()
 }
 
-/// The widths for a result whose tables are those of another one, or that has none.
+/// The widths for a result that has no tables of its own.
 const NARROW: &[u16] = &[80];
 const BOTH: &[u16] = &[80, 120];
 
-/// What a command shows that changes nothing.
+/// Compares the output of a command that changes nothing.
 fn assert_shows(scenario: &str, database: &Database, widths: &[u16], scene: &Scene, words: &[&str]) {
     let tables: Vec<_> = widths.iter().map(|&columns| scene.on_terminal(columns, words)).collect();
     assert_seen(&name_of("table", scenario, database), &tables.join("\n"));
     assert_seen(&name_of("document", scenario, database), &scene.document(words));
 }
 
-/// What a command shows that finds a database as `prepare` made it, and changes it.
+/// Compares the output of a command that changes a database, which `prepare` sets up each time.
 fn assert_shows_change(
     scenario: &str,
     database: &Database,
@@ -48,7 +48,7 @@ fn assert_shows_change(
     assert_seen(&name_of("document", scenario, &document), &scene(&document).document(words));
 }
 
-/// Sessions are kept for 90 days here, also where nothing else says so.
+/// The retention is 90 days here, unless a test sets another one.
 fn scene(database: &Database) -> Scene {
     Scene::of(database).with("HISTORY_RETENTION_DAYS", "90")
 }
@@ -58,7 +58,7 @@ fn unguarded(database: &Database, sql: &str) {
     database.execute(&format!("{off}; {sql}"));
 }
 
-/// Sessions of several weeks: three that are over, one that is not, and one of the time after the clock's.
+/// Sessions of several weeks: three in a terminal status, one active, and one that starts after the clock's time.
 fn sessions(database: &Database) {
     for (id, status, started_at_us) in [
         ("one", "completed", OLD_US),
@@ -76,7 +76,7 @@ fn baseline_with_sessions(database: &Database) {
     insert_session(database, "new", "completed", Some(FUTURE_US));
 }
 
-/// All that there is at the newest revision, with orphans and old events.
+/// Every kind of row at the newest revision, with orphans and old events.
 fn head_with_orphans_and_events(database: &Database) {
     database.create_schema(Schema::Head);
     insert_whole_sessions(database, 4, OLD_US);
@@ -219,7 +219,7 @@ fn prune_that_removes(database: &Database) {
     assert_shows_change("prune-vacuumed", database, NARROW, baseline_with_sessions, &vacuum);
 }
 
-/// A source with sessions of several weeks, one of them with what `jsonb` writes in another way.
+/// A source with sessions of several weeks, one of them with JSON that `jsonb` formats otherwise.
 fn source() -> Database {
     let source = file().with_schema(Schema::Baseline);
     sessions(&source);
@@ -229,7 +229,7 @@ fn source() -> Database {
     source
 }
 
-/// Values that are carried over as policies say.
+/// Values that policies convert.
 fn source_with_hazards() -> Database {
     let source = source();
     source.execute(

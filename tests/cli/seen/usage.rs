@@ -1,9 +1,9 @@
-//! Command lines and settings that cannot be understood.
+//! Invalid command lines and settings.
 
 use crate::support::snapshot::{Scene, assert_seen, directory};
 use crate::support::{apply, test};
 
-/// Each wrong command line by the name of its snapshot.
+/// Each invalid command line by the name of its snapshot.
 const USAGE: &[(&str, &[&str])] = &[
     ("no-command", &[]),
     ("unknown-command", &["prunee"]),
@@ -70,7 +70,7 @@ const USAGE: &[(&str, &[&str])] = &[
 ];
 
 #[apply(test)]
-fn a_wrong_command_line() {
+fn invalid_command_lines() {
     let directory = directory();
     let scene = Scene::bare(directory.path()).with("COLUMNS", "100");
     for (name, words) in USAGE {
@@ -78,7 +78,7 @@ fn a_wrong_command_line() {
     }
 }
 
-/// Variables that make no sense, by the name of the snapshot.
+/// Invalid variables, by the name of the snapshot.
 const VARIABLES: &[(&str, &[(&str, &str)])] = &[
     ("retention-days", &[("HISTORY_RETENTION_DAYS", "-1")]),
     ("event-retention-hours", &[("EVENT_RETENTION_HOURS", "day")]),
@@ -120,7 +120,7 @@ const VARIABLES: &[(&str, &[(&str, &str)])] = &[
 ];
 
 #[apply(test)]
-fn settings_that_make_no_sense() {
+fn invalid_settings() {
     let directory = directory();
     for (name, text) in [
         ("url", "sqlite:///history.db"),
