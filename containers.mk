@@ -88,7 +88,7 @@ containers-logs: containers-compose ## Show the last 50 log lines of each contai
 containers-status: containers-compose ## Show the containers, stopped ones too
 	$(COMPOSE) ps $(if $(filter podman-compose,$(COMPOSE)),,-a)
 
-# Whoever has a password file of their own may have data that somebody misses.
+# A password file other than the development one may mean data that must not be lost.
 containers-clean: containers-compose ## Stop and remove the containers and DELETE the database
 	@[ '$(TARSY_PASSWORD_FILE)' = '$(DEVELOPMENT_PASSWORD_FILE)' ] || [ '$(CONFIRM)' = yes ] || { \
 	  echo "this deletes a database that is not the development one; add CONFIRM=yes" >&2; exit 1; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Container entrypoint of TARSy's backend: prepares the database, waits until it can be used, then becomes the
-# backend.
+# Container entrypoint of TARSy's backend: prepares the database, waits until it is usable, then runs the backend
+# in its place.
 #
 #   COPY --from=tarsy-db /usr/local/bin/tarsy-db /usr/local/bin/
 #   COPY entrypoint.sh /usr/local/bin/
@@ -10,14 +10,14 @@
 # The database is DATABASE_URL or DATABASE_URL_FILE, or else DATABASE_HOST, _PORT, _USER and _NAME with
 # DATABASE_PASSWORD or DATABASE_PASSWORD_FILE.
 #
-# The schema is brought to the baseline, and the backend upgrades it by itself; TARSY_DB_SCHEMA=head asks for the
-# newest revision that tarsy-db knows instead.
+# tarsy-db upgrades the schema to the baseline, and the backend upgrades it further; with TARSY_DB_SCHEMA=head
+# tarsy-db upgrades it to the newest revision that it knows.
 #
 # HISTORY_RETENTION_DAYS and EVENT_RETENTION_HOURS are the backend's variables; `tarsy-db prune` in this container reads
 # the same, and neither has a default here.
 #
-# Exit codes are those of tarsy-db: an orchestrator can tell a database that is not there yet (69, 124) from a
-# wrong password (77) or a wrong setting (78).
+# Exit codes are those of tarsy-db: an orchestrator can distinguish a database that is not available yet (69, 124)
+# from a wrong password (77) or a wrong setting (78).
 set -eu
 
 if [ "$#" -eq 0 ]; then
@@ -28,20 +28,20 @@ fi
 # tarsy-db reads secret files by itself; the backend reads DATABASE_URL only.
 if [ -n "${DATABASE_URL_FILE:-}" ]; then
     DATABASE_URL=$(cat "$DATABASE_URL_FILE") || exit 78
-    # Both at once are an error to tarsy-db.
+    # Setting both is an error in tarsy-db.
     unset DATABASE_URL_FILE
 elif [ -z "${DATABASE_URL:-}" ] && [ -n "${DATABASE_PASSWORD_FILE:-}" ]; then
     password=$(cat "$DATABASE_PASSWORD_FILE") || exit 78
-    # Every byte as %XX: right for any password, without a list of the characters that need it.
+    # Every byte as %XX: correct for any password, without a list of special characters.
     encoded=$(printf %s "$password" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g')
     address=${DATABASE_HOST:-localhost}:${DATABASE_PORT:-5432}/${DATABASE_NAME:-tarsy}
     DATABASE_URL=postgresql://${DATABASE_USER:-tarsy}:$encoded@$address
 fi
 [ -z "${DATABASE_URL:-}" ] || export DATABASE_URL
 
-# Any number of replicas may do this at once: one creates the schema, the others find it. In the background,
-# because a shell that is PID 1 ignores SIGTERM while it waits for a command in the foreground; the second
-# wait lets init roll back before the container ends.
+# Any number of replicas may run this at the same time: one creates the schema, the others find it. It runs in the
+# background, because a shell with PID 1 ignores SIGTERM while it waits for a foreground command; the second `wait`
+# lets init roll back before the container ends.
 tarsy-db init --wait &
 init=$!
 trap 'kill -TERM "$init" 2>/dev/null || :; wait "$init" || exit $?; exit 143' INT TERM
