@@ -68,9 +68,9 @@ impl Limit {
                 let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
                 cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))
             }
-            Self::Before(time) if time >= now => {
-                Err(RetentionError::CutoffNotPast(format::exact_time(time.timestamp_micros()).unwrap_or_else(|| time.to_string())))
-            }
+            Self::Before(time) if time >= now => Err(RetentionError::CutoffNotPast(
+                format::exact_time(time.timestamp_micros()).unwrap_or_else(|| time.to_string()),
+            )),
             Self::Before(time) => Ok(time),
         }
     }
