@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The same arguments give the same rows: all choices come from `--seed`, all times from `--now`, and every value
-//! also fits PostgreSQL, unless `--hazards` is given. A session is told as rows in memory, then inserted. The schema is
+//! also fits PostgreSQL, unless `--hazards` is given. A session is generated in memory, then inserted. The schema is
 //! that of `tarsy-db init`.
 //!
 //! One GB is 2,050 sessions with 24,700 LLM interactions, whose conversations grow from 5 to 96 kB, and 50,600
@@ -28,7 +28,7 @@ use tarsy_db::internals::upgrade;
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const CONVERSATION_INDEX: &str = "ix_llm_interactions_conversation";
-/// What the sessions of `--profile small` hold of interactions and of communications.
+/// The numbers of interactions and communications in the sessions of `--profile small`.
 const SMALL_SESSION_EVENTS: usize = 30;
 const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 24 * 60 * MINUTE_US;
@@ -50,7 +50,7 @@ struct Arguments {
     /// nearly twice as large.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     bytes: Option<u64>,
-    /// What the rows are like.
+    /// The size and number of rows.
     #[arg(long, value_enum, default_value_t = Profile::Conversations)]
     profile: Profile,
     /// Give the first session one more communication, whose result has about this size.
@@ -74,14 +74,14 @@ struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Profile {
-    /// Whole conversations and results of tools, as TARSy writes them.
+    /// Complete conversations and tool results, as TARSy writes them.
     Conversations,
     /// As many rows as possible: short conversations and results only.
     Small,
 }
 
 impl Profile {
-    /// What an average session adds to the file, measured.
+    /// The measured size of an average session in the file.
     fn session_bytes(self) -> u64 {
         match self {
             Self::Conversations => 488_000,
@@ -108,7 +108,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pool = connect(&arguments.output).await?;
     let database = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
     upgrade(&database, Revision::BASELINE, LOCK_TIMEOUT, &|| ()).await?;
-    // A new schema comes with WAL, of which an unfinished file needs nothing.
+    // A new schema uses WAL, which an unfinished file does not need.
     query("PRAGMA journal_mode = OFF").execute(&pool).await?;
     let session_bytes = arguments.profile.session_bytes();
     let sessions = arguments.sessions.or(arguments.bytes.map(|bytes| bytes.div_ceil(session_bytes)));
@@ -126,7 +126,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Opens a single connection, without the safety that an unfinished file does not need.
+/// Opens a single connection, without durability, which an unfinished file does not need.
 async fn connect(output: &Path) -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(output)
@@ -140,7 +140,7 @@ async fn connect(output: &Path) -> Result<SqlitePool, sqlx::Error> {
 
 /// Writes that many sessions in the order of their start and returns the number of rows.
 async fn fill(pool: &SqlitePool, sessions: u64, arguments: &Arguments) -> Result<u64, sqlx::Error> {
-    // The index holds the conversations a second time; to build it once is faster than to keep it sorted.
+    // The index has a second copy of the conversations; building it once is faster than keeping it sorted.
     let create_index: String =
         query_scalar("SELECT sql FROM sqlite_master WHERE name = ?").bind(CONVERSATION_INDEX).fetch_one(pool).await?;
     query(AssertSqlSafe(format!("DROP INDEX {CONVERSATION_INDEX}"))).execute(pool).await?;
@@ -243,7 +243,7 @@ struct Session {
     communications: Vec<Value>,
 }
 
-/// A conversation that grows: its messages as JSON, and their contents one below the other.
+/// A growing conversation: its messages as JSON, and their contents as one text.
 #[derive(Default)]
 struct Conversation {
     messages: Vec<String>,
@@ -257,7 +257,7 @@ impl Conversation {
     }
 }
 
-/// A session in the making, and the time it has come to.
+/// A session that is being generated, and its current time.
 struct Story<'random> {
     random: &'random mut Random,
     session_id: String,
@@ -267,7 +267,7 @@ struct Story<'random> {
     session: Session,
 }
 
-/// Makes up a session of about the given age and everything that happened in it.
+/// Generates a session of about the given age with all its rows.
 fn tell_session(random: &mut Random, arguments: &Arguments, age_us: i64, largest_value: Option<u64>) -> Session {
     let started_at_us = arguments.now.timestamp_micros() - age_us + random.between(0, 20 * MINUTE_US);
     let status = Status::draw(random, age_us);
@@ -316,7 +316,7 @@ fn tell_session(random: &mut Random, arguments: &Arguments, age_us: i64, largest
 }
 
 impl Story<'_> {
-    /// Tells one stage: thought, tools and observations in turn, until the answer, the failure or the present.
+    /// Generates a stage: thoughts, tools and observations in turn, until the answer, a failure or `--now`.
     fn stage(&mut self, index: usize, name: &str, agent: &str, status: Status) {
         let (id, started_at_us) = (self.random.uuid(), self.now_us);
         let mut conversation = match self.profile {
@@ -348,7 +348,7 @@ impl Story<'_> {
         }));
     }
 
-    /// Thinks and calls tools until enough is known, each thought with all that was observed before.
+    /// Alternates thoughts and tool calls; each thought includes all earlier observations.
     fn investigate(&mut self, stage_id: &str) -> Conversation {
         self.list_tools(stage_id);
         let mut conversation = Conversation::default();
@@ -372,7 +372,7 @@ impl Story<'_> {
         conversation
     }
 
-    /// Asks little and often, finds no tools, and remembers nothing.
+    /// Many short requests without tools and without earlier messages.
     fn hurry(&mut self, stage_id: &str) -> Conversation {
         for _ in 0..SMALL_SESSION_EVENTS {
             let mut conversation = Conversation::default();
@@ -390,7 +390,7 @@ impl Story<'_> {
         }
     }
 
-    /// Calls a tool that answers at great length, which no model gets to see.
+    /// Calls a tool with a very long answer, which is not passed to a model.
     fn call_long(&mut self, bytes: u64) {
         let bytes = usize::try_from(bytes).expect("a value fits into memory");
         let result = json!({"result": self.random.text(bytes)});
@@ -407,7 +407,7 @@ impl Story<'_> {
         format!("# Alert Analysis Report\n\n**Alert Type:** {alert_type}\n\n## Analysis\n\n{report}")
     }
 
-    /// Lets up to that many milliseconds go by and returns how many.
+    /// Advances the time by up to that many milliseconds. Returns how many.
     fn wait(&mut self, most_ms: i64) -> i64 {
         let duration_ms = self.random.between(most_ms / 100, most_ms);
         self.now_us += duration_ms * 1000 + self.random.between(0, 999);
@@ -422,7 +422,7 @@ impl Story<'_> {
         self.call_llm(stage_id, Ok(&conversation));
     }
 
-    /// Adds a call that brought nothing and returns why.
+    /// Adds a failed call. Returns the error.
     fn fail_llm(&mut self, stage_id: &str) -> String {
         let reason = format!("API error: {}; {}", self.random.pick(&ERRORS), self.random.pick(&PHRASES));
         self.call_llm(Some(stage_id), Err(&reason));
@@ -455,7 +455,7 @@ impl Story<'_> {
         self.call_mcp(Some(stage_id), "all_servers", None, Ok(&tools.collect()));
     }
 
-    /// Calls a tool and returns what the model gets to see of its result.
+    /// Calls a tool. Returns the part of its result that is passed to the model.
     fn call_tool(&mut self, stage_id: &str, server: &str, tool: &str) -> String {
         if self.random.below(25) == 0 {
             let error = format!("Failed to call tool {tool}: {} ⏱ after \"30s\"", self.random.pick(&ERRORS));

@@ -1,8 +1,8 @@
-//! `migrate-sqlite-to-postgres --append`: rows come to those that the target holds, and what is there stays as it is.
+//! `migrate-sqlite-to-postgres --append`: adds rows to a target that holds rows, which are not changed.
 
 use serde_json::{Value, json};
 
-use crate::support::append::{append, append_with, assert_clashes, came, difference, two_histories};
+use crate::support::append::{append, append_with, assert_conflicts, came, difference, two_histories};
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, full_history, insert_session};
 use crate::support::migration::{
@@ -117,7 +117,7 @@ fn a_parent_may_be_on_either_side_and_has_to_be_on_one() {
         assert_eq!((&details[0]["primary_key"], &details[0]["class"]), (&json!("lost"), &json!("orphan")));
         assert_eq!((&details[0]["value"], details.as_array().map(Vec::len)), (&json!("'nowhere'"), Some(1)));
     });
-    // With another hazard of one row: what both ends together have to tell comes after it.
+    // With another hazard of one row: orphans of both sides together are found only after it is repaired.
     source.execute("UPDATE stage_executions SET stage_name = 'a' || char(0) WHERE execution_id = 'late'");
     let details = append(&source, &target).expect(65).json()["error"]["details"].clone();
     assert_eq!((&details[0]["primary_key"], details.as_array().map(Vec::len)), (&json!("late"), Some(1)));
@@ -125,7 +125,7 @@ fn a_parent_may_be_on_either_side_and_has_to_be_on_one() {
 }
 
 #[apply(test)]
-fn values_that_the_target_cannot_hold_are_hazards_and_policies_mend_them() {
+fn values_that_the_target_cannot_hold_are_hazards_and_policies_repair_them() {
     let (source, target) = two_histories();
     source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
     let before = picture(&target);
@@ -151,7 +151,7 @@ fn values_that_the_target_cannot_hold_are_hazards_and_policies_mend_them() {
 }
 
 #[apply(test)]
-fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
+fn what_the_target_lacks_is_listed_unless_it_is_ignored() {
     let (source, target) = two_histories();
     source.execute("CREATE TABLE our_notes (id INTEGER PRIMARY KEY)");
     append(&source, &target).expect(7).fails_with(&["our_notes", "--ignore"]);
@@ -178,7 +178,7 @@ fn a_rehearsal_counts_and_changes_nothing() {
     }
     target.execute("UPDATE alert_sessions SET status = 'failed' WHERE session_id = 'two'");
     let refused = append_with(&source, &target, &["--dry-run"]).expect(7);
-    refused.fails_with(&["1 row clashes", "(4 more could be inserted, 3 are there already)"]);
+    refused.fails_with(&["1 row conflicts", "(4 more could be inserted, 3 already exist)"]);
     target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'two'");
     assert!(before.0 == picture(&target));
     assert_eq!(before.1[0], target.texts(rows)[0]);
@@ -211,7 +211,7 @@ fn a_target_with_rows_at_another_revision_is_left_alone() {
 #[apply(test)]
 fn without_the_flag_rows_are_refused_as_ever_and_the_flag_is_named() {
     let (source, target) = two_histories();
-    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["already holds rows", "--append"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["already holds", "--append"]);
     each(["--check-only", "--verify-only"], |other| {
         let mut command = bare_tarsy_db(source.directory());
         command.args(["migrate-sqlite-to-postgres", "--append", other]);
@@ -237,7 +237,7 @@ fn sequences_are_behind_the_events_that_came_and_never_go_back() {
     }
     source.execute(&event(3));
     let expected = json!([difference("events", "3", &["channel", "created_at"])]);
-    assert_clashes(&source, &target, &expected);
+    assert_conflicts(&source, &target, &expected);
 }
 
 #[apply(test)]

@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres --append`: a row that is there with other values is in the way, and one that is the same
-//! is not.
+//! `migrate-sqlite-to-postgres --append`: a row that exists with other values is a conflict, an identical one is
+//! skipped.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use tarsy_db::internals::{Access, open, read_schema};
 
 use crate::support::alteration::ALTERATIONS;
-use crate::support::append::{append, append_with, assert_clashes, came, difference, two_histories};
+use crate::support::append::{append, append_with, assert_conflicts, came, difference, two_histories};
 use crate::support::cases::each;
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session};
@@ -21,7 +21,7 @@ fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
         let original = target.texts(&format!("SELECT quote_nullable({column}) FROM {table} WHERE {row}"));
         let [Some(original)] = &original[..] else { panic!("one row {row}") };
         target.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {row}"));
-        let refused = assert_clashes(&source, &target, &json!([difference(table, key, &[column])]));
+        let refused = assert_conflicts(&source, &target, &json!([difference(table, key, &[column])]));
         let line = format!("  - {table} `{key}`: there with another {column}\n");
         assert!(refused.stderr.contains(&line), "{kind}: {}", refused.stderr);
         target.execute(&format!("UPDATE {table} SET {column} = {original} WHERE {row}"));
@@ -60,7 +60,7 @@ fn doubles_are_the_same_only_bit_by_bit() {
     each([("0.0", "'-0'"), ("NULL", "'NaN'"), ("1.0", "1.0000000000000002")], |(stored, held)| {
         source.execute(&format!("UPDATE llm_interactions SET temperature = {stored}"));
         target.execute(&format!("UPDATE llm_interactions SET temperature = {held}"));
-        assert_clashes(&source, &target, &expected);
+        assert_conflicts(&source, &target, &expected);
     });
 }
 
@@ -75,13 +75,13 @@ fn jsonb_is_the_same_however_it_is_written_and_json_is_not() {
         .execute(r#"UPDATE llm_interactions SET conversation = '{"a": 15, "b": {"x": "é", "y": 1}, "messages": []}'"#);
     assert_eq!(came(&append(&source, &target).expect(0).json()), [Some(4), Some(0), Some(4)]);
     target.execute("UPDATE mcp_communications SET tool_result = ' null'");
-    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
+    assert_conflicts(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
     target.execute("UPDATE mcp_communications SET tool_result = NULL");
-    assert_clashes(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
+    assert_conflicts(&source, &target, &json!([difference("mcp_communications", "mcp-one", &["tool_result"])]));
 }
 
 #[apply(test)]
-fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
+fn all_conflicts_are_named_together_and_the_others_counted() {
     let (source, target) = two_histories();
     for session in ["two", "three"] {
         insert_session(&source, session, "completed", Some(NOW_US));
@@ -93,7 +93,7 @@ fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
         "UPDATE alert_sessions SET status = 'failed', chain_id = 'x' WHERE session_id = 'one';
          UPDATE stage_executions SET stage_index = 7 WHERE session_id = 'two'",
     );
-    let refused = assert_clashes(
+    let refused = assert_conflicts(
         &source,
         &target,
         &json!([
@@ -102,8 +102,8 @@ fn all_rows_in_the_way_are_named_together_and_the_others_counted() {
         ]),
     );
     let message =
-        "2 rows clash with the target's own; nothing was changed (4 more could be inserted, 6 are there already)";
-    refused.fails_with(&[message, "compare both by these keys"]);
+        "2 rows conflict with rows of the target; nothing was changed (4 more could be inserted, 6 already exist)";
+    refused.fails_with(&[message, "compare the rows with these keys"]);
 }
 
 #[apply(test)]
@@ -113,9 +113,9 @@ fn a_unique_key_that_another_row_has_is_refused_with_both_keys() {
     let expected = json!([{
         "table": "alert_sessions", "primary_key": "one", "target_primary_key": "theirs", "columns": ["alert_id"],
     }]);
-    let refused = assert_clashes(&source, &target, &expected);
-    assert!(refused.stderr.contains("alert_sessions `one`: `theirs` is there with its alert_id"), "{}", refused.stderr);
-    refused.fails_with(&["1 row clashes", "(3 more could be inserted, 0 are there already)"]);
+    let refused = assert_conflicts(&source, &target, &expected);
+    assert!(refused.stderr.contains("alert_sessions `one`: `theirs` has the same alert_id"), "{}", refused.stderr);
+    refused.fails_with(&["1 row conflicts", "(3 more could be inserted, 0 already exist)"]);
     // The report has them, too.
     append_with(&source, &target, &REPORT).expect(7);
     let report = read_report(&source);

@@ -182,7 +182,10 @@ fn rows_that_are_there_twice_stay_hazards() {
                   VALUES ('two', 'alert-one', 'kubernetes', 'completed', 'chain')";
     insert_against_constraints(&source, "ix_alert_sessions_alert_id", is, was, insert);
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(65);
-    refused.tells(&["alert_sessions `one` alert_id: a unique key", "alert_sessions `two` alert_id: a unique key"]);
+    refused.tells(&[
+        "alert_sessions `one` alert_id: the same unique key",
+        "alert_sessions `two` alert_id: the same unique key",
+    ]);
     assert_eq!(refused.json()["error"]["details"].as_array().map(Vec::len), Some(2));
 }
 
@@ -244,7 +247,7 @@ fn source_that_takes_long() -> (Database, Database) {
 fn a_check_is_interrupted() {
     let (source, target) = source_that_takes_long();
     let run = Running::start(&source, &[&arguments(&target)[..], &["--ignore", "ours", "-v"]].concat());
-    wait_until("the check has begun", || run.stderr().contains("SQLite checks the source"));
+    wait_until("the check has begun", || run.stderr().contains("running SQLite's integrity check on the source"));
     run.signal("TERM");
     run.finish().expect(143);
     assert_eq!(target.count("alert_sessions"), 0);

@@ -1,6 +1,6 @@
 //! `migrate-sqlite-to-postgres` where TARSy's models were ahead of its migrations: a history born at revision 04, 12,
-//! 14 or 18 has columns of the next revision already, and their values arrive. What has no place on the target is
-//! counted before it is left behind.
+//! 14 or 18 has columns of the next revision already, and their values arrive. What the target lacks is counted
+//! before it is left out.
 
 use crate::support::birth::{self, Born};
 use crate::support::cases::each;
@@ -324,12 +324,12 @@ fn what_would_be_lost_is_counted_before_it_is_left_behind() {
     let counted =
         ["llm_interactions.our_score (1 value)", "llm_interactions.our_empty (0 values)", "our_notes (2 rows)"];
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    refused.tells(&[&counted[..], &["leaves out 1 value and 2 rows, only in the source then"]].concat());
+    refused.tells(&[&counted[..], &["leaves out 1 value and 2 rows, which stay in the source only"]].concat());
     let check_only = ["migrate-sqlite-to-postgres", "--check-only", "--output", "json"];
     Outcome::of(tarsy_db(&source).args(check_only)).expect(7).tells(&counted);
     let rest = ["--ignore", "llm_interactions.our_score", "--ignore", "our_notes"];
     let empty = Outcome::of(migrate(&source, &target).args(rest)).expect(7);
-    empty.fails_with(&["`--ignore llm_interactions.our_empty` leaves out nothing: no value is in it"]);
+    empty.fails_with(&["`--ignore llm_interactions.our_empty` leaves out nothing, because they are empty"]);
 }
 
 #[apply(test)]

@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres`: what is in the way on the target is named, all of it, before a row moves.
+//! `migrate-sqlite-to-postgres`: all obstacles on the target are listed before the first row is copied.
 
 use sqlx::Connection;
 use tarsy_db::internals::{ObstacleKind, ObstacleSeverity, Operation, TargetTables, look};
@@ -15,7 +15,7 @@ use crate::support::server::Server;
 use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, test};
 
 #[apply(test)]
-fn everything_in_the_way_is_listed_at_once() {
+fn all_obstacles_are_listed_at_once() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     target.execute(
@@ -43,12 +43,12 @@ fn everything_in_the_way_is_listed_at_once() {
     let expected: Vec<_> = expected.iter().map(|(kind, object)| ((*kind).to_owned(), (*object).to_owned())).collect();
     assert_eq!(obstacles(&refused), expected);
     assert_eq!(baseline::listing(&target), before);
-    // People read the same.
+    // For people, the tables with rows are one problem.
     let arguments = ["migrate-sqlite-to-postgres", "--from", "history.db", "--to", &role.url()];
     let shown = Outcome::of(bare_tarsy_db(source.directory()).args(arguments)).expect(7).stderr;
     for line in [
-        "10 things are in the way on the target; nothing was changed",
-        "  - schema public is closed: permission denied for role",
+        "the target cannot take the data: 7 problems; nothing was changed",
+        "  - schema public cannot be used by role",
         "  - stage_executions already holds rows (1); a history is moved once",
     ] {
         assert!(shown.contains(line), "no `{line}` in {shown}");
@@ -73,7 +73,7 @@ fn privileges_alone_are_77() {
 }
 
 #[apply(test)]
-fn whoever_may_only_write_rows_cannot_set_indexes_aside() {
+fn a_role_that_may_only_write_rows_cannot_drop_indexes() {
     let (source, target) = one_session_and_target();
     let role = Role::new(&target);
     let name = &role.name;
@@ -86,11 +86,11 @@ fn whoever_may_only_write_rows_cannot_set_indexes_aside() {
     let tables = "alert_sessions, llm_interactions, mcp_communications, stage_executions";
     let owner = format!("GRANT {name}_owner TO {name}");
     is_listed(&migrate_as(&source, &role).expect(77), "privilege", tables, &["permission denied", &owner]);
-    // A member of the owner's can, but where the foreign key of somebody else leads here.
+    // A member of the owner role can, unless a table of another owner has a foreign key to TARSy's.
     target.execute(&format!("{owner}; CREATE TABLE notes (session varchar REFERENCES alert_sessions)"));
     is_listed(&migrate_as(&source, &role).expect(77), "privilege", "notes", &["permission denied"]);
     target.execute(&format!("ALTER TABLE notes OWNER TO {name}_owner"));
-    // The owner of a table cannot build an index on it in a schema that is closed.
+    // Without CREATE on the schema the owner of a table cannot create an index on it.
     target.execute(&format!("REVOKE CREATE ON SCHEMA public FROM {name}"));
     is_listed(&migrate_as(&source, &role).expect(77), "privilege", "schema public", &["GRANT CREATE"]);
     target.execute(&format!("GRANT CREATE ON SCHEMA public TO {name}"));
@@ -213,24 +213,24 @@ fn tables_that_cannot_be_loaded_as_they_are_are_refused() {
 }
 
 #[apply(test)]
-fn whoever_uses_the_tables_is_named_before_they_are_waited_for() {
+fn sessions_that_use_the_tables_are_named_before_the_wait() {
     let (source, target) = one_session_and_target();
-    let somebody = Held::begin(&target, "SET application_name = 'the reader'; SELECT count(*) FROM alert_sessions");
+    let reader = Held::begin(&target, "SET application_name = 'the reader'; SELECT count(*) FROM alert_sessions");
     let mut command = migrate(&source, &target);
     let refused = Outcome::of(command.args(["--lock-timeout", "200ms"])).expect(75);
-    for words in ["application `the reader`, idle in transaction, for ", ") holds alert_sessions"] {
+    for words in ["application `the reader`, idle in transaction, for ", ") locks alert_sessions"] {
         assert!(refused.stderr.contains(words), "no `{words}` in {}", refused.stderr);
     }
-    // Whoever has fewer rights is told less.
+    // A role with fewer rights sees less.
     let role = Role::new(&target);
     grant_everyday_rights(&target, &role);
     let refused = migrate_as(&source, &role).expect(77);
     assert!(
-        refused.stderr.contains("(role postgres, application `the reader`) holds alert_sessions"),
+        refused.stderr.contains("(role postgres, application `the reader`) locks alert_sessions"),
         "{}",
         refused.stderr
     );
-    somebody.close();
+    reader.close();
     assert_eq!(Outcome::of(&mut migrate(&source, &target)).expect(0).worries(), [""; 0]);
 }
 
@@ -241,7 +241,7 @@ fn a_prepared_transaction_is_75_and_named() {
     let source = Database::sqlite().with_schema(Schema::Baseline);
     target.execute("BEGIN; LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE; PREPARE TRANSACTION 'left over'");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(75);
-    let words = ["holds alert_sessions", "ROLLBACK PREPARED 'left over'"];
+    let words = ["locks alert_sessions", "ROLLBACK PREPARED 'left over'"];
     is_listed(&refused, "prepared", "the prepared transaction `left over`", &words);
     target.execute("ROLLBACK PREPARED 'left over'");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
@@ -258,7 +258,7 @@ fn an_encoding_that_cannot_hold_every_text_is_78() {
 }
 
 #[apply(test)]
-fn a_schema_of_the_roles_own_and_a_view_elsewhere_lead_nobody_astray() {
+fn a_schema_of_the_roles_own_and_a_view_elsewhere_are_no_obstacles() {
     let (source, target) = one_session_and_target();
     let role = Role::new(&target);
     grant_everyday_rights(&target, &role);
@@ -271,7 +271,7 @@ fn a_schema_of_the_roles_own_and_a_view_elsewhere_lead_nobody_astray() {
     assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
     assert_eq!(target.number("SELECT count(*) FROM public.llm_interactions"), 1);
     assert_eq!(target.number(&format!("SELECT count(*) FROM pg_tables WHERE schemaname = '{}'", role.name)), 0);
-    // A view that hides the table is in the way.
+    // A view that hides the table is an obstacle.
     target.execute(&format!("CREATE VIEW {}.stage_executions AS SELECT 1 AS a", role.name));
     let refused = migrate_as(&source, &role).expect(7);
     let view = ("name".to_owned(), "view stage_executions".to_owned());
@@ -301,7 +301,7 @@ fn the_room_on_the_servers_disk_is_known_where_it_runs_here_and_says_where() {
         "{obstacle}"
     );
     assert_eq!(looked(target.url(), 1000), []);
-    // This one may not know where the files are.
+    // This role may not read the path of the data directory.
     assert_eq!(looked(&role.url(), EXABYTE), []);
     target.execute(&format!("GRANT pg_read_all_settings TO {}", role.name));
     assert_eq!(looked(&role.url(), EXABYTE).len(), 1);

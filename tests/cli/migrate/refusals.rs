@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres`: what it refuses to begin, and whom it gives way to.
+//! `migrate-sqlite-to-postgres`: what it refuses before it begins, and which locks it waits for.
 
 use crate::support::activity::wait_for_lock;
 use crate::support::cases::each;
@@ -33,7 +33,7 @@ fn a_source_that_is_not_what_its_ledger_says_is_refused() {
     let (source, target) = one_session_and_target();
     source.execute("UPDATE alembic_version SET version_num = '7c617b3e7c2c'");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(4);
-    refused.fails_with(&["7c617b3e7c2c", "no column llm_interactions.interaction_type"]);
+    refused.fails_with(&["7c617b3e7c2c", "no column `llm_interactions.interaction_type`"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
@@ -41,12 +41,12 @@ fn a_source_that_is_not_what_its_ledger_says_is_refused() {
 fn a_target_beyond_the_source_is_refused() {
     let (source, target) = one_session_and_target();
     Outcome::of(tarsy_db(&target).args(["init", "--to", "2"])).expect(0);
-    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["7c617b3e7c2c", "beyond", "ae85467a75d2"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["7c617b3e7c2c", "later than", "ae85467a75d2"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
 #[apply(test)]
-fn what_the_target_has_no_place_for_is_listed_unless_it_is_ignored() {
+fn what_the_target_lacks_is_listed_unless_it_is_ignored() {
     let (source, target) = one_session_and_target();
     source.execute(
         "ALTER TABLE llm_interactions ADD COLUMN our_score REAL DEFAULT 0.5;
@@ -147,7 +147,7 @@ fn a_target_that_is_not_named_is_asked_for() {
 }
 
 #[apply(test)]
-fn a_role_that_may_not_create_is_told_so() {
+fn a_role_without_create_is_refused() {
     let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     let (_, database) = target.url().rsplit_once('/').expect("the URL names a database");
@@ -181,7 +181,7 @@ fn a_lock_on_the_target_ends_the_wait_and_its_holder_is_named() {
 const WRITES: &str = "UPDATE alert_sessions SET status = 'failed'";
 
 #[apply(test)]
-fn a_source_at_rest_that_somebody_writes_to_meanwhile_is_not_moved() {
+fn a_source_at_rest_that_changes_meanwhile_is_not_moved() {
     let (source, target) = one_session_and_target();
     assert!(!source.directory().join("history.db-wal").exists());
     let outcome = migrate_while(&source, &target, |_| source.execute(WRITES)).expect(75);
@@ -193,13 +193,13 @@ fn a_source_at_rest_that_somebody_writes_to_meanwhile_is_not_moved() {
 fn rows_that_are_committed_while_the_lock_is_waited_for_are_seen_in_any_isolation() {
     let (source, target) = one_session_and_target();
     target.execute(&format!("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'", target.name()));
-    let mut somebody = Held::begin(&target, "SELECT 1");
-    somebody.execute(
+    let mut writer = Held::begin(&target, "SELECT 1");
+    writer.execute(
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id) VALUES ('precious', 'a', 'k', 's', 'c')",
     );
     let run = Running::start(&source, &arguments(&target));
     wait_for_lock(&target);
-    somebody.execute("COMMIT");
+    writer.execute("COMMIT");
     run.finish().expect(7).fails_with(&["alert_sessions"]);
     assert_eq!(target.texts("SELECT session_id FROM alert_sessions"), [Some("precious".to_owned())]);
 }

@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres --report FILE`: private, in its place completely or not at all, and never lost.
+//! `migrate-sqlite-to-postgres --report FILE`: private, written completely or not at all, and never lost.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn changed(report: &Value) -> Vec<String> {
 }
 
 #[apply(test)]
-fn the_report_of_a_move_tells_all_and_is_private() {
+fn the_report_of_a_move_is_complete_and_private() {
     let (source, target) = hazards_and_nothing();
     let arguments = ["--on", "nul=strip", "--on", "non-finite=null", "--report", "report.json"];
     let moved = Outcome::of(migrate(&source, &target).args(arguments)).expect(0).json();
@@ -125,7 +125,7 @@ fn a_failure_without_an_outcome_leaves_no_file() {
     Outcome::of(migrate(&source, &target).args(["--lock-timeout", "300ms"]).args(REPORT)).expect(75);
     lock.close();
     assert_eq!(names(source.directory()), ["history.db"]);
-    // What is read back is not what was sent.
+    // A mismatch.
     target.execute(
         "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              NEW.agent_type := upper(NEW.agent_type); RETURN NEW; END $$;
@@ -133,14 +133,14 @@ fn a_failure_without_an_outcome_leaves_no_file() {
     );
     Outcome::of(migrate(&source, &target).args(REPORT)).expect(8);
     assert_eq!(names(source.directory()), ["history.db"]);
-    // A target that is not there.
+    // A missing target.
     let nowhere = arguments_to("postgresql://tarsy@127.0.0.1:1/tarsy");
     Outcome::of(bare_tarsy_db(source.directory()).args(nowhere).args(REPORT)).expect(69);
     assert_eq!(names(source.directory()), ["history.db"]);
 }
 
 #[apply(test)]
-fn a_run_that_is_told_to_stop_takes_its_unfinished_report_along() {
+fn an_interrupted_run_deletes_its_unfinished_report() {
     let (source, target) = one_session_and_target();
     let lock = Held::begin(&target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
     let run = Running::start(&source, &[&arguments(&target)[..], &REPORT].concat());
@@ -174,7 +174,7 @@ fn the_report_is_complete_before_the_commit_and_in_its_place_after_it() {
 }
 
 #[apply(test)]
-fn where_nobody_knows_whether_the_commit_took_place_the_report_is_not_thrown_away() {
+fn if_the_outcome_of_the_commit_is_unknown_the_report_is_kept() {
     let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     let proxy = Proxy::to(target.port());
@@ -195,14 +195,14 @@ fn where_nobody_knows_whether_the_commit_took_place_the_report_is_not_thrown_awa
 }
 
 #[apply(test)]
-fn the_report_of_a_move_is_never_written_over() {
+fn the_report_of_a_move_is_never_overwritten() {
     let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     Outcome::of(migrate(&source, &target).args(STRIP)).expect(0);
     let before = files(source.directory());
     let other = target.another();
     let refused = Outcome::of(migrate(&source, &other).args(STRIP)).expect(7);
-    refused.fails_with(&["report.json is the report of a move that took place", "another file"]);
+    refused.fails_with(&["report.json is the report of a completed move", "another file"]);
     assert!(picture(&other).is_empty());
     each(["--check-only", "--dry-run", "--verify-only"], |option| {
         let to = if option == "--check-only" { &[][..] } else { &["--to", target.url()] };
@@ -214,7 +214,7 @@ fn the_report_of_a_move_is_never_written_over() {
 }
 
 #[apply(test)]
-fn the_report_of_a_refusal_is_written_over_and_private_again() {
+fn the_report_of_a_refusal_is_overwritten_and_private_again() {
     let (source, target) = hazards_and_nothing();
     let path = source.directory().join("report.json");
     let refused = Outcome::of(migrate(&source, &target).args(STRIP)).expect(65).json();
@@ -241,7 +241,7 @@ fn a_failure_without_an_outcome_leaves_the_report_of_a_refusal() {
 }
 
 #[apply(test)]
-fn a_place_where_no_report_can_be_is_refused_before_anything_is_written() {
+fn a_path_that_cannot_be_written_is_refused_before_anything_is_written() {
     let (source, target) = one_session_and_nothing();
     std::fs::create_dir(source.directory().join("reports")).expect("a directory can be made");
     let cases = [
@@ -262,7 +262,7 @@ fn a_place_where_no_report_can_be_is_refused_before_anything_is_written() {
 }
 
 #[apply(test)]
-fn what_is_no_report_is_not_written_over() {
+fn other_files_are_not_overwritten() {
     let (source, target) = one_session_and_nothing();
     for (name, content) in [("notes.txt", "outcome"), ("notes.json", r#"{"outcomes": "moved"}"#), ("list.json", "[1]")]
     {
@@ -272,11 +272,11 @@ fn what_is_no_report_is_not_written_over() {
     // The source itself is the first.
     each(before.keys().map(String::as_str).chain(["/dev/null"]), |name| {
         let refused = Outcome::of(migrate(&source, &target).args(["--report", name])).expect(7);
-        refused.fails_with(&[&format!("{name} is there, and is no report"), "another file"]);
+        refused.fails_with(&[&format!("{name} exists and is not a tarsy-db report"), "another file"]);
         assert!(before == files(source.directory()), "{name}: {:?}", names(source.directory()));
         assert!(picture(&target).is_empty(), "{name}");
     });
-    // As `mktemp` makes it.
+    // An empty file, as `mktemp` creates it.
     std::fs::write(source.directory().join("report.json"), "").expect("a file can be written");
     Outcome::of(migrate(&source, &target).args(REPORT)).expect(0);
     assert_eq!(read_report(&source)["outcome"], "moved");
@@ -306,7 +306,7 @@ fn a_check_lists_the_would_be_changes() {
         "mcp_communications tool_result non-finite string",
     ];
     assert_eq!(changed(&report), expected);
-    // Dropped rows with all that hangs on them: the stage, the interaction and the communication.
+    // The orphan and the rows that reference it: the stage, the interaction and the communication.
     check(&["nul=strip", "non-finite=string", "orphan=drop"]).expect(0);
     let rows = ["stage_executions", "llm_interactions", "mcp_communications"];
     let columns = |table: &&str| source.number(&format!("SELECT count(*) FROM pragma_table_info('{table}')"));

@@ -140,7 +140,7 @@ fn an_event_without_a_moment_is_named() {
     let source = source_at(3);
     source.execute("UPDATE events SET created_at = 'yesterday' WHERE id = 7");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(65);
-    assert!(refused.stderr.contains("events `7` created_at: not a moment like"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("events `7` created_at: not a timestamp like"), "{}", refused.stderr);
     assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
 }
 

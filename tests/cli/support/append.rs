@@ -30,7 +30,7 @@ pub(crate) fn came(summary: &Value) -> [Option<u64>; 3] {
 
 /// Makes sure that an append is refused because of these rows, and that nothing has changed.
 #[track_caller]
-pub(crate) fn assert_clashes(source: &Database, target: &Database, expected: &Value) -> Outcome {
+pub(crate) fn assert_conflicts(source: &Database, target: &Database, expected: &Value) -> Outcome {
     let before = picture(target);
     let refused = append(source, target).expect(7);
     assert_eq!(refused.json()["error"]["details"], *expected);
