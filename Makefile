@@ -51,8 +51,9 @@ lint: ## Check formatting and lints
 doc: ## Build the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
-generate: ## Write completions and man pages anew
-	UPDATE_GENERATED=1 cargo test --locked --test cli generated
+generate: test-setup ## Write completions, man pages and what the documents show anew
+	cargo build --locked --examples
+	UPDATE_GENERATED=1 cargo test --locked --test cli documents::
 
 # What no test asserts any more stays away. All of them need a server that the tests start themselves.
 snapshots: test-setup ## Write the snapshots of what people see anew

@@ -22,5 +22,9 @@ fn main() -> ExitCode {
         support::writer::write_to(&url);
         return ExitCode::SUCCESS;
     }
+    if let Ok(database) = std::env::var(support::page::RUNS_SQL_AT) {
+        support::page::run_sql(&database);
+        return ExitCode::SUCCESS;
+    }
     support::harness::run()
 }

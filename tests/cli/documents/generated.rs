@@ -1,14 +1,13 @@
-//! Completions, man pages and the README's exit codes are checked in. `make generate` writes them anew.
+//! Completions and man pages are checked in. `make generate` writes them anew.
 
 use std::path::Path;
 use std::process::Command;
 
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
-use tarsy_db::{Cli, ExitCode};
+use tarsy_db::Cli;
 
 use crate::support::cases::each;
-use crate::support::document::file_text;
 use crate::support::{Outcome, apply, bare_tarsy_db, test};
 
 #[apply(test)]
@@ -45,19 +44,6 @@ fn man_pages_are_those_of_the_command_line() {
     command.build();
     write_man_page(&command);
     command.get_subcommands().for_each(write_man_page);
-}
-
-/// What stands in front of the table in the README.
-const EXIT_CODES: &str = "## Exit codes\n\n";
-
-#[apply(test)]
-fn the_exit_codes_of_the_readme_are_those_of_the_program() {
-    let rows = ExitCode::ALL.map(|code| format!("| {code} | {} |\n", code.meaning()));
-    let table = format!("| code | meaning |\n|---|---|\n{}", rows.concat());
-    let readme = file_text("README.md");
-    let (before, rest) = readme.split_once(EXIT_CODES).expect("the README has exit codes");
-    let (_, after) = rest.split_once("\n\n").expect("something follows the table");
-    compare_or_write(Path::new("README.md"), format!("{before}{EXIT_CODES}{table}\n{after}").as_bytes());
 }
 
 fn write_man_page(command: &clap::Command) {

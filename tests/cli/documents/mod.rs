@@ -2,5 +2,5 @@
 
 mod examples;
 mod generated;
+mod links;
 mod manifest;
-mod readme;

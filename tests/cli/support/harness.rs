@@ -3,14 +3,14 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{catch_unwind, resume_unwind};
+use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use super::{campaign::told, database};
+use super::{campaign::told, database, page};
 
 /// How many of the slowest tests are named at the end.
 const SLOWEST: usize = 5;
@@ -95,13 +95,17 @@ pub(crate) fn run() -> ExitCode {
         let (_, name) = test.name.split_once("::").expect("a test is in a module");
         Trial::ignorable_test(name, move || conclude(name, test.run, &record)).with_kind(test.kind)
     });
+    let pages = page::pages().into_iter().map(|path| {
+        let (name, record): (&str, _) = (format!("documents::pages::{path}").leak(), Arc::clone(&record));
+        Trial::ignorable_test(name, move || conclude(name, move || page::compare(&path), &record))
+    });
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert_with(|| std::thread::available_parallelism().map_or(1, usize::from) * 3);
     // Before as well: a campaign that hangs is to be repeated, too.
     if !arguments.list {
         tell_campaign();
     }
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let conclusion = libtest_mimic::run(&arguments, trials.chain(pages).collect());
     database::drop_templates();
     if !arguments.list {
         record.lock().expect("nobody panics with it").tell();
@@ -117,7 +121,11 @@ fn tell_campaign() {
 }
 
 /// Runs a test on a thread of its name, which is what a panic shows.
-fn conclude(name: &'static str, run: fn(), record: &Mutex<Record>) -> Result<Completion, Failed> {
+fn conclude(
+    name: &'static str,
+    run: impl FnOnce() + UnwindSafe + Send + 'static,
+    record: &Mutex<Record>,
+) -> Result<Completion, Failed> {
     let started = Instant::now();
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || catch_unwind(run));
     let ended = thread.expect("a thread starts").join().expect("a panic was caught");

@@ -24,6 +24,7 @@ pub(crate) mod history;
 pub(crate) mod info;
 pub(crate) mod migration;
 pub(crate) mod obstacle;
+pub(crate) mod page;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod prune;

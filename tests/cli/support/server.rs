@@ -79,12 +79,22 @@ impl Server {
         server
     }
 
+    /// The same at a port that is free.
+    pub(crate) fn start_at(port: u16, settings: &[&str]) -> Self {
+        let server = Self::create_at(port, settings);
+        server.run();
+        server
+    }
+
     /// Creates a cluster without starting it.
     pub(crate) fn create(settings: &[&str]) -> Self {
+        Self::create_at(free_port(), settings)
+    }
+
+    fn create_at(port: u16, settings: &[&str]) -> Self {
         require_postgresql();
         let binaries = binaries();
         let directory = temporary_directory("tarsy-db-postgresql-").keep();
-        let port = free_port();
         let data = directory.join("data");
         copy_cluster(&binaries, &directory);
         let mut lines = vec![
