@@ -163,6 +163,21 @@ mod tests {
         Settings::load(&Flags::default(), &environment)
     }
 
+    #[test]
+    fn the_defaults_of_the_manual_are_those_in_force() {
+        let settings = load(&[("DATABASE_PASSWORD", "any")]).expect("a password is enough");
+        let defaults: Vec<_> = settings.shown().into_iter().filter(|(.., source)| source == "default").collect();
+        // All but the URL and the password.
+        assert_eq!(defaults.len(), KEYS.len() - 2);
+        for (path, value, _) in defaults {
+            let key = KEYS.iter().find(|key| key.path == path).expect("every setting has a key");
+            match path {
+                "schema.target" => assert_eq!(value, key.default.parse::<Revision>().expect("a revision").to_string()),
+                _ => assert_eq!(value, key.default, "{path}"),
+            }
+        }
+    }
+
     fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join(name);

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use regex::Regex;
 use tarsy_db::ExitCode;
+use tarsy_db::internals::KEYS;
 
 use super::connection::Connection;
 use super::document::{file_text, path_with_binary, project};
@@ -30,6 +31,7 @@ pub(crate) const RUNS_SQL_AT: &str = "TARSY_DB_TEST_RUNS_SQL_AT";
 const DIRECTORY: &str = "/srv/tarsy";
 /// The server of the pages, whose port is another one in the test, of as many digits.
 const SERVER: &str = "localhost:5432";
+const PORT: &str = "5432";
 /// What a server stores of the password in the pages' URL, with one round of hashing.
 const VERIFIER: &str = "SCRAM-SHA-256$1:dGFyc3ktZGIgZG9jcy4uLg==\
     $ber49WzgmJuKHNHf9JDOd2+554KiifWPqI1l4+03Guo=:Pk/oTI1cPGuqpz7mRx8epTiHY3pdfAooooR9P4m9Fsc=";
@@ -168,14 +170,14 @@ fn outputs(text: &str, parts: &[Part<'_>]) -> Vec<String> {
     }
 
     let server = text.contains(SERVER).then(server);
-    let port = server.as_ref().map_or_else(|| "5432".to_owned(), |server| server.port.to_string());
+    let port = server.as_ref().map_or_else(|| PORT.to_owned(), |server| server.port.to_string());
     let directory = directory();
     let hidden = tempfile::tempdir().expect("a directory for what the page does not show");
     let printed = hidden.path().join("printed");
     let file = File::create(&printed).expect("the output can be written");
     let mut shell = Command::new("sh");
     shell
-        .args(["-c", &script.concat().replace(SERVER, &format!("localhost:{port}"))])
+        .args(["-c", &script.concat().replace(PORT, &port)])
         .env_clear()
         .env("PATH", path(hidden.path()))
         .env("HOME", &directory.path)
@@ -195,7 +197,7 @@ fn outputs(text: &str, parts: &[Part<'_>]) -> Vec<String> {
 
     let printed = std::fs::read(printed).expect("the output can be read");
     let printed = String::from_utf8(printed).expect("the output is text");
-    let printed = printed.replace(&directory.path.display().to_string(), DIRECTORY).replace(&port, "5432");
+    let printed = printed.replace(&directory.path.display().to_string(), DIRECTORY).replace(&port, PORT);
     let mut outputs: Vec<String> = printed.split(&format!("\n{END_OF_OUTPUT}\n")).map(str::to_owned).collect();
     let rest = outputs.pop().expect("there is something after each end");
     assert_eq!(outputs.len(), script.len(), "a setup failed:\n{rest}");
@@ -217,10 +219,10 @@ fn directory() -> Directory {
 
 /// A server with the role and the empty database of the pages' URL.
 fn server() -> Server {
-    static PORT: AtomicU16 = AtomicU16::new(0);
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 6000 + u16::try_from(std::process::id() % 2000).expect("it is small");
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let mut ports = std::iter::repeat_with(|| first + PORT.fetch_add(1, Ordering::Relaxed));
+    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
     let port = ports.find(is_free).expect("some port is free");
     let server = Server::start_at(port, &["listen_addresses = 'localhost'"]);
     let mut superuser = Connection::open(&server.url("postgres"));
@@ -247,7 +249,7 @@ fn path(hidden: &Path) -> std::ffi::OsString {
 /// What `sql` does.
 pub(crate) fn run_sql(database: &str) {
     let statement = std::env::args().nth(1).expect("usage: sql FILE_OR_URL STATEMENT");
-    let url = if database.contains("://") { database.to_owned() } else { format!("sqlite:{database}") };
+    let url = if database.contains("://") { database.to_owned() } else { format!("sqlite:{database}?mode=rwc") };
     let mut connection = Connection::open(&url);
     connection.execute(&statement);
     connection.close();
@@ -259,6 +261,24 @@ fn generated(name: &str) -> String {
         "exit codes" => {
             let rows = ExitCode::ALL.map(|code| format!("| {code} | {} |\n", code.meaning()));
             format!("| code | meaning |\n|---|---|\n{}", rows.concat())
+        }
+        "settings" => {
+            let rows = KEYS.map(|key| {
+                let [default, flag] = [key.default, key.flag].map(|text| match text {
+                    "" => String::new(),
+                    _ => format!("`{text}`"),
+                });
+                // A secret may be in a file of its own.
+                let [variable, path] = match key.environment {
+                    "DATABASE_URL" | "DATABASE_PASSWORD" => {
+                        [format!("`{0}`, `{0}_FILE`", key.environment), format!("`{0}`, `{0}_file`", key.path)]
+                    }
+                    _ => [key.environment, key.path].map(|name| format!("`{name}`")),
+                };
+                format!("| {variable} | {path} | {default} | {} | {} | {flag} |\n", key.unit, key.meaning)
+            });
+            let header = "| environment | file | default | unit | meaning | flag |\n|---|---|---|---|---|---|\n";
+            format!("{header}{}", rows.concat())
         }
         _ => panic!("nothing generates `{name}`"),
     }
