@@ -10,9 +10,9 @@ help: ## List the targets
 build: ## Build the binary that is shipped, in target/dist
 	cargo build --profile dist --locked
 
-# What is quick comes first: the tests of the program end with what was left out.
-CARGO_TEST = cargo test --workspace --locked --lib --bins --examples && cargo test --workspace --locked --doc && \
-    cargo test --locked --test cli
+# What is quick comes first: the tests of the program end with what was left out. The pages of the manual run the example.
+CARGO_TEST = cargo test --workspace --locked --lib --bins && cargo test --workspace --locked --doc && \
+    cargo build --locked --examples && cargo test --locked --test cli
 
 # The tests start a PostgreSQL server of their own, unless TEST_POSTGRESQL_URL names one or
 # TARSY_DB_TEST_WITHOUT_POSTGRESQL=1 leaves those tests out.

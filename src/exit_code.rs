@@ -83,7 +83,7 @@ impl ExitCode {
         self as u8
     }
 
-    /// What the README says about it, in Markdown.
+    /// What the manual says about it, in Markdown.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
