@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use regex::Regex;
+use regex_lite::Regex;
 use tarsy_db::ExitCode;
 use tarsy_db::internals::KEYS;
 
