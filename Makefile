@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-setup lint doc generate snapshots bench-migrate bench-prune install
+.PHONY: help build test test-campaign test-setup lint deny doc generate snapshots bench-migrate bench-prune install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -47,6 +47,14 @@ test-setup:
 lint: ## Check formatting and lints
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The advisories are fetched each time; without a network the rest is checked all the same.
+deny: ## Check licences, sources and advisories of the dependencies
+	@cargo deny --version >/dev/null 2>&1 || { \
+	  echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny check bans licenses sources
+	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; else \
+	  echo "advisories were not checked: the RustSec database cannot be fetched" >&2; fi
 
 doc: ## Build the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
