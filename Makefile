@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-setup lint deny doc generate snapshots bench-migrate bench-prune install
+.PHONY: help build test test-campaign test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -69,6 +69,9 @@ snapshots: test-setup ## Write the snapshots of what people see anew
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && \
 	    export INSTA_UPDATE=always INSTA_OUTPUT=none && \
 	    cargo test --quiet --locked --lib error_snapshots:: && cargo test --quiet --locked --test cli seen::
+
+screenshots: ## Take the pictures of the README anew; look at them before they are committed
+	docs/images/screenshots.py
 
 bench-migrate: ## Measure the migration beside pgloader, csv and the floor
 	benchsuite/migrate
