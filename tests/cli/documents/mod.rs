@@ -4,3 +4,4 @@ mod examples;
 mod generated;
 mod links;
 mod manifest;
+mod paths;
