@@ -70,7 +70,7 @@ fn the_session_of_a_member_whose_commit_was_not_answered_is_ended() {
         let mut run = Running::start(&source, &arguments_to(&url));
         assert!(proxy.has_halted(&mut run), "{}", run.stderr());
         let outcome = run.finish().expect(69);
-        assert!(outcome.stderr.contains("cannot learn whether the commit took place"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("cannot determine whether the commit took place"), "{}", outcome.stderr);
         wait_for_no_session_of_the_tool(&target);
         proxy.cut();
         assert_eq!(target.count("alert_sessions"), 100);

@@ -82,7 +82,7 @@ fn init_reports_a_lost_answer_to_its_commit() {
         let database = Database::postgresql();
         let proxy = Proxy::to(database.port());
         let outcome = finish(start(&database, &proxy, INIT, moment, Silence::Network), 69);
-        assert!(outcome.stderr.contains("cannot learn whether the commit took place"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("cannot determine whether the commit took place"), "{}", outcome.stderr);
         proxy.cut();
         wait_for_no_session_of_the_tool(&database);
         let count = database.number("SELECT count(*) FROM pg_tables WHERE tablename = 'alert_sessions'");
