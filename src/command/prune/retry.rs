@@ -76,8 +76,8 @@ fn is_contention(class: ErrorClass) -> bool {
 
 fn may_heal(error: &Error) -> bool {
     match error {
-        Error::Connect(error) => error.cause.class.may_heal(),
-        Error::Database(error) => error.cause.class.may_heal(),
+        Error::Connect(error) => error.cause.class.is_transient(),
+        Error::Database(error) => error.cause.class.is_transient(),
         _ => false,
     }
 }
@@ -113,7 +113,7 @@ impl Removal<'_> {
         // It is asked nothing until there is another.
         self.history.is_connected &= keeps_connection || !class.is_before_login();
         self.outcome.is_doubtful |= !keeps_connection && class.is_before_login();
-        if error.place != FailedIn::Database || !class.may_heal() || since.elapsed() >= self.limits.retry_for {
+        if error.place != FailedIn::Database || !class.is_transient() || since.elapsed() >= self.limits.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
         if is_first {

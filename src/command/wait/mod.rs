@@ -129,7 +129,7 @@ pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Resul
         if is_new {
             tracing::info!("waiting for {url}: {}", error.cause.described());
         }
-        let pause = match backoff.after_failure(started.elapsed(), class.may_heal(), jittered) {
+        let pause = match backoff.after_failure(started.elapsed(), class.is_transient(), jittered) {
             Next::TryAgain { pause } => pause,
             Next::DeadlineExceeded => return Err(deadline_exceeded(arguments, error)),
             Next::GiveUp => {

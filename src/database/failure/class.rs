@@ -89,7 +89,7 @@ impl ErrorClass {
 
     /// Whether the same attempt may succeed later without a change by the operator.
     #[must_use]
-    pub fn may_heal(self) -> bool {
+    pub fn is_transient(self) -> bool {
         use ErrorClass::{Busy, Conflict, ReadOnly, SchemaPending, Standby, TooManyConnections};
         self.is_before_login()
             || matches!(self, Standby | ReadOnly | TooManyConnections | Busy | Conflict | SchemaPending)
