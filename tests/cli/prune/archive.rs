@@ -119,7 +119,7 @@ fn an_archive_of_another_kind_is_refused_and_left_alone(database: &Database) {
     archive.create_schema(Schema::Head);
     assert_refused(database, &path, 7, "another program created this database");
     mark(&archive);
-    assert_refused(database, &path, 7, "is at revision b67c135119d7, and the database at ");
+    assert_refused(database, &path, 7, "is at revision b67c135119d7, the database at ");
     let other = Database::sqlite();
     other.execute("CREATE TABLE theirs (id INTEGER); INSERT INTO theirs VALUES (1)");
     assert_refused(database, &other.file(), 7, "another program created this database");

@@ -84,12 +84,12 @@ fn a_killed_upgrade_leaves_nothing_or_everything(database: &Database) {
     init_to(&database, "head");
     let duration = started.elapsed();
     let mut reached = Vec::new();
-    for moment in 0..14 {
+    for step in 0..14 {
         if ledger(&database) != [Some(IDS[0].to_owned())] {
             database = fresh();
         }
         let running = Running::start(&database, &TO_HEAD);
-        std::thread::sleep(duration * moment / 12);
+        std::thread::sleep(duration * step / 12);
         running.kill();
         if !database.is_sqlite() {
             // The server finishes the statements that it has received before it notices.
