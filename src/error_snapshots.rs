@@ -271,7 +271,7 @@ fn every_error_of_the_retention() {
 
 #[test]
 fn every_error_of_the_archive() {
-    let path = || text("archive.db");
+    let path = || text("/var/lib/tarsy/archive.db");
     let compress =
         |kind| ArchiveError::File { action: (Verb::Compress, "the archive").into(), path: path(), source: io(kind) };
     let samples = samples!(ArchiveError {
@@ -279,10 +279,10 @@ fn every_error_of_the_archive() {
         Create => [ArchiveError::Create { path: path(), source: io(ErrorKind::PermissionDenied) }],
         File => [compress(ErrorKind::ResourceBusy), compress(ErrorKind::StorageFull)],
         InUse => [ArchiveError::InUse { path: path() }],
-        Ambiguous => [ArchiveError::Ambiguous { path: path(), compressed: text("archive.db.zst") }],
+        Ambiguous => [ArchiveError::Ambiguous { path: path(), compressed: text("/var/lib/tarsy/archive.db.zst") }],
         Schema => [ArchiveError::from(SchemaError::from(StateError::Pending))],
         Database => [ArchiveError::from(database(cause(ErrorClass::Corrupt)))],
-        Foreign => [ArchiveError::Foreign { path: path(), why: text("it is no SQLite database") }],
+        Foreign => [ArchiveError::Foreign { path: path(), why: text("it is not a SQLite database") }],
         OtherRevision => [ArchiveError::OtherRevision {
             path: path(),
             found: text("ae85467a75d2"),

@@ -76,7 +76,7 @@ impl Diagnostic for StateError {
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into()
             }
             StateError::Ambiguous(_) => {
-                "delete all rows but that of the revision that `tarsy-db check` finds in the tables; nothing was changed"
+                "`tarsy-db check` shows the revision of the tables: delete the rows of the others; nothing was changed"
                     .into()
             }
             StateError::Leftover(tables) => format!("{}; nothing was changed", leftover_hint(tables)),

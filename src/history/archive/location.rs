@@ -12,6 +12,8 @@ use crate::database::sqlite_file::{MAGIC, SIDECARS, beside};
 /// Checks whether a path can be that of an archive, and changes nothing. Returns it without symbolic links. `pruned` is
 /// the SQLite file that is pruned, if there is one.
 pub(crate) fn resolve(path: &Path, pruned: Option<&Path>) -> Result<PathBuf, ArchiveError> {
+    // If the working directory no longer exists, the path stays relative.
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let resolved = without_links(path)?;
     match resolved.metadata() {
         Ok(file) if file.is_dir() => return Err(ArchiveError::foreign(path, "it is a directory")),

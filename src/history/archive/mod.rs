@@ -71,10 +71,10 @@ impl Archive {
         let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
         create_if_empty(&connection, revision).await?;
         if !is_archive(&connection).await.context(READ)? {
-            return Err(ArchiveError::foreign(path, "another program created this database"));
+            return Err(ArchiveError::foreign(file.path(), "another program created this database"));
         }
         let (state, schema) = schema::read::schema_and_state(&connection).await.context(READ)?;
-        require_revision(path, state.revision(), revision)?;
+        require_revision(file.path(), state.revision(), revision)?;
         set_up(&connection).await.context(READ)?;
         let wanted = with_early_columns(&connection, revision, found, &schema).await.context(READ)?;
         let tables = Arc::new(tables::matching(database.backend(), found, &wanted)?);

@@ -28,7 +28,8 @@ fn a_file_that_was_compressed_is_named() {
         [&["check"], &["info"], &["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"]];
     each(commands, |command| {
         let outcome = Outcome::of(tarsy_db(&database).args(command)).expect(78);
-        let hint = format!("`zstd -d {}` unpacks it", database.directory().join("history.db.zst").display());
+        let hint =
+            format!("`zstd -d {}` unpacks the compressed one", database.directory().join("history.db.zst").display());
         assert!(outcome.stderr.contains(&hint), "{}", outcome.stderr);
     });
 }

@@ -228,6 +228,9 @@ fn the_database_itself_is_no_archive_by_whatever_name() {
     let [hard, symbolic] = ["hard.db", "symbolic.db"].map(|name| other.path().join(name));
     fs::hard_link(&path, &hard).expect("a link");
     std::os::unix::fs::symlink(&path, &symbolic).expect("a link");
+    // A relative path is shown as the absolute one.
+    let refused = prune(&database, &["--yes", "--archive", "history.db"]).expect(7).stderr;
+    assert!(refused.contains(&format!("{} is not an archive of this database", path.display())), "{refused}");
     each([path, hard, symbolic], |path| {
         assert_refused(&database, &path, 7, "it is the database itself");
     });
