@@ -6,6 +6,7 @@ use std::path::Path;
 use sqlx::{PgConnection, Row};
 
 use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
+use crate::format::size;
 use crate::fs::free_space;
 
 /// A history may shrink by this factor through compression; with even less space the move is refused.
@@ -73,16 +74,15 @@ fn compare(room: &Room, need: u64) -> Option<Obstacle> {
     if *free >= wanted {
         return None;
     }
-    let megabytes = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
     let of_log = match log {
         0 => String::new(),
-        log => format!(", {} of it for the write-ahead log", megabytes(*log)),
+        log => format!(", {} of it for the write-ahead log", size(*log)),
     };
     Some(Obstacle {
         kind: ObstacleKind::Disk,
         object: format!("the disk with {place}"),
-        what: format!("has {} left, and the history may need about {}{of_log}", megabytes(*free), megabytes(wanted)),
-        advice: "make room before".to_owned(),
+        what: format!("has {} of free space, but the history may need about {}{of_log}", size(*free), size(wanted)),
+        advice: "free some space before the move".to_owned(),
         weight: if *free < need / LEAST { ObstacleSeverity::Refusal } else { ObstacleSeverity::Warning },
     })
 }

@@ -130,7 +130,7 @@ async fn filled_table_obstacles(
         found.push(Obstacle {
             kind: ObstacleKind::Rows,
             object,
-            what: format!("already holds {}", counted(rows.unsigned_abs(), "row")),
+            what: format!("holds {}", counted(rows.unsigned_abs(), "row")),
             advice: NOT_EMPTY.to_owned(),
             weight: ObstacleSeverity::Refusal,
         });

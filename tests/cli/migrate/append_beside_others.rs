@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres --append` beside the backend and others, and ended in its middle.
+//! `migrate-sqlite-to-postgres --append` concurrent with the backend and other sessions, and interrupted.
 
 use serde_json::json;
 
@@ -11,30 +11,30 @@ use crate::support::process::Held;
 use crate::support::{Running, apply, test};
 
 #[apply(test)]
-fn a_row_that_somebody_alters_is_waited_for_and_compared_as_it_is_then() {
+fn a_row_that_another_session_updates_is_waited_for_and_compared_afterwards() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     each([("ROLLBACK", 0), ("COMMIT", 7)], |(end, code)| {
-        let mut somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
+        let mut other = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
         let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
         wait_for_lock(&target);
-        somebody.execute(end);
+        other.execute(end);
         run.finish().expect(code);
-        somebody.close();
+        other.close();
     });
 }
 
 #[apply(test)]
-fn a_row_that_somebody_keeps_for_too_long_is_busy_and_the_holder_named() {
+fn a_row_locked_for_too_long_is_busy_and_the_holder_named() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "one", "completed", Some(NOW_US));
     let held = "SET application_name = 'the holder'; UPDATE stage_executions SET status = 'failed'";
-    let somebody = Held::begin(&target, held);
+    let other = Held::begin(&target, held);
     let refused = append_with(&source, &target, &["--lock-timeout", "300ms"]).expect(75);
     refused.fails_with(&["the holder", "--lock-timeout"]);
-    // Nobody has to be waited for where rows are only counted.
+    // Rows that are only counted are not locked.
     append_with(&source, &target, &["--lock-timeout", "300ms", "--dry-run"]).expect(0);
-    somebody.close();
+    other.close();
 }
 
 #[apply(test)]
@@ -44,7 +44,7 @@ fn the_backend_goes_on_beside_it() {
     insert_session(&target, "two", "completed", Some(NOW_US));
     let before = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
                   VALUES ('before', 'before', 'k', 'pending', 'c')";
-    // Somebody's transaction with new rows, and with altered ones that the source does not have, ends much later.
+    // A transaction with new rows, and with updated ones that the source does not have, ends much later.
     let backend =
         Held::begin(&target, &format!("{before}; UPDATE alert_sessions SET status = 'x' WHERE session_id = 'theirs'"));
     let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'llm-one'");
@@ -99,7 +99,7 @@ fn triggers_that_meddle_are_found_out_before_the_commit() {
     ];
     each(cases, |(change, code, difference)| {
         let (source, target) = two_histories();
-        // Without children, whose foreign keys would tell.
+        // Without children, whose foreign keys would fail.
         source.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
         target.execute(&format!(
             "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change} END $$;

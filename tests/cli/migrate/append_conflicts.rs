@@ -22,7 +22,7 @@ fn a_row_that_differs_in_one_value_of_any_type_is_refused_and_named() {
         let [Some(original)] = &original[..] else { panic!("one row {row}") };
         target.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {row}"));
         let refused = assert_conflicts(&source, &target, &json!([difference(table, key, &[column])]));
-        let line = format!("  - {table} `{key}`: there with another {column}\n");
+        let line = format!("  - {table} `{key}`: exists with another value of {column}\n");
         assert!(refused.stderr.contains(&line), "{kind}: {}", refused.stderr);
         target.execute(&format!("UPDATE {table} SET {column} = {original} WHERE {row}"));
     });

@@ -1,6 +1,6 @@
-//! `migrate-sqlite-to-postgres`: whoever is killed, and whenever, the target is as before or complete.
+//! `migrate-sqlite-to-postgres`: whichever process is killed at whatever time, the target is unchanged or complete.
 //!
-//! The moments are bytes between both ends, not times: they lie all over the run, however fast the machine is.
+//! Processes are killed after a number of bytes, not after a time: so it happens all over the run on any machine.
 
 use crate::support::activity::wait_for_no_session_of_the_tool;
 use crate::support::history::full_history;
@@ -57,7 +57,7 @@ impl Pictures {
     }
 }
 
-/// Moments all over a run: one in each of as many equal parts, anywhere in it.
+/// Numbers of bytes all over a run: a random one in each of `count` equal parts.
 fn moments(count: u64, total: u64) -> impl Iterator<Item = u64> {
     let mut random = Random::new(campaign::first_seed());
     (0..count).map(move |part| (part * total + random.below(total)) / count)
@@ -156,7 +156,7 @@ fn the_server_crashes_at_many_moments() {
         }
         let outcome = run.finish().expect(69);
         assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
-        let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";
+        let unknown = "cannot determine whether the commit took place";
         assert!(outcome.stderr.contains("because: ") && outcome.stderr.contains("hint: "), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.contains(unknown), is_committing, "{}", outcome.stderr);
         proxy.cut();

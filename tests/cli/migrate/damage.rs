@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres`: what SQLite's own check finds wrong with the source is told before a row moves.
+//! `migrate-sqlite-to-postgres`: damage that SQLite's integrity check finds is reported before the first row is copied.
 
 use std::fs;
 use std::time::Duration;
@@ -197,7 +197,7 @@ fn a_value_that_only_the_source_refuses_is_a_hazard_unless_it_is_accepted() {
     let (is, was) = (r#""stage_output" JSON"#, r#""stage_output" TEXT"#);
     let update = "UPDATE stage_executions SET stage_output = '12'";
     insert_against_constraints(&source, "stage_executions", is, was, update);
-    let told = "stage_executions stage_output: SQLite's own check reports 2 times: TEXT value in stage_executions.stage_output";
+    let shown = "stage_executions stage_output: SQLite's own check reports 2 times: TEXT value in stage_executions.stage_output";
     each(
         [
             &mut migrate(&source, &target),
@@ -206,7 +206,7 @@ fn a_value_that_only_the_source_refuses_is_a_hazard_unless_it_is_accepted() {
             &mut check_only(&source),
         ],
         |run| {
-            Outcome::of(run).expect(65).tells(&[told]);
+            Outcome::of(run).expect(65).tells(&[shown]);
         },
     );
     let accepting = ["--accept-damage", "--report", "move.json"];
@@ -254,7 +254,7 @@ fn a_check_is_interrupted() {
 }
 
 #[apply(test)]
-fn a_check_that_nobody_waits_for_any_more_gives_its_connection_back() {
+fn an_abandoned_check_returns_its_connection() {
     let (source, _) = source_that_takes_long();
     block_on(async {
         let mut source = begin(&source).await;
@@ -262,7 +262,7 @@ fn a_check_that_nobody_waits_for_any_more_gives_its_connection_back() {
         assert!(examined.is_err(), "it ended before it could be interrupted");
         // It waits for the connection.
         let finished = tokio::time::timeout(Duration::from_secs(10), source.finish()).await;
-        assert!(finished.is_ok(), "the check goes on");
+        assert!(finished.is_ok(), "the check continues");
     });
 }
 
@@ -275,7 +275,7 @@ async fn begin(source: &Database) -> Source {
 }
 
 #[apply(test)]
-fn what_is_written_during_a_check_is_not_taken_for_damage() {
+fn a_write_during_a_check_is_not_damage() {
     let (source, _) = source_with_a_broken_index();
     let runtime = runtime();
     let _inside = runtime.enter();
@@ -336,10 +336,10 @@ fn a_file_with_changed_bytes_that_moves_is_one_that_sqlite_finds_sound() {
             moved += 1;
             target = Database::postgresql();
         } else {
-            let told = format!("number {number}, byte {place}: {}", outcome.stderr);
-            assert!([4, 7, 65, 73, 74].contains(&outcome.code.unwrap_or(-1)), "{told}");
+            let shown = format!("number {number}, byte {place}: {}", outcome.stderr);
+            assert!([4, 7, 65, 73, 74].contains(&outcome.code.unwrap_or(-1)), "{shown}");
             damaged += u32::from(outcome.code == Some(74));
-            assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0, "{told}");
+            assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0, "{shown}");
         }
     }
     assert!(moved > 0 && damaged > 0, "{moved} moved, {damaged} were damaged: this proves nothing");

@@ -349,10 +349,10 @@ fn a_revision_that_drops_values_is_not_recommended_without_their_number() {
     let (source, target) = one_session_and_target();
     init_to(&target, "3");
     let behind = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    behind.fails_with(&["beyond", "init --to`"]);
+    behind.fails_with(&["later than", "init --to`"]);
     assert!(!behind.stdout.contains("drops"), "{}", behind.stdout);
     init_to(&target, "4");
-    let counted = "drops `alert_sessions.alert_id`, which holds values in 1 row";
+    let counted = "drops the column `alert_sessions.alert_id`, which has values in 1 row";
     Outcome::of(&mut migrate(&source, &target)).expect(7).fails_with(&["init --to`", counted]);
 
     let later = BIRTHS[0].source();

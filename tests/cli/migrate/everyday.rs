@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres`: what a role or a database has for everyday work neither ends a load nor falsifies it,
-//! and what is worth knowing about it is said.
+//! `migrate-sqlite-to-postgres`: settings of a role or a database neither abort nor distort a load, and obstacles that
+//! do not prevent it are warnings.
 
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_whole_sessions};
@@ -10,7 +10,7 @@ use crate::support::server::Server;
 use crate::support::{Database, Outcome, Role, Schema, apply, test};
 
 #[apply(test)]
-fn on_an_ordinary_database_nothing_is_said() {
+fn an_ordinary_database_causes_no_warning() {
     let (source, target) = one_session_and_nothing();
     let fresh = Outcome::of(&mut migrate(&source, &target)).expect(0);
     assert_eq!(fresh.worries(), [""; 0]);
@@ -45,7 +45,7 @@ fn a_policy_that_does_not_concern_the_role_and_columns_that_fill_themselves_are_
 }
 
 #[apply(test)]
-fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
+fn warnings_are_shown_and_the_history_is_moved() {
     const FUNCTION: &str = "CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';";
     let cases = [
         (
@@ -54,13 +54,13 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
         ),
         (
             "CREATE TRIGGER ours AFTER TRUNCATE ON alert_sessions EXECUTE FUNCTION ours()",
-            ["the trigger `ours` (after truncate)", "for the past, too"],
+            ["the trigger `ours` (after truncate)", "also fires for these old rows"],
         ),
         (
-            // Fired at the commit, it would keep the table from being altered, and come after the comparison.
+            // If it fired at the commit, it would block ALTER TABLE and come after the comparison.
             "CREATE CONSTRAINT TRIGGER ours AFTER INSERT ON llm_interactions DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW EXECUTE FUNCTION ours()",
-            ["llm_interactions has the trigger `ours` (after insert, for each row)", "for the past, too"],
+            ["llm_interactions has the trigger `ours` (after insert, for each row)", "also fires for these old rows"],
         ),
         (
             "CREATE TRIGGER ours AFTER INSERT ON llm_interactions EXECUTE FUNCTION ours();
@@ -69,7 +69,7 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
         ),
         (
             "CREATE TABLE log (a int); CREATE RULE ours AS ON INSERT TO chats DO ALSO INSERT INTO log VALUES (1)",
-            ["chats has the rule `ours`, which COPY passes by", "yourself"],
+            ["chats has the rule `ours`, which COPY does not run", "by hand"],
         ),
         (
             "CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
@@ -78,13 +78,13 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
         ),
         (
             "ALTER TABLE llm_interactions ADD CONSTRAINT ours CHECK (duration_ms >= 0)",
-            ["llm_interactions has a condition of your own", "duration_ms >= 0"],
+            ["llm_interactions has a constraint of your own", "duration_ms >= 0"],
         ),
-        ("CREATE PUBLICATION ours FOR TABLE chats", ["publication ours sends the whole history", "chats"]),
-        ("CREATE PUBLICATION ours FOR ALL TABLES", ["publication ours sends the whole history", "all tables"]),
+        ("CREATE PUBLICATION ours FOR TABLE chats", ["publication ours sends the loaded rows", "chats"]),
+        ("CREATE PUBLICATION ours FOR ALL TABLES", ["publication ours sends the loaded rows", "all tables"]),
         (
             "CREATE TABLE child () INHERITS (mcp_communications)",
-            ["mcp_communications has the child child", "NO INHERIT mcp_communications"],
+            ["mcp_communications has the child table child", "NO INHERIT mcp_communications"],
         ),
         (
             "CREATE TABLE parent (LIKE mcp_communications INCLUDING DEFAULTS); ALTER TABLE mcp_communications INHERIT parent",
@@ -92,19 +92,19 @@ fn what_is_worth_knowing_is_said_and_the_history_is_moved() {
         ),
         (
             "CREATE SCHEMA other; CREATE TABLE other.alert_sessions (a int)",
-            ["other.alert_sessions is there as well, beside those that are filled in schema public", "search path"],
+            ["other.alert_sessions is not used: rows are written to the tables in schema public", "search_path"],
         ),
         (
             "CREATE SCHEMA other; ALTER TABLE events SET SCHEMA other; ALTER ROLE CURRENT_USER IN DATABASE {database}
                  SET search_path = public, other",
-            ["events is filled in another schema than the others, which are in public", "search path"],
+            ["events is in another schema than the other tables, which are in schema public", "search_path"],
         ),
         (
             "CREATE SUBSCRIPTION ours CONNECTION 'dbname=nowhere' PUBLICATION theirs
                  WITH (connect = false, slot_name = NONE);
              INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate)
              SELECT oid, 'alert_sessions'::regclass, 'r' FROM pg_subscription WHERE subname = 'ours'",
-            ["subscription ours brings rows of another database to alert_sessions", "DISABLE"],
+            ["subscription ours writes rows of another database to alert_sessions", "DISABLE"],
         ),
     ];
     let source = Database::sqlite().with_schema(Schema::Head);
@@ -136,7 +136,7 @@ fn a_deferred_trigger_that_alters_a_value_is_found_as_any_other() {
 }
 
 #[apply(test)]
-fn a_commit_that_may_wait_for_another_server_is_told() {
+fn a_commit_that_may_wait_for_a_standby_is_a_warning() {
     // Of a write that is not waited for nothing is said.
     let server = Server::start(&["synchronous_standby_names = 'elsewhere'", "synchronous_commit = local"]);
     let target = Database::on(&server.url("postgres"));
@@ -219,14 +219,14 @@ fn indexes_come_back_where_they_were_whatever_the_roles_tablespace() {
 }
 
 #[apply(test)]
-fn a_replication_role_is_set_back_by_whoever_may_and_refused_otherwise() {
+fn a_replication_role_is_reset_if_the_role_may_and_refused_otherwise() {
     let (source, target) = one_session_and_nothing();
     let role = Role::new(&target);
     grant_everyday_rights(&target, &role);
     target.execute(&format!("ALTER DATABASE {} SET session_replication_role = replica", target.name()));
     let refused = migrate_as(&source, &role).expect(7);
     is_listed(&refused, "replication_role", "`session_replication_role`", &["is `replica`"]);
-    // A trigger that is not one of replication's fires, as the foreign keys' own do.
+    // Triggers that do not belong to replication fire, as those of foreign keys do.
     let target = target.another().with_schema(Schema::Baseline);
     target.execute(&format!(
         "CREATE TABLE seen (role text);

@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres`: whatever happens on the way, the target is as it was.
+//! `migrate-sqlite-to-postgres`: after any failure the target is unchanged.
 
 use crate::support::activity::wait_for_no_session_of_the_tool;
 use crate::support::history::{NOW_US, TABLES, insert_many};
@@ -77,7 +77,7 @@ fn terminated_while_a_table_is_read_ends_before_the_table_does() {
     let (source, target) = source_and_target();
     insert_many(&source, 3000, 20_000, NOW_US);
     let run = Running::start(&source, &[&["-v"], arguments(&target).as_slice()].concat());
-    // Each table is told of when it has been read, the one before the large one first.
+    // Each table is logged when it has been read, the one before the large one first.
     wait_until("the large table is being read", || run.stderr().contains("copying stage_executions"));
     run.signal("TERM");
     let stopped = run.finish().expect(143);

@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres` over a network that falls silent, and told to stop at any stage: it ends soon, says
-//! why, and leaves nothing behind on the server.
+//! `migrate-sqlite-to-postgres` over a network that falls silent, or interrupted at any stage: it ends soon, says why,
+//! and leaves nothing on the server.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ use crate::support::{Database, Outcome, Running, Schema, apply, test};
 /// Connecting, the schema, COPY at its middle and its beginning, an index, the comparison.
 const STAGES: [(Moment<'static>, &str); 6] = [
     (Moment::After("user\0"), "cannot connect to "),
-    (Moment::After("alembic_version"), "cannot go on\n"),
-    (Moment::Before("l-50"), "cannot go on copying llm_interactions\n"),
+    (Moment::After("alembic_version"), "cannot finish the move\n"),
+    (Moment::Before("l-50"), "cannot continue copying llm_interactions\n"),
     (
         Moment::After("CREATE INDEX idx_events_created_at"),
-        "cannot go on indexing events (BTREE idx_events_created_at)\n",
+        "cannot continue indexing events (BTREE idx_events_created_at)\n",
     ),
-    (Moment::After("COPY \"chats\" ("), "cannot go on copying chats\n"),
-    (Moment::After("TO STDOUT"), "cannot go on comparing "),
+    (Moment::After("COPY \"chats\" ("), "cannot continue copying chats\n"),
+    (Moment::After("TO STDOUT"), "cannot continue comparing "),
 ];
 
 /// Stops by itself after a few seconds.
@@ -43,7 +43,7 @@ impl Ends {
         Self { source: full_history(), target, before, proxy }
     }
 
-    /// Runs through the proxy, with the shortest patience that there is.
+    /// Runs through the proxy, with the shortest timeouts.
     fn start(&self) -> Running {
         let url = format!("{}?connect_timeout=1", self.target.url_through(self.proxy.port));
         Running::start(&self.source, &arguments_to(&url))
@@ -64,7 +64,7 @@ impl Ends {
 }
 
 #[apply(test)]
-fn a_network_that_falls_silent_is_given_up_soon_at_every_stage() {
+fn a_silent_network_ends_the_run_soon_at_every_stage() {
     let ends = Ends::new();
     each(STAGES, |(moment, told)| {
         let outcome = ends.run_into(moment, Silence::Network);
@@ -78,17 +78,17 @@ fn a_network_that_falls_silent_is_given_up_soon_at_every_stage() {
 }
 
 #[apply(test)]
-fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
+fn a_connection_that_a_firewall_drops_is_detected_and_its_session_ended() {
     let ends = Ends::new();
     each(STAGES.into_iter().skip(1), |(moment, told)| {
         let outcome = ends.run_into(moment, Silence::Connection);
         assert!(outcome.stderr.contains(told), "{moment:?}: {}", outcome.stderr);
-        assert!(outcome.stderr.contains("something was lost on the way"), "{moment:?}: {}", outcome.stderr);
-        if outcome.stderr.contains("cannot go on\n") {
-            // Before the data transaction nobody knows which session it is.
+        assert!(outcome.stderr.contains("the network lost a message"), "{moment:?}: {}", outcome.stderr);
+        if outcome.stderr.contains("cannot finish the move\n") {
+            // Before the data transaction the tool does not know the ID of its session.
             ends.proxy.cut();
         }
-        // Where it holds locks the server would not hear of it for hours.
+        // If it holds locks, the server would not notice for hours.
         wait_for_no_session_of_the_tool(&ends.target);
         ends.proxy.cut();
         assert!(picture(&ends.target) == ends.before, "{moment:?}");
@@ -96,7 +96,7 @@ fn a_connection_that_a_firewall_forgets_is_noticed_and_its_session_ended() {
 }
 
 #[apply(test)]
-fn a_target_that_turns_read_only_meanwhile_is_told_and_left_as_it_is() {
+fn a_target_that_becomes_read_only_meanwhile_is_reported_and_unchanged() {
     let server = Server::start(&[]);
     let target = Database::on(&server.url("postgres"));
     let (source, before, proxy) = (full_history(), picture(&target), Proxy::to(server.port));
@@ -119,11 +119,11 @@ fn set_read_only(target: &Database, value: &str) {
 }
 
 #[apply(test)]
-fn where_the_answer_to_commit_is_lost_nobody_pretends_to_know() {
+fn a_lost_answer_to_commit_is_an_unknown_outcome() {
     let ends = Ends::new();
     each([(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 100)], |(moment, rows)| {
         let outcome = ends.run_into(moment, Silence::Connection);
-        let unknown = "cannot learn whether the commit took place (`tarsy-db info` tells)";
+        let unknown = "cannot determine whether the commit took place";
         assert!(outcome.stderr.contains(unknown), "{moment:?}: {}", outcome.stderr);
         wait_for_no_session_of_the_tool(&ends.target);
         ends.proxy.cut();
@@ -149,7 +149,7 @@ fn a_server_that_is_silent_because_it_works_is_waited_for() {
 }
 
 #[apply(test)]
-fn a_server_that_waits_for_somebody_elses_lock_is_waited_for() {
+fn a_server_that_waits_for_a_lock_is_waited_for() {
     let ends = Ends::new();
     let held = Held::begin(&ends.target, "LOCK TABLE events IN ACCESS SHARE MODE");
     let mut arguments = arguments_to("").to_vec();
@@ -172,17 +172,17 @@ fn is_interrupted_while(ends: &Ends, activity: &str) {
     let run = Running::start(&ends.source, &arguments_to(ends.target.url()));
     let mut watcher = Held::connect(&ends.target);
     ends.target.wait_until(activity);
-    let told = Instant::now();
+    let interrupted = Instant::now();
     run.signal("INT");
     let outcome = run.finish().expect(130);
-    let ended = told.elapsed();
-    // On a connection that is there already: logging in takes its time.
+    let ended = interrupted.elapsed();
+    // On an open connection: logging in takes time.
     watcher.execute(
         "DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
                AND application_name = 'tarsy')
          LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
     );
-    let gone = told.elapsed();
+    let gone = interrupted.elapsed();
     assert!(gone < Duration::from_secs(1), "ended after {ended:?}, gone after {gone:?}: {activity}");
     assert!(outcome.stderr.contains("stopped by SIGINT; what was not committed was rolled back"), "{}", outcome.stderr);
 }
@@ -222,11 +222,11 @@ fn ctrl_c_while_rows_are_read_back_ends_both_sides_within_a_second() {
     let url = ends.target.url_through(ends.proxy.port);
     let mut run = Running::start(&ends.source, &arguments_to(&url));
     assert!(ends.proxy.has_halted(&mut run), "{}", run.stderr());
-    let told = Instant::now();
+    let interrupted = Instant::now();
     run.signal("INT");
     run.finish().expect(130);
     wait_for_no_session_of_the_tool(&ends.target);
-    let gone = told.elapsed();
+    let gone = interrupted.elapsed();
     assert!(gone < Duration::from_secs(1), "{gone:?}");
     ends.proxy.cut();
     assert!(picture(&ends.target) == ends.before);
@@ -240,10 +240,10 @@ fn ctrl_c_over_a_silent_network_ends_within_a_second() {
         let url = ends.target.url_through(ends.proxy.port);
         let mut run = Running::start(&ends.source, &arguments_to(&url));
         assert!(ends.proxy.has_halted(&mut run), "{}", run.stderr());
-        let told = Instant::now();
+        let interrupted = Instant::now();
         run.signal("INT");
         run.finish().expect(130);
-        assert!(told.elapsed() < Duration::from_millis(1500), "{moment:?}: {:?}", told.elapsed());
+        assert!(interrupted.elapsed() < Duration::from_millis(1500), "{moment:?}: {:?}", interrupted.elapsed());
         ends.proxy.cut();
         wait_for_no_session_of_the_tool(&ends.target);
         assert!(picture(&ends.target) == ends.before, "{moment:?}");

@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres --on orphan=POLICY`: rows whose parents are gone stay behind with all that hangs on
-//! them, or arrive below placeholders.
+//! `migrate-sqlite-to-postgres --on orphan=POLICY`: rows whose parents are missing are left out with all rows that
+//! reference them, or arrive with placeholders as parents.
 
 use std::collections::BTreeMap;
 

@@ -86,7 +86,7 @@ fn people_read_the_plan_too() {
     let shown = rehearsal_shown(&source, &target).expect(0).stdout;
     for words in [
         "plan (nothing was changed)",
-        "history.db: nobody is using it; it is read as it is",
+        "history.db: not in use, read in place",
         "in one transaction, at revision ae85467a75d2 (1 of 23)",
         "a few seconds",
         "mcp_communications",
@@ -128,7 +128,7 @@ fn a_rehearsal_lists_hazards_and_obstacles_as_the_move_would() {
     let before = picture(&target);
     let refused = rehearse(&source, &target).expect(7);
     assert_eq!(refused.json()["error"]["details"][0]["kind"], "rows");
-    refused.fails_with(&["alert_sessions", "already holds rows"]);
+    refused.fails_with(&["alert_sessions", "holds 1 row"]);
     assert!(picture(&target) == before);
     source.execute("ALTER TABLE llm_interactions ADD COLUMN our_score REAL");
     let empty = target.another().with_schema(Schema::Baseline);
@@ -146,7 +146,7 @@ fn warnings_are_in_the_plan() {
     assert_eq!(["kind", "object", "weight"].map(of), ["condition", "llm_interactions", "warning"]);
     assert!(!of("advice").is_empty() && of("what").contains("duration_ms >= 0"));
     let shown = rehearsal_shown(&source, &target).expect(0).stdout;
-    let line = "warning: llm_interactions has a condition of your own";
+    let line = "warning: llm_interactions has a constraint of your own";
     assert!(shown.lines().any(|shown| shown.starts_with(line)), "{shown}");
 }
 
@@ -318,7 +318,7 @@ fn a_primary_key_with_a_name_an_option_or_a_role_of_its_own_stays_as_it_is() {
 }
 
 #[apply(test)]
-fn a_view_that_groups_by_the_primary_key_is_in_nobodys_way() {
+fn a_view_that_groups_by_the_primary_key_is_no_obstacle() {
     let (source, target) = one_session_and_target();
     target.execute(
         "CREATE VIEW by_session AS SELECT session_id, status FROM alert_sessions GROUP BY session_id;
@@ -345,7 +345,7 @@ fn rows_of_a_child_table_are_none_of_its_parents_when_it_is_read_back() {
     assert_eq!(planned["warnings"][0]["kind"], "inheritance");
     each(["full", "counts"], |verify| {
         let moved = Outcome::of(migrate(&source, &target).args(["--verify", verify])).expect(0);
-        assert!(moved.stderr.contains("alert_sessions has the child child"), "{}", moved.stderr);
+        assert!(moved.stderr.contains("alert_sessions has the child table child"), "{}", moved.stderr);
         target.execute("TRUNCATE alert_sessions CASCADE");
     });
     Outcome::of(&mut migrate(&source, &target)).expect(0);

@@ -1,5 +1,5 @@
 //! `migrate-sqlite-to-postgres --on CLASS=POLICY`: what a policy lets through arrives as it promises, the report has
-//! the original of everything that was changed, and what no policy was chosen for still ends the move.
+//! the original of every changed value, and a hazard without a policy still ends the move.
 
 use serde_json::{Value, json};
 use tarsy_db::internals::{Choice, Class};
@@ -230,7 +230,7 @@ fn null_takes_no_place_that_has_to_be_filled() {
 }
 
 #[apply(test)]
-fn several_policies_mend_one_value_and_each_has_its_line() {
+fn several_policies_repair_one_value_and_each_has_its_line() {
     let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     // Bytes that are no text, U+0000, and a key that is there twice once that is left out.
@@ -273,7 +273,7 @@ fn bytes_that_become_text_are_cut_for_an_index_as_well() {
 }
 
 #[apply(test)]
-fn a_key_is_mended_together_with_the_rows_that_point_to_it() {
+fn a_key_is_repaired_together_with_the_rows_that_reference_it() {
     let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
     let tables = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];

@@ -5,14 +5,14 @@ use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{arguments, migrate, migrate_while, one_session_and_target, source_and_target};
 use crate::support::process::Held;
-use crate::support::{Outcome, Running, apply, bare_tarsy_db, tarsy_db, test};
+use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 #[apply(test)]
 fn a_target_that_holds_one_row_anywhere_is_left_alone() {
     let (source, target) = one_session_and_target();
     insert_session(&target, "theirs", "completed", Some(NOW_US));
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    refused.fails_with(&["alert_sessions", "already holds rows (1)", "mcp_communications"]);
+    refused.fails_with(&["alert_sessions", "holds 1 row", "mcp_communications"]);
     assert_eq!(target.texts("SELECT session_id FROM alert_sessions"), [Some("theirs".to_owned())]);
     target.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
     Outcome::of(&mut migrate(&source, &target)).expect(7);

@@ -124,18 +124,18 @@ fn a_history_at_any_revision_arrives_whole() {
 }
 
 #[apply(test)]
-fn events_keep_their_moments_and_the_next_one_its_number() {
+fn events_keep_their_timestamps_and_the_next_one_its_number() {
     let target = Database::postgresql();
     Outcome::of(&mut migrate(&source_at(23), &target)).expect(0);
-    let moments = target.texts("SELECT to_char(created_at, 'YYYY-MM-DD HH24:MI:SS.US') FROM events ORDER BY id");
-    assert_eq!(moments, [Some("2026-01-31 12:00:00.000000".into()), Some("2026-01-31 12:00:00.000001".into())]);
+    let timestamps = target.texts("SELECT to_char(created_at, 'YYYY-MM-DD HH24:MI:SS.US') FROM events ORDER BY id");
+    assert_eq!(timestamps, [Some("2026-01-31 12:00:00.000000".into()), Some("2026-01-31 12:00:00.000001".into())]);
     assert_eq!(target.texts("SELECT payload::text FROM events ORDER BY id"), [Some("null".into()), None]);
     target.execute("INSERT INTO events (channel) VALUES ('sessions')");
     assert_eq!(target.number("SELECT max(id)::bigint FROM events"), 344);
 }
 
 #[apply(test)]
-fn an_event_without_a_moment_is_named() {
+fn an_event_without_a_timestamp_is_named() {
     let target = Database::postgresql();
     let source = source_at(3);
     source.execute("UPDATE events SET created_at = 'yesterday' WHERE id = 7");
@@ -160,7 +160,7 @@ fn rows_in_a_table_of_a_later_revision_are_rows() {
     Outcome::of(tarsy_db(&target).args(["init", "--to", "head"])).expect(0);
     target.execute("INSERT INTO events (channel) VALUES ('theirs')");
     let refused = Outcome::of(&mut migrate(&source_at(23), &target)).expect(7);
-    assert!(refused.stderr.contains("events already holds rows"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("events holds 1 row"), "{}", refused.stderr);
     assert_eq!(target.count("events"), 1);
 }
 

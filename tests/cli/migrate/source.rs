@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres`: everything is read from one state of the source, whoever uses it, and nothing of it
-//! is changed.
+//! `migrate-sqlite-to-postgres`: everything is read from one snapshot of the source, also while it is in use, and no
+//! file of it is changed.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -24,7 +24,7 @@ use crate::support::{Database, Outcome, Running, Schema, apply, test};
 
 const STAYS_BEHIND: &str = "written to after its snapshot";
 
-/// A backend's connection that gives up at once where somebody else holds a lock.
+/// A backend's connection that fails at once if another session holds a lock.
 fn backend_without_patience(source: &Database) -> Held {
     let mut backend = Held::connect(source);
     backend.execute("PRAGMA busy_timeout = 0");
@@ -39,7 +39,7 @@ fn beside_a_backend_one_state_is_read_while_the_backend_goes_on_writing() {
     let before = files_by_another_process(source.directory());
     assert!(before.contains_key("history.db-wal"), "{:?}", before.keys());
     let moved = migrate_while(&source, &target, |run| {
-        assert!(run.stderr().contains("it is in use"), "{}", run.stderr());
+        assert!(run.stderr().contains("in use, read in place"), "{}", run.stderr());
         backend.execute(&session_statement("after"));
     });
     let moved = moved.expect(0);
@@ -84,7 +84,7 @@ fn beside_a_backend_that_does_nothing_there_is_no_warning() {
     backend.execute(&session_statement("two"));
     let moved = leaves_the_source_as_it_is_but_for_readers(&source, || Outcome::of(&mut migrate(&source, &target)));
     let moved = moved.expect(0);
-    assert!(moved.stderr.contains("it is in use") && !moved.stderr.contains("WARN"), "{}", moved.stderr);
+    assert!(moved.stderr.contains("in use, read in place") && !moved.stderr.contains("WARN"), "{}", moved.stderr);
     assert_eq!(session_ids(&target), ["one", "two"]);
     backend.close();
 }
@@ -100,7 +100,7 @@ fn a_backend_that_ends_meanwhile_loses_nothing_although_the_reader_is_the_last()
     });
     let moved = moved.expect(0);
     assert!(moved.stderr.contains(STAYS_BEHIND), "{}", moved.stderr);
-    assert!(moved.stderr.contains("left the `-wal`"), "{}", moved.stderr);
+    assert!(moved.stderr.contains("left a `-wal` file"), "{}", moved.stderr);
     assert_eq!(session_ids(&target), ["before", "one"]);
     // What the backend had no chance to take along is still there for the next one.
     assert!(files_by_another_process(source.directory())["history.db-wal"].0.len() > 32);
@@ -115,7 +115,7 @@ fn a_backend_with_a_rollback_journal_can_commit_meanwhile() {
     let mut backend = backend_without_patience(&source);
     backend.execute(&session_statement("before"));
     let moved = migrate_while(&source, &target, |run| {
-        assert!(run.stderr().contains("it is copied first"), "{}", run.stderr());
+        assert!(run.stderr().contains("read from a temporary copy"), "{}", run.stderr());
         backend.execute(&session_statement("after"));
     });
     assert!(moved.expect(0).stderr.contains(STAYS_BEHIND));
@@ -252,7 +252,7 @@ fn a_copy_has_no_name_while_it_is_read() {
     command.env_clear().env("TMPDIR", directory.path()).current_dir(source.directory()).args(arguments(&target));
     let run = Running::of(&mut command);
     wait_for_lock(&target);
-    assert!(run.stderr().contains("it is copied first"), "{}", run.stderr());
+    assert!(run.stderr().contains("read from a temporary copy"), "{}", run.stderr());
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
     lock.close();
     run.finish().expect(0);

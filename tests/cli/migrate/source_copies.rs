@@ -102,7 +102,7 @@ fn a_read_only_mount_is_read_with_a_left_over_wal_and_beside_a_backend() {
     let moved = leaves_the_source_as_it_is_but_for_readers(&source, || {
         Outcome::of(&mut migrate_from(mount.0.path(), &another))
     });
-    assert!(moved.expect(0).stderr.contains("it is in use"));
+    assert!(moved.expect(0).stderr.contains("in use, read in place"));
     assert_eq!(session_ids(&another), ["in-the-file", "in-the-wal", "live"]);
     backend.close();
 }

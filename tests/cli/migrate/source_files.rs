@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres`: a source that is no file, no SQLite file or a damaged one is told by what it is.
+//! `migrate-sqlite-to-postgres`: for a source that is no file, no SQLite file or damaged, the message says so.
 
 use std::fs;
 use std::process::Command;
@@ -17,19 +17,19 @@ fn bytes_of_a_history(journal_mode: &str) -> Vec<u8> {
     fs::read(original.file()).expect("the file is there")
 }
 
-/// Moves a source with this content, which must end like that, leave no trace, and tell so.
+/// Moves a source with this content, which must fail with this code and message and change nothing.
 #[track_caller]
-fn refuses(content: &[u8], code: i32, told: &[&str]) {
+fn refuses(content: &[u8], code: i32, words: &[&str]) {
     let target = Database::postgresql();
     let source = Database::sqlite();
     fs::write(source.file(), content).expect("a file");
     let refused = leaves_the_source_as_it_is(&source, || Outcome::of(&mut migrate(&source, &target)));
-    refused.expect(code).fails_with(&[&["history.db"], told].concat());
+    refused.expect(code).fails_with(&[&["history.db"], words].concat());
     assert_no_tables(&target);
 }
 
 #[apply(test)]
-fn what_is_not_a_sqlite_file_is_told_by_what_it_is() {
+fn other_files_are_refused_with_their_format() {
     refuses(b"", 74, &["the file is empty"]);
     refuses(
         b"BEGIN TRANSACTION;\nCREATE TABLE alert_sessions (session_id TEXT);\n",
@@ -45,7 +45,7 @@ fn what_is_not_a_sqlite_file_is_told_by_what_it_is() {
 }
 
 #[apply(test)]
-fn a_damaged_file_is_told_by_its_damage() {
+fn a_damaged_file_is_refused_with_its_damage() {
     each(["WAL", "DELETE"], |journal_mode| {
         let sound = bytes_of_a_history(journal_mode);
         refuses(&sound[..sound.len() - 4096], 74, &["truncated", "pages of 4096 bytes", "restore a backup"]);
@@ -56,7 +56,7 @@ fn a_damaged_file_is_told_by_its_damage() {
         };
         refuses(&changed(19, &[3]), 74, &["newer format"]);
         refuses(&changed(47, &[5]), 74, &["newer format"]);
-        refuses(&changed(16, &[3, 1]), 74, &["page size of 769"]);
+        refuses(&changed(16, &[3, 1]), 74, &["the page size is 769"]);
         refuses(&changed(0, &[b'X'; 16]), 74, &["not a SQLite database"]);
         // The root of the schema.
         refuses(&changed(100, &[0xab; 200]), 74, &["malformed"]);
@@ -105,5 +105,9 @@ fn a_file_that_this_user_may_not_read_is_a_matter_of_privileges() {
     let mut shell = assert_cmd::Command::new("sh");
     shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_tarsy-db")]).args(arguments(&target));
     shell.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(source.directory());
-    Outcome::of(&mut shell).expect(77).fails_with(&["may not read /", "/history.db", "backend runs as"]);
+    Outcome::of(&mut shell).expect(77).fails_with(&[
+        "permission denied: this user may not read /",
+        "/history.db",
+        "the user of TARSy's backend",
+    ]);
 }

@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres`: text that is a moment arrives as that moment; what is none is listed.
+//! `migrate-sqlite-to-postgres`: text that is a timestamp arrives as that timestamp; other text is listed.
 
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
@@ -6,7 +6,7 @@ use crate::support::migration::{migrate, source_and_target};
 use crate::support::{Database, Outcome, Schema, apply, test};
 
 /// Both ends with one more column, the source's as SQLite declares it, and a session for each expression.
-fn with_moments(expressions: &[&str]) -> (Database, Database) {
+fn with_timestamps(expressions: &[&str]) -> (Database, Database) {
     let (source, target) = source_and_target();
     let target = target.with_schema(Schema::Baseline);
     source.execute("ALTER TABLE alert_sessions ADD COLUMN noted_at DATETIME");
@@ -19,7 +19,7 @@ fn with_moments(expressions: &[&str]) -> (Database, Database) {
 }
 
 #[apply(test)]
-fn moments_arrive_to_the_microsecond() {
+fn timestamps_arrive_to_the_microsecond() {
     let samples = [
         ("'2026-11-23 03:53:20'", Some("2026-11-23 03:53:20")),
         ("'2026-01-31 12:00:00.000000'", Some("2026-01-31 12:00:00")),
@@ -31,7 +31,7 @@ fn moments_arrive_to_the_microsecond() {
         ("datetime('2024-02-29 06:07:08')", Some("2024-02-29 06:07:08")),
         ("NULL", None),
     ];
-    let (source, target) = with_moments(&samples.map(|(written, _)| written));
+    let (source, target) = with_timestamps(&samples.map(|(written, _)| written));
     let moved = Outcome::of(&mut migrate(&source, &target)).expect(0).json();
     assert_eq!(moved["verified"], "full");
     let found = target.texts("SELECT noted_at::text FROM alert_sessions ORDER BY session_id");
@@ -39,7 +39,7 @@ fn moments_arrive_to_the_microsecond() {
 }
 
 #[apply(test)]
-fn what_is_no_moment_is_listed_and_nothing_is_written() {
+fn text_that_is_no_timestamp_is_listed_and_nothing_is_written() {
     let hazards = [
         ("'2026-01-31 12:00:00+02:00'", "not a timestamp like 2026-01-31 12:00:00"),
         ("'2026-02-29 12:00:00'", "not a timestamp like 2026-01-31 12:00:00"),
@@ -49,7 +49,7 @@ fn what_is_no_moment_is_listed_and_nothing_is_written() {
         ("2461072.5", "stored as REAL in a column that is timestamp without time zone"),
         ("x'00'", "stored as BLOB in a column that is timestamp without time zone"),
     ];
-    let (source, target) = with_moments(&hazards.map(|(written, _)| written));
+    let (source, target) = with_timestamps(&hazards.map(|(written, _)| written));
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(65).json();
     let listed = refused["error"]["details"].as_array().expect("a list of hazards");
     assert_eq!(listed.len(), hazards.len());

@@ -86,10 +86,10 @@ fn column(target: ColumnType) -> ColumnPlan {
     ColumnPlan { name: "value".to_owned(), target, nullable: true }
 }
 
-fn carried<'a>(stored: SqliteValue<'a>, target: ColumnType, policies: &Policies) -> (Converted<'a>, [u8; 32]) {
+fn converted<'a>(stored: SqliteValue<'a>, target: ColumnType, policies: &Policies) -> (Converted<'a>, [u8; 32]) {
     let mut digester = RowDigester::default();
-    let carried = convert(stored, &column(target), policies, &mut digester);
-    (carried, digester.digest())
+    let converted = convert(stored, &column(target), policies, &mut digester);
+    (converted, digester.digest())
 }
 
 fn digest_of(value: &PgValue<'_>) -> [u8; 32] {
@@ -123,12 +123,12 @@ fn json_is_judged(seed: u64) {
     let mut digests: BTreeMap<i64, [u8; 32]> = BTreeMap::new();
     for (text, ruling) in texts.iter().zip(&rulings) {
         let stored = SqliteValue::Text(text);
-        let (json, _) = carried(stored, ColumnType::Json, &strict);
+        let (json, _) = converted(stored, ColumnType::Json, &strict);
         assert_eq!(json.faults.is_empty(), ruling.json, "json: {:?} {}", json.faults, shown(text));
         assert!(json.normalizations.is_empty());
 
-        let (jsonb, _) = carried(stored, ColumnType::Jsonb, &strict);
-        let lasting = carried(stored, ColumnType::Jsonb, &last);
+        let (jsonb, _) = converted(stored, ColumnType::Jsonb, &strict);
+        let lasting = converted(stored, ColumnType::Jsonb, &last);
         assert_eq!(lasting.0.faults.is_empty(), ruling.jsonb.is_some(), "{:?} {}", lasting.0.faults, shown(text));
         let Some(printed) = &ruling.jsonb else {
             counts[0] += 1;
@@ -161,7 +161,7 @@ fn json_is_judged(seed: u64) {
 }
 
 #[apply(test)]
-fn mended_json_is_json_for_postgresql() {
+fn repaired_json_is_json_for_postgresql() {
     let database = Database::postgresql();
     let mut random = Random::new(2);
     let all = [
@@ -174,11 +174,11 @@ fn mended_json_is_json_for_postgresql() {
     let mut changed = 0;
     for text in &texts {
         for (policies, target) in sets.iter().flat_map(|set| [(set, ColumnType::Json), (set, ColumnType::Jsonb)]) {
-            let (mended, digest) = carried(SqliteValue::Text(text), target, policies);
-            assert_eq!(mended.faults, [], "{}", shown(text));
-            let (PgValue::Bytes(bytes) | PgValue::Jsonb(bytes)) = mended.value else { panic!("{}", shown(text)) };
-            let only_duplicates = mended.changes.iter().all(|(class, _)| *class == Class::DuplicateKey);
-            assert_eq!(bytes.as_ref() == text.as_slice(), only_duplicates, "{:?} {}", mended.changes, shown(text));
+            let (repaired, digest) = converted(SqliteValue::Text(text), target, policies);
+            assert_eq!(repaired.faults, [], "{}", shown(text));
+            let (PgValue::Bytes(bytes) | PgValue::Jsonb(bytes)) = repaired.value else { panic!("{}", shown(text)) };
+            let only_duplicates = repaired.changes.iter().all(|(class, _)| *class == Class::DuplicateKey);
+            assert_eq!(bytes.as_ref() == text.as_slice(), only_duplicates, "{:?} {}", repaired.changes, shown(text));
             changed += usize::from(!only_duplicates);
             sent.push((target, bytes.into_owned(), digest));
         }
@@ -214,7 +214,7 @@ impl Original {
         }
     }
 
-    /// What somebody would write to mean this value.
+    /// A text form of this value.
     fn written(&self) -> Vec<u8> {
         match self {
             Original::Integer(number) => number.to_string().into_bytes(),
@@ -276,7 +276,7 @@ struct Table {
 
 /// Sends values as the tool sends them, and reads them back as it reads them.
 async fn there_and_back(connection: &mut PgConnection, kind: &str, values: &[PgValue<'_>]) -> Table {
-    let create = format!("DROP TABLE IF EXISTS carried; CREATE TABLE carried (id integer, value {kind})");
+    let create = format!("DROP TABLE IF EXISTS converted; CREATE TABLE converted (id integer, value {kind})");
     sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.expect("a table");
     let mut buffer = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     for (id, value) in (0..).zip(values) {
@@ -288,10 +288,10 @@ async fn there_and_back(connection: &mut PgConnection, kind: &str, values: &[PgV
         }
     }
     buffer.extend((-1_i16).to_be_bytes());
-    let mut copy = connection.copy_in_raw("COPY carried FROM STDIN (FORMAT binary)").await.expect("a copy begins");
+    let mut copy = connection.copy_in_raw("COPY converted FROM STDIN (FORMAT binary)").await.expect("a copy begins");
     copy.send(buffer.as_slice()).await.expect("the server reads");
     copy.finish().await.unwrap_or_else(|error| panic!("{kind}: let through and refused: {error}"));
-    let sql = "COPY (SELECT value FROM carried ORDER BY id) TO STDOUT (FORMAT binary)";
+    let sql = "COPY (SELECT value FROM converted ORDER BY id) TO STDOUT (FORMAT binary)";
     let chunks = connection.copy_out_raw(sql).await.expect("a copy begins");
     let bytes = chunks.try_fold(Vec::new(), |mut bytes, chunk| async move {
         bytes.extend_from_slice(&chunk);
@@ -314,7 +314,7 @@ async fn there_and_back(connection: &mut PgConnection, kind: &str, values: &[PgV
 async fn differing(connection: &mut PgConnection, kind: &str, written: &[Option<String>]) -> Vec<i32> {
     // As text, because neither `json` nor NaN nor -0 can be compared as they are.
     let sql = format!(
-        "SELECT id FROM carried JOIN unnest($1::text[]) WITH ORDINALITY AS given(written, number) ON number = id + 1
+        "SELECT id FROM converted JOIN unnest($1::text[]) WITH ORDINALITY AS given(written, number) ON number = id + 1
          WHERE value::text IS DISTINCT FROM written::{kind}::text"
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(written).fetch_all(connection).await;
@@ -336,12 +336,12 @@ fn values_arrive(seed: u64) {
             for policies in [Policies::default(), policies(&["storage-class=convert", "duplicate-key=last"])] {
                 let all: Vec<_> = originals
                     .iter()
-                    .map(|original| (original, carried(original.stored(), *target, &policies)))
+                    .map(|original| (original, converted(original.stored(), *target, &policies)))
                     .collect();
                 let (sound, faulty): (Vec<_>, Vec<_>) =
-                    all.into_iter().partition(|(_, (carried, _))| carried.faults.is_empty());
+                    all.into_iter().partition(|(_, (converted, _))| converted.faults.is_empty());
                 assert!(sound.len() > 40 && faulty.len() > 50, "{kind}: {} {}", sound.len(), faulty.len());
-                let values: Vec<_> = sound.iter().map(|(_, (carried, _))| carried.value.clone()).collect();
+                let values: Vec<_> = sound.iter().map(|(_, (converted, _))| converted.value.clone()).collect();
                 let table = there_and_back(&mut connection, kind, &values).await;
                 for ((original, (_, digest)), field) in sound.iter().zip(&table.fields) {
                     let value = read_field(field.as_deref(), *target).expect("a field of the type");
@@ -362,7 +362,7 @@ fn values_arrive(seed: u64) {
     });
 }
 
-/// What has to arrive. A number that somebody wants as text, or as whole, has more than one form.
+/// What must arrive. A number as text, or as an integer, has more than one form.
 fn written_for(original: &Original, target: ColumnType) -> Vec<u8> {
     match (original, target) {
         (Original::Real(number), ColumnType::Text(_) | ColumnType::Json | ColumnType::Jsonb) if number.is_finite() => {
@@ -398,8 +398,8 @@ fn text_that_postgresql_takes_unchanged_is_not_refused() {
         sqlx::query_scalar(sql).bind(&texts).fetch_all(&mut connection).await.expect("the server rules")
     });
     for (text, takes) in texts.iter().zip(&takes) {
-        let (carried, _) = carried(SqliteValue::Text(text), ColumnType::Text(Some(10)), &Policies::default());
-        assert_eq!(carried.faults.is_empty(), *takes, "{:?} {}", carried.faults, shown(text));
+        let (converted, _) = converted(SqliteValue::Text(text), ColumnType::Text(Some(10)), &Policies::default());
+        assert_eq!(converted.faults.is_empty(), *takes, "{:?} {}", converted.faults, shown(text));
     }
     assert!(takes.iter().filter(|takes| **takes).count() > 500 && takes.iter().filter(|takes| !**takes).count() > 500);
 }
@@ -409,17 +409,17 @@ fn every_policy_lets_its_own_class_through() {
     let mut random = Random::new(4);
     each(Choice::all().filter(|choice| !matches!(choice.class, Class::Orphan | Class::IndexEntry)), |choice| {
         let policies = Policies::new(&[choice]).expect("one choice");
-        let mut mended = 0;
+        let mut repaired = 0;
         for (target, _) in TARGETS {
             for _ in 0..1500 {
                 let original = original(&mut random);
-                let (before, _) = carried(original.stored(), *target, &Policies::default());
-                let (after, _) = carried(original.stored(), *target, &policies);
-                let classes = |carried: &Converted<'_>| carried.faults.iter().map(Fault::class).collect::<Vec<_>>();
+                let (before, _) = converted(original.stored(), *target, &Policies::default());
+                let (after, _) = converted(original.stored(), *target, &policies);
+                let classes = |converted: &Converted<'_>| converted.faults.iter().map(Fault::class).collect::<Vec<_>>();
                 if classes(&before) == [choice.class] {
                     assert_eq!(after.faults, [], "{choice}: {original:?}");
                     assert_eq!(after.changes, [(choice.class, choice.policy)], "{choice}: {original:?}");
-                    mended += 1;
+                    repaired += 1;
                 } else if !classes(&before).contains(&choice.class) {
                     // As text, because NaN is not equal to itself.
                     assert_eq!(format!("{after:?}"), format!("{before:?}"), "{choice}: {original:?}");
@@ -427,7 +427,7 @@ fn every_policy_lets_its_own_class_through() {
             }
         }
         // Chance does not nest deeply enough.
-        assert!(mended > 0 || choice.class == Class::Depth, "{choice}");
+        assert!(repaired > 0 || choice.class == Class::Depth, "{choice}");
         assert_ne!(choice.policy, Policy::Fail);
     });
 }

@@ -62,7 +62,7 @@ fn altered_values_of_one_row_and_of_several_tables_are_named_together() {
     assert_eq!(details[0]["differences"], json!(["s-1: chain_id, status", "s-2: status"]));
     assert_eq!((&details[1]["table"], &details[1]["differences"]), (&json!("events"), &json!(["3: payload"])));
     assert_eq!(details.as_array().map(Vec::len), Some(2));
-    found.fails_with(&["does not hold what the source holds in alert_sessions, events"]);
+    found.fails_with(&["rows of alert_sessions, events differ between the source and the target"]);
 }
 
 #[apply(test)]
@@ -83,7 +83,7 @@ fn missing_and_additional_rows_are_named() {
         "differences": ["m-7: not in the target", "m-0: only in the target"],
     }]);
     assert_eq!(found.json()["error"]["details"], expected);
-    found.fails_with(&["what TARSy wrote to the target since it was moved is only there"]);
+    found.fails_with(&["rows that TARSy wrote to the target after the move are expected to differ"]);
 }
 
 #[apply(test)]
@@ -176,15 +176,15 @@ fn a_role_that_may_only_read_can_compare_and_one_that_may_not_is_77() {
 }
 
 #[apply(test)]
-fn what_somebody_is_writing_is_not_seen_and_not_waited_for() {
+fn uncommitted_changes_are_not_seen_and_not_waited_for() {
     let (source, target, _) = moved();
-    let somebody = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
+    let writer = Held::begin(&target, "UPDATE alert_sessions SET status = 'failed'");
     compare(&source, &target).expect(0);
-    somebody.close();
+    writer.close();
 }
 
 #[apply(test)]
-fn rows_that_a_role_may_not_see_are_not_taken_for_missing() {
+fn rows_that_a_role_may_not_see_do_not_count_as_missing() {
     let (source, target, _) = moved();
     let role = Role::new(&target);
     target.execute(&format!(
@@ -216,7 +216,7 @@ fn hazards_of_the_source_are_listed_and_the_same_policies_make_it_equal() {
     compare(&source, &target).expect(65).fails_with(&["U+0000 in text"]);
     Outcome::of(migrate(&source, &target).arg("--verify-only").args(with("nul=strip", "same.json"))).expect(0);
     let other = Outcome::of(migrate(&source, &target).arg("--verify-only").args(with("nul=replace", "other.json")));
-    other.expect(8).fails_with(&["one: final_analysis", "the same `--on` as then"]);
+    other.expect(8).fails_with(&["one: final_analysis", "repeat the same `--on` here"]);
     assert!(source.directory().join("same.json").exists() && !source.directory().join("other.json").exists());
 }
 
