@@ -1,4 +1,4 @@
-"""What is measured, and the histories that it is measured with."""
+"""Builds the binary to measure, and generates the histories to measure it with."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ NOW, NOW_US = "2026-02-01T00:00:00Z", 1_769_904_000_000_000
 
 
 def build():
-    """Builds what is measured."""
+    """Builds the binary and the generator."""
     command = ["cargo", "build", "--profile", "dist", "--locked", "--bin", "tarsy-db", "--example", "generate_history"]
     subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
 def generate(history, *options):
-    """Makes the history, and tells what is in it."""
+    """Generates the history. Returns a description of it."""
     command = ["cargo", "run", "--quiet", "--profile", "dist", "--locked", "--example", "generate_history", "--"]
     made = subprocess.run(
         [*command, "--output", history, "--now", NOW, *options],
@@ -34,7 +34,7 @@ def tarsy_db():
 
 
 def call(directory, *arguments, environment=None):
-    """Runs that binary for what is not measured."""
+    """Runs that binary without a measurement."""
     called = subprocess.run(
         [tarsy_db(), *arguments], env=environment, cwd=directory, capture_output=True, text=True, check=False
     )

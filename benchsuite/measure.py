@@ -1,4 +1,4 @@
-"""What a command costs, what machine it ran on, and how that is told."""
+"""Measures commands, describes the machine, and renders the results."""
 
 import argparse
 import importlib
@@ -14,17 +14,17 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# pgloader can wait for itself for ever (`workers = 1` does).
+# pgloader can deadlock with itself (with `workers = 1` it does).
 LONGEST_RUN_SECONDS = 3600
 
 
 class Failed(Exception):
-    """A command did not do what it was asked for."""
+    """A command failed."""
 
 
 @dataclass
 class Cost:
-    """What one or several commands in turn took on the client's side."""
+    """The cost of one or several consecutive commands on the client's side."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -37,7 +37,7 @@ class Cost:
 
 @dataclass
 class Result:
-    """What the runs of one way took, or why it failed."""
+    """The costs of the runs of one way, or why it failed."""
 
     way: object
     costs: list[Cost] = field(default_factory=list)
@@ -78,7 +78,7 @@ def measured(command, environment, directory, answer=None):
 
 
 def last_words(text):
-    """The last line that says something, short enough for a table."""
+    """The last line that is not empty, short enough for a table."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.search(r"error|exhausted|fatal", line, re.IGNORECASE)]
     return (errors or lines or ["nothing said"])[-1][:200]
@@ -116,7 +116,7 @@ def machine():
 
 
 def version(*command):
-    """The version that a program gives itself: the first number in its first lines."""
+    """The version of a program: the first number in the first lines of its output."""
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return re.search(r"\d+\.[\d.]+", said)[0]
 
@@ -141,9 +141,9 @@ def named(way, arguments):
 
 
 def note_load(heading):
-    """Tells what comes next, and whether the machine is free for it."""
+    """Prints the next step and the load of the machine."""
     load, cores = os.getloadavg()[0], os.cpu_count()
-    # What just ran here still counts in the average of a minute.
+    # The load average of one minute still includes the previous run.
     warning = "  WARNING: others work on this machine" if load > 0.3 * cores else ""
     print(f"\n{heading}, load {load:.2f} on {cores} cores{warning}", file=sys.stderr)
 
@@ -161,7 +161,7 @@ def rendered(rows, output):
     if output == "markdown":
         lines = [f"| {' | '.join(row)} |" for row in rows]
         return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
-    # A failure may be as long as it likes.
+    # The message of a failure may be longer than the column.
     widths = [
         max(len(row[column]) for row in rows if not row[column].startswith("failed")) for column in range(len(rows[0]))
     ]

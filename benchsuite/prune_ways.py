@@ -21,7 +21,7 @@ PRUNE = ["prune", "--now", NOW, "--yes", "--max-share", "100%", "--output", "jso
 TERMINAL = "('completed', 'failed', 'cancelled', 'timed_out')"
 # Children first.
 TABLES = ["llm_interactions", "mcp_communications", "stage_executions", "alert_sessions"]
-# Rows whose parent is gone.
+# Orphans.
 ORPHANS = " UNION ALL ".join(
     f"SELECT '{table}.{column}' FROM {table} c WHERE {column} IS NOT NULL"
     f" AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE p.{key} = c.{column})"
@@ -35,19 +35,19 @@ ORPHANS = " UNION ALL ".join(
 )
 # What every PostgreSQL database of a run is made from.
 TEMPLATE = "history"
-# So that the server tells who has waited for a lock, and for how long.
+# So that the server logs which sessions waited for a lock, and for how long.
 SETTINGS = ["log_lock_waits=on", "deadlock_timeout=100ms", "log_line_prefix=%a ", "lc_messages=C"]
 
 
 @dataclass
 class Pruned(Cost):
-    """What it took to prune, and what somebody who wrote at the same time got to feel."""
+    """The cost of pruning, and its effect on a concurrent writer."""
 
     longest_batch: float | None = None
     # The writer's transactions that met the prune: seconds from when they were due, in order.
     latencies: tuple[float, ...] = ()
     errors: int = 0
-    # How often the writer waited for a lock for more than 100 ms; None where nobody counts.
+    # How often the writer waited for a lock for more than 100 ms; None if it is not counted.
     lock_waits: int | None = None
 
 
@@ -125,7 +125,7 @@ class Sqlite:
             [journal] = connection.execute(f"PRAGMA journal_mode = {self.journal}").fetchone()
         if journal != self.journal:
             raise Failed(f"the journal mode is {journal}")
-        # What the kernel still has to write would be in the way of all that wait for the disk.
+        # Dirty pages would compete with the measured program for the disk.
         subprocess.run(["sync", "-f", self.file], check=True)
 
     def drop(self):
@@ -155,7 +155,7 @@ class Sqlite:
 
 @dataclass(frozen=True)
 class Cutoff:
-    """What is old: sessions that started before a moment, in microseconds since the epoch, and are over."""
+    """Closed sessions that started before a time in microseconds since the epoch."""
 
     at_us: int
 
@@ -163,8 +163,8 @@ class Cutoff:
         return f"started_at_us < {self.at_us} AND status IN {TERMINAL}"
 
     def rfc3339(self):
-        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=self.at_us)
-        return moment.isoformat(timespec="microseconds")
+        cutoff = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=self.at_us)
+        return cutoff.isoformat(timespec="microseconds")
 
 
 @dataclass
@@ -174,7 +174,7 @@ class Way:
     name: str
     target: Postgresql | Sqlite
 
-    # Whether sessions that the writer has locked at that moment may stay.
+    # Whether sessions that the writer has locked at that time may remain.
     passes_over: ClassVar = False
 
     def run(self, cutoff):
@@ -204,7 +204,7 @@ class Way:
 
 
 class Nothing(Way):
-    """Nobody prunes, for as long as `seconds` says."""
+    """No pruning for this many seconds."""
 
     def __init__(self, target, seconds):
         super().__init__("idle", target)

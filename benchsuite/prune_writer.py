@@ -1,4 +1,4 @@
-"""A backend at work: a process that writes at a fixed rate while somebody else prunes."""
+"""A process that writes at a fixed rate, as a backend does, while another program prunes."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ from prune_ways import first_line
 TABLES = {"alert_sessions": 1, "stage_executions": 1, "llm_interactions": 2, "mcp_communications": 1}
 # How many different sessions are inserted, again and again under new names.
 SAMPLES = 50
-# A backend needs a moment to get going.
+# The time that the writer needs to start.
 LEAD_SECONDS = 2
 TAIL_SECONDS = 1
 
@@ -33,7 +33,7 @@ class Transaction(NamedTuple):
 
 
 class Writer:
-    """The process, which is gone at the end of its `with`."""
+    """The process, which ends with its `with`."""
 
     def __init__(self, *, target, samples, updated, rate):
         """`updated` are sessions of which every other transaction updates one; without any, all insert."""
@@ -58,7 +58,7 @@ class Writer:
         self.receiver.close()
 
     def finish(self):
-        """Returns all transactions, after a moment without anybody else."""
+        """Returns all transactions, after a short time without other load."""
         time.sleep(TAIL_SECONDS)
         self.end.value = time.monotonic()
         return self.receive()
@@ -72,7 +72,7 @@ class Writer:
 
 def work(target, samples, updated, rate, end, sender):
     """Writes until the end, each transaction at its time, or as soon as those before it are over."""
-    # Ctrl-C is for who started this, who ends it.
+    # Ctrl-C is handled by the parent process, which ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     done = []
@@ -96,7 +96,7 @@ def work(target, samples, updated, rate, end, sender):
             except target.errors() as failure:
                 connection.rollback()
                 error = first_line(failure)
-            # From when it was due: who waits behind a transaction that waits does so as well.
+            # From when it was due, so that a transaction delayed by an earlier one counts as slow too.
             done.append(Transaction(due, time.monotonic(), is_insert, error))
     sender.send(done)
 
@@ -116,7 +116,7 @@ def insert(target, sample):
 
 
 def update(target, session_id, number):
-    """The statement that notes something in a session."""
+    """The statement that updates a session."""
     mark = target.MARK
     yield f"UPDATE alert_sessions SET error_message = {mark} WHERE session_id = {mark}", [f"note {number}", session_id]
 
@@ -133,7 +133,7 @@ def samples_of(history):
 
         def rows(table, condition, *values):
             found = source.execute(f"SELECT * FROM {table} WHERE {condition}", values)
-            # PostgreSQL takes no numbers for truth.
+            # PostgreSQL does not accept numbers as booleans.
             return [
                 {name: bool(value) if name in flags[table] else value for name, value in dict(row).items()}
                 for row in found

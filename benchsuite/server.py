@@ -17,7 +17,7 @@ from measure import Failed, program, version
 DATABASE = "bench"
 # What every database of a run is made from: TARSy's schema without foreign keys and indexes, but for primary keys.
 BARE = "bare"
-# The definitions as the server tells them, in the order in which they can be created.
+# The definitions as the server prints them, in the order in which they can be created.
 ASIDE = """
 SELECT format('index %s', c.relname), pg_get_indexdef(i.indexrelid), format('DROP INDEX %s', i.indexrelid::regclass)
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -38,14 +38,14 @@ def working(arguments, settings=()):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # On a disk: below /tmp there may be memory.
     with tempfile.TemporaryDirectory(prefix="tarsy-db-bench-", dir=arguments.directory) as directory:
-        # The server's user has to find its way through.
+        # The server's user needs search permission.
         os.chmod(directory, 0o711)
         with Server(Path(directory) / "server", arguments.locale, settings) as server:
             yield server, Path(directory)
 
 
 class Server:
-    """A server with its default settings, on a free port of loopback, that nobody else can log in to.
+    """A server with its default settings, on a free port of loopback, that no other user can log in to.
 
     Others than the defaults are given as `name=value`."""
 
@@ -134,7 +134,7 @@ class Server:
         return [record.split("\x1f") for record in records.split("\x1e")] if records else []
 
     def make_bare(self):
-        """Takes indexes and foreign keys out of the database that TARSy's schema is in, and returns them."""
+        """Drops the indexes and foreign keys of the database with TARSy's schema, and returns their definitions."""
         aside = self.query(ASIDE, BARE)
         # Foreign keys first: they need the unique indexes.
         for _, _, drop in reversed(aside):
@@ -142,14 +142,14 @@ class Server:
         return [create for _, create, _ in aside]
 
     def fresh_database(self, toast, template="template0", database=DATABASE):
-        """Gives each run a new database, and a server that has nothing left to write."""
+        """Gives each run a new database, and runs a checkpoint."""
         self.drop_database(database)
         self.query(f"CREATE DATABASE {database} TEMPLATE {template} {self.strategy}", "postgres")
         self.query(f"ALTER DATABASE {database} SET default_toast_compression = {toast}", "postgres")
         self.query("CHECKPOINT", "postgres")
 
     def drop_database(self, database=DATABASE):
-        """Drops what a run has left."""
+        """Drops the database of a run."""
         self.query(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", "postgres")
 
 

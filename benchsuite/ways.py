@@ -1,4 +1,4 @@
-"""The ways to move a history that are compared, each told to do its best."""
+"""The ways to move a history that are compared, each with its fastest settings."""
 
 import shlex
 import sqlite3
@@ -11,7 +11,7 @@ from server import ASIDE, BARE, DATABASE, Server
 
 # What pgloader's own documentation takes, and four times what the server gives an index by default.
 INDEX_MEMORY = "512MB"
-# Where half of a history goes.
+# The database for half of a history.
 SECOND = f"{DATABASE}_2"
 
 
@@ -54,7 +54,7 @@ class Way:
     template = BARE
 
     def run(self, bench):
-        """Moves the history into the fresh database and returns what that cost."""
+        """Moves the history into the fresh database. Returns the cost."""
         return sum(map(bench.measured, self.commands(bench)), Cost())
 
     def commands(self, bench):
@@ -62,7 +62,7 @@ class Way:
         raise NotImplementedError
 
     def check(self, bench):
-        """Makes sure that nothing is missing: every row, index and foreign key, and the compression asked for."""
+        """Checks that nothing is missing: every row, index and foreign key, and the compression asked for."""
         for table, expected in bench.rows.items():
             [[found]] = bench.server.query(f"SELECT count(*) FROM {table}")
             if int(found) != expected:
@@ -183,7 +183,7 @@ class Pgloader(Way):
     #   as any number, and more only fill the memory.
     # * The heap's size is compiled in: the options of SBCL's runtime do not reach it.
     # * Two threads a table (one reads, one writes) and four tables at once are the defaults. With `workers = 1` it
-    #   waits for itself for ever, and more writers a table gain nothing: the reader is what they wait for.
+    #   deadlocks with itself, and more writers a table gain nothing, because they wait for the reader.
     # * `on error stop`, which keeps no batch for a second try, is not faster.
     COMMANDS = """
         LOAD DATABASE FROM '{source}' INTO postgresql://{user}@{host}:{port}/{database}
