@@ -92,13 +92,13 @@ fn hint(items: &[UnmappedItem]) -> String {
     let flags = items.iter().map(|item| format!("--ignore {}", item.name)).collect::<Vec<_>>().join(" ");
     let total = |is_table| items.iter().filter(|item| item.is_table == is_table).map(|item| item.holds).sum();
     let lost = match (total(false), total(true)) {
-        (Some(0), Some(0)) => "nothing, because they are empty".to_owned(),
-        (Some(values), Some(0)) => format!("{}, which stay in the source only", counted(values, "value")),
-        (Some(0), Some(rows)) => format!("{}, which stay in the source only", counted(rows, "row")),
+        (Some(0), Some(0)) => "nothing: there are no values".to_owned(),
+        (Some(values), Some(0)) => format!("{}, kept in the source only", counted(values, "value")),
+        (Some(0), Some(rows)) => format!("{}, kept in the source only", counted(rows, "row")),
         (Some(values), Some(rows)) => {
-            format!("{} and {}, which stay in the source only", counted(values, "value"), counted(rows, "row"))
+            format!("{} and {}, kept in the source only", counted(values, "value"), counted(rows, "row"))
         }
-        _ => "an unknown number of values, which stay in the source only".to_owned(),
+        _ => "an unknown number of values, kept in the source only".to_owned(),
     };
     format!("{}`{flags}` leaves out {lost}", upgrade.unwrap_or_default())
 }

@@ -72,7 +72,7 @@ impl Diagnostic for ConflictError {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "compare the rows with these keys on both sides; `--append` never changes rows of the target: to append the \
+            "compare the rows with these keys on both sides; `--append` never changes rows of the target; to append the \
              other rows, delete the conflicting ones from a copy of the source and append the copy"
                 .into(),
         )

@@ -324,12 +324,12 @@ fn what_would_be_lost_is_counted_before_it_is_left_behind() {
     let counted =
         ["llm_interactions.our_score (1 value)", "llm_interactions.our_empty (0 values)", "our_notes (2 rows)"];
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(7);
-    refused.tells(&[&counted[..], &["leaves out 1 value and 2 rows, which stay in the source only"]].concat());
+    refused.tells(&[&counted[..], &["leaves out 1 value and 2 rows, kept in the source only"]].concat());
     let check_only = ["migrate-sqlite-to-postgres", "--check-only", "--output", "json"];
     Outcome::of(tarsy_db(&source).args(check_only)).expect(7).tells(&counted);
     let rest = ["--ignore", "llm_interactions.our_score", "--ignore", "our_notes"];
     let empty = Outcome::of(migrate(&source, &target).args(rest)).expect(7);
-    empty.fails_with(&["`--ignore llm_interactions.our_empty` leaves out nothing, because they are empty"]);
+    empty.fails_with(&["`--ignore llm_interactions.our_empty` leaves out nothing: there are no values"]);
 }
 
 #[apply(test)]

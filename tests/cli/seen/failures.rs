@@ -258,7 +258,7 @@ fn sources_that_are_refused() {
         ("source-is-memory", &["--from", "sqlite://"]),
         ("source-url", &["--from", "mysql://db/tarsy"]),
         ("target-is-file", &["--to", "sqlite:///other.db"]),
-        ("target-not-named", &["--from", "history.db"]),
+        ("target-not-named", &["--database-url", "sqlite:///other.db"]),
         ("policies-twice", &["--on", "nul=strip", "--on", "nul=replace", "--report", "move.json"]),
         ("report-no-directory", &["--report", "missing/move.json"]),
         ("report-no-report", &["--report", "text.db"]),
