@@ -53,7 +53,7 @@ pub(crate) async fn require_empty<'t>(
     for table in tables {
         let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
         let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
-        if has_rows.context((Verb::Read, format!("{table}")))? {
+        if has_rows.context((Verb::Read, table.to_owned()))? {
             filled.push(table.to_owned());
         }
     }

@@ -54,7 +54,7 @@ fn the_backend_goes_on_beside_it() {
     target.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'new'");
     target.execute("DELETE FROM mcp_communications WHERE session_id = 'new'");
     assert_eq!(target.count("alert_sessions"), 3);
-    // Only what was compared is kept as it is.
+    // Only the rows that were compared are locked.
     let free = "SELECT session_id FROM alert_sessions ORDER BY 1 FOR UPDATE SKIP LOCKED";
     assert_eq!(target.texts(free), [Some("new".to_owned())]);
     halt.close();

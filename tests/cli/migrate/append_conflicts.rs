@@ -116,7 +116,7 @@ fn a_unique_key_that_another_row_has_is_refused_with_both_keys() {
     let refused = assert_conflicts(&source, &target, &expected);
     assert!(refused.stderr.contains("alert_sessions `one`: `theirs` has the same alert_id"), "{}", refused.stderr);
     refused.fails_with(&["1 row conflicts", "(3 more could be inserted, 0 already exist)"]);
-    // The report has them, too.
+    // The report has the conflicts too.
     append_with(&source, &target, &REPORT).expect(7);
     let report = read_report(&source);
     assert_eq!((&report["outcome"], &report["clashes"]), (&json!("refused"), &expected));

@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres`: every value arrives, the source stays as it is, the target's own
-//! indexes and keys come back.
+//! `migrate-sqlite-to-postgres`: every value arrives, the source is not changed, and the target's indexes and keys are
+//! recreated.
 
 use crate::support::cases::each;
 use crate::support::column::{BIGINT, BOOLEAN, DOUBLE, INTEGER, JSON, JSONB, TEXT};
@@ -8,7 +8,7 @@ use crate::support::migration::{arguments, migrate, migrate_read_only, source_an
 use crate::support::sqlite_file::{files, with_left_over_wal};
 use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, test};
 
-/// One value: where it is written, how, and what PostgreSQL has to say about it afterwards.
+/// One value: its column, how it is written, and what PostgreSQL shows for it after the move.
 struct Sample {
     table: &'static str,
     column: &'static str,
@@ -192,7 +192,7 @@ fn a_source_in_a_directory_that_cannot_be_written_is_moved() {
     });
 }
 
-/// What the server says about every index and foreign key.
+/// The server's definitions of all indexes and foreign keys.
 fn definitions(target: &Database) -> Vec<Option<String>> {
     target.texts(
         "SELECT pg_get_indexdef(indexrelid) || indisvalid FROM pg_index

@@ -10,7 +10,7 @@ use crate::support::random::Random;
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Running, Schema, apply, campaign};
 
-/// What a target may look like.
+/// The states of a target.
 struct Pictures {
     empty: Vec<String>,
     with_schema: Vec<String>,
@@ -25,7 +25,7 @@ enum State {
 }
 
 impl Pictures {
-    /// Takes them from targets that nothing happened to.
+    /// Reads them from targets that were not interrupted.
     fn of(source: &Database, target: &Database) -> Self {
         let other = target.another();
         let empty = picture(&other);
@@ -74,7 +74,7 @@ fn measure(source: &Database, target: &Database, proxy: &Proxy) -> u64 {
     passed * 9 / 10
 }
 
-/// Makes a target what it was before the first run.
+/// Resets a target to its state before the first run.
 fn set_back(target: &Database, to: State) {
     match to {
         State::Empty => target.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public"),
@@ -148,7 +148,7 @@ fn the_server_crashes_at_many_moments() {
         assert!(proxy.has_halted(&mut run), "{moment:?} of {total}: {}", run.stderr());
         server.stop("immediate");
         let is_committing = matches!(moment, Moment::After(_));
-        // What the server said last still comes through, and then the end.
+        // The proxy still passes on the last messages of the server, then closes.
         if is_committing {
             proxy.cut();
         } else {

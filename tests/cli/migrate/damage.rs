@@ -231,7 +231,7 @@ fn what_this_sqlite_does_not_know_is_named_and_the_rest_is_checked() {
     });
 }
 
-/// A source that takes a minute to check: for each row of a table of the operator's SQLite prints a megabyte.
+/// A source whose check takes a minute: SQLite prints a megabyte for each row of a table that the operator added.
 fn source_that_takes_long() -> (Database, Database) {
     let (source, target) = one_session_and_target();
     source.execute(

@@ -80,7 +80,7 @@ fn a_placeholder_is_made_only_for_a_row_that_the_table_lacks() {
     let (source, target) = whole_history();
     insert_orphan(&source);
     empty_every_index(&source);
-    // The stage that is made up belongs to a session that is there.
+    // The placeholder stage belongs to an existing session.
     accepting(&source, &target, &["--on", "orphan=adopt"]).expect(0);
     assert_eq!(target.count("alert_sessions"), i64::from(SESSIONS));
     assert_eq!(target.count("stage_executions"), i64::from(2 * SESSIONS) + 2);

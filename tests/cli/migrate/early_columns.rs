@@ -132,7 +132,7 @@ impl Birth {
         }
     }
 
-    /// Makes sure that a target has what the source has, and is at the same revision.
+    /// Asserts that a target has the source's values and is at the same revision.
     #[track_caller]
     fn has_arrived(&self, target: &Database) {
         let Self { born, revision, .. } = self;
@@ -265,7 +265,7 @@ fn an_archive_keeps_them_and_they_come_back(database: &Database) {
         birth.create(&database);
         let archive = Database::sqlite();
         let path = archive.file();
-        // The second time it is there already.
+        // The second time it already exists.
         for _ in 0..2 {
             birth.fill(&database);
             let prune = ["prune", "--older-than", "30d", "--max-share", "100%", "--yes", "--archive"];

@@ -16,12 +16,12 @@ fn an_ordinary_database_causes_no_warning() {
     assert_eq!(fresh.worries(), [""; 0]);
     let prepared = target.another().with_schema(Schema::Baseline);
     assert_eq!(Outcome::of(&mut migrate(&source, &prepared)).expect(0).worries(), [""; 0]);
-    // As a role of its own, which owns nothing but what it creates.
+    // As a separate role, which owns only what it creates.
     let target = target.another();
     let role = Role::new(&target);
     grant_everyday_rights(&target, &role);
     assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
-    // As the owner of what was prepared.
+    // As the owner of the prepared tables.
     target.execute("TRUNCATE alert_sessions, stage_executions, llm_interactions, mcp_communications");
     assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
     assert_eq!(target.count("mcp_communications"), 1);
@@ -137,7 +137,7 @@ fn a_deferred_trigger_that_alters_a_value_is_found_as_any_other() {
 
 #[apply(test)]
 fn a_commit_that_may_wait_for_a_standby_is_a_warning() {
-    // Of a write that is not waited for nothing is said.
+    // Without a synchronous commit there is no warning.
     let server = Server::start(&["synchronous_standby_names = 'elsewhere'", "synchronous_commit = local"]);
     let target = Database::on(&server.url("postgres"));
     let (source, name) = (Database::sqlite().with_schema(Schema::Baseline), target.name());
@@ -160,7 +160,7 @@ fn limits_and_defaults_of_the_role_do_not_end_the_load() {
     if target.number(transaction_timeout) == 1 {
         target.execute(&format!("ALTER ROLE {name} SET transaction_timeout = '2s'"));
     }
-    // The loading of one row takes longer than every limit.
+    // Loading one row takes longer than every timeout.
     target.execute(&format!(
         "GRANT CREATE ON SCHEMA public TO {name};
          ALTER ROLE {name} SET statement_timeout = '2s';

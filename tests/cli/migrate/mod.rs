@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres`: a history moves, whole and unchanged, or nothing does.
+//! `migrate-sqlite-to-postgres`: a history is moved completely and unchanged, or not at all.
 
 mod append;
 mod append_beside_others;

@@ -49,7 +49,7 @@ impl Ends {
         Running::start(&self.source, &arguments_to(&url))
     }
 
-    /// Runs until the network falls silent, and then to the end, which has to come soon.
+    /// Runs until the network falls silent, and asserts that the run then ends soon.
     #[track_caller]
     fn run_into(&self, moment: Moment<'_>, silence: Silence) -> Outcome {
         self.proxy.halt_at(moment, silence);

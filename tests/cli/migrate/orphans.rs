@@ -13,7 +13,7 @@ use crate::support::migration::{assert_no_tables, migrate, read_report, source_a
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// Rows at the newest revision, half of which hang on a session that is gone: a stage, a stage within that one, an
-/// interaction and a communication of these two in the session that is there, a chat and its message.
+/// interaction and a communication of these two in the existing session, a chat and its message.
 fn source_with_orphans() -> Database {
     let source = source_at("head");
     source.execute(
@@ -135,7 +135,7 @@ fn adopted_orphans_arrive_below_a_placeholder() {
 fn chains_of_missing_rows_are_made_up_from_the_bottom() {
     let target = Database::postgresql();
     let source = source_with_orphans();
-    // A stage, its session, a chat and the outer stage of a stage: none of them is there.
+    // A stage, its session, a chat and the parent stage of a stage: all of them are missing.
     source.execute(
         "PRAGMA foreign_keys = OFF;
          DELETE FROM stage_executions WHERE execution_id IN ('e-kept', 'e-orphan');
@@ -208,7 +208,7 @@ fn a_placeholder_begins_when_the_first_of_its_children_did_whatever_their_tables
     };
     assert_eq!(started("late"), [Some((NOW_US + 5).to_string())]);
     assert_eq!(started("early"), [Some((NOW_US - 7).to_string())]);
-    // Without any time it gets one all the same, so that retention removes it one day.
+    // Without any known time it gets the current one, so that `prune` can remove it later.
     assert_ne!(started("none"), [None]);
 }
 

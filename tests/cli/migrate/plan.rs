@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres`: what is said before the first row moves, with `--dry-run` and without; and what an
-//! operator's own keys, views and child tables look like afterwards.
+//! `migrate-sqlite-to-postgres`: the plan and the warnings before the first row is copied, with `--dry-run` or without,
+//! and the operator's own keys, views and child tables after the move.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn rehearse(source: &Database, target: &Database) -> Outcome {
     Outcome::of(migrate(source, target).arg("--dry-run"))
 }
 
-/// The same for people.
+/// The same with tables instead of JSON.
 fn rehearsal_shown(source: &Database, target: &Database) -> Outcome {
     Outcome::of(bare_tarsy_db(source.directory()).args(&arguments(target)[..5]).arg("--dry-run"))
 }

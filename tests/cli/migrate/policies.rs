@@ -30,7 +30,7 @@ const INDEXED: Place = ("alert_sessions", "alert_type", "length(alert_type) || '
 
 const DEEP: &str = "replace(hex(zeroblob(20000)), '00', '[') || replace(hex(zeroblob(20000)), '00', ']')";
 
-/// A class, a value of it as an SQL expression on SQLite, and what each of the class's policies makes of it.
+/// A class, a value of it as an SQL expression on SQLite, and the result of each of the class's policies.
 struct Case {
     class: &'static str,
     place: Place,
@@ -111,7 +111,7 @@ fn choices() -> impl Iterator<Item = Choice> {
     Choice::all().filter(|choice| choice.class != Class::Orphan)
 }
 
-/// The primary key's column, and the key of the row that a case's number stands for.
+/// The primary key's column and value for the number of a case.
 fn key_of(table: &str, number: usize) -> (&'static str, String) {
     match table {
         "events" => ("id", number.to_string()),
@@ -168,7 +168,7 @@ fn what_a_policy_lets_through_arrives_as_promised_and_the_report_has_the_origina
         assert_eq!(report["outcome"], "moved");
         assert_eq!(report["policies"], json!({ choice.class.name(): choice.policy.name() }));
         assert_eq!(changes(&report), changes_of(&source, cases.into_iter(), choice));
-        // The same policies on the source give what is in the target.
+        // With the same policies, --verify-only finds no difference.
         let again = ["--verify-only", "--on", &chosen, "--report", "again.json"];
         Outcome::of(migrate(&source, &target).args(again)).expect(0);
     });
@@ -233,7 +233,7 @@ fn null_takes_no_place_that_has_to_be_filled() {
 fn several_policies_repair_one_value_and_each_has_its_line() {
     let (source, target) = source_and_target();
     insert_session(&source, "one", "completed", Some(NOW_US));
-    // Bytes that are no text, U+0000, and a key that is there twice once that is left out.
+    // Invalid UTF-8, U+0000, and a key that is a duplicate once U+0000 is removed.
     source.execute(
         r#"UPDATE alert_sessions SET final_analysis = CAST(x'61ff0062' AS TEXT);
            UPDATE llm_interactions SET conversation = '{"a": 1, "a\u0000": NaN}'"#,
@@ -327,7 +327,7 @@ fn what_cannot_be_chosen_is_a_usage_error() {
         let refused = Outcome::of(&mut command).expect(2);
         assert!(refused.stderr.contains(words), "{choices:?}: {}", refused.stderr);
     });
-    // What was changed has to be written down.
+    // Changes must be recorded in a report.
     let mut command = tarsy_db(&source);
     let refused =
         Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only", "--on", "nul=strip"])).expect(2);

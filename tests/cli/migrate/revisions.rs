@@ -1,4 +1,4 @@
-//! `migrate-sqlite-to-postgres` at TARSy's revisions: whatever the source has arrives.
+//! `migrate-sqlite-to-postgres` at TARSy's revisions: all columns and rows of the source arrive.
 
 use crate::support::birth::{self, Born};
 use crate::support::cases::each;

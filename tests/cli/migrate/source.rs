@@ -102,7 +102,7 @@ fn a_backend_that_ends_meanwhile_loses_nothing_although_the_reader_is_the_last()
     assert!(moved.stderr.contains(STAYS_BEHIND), "{}", moved.stderr);
     assert!(moved.stderr.contains("left a `-wal` file"), "{}", moved.stderr);
     assert_eq!(session_ids(&target), ["before", "one"]);
-    // What the backend had no chance to take along is still there for the next one.
+    // The `-wal` that the backend could not delete is still there for the next one.
     assert!(files_by_another_process(source.directory())["history.db-wal"].0.len() > 32);
     assert_eq!(source.count("alert_sessions"), 3);
     assert_eq!(files_by_another_process(source.directory()).keys().collect::<Vec<_>>(), ["history.db"]);
@@ -137,7 +137,7 @@ fn a_transaction_in_a_rollback_journal_is_waited_for() {
     assert_eq!(session_ids(&target), ["late", "one"]);
 }
 
-/// Takes a snapshot and looks at the first and at the last table.
+/// Takes a snapshot and reads the first and the last table.
 async fn numbers(source: &Database) -> (Origin, (i64, i64)) {
     let terms = SnapshotOptions { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
     let path = source.file();

@@ -1,4 +1,5 @@
-//! `migrate-sqlite-to-postgres`: what a crash left beside a source, and what cannot be written, is read from a copy.
+//! `migrate-sqlite-to-postgres`: a source with files that a crash left, or without write permission, is read from a
+//! copy.
 
 use std::fs::{self, File};
 use std::path::Path;

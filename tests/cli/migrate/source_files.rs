@@ -39,7 +39,7 @@ fn other_files_are_refused_with_their_format() {
     refuses(b"\x1f\x8b\x08\x00 and so on", 74, &["compressed"]);
     refuses(&[0; 8192], 74, &["zeros"]);
     refuses(b"SQLite format 3\0", 74, &["truncated"]);
-    // What SQLCipher writes is noise from the first byte on.
+    // A SQLCipher file is random from the first byte on.
     let noise: Vec<u8> = (0..8192_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     refuses(&noise, 74, &["encrypted", "sqlcipher_export"]);
 }
@@ -67,7 +67,7 @@ fn a_damaged_file_is_refused_with_its_damage() {
 fn a_page_damaged_in_the_middle_is_found_while_it_is_read() {
     let (source, target) = source_and_target();
     let mut content = bytes_of_a_history("WAL");
-    // Leaves of tables begin with 13; what else there is holds the rest of long values.
+    // Leaf pages of tables begin with 13; other pages hold the rest of long values.
     let pages = content.len() / 4096;
     let leaf = (pages / 2..pages).find(|page| content[page * 4096] == 13).expect("a leaf");
     content[leaf * 4096..][..4096].fill(0xab);

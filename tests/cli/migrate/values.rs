@@ -1,5 +1,5 @@
-//! Values on their way, thousands of them made at random: what is let through arrives as it is, what is refused
-//! PostgreSQL would refuse or change. PostgreSQL itself is the judge.
+//! The conversion of thousands of random values, checked against PostgreSQL: accepted values arrive unchanged, and
+//! PostgreSQL would reject or change the refused ones.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ use crate::support::random::Random;
 use crate::support::random_text::{self, chosen_json_texts, json_text};
 use crate::support::{Database, apply, campaign, test};
 
-/// What the server makes of a text.
+/// How the server reads a text.
 struct Ruling {
-    /// `json` takes it, and every string in it can be read.
+    /// `json` accepts it, and every string in it can be read.
     json: bool,
-    /// What `jsonb` prints, if it takes it.
+    /// What `jsonb` prints, if it accepts it.
     jsonb: Option<Vec<u8>>,
     /// Whether an object has a key twice.
     has_duplicates: bool,
@@ -269,7 +269,7 @@ const TARGETS: &[(ColumnType, &str)] = &[
     (ColumnType::Timestamp, "timestamp"),
 ];
 
-/// What came back from a table of one column, in the order of the rows.
+/// The values read back from a table of one column, in the order of the rows.
 struct Table {
     fields: Vec<Option<Vec<u8>>>,
 }
@@ -310,7 +310,7 @@ async fn there_and_back(connection: &mut PgConnection, kind: &str, values: &[PgV
     Table { fields }
 }
 
-/// The numbers of the rows whose value is not what the server itself makes of the text.
+/// The numbers of the rows whose value differs from the server's own conversion of the text.
 async fn differing(connection: &mut PgConnection, kind: &str, written: &[Option<String>]) -> Vec<i32> {
     // As text, because neither `json` nor NaN nor -0 can be compared as they are.
     let sql = format!(
@@ -347,7 +347,7 @@ fn values_arrive(seed: u64) {
                     let value = read_field(field.as_deref(), *target).expect("a field of the type");
                     assert_eq!(digest_of(&value), *digest, "{kind}: {original:?}");
                 }
-                // What is stored is, to the server, what the text of the original means.
+                // The stored value equals the server's conversion of the original's text.
                 let written: Vec<_> = sound
                     .iter()
                     .map(|(original, _)| {

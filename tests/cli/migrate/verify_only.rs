@@ -1,5 +1,5 @@
-//! `migrate-sqlite-to-postgres --verify-only`: whether a target holds what the source holds, by whatever tool it was
-//! moved; and nothing is changed.
+//! `migrate-sqlite-to-postgres --verify-only`: compares a target with the source, whatever tool moved it, and changes
+//! nothing.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn a_target_that_was_moved_is_equal_with_the_digests_of_the_move() {
     assert_eq!(table_digests(&compared.json()), table_digests(&moved));
     assert_eq!(compared.json()["verified"], "full");
     assert!(before == (files(source.directory()), picture(&target)));
-    // People read it in a sentence.
+    // Without --output json it is a sentence.
     let arguments = &arguments_to(target.url())[..5];
     let shown = Outcome::of(bare_tarsy_db(source.directory()).args(arguments).arg("--verify-only")).expect(0).stdout;
     assert!(shown.contains("/history.db holds, at revision b67c135119d7 (23 of 23)"), "{shown}");
