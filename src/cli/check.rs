@@ -10,20 +10,22 @@ use clap::Args;
     tarsy-db check --fail-if-overdue
     tarsy-db check --fix")]
 pub(crate) struct Check {
-    /// Create indexes that are missing and put sequences behind their data, then check.
+    /// Create missing indexes and advance sequences that are behind their data, then run the checks.
+    ///
+    /// Nothing else is changed: a missing table or column is reported, not created.
     #[arg(long)]
     pub(crate) fix: bool,
 
-    /// Also look at every row: SQLite's `integrity_check`, PostgreSQL's rows without a parent.
+    /// Also read every row: SQLite's `integrity_check`, and rows without a parent on PostgreSQL.
     ///
-    /// Without it a query is given up after 30 s, and its check is skipped.
+    /// Without this flag a query that takes longer than 30s is cancelled and its check is reported as skipped.
     #[arg(long)]
     pub(crate) deep: bool,
 
-    /// Fail with exit code 6 if sessions are past the retention by more than a day, instead of warning of them.
+    /// Fail with exit code 6, instead of a warning, if sessions are more than a day past the retention.
     ///
-    /// Retention that stopped without a word is what this finds: `prune` has not run, or has not come to its end.
-    /// Only sessions count that `prune` would remove; those that are not over never do.
+    /// This detects retention that silently stopped: `prune` did not run, or did not finish. Only sessions that `prune`
+    /// would remove are counted; open sessions are not.
     #[arg(long)]
     pub(crate) fail_if_overdue: bool,
 }

@@ -7,6 +7,6 @@ use clap::Args;
 #[command(after_help = "Example:
     tarsy-db completions bash > /etc/bash_completion.d/tarsy-db")]
 pub(crate) struct Completions {
-    /// The shell.
+    /// The shell to print completions for.
     pub(crate) shell: clap_complete::Shell,
 }

@@ -1,4 +1,4 @@
-//! Options that every command has.
+//! The options that all commands share.
 
 use std::path::PathBuf;
 
@@ -7,48 +7,48 @@ use clap::{Args, ValueEnum};
 use super::parser::{path, secret};
 use crate::database::url::Secret;
 
-/// Options that every command has.
+/// The options that all commands share.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db].
     ///
-    /// Else the DATABASE_URL of `./.env`, which TARSy's backend reads as well, or that of the settings file.
-    /// `sqlite:///relative.db`, `sqlite:////absolute/path.db`, `sqlite:///:memory:`,
-    /// `postgresql://user:password@host:5432/database`. A password on the command line is seen by
-    /// everybody on the machine: prefer the environment or a file.
+    /// Forms: `sqlite:///relative.db`, `sqlite:////absolute/path.db`, `sqlite:///:memory:`,
+    /// `postgresql://user:password@host:5432/database`. If neither the flag nor a variable is set, DATABASE_URL is read
+    /// from `./.env`, as TARSy's backend does, and then from the settings file. Every user of the machine can see a
+    /// password on the command line: use the environment or a file instead.
     #[arg(long, global = true, value_name = "URL", value_parser = secret)]
     pub(crate) database_url: Option<Secret>,
 
-    /// The settings file [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml if it is there].
+    /// The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists].
     #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub(crate) config: Option<PathBuf>,
 
-    /// How the result is written to standard output. `json` is exactly one document, also on failure.
+    /// The format of the result on standard output. `json` prints exactly one document, on failure too.
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Table)]
     pub(crate) output: OutputFormat,
 
-    /// When to use colour. `auto`: on a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    /// When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`.
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub(crate) color: Color,
 
-    /// Say nothing on standard error but errors.
+    /// Print only errors to standard error.
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say more on standard error; twice for everything.
+    /// Print more to standard error; give it twice for all log lines.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// How log lines are written to standard error.
+    /// The format of the log lines on standard error.
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
 }
 
-/// How a result is written.
+/// The format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
-    /// Tables for people.
+    /// Tables to read.
     Table,
     /// One JSON document.
     Json,
@@ -57,7 +57,7 @@ pub(crate) enum OutputFormat {
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal.
+    /// On a terminal only.
     Auto,
     /// Always.
     Always,
@@ -65,11 +65,11 @@ pub(crate) enum Color {
     Never,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// Lines for people.
+    /// Lines to read.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

@@ -8,9 +8,9 @@ use clap::Args;
     tarsy-db info
     tarsy-db info --exact --output json")]
 pub(crate) struct Info {
-    /// Count rows instead of taking PostgreSQL's estimate, and take as long as it takes.
+    /// Count rows exactly instead of using PostgreSQL's estimate, without a time limit.
     ///
-    /// Without it a query is given up after 30 s, and what it would have shown is skipped.
+    /// Without this flag a query that takes longer than 30s is cancelled and its part of the output is skipped.
     #[arg(long)]
     pub(crate) exact: bool,
 }

@@ -13,29 +13,29 @@ use migration::Revision;
     tarsy-db init --to head --dry-run
     tarsy-db init --to head --sql > upgrade.sql")]
 pub(crate) struct Init {
-    /// The revision to reach: `head`, `baseline`, an id or the beginning of one, or a number from 1 to 23
+    /// The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23
     /// [env: TARSY_DB_SCHEMA] [default: baseline].
     #[arg(long, value_name = "REVISION")]
     pub(crate) to: Option<Revision>,
 
-    /// Print what would be done, and change nothing.
+    /// Print what would be done and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Print the SQL that would be run, and change nothing.
+    /// Print the SQL that would be run and change nothing.
     #[arg(long)]
     pub(crate) sql: bool,
 
-    /// Wait for the database first, at most this long [default with the flag: 5m].
+    /// First wait up to this long until the database is usable [default with the flag: 5m].
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
           value_parser = humantime::parse_duration)]
     pub(crate) wait: Option<Duration>,
 
-    /// How long to wait for somebody else's lock.
+    /// How long to wait for a lock that another session or program holds.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) lock_timeout: Duration,
 
-    /// Fail with exit code 5 if the schema is newer than this tool knows.
+    /// Fail with exit code 5 if the schema is newer than the revisions that this version knows.
     #[arg(long)]
     pub(crate) strict: bool,
 }

@@ -23,77 +23,77 @@ use crate::transfer::value::policy::Choice;
     tarsy-db migrate-sqlite-to-postgres --on nul=replace --on orphan=adopt --report move.json
     DATABASE_URL=postgresql://tarsy@db/tarsy tarsy-db migrate-sqlite-to-postgres")]
 pub(crate) struct MigrateSqliteToPostgres {
-    /// The SQLite database, as a path or URL.
+    /// The source: a SQLite database, as a path or URL.
     #[arg(long, value_name = "PATH OR URL", default_value = "sqlite:///history.db", value_parser = secret)]
     pub(crate) from: Secret,
 
-    /// The PostgreSQL database [default: the database URL].
+    /// The target: a PostgreSQL database, as a URL [default: the database URL of the settings].
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub(crate) to: Option<Secret>,
 
-    /// Bring the rows to those that the target holds, for instance back from what `prune --archive` kept.
+    /// Insert the source's rows into a target that already holds rows, for example from an archive of `prune`.
     ///
-    /// Rows that are there already have to be the same, and are skipped. If one is there with other values, or
-    /// another row has its unique key, all such rows are listed, nothing is written, and the exit code is 7.
-    /// The target has to be at the source's revision. TARSy's backend may go on: only rows that both databases
-    /// have are kept as they are until the end. A target without rows is filled as without this flag.
+    /// A row that already exists must be identical and is skipped, so running the command again changes nothing. If a
+    /// row exists with other values, or another row has its unique key, all conflicts are listed, nothing is written
+    /// and the exit code is 7. The target must be at the source's revision. TARSy's backend may keep running: only rows
+    /// that exist in both databases are locked until the commit. An empty target is filled as without this flag.
     #[arg(long, conflicts_with_all = ["check_only", "verify_only"])]
     pub(crate) append: bool,
 
-    /// What is compared before the commit.
+    /// What to compare before the commit.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Verification::Full)]
     pub(crate) verify: Verification,
 
-    /// Check the source's file, look at every value and list what PostgreSQL cannot hold; no target is needed, nothing
-    /// is written.
+    /// Check the source's file and list every value that PostgreSQL cannot hold. No target is needed, and nothing is
+    /// written.
     #[arg(long, conflicts_with_all = ["to", "verify", "toast"])]
     pub(crate) check_only: bool,
 
-    /// Go as far as possible without moving a row: look at every value of the source and at what is in the way on the
-    /// target, and say how large it will be and how long it will take; nothing is written.
+    /// Check every value of the source and the target's readiness, and estimate size and duration. Nothing is written.
     #[arg(long, conflicts_with_all = ["check_only", "verify_only"])]
     pub(crate) dry_run: bool,
 
-    /// Compare the source with a target that holds it already, by whatever tool it was moved; nothing is written.
+    /// Compare the source with a target that was filled earlier, by any tool. Nothing is written.
     #[arg(long, conflicts_with_all = ["check_only", "verify", "toast"])]
     pub(crate) verify_only: bool,
 
-    /// What is done with a class of values that cannot be carried over exactly, instead of ending the move.
+    /// What to do with a class of values that PostgreSQL cannot hold; without it the migration is refused.
     ///
-    /// Each change is recorded in the report with the original bytes.
+    /// The report records each change with the original bytes.
     #[arg(long = "on", value_name = "CLASS=POLICY", requires = "report", value_parser = ChoiceParser)]
     pub(crate) policies: Vec<Choice>,
 
-    /// Write a report in JSON: tables, digests, hazards, policies and every change that they made.
+    /// Write a JSON report to this file: tables, digests, values that need a policy, and every change made.
     #[arg(long, value_name = "FILE", value_parser = path())]
     pub(crate) report: Option<PathBuf>,
 
-    /// Go on although SQLite's integrity check finds the source damaged, and record the findings in the report.
+    /// Migrate although SQLite's integrity check finds the source damaged, and record the findings in the report.
     ///
-    /// Without this flag such a source is refused with exit code 74 before anything is written. With it, what can be
-    /// read is moved: rows and values that the damage hides or alters are then missing or wrong on the target, and
-    /// comparing both databases does not show that. Restore a backup or recover the file first, if there is a way to.
+    /// Without this flag a damaged source is refused with exit code 74 before anything is written. With it, everything
+    /// that can be read is migrated. Rows and values that the damage hides or alters are then missing or wrong on the
+    /// target, and the comparison of both databases does not detect that. If possible, restore a backup or recover the
+    /// file instead.
     #[arg(long, requires = "report", conflicts_with = "verify_only")]
     pub(crate) accept_damage: bool,
 
-    /// Show the values that cannot be carried over, too: they may be confidential.
+    /// Also show the values that PostgreSQL cannot hold. They may be confidential.
     #[arg(long)]
     pub(crate) show_values: bool,
 
-    /// How PostgreSQL compresses long values of this load.
+    /// How PostgreSQL compresses the long values that are written.
     #[arg(long, value_enum, value_name = "METHOD", default_value_t = Toast::Lz4)]
     pub(crate) toast: Toast,
 
-    /// How long to wait for somebody else's lock.
+    /// How long to wait for a lock that another session or program holds.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) lock_timeout: Duration,
 
-    /// Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks.
+    /// Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) ignore: Vec<String>,
 }
 
-// The enums are those of the transfer, which knows no command line: what they are called here is said here.
+// The enums belong to the transfer, which does not depend on clap.
 
 impl ValueEnum for Verification {
     fn value_variants<'a>() -> &'a [Self] {
@@ -104,7 +104,7 @@ impl ValueEnum for Verification {
         let (name, help) = match self {
             Self::Full => ("full", "Every value, read back from the target"),
             Self::Counts => ("counts", "The number of rows"),
-            Self::None => ("none", "Nothing: the server took every row"),
+            Self::None => ("none", "Nothing"),
         };
         Some(PossibleValue::new(name).help(help))
     }
@@ -117,8 +117,8 @@ impl ValueEnum for Toast {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let (name, help) = match self {
-            Self::Lz4 => ("lz4", "With LZ4, which is faster, where the server has it"),
-            Self::Keep => ("keep", "As the server is set"),
+            Self::Lz4 => ("lz4", "LZ4, which is faster, if the server supports it"),
+            Self::Keep => ("keep", "The server's own setting"),
         };
         Some(PossibleValue::new(name).help(help))
     }

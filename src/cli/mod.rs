@@ -2,7 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`global`] | options that every command has |
+//! | [`global`] | the options that all commands share |
 //! | [`init`] | the arguments of `init` |
 //! | [`wait`] | the arguments of `wait` |
 //! | [`check`] | the arguments of `check` |
@@ -10,7 +10,7 @@
 //! | [`prune`] | the arguments of `prune` |
 //! | [`migrate`] | the arguments of `migrate-sqlite-to-postgres` |
 //! | [`completions`] | the arguments of `completions` |
-//! | [`parser`] | parsers of values |
+//! | [`parser`] | parsers of the values of flags |
 
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -18,7 +18,7 @@ pub(crate) mod global;
 pub(crate) mod info;
 pub(crate) mod init;
 pub(crate) mod migrate;
-mod parser;
+pub(crate) mod parser;
 pub(crate) mod prune;
 pub(crate) mod wait;
 
@@ -33,105 +33,104 @@ use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::cli::prune::Prune;
 use crate::cli::wait::Wait;
 
-/// The database tool of TARSy's alert history.
+/// Creates, checks, prunes and migrates the database of TARSy's alert history.
 ///
-/// Works on SQLite (the default, nothing to set up) and PostgreSQL; the URL's scheme decides.
-/// Settings come from flags, the environment, a file and defaults, in this order; `tarsy-db info`
-/// shows each with where it came from.
+/// The scheme of the database URL selects SQLite (the default) or PostgreSQL. A flag overrides an environment variable,
+/// which overrides the `.env` file, the settings file and the default, in this order. `tarsy-db info` shows every
+/// setting with its source.
 #[derive(Debug, Parser)]
 #[command(name = "tarsy-db", version, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Options that every command has.
+    /// The options that all commands share.
     #[command(flatten)]
     pub(crate) global: Global,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 const EXIT_CODES: &str = "Exit codes:
     0  done, or nothing to do          65  values that the target cannot hold
-    1  internal error                  69  unavailable
-    2  usage                           73  a file cannot be created
+    1  internal error                  69  server unavailable
+    2  wrong command line              73  a file cannot be created
     3  schema pending: run `init`      74  input/output error, disk full, damaged file
     4  drift, or a check failed        75  busy: try again
-    5  schema newer than this tool     77  authentication or privilege
-    6  rows past the cutoff remain     78  configuration
+    5  schema newer than this version  77  authentication or privilege
+    6  old sessions remain             78  configuration
     7  refused                        124  deadline exceeded
     8  verification mismatch          130, 143  interrupted, terminated";
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create or upgrade the schema, or make sure that it is there.
+    /// Create the schema, or upgrade it.
     ///
-    /// Brings the database to a revision of TARSy's schema, by default the baseline (ae85467a75d2), on which
-    /// every TARSy release can start and upgrade by itself. All that is pending is applied in one transaction
-    /// under a lock, with TARSy's own ledger `alembic_version`: any number of replicas may start at once.
+    /// Upgrades the database to a revision of TARSy's schema [default: the baseline, ae85467a75d2]. Every TARSy release
+    /// can start on the baseline and upgrade it. All pending revisions are applied in one transaction under a lock and
+    /// recorded in TARSy's own table `alembic_version`, so several replicas may run `init` at the same time.
     ///
-    /// A database that stands there or beyond is left alone. Tables without a ledger are adopted: their shape
-    /// tells the revision, and the ledger is written. What is not as it should be is refused with the
-    /// differences (4). On SQLite a missing file is created with its directory, in WAL mode.
+    /// If the database is already at this revision or a later one, `init` says so and changes nothing. Tables without
+    /// `alembic_version` are adopted: the table definitions determine the revision, which is then recorded. A schema
+    /// that matches no revision is refused with the differences (exit code 4). On SQLite a missing file is created with
+    /// its directory, in WAL mode. Downgrades are not supported.
     Init(Init),
     /// Wait until the database is usable, then exit or run a command.
     ///
-    /// Tries to connect, authenticated, until the database is usable. Between attempts it looks every
-    /// tenth of a second whether the server has begun to accept connections, so that it returns at once
-    /// when it does.
+    /// Connects and logs in, again and again, until the database is usable. Between two attempts it checks every 100ms
+    /// whether the server accepts connections, and then tries again at once. It prints a line only when the reason for
+    /// waiting changes.
     ///
-    /// Prints changes of state only. What cannot heal by itself (wrong password, no such database, TLS)
-    /// ends the wait after 10 seconds. Exit code 0 when usable, 124 at the deadline, else that of the
-    /// last cause.
+    /// A failure that needs an operator (wrong password, no such database, TLS) ends the wait after 10s.
+    ///
+    /// The exit code is 0 when the database is usable, 124 when `--timeout` is over, otherwise that of the last failure.
     Wait(Wait),
     /// Check that connection, schema and data are sound.
     ///
-    /// Runs named checks: connection, server version, encoding, time zone, writability, privileges,
-    /// ledger, schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with the shape
-    /// that the ledger's revision should have. Reads only, but for `--fix`; a role that may only SELECT is enough.
+    /// Runs named checks: connection, server version, encoding, time zone, writability, privileges, ledger, schema,
+    /// indexes, foreign keys, integrity, sequences, retention. The schema is compared with the definition of the
+    /// revision that `alembic_version` records. Without `--fix` nothing is changed and a role with SELECT is enough.
     ///
-    /// Exit code 0 when all is sound, 3 when `init` is needed, 4 on drift or damage, 5 when the schema is
-    /// newer than this tool, 6 when retention stopped (`--fail-if-overdue`), 69, 77 or 78 when there is no
-    /// connection.
+    /// The exit code is 0 if all checks pass, 3 if `init` is needed, 4 on drift or damage, 5 if the schema is newer than
+    /// this version, 6 if retention stopped (`--fail-if-overdue`), and 69, 77 or 78 if there is no connection.
     Check(Check),
-    /// Show what is in the database and which settings are in force.
+    /// Show the contents of the database and the settings in force.
     ///
-    /// Shows backend, server, role, revision and size; rows and bytes of each table; the space that removed rows
-    /// left, with the command that gives it back where that is worth while; sessions by status and by week; what
-    /// the retention would remove; every setting with its source. Reads only.
+    /// Shows backend, server, role, revision and size; rows and bytes of each table; the space that can be reclaimed and
+    /// the command that does so; sessions by status and by week; the sessions that the retention would remove; and every
+    /// setting with its source. Nothing is changed.
     Info(Info),
-    /// Remove old history.
+    /// Remove old sessions.
     ///
-    /// Removes the sessions that started before the cutoff, each with all that hangs on it, in batches that are one
-    /// transaction each. Batches are short while others use the database, so that TARSy's backend keeps working.
-    /// Whatever ends a run, each session is there or gone as a whole, and the next run goes on.
+    /// Removes the sessions that started before the cutoff, each with all rows that belong to it. Each batch is one
+    /// transaction. Batches are short while other sessions use the database, so that TARSy's backend keeps working. If a
+    /// run ends early, each session is either complete or removed, and the next run removes the rest.
     ///
-    /// Sessions that are not in a terminal status (completed, failed, cancelled, timed_out) are kept and listed, and so
-    /// are those that are in use (the last interaction, or the start of a stage that is not over, is after the cutoff,
-    /// as in a chat) and those whose stages rows of other sessions refer to. Those without a start are never old.
-    /// Events and orphans go with `--events` and `--orphans` only. `--archive` keeps a copy of what goes.
+    /// Kept and listed: sessions that are still open (unless `--include-active`), sessions that were used after the
+    /// cutoff, for example in a chat, and sessions whose stages another session refers to. Terminal statuses are
+    /// completed, failed, cancelled and timed_out. Sessions without a start time are never old. Events and orphans are
+    /// removed only with `--events` and `--orphans`. `--archive` keeps a copy of the removed rows.
     ///
-    /// Asks before it deletes; without a terminal `--yes` is needed. A signal ends the run after the batch in hand; a
-    /// second one rolls that back, and so do 10 s more. A session that cannot be removed is listed with the reason and
-    /// stops no other.
+    /// On a terminal `prune` asks before it deletes; without one it needs `--yes`. A signal ends the run after the
+    /// current batch; a second signal, or 10s, rolls that batch back. A session that cannot be removed is listed with
+    /// the reason, and the others are still removed.
     ///
-    /// Exit code 0 when done, when `--max-duration` is over, and when another prune is at work on the database; 6 when
-    /// sessions from before the cutoff remain (`--fail-if-remaining`); 7 when refused (`--max-share`, not confirmed,
-    /// no archive of this history); 78 where no retention of sessions is set; 130 or 143 after a signal; 69 or 75 when
-    /// `--retry-for` is over. Where a session cannot be removed it is that of the first reason.
+    /// The exit code is 0 when done, when `--max-duration` is over, and when another `prune` is running; 6 if old
+    /// sessions remain (`--fail-if-remaining`); 7 when refused (`--max-share` exceeded, not confirmed, or the archive
+    /// belongs to another history); 78 if no retention is set; 69 or 75 when `--retry-for` is over; 130 or 143 after a
+    /// signal. If a session cannot be removed, the exit code is that of the first failure.
     Prune(Prune),
-    /// Move a history from SQLite to PostgreSQL, completely or not at all.
+    /// Migrate a history from SQLite to PostgreSQL, completely or not at all.
     ///
-    /// Copies every row of a SQLite history into an empty PostgreSQL database, reads it back, compares every
-    /// value, and only then commits: one transaction, completely or not at all. The source is not changed,
-    /// not even by one byte.
+    /// Copies every row of a SQLite database into an empty PostgreSQL database, reads it back, compares every value and
+    /// then commits. All of this is one transaction. The source is not changed.
     ///
-    /// Before a row moves, SQLite checks the source: every page, and every index against its table. That takes about
-    /// 3 seconds for 1 GB of values. A damaged source is refused with its findings, and the exit code is 74.
+    /// First SQLite checks the source: every page, and every index against its table. That takes about 3s for 1 GB of
+    /// values. A damaged source is refused with its findings (exit code 74).
     ///
-    /// Brings the target to the source's revision first. Values that PostgreSQL cannot hold are all listed,
-    /// nothing is written, and the exit code is 65.
+    /// The target is upgraded to the source's revision first. If the source holds values that PostgreSQL cannot hold,
+    /// all of them are listed, nothing is written and the exit code is 65.
     ///
-    /// With `--append` the rows come to those that the target holds already, while TARSy's backend goes on.
+    /// With `--append` the rows are inserted into a target that already holds rows, while TARSy's backend keeps running.
     MigrateSqliteToPostgres(MigrateSqliteToPostgres),
     /// Print the completions for a shell to standard output.
     Completions(Completions),

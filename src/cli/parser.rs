@@ -1,4 +1,4 @@
-//! Parsers of values.
+//! Parsers of the values of flags.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::database::url::{self, Secret};
 use crate::format;
 use crate::transfer::value::policy::Choice;
 
-/// Reads `nul=replace`, and knows all that there is for completions and help.
+/// Parses `nul=replace`, and lists all choices for the completions and the help.
 #[derive(Clone)]
 pub(crate) struct ChoiceParser;
 
@@ -32,19 +32,19 @@ impl TypedValueParser for ChoiceParser {
     }
 }
 
-/// A URL may hold a password, so that it is not kept as plain text.
+/// Keeps a URL as a secret, because it may hold a password.
 #[expect(clippy::unnecessary_wraps, reason = "the form that clap wants")]
 pub(crate) fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }
 
-/// A share from 0 to 1, given as a percentage with or without its sign.
+/// Parses a percentage, with or without its sign, into a share from 0 to 1.
 pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim();
     let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
     match percent {
-        None => Err("not a percentage like `50%`".to_owned()),
-        // Some mean `0.6` as a part of one.
+        None => Err("expected a percentage, such as `50%`".to_owned()),
+        // `0.6` may mean 60 %.
         Some(share) if share > 0.0 && share <= 1.0 && !text.ends_with('%') => {
             Err(format!("`{number}%` or `{}`?", format::percentage(share).replace(' ', "")))
         }
@@ -52,31 +52,40 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The path of a file. A URL is refused: it may hold a password, and paths are shown.
+/// Parses the path of a file. A URL is refused, because it may hold a password and paths are shown.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|text| match url::is_url(&text.to_string_lossy()) {
         false => Ok(PathBuf::from(text)),
-        true => Err("a URL, where the path of a file is wanted"),
+        true => Err("expected the path of a file, not a URL"),
     })
 }
 
-/// The file of an archive, which is compressed under another name.
+/// Parses the path of an archive, which is compressed under another name.
 pub(crate) fn archive() -> impl TypedValueParser<Value = PathBuf> {
     path().try_map(|path| match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zst")) {
         false => Ok(path),
-        true => Err("name it without `.zst`, also where it is compressed"),
+        true => Err("leave out `.zst`: `--compress` appends it"),
     })
 }
 
-/// A negative age is as meaningless as none, and is refused with it.
-pub(crate) fn age(text: &str) -> Result<Duration, humantime::DurationError> {
-    if text.starts_with('-') { Ok(Duration::ZERO) } else { humantime::parse_duration(text) }
+/// An age; a negative one is refused later, with the exit code of a wrong retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    Positive(Duration),
+    Negative(Duration),
+}
+
+pub(crate) fn age(text: &str) -> Result<Age, humantime::DurationError> {
+    match text.strip_prefix('-') {
+        Some(text) => humantime::parse_duration(text).map(Age::Negative),
+        None => humantime::parse_duration(text).map(Age::Positive),
+    }
 }
 
 pub(crate) fn rfc3339(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
-        .map(|moment| moment.to_utc())
-        .map_err(|_| "not a moment like `2026-02-01T00:00:00Z`".to_owned())
+        .map(|time| time.to_utc())
+        .map_err(|_| "expected a time in RFC 3339, such as `2026-02-01T00:00:00Z`".to_owned())
 }
 
 #[cfg(test)]
@@ -88,13 +97,14 @@ mod tests {
         assert_eq!([percent("50%"), percent("50"), percent("0"), percent("1%")], [Ok(0.5), Ok(0.5), Ok(0.0), Ok(0.01)]);
         assert_eq!(percent("0.6"), Err("`0.6%` or `60%`?".to_owned()));
         for wrong in ["", "half", "-1%", "101%", "NaN"] {
-            assert_eq!(percent(wrong), Err("not a percentage like `50%`".to_owned()), "{wrong}");
+            assert_eq!(percent(wrong), Err("expected a percentage, such as `50%`".to_owned()), "{wrong}");
         }
     }
 
     #[test]
-    fn a_negative_age_is_none() {
-        assert_eq!((age("-90d"), age("90d")), (Ok(Duration::ZERO), Ok(Duration::from_hours(90 * 24))));
+    fn a_negative_age_keeps_its_sign() {
+        let days = Duration::from_hours(90 * 24);
+        assert_eq!((age("-90d"), age("90d")), (Ok(Age::Negative(days)), Ok(Age::Positive(days))));
         assert!(age("ninety").is_err());
     }
 }

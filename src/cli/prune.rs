@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::parser::{age, archive, path, percent, rfc3339};
+use super::parser::{Age, age, archive, path, percent, rfc3339};
 
 /// The arguments of `prune`.
 #[derive(Debug, Args)]
@@ -21,125 +21,128 @@ use super::parser::{age, archive, path, percent, rfc3339};
     tarsy-db prune --orphans --dry-run
     tarsy-db prune --vacuum --metrics-file /var/lib/node_exporter/textfile/tarsy-db-prune.prom --yes")]
 pub(crate) struct Prune {
-    /// Remove what started longer ago than this, as `90d` or `12h` [default: HISTORY_RETENTION_DAYS].
+    /// Remove sessions that started longer ago than this, such as `90d` or `12h` [default: HISTORY_RETENTION_DAYS].
     ///
-    /// Where neither is given, sessions go after 90 days at the baseline revision, whose backend removes nothing
-    /// itself. Beyond it their removal is refused (78), because the backend may keep them: TARSy keeps 90 days by its
-    /// design and 365 in its releases since January 2026. `--events` and `--orphans` then leave all sessions alone.
+    /// If neither is set, the default is 90 days at the baseline revision, whose backend removes nothing itself. At a
+    /// later revision `prune` then refuses to remove sessions (exit code 78), because the backend may still keep them:
+    /// TARSy keeps 90 days by design and 365 days in its releases since January 2026. With `--events` or `--orphans` it
+    /// removes those and keeps all sessions.
     #[arg(long, value_name = "DURATION", conflicts_with = "before", allow_hyphen_values = true, value_parser = age)]
-    pub(crate) older_than: Option<Duration>,
+    pub(crate) older_than: Option<Age>,
 
-    /// Remove what started before this moment.
+    /// Remove sessions that started before this time, such as `2026-01-01T00:00:00Z`.
     #[arg(long, value_name = "RFC 3339", value_parser = rfc3339)]
     pub(crate) before: Option<DateTime<Utc>>,
 
-    /// Count the age from this moment instead of the clock, for runs that can be repeated.
+    /// Use this time instead of the clock to compute ages, so that a run can be repeated.
     #[arg(long, value_name = "RFC 3339", value_parser = rfc3339)]
     pub(crate) now: Option<DateTime<Utc>>,
 
-    /// Only sessions with this status; may be repeated.
+    /// Remove only sessions with this status; may be repeated.
     ///
-    /// A session has to have one of the statuses, one of the types of alert and one of the types of agent that are
-    /// given. A status that is not terminal takes `--include-active` as well.
+    /// A session must match one of the given statuses, one of the given alert types and one of the given agent types. A
+    /// status that is not terminal also needs `--include-active`.
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Vec<String>,
 
-    /// Only sessions of this type of alert; may be repeated.
+    /// Remove only sessions of this alert type; may be repeated.
     #[arg(long, value_name = "TYPE")]
     pub(crate) alert_type: Vec<String>,
 
-    /// Only sessions of this type of agent; may be repeated.
+    /// Remove only sessions of this agent type; may be repeated.
     #[arg(long, value_name = "TYPE")]
     pub(crate) agent_type: Vec<String>,
 
-    /// Remove old events, too: those that are older than the event retention setting, 24 hours unless it is set.
+    /// Also remove old events [default age: EVENT_RETENTION_HOURS, or 24 hours].
     ///
-    /// Events are what the backend sends to browsers. How long they are kept is a setting of its own, to which
-    /// `--older-than` and `--before` mean nothing. On SQLite those whose time cannot be read stay. Where there is no
-    /// table `events` (TARSy has it from revision 3eafea61046d on) nothing is removed.
+    /// Events are the messages that the backend sends to browsers. `--older-than` and `--before` do not apply to them.
+    /// On SQLite an event whose time cannot be read is kept. The table `events` exists since revision 3eafea61046d; in
+    /// an older database nothing is removed.
     #[arg(long)]
     pub(crate) events: bool,
 
-    /// Remove orphans, too: rows whose session, stage or chat is gone, as `check` shows them.
+    /// Also remove orphans: rows whose session, stage or chat no longer exists, as `check` reports them.
     ///
-    /// They go with what hangs on them, whatever their age.
+    /// They are removed with the rows that refer to them, whatever their age.
     #[arg(long)]
     pub(crate) orphans: bool,
 
     /// Print the plan and change nothing.
     ///
-    /// Rows and bytes by table, the sessions that are kept, what the role lacks, and whether a run would be refused.
+    /// The plan shows rows and bytes per table, the sessions that are kept, the privileges that the role lacks, and
+    /// whether a run would be refused.
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Do not ask.
+    /// Skip the confirmation prompt; needed without a terminal.
     #[arg(long, short)]
     pub(crate) yes: bool,
 
-    /// Remove sessions that are not in a terminal status, or in use after the cutoff, too.
+    /// Also remove sessions that are still open, or that were used after the cutoff.
     #[arg(long)]
     pub(crate) include_active: bool,
 
-    /// Refuse, with exit code 7, to remove more than this share of all sessions: the cutoff may be wrong.
+    /// Refuse, with exit code 7, to remove more than this share of all sessions, because the cutoff may be wrong.
     ///
-    /// A number up to 1 needs its percent sign.
+    /// A number up to 1 needs the percent sign: `0.6%` or `60%`, not `0.6`.
     #[arg(long, value_name = "PERCENT", default_value = "50%", value_parser = percent)]
     pub(crate) max_share: f64,
 
-    /// Copy what goes into this SQLite file first: a TARSy database at the same revision, which is created if need be.
+    /// First copy the removed rows into this SQLite file, which is created if it does not exist.
     ///
-    /// What a batch removes is on the disk there, read back and compared, before the removal is committed; after a
-    /// crash the run is simply repeated. Later runs add to the file, unless the revision has changed by then. `tarsy-db
-    /// check` and `info` read it, and `migrate-sqlite-to-postgres --append` brings it back. With `--orphans` it holds
-    /// orphans, which `check` finds there, too. Events are not archived: they take a run of their own.
+    /// The archive is a TARSy database at the same revision. Each batch is written, synced, read back and compared
+    /// before its removal is committed; after a crash, run the same command again. Later runs add to the file as long
+    /// as the revision is the same. `tarsy-db check` and `info` read it, and `migrate-sqlite-to-postgres --append` puts
+    /// the rows back. With `--orphans` the archive holds orphans, which `check` reports there as well. Events are not
+    /// archived: remove them in a separate run.
     #[arg(long, value_name = "FILE", conflicts_with = "events", value_parser = archive())]
     pub(crate) archive: Option<PathBuf>,
 
-    /// Compress the archive in the end: `FILE.zst` takes the place of `FILE`, once it was read back.
+    /// Compress the archive at the end of the run: `FILE.zst`, once it was read back, replaces `FILE`.
     ///
-    /// A later run with the same `--archive` unpacks it first. `zstd -d` does so by hand.
+    /// A later run with the same `--archive` uncompresses it first. `zstd -d FILE.zst` does so by hand.
     #[arg(long, requires = "archive")]
     pub(crate) compress: bool,
 
-    /// How long a batch may take [default: as it suits who else is there].
+    /// The target duration of a batch [default: adapts to concurrent load].
     ///
-    /// By default 6ms on PostgreSQL while others work, 60ms while they do not; on SQLite 12ms while somebody writes,
-    /// 80ms while nobody does, 8s on a file in WAL mode that nobody else has open, given up when somebody opens it.
-    /// With this flag all batches aim at the given time. One session is the least that a batch removes.
+    /// The default is 6ms on PostgreSQL while other sessions are active, and 60ms otherwise. On SQLite it is 12ms while
+    /// another program writes, 80ms while none does, and 8s on a file in WAL mode that no other program has open; if
+    /// another program opens it, the batch is rolled back. A batch always removes at least one session.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) batch_time: Option<Duration>,
 
-    /// Give the space that is free afterwards back to the operating system as far as possible: `VACUUM (ANALYZE)` on
-    /// PostgreSQL's tables; on SQLite free pages leave the file.
+    /// Afterwards return free space to the operating system: `VACUUM (ANALYZE)` on PostgreSQL's tables, a vacuum of the
+    /// file on SQLite.
     ///
-    /// PostgreSQL keeps most of it in the tables, to be used again. A SQLite file without `auto_vacuum` is copied as a
-    /// whole: nobody can write meanwhile, and the disk needs room for it. Left out where the run ended early;
-    /// `--max-duration` does not end it.
+    /// PostgreSQL keeps most of the space in the tables and reuses it. A SQLite file without `auto_vacuum` is rewritten:
+    /// other programs cannot write meanwhile, and the disk needs room for a copy. The vacuum is skipped if the run ended
+    /// early. `--max-duration` does not limit it.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) vacuum: bool,
 
-    /// Write what was done as metrics for Prometheus's node exporter (textfile collector).
+    /// Write metrics of the run to this file, for the textfile collector of Prometheus's node exporter.
     ///
-    /// The file, named `*.prom` for the collector, is replaced as a whole, after failures as well; the time of the last
-    /// success outlives them. While another prune is at work it is left to that one.
+    /// The collector reads files named `*.prom`. The file is replaced atomically at the end of the run, after a failure
+    /// too; the time of the last success is then kept. If another `prune` is running, the file is not changed.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run", value_parser = path())]
     pub(crate) metrics_file: Option<PathBuf>,
 
-    /// Stop after this long, when the batch in hand is over, 10 s later at most [default: no limit].
+    /// Stop after this long, once the current batch is done, at most 10s later [default: no limit].
     ///
-    /// The exit code is 0 all the same, unless `--fail-if-remaining` is given.
+    /// The exit code is still 0, unless `--fail-if-remaining` is given.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) max_duration: Option<Duration>,
 
-    /// How long to try again when the connection breaks, or the database is busy or read-only.
+    /// How long to retry when the connection is lost, or the database is busy or read-only.
     ///
-    /// It is counted from the first failure, anew after each batch that succeeds.
+    /// The time starts at the first failure and is reset by each batch that succeeds.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
     pub(crate) retry_for: Duration,
 
-    /// Exit with 6 if sessions that started before the cutoff remain.
+    /// Fail with exit code 6 if sessions that started before the cutoff remain.
     ///
-    /// Those that are kept count as well; so do those that a signal or `--max-duration` left.
+    /// Kept sessions count too, and so do sessions that were not reached because of a signal or `--max-duration`.
     #[arg(long)]
     pub(crate) fail_if_remaining: bool,
 }

@@ -9,13 +9,14 @@ use serde::Serialize;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
     tarsy-db wait --timeout 2m
+    tarsy-db wait --for connect --max-attempts 1
     tarsy-db wait --for schema -- python -m tarsy.main")]
 pub(crate) struct Wait {
-    /// What usable means.
+    /// The state to wait for.
     #[arg(long = "for", value_enum, value_name = "STATE", default_value_t = WaitFor::Writable)]
     pub(crate) condition: WaitFor,
 
-    /// Give up after this long, with exit code 124 [default: only the attempts are limited].
+    /// Give up after this long, with exit code 124 [default: no limit but --max-attempts].
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
 
@@ -23,15 +24,17 @@ pub(crate) struct Wait {
     #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_attempts: u32,
 
-    /// The longest pause between attempts; the first is 1s, each next one twice as long.
+    /// The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) max_interval: Duration,
 
-    /// Go on even after failures that do not heal by themselves.
+    /// Keep trying after failures that need an operator, such as a wrong password.
+    ///
+    /// Without this flag `wait` gives up 10s after the first such failure.
     #[arg(long)]
     pub(crate) retry_all: bool,
 
-    /// The command that replaces this process on success.
+    /// The command to run once the database is usable. It replaces this process.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
 }
@@ -40,10 +43,10 @@ pub(crate) struct Wait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum WaitFor {
-    /// A connection is accepted.
+    /// The server accepts the connection and the login.
     Connect,
-    /// The database accepts writes: a standby is not enough.
+    /// The database accepts writes, which a standby does not.
     Writable,
-    /// The schema is there, at the revision that the settings ask for or beyond.
+    /// The schema is at the revision that the settings ask for, or a later one.
     Schema,
 }

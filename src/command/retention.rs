@@ -1,4 +1,4 @@
-//! How long sessions are kept: the number that was chosen, or what TARSy's own defaults are where none was.
+//! How long sessions are kept: the setting, or TARSy's own defaults if it is not set.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
+use crate::cli::parser::Age;
 use crate::cli::prune::Prune;
 use crate::error::Error;
 use crate::format::counted;
@@ -17,14 +18,14 @@ use crate::schema::model::Schema;
 use crate::schema::state::SchemaState;
 use crate::settings::{SettingSource, Settings};
 
-/// How long sessions are kept, and who says so.
+/// How long sessions are kept, and the source of that setting.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Retention {
-    /// In days; `None` where none was chosen, or where it is no whole number of days.
+    /// In days; `None` if it is not set or not a whole number of days.
     days: Option<u32>,
-    /// The flag, the variable or the file that says so, or `default`.
+    /// The flag, variable or file, or `default`.
     source: String,
-    /// Where none was chosen: TARSy's own defaults, and the sessions that each of them would remove.
+    /// If it is not set: TARSy's own defaults, and how many sessions each of them would remove.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     defaults: Vec<OwnDefault>,
     #[serde(skip)]
@@ -39,8 +40,8 @@ struct OwnDefault {
 }
 
 impl Retention {
-    /// What the settings say for a database. The backend of the baseline removes nothing itself, so that there the
-    /// default of its design is one; how long later ones keep sessions is not known here.
+    /// The retention of the settings. At the baseline, whose backend removes nothing itself, the default is that of
+    /// TARSy's design. At a later revision there is no default, because the backend may use another number.
     pub(crate) fn of(settings: &Settings, state: &SchemaState) -> Self {
         let setting = &settings.retention_days;
         let is_chosen = setting.source != SettingSource::Default || state.is_baseline();
@@ -48,36 +49,37 @@ impl Retention {
         Self::given(days, &setting.source.to_string(), Limit::OlderThan(of_days(days.unwrap_or(DAYS_OF_RELEASES))))
     }
 
-    /// What `source` says; `days` is `None` where that is no whole number of days.
+    /// A retention with its source; `days` is `None` if it is not a whole number of days.
     pub(crate) fn given(days: Option<u32>, source: &str, limit: Limit) -> Self {
         Self { days, source: source.to_owned(), defaults: Vec::new(), limit }
     }
 
-    /// As [`Retention::of`], unless `prune` was given a limit.
+    /// As [`Retention::of`], unless `prune` has `--before` or `--older-than`.
     pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, state: &SchemaState) -> Self {
         match (arguments.before, arguments.older_than) {
-            (Some(moment), _) => Self::given(None, "--before", Limit::Before(moment)),
-            (None, Some(age)) => Self::given(whole_days(age), "--older-than", Limit::OlderThan(age)),
-            (None, None) => Self::of(settings, state),
+            (Some(time), _) => Self::given(None, "--before", Limit::Before(time)),
+            (None, Some(Age::Positive(age))) => Self::given(whole_days(age), "--older-than", Limit::OlderThan(age)),
+            // A negative age was refused before.
+            (None, Some(Age::Negative(_)) | None) => Self::of(settings, state),
         }
     }
 
-    /// Whether it was chosen, or the database is one of which nothing else is known.
+    /// Whether it is set, or has a default.
     pub(crate) fn is_chosen(&self) -> bool {
         self.days.is_some() || self.source != SettingSource::Default.to_string()
     }
 
-    /// The days that count: those that were chosen, or else the most that a backend keeps by default.
+    /// The days in force: the setting, or the longest default of a backend.
     pub(crate) fn days(&self) -> u32 {
         self.days.unwrap_or(DAYS_OF_RELEASES)
     }
 
-    /// The sessions that are older; where none was chosen, than the most that a backend keeps by default.
+    /// Selects the older sessions; if it is not set, by the longest default of a backend.
     pub(crate) fn policy(&self, active: ActiveSessions, now: DateTime<Utc>) -> Result<RetentionPolicy, RetentionError> {
         RetentionPolicy::new(self.limit, active, now)
     }
 
-    /// Where none was chosen, counts what each of TARSy's defaults would remove.
+    /// If it is not set, counts the sessions that each of TARSy's defaults would remove.
     pub(crate) async fn count(
         &mut self,
         connection: &impl ConnectionTrait,
@@ -95,30 +97,27 @@ impl Retention {
         Ok(())
     }
 
-    /// As people read it: `90 days (HISTORY_RETENTION_DAYS)`.
+    /// `90 days (HISTORY_RETENTION_DAYS)`.
     pub(crate) fn described(&self) -> String {
         match (self.days, self.is_chosen()) {
             (Some(days), _) => format!("{days} days ({})", self.source),
             (None, true) => self.source.clone(),
             (None, false) => format!(
-                "not set: {DAYS_BY_DESIGN} days by TARSy's design, {DAYS_OF_RELEASES} in its releases since January 2026"
+                "not set; TARSy keeps {DAYS_BY_DESIGN} days by design and {DAYS_OF_RELEASES} days in its releases since January 2026"
             ),
         }
     }
 
-    /// Where none was chosen, what that means, with what [`Retention::count`] found.
+    /// If it is not set, what that means, with the counts of [`Retention::count`].
     pub(crate) fn lines(&self) -> Vec<String> {
         if self.is_chosen() {
             return Vec::new();
         }
         let counts = self.defaults.iter().map(|OwnDefault { days, sessions }| {
-            format!("older than {days} days, and over: {}", counted(*sessions, "session"))
+            format!("a retention of {days} days would remove {}", counted(*sessions, "session"))
         });
-        let refused = "`tarsy-db prune` refuses to remove sessions (78) until HISTORY_RETENTION_DAYS is set to the backend's number";
-        std::iter::once(format!("the retention is {}", self.described()))
-            .chain(counts)
-            .chain([refused.into()])
-            .collect()
+        let refused = "`tarsy-db prune` removes no session (exit code 78) until HISTORY_RETENTION_DAYS is set; use the backend's number";
+        std::iter::once(format!("retention: {}", self.described())).chain(counts).chain([refused.into()]).collect()
     }
 }
 

@@ -1,7 +1,8 @@
-//! What a run is asked for: the words of the command line and the settings, settled.
+//! What a run has to do: the flags and the settings, resolved.
 
 use chrono::{DateTime, Utc};
 
+use crate::cli::parser::Age;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::diagnostic::Diagnostic;
@@ -14,7 +15,7 @@ use crate::settings::Settings;
 pub(crate) struct Request<'r> {
     pub(crate) arguments: &'r Prune,
     pub(crate) settings: &'r Settings,
-    /// The moment that ages are counted from.
+    /// The time from which ages are counted.
     pub(crate) now: DateTime<Utc>,
     pub(crate) policy: RetentionPolicy,
     /// `None` without `--events`.
@@ -33,9 +34,8 @@ impl<'r> Request<'r> {
         Ok(Self { arguments, settings, now, policy, event_policy })
     }
 
-    /// The policy of a database of which it is known by now what a backend keeps there. A number that was not chosen
-    /// removes no session: a dry run shows what the longest of the defaults would remove, and events and orphans go
-    /// without sessions.
+    /// The policy for a database whose revision is known. If no retention is set, no session is removed: a dry run shows
+    /// what the longest default would remove, and events and orphans are removed without sessions.
     pub(crate) fn chosen_policy(&self, retention: &Retention) -> Result<RetentionPolicy, RetentionError> {
         let Self { arguments, policy, .. } = self;
         let policy = policy.clone();
@@ -56,8 +56,11 @@ impl<'r> Request<'r> {
 
 fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<RetentionPolicy, Error> {
     let limit = match (arguments.before, arguments.older_than) {
-        (Some(moment), _) => Limit::Before(moment),
-        (None, Some(age)) => Limit::OlderThan(age),
+        (Some(time), _) => Limit::Before(time),
+        (None, Some(Age::Positive(age))) => Limit::OlderThan(age),
+        (None, Some(Age::Negative(age))) => {
+            return Err(RetentionError::NotPositive(format!("-{}", format::duration(age))).into());
+        }
         (None, None) => Limit::OlderThan(settings.retention()),
     };
     let active = if arguments.include_active { ActiveSessions::Remove } else { ActiveSessions::Keep };
