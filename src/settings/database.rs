@@ -1,4 +1,4 @@
-//! Which database the settings name: with a URL, or by the parts of an address.
+//! The database of the settings: by a URL, or by the parts of an address.
 
 use super::environment::lookup;
 use super::error::SettingsError;
@@ -7,7 +7,7 @@ use super::layers::{Layer, Layers};
 use super::setting::{Setting, is_blank, is_given};
 use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
 
-/// The parts of a PostgreSQL address, each from where it came.
+/// The parts of a PostgreSQL address, each with its source.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// The host.
@@ -23,7 +23,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The address that they make, from where the password came.
+    /// The address, with the source of the password.
     fn address(&self) -> Setting<DatabaseUrl> {
         let address = PostgresqlAddress::new(
             self.host.value.clone(),
@@ -36,10 +36,10 @@ impl Parts {
     }
 }
 
-/// The database that the strongest layer names, and its parts where the layer names those.
+/// The database of the source with the highest precedence, and its parts if that source has parts.
 ///
 /// # Errors
-/// [`SettingsError`] when what is named makes no sense.
+/// [`SettingsError`] for a URL or a value that is not valid.
 pub(crate) fn database(layers: &Layers<'_>) -> Result<(Setting<DatabaseUrl>, Option<Parts>), SettingsError> {
     if let Some(url) = layers.flag_url() {
         return Ok((parsed_url(url)?, None));

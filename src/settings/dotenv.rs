@@ -1,7 +1,7 @@
-//! The `.env` of the working directory, as TARSy's backend reads it: with python-dotenv's rules.
+//! The `.env` of the working directory, parsed as TARSy's backend does: with the rules of python-dotenv.
 //!
-//! The crates for such files follow other rules: `dotenvy` replaces `$word` inside a password and takes no blanks in
-//! an unquoted value, so the same file would name another database.
+//! The crates for such files have other rules: `dotenvy` replaces `$word` inside a password and rejects spaces in an
+//! unquoted value, so the same file could name another database.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
@@ -12,17 +12,17 @@ use super::error::SettingsError;
 use super::key::Key;
 use super::setting::{Setting, SettingSource};
 
-/// What tarsy-db reads from the environment and the backend does not.
+/// Variables of tarsy-db that the backend does not read.
 const NOT_THE_BACKENDS: [&str; 4] =
     ["DATABASE_URL_FILE", "DATABASE_PASSWORD_FILE", "TARSY_DB_CONFIG", "TARSY_DB_SCHEMA"];
 
-/// The settings in the `.env`; none where there is no such file.
+/// The settings in the `.env`; empty if there is no such file.
 #[derive(Default)]
 pub(crate) struct Dotenv {
     path: PathBuf,
-    /// By their names in lower case.
+    /// By name in lower case.
     values: BTreeMap<String, String>,
-    /// What the file holds that does not count, without any value.
+    /// Warnings about ignored lines, without their values.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -30,14 +30,14 @@ impl Dotenv {
     /// Reads the file in the working directory.
     ///
     /// # Errors
-    /// [`SettingsError::Read`] where there is a file that cannot be read or is not UTF-8.
+    /// [`SettingsError::Read`] for a file that cannot be read or is not UTF-8.
     pub(crate) fn read(environment: &Environment) -> Result<Self, SettingsError> {
         let name = Path::new(".env");
         let path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
         let unreadable = |source| SettingsError::Read { what: path.display().to_string(), source };
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() || metadata.file_type().is_fifo() => {}
-            // The backend looks for a file as well.
+            // The backend ignores anything but a file as well.
             Ok(_) => return Ok(Self::default()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(unreadable(error)),
@@ -53,11 +53,11 @@ impl Dotenv {
             dotenv.warn(&format!("line {line} cannot be parsed and is ignored, also by the backend"));
         }
         if text.starts_with('\u{feff}') {
-            dotenv.warn("it begins with a byte order mark: its first line does not count, also for the backend");
+            dotenv.warn("the file begins with a byte order mark: its first line is ignored, also by the backend");
         }
         for (name, value) in interpolated(bindings, environment)? {
             if let Some(name) = NOT_THE_BACKENDS.iter().find(|known| name.eq_ignore_ascii_case(known)) {
-                dotenv.warn(&format!("`{name}` does not count there: set it in the environment"));
+                dotenv.warn(&format!("`{name}` is ignored in this file: set it in the environment"));
             }
             let name = name.to_ascii_lowercase();
             match value {
@@ -72,7 +72,7 @@ impl Dotenv {
         self.warnings.push(format!("{}: {what}", self.path.display()));
     }
 
-    /// A setting of the backend's; what is tarsy-db's own is not looked for here.
+    /// A setting that the backend reads too; tarsy-db's own settings are ignored in this file.
     pub(crate) fn text(&self, key: Key) -> Option<Setting<String>> {
         match NOT_THE_BACKENDS.contains(&key.environment) {
             true => None,
@@ -90,14 +90,14 @@ type Binding = (String, Option<String>);
 
 #[derive(Debug, Default, PartialEq)]
 struct Bindings {
-    /// Names and values in their order; a name without `=` has no value.
+    /// Names and values in order; a name without `=` has no value.
     bindings: Vec<Binding>,
     /// The lines that cannot be parsed, from 1.
     broken: Vec<usize>,
 }
 
 fn bindings(text: &str) -> Bindings {
-    // Python's text files have one kind of line end.
+    // Python converts all line ends to `\n`.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut found = Bindings::default();
     let mut reader = DotenvReader(&text);
@@ -122,7 +122,7 @@ struct Unparsable;
 struct DotenvReader<'a>(&'a str);
 
 impl<'a> DotenvReader<'a> {
-    /// `export NAME = value # comment`, of which only the name has to be there; nothing for a comment alone.
+    /// Parses `export NAME = value # comment`, of which only the name is required; `None` for a line with only a comment.
     fn binding(&mut self) -> Result<Option<Binding>, Unparsable> {
         if self.0.strip_prefix("export").is_some_and(|rest| rest.starts_with(is_blank)) {
             self.0 = &self.0["export".len()..];
@@ -169,13 +169,13 @@ impl<'a> DotenvReader<'a> {
             return self.quoted('"').map(|text| unescaped(text, double_quote_escape));
         }
         let line = self.skip(|c| c != '\n');
-        // A comment needs a blank before it.
+        // A comment needs a space before it.
         let comment = line.char_indices().zip(line.chars().skip(1)).find(|((_, c), next)| is_space(*c) && *next == '#');
         let value = comment.map_or(line, |((start, _), _)| &line[..start]);
         Ok(value.trim_end_matches(is_space).to_owned())
     }
 
-    /// What stands up to the next quote that has no backslash before it, else up to the last one.
+    /// The text up to the next quote without a backslash before it, otherwise up to the last quote.
     fn quoted(&mut self, quote: char) -> Result<&'a str, Unparsable> {
         let inner = &self.0[1..];
         let plain = inner.match_indices(quote).map(|(end, _)| end).find(|end| !inner[..*end].ends_with('\\'));
@@ -193,7 +193,7 @@ impl<'a> DotenvReader<'a> {
     }
 }
 
-/// Python's white space, which has four separators more than Unicode's.
+/// Python's white space: Unicode's, and four separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -217,7 +217,7 @@ fn double_quote_escape(c: char) -> Option<char> {
     })
 }
 
-/// Replaces the escapes that there are; any other backslash is one.
+/// Replaces the known escapes; any other backslash stays.
 fn unescaped(text: &str, escape: impl Fn(char) -> Option<char>) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
@@ -231,8 +231,8 @@ fn unescaped(text: &str, escape: impl Fn(char) -> Option<char>) -> String {
     plain
 }
 
-/// Replaces `${NAME}` and `${NAME:-default}` in all values, also in quoted ones: by what stands further up in the file,
-/// else by the environment. The place of a name is where it came up first, as in Python's dictionaries.
+/// Replaces `${NAME}` and `${NAME:-default}` in all values, also in quoted ones: by an earlier value in the file,
+/// otherwise by the environment. A name keeps its first position, as in Python's dictionaries.
 fn interpolated(bindings: Vec<Binding>, environment: &Environment) -> Result<Vec<Binding>, SettingsError> {
     let mut resolved: Vec<Binding> = Vec::new();
     for (name, value) in bindings {
@@ -345,13 +345,13 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_count_is_told_by_its_line_and_without_its_value() {
+    fn an_ignored_line_is_reported_by_its_number_without_its_value() {
         let text = "\n# first\nDATABASE_URL='hunter2\nDATABASE_URL_FILE=hunter2\nDATABASE_NAME=\"x\" hunter2\n";
         let read = Dotenv::parse("/app/.env".into(), text, &Environment::new()).expect("it can be parsed");
         let expected = [
             "/app/.env: line 3 cannot be parsed and is ignored, also by the backend",
             "/app/.env: line 5 cannot be parsed and is ignored, also by the backend",
-            "/app/.env: `DATABASE_URL_FILE` does not count there: set it in the environment",
+            "/app/.env: `DATABASE_URL_FILE` is ignored in this file: set it in the environment",
         ];
         assert_eq!(read.warnings, expected);
         assert!(read.text(crate::settings::key::URL).is_none());

@@ -1,4 +1,4 @@
-//! The environment variables of the process. Reading them is left to the caller, so that a test can bring its own.
+//! The environment variables of the process. The caller reads them, so that a test can supply its own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use crate::database::url;
 /// The environment variables of the process.
 pub type Environment = BTreeMap<String, OsString>;
 
-/// Finds a variable by its name in any case, as the backend does; the exact name comes first.
+/// Finds a variable by its name in any case, as the backend does; the exact name has precedence.
 pub(crate) fn lookup(environment: &Environment, name: &str) -> Result<Option<Setting<String>>, SettingsError> {
     let found =
         environment.get_key_value(name).or_else(|| environment.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)));
@@ -28,7 +28,7 @@ pub(crate) fn path_from(environment: &Environment, name: &str) -> Result<Option<
     }
 }
 
-/// Reads a variable of other programs, whose names have one case.
+/// Reads a variable of another program, by its exact name.
 pub(crate) fn lookup_exactly(environment: &Environment, name: &str) -> Result<Option<String>, SettingsError> {
     let text = |value: &OsString| {
         value.to_str().map(str::to_owned).ok_or_else(|| SettingsError::NotUtf8 { name: name.to_owned() })

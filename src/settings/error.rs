@@ -1,4 +1,4 @@
-//! Why the settings cannot be used.
+//! The errors of the settings.
 
 use crate::database::url::UrlError;
 use crate::diagnostic::Diagnostic;
@@ -7,95 +7,105 @@ use crate::exit_code::ExitCode;
 /// Why the settings cannot be used. No variant carries the value of a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The value of a setting does not mean what it has to.
-    #[error("`{name}` from {source_name} is `{value}`, not {expected}")]
+    /// The value of a setting is not valid.
+    #[error("{} is `{value}`; expected {expected}", setting(name, source_name))]
     Value {
         /// The setting.
         name: &'static str,
-        /// Where the value came from.
+        /// The source of the value.
         source_name: String,
-        /// The value as it was given.
+        /// The value as given.
         value: String,
-        /// What it has to be.
+        /// What is allowed.
         expected: &'static str,
     },
-    /// A variable is not text.
+    /// The value of a variable is not UTF-8.
     #[error("the environment variable `{name}` is not UTF-8")]
     NotUtf8 {
         /// The variable.
         name: String,
     },
-    /// A setting in the file is a table or a list.
-    #[error("`{key}` in {path} is a {kind}; it has to be a string, a number, `true` or `false`")]
+    /// A setting in the file is a table, a list or another unsupported type.
+    #[error("`{key}` in {path} is a {kind}; expected a string, an integer, `true` or `false`")]
     NotAValue {
         /// The settings file.
         path: String,
         /// The dotted key.
         key: String,
-        /// What it is.
+        /// The TOML type.
         kind: &'static str,
     },
     /// A variable and its `_FILE` form are both set.
-    #[error("`{name}` and `{file_name}` are both set; only one may be")]
+    #[error("`{name}` and `{file_name}` are both set; set only one of them")]
     Both {
         /// The setting, as a variable or as a key of the settings file.
         name: &'static str,
         /// The setting that names a file.
         file_name: String,
     },
-    /// A file that was named cannot be read.
+    /// A file cannot be read.
     #[error("cannot read {what}")]
     Read {
-        /// Which file it is.
+        /// The file, and the setting that names it.
         what: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// A URL stands where a path has to. It may hold a password.
-    #[error("`{name}` is a URL, where the path of a file is wanted")]
+    /// The value is a URL instead of a path; it is not shown, because it may hold a password.
+    #[error("`{name}` is a URL; expected the path of a file")]
     NotAPath {
         /// The variable.
         name: String,
     },
-    /// A file that has to hold a URL or a password holds nothing.
-    #[error("the file {path} that `{name}` names is empty")]
+    /// The file of a URL or a password is empty.
+    #[error("the file {path} (`{name}`) is empty")]
     Empty {
         /// The setting that names the file.
         name: String,
         /// The file.
         path: String,
     },
-    /// The settings file is not TOML. The parser's own message would quote the line, and with it a password.
+    /// The settings file is not TOML. The parser's own message is not used, because it quotes the line, which may hold a
+    /// password.
     #[error("{path}:{line}: {message}")]
     Toml {
         /// The settings file.
         path: String,
         /// The line, from 1.
         line: usize,
-        /// What is wrong there.
+        /// What is wrong in that line.
         message: String,
     },
-    /// The settings file has a key that means nothing.
+    /// The settings file has an unknown key.
     #[error("{path} has the unknown setting `{key}`")]
     UnknownKey {
         /// The settings file.
         path: String,
         /// The dotted key.
         key: String,
-        /// The known key that is most like it.
+        /// The most similar known key.
         suggestion: &'static str,
     },
-    /// The connection would lead elsewhere than libpq's, or be less protected.
+    /// The connection would differ from that of libpq.
     #[error(transparent)]
     Libpq(#[from] LibpqError),
     /// The database URL cannot be used.
     #[error("the database URL from {source_name} cannot be used")]
     Url {
-        /// Where the URL came from.
+        /// The source of the URL.
         source_name: String,
         /// What is wrong with it.
         source: UrlError,
     },
+}
+
+/// A setting and, unless the source is the variable itself, its source.
+fn setting(name: &str, source_name: &str) -> String {
+    match source_name.strip_prefix(name) {
+        Some(file) => format!("`{name}`{file}"),
+        None if source_name.eq_ignore_ascii_case(name) => format!("`{source_name}`"),
+        None => format!("`{name}` from {source_name}"),
+    }
 }
 
 impl Diagnostic for SettingsError {
@@ -108,31 +118,27 @@ impl Diagnostic for SettingsError {
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
             SettingsError::Url { source, .. } => source.hint(),
             SettingsError::Libpq(error) => error.hint(),
-            SettingsError::Empty { name, .. } => {
-                Some(format!("write the value into the file, or unset `{name}` if none is meant"))
-            }
+            SettingsError::Empty { name, .. } => Some(format!("write the value into the file, or unset `{name}`")),
             _ => None,
         }
     }
 }
 
-/// Why a connection would lead elsewhere than libpq's, or be less protected.
+/// Why a connection would reach another server than libpq's, or be less protected.
 #[derive(Debug, thiserror::Error)]
 pub enum LibpqError {
-    /// `verify-ca` would trust every public CA, and those sign certificates for everyone.
-    #[error(
-        "`sslmode=verify-ca` needs the certificate of a CA, and neither `sslrootcert` nor `PGSSLROOTCERT` names one"
-    )]
+    /// `verify-ca` without a CA would accept a certificate for any host.
+    #[error("`sslmode=verify-ca` needs the certificate of a CA, but neither `sslrootcert` nor `PGSSLROOTCERT` is set")]
     NoRootCertificate,
-    /// The same, asked for.
+    /// `sslrootcert=system` would accept a certificate for any host.
     #[error("`sslrootcert=system` needs `sslmode=verify-full`: the public CAs sign certificates for every host")]
     TooWeakForSystemRoots,
-    /// A variable or a file that libpq would heed.
-    #[error("`{name}` asks for {what}, which tarsy-db does not support")]
+    /// A variable or a file that libpq uses and tarsy-db does not support.
+    #[error("`{name}` requests {what}, which tarsy-db does not support")]
     Unsupported {
         /// The variable or the file.
         name: String,
-        /// What it asks for.
+        /// The feature that it requests.
         what: &'static str,
     },
 }
@@ -144,10 +150,12 @@ impl Diagnostic for LibpqError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoRootCertificate => "add `sslrootcert=FILE` with the CA's certificate to the database URL".into(),
+            Self::NoRootCertificate => {
+                "add `sslrootcert=FILE`, with the certificate of the CA, to the database URL".into()
+            }
             Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
             Self::Unsupported { name, .. } => {
-                format!("if the connection is right without it, run tarsy-db without `{name}`")
+                format!("if the connection does not need it, run tarsy-db without `{name}`")
             }
         })
     }

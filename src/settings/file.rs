@@ -8,17 +8,17 @@ use super::flags::Flags;
 use super::key::KEYS;
 use super::setting::{Setting, SettingSource};
 
-/// The name of the settings file that is read from the working directory when no other is named.
+/// The settings file in the working directory, which is read if no other is named.
 const DEFAULT_FILE: &str = "tarsy-db.toml";
 
-/// A settings file that was found.
+/// A settings file.
 pub(crate) struct SettingsFile {
     path: PathBuf,
     table: toml::Table,
 }
 
 impl SettingsFile {
-    /// `--config`, else `TARSY_DB_CONFIG`, else `./tarsy-db.toml` if it is there.
+    /// `--config`, otherwise `TARSY_DB_CONFIG`, otherwise `./tarsy-db.toml` if it exists.
     pub(crate) fn find(flags: &Flags, environment: &Environment) -> Result<Option<Self>, SettingsError> {
         let named = match &flags.config {
             Some(path) => Some(path.clone()),
@@ -48,7 +48,7 @@ impl SettingsFile {
         Ok(Self { path: path.to_owned(), table })
     }
 
-    /// The value at a dotted path, as the text that the environment would hold.
+    /// The value of a dotted key, as text.
     pub(crate) fn text(&self, path: &str) -> Result<Option<Setting<String>>, SettingsError> {
         let (section, key) = path.split_once('.').unwrap_or((path, ""));
         let value = match self.table.get(section).and_then(|keys| keys.get(key)) {

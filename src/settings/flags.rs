@@ -1,10 +1,10 @@
-//! What the command line says about settings.
+//! The settings of the command line.
 
 use std::path::PathBuf;
 
 use crate::database::url::Secret;
 
-/// What the command line says about settings.
+/// The settings of the command line.
 #[derive(Debug, Default, Clone)]
 pub struct Flags {
     /// `--to` of a command that has a target.

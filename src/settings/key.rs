@@ -1,11 +1,12 @@
-//! [`KEYS`] is the one list of what can be set.
+//! [`KEYS`]: the list of all settings.
 
 /// One setting: its environment variable, its place in the file, and what the manual says about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// The environment variable; for URL and password also with `_FILE` behind it.
+    /// The environment variable. URL and password can also be read from a file that the variable with the suffix `_FILE`
+    /// names.
     pub environment: &'static str,
-    /// The dotted path in the settings file.
+    /// The dotted key in the settings file.
     pub path: &'static str,
     /// The value where none is given, as it is written; empty if there is none.
     pub default: &'static str,
@@ -17,7 +18,7 @@ pub struct Key {
     pub flag: &'static str,
 }
 
-/// What the backend's template names and nothing reads.
+/// An old name in the backend's template, which neither the backend nor tarsy-db reads.
 pub(crate) const OLD_URL: &str = "HISTORY_DATABASE_URL";
 
 pub(crate) const URL: Key = Key {
@@ -142,7 +143,7 @@ pub(crate) const POOL_PRE_PING: Key = Key {
     flag: "",
 };
 
-/// Every setting there is.
+/// All settings.
 pub const KEYS: [Key; 15] = [
     URL,
     HOST,

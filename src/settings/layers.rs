@@ -1,4 +1,4 @@
-//! The places that settings are read from, the stronger one first, and what each value has to mean.
+//! The sources of the settings in order of precedence, and the parsing of values.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::key::{Key, URL};
 use super::setting::{Setting, SettingSource, is_blank, is_given};
 use crate::database::url::Secret;
 
-/// The places that settings are read from.
+/// The sources of the settings.
 pub(crate) struct Layers<'a> {
     pub(crate) flags: &'a Flags,
     pub(crate) environment: &'a Environment,
@@ -26,9 +26,9 @@ impl<'a> Layers<'a> {
         let mut layers = Self { flags, environment, dotenv: Dotenv::default(), file };
         match Dotenv::read(environment) {
             Ok(dotenv) => layers.dotenv = dotenv,
-            // It cannot change which database is meant.
+            // The file cannot change the database, which a flag or a variable names.
             Err(error) if layers.flag_url().is_some() || layers.environment_url()?.is_some() => {
-                layers.dotenv.warnings.push(format!("{error}, and none of its settings count: {}", reason(&error)));
+                layers.dotenv.warnings.push(format!("{error}; all settings in it are ignored: {}", reason(&error)));
             }
             Err(error) => return Err(error),
         }
@@ -46,8 +46,8 @@ impl<'a> Layers<'a> {
         self.file.as_ref().map_or(Ok(None), |file| file.text(path))
     }
 
-    /// A setting that may stand in a file of its own, from the environment or the settings file.
-    /// An empty value counts as not set.
+    /// A setting that may be read from its own file, from the environment or the settings file. An empty value counts as
+    /// not set.
     pub(crate) fn secret(&self, key: Key, layer: Layer) -> Result<Option<Setting<String>>, SettingsError> {
         let (name, file_name) = match layer {
             Layer::Environment => (key.environment, format!("{}_FILE", key.environment)),
@@ -119,13 +119,13 @@ impl<'a> Layers<'a> {
         target.or_else(|| database().filter(|url| !is_blank(url)))
     }
 
-    /// The URL of the environment, or else of the `.env`.
+    /// The URL of the environment, otherwise of the `.env`.
     pub(crate) fn environment_url(&self) -> Result<Option<Setting<String>>, SettingsError> {
         Ok(self.secret(URL, Layer::Environment)?.filter(|url| !is_blank(url)))
     }
 }
 
-/// Where a secret may stand, the stronger place first.
+/// The sources of a secret, in order of precedence.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Layer {
     Environment,
@@ -137,11 +137,11 @@ fn reason(error: &SettingsError) -> String {
     std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
-/// Reads a secret's file. Only what surely is a path is shown: somebody may have put the secret itself there.
+/// Reads the file of a secret. An error shows only an absolute path, because the value may be the secret itself.
 fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
     let mut value = std::fs::read_to_string(&file.value).map_err(|source| {
         let path = if file.value.starts_with('/') { format!(" {}", file.value) } else { String::new() };
-        SettingsError::Read { what: format!("the file{path} that `{name}` names"), source }
+        SettingsError::Read { what: format!("the file{path} of `{name}`"), source }
     })?;
     if value.trim().is_empty() {
         let path = std::path::absolute(&file.value).unwrap_or_else(|_| PathBuf::from(&file.value));
@@ -160,7 +160,7 @@ fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, Se
     Ok(Setting { value, source })
 }
 
-/// A truth value in the words that TARSy's own settings accept.
+/// A boolean, in the forms that TARSy's own settings accept.
 struct Switch(bool);
 
 impl FromStr for Switch {

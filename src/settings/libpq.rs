@@ -1,7 +1,7 @@
-//! What libpq's environment variables and files say about where a connection leads and how it is protected.
+//! The environment variables and files of libpq that decide the address and the protection of a connection.
 //!
-//! TARSy's backend connects with libpq. So a connection leads here where it leads there and is verified as it is there,
-//! and what tarsy-db cannot do is refused by its name. Connecting is left to [`crate::database::connection`].
+//! TARSy's backend connects with libpq. tarsy-db therefore connects to the same server with the same verification, and
+//! refuses settings that it does not support. [`crate::database::connection`] connects.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use super::environment::{Environment, lookup_exactly};
 use super::error::{LibpqError, SettingsError};
 use crate::database::url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
 
-/// Completes what a URL leaves open: host, port, database, `sslmode`, and the certificates that the server's is
-/// verified with.
+/// Completes what a URL leaves open: host, port, database, `sslmode`, and the root certificate for the verification of
+/// the server.
 ///
 /// # Errors
-/// [`SettingsError`] where a variable cannot be understood, or asks for what tarsy-db cannot do.
+/// [`SettingsError`] for a variable that is not valid or requests an unsupported feature.
 pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
     let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
     complete_place(address, environment)?;
     refuse_unsupported(address, environment)?;
     if address.is_unix_socket() {
-        // libpq has no TLS there, whatever the mode.
+        // libpq does not use TLS on a Unix socket, whatever the mode.
         address.ssl_mode = Some(PgSslMode::Disable);
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Resu
         (Some(PgSslMode::VerifyCa), Root::Nothing) => return Err(LibpqError::NoRootCertificate.into()),
         (Some(PgSslMode::Require), Root::File(path)) => (PgSslMode::VerifyCa, Some(path)),
         (Some(mode @ (PgSslMode::VerifyCa | PgSslMode::VerifyFull)), Root::File(path)) => (mode, Some(path)),
-        // Nothing is verified, but a file that the URL names has to be there.
+        // Nothing is verified, but a file that the URL names must exist.
         (mode, Root::File(_) | Root::Nothing) => (mode.unwrap_or_default(), address.ssl_root_certificate.take()),
     };
     if matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
@@ -48,7 +48,7 @@ pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Resu
     Ok(())
 }
 
-/// Empty variables name nothing here.
+/// Empty variables count as not set.
 fn complete_place(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
     let given = |name| Ok::<_, SettingsError>(lookup_exactly(environment, name)?.filter(|value| !value.is_empty()));
     let wrong = |name, value, expected| SettingsError::Value {
@@ -59,7 +59,7 @@ fn complete_place(address: &mut PostgresqlAddress, environment: &Environment) ->
     };
     if let Some(host) = given("PGHOST")?.filter(|_| !address.names_host) {
         if host.contains(',') {
-            return Err(wrong("PGHOST", host, "one host: tarsy-db connects to the primary alone"));
+            return Err(wrong("PGHOST", host, "one host, because tarsy-db connects only to the primary"));
         }
         address.host = host;
     }
@@ -72,7 +72,7 @@ fn complete_place(address: &mut PostgresqlAddress, environment: &Environment) ->
     Ok(())
 }
 
-/// `PGSSLMODE`, else the older `PGREQUIRESSL`. As for libpq, empty is not a mode.
+/// `PGSSLMODE`, otherwise the older `PGREQUIRESSL`. An empty mode is an error, as in libpq.
 fn mode_of(environment: &Environment) -> Result<Option<PgSslMode>, SettingsError> {
     const NAME: &str = "PGSSLMODE";
     let Some(value) = lookup_exactly(environment, NAME)? else {
@@ -88,15 +88,16 @@ fn mode_of(environment: &Environment) -> Result<Option<PgSslMode>, SettingsError
     })
 }
 
-/// Where the certificates come from that the server's is verified with.
+/// The source of the root certificates.
 enum Root {
     File(PathBuf),
-    /// `sslrootcert=system`: those that the machine trusts.
+    /// `sslrootcert=system`: the certificates that the machine trusts.
     System,
     Nothing,
 }
 
-/// The URL's, else that of `PGSSLROOTCERT`, else `~/.postgresql/root.crt` if it is there. An empty name is none.
+/// That of the URL, otherwise of `PGSSLROOTCERT`, otherwise `~/.postgresql/root.crt` if it exists. An empty name is
+/// `Nothing`.
 fn root_certificate(address: &PostgresqlAddress, environment: &Environment) -> Root {
     let of_environment = || environment.get("PGSSLROOTCERT").map(PathBuf::from);
     let named = address.ssl_root_certificate.clone().or_else(of_environment);
@@ -107,7 +108,7 @@ fn root_certificate(address: &PostgresqlAddress, environment: &Environment) -> R
     }
 }
 
-/// A file in `~/.postgresql`, if it is there.
+/// A file in `~/.postgresql`, if it exists.
 fn in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
     let home = environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let home = home.or_else(std::env::home_dir).filter(|home| home.is_absolute())?;
@@ -121,7 +122,7 @@ fn refuse_unsupported(address: &PostgresqlAddress, environment: &Environment) ->
     let unsupported = [
         ("PGHOSTADDR", "another address of the host", is_set("PGHOSTADDR")),
         ("PGSERVICE", "the parameters of a service file", is_set("PGSERVICE")),
-        ("PGREQUIREAUTH", "a certain way to log in", is_set("PGREQUIREAUTH")),
+        ("PGREQUIREAUTH", "an authentication method", is_set("PGREQUIREAUTH")),
         ("PGCHANNELBINDING", "channel binding", is("PGCHANNELBINDING", "require")),
         ("PGGSSENCMODE", "encryption with GSSAPI", !is_socket && is("PGGSSENCMODE", "require")),
         ("PGSSLMINPROTOCOLVERSION", "TLS 1.3", !is_socket && is("PGSSLMINPROTOCOLVERSION", "TLSv1.3")),

@@ -1,18 +1,18 @@
-//! Settings: flag > environment > `.env` > file > default, each value with where it came from.
+//! Settings: flag > environment > `.env` > file > default, each value with its source.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`mod@warnings`] | what was given for a database and does not count |
-//! | [`mod@database`] | which database the settings name |
-//! | [`libpq`] | what libpq's variables and files say about the connection |
-//! | [`layers`] | the places that settings are read from, the stronger one first |
+//! | [`mod@warnings`] | warnings about settings that are ignored |
+//! | [`mod@database`] | the database of the settings |
+//! | [`libpq`] | libpq's variables and files |
+//! | [`layers`] | the sources in order of precedence |
 //! | [`mod@file`] | the settings file, in TOML |
-//! | [`flags`] | what the command line says |
+//! | [`flags`] | the settings of the command line |
 //! | [`dotenv`] | the `.env` of the working directory |
 //! | [`environment`] | the variables of the process |
-//! | [`error`] | why settings cannot be used |
-//! | [`setting`] | a value and where it came from |
-//! | [`key`] | every setting there is |
+//! | [`error`] | the errors |
+//! | [`setting`] | a value and its source |
+//! | [`key`] | the list of all settings |
 
 mod database;
 mod dotenv;
@@ -52,19 +52,19 @@ use crate::settings::setting::Setting;
 pub struct Settings {
     /// The database.
     pub database: Setting<DatabaseUrl>,
-    /// The parts that the database's address was made of, if it was.
+    /// The parts of the address, if the settings name it by parts.
     pub parts: Option<Parts>,
-    /// Whether TARSy keeps a history at all.
+    /// Whether TARSy stores a history.
     pub history_enabled: Setting<bool>,
-    /// How many days of history are kept. The default counts at the baseline revision only.
+    /// How long sessions are kept, in days. The default applies at the baseline revision only.
     pub retention_days: Setting<u32>,
-    /// How many hours events are kept.
+    /// How long events are kept, in hours.
     pub event_retention_hours: Setting<u32>,
-    /// The revision that the schema should have at least.
+    /// The lowest revision that the schema must have.
     pub schema_target: Setting<Revision>,
     /// The PostgreSQL connection pool.
     pub pool: PoolSettings,
-    /// What was given and does not count, or may mean another database than it names.
+    /// Warnings about settings that are ignored or ambiguous.
     pub warnings: Vec<String>,
 }
 
@@ -73,24 +73,24 @@ pub struct Settings {
 pub struct PoolSettings {
     /// Connections that are kept open.
     pub size: Setting<u32>,
-    /// Connections beyond these that may be opened for a while; -1 is no limit, as in SQLAlchemy.
+    /// Temporary connections in addition to these; -1 is no limit, as in SQLAlchemy.
     pub max_overflow: Setting<i32>,
     /// How long to wait for a connection, in seconds.
     pub timeout: Setting<u32>,
-    /// The age in seconds at which a connection is replaced; -1 is never, as in SQLAlchemy.
+    /// The age in seconds after which a connection is replaced; -1 is never, as in SQLAlchemy.
     pub recycle: Setting<i32>,
-    /// Whether a connection is tried before it is used.
+    /// Whether a connection is tested before it is used.
     pub pre_ping: Setting<bool>,
 }
 
-/// Name, value without its secret, source.
+/// Name, value with secrets masked, source.
 pub(crate) type ShownSetting = (&'static str, String, String);
 
 impl Settings {
     /// Merges the layers: flag > environment > `.env` > file > default.
     ///
     /// # Errors
-    /// [`SettingsError`] when a file cannot be read or a value does not mean what it has to.
+    /// [`SettingsError`] for a file that cannot be read or a value that is not valid.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, SettingsError> {
         let layers = Layers::read(flags, environment)?;
         let (mut database, parts) = database::database(&layers)?;
@@ -114,13 +114,13 @@ impl Settings {
         })
     }
 
-    /// How long history is kept.
+    /// How long sessions are kept.
     #[must_use]
     pub fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.retention_days.value) * 86_400)
     }
 
-    /// Every setting as it is shown: name, value without its secret, source.
+    /// All settings for display: name, value with secrets masked, source.
     #[must_use]
     pub fn shown(&self) -> Vec<ShownSetting> {
         fn line<T: ToString>(key: Key, setting: &Setting<T>) -> ShownSetting {
@@ -236,10 +236,7 @@ mod tests {
     #[test]
     fn mistakes_are_errors_and_never_defaults() {
         let value = load(&[("HISTORY_RETENTION_DAYS", "ninety")]).expect_err("not a number");
-        assert!(
-            value.to_string().contains("`HISTORY_RETENTION_DAYS` from HISTORY_RETENTION_DAYS is `ninety`"),
-            "{value}"
-        );
+        assert!(value.to_string().contains("`HISTORY_RETENTION_DAYS` is `ninety`; expected a whole number"), "{value}");
         let (_directory, path) = file("x.toml", "[history]\nretention_day = 30\n");
         let unknown = load(&[("TARSY_DB_CONFIG", &path)]).expect_err("unknown");
         assert!(unknown.to_string().contains("`history.retention_day`"), "{unknown}");

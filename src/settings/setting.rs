@@ -1,27 +1,27 @@
-//! A value and where it came from.
+//! A value and its source.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingSource {
     /// A command-line flag.
     Flag(&'static str),
     /// An environment variable.
     Environment(String),
-    /// A line of the `.env`.
+    /// A variable in the `.env`.
     Dotenv {
         /// The variable.
         name: String,
         /// The file.
         path: PathBuf,
     },
-    /// The file that an environment variable or a setting names.
+    /// The file of a secret, by the variable or setting that names it.
     SecretFile(String),
     /// The settings file.
     File(PathBuf),
-    /// Nobody set it.
+    /// The built-in default.
     Default,
 }
 
@@ -37,12 +37,12 @@ impl fmt::Display for SettingSource {
     }
 }
 
-/// A value and where it came from.
+/// A value and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
     /// The value in force.
     pub value: T,
-    /// What set it.
+    /// The source that set it.
     pub source: SettingSource,
 }
 

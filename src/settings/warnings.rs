@@ -1,4 +1,4 @@
-//! What was given for a database and does not count, or may mean another one.
+//! Warnings about settings of the database that are ignored or ambiguous.
 
 use super::database::Parts;
 use super::environment::lookup;
@@ -8,10 +8,10 @@ use super::layers::Layers;
 use super::setting::{Setting, SettingSource, is_blank, is_given};
 use crate::database::url::DatabaseUrl;
 
-/// What was given for a database and does not count, or may mean another one.
+/// Warnings about settings of the database that are ignored or ambiguous.
 ///
 /// # Errors
-/// [`SettingsError`] when a variable or a value cannot be read.
+/// [`SettingsError`] if a variable or a value cannot be read.
 pub(crate) fn warnings(
     layers: &Layers<'_>,
     database: &Setting<DatabaseUrl>,
@@ -21,7 +21,7 @@ pub(crate) fn warnings(
     let used = format!("the database is {} ({})", database.value, database.source);
     if layers.flag_url().is_none() {
         if layers.flags.database_url.is_some() {
-            warnings.push(format!("`--database-url` is empty and does not count: {used}"));
+            warnings.push(format!("`--database-url` is empty and ignored: {used}"));
         }
         warnings.extend(hidden_by_empty_variables(layers)?);
         if parts.is_none() && layers.environment_url()?.is_none() {
@@ -31,8 +31,7 @@ pub(crate) fn warnings(
             lookup(layers.environment, OLD_URL)?.or_else(|| layers.dotenv.variable(OLD_URL)).filter(is_given)
         {
             warnings.push(format!(
-                "`{}` does not count: neither the backend nor tarsy-db reads this name. Name the database with \
-                 `DATABASE_URL`; {used}",
+                "`{}` is ignored: neither the backend nor tarsy-db reads this name; set `DATABASE_URL` instead; {used}",
                 old.source
             ));
         }
@@ -48,7 +47,7 @@ fn hidden_by_empty_variables(layers: &Layers<'_>) -> Result<Vec<String>, Setting
         let line = layers.dotenv.text(key).filter(|line| !is_blank(line));
         if let (Some(variable), Some(line)) = (variable, line) {
             warnings.push(format!(
-                "`{}` does not count: the environment variable `{}` is empty and hides it, also from the backend",
+                "`{}` is ignored, also by the backend: the environment variable `{}` is empty and overrides it",
                 line.source, variable.source
             ));
         }
@@ -65,7 +64,7 @@ fn parts_without_password(
     let mut names = Vec::new();
     for key in [HOST, PORT, USER, NAME] {
         match layers.text(key)?.filter(is_given).map(|part| part.source) {
-            // A URL beside it is the stronger one.
+            // A URL in the same file has precedence.
             Some(source) if is_in_file(&source) && is_in_file(database) => {}
             Some(SettingSource::File(path)) => names.push(format!("`{}` in {}", key.path, path.display())),
             Some(source) => names.push(format!("`{source}`")),
@@ -73,9 +72,9 @@ fn parts_without_password(
         }
     }
     let warning = format!(
-        "without a password, {} {} not count: {used}; set `DATABASE_PASSWORD`, or name the database with `DATABASE_URL`",
+        "{} {} ignored because no password is set: {used}; set `DATABASE_PASSWORD` or `DATABASE_URL`",
         names.join(", "),
-        if names.len() == 1 { "does" } else { "do" }
+        if names.len() == 1 { "is" } else { "are" }
     );
     Ok((!names.is_empty()).then_some(warning))
 }

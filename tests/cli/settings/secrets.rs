@@ -133,7 +133,7 @@ fn a_password_is_shown_by_no_command_whichever_way_it_came_and_whatever_the_serv
         let expected = match (*target, arguments.contains(&"--help")) {
             (_, true) | ("working", false) => 0,
             ("unreachable", false) => 69,
-            // The run's server may let everybody in.
+            // The run's server may accept any password.
             _ => continue,
         };
         assert_eq!(outcome.code, Some(expected), "{what}: {}{}", outcome.stdout, outcome.stderr);
@@ -259,7 +259,7 @@ fn a_url_in_the_place_of_a_path_is_refused_and_not_shown() {
         for loud in LOUD {
             let outcome = Outcome::of(tarsy_db(&database).args(arguments).args(loud)).expect(2);
             assert_no_marker(&outcome, arguments[0]);
-            assert!(outcome.stderr.contains("a URL, where the path of a file is wanted"), "{}", outcome.stderr);
+            assert!(outcome.stderr.contains("expected the path of a file"), "{}", outcome.stderr);
         }
     });
     each(LOUD, |loud| {

@@ -145,7 +145,7 @@ fn a_password_given_by_its_parts_is_taken_literally() {
 }
 
 #[apply(test)]
-fn a_password_that_the_driver_cannot_send_is_said_to_be_the_trouble() {
+fn a_password_that_the_driver_cannot_send_is_named_as_the_cause() {
     let database = Database::postgresql();
     let (_, name) = database.url().rsplit_once('/').expect("the URL names a database");
     let (_, address) = database.url().rsplit_once('@').expect("the URL names a host");

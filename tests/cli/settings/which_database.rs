@@ -153,7 +153,7 @@ fn an_env_file_that_cannot_be_read_is_an_error_unless_something_stronger_names_t
 }
 
 #[apply(test)]
-fn what_is_wrong_in_an_env_file_is_told_without_the_line() {
+fn what_is_wrong_in_an_env_file_is_reported_without_the_line() {
     let there = Database::sqlite().with_schema(Schema::Baseline);
     let directory = there.directory();
     let outcome = |text: &str, code| {
@@ -169,7 +169,7 @@ fn what_is_wrong_in_an_env_file_is_told_without_the_line() {
     let wrong = outcome("DATABASE_URL=postgresql://tarsy:hunter2@x@db/tarsy\n", 78);
     assert!(wrong.stderr.contains("DATABASE_URL in ") && wrong.stderr.contains(".env"), "{}", wrong.stderr);
     let wrong = outcome("HISTORY_RETENTION_DAYS=many\nDATABASE_PASSWORD=hunter2\n", 78);
-    assert!(wrong.stderr.contains("HISTORY_RETENTION_DAYS in "), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("`HISTORY_RETENTION_DAYS` in "), "{}", wrong.stderr);
 }
 
 #[apply(test)]
@@ -209,7 +209,7 @@ fn parts_without_a_password_do_not_count_and_are_named() {
         assert_warning(&outcome, &[&format!("`{name}`"), "history.db", "DATABASE_PASSWORD"]);
     });
     let several = check(bare_tarsy_db(directory).env("database_host", "db").env("DATABASE_NAME", "x")).expect(0);
-    assert_warning(&several, &["`database_host`, `DATABASE_NAME` do not count"]);
+    assert_warning(&several, &["`database_host`, `DATABASE_NAME` are ignored"]);
     assert_eq!(warnings(&check(bare_tarsy_db(directory).env("DATABASE_HOST", "")).expect(0)), [""; 0]);
 
     let config = write_file(directory, "settings.toml", "[database]\nhost = \"db\"\n");
@@ -251,7 +251,7 @@ fn a_blank_flag_does_not_count_and_is_named() {
 }
 
 #[apply(test)]
-fn three_slashes_before_a_directory_of_the_root_are_told_and_paths_are_shown_absolute() {
+fn three_slashes_before_a_directory_of_the_root_are_reported_and_paths_are_shown_absolute() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let directory = directory.path();
     let here = std::fs::canonicalize(directory).expect("it is there");
