@@ -1,31 +1,31 @@
-//! What an error says beside its message: the exit code, what the reader can do, and the list that it is made of.
+//! What an error has beside its message: exit code, hint and details.
 
 use serde::Serialize;
 
 use crate::exit_code::ExitCode;
 
-/// An error that the program may end with. Each stands in the module that it comes from.
+/// An error that may end the program.
 pub(crate) trait Diagnostic: std::error::Error {
-    /// What the process ends with.
+    /// The exit code of the process.
     fn exit_code(&self) -> ExitCode;
 
-    /// What the reader can do about it.
+    /// What the operator can do: a command to paste, or one action.
     fn hint(&self) -> Option<String> {
         None
     }
 
-    /// What the error is made of, where that is a list.
+    /// The items of an error that is a list.
     fn details(&self) -> Details {
         Details::default()
     }
 }
 
-/// The items of a list, for both kinds of reader.
+/// The items of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Details {
-    /// For people, one a line.
+    /// As text, one item a line.
     pub lines: Vec<String>,
-    /// For JSON; null where there is no list.
+    /// As JSON; null if there is no list.
     pub document: serde_json::Value,
 }
 

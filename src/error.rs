@@ -1,4 +1,4 @@
-//! The one error of the program: what it exits with, and what the reader can do.
+//! The error of a command, which gathers the errors of the modules: message, exit code, hint.
 
 use std::panic::{Location, PanicHookInfo};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::database::connection::ConnectError;
 use crate::database::failure::{Action, DatabaseError, OTHER_PROGRAM};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
-use crate::format::{duration, percentage};
+use crate::format::{counted, duration, number, percentage};
 use crate::history::archive::error::ArchiveError;
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -23,132 +23,135 @@ use crate::transfer::report::ReportError;
 use crate::transfer::source::error::SourceError;
 use crate::transfer::source::unmapped::UnmappedError;
 
-/// Why a command did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The settings make no sense.
+    /// The settings cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// There is no connection.
+    /// The connection failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The database refused something.
+    /// A statement of a command that writes failed: its transaction was rolled back.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The database refused something to a command that changes nothing.
+    /// A statement of a command that only reads failed.
     #[error(transparent)]
     Read(DatabaseError),
-    /// The schema is not what it should be.
+    /// The schema does not match a revision, or cannot be upgraded.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The history could not be moved.
+    /// The migration to PostgreSQL failed.
     #[error(transparent)]
     Transfer(TransferError),
-    /// The retention makes no sense.
+    /// The retention cannot be applied.
     #[error(transparent)]
     Retention(#[from] RetentionError),
-    /// A command that needs an answer has nobody to ask.
-    #[error("{what}, and there is no terminal to confirm it on; nothing was changed")]
+    /// A confirmation is needed, and there is no terminal to ask on.
+    #[error("{what}, and there is no terminal to confirm this; nothing was changed")]
     NotConfirmed {
         /// What would have been done.
         what: String,
     },
-    /// Too much would go at once: the cutoff may be wrong.
+    /// The share of sessions that would be removed exceeds `--max-share`.
     #[error(
-        "{sessions} of {of_sessions} sessions would be removed, which is more than {}; nothing was changed",
-        percentage(*limit)
+        "this would remove {} of {} ({}); `--max-share` allows {}; nothing was changed",
+        number(*sessions), counted(*of_sessions, "session"), percentage(share(*sessions, *of_sessions)), percentage(*limit)
     )]
     TooLargeAShare {
-        /// The sessions that would go.
+        /// The sessions that would be removed.
         sessions: u64,
-        /// All there are.
+        /// All sessions.
         of_sessions: u64,
-        /// The share that is allowed; 1 is all.
+        /// The allowed share; 1 is all.
         limit: f64,
     },
-    /// There is no archive to write to.
+    /// The archive cannot be used.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The metrics cannot be written.
+    /// The metrics file cannot be written.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The answer was no.
+    /// The operator answered no.
     #[error("not confirmed; nothing was changed")]
     Declined,
     /// `wait` ran out of time.
-    #[error("the database was not usable within {}", duration(*.limit))]
+    #[error("the database did not become usable within {}", duration(*.limit))]
     DeadlineExceeded {
-        /// The limit that was set.
+        /// `--timeout`.
         limit: Duration,
-        /// The last failure, if there was an attempt.
+        /// The failure of the last attempt, if there was one.
         #[source]
         last: Option<ConnectError>,
     },
-    /// `wait` gave up.
-    #[error("gave up waiting at attempt {attempts}, after {}", duration(*.waited))]
+    /// `wait` gave up: the attempts are used up, or the failure needs an operator.
+    #[error("gave up waiting after {} and {}", counted((*.attempts).into(), "attempt"), duration(*.waited))]
     GaveUp {
-        /// The attempts made.
+        /// The number of attempts.
         attempts: u32,
-        /// The time they took.
+        /// The time since the first attempt.
         waited: Duration,
-        /// The last failure.
+        /// The failure of the last attempt.
         #[source]
         last: ConnectError,
     },
-    /// The command that `wait` should have become cannot be run.
+    /// The command of `wait -- COMMAND` cannot be run.
     #[error("cannot run `{command}`")]
     Exec {
-        /// The command.
+        /// The program.
         command: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
-    /// The process was told to stop.
+    /// A signal stopped the process, which had no open transaction.
     #[error("stopped by {0}")]
     Interrupted(Signal),
-    /// The process was told to stop while it may have had a transaction in hand.
-    #[error("stopped by {0}; what was not committed was rolled back")]
+    /// A signal stopped the process during a transaction.
+    #[error("stopped by {0}; the open transaction was rolled back")]
     RolledBack(Signal),
-    /// The process was told to stop, and the server may not have noticed yet.
-    #[error("stopped by {0}; what was not committed is rolled back as soon as the server notices")]
+    /// A signal stopped the process during a transaction, and the server may not have noticed yet.
+    #[error("stopped by {0}; the open transaction is rolled back as soon as the server notices the closed connection")]
     RollingBack(Signal),
-    /// The result could not be written.
+    /// The result could not be written to standard output.
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
-    /// Something that cannot happen did.
-    #[error("internal error, a defect of tarsy-db: {what} ({place})")]
+    /// A panic of tarsy-db, which is a defect.
+    #[error("internal error, a defect in tarsy-db: {what} ({place})")]
     Panic {
-        /// What the panic says.
+        /// The panic's message.
         what: String,
-        /// Where it was: crate, file and line.
+        /// Crate, file and line.
         place: String,
-        /// The files that are complete and stay.
+        /// Complete reports that were left on disk.
         kept: Vec<PathBuf>,
     },
-    /// The driver could not go on with what a server sent.
-    #[error(
-        "the server sent a message that breaks the PostgreSQL protocol, so that the driver gave up: {what} ({place}); \
-         {OTHER_PROGRAM}"
-    )]
+    /// A panic of the driver while it read a message of the server.
+    #[error("the server sent a message that violates the PostgreSQL protocol: {what} ({place}); {OTHER_PROGRAM}")]
     Protocol {
-        /// What the driver's panic says.
+        /// The message of the driver's panic.
         what: String,
-        /// Where it was: crate, file and line.
+        /// Crate, file and line.
         place: String,
-        /// The files that are complete and stay.
+        /// Complete reports that were left on disk.
         kept: Vec<PathBuf>,
     },
     /// The process could not be set up.
     #[error("cannot {action}")]
     System {
-        /// What was tried.
+        /// What failed.
         action: Action,
-        /// Why it failed.
+        /// The reason.
         source: std::io::Error,
     },
 }
 
-/// `bytes-1.12.2/src/bytes.rs:614`, wherever the program was built.
+/// The share of all sessions; 1 is all.
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn share(sessions: u64, of_sessions: u64) -> f64 {
+    sessions as f64 / of_sessions.max(1) as f64
+}
+
+/// `bytes-1.12.2/src/bytes.rs:614`, without the directories of the machine that built the program.
 fn place(location: &Location<'_>) -> String {
     let (file, line) = (location.file(), location.line());
     match file.rsplit_once("/src/") {
@@ -172,7 +175,7 @@ impl From<Signal> for Error {
     }
 }
 
-/// What is no trouble of the transfer itself is told, and hinted at, as everywhere.
+/// Database and schema errors keep their own messages and hints.
 impl From<TransferError> for Error {
     fn from(error: TransferError) -> Self {
         match error {
@@ -183,7 +186,7 @@ impl From<TransferError> for Error {
     }
 }
 
-/// Lets `?` turn the errors of the transfer's modules into the error of a command.
+/// Lets `?` convert the errors of the transfer's modules into the error of a command.
 macro_rules! from_transfer {
     ($($module_error:ty),*) => {$(
         impl From<$module_error> for Error {
@@ -197,7 +200,7 @@ macro_rules! from_transfer {
 from_transfer!(EndpointError, PlanError, ReportError, SourceError, UnmappedError);
 
 impl Error {
-    /// A panic, told as an error: of the driver where it takes apart what a server sent, or else of ours.
+    /// A panic as an error: [`Error::Protocol`] if it is the driver's, otherwise [`Error::Panic`].
     #[must_use]
     pub(crate) fn of_panic(panic: &PanicHookInfo<'_>, kept: Vec<PathBuf>) -> Self {
         let what = panic.payload_as_str().unwrap_or("a panic without a message").to_owned();
@@ -206,7 +209,7 @@ impl Error {
         if is_of_driver { Self::Protocol { what, place, kept } } else { Self::Panic { what, place, kept } }
     }
 
-    /// The same as the error of a command that changes nothing.
+    /// The same error for a command that only reads.
     #[must_use]
     pub(crate) fn of_reading(self) -> Self {
         match self {
@@ -215,7 +218,7 @@ impl Error {
         }
     }
 
-    /// The causes, outermost first, without the error itself.
+    /// The causes of this error, outermost first.
     #[must_use]
     pub(crate) fn causes(&self) -> Vec<String> {
         let first: &dyn std::error::Error = self;
@@ -224,7 +227,7 @@ impl Error {
 }
 
 impl Error {
-    /// The error that this one only gathers, with its own code, hint and details.
+    /// The module's own error, which has its own exit code, hint and details.
     fn gathered(&self) -> Option<&dyn Diagnostic> {
         Some(match self {
             Error::Settings(error) => error,
@@ -280,18 +283,17 @@ impl Diagnostic for Error {
             Error::GaveUp { last: error, .. } | Error::DeadlineExceeded { last: Some(error), .. } => {
                 error.cause.hint_after_waiting().map(str::to_owned)
             }
-            Error::TooLargeAShare { .. } => Some(
-                "is the cutoff right? `--dry-run` shows the plan; `--max-share 100%` removes that much all the same"
-                    .into(),
-            ),
+            Error::TooLargeAShare { .. } => {
+                Some("check the cutoff with `--dry-run`; if it is right, allow more with `--max-share 100%`".into())
+            }
             Error::Panic { kept, .. } | Error::Protocol { kept, .. } if !kept.is_empty() => {
                 let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
                 Some(format!(
-                    "`tarsy-db info` tells whether the commit took place; if it did, this is its report: {}",
+                    "check with `tarsy-db info` whether the commit took place; if it did, this is its report: {}",
                     kept.join(", ")
                 ))
             }
-            Error::NotConfirmed { .. } => Some("give `--yes`, or `--dry-run` to see the plan".into()),
+            Error::NotConfirmed { .. } => Some("add `--yes`, or see the plan with `--dry-run`".into()),
             _ => None,
         }
     }

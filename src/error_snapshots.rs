@@ -1,5 +1,5 @@
-//! What the operator sees of every error: exit code, message, causes, details and hint, as snapshots of each enum. `make
-//! snapshots` writes them anew.
+//! Snapshots of every error, one for each enum: exit code, message, causes, details and hint. `make snapshots` rewrites
+//! them.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Beyond, Fault, Hazard, HazardError, JsonKind, Reason};
 use crate::transfer::value::policy::{Class, Policy, PolicyError};
 
-/// What an operator and a program see of an error, by the interface of [`Error`].
+/// All that the program shows of an error.
 fn seen(error: &Error) -> String {
     let details = error.details();
     let mut lines = vec![format!("exit code {}", error.exit_code()), format!("error: {error}")];
@@ -56,7 +56,7 @@ fn seen(error: &Error) -> String {
     lines.join("\n")
 }
 
-/// Sample errors for each variant of an enum. A variant that is not listed does not compile.
+/// Sample errors for each variant of an enum. A missing variant is a compile error.
 macro_rules! samples {
     ($enum:ident { $($variant:ident => [$($sample:expr),+ $(,)?]),+ $(,)? }) => {{
         const _: fn(&$enum) = |value| match value { $($enum::$variant { .. } => ()),+ };

@@ -1,29 +1,29 @@
-//! The one place where the number of an exit code stands.
+//! The exit codes, with their numbers and their meaning.
 
 use serde::{Serialize, Serializer};
 
-/// What a process ends with, so that what runs it can decide whether another try makes sense. From 64 on the numbers
-/// are those of BSD's `sysexits.h`, from 124 on those of `timeout` and of shells.
+/// The exit code of the process. The numbers are a contract. From 64 on they are those of BSD's `sysexits.h`, from 124
+/// on those of `timeout` and of shells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// The work is done, or there was nothing to do.
+    /// Done, or nothing to do.
     Done = 0,
-    /// A defect, or a server that breaks the protocol.
+    /// A defect, or a server that violates the protocol.
     Internal = 1,
-    /// The command line makes no sense.
+    /// Wrong command line.
     Usage = 2,
-    /// `init` is needed.
+    /// The schema is behind: `init` is needed.
     Pending = 3,
-    /// The schema or the data are not what they should be.
+    /// The schema or the data fail a check.
     Drift = 4,
     /// The schema is newer than this version.
     Newer = 5,
-    /// There is more to remove.
+    /// Sessions past the cutoff remain.
     Remaining = 6,
-    /// A guard rail.
+    /// A safety check refused the command.
     Refused = 7,
-    /// What was read back is not what was written.
+    /// The rows that were read back differ from those that were written.
     Mismatch = 8,
     /// EX_DATAERR: values that the target cannot hold.
     Data = 65,
@@ -33,17 +33,17 @@ pub enum ExitCode {
     CannotCreate = 73,
     /// EX_IOERR: input, output, disks, damaged files.
     InputOutput = 74,
-    /// EX_TEMPFAIL: others are in the way, for now.
+    /// EX_TEMPFAIL: another session holds a lock or all connections; retry later.
     Busy = 75,
-    /// EX_NOPERM: the server does not let the role in, or not do this.
+    /// EX_NOPERM: the login failed, or the role lacks a privilege.
     Privilege = 77,
-    /// EX_CONFIG: settings.
+    /// EX_CONFIG: a setting is wrong or missing.
     Configuration = 78,
-    /// As `timeout` ends.
+    /// The deadline passed, as with `timeout`.
     DeadlineExceeded = 124,
-    /// As shells end where a command is found and cannot be run.
+    /// A command was found but cannot be run, as in shells.
     NotExecutable = 126,
-    /// As shells end where a command is not found.
+    /// A command was not found, as in shells.
     NotFound = 127,
     /// 128 and SIGINT.
     Interrupted = 130,
@@ -52,7 +52,7 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    /// Every code there is, by number.
+    /// All codes, by number.
     pub const ALL: [Self; 21] = [
         Self::Done,
         Self::Internal,
@@ -77,52 +77,53 @@ impl ExitCode {
         Self::Terminated,
     ];
 
-    /// The number that the process ends with.
+    /// The number of the exit code.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// What the manual says about it, in Markdown.
+    /// The meaning in one line of Markdown, for the table in the documents.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done, or nothing to do",
-            Self::Internal => {
-                "internal error, or a server that breaks the PostgreSQL protocol: told in one line, private copies are \
-                 removed"
-            }
-            Self::Usage => "usage",
+            Self::Internal => "internal error, or a server that violates the PostgreSQL protocol",
+            Self::Usage => "wrong command line",
             Self::Pending => "schema pending: `init` is needed",
-            Self::Drift => "drift, an integrity check failed, or a constraint of the database forbids it",
+            Self::Drift => "drift, a failed check, or a violated constraint of the database",
             Self::Newer => "schema newer than this version",
             Self::Remaining => {
                 "sessions past the cutoff remain (`prune --fail-if-remaining`, `check --fail-if-overdue`)"
             }
             Self::Refused => {
-                "refused: target not empty, something in its way, other rows with the same keys, wrong revision, no place \
-                 for a column, too large a share, no archive of this history, confirmation missing"
+                "refused: the target is not empty or cannot take the data, conflicting rows, wrong revision, a column that \
+                 the target lacks, `--max-share` exceeded, an archive of another history, not confirmed"
             }
             Self::Mismatch => "verification mismatch; rolled back",
             Self::Data => {
-                "the source holds values that the target, or the archive, cannot hold, and no policy allows to change them"
+                "the source holds values that the target or the archive cannot hold, and no policy says what to do with them"
             }
-            Self::Unavailable => "unavailable: refused, host name not found, starting up, read-only standby",
+            Self::Unavailable => {
+                "server unavailable: connection refused, host name not found, starting up, read-only standby"
+            }
             Self::CannotCreate => "cannot create or open a file",
-            Self::InputOutput => "input/output error, disk full, damaged file (`--accept-damage`)",
-            Self::Busy => "busy: lock timeout, deadlock, too many connections; `prune` until `--retry-for` was over",
-            Self::Privilege => "authentication or privilege",
+            Self::InputOutput => "input/output error, disk full, damaged file (see `--accept-damage`)",
+            Self::Busy => "busy: lock timeout, deadlock, too many connections; `prune` retries for `--retry-for` first",
+            Self::Privilege => "authentication failed, or a privilege is missing",
             Self::Configuration => {
-                "configuration: URL, setting, TLS, no such database, a pooler in transaction mode, no retention of sessions"
+                "configuration: URL, setting, TLS, no such database, a pooler in transaction mode, no retention set"
             }
-            Self::DeadlineExceeded => "deadline exceeded (`wait`; `prune --max-duration` ends with 0)",
-            Self::NotExecutable => "the command of `wait -- COMMAND` cannot be run; otherwise `wait` exits as it does",
-            Self::NotFound => "the command of `wait -- COMMAND` is not found",
+            Self::DeadlineExceeded => "deadline of `wait --timeout` exceeded (`prune --max-duration` exits with 0)",
+            Self::NotExecutable => {
+                "the command of `wait -- COMMAND` cannot be run; if it runs, its own exit code counts"
+            }
+            Self::NotFound => "the command of `wait -- COMMAND` was not found",
             Self::Interrupted => {
-                "interrupted: the transaction in hand was rolled back, the summary was printed; a commit on its way is \
-                 heard out, and `prune` finishes its batch unless a second signal comes"
+                "interrupted (SIGINT): the open transaction was rolled back; a commit that was already sent is awaited, and \
+                 `prune` first completes its batch unless a second signal comes"
             }
-            Self::Terminated => "terminated: as 130",
+            Self::Terminated => "terminated (SIGTERM): as 130",
         }
     }
 }

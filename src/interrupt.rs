@@ -1,6 +1,6 @@
-//! SIGINT and SIGTERM, as something that work asks for and waits for.
+//! SIGINT and SIGTERM.
 //!
-//! Installing handlers also makes them arrive at all where the process is PID 1 of a container.
+//! The handlers are also needed because PID 1 of a container ignores both signals without them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +10,17 @@ use tokio::sync::Mutex;
 
 use crate::exit_code::ExitCode;
 
-/// The signals that end the work in an orderly way.
+/// The signals that stop a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// SIGINT, as from Ctrl-C.
+    /// SIGINT, sent by Ctrl-C.
     Interrupt,
-    /// SIGTERM, as from a container runtime.
+    /// SIGTERM, sent by a container runtime.
     Terminate,
 }
 
 impl Signal {
-    /// 128 and the signal's number, as shells have it.
+    /// 128 plus the signal's number, as in shells.
     #[must_use]
     pub(crate) fn exit_code(self) -> ExitCode {
         match self {
@@ -39,7 +39,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Tells whether the process was told to stop.
+/// Receives the signals of the process.
 pub(crate) struct Interrupt {
     streams: Mutex<Streams>,
     held: AtomicBool,
@@ -60,7 +60,7 @@ impl Streams {
 }
 
 impl Interrupt {
-    /// Begins to listen; needs a running tokio runtime.
+    /// Installs the handlers; needs a running tokio runtime.
     ///
     /// # Errors
     /// The operating system's, when the handlers cannot be installed.
@@ -70,19 +70,19 @@ impl Interrupt {
         Ok(Self { streams: Mutex::new(streams), held: AtomicBool::new(false) })
     }
 
-    /// Says that from now on a signal comes too late: a commit is on its way, and has to be heard out.
+    /// From now on a signal no longer stops the work: a COMMIT was sent, and its outcome must be awaited.
     pub(crate) fn hold(&self) {
         self.held.store(true, Ordering::Relaxed);
     }
 
-    /// Runs `work` until it ends or a signal comes; then the work is dropped, and with it its transaction.
-    /// A signal that came before, while nobody listened, counts.
+    /// Runs `work` until it ends or a signal arrives; then the work is dropped, and with it its transaction. A signal
+    /// that arrived between two calls counts.
     ///
     /// # Errors
     /// The signal.
     pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
         let mut streams = self.streams.lock().await;
-        // Lets the runtime look for signals: with a server that answers at once nothing else would.
+        // Lets the runtime poll for signals: a server that always answers at once would prevent that.
         tokio::task::yield_now().await;
         let mut work = std::pin::pin!(work);
         let signal = tokio::select! {

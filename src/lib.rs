@@ -1,32 +1,32 @@
 //! The database tool of TARSy's alert history, on SQLite and PostgreSQL.
 //!
-//! Arrows point downward only: a module imports what stands below it in this table, and within a folder what stands
-//! below it in the table of the folder's `mod.rs`. A test holds the imports against these tables.
+//! A module imports only modules that are below it in this table, and within a folder only those below it in the table
+//! of the folder's `mod.rs`. A test checks the imports against these tables.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`process`] | the process: arguments, environment, streams, and how it ends |
+//! | [`process`] | the process: arguments, environment, streams, exit code |
 //! | [`logging`] | log lines on standard error |
-//! | [`command`] | one folder or file per subcommand: resolve, plan, act, report, try again |
+//! | [`command`] | one folder or file per subcommand: resolve, plan, act, report, retry |
 //! | [`cli`] | clap types; their doc comments are the manual |
-//! | [`output`] | a report is data; here it becomes a table or JSON |
+//! | [`output`] | prints a report as tables or as JSON |
 //! | [`error`] | one error that gathers the others |
 //! | [`settings`] | flag > environment > file > default, each value with its source |
-//! | [`metrics`] | what a run of `prune` did, for Prometheus |
-//! | [`transfer`] | rows on their way from SQLite to PostgreSQL |
-//! | [`history`] | what the tables mean: sessions and what hangs on them, events, retention, archives, space |
-//! | [`schema`] | what a database looks like, what it should look like, the difference |
-//! | [`database`] | URLs, connections to both backends, what a server answered and whether trying again can help |
-//! | [`fs`] | files that are in their place completely or not at all, and what file systems have room for |
-//! | [`interrupt`] | SIGINT and SIGTERM, as something to ask and to wait for |
-//! | [`diagnostic`] | what an error says beside its message: exit code, hint, details |
-//! | [`exit_code`] | the one place where the number of an exit code stands |
-//! | [`progress`] | work reports what it did; bars, log lines or silence |
-//! | [`mod@format`] | figures and times as text |
-//! | [`mutex`] | what threads share and a panic does not make wrong |
-//! | [`visible`] | control characters as something to see |
+//! | [`metrics`] | metrics of a run of `prune`, for Prometheus |
+//! | [`transfer`] | the migration of rows from SQLite to PostgreSQL |
+//! | [`history`] | the meaning of the tables: sessions and their rows, events, retention, archives, space |
+//! | [`schema`] | the actual schema, the expected schema, and the difference |
+//! | [`database`] | URLs, connections to both backends, errors and whether a retry can help |
+//! | [`fs`] | files that are written completely or not at all, and free space |
+//! | [`interrupt`] | SIGINT and SIGTERM |
+//! | [`diagnostic`] | what an error has beside its message: exit code, hint, details |
+//! | [`exit_code`] | the exit codes and their meaning |
+//! | [`progress`] | progress of long work: bars, log lines or nothing |
+//! | [`mod@format`] | counts, sizes, percentages, durations and times as text |
+//! | [`mutex`] | locks for data that a panic cannot leave inconsistent |
+//! | [`visible`] | escapes control characters |
 
-#![allow(rustdoc::private_intra_doc_links, reason = "the map is for those who read the source")]
+#![allow(rustdoc::private_intra_doc_links, reason = "the map is for readers of the source")]
 
 mod cli;
 mod command;
@@ -53,8 +53,7 @@ pub use cli::Cli;
 pub use exit_code::ExitCode;
 pub use process::main;
 
-/// What the tests and the generator of histories reach into the library for. This is no interface: it changes with the
-/// code.
+/// What the tests and the generator of histories use of the library. This is no stable interface.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::database::connection::{Access, open};

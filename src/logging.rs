@@ -1,4 +1,4 @@
-//! Log lines on standard error: for people, or as JSON for machines.
+//! Log lines on standard error, as text or as JSON.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use crate::cli::Cli;
 use crate::cli::global::LogFormat;
 use crate::visible;
 
-/// Starts writing log lines to standard error, in the form and as many as the command line asks for.
+/// Starts logging to standard error, with the level and format of the command line.
 pub(crate) fn start(cli: &Cli, color: bool) {
     let level = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => LevelFilter::ERROR,
@@ -20,7 +20,7 @@ pub(crate) fn start(cli: &Cli, color: bool) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    // Libraries stay silent: their lines may quote what a connection string holds.
+    // Only tarsy-db's own lines: those of libraries may quote a connection string.
     let ours = Targets::new().with_target("tarsy_db", level);
     let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(color);
     let registry = tracing_subscriber::registry().with(ours);
@@ -33,7 +33,7 @@ pub(crate) fn start(cli: &Cli, color: bool) {
     }
 }
 
-/// Writes a part of a log line for people.
+/// Writes a field of a log line as text.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) -> std::fmt::Result {
     let value = format!("{value:?}");
     match field.name() {
@@ -42,7 +42,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Deb
     }
 }
 
-/// Escapes in log lines for machines what the serializer leaves. It is given one line at a time, as a whole.
+/// Escapes control characters in JSON log lines. Each call of `write` gets one whole line.
 struct JsonLines<W>(W);
 
 impl<W: Write> Write for JsonLines<W> {

@@ -1,4 +1,4 @@
-//! The binary. All of it is in the library, so that tests reach it.
+//! The binary. Its code is in the library, so that tests can use it.
 
 fn main() -> std::process::ExitCode {
     tarsy_db::main()

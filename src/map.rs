@@ -1,4 +1,5 @@
-//! Holds the imports against the maps in `lib.rs` and in the `mod.rs` of each folder: arrows point downward only.
+//! Checks the imports against the maps in `lib.rs` and in the `mod.rs` of each folder: a module imports only modules below
+//! it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,9 @@ type Module = Vec<String>;
 /// Every source file by its module: the text without comments and unit tests, and the rows of its map from the top
 /// down.
 fn modules(directory: &Path, of: &[String]) -> BTreeMap<Module, (String, Vec<String>)> {
-    let paths =
-        std::fs::read_dir(directory).expect("the sources are there").map(|entry| entry.expect("an entry").path());
+    let paths = std::fs::read_dir(directory)
+        .expect("the source directory is readable")
+        .map(|entry| entry.expect("an entry").path());
     let mut found = BTreeMap::new();
     for path in paths {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -33,7 +35,7 @@ fn read(path: &PathBuf) -> (String, Vec<String>) {
     (code.collect::<Vec<_>>().join("\n"), rows)
 }
 
-/// What a module names of the crate, as absolute paths.
+/// The modules that a module imports, as absolute paths.
 fn arrows(module: &[String], is_folder: bool, code: &str) -> Vec<Module> {
     let code = code.replace("pub(crate)", "").replace('\n', " ");
     let starts = code.match_indices("crate::").chain(code.match_indices("super::")).chain(code.match_indices("self::"));
@@ -56,7 +58,7 @@ fn arrows(module: &[String], is_folder: bool, code: &str) -> Vec<Module> {
     found
 }
 
-/// What is wrong with an arrow, if anything.
+/// The error of an import, if it is not allowed.
 fn fault(modules: &BTreeMap<Module, (String, Vec<String>)>, from: &[String], to: &[String]) -> Option<String> {
     let common = from.iter().zip(to).take_while(|(one, other)| one == other).count();
     let (_, rows) = modules.get(&from[..common])?;

@@ -1,4 +1,4 @@
-//! What a run of `prune` did, as a file for the textfile collector of Prometheus's node exporter. The format:
+//! Metrics of a run of `prune`, as a file for the textfile collector of Prometheus's node exporter. The format:
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::fmt::Write as _;
@@ -13,39 +13,33 @@ use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
 use crate::history::removal::batch::Removed;
 
-/// What the names of all metrics begin with.
+/// The prefix of all metric names.
 const PREFIX: &str = "tarsy_db_prune_";
-/// The metric that outlives failed runs.
+/// The metric that failed runs keep.
 const LAST_SUCCESS: &str = "last_success_timestamp_seconds";
 
-/// What a run of `prune` did, and where it left the database.
+/// What a run of `prune` did, and the state in which it left the database.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metrics {
-    /// The database without its password: the label of every metric, so that one machine can prune several.
+    /// The database without its password; the label of every metric.
     pub database: String,
-    /// Sessions that were removed.
     pub sessions_deleted: u64,
-    /// Rows that were removed, by table.
+    /// Removed rows by table.
     pub rows_deleted: Removed,
-    /// Sessions that started before the cutoff and are still there; `None` where the run ended before it knew.
+    /// Sessions that started before the cutoff and still exist; `None` if the run ended before they were counted.
     pub sessions_remaining: Option<u64>,
-    /// The start of the oldest session that is still there, in microseconds since the epoch.
+    /// The start of the oldest remaining session, in microseconds since the epoch.
     pub oldest_session_us: Option<i64>,
-    /// How long the run took.
     pub duration: Duration,
-    /// What it exited with.
     pub exit_code: ExitCode,
-    /// When it ended.
     pub finished_at: DateTime<Utc>,
 }
 
-/// A file that the metrics could not be written to.
+/// The metrics file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the metrics to `{path}`")]
 pub(crate) struct MetricsError {
-    /// The file.
     pub path: String,
-    /// Why not.
     pub source: io::Error,
 }
 
@@ -56,7 +50,7 @@ impl Diagnostic for MetricsError {
 }
 
 impl Metrics {
-    /// Of a run that has done nothing yet.
+    /// The metrics of a run that has not removed anything yet.
     #[must_use]
     pub(crate) fn of(database: &str) -> Self {
         Self {
@@ -71,15 +65,15 @@ impl Metrics {
         }
     }
 
-    /// Writes the file: beside its place, under a name that the node exporter passes over, then in its place. After a
-    /// run that failed the earlier file's last success is kept, so that an alert on its age works.
+    /// Replaces the file atomically. After a failed run the last success of the earlier file is kept, so that an alert on
+    /// its age works.
     ///
     /// # Errors
-    /// [`MetricsError`]; what was there is as it was.
+    /// [`MetricsError`]; the earlier file is unchanged.
     pub(crate) fn write(&self, path: &Path) -> Result<(), MetricsError> {
         let earlier = earlier(path)?;
         let text = self.render(self.last_success(&earlier).as_deref());
-        // The node exporter is another user, and whoever runs at night has a mask.
+        // The node exporter runs as another user, whatever the umask of this process.
         let written = AtomicFile::create(path, 0o644).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.file().sync_all()?;
@@ -88,7 +82,7 @@ impl Metrics {
         written.map_err(|source| failed(path, source))
     }
 
-    /// The metrics in the exposition format. What is not known is left out.
+    /// The metrics in the exposition format; unknown values are left out.
     #[must_use]
     pub(crate) fn render(&self, last_success: Option<&str>) -> String {
         let mut page = Exposition { text: String::new(), database: escaped(&self.database) };
@@ -97,11 +91,11 @@ impl Metrics {
         for (table, rows) in &self.rows_deleted {
             page.sample("rows_deleted", &format!(",table=\"{}\"", escaped(table)), rows);
         }
-        let help = "Sessions that started before the cutoff and are still there.";
+        let help = "Sessions that started before the cutoff and still exist.";
         page.gauge("sessions_remaining", help, self.sessions_remaining);
         let oldest = self.oldest_session_us.map(seconds);
-        page.gauge("oldest_session_timestamp_seconds", "Start of the oldest session that is still there.", oldest);
-        page.gauge("duration_seconds", "How long the last run took.", Some(self.duration.as_secs_f64()));
+        page.gauge("oldest_session_timestamp_seconds", "Start of the oldest remaining session.", oldest);
+        page.gauge("duration_seconds", "Duration of the last run.", Some(self.duration.as_secs_f64()));
         page.gauge("exit_code", "Exit code of the last run.", Some(self.exit_code));
         page.gauge("last_run_timestamp_seconds", "When the last run ended.", Some(self.finished()));
         page.gauge(LAST_SUCCESS, "When the last run with exit code 0 ended.", last_success);
@@ -112,7 +106,7 @@ impl Metrics {
         seconds(self.finished_at.timestamp_micros())
     }
 
-    /// This run's end, if it was a success; otherwise what the earlier file says of the same database.
+    /// The end of this run if it succeeded, otherwise the value in the earlier file for the same database.
     fn last_success(&self, earlier: &str) -> Option<String> {
         if self.exit_code == ExitCode::Done {
             return Some(self.finished());
@@ -123,22 +117,23 @@ impl Metrics {
     }
 }
 
-/// What an earlier run wrote; empty where there is nothing. Anything else in that place stays there: ask before a run,
-/// so that a slip in the path ends it before it removes anything.
+/// Reads the file of an earlier run; empty if there is none. Call it before a run, so that a wrong path fails before
+/// rows are removed.
 ///
 /// # Errors
-/// [`MetricsError`] for a file that cannot be read or is none of these.
+/// [`MetricsError`] for a file that cannot be read or does not hold metrics of `prune`.
 pub(crate) fn earlier(path: &Path) -> Result<String, MetricsError> {
     let text = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => Err(error),
         Ok(metadata) if metadata.is_dir() => Err(ErrorKind::IsADirectory.into()),
         Ok(metadata) if metadata.is_file() => std::fs::read(path),
-        Ok(_) => Err(io::Error::other("it is not a regular file")),
+        Ok(_) => Err(io::Error::other("not a regular file")),
     };
     let text = text.map_err(|source| failed(path, source))?;
     if !text.is_empty() && !text.starts_with(format!("# HELP {PREFIX}").as_bytes()) {
-        let source = io::Error::other("there is something else in its place, which is not written over");
+        let source =
+            io::Error::other("the file exists and is not a metrics file of tarsy-db; refusing to overwrite it");
         return Err(failed(path, source));
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
@@ -148,15 +143,15 @@ fn failed(path: &Path, source: io::Error) -> MetricsError {
     MetricsError { path: path.display().to_string(), source }
 }
 
-/// What is being rendered.
+/// The text that is being rendered.
 struct Exposition {
     text: String,
-    /// The label's value, escaped.
+    /// The value of the label, escaped.
     database: String,
 }
 
 impl Exposition {
-    /// A metric with one sample, if its value is known.
+    /// Adds a metric with one sample, if its value is known.
     fn gauge(&mut self, name: &str, help: &str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
             self.family(name, help);
@@ -173,14 +168,14 @@ impl Exposition {
     }
 }
 
-/// Microseconds as seconds, exactly: Prometheus's floating point is its own affair.
+/// Microseconds as seconds, without rounding.
 fn seconds(microseconds: i64) -> String {
     let sign = if microseconds < 0 { "-" } else { "" };
     let microseconds = microseconds.unsigned_abs();
     format!("{sign}{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
-/// A label's value in its quotation marks.
+/// The value of a label, as it stands between quotation marks.
 fn escaped(text: &str) -> String {
     text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
@@ -198,7 +193,7 @@ mod tests {
             oldest_session_us: Some(1_769_904_000_000_001),
             duration: Duration::from_millis(1500),
             exit_code: ExitCode::Done,
-            finished_at: DateTime::from_timestamp(1_770_000_000, 0).expect("a moment"),
+            finished_at: DateTime::from_timestamp(1_770_000_000, 0).expect("a valid time"),
         }
     }
 
@@ -216,13 +211,13 @@ tarsy_db_prune_sessions_deleted{database="tarsy@db:5432/tarsy"} 12
 # TYPE tarsy_db_prune_rows_deleted gauge
 tarsy_db_prune_rows_deleted{database="tarsy@db:5432/tarsy",table="alert_sessions"} 12
 tarsy_db_prune_rows_deleted{database="tarsy@db:5432/tarsy",table="llm_interactions"} 340
-# HELP tarsy_db_prune_sessions_remaining Sessions that started before the cutoff and are still there.
+# HELP tarsy_db_prune_sessions_remaining Sessions that started before the cutoff and still exist.
 # TYPE tarsy_db_prune_sessions_remaining gauge
 tarsy_db_prune_sessions_remaining{database="tarsy@db:5432/tarsy"} 1
-# HELP tarsy_db_prune_oldest_session_timestamp_seconds Start of the oldest session that is still there.
+# HELP tarsy_db_prune_oldest_session_timestamp_seconds Start of the oldest remaining session.
 # TYPE tarsy_db_prune_oldest_session_timestamp_seconds gauge
 tarsy_db_prune_oldest_session_timestamp_seconds{database="tarsy@db:5432/tarsy"} 1769904000.000001
-# HELP tarsy_db_prune_duration_seconds How long the last run took.
+# HELP tarsy_db_prune_duration_seconds Duration of the last run.
 # TYPE tarsy_db_prune_duration_seconds gauge
 tarsy_db_prune_duration_seconds{database="tarsy@db:5432/tarsy"} 1.5
 # HELP tarsy_db_prune_exit_code Exit code of the last run.
@@ -262,7 +257,7 @@ tarsy_db_prune_last_success_timestamp_seconds{database="tarsy@db:5432/tarsy"} 17
         let path = directory.path().join("tarsy-db.prom");
         let written = |metrics: &Metrics| {
             metrics.write(&path).expect("the file can be written");
-            std::fs::read_to_string(&path).expect("the file is there")
+            std::fs::read_to_string(&path).expect("the file exists")
         };
         let failed = |hours| Metrics {
             exit_code: ExitCode::Busy,
@@ -282,25 +277,25 @@ tarsy_db_prune_last_success_timestamp_seconds{database="tarsy@db:5432/tarsy"} 17
     }
 
     #[test]
-    fn whoever_collects_may_read_the_file_and_finds_nothing_beside_it() {
+    fn other_users_may_read_the_file_and_no_temporary_file_remains() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("tarsy-db.prom");
         metrics().write(&path).expect("the file can be written");
-        let mode = std::fs::metadata(&path).expect("the file is there").permissions().mode();
+        let mode = std::fs::metadata(&path).expect("the file exists").permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
     }
 
     #[test]
-    fn what_is_no_file_of_metrics_is_not_written_over() {
+    fn a_file_that_holds_no_metrics_is_not_overwritten() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         assert!(metrics().write(directory.path()).is_err());
         let path = directory.path().join("history.db");
         std::fs::write(&path, "SQLite format 3\0").expect("the file can be written");
         let refused = metrics().write(&path).expect_err("it is a database");
-        assert!(refused.source.to_string().contains("something else in its place"), "{}", refused.source);
-        assert_eq!(std::fs::read(&path).expect("the file is there"), b"SQLite format 3\0");
-        assert!(earlier(&directory.path().join("missing.prom")).expect("there is nothing").is_empty());
+        assert!(refused.source.to_string().contains("refusing to overwrite it"), "{}", refused.source);
+        assert_eq!(std::fs::read(&path).expect("the file exists"), b"SQLite format 3\0");
+        assert!(earlier(&directory.path().join("missing.prom")).expect("there is no file").is_empty());
     }
 }

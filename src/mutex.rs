@@ -1,8 +1,8 @@
-//! What threads share and a panic does not make wrong.
+//! Locks for data that a panic cannot leave inconsistent.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks it, also where a thread panicked while it had the lock.
+/// Locks a mutex, even if a thread panicked while it held the lock.
 pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

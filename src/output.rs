@@ -1,4 +1,4 @@
-//! A report is data; here it becomes tables for people or one JSON document.
+//! Prints a report as tables and lines, or as one JSON document.
 
 use std::io::{self, Write};
 
@@ -12,61 +12,56 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::{format, visible};
 
-/// What a command found or did, ready for both kinds of reader.
+/// What a command found or did, as JSON and as text.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// The document of `--output json`.
     pub document: Value,
-    /// The tables and lines for people.
+    /// The tables and lines of `--output table`.
     pub blocks: Vec<Block>,
-    /// The exit code that goes with it.
+    /// The exit code of the process.
     pub exit_code: ExitCode,
-    /// Why the work ended early, beside what was done or found until then.
+    /// Why the command ended early; the rest of the report is what it did until then.
     pub error: Option<Error>,
 }
 
 impl Report {
-    /// A report of something that went well.
+    /// The report of a success.
     ///
     /// # Panics
-    /// Never: the summaries are plain structures, which always have a JSON form.
+    /// Never: every summary is a plain structure, which serializes to JSON.
     #[must_use]
     pub(crate) fn new(summary: &impl Serialize, blocks: Vec<Block>) -> Self {
-        let document = serde_json::to_value(summary).expect("summaries have a JSON form");
+        let document = serde_json::to_value(summary).expect("summaries serialize to JSON");
         Self { document, blocks, exit_code: ExitCode::Done, error: None }
     }
 }
 
-/// A piece of a report for people.
+/// A part of a report as text.
 #[derive(Debug)]
 pub(crate) enum Block {
-    /// A line of text.
     Line(String),
-    /// Several lines.
     Lines(Vec<String>),
-    /// A script, which is made to be run: on a terminal it is shown, anywhere else it is exact.
+    /// A script to run: control characters are escaped on a terminal only.
     Script(String),
-    /// A table with a title.
     Table {
-        /// What it shows.
         title: &'static str,
-        /// The column headings; none for tables of names and values.
+        /// Empty for a table of names and values.
         header: Vec<&'static str>,
-        /// The rows.
         rows: Vec<Vec<Field>>,
     },
 }
 
-/// One cell.
+/// A cell of a table.
 #[derive(Debug, Clone)]
 pub(crate) enum Field {
     /// Left-aligned.
     Text(String),
-    /// Several lines, left-aligned.
+    /// Left-aligned, one item a line.
     Lines(Vec<String>),
     /// Right-aligned.
     Number(String),
-    /// A word with a colour that repeats it.
+    /// The result of a check, coloured where colour is used.
     Status(Status),
 }
 
@@ -82,19 +77,17 @@ impl From<String> for Field {
     }
 }
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
-    /// As it should be.
     Ok,
-    /// Worth knowing, harms nobody.
+    /// Information; nothing to do.
     Note,
-    /// Worth mending.
+    /// Should be repaired; the exit code is not affected.
     Warning,
-    /// Not as it should be.
     Failed,
-    /// Could not be looked at.
+    /// Could not be checked.
     Skipped,
 }
 
@@ -110,21 +103,21 @@ impl Status {
     }
 }
 
-/// How the output looks.
+/// The style of the output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
-    /// One JSON document instead of tables.
+    /// Whether to print one JSON document instead of tables.
     pub json: bool,
     /// Whether colour is used.
     pub color: bool,
-    /// The width of the terminal in characters, if there is one.
+    /// The width of the terminal in characters; `None` if standard output is no terminal.
     pub width: Option<u16>,
 }
 
-/// Writes a report.
+/// Prints a report to standard output.
 ///
 /// # Errors
-/// [`Error::Output`], but not for a reader that went away.
+/// [`Error::Output`], except for a broken pipe.
 pub(crate) fn print(report: &Report, style: Style) -> Result<(), Error> {
     write_out(&if style.json { report_document(report) } else { report_text(report, style) })
 }
@@ -141,7 +134,7 @@ fn report_text(report: &Report, style: Style) -> String {
     report.blocks.iter().map(|block| rendered(block, style)).collect::<Vec<_>>().join("\n")
 }
 
-/// Writes the document of a failure; for people the error goes to standard error alone.
+/// Prints the JSON document of a failure. As text an error goes to standard error only.
 ///
 /// # Errors
 /// [`Error::Output`].
@@ -163,7 +156,7 @@ fn failure_document(error: &Error) -> Value {
     })
 }
 
-/// Writes the document of a command line that could not be understood.
+/// Prints the JSON document of a usage error.
 ///
 /// # Errors
 /// [`Error::Output`].
@@ -171,7 +164,7 @@ pub(crate) fn print_usage_failure(message: &str) -> Result<(), Error> {
     write_out(&document_text(&json!({ "error": { "message": message, "exit_code": ExitCode::Usage } })))
 }
 
-/// Writes text to standard output. A broken pipe is quiet.
+/// Writes text to standard output. A broken pipe is no error.
 ///
 /// # Errors
 /// [`Error::Output`].
@@ -211,7 +204,7 @@ fn rendered_table(title: &str, header: &[&str], rows: &[Vec<Field>], style: Styl
     format!("{title}\n{table}\n")
 }
 
-/// Lines of which none can forge another.
+/// Joins lines, with control characters escaped in each.
 fn seen(lines: &[String]) -> String {
     lines.iter().map(|line| visible::line(line)).collect::<Vec<_>>().join("\n")
 }

@@ -1,4 +1,4 @@
-//! The process: its arguments, environment and streams, and how it ends.
+//! The process: arguments, environment, streams and exit code.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,14 +13,15 @@ use crate::database::url;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::format::number;
 use crate::fs::temporary;
 use crate::output::{self, Style};
 use crate::{command, logging, progress, visible};
 
-/// How many items of a list an error shows to people.
+/// How many items of a list the text of an error shows.
 const SHOWN_DETAILS: usize = 100;
 
-/// Parses the command line, runs the command, prints the report or the error, and gives the exit code.
+/// Parses the command line, runs the command, prints the report or the error, and returns the exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     report_panics(false, LogFormat::Text);
@@ -51,7 +52,7 @@ pub fn main() -> std::process::ExitCode {
     let log_format = cli.global.log_format;
     let exit_code = match command::run(cli, &context) {
         Ok(report) => {
-            // A run that ended early has a summary and an error.
+            // A run that ended early has both a summary and an error.
             report.error.iter().for_each(|error| report_failure(error, log_format));
             output::print(&report, style).map(|()| report.exit_code)
         }
@@ -67,16 +68,16 @@ pub fn main() -> std::process::ExitCode {
     exit_code.into()
 }
 
-/// Parses the command line. Help and version are no errors, and go to standard output.
+/// Parses the command line. Prints help and version to standard output, and a usage error to standard error.
 fn parse(plain: bool) -> Result<Cli, ExitCode> {
     let choice = if plain { ColorChoice::Never } else { ColorChoice::Auto };
     parse_words(choice, std::env::args_os()).map_err(|error| {
         if !error.use_stderr() {
-            // Help and version; where they cannot be written nobody is reading.
+            // A closed standard output is no error of help and version.
             let _ = error.print();
             return ExitCode::Done;
         }
-        // Once more with words that can be shown: the message quotes them between lines of its own.
+        // Once more with control characters escaped, because clap's message quotes the words.
         let words = std::env::args_os().map(|word| visible::line(&word.to_string_lossy()).into_owned());
         let words: Vec<String> = words.collect();
         let error = parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error);
@@ -94,9 +95,9 @@ fn parse_words(choice: ColorChoice, words: impl Iterator<Item = OsString>) -> Re
     Cli::command().color(choice).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
-/// Takes URLs out of a usage error: a misplaced one may hold a password.
+/// Replaces URLs in a usage error: a misplaced one may hold a password.
 fn without_urls(message: &str, words: &[String]) -> String {
-    // `--flag=URL` is quoted by its value alone.
+    // clap quotes only the value of `--flag=URL`.
     let values = words.iter().flat_map(|word| [Some(word.as_str()), word.split_once('=').map(|(_, value)| value)]);
     let urls = values.flatten().filter(|value| url::is_url(value));
     urls.fold(message.to_owned(), |message, url| message.replace(url, "<URL>"))
@@ -107,17 +108,16 @@ fn terminal_width() -> Option<u16> {
     (size.ws_row > 0 && size.ws_col > 0).then_some(size.ws_col)
 }
 
-/// Has a panic told as an error is, in one line, and end the process with an exit code: nothing is dropped, whether the
-/// profile unwinds or not. What must not stay is removed before.
+/// Reports a panic as an error in one line, removes temporary files and ends the process with an exit code.
 fn report_panics(json: bool, log_format: LogFormat) {
     std::panic::set_hook(Box::new(move |panic| {
         let error = Error::of_panic(panic, temporary::remove_all());
         report_failure(&error, log_format);
         if json {
-            // Where standard output is closed as well nothing can be said.
+            // If standard output is closed as well, nothing can be reported.
             let _ = output::print_failure(&error);
         }
-        #[expect(clippy::exit, reason = "what would come next is an abort")]
+        #[expect(clippy::exit, reason = "the alternative is an abort")]
         std::process::exit(error.exit_code().number().into());
     }));
 }
@@ -130,7 +130,7 @@ fn report_failure(error: &Error, log_format: LogFormat) {
             tracing::error!(?causes, hint, ?details, exit_code = error.exit_code().number(), "{error}");
         }
         LogFormat::Text => {
-            // Where standard error is closed nothing can be said.
+            // If standard error is closed, nothing can be reported.
             let _ = std::io::stderr().write_all(failure_text(error).as_bytes());
         }
     }
@@ -142,7 +142,10 @@ fn failure_text(error: &Error) -> String {
     let details = error.details().lines;
     lines.extend(details.iter().take(SHOWN_DETAILS).map(|detail| format!("  - {detail}")));
     if details.len() > SHOWN_DETAILS {
-        lines.push(format!("  - and {} more: `--output json` lists them all", details.len() - SHOWN_DETAILS));
+        lines.push(format!(
+            "  - and {} more: `--output json` lists all",
+            number((details.len() - SHOWN_DETAILS) as u64)
+        ));
     }
     lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
     let lines = lines.iter().map(|line| visible::line(line));

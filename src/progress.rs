@@ -1,5 +1,4 @@
-//! Work reports how far it is and never knows who draws: bars on a terminal, a line every ten seconds elsewhere,
-//! or nothing.
+//! Progress of long work: bars on a terminal, a log line every ten seconds elsewhere, or nothing.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -12,24 +11,24 @@ use crate::format::{self, counted, duration};
 use crate::mutex::lock;
 use crate::visible;
 
-/// How often a line tells how far the work is.
+/// How often a log line reports the progress.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// A terminal of fewer columns has no room for a bar beside the numbers.
+/// On a narrower terminal there is no room for a bar beside the numbers.
 const ROOM_FOR_BARS: u16 = 110;
-/// How often a bar moves by itself.
+/// How often a bar is redrawn without progress.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How much of something there is, or was done.
+/// A number of rows and the size of their values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Rows, or whatever the phase counts.
+    /// The rows, or the items that the phase counts.
     pub rows: u64,
-    /// Bytes of values.
+    /// The size of the values in bytes.
     pub bytes: u64,
 }
 
 impl Amount {
-    /// What some of the rows amount to: each has its share of the bytes.
+    /// The part that some of the rows make up, if all rows have the same size.
     #[must_use]
     pub fn part(&self, rows: u64) -> Self {
         let bytes = u128::from(self.bytes) * u128::from(rows) / u128::from(self.rows.max(1));
@@ -53,25 +52,25 @@ impl std::iter::Sum for Amount {
     }
 }
 
-/// What is being done, and to what: `copying events`, `indexing events (idx_events_created_at)`.
+/// What is being done to what: `copying events`, `indexing events (idx_events_created_at)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phase {
-    /// What is done.
+    /// `copying`.
     pub verb: &'static str,
-    /// To what: phases of one subject share a bar.
+    /// Mostly a table. The phases of one subject share a bar.
     pub subject: String,
-    /// To which part of it.
+    /// A part of the subject, such as an index.
     pub part: Option<String>,
 }
 
 impl Phase {
-    /// A phase that is about the whole of its subject.
+    /// A phase of the whole subject.
     #[must_use]
     pub fn new(verb: &'static str, subject: &str) -> Self {
         Self { verb, subject: subject.to_owned(), part: None }
     }
 
-    /// What is done, without the subject, as a bar shows it.
+    /// The text beside a bar, which shows the subject itself.
     fn shown_phase(&self) -> String {
         self.part.as_ref().map_or(self.verb.to_owned(), |part| format!("{} ({})", self.verb, visible::line(part)))
     }
@@ -84,25 +83,25 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Is told how far the work is.
+/// Receives the progress of the work.
 pub trait Progress: Send + Sync {
-    /// A phase begins; `total` is all zero when nobody knows. Several may go on at once. A phase whose meter is
-    /// dropped unfinished has failed.
+    /// A phase begins; `total` is zero if it is unknown. Several phases may run at the same time. A phase whose meter is
+    /// dropped without [`Meter::finish`] has failed.
     fn begin(&self, phase: Phase, total: Amount) -> Box<dyn Meter + '_>;
 
-    /// Takes away what was drawn: the work is over.
+    /// Removes the bars, at the end of the work.
     fn clear(&self) {}
 }
 
-/// Is told how far one phase is.
+/// Receives the progress of one phase.
 pub trait Meter: Send + Sync {
-    /// So much was done since the last call.
+    /// Adds what was done since the last call.
     fn advance(&self, done: Amount);
     /// The phase is over.
     fn finish(&self);
 }
 
-/// Chooses what fits standard error.
+/// Bars if standard error is a terminal, otherwise log lines; nothing with `--quiet`.
 #[must_use]
 pub(crate) fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> {
     match (quiet, std::io::stderr().is_terminal() && !plain) {
@@ -112,7 +111,7 @@ pub(crate) fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> 
     }
 }
 
-/// Says nothing.
+/// Reports nothing.
 pub struct Silence;
 
 impl Progress for Silence {
@@ -126,7 +125,7 @@ impl Meter for Silence {
     fn finish(&self) {}
 }
 
-/// How far one phase is.
+/// The progress of one phase.
 struct Gauge {
     phase: Phase,
     total: Amount,
@@ -139,33 +138,33 @@ impl Gauge {
         Self { phase, total, done: Mutex::default(), started: Instant::now() }
     }
 
-    /// Adds to what was done.
     fn advance(&self, more: Amount) {
         *lock(&self.done) += more;
     }
 
-    /// What was done.
     fn done(&self) -> Amount {
         *lock(&self.done)
     }
 
-    /// `12,345 of 20,000 rows, 210 MiB of 520 MiB, 52 MiB/s, 6s left`, as far as that is known.
+    /// `12,345 of 20,000 rows, 210.0 MiB of 520.0 MiB, 52.0 MiB/s, 6s left`, as far as that is known.
     fn text(&self) -> String {
         let done = self.done();
         if done == Amount::default() {
             return format!("for {}", seconds(self.started.elapsed()));
         }
-        let of = |done: String, total: Option<String>| match total {
-            Some(total) => format!("{done} of {total}"),
-            None => done,
-        };
         let Amount { rows, bytes } = self.total;
-        let rows = of(format::number(done.rows), (rows > 0).then(|| counted(rows, "row")));
-        let size = of(format::size(done.bytes), (bytes > 0).then(|| format::size(bytes)));
-        format!("{rows} rows, {size}, {}", self.pace())
+        let rows = match rows {
+            0 => counted(done.rows, "row"),
+            rows => format!("{} of {}", format::number(done.rows), counted(rows, "row")),
+        };
+        let size = match bytes {
+            0 => format::size(done.bytes),
+            bytes => format!("{} of {}", format::size(done.bytes), format::size(bytes)),
+        };
+        format!("{rows}, {size}, {}", self.pace())
     }
 
-    /// `61%: 12,345 rows, 52 MiB/s, 6s left`, where there is little room.
+    /// `61 %: 12,345 rows, 52.0 MiB/s, 6s left`, for a narrow terminal.
     fn short_text(&self) -> String {
         let (done, total) = (self.done(), self.total.bytes);
         match (u128::from(done.bytes) * 100).checked_div(total.into()) {
@@ -176,7 +175,7 @@ impl Gauge {
         }
     }
 
-    /// `52 MiB/s, 6s left`.
+    /// `52.0 MiB/s, 6s left`.
     fn pace(&self) -> String {
         let milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let done = self.done().bytes;
@@ -187,12 +186,12 @@ impl Gauge {
     }
 }
 
-/// A duration without what is less than a second.
+/// A duration in whole seconds.
 fn seconds(duration: Duration) -> String {
     format::duration(Duration::from_secs(duration.as_secs()))
 }
 
-/// A bar for each subject, which shows the phase that it is in.
+/// A bar for each subject, which shows its current phase.
 #[derive(Default)]
 struct Bars {
     all: Mutex<Vec<Bar>>,
@@ -206,7 +205,7 @@ struct Bar {
 }
 
 impl Bars {
-    /// The bar of a subject and its number, or one more where that is in use.
+    /// The bar of a subject and its number; a new bar if that one is in use.
     fn take(&self, subject: &str) -> (usize, ProgressBar) {
         let mut all = lock(&self.all);
         let number = all.iter().position(|bar| !bar.in_use && bar.subject == subject).unwrap_or(all.len());
@@ -221,7 +220,7 @@ impl Bars {
         (number, all[number].drawn.clone())
     }
 
-    /// Lets a bar be used again. One for each subject stays to be seen.
+    /// Releases a bar. The first bar of each subject stays visible.
     fn give_back(&self, number: usize) {
         let mut all = lock(&self.all);
         let Some(bar) = all.get_mut(number) else { return };
@@ -244,7 +243,7 @@ impl Progress for Bars {
             true if is_narrow() => "{prefix:18} {wide_msg}",
             true => "{prefix:18} {wide_bar} {msg}",
         };
-        drawn.set_style(ProgressStyle::with_template(template).expect("the templates are sound"));
+        drawn.set_style(ProgressStyle::with_template(template).expect("the templates are valid"));
         drawn.set_length(total.bytes);
         drawn.set_message(phase.shown_phase());
         Box::new(BarMeter { bars: self, gauge: Gauge::new(phase, total), number, drawn })
@@ -272,7 +271,7 @@ impl Meter for BarMeter<'_> {
 
     fn finish(&self) {
         let took = duration(self.gauge.started.elapsed());
-        self.drawn.set_style(ProgressStyle::with_template("{prefix:18} ✓ {msg}").expect("the template is sound"));
+        self.drawn.set_style(ProgressStyle::with_template("{prefix:18} ✓ {msg}").expect("the template is valid"));
         self.drawn.set_message(format!("{} done in {took}", self.gauge.phase.shown_phase()));
     }
 }
@@ -283,12 +282,12 @@ impl Drop for BarMeter<'_> {
     }
 }
 
-/// Whether a bar would have no room on the terminal at standard error.
+/// Whether the terminal at standard error is too narrow for a bar.
 fn is_narrow() -> bool {
     rustix::termios::tcgetwinsize(std::io::stderr()).is_ok_and(|size| (1..ROOM_FOR_BARS).contains(&size.ws_col))
 }
 
-/// A line for each phase that goes on, every ten seconds.
+/// A log line for each running phase, every ten seconds.
 #[derive(Default)]
 struct Lines {
     phases: Arc<Mutex<Vec<Weak<Gauge>>>>,
@@ -319,13 +318,13 @@ impl Meter for Arc<Gauge> {
     }
 }
 
-/// Tells of the phases that go on, for as long as anybody has any.
+/// Logs the running phases until the list is dropped.
 fn log_progress(phases: &Weak<Mutex<Vec<Weak<Gauge>>>>) {
     loop {
         std::thread::sleep(LOG_INTERVAL);
         let Some(phases) = phases.upgrade() else { return };
-        let going_on: Vec<_> = lock(&phases).iter().filter_map(Weak::upgrade).collect();
-        for gauge in going_on {
+        let running: Vec<_> = lock(&phases).iter().filter_map(Weak::upgrade).collect();
+        for gauge in running {
             tracing::info!("{}: {}", gauge.phase, gauge.text());
         }
     }
@@ -336,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gauge_tells_what_is_known() {
+    fn a_gauge_shows_what_is_known() {
         let gauge = |total| Gauge::new(Phase::new("copying", "events"), total);
         assert_eq!(gauge(Amount::default()).text(), "for 0s");
         let known = gauge(Amount { rows: 20_000, bytes: 2048 });

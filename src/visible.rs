@@ -1,26 +1,25 @@
-//! Characters that a terminal obeys, that forge a line or that turn the direction of text around, as something to see.
+//! Escapes control characters, line ends and marks of the writing direction, so that they are visible.
 //!
-//! Keys, states, names and messages come from databases and servers. Everything that goes out passes one of these, at
-//! the edge: tables, errors, logs, progress, questions, JSON.
+//! Keys, statuses, names and messages come from databases and servers. All output passes one of these functions at the
+//! edge: tables, errors, logs, progress, questions, JSON.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// A text of one line: whatever would begin another is seen as `\n`.
+/// Escapes a text of one line, line ends included.
 #[must_use]
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     replaced(text, is_hidden, |out, character| out.extend(character.escape_default()))
 }
 
-/// A text of several lines, all of them our own.
+/// Escapes a text of several lines, which are tarsy-db's own.
 #[must_use]
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     let is_hidden = |character| character != '\n' && is_hidden(character);
     replaced(text, is_hidden, |out, character| out.extend(character.escape_default()))
 }
 
-/// A JSON document, which means the same afterwards. It has such characters in strings only, where they can be escaped;
-/// its own lines stay.
+/// Escapes a JSON document, whose value does not change: such characters occur in its strings only. Its line ends stay.
 #[must_use]
 pub(crate) fn json(document: &str) -> Cow<'_, str> {
     let is_hidden = |character| character != '\n' && is_hidden(character);
@@ -29,8 +28,8 @@ pub(crate) fn json(document: &str) -> Cow<'_, str> {
     })
 }
 
-/// C0, DEL and C1; the marks, embeddings and isolates that change the direction; Unicode's own ends of lines. All of
-/// them have four digits.
+/// C0, DEL and C1; the marks, embeddings and isolates of the writing direction; Unicode's line and paragraph separators.
+/// All of them have at most four hexadecimal digits.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -57,7 +56,7 @@ mod tests {
     const HOSTILE: &str = "a\u{1b}]0;title\u{7}\nb\r\t\u{7f}\u{9b}31m\u{202e}c\u{2066}\u{2028}\u{61c}é🚀";
 
     #[test]
-    fn what_a_terminal_obeys_is_seen() {
+    fn control_characters_are_visible() {
         let seen = "a\\u{1b}]0;title\\u{7}\\nb\\r\\t\\u{7f}\\u{9b}31m\\u{202e}c\\u{2066}\\u{2028}\\u{61c}é🚀";
         assert_eq!(line(HOSTILE), seen);
         assert_eq!(lines(HOSTILE), seen.replace("\\n", "\n"));
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn json_means_the_same_afterwards() {
+    fn escaping_json_keeps_its_value() {
         let value = serde_json::json!({ HOSTILE: [HOSTILE] });
         for document in [format!("{value:#}\n"), value.to_string()] {
             let escaped = json(&document);
