@@ -5,12 +5,10 @@ use chrono::{DateTime, Utc};
 use crate::progress::Progress;
 use crate::settings::Environment;
 
-/// What a command takes from the process it runs in.
+/// What a command needs of the process.
 pub(crate) struct Context {
-    /// The environment variables.
     pub environment: Environment,
-    /// The clock, read once.
+    /// The time at which the process started.
     pub now: DateTime<Utc>,
-    /// Who is told how far the work is.
     pub progress: Box<dyn Progress>,
 }

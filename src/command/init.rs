@@ -1,4 +1,4 @@
-//! `init`: brings the schema to a revision, or makes sure that it is there.
+//! `init`: creates or upgrades the schema.
 
 use migration::Revision;
 use sea_orm::DatabaseConnection;
@@ -25,33 +25,33 @@ struct InitSummary {
     database: String,
     outcome: InitOutcome,
     dry_run: bool,
-    /// Where the database stood, if it had a history.
+    /// The revision before, if the database had TARSy's tables.
     from: Option<String>,
-    /// Where it stands now.
+    /// The revision now.
     revision: Option<String>,
-    /// The revisions that were applied, in their order.
+    /// The applied revisions, in order.
     applied: Vec<Step>,
-    /// With `dry_run`: those that would be.
+    /// With `dry_run`: the revisions that would be applied.
     pending: Vec<Step>,
     /// With `--sql`: the statements.
     #[serde(skip_serializing_if = "Option::is_none")]
     sql: Option<Vec<String>>,
 }
 
-/// What was done; with `dry_run` what it would be.
+/// What was done, or with `dry_run` would be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum InitOutcome {
-    /// There is to be no history.
+    /// The settings disable the history.
     Disabled,
-    /// Nothing had to be done.
+    /// The database was already at this revision or a later one.
     Present,
     Created,
     Adopted,
     Upgraded,
 }
 
-/// Whether something was changed.
+/// Whether the run changes the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Done,
@@ -100,7 +100,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
 }
 
 fn disabled(url: &DatabaseUrl, source: &SettingSource) -> Report {
-    let line = format!("history is disabled ({source}): {url} was left alone");
+    let line = format!("history is disabled ({source}): {url} was not changed");
     let summary = InitSummary {
         database: url.to_string(),
         outcome: InitOutcome::Disabled,
@@ -123,7 +123,7 @@ async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<Dat
     }
 }
 
-/// Opens a database without changing anything; a file that is not there is taken for an empty one.
+/// Opens a database to read it; a missing file is treated as an empty database.
 async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseConnection, Error> {
     match url {
         DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) if !path.exists() => {
@@ -134,7 +134,7 @@ async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseCon
     }
 }
 
-/// Brings the database to the target. A file that cannot be written is well if it is there already.
+/// Upgrades the database to the target. A read-only file is no error if it is already at the target.
 async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Watch<'_>) -> Result<UpgradePlan, Error> {
     let mut connection = match open(arguments, url, Access::Create).await {
         Err(Error::Connect(error)) if error.cause.class == ErrorClass::Privilege => {
@@ -150,13 +150,13 @@ async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Wa
     Ok(done)
 }
 
-/// What was done to a database, or would be.
+/// What was done to a database, or would be done.
 #[derive(Debug, Clone, Copy)]
 struct Upgrade<'u> {
     url: &'u DatabaseUrl,
     start: &'u Start,
     pending: &'u [Revision],
-    /// Where the database stands afterwards.
+    /// The revision afterwards.
     revision: &'u str,
     effect: Effect,
 }
@@ -188,13 +188,17 @@ impl Upgrade<'_> {
         match (self.start, self.pending.is_empty()) {
             (Start::Empty, _) => format!("{created} the schema in {url} at revision {revision}"),
             (Start::Tables(from), is_complete) => {
-                let line = format!("{adopted} the tables in {url}, which have no ledger, as those of revision {from}");
-                if is_complete { line } else { format!("{line}, at revision {revision}") }
+                let upgraded = match (is_complete, self.effect) {
+                    (true, _) => String::new(),
+                    (false, Effect::DryRun) => format!(" and upgrade them to {revision}"),
+                    (false, Effect::Done) => format!(" and upgraded them to {revision}"),
+                };
+                format!("{adopted} the tables in {url} (no `alembic_version`; they match revision {from}){upgraded}")
             }
             (Start::Ledger(from), false) => {
                 format!("{upgraded} {url} from revision {} to {revision}", state::described(from))
             }
-            (Start::Ledger(_), true) => format!("{url} is at revision {revision}: left alone"),
+            (Start::Ledger(_), true) => format!("{url} is already at revision {revision}: nothing to do"),
         }
     }
 
@@ -213,7 +217,7 @@ impl Upgrade<'_> {
         blocks
     }
 
-    /// The statements, with the words without which both shells would go on after an error.
+    /// The statements, after a comment that says how to run them so that the shell stops at the first error.
     fn script(self, statements: &[String]) -> String {
         let comment = match (statements.is_empty(), self.url) {
             (true, url) => format!("-- {url} is at revision {}: nothing to do", state::described(self.revision)),
@@ -283,7 +287,7 @@ mod tests {
         let start = at(head);
         let present = to_head(&url, &start, &[], Effect::Done);
         assert_eq!(present.outcome(), InitOutcome::Present);
-        assert_eq!(present.line(), format!("{url} is at revision {head}: left alone"));
+        assert_eq!(present.line(), format!("{url} is already at revision {head}: nothing to do"));
     }
 
     #[test]

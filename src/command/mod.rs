@@ -1,16 +1,16 @@
-//! One folder or file per subcommand: resolve the settings, plan, act, report.
+//! The subcommands. Each resolves its settings, plans, acts and reports.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`check`] | tells whether connection, schema and data are sound |
-//! | [`info`] | shows what is there and which settings are in force |
-//! | [`init`] | brings the schema to a revision |
+//! | [`check`] | checks whether connection, schema and data are sound |
+//! | [`info`] | shows the contents of the database and the settings in force |
+//! | [`init`] | creates or upgrades the schema |
 //! | [`wait`] | waits until the database is usable |
-//! | [`prune`] | removes old history |
-//! | [`migrate`] | moves a history from SQLite to PostgreSQL |
-//! | [`completions`] | prints what a shell needs to complete the command line |
-//! | [`retention`] | how long sessions are kept, for those that say or apply it |
-//! | [`context`] | what a command takes from the process it runs in |
+//! | [`prune`] | removes old sessions |
+//! | [`migrate`] | migrates a history from SQLite to PostgreSQL |
+//! | [`completions`] | prints the completions for a shell |
+//! | [`retention`] | how long sessions are kept, and the source of that setting |
+//! | [`context`] | what a command needs of the process: environment, clock, progress |
 
 mod check;
 mod completions;
@@ -33,7 +33,7 @@ use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::settings::{Flags, Settings};
 
-/// Runs one command to its end.
+/// Runs one command.
 ///
 /// # Errors
 /// [`Error`], with its exit code and hint.
@@ -51,7 +51,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         .build()
         .map_err(|source| Error::System { action: (Verb::Start, "the runtime").into(), source })?;
     let result = runtime.block_on(dispatch(cli.command, &settings, context));
-    // A question that nobody answered may still wait on a thread of its own.
+    // The thread of an unanswered confirmation prompt may still be running.
     runtime.shutdown_background();
     context.progress.clear();
     result
@@ -94,7 +94,7 @@ async fn dispatch(command: Command, settings: &Settings, context: &Context) -> R
     }
 }
 
-/// Runs work that only reads, and ends what is left of it on the server where a signal comes.
+/// Runs work that only reads; a signal stops it and ends its session on the server.
 async fn unless_stopped(
     interrupt: &Interrupt,
     watch: &Watch<'_>,
@@ -119,7 +119,7 @@ fn settings(cli: &Cli, context: &Context) -> Result<Settings, Error> {
     Ok(Settings::load(&flags, &context.environment)?)
 }
 
-/// Whether a command is about to change the database of the settings.
+/// Whether a command may change the database of the settings.
 fn writes(command: &Command) -> bool {
     match command {
         Command::Init(arguments) => !arguments.dry_run && !arguments.sql,

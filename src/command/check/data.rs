@@ -1,4 +1,4 @@
-//! Checks of what the tables hold: the file, the sequences, the age of the sessions.
+//! Checks of the data: the file, the sequences, the age of the sessions.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
@@ -9,7 +9,7 @@ use crate::command::retention::Retention;
 use crate::database::connection::rows;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::format::number;
+use crate::format::{counted, number};
 use crate::history::archive;
 use crate::history::overdue::{self, OldSessions};
 use crate::history::retention::policy::ActiveSessions;
@@ -19,11 +19,11 @@ use crate::schema::diff;
 use crate::schema::model::Schema;
 use crate::schema::sequence::{self, Sequence};
 
-/// Whether SQLite finds the file sound.
+/// SQLite's own check of the file.
 pub(crate) async fn integrity(connection: &DatabaseExecutor<'_>, depth: Depth) -> Finding {
     const NAME: &str = "integrity";
     if connection.get_database_backend() == DbBackend::Postgres {
-        return Finding::ok(NAME, "left to the server");
+        return Finding::ok(NAME, "checked by the server itself");
     }
     let pragma = match depth {
         Depth::Deep => "integrity_check",
@@ -40,17 +40,17 @@ async fn pragma_lines(connection: &DatabaseExecutor<'_>, pragma: &str) -> Result
 
 fn damage(name: &'static str, pragma: &str, lines: Vec<String>) -> Finding {
     if lines == ["ok"] {
-        Finding::ok(name, format!("{pragma} finds nothing"))
+        Finding::ok(name, format!("{pragma} found no damage"))
     } else {
         Finding::failed(name, ExitCode::Drift, diff::first_of(lines))
     }
 }
 
-/// Whether the sequences are ahead of the numbers that are in use.
+/// Whether each sequence is ahead of the numbers in its column.
 pub(crate) async fn sequences(connection: &DatabaseExecutor<'_>) -> Finding {
     const NAME: &str = "sequences";
     if connection.get_database_backend() != DbBackend::Postgres {
-        return Finding::ok(NAME, "SQLite counts by itself");
+        return Finding::ok(NAME, "SQLite has no sequences");
     }
     let sequences = sequence::read(connection).await;
     Finding::of(NAME, sequences, |sequences| ahead_of_data(NAME, &sequences))
@@ -61,13 +61,13 @@ fn ahead_of_data(name: &'static str, sequences: &[Sequence]) -> Finding {
     let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
     match (behind.is_empty(), unread.is_empty()) {
         (false, _) => Finding::failed(name, ExitCode::Drift, diff::first_of(behind)),
-        (true, false) => Finding::skipped(name, format!("the role may not read {}", unread.join(", "))),
-        (true, true) if sequences.is_empty() => Finding::ok(name, "there are none"),
-        (true, true) => Finding::ok(name, format!("{} ahead of the data", sequences.len())),
+        (true, false) => Finding::skipped(name, format!("no privilege to read {}", unread.join(", "))),
+        (true, true) if sequences.is_empty() => Finding::ok(name, "no sequences"),
+        (true, true) => Finding::ok(name, format!("{} ahead of the data", counted(sequences.len() as u64, "sequence"))),
     }
 }
 
-/// Whether sessions stay longer than the retention allows.
+/// Whether sessions are past the retention.
 pub(crate) async fn retention(
     connection: &DatabaseExecutor<'_>,
     mut retention: Retention,
@@ -77,10 +77,10 @@ pub(crate) async fn retention(
 ) -> Finding {
     const NAME: &str = "retention";
     if !found.tables.contains_key(SESSIONS) {
-        return Finding::skipped(NAME, "there are no tables yet");
+        return Finding::skipped(NAME, "no tables yet");
     }
     match archive::is_archive(connection).await {
-        Ok(true) => return Finding::skipped(NAME, "an archive keeps what it has"),
+        Ok(true) => return Finding::skipped(NAME, "not applicable to an archive"),
         Ok(false) => {}
         Err(error) => return Finding::unanswered(NAME, &error.into()),
     }
@@ -98,7 +98,7 @@ pub(crate) async fn retention(
     }
 }
 
-/// What old sessions say of the runs of `prune`.
+/// Detects by the old sessions whether `prune` runs.
 fn old_sessions(name: &'static str, old: &OldSessions, retention: &Retention, on_overdue: OnOverdue) -> Finding {
     let days = retention.days();
     let is_overdue = old.overdue > 0;
@@ -115,8 +115,8 @@ fn old_sessions(name: &'static str, old: &OldSessions, retention: &Retention, on
 fn overdue_line(old: &OldSessions, days: u32) -> String {
     let (sessions, oldest) = (number(old.overdue), output::time(old.oldest_us));
     format!(
-        "sessions past the retention of {days} days by more than a day: {sessions}, the oldest from {oldest}; \
-         `tarsy-db prune` has not run, or could not remove them"
+        "sessions more than a day past the retention of {days} days: {sessions}, the oldest from {oldest}; \
+         `tarsy-db prune` did not run, or could not remove them"
     )
 }
 
@@ -130,7 +130,7 @@ fn kept_line(old: &OldSessions, days: u32) -> Option<String> {
     let sessions = number(old.kept);
     let line = || {
         format!(
-            "sessions older than {days} days that `prune` keeps, most of them because they are not over or in use: {sessions}; \
+            "sessions older than {days} days that `prune` keeps, because they are open or in use: {sessions}; \
              `tarsy-db prune --dry-run` lists them"
         )
     };
@@ -179,24 +179,24 @@ mod tests {
         assert_eq!(warned.detail.0, failed.detail.0);
         let [overdue, kept] = failed.detail.0.as_slice() else { panic!("{failed:?}") };
         let begins =
-            "sessions past the retention of 90 days by more than a day: 3, the oldest from 1970-01-01T00:00:00Z; ";
+            "sessions more than a day past the retention of 90 days: 3, the oldest from 1970-01-01T00:00:00Z; ";
         assert!(overdue.starts_with(begins), "{overdue}");
         assert!(kept.contains("that `prune` keeps") && kept.contains(": 1; "), "{kept}");
     }
 
     #[test]
-    fn where_no_retention_was_chosen_that_is_the_first_thing_said() {
+    fn a_retention_that_is_not_set_is_the_first_line() {
         let old = OldSessions { removable: 2, ..OldSessions::default() };
         let found = old_sessions("retention", &old, &kept_for(None, "default"), OnOverdue::Warn);
         assert_eq!(found.status, Status::Note);
-        assert!(found.detail.0[0].starts_with("the retention is not set: "), "{found:?}");
+        assert!(found.detail.0[0].starts_with("retention: not set; "), "{found:?}");
         assert!(!found.detail.0.iter().any(|line| line.contains("the next `tarsy-db prune`")), "{found:?}");
     }
 
     #[test]
     fn damage_is_drift() {
         let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
-        assert_eq!(damage("integrity", "quick_check", lines(&["ok"])).detail.0, ["quick_check finds nothing"]);
+        assert_eq!(damage("integrity", "quick_check", lines(&["ok"])).detail.0, ["quick_check found no damage"]);
         let damaged = damage("integrity", "quick_check", lines(&["page 3 is never used"]));
         assert_eq!((damaged.exit_code, damaged.detail.0), (ExitCode::Drift, lines(&["page 3 is never used"])));
     }
@@ -212,13 +212,13 @@ mod tests {
             next,
         };
         let judge = |sequences: &[Sequence]| ahead_of_data("sequences", sequences);
-        assert_eq!(judge(&[]).detail.0, ["there are none"]);
-        assert_eq!(judge(&[sequence(Some(8))]).detail.0, ["1 ahead of the data"]);
+        assert_eq!(judge(&[]).detail.0, ["no sequences"]);
+        assert_eq!(judge(&[sequence(Some(8))]).detail.0, ["1 sequence ahead of the data"]);
         assert_eq!(judge(&[sequence(Some(7))]).exit_code, ExitCode::Drift);
         let unread = judge(&[sequence(None), sequence(Some(8))]);
         assert_eq!(
             (unread.status, unread.detail.0),
-            (Status::Skipped, vec!["the role may not read events_id_seq".to_owned()])
+            (Status::Skipped, vec!["no privilege to read events_id_seq".to_owned()])
         );
         assert_eq!(judge(&[sequence(None), sequence(Some(7))]).status, Status::Failed);
     }

@@ -1,4 +1,4 @@
-//! What a check found.
+//! The result of a check.
 
 use serde::{Serialize, Serializer};
 
@@ -12,10 +12,10 @@ pub(crate) struct Finding {
     pub(crate) name: &'static str,
     pub(crate) status: Status,
     pub(crate) detail: Detail,
-    /// What this failure means for the exit code.
+    /// The exit code of a failure.
     #[serde(skip)]
     pub(crate) exit_code: ExitCode,
-    /// Whether a query of it was given up.
+    /// Whether a query was cancelled because it took too long.
     #[serde(skip)]
     pub(crate) is_given_up: bool,
 }
@@ -65,12 +65,12 @@ impl Finding {
         Self { exit_code, ..Self::new(name, Status::Failed, detail) }
     }
 
-    /// A check that the database did not answer.
+    /// A check whose query failed.
     pub(crate) fn unanswered(name: &'static str, cause: &DatabaseCause) -> Self {
         match cause.class {
-            // A role that may not look is not a database that is broken.
-            ErrorClass::Privilege => Self::skipped(name, format!("not permitted: {cause}")),
-            // The check of the policies fails for them.
+            // A missing privilege is no fault of the database.
+            ErrorClass::Privilege => Self::skipped(name, format!("no privilege: {cause}")),
+            // The check of the row policies reports them as a failure.
             ErrorClass::RowPolicy => Self::skipped(name, format!("a row policy hides rows: {cause}")),
             class => Self {
                 is_given_up: class == ErrorClass::TimedOut,
@@ -79,7 +79,7 @@ impl Finding {
         }
     }
 
-    /// What `judge` says of what was read, if the database gave it.
+    /// Evaluates with `judge` what was read, if the query succeeded.
     pub(crate) fn of<T>(
         name: &'static str,
         read: Result<T, impl Into<DatabaseCause>>,
@@ -92,8 +92,8 @@ impl Finding {
     }
 }
 
-/// What all of them mean. The first failure decides, because later ones often follow from it. Only a schema that is
-/// merely not there yet gives way: `init` repairs no damage.
+/// The exit code of all checks: that of the first failure, because later ones often follow from it. A pending schema
+/// comes last, because `init` repairs no damage.
 pub(crate) fn exit_code(findings: &[Finding]) -> ExitCode {
     let failures = findings.iter().filter(|finding| finding.status == Status::Failed);
     let mut codes = failures.map(|finding| finding.exit_code);

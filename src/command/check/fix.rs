@@ -1,4 +1,4 @@
-//! `--fix`: repairs what is safe to repair while the backend works, and says what was done.
+//! `--fix`: the repairs that are safe while the backend is running.
 
 use sea_orm::DatabaseConnection;
 
@@ -14,27 +14,27 @@ use crate::schema::state::StateError;
 
 const NAME: &str = "repairs";
 
-/// What may be repaired.
+/// The repairs, or why there are none.
 enum RepairPlan {
     Repairs(Vec<Repair>),
-    /// The check of the revision says what to do.
+    /// The check of the revision reports what to do.
     Refused(StateError),
 }
 
 pub(crate) async fn repairs(connection: &DatabaseConnection) -> Finding {
     match plan(connection).await {
         Ok(RepairPlan::Repairs(repairs)) => repaired(&apply(connection, &repairs).await),
-        Ok(RepairPlan::Refused(refused)) => Finding::skipped(NAME, format!("nothing is repaired here: {refused}")),
+        Ok(RepairPlan::Refused(refused)) => Finding::skipped(NAME, format!("no repair was tried: {refused}")),
         Err(cause) => Finding::unanswered(NAME, &cause),
     }
 }
 
 async fn plan(connection: &DatabaseConnection) -> Result<RepairPlan, DatabaseCause> {
     if !lock::begin_repair(connection).await? {
-        return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is at work"));
+        return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is running"));
     }
     let (state, found) = schema_and_state(connection).await?;
-    // Where tables are missing, what is safe to repair of the others is the same.
+    // If tables are missing, the others can still be repaired.
     match state.require_history() {
         Ok(_) | Err(StateError::Pending | StateError::Incomplete { .. }) => {}
         Err(refused) => return Ok(RepairPlan::Refused(refused)),
@@ -45,7 +45,7 @@ async fn plan(connection: &DatabaseConnection) -> Result<RepairPlan, DatabaseCau
     Ok(RepairPlan::Repairs(repair::plan(connection, repairs).await?))
 }
 
-/// What became of each repair: what was done, or why not.
+/// Applies each repair; returns what was done, or why it failed.
 async fn apply(connection: &DatabaseConnection, repairs: &[Repair]) -> Vec<Result<String, DatabaseError>> {
     let mut results = Vec::new();
     for repair in repairs {
@@ -62,14 +62,14 @@ fn repaired(results: &[Result<String, DatabaseError>]) -> Finding {
     let lines: Vec<_> = lines.collect();
     match results.iter().find_map(|result| result.as_ref().err()) {
         Some(first) => Finding::failed(NAME, exit_code(first), lines),
-        None if lines.is_empty() => Finding::ok(NAME, "there is nothing that can be mended here"),
+        None if lines.is_empty() => Finding::ok(NAME, "nothing to repair"),
         None => Finding::new(NAME, Status::Note, lines),
     }
 }
 
 fn exit_code(error: &DatabaseError) -> ExitCode {
     match error.cause.class {
-        // What the database refuses to have repaired stays as it was: drift.
+        // A repair that the database refuses leaves the drift.
         ErrorClass::Other => ExitCode::Drift,
         class => class.exit_code(),
     }
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!((noted.status, noted.detail.0.len()), (Status::Note, 2));
         let failed = repaired(&[done(), refused(ErrorClass::Busy), refused(ErrorClass::Other)]);
         assert_eq!((failed.exit_code, failed.detail.0.len()), (ErrorClass::Busy.exit_code(), 3));
-        assert_eq!(failed.detail.0[1], "cannot create the index `i`: no");
+        assert_eq!(failed.detail.0[1], "cannot create index `i`: no");
         assert_eq!(repaired(&[refused(ErrorClass::Other)]).exit_code, ExitCode::Drift);
     }
 }

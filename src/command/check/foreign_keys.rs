@@ -1,4 +1,4 @@
-//! The check of the foreign keys: what the server's constraints make sure of, and the rows without a parent.
+//! The check of the foreign keys: constraints that the server enforces, and rows without a parent.
 
 use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
 
@@ -26,7 +26,7 @@ pub(crate) async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Sche
     Finding::of(NAME, count_orphans(connection, found).await, |(of_tarsy, others)| lost_rows(&of_tarsy, others))
 }
 
-/// The rows without a parent: by TARSy's references, and by other keys, as they are told.
+/// The rows without a parent: by TARSy's references, and by other foreign keys as text.
 async fn count_orphans(
     connection: &DatabaseExecutor<'_>,
     found: &Schema,
@@ -50,7 +50,7 @@ fn lost_rows(of_tarsy: &[OrphanCount], others: Vec<String>) -> Finding {
     Finding::failed(NAME, ExitCode::Drift, lines)
 }
 
-/// What PostgreSQL's own constraints make sure of.
+/// What PostgreSQL's constraints enforce.
 fn vouched_for(found: &Schema) -> Finding {
     let unproven = keys(found).filter(|(_, key)| !key.validated);
     let unproven: Vec<_> =
@@ -60,10 +60,12 @@ fn vouched_for(found: &Schema) -> Finding {
     }
     let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
     let unguarded: Vec<_> = unguarded
-        .map(|reference| format!("{}({}) has none: --deep looks", reference.child, reference.column))
+        .map(|reference| {
+            format!("{}({}) has no foreign key; `--deep` checks its rows", reference.child, reference.column)
+        })
         .collect();
     if unguarded.is_empty() {
-        Finding::ok(NAME, "the server vouches for every row (--deep looks itself)")
+        Finding::ok(NAME, "enforced by the server (`--deep` also checks every row)")
     } else {
         Finding::new(NAME, Status::Note, diff::first_of(unguarded))
     }
@@ -82,7 +84,7 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
     format!("{child}: {} without a parent in {parent}", counted(rows, "row"))
 }
 
-/// The rows without a parent by foreign keys that are not TARSy's.
+/// The rows without a parent, by foreign keys that are not TARSy's.
 async fn other_orphans(connection: &DatabaseExecutor<'_>, found: &Schema) -> Result<Vec<String>, DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
@@ -102,7 +104,7 @@ async fn other_orphans(connection: &DatabaseExecutor<'_>, found: &Schema) -> Res
     Ok(texts)
 }
 
-/// Counts the rows that refer to nothing by this key.
+/// Counts the rows without a parent by this key.
 fn postgresql_orphans(table: &str, key: &ForeignKey) -> String {
     let pairs = key.columns.iter().zip(&key.referenced_columns);
     let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
@@ -120,8 +122,8 @@ fn postgresql_orphans(table: &str, key: &ForeignKey) -> String {
     )
 }
 
-/// As [`postgresql_orphans`]; SQLite knows what a key without columns points to. It gives a row once for each of
-/// several keys that say the same.
+/// As [`postgresql_orphans`]; SQLite resolves a key without columns. It lists a row once for each of several identical
+/// keys.
 fn sqlite_orphans(table: &str, key: &ForeignKey) -> String {
     format!(
         "SELECT {child} AS child, {parent} AS parent, count(DISTINCT coalesce(c.rowid, 0)) AS orphans
@@ -154,6 +156,6 @@ mod tests {
     #[test]
     fn a_server_without_unproven_keys_vouches_for_every_row() {
         let vouched = vouched_for(&Schema::default());
-        assert_eq!(vouched.detail.0, ["the server vouches for every row (--deep looks itself)"]);
+        assert_eq!(vouched.detail.0, ["enforced by the server (`--deep` also checks every row)"]);
     }
 }

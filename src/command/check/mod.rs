@@ -1,16 +1,16 @@
-//! `check`: tells whether connection, schema and data are sound. Reads only, unless it is asked to repair.
+//! `check`: checks whether connection, schema and data are sound. Changes nothing without `--fix`.
 //!
-//! Each check reads what it needs, and a pure function judges what was read.
+//! Each check reads what it needs, and a pure function evaluates it.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`fix`] | `--fix`: repairs what is safe |
-//! | [`server`] | the connection, the server or the file, and what the role may do |
+//! | [`fix`] | `--fix`: the safe repairs |
+//! | [`server`] | the connection, the server or the file, and the role's privileges |
 //! | [`schema`] | revision, tables and indexes |
 //! | [`foreign_keys`] | rows without a parent |
 //! | [`data`] | the file, the sequences, old sessions |
-//! | [`finding`] | what a check found, and what all of them mean |
-//! | [`mode`] | what the flags ask for |
+//! | [`finding`] | the result of a check, and the exit code of all |
+//! | [`mode`] | the flags as enums |
 
 mod data;
 mod finding;
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     watch: &Watch<'_>,
 ) -> Result<Report, Error> {
     let url = &settings.database.value;
-    // Before SQLite opens the file: closing it afterwards would drop SQLite's own locks.
+    // Before SQLite opens the file, because closing it afterwards would drop SQLite's own locks.
     let writable = match url {
         DatabaseUrl::Sqlite(location) => Some(server::sqlite_writable(location.path.as_deref())),
         DatabaseUrl::Postgresql(_) => None,
@@ -151,7 +151,7 @@ async fn read_schema(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema)
     Ok(read)
 }
 
-/// Runs one check in a transaction of its own. Where it takes too long it is skipped.
+/// Runs one check in its own transaction. A check that takes too long is skipped.
 async fn look(
     reader: &BoundedReader<'_>,
     name: &'static str,
@@ -168,7 +168,7 @@ async fn look(
     match reader.limit() {
         Some(limit) if finding.is_given_up => {
             let limit = format::duration(limit);
-            Finding::skipped(name, format!("given up after {limit}: `tarsy-db check --deep` has no limit"))
+            Finding::skipped(name, format!("cancelled after {limit}; `tarsy-db check --deep` has no time limit"))
         }
         _ => finding,
     }

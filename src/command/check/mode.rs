@@ -1,17 +1,17 @@
-//! What the flags of `check` ask for.
+//! The flags of `check` as enums.
 
 use crate::cli::check::Check;
 
-/// How much of the data is looked at.
+/// How much of the data is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// What the database knows without reading every row.
+    /// Not every row.
     Quick,
     /// Every row.
     Deep,
 }
 
-/// What sessions past the retention are.
+/// The result of the check if sessions are past the retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnOverdue {
     Warn,

@@ -19,7 +19,7 @@ use crate::schema::state::{self, Decision, SchemaState, StateError, leftover_hin
 use crate::schema::variant::{self, Match, Variant};
 use crate::schema::{diff, expected, row_policy};
 
-/// Whether the database is at the target's revision, or beyond.
+/// Whether the database is at the target's revision or a later one.
 pub(crate) async fn revision(connection: &DatabaseConnection, state: &SchemaState, target: Revision) -> Finding {
     match row_policy::refuse(connection, &[ledger::TABLE]).await {
         Err(cause) if state.ledger == Ledger::Empty => Finding::unanswered("revision", &cause),
@@ -30,33 +30,41 @@ pub(crate) async fn revision(connection: &DatabaseConnection, state: &SchemaStat
 fn at_revision(state: &SchemaState, target: Revision) -> Finding {
     const NAME: &str = "revision";
     match state.plan(target) {
-        Decision::Nothing { revision } if Revision::from_id(&revision).is_none() => {
-            Finding::failed(NAME, ExitCode::Newer, format!("{}: newer than this tool?", state::described(&revision)))
-        }
+        Decision::Nothing { revision } if Revision::from_id(&revision).is_none() => Finding::failed(
+            NAME,
+            ExitCode::Newer,
+            format!("{}; probably newer than this version of tarsy-db", state::described(&revision)),
+        ),
         Decision::Nothing { revision } => Finding::ok(NAME, state::described(&revision)),
         Decision::Upgrade { from, to } => {
             let detail = format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`");
             Finding::failed(NAME, ExitCode::Pending, detail)
         }
         Decision::Create { .. } if state.revision().is_some() => {
-            Finding::failed(NAME, ExitCode::Pending, "there is a ledger but no tables: run `tarsy-db init`")
+            Finding::failed(NAME, ExitCode::Pending, "`alembic_version` exists, but no tables: run `tarsy-db init`")
         }
-        Decision::Create { .. } => {
-            Finding::failed(NAME, ExitCode::Pending, "there is no schema yet: run `tarsy-db init`")
-        }
-        Decision::Adopt => {
-            Finding::failed(NAME, ExitCode::Pending, "the tables have no ledger: run `tarsy-db init` to adopt them")
-        }
+        Decision::Create { .. } => Finding::failed(NAME, ExitCode::Pending, "no schema yet: run `tarsy-db init`"),
+        Decision::Adopt => Finding::failed(
+            NAME,
+            ExitCode::Pending,
+            "the tables have no `alembic_version`: run `tarsy-db init` to adopt them",
+        ),
         Decision::Incomplete { revision, missing } => {
-            let ledger =
-                revision.map_or("there is no ledger".to_owned(), |revision| format!("the ledger says {revision}"));
-            Finding::failed(NAME, ExitCode::Drift, format!("{ledger}, and there is no table {}", missing.join(", ")))
+            let ledger = revision.map_or("`alembic_version` is missing".to_owned(), |revision| {
+                format!("`alembic_version` records {revision}")
+            });
+            Finding::failed(
+                NAME,
+                ExitCode::Drift,
+                format!("{ledger}, and these tables are missing: {}", missing.join(", ")),
+            )
         }
         Decision::Ambiguous { revisions } => {
             let rows = revisions.join(", ");
             let count = revisions.len();
-            let detail =
-                format!("`alembic_version` has {count} rows: {rows}; find out which one is right, delete the others");
+            let detail = format!(
+                "`alembic_version` has {count} rows: {rows}; find out which one is right and delete the others"
+            );
             Finding::failed(NAME, ExitCode::Drift, detail)
         }
         Decision::Leftover { tables } => {
@@ -66,11 +74,11 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
     }
 }
 
-/// Whether the tables are those of their revision.
+/// Whether the tables match their revision.
 pub(crate) async fn tables(connection: &DatabaseConnection, state: &SchemaState, found: &Schema) -> Finding {
     const NAME: &str = "schema";
     if state.is_empty() {
-        return Finding::skipped(NAME, "there are no tables yet");
+        return Finding::skipped(NAME, "no tables yet");
     }
     match closest(connection, state, found).await {
         Ok(Some((revision, closest))) if closest.faults().next().is_some() => {
@@ -79,13 +87,13 @@ pub(crate) async fn tables(connection: &DatabaseConnection, state: &SchemaState,
             drifted(NAME, &closest, looks_like, half_done)
         }
         Ok(Some((revision, closest))) => as_expected(NAME, revision, &closest, &early::columns(revision, found)),
-        Ok(None) => Finding::skipped(NAME, "this version does not know the shape of that revision"),
-        Err(cause) => Finding::skipped(NAME, format!("the expected shape could not be made: {cause}")),
+        Ok(None) => Finding::skipped(NAME, "this version of tarsy-db does not know that revision"),
+        Err(cause) => Finding::skipped(NAME, format!("cannot create the expected schema for comparison: {cause}")),
     }
 }
 
-/// The form that the tables are most like: of the ledger's revision, or where there is none, of any. `None` for
-/// revisions that this version does not know.
+/// The variant that the tables match best: of the recorded revision, or of any revision if none is recorded. `None` for a
+/// revision that this version does not know.
 pub(crate) async fn closest(
     connection: &DatabaseConnection,
     state: &SchemaState,
@@ -100,7 +108,7 @@ pub(crate) async fn closest(
     Ok(Some((revision, closest)))
 }
 
-/// The revision that the tables are of instead of the ledger's, if there is one.
+/// The revision that the tables match instead of the recorded one, if there is one.
 async fn looks_like(
     connection: &DatabaseConnection,
     state: &SchemaState,
@@ -111,7 +119,7 @@ async fn looks_like(
     variant::look_alike(connection, revision, found).await.ok().flatten()
 }
 
-/// The revision that TARSy's backend was upgrading to when it was interrupted, where that explains every fault.
+/// The revision to which an upgrade by TARSy's backend was interrupted, if that explains every difference.
 async fn half_done(
     connection: &DatabaseConnection,
     revision: Revision,
@@ -126,28 +134,28 @@ async fn half_done(
 }
 
 fn drifted(name: &'static str, closest: &Match, looks_like: Option<Revision>, half_done: Option<Revision>) -> Finding {
-    let half_done = half_done
-        .map(|next| format!("a part of revision {next} is there: `tarsy-db init --to {}` completes it", next.number()));
-    let looks_like =
-        looks_like.map(|other| format!("these are the tables of revision {other}: {}", ledger_hint(other)));
+    let half_done = half_done.map(|next| {
+        format!("an upgrade to revision {next} was interrupted: `tarsy-db init --to {}` completes it", next.number())
+    });
+    let looks_like = looks_like.map(|other| format!("the tables match revision {other}: {}", ledger_hint(other)));
     let lines: Vec<_> = half_done.into_iter().chain(looks_like).chain(diff::texts(closest.faults())).collect();
     Finding::failed(name, ExitCode::Drift, lines)
 }
 
-/// Tables without a fault; what else sets them apart from what TARSy creates is said.
+/// Tables without a fault; harmless differences are listed.
 fn as_expected(name: &'static str, revision: Revision, closest: &Match, early: &[EarlyColumn]) -> Finding {
     let mut lines = vec![format!("as in revision {revision}")];
     if closest.variant != Variant::A {
         lines.push(closest.variant.origin().to_owned());
     }
     if closest.has_doubled_keys {
-        lines.push("foreign keys are there twice, as TARSy's own upgrade leaves them: harmless".to_owned());
+        lines.push("some foreign keys exist twice, as TARSy's own upgrade leaves them: harmless".to_owned());
     }
     if let Some(last) = early.last() {
         let names: Vec<_> = early.iter().map(|column| format!("{}.{}", column.table, column.name)).collect();
         lines.push(format!(
-            "columns of later revisions are there already, up to {}, as TARSy's backend creates or leaves them: {}; \
-             harmless, its upgrade keeps them",
+            "columns of later revisions, up to {}, already exist, as TARSy's backend creates them: {}; harmless, the \
+             upgrade keeps them",
             last.revision,
             names.join(", ")
         ));
@@ -157,24 +165,26 @@ fn as_expected(name: &'static str, revision: Revision, closest: &Match, early: &
     Finding::new(name, status, lines)
 }
 
-/// Whether there is the index that no revision makes.
+/// Whether the index exists that no revision creates.
 pub(crate) fn indexes(backend: DbBackend, found: &Schema) -> Finding {
     parent_index(backend, ParentIndex::of(found))
 }
 
 fn parent_index(backend: DbBackend, index: ParentIndex) -> Finding {
     const NAME: &str = "indexes";
-    let use_of_it = "for each stage that is removed the whole table is read";
+    let scans = "each deleted stage scans the whole table";
     match index {
-        ParentIndex::NotNeeded => Finding::ok(NAME, "no foreign key needs one that TARSy does not make"),
-        ParentIndex::Present(name) => Finding::ok(NAME, format!("{name} serves the foreign key to parallel parents")),
+        ParentIndex::NotNeeded => Finding::ok(NAME, "complete"),
+        ParentIndex::Present(name) => {
+            Finding::ok(NAME, format!("{name} covers `stage_executions.parent_stage_execution_id`"))
+        }
         ParentIndex::Invalid(name) => {
-            let detail = format!("{name} is invalid, and {use_of_it}: `REINDEX INDEX CONCURRENTLY {}`", quoted(&name));
+            let detail = format!("{name} is invalid, so {scans}; run `REINDEX INDEX CONCURRENTLY {}`", quoted(&name));
             Finding::new(NAME, Status::Note, detail)
         }
         ParentIndex::Missing => {
             let detail = vec![
-                format!("the foreign key to parallel parents has none, and {use_of_it}: recommended is"),
+                format!("`stage_executions.parent_stage_execution_id` has no index, so {scans}; run"),
                 parent_index::create_parent_index(backend),
             ];
             Finding::new(NAME, Status::Note, detail)
@@ -205,9 +215,12 @@ mod tests {
         assert_eq!(at_revision(&at(head), baseline).status, Status::Ok);
         for (pending, says) in [
             (at_revision(&at(baseline), head), "`schema.target` asks for"),
-            (at_revision(&empty(Ledger::Missing), head), "there is no schema yet"),
-            (at_revision(&empty(Ledger::At(baseline.id().to_owned())), head), "there is a ledger but no tables"),
-            (at_revision(&state(Ledger::Missing, baseline), head), "the tables have no ledger"),
+            (at_revision(&empty(Ledger::Missing), head), "no schema yet"),
+            (
+                at_revision(&empty(Ledger::At(baseline.id().to_owned())), head),
+                "`alembic_version` exists, but no tables",
+            ),
+            (at_revision(&state(Ledger::Missing, baseline), head), "the tables have no `alembic_version`"),
         ] {
             assert_eq!((pending.status, pending.exit_code), (Status::Failed, ExitCode::Pending), "{pending:?}");
             assert!(pending.detail.0[0].contains(says), "{pending:?}");
@@ -226,7 +239,10 @@ mod tests {
         let last = incomplete.tables.pop_last().expect("the baseline has tables").0;
         let incomplete = at_revision(&incomplete, Revision::BASELINE);
         assert_eq!(incomplete.exit_code, ExitCode::Drift);
-        assert_eq!(incomplete.detail.0, [format!("there is no ledger, and there is no table {last}")]);
+        assert_eq!(
+            incomplete.detail.0,
+            [format!("`alembic_version` is missing, and these tables are missing: {last}")]
+        );
     }
 
     #[test]
@@ -235,8 +251,8 @@ mod tests {
         let [baseline, head] = [Revision::BASELINE, Revision::HEAD];
         let Finding { exit_code, detail, .. } = drifted("schema", &closest, Some(baseline), Some(head));
         assert_eq!((exit_code, detail.0.len()), (ExitCode::Drift, 2));
-        assert!(detail.0[0].starts_with(&format!("a part of revision {head} is there: ")), "{detail:?}");
-        assert!(detail.0[1].starts_with(&format!("these are the tables of revision {baseline}: ")), "{detail:?}");
+        assert!(detail.0[0].starts_with(&format!("an upgrade to revision {head} was interrupted: ")), "{detail:?}");
+        assert!(detail.0[1].starts_with(&format!("the tables match revision {baseline}: ")), "{detail:?}");
     }
 
     #[test]
@@ -246,7 +262,7 @@ mod tests {
         assert_eq!(found.status, Status::Ok);
         assert_eq!(found.detail.0[0], format!("as in revision {}", Revision::HEAD));
         assert_eq!(found.detail.0[1], Variant::B.origin());
-        assert!(found.detail.0[2].starts_with("foreign keys are there twice"), "{found:?}");
+        assert!(found.detail.0[2].starts_with("some foreign keys exist twice"), "{found:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Checks of the connection, the server or the file, and of what the role may do.
+//! Checks of the connection, of the server or the file, and of the role's privileges.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::schema::privilege::{self, MissingPrivilege};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::state::SchemaState;
 
-/// The oldest PostgreSQL that its makers still support.
+/// The oldest PostgreSQL release that is still supported upstream.
 const OLDEST_POSTGRESQL: i32 = 14;
 
-/// Whether the database answers. `opened` is how long it took to connect.
+/// Whether the database answers. `opened` is the time that connecting took.
 pub(crate) async fn connection(connection: &DatabaseConnection, opened: Duration) -> Finding {
     const NAME: &str = "connection";
     let started = Instant::now();
@@ -32,14 +32,14 @@ pub(crate) async fn connection(connection: &DatabaseConnection, opened: Duration
     })
 }
 
-/// What a PostgreSQL server says of itself.
+/// The properties of a PostgreSQL server.
 struct ServerFacts {
     version: String,
     major: i32,
     encoding: String,
     is_standby: bool,
     is_read_only: bool,
-    /// What the database or the role are set to, if one of them is.
+    /// The setting of the database or the role, if there is one.
     time_zone: Option<String>,
 }
 
@@ -94,7 +94,7 @@ fn encoding(encoding: String) -> Finding {
     const NAME: &str = "encoding";
     match encoding.as_str() {
         "UTF8" => Finding::ok(NAME, encoding),
-        _ => Finding::failed(NAME, ExitCode::Drift, format!("{encoding} cannot hold every text; TARSy needs UTF8")),
+        _ => Finding::failed(NAME, ExitCode::Drift, format!("{encoding} cannot hold every text: TARSy needs UTF8")),
     }
 }
 
@@ -103,17 +103,18 @@ fn time_zone(zone: Option<&str>) -> Finding {
     let is_utc = |zone: &str| matches!(zone.to_uppercase().as_str(), "UTC" | "ETC/UTC" | "GMT");
     match zone {
         Some(zone) if !is_utc(zone) => {
-            let detail = format!("database or role are set to {zone}: TARSy's events would be stamped in that zone");
+            let detail =
+                format!("the database or the role is set to {zone}: TARSy's events would get times in that zone");
             Finding::new(NAME, Status::Warning, detail)
         }
-        _ => Finding::ok(NAME, "neither database nor role are set to another zone than UTC"),
+        _ => Finding::ok(NAME, "UTC"),
     }
 }
 
 fn postgresql_writable(facts: &ServerFacts) -> Finding {
     const NAME: &str = "writable";
     match (facts.is_standby, facts.is_read_only) {
-        (true, _) => Finding::failed(NAME, ExitCode::Unavailable, "the server is a standby"),
+        (true, _) => Finding::failed(NAME, ExitCode::Unavailable, "the server is a standby, which is read-only"),
         (_, true) => Finding::failed(NAME, ExitCode::Unavailable, "transactions are read-only by default"),
         _ => Finding::ok(NAME, "the server accepts writes"),
     }
@@ -122,26 +123,26 @@ fn postgresql_writable(facts: &ServerFacts) -> Finding {
 /// Whether SQLite's file can be written. Opening a file for writing changes nothing in it.
 pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
     const NAME: &str = "writable";
-    let Some(path) = path else { return Finding::ok(NAME, "memory") };
+    let Some(path) = path else { return Finding::ok(NAME, "in memory") };
     match std::fs::OpenOptions::new().append(true).open(path) {
-        Ok(_) => Finding::ok(NAME, "the file can be written"),
-        Err(error) => Finding::failed(NAME, ExitCode::Privilege, format!("the file cannot be written: {error}")),
+        Ok(_) => Finding::ok(NAME, "the file is writable"),
+        Err(error) => Finding::failed(NAME, ExitCode::Privilege, format!("the file is not writable: {error}")),
     }
 }
 
-/// TARSy's tables, and its ledger.
+/// TARSy's tables, with `alembic_version`.
 fn tables_of_tarsy() -> Vec<&'static str> {
     [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat()
 }
 
-/// What the role may do.
+/// The privileges of the role.
 pub(crate) async fn privileges(connection: &DatabaseExecutor<'_>, state: &SchemaState) -> Finding {
     const NAME: &str = "privileges";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::ok(NAME, "SQLite has no roles");
     }
     if state.is_empty() {
-        return Finding::skipped(NAME, "there are no tables yet");
+        return Finding::skipped(NAME, "no tables yet");
     }
     let wanted = ["SELECT", "INSERT", "UPDATE", "DELETE"];
     let lacking = privilege::lacking(connection, &tables_of_tarsy(), &wanted).await;
@@ -150,18 +151,18 @@ pub(crate) async fn privileges(connection: &DatabaseExecutor<'_>, state: &Schema
 
 fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
     if lacking.is_empty() {
-        return Finding::ok(name, "the role may read and write all tables");
+        return Finding::ok(name, "the role can read and write all tables");
     }
     let texts: Vec<_> = lacking.iter().map(ToString::to_string).collect();
     let detail = format!("the role lacks {}", texts.join("; "));
     if lacking.iter().any(|lacking| lacking.privilege == "SELECT") {
         Finding::failed(name, ExitCode::Privilege, detail)
     } else {
-        Finding::new(name, Status::Warning, format!("{detail}: enough to check, not for the backend"))
+        Finding::new(name, Status::Warning, format!("{detail}; that is enough for `check`, but not for the backend"))
     }
 }
 
-/// What hides rows from the role: `None` where nothing does.
+/// The row policies that hide rows from the role, if there are any.
 pub(crate) async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
     const NAME: &str = "row policies";
     match row_policy::active(connection, &tables_of_tarsy()).await {
@@ -207,11 +208,11 @@ mod tests {
         assert_eq!(encoding("UTF8".to_owned()).status, Status::Ok);
         let latin = encoding("LATIN1".to_owned());
         assert_eq!((latin.status, latin.exit_code), (Status::Failed, ExitCode::Drift));
-        assert_eq!(latin.detail.0, ["LATIN1 cannot hold every text; TARSy needs UTF8"]);
+        assert_eq!(latin.detail.0, ["LATIN1 cannot hold every text: TARSy needs UTF8"]);
     }
 
     #[test]
-    fn any_name_of_utc_is_no_other_zone() {
+    fn every_name_of_utc_is_accepted() {
         for zone in [None, Some("utc"), Some("Etc/UTC"), Some("GMT")] {
             assert_eq!(time_zone(zone).status, Status::Ok, "{zone:?}");
         }
@@ -222,7 +223,7 @@ mod tests {
     fn a_standby_is_named_before_its_read_only_transactions() {
         assert_eq!(postgresql_writable(&facts()).status, Status::Ok);
         let standby = postgresql_writable(&ServerFacts { is_standby: true, is_read_only: true, ..facts() });
-        assert_eq!(standby.detail.0, ["the server is a standby"]);
+        assert_eq!(standby.detail.0, ["the server is a standby, which is read-only"]);
         let read_only = postgresql_writable(&ServerFacts { is_read_only: true, ..facts() });
         assert_eq!(read_only.detail.0, ["transactions are read-only by default"]);
         assert_eq!([standby.exit_code, read_only.exit_code], [ExitCode::Unavailable; 2]);
@@ -235,7 +236,8 @@ mod tests {
         assert_eq!(role("privileges", &[]).status, Status::Ok);
         let reader = role("privileges", &[lacking("DELETE"), lacking("INSERT")]);
         assert_eq!(reader.status, Status::Warning);
-        let text = "the role lacks DELETE on events; INSERT on events: enough to check, not for the backend";
+        let text =
+            "the role lacks DELETE on events; INSERT on events; that is enough for `check`, but not for the backend";
         assert_eq!(reader.detail.0, [text]);
         let blind = role("privileges", &[lacking("SELECT")]);
         assert_eq!((blind.status, blind.exit_code), (Status::Failed, ExitCode::Privilege));

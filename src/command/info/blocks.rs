@@ -1,4 +1,4 @@
-//! What is there, as tables for people.
+//! The report of `info` as tables.
 
 use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Week};
 use crate::database::read_transaction::QUERY_LIMIT;
@@ -9,7 +9,7 @@ use crate::output::{self, Block, Field};
 use crate::schema::state;
 use crate::settings::ShownSetting;
 
-/// How wide the longest bar is, in characters.
+/// The width of the longest bar, in characters.
 const BAR_WIDTH: u64 = 40;
 
 pub(crate) fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<Block> {
@@ -20,11 +20,11 @@ pub(crate) fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<
     blocks.extend(summary.space.iter().flat_map(space_blocks));
     blocks.extend(summary.sessions.iter().flat_map(session_blocks));
     blocks.extend(summary.row_policies.iter().map(|policies| {
-        Block::Line(format!("partial: {}; the figures of this table count only the others", policies.text()))
+        Block::Line(format!("incomplete: {}; the figures of this table count visible rows only", policies.text()))
     }));
     blocks.extend(skipped_line(&summary.skipped).map(Block::Line));
     let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
-    blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "from"], rows: rows.collect() });
+    blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "source"], rows: rows.collect() });
     blocks
 }
 
@@ -33,7 +33,8 @@ fn or_dash(value: Option<&str>) -> Field {
 }
 
 fn database_block(summary: &InfoSummary) -> Block {
-    let revision = summary.revision.as_deref().map_or_else(|| "no ledger".to_owned(), state::described);
+    let revision =
+        summary.revision.as_deref().map_or_else(|| "not recorded (no `alembic_version`)".to_owned(), state::described);
     let mut rows: Vec<Vec<Field>> = vec![
         vec!["database".into(), summary.database.as_str().into()],
         vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],
@@ -65,7 +66,8 @@ fn table_block(tables: &[TableInfo]) -> Block {
 
 fn skipped_line(parts: &[String]) -> Option<String> {
     let (limit, skipped) = (format::duration(QUERY_LIMIT), parts.join(", "));
-    let line = format!("skipped, because it took longer than {limit}: {skipped}; `tarsy-db info --exact` has no limit");
+    let line =
+        format!("skipped because it took longer than {limit}: {skipped}; `tarsy-db info --exact` has no time limit");
     (!parts.is_empty()).then_some(line)
 }
 
@@ -120,18 +122,18 @@ fn session_blocks(sessions: &SessionSummary) -> Vec<Block> {
 fn would_remove(sessions: &SessionSummary) -> String {
     match &sessions.would_remove {
         None if sessions.has_retention => "-".to_owned(),
-        None => "nothing: the setting makes no sense".to_owned(),
+        None => "unknown: the setting is not valid".to_owned(),
         Some(plan) => format!(
-            "{}, {}, {}; {} old ones stay, because they are not over or in use",
+            "{}, {}, {}; keeps {} because they are open or in use",
             counted(plan.sessions, "session"),
             counted(plan.rows(), "row"),
             format::size(plan.bytes()),
-            format::number(plan.kept.len() as u64)
+            counted(plan.kept.len() as u64, "old session")
         ),
     }
 }
 
-/// A chart, unless there is nothing to see.
+/// A chart, unless all weeks are empty.
 fn weeks_block(weeks: &[Week]) -> Option<Block> {
     let most = weeks.iter().map(|week| week.sessions).max().filter(|most| *most > 0)?;
     let rows = weeks
@@ -141,7 +143,7 @@ fn weeks_block(weeks: &[Week]) -> Option<Block> {
     Some(Block::Table { title: "sessions by week", header, rows: rows.collect() })
 }
 
-/// A bar as long as its share of the largest one; what is not nothing is seen.
+/// A bar in proportion to the largest value; any value above 0 is visible.
 fn bar(value: u64, most: u64) -> String {
     let width = (value * BAR_WIDTH).div_ceil(most);
     "█".repeat(usize::try_from(width).unwrap_or_default())
@@ -152,13 +154,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_shows_its_share_and_what_is_not_nothing_is_seen() {
+    fn a_bar_shows_its_share_and_is_visible_above_zero() {
         let widths = [0, 1, 500, 1000].map(|value| bar(value, 1000).chars().count());
         assert_eq!(widths, [0, 1, 20, 40]);
     }
 
     #[test]
-    fn weeks_without_sessions_are_no_chart() {
+    fn weeks_without_sessions_have_no_chart() {
         let week = |sessions| Week { monday: "2024-01-29".to_owned(), sessions };
         assert!(weeks_block(&[]).is_none() && weeks_block(&[week(0)]).is_none());
         let Some(Block::Table { rows, .. }) = weeks_block(&[week(0), week(2)]) else { panic!("a chart") };
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_is_marked_and_what_is_not_known_is_a_dash() {
+    fn an_estimate_is_marked_and_an_unknown_count_is_a_dash() {
         let table = |rows| TableInfo {
             table: "t".to_owned(),
             rows,
@@ -184,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_skipped_is_named_with_the_limit() {
+    fn skipped_parts_are_named_with_the_limit() {
         assert_eq!(skipped_line(&[]), None);
         let line = skipped_line(&["free space".to_owned(), "sessions by week".to_owned()]);
-        let expected = "skipped, because it took longer than 30s: free space, sessions by week; `tarsy-db info --exact` has no limit";
+        let expected = "skipped because it took longer than 30s: free space, sessions by week; `tarsy-db info --exact` has no time limit";
         assert_eq!(line.as_deref(), Some(expected));
     }
 }

@@ -1,11 +1,11 @@
-//! `info`: shows what is there and which settings are in force. Reads only.
+//! `info`: shows the contents of the database and the settings in force. Changes nothing.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`sections`] | reads the parts, each in a transaction of its own |
-//! | [`queries`] | what the database is asked |
-//! | [`blocks`] | what is there, as tables for people |
-//! | [`summary`] | what is there, as data |
+//! | [`sections`] | reads the parts, each in its own transaction |
+//! | [`queries`] | the queries |
+//! | [`blocks`] | the report as tables |
+//! | [`summary`] | the report as data |
 
 mod blocks;
 mod queries;
@@ -90,7 +90,7 @@ fn space_summary(parts: Space) -> SpaceSummary {
     SpaceSummary { reclaimable_bytes: parts.reclaimable_bytes(), next_command: parts.next_command(), parts }
 }
 
-/// The settings; a retention that was not chosen is no 90 days.
+/// The settings; a retention that is not set is shown as such, not as its default.
 fn shown(settings: &Settings, retention: &Retention) -> Vec<ShownSetting> {
     let mut shown = settings.shown();
     let is_retention = |(name, ..): &&mut ShownSetting| *name == RETENTION_DAYS.path;

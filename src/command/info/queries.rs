@@ -1,4 +1,4 @@
-//! What the database is asked.
+//! The queries of `info`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const WEEK_SECONDS: i64 = 7 * 86_400;
 /// The epoch was a Thursday: three days later weeks begin on Mondays.
 const EPOCH_AFTER_MONDAY: i64 = 3 * 86_400;
 
-/// What a server, or SQLite, says of itself.
+/// The properties of a server, or of SQLite.
 pub(crate) struct ServerInfo {
     pub(crate) version: String,
     pub(crate) role: Option<String>,
@@ -68,7 +68,7 @@ pub(crate) async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Resul
         let size = |name| row.try_get::<i64>("", name).map(|bytes| Some(bytes.unsigned_abs()));
         Ok(TableInfo {
             table: row.try_get("", "name")?,
-            // A table that was never analysed has no estimate.
+            // A table without ANALYZE has no estimate.
             rows: u64::try_from(row.try_get::<i64>("", "estimate")?).map_or(RowCount::Unknown, RowCount::Estimated),
             table_bytes: size("table_bytes")?,
             index_bytes: size("index_bytes")?,
@@ -78,7 +78,7 @@ pub(crate) async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Resul
     tables.collect()
 }
 
-/// The bytes of each table, and of all its indexes.
+/// The size in bytes of each table, and of all its indexes.
 pub(crate) async fn sqlite_sizes(connection: &DatabaseExecutor<'_>) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
     let sql = "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
                FROM dbstat s JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1, 2";
@@ -111,7 +111,7 @@ pub(crate) async fn by_status(connection: &DatabaseExecutor<'_>) -> Result<Vec<S
     counts.collect()
 }
 
-/// The last weeks that have sessions, and those without any between them.
+/// The last weeks with sessions, and the empty weeks between them.
 pub(crate) async fn by_week(connection: &DatabaseExecutor<'_>) -> Result<Vec<Week>, DbErr> {
     let sql = format!(
         "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions
@@ -125,7 +125,7 @@ pub(crate) async fn by_week(connection: &DatabaseExecutor<'_>) -> Result<Vec<Wee
     Ok(weeks(&counts))
 }
 
-/// The weeks up to the last one that has sessions. `counts` has their numbers since the epoch.
+/// The weeks up to the last one with sessions. The keys of `counts` are weeks since the epoch.
 fn weeks(counts: &BTreeMap<i64, u64>) -> Vec<Week> {
     let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
         return Vec::new();

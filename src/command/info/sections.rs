@@ -1,4 +1,4 @@
-//! Reads the parts of what is shown, each in a transaction of its own, and notes those that were given up.
+//! Reads the parts of the report, each in its own transaction, and records those that were cancelled.
 
 use chrono::{DateTime, Utc};
 use sea_orm::DatabaseExecutor;
@@ -16,17 +16,17 @@ use crate::history::retention::policy::{ActiveSessions, RetentionPolicy};
 use crate::history::retention::selection::Selection;
 use crate::schema::model::Schema;
 
-/// SQLite has to read every page to tell how large a table is: up to this size it is asked to.
+/// SQLite reads every page to measure a table. Larger files are not measured.
 const SMALL_FILE: u64 = 1 << 30;
 
 const MEASURE: (Verb, &str) = (Verb::Measure, "the tables");
 
-/// How much trouble is taken over figures.
+/// How exact the figures are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// As the server estimates them, and given up where that takes long.
+    /// The server's estimates; slow queries are cancelled.
     Estimated,
-    /// Counted, for as long as it takes.
+    /// Exact counts, without a time limit.
     Exact,
 }
 
@@ -40,7 +40,7 @@ impl Precision {
         self == Self::Exact || file_bytes <= SMALL_FILE
     }
 
-    /// Whether rows are counted for which there is this.
+    /// Whether rows with this estimate are counted.
     fn counts(self, rows: RowCount) -> bool {
         self == Self::Exact || rows == RowCount::Unknown
     }
@@ -52,7 +52,7 @@ pub(crate) struct Sections<'c> {
 }
 
 impl Sections<'_> {
-    /// Reads one part in a transaction of its own. `None` where a query took too long.
+    /// Reads one part in its own transaction. `None` if a query took too long.
     pub(crate) async fn read<T>(
         &mut self,
         part: impl Into<String>,
@@ -131,8 +131,10 @@ impl Sections<'_> {
         });
         let (oldest, newest) = edges.await?.unwrap_or_default();
         let mut retention = retention.clone();
-        self.read("what TARSy's own defaults would remove", async |reading| retention.count(reading, found, now).await)
-            .await?;
+        self.read("the sessions that TARSy's defaults would remove", async |reading| {
+            retention.count(reading, found, now).await
+        })
+        .await?;
         let policy = retention.policy(ActiveSessions::Keep, now).ok();
         let has_retention = policy.is_some();
         let would_remove = match policy {
@@ -158,7 +160,7 @@ impl Sections<'_> {
             let selection = Selection::of(reading, found, policy).await?;
             Ok(plan::plan(reading, found, &selection).await?)
         };
-        self.read("what the retention would remove", plan).await
+        self.read("the sessions that the retention would remove", plan).await
     }
 }
 

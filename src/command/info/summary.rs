@@ -1,4 +1,4 @@
-//! What is there, as data.
+//! The report of `info` as data.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +23,9 @@ pub(crate) struct InfoSummary {
     pub(crate) tables: Vec<TableInfo>,
     pub(crate) space: Option<SpaceSummary>,
     pub(crate) sessions: Option<SessionSummary>,
-    /// What hides rows from the role: the figures of these tables are partial.
+    /// The row policies that hide rows from the role: the figures of these tables are incomplete.
     pub(crate) row_policies: Vec<RowPolicies>,
-    /// What was given up because it took too long.
+    /// The parts that were cancelled because they took too long.
     pub(crate) skipped: Vec<String>,
     pub(crate) settings: BTreeMap<&'static str, SettingSummary>,
 }
@@ -40,12 +40,12 @@ pub(crate) struct TableInfo {
     pub(crate) toast_bytes: Option<u64>,
 }
 
-/// How many rows a table has.
+/// The number of rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowCount {
     Exact(u64),
     Estimated(u64),
-    /// To count them took too long.
+    /// Counting took too long.
     Unknown,
 }
 
@@ -65,9 +65,9 @@ impl Serialize for RowCount {
 
 #[derive(Serialize)]
 pub(crate) struct SpaceSummary {
-    /// What could be given back; an estimate on PostgreSQL.
+    /// The reclaimable space in bytes; an estimate on PostgreSQL.
     pub(crate) reclaimable_bytes: u64,
-    /// What gives it back; `None` where that is not worth while.
+    /// The command that reclaims it; `None` if there is too little.
     pub(crate) next_command: Option<String>,
     #[serde(flatten)]
     pub(crate) parts: Space,
@@ -80,12 +80,12 @@ pub(crate) struct SessionSummary {
     pub(crate) by_status: Option<Vec<StatusCount>>,
     pub(crate) by_week: Option<Vec<Week>>,
     pub(crate) retention_days: u32,
-    /// Whether the retention makes sense.
+    /// Whether the retention is valid.
     #[serde(skip)]
     pub(crate) has_retention: bool,
     pub(crate) retention: Retention,
-    /// What `prune` would remove; where no retention was chosen, with the longer of TARSy's defaults. Absent where the
-    /// retention makes no sense, or where that took too long.
+    /// What `prune` would remove; if no retention is set, with the longer of TARSy's defaults. Absent if the retention is
+    /// not valid, or counting took too long.
     pub(crate) would_remove: Option<RetentionPlan>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) struct StatusCount {
 
 #[derive(Serialize)]
 pub(crate) struct Week {
-    /// Its Monday.
+    /// The first day of the week.
     pub(crate) monday: String,
     pub(crate) sessions: u64,
 }

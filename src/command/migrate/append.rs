@@ -1,4 +1,4 @@
-//! `--append`: brings rows to those that the target holds; with `--dry-run` says which.
+//! `--append`: inserts rows into a target that already holds rows; with `--dry-run` counts them.
 
 use super::plan_report::Planned;
 use super::prepare::Prepared;
@@ -22,7 +22,7 @@ use crate::transfer::target::preflight::{self, TargetTables};
 use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {
-    /// Brings the rows to those of the target. A target without rows is filled in the ordinary way, which is faster.
+    /// Inserts the rows. An empty target is filled as without `--append`, which is faster.
     pub(crate) async fn append(
         &self,
         to: &DatabaseUrl,
@@ -63,7 +63,7 @@ impl Run<'_> {
         let AppendCounts { inserted, skipped } = AppendCounts::of(&loads);
         let (inserted, skipped) = (counted(inserted, "row"), number(skipped));
         let mut blocks = vec![Block::Line(format!(
-            "appended {from} to {to}, both at revision {revision}: {inserted} inserted, {skipped} were there already"
+            "appended {from} to {to}, both at revision {revision}: {inserted} inserted, {skipped} already existed"
         ))];
         blocks.extend(self.damage_block());
         blocks.extend(summary.blocks(&self.changes.borrow()));
@@ -96,7 +96,7 @@ impl Run<'_> {
             drop(loading);
             match result {
                 Ok(loads) => Ok((prepared, loads)),
-                // Orphans, which only both ends together can tell.
+                // Orphans, which only source and target together determine.
                 Err(TransferError::Hazards(HazardError(mut hazards))) if self.arguments.show_values => {
                     watch.elsewhere(source.show_values(&plan.tables, &mut hazards)).await?;
                     Err(TransferError::Hazards(HazardError(hazards)))

@@ -1,4 +1,4 @@
-//! `--check-only`: looks at the source alone.
+//! `--check-only`: checks the source only.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ struct SourceSummary {
     source: String,
     revision: &'static str,
     tables: Vec<CheckedTable>,
-    /// How many findings of the source's damage were accepted.
+    /// The number of findings of damage that `--accept-damage` accepts.
     accepted_damage: Option<usize>,
     seconds: f64,
 }
@@ -37,7 +37,7 @@ struct CheckedTable {
 }
 
 impl Run<'_> {
-    /// Looks whether PostgreSQL can hold every value, as far as that can be known without a server.
+    /// Checks whether PostgreSQL can hold every value, as far as that is known without a server.
     pub(crate) async fn check(&self, snapshot: Snapshot) -> Result<Report, Error> {
         let end = &self.source.end;
         let assumed = plan::assumed_target(&end.expected, end.variant);
@@ -83,8 +83,11 @@ impl Run<'_> {
             .tables
             .iter()
             .map(|table| vec![table.table.as_str().into(), output::count(table.rows), output::bytes(table.bytes)]);
-        let held =
-            if self.changes.borrow().is_empty() { "every value exactly" } else { "what the policies make of it" };
+        let held = if self.changes.borrow().is_empty() {
+            "every value unchanged"
+        } else {
+            "every value, changed by the policies"
+        };
         let mut blocks = vec![
             Block::Line(format!("{from}, at revision {revision}: PostgreSQL can hold {held}")),
             Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() },

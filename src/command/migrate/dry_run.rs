@@ -1,4 +1,4 @@
-//! `--dry-run`: goes as far as a move can without moving a row.
+//! `--dry-run`: checks source and target without writing.
 
 use super::plan_report::Planned;
 use super::prepare::Prepared;
@@ -14,8 +14,7 @@ use crate::transfer::target::operation::Operation;
 use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {
-    /// Says what a move would do, and what is in its way. Every value of the source is looked at; of the target nothing
-    /// is changed.
+    /// Reports what a migration would do, and why it would fail. Reads every value of the source and changes nothing.
     pub(crate) async fn rehearse(
         &self,
         to: &DatabaseUrl,
@@ -36,7 +35,7 @@ impl Run<'_> {
                 return Err(TransferError::Hazards(HazardError(scan.hazards)));
             }
             warn_of_long_entries(&scan);
-            // Those that were counted, not those that were thought to be there.
+            // The counted rows replace the estimate.
             prepared.amounts = scan.tables.iter().map(|read| read.amount).collect();
             Ok((prepared, forecast))
         };

@@ -1,4 +1,4 @@
-//! The move itself.
+//! The migration of all rows into an empty target.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::transfer::summary::TableLoad;
 use crate::transfer::target::operation::Operation;
 
 impl Run<'_> {
-    /// Moves the history.
+    /// Migrates the history.
     pub(crate) async fn load(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
         let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
@@ -53,15 +53,15 @@ impl Run<'_> {
         let report = report.map_or(String::new(), |report| format!(", and {}", report.display()));
         blocks.push(Block::Lines(vec![
             format!(
-                "next: give TARSy's backend DATABASE_URL=postgresql://{to} with the password, start it, and run \
+                "next: set DATABASE_URL=postgresql://{to} for TARSy's backend, with the password, start it, and run \
                  `tarsy-db check --deep`"
             ),
-            format!("keep: {from}, which is as it was{report}"),
+            format!("keep: {from}, which was not changed{report}"),
         ]));
         blocks
     }
 
-    /// Says what is about to happen.
+    /// Logs what is about to happen.
     fn announce(&self, to: &DatabaseUrl, prepared: &Prepared, forecast: Option<Forecast>) {
         let total: Amount = prepared.amounts.iter().copied().sum();
         let (rows, values) = (counted(total.rows, "row"), size(total.bytes));
@@ -69,7 +69,7 @@ impl Run<'_> {
         if let Some(forecast) = forecast {
             let compressed = if prepared.is_lz4 { ", long values compressed with lz4" } else { "" };
             tracing::info!(
-                "the target will take about {}{compressed}; this will take about {}: a sample went at {}/s",
+                "the target will need about {}{compressed}; this will take about {}, by a sample at {}/s",
                 size(forecast.target_bytes),
                 duration(Duration::from_secs(forecast.seconds)),
                 size(forecast.bytes_per_second)

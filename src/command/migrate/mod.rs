@@ -1,17 +1,17 @@
-//! `migrate-sqlite-to-postgres`: moves a history, completely or not at all, and proves it.
+//! `migrate-sqlite-to-postgres`: migrates a history, completely or not at all, and verifies it.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`append`] | `--append`: brings rows to those that the target holds |
-//! | [`load`] | the move itself |
-//! | [`dry_run`] | `--dry-run`: goes as far as a move can without moving a row |
+//! | [`append`] | `--append`: inserts rows into a target that already holds rows |
+//! | [`load`] | the migration of all rows into an empty target |
+//! | [`dry_run`] | `--dry-run`: checks source and target without writing |
 //! | [`verify_only`] | `--verify-only`: compares the source with a target that was filled earlier |
-//! | [`check_only`] | `--check-only`: looks at the source alone |
-//! | [`plan_report`] | what a move or an append would do, as a report |
-//! | [`summary`] | what was moved, as data and as tables |
-//! | [`prepare`] | both ends, before the first row moves |
-//! | [`mod@run`] | one run: the source, the report's file, what policies changed |
-//! | [`mode`] | what the flags ask for |
+//! | [`check_only`] | `--check-only`: checks the source only |
+//! | [`plan_report`] | the report of `--dry-run` |
+//! | [`summary`] | what was migrated, as data and as tables |
+//! | [`prepare`] | source and target before the first row is written |
+//! | [`mod@run`] | one run: the source, the report's file, the changes by policies |
+//! | [`mode`] | the flags as an enum |
 
 mod append;
 mod check_only;
@@ -39,7 +39,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::transfer::endpoints::EndpointError;
 
-/// Whether the target is about to be changed.
+/// Whether the command may change the target.
 pub(crate) fn writes(arguments: &MigrateSqliteToPostgres) -> bool {
     Mode::of(arguments).writes()
 }
@@ -88,7 +88,7 @@ async fn check_source(
     run.settle(result, None)
 }
 
-/// Takes both ends as far as the mode goes.
+/// Runs the mode on source and target.
 async fn move_history(
     arguments: &MigrateSqliteToPostgres,
     now: DateTime<Utc>,

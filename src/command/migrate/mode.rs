@@ -1,30 +1,30 @@
-//! What the flags of `migrate-sqlite-to-postgres` ask for, resolved once.
+//! The flags of `migrate-sqlite-to-postgres` as an enum.
 
 use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::transfer::job::append::AppendMode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// The source alone is looked at.
+    /// Only the source is checked.
     CheckOnly,
     OnTarget(TargetMode),
 }
 
-/// What is done with the target.
+/// What to do with the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TargetMode {
     /// Its empty tables are filled.
     Load,
-    /// It is looked at as for a load, and not changed.
+    /// It is checked as for a load, and not changed.
     DryRun,
-    /// Rows are brought to those that it holds, or counted only.
+    /// Rows are inserted beside those that it holds, or only counted.
     Append(AppendMode),
     /// It is compared with the source.
     VerifyOnly,
 }
 
 impl Mode {
-    /// The command line has made sure that no two of the flags contradict each other.
+    /// The command line has refused contradicting flags.
     pub(crate) fn of(arguments: &MigrateSqliteToPostgres) -> Self {
         let MigrateSqliteToPostgres { check_only, append, verify_only, dry_run, .. } = *arguments;
         if check_only {
@@ -39,7 +39,7 @@ impl Mode {
         })
     }
 
-    /// Whether the target is about to be changed.
+    /// Whether the mode may change the target.
     pub(crate) fn writes(self) -> bool {
         matches!(self, Self::OnTarget(TargetMode::Load | TargetMode::Append(AppendMode::Insert)))
     }

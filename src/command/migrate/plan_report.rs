@@ -1,4 +1,4 @@
-//! What a move or an append would do, as a report.
+//! The report of `--dry-run`, with or without `--append`.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::transfer::target::obstacle::Obstacle;
 pub(crate) enum Planned<'p> {
     /// To fill empty tables.
     Move { forecast: Option<Forecast> },
-    /// To bring rows to tables that hold some.
+    /// To insert rows into tables that hold rows.
     Append { loads: &'p [TableLoad] },
 }
 
@@ -40,12 +40,12 @@ struct PlanSummary<'p> {
     #[serde(flatten)]
     prospect: Option<Prospect>,
     warnings: &'p [Obstacle],
-    /// How many findings of the source's damage were accepted.
+    /// The number of findings of damage that `--accept-damage` accepts.
     accepted_damage: Option<usize>,
     tables: Vec<PlannedTable>,
 }
 
-/// What only a move says of itself.
+/// What only the plan of a migration without `--append` has.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Prospect {
     forecast: Option<Forecast>,
@@ -86,25 +86,25 @@ impl Prospect {
     fn facts(self) -> [(&'static str, String); 3] {
         let Self { forecast, compression } = self;
         let size =
-            forecast.map_or("little".to_owned(), |forecast| format!("about {}", format::size(forecast.target_bytes)));
+            forecast.map_or("small".to_owned(), |forecast| format!("about {}", format::size(forecast.target_bytes)));
         let time = forecast.map_or_else(
             || "a few seconds".to_owned(),
             |forecast| {
                 let duration = format::duration(Duration::from_secs(forecast.seconds));
-                format!("about {duration}: a sample went at {}/s", format::size(forecast.bytes_per_second))
+                format!("about {duration}, by a sample at {}/s", format::size(forecast.bytes_per_second))
             },
         );
         let compression = match compression {
             ToastCompression::Lz4 => "lz4 for long values",
-            ToastCompression::AsServerIsSet => "as the server is set",
+            ToastCompression::AsServerIsSet => "the server's setting",
         };
         [("size", size), ("time", time), ("compression", compression.to_owned())]
     }
 }
 
-/// One row for each table, and their sum.
+/// One row for each table, and their total.
 fn table_block(tables: &[PlannedTable], total: &PlannedTable) -> Block {
-    let counts: &[&str] = if total.counts.is_some() { &["to insert", "there already"] } else { &[] };
+    let counts: &[&str] = if total.counts.is_some() { &["to insert", "already exist"] } else { &[] };
     let header = [&["table", "rows"], counts, &["bytes"]].concat();
     Block::Table { title: "tables", header, rows: tables.iter().chain([total]).map(PlannedTable::fields).collect() }
 }
@@ -123,7 +123,7 @@ impl Run<'_> {
         let (from, revision) = (&self.source.url, self.source.end.revision);
         let holds = match planned {
             Planned::Move { .. } => "",
-            Planned::Append { .. } => ", which holds rows",
+            Planned::Append { .. } => ", which already holds rows",
         };
         let ends = [
             ("source", format!("{from}: {}", self.source.origin)),
@@ -211,7 +211,7 @@ mod tests {
         };
         assert_eq!(header(None), (vec!["table", "rows", "bytes"], 3));
         let counts = AppendCounts { inserted: 2, skipped: 1 };
-        assert_eq!(header(Some(counts)), (vec!["table", "rows", "to insert", "there already", "bytes"], 5));
+        assert_eq!(header(Some(counts)), (vec!["table", "rows", "to insert", "already exist", "bytes"], 5));
     }
 
     #[test]
@@ -226,10 +226,10 @@ mod tests {
     fn without_a_forecast_a_move_is_small_and_quick() {
         let facts =
             Prospect { forecast: None, compression: ToastCompression::AsServerIsSet }.facts().map(|(_, text)| text);
-        assert_eq!(facts, ["little", "a few seconds", "as the server is set"]);
+        assert_eq!(facts, ["small", "a few seconds", "the server's setting"]);
         let forecast = Forecast { target_bytes: 2048, seconds: 90, bytes_per_second: 1024 };
         let facts =
             Prospect { forecast: Some(forecast), compression: ToastCompression::Lz4 }.facts().map(|(_, text)| text);
-        assert_eq!(facts, ["about 2.0 KiB", "about 1m 30s: a sample went at 1.0 KiB/s", "lz4 for long values"]);
+        assert_eq!(facts, ["about 2.0 KiB", "about 1m 30s, by a sample at 1.0 KiB/s", "lz4 for long values"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Both ends, before the first row moves, and what all that moves rows has in common.
+//! Source and target before the first row is written, and what all modes that write have in common.
 
 use std::sync::Arc;
 
@@ -28,22 +28,22 @@ use crate::transfer::target::preflight::{self, TargetTables};
 use crate::transfer::value::hazard::{Hazard, HazardError};
 use crate::transfer::value::policy::Class;
 
-/// What is known before the first row moves.
+/// What is known before the first row is written.
 pub(crate) struct Prepared {
     pub(crate) plan: TransferPlan,
     pub(crate) source: Source,
     pub(crate) amounts: Vec<Amount>,
     pub(crate) orphans: Arc<Orphans>,
-    /// What the target has, or will have before its columns are altered.
+    /// The target's schema, once upgraded but before its columns are altered.
     pub(crate) target_schema: Schema,
-    /// What is worth knowing of the target.
+    /// Warnings about the target.
     pub(crate) warnings: Vec<Obstacle>,
     /// Whether long values are compressed with LZ4.
     pub(crate) is_lz4: bool,
 }
 
 impl Run<'_> {
-    /// Looks at both ends.
+    /// Checks source and target.
     pub(crate) async fn prepare(
         &self,
         target: &DatabaseConnection,
@@ -53,13 +53,13 @@ impl Run<'_> {
     ) -> Result<Prepared, TransferError> {
         let end = &self.source.end;
         let (warnings, is_lz4) = self.preflight(target, work).await?;
-        // What the columns of tables in use do not take is a hazard.
+        // A value that a column of a table in use cannot hold is a hazard.
         let TargetState { found, schema, alterations } = inspect_target(target, end, work).await?;
         watch.elsewhere(require_place(snapshot.reader(), &end.schema, &schema, &self.arguments.ignore)).await?;
         if work == Operation::Append && !alterations.is_empty() {
             tracing::warn!(
-                "the target's tables lack columns of a later revision that the source has: they are added, and other \
-                 sessions wait for these tables until the end"
+                "the target lacks columns of a later revision that the source has: they are added, and other sessions \
+                 wait for these tables until the commit"
             );
         }
         let tables = plan::plan(&end.revision.tables(), &end.schema, &schema)?;
@@ -77,8 +77,7 @@ impl Run<'_> {
         Ok(Prepared { plan, source, amounts, orphans, target_schema: found, warnings, is_lz4 })
     }
 
-    /// Refuses a target that cannot take the rows. Returns what is worth knowing of it, and whether it compresses long
-    /// values with LZ4.
+    /// Refuses a target that cannot take the rows. Returns warnings, and whether it compresses long values with LZ4.
     async fn preflight(
         &self,
         target: &DatabaseConnection,
@@ -87,7 +86,7 @@ impl Run<'_> {
         let end = &self.source.end;
         let copies = match work {
             Operation::Move => 1,
-            // Rows are staged, and inserted from there.
+            // The rows are first copied to staging tables.
             Operation::Append => 2,
         };
         let need = std::fs::metadata(&self.source.path).ok().map(|metadata| copies * metadata.len());
@@ -97,7 +96,7 @@ impl Run<'_> {
         let obstacles = preflight::look(&mut connection, work, &wanted, need).await?;
         let (refusals, warnings): (Vec<_>, Vec<_>) =
             obstacles.into_iter().partition(|obstacle| obstacle.weight == ObstacleSeverity::Refusal);
-        // A plan has them itself.
+        // The report of a dry run contains the warnings.
         if !self.arguments.dry_run || !refusals.is_empty() {
             for warning in &warnings {
                 tracing::warn!("{warning}");
@@ -144,8 +143,7 @@ impl Run<'_> {
         self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(()))).forecast(address, source).await
     }
 
-    /// After a value was not taken, looks for all that may be in the way, also what only the server can judge: one run
-    /// names it.
+    /// After the target rejected a value, scans the source for all such values, so that one run lists them.
     pub(crate) async fn with_all_hazards(
         &self,
         error: TransferError,
@@ -163,7 +161,7 @@ impl Run<'_> {
         Ok(refuse(hazards, work).err().unwrap_or(error))
     }
 
-    /// Where somebody else's lock was waited for in vain, says whose.
+    /// After a lock timeout, names the session that holds the lock.
     pub(crate) async fn with_holder<T>(
         &self,
         result: Result<T, TransferError>,
@@ -181,9 +179,9 @@ impl Run<'_> {
     }
 }
 
-/// Ends a move or an append where there are hazards for it.
+/// Refuses the migration if there are hazards.
 fn refuse(mut hazards: Vec<Hazard>, work: Operation) -> Result<(), TransferError> {
-    // A parent that the source does not have may be on the target already.
+    // The target may hold a parent that the source lacks.
     hazards.retain(|hazard| work == Operation::Move || hazard.class != Class::Orphan);
     if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(HazardError(hazards))) }
 }

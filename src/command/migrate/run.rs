@@ -1,4 +1,4 @@
-//! One run: the source, the report's file, and what policies changed.
+//! One run: the source, the report's file, and the changes by policies.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
+use crate::format::{self, counted};
 use crate::output::Report;
 use crate::progress::{Amount, Progress};
 use crate::schema::diff;
@@ -33,7 +34,7 @@ use crate::transfer::value::change::Change;
 use crate::transfer::value::hazard::HazardError;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// One run, and what all of it needs.
+/// One run.
 pub(crate) struct Run<'r> {
     pub(crate) arguments: &'r MigrateSqliteToPostgres,
     pub(crate) policies: Arc<Policies>,
@@ -42,14 +43,14 @@ pub(crate) struct Run<'r> {
     pub(crate) started: Instant,
     pub(crate) source: SourceSide,
     pub(crate) changes: RefCell<Changes>,
-    /// What SQLite's own check of the source found.
+    /// The result of SQLite's own check of the source.
     pub(crate) examination: RefCell<Examination>,
     report: Option<RefCell<ReportFile>>,
-    /// What every report begins with.
+    /// The beginning of the report.
     heading: Value,
 }
 
-/// What is known of the source.
+/// The source.
 pub(crate) struct SourceSide {
     pub(crate) url: DatabaseUrl,
     pub(crate) path: PathBuf,
@@ -57,11 +58,11 @@ pub(crate) struct SourceSide {
     pub(crate) end: SourceState,
 }
 
-/// How many values of a table were changed, by class and policy.
+/// The number of changed values by table, class and policy.
 pub(crate) type Changes = BTreeMap<(String, Class, Policy), u64>;
 
 impl<'r> Run<'r> {
-    /// Opens the source, and begins the report.
+    /// Opens the source and begins the report.
     pub(crate) async fn open(
         arguments: &'r MigrateSqliteToPostgres,
         now: DateTime<Utc>,
@@ -99,11 +100,11 @@ impl<'r> Run<'r> {
     }
 }
 
-/// What a report begins with.
+/// The beginning of a report.
 fn heading(now: DateTime<Utc>, source: &SourceSide, policies: &Policies) -> Value {
     json!({
         "tool": format!("tarsy-db {}", env!("CARGO_PKG_VERSION")),
-        "started": now.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        "started": format::exact_time(now.timestamp_micros()),
         "source": source.url.to_string(),
         "snapshot": source.origin,
         "revision": source.end.revision.id(),
@@ -113,13 +114,11 @@ fn heading(now: DateTime<Utc>, source: &SourceSide, policies: &Policies) -> Valu
 }
 
 impl Run<'_> {
-    /// Has SQLite check the source's file.
+    /// Runs SQLite's integrity check on the source.
     pub(crate) async fn examine(&self, source: &mut Source) -> Result<(), TransferError> {
         let examination = source.examine(self.progress).await?;
         for Unchecked { table, reason } in &examination.unchecked {
-            tracing::warn!(
-                "SQLite cannot check the pages and indexes of `{table}` ({reason}): whether they are damaged is unknown"
-            );
+            tracing::warn!("SQLite cannot check the pages and indexes of `{table}` ({reason}): they may be damaged");
         }
         self.examination.replace(examination.clone());
         let Examination { damage, .. } = examination;
@@ -128,18 +127,18 @@ impl Run<'_> {
             (false, false) => Err(DamageError { path: self.source.path.display().to_string(), damage }.into()),
             (false, true) => {
                 let findings = diff::first_of(damage.lines()).join("; ");
-                tracing::warn!("the source is damaged, which `--accept-damage` accepts: {findings}");
+                tracing::warn!("the source is damaged; continuing because of `--accept-damage`: {findings}");
                 Ok(())
             }
         }
     }
 
-    /// How many findings of damage were accepted, if there are any.
+    /// The number of findings of damage that were accepted, if there are any.
     pub(crate) fn accepted_damage(&self) -> Option<usize> {
         Some(self.examination.borrow().damage.total).filter(|total| *total > 0)
     }
 
-    /// Looks at every row of the source.
+    /// Reads every row of the source.
     pub(crate) async fn scan(
         &self,
         source: &mut Source,
@@ -159,7 +158,7 @@ impl Run<'_> {
         Ok(scan)
     }
 
-    /// Remembers what policies change.
+    /// Records the changes by policies.
     pub(crate) fn note(&self, changes: &[Change]) -> Result<(), ReportError> {
         let mut counts = self.changes.borrow_mut();
         for Change { table, class, policy, .. } in changes {
@@ -168,13 +167,13 @@ impl Run<'_> {
         self.report.as_ref().map_or(Ok(()), |report| report.borrow_mut().add(changes))
     }
 
-    /// Forgets what policies changed: it was rolled back.
+    /// Discards the changes by policies, which were rolled back.
     pub(crate) fn forget_changes(&self) -> Result<(), ReportError> {
         self.changes.borrow_mut().clear();
         self.report.as_ref().map_or(Ok(()), |report| report.borrow_mut().forget_changes())
     }
 
-    /// Writes all but the place of the report.
+    /// Writes the report to its temporary file.
     pub(crate) fn complete_report(&self, outcome: Outcome, summary: &impl Serialize) -> Result<(), ReportError> {
         let Some(report) = &self.report else { return Ok(()) };
         let mut document = self.heading.clone();
@@ -186,7 +185,7 @@ impl Run<'_> {
         report.borrow_mut().complete(&document)
     }
 
-    /// Writes down a refusal, and puts the report in its place if it tells of something. `watch` is that of the target.
+    /// Records a refusal, and publishes the report if it has content. `watch` is that of the target.
     pub(crate) fn settle(self, result: Result<Report, Error>, watch: Option<&Watch<'_>>) -> Result<Report, Error> {
         let refusal = result.as_ref().err().and_then(refusal);
         if let Some(refusal) = &refusal {
@@ -205,7 +204,7 @@ impl Run<'_> {
     }
 }
 
-/// What a report says of an error that is an answer: the source or the target refuse the move.
+/// The content of the report for an error that refuses the migration.
 fn refusal(error: &Error) -> Option<Value> {
     let Error::Transfer(error) = error else { return None };
     match error {
@@ -216,17 +215,17 @@ fn refusal(error: &Error) -> Option<Value> {
     }
 }
 
-/// Whether the server may have gone on without an answer.
+/// Whether the connection was lost, so that the outcome of the commit is unknown.
 fn is_lost(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.cause.class.is_before_login())
 }
 
-/// Says of what only a move finds out.
+/// Warns of values that only the server can accept or reject.
 pub(crate) fn warn_of_long_entries(scan: &SourceScan) {
     if !scan.long_entries.is_empty() {
         tracing::warn!(
-            "values so long that an index of PostgreSQL may not hold them: {}; only the server can tell",
-            scan.long_entries.len()
+            "{} may be too long for an index of PostgreSQL; only the migration shows it",
+            counted(scan.long_entries.len() as u64, "value")
         );
     }
 }
@@ -235,7 +234,7 @@ pub(crate) fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) ->
     EndpointError::Backend { role, url: url.to_string(), expected }.into()
 }
 
-/// The file that is read.
+/// The file of the source.
 #[derive(Debug)]
 struct SourceFile {
     url: DatabaseUrl,
@@ -256,7 +255,7 @@ fn source_file(text: &str) -> Result<SourceFile, Error> {
     }
 }
 
-/// A URL, or else a path. What looks like a URL without its scheme is not taken, and shown, as a path.
+/// Parses a URL or a path. A text that looks like a URL without a scheme is never used, or shown, as a path.
 fn source_url(text: &str) -> Result<DatabaseUrl, Error> {
     match text.contains("://") || (text.contains(':') && text.contains('@')) {
         false => Ok(DatabaseUrl::sqlite_file(text)),

@@ -1,4 +1,4 @@
-//! What was moved, as data and as tables.
+//! What was migrated, as data and as tables.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::run::{Changes, Run};
 use crate::database::url::DatabaseUrl;
-use crate::format::number;
+use crate::format::{counted, number};
 use crate::output::{self, Block, Field};
 use crate::progress::Amount;
 use crate::transfer::job::load::Verification;
@@ -20,7 +20,7 @@ use crate::transfer::value::normalization::Normalization;
 pub(crate) struct MigrateSummary {
     source: String,
     target: String,
-    /// What both ends are at.
+    /// The revision of source and target.
     revision: &'static str,
     rows: u64,
     #[serde(flatten)]
@@ -29,19 +29,19 @@ pub(crate) struct MigrateSummary {
     seconds: f64,
     /// `full`, `counts` or `none`.
     verified: &'static str,
-    /// How many findings of the source's damage were accepted.
+    /// The number of findings of damage that `--accept-damage` accepts.
     accepted_damage: Option<usize>,
-    /// How many values `jsonb` prints differently, by kind.
+    /// The number of values that `jsonb` prints differently, by kind.
     normalised: BTreeMap<&'static str, u64>,
     tables: Vec<TableSummary>,
 }
 
-/// What became of the rows of an append.
+/// The rows of an append.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct AppendCounts {
-    /// They were not there yet.
+    /// Rows that did not exist on the target.
     pub(crate) inserted: u64,
-    /// They were there already, and the same.
+    /// Rows that already existed and are identical.
     pub(crate) skipped: u64,
 }
 
@@ -106,7 +106,7 @@ impl MigrateSummary {
         }
     }
 
-    /// The same for people.
+    /// The report as text.
     pub(crate) fn blocks(&self, changes: &Changes) -> Vec<Block> {
         let row = |name: &str, rows: u64, counts: Option<AppendCounts>, bytes: u64, seconds: f64| {
             let counts = counts.into_iter().flat_map(|counts| [counts.inserted, counts.skipped]);
@@ -124,32 +124,36 @@ impl MigrateSummary {
         let mut total = row("total", self.rows, self.counts, self.bytes, self.seconds);
         total.extend(["".into(), "".into()]);
         rows.push(total);
-        let counts: &[&str] = if self.counts.is_some() { &["inserted", "there already"] } else { &[] };
+        let counts: &[&str] = if self.counts.is_some() { &["inserted", "already existed"] } else { &[] };
         let header = [&["table", "rows"], counts, &["bytes", "seconds", "digest", "verified"]].concat();
         let mut blocks = vec![Block::Table { title: "tables", header, rows }];
         blocks.extend(changes_block(changes));
         if !self.normalised.is_empty() {
             let kinds: Vec<_> =
                 self.normalised.iter().map(|(kind, count)| format!("{kind} in {}", number(*count))).collect();
-            blocks.push(Block::Line(format!("jsonb keeps the value, not the text: it changed {}", kinds.join(", "))));
+            blocks.push(Block::Line(format!(
+                "`jsonb` stores values, not their text: the text changed for {}",
+                kinds.join(", ")
+            )));
         }
         blocks
     }
 }
 
 impl Run<'_> {
-    /// Says that the source is damaged, where that was accepted.
+    /// Reports that the source is damaged, if that was accepted.
     pub(crate) fn damage_block(&self) -> Option<Block> {
         let text = |findings| {
             format!(
-                "the source is damaged: rows or values may be missing or altered; findings in the report: {findings}"
+                "the source is damaged: rows or values may be missing or altered; the report lists {}",
+                counted(findings as u64, "finding")
             )
         };
         self.accepted_damage().map(text).map(Block::Line)
     }
 }
 
-/// What policies changed, where they changed something.
+/// The changes by policies, if there are any.
 pub(crate) fn changes_block(changes: &Changes) -> Option<Block> {
     let rows = changes.iter().map(|((table, class, policy), count)| {
         vec![table.as_str().into(), class.to_string().into(), policy.to_string().into(), output::count(*count)]

@@ -22,7 +22,7 @@ use crate::transfer::source::unmapped::require_place;
 use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {
-    /// Compares every value, and changes nothing.
+    /// Compares every value. Changes nothing.
     pub(crate) async fn compare(
         &self,
         to: &DatabaseUrl,
@@ -65,7 +65,7 @@ impl Run<'_> {
         let (tables, loads) = watch.over(work).await?;
         let summary = MigrateSummary::new(self, to, Verification::Full, &tables, &loads);
         self.complete_report(Outcome::Compared, &summary)?;
-        let line = format!("{to} holds what {from} holds, at revision {}", end.revision);
+        let line = format!("{to} holds the same rows as {from}, at revision {}", end.revision);
         let mut blocks = vec![Block::Line(line)];
         blocks.extend(summary.blocks(&self.changes.borrow()));
         Ok(Report::new(&summary, blocks))

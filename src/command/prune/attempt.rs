@@ -1,4 +1,4 @@
-//! One batch: who else is there, its transactions, and what is learnt from it.
+//! One batch: the activity of other sessions, its transactions, and the next batch size.
 
 use std::time::{Duration, Instant};
 
@@ -20,54 +20,54 @@ use crate::history::removal::contention::Activity;
 use crate::history::retention::session_batch::{self, Cursor, Page, PickedSession};
 use crate::interrupt::Interrupt;
 
-/// How long a batch waits for a lock that another session has. Meanwhile others may wait for what it has locked itself.
+/// How long a batch waits for a lock of another session. Meanwhile other sessions may wait for the locks of the batch.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
-/// How long PostgreSQL may work on a statement of a batch; one that takes longer is begun again with half as much.
+/// The statement timeout of a batch, which is then retried with half as many sessions.
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
-/// How long a commit is waited for after a second signal.
+/// How long to wait for a commit after a second signal.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What came of an attempt to remove a batch.
+/// The outcome of an attempt to remove a batch.
 pub(crate) enum Attempt {
     Removed,
-    /// It was rolled back because it was too long for another session that has come.
+    /// It was rolled back for another session, which needed the database.
     GaveWay,
     Nothing,
     Failed(BatchError),
 }
 
-/// What is committed.
+/// The committed batches.
 #[derive(Debug, Default)]
 struct Done {
     batches: u64,
     removed: Removed,
-    /// The longest time for which others were kept waiting.
+    /// The longest time for which other sessions may have waited.
     held: Duration,
 }
 
-/// A batch that has come to its end, one way or another.
+/// A batch that was committed or failed.
 struct Ended {
-    /// Not `Ok` if the work was ended before.
+    /// `Err` if the work was stopped.
     finished: Result<Result<(), BatchError>, Stop>,
     done: Done,
     activity: Activity,
-    /// How many sessions or other rows it was about.
+    /// The number of sessions or other rows in the batch.
     units: usize,
     began: Instant,
 }
 
-/// A batch of sessions, on one of two connections or on the only one.
+/// A batch of sessions, on one or two connections.
 struct SessionBatch<'b> {
     history: &'b OpenHistory,
     activity: Activity,
     limits: Limits,
     cursor: &'b Cursor,
-    /// How many sessions on each connection.
+    /// The number of sessions on each connection.
     size: u32,
 }
 
 impl SessionBatch<'_> {
-    /// Removes sessions without committing that. Each connection passes over what the other one has locked.
+    /// Removes sessions without a commit. Each connection skips the sessions that the other one has locked.
     async fn begin(
         &self,
         connection: Option<&DatabaseConnection>,
@@ -81,7 +81,7 @@ impl SessionBatch<'_> {
         session_batch::remove_batch(batch, schema, page, taken, go_on).await
     }
 
-    /// Removes sessions on one or both connections, and commits that.
+    /// Removes sessions on one or both connections, and commits.
     async fn remove(
         &self,
         second: Option<&DatabaseConnection>,
@@ -108,7 +108,7 @@ impl SessionBatch<'_> {
 }
 
 impl Removal<'_> {
-    /// Removes a batch of sessions. `taken` are those that were picked, in their order.
+    /// Removes a batch of sessions. `taken` receives the picked sessions, in order.
     pub(crate) async fn attempt_sessions(
         &mut self,
         sizer: &mut BatchSizer,
@@ -133,7 +133,7 @@ impl Removal<'_> {
         self.settle(Ended { finished, done, activity, units: taken.len(), began }, sizer).await
     }
 
-    /// Removes one batch of what is no session. False when there is no more of it.
+    /// Removes one batch of events or orphans. False if there are no more.
     pub(crate) async fn remove_others(
         &mut self,
         sizer: &mut BatchSizer,
@@ -159,7 +159,7 @@ impl Removal<'_> {
         }
     }
 
-    /// Counts what is committed, whatever came after it, learns from it, and lets others have their turn.
+    /// Records committed batches even if a later one failed, adapts the batch size, and pauses for other sessions.
     async fn settle(&mut self, ended: Ended, sizer: &mut BatchSizer) -> Result<Attempt, Stop> {
         let Ended { finished, done: Done { batches, removed, held }, activity, units, began } = ended;
         let amount = self.count(&removed);
@@ -181,7 +181,7 @@ impl Removal<'_> {
         Ok(Attempt::Removed)
     }
 
-    /// Between two batches: stops if it is time to, and looks who else is there.
+    /// Between two batches: stops if it is time to, and reads the activity of other sessions.
     async fn before_batch(&mut self, sizer: &mut BatchSizer) -> Result<Activity, Stop> {
         self.heed_signal()?;
         self.interrupt.or(std::future::ready(())).await.map_err(Stop::Signal)?;
@@ -204,7 +204,7 @@ impl Removal<'_> {
     }
 }
 
-/// Commits the batches that there are, one after the other; those after one that fails are rolled back.
+/// Commits the batches one after the other; those after a failed one are rolled back.
 async fn commit(
     batches: impl IntoIterator<Item = Option<Batch>>,
     ledger: &Ledger,
@@ -224,8 +224,8 @@ async fn commit(
     Ok(())
 }
 
-/// Lets the work in hand come to its end although a signal came, which is noted, or the time is up. A second signal
-/// ends it, and so does [`GRACE`], unless it is being committed.
+/// Completes the current batch after a first signal or the deadline. A second signal, or [`GRACE`], cancels it unless its
+/// COMMIT was already sent.
 async fn finish<T>(
     interrupt: &Interrupt,
     stopping: &Stopping,
@@ -251,7 +251,7 @@ async fn finish<T>(
         Err(Some(signal)) => {
             stopping.signal.set(Some(signal));
             let grace = format::duration(GRACE);
-            tracing::info!("stopping after the batch in hand, within {grace}; a second signal rolls it back");
+            tracing::info!("stopping after the current batch, within {grace}; a second signal rolls it back");
             match tokio::time::timeout(GRACE, interrupt.or(&mut work)).await {
                 Ok(Ok(result)) => return Ok(result),
                 Ok(Err(signal)) => Stop::Failed(Error::RolledBack(signal)),
@@ -268,7 +268,7 @@ async fn finish<T>(
     Err(stop)
 }
 
-/// A batch of one has to come to its end.
+/// The limits of a batch; a batch of one session has no statement timeout.
 fn limits(sizer: &BatchSizer) -> Limits {
     Limits { lock: LOCK_TIMEOUT, statement: (sizer.size() > 1).then_some(STATEMENT_TIMEOUT) }
 }

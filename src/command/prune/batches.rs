@@ -1,5 +1,5 @@
-//! Removes what was planned, batch after batch: short ones while others are at work, again after a failure that heals,
-//! around what cannot be removed, until a signal or the time is up.
+//! Removes what was planned, in batches: short batches while other sessions are active. Retries after a temporary failure,
+//! skips sessions that cannot be removed, and stops at a signal or the deadline.
 
 use super::attempt::Attempt;
 use super::bounds::out_of_time;
@@ -14,7 +14,7 @@ use crate::history::retention::session_batch::{Cursor, PickedSession};
 use crate::history::tables::{REFERENCES, Reference};
 use crate::history::{events, orphans};
 
-/// How many sessions that cannot be removed are passed over; with more of them something else is wrong.
+/// How many failed sessions are skipped before the run fails: more of them have another cause.
 const MOST_STUCK: usize = 100;
 
 impl Removal<'_> {
@@ -23,7 +23,7 @@ impl Removal<'_> {
         self.outcome.stopped = self.remove_all().await.err();
         self.outcome.is_cut_off = self.stopping.is_cut_off.get();
         if self.outcome.is_cut_off && matches!(self.outcome.stopped, Some(Stop::Deadline)) {
-            // The next run would not get further.
+            // The next run would stop at the same point.
             self.outcome.stopped = Some(Stop::Failed(out_of_time((Verb::Finish, "the current batch")).into()));
         }
         self.outcome
@@ -35,7 +35,7 @@ impl Removal<'_> {
         self.remove_orphans().await
     }
 
-    /// Goes over the sessions until nothing more comes of it: what the backend had locked is met again.
+    /// Goes through the sessions until a pass removes none: a later pass retries those that the backend had locked.
     async fn remove_sessions(&mut self) -> Result<(), Stop> {
         let mut sizer = BatchSizer::default();
         let mut cursor = Cursor::default();
@@ -55,7 +55,7 @@ impl Removal<'_> {
         }
     }
 
-    /// Prepares the next attempt: with fewer sessions, without the one that cannot be removed, or later.
+    /// Prepares the next attempt: with fewer sessions, without the failed one, or later.
     async fn after_failure(
         &mut self,
         error: BatchError,
@@ -98,7 +98,7 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// Removes the rows whose session or stage is gone, and those that become such rows by that.
+    /// Removes the rows whose session or stage no longer exists, and the rows that become orphans by that.
     async fn remove_orphans(&mut self) -> Result<(), Stop> {
         if self.history.plan.orphans.is_empty() {
             return Ok(());

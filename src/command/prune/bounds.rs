@@ -1,4 +1,4 @@
-//! What ends each part of a run: a server that does not answer, a signal, and the time.
+//! The limits of each part of a run: a server that does not answer, a signal, the deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
-/// How long the batch in hand may still take after a signal, or when the time is up. Then it is rolled back.
+/// How long the current batch may still take after a signal or the deadline before it is rolled back.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-/// The time ends a part [`GRACE`] after it is up.
+/// A part of the work is cancelled [`GRACE`] after the deadline.
 pub(crate) struct Bounds<'b> {
     pub(crate) interrupt: &'b Interrupt,
     pub(crate) watch: &'b Arc<Watch<'static>>,
@@ -20,7 +20,7 @@ pub(crate) struct Bounds<'b> {
 }
 
 impl Bounds<'_> {
-    /// Does a part of the work, to its end or not.
+    /// Runs a part of the work within the limits.
     pub(crate) async fn over<T>(
         &self,
         action: (Verb, &'static str),
@@ -44,7 +44,7 @@ impl Bounds<'_> {
         tokio::time::timeout(self.at_the_end(stopped), query).await.ok()?.ok()?.ok()
     }
 
-    /// How long what only completes the summary may take: little after a stop.
+    /// How long a query that only completes the summary may take: less after a stop.
     pub(crate) fn at_the_end(&self, stopped: Option<&Stop>) -> Duration {
         if stopped.is_some() { GRACE } else { self.left() }
     }
@@ -54,8 +54,8 @@ impl Bounds<'_> {
     }
 }
 
-/// What was cut off because `--max-duration` was over.
+/// The error of a part that `--max-duration` cancelled.
 pub(crate) fn out_of_time(action: (Verb, &'static str)) -> DatabaseError {
-    let message = "not done within `--max-duration`: the server is slow, or does not answer";
+    let message = "not done within `--max-duration`: the server is slow or does not answer";
     DatabaseError { action: action.into(), cause: DatabaseCause::new(ErrorClass::TimedOut, message) }
 }

@@ -1,4 +1,4 @@
-//! The history that is open: its connections, the right to prune it, and what is planned.
+//! The open database: its connections, the prune lock, and what is planned.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,32 +35,32 @@ use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
 use crate::schema::{privilege, row_policy};
 
-/// How long to wait for another session that writes to SQLite's file. Others wait meanwhile for what is locked already.
+/// How long to wait for another writer of SQLite's file. Meanwhile other sessions wait for the locks held here.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long to wait for a second connection: behind a pooler there may be none.
+/// How long to wait for a second connection: a pooler may not grant one.
 const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long to wait for the end of a connection whose work was given up.
+/// How long to wait until a connection is closed whose work was cancelled.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) const BEGIN_TO_PLAN: (Verb, &str) = (Verb::Plan, "the removal");
 
-/// A database that is known to be a history; its rows are not looked at yet.
+/// A database with TARSy's tables, whose rows have not been read yet.
 pub(crate) struct OpenedDatabase {
     pub(crate) connection: DatabaseConnection,
-    /// May work beside the first.
+    /// Works in parallel with the first.
     pub(crate) second: Option<DatabaseConnection>,
     pub(crate) state: SchemaState,
     pub(crate) schema: Schema,
     /// `None` without a ledger.
     pub(crate) revision: Option<Revision>,
-    /// `None` for a dry run. Let go of last: see [`PruneLock`].
+    /// `None` for a dry run. Released last: see [`PruneLock`].
     pub(crate) prune_lock: Option<PruneLock>,
 }
 
 impl OpenedDatabase {
-    /// Takes the right to prune, and opens both connections. `None` if another prune has the right.
+    /// Takes the prune lock and opens both connections. `None` if another `prune` holds the lock.
     pub(crate) async fn connect(request: &Request<'_>, watch: &Watch<'_>) -> Result<Option<Self>, Error> {
         let (url, arguments) = (&request.settings.database.value, request.arguments);
         let mut prune_lock = None;
@@ -72,7 +72,7 @@ impl OpenedDatabase {
         }
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
         let connection = open(url, access, watch).await?;
-        // Not before there is a first one: it may be the last that the role is granted.
+        // After the first one, because that may be the last connection that the role is granted.
         let (read, second) = tokio::join!(schema_and_state(&connection), open_second(url, arguments, watch));
         let (state, schema) = read.context((Verb::Read, "the schema"))?;
         let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
@@ -85,14 +85,14 @@ impl OpenedDatabase {
     }
 }
 
-/// What a run works on, and what it would remove.
+/// What a run works on, and what it plans to remove.
 pub(crate) struct OpenHistory {
     pub(crate) url: DatabaseUrl,
     pub(crate) watch: Arc<Watch<'static>>,
     pub(crate) connection: DatabaseConnection,
-    /// Whether it was there when it was needed last.
+    /// Whether the connection worked when it was last used.
     pub(crate) is_connected: bool,
-    /// Works beside the first where PostgreSQL has nothing else to do.
+    /// Works in parallel with the first while PostgreSQL is otherwise idle.
     pub(crate) second: Option<DatabaseConnection>,
     pub(crate) ledger: Ledger,
     /// `None` without a ledger.
@@ -100,17 +100,17 @@ pub(crate) struct OpenHistory {
     pub(crate) schema: Schema,
     pub(crate) retention: Retention,
     pub(crate) selection: Selection,
-    /// `None` without `--events`, or where there are none.
+    /// `None` without `--events`, or without a table of events.
     pub(crate) events: Option<EventPolicy>,
     pub(crate) plan: RetentionPlan,
     pub(crate) archive: Option<Archive>,
     pub(crate) contention: Contention,
-    /// `None` for a dry run. Let go of last: see [`PruneLock`].
+    /// `None` for a dry run. Released last: see [`PruneLock`].
     pub(crate) prune_lock: Option<PruneLock>,
 }
 
 impl OpenHistory {
-    /// What a removal would fail at, although the plan could be made.
+    /// Why a removal would fail although the plan succeeded.
     pub(crate) async fn look_for_obstacles(&self) -> Result<Vec<String>, DbErr> {
         if self.plan.rows() == 0 {
             return Ok(Vec::new());
@@ -123,7 +123,7 @@ impl OpenHistory {
 
     async fn look_for_server_obstacles(&self) -> Result<Vec<String>, DbErr> {
         let removed: Vec<_> = self.plan.tables.iter().map(|table| table.table).collect();
-        // Each batch locks rows of these, which takes UPDATE.
+        // Each batch locks rows of these tables, which needs UPDATE.
         let mut locked = vec![SESSIONS, CHATS];
         locked.extend(self.events.map(|_| EVENTS));
         locked.extend(self.plan.orphans.iter().map(|orphans| orphans.reference.child));
@@ -137,13 +137,13 @@ impl OpenHistory {
         Ok(obstacles)
     }
 
-    /// Prepares the archive, once it is sure that something goes into it.
+    /// Opens the archive, once it is certain that rows are written to it.
     pub(crate) async fn open_archive(&mut self, path: &Path) -> Result<(), Error> {
         self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema).await?);
         Ok(())
     }
 
-    /// Opens the database again, after the server was gone. False if another run prunes it by now.
+    /// Reconnects after the server was lost. False if another run now prunes the database.
     pub(crate) async fn reconnect(&mut self) -> Result<bool, Error> {
         self.is_connected = false;
         self.second = None;
@@ -157,15 +157,15 @@ impl OpenHistory {
         Ok(true)
     }
 
-    /// Throws the connections away and opens one anew; the right to prune is kept.
+    /// Drops the connections and opens a new one; the prune lock is kept.
     pub(crate) async fn renew_connection(&mut self) -> Result<(), Error> {
         self.is_connected = false;
         self.second = None;
         if self.url.sqlite_path().is_some() {
-            // In this order: see [`Contention`]. Where a rollback takes long the files stay open.
+            // In this order: see [`Contention`]. If a rollback takes long, the files stay open.
             let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await;
             closed
-                .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes long"))
+                .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes too long"))
                 .context((Verb::Close, "the connection"))?
                 .ok();
             self.contention.close_files();
@@ -178,14 +178,14 @@ impl OpenHistory {
         Ok(())
     }
 
-    /// Counts what is really gone where a failure leaves that open, on a connection that no failure has touched: no
-    /// more than was committed or may have been, and no more than is missing of what was planned. False if the database
-    /// cannot be asked.
+    /// Counts the rows that were really removed after a commit whose outcome is unknown, on a new connection: at most
+    /// what was committed or may have been, and at most what is missing of the plan. False if the database cannot be
+    /// reached.
     pub(crate) async fn confirm(&mut self, outcome: &mut RemovalOutcome) -> bool {
         if !outcome.is_doubtful {
             return true;
         }
-        // A commit that was cut off may not have come to its end on the server.
+        // A commit that was cut off may still be running on the server.
         if outcome.is_cut_off {
             return false;
         }
@@ -202,7 +202,7 @@ impl OpenHistory {
         true
     }
 
-    /// The sessions from before the cutoff that are still there.
+    /// The number of sessions from before the cutoff that still exist.
     pub(crate) async fn count_old(&self) -> Result<u64, DatabaseError> {
         let reading = every_row(&self.connection).await?;
         let sessions = selection::count_old(&reading, &self.selection.policy).await?;
@@ -218,7 +218,7 @@ impl OpenHistory {
         Ok(oldest)
     }
 
-    /// What is still there of what was planned.
+    /// The rows of the plan that still exist.
     pub(crate) async fn count_left(&self) -> Result<Removed, DatabaseError> {
         let reader = every_row(&self.connection).await?;
         let mut left = plan::count(&reader, &self.schema, &self.selection).await?;
@@ -233,37 +233,36 @@ impl OpenHistory {
         Ok(left)
     }
 
-    /// Ends what the server still does, and asks the connection nothing any more: it may still wait for that.
+    /// Ends the work on the server, and does not use the connection again, which may still wait for it.
     pub(crate) async fn abandon(&mut self) {
         self.is_connected = false;
         self.watch.end_sessions().await;
     }
 
-    /// Closes the databases. Returns where the archive is, if there is one.
+    /// Closes the databases. Returns the path of the archive, if there is one.
     pub(crate) async fn close(self, compression: Compression) -> Result<Option<PathBuf>, Error> {
         let is_lost = !self.is_connected && matches!(self.url, DatabaseUrl::Postgresql(_));
-        // SQLite's last connection takes the `-wal` and `-shm` files with it; the summary is told in any case.
+        // SQLite's last connection removes the `-wal` and `-shm` files; a failure to do so is no error of the run.
         if !is_lost && tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
             keep_files_open(self.contention, self.prune_lock);
         }
         let Some(archive) = self.archive else { return Ok(None) };
-        // Here the right to prune is still held.
+        // The prune lock is still held here.
         Ok(Some(archive.close(compression).await?))
     }
 }
 
-/// Keeps SQLite's files open until the process ends: to close them would drop the locks of a transaction that is still
-/// at work.
+/// Keeps SQLite's files open until the process ends: closing them would drop the locks of a running transaction.
 fn keep_files_open(contention: Contention, prune_lock: Option<PruneLock>) {
     std::mem::forget((contention, prune_lock));
 }
 
 fn file_obstacle(path: Option<&Path>) -> Option<String> {
     let is_in_the_way = path.is_some_and(|path| !free_space::may_be_written(path));
-    is_in_the_way.then(|| "this user may not write to the file and its directory".to_owned())
+    is_in_the_way.then(|| "this user cannot write to the file and its directory".to_owned())
 }
 
-/// Begins a transaction to decide in by what the rows say.
+/// Begins the transaction that reads the rows for the plan.
 pub(crate) async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DatabaseError> {
     read_transaction::begin(connection, None, Rows::Every).await.context(BEGIN_TO_PLAN)
 }
@@ -278,9 +277,9 @@ async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<Da
     Ok(connection)
 }
 
-/// Opens a second connection, where two can work at once. Without it the removal only takes longer.
+/// Opens a second connection, if two can work in parallel. Without it the removal only takes longer.
 async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) -> Option<DatabaseConnection> {
-    // SQLite has one writer at a time, and an archive has one, too.
+    // SQLite, and so an archive, has one writer at a time.
     let is_of_use = matches!(url, DatabaseUrl::Postgresql(_)) && !arguments.dry_run && arguments.archive.is_none();
     if !is_of_use {
         return None;
@@ -288,7 +287,7 @@ async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) ->
     tokio::time::timeout(SECOND_TIMEOUT, open(url, Access::Write, watch)).await.ok()?.ok()
 }
 
-/// A second connection, if it can be told from those of others.
+/// A second connection, if it can be distinguished from those of other programs.
 pub(crate) async fn known(
     second: Option<DatabaseConnection>,
     contention: &mut Contention,

@@ -1,19 +1,19 @@
-//! `prune`: removes old history while the backend keeps working.
+//! `prune`: removes old sessions while the backend keeps running.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`mod@run`] | the way of a run: a dry run, nothing to do, or a removal |
-//! | [`question`] | asks before anything is removed |
-//! | [`batches`] | removes what was planned, batch after batch |
-//! | [`attempt`] | one batch: begins it, commits it, learns from it |
-//! | [`retry`] | what helps after a batch that failed |
-//! | [`removal`] | a removal that goes on: its limits, its state, its pauses |
-//! | [`summary`] | what would be done or was done, for both kinds of reader |
-//! | [`prepare`] | looks what there is to do |
-//! | [`history`] | the history that is open, and what is planned |
-//! | [`request`] | what is asked for |
-//! | [`bounds`] | what ends each part of a run |
-//! | [`outcome`] | what came of it, and the exit code |
+//! | [`mod@run`] | a run: a dry run, nothing to do, or a removal |
+//! | [`question`] | the confirmation prompt |
+//! | [`batches`] | removes what was planned, in batches |
+//! | [`attempt`] | one batch: begins it, commits it, adapts the batch size |
+//! | [`retry`] | what to do after a failed batch |
+//! | [`removal`] | the state of a running removal: limits, progress, pauses |
+//! | [`summary`] | what would be done or was done, as text and as JSON |
+//! | [`prepare`] | plans the removal |
+//! | [`history`] | the open database, and what is planned |
+//! | [`request`] | the flags and the settings, resolved |
+//! | [`bounds`] | the limits of each part of a run |
+//! | [`outcome`] | the outcome of a removal, and the exit code |
 
 mod attempt;
 mod batches;
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     let Some(path) = &arguments.metrics_file else {
         return prune(arguments, settings, context, interrupt, &watch, &mut None).await;
     };
-    // A slip in the path ends the run before it removes anything.
+    // A wrong path fails before anything is removed.
     metrics::earlier(path)?;
     let started = Instant::now();
     let mut metrics = Some(Metrics::of(&settings.database.value.to_string()));
@@ -67,7 +67,7 @@ pub(crate) async fn run(
     result
 }
 
-/// Prunes, and tells `metrics` of it; it is emptied where another run is at work, whose metrics these are.
+/// Prunes and fills `metrics`; sets it to `None` if another run is active, which writes the metrics.
 async fn prune(
     arguments: &Prune,
     settings: &Settings,
@@ -83,7 +83,7 @@ async fn prune(
     result
 }
 
-/// Writes how the run ended. If that fails, it is the error of a run that has no other.
+/// Writes the metrics. If that fails, it is the error of a run that has no other error.
 fn write_metrics(metrics: &mut Metrics, path: &Path, result: &mut Result<Report, Error>) {
     metrics.exit_code = match result {
         Ok(report) => report.exit_code,

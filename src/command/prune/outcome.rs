@@ -1,4 +1,4 @@
-//! What came of a removal, and what a run ends with.
+//! The outcome of a removal, and the exit code of a run.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::exit_code::ExitCode;
 use crate::history::removal::batch::Removed;
 use crate::interrupt::Signal;
 
-/// What was removed.
+/// The outcome of a removal.
 #[derive(Debug, Default)]
 pub(crate) struct RemovalOutcome {
-    /// What was committed.
+    /// The committed rows.
     pub(crate) rows: Removed,
-    /// What commits that failed would have removed besides: some of them may have taken place.
+    /// The rows of failed commits, some of which may have taken place.
     pub(crate) uncommitted: Removed,
-    /// Whether a commit failed or the connection broke. A server that crashed or gave way to its standby may even bring
-    /// back what it had committed.
+    /// Whether a commit failed or the connection was lost. After a crash or a failover of the server even committed rows
+    /// may exist again.
     pub(crate) is_doubtful: bool,
     pub(crate) batches: u64,
-    /// The longest time for which others were kept waiting, if there were any.
+    /// The longest time for which other sessions may have waited, if there were any.
     pub(crate) longest_batch: Option<Duration>,
     /// Sessions that could not be removed.
     pub(crate) stuck: Vec<FailedSession>,
-    /// Why it ended before everything was gone.
+    /// Why it ended early.
     pub(crate) stopped: Option<Stop>,
-    /// Whether a batch was given up in its middle, so that what the connection waits for is unknown.
+    /// Whether a batch was cancelled midway, so that the state of the connection is unknown.
     pub(crate) is_cut_off: bool,
 }
 
@@ -42,16 +42,16 @@ pub(crate) struct FailedSession {
 /// Why a removal ended early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The time was up.
+    /// `--max-duration` is over.
     Deadline,
-    /// Another run began to prune the database while the connection was away.
+    /// Another run began to prune the database while the connection was lost.
     TakenOver,
-    /// A signal came; the batch in hand was finished.
+    /// A signal; the current batch was completed.
     Signal(Signal),
     Failed(Error),
 }
 
-/// What sessions that remain are.
+/// The result of the run if sessions remain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnRemaining {
     Succeed,
@@ -64,18 +64,18 @@ impl OnRemaining {
     }
 }
 
-/// What a run ends with.
+/// The end of a run, which decides the exit code.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
     pub(crate) stopped: Option<Stop>,
-    /// Why the first of the sessions that could not be removed was not.
+    /// The error of the first session that could not be removed.
     pub(crate) stuck: Option<Error>,
-    /// Whether there is more to remove, or may be.
+    /// Whether sessions remain, or may remain.
     pub(crate) remain: bool,
 }
 
 impl Ending {
-    /// What the process ends with.
+    /// The exit code of the process.
     pub(crate) fn exit_code_and_error(self, on_remaining: OnRemaining) -> (ExitCode, Option<Error>) {
         let error = match self.stopped {
             None | Some(Stop::Deadline | Stop::TakenOver) => self.stuck,

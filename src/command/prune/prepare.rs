@@ -1,4 +1,4 @@
-//! Looks what there is to do: which sessions go, and how many rows with them.
+//! Plans the removal: which sessions, and how many rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ use crate::history::retention::selection::{self, Selection};
 use crate::history::{index_check, orphans};
 use crate::schema::model::Schema;
 
-/// How long to wait until the next attempt to plan.
+/// The pause before the next attempt to plan.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Plans, again and again while another session is in the way. `None` if another prune is doing it.
+/// Plans, and retries while another session holds a lock. `None` if another `prune` is running.
 pub(crate) async fn prepare(
     request: &Request<'_>,
     started: Instant,
@@ -50,7 +50,7 @@ pub(crate) async fn prepare(
         }
         if is_first {
             let limit = format::duration(limit);
-            tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
+            tracing::warn!("{error}: {}; retrying for up to {limit}", error.cause.described());
             is_first = false;
         }
         tokio::time::sleep(PAUSE).await;
@@ -64,7 +64,7 @@ async fn open_and_plan(request: &Request<'_>, watch: &Arc<Watch<'static>>) -> Re
     }
 }
 
-/// Decides which sessions, events and orphans go.
+/// Decides which sessions, events and orphans to remove.
 async fn plan(
     opened: OpenedDatabase,
     request: &Request<'_>,
@@ -72,7 +72,7 @@ async fn plan(
 ) -> Result<OpenHistory, Error> {
     let url = &request.settings.database.value;
     let OpenedDatabase { state, schema, revision, prune_lock, .. } = opened;
-    // Declared first, and so dropped last: see [`Contention`].
+    // Declared first, so that it is dropped last: see [`Contention`].
     let mut contention;
     let (connection, second) = (opened.connection, opened.second);
     let retention = Retention::of_prune(request.arguments, request.settings, &state);
@@ -83,7 +83,7 @@ async fn plan(
     let second = known(second, &mut contention).await;
     let helper = match &second {
         Some(second) if contention.activity(&connection).await.context(see)? == Activity::QuietServer => Some(second),
-        // Other sessions that work need the other core.
+        // Leaves a core to other active sessions.
         _ => None,
     };
     let (selection, mut plan) = select(&connection, helper, &schema, policy).await?;
@@ -108,7 +108,7 @@ async fn plan(
     })
 }
 
-/// Plans what is removed beside sessions.
+/// Plans what is removed in addition to sessions.
 async fn plan_others(
     connection: &DatabaseConnection,
     schema: &Schema,
@@ -128,7 +128,7 @@ async fn plan_others(
     Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
 }
 
-/// Warns of filters that no session meets: they may be misspelt, and then nothing goes, night after night.
+/// Warns of filters that match no session: a misspelt one would silently remove nothing.
 async fn warn_of_unknown_values(
     connection: &DatabaseConnection,
     policy: &RetentionPolicy,
@@ -137,14 +137,14 @@ async fn warn_of_unknown_values(
     for (column, values) in policy.filter.lists() {
         for value in values {
             if !selection::is_met(&reading, column, value).await? {
-                tracing::warn!("no session has the {} `{value}`: is it spelt right?", column.replace('_', " "));
+                tracing::warn!("no session has the {} `{value}`; check the spelling", column.replace('_', " "));
             }
         }
     }
     read_transaction::end(reading).await.context(BEGIN_TO_PLAN)
 }
 
-/// Finds out which sessions go, and plans that; side by side where there are two connections.
+/// Selects the sessions and plans their removal, in parallel if there are two connections.
 async fn select(
     connection: &DatabaseConnection,
     second: Option<&DatabaseConnection>,

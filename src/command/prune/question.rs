@@ -1,4 +1,4 @@
-//! Asks before anything is removed.
+//! The confirmation prompt.
 
 use std::io::{IsTerminal, Write};
 
@@ -9,7 +9,7 @@ use crate::format::{counted, size};
 use crate::history::retention::plan::RetentionPlan;
 use crate::visible;
 
-/// Asks, where the operator can answer.
+/// Asks for confirmation, if there is a terminal.
 pub(crate) async fn confirm(summary: &PruneSummary) -> Result<(), Error> {
     let Some(plan) = &summary.plan else { return Ok(()) };
     let what = what(summary, plan);
@@ -18,7 +18,7 @@ pub(crate) async fn confirm(summary: &PruneSummary) -> Result<(), Error> {
     }
     let question = question(&what, summary);
     let question = visible::line(&question).into_owned();
-    // On a thread of its own, so that Ctrl-C is heard before an answer.
+    // On its own thread, so that Ctrl-C works before an answer.
     let answer = tokio::task::spawn_blocking(move || ask(&question));
     let answer = answer.await.unwrap_or_else(|error| Err(error.into()));
     let answer = answer.map_err(|source| Error::System { action: (Verb::Ask, "for confirmation").into(), source })?;
@@ -30,13 +30,13 @@ fn what(summary: &PruneSummary, plan: &RetentionPlan) -> String {
     let database = &summary.database;
     let events = summary.events().map(|(events, _)| format!(" and {}", counted(events, "event"))).unwrap_or_default();
     let (sessions, rows) = (counted(plan.sessions, "session"), counted(plan.rows(), "row"));
-    format!("{sessions}{events} with {rows} in all, {} of values, would be removed from {database}", size(plan.bytes()))
+    format!("this would remove {sessions}{events} from {database}: {rows} with {} of values", size(plan.bytes()))
 }
 
 fn question(what: &str, summary: &PruneSummary) -> String {
     let limit = summary.limit();
     let from_before = summary.events().map(|(_, cutoff)| format!("; events from before {cutoff}")).unwrap_or_default();
-    format!("{what} ({limit}{from_before}). Go on? [y/N] ")
+    format!("{what} ({limit}{from_before}). Continue? [y/N] ")
 }
 
 fn ask(question: &str) -> std::io::Result<String> {

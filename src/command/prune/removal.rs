@@ -1,4 +1,4 @@
-//! A removal that goes on: what it works on, its limits, what it has done, and its pauses.
+//! The state of a running removal: limits, progress, pauses.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -11,44 +11,44 @@ use crate::history::tables::SESSIONS;
 use crate::interrupt::{Interrupt, Signal};
 use crate::progress::{Amount, Meter};
 
-/// How a removal goes on.
+/// The limits of a removal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunLimits {
-    /// How long a batch may keep others waiting; `None` is left to who the others are.
+    /// The target duration of a batch; `None` adapts to the concurrent load.
     pub(crate) batch_time: Option<Duration>,
-    /// When to stop.
+    /// The deadline of `--max-duration`.
     pub(crate) deadline: Option<Instant>,
-    /// For how long to try again.
+    /// `--retry-for`.
     pub(crate) retry_for: Duration,
 }
 
-/// A removal that goes on.
+/// A running removal.
 pub(crate) struct Removal<'r> {
     pub(crate) history: &'r mut OpenHistory,
     pub(crate) limits: RunLimits,
     pub(crate) interrupt: &'r Interrupt,
     pub(crate) outcome: RemovalOutcome,
     pub(crate) stopping: Stopping,
-    /// Since when nothing has succeeded.
+    /// Since when every attempt has failed.
     pub(crate) failing_since: Option<Instant>,
-    /// Who was there at the last batch.
+    /// The activity of other sessions at the last batch.
     pub(crate) activity: Option<Activity>,
     meter: &'r dyn Meter,
     planned: Amount,
 }
 
-/// A signal that came while a batch was in hand.
+/// A signal that arrived during a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Stopping {
     pub(crate) signal: Cell<Option<Signal>>,
-    /// Whether it is too late to roll the batch back.
+    /// Whether the COMMIT was already sent.
     pub(crate) is_committing: Cell<bool>,
-    /// Whether a batch was given up in its middle.
+    /// Whether a batch was cancelled midway.
     pub(crate) is_cut_off: Cell<bool>,
 }
 
 impl<'r> Removal<'r> {
-    /// Prepares it. `planned` is what all rows that are to go amount to.
+    /// Prepares a removal. `planned` is the amount of all rows to remove.
     pub(crate) fn new(
         history: &'r mut OpenHistory,
         limits: RunLimits,
@@ -71,12 +71,12 @@ impl<'r> Removal<'r> {
         }
     }
 
-    /// How many sessions are removed by now.
+    /// The number of sessions removed so far.
     pub(crate) fn sessions(&self) -> u64 {
         self.outcome.rows.get(SESSIONS).copied().unwrap_or_default()
     }
 
-    /// Takes in what is committed.
+    /// Records committed rows.
     pub(crate) fn count(&mut self, removed: &Removed) -> Amount {
         let amount = self.planned.part(removed.values().sum());
         self.meter.advance(amount);
@@ -88,7 +88,7 @@ impl<'r> Removal<'r> {
         self.limits.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits, unless it is time to stop.
+    /// Pauses, unless it is time to stop.
     pub(crate) async fn rest(&mut self, pause: Duration) -> Result<(), Stop> {
         self.heed_signal()?;
         let left = self.limits.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -99,7 +99,7 @@ impl<'r> Removal<'r> {
         self.interrupt.or(rest).await.map_err(Stop::Signal)
     }
 
-    /// Stops if a signal came while the last batch was in hand.
+    /// Stops if a signal arrived during the last batch.
     pub(crate) fn heed_signal(&self) -> Result<(), Stop> {
         self.stopping.signal.get().map_or(Ok(()), |signal| Err(Stop::Signal(signal)))
     }

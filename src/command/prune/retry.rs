@@ -1,4 +1,4 @@
-//! What helps after a batch that failed: another batch, another connection, or time.
+//! What to do after a failed batch: another batch, another connection, or a pause.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,28 +12,28 @@ use crate::error::Error;
 use crate::format;
 use crate::history::removal::batch::{BatchError, FailedIn};
 
-/// An attempt to connect again may take so long, however little time is left.
+/// The shortest time limit of an attempt to reconnect.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
-/// How long to wait before the next attempt after a failure, at first and at most.
+/// The first and the longest pause after a failure.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
-/// What may help after a batch of sessions has failed.
+/// What to do after a failed batch of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// No batch of this size any more.
+    /// Use smaller batches from now on.
     LimitSize,
-    /// The same later: it is not about the rows.
+    /// Retry later: the rows are not the cause.
     TryAgain,
-    /// Half as many sessions, until the one is found.
+    /// Retry with half as many sessions, until the failing one is found.
     Halve,
-    /// To pass over the session for now: what another session has locked is met again in the next pass.
+    /// Skip the session in this pass, because another session has locked it.
     PassOver,
-    /// To leave the session out.
+    /// Leave out the session.
     LeaveOut,
 }
 
 impl Remedy {
-    /// For a batch of at most `size` sessions, of which `taken` were picked.
+    /// Decides for a batch of at most `size` sessions, of which `taken` were picked.
     pub(crate) fn for_sessions(error: &BatchError, backend: DbBackend, size: u32, taken: usize) -> Self {
         if is_too_large(error, size) {
             Self::LimitSize
@@ -49,17 +49,17 @@ impl Remedy {
     }
 }
 
-/// Whether a smaller batch may succeed where one was given up for its size.
+/// Whether the batch was cancelled because it was too large.
 pub(crate) fn is_too_large(error: &BatchError, size: u32) -> bool {
     let class = error.cause.class;
     error.place == FailedIn::Database && matches!(class, ErrorClass::TimedOut | ErrorClass::DiskFull) && size > 1
 }
 
-/// Whether it is some of the rows that failed, and not the database.
+/// Whether the cause is in the rows, not in the database or the connection.
 fn is_about_rows(error: &BatchError, backend: DbBackend) -> bool {
     use ErrorClass::{Busy, Conflict, Constraint, Data, Needed, Other, TimedOut};
     match (error.place, error.cause.class) {
-        // One writer at a time: a session that is busy with the file is busy with all of it.
+        // SQLite has one writer at a time, which locks the whole file.
         (_, Busy) if backend == DbBackend::Sqlite => false,
         (FailedIn::Database, class) => {
             matches!(class, Busy | Conflict | Constraint | Data | Needed | Other | TimedOut)
@@ -69,7 +69,7 @@ fn is_about_rows(error: &BatchError, backend: DbBackend) -> bool {
     }
 }
 
-/// Whether another session holds what the batch needs.
+/// Whether another session holds a lock that the batch needs.
 fn is_contention(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::Busy | ErrorClass::Conflict)
 }
@@ -83,20 +83,20 @@ fn may_heal(error: &Error) -> bool {
 }
 
 impl Removal<'_> {
-    /// After a batch that failed: notes what is open by that, and gives the next one a connection that is sound.
+    /// After a failed batch: records what its commit may have done, and replaces a broken connection.
     pub(crate) async fn replace_spoilt_connection(&mut self, error: BatchError) -> Result<BatchError, Stop> {
         if let Some(uncommitted) = &error.uncommitted {
             self.outcome.is_doubtful = true;
             add(&mut self.outcome.uncommitted, uncommitted);
         }
-        // A server that is gone is waited for: see `try_again`.
+        // `try_again` waits for a server that was lost.
         if error.spoils_connection(self.history.selection.backend()) && !error.cause.class.is_before_login() {
             let watch = Arc::clone(&self.history.watch);
             match self.interrupt.or(watch.over(self.history.renew_connection())).await {
                 Ok(Ok(())) => {}
                 Err(signal) => return Err(Stop::Signal(signal)),
                 Ok(Err(renewing)) => {
-                    tracing::warn!("cannot open the database again: {renewing}");
+                    tracing::warn!("cannot reconnect: {renewing}");
                     return Err(Stop::Failed(DatabaseError::from(error).into()));
                 }
             }
@@ -104,13 +104,13 @@ impl Removal<'_> {
         Ok(error)
     }
 
-    /// Waits until another attempt may succeed, and connects again where that is needed.
+    /// Waits before the next attempt, and reconnects if that is needed.
     pub(crate) async fn try_again(&mut self, error: BatchError) -> Result<(), Stop> {
         let is_first = self.failing_since.is_none();
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         let class = error.cause.class;
         let keeps_connection = is_contention(class) || self.history.selection.backend() == DbBackend::Sqlite;
-        // It is asked nothing until there is another.
+        // The lost connection is not used again.
         self.history.is_connected &= keeps_connection || !class.is_before_login();
         self.outcome.is_doubtful |= !keeps_connection && class.is_before_login();
         if error.place != FailedIn::Database || !class.is_transient() || since.elapsed() >= self.limits.retry_for {
@@ -118,12 +118,12 @@ impl Removal<'_> {
         }
         if is_first {
             let limit = format::duration(self.limits.retry_for);
-            tracing::warn!("{error}: {}; trying again for {limit}", error.cause.described());
+            tracing::warn!("{error}: {}; retrying for up to {limit}", error.cause.described());
         }
         if keeps_connection { self.rest(PAUSES[0]).await } else { self.reconnect_until_it_succeeds(since).await }
     }
 
-    /// Connects again, with longer and longer pauses, for as long as there is time.
+    /// Reconnects, with increasing pauses, until the time is over.
     async fn reconnect_until_it_succeeds(&mut self, since: Instant) -> Result<(), Stop> {
         let [mut pause, longest] = PAUSES;
         loop {
@@ -141,11 +141,11 @@ impl Removal<'_> {
                 Ok(false) | Err(_) => {}
             }
         }
-        tracing::info!("the connection is back");
+        tracing::info!("reconnected");
         Ok(())
     }
 
-    /// Connects again, within what is left of the time to try in, or of all time.
+    /// Tries once to reconnect, within the remaining time.
     async fn reconnect(&mut self, since: Instant) -> Result<bool, Error> {
         let mut left = self.limits.retry_for.saturating_sub(since.elapsed());
         if let Some(deadline) = self.limits.deadline {
@@ -154,7 +154,7 @@ impl Removal<'_> {
         let reconnected = tokio::time::timeout(left.max(SHORTEST_ATTEMPT), Box::pin(self.history.reconnect()));
         let reconnected = self.interrupt.or(reconnected).await?;
         reconnected.unwrap_or_else(|_| {
-            let cause = DatabaseCause::new(ErrorClass::TimedOut, "no answer in the time that was left");
+            let cause = DatabaseCause::new(ErrorClass::TimedOut, "no answer in the remaining time");
             Err(DatabaseError { action: (Verb::Connect, "the database again").into(), cause }.into())
         })
     }

@@ -1,4 +1,4 @@
-//! The way of a run: it plans, and then it shows the plan, finds nothing to do, or removes what is planned.
+//! A run: plans, then shows the plan, finds nothing to do, or removes what is planned.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +31,7 @@ use crate::output::{Block, Report};
 use crate::progress::{Amount, Phase};
 use crate::settings::Settings;
 
-/// What a plan leads to.
+/// What to do with a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PruneMode {
     DryRun,
@@ -50,7 +50,7 @@ impl PruneMode {
     }
 }
 
-/// Runs `prune` to its end, and tells `metrics` of it; it is emptied where another run is at work.
+/// Runs `prune` and fills `metrics`; sets it to `None` if another run is active.
 pub(crate) async fn prune(
     arguments: &Prune,
     settings: &Settings,
@@ -82,25 +82,25 @@ pub(crate) async fn prune(
 }
 
 fn left_to_another(url: &DatabaseUrl, mut summary: PruneSummary) -> Report {
-    summary.skipped = Some("another prune is at work");
-    let line = format!("another prune is at work on {url}: nothing to do here");
+    summary.skipped = Some("another `prune` is running");
+    let line = format!("another `prune` is running on {url}: nothing was changed");
     Report::new(&summary, vec![Block::Line(line)])
 }
 
-/// A run that has its plan.
+/// A run with its plan.
 struct PruneRun<'r> {
     arguments: &'r Prune,
     context: &'r Context,
     bounds: Bounds<'r>,
     started: Instant,
-    /// The moment that ages are counted from.
+    /// The time from which ages are counted.
     now: DateTime<Utc>,
     history: OpenHistory,
     summary: PruneSummary,
 }
 
 impl PruneRun<'_> {
-    /// Shows the plan, and what would be in its way.
+    /// Shows the plan, and why it would fail.
     async fn dry_run(&mut self) -> Result<(Vec<Block>, Ending), Error> {
         let OpenHistory { connection, retention, schema, .. } = &mut self.history;
         let count = async {
@@ -128,10 +128,10 @@ impl PruneRun<'_> {
         Ok((self.summary.nothing_blocks(), Ending::default()))
     }
 
-    /// Removes what is planned, unless that is refused.
+    /// Removes what is planned, unless it is refused.
     async fn remove(&mut self) -> Result<(Vec<Block>, Ending), Error> {
         self.take_in_plan();
-        let action = (Verb::Remove, "old history");
+        let action = (Verb::Remove, "old sessions");
         let look = async { Ok(connection::require_writable(&self.history.connection).await.context(action)?) };
         self.bounds.over(action, look).await?;
         refuse_too_large_a_share(&self.history.plan, self.arguments.max_share)?;
@@ -143,7 +143,7 @@ impl PruneRun<'_> {
         }
         let mut outcome = Box::pin(self.remove_planned()).await?;
         let is_confirmed = self.confirm_removal(&mut outcome).await;
-        // What was removed is told in any case.
+        // The summary is printed in any case.
         if self.history.is_connected {
             let count = self.history.count_old();
             self.summary.remaining_sessions = self.bounds.look_back(outcome.stopped.as_ref(), count).await;
@@ -160,14 +160,14 @@ impl PruneRun<'_> {
 
     async fn remove_planned(&mut self) -> Result<RemovalOutcome, Error> {
         let Self { history, bounds, arguments, context, .. } = self;
-        // While the operator was asked it may have become another.
+        // It may have changed while the operator was asked.
         let second = known(history.second.take(), &mut history.contention);
         history.second = bounds.over((Verb::Open, "a second connection"), async { Ok(second.await) }).await?;
         let build =
             async { Ok(stage_index::build(&history.connection, &history.schema, history.plan.stages()).await?) };
         let has_index = bounds.over((Verb::Create, "the index that the removal needs"), build).await?;
         let planned = Amount { rows: history.plan.rows(), bytes: history.plan.bytes() };
-        let meter = context.progress.begin(Phase::new("removing", "old history"), planned);
+        let meter = context.progress.begin(Phase::new("removing", "old sessions"), planned);
         let Prune { batch_time, retry_for, .. } = **arguments;
         let limits = RunLimits { batch_time, deadline: bounds.deadline, retry_for };
         let outcome = Removal::new(history, limits, bounds.interrupt, meter.as_ref(), planned).run().await;
@@ -185,14 +185,14 @@ impl PruneRun<'_> {
         Ok(outcome)
     }
 
-    /// Whether it is known what is gone.
+    /// Whether it is known what was removed.
     async fn confirm_removal(&mut self, outcome: &mut RemovalOutcome) -> bool {
         let limit = self.bounds.at_the_end(outcome.stopped.as_ref());
         let confirm = self.bounds.interrupt.or(Box::pin(self.history.confirm(outcome)));
         matches!(tokio::time::timeout(limit, confirm).await, Ok(Ok(true)))
     }
 
-    /// Gives space back, tells the metrics, closes the databases, and reports.
+    /// Vacuums, fills the metrics, closes the databases and reports.
     async fn finish(mut self, mut blocks: Vec<Block>, mut ending: Ending, metrics: &mut Option<Metrics>) -> Report {
         if !self.history.selection.policy.is_about_sessions() {
             self.summary.remaining_sessions = None;
@@ -243,13 +243,13 @@ impl PruneRun<'_> {
         }
     }
 
-    /// Looks how much free space there is.
+    /// Measures the free space.
     async fn reclaimable(&self) -> Result<FreedSummary, Error> {
         let OpenHistory { connection, schema, .. } = &self.history;
         Ok(FreedSummary::Free(space::reclaimable(connection, schema).await?))
     }
 
-    /// Gives free space back.
+    /// Returns free space to the operating system.
     async fn vacuum(&self) -> Result<FreedSummary, Error> {
         let OpenHistory { connection, schema, .. } = &self.history;
         let _meter = self.context.progress.begin(Phase::new("vacuuming", "the database"), Amount::default());
@@ -266,7 +266,7 @@ impl PruneRun<'_> {
     }
 }
 
-/// Whether the connection is gone, or does not answer.
+/// Whether the connection is lost or does not answer.
 fn is_lost(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.cause.class.is_before_login())
 }

@@ -1,4 +1,4 @@
-//! What a prune would do or has done, for both kinds of reader.
+//! What a run of `prune` would do or did, as text and as JSON.
 
 use std::time::Duration;
 
@@ -19,63 +19,62 @@ use crate::history::vacuum::freed::Freed;
 use crate::metrics::Metrics;
 use crate::output::{self, Block, Field};
 
-/// How many kept sessions people are shown.
+/// How many kept sessions the text lists.
 const MOST_SHOWN: usize = 20;
 
 #[derive(Serialize)]
 pub(crate) struct PruneSummary {
     pub(crate) database: String,
-    /// `None` where no session is to go.
+    /// `None` if no session is to be removed.
     cutoff: Option<String>,
-    /// How long sessions are kept, and who says so; `None` if another prune is at work.
+    /// How long sessions are kept, with the source of the setting; `None` if another `prune` is running.
     retention: Option<Retention>,
     /// `None` without `--events`.
     event_cutoff: Option<String>,
     dry_run: bool,
-    /// Why nothing was looked at.
+    /// Why nothing was done.
     pub(crate) skipped: Option<&'static str>,
-    /// `None` if another prune is at work.
+    /// `None` if another `prune` is running.
     pub(crate) plan: Option<RetentionPlan>,
-    /// The sessions that go, as a share of all; 1 for all.
+    /// The share of all sessions that would be removed; 1 is all.
     share: Option<f64>,
-    /// What a run would fail at; of a dry run only.
+    /// Why a run would fail; of a dry run only.
     pub(crate) in_the_way: Vec<String>,
     removed: Option<RemovedSummary>,
-    /// Sessions that started before the cutoff and are still there.
+    /// Sessions that started before the cutoff and still exist.
     pub(crate) remaining_sessions: Option<u64>,
-    /// Sessions that could not be removed, and why.
+    /// Sessions that could not be removed, with the reason.
     stuck: Vec<StuckSummary>,
-    /// The file with what was removed.
+    /// The path of the archive.
     pub(crate) archive: Option<String>,
-    /// What is free inside the file or the tables, or went back to the operating system.
+    /// The free space in the file or the tables, or the space that was returned to the operating system.
     pub(crate) space: Option<FreedSummary>,
 }
 
-/// Where the space of removed rows went.
+/// The space of the removed rows.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FreedSummary {
-    /// It is used again.
+    /// It is reused.
     Free(Space),
-    /// `--vacuum` gave back what it could.
+    /// `--vacuum` returned it to the operating system, as far as possible.
     GivenBack(Freed),
 }
 
 impl FreedSummary {
-    /// Sentences for people.
+    /// The report as text.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             FreedSummary::GivenBack(freed) => freed.lines(),
             FreedSummary::Free(space) if space.reclaimable_bytes() == 0 => Vec::new(),
             FreedSummary::Free(space) => {
                 let place = match space {
-                    Space::Tables(_) => {
-                        "about {} are dead rows in the tables: autovacuum makes room of them, which is used again"
-                    }
-                    Space::File(_) => "{} are free inside the file and are used again; the file keeps its size",
+                    Space::Tables(_) => "dead rows use about {} in the tables: autovacuum makes this space reusable",
+                    Space::File(_) => "{} inside the file are free and will be reused; the file keeps its size",
                 };
                 let bytes = size(space.reclaimable_bytes());
-                let next = space.next_command().map_or(String::new(), |next| format!("; `{next}` does more at once"));
+                let next =
+                    space.next_command().map_or(String::new(), |next| format!("; `{next}` reclaims the space now"));
                 vec![format!("{}{next}", place.replace("{}", &bytes))]
             }
         }
@@ -84,15 +83,15 @@ impl FreedSummary {
 
 #[derive(Serialize)]
 struct RemovedSummary {
-    /// Whether that is what is gone. After a failure the database is asked; false if it could not be.
+    /// Whether the counts are certain. After a failure they are read from the database; false if that failed.
     confirmed: bool,
     sessions: u64,
     rows: Removed,
     seconds: f64,
     batches: u64,
-    /// The longest time for which a batch may have kept others waiting; `None` where nobody else was there.
+    /// The longest time for which other sessions may have waited for a batch; `None` if there were none.
     longest_batch_seconds: Option<f64>,
-    /// Why not everything went.
+    /// Why the removal ended early.
     stopped: Option<StopReason>,
 }
 
@@ -118,10 +117,10 @@ impl StopReason {
 
     fn text(self) -> &'static str {
         match self {
-            Self::Deadline => "the time was up",
-            Self::TakenOver => "another prune is at work by now",
-            Self::Signal => "it was told to stop",
-            Self::Failure => "it failed",
+            Self::Deadline => "`--max-duration` is over",
+            Self::TakenOver => "another `prune` is running now",
+            Self::Signal => "stopped by a signal",
+            Self::Failure => "the run failed",
         }
     }
 }
@@ -157,7 +156,7 @@ impl PruneSummary {
         }
     }
 
-    /// Takes in which sessions go, and who says so.
+    /// Records which sessions are removed, by which retention.
     pub(crate) fn choose(&mut self, policy: &RetentionPolicy, retention: &Retention) {
         self.cutoff = policy.is_about_sessions().then(|| cutoff(policy.cutoff_us));
         self.retention = Some(retention.clone());
@@ -172,13 +171,13 @@ impl PruneSummary {
         }
     }
 
-    /// Takes in what there is to do.
+    /// Records the plan.
     pub(crate) fn plan(&mut self, plan: &RetentionPlan) {
         self.share = Some(plan.share());
         self.plan = Some(plan.clone());
     }
 
-    /// Takes in what was done.
+    /// Records what was done.
     pub(crate) fn record(&mut self, outcome: &RemovalOutcome, confirmed: bool, duration: Duration) {
         self.removed = Some(RemovedSummary {
             confirmed,
@@ -196,7 +195,7 @@ impl PruneSummary {
         self.stuck = stuck.collect();
     }
 
-    /// Tells the metrics what was removed.
+    /// Fills the metrics with the removed rows.
     pub(crate) fn count(&self, metrics: &mut Metrics) {
         if let Some(removed) = &self.removed {
             metrics.sessions_deleted = removed.sessions;
@@ -204,7 +203,7 @@ impl PruneSummary {
         }
     }
 
-    /// How many events go, and the cutoff for them; `None` without `--events`, or where there is no table of them.
+    /// The number of events to remove and their cutoff; `None` without `--events`, or without a table of events.
     pub(crate) fn events(&self) -> Option<(u64, &str)> {
         let planned = self.plan.as_ref()?.tables.iter().find(|table| table.table == EVENTS)?;
         Some((planned.rows, self.event_cutoff.as_deref()?))
@@ -212,10 +211,11 @@ impl PruneSummary {
 
     pub(crate) fn nothing_blocks(&self) -> Vec<Block> {
         let Self { database, .. } = self;
-        let events = self.events().map(|(_, cutoff)| format!(", no event is from before {cutoff}")).unwrap_or_default();
+        let events =
+            self.events().map(|(_, cutoff)| format!(", and no event is from before {cutoff}")).unwrap_or_default();
         let sessions = match &self.cutoff {
-            Some(cutoff) => format!("no session that is over started before {cutoff}"),
-            None => "no session goes without a retention".to_owned(),
+            Some(cutoff) => format!("no closed session started before {cutoff}"),
+            None => "no session is removed without a retention".to_owned(),
         };
         let mut blocks = vec![Block::Line(format!("nothing to remove from {database}: {sessions}{events}"))];
         blocks.extend(self.retention_blocks());
@@ -224,19 +224,17 @@ impl PruneSummary {
         blocks
     }
 
-    /// Says that no retention was chosen, and what that means.
+    /// Reports that no retention is set, and what that means.
     fn retention_blocks(&self) -> impl Iterator<Item = Block> {
         self.retention.iter().flat_map(Retention::lines).map(Block::Line)
     }
 
-    /// Says that `--events` had nothing to do.
+    /// Reports that there is no table of events for `--events`.
     fn no_events_block(&self) -> Option<Block> {
         let there_are_none = self.event_cutoff.is_some() && self.events().is_none();
         there_are_none.then(|| {
             let since = events::SINCE;
-            Block::Line(format!(
-                "no events to remove: there is no table `{EVENTS}`, which TARSy has since revision {since}"
-            ))
+            Block::Line(format!("no events to remove: the table `{EVENTS}` exists only since revision {since}"))
         })
     }
 
@@ -251,7 +249,7 @@ impl PruneSummary {
         rows.extend(plan.orphans.iter().map(|orphans| {
             let Reference { child, parent, .. } = orphans.reference;
             vec![
-                format!("{child} without one of {parent}").into(),
+                format!("{child} without a parent in {parent}").into(),
                 output::count(orphans.rows),
                 Field::Number("-".into()),
             ]
@@ -272,13 +270,13 @@ impl PruneSummary {
         }
         let mut blocks = vec![
             Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
-            Block::Table { title: "rows that would go", header: vec!["table", "rows", "bytes"], rows },
+            Block::Table { title: "rows that would be removed", header: vec!["table", "rows", "bytes"], rows },
         ];
         blocks.extend(self.retention_blocks());
         if plan.share() > max_share {
             let (share, limit) = (percentage(plan.share()), percentage(max_share));
             blocks.push(Block::Line(format!(
-                "a run would be refused: {share} of all sessions are more than {limit}; `--max-share` allows more"
+                "a run would be refused: it would remove {share} of all sessions, and `--max-share` allows {limit}"
             )));
         }
         blocks.extend(self.in_the_way.iter().map(|obstacle| Block::Line(format!("a run would fail: {obstacle}"))));
@@ -304,29 +302,29 @@ impl PruneSummary {
         }
         let header = vec!["session", "status", "started", "reason"];
         (!kept.is_empty()).then_some(Block::Table {
-            title: "kept although they are old (--include-active removes those that are not over or in use, too)",
+            title: "old sessions that are kept (`--include-active` also removes those that are open or in use)",
             header,
             rows,
         })
     }
 
-    /// Says what is still there, and is listed nowhere.
+    /// Reports the remaining sessions that are not listed.
     fn remaining_block(&self, removed: &RemovedSummary, plan: &RetentionPlan) -> Option<Block> {
         let line = match (removed.stopped, self.remaining_sessions) {
             (None, remaining) => {
                 let listed = (plan.kept.len() + self.stuck.len()) as u64;
                 let others = remaining?.checked_sub(listed).filter(|others| *others > 0)?;
                 format!(
-                    "{} from before the cutoff were in use; the next run meets them again",
+                    "{} from before the cutoff were in use; the next run retries them",
                     counted(others, "more session")
                 )
             }
-            (Some(reason), Some(0)) => format!("{} before everything was gone; the next run goes on", reason.text()),
+            (Some(reason), Some(0)) => format!("{}: other rows remain; the next run continues", reason.text()),
             (Some(reason), remaining) => {
                 let remaining =
                     remaining.map_or("an unknown number of sessions".to_owned(), |count| counted(count, "session"));
                 let reason = reason.text();
-                format!("{reason}: {remaining} from before the cutoff are still there; the next run goes on")
+                format!("{reason}: {remaining} from before the cutoff remain; the next run continues")
             }
         };
         Some(Block::Line(line))
@@ -357,8 +355,8 @@ impl PruneSummary {
             Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
         ];
         if !removed.confirmed {
-            let line = "not confirmed: the connection failed and the database could not be asked again; \
-                        `tarsy-db prune --dry-run` shows what is left";
+            let line = "these counts are not certain: the connection was lost, and the database could not be reached \
+                        again; `tarsy-db prune --dry-run` shows what is left";
             blocks.push(Block::Line(line.to_owned()));
         }
         blocks.extend(self.retention_blocks());

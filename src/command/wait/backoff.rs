@@ -1,15 +1,15 @@
-//! When to try again, and when to give up.
+//! When to retry, and when to give up.
 
 use std::time::Duration;
 
 use crate::cli::wait::Wait;
 
-/// How long failures that do not heal by themselves are put up with: a server's first start may
-/// create roles and databases only after it began to answer.
+/// How long to retry after a failure that needs an operator: on its first start a server may accept connections before
+/// it has created roles and databases.
 const GRACE: Duration = Duration::from_secs(10);
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the limits leave to do. It has no clock: all times are counted from the first attempt.
+/// The state of the retries. It has no clock: all times are counted from the first attempt.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     pub(crate) failures: u32,
@@ -18,17 +18,17 @@ pub(crate) struct Backoff {
     retry_all: bool,
     interval: Duration,
     max_interval: Duration,
-    /// Since when the failures do not heal by themselves.
+    /// Since when the failures need an operator.
     hopeless_since: Option<Duration>,
 }
 
-/// What comes after an attempt that failed.
+/// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     TryAgain {
         pause: Duration,
     },
-    /// The attempts are used up, or the failure does not heal.
+    /// The attempts are used up, or the failure needs an operator.
     GiveUp,
     DeadlineExceeded,
 }
@@ -40,20 +40,20 @@ impl Backoff {
         Self { failures, max_attempts, timeout, retry_all, interval, max_interval, hopeless_since }
     }
 
-    /// The time that is left, if it is limited.
+    /// The remaining time, if it is limited.
     pub(crate) fn remaining(&self, elapsed: Duration) -> Option<Duration> {
         self.timeout.map(|timeout| timeout.saturating_sub(elapsed))
     }
 
-    /// Takes in a failure. `jittered` varies an interval.
+    /// Records a failure. `jittered` varies an interval.
     pub(crate) fn after_failure(
         &mut self,
         elapsed: Duration,
-        may_heal: bool,
+        is_temporary: bool,
         jittered: impl FnOnce(Duration) -> Duration,
     ) -> Next {
         self.failures += 1;
-        self.hopeless_since = (!may_heal).then(|| self.hopeless_since.unwrap_or(elapsed));
+        self.hopeless_since = (!is_temporary).then(|| self.hopeless_since.unwrap_or(elapsed));
         let hopeless_since = self.hopeless_since.filter(|_| !self.retry_all);
         let grace = hopeless_since.map(|since| GRACE.saturating_sub(elapsed.saturating_sub(since)));
         if grace == Some(Duration::ZERO) || self.failures >= self.max_attempts {
@@ -117,9 +117,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_heal_is_put_up_with_for_the_grace_only() {
+    fn a_failure_that_needs_an_operator_is_retried_for_the_grace_only() {
         let mut limited = backoff(&unlimited());
-        let mut after = |elapsed, may_heal| limited.after_failure(seconds(elapsed), may_heal, |_| seconds(60));
+        let mut after = |elapsed, is_temporary| limited.after_failure(seconds(elapsed), is_temporary, |_| seconds(60));
         assert_eq!(after(5, false), Next::TryAgain { pause: GRACE });
         assert_eq!(after(12, false), Next::TryAgain { pause: seconds(3) });
         assert_eq!(after(13, true), Next::TryAgain { pause: seconds(60) });

@@ -1,8 +1,8 @@
-//! `wait`: holds the backend back until the database really is usable, and says why not.
+//! `wait`: waits until the database is usable, and reports why it is not.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`backoff`] | when to try again, and when to give up |
+//! | [`backoff`] | when to retry, and when to give up |
 
 mod backoff;
 
@@ -29,7 +29,7 @@ use crate::settings::Settings;
 
 /// How long a server may take to answer after the login; it waits at most [`LOCK_TIMEOUT`] for a lock.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is looked whether the server has begun to accept connections.
+/// How often to check whether the server accepts connections.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
@@ -45,18 +45,18 @@ struct WaitSummary {
 #[serde(rename_all = "snake_case")]
 enum WaitOutcome {
     Usable,
-    /// There is no history to wait for.
+    /// The settings disable the history.
     Disabled,
 }
 
-/// How long it took until the database was usable.
+/// The attempts, and the time until the database was usable.
 pub(crate) struct Waited {
     attempts: u32,
     duration: Duration,
 }
 
 impl Wait {
-    /// What `init --wait` asks for: as many attempts as fit into the time.
+    /// The arguments of `init --wait`: as many attempts as the time allows.
     pub(crate) fn at_most(timeout: Duration) -> Self {
         Self {
             condition: WaitFor::Writable,
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
     let url = &settings.database.value;
     let waited = match settings.history_enabled.value {
         true => until_usable(arguments, settings).await?,
-        // A backend without a history needs no database.
+        // Without a history the backend needs no database.
         false => Waited { attempts: 0, duration: Duration::ZERO },
     };
     if let Some((program, rest)) = arguments.command.split_first() {
@@ -103,7 +103,7 @@ fn usable(url: &DatabaseUrl, Waited { attempts, duration }: &Waited) -> String {
     format!("{url} is usable ({}, {})", counted((*attempts).into(), "attempt"), format::duration(*duration))
 }
 
-/// Tries until the database is usable.
+/// Retries until the database is usable.
 ///
 /// # Errors
 /// [`Error::DeadlineExceeded`] or [`Error::GaveUp`], with the last failure.
@@ -142,9 +142,9 @@ pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Resul
     }
 }
 
-/// Why an attempt failed that the deadline ended.
+/// The error of an attempt that the deadline cut off.
 fn cut_off(url: &DatabaseUrl) -> ConnectError {
-    let cause = DatabaseCause::new(ErrorClass::TimedOut, "the attempt was cut off at the deadline");
+    let cause = DatabaseCause::new(ErrorClass::TimedOut, "the deadline passed during the attempt");
     ConnectError { target: url.to_string(), cause }
 }
 
@@ -152,15 +152,14 @@ fn deadline_exceeded(arguments: &Wait, last: ConnectError) -> Error {
     Error::DeadlineExceeded { limit: arguments.timeout.unwrap_or_default(), last: Some(last) }
 }
 
-/// Up to a tenth more or less, so that replicas that started together do not stay together.
+/// Varies an interval by up to a tenth, so that replicas that started together do not retry together.
 fn jittered(interval: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish() % 1000;
     interval * u32::try_from(900 + random / 5).unwrap_or(1000) / 1000
 }
 
-/// Sleeps, but not longer than until a server that was not there begins to accept connections.
-/// Says whether it did. `was_closed` is false if the server accepted connections already before the
-/// attempt that failed: then it has to go away first.
+/// Sleeps, but not longer than until a server that was down accepts connections; returns whether it does. `was_closed`
+/// is false if the server accepted connections before the failed attempt: then it has to close first.
 async fn pause_or_readiness(url: &DatabaseUrl, class: ErrorClass, pause: Duration, mut was_closed: bool) -> bool {
     let (DatabaseUrl::Postgresql(address), true) = (url, class.is_before_login()) else {
         tokio::time::sleep(pause).await;
@@ -179,12 +178,12 @@ async fn pause_or_readiness(url: &DatabaseUrl, class: ErrorClass, pause: Duratio
     tokio::time::timeout(pause, watch).await.is_ok()
 }
 
-/// One real attempt: connects, logs in, and looks whether the condition holds.
+/// One attempt: connects, logs in and checks the condition.
 async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Result<(), ConnectError> {
     let unusable = |cause: DatabaseCause| ConnectError { target: url.to_string(), cause };
     if let DatabaseUrl::Sqlite(location) = url {
         let missing = location.path.as_deref().is_some_and(|path| !path.exists());
-        // `init` creates the file: only the schema is worth waiting for.
+        // `init` creates the file, so that a missing file is usable except for its schema.
         match (missing, condition) {
             (true, WaitFor::Schema) => return Err(unusable(schema_pending())),
             (true, _) => return Ok(()),
@@ -221,7 +220,7 @@ fn schema_pending() -> DatabaseCause {
 
 async fn require_writable(connection: &DatabaseConnection) -> Result<(), DatabaseCause> {
     if connection.get_database_backend() != DbBackend::Postgres {
-        // The lock of a writer, given back at once.
+        // Takes the lock of a writer and releases it at once.
         connection.execute_unprepared("BEGIN IMMEDIATE").await?;
         connection.execute_unprepared("ROLLBACK").await?;
         return Ok(());
