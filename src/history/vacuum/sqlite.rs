@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_disk_without_room_is_named() {
-        let expected = "it needs about 2.00 GiB in /data, and 1.00 MiB are free there";
+        let expected = "it needs about 2.0 GiB in /data, and 1.0 MiB are free there";
         assert_eq!(too_little_room(Path::new("/data"), 2 << 30, 1 << 20).to_string(), expected);
     }
 

@@ -53,14 +53,14 @@ fn a_sound_baseline_is_sound(database: &Database) {
 #[apply(test)]
 fn an_empty_database_needs_init(database: &Database) {
     database.execute("SELECT 1");
-    finds(database, 3, "revision", "failed", "there is no schema yet: run `tarsy-db init`");
+    finds(database, 3, "revision", "failed", "no schema yet: run `tarsy-db init`");
 }
 
 #[apply(test)]
 fn tables_without_a_ledger_need_init(database: &Database) {
     database.create_schema(Schema::Baseline);
     database.execute("DROP TABLE alembic_version");
-    finds(database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
+    finds(database, 3, "revision", "failed", "the tables have no `alembic_version`: run `tarsy-db init` to adopt them");
 }
 
 #[apply(test)]
@@ -100,8 +100,8 @@ fn sessions_that_are_due_are_noted_and_those_that_are_overdue_warned_of(database
     check(database, &["--fail-if-overdue"]).expect(0);
     insert_session(database, "overdue", "failed", Some(0));
     insert_session(database, "overdue-too", "timed_out", Some(cutoff_us - 2 * DAY_US));
-    let detail = "sessions past the retention of 3650 days by more than a day: 2, the oldest from \
-                  1970-01-01 00:00:00 UTC; `tarsy-db prune` has not run, or could not remove them";
+    let detail = "sessions more than a day past the retention of 3650 days: 2, the oldest from \
+                  1970-01-01T00:00:00Z; `tarsy-db prune` did not run, or could not remove them";
     finds(database, 0, "retention", "warning", detail);
     let failed = check(database, &["--fail-if-overdue"]).expect(6);
     is_found(&failed, "retention", "failed", detail);
@@ -116,8 +116,7 @@ fn old_sessions_that_prune_keeps_are_never_overdue(database: &Database) {
     insert_session(database, "without-a-start", "completed", None);
     database.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-needed' WHERE session_id = 'new'");
     let outcome = check(database, &["--fail-if-overdue"]).expect(0);
-    let detail =
-        "sessions older than 3650 days that `prune` keeps, most of them because they are not over or in use: 2";
+    let detail = "sessions older than 3650 days that `prune` keeps, because they are open or in use: 2";
     is_found(&outcome, "retention", "note", detail);
     let (_, text) = finding(&outcome, "retention");
     assert_eq!(text.lines().count(), 1, "{text}");
@@ -148,7 +147,7 @@ const PARENT_INDEX: &str = "ix_stage_executions_parent ON stage_executions (pare
 fn the_index_for_parallel_parents_is_recommended_and_can_be_created_as_it_is_told() {
     let database = Database::postgresql();
     Outcome::of(tarsy_db(&database).args(["init", "--to", "17"])).expect(0);
-    finds(&database, 0, "indexes", "ok", "no foreign key");
+    finds(&database, 0, "indexes", "ok", "complete");
     database.create_schema(Schema::Head);
     let command = format!("CREATE INDEX CONCURRENTLY {PARENT_INDEX}");
     finds(&database, 0, "indexes", "note", &command);
@@ -209,7 +208,7 @@ fn a_role_that_may_only_select_is_enough() {
 
     database.execute(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", database.name()));
     let outcome = check_at(&role.url(), &database).expect(0);
-    is_found(&outcome, "schema", "skipped", "the expected shape could not be made");
+    is_found(&outcome, "schema", "skipped", "cannot create the expected schema");
     is_found(&outcome, "schema", "skipped", "permission denied");
     assert_eq!((contents(&database), baseline::listing(&database)), before);
 }
@@ -258,7 +257,7 @@ fn a_sequence_behind_its_data_is_named() {
     is_found(&outcome, "sequences", "failed", "mine_id_seq gives out 1 next, but mine.id goes up to 7");
     is_found(&outcome, "sequences", "failed", "yours_id_seq gives out 1 next, but yours.id goes up to 3");
     database.execute("SELECT setval('mine_id_seq', 7); SELECT setval('yours_id_seq', 3)");
-    finds(&database, 0, "sequences", "ok", "2 ahead of the data");
+    finds(&database, 0, "sequences", "ok", "2 sequences ahead of the data");
 }
 
 #[apply(test)]
@@ -268,7 +267,7 @@ fn a_sequence_whose_next_number_is_free_is_not_behind() {
     database.execute("CREATE TABLE mine (id SERIAL PRIMARY KEY); INSERT INTO mine (id) VALUES (7)");
     // As after a restore: the sequence has given nothing yet, and begins behind the data.
     database.execute("SELECT setval('mine_id_seq', 8, false)");
-    finds(&database, 0, "sequences", "ok", "1 ahead of the data");
+    finds(&database, 0, "sequences", "ok", "1 sequence ahead of the data");
 }
 
 #[apply(test)]

@@ -1,4 +1,4 @@
-//! `check --fix`: indexes and sequences are mended while others work, everything else is left to people.
+//! `check --fix`: repairs indexes and sequences while other sessions are active, and nothing else.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::support::process::Held;
 use crate::support::revision::{init_to, stands_at};
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
-/// Makes sure that `check --fix` exits with `code` and says this about what it mended.
+/// Makes sure that `check --fix` exits with `code` and reports these repairs.
 #[track_caller]
-fn mends(database: &Database, code: i32, status: &str, detail: &str) {
+fn repairs(database: &Database, code: i32, status: &str, detail: &str) {
     is_found(&check(database, &["--fix"]).expect(code), "repairs", status, detail);
 }
 
@@ -40,7 +40,7 @@ fn indexes_that_are_missing_are_created(database: &Database) {
 fn a_unique_index_is_created_as_one(database: &Database) {
     init_to(database, "baseline");
     database.execute("DROP INDEX ix_alert_sessions_alert_id");
-    mends(database, 0, "note", "created index ix_alert_sessions_alert_id");
+    repairs(database, 0, "note", "created index ix_alert_sessions_alert_id");
     baseline::is_there(database);
 }
 
@@ -53,7 +53,7 @@ fn a_unique_index_that_the_data_refuses_is_not_left_in_part(database: &Database)
          VALUES ('a', 'same', 'k', 'completed', 'c'), ('b', 'same', 'k', 'completed', 'c')",
     );
     let before = (baseline::listing(database), contents(database));
-    mends(database, 4, "failed", "create index ix_alert_sessions_alert_id");
+    repairs(database, 4, "failed", "create index ix_alert_sessions_alert_id");
     finds(database, 4, "schema", "failed", "missing index ix_alert_sessions_alert_id");
     assert_eq!((baseline::listing(database), contents(database)), before);
 }
@@ -62,7 +62,7 @@ fn a_unique_index_that_the_data_refuses_is_not_left_in_part(database: &Database)
 fn where_nothing_is_to_mend_nothing_is_done(database: &Database) {
     database.create_schema(Schema::Head);
     let before = baseline::listing(database);
-    mends(database, 0, "ok", "there is nothing that can be mended here");
+    repairs(database, 0, "ok", "nothing to repair");
     assert_eq!(baseline::listing(database), before);
     let without = check(database, &[]).expect(0).json();
     let checks = without["checks"].as_array().expect("a list");
@@ -84,7 +84,7 @@ fn no_index_is_made_of_columns_that_are_not_there(database: &Database) {
     birth::stamp(database, 23);
     birth::fill(database, 1);
     let before = baseline::listing(database);
-    mends(database, 4, "ok", "nothing that can be mended");
+    repairs(database, 4, "ok", "nothing to repair");
     assert_eq!(baseline::listing(database), before);
 }
 
@@ -93,14 +93,14 @@ fn an_index_of_that_name_elsewhere_is_not_touched(database: &Database) {
     database.create_schema(Schema::Head);
     database.execute("DROP INDEX ix_chats_session_id; CREATE INDEX ix_chats_session_id ON alert_sessions (chain_id)");
     let before = baseline::listing(database);
-    mends(database, 4, "failed", "create index ix_chats_session_id");
+    repairs(database, 4, "failed", "create index ix_chats_session_id");
     assert_eq!(baseline::listing(database), before);
 }
 
 #[apply(test)]
-fn an_empty_database_has_nothing_to_mend(database: &Database) {
+fn an_empty_database_has_nothing_to_repair(database: &Database) {
     database.execute("SELECT 1");
-    mends(database, 3, "ok", "nothing that can be mended");
+    repairs(database, 3, "ok", "nothing to repair");
     assert_eq!(baseline::listing(database), "");
 }
 
@@ -149,7 +149,7 @@ fn two_at_once_do_not_spoil_the_index() {
     // The index is there from now on, and is invalid.
     database.wait_until("SELECT count(*) FROM pg_class WHERE relname = 'ix_chats_session_id'");
     let second = check(&database, &["--fix"]).expect(75);
-    is_found(&second, "repairs", "failed", "another `check --fix` is at work");
+    is_found(&second, "repairs", "failed", "another `check --fix` is running");
     writer.close();
     first.finish().expect(0);
     stands_at(&database, 23);
@@ -167,7 +167,7 @@ fn an_invalid_index_is_built_again() {
          WHERE indexrelid = 'ix_llm_interactions_conversation'::regclass",
     );
     finds(&database, 4, "schema", "failed", "index ix_llm_interactions_conversation on llm_interactions is invalid");
-    mends(&database, 0, "note", "rebuilt index ix_llm_interactions_conversation");
+    repairs(&database, 0, "note", "built index ix_llm_interactions_conversation again");
     baseline::is_there(&database);
     assert_eq!(database.number("SELECT count(*) FROM pg_index WHERE NOT (indisvalid AND indisready)"), 0);
 }
@@ -179,11 +179,11 @@ fn a_sequence_behind_its_data_is_put_ahead_of_it() {
     database.execute("INSERT INTO events (id, channel) VALUES (1, 'sessions'), (41, 'sessions')");
     finds(&database, 4, "sequences", "failed", "events_id_seq gives out 1 next, but events.id goes up to 41");
     let fixed = check(&database, &["--fix"]).expect(0);
-    is_found(&fixed, "repairs", "note", "advanced sequence events_id_seq past the data");
-    is_found(&fixed, "sequences", "ok", "1 ahead of the data");
+    is_found(&fixed, "repairs", "note", "put sequence events_id_seq behind the data");
+    is_found(&fixed, "sequences", "ok", "1 sequence ahead of the data");
     database.execute("INSERT INTO events (channel) VALUES ('sessions')");
     assert_eq!(database.number("SELECT max(id)::bigint FROM events"), 42);
-    mends(&database, 0, "ok", "nothing that can be mended");
+    repairs(&database, 0, "ok", "nothing to repair");
 }
 
 #[apply(test)]
@@ -195,10 +195,10 @@ fn a_sequence_waits_only_so_long_for_a_writer() {
     let started = std::time::Instant::now();
     let fixed = check(&database, &["--fix"]);
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
-    is_found(&fixed.expect(75), "repairs", "failed", "cannot set sequence events_id_seq");
+    is_found(&fixed.expect(75), "repairs", "failed", "sequence events_id_seq");
     writer.execute("COMMIT");
     writer.close();
-    mends(&database, 0, "note", "advanced sequence events_id_seq past the data");
+    repairs(&database, 0, "note", "put sequence events_id_seq behind the data");
     database.execute("INSERT INTO events (channel) VALUES ('sessions')");
     assert_eq!(database.number("SELECT max(id)::bigint FROM events"), 44);
 }

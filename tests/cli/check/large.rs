@@ -31,13 +31,8 @@ fn no_query_of_check_is_worked_out_anew_for_each_session() {
     // One of them is needed.
     database.execute("UPDATE mcp_communications SET session_id = 's-2' WHERE communication_id = 'c-1'");
     let outcome = check(&database, &[]).expect(0);
-    is_found(&outcome, "retention", "warning", "by more than a day: 19999, the oldest from 1970-01-01 00:02:00 UTC");
-    is_found(
-        &outcome,
-        "retention",
-        "warning",
-        "that `prune` keeps, most of them because they are not over or in use: 1;",
-    );
+    is_found(&outcome, "retention", "warning", "days: 19,999, the oldest from 1970-01-01T00:02:00Z");
+    is_found(&outcome, "retention", "warning", "that `prune` keeps, because they are open or in use: 1;");
 }
 
 /// Makes a query of the sessions take an hour, if its text has these words and it has a condition: while it is planned,
@@ -60,7 +55,7 @@ fn start(database: &Database, role: &Role<'_>, command: &str) -> Running {
 }
 
 #[apply(test)]
-fn a_query_that_takes_too_long_is_given_up_and_the_rest_is_told() {
+fn a_query_that_takes_too_long_is_given_up_and_the_rest_is_reported() {
     let [of_check, of_info] = [(); 2].map(|()| Database::postgresql().with_schema(Schema::Head));
     for database in [&of_check, &of_info] {
         insert_many(database, 1);
@@ -70,7 +65,7 @@ fn a_query_that_takes_too_long_is_given_up_and_the_rest_is_told() {
     let (check, info) = (start(&of_check, &checker, "check"), start(&of_info, &shower, "info"));
 
     let checked = check.finish().expect(0);
-    let expected = ("skipped".to_owned(), "given up after 30s: `tarsy-db check --deep` has no limit".to_owned());
+    let expected = ("skipped".to_owned(), "cancelled after 30s; `tarsy-db check --deep` has no time limit".to_owned());
     assert_eq!(finding(&checked, "retention"), expected);
     assert_eq!(finding(&checked, "sequences").0, "skipped", "the role may not read them");
 

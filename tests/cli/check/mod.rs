@@ -1,4 +1,4 @@
-//! `check`: what is wrong is found and named, and mended where that is safe.
+//! `check`: finds and names what is wrong, and repairs it where that is safe.
 
 mod drift;
 mod files;

@@ -67,7 +67,7 @@ fn what_no_foreign_key_of_the_servers_makes_sure_of_is_named() {
          UPDATE llm_interactions SET stage_execution_id = 'nowhere'",
     );
     let outcome = check(&database, &[]).expect(4);
-    is_found(&outcome, "foreign keys", "note", "llm_interactions(stage_execution_id) has none: --deep looks");
+    is_found(&outcome, "foreign keys", "note", "llm_interactions(stage_execution_id) has no foreign key; `--deep`");
     let detail = "llm_interactions: 1 row without a parent in stage_executions";
     is_found(&check(&database, &["--deep"]).expect(4), "foreign keys", "failed", detail);
 }

@@ -26,7 +26,7 @@ fn an_empty_database_is_described(database: &Database) {
     assert_eq!(report["tables"], json!([]));
     assert_eq!(report["sessions"], Value::Null);
     let table = Outcome::of(tarsy_db(database).arg("info")).expect(0).stdout;
-    assert!(table.contains("no ledger"), "{table}");
+    assert!(table.contains("no `alembic_version`"), "{table}");
 }
 
 #[apply(test)]

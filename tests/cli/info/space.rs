@@ -72,7 +72,7 @@ fn leave_space(database: &Database) {
 fn space_that_was_left_is_shown_with_what_reclaims_it(database: &Database) {
     leave_space(database);
     if !database.is_sqlite() {
-        // The session that removed the rows tells of them when it ends, which nobody waits for.
+        // The session that removed the rows reports them when it ends, which is not awaited.
         database.wait_until("SELECT (pg_stat_get_dead_tuples('llm_interactions'::regclass) > 400)::int::bigint");
     }
     let space = &info(database, &[])["space"];
@@ -141,7 +141,7 @@ fn a_file_without_free_pages_is_not_written_again() {
     database.create_schema(Schema::Baseline);
     let (before, freed) = vacuum_at(&url(&database), Some(Path::new("/proc")));
     assert_eq!(before.reclaimable_bytes(), 0);
-    // There is no room in that directory, which nobody asks for.
+    // There is no room in that directory, which is not used.
     assert_eq!(freed.expect("nothing to do").returned_bytes(), 0);
 }
 
@@ -155,11 +155,11 @@ fn a_disk_without_room_is_found_before_the_vacuum() {
 }
 
 #[apply(test)]
-fn a_file_that_somebody_writes_to_is_busy_and_one_that_is_read_shrinks_later() {
+fn a_file_with_a_writer_is_busy_and_one_with_a_reader_shrinks_later() {
     let database = Database::sqlite();
     mostly_removed(&database);
     let writer = Held::begin(&database, "UPDATE alembic_version SET version_num = version_num");
-    let error = vacuum_at(&url(&database), None).1.expect_err("somebody writes");
+    let error = vacuum_at(&url(&database), None).1.expect_err("another program writes");
     assert_eq!(error.cause.class, ErrorClass::Busy, "{}", error.cause);
     writer.close();
 

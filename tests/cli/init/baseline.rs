@@ -1,4 +1,4 @@
-//! `init`: the baseline is created once, adopted, or left alone.
+//! `init`: creates the baseline once, adopts it, or changes nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -136,7 +136,11 @@ fn a_later_revision_is_left_alone_and_named(database: &Database) {
     database.execute("DROP INDEX ix_alert_sessions_status");
     let before = baseline::listing(database);
     let present = init(database, &["--strict"]).expect(0);
-    assert!(present.stdout.contains("is at revision b67c135119d7 (23 of 23): left alone"), "{}", present.stdout);
+    assert!(
+        present.stdout.contains("is already at revision b67c135119d7 (23 of 23): nothing to do"),
+        "{}",
+        present.stdout
+    );
     assert_eq!(outcome(database), ("present".to_owned(), HEAD.to_owned()));
     assert_eq!(baseline::listing(database), before);
 }
@@ -146,7 +150,7 @@ fn an_unknown_revision_is_an_error_only_if_strict(database: &Database) {
     init(database, &[]).expect(0);
     database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
     let present = init(database, &[]).expect(0);
-    assert!(present.stdout.contains("feedfacecafe (unknown to this version): left alone"), "{}", present.stdout);
+    assert!(present.stdout.contains("feedfacecafe (unknown to this version): nothing to do"), "{}", present.stdout);
     let strict = init(database, &["--strict"]).expect(5);
     assert!(strict.stderr.contains("`feedfacecafe`"), "{}", strict.stderr);
     assert_eq!(ledger(database), [Some("feedfacecafe".to_owned())]);
@@ -262,7 +266,7 @@ fn a_role_that_may_only_select_is_told_that_all_is_there() {
 }
 
 #[apply(test)]
-fn a_table_that_somebody_alters_is_waited_for_and_the_session_named() {
+fn a_locked_table_is_waited_for_and_the_session_named() {
     let database = Database::postgresql();
     init(&database, &[]).expect(0);
     let mut backend = Held::connect(&database);
@@ -323,7 +327,7 @@ fn init_that_may_wait_no_longer_is_124() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let url = "postgresql://tarsy:secret@nosuchhost..invalid/tarsy";
     let failed = Running::start_at(url, directory.path(), &["init", "--wait=1s"]).finish().expect(124);
-    assert!(failed.stderr.contains("not usable within 1s"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("did not become usable within 1s"), "{}", failed.stderr);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 

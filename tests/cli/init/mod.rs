@@ -1,4 +1,4 @@
-//! `init`: the schema is created, adopted, brought to a revision, or left alone.
+//! `init`: creates, adopts or upgrades the schema, or changes nothing.
 
 mod baseline;
 mod targets;

@@ -79,7 +79,7 @@ fn the_flag_beats_the_environment_beats_the_file() {
     is_at(3);
     Outcome::of(tarsy_db(&database).env("TARSY_DB_SCHEMA", "5").args(["init", "--to", "4"])).expect(0);
     is_at(4);
-    // What is beyond is left alone.
+    // A later revision is not changed.
     init(&database, &["--to", "baseline"]).expect(0);
     is_at(4);
 }

@@ -265,7 +265,7 @@ fn after_a_move_people_are_told_what_is_next_and_what_to_keep() {
     assert!(next.contains(&format!("127.0.0.1:{}/{}", target.port(), target.name())), "{next}");
     assert!(next.contains("DATABASE_URL=postgresql://") && next.contains("`tarsy-db check --deep`"), "{next}");
     assert!(!shown.contains("test-password"), "{shown}");
-    assert_eq!(line("keep: "), format!("keep: {file}, which is as it was"));
+    assert_eq!(line("keep: "), format!("keep: {file}, which was not changed"));
 }
 
 /// Comments on the primary key of a table, as a constraint and as an index.

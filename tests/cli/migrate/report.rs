@@ -108,7 +108,7 @@ fn people_see_how_many_values_were_changed_and_which_files_to_keep() {
         assert!(line.is_some_and(|line| line.contains(" 1 ")), "no {words:?} in {shown}");
     });
     let file = source.file().display().to_string();
-    let keep = format!("keep: {file}, which is as it was, and report.json");
+    let keep = format!("keep: {file}, which was not changed, and report.json");
     assert!(shown.lines().any(|line| line == keep), "{shown}");
 }
 

@@ -88,7 +88,7 @@ fn an_environment_that_is_not_utf_8_is_no_crash() {
     let mut command = tarsy_db(&database);
     command.env(OsStr::from_bytes(b"OTHER\xff"), "x").env("ANOTHER", OsStr::from_bytes(b"\xff"));
     Outcome::of(command.arg("check")).expect(0);
-    // One that matters is not passed over as if nobody had set it.
+    // A setting that matters is not ignored as if it were not set.
     each(["HISTORY_RETENTION_DAYS", "DATABASE_URL"], |name| {
         let mut command = tarsy_db(&database);
         command.env(name, OsStr::from_bytes(b"postgresql://u:\xff@h/d"));
@@ -111,7 +111,7 @@ fn a_reader_that_goes_away_is_no_error() {
         let outcome = shell(&database, &format!("set -o pipefail; {line}")).expect(0);
         assert_eq!((outcome.stdout.len(), outcome.stderr.as_str()), (8, ""), "{line}");
     });
-    // Nobody reads standard error any more.
+    // Standard error is closed.
     let outcome =
         shell(&database, "\"$0\" wait --database-url postgresql://127.0.0.1:1/x --timeout 1s 2> >(exec true)");
     assert_eq!(outcome.expect(124).stderr, "");

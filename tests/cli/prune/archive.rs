@@ -1,4 +1,4 @@
-//! `prune --archive`: what goes is kept in a SQLite database of TARSy's, and comes back from it.
+//! `prune --archive`: removed rows are kept in a SQLite database of TARSy's, and can be restored from it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -259,13 +259,13 @@ fn a_batch_of_a_file_is_in_the_archive_before_it_is_gone() {
     let database = Database::sqlite();
     database.create_schema(Schema::Baseline);
     insert_session(&database, "one", "completed", Some(OLD_US));
-    // Without a write-ahead log nobody commits while somebody reads.
+    // Without a write-ahead log a reader blocks every commit.
     database.execute("PRAGMA journal_mode = DELETE");
     let (before, archive) = (rows(&database), Database::sqlite());
     let mut reader = Held::connect(&database);
     reader.execute("BEGIN; SELECT count(*) FROM alert_sessions");
     let mut run = start_archiving(&database, &archive);
-    run.says("trying again");
+    run.says("retrying for");
     assert_eq!(rows(&archive), before);
     assert_eq!(rows(&database), before);
     run.signal("KILL");

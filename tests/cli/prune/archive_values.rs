@@ -93,7 +93,7 @@ const ON_POSTGRESQL: [((&str, &str), &str); 24] = [
 fn a_server_gets_back_from_the_archive_what_it_held() {
     let database = Database::postgresql();
     fill(&database, &ON_POSTGRESQL);
-    // Somebody has to be there, or it is no append.
+    // The target needs a row, or it is no append.
     insert_session(&database, "new", "completed", Some(NOW_US));
     let (before, archive) = (contents(&database), Database::sqlite());
     prune_into(&database, &archive, &[]).expect(0);

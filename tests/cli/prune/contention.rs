@@ -43,7 +43,7 @@ fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
 }
 
 #[apply(test)]
-fn a_session_whose_child_somebody_writes_to_is_passed_over_soon() {
+fn a_session_with_a_locked_child_is_soon_skipped() {
     each(["llm_interactions", "stage_executions", "mcp_communications"], |table| {
         let database = Database::postgresql();
         database.create_schema(Schema::Baseline);
@@ -288,7 +288,7 @@ fn a_lock_at_the_start_is_waited_for() {
     let writer = Held::begin(&database, "LOCK TABLE alert_sessions");
     let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes", "--output", "json"];
     let mut run = Running::start(&database, &arguments);
-    run.says("trying again for 1m");
+    run.says("retrying for up to 1m");
     writer.close();
     assert_eq!(run.finish().expect(0).json()["removed"]["sessions"], 1);
 
@@ -309,12 +309,12 @@ fn sessions_in_use_are_told_of() {
     let writer = Held::begin(&database, "UPDATE alert_sessions SET agent_type = 'a' WHERE session_id = 'two'");
     let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes"];
     let shown = Outcome::of(tarsy_db(&database).args(arguments)).expect(0).stdout;
-    assert!(shown.contains("1 more sessions from before the cutoff were in use"), "{shown}");
+    assert!(shown.contains("1 more session from before the cutoff were in use"), "{shown}");
     writer.close();
 }
 
 #[apply(test)]
-fn a_session_that_somebody_has_locked_is_passed_over_and_counted() {
+fn a_locked_session_is_skipped_and_counted() {
     let database = Database::postgresql();
     database.create_schema(Schema::Baseline);
     for session in ["one", "two", "three"] {
@@ -332,7 +332,7 @@ fn a_session_that_somebody_has_locked_is_passed_over_and_counted() {
 }
 
 #[apply(test)]
-fn a_file_that_somebody_writes_to_is_busy_and_loses_nothing() {
+fn a_file_with_a_writer_is_busy_and_loses_nothing() {
     let database = Database::sqlite();
     database.create_schema(Schema::Baseline);
     insert_session(&database, "old", "completed", Some(OLD_US));

@@ -1,4 +1,4 @@
-//! Sessions that are over and old, in which a chat goes on: `prune` keeps them and says why.
+//! Old closed sessions with an active chat: `prune` keeps them and reports why.
 
 use crate::support::history::{DAY_US, NOW_US, OLD_US, insert_many, insert_whole_sessions, session_ids};
 use crate::support::process::wait_until;
@@ -6,7 +6,7 @@ use crate::support::prune::{prune, start_to_prune};
 use crate::support::revision::init_to;
 use crate::support::{Database, Schema, apply, test};
 
-/// A moment after the cutoff of 90 days.
+/// A time after the cutoff of 90 days.
 const RECENT_US: i64 = NOW_US - DAY_US;
 
 const OLDER: [&str; 3] = ["--older-than", "90d", "--yes"];
@@ -29,7 +29,7 @@ fn kept<'p>(plan: &'p serde_json::Value) -> Vec<(&'p str, &'p str)> {
 }
 
 #[apply(test)]
-fn a_session_that_somebody_works_on_stays_and_one_that_a_crash_left_open_goes(database: &Database) {
+fn a_session_in_use_is_kept_and_one_that_a_crash_left_open_is_removed(database: &Database) {
     database.create_schema(Schema::Head);
     insert_whole_sessions(database, 8, OLD_US);
     database.execute(&format!(

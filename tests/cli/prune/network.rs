@@ -1,4 +1,4 @@
-//! `prune` on a server that goes away: it connects again and goes on, or says how far it came.
+//! `prune` on a server that is lost: it reconnects and continues, or reports what it removed.
 
 use std::time::{Duration, Instant};
 
@@ -37,9 +37,9 @@ fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
     let (server, database) = server_with_history();
     let mut run = start_and_wait(&database, &[]);
     server.stop("fast");
-    run.says("trying again for ");
+    run.says("retrying for ");
     server.run();
-    run.says("the connection is back");
+    run.says("reconnected");
     let outcome = run.finish().expect(0);
     assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
     assert_eq!(database.count("llm_interactions"), 0);
@@ -51,7 +51,7 @@ fn a_server_that_crashes_may_bring_sessions_back_which_go_again() {
     let (server, database) = server_with_history();
     let mut run = start_and_wait(&database, &[]);
     server.stop("immediate");
-    run.says("trying again for ");
+    run.says("retrying for ");
     server.run();
     let outcome = run.finish().expect(0);
     assert_eq!(outcome.json()["removed"]["rows"]["llm_interactions"], MANY);
@@ -80,7 +80,7 @@ fn without_patience_a_server_that_is_gone_ends_the_run_which_tells_how_far_it_ca
 }
 
 #[apply(test)]
-fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
+fn a_commit_with_an_unknown_outcome_is_counted_if_it_took_place() {
     each([Moment::Before(COMMIT), Moment::After(COMMIT)], |moment| {
         let database = Database::postgresql();
         database.create_schema(Schema::Baseline);
@@ -99,7 +99,7 @@ fn a_commit_of_which_nobody_knows_is_counted_if_it_took_place() {
         let outcome = run.finish().expect(0);
         assert_eq!((removed(&outcome), database.count("alert_sessions")), (5, 0), "{moment:?}");
         assert_eq!(outcome.json()["removed"]["rows"]["llm_interactions"], 5, "{moment:?}");
-        assert!(outcome.stderr.contains("the connection is back"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("reconnected"), "{}", outcome.stderr);
     });
 }
 
@@ -109,7 +109,7 @@ fn the_time_may_be_up_while_the_server_is_away() {
     let began = Instant::now();
     let mut run = start_and_wait(&database, &["--max-duration", "5s", "--retry-for", "10m"]);
     server.stop("fast");
-    run.says("trying again for ");
+    run.says("retrying for ");
     let outcome = run.finish().expect(0);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     server.run();

@@ -13,7 +13,7 @@ const CASCADES: [(&str, &str, &str); 5] = [
     ("mcp_communications", "stage_execution_id", "stage_executions (execution_id)"),
 ];
 
-/// Gives a database that was born at the baseline what later revisions add to what hangs on a session: cascades, on
+/// Gives a database that was born at the baseline what later revisions add to the rows of a session: cascades, on
 /// SQLite beside the old keys; chats without one; stages with parents.
 fn init_at_newest(database: &Database) {
     database.create_schema(Schema::Baseline);

@@ -68,7 +68,7 @@ fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Data
     ]);
     let dry = prune(database, &["--orphans", "--dry-run"]).expect(0).json();
     assert_eq!(planned(&dry["plan"]), expected);
-    // Nobody asked for them.
+    // They are not removed without the flag.
     assert_eq!(prune(database, &["--yes"]).expect(0).json()["removed"], Value::Null);
     assert_eq!(rows(database).len(), orphans.len() + others.len());
 

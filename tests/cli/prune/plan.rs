@@ -1,4 +1,4 @@
-//! `prune --dry-run` and the limits of a run: what would go is shown, and too much of it refused.
+//! `prune --dry-run` and the limits of a run: the plan is shown, and too large a share is refused.
 
 use crate::support::cases::each;
 use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, contents, insert_many, insert_session, session_ids};
@@ -77,7 +77,10 @@ fn more_than_half_of_the_sessions_is_refused_unless_it_is_allowed(database: &Dat
     assert_eq!((&planned["plan"]["sessions"], &planned["plan"]["of_sessions"]), (&2.into(), &3.into()));
     assert!(planned["share"].as_f64().is_some_and(|share| (share - 2.0 / 3.0).abs() < 1e-9), "{planned:#}");
     let shown = Outcome::of(tarsy_db(database).args(["prune", "--now", NOW, "--dry-run"])).expect(0).stdout;
-    assert!(shown.contains("a run would be refused: 66.7 % of all sessions are more than 50 %"), "{shown}");
+    assert!(
+        shown.contains("a run would be refused: it would remove 66.7 % of all sessions, and `--max-share` allows 50 %"),
+        "{shown}"
+    );
     each([[].as_slice(), &["--max-share", "66%"], &["--max-share", "0%"], &["--max-share", "0"]], |limit| {
         let refused = prune(database, &[&["--yes"], limit].concat()).expect(7);
         assert_eq!(refused.json()["error"]["exit_code"], 7);
@@ -134,7 +137,7 @@ fn filters_choose_by_status_and_type_and_each_may_be_given_again(database: &Data
     assert_eq!(plan(&["--alert-type", quoted]), Some(2));
     assert_eq!(plan(&["--alert-type", quoted, "--alert-type", "PodCrash"]), Some(4));
     assert_eq!(plan(&["--agent-type", "o'agent", "--status", "failed", "--alert-type", quoted]), Some(1));
-    // What is active goes only where both say so.
+    // Open sessions are removed only with both flags.
     assert_eq!(plan(&["--status", "in_progress"]), Some(0));
     assert_eq!(plan(&["--status", "in_progress", "--include-active"]), Some(1));
     // Case and blanks count.
@@ -169,7 +172,7 @@ fn a_dry_run_tells_what_the_role_lacks() {
     let removed = "alert_sessions, llm_interactions, mcp_communications, stage_executions";
     let lacking = ["the role lacks UPDATE on alert_sessions".to_owned(), format!("the role lacks DELETE on {removed}")];
     assert_eq!(told(&[]), lacking);
-    assert!(told(&["--older-than", "3650d"]).is_empty(), "nothing goes, and nothing is in the way");
+    assert!(told(&["--older-than", "3650d"]).is_empty(), "nothing is removed, and nothing prevents it");
     grant("DELETE ON ALL TABLES IN SCHEMA public");
     grant("UPDATE ON alert_sessions");
     assert!(told(&[]).is_empty());

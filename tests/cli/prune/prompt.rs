@@ -23,8 +23,8 @@ fn yes_removes() {
     let database = database_with_an_old_session();
     let (code, shown) = answered(&database, "y\n");
     assert_eq!(code, Some(0), "{shown}");
-    assert!(shown.contains("1 session with 4 rows"), "{shown}");
-    assert!(shown.contains("; retention: 90 days (default)). Go on?"), "{shown}");
+    assert!(shown.contains("this would remove 1 session from /") && shown.contains(": 4 rows with "), "{shown}");
+    assert!(shown.contains("; retention: 90 days (default)). Continue?"), "{shown}");
     assert_eq!(database.count("alert_sessions"), 0);
 }
 
@@ -46,7 +46,7 @@ fn the_question_names_events_where_they_go() {
     insert_events(&database, &["'2020-01-01 00:00:00'", "'2020-01-01 00:00:00.000000'"]);
     let (code, shown) = answered_to("prune --max-share 100% --events", &database, "n\n");
     assert_eq!(code, Some(7), "{shown}");
-    assert!(shown.contains("1 session and 2 events with 6 rows"), "{shown}");
+    assert!(shown.contains("1 session and 2 events from /") && shown.contains(": 6 rows with "), "{shown}");
     assert!(shown.contains("events from before "), "{shown}");
     assert_eq!(database.count("events"), 2);
     let (code, shown) = answered_to("prune --max-share 100% --events", &database, "y\n");

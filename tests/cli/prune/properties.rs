@@ -27,7 +27,7 @@ struct Session {
     started_at_us: Option<i64>,
 }
 
-/// What hangs on a session, or on nothing.
+/// The rows of a session, or orphans.
 struct Child {
     key: (&'static str, String),
     session: String,
@@ -276,13 +276,13 @@ fn holds(database: &Database, seed: u64) {
         arguments.extend(["--archive", &path]);
     }
     let assert_nothing_is_lost = |after: &Rows, what: &str| {
-        // Without an archive what is gone counts as whole where it is gone as a whole.
+        // Without an archive a session must be removed completely.
         let elsewhere = archive.as_ref().map_or_else(|| gone(&original, after), rows_of_archive);
         for key in original.keys().filter(|key| !after.contains_key(key)) {
             assert!(!left.contains(key), "{key:?} is gone: {what}");
             assert!(elsewhere.contains_key(key), "{key:?} is nowhere: {what}");
         }
-        // Orphans go one by one.
+        // Orphans are removed one by one.
         let of_sessions = |rows: &Rows| {
             let of_sessions = rows.iter().filter(|((_, key), _)| !key.contains("lost"));
             of_sessions.map(|(key, values)| (key.clone(), values.clone())).collect()

@@ -1,4 +1,4 @@
-//! How long sessions are kept where nobody has said so: at the baseline 90 days; beyond it the backend may keep more,
+//! How long sessions are kept if it is not set: at the baseline 90 days; beyond it the backend may keep more,
 //! so that no session goes.
 
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use crate::support::history::{DAY_US, NOW, NOW_US, insert_session, now_us, sessi
 use crate::support::revision::init_to;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
-const BOTH: &str = "90 days by design, and 365 days in its releases since January 2026";
-const NOT_SET: &str = "not set: 90 days by TARSy's design, 365 in its releases since January 2026";
+const BOTH: &str = "90 days by its design and 365 days in its releases since January 2026";
+const NOT_SET: &str = "not set; TARSy keeps 90 days by design and 365 days in its releases since January 2026";
 
 /// A database with sessions that are younger than both numbers, between them, and older than both.
 fn fill(database: &Database, now_us: i64) {
@@ -33,7 +33,7 @@ fn prune(database: &Database, arguments: &[&str]) -> Outcome {
 }
 
 #[apply(test)]
-fn beyond_the_baseline_a_default_that_nobody_chose_removes_no_session(database: &Database) {
+fn beyond_the_baseline_an_unset_retention_removes_no_session(database: &Database) {
     each(["2", "head"], |revision| {
         let database = database.another();
         at(&database, revision);
@@ -71,9 +71,12 @@ fn a_dry_run_counts_for_both_numbers(database: &Database) {
     at(database, "head");
     fill(database, NOW_US);
     let shown = prune(database, &["--dry-run"]).expect(0).stdout;
-    for line in
-        [NOT_SET, "older than 90 days, and over: 2 sessions", "older than 365 days, and over: 1 session", "(78)"]
-    {
+    for line in [
+        NOT_SET,
+        "a retention of 90 days would remove 2 sessions",
+        "a retention of 365 days would remove 1 session",
+        "(exit code 78)",
+    ] {
         assert!(shown.contains(line), "no `{line}` in {shown}");
     }
     let plan = prune(database, &["--dry-run", "--output", "json"]).expect(0).json();
@@ -106,8 +109,8 @@ fn a_number_that_was_chosen_counts_and_the_plan_names_who_chose_it(database: &Da
     is(chosen(&[], Some("90")), variable, 2, "90 days (HISTORY_RETENTION_DAYS)");
     let flag = json!({"days": 365, "source": "--older-than"});
     is(chosen(&["--older-than", "365d"], Some("90")), flag, 1, "365 days (--older-than)");
-    let moment = json!({"days": null, "source": "--before"});
-    is(chosen(&["--before", "2025-11-01T00:00:00Z"], None), moment, 2, "--before");
+    let limit = json!({"days": null, "source": "--before"});
+    is(chosen(&["--before", "2025-11-01T00:00:00Z"], None), limit, 2, "--before");
     let hours = json!({"days": null, "source": "--older-than"});
     is(chosen(&["--older-than", "2161h"], None), hours, 2, "--older-than");
     let file = database.directory().join("tarsy-db.toml");
@@ -150,11 +153,13 @@ fn check_calls_nothing_overdue_before_the_longer_number_and_info_shows_both(data
     // The column that the test has added is drift; what counts is this check.
     let found = finding(&check(&["--fail-if-overdue"]), "retention");
     assert_eq!(found.0, "note", "{}", found.1);
-    for line in [NOT_SET, "older than 90 days, and over: 1 session", "older than 365 days, and over: 0 sessions"] {
+    for line in
+        [NOT_SET, "a retention of 90 days would remove 1 session", "a retention of 365 days would remove 0 sessions"]
+    {
         assert!(found.1.contains(line), "no `{line}` in {}", found.1);
     }
     insert_session(database, "old", "completed", Some(now_us - 400 * DAY_US));
-    is_found(&check(&[]), "retention", "warning", "sessions past the retention of 365 days by more than a day: 1");
+    is_found(&check(&[]), "retention", "warning", "sessions more than a day past the retention of 365 days: 1");
     is_found(&check(&["--fail-if-overdue"]), "retention", "failed", NOT_SET);
 
     let info = Outcome::of(tarsy_db(database).args(["info", "--output", "json"])).expect(0).json();
@@ -163,7 +168,7 @@ fn check_calls_nothing_overdue_before_the_longer_number_and_info_shows_both(data
     assert_eq!(info["sessions"]["would_remove"]["sessions"], 1);
     assert_eq!(info["settings"]["history.retention_days"], json!({"value": "90 or 365: not set", "source": "default"}));
     let shown = Outcome::of(tarsy_db(database).arg("info")).expect(0).stdout;
-    assert!(shown.contains(NOT_SET) && shown.contains("older than 90 days, and over: 2 sessions"), "{shown}");
+    assert!(shown.contains(NOT_SET) && shown.contains("a retention of 90 days would remove 2 sessions"), "{shown}");
     let chosen = Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "90").arg("info")).expect(0).stdout;
     assert!(!chosen.contains("not set"), "{chosen}");
 }

@@ -1,4 +1,4 @@
-//! `prune`: the right sessions go with all that hangs on them, and nothing else.
+//! `prune`: removes the right sessions with all their rows, and nothing else.
 
 use serde_json::Value;
 
@@ -178,7 +178,7 @@ fn before_and_the_retention_setting_choose_the_cutoff(database: &Database) {
     assert_eq!(plan(&[], "25"), Some(1));
     assert_eq!(plan(&[], "30"), Some(0));
     assert_eq!(plan(&["--older-than", "15d"], "25"), Some(2));
-    // The same moment, written in another zone.
+    // The same time, written in another zone.
     assert_eq!(plan(&["--before", "2026-01-12T02:00:00.000001+02:00"], "25"), Some(2));
     assert_eq!(plan(&["--before", "2026-01-12T00:00:00Z"], "25"), Some(1));
 }

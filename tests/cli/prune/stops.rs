@@ -26,7 +26,7 @@ fn without_any_time_nothing_goes_and_the_next_run_goes_on(database: &Database) {
     let mut command = tarsy_db(database);
     command.args(["prune", "--max-share", "100%", "--now", NOW, "--yes", "--max-duration", "0s"]);
     let shown = Outcome::of(&mut command).expect(0).stdout;
-    assert!(shown.contains("the time was up: 3 sessions from before the cutoff are still there"), "{shown}");
+    assert!(shown.contains("`--max-duration` is over: 3 sessions from before the cutoff remain"), "{shown}");
     let rest = prune(database, &["--yes", "--max-duration", "1h", "--fail-if-remaining"]).expect(0);
     assert_eq!(told(&rest), (Some(3), Some(0), Value::Null));
 }
@@ -60,7 +60,7 @@ fn a_signal_lets_the_batch_in_hand_come_to_its_end() {
         let mut run = start_to_prune(&database, more);
         Held::wait_for_halted_removal(&database, "0");
         run.signal(signal);
-        run.says("stopping after the batch in hand");
+        run.says("stopping after the current batch");
         halt.close();
         assert_eq!(told(&run.finish().expect(code)), (Some(1), Some(2), "signal".into()), "{signal}");
         assert_eq!(session_ids(&database), ["2", "3"]);
@@ -78,7 +78,7 @@ fn a_second_signal_rolls_the_batch_in_hand_back() {
         run.signal(first);
         run.says("a second signal rolls it back");
         run.signal(second);
-        // Nobody lets the batch go on meanwhile.
+        // The batch stays blocked meanwhile.
         let outcome = run.finish().expect(code);
         assert_eq!(outcome.json()["removed"]["sessions"], 0);
         assert!(outcome.stderr.contains("rolled back"), "{}", outcome.stderr);
@@ -90,13 +90,13 @@ fn a_second_signal_rolls_the_batch_in_hand_back() {
 }
 
 #[apply(test)]
-fn a_signal_ends_the_wait_for_a_file_that_somebody_writes_to() {
+fn a_signal_ends_the_wait_for_a_file_with_a_writer() {
     each([("TERM", 143), ("INT", 130)], |(signal, code)| {
         let database = Database::sqlite();
         insert_old_sessions(&database, 2);
         let writer = Held::begin(&database, "UPDATE alert_sessions SET status = 'failed'");
         let mut run = start_to_prune(&database, &[]);
-        run.says("trying again");
+        run.says("retrying for");
         run.signal(signal);
         assert_eq!(told(&run.finish().expect(code)), (Some(0), Some(2), "signal".into()));
         writer.close();
@@ -111,7 +111,7 @@ fn is_turned_away(database: &Database) {
     assert_eq!((&second["plan"], &second["removed"]), (&Value::Null, &Value::Null));
     let mut command = tarsy_db(database);
     let shown = Outcome::of(command.args(["prune", "--now", NOW, "--yes"])).expect(0).stdout;
-    assert!(shown.contains("another prune is at work on "), "{shown}");
+    assert!(shown.contains("another `prune` is running on "), "{shown}");
     // Looking is no work.
     assert_eq!(prune(database, &["--dry-run"]).expect(0).json()["plan"]["sessions"], 2);
 }
@@ -136,7 +136,7 @@ fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
         insert_old_sessions(&database, 2);
         let writer = Held::begin(&database, "UPDATE alert_sessions SET chain_id = 'x'");
         let mut run = start_to_prune(&database, &[]);
-        run.says("trying again");
+        run.says("retrying for");
         is_turned_away(&database);
         writer.close();
         assert_eq!(told(&run.finish().expect(0)), (Some(2), Some(0), Value::Null));
@@ -146,7 +146,7 @@ fn of_two_at_once_on_a_file_the_second_has_nothing_to_do() {
 }
 
 #[apply(test)]
-fn after_a_crash_nobody_has_the_right_to_prune() {
+fn a_crash_releases_the_prune_lock() {
     let database = Database::sqlite();
     database.create_schema(Schema::Baseline);
     insert_many(&database, 300, 640, OLD_US);

@@ -8,7 +8,7 @@ use crate::support::history::{NOW_US, OLD_US, contents, insert_many, insert_sess
 use crate::support::prune::{prune, refuse_to_delete};
 use crate::support::{Database, Schema, apply, test};
 
-/// 300 sessions of which all but the newest go; the first ones stand at the front of the tables.
+/// 300 sessions of which all but the newest go; the oldest are at the beginning of the tables.
 fn with_history(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "new", "completed", Some(NOW_US));

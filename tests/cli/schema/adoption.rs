@@ -52,7 +52,13 @@ fn tables_of_later_revisions_are_adopted_at_their_revision(database: &Database) 
         if number >= 5 {
             database.execute(PENDING);
         }
-        finds(&database, 3, "revision", "failed", "the tables have no ledger: run `tarsy-db init` to adopt them");
+        finds(
+            &database,
+            3,
+            "revision",
+            "failed",
+            "the tables have no `alembic_version`: run `tarsy-db init` to adopt them",
+        );
         is_adopted(&database, number);
         if number >= 5 {
             let waiting = "SELECT count(*) FROM alert_sessions
@@ -99,7 +105,7 @@ fn a_stamp_without_tables_gets_those_of_its_revision(database: &Database) {
     each([1, 10, 23], |number| {
         let database = database.another();
         birth::stamp(&database, number);
-        finds(&database, 3, "revision", "failed", "there is a ledger but no tables: run `tarsy-db init`");
+        finds(&database, 3, "revision", "failed", "`alembic_version` exists, but no tables: run `tarsy-db init`");
         Outcome::of(tarsy_db(&database).arg("init")).expect(0);
         stands_at(&database, number);
     });
@@ -145,8 +151,8 @@ fn head_that_is_stamped_with_the_baseline_is_named(database: &Database) {
 fn lost_tables_are_distinguished_from_a_wrong_ledger(database: &Database) {
     init_to(database, "head");
     database.execute("DROP TABLE chat_user_messages; DROP TABLE chats");
-    let words = ["chats, chat_user_messages missing, although the ledger names revision `b67c135119d7`", "restore"];
-    is_refused(database, &words, ("revision", "there is no table chats, chat_user_messages"));
+    let words = ["chats, chat_user_messages missing, though the ledger says `b67c135119d7`", "restore"];
+    is_refused(database, &words, ("revision", "these tables are missing: chats, chat_user_messages"));
 }
 
 #[apply(test)]
@@ -162,7 +168,7 @@ fn an_unknown_revision_is_left_alone_by_every_target(database: &Database) {
     database.execute("UPDATE alembic_version SET version_num = 'feedfacecafe'");
     let before = baseline::listing(database);
     let present = init_to(database, "head");
-    assert!(present.stdout.contains("feedfacecafe (unknown to this version): left alone"), "{}", present.stdout);
+    assert!(present.stdout.contains("feedfacecafe (unknown to this version): nothing to do"), "{}", present.stdout);
     Outcome::of(tarsy_db(database).args(["init", "--to", "head", "--strict"])).expect(5);
     is_found(&check(database, &[]).expect(5), "revision", "failed", "feedfacecafe");
     assert_eq!(ledger(database), [Some("feedfacecafe".to_owned())]);
@@ -214,7 +220,7 @@ fn a_column_whose_index_was_already_dropped_is_dropped() {
     init_to(&database, "3");
     birth::fill(&database, 3);
     database.execute("DROP INDEX ix_alert_sessions_alert_id");
-    let advice = "a part of revision 9d8fd988188d (4 of 23) is there: `tarsy-db init --to 4` completes it";
+    let advice = "an upgrade to revision 9d8fd988188d (4 of 23) was interrupted: `tarsy-db init --to 4` completes it";
     finds(&database, 4, "schema", "failed", advice);
     is_completed(&database);
 }

@@ -249,7 +249,7 @@ fn a_revision_that_a_newer_backend_writes_first_is_not_overwritten() {
     let (mut backend, init) = init_behind(&database, &newer, &TO_HEAD);
     backend.execute("COMMIT");
     let done = init.finish().expect(0);
-    assert!(done.stdout.contains("ffff00000024 (unknown to this version): left alone"), "{}", done.stdout);
+    assert!(done.stdout.contains("ffff00000024 (unknown to this version): nothing to do"), "{}", done.stdout);
     assert_eq!(ledger(&database), [Some("ffff00000024".to_owned())]);
 }
 
@@ -315,7 +315,7 @@ fn new_tables_have_the_grants_of_the_others() {
         }
         stands_at(&database, 23);
         let check = Running::start_at(&backend.url(), database.directory(), &["check", "--output", "json"]);
-        is_found(&check.finish().expect(0), "privileges", "ok", "may read and write all tables");
+        is_found(&check.finish().expect(0), "privileges", "ok", "can read and write all tables");
         let numbers =
             format!("SELECT has_sequence_privilege('{}', 'events_id_seq', 'USAGE')::int::bigint", backend.name);
         assert_eq!(database.number(&numbers), 1);

@@ -1,8 +1,8 @@
-//! What the server does for the binary, and what the binary waits for there.
+//! The binary's sessions on the server, and the locks that they wait for.
 
 use super::Database;
 
-/// The lock under which the schema is changed.
+/// The advisory lock of schema changes.
 pub(crate) const LOCK_OF_THE_SCHEMA: &str = "SELECT pg_advisory_xact_lock(x'74617273792d6462'::bigint)";
 
 /// Counts the sessions of the binary that wait for a lock of another session.
@@ -15,7 +15,7 @@ pub(crate) fn wait_for_lock(database: &Database) {
     database.wait_until(WAITS_FOR_LOCK);
 }
 
-/// Waits until the server has noticed that the client is gone.
+/// Waits until the server has closed the sessions of the client.
 #[track_caller]
 pub(crate) fn wait_for_no_session_of_the_tool(database: &Database) {
     if !database.is_sqlite() {

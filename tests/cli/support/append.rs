@@ -1,4 +1,4 @@
-//! Rows that come to those of a target: `--append`.
+//! Runs of `--append`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::history::insert_session;
 use super::migration::{migrate, one_session_and_target, picture};
 use super::{Database, Outcome};
 
-/// An append of one to the other.
+/// Appends a source to a target.
 pub(crate) fn append(source: &Database, target: &Database) -> Outcome {
     append_with(source, target, &[])
 }
@@ -28,7 +28,7 @@ pub(crate) fn came(summary: &Value) -> [Option<u64>; 3] {
     ["rows", "inserted", "skipped"].map(|name| summary[name].as_u64())
 }
 
-/// Makes sure that an append is refused because of these rows, and that nothing has changed.
+/// Asserts that an append is refused because of these rows, and that nothing was changed.
 #[track_caller]
 pub(crate) fn assert_conflicts(source: &Database, target: &Database, expected: &Value) -> Outcome {
     let before = picture(target);
@@ -38,7 +38,7 @@ pub(crate) fn assert_conflicts(source: &Database, target: &Database, expected: &
     refused
 }
 
-/// A row that is there with other values.
+/// A row that exists with other values.
 pub(crate) fn difference(table: &str, key: &str, columns: &[&str]) -> Value {
     json!({ "table": table, "primary_key": key, "target_primary_key": key, "columns": columns })
 }

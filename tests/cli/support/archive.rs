@@ -1,4 +1,4 @@
-//! `prune --archive`, with an archive that is a database of its own to the test.
+//! Runs of `prune --archive`, with the archive as a database for the test.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::history::{NOW, Rows, rows};
 use super::prune::prune;
 use super::{Database, Outcome, Running};
 
-/// The file of an archive that is a database of its own to the test.
+/// An archive as a database for the test.
 pub(crate) fn archive_path(archive: &Database) -> String {
     archive.file().display().to_string()
 }
@@ -23,7 +23,7 @@ pub(crate) fn start_archiving(database: &Database, archive: &Database) -> Runnin
     Running::start(database, &[&arguments[..], &["--batch-time", "1us"]].concat())
 }
 
-/// Makes sure that each session is whole in one of the two at least, and nothing is in either that was not there.
+/// Asserts that each session is complete in at least one of the two, and that neither has other rows.
 #[track_caller]
 pub(crate) fn assert_whole_in_either(original: &Rows, database: &Rows, archive: &Rows, what: &str) {
     for rows in [database, archive] {
@@ -39,7 +39,7 @@ pub(crate) fn assert_whole_in_either(original: &Rows, database: &Rows, archive: 
     assert!(in_neither.is_empty(), "{in_neither:?}: {what}");
 }
 
-/// What is in an archive that may not have been begun.
+/// The sessions of an archive that may not exist yet.
 pub(crate) fn rows_of_archive(archive: &Database) -> Rows {
     if archive.file().exists() { rows(archive) } else { Rows::new() }
 }

@@ -1,10 +1,10 @@
-//! The baseline as TARSy's own migrations leave it behind, and what a database says it has.
+//! The baseline as TARSy's own migrations create it, and the definitions in a database.
 //!
 //! The listings come from databases that TARSy made; the queries are not those of the code under test.
 
 use super::Database;
 
-/// Makes sure that the database has the baseline and nothing else.
+/// Asserts that the database has the baseline and nothing else.
 #[track_caller]
 pub(crate) fn is_there(database: &Database) {
     is_listed(database, expected(database));
@@ -15,7 +15,7 @@ pub(crate) fn expected(database: &Database) -> &'static str {
     if database.is_sqlite() { SQLITE } else { POSTGRESQL }
 }
 
-/// Makes sure that the database has what is expected and nothing else.
+/// Asserts that the database has the expected definitions and nothing else.
 #[track_caller]
 pub(crate) fn is_listed(database: &Database, expected: &str) {
     let found = listing(database);
@@ -26,7 +26,7 @@ pub(crate) fn is_listed(database: &Database, expected: &str) {
     assert!(found == expected, "lacking: {lacking:#?}\nadditional: {additional:#?}");
 }
 
-/// What is there: `table.column TYPE`, constraints in the server's own words, indexes.
+/// The definitions: `table.column TYPE`, constraints as the server prints them, indexes.
 pub(crate) fn listing(database: &Database) -> String {
     let queries: &[&str] = if database.is_sqlite() { &SQLITE_QUERIES } else { &POSTGRESQL_QUERIES };
     let mut lines: Vec<String> = database

@@ -133,7 +133,7 @@ pub(crate) fn stamp(database: &Database, revision: usize) {
     ));
 }
 
-/// Makes a database as TARSy leaves it, with a session and what hangs on it.
+/// Makes a database as TARSy leaves it, with a session and its rows.
 pub(crate) fn create(database: &Database, born: Born, revision: usize) {
     create_with(database, born, revision, Doubled::NewFirst);
 }

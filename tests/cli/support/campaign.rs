@@ -36,7 +36,7 @@ pub(crate) fn seeds(full: u64) -> Range<u64> {
     first_seed()..first_seed() + count(full, full)
 }
 
-/// How many of a campaign's moments there are: few in the daily run.
+/// The number of a campaign's points in time: few in the daily run.
 pub(crate) fn count(daily: u64, full: u64) -> u64 {
     match size() {
         Size::Daily => daily,
@@ -44,7 +44,7 @@ pub(crate) fn count(daily: u64, full: u64) -> u64 {
     }
 }
 
-/// What repeats this campaign, for the end of the run.
+/// The command that repeats this campaign, for the end of the run.
 pub(crate) fn told() -> Option<String> {
     match size() {
         Size::Daily => None,

@@ -7,14 +7,14 @@ use std::time::Instant;
 use super::harness::{is_left_out, message};
 use super::process::PATIENCE;
 
-/// Tries each case, and fails with those that failed, as `Debug` shows them.
+/// Runs each case, and fails with a list of those that failed.
 #[track_caller]
 pub(crate) fn each<T: Debug>(cases: impl IntoIterator<Item = T>, test: impl FnMut(T)) {
     let failed = failures(cases, test);
     assert!(failed.is_empty(), "{} failed\n{}", failed.len(), failed.join("\n"));
 }
 
-/// The cases that fail, and why. Once they have waited in vain for a while, no more are tried.
+/// The cases that fail, with the reason. After several timeouts the other cases are not run.
 pub(crate) fn failures<T: Debug>(cases: impl IntoIterator<Item = T>, mut test: impl FnMut(T)) -> Vec<String> {
     let mut failed = Vec::new();
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! `check` and what it found.
+//! Runs of `check` and their findings.
 
 use super::{Database, Outcome, tarsy_db};
 
@@ -19,7 +19,7 @@ pub(crate) fn finding(outcome: &Outcome, name: &str) -> (String, String) {
     (text("status"), text("detail"))
 }
 
-/// Makes sure that `check` exits with `code` and that the check of that name says this.
+/// Asserts that `check` exits with `code`, and the status and detail of the check of that name.
 #[track_caller]
 pub(crate) fn finds(database: &Database, code: i32, name: &str, status: &str, detail: &str) {
     is_found(&check(database, &[]).expect(code), name, status, detail);

@@ -5,7 +5,7 @@ use tokio::runtime::Runtime;
 
 use super::database::runtime;
 
-/// What a column may hold on either backend.
+/// A value of a column on either backend.
 pub(crate) trait Value:
     for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> + Send + Unpin
 {
@@ -16,7 +16,7 @@ impl<T> Value for T where
 {
 }
 
-/// A connection. Every method panics where the database refuses.
+/// A connection. Every method panics on an error.
 pub(crate) struct Connection {
     runtime: Runtime,
     driver: Driver,

@@ -1,4 +1,4 @@
-//! One fresh database for each test, and a way to look into it that is not the code under test.
+//! A new database for each test, and a way to read it without the code under test.
 
 use std::fmt::{Debug, Formatter};
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ impl Drop for OnServer {
     }
 }
 
-/// What many tests start from.
+/// The schemas that many tests start with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Schema {
     Baseline,
@@ -73,7 +73,7 @@ pub(crate) enum Schema {
 }
 
 impl Schema {
-    /// What `tarsy-db init` makes of an empty file.
+    /// The schema that `tarsy-db init` creates by default.
     fn file(self) -> &'static [u8] {
         static FILES: [OnceLock<Vec<u8>>; 2] = [const { OnceLock::new() }; 2];
         FILES[self as usize].get_or_init(|| {
@@ -85,7 +85,7 @@ impl Schema {
 
     /// The name of a database of which `tarsy-db init` made this.
     fn template(self) -> String {
-        let mut templates = TEMPLATES.lock().expect("nobody panics with it");
+        let mut templates = TEMPLATES.lock().expect("no thread panics while it holds the lock");
         let databases = templates.get_or_insert_with(|| {
             [Self::Baseline, Self::Head].map(|schema| {
                 let database = Database::on(server::shared());
@@ -107,9 +107,9 @@ impl Schema {
 
 static TEMPLATES: Mutex<Option<[Database; 2]>> = Mutex::new(None);
 
-/// Drops what databases were copied from: the server may be somebody's.
+/// Drops what databases were copied from: the server may not be the run's own.
 pub(crate) fn drop_templates() {
-    drop(TEMPLATES.lock().expect("nobody panics with it").take());
+    drop(TEMPLATES.lock().expect("no thread panics while it holds the lock").take());
 }
 
 impl Database {
@@ -161,7 +161,7 @@ impl Database {
         self.on_server.as_ref().map_or_else(Self::sqlite, |on_server| Self::on(&on_server.admin_url))
     }
 
-    /// Where the binary runs; SQLite's file is in there.
+    /// The working directory of the binary, which holds SQLite's file.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -220,7 +220,7 @@ impl Database {
         self.with_connection(|connection| connection.execute(sql));
     }
 
-    /// Runs SQL that no foreign key looks at.
+    /// Runs SQL without the enforcement of foreign keys.
     pub(crate) fn execute_unguarded(&self, sql: &str) {
         let off = if self.is_sqlite() { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
         self.execute(&format!("{off}; {sql}"));
@@ -245,7 +245,7 @@ impl Database {
     #[track_caller]
     pub(crate) fn wait_until(&self, sql: &str) {
         match self.is_sqlite() {
-            // An open file is what others look for.
+            // `prune` detects other programs by their open files.
             true => wait_until(sql, || self.number(sql) != 0),
             false => self.with_connection(|connection| wait_until(sql, || connection.number(sql) != 0)),
         }

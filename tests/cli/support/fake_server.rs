@@ -1,9 +1,9 @@
-//! Fake servers: each answers what its test tells it to.
+//! Fake servers, whose answers the test decides.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-/// A server that does this with each client. Gives its URL.
+/// A server that handles each client with this function. Returns its URL.
 pub(crate) fn server_of(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -16,7 +16,7 @@ pub(crate) fn server_of(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> S
     format!("postgresql://tarsy:test-password@127.0.0.1:{port}/tarsy")
 }
 
-/// A server that answers every login with the same bytes, and stays until the client goes. Gives its URL.
+/// A server that answers every login with the same bytes, and then keeps the connection open. Returns its URL.
 pub(crate) fn server_that_sends(answer: &[u8]) -> String {
     let answer = answer.to_vec();
     server_of(move |mut client| {

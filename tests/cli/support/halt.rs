@@ -1,9 +1,9 @@
-//! Makes the binary stand still on the server until the transaction that is returned ends.
+//! Blocks the binary on the server until the returned transaction ends.
 
 use super::Database;
 use super::process::Held;
 
-/// Takes the lock that the functions of this file wait for.
+/// Takes the lock that the blocked statements wait for.
 const HOLD: &str = "SELECT pg_advisory_xact_lock(4711)";
 
 /// Waits without waiting for a lock, which may have a limit.
@@ -20,7 +20,7 @@ impl Held {
         Self::begin(database, HOLD)
     }
 
-    /// Waits until the binary stands in a COMMIT.
+    /// Waits until the binary is blocked in a COMMIT.
     pub(crate) fn wait_for_halted_commit(database: &Database) {
         database.wait_until(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
@@ -38,7 +38,7 @@ impl Held {
         Self::begin(database, HOLD)
     }
 
-    /// Makes a batch of `prune` wait before it comes to its commit.
+    /// Makes a batch of `prune` wait before its commit.
     pub(crate) fn halt_removals(database: &Database) -> Self {
         database.execute(&format!(
             "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {LOOK_AGAIN} RETURN OLD; END $$;
@@ -47,7 +47,7 @@ impl Held {
         Self::begin(database, HOLD)
     }
 
-    /// Waits until a batch has stood for so many seconds.
+    /// Waits until a batch has been blocked for so many seconds.
     pub(crate) fn wait_for_halted_removal(database: &Database, seconds: &str) {
         database.wait_until(&format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tarsy'

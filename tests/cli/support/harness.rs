@@ -1,5 +1,5 @@
-//! Runs the tests. It looks like the one that Rust brings, and can do what that cannot: a test finds out while it runs
-//! that it cannot run here, is counted as ignored, and the end of the run tells what was left out and why.
+//! Runs the tests, with the output of Rust's own runner. In addition, a running test can end as ignored, and the end of the
+//! run reports what was left out and why.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::{campaign::told, database, page};
 /// How many of the slowest tests are named at the end.
 const SLOWEST: usize = 5;
 
-/// Modules with tests that mostly wait: they come first, so that in the end nobody waits for them.
+/// Modules with tests that mostly wait: they run first, so that the end of the run does not wait for them.
 const WAITING: [&str; 3] = ["::migrate::network::", "::prune::network::", "::wait::"];
 
 /// A function that was marked with `#[apply(test)]` or `#[apply(campaign)]`.
@@ -68,7 +68,7 @@ pub(crate) use submit;
 /// The reason why a test does not run, as the payload with which it ends.
 struct LeftOut(String);
 
-/// Ends the test without a verdict where somebody has switched off what it needs.
+/// Ends the test as ignored if what it needs is switched off.
 pub(crate) fn require(switch: &str, what: &str) {
     if std::env::var_os(switch).is_some() {
         // Unlike a panic this writes nothing.
@@ -76,14 +76,14 @@ pub(crate) fn require(switch: &str, what: &str) {
     }
 }
 
-/// What the end of the run tells.
+/// The report at the end of the run.
 #[derive(Default)]
 struct Record {
     left_out: BTreeMap<String, usize>,
     times: Vec<(Duration, &'static str)>,
 }
 
-/// Runs the tests that the command line names, and tells what was left out. Three times as many as there are cores,
+/// Runs the tests that the command line names, and reports what was left out. Three times as many as there are cores,
 /// because most of them wait for a server or a process most of the time.
 pub(crate) fn run() -> ExitCode {
     let record = Arc::<Mutex<Record>>::default();
@@ -101,19 +101,19 @@ pub(crate) fn run() -> ExitCode {
     });
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert_with(|| std::thread::available_parallelism().map_or(1, usize::from) * 3);
-    // Before as well: a campaign that hangs is to be repeated, too.
+    // Before the run as well, so that a campaign that hangs can be repeated.
     if !arguments.list {
         tell_campaign();
     }
     let conclusion = libtest_mimic::run(&arguments, trials.chain(pages).collect());
     database::drop_templates();
     if !arguments.list {
-        record.lock().expect("nobody panics with it").tell();
+        record.lock().expect("no thread panics while it holds the lock").tell();
     }
     conclusion.exit_code()
 }
 
-#[expect(clippy::print_stdout, reason = "a test run tells its result there")]
+#[expect(clippy::print_stdout, reason = "a test run prints its result there")]
 fn tell_campaign() {
     if let Some(command) = told() {
         println!("campaign: {command} repeats it");
@@ -129,7 +129,7 @@ fn conclude(
     let started = Instant::now();
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || catch_unwind(run));
     let ended = thread.expect("a thread starts").join().expect("a panic was caught");
-    let mut record = record.lock().expect("nobody panics with it");
+    let mut record = record.lock().expect("no thread panics while it holds the lock");
     record.times.push((started.elapsed(), name));
     let Err(payload) = ended else { return Ok(Completion::Completed) };
     let Some(LeftOut(reason)) = payload.downcast_ref() else { return Err(message(&*payload).into()) };
@@ -142,14 +142,14 @@ pub(crate) fn is_left_out(payload: &(dyn Any + Send)) -> bool {
     payload.is::<LeftOut>()
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
 impl Record {
-    #[expect(clippy::print_stdout, reason = "a test run tells its result there")]
+    #[expect(clippy::print_stdout, reason = "a test run prints its result there")]
     fn tell(&mut self) {
         self.times.sort_unstable_by(|one, other| other.cmp(one));
         for (time, name) in self.times.iter().take(SLOWEST) {

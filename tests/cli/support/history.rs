@@ -1,4 +1,4 @@
-//! Sessions for the tests to work on, in SQL that both backends read.
+//! Sessions for the tests, in SQL that both backends accept.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::connection::Connection;
 use super::{Database, Schema};
 
-/// 2026-02-01T00:00:00Z, the moment that tests call now.
+/// 2026-02-01T00:00:00Z, the time that tests use as now.
 pub(crate) const NOW: &str = "2026-02-01T00:00:00Z";
 /// The same in microseconds since the epoch.
 pub(crate) const NOW_US: i64 = 1_769_904_000_000_000;
@@ -18,7 +18,7 @@ pub(crate) const OLD_US: i64 = NOW_US - 120 * DAY_US;
 /// The tables of the baseline.
 pub(crate) const TABLES: [&str; 4] = ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"];
 
-/// The moment by the clock.
+/// The time of the clock, in microseconds.
 pub(crate) fn now_us() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right");
     i64::try_from(since_epoch.as_micros()).expect("the clock is right")
@@ -70,12 +70,12 @@ pub(crate) fn three_old_sessions() -> Database {
     database
 }
 
-/// The keys of the sessions that there are.
+/// The keys of the existing sessions.
 pub(crate) fn session_ids(database: &Database) -> Vec<String> {
     database.texts("SELECT session_id FROM alert_sessions ORDER BY 1").into_iter().flatten().collect()
 }
 
-/// The statement that adds a session without anything that hangs on it.
+/// The statement that inserts a session without other rows.
 pub(crate) fn session_statement(id: &str) -> String {
     format!(
         "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
@@ -159,7 +159,7 @@ pub(crate) fn contents(database: &Database) -> Vec<String> {
     values(database, &columns(database))
 }
 
-/// The rows of sessions and of what hangs on them, by table and primary key.
+/// The rows of sessions and of their child tables, by table and primary key.
 pub(crate) type Rows = BTreeMap<(&'static str, String), String>;
 
 /// The tables of [`Rows`] and their primary keys.
@@ -263,7 +263,7 @@ pub(crate) fn counts(database: &Database) -> [i64; 4] {
     TABLES.map(|table| database.count(table))
 }
 
-/// Makes sure that every row that is left has all it points to, and each session its four rows.
+/// Asserts that every remaining row has its parents, and each session its four rows.
 pub(crate) fn assert_whole(database: &Database, sessions: i64) {
     assert_eq!(counts(database), [sessions; 4]);
     for table in &TABLES[1..] {

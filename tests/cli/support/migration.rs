@@ -1,4 +1,4 @@
-//! Moves from a SQLite file to a PostgreSQL database, and what they leave there.
+//! Migrations from a SQLite file to a PostgreSQL database, and their results.
 
 use std::path::Path;
 
@@ -62,7 +62,7 @@ pub(crate) fn compare_at(source: &Database, url: &str) -> Outcome {
     Outcome::of(migrate_to(source, url).arg("--verify-only"))
 }
 
-/// Holds the run back at a lock of the target, with its snapshot taken, for as long as `meanwhile` takes.
+/// Blocks the run at a lock of the target, after its snapshot of the source, while `meanwhile` runs.
 pub(crate) fn migrate_while(source: &Database, target: &Database, meanwhile: impl FnOnce(&Running)) -> Outcome {
     let lock = Held::begin(target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
     let run = Running::start(source, &arguments(target));
@@ -103,7 +103,7 @@ pub(crate) fn read_report_at(path: &Path) -> Value {
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&text)))
 }
 
-/// Makes sure that nothing was created.
+/// Asserts that nothing was created.
 #[track_caller]
 pub(crate) fn assert_no_tables(target: &Database) {
     assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
@@ -128,7 +128,7 @@ pub(crate) fn picture(target: &Database) -> Vec<String> {
     target.texts(everything).into_iter().flatten().collect()
 }
 
-/// The same move by somebody who may read the source but write nothing beside it.
+/// The same migration by a user who may read the source but not write to its directory.
 pub(crate) fn migrate_read_only(source: &Database, target: &Database) -> Outcome {
     let script = r#"chmod 0444 history.db*; chmod 0555 .
         if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; fi

@@ -1,5 +1,5 @@
-//! What the tests share: the binary, a real PostgreSQL, and one fresh database for each test. Each file is named by
-//! what it gives; what one module of tests alone needs is in that module.
+//! What the tests share: the binary, a real PostgreSQL, and a new database for each test. Each file is named after what it
+//! provides; what only one module of tests needs is in that module.
 
 pub(crate) mod activity;
 pub(crate) mod alteration;
@@ -124,7 +124,7 @@ pub(crate) fn write_file(directory: &Path, name: &str, text: impl AsRef<[u8]>) -
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// What a command left behind: exit code, standard output, standard error.
+/// The outcome of a command: exit code, standard output, standard error.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
@@ -133,19 +133,19 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Runs the command to its end.
+    /// Runs the command and waits for its end.
     pub(crate) fn of(command: &mut Command) -> Self {
         Self::from(command.output().expect("the binary runs"))
     }
 
-    /// Makes sure of the exit code, showing everything if it is another.
+    /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// Makes sure that standard error has all this.
+    /// Asserts that standard error contains all these parts.
     #[track_caller]
     pub(crate) fn tells(&self, parts: &[&str]) {
         for part in parts {
@@ -153,7 +153,7 @@ impl Outcome {
         }
     }
 
-    /// Makes sure that the command failed with one JSON document that has all this in its error.
+    /// Asserts that the command failed with one JSON document whose error contains all these parts.
     #[track_caller]
     pub(crate) fn fails_with(&self, parts: &[&str]) {
         let document = self.json();
@@ -164,7 +164,7 @@ impl Outcome {
         }
     }
 
-    /// The lines of standard error that are more than information.
+    /// The warnings and errors on standard error.
     pub(crate) fn worries(&self) -> Vec<&str> {
         self.stderr.lines().filter(|line| !line.starts_with(" INFO ")).collect()
     }

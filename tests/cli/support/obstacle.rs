@@ -1,14 +1,14 @@
-//! What is in the way of a move on its target.
+//! Obstacles of a migration on its target.
 
 use super::migration::migrate_to;
 use super::{Database, Outcome, Role};
 
-/// The move as somebody else than the superuser.
+/// The migration as a role that is not a superuser.
 pub(crate) fn migrate_as(source: &Database, role: &Role<'_>) -> Outcome {
     Outcome::of(&mut migrate_to(source, &role.url()))
 }
 
-/// The kinds and objects of what a refused move lists.
+/// The kinds and objects of the obstacles that a refused migration lists.
 #[track_caller]
 pub(crate) fn obstacles(refused: &Outcome) -> Vec<(String, String)> {
     let document = refused.json();
@@ -18,7 +18,7 @@ pub(crate) fn obstacles(refused: &Outcome) -> Vec<(String, String)> {
     listed.iter().map(|obstacle| (text(obstacle, "kind"), text(obstacle, "object"))).collect()
 }
 
-/// Makes sure that this alone is listed, as one obstacle.
+/// Asserts that this is the only obstacle.
 #[track_caller]
 pub(crate) fn is_listed(refused: &Outcome, kind: &str, object: &str, words: &[&str]) {
     assert_eq!(obstacles(refused), [(kind.to_owned(), object.to_owned())], "{}", refused.stdout);

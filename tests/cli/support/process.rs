@@ -1,4 +1,4 @@
-//! The binary while it runs, and somebody else's transaction while it is open.
+//! The binary while it runs, and an open transaction of another session.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::{Database, Outcome};
 
-/// How long a condition may take to come about before the test fails.
+/// How long to wait for a condition before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Looks again and again until the condition holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -23,14 +23,14 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The binary at work. It ends with the test.
+/// The running binary. It is killed at the end of the test.
 pub(crate) struct Running {
     child: Child,
     stdout: Option<JoinHandle<()>>,
     stderr: Option<JoinHandle<()>>,
     written: Arc<Mutex<[Vec<u8>; 2]>>,
     /// How much of standard error [`Running::says`] has looked through.
-    heard: usize,
+    read_to: usize,
 }
 
 impl Running {
@@ -45,7 +45,7 @@ impl Running {
         let written = Arc::<Mutex<[Vec<u8>; 2]>>::default();
         let stdout = child.stdout.take().map(|stream| collect(stream, &written, 0));
         let stderr = child.stderr.take().map(|stream| collect(stream, &written, 1));
-        Self { child, stdout, stderr, written, heard: 0 }
+        Self { child, stdout, stderr, written, read_to: 0 }
     }
 
     /// Starts the binary on a database.
@@ -80,9 +80,9 @@ impl Running {
     pub(crate) fn says(&mut self, text: &str) {
         wait_until(&format!("it says `{text}`"), || {
             let stderr = self.stderr();
-            let found = stderr[self.heard..].find(text).map(|place| self.heard + place);
-            self.heard =
-                found.map_or(self.heard, |place| stderr[place..].find('\n').map_or(stderr.len(), |end| place + end));
+            let found = stderr[self.read_to..].find(text).map(|place| self.read_to + place);
+            self.read_to =
+                found.map_or(self.read_to, |place| stderr[place..].find('\n').map_or(stderr.len(), |end| place + end));
             assert!(found.is_some() || !self.is_over(), "it ended before it said `{text}`:\n{stderr}");
             found.is_some()
         });
@@ -136,7 +136,7 @@ fn collect(mut stream: impl Read + Send + 'static, written: &Arc<Mutex<[Vec<u8>;
     })
 }
 
-/// A connection of somebody else, with a transaction that stays open until it is released.
+/// Another session, with a transaction that stays open until it is released.
 pub(crate) struct Held {
     connection: Connection,
 }

@@ -1,4 +1,4 @@
-//! A network between the binary and a server that can fall silent, or break, at a chosen moment.
+//! A network between the binary and a server that can stop forwarding, or break, at a chosen point.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -6,24 +6,24 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::process::{Running, wait_until};
 
-/// The message with which a transaction is to be committed; isolation levels have the word in them.
+/// The message that commits a transaction; isolation levels contain the word as well.
 pub(crate) const COMMIT: &str = "Q\0\0\0\x0bCOMMIT\0";
 
-/// When the network falls silent.
+/// The point at which the network stops forwarding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Moment<'t> {
     /// When so many bytes have passed, in both directions and on all connections.
     Bytes(u64),
-    /// Before the client's words that hold this text.
+    /// Before a message of the client that contains this text.
     Before(&'t str),
-    /// After them; the answer does not come through any more.
+    /// After that message; the answer is not forwarded.
     After(&'t str),
 }
 
-/// What falls silent.
+/// What stops forwarding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Silence {
-    /// Everything: connections that are there, and new ones.
+    /// All connections, existing and new.
     Network,
     /// The one connection that did it, as where a firewall forgets it.
     Connection,
@@ -148,7 +148,7 @@ impl Proxy {
         self.shared.lock().passed
     }
 
-    /// Lets everything pass again, as if nothing had been.
+    /// Forwards everything again.
     pub(crate) fn resume(&self) {
         let mut state = self.shared.lock();
         (state.halted, state.is_silent) = (None, false);
@@ -172,14 +172,14 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.lock().is_over = true;
         self.cut();
-        // Wakes up who accepts.
+        // Wakes up the accepting thread.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics with it")
+        self.state.lock().expect("no thread panics while it holds the lock")
     }
 
     fn admit(&self) -> Option<usize> {
@@ -219,7 +219,7 @@ impl Shared {
     fn wait(&self, connection: usize) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         while state.is_halted(connection) {
-            state = self.changed.wait(state).expect("nobody panics with it");
+            state = self.changed.wait(state).expect("no thread panics while it holds the lock");
         }
         state
     }

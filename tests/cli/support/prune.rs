@@ -1,4 +1,4 @@
-//! `prune`, run to its end and started, and a database that does not let a row go.
+//! Runs of `prune`, and a database that refuses to delete a row.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub(crate) fn prune(database: &Database, arguments: &[&str]) -> Outcome {
     Outcome::of(command.args(["prune", "--now", NOW, "--output", "json", "--max-share", "100%"]).args(arguments))
 }
 
-/// Starts a run with batches as small as they can be.
+/// Starts a run with the smallest batches.
 pub(crate) fn start_to_prune(database: &Database, more: &[&str]) -> Running {
     start_to_prune_at(database.url(), database, more)
 }

@@ -1,23 +1,23 @@
-//! Names in the place of what differs from run to run, or from machine to machine.
+//! Replaces what differs between runs or machines by names.
 
 use std::path::Path;
 
 use super::Database;
 
-/// What is between the cells of a table's row.
+/// The borders between the cells of a table's row.
 const BORDERS: [char; 2] = ['│', '┆'];
-/// The names of what is measured in a document.
+/// The JSON fields with measured values.
 const FIGURES: [&str; 4] = ["seconds", "batches", "longest_batch_seconds", "started"];
-/// The same of what a server counts when it comes to it, and of what is as large as its version makes it.
+/// The JSON fields that depend on the server's statistics or version.
 const FIGURES_OF_A_SERVER: [&str; 5] = ["live_rows", "dead_rows", "reclaimable_bytes", "reusable_bytes", "bytes_after"];
-/// A line that is there or not, depending on what the server has counted.
-const LINE_OF_A_SERVER: &str = " are dead rows in the tables: autovacuum ";
-/// Where a line ends in what is there only if another session was noticed, or if the server has counted already.
+/// A line that depends on the server's statistics.
+const LINE_OF_A_SERVER: &str = " in the tables: autovacuum makes this space reusable";
+/// Endings of lines that depend on other sessions or on the server's statistics.
 const ENDINGS: [&str; 2] = ["; the longest batch took ", ", about "];
-/// What is before the time since when a session is idle: `2026-08-30T12:00:00Z`.
+/// The text before the time since when a session is idle.
 const IDLE: &str = "idle in transaction since ";
-/// What is before a time that was measured.
-const MEASURED: [&str; 4] = ["attempt 1, after ", "1 attempt, ", " in ", " takes "];
+/// The texts before a measured time.
+const MEASURED: [&str; 4] = ["1 attempt and ", "1 attempt, ", " in ", " takes "];
 /// The units in which a time is measured.
 const UNITS: [&str; 4] = ["us", "ms", "s", "m"];
 

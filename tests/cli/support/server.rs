@@ -44,7 +44,7 @@ pub(crate) fn is_foreign(url: &str) -> bool {
     std::env::var("TEST_POSTGRESQL_URL").is_ok_and(|foreign| foreign == url)
 }
 
-/// What the run's server can do without: nobody crashes it or makes a standby of it, and its tables are small.
+/// Settings that the run's server does not need: it is never crashed or made a standby, and its tables are small.
 const CHEAP: [&str; 5] = [
     "full_page_writes = off",
     "wal_level = minimal",
@@ -305,7 +305,7 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket").port()
 }
 
-/// A port at which nobody listens, for as long as the socket lives: it is bound, so nobody else gets it.
+/// A port without a listener, for as long as the socket lives: it is bound, so no other process gets it.
 pub(crate) fn closed_port() -> (tokio::net::TcpSocket, u16) {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");

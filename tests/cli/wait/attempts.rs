@@ -55,7 +55,7 @@ fn the_schema_is_waited_for_until_init_ran(database: &Database) {
 fn attempts_run_out(database: &Database) {
     database.execute("SELECT 1");
     let gave_up = wait(database, &["--for", "schema", "--max-attempts", "2"]).expect(3);
-    assert!(gave_up.stderr.contains("gave up waiting at attempt 2"), "{}", gave_up.stderr);
+    assert!(gave_up.stderr.contains("gave up waiting after 2 attempts"), "{}", gave_up.stderr);
     assert!(gave_up.stderr.contains("`tarsy-db init`"), "{}", gave_up.stderr);
 }
 
@@ -98,7 +98,7 @@ fn the_wait_ends_as_soon_as_the_server_accepts_connections() {
     assert_eq!(states.iter().filter(|state| *state == "connection refused").count(), 1, "{states:?}");
 }
 
-/// The moment at which a login of somebody else first succeeds.
+/// When the login of another client first succeeds.
 async fn first_answer(url: &str) -> Instant {
     let options: sqlx::postgres::PgConnectOptions = url.parse().expect("a URL");
     let deadline = Instant::now() + PATIENCE;
@@ -119,14 +119,14 @@ fn a_closed_port_is_refused_until_the_attempts_run_out() {
     let url = format!("postgresql://tarsy:secret@127.0.0.1:{port}/tarsy");
     let gave_up = wait_for(&url, &["--max-attempts", "3", "--max-interval", "1s"]).expect(69);
     assert_eq!(states(&gave_up), ["connection refused"]);
-    assert!(gave_up.stderr.contains("gave up waiting at attempt 3"), "{}", gave_up.stderr);
+    assert!(gave_up.stderr.contains("gave up waiting after 3 attempts"), "{}", gave_up.stderr);
     assert!(gave_up.stderr.contains(&format!("cannot connect to tarsy@127.0.0.1:{port}/tarsy")), "{}", gave_up.stderr);
     assert!(!gave_up.stderr.contains("secret"), "{}", gave_up.stderr);
 }
 
 #[apply(test)]
 fn a_server_that_never_answers_is_given_up_at_the_deadline() {
-    // The kernel accepts connections for it; nobody reads them.
+    // The kernel accepts connections for it, but no process reads them.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("a bound socket").port();
     let started = Instant::now();
@@ -140,11 +140,11 @@ fn a_host_without_an_address_is_named() {
     let url = "postgresql://tarsy:secret@nosuchhost..invalid/tarsy";
     let failed = wait_for(url, &["--timeout", "1s"]).expect(124);
     assert_eq!(states(&failed), ["host name not found"]);
-    assert!(failed.stderr.contains("not usable within 1s"), "{}", failed.stderr);
-    assert!(failed.stderr.contains("check the host name"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("did not become usable within 1s"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("is the host name right?"), "{}", failed.stderr);
 }
 
-/// Longer than the grace for what cannot heal.
+/// Longer than the grace for failures that need an operator.
 const BEYOND_THE_GRACE: [&str; 4] = ["--timeout", "12s", "--max-interval", "1s"];
 
 #[apply(test)]
@@ -247,7 +247,7 @@ fn a_server_that_restarts_is_waited_for() {
 fn a_server_that_shuts_down_is_named() {
     let server = Server::start(&[]);
     let url = server.url("postgres");
-    // A smart shutdown waits for this one and lets nobody else in.
+    // A smart shutdown waits for this connection and refuses others.
     let database = Database::on(&url);
     let guest = Held::connect(&database);
     server.begin_to_stop();
@@ -280,7 +280,7 @@ fn a_file_that_is_no_database_is_74() {
 }
 
 #[apply(test)]
-fn a_file_that_somebody_writes_is_waited_for() {
+fn a_file_with_a_writer_is_waited_for() {
     let database = Database::sqlite();
     tarsy_db(&database).arg("init").assert().success();
     let mut writer = Held::connect(&database);
