@@ -45,9 +45,13 @@ pub(crate) fn percentage(share: f64) -> String {
     format!("{} %", (share * 1000.0).round() / 10.0)
 }
 
-/// A duration as the flags take it, without figures that do not count: `1m 30s`, `1s 500ms`, `250ms`.
+/// A duration as the flags take it, rounded to the figures that matter: `90d`, `1m 30s`, `1s 500ms`, `250ms`.
 #[must_use]
 pub(crate) fn duration(duration: Duration) -> String {
+    const DAY: u64 = 86_400;
+    if duration.subsec_nanos() == 0 && duration.as_secs() > 0 && duration.as_secs().is_multiple_of(DAY) {
+        return format!("{}d", duration.as_secs() / DAY);
+    }
     let unit = match duration {
         _ if duration < Duration::from_millis(1) => Duration::from_micros(1),
         _ if duration < Duration::from_secs(1) => Duration::from_millis(1),
@@ -100,9 +104,9 @@ mod tests {
 
     #[test]
     fn durations_are_rounded_to_what_counts_and_are_taken_by_flags() {
-        let durations = [0, 999, 250_499, 1_480_000, 59_960_000, 90_400_000, 10_800_000_000];
+        let durations = [0, 999, 250_499, 1_480_000, 59_960_000, 90_400_000, 10_800_000_000, 7_776_000_000_000];
         let shown = durations.map(|microseconds| duration(Duration::from_micros(microseconds)));
-        assert_eq!(shown, ["0s", "999us", "250ms", "1s 500ms", "1m", "1m 30s", "3h"]);
+        assert_eq!(shown, ["0s", "999us", "250ms", "1s 500ms", "1m", "1m 30s", "3h", "90d"]);
         for text in shown {
             assert!(humantime::parse_duration(&text).is_ok(), "{text}");
         }
