@@ -174,7 +174,7 @@ fn parent_index(backend: DbBackend, index: ParentIndex) -> Finding {
     const NAME: &str = "indexes";
     let scans = "each deleted stage scans the whole table";
     match index {
-        ParentIndex::NotNeeded => Finding::ok(NAME, "complete"),
+        ParentIndex::NotNeeded => Finding::ok(NAME, "no index is needed beyond those that TARSy creates"),
         ParentIndex::Present(name) => {
             Finding::ok(NAME, format!("{name} covers `stage_executions.parent_stage_execution_id`"))
         }

@@ -104,7 +104,7 @@ impl Prospect {
 
 /// One row for each table, and their total.
 fn table_block(tables: &[PlannedTable], total: &PlannedTable) -> Block {
-    let counts: &[&str] = if total.counts.is_some() { &["to insert", "already exist"] } else { &[] };
+    let counts: &[&str] = if total.counts.is_some() { &["to insert", "to skip"] } else { &[] };
     let header = [&["table", "rows"], counts, &["bytes"]].concat();
     Block::Table { title: "tables", header, rows: tables.iter().chain([total]).map(PlannedTable::fields).collect() }
 }
@@ -211,7 +211,7 @@ mod tests {
         };
         assert_eq!(header(None), (vec!["table", "rows", "bytes"], 3));
         let counts = AppendCounts { inserted: 2, skipped: 1 };
-        assert_eq!(header(Some(counts)), (vec!["table", "rows", "to insert", "already exist", "bytes"], 5));
+        assert_eq!(header(Some(counts)), (vec!["table", "rows", "to insert", "to skip", "bytes"], 5));
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl MigrateSummary {
         let mut total = row("total", self.rows, self.counts, self.bytes, self.seconds);
         total.extend(["".into(), "".into()]);
         rows.push(total);
-        let counts: &[&str] = if self.counts.is_some() { &["inserted", "already existed"] } else { &[] };
+        let counts: &[&str] = if self.counts.is_some() { &["inserted", "skipped"] } else { &[] };
         let header = [&["table", "rows"], counts, &["bytes", "seconds", "digest", "verified"]].concat();
         let mut blocks = vec![Block::Table { title: "tables", header, rows }];
         blocks.extend(changes_block(changes));

@@ -315,16 +315,15 @@ impl PruneSummary {
                 let listed = (plan.kept.len() + self.stuck.len()) as u64;
                 let others = remaining?.checked_sub(listed).filter(|others| *others > 0)?;
                 format!(
-                    "{} from before the cutoff were in use; the next run retries them",
-                    counted(others, "more session")
+                    "more sessions from before the cutoff that were in use: {}; the next run retries them",
+                    number(others)
                 )
             }
-            (Some(reason), Some(0)) => format!("{}: other rows remain; the next run continues", reason.text()),
+            (Some(reason), Some(0)) => format!("{}; other rows remain; the next run continues", reason.text()),
             (Some(reason), remaining) => {
-                let remaining =
-                    remaining.map_or("an unknown number of sessions".to_owned(), |count| counted(count, "session"));
+                let remaining = remaining.map_or("unknown".to_owned(), number);
                 let reason = reason.text();
-                format!("{reason}: {remaining} from before the cutoff remain; the next run continues")
+                format!("{reason}; remaining sessions from before the cutoff: {remaining}; the next run continues")
             }
         };
         Some(Block::Line(line))

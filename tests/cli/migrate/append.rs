@@ -43,7 +43,7 @@ fn people_read_how_many_rows_came_and_how_many_were_there() {
     let run = || Outcome::of(bare_tarsy_db(source.directory()).args(&arguments(&target)[..5]).arg("--append"));
     let shown = run().expect(0).stdout;
     assert!(shown.starts_with("appended /"), "{shown}");
-    for words in ["/history.db to ", "4 rows inserted, 4 already existed", "already existed", "ae85467a75d2"] {
+    for words in ["/history.db to ", "4 rows inserted, 4 already existed", "skipped", "ae85467a75d2"] {
         assert!(shown.contains(words), "no `{words}` in {shown}");
     }
     assert!(run().expect(0).stdout.contains("0 rows inserted, 8 already existed"));
@@ -173,8 +173,7 @@ fn a_rehearsal_counts_and_changes_nothing() {
     let shown =
         bare_tarsy_db(source.directory()).args(&arguments(&target)[..5]).args(["--append", "--dry-run"]).output();
     let shown = Outcome::from(shown.expect("the binary runs")).expect(0).stdout;
-    for words in
-        ["plan (nothing was changed)", "which already holds rows, in one transaction", "to insert", "already exist"]
+    for words in ["plan (nothing was changed)", "which already holds rows, in one transaction", "to insert", "to skip"]
     {
         assert!(shown.contains(words), "no `{words}` in {shown}");
     }

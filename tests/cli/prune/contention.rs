@@ -309,7 +309,7 @@ fn sessions_in_use_are_told_of() {
     let writer = Held::begin(&database, "UPDATE alert_sessions SET agent_type = 'a' WHERE session_id = 'two'");
     let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes"];
     let shown = Outcome::of(tarsy_db(&database).args(arguments)).expect(0).stdout;
-    assert!(shown.contains("1 more session from before the cutoff were in use"), "{shown}");
+    assert!(shown.contains("more sessions from before the cutoff that were in use: 1;"), "{shown}");
     writer.close();
 }
 

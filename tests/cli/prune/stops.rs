@@ -26,7 +26,7 @@ fn without_any_time_nothing_goes_and_the_next_run_goes_on(database: &Database) {
     let mut command = tarsy_db(database);
     command.args(["prune", "--max-share", "100%", "--now", NOW, "--yes", "--max-duration", "0s"]);
     let shown = Outcome::of(&mut command).expect(0).stdout;
-    assert!(shown.contains("`--max-duration` is over: 3 sessions from before the cutoff remain"), "{shown}");
+    assert!(shown.contains("`--max-duration` is over; remaining sessions from before the cutoff: 3;"), "{shown}");
     let rest = prune(database, &["--yes", "--max-duration", "1h", "--fail-if-remaining"]).expect(0);
     assert_eq!(told(&rest), (Some(3), Some(0), Value::Null));
 }
