@@ -107,7 +107,7 @@ pub(crate) const POOL_SIZE: Key = Key {
     path: "postgres.pool_size",
     default: "5",
     unit: "connections",
-    meaning: "connections that are kept open",
+    meaning: "connections that the backend's pool keeps open",
     flag: "",
 };
 pub(crate) const MAX_OVERFLOW: Key = Key {
@@ -115,7 +115,7 @@ pub(crate) const MAX_OVERFLOW: Key = Key {
     path: "postgres.max_overflow",
     default: "10",
     unit: "connections",
-    meaning: "connections that may be opened beyond these; -1 is no limit",
+    meaning: "connections that the backend may open beyond these; -1 is no limit",
     flag: "",
 };
 pub(crate) const POOL_TIMEOUT: Key = Key {
@@ -123,7 +123,7 @@ pub(crate) const POOL_TIMEOUT: Key = Key {
     path: "postgres.pool_timeout",
     default: "30",
     unit: "seconds",
-    meaning: "how long to wait for a free connection",
+    meaning: "how long the backend waits for a free connection",
     flag: "",
 };
 pub(crate) const POOL_RECYCLE: Key = Key {
@@ -131,7 +131,7 @@ pub(crate) const POOL_RECYCLE: Key = Key {
     path: "postgres.pool_recycle",
     default: "3600",
     unit: "seconds",
-    meaning: "the age at which a connection is replaced; -1 is never",
+    meaning: "the age at which the backend replaces a connection; -1 is never",
     flag: "",
 };
 pub(crate) const POOL_PRE_PING: Key = Key {
@@ -139,7 +139,7 @@ pub(crate) const POOL_PRE_PING: Key = Key {
     path: "postgres.pool_pre_ping",
     default: "true",
     unit: "",
-    meaning: "whether a connection is tested before it is used",
+    meaning: "whether the backend tests a connection before it uses it",
     flag: "",
 };
 

@@ -4,16 +4,14 @@ use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
 
-use crate::support::document::project;
+use crate::support::document::{pages_in_docs, project};
 use crate::support::{apply, test};
 
 const DOCUMENTS: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
 
 #[apply(test)]
 fn links_lead_to_files_and_headings() {
-    let pages = std::fs::read_dir(project().join("docs")).into_iter().flatten();
-    let pages =
-        pages.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension() == Some("md".as_ref()));
+    let pages = pages_in_docs().into_iter().map(|path| project().join(path));
     let documents = DOCUMENTS.iter().map(|name| project().join(name)).filter(|path| path.exists());
     let broken: Vec<String> = documents.chain(pages).flat_map(|path| broken_links(&path)).collect();
     assert_eq!(broken, Vec::<String>::new());

@@ -1,5 +1,6 @@
 //! The documents: what they promise is run, what is generated is compared.
 
+mod checks;
 mod examples;
 mod generated;
 mod links;

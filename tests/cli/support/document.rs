@@ -15,6 +15,15 @@ pub(crate) fn file_text(path: &str) -> String {
     std::fs::read_to_string(project().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// The paths of the manual's pages in `docs`.
+pub(crate) fn pages_in_docs() -> Vec<String> {
+    let entries = std::fs::read_dir(project().join("docs")).expect("the project has documents");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let pages = paths.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let names = pages.map(|path| format!("docs/{}", path.file_name().expect("a file has a name").display()));
+    names.collect()
+}
+
 /// The documents of one of its YAML files.
 pub(crate) fn yaml_documents(path: &str) -> Vec<Value> {
     let text = file_text(path);

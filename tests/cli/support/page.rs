@@ -20,7 +20,7 @@ use tarsy_db::ExitCode;
 use tarsy_db::internals::KEYS;
 
 use super::connection::Connection;
-use super::document::{file_text, path_with_binary, project};
+use super::document::{file_text, pages_in_docs, path_with_binary, project};
 use super::server::{Guard, Server};
 
 /// Where it is set, this program is no run of the tests: it is the `sql` of a page, and runs its argument there.
@@ -62,10 +62,7 @@ const DIFFERENCES: [(&str, &str); 13] = [
 
 /// The pages with something that can be compared.
 pub(crate) fn pages() -> Vec<String> {
-    let folder = std::fs::read_dir(project().join("docs")).into_iter().flatten();
-    let mut paths: Vec<String> =
-        folder.map(|entry| format!("docs/{}", entry.expect("an entry").file_name().display())).collect();
-    paths.retain(|path| path.ends_with(".md"));
+    let mut paths = pages_in_docs();
     paths.push("README.md".to_owned());
     paths.sort();
     paths.retain(|path| file_text(path).lines().any(|line| line == "```console" || line.starts_with(GENERATED.0)));
@@ -77,12 +74,11 @@ pub(crate) fn compare(path: &str) {
     let text = file_text(path);
     let parts = parts(&text);
     let mut printed = outputs(&text, &parts).into_iter();
-    let mut differences = String::new();
-    let mut written = String::new();
+    let (mut written, mut differences) = (Vec::new(), Vec::new());
     for part in &parts {
         let (shown, is) = match part {
             Part::Text(line) => {
-                written += &format!("{line}\n");
+                written.push((*line).to_owned());
                 continue;
             }
             Part::Setup(_) => {
@@ -90,27 +86,24 @@ pub(crate) fn compare(path: &str) {
                 continue;
             }
             Part::Command { command, output } => {
-                written += &format!("{}\n", command.join("\n"));
+                written.extend(command.iter().map(|line| (*line).to_owned()));
                 (output, printed.next().expect("each command has an output"))
             }
             Part::Generated { name, lines } => (lines, generated(name)),
         };
         let is: Vec<&str> = is.lines().collect();
-        if matches(&redacted(shown), &redacted(&is)) {
-            written.extend(shown.iter().map(|line| format!("{line}\n")));
-        } else {
-            let lines = shortened(shown, &is).join("\n");
-            differences += &format!("{part:#?} should be\n{lines}\n\n");
-            written += &lines;
-            written += if lines.is_empty() { "" } else { "\n" };
+        let is_same = matches(&redacted(shown), &redacted(&is));
+        let lines = if is_same { shown.clone() } else { shortened(shown, &is) };
+        written.extend(lines.iter().map(|line| (*line).to_owned()));
+        if !is_same {
+            differences.push(format!("{part:#?} should be\n{}", lines.join("\n")));
         }
     }
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
-        if !differences.is_empty() {
-            std::fs::write(project().join(path), written).expect("the page can be written");
-        }
-    } else {
-        assert!(differences.is_empty(), "{path} is not up to date: run `make generate`\n\n{differences}");
+    let is_up_to_date = differences.is_empty();
+    if std::env::var_os("UPDATE_GENERATED").is_none() {
+        assert!(is_up_to_date, "{path} is not up to date: run `make generate`\n\n{}", differences.join("\n\n"));
+    } else if !is_up_to_date {
+        std::fs::write(project().join(path), written.join("\n") + "\n").expect("the page can be written");
     }
 }
 
