@@ -89,3 +89,5 @@ pub mod internals {
 mod error_snapshots;
 #[cfg(test)]
 mod map;
+#[cfg(test)]
+mod words;

@@ -12,6 +12,10 @@ macro_rules! verbs {
         }
 
         impl Verb {
+            /// All verbs in alphabetical order.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$verb),+];
+
             pub(crate) const fn word(self) -> &'static str {
                 match self { $(Self::$verb => $word),+ }
             }

@@ -15,8 +15,8 @@ use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// The `error_message` of a placeholder.
-const PLACEHOLDER_MESSAGE: &str = "placeholder made by tarsy-db for a missing row that other rows reference";
+/// The `error_message` of a placeholder. It is stored: another text would make the rows of an earlier move differ.
+const PLACEHOLDER_MESSAGE: &str = "placeholder made by tarsy-db: rows that belong to this one were there, it was not";
 
 /// The rows to leave out and the placeholders to add. Empty unless the operator chose a policy for orphans.
 #[derive(Debug, Default)]
