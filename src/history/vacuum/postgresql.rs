@@ -30,7 +30,7 @@ pub(super) async fn vacuum(connection: &DatabaseConnection, schema: &Schema) -> 
     rows(connection, LIMITS).await.context((Verb::Reset, "the statement timeouts"))?;
     for TableSpace { table, .. } in &permitted {
         let sql = format!("VACUUM (ANALYZE) {}", quoted(table));
-        connection.execute_unprepared(&mark::statement(&sql)).await.context((Verb::Vacuum, format!("{table}")))?;
+        connection.execute_unprepared(&mark::statement(&sql)).await.context((Verb::Vacuum, table.clone()))?;
     }
     let mut after: BTreeMap<_, _> =
         tables(connection, schema).await.context(look)?.into_iter().map(|table| (table.table.clone(), table)).collect();

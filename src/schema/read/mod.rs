@@ -15,6 +15,9 @@ use super::state::SchemaState;
 use crate::database::failure::DatabaseCause;
 
 /// Reads the schema that unqualified names refer to.
+///
+/// # Errors
+/// The database's error, also if a type or a definition cannot be read.
 pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     match connection.get_database_backend() {
         DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Visible).await,
