@@ -74,7 +74,7 @@ fn is_contention(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::Busy | ErrorClass::Conflict)
 }
 
-fn may_heal(error: &Error) -> bool {
+fn is_transient(error: &Error) -> bool {
     match error {
         Error::Connect(error) => error.cause.class.is_transient(),
         Error::Database(error) => error.cause.class.is_transient(),
@@ -137,7 +137,7 @@ impl Removal<'_> {
                 Ok(true) => break,
                 Err(Error::Interrupted(signal)) => return Err(Stop::Signal(signal)),
                 Ok(false) if is_over => return Err(Stop::TakenOver),
-                Err(error) if is_over || !may_heal(&error) => return Err(Stop::Failed(error)),
+                Err(error) if is_over || !is_transient(&error) => return Err(Stop::Failed(error)),
                 Ok(false) | Err(_) => {}
             }
         }

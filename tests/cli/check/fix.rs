@@ -59,7 +59,7 @@ fn a_unique_index_that_the_data_refuses_is_not_left_in_part(database: &Database)
 }
 
 #[apply(test)]
-fn where_nothing_is_to_mend_nothing_is_done(database: &Database) {
+fn a_sound_database_is_not_changed(database: &Database) {
     database.create_schema(Schema::Head);
     let before = baseline::listing(database);
     repairs(database, 0, "ok", "nothing to repair");
@@ -70,7 +70,7 @@ fn where_nothing_is_to_mend_nothing_is_done(database: &Database) {
 }
 
 #[apply(test)]
-fn what_cannot_be_mended_stays_drift(database: &Database) {
+fn drift_that_cannot_be_repaired_stays(database: &Database) {
     database.create_schema(Schema::Head);
     database.execute("ALTER TABLE alert_sessions DROP COLUMN author; DROP INDEX ix_chats_session_id");
     let fixed = check(database, &["--fix"]).expect(4);

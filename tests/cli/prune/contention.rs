@@ -34,7 +34,7 @@ fn who_opens_a_file_that_is_pruned_alone_comes_to_write_soon() {
     let came = Instant::now();
     database.execute("UPDATE alert_sessions SET status = 'completed' WHERE session_id = 'new'");
     let waited = came.elapsed();
-    assert!(!run.is_over(), "it was over before anybody came");
+    assert!(!run.is_over(), "the run was over before another session came");
     assert!(waited < PATIENCE / 2, "{waited:?}");
     let pruned = run.finish().expect(0).json();
     assert_eq!(pruned["removed"]["sessions"], 60_000);

@@ -122,7 +122,7 @@ fn the_time_may_be_up_while_the_server_is_away() {
 }
 
 #[apply(test)]
-fn the_time_may_be_up_before_anybody_knows_that_the_server_is_away() {
+fn the_time_limit_may_come_before_the_lost_connection_is_noticed() {
     let database = Database::postgresql();
     database.create_schema(Schema::Baseline);
     insert_session(&database, "s", "completed", Some(OLD_US));

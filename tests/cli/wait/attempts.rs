@@ -136,7 +136,7 @@ fn a_server_that_never_answers_is_given_up_at_the_deadline() {
 
 #[apply(test)]
 fn a_host_without_an_address_is_named() {
-    // An empty label is refused without asking anybody.
+    // An empty label is refused without a DNS query.
     let url = "postgresql://tarsy:secret@nosuchhost..invalid/tarsy";
     let failed = wait_for(url, &["--timeout", "1s"]).expect(124);
     assert_eq!(states(&failed), ["host name not found"]);
@@ -176,7 +176,7 @@ fn a_schema_that_never_comes_is_waited_for_to_the_end() {
 }
 
 #[apply(test)]
-fn what_cannot_heal_has_its_own_name_and_exit_code() {
+fn a_permanent_failure_has_its_own_name_and_exit_code() {
     let database = Database::postgresql();
     let once = ["--max-attempts", "1"];
     let missing = wait_for(&database.url().replace(database.name(), "no_such_database"), &once).expect(78);
