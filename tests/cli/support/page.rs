@@ -43,7 +43,7 @@ const ELLIPSIS: &str = "...";
 const GENERATED: (&str, &str) = ("<!-- generated: ", "<!-- end of what is generated -->");
 
 /// What differs from run to run, or from server to server, and its name.
-const DIFFERENCES: [(&str, &str); 13] = [
+const DIFFERENCES: [(&str, &str); 14] = [
     (r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| UTC)?)?", "<date>"),
     (r"\b\d\d:\d\d:\d\d(?: UTC)?", "<time>"),
     (r"\b\d+(?:\.\d+)? ?(?:ns|µs|us|ms|s|min)\b(?: \d+(?:s|ms|µs|us|ns)\b)*", "<duration>"),
@@ -54,6 +54,7 @@ const DIFFERENCES: [(&str, &str); 13] = [
     (r"\b\d+\.\d\d\b", "<figure>"),
     (r"(?i)\b(process|pid) \d+", "$1 <pid>"),
     (r"\b[0-9a-f]{64}\b", "<digest>"),
+    (r"\bfrom (?:127\.0\.0\.1|::1)", "from <address>"),
     (r"\b(attempt) \d+", "$1 <number>"),
     // A table is as wide as what it shows.
     (r" +", " "),
@@ -190,7 +191,10 @@ fn outputs(text: &str, parts: &[Part<'_>]) -> Vec<String> {
 
     let printed = std::fs::read(printed).expect("the output can be read");
     let printed = String::from_utf8(printed).expect("the output is text");
-    let printed = printed.replace(&directory.path.display().to_string(), DIRECTORY).replace(&port, PORT);
+    let printed = printed.replace(&directory.path.display().to_string(), DIRECTORY);
+    // Not where a digest has the same digits.
+    let port = Regex::new(&format!(r"\b{port}\b")).expect("a sound pattern");
+    let printed = port.replace_all(&printed, PORT);
     let mut outputs: Vec<String> = printed.split(&format!("\n{END_OF_OUTPUT}\n")).map(str::to_owned).collect();
     let rest = outputs.pop().expect("there is something after each end");
     assert_eq!(outputs.len(), script.len(), "a setup failed:\n{rest}");
