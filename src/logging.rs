@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use indicatif::MultiProgress;
 use tracing::field::Field;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
@@ -12,8 +13,8 @@ use crate::cli::Cli;
 use crate::cli::global::LogFormat;
 use crate::visible;
 
-/// Starts logging to standard error, with the level and format of the command line.
-pub(crate) fn start(cli: &Cli, color: bool) {
+/// Starts logging to standard error, with the level and format of the command line. Lines appear above `bars`.
+pub(crate) fn start(cli: &Cli, color: bool, bars: MultiProgress) {
     let level = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => LevelFilter::ERROR,
         (false, 0) => LevelFilter::INFO,
@@ -26,7 +27,7 @@ pub(crate) fn start(cli: &Cli, color: bool) {
     let registry = tracing_subscriber::registry().with(ours);
     match cli.global.log_format {
         LogFormat::Text => {
-            let lines = lines.with_writer(std::io::stderr).without_time();
+            let lines = lines.with_writer(move || AboveBars(bars.clone())).without_time();
             registry.with(lines.fmt_fields(debug_fn(write_field))).init();
         }
         LogFormat::Json => registry.with(lines.with_writer(|| JsonLines(std::io::stderr())).json()).init(),
@@ -39,6 +40,20 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Deb
     match field.name() {
         "message" => writer.write_str(&visible::line(&value)),
         name => write!(writer, " {name}={}", visible::line(&value)),
+    }
+}
+
+/// Writes lines above the progress bars, which are cleared before each line and drawn again after it.
+struct AboveBars(MultiProgress);
+
+impl Write for AboveBars {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.suspend(|| std::io::stderr().write_all(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
     }
 }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
+use indicatif::MultiProgress;
 
 use crate::cli::Cli;
 use crate::cli::global::{Color, LogFormat, OutputFormat};
@@ -42,12 +43,17 @@ pub fn main() -> std::process::ExitCode {
         color: allows(std::io::stdout().is_terminal()),
         width: std::io::stdout().is_terminal().then(terminal_width).flatten(),
     };
-    logging::start(&cli, allows(std::io::stderr().is_terminal()));
+    let bars = MultiProgress::new();
+    logging::start(&cli, allows(std::io::stderr().is_terminal()), bars.clone());
     report_panics(style.json, cli.global.log_format);
     let context = Context {
         environment,
         now: chrono::Utc::now(),
-        progress: progress::for_standard_error(cli.global.quiet, plain || cli.global.log_format == LogFormat::Json),
+        progress: progress::for_standard_error(
+            cli.global.quiet,
+            plain || cli.global.log_format == LogFormat::Json,
+            bars,
+        ),
     };
     let log_format = cli.global.log_format;
     let exit_code = match command::run(cli, &context) {

@@ -103,10 +103,10 @@ pub trait Meter: Send + Sync {
 
 /// Bars if standard error is a terminal, otherwise log lines; nothing with `--quiet`.
 #[must_use]
-pub(crate) fn for_standard_error(quiet: bool, plain: bool) -> Box<dyn Progress> {
+pub(crate) fn for_standard_error(quiet: bool, plain: bool, bars: MultiProgress) -> Box<dyn Progress> {
     match (quiet, std::io::stderr().is_terminal() && !plain) {
         (true, _) => Box::new(Silence),
-        (false, true) => Box::new(Bars::default()),
+        (false, true) => Box::new(Bars { all: Mutex::default(), drawn: bars }),
         (false, false) => Box::new(Lines::default()),
     }
 }
@@ -192,7 +192,6 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// A bar for each subject, which shows its current phase.
-#[derive(Default)]
 struct Bars {
     all: Mutex<Vec<Bar>>,
     drawn: MultiProgress,
@@ -210,7 +209,7 @@ impl Bars {
         let mut all = lock(&self.all);
         let number = all.iter().position(|bar| !bar.in_use && bar.subject == subject).unwrap_or(all.len());
         if number == all.len() {
-            let drawn = self.drawn.add(ProgressBar::no_length());
+            let drawn = self.drawn.add(ProgressBar::no_length().with_style(style("{prefix:18}")));
             drawn.set_prefix(subject.to_owned());
             all.push(Bar { subject: subject.to_owned(), drawn, in_use: false });
         }
@@ -243,7 +242,7 @@ impl Progress for Bars {
             true if is_narrow() => "{prefix:18} {wide_msg}",
             true => "{prefix:18} {wide_bar} {msg}",
         };
-        drawn.set_style(ProgressStyle::with_template(template).expect("the templates are valid"));
+        drawn.set_style(style(template));
         drawn.set_length(total.bytes);
         drawn.set_message(phase.shown_phase());
         Box::new(BarMeter { bars: self, gauge: Gauge::new(phase, total), number, drawn })
@@ -271,7 +270,7 @@ impl Meter for BarMeter<'_> {
 
     fn finish(&self) {
         let took = duration(self.gauge.started.elapsed());
-        self.drawn.set_style(ProgressStyle::with_template("{prefix:18} ✓ {msg}").expect("the template is valid"));
+        self.drawn.set_style(style("{prefix:18} ✓ {msg}"));
         self.drawn.set_message(format!("{} done in {took}", self.gauge.phase.shown_phase()));
     }
 }
@@ -280,6 +279,10 @@ impl Drop for BarMeter<'_> {
     fn drop(&mut self) {
         self.bars.give_back(self.number);
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates are valid")
 }
 
 /// Whether the terminal at standard error is too narrow for a bar.

@@ -21,6 +21,9 @@ const COMMANDS: [&[&str]; 6] = [
     &["migrate-sqlite-to-postgres"],
 ];
 
+/// The control sequence with which a terminal erases a line.
+const ERASE_LINE: &str = "\u{1b}[2K";
+
 /// Two hours after that session started.
 const LATER: &str = "2026-02-01T02:00:00Z";
 
@@ -244,4 +247,16 @@ fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
         signal(children.trim().parse().expect("one child"), name);
         run.finish().expect(code);
     });
+}
+
+#[apply(test)]
+fn a_log_line_does_not_leave_an_old_bar_above_itself() {
+    let target = Database::postgresql();
+    let database = database_with_a_session();
+    let arguments = format!("--color never migrate-sqlite-to-postgres --to {}", target.url());
+    let shown = shown_on_a_terminal(&database, ("TERM", "xterm"), &arguments);
+    // The bar of the source is drawn by then.
+    let (before, _) = shown.split_once(" INFO moving ").expect("the log line");
+    let (_, since_the_bar) = before.rsplit_once("checking").expect("the bar");
+    assert!(since_the_bar.contains(ERASE_LINE), "{shown:?}");
 }
