@@ -93,7 +93,7 @@ pub(crate) enum RetentionError {
     TooLong(u64),
     /// No retention was set, and the one of TARSy's backend is unknown.
     #[error(
-        "no retention of sessions is set: TARSy keeps {DAYS_BY_DESIGN} days by design, and {DAYS_OF_RELEASES} days in \
+        "no retention of sessions is set: TARSy keeps {DAYS_BY_DESIGN} days by design and {DAYS_OF_RELEASES} days in \
          its releases since January 2026; nothing was removed"
     )]
     NotChosen,

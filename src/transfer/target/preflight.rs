@@ -13,7 +13,7 @@ use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 use super::operation::Operation;
 use super::preflight_checks::{CHECKS, OURS, statement};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
-use crate::format::number;
+use crate::format::counted;
 use crate::schema::model::Schema;
 
 /// The tables to fill and their known columns: those of the source and of every revision.
@@ -130,7 +130,7 @@ async fn filled_table_obstacles(
         found.push(Obstacle {
             kind: ObstacleKind::Rows,
             object,
-            what: format!("already holds rows ({})", number(rows.unsigned_abs())),
+            what: format!("holds {}", counted(rows.unsigned_abs(), "row")),
             advice: NOT_EMPTY.to_owned(),
             weight: ObstacleSeverity::Refusal,
         });

@@ -167,7 +167,7 @@ fn an_invalid_index_is_built_again() {
          WHERE indexrelid = 'ix_llm_interactions_conversation'::regclass",
     );
     finds(&database, 4, "schema", "failed", "index ix_llm_interactions_conversation on llm_interactions is invalid");
-    repairs(&database, 0, "note", "built index ix_llm_interactions_conversation again");
+    repairs(&database, 0, "note", "rebuilt index ix_llm_interactions_conversation");
     baseline::is_there(&database);
     assert_eq!(database.number("SELECT count(*) FROM pg_index WHERE NOT (indisvalid AND indisready)"), 0);
 }
@@ -179,7 +179,7 @@ fn a_sequence_behind_its_data_is_put_ahead_of_it() {
     database.execute("INSERT INTO events (id, channel) VALUES (1, 'sessions'), (41, 'sessions')");
     finds(&database, 4, "sequences", "failed", "events_id_seq gives out 1 next, but events.id goes up to 41");
     let fixed = check(&database, &["--fix"]).expect(0);
-    is_found(&fixed, "repairs", "note", "put sequence events_id_seq behind the data");
+    is_found(&fixed, "repairs", "note", "advanced sequence events_id_seq past the data");
     is_found(&fixed, "sequences", "ok", "1 sequence ahead of the data");
     database.execute("INSERT INTO events (channel) VALUES ('sessions')");
     assert_eq!(database.number("SELECT max(id)::bigint FROM events"), 42);
@@ -198,7 +198,7 @@ fn a_sequence_waits_only_so_long_for_a_writer() {
     is_found(&fixed.expect(75), "repairs", "failed", "sequence events_id_seq");
     writer.execute("COMMIT");
     writer.close();
-    repairs(&database, 0, "note", "put sequence events_id_seq behind the data");
+    repairs(&database, 0, "note", "advanced sequence events_id_seq past the data");
     database.execute("INSERT INTO events (channel) VALUES ('sessions')");
     assert_eq!(database.number("SELECT max(id)::bigint FROM events"), 44);
 }

@@ -57,10 +57,13 @@ fn a_message_that_is_shorter_than_its_own_length_is_an_error_of_one_line() {
         for arguments in COMMANDS {
             let outcome = run_at(&url, arguments).expect(1);
             is_one_line(&outcome);
-            assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
+            assert!(outcome.stderr.contains("violates the PostgreSQL protocol"), "{}", outcome.stderr);
             let document = run_at(&url, &[arguments, &["--output", "json"]].concat()).expect(1).json();
             assert_eq!(document["error"]["exit_code"], 1);
-            assert!(document["error"]["message"].to_string().contains("breaks the PostgreSQL protocol"), "{document}");
+            assert!(
+                document["error"]["message"].to_string().contains("violates the PostgreSQL protocol"),
+                "{document}"
+            );
         }
         let logged = run_at(&url, &["info", "--log-format", "json"]).expect(1).stderr;
         let line: Value = serde_json::from_str(logged.trim_end()).expect("one line of JSON");
@@ -127,7 +130,7 @@ fn no_private_copy_and_no_unfinished_report_stays() {
     command.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--to", &url, "--report", "move.json", "-v"]);
     let outcome = Outcome::of(command.env("TMPDIR", temporary.path())).expect(1);
     assert!(outcome.stderr.contains("it is copied first"), "no copy was needed: {}", outcome.stderr);
-    assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("violates the PostgreSQL protocol"), "{}", outcome.stderr);
     assert_eq!(names(temporary.path()), Vec::<String>::new());
     assert_eq!(names(directory), before);
 }
@@ -175,7 +178,7 @@ fn a_complete_report_outlives_an_unreadable_answer_to_the_commit() {
     let mut command = bare_tarsy_db(source.directory());
     command.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--to", &url]);
     let outcome = Outcome::of(command.args(["--on", "nul=strip", "--report", "move.json"])).expect(1);
-    assert!(outcome.stderr.contains("breaks the PostgreSQL protocol"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("violates the PostgreSQL protocol"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("if it did, this is its report: .move.json."), "{}", outcome.stderr);
     let report = names(source.directory()).into_iter().find(|name| name.starts_with(".move.json.")).expect("a report");
     let report = std::fs::read_to_string(source.directory().join(report)).expect("it can be read");

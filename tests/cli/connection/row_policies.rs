@@ -75,7 +75,7 @@ fn children_of_hidden_sessions_are_no_orphans() {
     let expected = serde_json::json!([{ "table": "alert_sessions", "policies": ["of_one_team"] }]);
     assert_eq!(info["row_policies"], expected);
     let shown = run_as(&role, &["info"]).expect(0).stdout;
-    assert!(shown.contains("partial: the row policy `of_one_team` on `alert_sessions`"), "{shown}");
+    assert!(shown.contains("incomplete: the row policy `of_one_team` on `alert_sessions`"), "{shown}");
 
     each([&["wait", "--for", "schema"][..], &["init"], &["init", "--to", "head"]], |arguments| {
         run_as(&role, arguments).expect(0);

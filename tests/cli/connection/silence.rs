@@ -229,7 +229,7 @@ fn a_removal_retries_for_the_given_time() {
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let mut run = start_to_prune(&database, &proxy, &["--retry-for", "4s"]);
-    run.says("trying again for 4s");
+    run.says("retrying for up to 4s");
     let document = finish(run, 69).json();
     assert_eq!((&document["removed"]["stopped"], &document["error"]["exit_code"]), (&"failure".into(), &69.into()));
 }
@@ -239,7 +239,7 @@ fn a_removal_continues_when_the_network_is_back() {
     let database = three_old_sessions();
     let proxy = Proxy::to(database.port());
     let mut run = start_to_prune(&database, &proxy, &[]);
-    run.says("trying again for 1m");
+    run.says("retrying for up to 1m");
     proxy.cut();
     let document = finish(run, 0).json();
     assert_eq!((&document["removed"]["sessions"], database.count("alert_sessions")), (&3.into(), 0));

@@ -25,7 +25,7 @@ fn a_target_that_was_moved_is_equal_with_the_digests_of_the_move() {
     // Without --output json it is a sentence.
     let arguments = &arguments_to(target.url())[..5];
     let shown = Outcome::of(bare_tarsy_db(source.directory()).args(arguments).arg("--verify-only")).expect(0).stdout;
-    assert!(shown.contains("/history.db holds, at revision b67c135119d7 (23 of 23)"), "{shown}");
+    assert!(shown.contains("/history.db, at revision b67c135119d7 (23 of 23)"), "{shown}");
 }
 
 #[apply(test)]

@@ -10,7 +10,7 @@ use crate::support::history::{DAY_US, NOW, NOW_US, insert_session, now_us, sessi
 use crate::support::revision::init_to;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
-const BOTH: &str = "90 days by its design and 365 days in its releases since January 2026";
+const BOTH: &str = "90 days by design and 365 days in its releases since January 2026";
 const NOT_SET: &str = "not set; TARSy keeps 90 days by design and 365 days in its releases since January 2026";
 
 /// A database with sessions that are younger than both numbers, between them, and older than both.

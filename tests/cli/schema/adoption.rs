@@ -151,7 +151,7 @@ fn head_that_is_stamped_with_the_baseline_is_named(database: &Database) {
 fn lost_tables_are_distinguished_from_a_wrong_ledger(database: &Database) {
     init_to(database, "head");
     database.execute("DROP TABLE chat_user_messages; DROP TABLE chats");
-    let words = ["chats, chat_user_messages missing, though the ledger says `b67c135119d7`", "restore"];
+    let words = ["chats, chat_user_messages missing, although the ledger names revision `b67c135119d7`", "restore"];
     is_refused(database, &words, ("revision", "these tables are missing: chats, chat_user_messages"));
 }
 

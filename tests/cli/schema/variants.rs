@@ -37,10 +37,10 @@ fn reaches_head(database: &Database, origin: &str) {
     is_sound(database, 23, origin);
 }
 
-const ORIGIN_B: &str = "shape B: born with revision 04 or 05";
-const ORIGIN_C: &str = "shape C: born with revisions 06 to 17";
-const ORIGIN_D: &str = "shape D: born with revisions 18 to 23";
-const OLDER: &str = "born before EP-0020: INTEGER timestamps";
+const ORIGIN_B: &str = "variant B: created at revision 04 or 05";
+const ORIGIN_C: &str = "variant C: created at revisions 06 to 17";
+const ORIGIN_D: &str = "variant D: created at revisions 18 to 23";
+const OLDER: &str = "created before EP-0020: INTEGER timestamps";
 const TWICE: &str = "some foreign keys exist twice";
 
 #[apply(test)]

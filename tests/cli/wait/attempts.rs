@@ -141,7 +141,7 @@ fn a_host_without_an_address_is_named() {
     let failed = wait_for(url, &["--timeout", "1s"]).expect(124);
     assert_eq!(states(&failed), ["host name not found"]);
     assert!(failed.stderr.contains("did not become usable within 1s"), "{}", failed.stderr);
-    assert!(failed.stderr.contains("is the host name right?"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("check the host name"), "{}", failed.stderr);
 }
 
 /// Longer than the grace for failures that need an operator.
