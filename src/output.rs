@@ -156,12 +156,21 @@ fn failure_document(error: &Error) -> Value {
     })
 }
 
-/// Prints the JSON document of a usage error.
+/// Prints the JSON document of a usage error: the first paragraph of clap's text is the message, the rest the hint.
 ///
 /// # Errors
 /// [`Error::Output`].
-pub(crate) fn print_usage_failure(message: &str) -> Result<(), Error> {
-    write_out(&document_text(&json!({ "error": { "message": message, "exit_code": ExitCode::Usage } })))
+pub(crate) fn print_usage_failure(text: &str) -> Result<(), Error> {
+    let text = text.trim().trim_start_matches("error: ");
+    let (message, hint) = text.split_once("\n\n").unwrap_or((text, ""));
+    let error = json!({
+        "message": message,
+        "causes": [],
+        "hint": (!hint.is_empty()).then_some(hint),
+        "exit_code": ExitCode::Usage,
+        "details": null,
+    });
+    write_out(&document_text(&json!({ "error": error })))
 }
 
 /// Writes text to standard output. A broken pipe is no error.

@@ -90,7 +90,7 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
         let message = without_urls(&visible::lines(&error.render().to_string()), &words);
         let _ = std::io::stderr().write_all(message.as_bytes());
         let wants_json = words.windows(2).any(|pair| pair == ["--output", "json"] || pair[1] == "--output=json");
-        if wants_json && output::print_usage_failure(message.trim()).is_err() {
+        if wants_json && output::print_usage_failure(&message).is_err() {
             return ExitCode::InputOutput;
         }
         ExitCode::Usage

@@ -69,10 +69,10 @@ pub(crate) struct MigrateSqliteToPostgres {
 
     /// Migrate although SQLite's integrity check finds the source damaged, and record the findings in the report.
     ///
-    /// Without this flag a damaged source is refused with exit code 74 before anything is written. With it, everything
-    /// that can be read is migrated. Rows and values that the damage hides or alters are then missing or wrong on the
-    /// target, and the comparison of both databases does not detect that. If possible, restore a backup or recover the
-    /// file instead.
+    /// Without this flag a damaged source is refused with exit code 74 before anything is written. With it, all
+    /// rows that SQLite returns are migrated. Rows and values that the damage hides or alters are then missing or wrong
+    /// on the target, and the comparison of both databases does not detect that. If SQLite cannot read a table to its
+    /// end, the migration still fails (74). If possible, restore a backup or recover the file instead.
     #[arg(long, requires = "report", conflicts_with = "verify_only")]
     pub(crate) accept_damage: bool,
 

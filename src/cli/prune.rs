@@ -117,7 +117,7 @@ pub(crate) struct Prune {
     ///
     /// PostgreSQL keeps most of the space in the tables and reuses it. A SQLite file without `auto_vacuum` is rewritten:
     /// other programs cannot write meanwhile, and the disk needs room for a copy. The vacuum is skipped if the run ended
-    /// early. `--max-duration` does not limit it.
+    /// early, and cancelled 10s after `--max-duration` is over (exit code 69).
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) vacuum: bool,
 
