@@ -430,6 +430,7 @@ fn every_error_of_the_endpoints() {
             error(backend("the source", Backend::Sqlite)),
             error(backend("the target", Backend::Postgresql)),
         ],
+        Memory => [error(EndpointError::Memory)],
         NoTarget => [
             error(EndpointError::NoTarget { url: text("/data/history.db"), source_name: text("DATABASE_URL") }),
         ],
@@ -596,6 +597,7 @@ fn every_failure_of_a_database() {
         Conflict => [database(cause(ErrorClass::Conflict))],
         Authentication => [database(cause(ErrorClass::Authentication))],
         Privilege => [database(cause(ErrorClass::Privilege))],
+        FilePermission => [database(cause(ErrorClass::FilePermission))],
         RowPolicy => [database(cause(ErrorClass::RowPolicy))],
         NoSuchDatabase => [database(cause(ErrorClass::NoSuchDatabase))],
         NoSuchFile => [

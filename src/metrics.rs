@@ -47,6 +47,11 @@ impl Diagnostic for MetricsError {
     fn exit_code(&self) -> ExitCode {
         ExitCode::CannotCreate
     }
+
+    fn hint(&self) -> Option<String> {
+        Some("create the directory, or name another file with `--metrics-file`".to_owned())
+            .filter(|_| self.source.kind() == ErrorKind::NotFound)
+    }
 }
 
 impl Metrics {
@@ -124,7 +129,7 @@ impl Metrics {
 /// [`MetricsError`] for a file that cannot be read or does not hold metrics of `prune`.
 pub(crate) fn earlier(path: &Path) -> Result<String, MetricsError> {
     let text = match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound && has_directory(path) => return Ok(String::new()),
         Err(error) => Err(error),
         Ok(metadata) if metadata.is_dir() => Err(ErrorKind::IsADirectory.into()),
         Ok(metadata) if metadata.is_file() => std::fs::read(path),
@@ -137,6 +142,11 @@ pub(crate) fn earlier(path: &Path) -> Result<String, MetricsError> {
         return Err(failed(path, source));
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn has_directory(path: &Path) -> bool {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    directory.is_none_or(Path::is_dir)
 }
 
 fn failed(path: &Path, source: io::Error) -> MetricsError {

@@ -137,7 +137,7 @@ async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseCon
 /// Upgrades the database to the target. A read-only file is no error if it is already at the target.
 async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Watch<'_>) -> Result<UpgradePlan, Error> {
     let mut connection = match open(arguments, url, Access::Create).await {
-        Err(Error::Connect(error)) if error.cause.class == ErrorClass::Privilege => {
+        Err(Error::Connect(error)) if error.cause.class == ErrorClass::FilePermission => {
             let looked = async { Ok::<_, Error>(assess(&open_to_look(arguments, url).await?, target).await?) };
             return looked.await.ok().filter(UpgradePlan::is_done).ok_or(Error::Connect(error));
         }

@@ -38,6 +38,9 @@ pub(crate) enum EndpointError {
         /// The backend that this role needs.
         expected: Backend,
     },
+    /// A source in memory.
+    #[error("the source is in memory, where it holds no rows")]
+    Memory,
     /// Without `--to`, the target is the database URL, which is not a PostgreSQL one.
     #[error("no PostgreSQL database was named: the database URL ({source_name}) is {url}")]
     NoTarget {
@@ -90,7 +93,7 @@ impl Diagnostic for EndpointError {
         match self {
             Self::Database(error) => error.exit_code(),
             Self::Schema(error) => error.exit_code(),
-            Self::Backend { .. } | Self::NoTarget { .. } => ExitCode::Configuration,
+            Self::Backend { .. } | Self::Memory | Self::NoTarget { .. } => ExitCode::Configuration,
             Self::SourceSchema(error) => error.exit_code(),
             Self::SourceRevision { .. } | Self::TargetBeyond { .. } | Self::TargetBehind { .. } => ExitCode::Refused,
         }
@@ -103,6 +106,7 @@ impl Diagnostic for EndpointError {
             Self::Backend { .. } => {
                 "name the SQLite database with `--from` and the PostgreSQL database with `--to` or DATABASE_URL".into()
             }
+            Self::Memory => "name a file with `--from`".into(),
             Self::NoTarget { .. } => "name it with `--to postgresql://USER@HOST/DATABASE` or with DATABASE_URL".into(),
             Self::SourceSchema(error) => return error.hint(),
             Self::SourceRevision { .. } => "use the tarsy-db version that belongs to the source's TARSy release".into(),

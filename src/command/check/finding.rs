@@ -69,7 +69,7 @@ impl Finding {
     pub(crate) fn unanswered(name: &'static str, cause: &DatabaseCause) -> Self {
         match cause.class {
             // A missing privilege is no fault of the database.
-            ErrorClass::Privilege => Self::skipped(name, format!("no privilege: {cause}")),
+            ErrorClass::Privilege | ErrorClass::FilePermission => Self::skipped(name, format!("no privilege: {cause}")),
             // The check of the row policies reports them as a failure.
             ErrorClass::RowPolicy => Self::skipped(name, format!("a row policy hides rows: {cause}")),
             class => Self {

@@ -245,14 +245,11 @@ struct SourceFile {
 fn source_file(text: &str) -> Result<SourceFile, Error> {
     let url = source_url(text)?;
     url.warning().iter().for_each(|warning| tracing::warn!("{warning}"));
-    let found = match &url {
-        DatabaseUrl::Sqlite(location) => location.path.clone().map(|path| (path, location.busy_timeout)),
-        DatabaseUrl::Postgresql(_) => None,
+    let (path, busy_timeout) = match &url {
+        DatabaseUrl::Sqlite(location) => (location.path.clone().ok_or(EndpointError::Memory)?, location.busy_timeout),
+        DatabaseUrl::Postgresql(_) => return Err(wrong("the source", &url, Backend::Sqlite)),
     };
-    match found {
-        Some((path, busy_timeout)) => Ok(SourceFile { url, path, busy_timeout }),
-        None => Err(wrong("the source", &url, Backend::Sqlite)),
-    }
+    Ok(SourceFile { url, path, busy_timeout })
 }
 
 /// Parses a URL or a path. A text that looks like a URL without a scheme is never used, or shown, as a path.

@@ -215,7 +215,10 @@ async fn look(connection: &DatabaseConnection, condition: WaitFor, target: Revis
 }
 
 fn schema_pending() -> DatabaseCause {
-    DatabaseCause::new(ErrorClass::SchemaPending, "`tarsy-db init` has not run yet")
+    DatabaseCause::new(
+        ErrorClass::SchemaPending,
+        "the schema is missing, or at an earlier revision than the settings ask for",
+    )
 }
 
 async fn require_writable(connection: &DatabaseConnection) -> Result<(), DatabaseCause> {

@@ -33,9 +33,9 @@ use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// A connection that could not be opened.
+/// A connection that could not be opened, or a database that is not usable behind it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot connect to {target}")]
+#[error("{}", if .cause.class.is_after_login() { format!("{target} is not usable") } else { format!("cannot connect to {target}") })]
 pub struct ConnectError {
     /// The database as its URL displays it, without the password.
     pub target: String,

@@ -95,7 +95,9 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
         }
         Err(error) => {
             let class = match error.kind() {
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => ErrorClass::Privilege,
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    ErrorClass::FilePermission
+                }
                 _ => ErrorClass::CannotOpen,
             };
             Err(DatabaseCause::new(class, format!("cannot open {shown}: {}", io_message(&error))))

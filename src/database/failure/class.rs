@@ -36,8 +36,10 @@ pub enum ErrorClass {
     Conflict,
     /// The server rejected the user or the password.
     Authentication,
-    /// The role, or the operating system's user, lacks a privilege.
+    /// The role lacks a privilege.
     Privilege,
+    /// The system user may not read or write a file of the database.
+    FilePermission,
     /// A row policy would hide rows.
     RowPolicy,
     /// The server has no database of that name.
@@ -87,6 +89,13 @@ impl ErrorClass {
         )
     }
 
+    /// Whether the login succeeded and the database cannot be used all the same.
+    #[must_use]
+    pub(crate) fn is_after_login(self) -> bool {
+        use ErrorClass::{Pooler, ReadOnly, RowPolicy, SchemaPending, Standby};
+        matches!(self, Standby | ReadOnly | RowPolicy | Pooler | SchemaPending)
+    }
+
     /// Whether the same attempt may succeed later without a change by the operator.
     #[must_use]
     pub fn is_transient(self) -> bool {
@@ -110,7 +119,7 @@ impl ErrorClass {
             | Self::Standby
             | Self::ReadOnly => ExitCode::Unavailable,
             Self::TooManyConnections | Self::Busy | Self::Conflict => ExitCode::Busy,
-            Self::Authentication | Self::Privilege | Self::RowPolicy => ExitCode::Privilege,
+            Self::Authentication | Self::Privilege | Self::FilePermission | Self::RowPolicy => ExitCode::Privilege,
             Self::NoSuchDatabase
             | Self::NoSuchFile
             | Self::Tls
@@ -144,7 +153,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Busy => "locked by another session",
             ErrorClass::Conflict => "in conflict with another transaction",
             ErrorClass::Authentication => "authentication failed",
-            ErrorClass::Privilege => "permission denied",
+            ErrorClass::Privilege | ErrorClass::FilePermission => "permission denied",
             ErrorClass::RowPolicy => "rows may be hidden",
             ErrorClass::NoSuchDatabase => "no such database",
             ErrorClass::NoSuchFile => "no such file",

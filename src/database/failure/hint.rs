@@ -19,9 +19,9 @@ impl DatabaseCause {
             ErrorClass::Authentication => {
                 "check user and password, and whether the server's `pg_hba.conf` lets this role connect from here"
             }
-            ErrorClass::Privilege => {
-                "grant the role the missing privilege; for SQLite, give the system user access to the file and its \
-                 directory"
+            ErrorClass::Privilege => "let the owner of the object, or a superuser, grant the role what it lacks",
+            ErrorClass::FilePermission => {
+                "give this system user read and write permission for the file and for its directory"
             }
             ErrorClass::RowPolicy => {
                 "connect as the owner of the tables (unless they have FORCE ROW LEVEL SECURITY), or let a superuser \
@@ -35,8 +35,8 @@ impl DatabaseCause {
             ErrorClass::NoSuchFile => "check the path; `tarsy-db init` creates a new database there",
             ErrorClass::Tls if !self.message.contains("does not support TLS") => return None,
             ErrorClass::Tls => {
-                "switch TLS on at the server (`ssl = on`, with a certificate): the URL's `sslmode`, or `PGSSLMODE`, \
-                 requires encryption"
+                "switch TLS on at the server (`ssl = on`, with a certificate), because `sslmode` in the URL or \
+                 `PGSSLMODE` requires it"
             }
             ErrorClass::Certificate if self.message == UNKNOWN_CA => {
                 "set `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`, to the certificate of the CA that signed the \
@@ -69,6 +69,12 @@ impl DatabaseCause {
             }
             ErrorClass::TooManyConnections => "close a connection, or raise the server's `max_connections`",
             ErrorClass::DiskFull => "free disk space, then run the same command again",
+            ErrorClass::Corrupt if self.message.contains("not a database") => {
+                "check the path; if it is the right one, restore a backup of the file"
+            }
+            ErrorClass::CannotOpen if self.message.contains("is a directory") => {
+                "name a file in it, such as `sqlite:///directory/history.db`"
+            }
             ErrorClass::Corrupt => "restore a backup; for SQLite see also https://www.sqlite.org/recovery.html",
             _ => return None,
         })

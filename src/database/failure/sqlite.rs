@@ -9,7 +9,7 @@ pub(crate) const HOT_JOURNAL: &str = "776";
 pub(crate) fn class(code: Option<i32>) -> ErrorClass {
     match code.map(|code| code & 0xff) {
         Some(5 | 6) => ErrorClass::Busy,
-        Some(3 | 8 | 23) => ErrorClass::Privilege,
+        Some(3 | 8 | 23) => ErrorClass::FilePermission,
         Some(9) => ErrorClass::TimedOut,
         Some(10) => ErrorClass::InputOutput,
         Some(11 | 26) => ErrorClass::Corrupt,

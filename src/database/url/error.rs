@@ -7,7 +7,7 @@ use crate::exit_code::ExitCode;
 /// Why a database URL cannot be used. No variant holds text that may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    #[error("the database URL has no scheme; it must start with one of {}", listed(&SCHEMES))]
+    #[error("the database URL does not start with `sqlite:///` or `postgresql://`")]
     NoScheme,
     /// The scheme is not one of [`SCHEMES`].
     #[error("unsupported database scheme `{0}`; supported are {list}", list = listed(&SCHEMES))]
@@ -55,6 +55,7 @@ impl Diagnostic for UrlError {
             UrlError::SeveralHosts => {
                 Some("use one host name that always leads to the primary, such as a service or a proxy")
             }
+            UrlError::NoScheme => Some("for a SQLite file write `sqlite:///history.db`"),
             _ => None,
         };
         hint.map(str::to_owned)

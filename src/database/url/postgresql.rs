@@ -122,8 +122,9 @@ fn set_parameter(address: &mut PostgresqlAddress, name: String, value: String) -
         "host" => (address.host, address.names_host) = (value, true),
         "port" => (address.port, address.names_port) = (parse_port(&value)?, true),
         "sslmode" | "ssl" => {
+            let name = if name == "ssl" { "ssl" } else { "sslmode" };
             let mode = value.parse();
-            address.ssl_mode = Some(mode.map_err(|_| UrlError::Parameter { name: "sslmode", expected: SSL_MODES })?);
+            address.ssl_mode = Some(mode.map_err(|_| UrlError::Parameter { name, expected: SSL_MODES })?);
         }
         "sslrootcert" => address.ssl_root_certificate = Some(value.into()),
         "sslcert" => address.ssl_certificate = Some(value.into()),

@@ -58,8 +58,8 @@ impl From<io::Error> for FileFault {
 /// Classifies an I/O error of a file.
 pub(crate) fn error_class(error: &io::Error) -> ErrorClass {
     match error.kind() {
-        ErrorKind::NotFound => ErrorClass::NoSuchDatabase,
-        ErrorKind::PermissionDenied => ErrorClass::Privilege,
+        ErrorKind::NotFound => ErrorClass::NoSuchFile,
+        ErrorKind::PermissionDenied => ErrorClass::FilePermission,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => ErrorClass::DiskFull,
         _ => ErrorClass::InputOutput,
     }
@@ -78,12 +78,12 @@ impl SqliteFile {
         let shown = path.display();
         let fault = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => FileFault::new(
-                ErrorClass::NoSuchDatabase,
+                ErrorClass::NoSuchFile,
                 free_space::nothing_at(path),
                 Some("check the path: `--from` takes a path or a URL (sqlite:////absolute/path, sqlite:///relative)"),
             ),
             ErrorKind::PermissionDenied => FileFault::new(
-                ErrorClass::Privilege,
+                ErrorClass::FilePermission,
                 format!("permission denied: this user may not read {shown}"),
                 Some("run as the user of TARSy's backend, or give this user read permission for the file"),
             ),

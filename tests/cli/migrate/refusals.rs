@@ -121,7 +121,7 @@ fn ends_of_the_wrong_kind_are_configuration_errors() {
     run("history.db", "sqlite:///other.db").expect(78).fails_with(&["target", "PostgreSQL"]);
     assert!(!source.directory().join("other.db").exists());
     run(target.url(), target.url()).expect(78).fails_with(&["source", "SQLite"]);
-    run("sqlite:///:memory:", target.url()).expect(78).fails_with(&["source"]);
+    run("sqlite:///:memory:", target.url()).expect(78).fails_with(&["the source is in memory"]);
     run("no-such-file.db", target.url()).expect(78).fails_with(&["no-such-file.db"]);
     assert!(!source.directory().join("no-such-file.db").exists());
     std::fs::write(source.directory().join("text.db"), "not a database at all ".repeat(100)).expect("a file");

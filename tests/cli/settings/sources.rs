@@ -184,12 +184,14 @@ fn mistakes_in_urls_are_named() {
     let database = Database::sqlite();
     let error = |url: &str| configuration_error(bare_tarsy_db(database.directory()).env("DATABASE_URL", url));
     assert_contains(&error("mysql://u:p@h/d"), &["mysql", "postgresql+asyncpg", "sqlite"]);
-    assert_contains(&error("history.db"), &["scheme"]);
+    assert_contains(&error("history.db"), &["does not start with", "for a SQLite file write"]);
+    assert_contains(&error("sqlite:/history.db"), &["does not start with `sqlite:///`"]);
     assert_contains(&error("sqlite://history.db"), &["sqlite:///"]);
     assert_contains(&error("postgresql://u:p@h:port/d"), &["port"]);
     assert_contains(&error("postgresql://u:p@a,b/d"), &["several hosts"]);
     assert_contains(&error("postgresql://u:p@h/d?sslmod=require"), &["sslmod", "sslmode"]);
-    assert_contains(&error("postgresql://u:p@h/d?sslmode=yes"), &["sslmode", "verify-full"]);
+    assert_contains(&error("postgresql://u:p@h/d?sslmode=yes"), &["`sslmode`", "verify-full"]);
+    assert_contains(&error("postgresql://u:p@h/d?ssl=true"), &["`ssl`", "verify-full"]);
 }
 
 #[apply(test)]
