@@ -47,7 +47,7 @@ COPY --from=build /build/target/dist/tarsy-db /usr/local/bin/tarsy-db
 # image under a user of its own choice in that group.
 RUN install -d -o 65532 -g 0 -m 0770 /var/lib/tarsy
 WORKDIR /var/lib/tarsy
-# The number TARSy's own image uses. A number, because Kubernetes cannot tell that a name is not root.
+# The number TARSy's own image uses. A number, because Kubernetes cannot verify that a name is not root.
 USER 65532:65532
 ENTRYPOINT ["tarsy-db"]
 CMD ["--help"]

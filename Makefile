@@ -10,7 +10,8 @@ help: ## List the targets
 build: ## Build the binary that is shipped, in target/dist
 	cargo build --profile dist --locked
 
-# What is quick comes first: the tests of the program end with what was left out. The pages of the manual run the example.
+# The quick tests come first. The tests of the program are last, because they end with a list of what was left out. The
+# pages of the manual run the example, so it is built before them.
 CARGO_TEST = cargo test --workspace --locked --lib --bins && cargo test --workspace --locked --doc && \
     cargo build --locked --examples && cargo test --locked --test cli
 
@@ -19,13 +20,13 @@ CARGO_TEST = cargo test --workspace --locked --lib --bins && cargo test --worksp
 test: test-setup ## Run all tests, with a real PostgreSQL server
 	$(CARGO_TEST)
 
-# For a night. The end of the run gives the command that repeats it.
+# The end of the run prints the command that repeats it.
 test-campaign: export TARSY_DB_TEST_CAMPAIGN ?= 10
 test-campaign: test-setup ## Run the random campaigns, large and with other seeds each time
 	cargo test --locked --test cli -- '[campaign]'
 
-# Started from binaries that are fetched, so what names another server or none does not count. As root it takes the
-# system user that the installed PostgreSQL brings.
+# The tests start the fetched server, so the variables that name another server, or none, are unset. As root the server
+# runs as the system user `postgres`, which the installed PostgreSQL has created.
 test-postgresql-%: test-setup ## Run all tests on PostgreSQL 16, 17 or 18
 	binaries=$$(tests/cli/support/fetch-postgresql $*) && "$$binaries/postgres" --version && \
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TEST_POSTGRESQL_BIN="$$binaries" && \
@@ -48,7 +49,7 @@ lint: ## Check formatting and lints
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# The advisories are fetched each time; without a network the rest is checked all the same.
+# The advisories are fetched each time. Without a network the rest is still checked.
 deny: ## Check licences, sources and advisories of the dependencies
 	@cargo deny --version >/dev/null 2>&1 || { \
 	  echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
@@ -59,24 +60,25 @@ deny: ## Check licences, sources and advisories of the dependencies
 doc: ## Build the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
-generate: test-setup ## Write completions, man pages and what the documents show anew
+generate: test-setup ## Rewrite completions, man pages, and outputs and tables in the documents
 	cargo build --locked --examples
 	UPDATE_GENERATED=1 cargo test --locked --test cli documents::
 
-# What no test asserts any more stays away. All of them need a server that the tests start themselves.
-snapshots: test-setup ## Write the snapshots of what people see anew
+# All snapshots are deleted first, so that those without a test disappear. Each of them is made with a server that the
+# tests start themselves.
+snapshots: test-setup ## Rewrite the snapshots of what users see
 	rm -f tests/cli/seen/snapshots/*
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && \
 	    export INSTA_UPDATE=always INSTA_OUTPUT=none && \
 	    cargo test --quiet --locked --lib error_snapshots:: && cargo test --quiet --locked --test cli seen::
 
-screenshots: ## Take the pictures of the README anew; look at them before they are committed
+screenshots: ## Retake the pictures of the README; look at them before you commit them
 	docs/images/screenshots.py
 
-bench-migrate: ## Measure the migration beside pgloader, csv and the floor
+bench-migrate: ## Compare the migration with pgloader, csv and the fastest possible copy
 	benchsuite/migrate
 
-bench-prune: ## Measure the removal of old history beside a writer and SQL by hand
+bench-prune: ## Compare `prune` beside a writer with hand-written SQL
 	benchsuite/prune
 
 install: ## Install the binary that is shipped into cargo's directory

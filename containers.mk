@@ -3,11 +3,11 @@
 .PHONY: check-config containers-start containers-deploy containers-deploy-fresh containers-restart-app \
         containers-logs containers-status containers-clean containers-compose containers-build containers-init
 
-# docker compose, docker-compose or podman-compose: the first whose engine answers. A docker client without a
-# daemon is common where podman does the work. What is too old is passed over: docker-compose 1 knows no `ls`,
-# podman-compose before 1.5 trips over containers that run already or replaces the database with the backend.
-# Looked up once, when a container target first asks, so that no other target waits for an engine.
-# `make COMPOSE=...` overrules.
+# docker compose, docker-compose or podman-compose: the first whose engine answers. Where podman is used there is often a
+# docker client without a daemon. Versions that are too old are skipped: docker-compose 1 has no `ls`, and podman-compose
+# before 1.5 fails if a container already runs, or replaces the database with the backend.
+# Looked up once, when a container target first needs it, so that no other target waits for an engine.
+# `make COMPOSE=...` overrides it.
 ifeq ($(origin COMPOSE), undefined)
 COMPOSE = $(eval COMPOSE := $(shell \
   if docker compose ls -q >/dev/null 2>&1; then echo docker compose; \
@@ -22,7 +22,7 @@ TARSY_PASSWORD_FILE ?= $(or \
   $(shell sed -n 's/^TARSY_PASSWORD_FILE=//p' .env 2>/dev/null | tr -d \"\'),$(DEVELOPMENT_PASSWORD_FILE))
 DEVELOPMENT_PASSWORD_FILE = deploy/development-password
 
-# Any tarsy-db will do to read a settings file.
+# Any build of tarsy-db can check a settings file.
 TARSY_DB ?= $(firstword $(wildcard target/dist/tarsy-db target/release/tarsy-db target/debug/tarsy-db) $(shell command -v tarsy-db))
 
 containers-compose:
@@ -35,7 +35,7 @@ containers-compose:
 check-config: containers-compose ## Check the settings file, the compose file and the password file
 	@$(COMPOSE) config -q
 	@echo "compose file: valid for $(COMPOSE)"
-	@# With history off `init` reads the whole of its settings and then leaves every database alone.
+	@# With HISTORY_ENABLED=false `init` reads all its settings and changes no database.
 	@file=$${TARSY_DB_CONFIG:-tarsy-db.toml}; \
 	if [ -z "$${TARSY_DB_CONFIG:-}" ] && [ ! -e "$$file" ]; then \
 	  echo "settings file: none, which is fine"; \
@@ -55,13 +55,12 @@ check-config: containers-compose ## Check the settings file, the compose file an
 	     echo "  their own; protect the directory instead: chmod 0444 FILE, chmod 0700 DIRECTORY" >&2; exit 1 ;; \
 	esac
 
-# One after the other: podman-compose builds all services at once and would compile tarsy-db twice.
+# One after the other: podman-compose would build both services at the same time and compile tarsy-db twice.
 containers-build: containers-compose
 	$(COMPOSE) build init
 	$(COMPOSE) build backend
 
-# In the foreground: podman-compose starts the backend after an init that failed just as well, so that the
-# exit code has to be looked at here.
+# In the foreground, so that make stops if init fails: podman-compose would start the backend even then.
 containers-init: containers-build
 	$(COMPOSE) up -d database
 	$(COMPOSE) run --rm -T init
@@ -70,18 +69,18 @@ containers-start: containers-init ## Build the images, start the database, prepa
 	$(COMPOSE) up -d --no-deps backend
 
 # podman-compose keeps a container whose image has changed; hence --force-recreate.
-containers-restart-app: containers-init ## Rebuild tarsy-db and the backend and restart them; the database runs on
+containers-restart-app: containers-init ## Rebuild tarsy-db and the backend and restart them; the database keeps running
 	$(COMPOSE) up -d --no-deps --force-recreate backend
 
 containers-deploy: check-config ## Check the configuration, rebuild the applications, keep the database
 	@$(MAKE) --no-print-directory containers-restart-app
 
-# The configuration is checked first: a typing error must not cost the database.
-containers-deploy-fresh: check-config ## Check the configuration, DELETE the database, start everything anew
+# The configuration is checked first, so that a typing error does not delete the database.
+containers-deploy-fresh: check-config ## Check the configuration, DELETE the database, start everything again
 	@$(MAKE) --no-print-directory containers-clean
 	@$(MAKE) --no-print-directory containers-start
 
-# By name: init ran in the foreground and left no container behind, which podman-compose takes for an error.
+# The services are named, because init has no container any more and podman-compose would report that as an error.
 containers-logs: containers-compose ## Show the last 50 log lines of each container
 	$(COMPOSE) logs --tail=50 database backend
 
