@@ -23,10 +23,10 @@ REPOSITORY = IMAGES.parent.parent
 sys.path.append(str(REPOSITORY / "benchsuite"))
 from server import Server  # noqa: E402
 
-# The paths in the pictures begin with it. It is made here and removed again.
+# The directory in the pictures. It is created here and removed at the end.
 DIRECTORY = Path(sys.argv[1] if len(sys.argv) > 1 else "/srv/tarsy")
 COLUMNS, ROWS = 80, 120
-# Of one character, in pixels, as most monospaced fonts have it at this size; the lines of tables have to meet.
+# The size of one character in pixels, as in most monospaced fonts. With another one the lines of tables would not meet.
 WIDTH, HEIGHT, SIZE, MARGIN = 8.43, 16, 14, 16
 FONTS = "ui-monospace, SFMono-Regular, Menlo, 'DejaVu Sans Mono', Consolas, 'Liberation Mono', monospace"
 GROUND, TEXT = "#161b22", "#e6edf3"
@@ -41,15 +41,15 @@ def main():
     example = ["--bin", "tarsy-db", "--example", "generate_history"]
     subprocess.run(["cargo", "build", "--release", "--locked", *example], cwd=REPOSITORY, check=True)
     binaries = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release"
-    # As Ctrl-C: whatever ends this ends the server.
+    # SIGTERM ends this script as Ctrl-C does, so that the server is stopped and the directory removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        # What is there already is not ours to remove.
+        # An existing directory is not this script's, and must not be removed at the end.
         DIRECTORY.mkdir()
     except OSError as error:
         sys.exit(f"{error}; name another directory to make: {sys.argv[0]} /var/tmp/tarsy")
     try:
-        # The server's user has to find its way through.
+        # The system user of the server must be able to enter it.
         DIRECTORY.chmod(0o711)
         now = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
         history = ["--output", "history.db", "--bytes", "500MB", "--days", "56", "--now", now]
@@ -106,7 +106,7 @@ class Terminal:
 
     def after(self, command, until):
         """Types a command and returns the screen, with its colours, as soon as it shows what is waited for."""
-        # What is typed before the prompt would be shown twice.
+        # A terminal shows a command twice that is typed before the prompt.
         self.wait(lambda text: text == "$")
         self.tmux("send-keys", command, "Enter")
         return self.wait(until)
