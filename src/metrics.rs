@@ -185,7 +185,7 @@ fn seconds(microseconds: i64) -> String {
     format!("{sign}{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
 }
 
-/// The value of a label, as it stands between quotation marks.
+/// The value of a label, as it is written between quotation marks.
 fn escaped(text: &str) -> String {
     text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }

@@ -100,7 +100,7 @@ impl SessionBatch<'_> {
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         if let (Err(_), Some(second)) = (&finished, second) {
-            // It answers when it is rolled back, too: what it still had locked would be passed over.
+            // Waits for its rollback, because the next batch would skip the sessions that it still locks.
             watch.over(async { Ok::<_, BatchError>(second.ping().await?) }).await.ok();
         }
         finished

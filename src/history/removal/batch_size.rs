@@ -8,7 +8,6 @@ use crate::progress::Amount;
 const MOST: Amount = Amount { rows: 100_000, bytes: 64 * 1024 * 1024 };
 /// The pauses of SQLite's busy handler: how long a program has waited, and its next pause, in milliseconds. Source:
 /// `sqliteDefaultBusyCallback`.
-/// milliseconds. Source: `sqliteDefaultBusyCallback`.
 const SLEEPS: [(u64, u64); 7] = [(3, 5), (8, 10), (18, 15), (33, 20), (53, 25), (128, 50), (228, 100)];
 /// How long a program takes to begin after its pause.
 const GRACE: Duration = Duration::from_millis(5);
