@@ -1,4 +1,4 @@
-//! Rows whose session, stage or chat is gone: `check` counts them, whether a foreign key knows of them or not.
+//! Rows whose session, stage or chat does not exist: `check` counts them, with a foreign key or without one.
 
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, insert_session};

@@ -12,7 +12,7 @@ use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{assert_no_tables, migrate, read_report, source_and_target, source_at};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
-/// Rows at the newest revision, half of which hang on a session that is gone: a stage, a stage within that one, an
+/// Rows at the newest revision, half of which belong to a missing session: a stage, a stage within that one, an
 /// interaction and a communication of these two in the existing session, a chat and its message.
 fn source_with_orphans() -> Database {
     let source = source_at("head");

@@ -16,7 +16,7 @@ use crate::support::prune::prune;
 use crate::support::small_disk::SmallDisk;
 use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test, test_directory};
 
-/// Makes sure that a run is refused before it has done anything: nothing is gone, and no file is another one.
+/// Makes sure that a run is refused before it has done anything: no row is removed, and no file is changed.
 #[track_caller]
 fn assert_refused(database: &Database, path: &Path, code: i32, words: &str) {
     let before = (fs::read(path).ok(), contents(database));
@@ -26,7 +26,7 @@ fn assert_refused(database: &Database, path: &Path, code: i32, words: &str) {
     assert!(before == (fs::read(path).ok(), contents(database)));
 }
 
-/// Makes a database one that `prune` takes for an archive.
+/// Marks a database as an archive of `prune`.
 fn mark(database: &Database) {
     database.execute(&format!("PRAGMA application_id = {}", i32::from_be_bytes(*b"TRSA")));
 }
@@ -95,7 +95,7 @@ fn a_later_run_adds_to_the_archive(database: &Database) {
         assert_eq!(pruned["removed"]["sessions"], gone);
     }
     assert_eq!(rows(&archive), before);
-    // Where nothing goes the archive is not even opened.
+    // If no session is removed, the archive is not opened.
     let bytes = fs::read(archive_path(&archive)).expect("the archive");
     assert_eq!(prune_into(database, &archive, &[]).expect(0).json()["archive"], serde_json::Value::Null);
     assert!(fs::read(archive_path(&archive)).expect("the archive") == bytes);

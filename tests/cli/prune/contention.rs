@@ -1,4 +1,4 @@
-//! `prune` beside others: they come to their turn soon, and what they hold is passed over.
+//! `prune` beside other sessions: they wait only briefly, and the rows that they have locked are skipped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -226,7 +226,7 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
         database.name()
     ));
     let pruned = prune(&database, &["--yes"]).expect(0).json();
-    // What the first look hoped for was planned again.
+    // The first plan assumed that no other session worked; it was made again.
     assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
     assert_eq!(session_ids(&database), ["new", "one"]);
 

@@ -1,4 +1,4 @@
-//! `prune` after a COMMIT that failed: what it claims is what is gone.
+//! `prune` after a COMMIT that failed: it reports exactly the rows that it removed.
 
 use std::fs;
 

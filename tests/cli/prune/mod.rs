@@ -1,4 +1,4 @@
-//! `prune`: old history goes, and nothing else.
+//! `prune` removes old history, and nothing else.
 
 mod archive;
 mod archive_crashes;

@@ -1,4 +1,4 @@
-//! `prune` at TARSy's newest revision: a session goes whole, with its chats and its parallel stages.
+//! `prune` at TARSy's newest revision: a session is removed with its chats and its parallel stages.
 
 use crate::support::history::{NOW_US, OLD_US, insert_session};
 use crate::support::prune::prune;

@@ -1,4 +1,4 @@
-//! `prune --orphans`: rows whose session, stage or chat is gone are removed, and no others.
+//! `prune --orphans`: rows whose session, stage or chat does not exist are removed, and no others.
 
 use serde_json::{Value, json};
 

@@ -181,7 +181,7 @@ impl History {
     }
 }
 
-/// What a run is told.
+/// The arguments of a run.
 #[derive(Debug, Default)]
 struct Orders {
     arguments: Vec<String>,

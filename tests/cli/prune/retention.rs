@@ -1,5 +1,5 @@
-//! How long sessions are kept if it is not set: at the baseline 90 days; beyond it the backend may keep more,
-//! so that no session goes.
+//! How long sessions are kept if it is not set: at the baseline 90 days. At later revisions the backend may keep more, so
+//! that no session is removed.
 
 use serde_json::{Value, json};
 

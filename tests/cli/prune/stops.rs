@@ -1,4 +1,4 @@
-//! `prune` that ends before everything is gone, and two at once.
+//! `prune` that ends before it has removed everything, and two at once.
 
 use serde_json::Value;
 

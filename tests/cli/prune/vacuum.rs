@@ -1,4 +1,4 @@
-//! `prune --vacuum`: the space of what is gone goes back to the operating system.
+//! `prune --vacuum`: the space of removed rows is returned to the operating system.
 
 use serde_json::Value;
 

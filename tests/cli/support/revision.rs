@@ -1,7 +1,7 @@
-//! TARSy's revisions: what each of them brings and takes, and where a database stands.
+//! TARSy's revisions: what each of them adds and removes, and which one a database has.
 //!
-//! The lines come from databases that TARSy upgraded, but for two improvements on SQLite: no foreign key is there
-//! twice, and the key to the parent of parallel stages is there as on PostgreSQL.
+//! The lines come from databases that TARSy upgraded, but for two improvements on SQLite: no foreign key exists
+//! twice, and the key to the parent of parallel stages exists as on PostgreSQL.
 
 use super::{Database, Outcome, baseline, tarsy_db};
 

@@ -26,7 +26,7 @@ fn start(url: &str, directory: &Path, arguments: &[&str]) -> Running {
     Running::start_at(url, directory, &[&["wait"], arguments].concat())
 }
 
-/// The states that `wait` told of, in their order.
+/// The states that `wait` logged, in order.
 fn states(outcome: &Outcome) -> Vec<String> {
     let lines = outcome.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("INFO waiting for "));
     lines.map(|line| line.split(": ").nth(1).expect("a state").to_owned()).collect()
