@@ -69,7 +69,8 @@ verbs! {
 }
 
 /// The action of an error if the connection breaks during a COMMIT.
-pub(crate) const COMMIT_OUTCOME: (Verb, &str) = (Verb::Determine, "whether the commit took place");
+pub(crate) const COMMIT_OUTCOME: (Verb, &str) =
+    (Verb::Determine, "whether the commit took place (`tarsy-db info` shows it)");
 
 /// A verb with its object, as in `lock` `the target's tables`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -156,7 +156,7 @@ fn the_server_crashes_at_many_moments() {
         }
         let outcome = run.finish().expect(69);
         assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
-        let unknown = "cannot determine whether the commit took place";
+        let unknown = "cannot determine whether the commit took place (`tarsy-db info` shows it)";
         assert!(outcome.stderr.contains("because: ") && outcome.stderr.contains("hint: "), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.contains(unknown), is_committing, "{}", outcome.stderr);
         proxy.cut();

@@ -123,7 +123,7 @@ fn a_lost_answer_to_commit_is_an_unknown_outcome() {
     let ends = Ends::new();
     each([(Moment::Before(COMMIT), 0), (Moment::After(COMMIT), 100)], |(moment, rows)| {
         let outcome = ends.run_into(moment, Silence::Connection);
-        let unknown = "cannot determine whether the commit took place";
+        let unknown = "cannot determine whether the commit took place (`tarsy-db info` shows it)";
         assert!(outcome.stderr.contains(unknown), "{moment:?}: {}", outcome.stderr);
         wait_for_no_session_of_the_tool(&ends.target);
         ends.proxy.cut();
