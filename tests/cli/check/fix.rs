@@ -195,7 +195,7 @@ fn a_sequence_waits_only_so_long_for_a_writer() {
     let started = std::time::Instant::now();
     let fixed = check(&database, &["--fix"]);
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
-    is_found(&fixed.expect(75), "repairs", "failed", "sequence events_id_seq");
+    is_found(&fixed.expect(75), "repairs", "failed", "cannot set sequence events_id_seq");
     writer.execute("COMMIT");
     writer.close();
     repairs(&database, 0, "note", "advanced sequence events_id_seq past the data");

@@ -166,7 +166,10 @@ fn a_question_shows_and_does_not_obey() {
     std::fs::write(directory.join("tarsy-db.toml"), settings).expect("the file can be written");
     let (code, shown) = answered_to("prune --max-share 100%", &database, "n\n");
     assert_eq!(code, Some(7), "{shown:?}");
-    assert!(shown.contains("from /") && shown.contains(r"/\u{1b}]0;owned\u{7}.db: "), "{shown:?}");
+    assert!(
+        shown.contains("would remove 1 session from /") && shown.contains(r"/\u{1b}]0;owned\u{7}.db: "),
+        "{shown:?}"
+    );
     assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
 }
 
