@@ -107,10 +107,10 @@ pub(crate) enum Error {
     #[error("stopped by {0}")]
     Interrupted(Signal),
     /// A signal stopped the process during a transaction.
-    #[error("stopped by {0}; the open transaction was rolled back")]
+    #[error("stopped by {0}; uncommitted changes were rolled back")]
     RolledBack(Signal),
     /// A signal stopped the process during a transaction, and the server may not have noticed yet.
-    #[error("stopped by {0}; the open transaction is rolled back as soon as the server notices the closed connection")]
+    #[error("stopped by {0}; uncommitted changes are rolled back as soon as the server notices the closed connection")]
     RollingBack(Signal),
     /// The result could not be written to standard output.
     #[error("cannot write to standard output")]

@@ -120,7 +120,7 @@ impl ExitCode {
             }
             Self::NotFound => "the command of `wait -- COMMAND` was not found",
             Self::Interrupted => {
-                "interrupted (SIGINT): the open transaction was rolled back; a commit that was already sent is awaited, and \
+                "interrupted (SIGINT): uncommitted changes were rolled back; a commit that was already sent is awaited, and \
                  `prune` first completes its batch unless a second signal comes"
             }
             Self::Terminated => "terminated (SIGTERM): as 130",

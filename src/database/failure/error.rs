@@ -1,6 +1,6 @@
 //! An action that the database refused or did not finish, and why.
 
-use super::action::Action;
+use super::action::{Action, COMMIT_OUTCOME};
 use super::cause::DatabaseCause;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -40,6 +40,11 @@ impl Diagnostic for DatabaseError {
     }
 
     fn hint(&self) -> Option<String> {
-        self.cause.hint().map(str::to_owned)
+        match self.action == COMMIT_OUTCOME.into() {
+            true => {
+                Some("run `tarsy-db info` before the same command again: the commit may have taken place".to_owned())
+            }
+            false => self.cause.hint().map(str::to_owned),
+        }
     }
 }

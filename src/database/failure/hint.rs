@@ -52,7 +52,8 @@ impl DatabaseCause {
                 "connect to the primary, or reset `default_transaction_read_only` of the role or the database"
             }
             ErrorClass::Constraint => {
-                "`tarsy-db check` lists constraints and triggers of your own: one of them may refuse this change"
+                "other rows may refer to these rows, or a constraint or trigger of your own may refuse the change: \
+                 `tarsy-db check` lists what you added"
             }
             ErrorClass::Needed => {
                 "drop the object that depends on it (a view, a trigger, an index or a policy of your own), run the \

@@ -54,7 +54,7 @@ fn work_of_a_member_ends_with_the_command() {
         wait_for_lock(&database);
         run.signal("TERM");
         let outcome = run.finish().expect(143);
-        assert!(outcome.stderr.contains("the open transaction was rolled back"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("uncommitted changes were rolled back"), "{}", outcome.stderr);
         wait_for_no_session_of_the_tool(&database);
         held.close();
     });

@@ -1,8 +1,8 @@
 //! The documents: what they promise is run, what is generated is compared.
 
-mod checks;
 mod examples;
 mod generated;
 mod links;
 mod manifest;
+mod pages;
 mod paths;

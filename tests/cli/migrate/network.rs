@@ -184,7 +184,7 @@ fn is_interrupted_while(ends: &Ends, activity: &str) {
     );
     let gone = interrupted.elapsed();
     assert!(gone < Duration::from_secs(1), "ended after {ended:?}, gone after {gone:?}: {activity}");
-    assert!(outcome.stderr.contains("stopped by SIGINT; the open transaction was rolled back"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("stopped by SIGINT; uncommitted changes were rolled back"), "{}", outcome.stderr);
 }
 
 #[apply(test)]

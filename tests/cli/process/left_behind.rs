@@ -41,7 +41,7 @@ fn init_that_is_stopped_leaves_nothing_behind() {
     let database = Database::postgresql();
     let arguments = ["init", "--lock-timeout", "1h"];
     let outcome = is_stopped_at(&database, LOCK_OF_THE_SCHEMA, &arguments);
-    assert!(outcome.stderr.contains("the open transaction was rolled back"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("uncommitted changes were rolled back"), "{}", outcome.stderr);
 }
 
 #[apply(test)]

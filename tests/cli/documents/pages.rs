@@ -1,6 +1,7 @@
-//! The page about `check` explains each check.
+//! The pages of the manual have what they should have.
 
-use crate::support::document::file_text;
+use crate::support::document::{file_text, pages_in_docs};
+use crate::support::page::pages;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 #[apply(test)]
@@ -14,4 +15,12 @@ fn each_check_has_a_heading_in_the_manual(database: &Database) {
     let page = file_text("docs/checking.md");
     names.retain(|name| !page.contains(&format!("\n## {name}\n")));
     assert_eq!(names, Vec::<&str>::new());
+}
+
+/// A page that lost its commands would no longer be compared with the program.
+#[apply(test)]
+fn pages_without_a_command_are_few() {
+    let compared = pages();
+    let others: Vec<_> = pages_in_docs().into_iter().filter(|page| !compared.contains(page)).collect();
+    assert_eq!(others, ["docs/README.md", "docs/benchmarks.md", "docs/terms.md"]);
 }
