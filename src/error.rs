@@ -97,12 +97,7 @@ pub(crate) enum Error {
     },
     /// The command of `wait -- COMMAND` cannot be run.
     #[error("cannot run `{command}`")]
-    Exec {
-        /// The program.
-        command: String,
-        /// The reason.
-        source: std::io::Error,
-    },
+    Exec { command: String, source: std::io::Error },
     /// A signal stopped the process, which had no open transaction.
     #[error("stopped by {0}")]
     Interrupted(Signal),
@@ -140,7 +135,6 @@ pub(crate) enum Error {
     System {
         /// What failed.
         action: Action,
-        /// The reason.
         source: std::io::Error,
     },
 }

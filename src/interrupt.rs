@@ -79,7 +79,6 @@ impl Interrupt {
     /// that arrived between two calls counts.
     ///
     /// # Errors
-    /// The signal.
     pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
         let mut streams = self.streams.lock().await;
         // Lets the runtime poll for signals: a server that always answers at once would prevent that.

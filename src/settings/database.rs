@@ -10,15 +10,12 @@ use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocatio
 /// The parts of a PostgreSQL address, each with its source.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// The host.
     pub host: Setting<String>,
     /// The TCP port.
     pub port: Setting<u16>,
-    /// The role.
     pub user: Setting<String>,
     /// The role's password.
     pub password: Setting<Secret>,
-    /// The database.
     pub name: Setting<String>,
 }
 

@@ -10,7 +10,6 @@ pub enum SettingsError {
     /// The value of a setting is not valid.
     #[error("{} is `{value}`; expected {expected}", setting(name, source_name))]
     Value {
-        /// The setting.
         name: &'static str,
         /// The source of the value.
         source_name: String,
@@ -21,10 +20,7 @@ pub enum SettingsError {
     },
     /// The value of a variable is not UTF-8.
     #[error("the environment variable `{name}` is not UTF-8")]
-    NotUtf8 {
-        /// The variable.
-        name: String,
-    },
+    NotUtf8 { name: String },
     /// A setting in the file is a table, a list or another unsupported type.
     #[error("`{key}` in {path} is a {kind}; expected a string, an integer, `true` or `false`")]
     NotAValue {
@@ -48,21 +44,16 @@ pub enum SettingsError {
     Read {
         /// The file, and the setting that names it.
         what: String,
-        /// The reason.
         source: std::io::Error,
     },
     /// The value is a URL instead of a path; it is not shown, because it may hold a password.
     #[error("`{name}` is a URL; expected the path of a file")]
-    NotAPath {
-        /// The variable.
-        name: String,
-    },
+    NotAPath { name: String },
     /// The file of a URL or a password is empty.
     #[error("the file {path} (`{name}`) is empty")]
     Empty {
         /// The setting that names the file.
         name: String,
-        /// The file.
         path: String,
     },
     /// The settings file is not TOML. The parser's own message is not used, because it quotes the line, which may hold a

@@ -50,7 +50,7 @@ use crate::settings::setting::Setting;
 /// All settings in force.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The database.
+    /// The SQLite file, or the address of the PostgreSQL database with the password.
     pub database: Setting<DatabaseUrl>,
     /// The parts of the address, if the settings name it by parts.
     pub parts: Option<Parts>,

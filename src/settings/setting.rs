@@ -11,12 +11,7 @@ pub enum SettingSource {
     /// An environment variable.
     Environment(String),
     /// A variable in the `.env`.
-    Dotenv {
-        /// The variable.
-        name: String,
-        /// The file.
-        path: PathBuf,
-    },
+    Dotenv { name: String, path: PathBuf },
     /// The file of a secret, by the variable or setting that names it.
     SecretFile(String),
     /// The settings file.

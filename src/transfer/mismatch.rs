@@ -9,7 +9,6 @@ use crate::format::{counted, number};
 /// How one table differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Mismatch {
-    /// Its name.
     pub table: String,
     /// How many rows the source has.
     pub source_rows: u64,

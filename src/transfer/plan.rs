@@ -58,7 +58,6 @@ pub struct TablePlan {
 /// A unique key of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UniqueKey {
-    /// The columns.
     pub columns: Vec<String>,
     /// Whether the source has the same unique key.
     pub is_unique_in_source: bool,

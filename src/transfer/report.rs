@@ -35,7 +35,6 @@ pub enum ReportError {
     /// The report cannot be written.
     #[error("cannot write the report {path}")]
     Write {
-        /// The file.
         path: String,
         /// The system's error.
         source: io::Error,
@@ -44,16 +43,10 @@ pub enum ReportError {
     #[error(
         "{path} is the report of a completed move, which may hold the only copy of changed values; refusing to overwrite it"
     )]
-    Published {
-        /// The file.
-        path: String,
-    },
+    Published { path: String },
     /// The file is not a report.
     #[error("{path} exists and is not a tarsy-db report; refusing to overwrite it")]
-    Foreign {
-        /// The file.
-        path: String,
-    },
+    Foreign { path: String },
 }
 
 impl Diagnostic for ReportError {

@@ -50,7 +50,6 @@ pub(crate) struct Run<'r> {
     heading: Value,
 }
 
-/// The source.
 pub(crate) struct SourceSide {
     pub(crate) url: DatabaseUrl,
     pub(crate) path: PathBuf,

@@ -73,7 +73,6 @@ impl Damage {
 #[derive(Debug, thiserror::Error)]
 #[error("the source {path} is damaged: {} of SQLite's integrity check; nothing was written", counted(.damage.total as u64, "finding"))]
 pub(crate) struct DamageError {
-    /// The file.
     pub path: String,
     /// What was found.
     pub damage: Damage,
@@ -101,7 +100,6 @@ impl Diagnostic for DamageError {
 /// A table that needs an extension which this SQLite does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unchecked {
-    /// The table.
     pub table: String,
     /// SQLite's error.
     pub reason: String,

@@ -17,7 +17,7 @@ pub enum SourceError {
     /// Another process wrote to the file while it was read.
     #[error("the source {path} changed while it was read; rolled back")]
     Changed {
-        /// The file.
+        /// The path of the source, as messages show it.
         path: String,
     },
 }

@@ -51,7 +51,6 @@ pub enum SnapshotError {
     /// The source cannot be read.
     #[error("cannot read the source {path}")]
     Source {
-        /// The file.
         path: String,
         /// The error of the system or of SQLite.
         #[source]

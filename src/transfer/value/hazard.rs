@@ -14,11 +14,9 @@ use crate::format::{counted, number};
 /// A value or row that cannot be converted exactly. Its fields are those of the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hazard {
-    /// The table.
     pub table: String,
     /// The primary key of the row; bytes that are not UTF-8 are replaced.
     pub primary_key: String,
-    /// The column.
     pub column: String,
     /// The offset of the fault in bytes, from 0; `None` if the whole value is at fault.
     pub byte_offset: Option<usize>,
@@ -337,7 +335,6 @@ pub struct RefusedValues {
     pub finding: String,
     /// How often SQLite reported it.
     pub count: u64,
-    /// The table.
     pub table: String,
     /// `None` if the finding is not about a column.
     pub column: Option<String>,
