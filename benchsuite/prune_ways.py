@@ -53,7 +53,7 @@ class Pruned(Cost):
 
 @dataclass
 class Postgresql:
-    """A database on the server, made anew for each run from a template."""
+    """A database on the server, created for each run from a template."""
 
     name: str
     server: Server
@@ -103,7 +103,7 @@ class Postgresql:
 
 @dataclass
 class Sqlite:
-    """A file, copied anew for each run."""
+    """A file, copied for each run."""
 
     name: str
     journal: str
@@ -182,7 +182,7 @@ class Way:
         raise NotImplementedError
 
     def check(self, cutoff, inserts, touched):
-        """Makes sure that what is old is gone, that nothing else is, and that no row has lost its parent."""
+        """Checks that exactly the old sessions were removed, and that no row has lost its parent."""
         old = f"SELECT session_id FROM alert_sessions WHERE {cutoff.condition()}"
         left = [session_id for [session_id] in self.ask(old)]
         if wrong := set(left) - (set(touched) if self.passes_over else set()):

@@ -33,10 +33,10 @@ ORDER BY 1
 
 @contextlib.contextmanager
 def working(arguments, settings=()):
-    """A server and a directory to work in, both gone afterwards."""
-    # As Ctrl-C: whatever ends this ends the server.
+    """A server and a directory to work in. Both are removed afterwards."""
+    # SIGTERM ends this program as Ctrl-C does, so that the server is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # On a disk: below /tmp there may be memory.
+    # The directory should be on a disk: /tmp may be in memory.
     with tempfile.TemporaryDirectory(prefix="tarsy-db-bench-", dir=arguments.directory) as directory:
         # The server's user needs search permission.
         os.chmod(directory, 0o711)

@@ -132,7 +132,7 @@ class Halves(TarsyDb):
 
 
 class Floor(Way):
-    """The least that one connection can take: binary files that are there beforehand need no work on the client."""
+    """The least that one connection can take: binary files that were made beforehand need no work on the client."""
 
     def commands(self, bench):
         copies = [
@@ -174,9 +174,9 @@ class Csv(Way):
 class Pgloader(Way):
     """pgloader with the fastest settings that were found for it."""
 
-    # * The schema is there, with the types that TARSy needs: pgloader's own (text, bigint and json for all) would be
+    # * The schema exists, with the types that TARSy needs: pgloader's own (text, bigint and json for all) would be
     #   no database for TARSy. It needs no casts, because SQLite's 0 and 1 are booleans to PostgreSQL's COPY as well.
-    # * It leaves indexes in place while it copies into tables that are there, which takes small rows four times as
+    # * It leaves indexes in place while it copies into existing tables, which takes small rows four times as
     #   long. So they are dropped before and created afterwards, on all cores.
     # * Rows wait between reader and writer as strings of four bytes a character. With the default of 100,000 rows a
     #   GB of conversations exhausts the heap of 1 GB, after which half of the rows are missing. A hundred are as fast

@@ -1,4 +1,4 @@
-//! Completions and man pages are checked in. `make generate` writes them anew.
+//! Completions and man pages are checked in. `make generate` rewrites them.
 
 use std::path::Path;
 use std::process::Command;

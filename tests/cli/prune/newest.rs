@@ -4,7 +4,7 @@ use crate::support::history::{NOW_US, OLD_US, insert_session};
 use crate::support::prune::prune;
 use crate::support::{Database, Schema, apply, test};
 
-/// The foreign keys that revision 06 makes anew with a cascade.
+/// The foreign keys that revision 06 recreates with a cascade.
 const CASCADES: [(&str, &str, &str); 5] = [
     ("stage_executions", "session_id", "alert_sessions (session_id)"),
     ("llm_interactions", "session_id", "alert_sessions (session_id)"),

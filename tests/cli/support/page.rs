@@ -3,7 +3,7 @@
 //! A line `$ command` in a block of `console` runs, and what follows it is compared with what the command prints. A
 //! comment that begins with `<!-- setup` runs as well and is not shown. All of a page runs in one shell, in an empty
 //! directory of its own that the page calls `/srv/tarsy`. What differs from run to run is not compared, and `...` stands
-//! for any number of lines. With `UPDATE_GENERATED` the page is written anew where it differs.
+//! for any number of lines. With `UPDATE_GENERATED` the page is rewritten where it differs.
 //!
 //! A setup has `generate_history`, `sql FILE_OR_URL STATEMENT`, and `$SUPERUSER_URL` where the page uses PostgreSQL.
 
@@ -70,7 +70,7 @@ pub(crate) fn pages() -> Vec<String> {
     paths
 }
 
-/// Compares a page with what the program prints, or writes it anew.
+/// Compares a page with what the program prints, or rewrites it.
 pub(crate) fn compare(path: &str) {
     let text = file_text(path);
     let parts = parts(&text);
