@@ -29,7 +29,6 @@ pub(crate) enum Error {
     /// The settings cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The connection failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// A statement of a command that writes failed: its transaction was rolled back.
@@ -132,11 +131,7 @@ pub(crate) enum Error {
     },
     /// The process could not be set up.
     #[error("cannot {action}")]
-    System {
-        /// What failed.
-        action: Action,
-        source: std::io::Error,
-    },
+    System { action: Action, source: std::io::Error },
 }
 
 /// The share of all sessions; 1 is all.

@@ -55,11 +55,9 @@ pub(crate) enum Block {
 /// A cell of a table.
 #[derive(Debug, Clone)]
 pub(crate) enum Field {
-    /// Left-aligned.
     Text(String),
     /// Left-aligned, one item a line.
     Lines(Vec<String>),
-    /// Right-aligned.
     Number(String),
     /// The result of a check, coloured where colour is used.
     Status(Status),

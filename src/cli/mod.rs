@@ -86,7 +86,7 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Check that connection, schema and data are sound.
     ///
-    /// Runs named checks: connection, server version, encoding, time zone, writability, privileges, ledger, schema,
+    /// Runs named checks: connection, server version, encoding, time zone, writable, privileges, revision, schema,
     /// indexes, foreign keys, integrity, sequences, retention. The schema is compared with the definition of the
     /// revision that `alembic_version` records. Without `--fix` nothing is changed and a role with SELECT is enough.
     ///

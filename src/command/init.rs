@@ -27,7 +27,6 @@ struct InitSummary {
     dry_run: bool,
     /// The revision before, if the database had TARSy's tables.
     from: Option<String>,
-    /// The revision now.
     revision: Option<String>,
     /// The applied revisions, in order.
     applied: Vec<Step>,
@@ -156,7 +155,6 @@ struct Upgrade<'u> {
     url: &'u DatabaseUrl,
     start: &'u Start,
     pending: &'u [Revision],
-    /// The revision afterwards.
     revision: &'u str,
     effect: Effect,
 }

@@ -11,10 +11,8 @@ use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocatio
 #[derive(Debug, Clone)]
 pub struct Parts {
     pub host: Setting<String>,
-    /// The TCP port.
     pub port: Setting<u16>,
     pub user: Setting<String>,
-    /// The role's password.
     pub password: Setting<Secret>,
     pub name: Setting<String>,
 }

@@ -15,7 +15,6 @@ pub enum SettingsError {
         source_name: String,
         /// The value as given.
         value: String,
-        /// What is allowed.
         expected: &'static str,
     },
     /// The value of a variable is not UTF-8.
@@ -23,14 +22,7 @@ pub enum SettingsError {
     NotUtf8 { name: String },
     /// A setting in the file is a table, a list or another unsupported type.
     #[error("`{key}` in {path} is a {kind}; expected a string, an integer, `true` or `false`")]
-    NotAValue {
-        /// The settings file.
-        path: String,
-        /// The dotted key.
-        key: String,
-        /// The TOML type.
-        kind: &'static str,
-    },
+    NotAValue { path: String, key: String, kind: &'static str },
     /// A variable and its `_FILE` form are both set.
     #[error("`{name}` and `{file_name}` are both set; set only one of them")]
     Both {
@@ -60,7 +52,6 @@ pub enum SettingsError {
     /// password.
     #[error("{path}:{line}: {message}")]
     Toml {
-        /// The settings file.
         path: String,
         /// The line, from 1.
         line: usize,
@@ -70,9 +61,7 @@ pub enum SettingsError {
     /// The settings file has an unknown key.
     #[error("{path} has the unknown setting `{key}`")]
     UnknownKey {
-        /// The settings file.
         path: String,
-        /// The dotted key.
         key: String,
         /// The most similar known key.
         suggestion: &'static str,

@@ -11,7 +11,6 @@ use super::setting::{Setting, SettingSource};
 /// The settings file in the working directory, which is read if no other is named.
 const DEFAULT_FILE: &str = "tarsy-db.toml";
 
-/// A settings file.
 pub(crate) struct SettingsFile {
     path: PathBuf,
     table: toml::Table,

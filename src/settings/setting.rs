@@ -6,17 +6,16 @@ use std::path::PathBuf;
 /// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingSource {
-    /// A command-line flag.
     Flag(&'static str),
-    /// An environment variable.
     Environment(String),
     /// A variable in the `.env`.
-    Dotenv { name: String, path: PathBuf },
+    Dotenv {
+        name: String,
+        path: PathBuf,
+    },
     /// The file of a secret, by the variable or setting that names it.
     SecretFile(String),
-    /// The settings file.
     File(PathBuf),
-    /// The built-in default.
     Default,
 }
 

@@ -19,7 +19,6 @@ use crate::transfer::summary::TableLoad;
 use crate::transfer::target::operation::Operation;
 
 impl Run<'_> {
-    /// Migrates the history.
     pub(crate) async fn load(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
         let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);

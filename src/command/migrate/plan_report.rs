@@ -18,7 +18,6 @@ use crate::transfer::source::origin::Origin;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::obstacle::Obstacle;
 
-/// What is planned.
 pub(crate) enum Planned<'p> {
     /// To fill empty tables.
     Move { forecast: Option<Forecast> },

@@ -34,7 +34,6 @@ use crate::transfer::value::change::Change;
 use crate::transfer::value::hazard::HazardError;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// One run.
 pub(crate) struct Run<'r> {
     pub(crate) arguments: &'r MigrateSqliteToPostgres,
     pub(crate) policies: Arc<Policies>,

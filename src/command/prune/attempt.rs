@@ -36,7 +36,6 @@ pub(crate) enum Attempt {
     Failed(BatchError),
 }
 
-/// The committed batches.
 #[derive(Debug, Default)]
 struct Done {
     batches: u64,

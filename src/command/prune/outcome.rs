@@ -13,7 +13,6 @@ use crate::interrupt::Signal;
 /// The outcome of a removal.
 #[derive(Debug, Default)]
 pub(crate) struct RemovalOutcome {
-    /// The committed rows.
     pub(crate) rows: Removed,
     /// The rows of failed commits, some of which may have taken place.
     pub(crate) uncommitted: Removed,

@@ -18,11 +18,9 @@ pub(crate) struct RunLimits {
     pub(crate) batch_time: Option<Duration>,
     /// The deadline of `--max-duration`.
     pub(crate) deadline: Option<Instant>,
-    /// `--retry-for`.
     pub(crate) retry_for: Duration,
 }
 
-/// A running removal.
 pub(crate) struct Removal<'r> {
     pub(crate) history: &'r mut OpenHistory,
     pub(crate) limits: RunLimits,

@@ -171,7 +171,6 @@ impl PruneSummary {
         }
     }
 
-    /// Records the plan.
     pub(crate) fn plan(&mut self, plan: &RetentionPlan) {
         self.share = Some(plan.share());
         self.plan = Some(plan.clone());
