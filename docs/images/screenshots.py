@@ -76,7 +76,7 @@ def take(binaries, server):
         # The largest table is half done.
         screen = terminal.after(
             "tarsy-db migrate-sqlite-to-postgres --from sqlite:///history.db",
-            until=lambda text: re.search(r"llm_interactions +copying [4-7]\d%", text),
+            until=lambda text: re.search(r"llm_interactions +copying [4-7]\d %", text),
         )
         write("migrate", screen)
         if "moved" not in terminal.wait(is_over):
