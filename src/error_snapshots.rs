@@ -259,7 +259,8 @@ fn every_error_of_the_state_of_a_schema() {
 #[test]
 fn every_error_of_the_retention() {
     let samples = samples!(RetentionError {
-        NotPositive => [RetentionError::NotPositive(text("0s"))],
+        Zero => [RetentionError::Zero],
+        NotPositive => [RetentionError::NotPositive(text("0d"))],
         CutoffNotPast => [RetentionError::CutoffNotPast(text("2026-02-02T00:00:00Z"))],
         TooShort => [RetentionError::TooShort(text("3m"))],
         TooLong => [RetentionError::TooLong(4_294_967_295)],

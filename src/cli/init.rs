@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use migration::Revision;
 
+use super::parser::duration;
+
 /// The arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -28,11 +30,11 @@ pub(crate) struct Init {
 
     /// First wait up to this long until the database is usable [default with the flag: 5m].
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
-          value_parser = humantime::parse_duration)]
+          value_parser = duration)]
     pub(crate) wait: Option<Duration>,
 
     /// How long to wait for a lock that another session or program holds.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lock_timeout: Duration,
 
     /// Fail with exit code 5 if the schema is newer than the revisions that this version knows.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use super::parser::{ChoiceParser, path, secret};
+use super::parser::{ChoiceParser, duration, path, secret};
 use crate::database::url::Secret;
 use crate::transfer::job::load::{Toast, Verification};
 use crate::transfer::value::policy::Choice;
@@ -85,7 +85,7 @@ pub(crate) struct MigrateSqliteToPostgres {
     pub(crate) toast: Toast,
 
     /// How long to wait for a lock that another session or program holds.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lock_timeout: Duration,
 
     /// Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks; may be repeated.

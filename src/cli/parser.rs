@@ -43,10 +43,11 @@ pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim();
     let percent = number.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent));
     match percent {
-        None => Err("expected a percentage, such as `50%`".to_owned()),
+        None => Err("expected a percentage from `0%` to `100%`".to_owned()),
         // `0.6` may mean 60 %.
         Some(share) if share > 0.0 && share <= 1.0 && !text.ends_with('%') => {
-            Err(format!("`{number}%` or `{}`?", format::percentage(share).replace(' ', "")))
+            let scaled = format::percentage(share).replace(' ', "");
+            Err(format!("ambiguous without the percent sign: write `{number}%` or `{scaled}`"))
         }
         Some(percent) => Ok(percent / 100.0),
     }
@@ -68,18 +69,34 @@ pub(crate) fn archive() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// An age; a negative one is refused later, with the exit code of a wrong retention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Age {
-    Positive(Duration),
-    Negative(Duration),
+/// Parses a duration, such as `90d` or `1h 30m`. The messages of humantime are for programmers.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| match error {
+        humantime::DurationError::UnknownUnit { unit, value, .. } if unit.is_empty() => {
+            format!(
+                "`{value}` has no unit: `{value}d` is days, `{value}h` hours, `{value}m` minutes, `{value}s` seconds"
+            )
+        }
+        humantime::DurationError::UnknownUnit { unit, .. } => {
+            format!("`{unit}` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y")
+        }
+        humantime::DurationError::NumberOverflow => "the number is too large".to_owned(),
+        _ => "expected a duration, such as `90d` or `1h 30m`".to_owned(),
+    })
 }
 
-pub(crate) fn age(text: &str) -> Result<Age, humantime::DurationError> {
-    match text.strip_prefix('-') {
-        Some(text) => humantime::parse_duration(text).map(Age::Negative),
-        None => humantime::parse_duration(text).map(Age::Positive),
-    }
+/// An age; one that is not positive is refused later, with the exit code of a wrong retention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Age {
+    Positive(Duration),
+    /// The text, as given.
+    NotPositive(String),
+}
+
+pub(crate) fn age(text: &str) -> Result<Age, String> {
+    let age = duration(text.strip_prefix('-').unwrap_or(text))?;
+    let is_positive = !text.starts_with('-') && !age.is_zero();
+    Ok(if is_positive { Age::Positive(age) } else { Age::NotPositive(text.to_owned()) })
 }
 
 pub(crate) fn rfc3339(text: &str) -> Result<DateTime<Utc>, String> {
@@ -95,16 +112,36 @@ mod tests {
     #[test]
     fn a_share_up_to_one_needs_its_sign() {
         assert_eq!([percent("50%"), percent("50"), percent("0"), percent("1%")], [Ok(0.5), Ok(0.5), Ok(0.0), Ok(0.01)]);
-        assert_eq!(percent("0.6"), Err("`0.6%` or `60%`?".to_owned()));
+        assert_eq!(percent("0.6"), Err("ambiguous without the percent sign: write `0.6%` or `60%`".to_owned()));
         for wrong in ["", "half", "-1%", "101%", "NaN"] {
-            assert_eq!(percent(wrong), Err("expected a percentage, such as `50%`".to_owned()), "{wrong}");
+            assert_eq!(percent(wrong), Err("expected a percentage from `0%` to `100%`".to_owned()), "{wrong}");
         }
     }
 
     #[test]
-    fn a_negative_age_keeps_its_sign() {
-        let days = Duration::from_hours(90 * 24);
-        assert_eq!((age("-90d"), age("90d")), (Ok(Age::Negative(days)), Ok(Age::Positive(days))));
+    fn an_age_that_is_not_positive_keeps_its_text() {
+        assert_eq!(age("90d"), Ok(Age::Positive(Duration::from_hours(90 * 24))));
+        for text in ["-90d", "0d", "0"] {
+            assert_eq!(age(text), Ok(Age::NotPositive(text.to_owned())));
+        }
         assert!(age("ninety").is_err());
+    }
+
+    #[test]
+    fn a_wrong_duration_is_answered_with_the_units() {
+        for (text, message) in [
+            ("90", "`90` has no unit: `90d` is days, `90h` hours, `90m` minutes, `90s` seconds"),
+            ("1h 30", "`30` has no unit: `30d` is days, `30h` hours, `30m` minutes, `30s` seconds"),
+            ("5x", "`x` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y"),
+            ("soon", "expected a duration, such as `90d` or `1h 30m`"),
+            ("", "expected a duration, such as `90d` or `1h 30m`"),
+            ("-5d", "expected a duration, such as `90d` or `1h 30m`"),
+            ("99999999999999999999d", "the number is too large"),
+        ] {
+            assert_eq!(duration(text), Err(message.to_owned()), "{text}");
+        }
+        for unit in ["ms", "s", "m", "h", "d", "w", "M", "y"] {
+            assert!(duration(&format!("1{unit}")).is_ok(), "{unit}");
+        }
     }
 }

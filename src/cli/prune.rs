@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::parser::{Age, age, archive, path, percent, rfc3339};
+use super::parser::{Age, age, archive, duration, path, percent, rfc3339};
 
 /// The arguments of `prune`.
 #[derive(Debug, Args)]
@@ -109,7 +109,7 @@ pub(crate) struct Prune {
     /// The default is 6ms on PostgreSQL while other sessions are active, and 60ms otherwise. On SQLite it is 12ms while
     /// another program writes, 80ms while none does, and 8s on a file in WAL mode that no other program has open; if
     /// another program opens it, the batch is rolled back. A batch always removes at least one session.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) batch_time: Option<Duration>,
 
     /// Afterwards return free space to the operating system: `VACUUM (ANALYZE)` on PostgreSQL's tables, a vacuum of the
@@ -131,13 +131,13 @@ pub(crate) struct Prune {
     /// Stop after this long, once the current batch is done, at most 10s later [default: no limit].
     ///
     /// The exit code is still 0, unless `--fail-if-remaining` is given.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) max_duration: Option<Duration>,
 
     /// How long to retry when the connection is lost, or the database is busy or read-only.
     ///
     /// The time starts at the first failure and is reset by each batch that succeeds.
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub(crate) retry_for: Duration,
 
     /// Fail with exit code 6 if sessions that started before the cutoff remain.

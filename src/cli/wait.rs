@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::parser::duration;
+
 /// The arguments of `wait`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -17,7 +19,7 @@ pub(crate) struct Wait {
     pub(crate) condition: WaitFor,
 
     /// Give up after this long, with exit code 124 [default: no limit but --max-attempts].
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
     /// Give up after this many attempts.
@@ -25,7 +27,7 @@ pub(crate) struct Wait {
     pub(crate) max_attempts: u32,
 
     /// The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) max_interval: Duration,
 
     /// Keep trying after failures that need an operator, such as a wrong password.

@@ -56,11 +56,11 @@ impl Retention {
 
     /// As [`Retention::of`], unless `prune` has `--before` or `--older-than`.
     pub(crate) fn of_prune(arguments: &Prune, settings: &Settings, state: &SchemaState) -> Self {
-        match (arguments.before, arguments.older_than) {
+        match (arguments.before, &arguments.older_than) {
             (Some(time), _) => Self::given(None, "--before", Limit::Before(time)),
-            (None, Some(Age::Positive(age))) => Self::given(whole_days(age), "--older-than", Limit::OlderThan(age)),
-            // A negative age was refused before.
-            (None, Some(Age::Negative(_)) | None) => Self::of(settings, state),
+            (None, Some(Age::Positive(age))) => Self::given(whole_days(*age), "--older-than", Limit::OlderThan(*age)),
+            // An age that is not positive was refused before.
+            (None, Some(Age::NotPositive(_)) | None) => Self::of(settings, state),
         }
     }
 

@@ -55,12 +55,10 @@ impl<'r> Request<'r> {
 }
 
 fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<RetentionPolicy, Error> {
-    let limit = match (arguments.before, arguments.older_than) {
+    let limit = match (arguments.before, &arguments.older_than) {
         (Some(time), _) => Limit::Before(time),
-        (None, Some(Age::Positive(age))) => Limit::OlderThan(age),
-        (None, Some(Age::Negative(age))) => {
-            return Err(RetentionError::NotPositive(format!("-{}", format::duration(age))).into());
-        }
+        (None, Some(Age::Positive(age))) => Limit::OlderThan(*age),
+        (None, Some(Age::NotPositive(text))) => return Err(RetentionError::NotPositive(text.clone()).into()),
         (None, None) => Limit::OlderThan(settings.retention()),
     };
     let active = if arguments.include_active { ActiveSessions::Remove } else { ActiveSessions::Keep };

@@ -62,7 +62,8 @@ impl Limit {
     /// The time before which sessions are old.
     fn cutoff(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, RetentionError> {
         match self {
-            Self::OlderThan(age) if age.is_zero() => Err(RetentionError::NotPositive(format::duration(age))),
+            // A flag with this value was refused before.
+            Self::OlderThan(age) if age.is_zero() => Err(RetentionError::Zero),
             Self::OlderThan(age) if age < SHORTEST => Err(RetentionError::TooShort(format::duration(age))),
             Self::OlderThan(age) => {
                 let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
@@ -79,8 +80,11 @@ impl Limit {
 /// Why a retention cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RetentionError {
-    /// A retention of zero would remove everything.
-    #[error("a retention of {0} would remove the whole history")]
+    /// A setting of zero would remove everything.
+    #[error("`HISTORY_RETENTION_DAYS` is 0, which would remove the whole history")]
+    Zero,
+    /// Such a flag, as given, would remove everything.
+    #[error("`--older-than {0}` would remove the whole history")]
     NotPositive(String),
     /// Such a cutoff would remove everything.
     #[error("the cutoff {0} is not in the past")]
@@ -109,6 +113,7 @@ impl Diagnostic for RetentionError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            RetentionError::Zero => "set it to 1 or more; to start with an empty history, use a new database",
             RetentionError::NotPositive(_) => {
                 "give an hour or more, as in `--older-than 90d`; to start with an empty history, use a new database"
             }
@@ -118,7 +123,7 @@ impl Diagnostic for RetentionError {
             RetentionError::TooShort(_) => {
                 "`m` is minutes and `M` is months; for a shorter retention give the time to `--before`"
             }
-            RetentionError::TooLong(_) => "give fewer days, as in `90d`",
+            RetentionError::TooLong(_) => "give fewer days, as in `HISTORY_RETENTION_DAYS=365` or `--older-than 365d`",
             RetentionError::NotChosen => {
                 "set HISTORY_RETENTION_DAYS to the number of days that the backend keeps, or give `--older-than 365d`"
             }
@@ -221,7 +226,7 @@ mod tests {
     #[test]
     fn a_retention_that_removes_everything_is_refused() {
         let zero = RetentionPolicy::new(Limit::OlderThan(Duration::ZERO), ActiveSessions::Keep, now());
-        assert!(matches!(zero, Err(RetentionError::NotPositive(_))), "{zero:?}");
+        assert!(matches!(zero, Err(RetentionError::Zero)), "{zero:?}");
         for time in [now(), now() + Duration::from_secs(1)] {
             let refused = RetentionPolicy::new(Limit::Before(time), ActiveSessions::Keep, now());
             let Err(error @ RetentionError::CutoffNotPast(_)) = refused else { panic!("{refused:?}") };

@@ -162,7 +162,7 @@ fn invalid_retentions(database: &Database) {
     let database = with_session(database);
     let scene = Scene::of(&database);
     for (scenario, words) in [
-        ("retention-nothing", &["prune", "--yes", "--older-than", "0s"][..]),
+        ("retention-nothing", &["prune", "--yes", "--older-than", "0d"][..]),
         ("retention-negative", &["prune", "--yes", "--older-than", "-90d"]),
         ("retention-short", &["prune", "--yes", "--older-than", "3m"]),
         ("retention-long", &["prune", "--yes", "--older-than", "900000000d"]),
@@ -170,6 +170,8 @@ fn invalid_retentions(database: &Database) {
     ] {
         assert_fails(scenario, &database, &scene, words);
     }
+    let zero = Scene::of(&database).with("HISTORY_RETENTION_DAYS", "0");
+    assert_fails("retention-setting-nothing", &database, &zero, &["prune", "--yes"]);
     let head = another(&database).with_schema(Schema::Head);
     assert_fails("retention-not-chosen", &head, &Scene::of(&head), &["prune", "--yes"]);
     let events = Scene::of(&head).with("EVENT_RETENTION_HOURS", "0");
