@@ -162,20 +162,28 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A text that names no revision, or several.
+/// Why a text is not a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownRevision;
+pub enum UnknownRevision {
+    /// It names no revision.
+    Unmatched,
+    /// Several ids begin with this text.
+    Ambiguous(String),
+}
 
 impl fmt::Display for UnknownRevision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(UnknownRevision::EXPECTED)
+        match self {
+            Self::Unmatched => write!(f, "expected {}", Self::EXPECTED),
+            Self::Ambiguous(text) => write!(f, "`{text}` is the beginning of several revisions"),
+        }
     }
 }
 
 impl UnknownRevision {
     /// What is accepted.
     pub const EXPECTED: &'static str =
-        "`head`, `baseline`, a revision's number from 1 to 23, its id or the beginning of it";
+        "`head`, `baseline`, a revision's number from 1 to 23, its id or an unambiguous beginning of it";
 }
 
 impl std::error::Error for UnknownRevision {}
@@ -189,7 +197,7 @@ impl FromStr for Revision {
         match text {
             "head" => return Ok(Self::HEAD),
             "baseline" => return Ok(Self::BASELINE),
-            "" => return Err(UnknownRevision),
+            "" => return Err(UnknownRevision::Unmatched),
             _ => {}
         }
         let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse()).and_then(Result::ok);
@@ -199,7 +207,8 @@ impl FromStr for Revision {
         let mut matching = Self::all().filter(|revision| revision.id().starts_with(text));
         match (matching.next(), matching.next()) {
             (Some(only), None) => Ok(only),
-            _ => Err(UnknownRevision),
+            (Some(_), Some(_)) if number.is_none() => Err(UnknownRevision::Ambiguous(text.to_owned())),
+            _ => Err(UnknownRevision::Unmatched),
         }
     }
 }
@@ -218,9 +227,11 @@ mod tests {
         assert_eq!(id("11"), Ok("11b500f06df2"));
         assert_eq!(id("09"), Ok("9f8e7d6c5b4a"));
         assert_eq!(id("09f"), Ok("09f57a2a2439"));
-        for wrong in ["", "0", "24", "+5", "3d5f7251e7666", "a", "HEAD", "-1"] {
-            assert_eq!(id(wrong), Err(UnknownRevision), "{wrong}");
+        for wrong in ["", "0", "24", "+5", "3d5f7251e7666", "HEAD", "-1"] {
+            assert_eq!(id(wrong), Err(UnknownRevision::Unmatched), "{wrong}");
         }
+        let several = id("a").expect_err("two ids begin with it");
+        assert_eq!(several.to_string(), "`a` is the beginning of several revisions");
     }
 
     #[test]

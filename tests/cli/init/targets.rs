@@ -6,7 +6,7 @@ use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::revision::{IDS, init, init_to, ledger, stands_at};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
-const ALLOWED: &str = "`head`, `baseline`, a revision's number from 1 to 23, its id or the beginning of it";
+const ALLOWED: &str = "`head`, `baseline`, a revision's number from 1 to 23, its id or an unambiguous beginning of it";
 
 type Files = (Vec<std::ffi::OsString>, Option<Vec<u8>>);
 
