@@ -5,8 +5,11 @@ use serde::Serialize;
 use super::id_set::IdSet;
 use crate::schema::model::{ForeignKey, Schema};
 
-/// The terminal statuses of a session; every other one is active.
+/// The terminal statuses of a session; [`ACTIVE_STATUSES`] and any other value are active.
 pub(crate) const TERMINAL_STATUSES: [&str; 4] = ["completed", "failed", "cancelled", "timed_out"];
+
+/// The other statuses of a session.
+pub(crate) const ACTIVE_STATUSES: [&str; 4] = ["pending", "in_progress", "paused", "canceling"];
 
 pub(crate) const SESSIONS: &str = "alert_sessions";
 

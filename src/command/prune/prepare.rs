@@ -20,6 +20,7 @@ use crate::history::removal::contention::{Activity, Contention};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Selection};
+use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
 use crate::history::{index_check, orphans};
 use crate::schema::model::Schema;
 
@@ -137,11 +138,21 @@ async fn warn_of_unknown_values(
     for (column, values) in policy.filter.lists() {
         for value in values {
             if !selection::is_met(&reading, column, value).await? {
-                tracing::warn!("no session has the {} `{value}`; check the spelling", column.replace('_', " "));
+                tracing::warn!("no session has the {} `{value}`{}", column.replace('_', " "), spelling(column, value));
             }
         }
     }
     read_transaction::end(reading).await.context(BEGIN_TO_PLAN)
+}
+
+/// What may be wrong with a filter that matches no session.
+fn spelling(column: &str, value: &str) -> String {
+    let statuses = [TERMINAL_STATUSES, ACTIVE_STATUSES].concat();
+    match column {
+        "status" if statuses.contains(&value) => String::new(),
+        "status" => format!("; TARSy's statuses are {}", statuses.join(", ")),
+        _ => "; check the spelling".to_owned(),
+    }
 }
 
 /// Selects the sessions and plans their removal, in parallel if there are two connections.

@@ -82,11 +82,17 @@ fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
 fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
-    let flags = ["--yes", "--status", "complete", "--status", "completed", "--agent-type", "Kubernetes"];
-    let warned = prune(database, &flags).expect(0);
-    each(["no session has the status `complete`", "no session has the agent type `Kubernetes`"], |words| {
-        assert!(warned.stderr.contains(words), "{}", warned.stderr);
-    });
+    let statuses = ["--yes", "--status", "complete", "--status", "completed", "--status", "in_progress"];
+    let warned = prune(database, &[&statuses[..], &["--agent-type", "Kubernetes"]].concat()).expect(0);
+    let known = "completed, failed, cancelled, timed_out, pending, in_progress, paused, canceling";
+    each(
+        [
+            &format!("no session has the status `complete`; TARSy's statuses are {known}\n"),
+            "no session has the status `in_progress`\n",
+            "no session has the agent type `Kubernetes`; check the spelling\n",
+        ],
+        |words| assert!(warned.stderr.contains(words), "{}", warned.stderr),
+    );
     assert!(!warned.stderr.contains("`completed`"), "{}", warned.stderr);
     assert_whole(database, 1);
 }
