@@ -53,8 +53,11 @@ pub(crate) enum UnmappedError {
     #[error("the target lacks tables or columns that the source has; nothing was changed")]
     Unmapped(Vec<UnmappedItem>),
     /// `--ignore` names something that the target has, or that the source does not have.
-    #[error("`--ignore` accepts only tables and columns that the source has and the target lacks, not {}", .names.join(", "))]
-    Mapped { names: Vec<String> },
+    #[error("`--ignore` accepts only tables and columns that the source has and the target lacks, not `{}`", .names.join("`, `"))]
+    Mapped {
+        /// The names.
+        names: Vec<String>,
+    },
 }
 
 impl Diagnostic for UnmappedError {
@@ -89,7 +92,10 @@ fn hint(items: &[UnmappedItem]) -> String {
     let flags = items.iter().map(|item| format!("--ignore {}", item.name)).collect::<Vec<_>>().join(" ");
     let total = |is_table| items.iter().filter(|item| item.is_table == is_table).map(|item| item.holds).sum();
     let lost = match (total(false), total(true)) {
-        (Some(0), Some(0)) => "nothing: there are no values".to_owned(),
+        (Some(0), Some(0)) => {
+            let they = if items.len() == 1 { "it holds" } else { "they hold" };
+            return format!("add `{flags}`: {they} no values");
+        }
         (Some(values), Some(0)) => format!("{}, kept in the source only", counted(values, "value")),
         (Some(0), Some(rows)) => format!("{}, kept in the source only", counted(rows, "row")),
         (Some(values), Some(rows)) => {

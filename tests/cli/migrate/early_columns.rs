@@ -329,7 +329,7 @@ fn what_would_be_lost_is_counted_before_it_is_left_behind() {
     Outcome::of(tarsy_db(&source).args(check_only)).expect(7).tells(&counted);
     let rest = ["--ignore", "llm_interactions.our_score", "--ignore", "our_notes"];
     let empty = Outcome::of(migrate(&source, &target).args(rest)).expect(7);
-    empty.fails_with(&["`--ignore llm_interactions.our_empty` leaves out nothing: there are no values"]);
+    empty.fails_with(&["add `--ignore llm_interactions.our_empty`: it holds no values"]);
 }
 
 #[apply(test)]
