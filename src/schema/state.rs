@@ -70,7 +70,7 @@ impl Diagnostic for StateError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            StateError::Pending => "run `tarsy-db init`".into(),
+            StateError::Pending => "check the database URL; if it is right, run `tarsy-db init`".into(),
             StateError::Unknown(_) => "use the tarsy-db of that TARSy release".into(),
             StateError::Incomplete { .. } => {
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into()
