@@ -32,7 +32,8 @@ impl Sequence {
     pub(crate) fn fault(&self) -> Option<String> {
         let (largest, next) = (self.largest?, self.next?);
         let Self { name, table, column, .. } = self;
-        (next <= largest).then(|| format!("{name} gives out {next} next, but {table}.{column} goes up to {largest}"))
+        (next <= largest)
+            .then(|| format!("the next value of `{name}` is {next}, but `{table}.{column}` goes up to {largest}"))
     }
 
     /// Advances the sequence past the data. Writers of the table wait, so that no number is used twice.

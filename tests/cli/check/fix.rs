@@ -177,7 +177,7 @@ fn a_sequence_behind_its_data_is_put_ahead_of_it() {
     let database = Database::postgresql();
     database.create_schema(Schema::Head);
     database.execute("INSERT INTO events (id, channel) VALUES (1, 'sessions'), (41, 'sessions')");
-    finds(&database, 4, "sequences", "failed", "events_id_seq gives out 1 next, but events.id goes up to 41");
+    finds(&database, 4, "sequences", "failed", "the next value of `events_id_seq` is 1, but `events.id` goes up to 41");
     let fixed = check(&database, &["--fix"]).expect(0);
     is_found(&fixed, "repairs", "note", "advanced sequence events_id_seq past the data");
     is_found(&fixed, "sequences", "ok", "1 sequence ahead of the data");

@@ -150,7 +150,7 @@ fn a_sequence_without_an_owner_is_checked_and_one_of_a_text_column_is_not() {
          CREATE SEQUENCE jobs_seq; CREATE TABLE jobs (id text PRIMARY KEY DEFAULT 'J-' || nextval('jobs_seq'));
          INSERT INTO jobs DEFAULT VALUES",
     );
-    finds(&database, 4, "sequences", "failed", "events_id_seq gives out 1 next, but events.id goes up to 99");
+    finds(&database, 4, "sequences", "failed", "the next value of `events_id_seq` is 1, but `events.id` goes up to 99");
     check(&database, &["--fix"]).expect(0);
     database.execute("INSERT INTO events (channel) VALUES ('c')");
     assert_eq!(database.number("SELECT max(id)::bigint FROM events"), 100);
