@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::format;
 use crate::output::{self, Block, Field, Report};
 use crate::progress::Amount;
-use crate::transfer::job::forecast::Forecast;
+use crate::transfer::job::forecast::{Forecast, WORTH_A_TRIAL};
 use crate::transfer::report::Outcome;
 use crate::transfer::source::origin::Origin;
 use crate::transfer::summary::TableLoad;
@@ -49,6 +49,9 @@ struct PlanSummary<'p> {
 struct Prospect {
     forecast: Option<Forecast>,
     compression: ToastCompression,
+    /// Why there is no forecast.
+    #[serde(skip)]
+    is_small: bool,
 }
 
 /// How long values are compressed.
@@ -83,21 +86,26 @@ impl PlannedTable {
 
 impl Prospect {
     fn facts(self) -> [(&'static str, String); 3] {
-        let Self { forecast, compression } = self;
-        let size =
-            forecast.map_or("small".to_owned(), |forecast| format!("about {}", format::size(forecast.target_bytes)));
-        let time = forecast.map_or_else(
-            || "a few seconds".to_owned(),
-            |forecast| {
+        let Self { forecast, compression, is_small } = self;
+        let (size, time) = match forecast {
+            Some(forecast) => {
                 let duration = format::duration(Duration::from_secs(forecast.seconds));
-                format!("about {duration}, by a sample at {}/s", format::size(forecast.bytes_per_second))
-            },
-        );
+                (
+                    format!("about {}", format::size(forecast.target_bytes)),
+                    format!("about {duration}, by a sample at {}/s", format::size(forecast.bytes_per_second)),
+                )
+            }
+            None if is_small => ("not estimated: the source is small".to_owned(), "a few seconds".to_owned()),
+            None => {
+                let why = "not estimated: no sample could be copied";
+                (why.to_owned(), why.to_owned())
+            }
+        };
         let compression = match compression {
             ToastCompression::Lz4 => "lz4 for long values",
             ToastCompression::AsServerIsSet => "the server's setting",
         };
-        [("size", size), ("time", time), ("compression", compression.to_owned())]
+        [("target size", size), ("time", time), ("compression", compression.to_owned())]
     }
 }
 
@@ -168,7 +176,8 @@ impl Planned<'_> {
     fn prospect(&self, prepared: &Prepared) -> Option<Prospect> {
         let Self::Move { forecast } = *self else { return None };
         let compression = if prepared.is_lz4 { ToastCompression::Lz4 } else { ToastCompression::AsServerIsSet };
-        Some(Prospect { forecast, compression })
+        let total: Amount = prepared.amounts.iter().copied().sum();
+        Some(Prospect { forecast, compression, is_small: total.bytes < WORTH_A_TRIAL })
     }
 
     fn tables(&self, prepared: &Prepared) -> Vec<PlannedTable> {
@@ -222,13 +231,17 @@ mod tests {
     }
 
     #[test]
-    fn without_a_forecast_a_move_is_small_and_quick() {
-        let facts =
-            Prospect { forecast: None, compression: ToastCompression::AsServerIsSet }.facts().map(|(_, text)| text);
-        assert_eq!(facts, ["small", "a few seconds", "the server's setting"]);
+    fn without_a_forecast_the_plan_says_why() {
+        let facts = |forecast, compression, is_small| {
+            Prospect { forecast, compression, is_small }.facts().map(|(_, text)| text)
+        };
+        let small = facts(None, ToastCompression::AsServerIsSet, true);
+        assert_eq!(small, ["not estimated: the source is small", "a few seconds", "the server's setting"]);
+        let [size, time, _] = facts(None, ToastCompression::AsServerIsSet, false);
+        let why = "not estimated: no sample could be copied";
+        assert_eq!((size.as_str(), time.as_str()), (why, why));
         let forecast = Forecast { target_bytes: 2048, seconds: 90, bytes_per_second: 1024 };
-        let facts =
-            Prospect { forecast: Some(forecast), compression: ToastCompression::Lz4 }.facts().map(|(_, text)| text);
+        let facts = facts(Some(forecast), ToastCompression::Lz4, false);
         assert_eq!(facts, ["about 2.0 KiB", "about 1m 30s, by a sample at 1.0 KiB/s", "lz4 for long values"]);
     }
 }

@@ -28,7 +28,7 @@ use crate::transfer::target::session_settings;
 /// The approximate size of the sample, in bytes of values.
 const SAMPLE: u64 = 6_000_000;
 /// A smaller history, in bytes, is moved in little more time than the trial takes.
-const WORTH_A_TRIAL: u64 = 8 * SAMPLE;
+pub(crate) const WORTH_A_TRIAL: u64 = 8 * SAMPLE;
 /// The number of ranges of rows in the sample of a table.
 const PLACES: u64 = 3;
 /// Build time and size of a b-tree by row and of a GIN index by byte. A sample is too small to measure them; these are
