@@ -8,7 +8,7 @@ use crate::database::connection::ConnectError;
 use crate::database::failure::{Action, DatabaseError, OTHER_PROGRAM};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
-use crate::format::{counted, duration, number, percentage};
+use crate::format::{cause, counted, duration, number, percentage};
 use crate::history::archive::error::ArchiveError;
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -211,7 +211,7 @@ impl Error {
     #[must_use]
     pub(crate) fn causes(&self) -> Vec<String> {
         let first: &dyn std::error::Error = self;
-        std::iter::successors(first.source(), |error| error.source()).map(ToString::to_string).collect()
+        std::iter::successors(first.source(), |error| error.source()).map(cause).collect()
     }
 }
 

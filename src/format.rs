@@ -1,4 +1,5 @@
-//! Counts, sizes, percentages, durations and times as text: the only place where figures are formatted.
+//! Counts, sizes, percentages, durations and times as text: the only place where figures are formatted. Also errors of
+//! the operating system.
 
 use std::time::Duration;
 
@@ -80,6 +81,23 @@ fn rfc3339(microseconds: i64, precision: SecondsFormat) -> Option<String> {
     DateTime::<Utc>::from_timestamp_micros(microseconds).map(|time| time.to_rfc3339_opts(precision, true))
 }
 
+/// An I/O error without the operating system's error number, and in lowercase as all messages: `no such file or
+/// directory`.
+#[must_use]
+pub(crate) fn io_message(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
+    }
+}
+
+/// The text of a cause; an I/O error as [`io_message`].
+#[must_use]
+pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    error.downcast_ref().map_or_else(|| error.to_string(), io_message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +113,12 @@ mod tests {
     fn sizes_have_one_decimal_and_the_unit_that_fits() {
         let sizes = [0, 1023, 1024, 1536, (1 << 20) - 1, 1 << 20, 1_288_490_189, u64::MAX].map(size);
         assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "1.2 GiB", "16.0 EiB"]);
+    }
+
+    #[test]
+    fn an_error_of_the_operating_system_has_no_number() {
+        assert_eq!(io_message(&std::io::Error::from_raw_os_error(2)), "no such file or directory");
+        assert_eq!(io_message(&std::io::Error::other("not a regular file")), "not a regular file");
     }
 
     #[test]

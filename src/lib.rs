@@ -22,7 +22,7 @@
 //! | [`diagnostic`] | what an error has beside its message: exit code, hint, details |
 //! | [`exit_code`] | the exit codes and their meaning |
 //! | [`progress`] | progress of long work: bars, log lines or nothing |
-//! | [`mod@format`] | counts, sizes, percentages, durations and times as text |
+//! | [`mod@format`] | counts, sizes, percentages, durations, times and I/O errors as text |
 //! | [`mutex`] | locks for data that a panic cannot leave inconsistent |
 //! | [`visible`] | escapes control characters |
 

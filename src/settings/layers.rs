@@ -11,6 +11,7 @@ use super::flags::Flags;
 use super::key::{Key, URL};
 use super::setting::{Setting, SettingSource, is_blank, is_given};
 use crate::database::url::Secret;
+use crate::format;
 
 /// The sources of the settings.
 pub(crate) struct Layers<'a> {
@@ -134,7 +135,7 @@ pub(crate) enum Layer {
 
 /// Why a file cannot be read.
 fn reason(error: &SettingsError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+    std::error::Error::source(error).map(format::cause).unwrap_or_default()
 }
 
 /// Reads the file of a secret. An error shows only an absolute path, because the value may be the secret itself.

@@ -10,7 +10,7 @@ use super::finding::Finding;
 use crate::database::connection::{row, rows};
 use crate::database::read_transaction::{self, BoundedReader, Rows};
 use crate::exit_code::ExitCode;
-use crate::format::duration;
+use crate::format::{duration, io_message};
 use crate::output::Status;
 use crate::schema::privilege::{self, MissingPrivilege};
 use crate::schema::row_policy::{self, RowPolicies};
@@ -126,7 +126,9 @@ pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
     let Some(path) = path else { return Finding::ok(NAME, "in memory") };
     match std::fs::OpenOptions::new().append(true).open(path) {
         Ok(_) => Finding::ok(NAME, "the file is writable"),
-        Err(error) => Finding::failed(NAME, ExitCode::Privilege, format!("the file is not writable: {error}")),
+        Err(error) => {
+            Finding::failed(NAME, ExitCode::Privilege, format!("the file is not writable: {}", io_message(&error)))
+        }
     }
 }
 

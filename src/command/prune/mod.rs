@@ -39,6 +39,7 @@ use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::format::io_message;
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, Metrics};
 use crate::output::Report;
@@ -95,7 +96,7 @@ fn write_metrics(metrics: &mut Metrics, path: &Path, result: &mut Result<Report,
             report.exit_code = error.exit_code();
             report.error = Some(error);
         }
-        (Err(error), _) => tracing::error!("{error}: {}", error.source),
+        (Err(error), _) => tracing::error!("{error}: {}", io_message(&error.source)),
         (Ok(()), _) => {}
     }
 }
