@@ -81,7 +81,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             format!("`{unit}` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y")
         }
         humantime::DurationError::NumberOverflow => "the number is too large".to_owned(),
-        _ => "expected a duration, such as `90d` or `1h 30m`".to_owned(),
+        _ => "expected a duration, such as `30s` or `90d`".to_owned(),
     })
 }
 
@@ -133,9 +133,9 @@ mod tests {
             ("90", "`90` has no unit: `90d` is days, `90h` hours, `90m` minutes, `90s` seconds"),
             ("1h 30", "`30` has no unit: `30d` is days, `30h` hours, `30m` minutes, `30s` seconds"),
             ("5x", "`x` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y"),
-            ("soon", "expected a duration, such as `90d` or `1h 30m`"),
-            ("", "expected a duration, such as `90d` or `1h 30m`"),
-            ("-5d", "expected a duration, such as `90d` or `1h 30m`"),
+            ("soon", "expected a duration, such as `30s` or `90d`"),
+            ("", "expected a duration, such as `30s` or `90d`"),
+            ("-5d", "expected a duration, such as `30s` or `90d`"),
             ("99999999999999999999d", "the number is too large"),
         ] {
             assert_eq!(duration(text), Err(message.to_owned()), "{text}");
