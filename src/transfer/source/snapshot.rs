@@ -22,10 +22,10 @@ use super::origin::{CopyReason, Origin};
 use super::private_copy::PrivateCopy;
 use super::source_file::{self, FileFault, FileState, SqliteFile, WalIndex};
 use crate::database::connection::busy_timeout;
-use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, Verb, io_message};
+use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::format::size;
+use crate::format::{io_message, size};
 use crate::fs::free_space;
 use crate::progress::{Amount, Phase, Progress};
 

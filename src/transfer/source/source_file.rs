@@ -14,9 +14,9 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
-use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, with_suffix};
-use crate::format;
+use crate::format::{self, io_message};
 use crate::fs::free_space;
 
 /// The interval at which a lock is tried again.

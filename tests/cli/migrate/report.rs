@@ -245,7 +245,7 @@ fn a_path_that_cannot_be_written_is_refused_before_anything_is_written() {
     let (source, target) = one_session_and_nothing();
     std::fs::create_dir(source.directory().join("reports")).expect("a directory can be made");
     let cases = [
-        ("nowhere/report.json", "No such file or directory"),
+        ("nowhere/report.json", "no such file or directory"),
         ("history.db/report.json", "Not a directory"),
         ("reports", "Is a directory"),
         ("reports/", "Is a directory"),
