@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use super::class::ErrorClass;
+use crate::format;
 
 /// Classifies an error of the operating system, or of the TLS library.
 pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
@@ -60,17 +61,13 @@ pub(crate) fn protocol_message(text: &str) -> String {
 /// The message for a connection that has ended.
 const CLOSED: &str = "the other end closed the connection";
 
-/// The text of an I/O error without the operating system's error number.
+/// As [`format::io_message`], for errors of a connection as well.
 pub(crate) fn io_message(error: &std::io::Error) -> String {
     // The driver's own message counts bytes.
     if error.kind() == ErrorKind::UnexpectedEof {
         return CLOSED.to_owned();
     }
-    let text = error.to_string();
-    match text.rsplit_once(" (os error") {
-        Some((text, _)) => text.to_lowercase(),
-        None => text,
-    }
+    format::io_message(error)
 }
 
 #[cfg(test)]
