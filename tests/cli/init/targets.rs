@@ -50,10 +50,12 @@ fn a_revision_has_several_names() {
 #[apply(test)]
 fn what_is_no_revision_is_a_usage_error_that_says_what_is() {
     let database = Database::sqlite();
-    each(["", "0", "24", "a", "Head", "7c617b3e7c2c0", "-1"], |wrong| {
+    each(["", "0", "24", "Head", "7c617b3e7c2c0", "-1"], |wrong| {
         let refused = init(&database, &[&format!("--to={wrong}")]).expect(2);
-        assert!(refused.stderr.contains(ALLOWED), "{}", refused.stderr);
+        assert!(refused.stderr.contains(&format!("expected {ALLOWED}")), "{}", refused.stderr);
     });
+    let several = init(&database, &["--to=a"]).expect(2);
+    assert!(several.stderr.contains("`a` is the beginning of several revisions"), "{}", several.stderr);
     assert_eq!(files(&database).0.len(), 0);
 }
 

@@ -246,15 +246,15 @@ fn a_path_that_cannot_be_written_is_refused_before_anything_is_written() {
     std::fs::create_dir(source.directory().join("reports")).expect("a directory can be made");
     let cases = [
         ("nowhere/report.json", "no such file or directory"),
-        ("history.db/report.json", "Not a directory"),
-        ("reports", "Is a directory"),
-        ("reports/", "Is a directory"),
-        (".", "Is a directory"),
+        ("history.db/report.json", "not a directory"),
+        ("reports", "is a directory"),
+        ("reports/", "is a directory"),
+        (".", "is a directory"),
     ];
     each(cases, |(place, words)| {
         let refused = Outcome::of(migrate(&source, &target).args(["--report", place])).expect(73);
         refused.fails_with(&[&format!("cannot write the report {place}")]);
-        assert!(refused.stdout.to_lowercase().contains(&words.to_lowercase()), "{place}: {}", refused.stdout);
+        assert!(refused.stdout.contains(words), "{place}: {}", refused.stdout);
         assert!(picture(&target).is_empty(), "{place}");
         assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0, "{place}");
     });
