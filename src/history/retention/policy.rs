@@ -90,7 +90,7 @@ pub(crate) enum RetentionError {
     #[error("the cutoff {0} is not in the past")]
     CutoffNotPast(String),
     /// Almost certainly a typo (`m` is minutes, `M` is months).
-    #[error("a retention of {0} is less than an hour")]
+    #[error("`--older-than {0}` is less than an hour")]
     TooShort(String),
     /// The cutoff would be too early to be represented. In days.
     #[error("a retention of {0} days is too long")]
