@@ -51,7 +51,7 @@ pub enum StateError {
     Incomplete { revision: Option<String>, missing: Vec<&'static str> },
     #[error("`alembic_version` has {} rows ({}); it must have one", .0.len(), .0.join(", "))]
     Ambiguous(Vec<String>),
-    #[error("an interrupted upgrade by TARSy's backend left {} behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join(", "))]
+    #[error("an interrupted upgrade by TARSy's backend left `{}` behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join("`, `"))]
     Leftover(Vec<Leftover>),
 }
 

@@ -42,7 +42,7 @@ pub(crate) enum ArchiveError {
         wanted: Revision,
     },
     /// The database has tables or columns that the archive has not.
-    #[error("the archive has no table or column for {}", .names.join(", "))]
+    #[error("the archive has no table or column for `{}`", .names.join("`, `"))]
     Lacking {
         /// Tables, and columns as `table.column`.
         names: Vec<String>,

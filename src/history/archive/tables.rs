@@ -168,10 +168,10 @@ mod tests {
 
         let found = chats(&[("chat_id", "text"), ("created_by", "uuid"), ("own", "text")]);
         let lacking = matching(Backend::Postgresql, &found, &archive).expect_err("columns are lacking");
-        let expected = "the archive has no table or column for chats.created_by, chats.own";
+        let expected = "the archive has no table or column for `chats.created_by`, `chats.own`";
         assert_eq!(lacking.to_string(), expected);
         let lacking = matching(Backend::Sqlite, &found, &Schema::default()).expect_err("the table is lacking");
-        assert_eq!(lacking.to_string(), "the archive has no table or column for chats");
+        assert_eq!(lacking.to_string(), "the archive has no table or column for `chats`");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) enum NotEmptyError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The target holds rows.
-    #[error("the target already holds rows in {}", .tables.join(", "))]
+    #[error("the target already holds rows in `{}`", .tables.join("`, `"))]
     Rows {
         /// Their names.
         tables: Vec<String>,

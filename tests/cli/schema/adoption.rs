@@ -181,7 +181,7 @@ fn a_copy_that_the_backend_left_behind_is_named() {
     init_to(&database, "5");
     birth::fill(&database, 5);
     database.execute("CREATE TABLE _alembic_tmp_alert_sessions AS SELECT * FROM alert_sessions");
-    let left = "an interrupted upgrade by TARSy's backend left _alembic_tmp_alert_sessions behind";
+    let left = "an interrupted upgrade by TARSy's backend left `_alembic_tmp_alert_sessions` behind";
     is_refused(&database, &[left, "DROP TABLE _alembic_tmp_alert_sessions"], ("revision", "DROP TABLE"));
     assert_eq!(database.count("_alembic_tmp_alert_sessions"), 1);
     database.execute("DROP TABLE _alembic_tmp_alert_sessions");
