@@ -54,10 +54,7 @@ pub(crate) enum UnmappedError {
     Unmapped(Vec<UnmappedItem>),
     /// `--ignore` names something that the target has, or that the source does not have.
     #[error("`--ignore` accepts only tables and columns that the source has and the target lacks, not `{}`", .names.join("`, `"))]
-    Mapped {
-        /// The names.
-        names: Vec<String>,
-    },
+    Mapped { names: Vec<String> },
 }
 
 impl Diagnostic for UnmappedError {
