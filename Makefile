@@ -54,7 +54,7 @@ deny: ## Check licences, sources and advisories of the dependencies
 	@cargo deny --version >/dev/null 2>&1 || { \
 	  echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny check bans licenses sources
-	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; else \
+	@if timeout 120 cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; else \
 	  echo "advisories were not checked: the RustSec database cannot be fetched" >&2; fi
 
 doc: ## Build the documentation, warnings denied

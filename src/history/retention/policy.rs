@@ -87,7 +87,7 @@ pub(crate) enum RetentionError {
     #[error("`--older-than {0}` would remove the whole history")]
     NotPositive(String),
     /// Such a cutoff would remove everything.
-    #[error("the cutoff {0} is not in the past")]
+    #[error("the cutoff {0} is not in the past, by the clock or `--now`")]
     CutoffNotPast(String),
     /// Almost certainly a typo (`m` is minutes, `M` is months).
     #[error("`--older-than {0}` is less than an hour")]
