@@ -28,19 +28,30 @@ pub(crate) use self::writable::{require_primary, require_writable};
 
 use self::postgresql::open_postgresql;
 use self::sqlite::open_sqlite;
-use super::failure::DatabaseCause;
+use super::failure::{DatabaseCause, ErrorClass};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
 /// A connection that could not be opened, or a database that is not usable behind it.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", if .cause.class.is_after_login() { format!("{target} is not usable") } else { format!("cannot connect to {target}") })]
+#[error("{}", failed(.target, .cause.class))]
 pub struct ConnectError {
     /// The database as its URL displays it, without the password.
     pub target: String,
     #[source]
     pub cause: DatabaseCause,
+}
+
+fn failed(target: &str, class: ErrorClass) -> String {
+    use ErrorClass::{
+        CannotOpen, Corrupt, FilePermission, NoSuchFile, Pooler, ReadOnly, RowPolicy, SchemaPending, Standby,
+    };
+    match class {
+        NoSuchFile | FilePermission | CannotOpen | Corrupt => format!("cannot open {target}"),
+        Standby | ReadOnly | RowPolicy | Pooler | SchemaPending => format!("{target} is not usable"),
+        _ => format!("cannot connect to {target}"),
+    }
 }
 
 impl Diagnostic for ConnectError {

@@ -89,13 +89,6 @@ impl ErrorClass {
         )
     }
 
-    /// Whether the login succeeded and the database cannot be used all the same.
-    #[must_use]
-    pub(crate) fn is_after_login(self) -> bool {
-        use ErrorClass::{Pooler, ReadOnly, RowPolicy, SchemaPending, Standby};
-        matches!(self, Standby | ReadOnly | RowPolicy | Pooler | SchemaPending)
-    }
-
     /// Whether the same attempt may succeed later without a change by the operator.
     #[must_use]
     pub fn is_transient(self) -> bool {
