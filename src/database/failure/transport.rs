@@ -16,7 +16,7 @@ pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => ErrorClass::ConnectionLost,
-        ErrorKind::PermissionDenied => ErrorClass::Privilege,
+        ErrorKind::PermissionDenied => ErrorClass::FilePermission,
         ErrorKind::InvalidData if error.to_string().starts_with(INVALID_CERTIFICATE) => ErrorClass::Certificate,
         // Connecting checks no other data than the server's side of TLS.
         ErrorKind::InvalidData => ErrorClass::Tls,

@@ -294,7 +294,7 @@ async fn copy(
     let failure = |cause: DatabaseCause| SnapshotError::Copy { directory: directory.display().to_string(), why, cause };
     let failed = |error: io::Error| match source_file::error_class(&error) {
         // The file existed before, so this is not a wrong path.
-        ErrorClass::NoSuchDatabase => failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error))),
+        ErrorClass::NoSuchFile => failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error))),
         ErrorClass::InputOutput if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
             failure(DatabaseCause::new(ErrorClass::CannotOpen, io_message(&error)))
         }
