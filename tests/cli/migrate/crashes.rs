@@ -158,10 +158,12 @@ fn the_server_crashes_at_many_moments() {
         assert_eq!(outcome.json()["error"]["exit_code"], 69, "{moment:?}");
         let unknown = "cannot determine whether the commit took place (`tarsy-db info` shows it)";
         assert!(outcome.stderr.contains("because: ") && outcome.stderr.contains("hint: "), "{}", outcome.stderr);
-        assert_eq!(outcome.stderr.contains(unknown), is_committing, "{}", outcome.stderr);
+        let is_unknown = outcome.stderr.contains(unknown);
         proxy.cut();
         server.run();
         let state = pictures.state_of(&target);
+        // A busy machine makes a run shorter than the measured one: a moment may come after its COMMIT.
+        assert!(is_unknown || (!is_committing && state == State::Empty), "{moment:?} {state:?}: {}", outcome.stderr);
         run_again(&source, &target, &pictures, state);
     }
 }
