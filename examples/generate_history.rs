@@ -19,12 +19,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use clap::{Parser, ValueEnum};
 use migration::Revision;
-use sea_orm::SqlxSqliteConnector;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, query, query_scalar};
-use tarsy_db::internals::upgrade;
+use tarsy_db::internals::{Connection, upgrade};
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const CONVERSATION_INDEX: &str = "ix_llm_interactions_conversation";
@@ -106,7 +105,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let start = Instant::now();
     let pool = connect(&arguments.output).await?;
-    let database = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
+    let database = Connection::of_sqlite(pool.clone());
     upgrade(&database, Revision::BASELINE, LOCK_TIMEOUT, &|| ()).await?;
     // A new schema uses WAL, which an unfinished file does not need.
     query("PRAGMA journal_mode = OFF").execute(&pool).await?;

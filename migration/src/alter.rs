@@ -4,7 +4,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::statement::{execute, texts};
+use crate::manager::Manager;
 
 /// A NOT NULL column. The type is a literal: both backends know these names, and SQLite derives the affinity from the
 /// name.
@@ -18,27 +18,23 @@ pub(crate) fn optional(name: &'static str, kind: &'static str) -> ColumnDef {
 }
 
 /// The columns of a table; none if the table does not exist.
-async fn columns(manager: &SchemaManager<'_>, table: &str) -> Result<Vec<String>, DbErr> {
-    let sql = match manager.get_database_backend() {
+async fn columns(manager: &Manager<'_>, table: &str) -> Result<Vec<String>, DbErr> {
+    let sql = match manager.backend() {
         DbBackend::Postgres => format!(
             "SELECT attname::text AS answer FROM pg_attribute
              WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped"
         ),
         _ => format!("SELECT name AS answer FROM pragma_table_info('{table}')"),
     };
-    texts(manager, sql).await
+    manager.texts(sql).await
 }
 
-pub(crate) async fn has_column(manager: &SchemaManager<'_>, table: &str, column: &str) -> Result<bool, DbErr> {
+pub(crate) async fn has_column(manager: &Manager<'_>, table: &str, column: &str) -> Result<bool, DbErr> {
     Ok(columns(manager, table).await?.iter().any(|name| name == column))
 }
 
 /// Adds a column if it is missing. Returns whether it was missing.
-pub(crate) async fn add_column(
-    manager: &SchemaManager<'_>,
-    table: &'static str,
-    column: ColumnDef,
-) -> Result<bool, DbErr> {
+pub(crate) async fn add_column(manager: &Manager<'_>, table: &'static str, column: ColumnDef) -> Result<bool, DbErr> {
     if has_column(manager, table, &column.get_column_name()).await? {
         return Ok(false);
     }
@@ -48,7 +44,7 @@ pub(crate) async fn add_column(
 
 /// Creates the missing ones of these indexes: name, table, columns.
 pub(crate) async fn create_indexes(
-    manager: &SchemaManager<'_>,
+    manager: &Manager<'_>,
     indexes: &[(&'static str, &'static str, &'static [&'static str])],
 ) -> Result<(), DbErr> {
     for (name, table, columns) in indexes {
@@ -62,14 +58,14 @@ pub(crate) async fn create_indexes(
 }
 
 /// Drops an index if it exists.
-pub(crate) async fn drop_index(manager: &SchemaManager<'_>, name: &str) -> Result<(), DbErr> {
-    execute(manager, format!("DROP INDEX IF EXISTS {name}")).await
+pub(crate) async fn drop_index(manager: &Manager<'_>, name: &str) -> Result<(), DbErr> {
+    manager.execute(format!("DROP INDEX IF EXISTS {name}")).await
 }
 
 /// Refuses a table with triggers, rules or policies of the operator's that would prevent or change the update of its
 /// rows.
-pub(crate) async fn require_plain_updates(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
-    let sql = match manager.get_database_backend() {
+pub(crate) async fn require_plain_updates(manager: &Manager<'_>, table: &str) -> Result<(), DbErr> {
+    let sql = match manager.backend() {
         DbBackend::Postgres => format!(
             "SELECT format('trigger %s', tgname) AS answer FROM pg_trigger
              WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
@@ -81,7 +77,7 @@ pub(crate) async fn require_plain_updates(manager: &SchemaManager<'_>, table: &s
              WHERE type = 'trigger' AND tbl_name = '{table}' AND upper(sql) LIKE '%UPDATE%ON%' ORDER BY 1"
         ),
     };
-    let found = texts(manager, sql).await?;
+    let found = manager.texts(sql).await?;
     match found.is_empty() {
         true => Ok(()),
         false => Err(DbErr::Custom(format!(

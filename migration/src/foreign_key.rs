@@ -4,7 +4,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{DbBackend, Statement, Value};
 
 use crate::definition;
-use crate::statement::{execute, texts};
+use crate::manager::Manager;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
@@ -46,14 +46,14 @@ impl Key {
     }
 
     /// Adds the foreign key on PostgreSQL.
-    pub(crate) async fn add(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-        execute(manager, format!("ALTER TABLE {} ADD {}", self.table, self.definition())).await
+    pub(crate) async fn add(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
+        manager.execute(format!("ALTER TABLE {} ADD {}", self.table, self.definition())).await
     }
 
     /// Replaces all other foreign keys on exactly its column.
-    pub(crate) async fn replace_others(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    pub(crate) async fn replace_others(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         let Self { table, column, .. } = self;
-        if manager.get_database_backend() != DbBackend::Postgres {
+        if manager.backend() != DbBackend::Postgres {
             return replace_in_definition(manager, self).await;
         }
         let others = format!(
@@ -62,19 +62,19 @@ impl Key {
              WHERE c.contype = 'f' AND c.conrelid = '{table}'::regclass AND a.attname = '{column}' ORDER BY c.conname"
         );
         let mut actions: Vec<_> =
-            texts(manager, others).await?.iter().map(|name| format!("DROP CONSTRAINT {name}")).collect();
+            manager.texts(others).await?.iter().map(|name| format!("DROP CONSTRAINT {name}")).collect();
         actions.push(format!("ADD {}", self.definition()));
-        execute(manager, format!("ALTER TABLE {table} {}", actions.join(", "))).await
+        manager.execute(format!("ALTER TABLE {table} {}", actions.join(", "))).await
     }
 
     /// Whether the table has a foreign key of this name on PostgreSQL.
-    pub(crate) async fn is_there(&self, manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
+    pub(crate) async fn is_there(&self, manager: &Manager<'_>) -> Result<bool, DbErr> {
         let Self { name, table, .. } = self;
         let sql = format!(
             "SELECT conname::text AS answer FROM pg_constraint
              WHERE conrelid = '{table}'::regclass AND conname = '{name}'"
         );
-        Ok(!texts(manager, sql).await?.is_empty())
+        Ok(!manager.texts(sql).await?.is_empty())
     }
 }
 
@@ -82,9 +82,8 @@ impl Key {
 ///
 /// A foreign key does not affect how rows are stored, so no row is rewritten. SQLite recommends this for such changes:
 /// <https://www.sqlite.org/lang_altertable.html#making_other_kinds_of_table_schema_changes>
-async fn replace_in_definition(manager: &SchemaManager<'_>, key: &Key) -> Result<(), DbErr> {
+async fn replace_in_definition(manager: &Manager<'_>, key: &Key) -> Result<(), DbErr> {
     let Key { table, column, .. } = key;
-    let connection = manager.get_connection();
     let action = key.on_delete.name();
     let sql = format!(
         "SELECT s.sql AS definition, v.schema_version AS version,
@@ -92,7 +91,7 @@ async fn replace_in_definition(manager: &SchemaManager<'_>, key: &Key) -> Result
                  WHERE k.\"from\" = '{column}') AS is_there
          FROM sqlite_schema s, pragma_schema_version v WHERE s.type = 'table' AND s.name = '{table}'"
     );
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
+    let row = manager.query(sql).await?.pop();
     let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("there is no table {table}")))?;
     if row.try_get::<i32>("", "is_there")? != 0 {
         return Ok(());
@@ -101,15 +100,14 @@ async fn replace_in_definition(manager: &SchemaManager<'_>, key: &Key) -> Result
     let edited = definition::with_foreign_key(&found, column, &key.definition())
         .ok_or_else(|| DbErr::Custom(format!("the definition of {table} cannot be parsed")))?;
     let version: i32 = row.try_get("", "version")?;
-    execute(manager, "PRAGMA writable_schema = ON").await?;
+    manager.execute("PRAGMA writable_schema = ON").await?;
     // Only the definition that was read may be replaced: any other describes rows in another format.
     let update = "UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ? AND sql = ?";
     let values = [Value::from(edited), Value::from(*table), Value::from(found)];
-    let updated = connection.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, update, values)).await?;
-    if updated.rows_affected() != 1 {
+    if manager.run(Statement::from_sql_and_values(DbBackend::Sqlite, update, values)).await? != 1 {
         return Err(DbErr::RecordNotUpdated);
     }
     // Makes every connection, including this one, read the definitions again.
-    execute(manager, format!("PRAGMA schema_version = {}", version.wrapping_add(1))).await?;
-    execute(manager, "PRAGMA writable_schema = RESET").await
+    manager.execute(format!("PRAGMA schema_version = {}", version.wrapping_add(1))).await?;
+    manager.execute("PRAGMA writable_schema = RESET").await
 }

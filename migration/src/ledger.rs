@@ -3,6 +3,8 @@
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::sea_query::{ColumnDef, Expr, ExprTrait, Index, Query, Table};
 
+use crate::manager::Manager;
+
 /// Alembic's name for the ledger.
 pub const TABLE: &str = "alembic_version";
 const COLUMN: &str = "version_num";
@@ -38,30 +40,31 @@ pub async fn read(connection: &impl ConnectionTrait) -> Result<Ledger, DbErr> {
     })
 }
 
-/// Changes the ledger from `before` to `revision`, and creates the table if it is missing.
+/// Changes the ledger from `before` to `revision`, and creates the table if it is missing. Returns the statements.
 ///
 /// # Errors
 /// The database's error, or [`DbErr::RecordNotUpdated`] if the ledger no longer says `before`.
-pub async fn write(connection: &impl ConnectionTrait, before: &Ledger, revision: &str) -> Result<(), DbErr> {
+pub async fn write(connection: &impl ConnectionTrait, before: &Ledger, revision: &str) -> Result<Vec<String>, DbErr> {
+    let manager = Manager::on(connection);
     if *before == Ledger::Missing {
         let column = ColumnDef::new(COLUMN).custom("VARCHAR(32)").not_null().take();
         let mut key = Index::create().name("alembic_version_pkc").col(COLUMN).take();
-        connection.execute(Table::create().table(TABLE).col(column).primary_key(&mut key)).await?;
+        manager.create_table(Table::create().table(TABLE).col(column).primary_key(&mut key).take()).await?;
     }
     let written = match before {
         Ledger::At(before) => {
             let update =
                 Query::update().table(TABLE).value(COLUMN, revision).and_where(Expr::col(COLUMN).eq(before)).take();
-            connection.execute(&update).await?
+            manager.change(&update).await?
         }
         Ledger::Missing | Ledger::Empty | Ledger::Several(_) => {
-            connection.execute(Query::delete().from_table(TABLE)).await?;
+            manager.change(&Query::delete().from_table(TABLE).take()).await?;
             let insert = Query::insert().into_table(TABLE).columns([COLUMN]).values_panic([revision.into()]).take();
-            connection.execute(&insert).await?
+            manager.change(&insert).await?
         }
     };
-    match written.rows_affected() {
-        1 => Ok(()),
+    match written {
+        1 => Ok(manager.into_statements()),
         _ => Err(DbErr::RecordNotUpdated),
     }
 }

@@ -12,13 +12,14 @@
 //! | `alter` | adds columns, creates and drops indexes |
 //! | `foreign_key` | adds and replaces foreign keys |
 //! | `definition` | a foreign key in the text of a SQLite table's definition |
-//! | `statement` | runs statements that SeaORM cannot build |
+//! | `manager` | runs the statements of a revision, and records them |
 //! | [`ledger`] | the one-row table that names a database's revision |
 
 mod alter;
 mod definition;
 mod foreign_key;
 pub mod ledger;
+mod manager;
 mod r01_ae85467a75d2;
 mod r02_7c617b3e7c2c;
 mod r03_3eafea61046d;
@@ -42,14 +43,15 @@ mod r20_a1b2c3d4e5f6;
 mod r21_b31503eedb30;
 mod r22_c4d5e6f7g8h9;
 mod r23_b67c135119d7;
-mod statement;
 mod step;
 
 use std::fmt;
 use std::str::FromStr;
 
-use sea_orm_migration::MigrationTrait;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr};
+use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
 
+use manager::Manager;
 use step::Step;
 
 /// Every released revision of TARSy, oldest first, with its change.
@@ -111,7 +113,7 @@ impl Revision {
     /// The id in the ledger.
     #[must_use]
     pub fn id(self) -> &'static str {
-        CHAIN[self.0].0.name()
+        CHAIN[self.0].0.id()
     }
 
     /// The position among all revisions, from 1.
@@ -126,10 +128,16 @@ impl Revision {
         CHAIN[self.0].1
     }
 
-    /// The migration from the revision before to this one.
-    #[must_use]
-    pub fn migration(self) -> &'static dyn MigrationTrait {
-        CHAIN[self.0].0
+    /// Applies the change to a database at the revision before. Returns the statements that changed it.
+    ///
+    /// On PostgreSQL the names of tables lead to the first schema of the search path, which holds TARSy's tables.
+    ///
+    /// # Errors
+    /// The database's error, or [`DbErr::Custom`] about an object that prevents the change.
+    pub async fn apply(self, connection: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+        let manager = Manager::on(connection);
+        CHAIN[self.0].0.up(&manager).await?;
+        Ok(manager.into_statements())
     }
 
     /// The columns (table, column) that this revision and those before it add to existing tables.
@@ -141,6 +149,22 @@ impl Revision {
     #[must_use]
     pub fn tables(self) -> Vec<&'static str> {
         TABLES.iter().filter(|(since, _)| *since <= self.number()).map(|(_, table)| *table).collect()
+    }
+}
+
+impl MigrationName for Revision {
+    fn name(&self) -> &str {
+        self.id()
+    }
+}
+
+/// For SeaORM's own migrator. tarsy-db calls [`Revision::apply`] on connections that leave nothing behind on a server,
+/// which SeaORM's schema manager cannot use.
+#[async_trait::async_trait]
+impl MigrationTrait for Revision {
+    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.apply(manager.get_connection()).await.map(|_| ())
     }
 }
 

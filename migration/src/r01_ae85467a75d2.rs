@@ -6,20 +6,18 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::alter::{optional, required};
+use crate::manager::Manager;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "ae85467a75d2"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         for mut table in [alert_sessions(), stage_executions(), llm_interactions(manager), mcp_communications()] {
             manager.create_table(table.take()).await?;
         }
@@ -35,9 +33,7 @@ impl MigrationTrait for Migration {
         }
         manager.create_index(conversation_index(manager)).await
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
@@ -61,9 +57,9 @@ const INDEXES: [(&str, &str, &[&str]); 14] = [
 ];
 
 /// The index on conversations: GIN on PostgreSQL, a b-tree on SQLite.
-fn conversation_index(manager: &SchemaManager<'_>) -> IndexCreateStatement {
+fn conversation_index(manager: &Manager<'_>) -> IndexCreateStatement {
     let mut index = Index::create().name("ix_llm_interactions_conversation").table("llm_interactions").take();
-    match manager.get_database_backend() {
+    match manager.backend() {
         DbBackend::Postgres => index
             .index_type(IndexType::Custom("gin".into()))
             .col(IndexColumn::from("conversation").with_operator_class("jsonb_path_ops")),
@@ -114,8 +110,8 @@ fn stage_executions() -> TableCreateStatement {
         .take()
 }
 
-fn llm_interactions(manager: &SchemaManager<'_>) -> TableCreateStatement {
-    let conversation = match manager.get_database_backend() {
+fn llm_interactions(manager: &Manager<'_>) -> TableCreateStatement {
+    let conversation = match manager.backend() {
         DbBackend::Postgres => "JSONB",
         _ => "JSON",
     };

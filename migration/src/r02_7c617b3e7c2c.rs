@@ -7,32 +7,27 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::alter::{add_column, require_plain_updates, required};
-use crate::statement::execute;
+use crate::manager::Manager;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "7c617b3e7c2c"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         let mut column = required("interaction_type", "VARCHAR(50)");
         // The column's default covers the rows that match neither marker.
         if add_column(manager, "llm_interactions", column.default("investigation").take()).await? {
             require_plain_updates(manager, "llm_interactions").await?;
-            execute(manager, classify(manager.get_database_backend())).await?;
+            manager.execute(classify(manager.backend())).await?;
         }
         Ok(())
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         vec![("llm_interactions", "interaction_type")]
     }

@@ -6,21 +6,19 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::alter::{create_indexes, optional, required};
+use crate::manager::Manager;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "3eafea61046d"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let (id, timestamp, now) = match manager.get_database_backend() {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
+        let (id, timestamp, now) = match manager.backend() {
             DbBackend::Postgres => ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE", "now()"),
             _ => ("INTEGER", "DATETIME", "CURRENT_TIMESTAMP"),
         };
@@ -44,9 +42,7 @@ impl MigrationTrait for Migration {
         )
         .await
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }

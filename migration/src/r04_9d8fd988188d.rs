@@ -7,21 +7,18 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::alter::{drop_index, has_column};
-use crate::statement::texts;
+use crate::manager::Manager;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "9d8fd988188d"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         drop_index(manager, "ix_alert_sessions_alert_id").await?;
         if has_column(manager, "alert_sessions", "alert_id").await? {
             let uses = uses(manager).await?;
@@ -32,9 +29,7 @@ impl MigrationTrait for Migration {
         }
         Ok(())
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
@@ -42,8 +37,8 @@ impl Step for Migration {
 
 /// The operator's objects that would silently be dropped with the column on PostgreSQL, or refer to a missing column on
 /// SQLite.
-async fn uses(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
-    let sql = match manager.get_database_backend() {
+async fn uses(manager: &Manager<'_>) -> Result<Vec<String>, DbErr> {
+    let sql = match manager.backend() {
         DbBackend::Postgres => {
             "SELECT pg_describe_object(d.classid, d.objid, 0) AS answer
              FROM pg_depend d
@@ -60,5 +55,5 @@ async fn uses(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
              WHERE m.type = 'table' AND m.rootpage > 0 AND k.\"table\" = 'alert_sessions' AND k.\"to\" = 'alert_id'"
         }
     };
-    texts(manager, sql.to_owned()).await
+    manager.texts(sql.to_owned()).await
 }

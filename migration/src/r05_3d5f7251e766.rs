@@ -7,27 +7,24 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::alter::{add_column, create_indexes, optional, require_plain_updates};
-use crate::statement::execute;
+use crate::manager::Manager;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "3d5f7251e766"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         add_column(manager, "alert_sessions", optional("pod_id", "VARCHAR(255)")).await?;
         add_column(manager, "alert_sessions", optional("last_interaction_at", "BIGINT")).await?;
         let columns = &["status", "last_interaction_at"];
         create_indexes(manager, &[("ix_alert_sessions_status_last_interaction", "alert_sessions", columns)]).await?;
         require_plain_updates(manager, "alert_sessions").await?;
-        let now_us = match manager.get_database_backend() {
+        let now_us = match manager.backend() {
             DbBackend::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
             // `unixepoch('subsec')` is NULL before SQLite 3.42, which may run the printed SQL.
             _ => "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
@@ -37,11 +34,9 @@ impl MigrationTrait for Migration {
                     last_interaction_at = coalesce(last_interaction_at, started_at_us, {now_us})
              WHERE pod_id IS NULL OR last_interaction_at IS NULL"
         );
-        execute(manager, fill).await
+        manager.execute(fill).await
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         vec![("alert_sessions", "pod_id"), ("alert_sessions", "last_interaction_at")]
     }

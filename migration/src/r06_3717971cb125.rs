@@ -6,28 +6,24 @@
 use sea_orm_migration::prelude::*;
 
 use crate::foreign_key::{Key, OnDelete};
+use crate::manager::Manager;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "3717971cb125"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         for key in KEYS {
             key.replace_others(manager).await?;
         }
         Ok(())
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }

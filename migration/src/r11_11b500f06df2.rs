@@ -6,20 +6,18 @@
 use sea_orm_migration::prelude::*;
 
 use crate::alter::{add_column, create_indexes, optional, required};
+use crate::manager::Manager;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "11b500f06df2"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         manager.create_table(chats()).await?;
         manager.create_table(chat_user_messages()).await?;
         create_indexes(manager, &INDEXES).await?;
@@ -27,9 +25,7 @@ impl MigrationTrait for Migration {
         add_column(manager, "stage_executions", optional("chat_user_message_id", "VARCHAR")).await?;
         Ok(())
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         vec![("stage_executions", "chat_id"), ("stage_executions", "chat_user_message_id")]
     }

@@ -9,38 +9,34 @@ use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::alter::{add_column, create_indexes, optional, required};
 use crate::foreign_key::{Key, OnDelete};
+use crate::manager::Manager;
 use crate::r06_3717971cb125::SESSION_OF_STAGE;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "d7e8f9a0b1c2"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        if manager.get_database_backend() != DbBackend::Postgres {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
+        if manager.backend() != DbBackend::Postgres {
             SESSION_OF_STAGE.replace_others(manager).await?;
         }
         add_column(manager, TABLE, optional(PARENT, "VARCHAR")).await?;
         add_column(manager, TABLE, required("parallel_index", "INTEGER").default(0).take()).await?;
         add_column(manager, TABLE, required("parallel_type", "VARCHAR").default("single").take()).await?;
         create_indexes(manager, &INDEXES).await?;
-        match manager.get_database_backend() {
+        match manager.backend() {
             DbBackend::Postgres if KEY.is_there(manager).await? => {}
             DbBackend::Postgres => KEY.add(manager).await?,
             _ => KEY.replace_others(manager).await?,
         }
         Ok(())
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         vec![
             ("stage_executions", "parent_stage_execution_id"),

@@ -5,30 +5,26 @@
 use sea_orm_migration::prelude::*;
 
 use crate::alter::{add_column, drop_index, optional};
+use crate::manager::Manager;
 use crate::r18_d7e8f9a0b1c2::INDEXES;
 use crate::step::Step;
 
 pub(crate) struct Migration;
 
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for Migration {
+    fn id(&self) -> &'static str {
         "f0dd17b71ce2"
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         add_column(manager, "stage_executions", optional("expected_parallel_count", "INTEGER")).await?;
         for (name, ..) in INDEXES {
             drop_index(manager, name).await?;
         }
         Ok(())
     }
-}
 
-impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         vec![("stage_executions", "expected_parallel_count")]
     }

@@ -3,9 +3,17 @@
 use sea_orm_migration::prelude::*;
 
 use crate::alter::{add_column, optional};
+use crate::manager::Manager;
 
-/// A migration that declares the columns by which it is recognised.
-pub(crate) trait Step: MigrationTrait {
+/// The change of a revision, and the columns by which it is recognised.
+#[async_trait::async_trait]
+pub(crate) trait Step: Sync {
+    /// The id in the ledger.
+    fn id(&self) -> &'static str;
+
+    /// Applies the change to a database at the revision before.
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr>;
+
     /// The columns (table, column) that it adds to existing tables.
     fn added_columns(&self) -> Vec<(&'static str, &'static str)>;
 }
@@ -18,24 +26,19 @@ pub(crate) struct AddColumns {
     pub(crate) columns: &'static [(&'static str, &'static str)],
 }
 
-impl MigrationName for AddColumns {
-    fn name(&self) -> &'static str {
+#[async_trait::async_trait]
+impl Step for AddColumns {
+    fn id(&self) -> &'static str {
         self.id
     }
-}
 
-#[async_trait::async_trait]
-impl MigrationTrait for AddColumns {
-    #[expect(elided_lifetimes_in_paths, reason = "the macro wants the trait's own signature")]
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         for (name, kind) in self.columns {
             add_column(manager, self.table, optional(name, kind)).await?;
         }
         Ok(())
     }
-}
 
-impl Step for AddColumns {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         self.columns.iter().map(|(name, _)| (self.table, *name)).collect()
     }

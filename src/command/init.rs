@@ -1,12 +1,12 @@
 //! `init`: creates or upgrades the schema.
 
 use migration::Revision;
-use sea_orm::DatabaseConnection;
 use serde::Serialize;
 
 use super::wait;
 use crate::cli::init::Init;
 use crate::cli::wait::Wait;
+use crate::database::connection::Connection;
 use crate::database::connection::{self, Access};
 use crate::database::failure::{ErrorClass, ResultExt, Verb};
 use crate::database::url::{DatabaseUrl, SqliteLocation};
@@ -113,7 +113,7 @@ fn disabled(url: &DatabaseUrl, source: &SettingSource) -> Report {
     Report::new(&summary, vec![Block::Line(line)])
 }
 
-async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<DatabaseConnection, Error> {
+async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<Connection, Error> {
     match connection::open(url, access, arguments.lock_timeout).await {
         Err(error) if error.cause.class == ErrorClass::Busy => {
             Err(SchemaError::from(Locked::on_file(url, arguments.lock_timeout)).into())
@@ -123,7 +123,7 @@ async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<Dat
 }
 
 /// Opens a database to read it; a missing file is treated as an empty database.
-async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<DatabaseConnection, Error> {
+async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<Connection, Error> {
     match url {
         DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) if !path.exists() => {
             let memory = DatabaseUrl::Sqlite(SqliteLocation::memory());

@@ -5,6 +5,8 @@
 //! | [`watchdog`] | detects a server that stopped responding, and ends this process's sessions there |
 //! | [`read_transaction`] | short read transactions with limits |
 //! | [`connection`] | connections to both backends |
+//! | [`transaction`] | statements in transactions whose settings end with them |
+//! | [`namespace`] | where a role's unqualified names lead on PostgreSQL |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without a login |
 //! | [`sqlite_file`] | a SQLite file seen without SQLite: its header and the files beside it |
 //! | [`mark`] | marks by which this process's work can be found on a server |
@@ -12,6 +14,7 @@
 //! | [`failure`] | the database's errors: classes, hints, and whether to retry |
 //! | [`url`] | SQLAlchemy URLs, with hidden passwords |
 //! | [`sqlite_value`] | a value as SQLite stores it |
+//! | [`quote`] | quotes names and values in built SQL |
 //! | [`integrity_finding`] | which findings of SQLite's check are about values |
 
 pub(crate) mod connection;
@@ -19,9 +22,12 @@ pub(crate) mod failure;
 pub(crate) mod integrity_finding;
 pub(crate) mod keepalive;
 pub(crate) mod mark;
+pub(crate) mod namespace;
+pub(crate) mod quote;
 pub(crate) mod read_transaction;
 pub(crate) mod readiness;
 pub(crate) mod sqlite_file;
 pub(crate) mod sqlite_value;
+pub(crate) mod transaction;
 pub(crate) mod url;
 pub(crate) mod watchdog;

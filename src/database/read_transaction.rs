@@ -6,12 +6,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr, IsolationLevel, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::connection::milliseconds;
 use super::mark;
+use crate::database::connection::Connection;
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::mutex::lock;
 
 /// The limit of a query whose answer is only informative.
@@ -34,7 +34,7 @@ pub(crate) enum Rows {
 
 /// Reads from one connection.
 pub(crate) struct BoundedReader<'c> {
-    connection: &'c DatabaseConnection,
+    connection: &'c Connection,
     limit: Option<Duration>,
     /// When SQLite interrupts the current query.
     deadline: Arc<Mutex<Option<Instant>>>,
@@ -43,7 +43,7 @@ pub(crate) struct BoundedReader<'c> {
 impl<'c> BoundedReader<'c> {
     /// Prepares to read. A query that takes longer than `limit` fails as
     /// [`crate::database::failure::ErrorClass::TimedOut`].
-    pub(crate) async fn new(connection: &'c DatabaseConnection, limit: Option<Duration>) -> Result<Self, DbErr> {
+    pub(crate) async fn new(connection: &'c Connection, limit: Option<Duration>) -> Result<Self, DbErr> {
         let deadline = Arc::<Mutex<Option<Instant>>>::default();
         if connection.get_database_backend() == DbBackend::Sqlite && limit.is_some() {
             let of_handler = Arc::clone(&deadline);
@@ -51,7 +51,7 @@ impl<'c> BoundedReader<'c> {
                 let deadline = *lock(&of_handler);
                 deadline.is_none_or(|deadline| Instant::now() < deadline)
             };
-            let acquired = connection.get_sqlite_connection_pool().acquire().await;
+            let acquired = connection.pool().get_sqlite_connection_pool().acquire().await;
             let mut connection = acquired.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
             let handle = connection.lock_handle().await;
             let mut handle = handle.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
@@ -66,35 +66,18 @@ impl<'c> BoundedReader<'c> {
     }
 
     /// Begins to read. On SQLite everything that is read until the next `begin` counts as one query.
-    pub(crate) async fn begin(&self, rows: Rows) -> Result<DatabaseExecutor<'c>, DbErr> {
+    pub(crate) async fn begin(&self, rows: Rows) -> Result<Transaction, DbErr> {
         *lock(&self.deadline) = self.limit.map(|limit| Instant::now() + limit);
         begin(self.connection, self.limit, rows).await
     }
 }
 
 /// Begins a read transaction in which each statement may take `limit`. It overrides the role's own limit.
-pub(crate) async fn begin(
-    connection: &DatabaseConnection,
-    limit: Option<Duration>,
-    rows: Rows,
-) -> Result<DatabaseExecutor<'_>, DbErr> {
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(DatabaseExecutor::Connection(connection));
-    }
-    let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+pub(crate) async fn begin(connection: &Connection, limit: Option<Duration>, rows: Rows) -> Result<Transaction, DbErr> {
     let limit = limit.map_or(0, milliseconds);
     let every_row = if rows == Rows::Every { EVERY_ROW } else { "" };
-    let sql = format!("SET LOCAL statement_timeout = {limit}; {every_row}; {}", mark::transaction());
-    transaction.execute_unprepared(&sql).await?;
-    Ok(DatabaseExecutor::OwnedTransaction(transaction))
-}
-
-/// Ends the read transaction, also after a failed query.
-pub(crate) async fn end(reading: DatabaseExecutor<'_>) -> Result<(), DbErr> {
-    match reading {
-        DatabaseExecutor::OwnedTransaction(transaction) => transaction.rollback().await,
-        DatabaseExecutor::Connection(_) | DatabaseExecutor::Transaction(_) => Ok(()),
-    }
+    let set_up = format!("SET LOCAL statement_timeout = {limit}; {every_row}; {}", mark::transaction());
+    connection.begin_reading(SearchPath::Role, &set_up).await
 }
 
 #[cfg(test)]
@@ -108,12 +91,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_query_of_sqlite_that_takes_too_long_is_given_up_and_the_next_one_is_not() {
-        let connection = sea_orm::Database::connect("sqlite::memory:").await.expect("memory");
+        let connection = Connection::in_memory().await;
         let reader = BoundedReader::new(&connection, Some(Duration::from_millis(50))).await.expect("a handler");
         let reading = reader.begin(Rows::Every).await.expect("a transaction");
         let cause = DatabaseCause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
         assert_eq!(cause.class, ErrorClass::TimedOut, "{cause}");
-        end(reading).await.ok();
+        reading.rollback().await.ok();
         let reading = reader.begin(Rows::Every).await.expect("a transaction");
         let answer = row(&reading, "SELECT 1 AS one").await.expect("an answer");
         assert_eq!(answer.try_get::<i32>("", "one").expect("a number"), 1);

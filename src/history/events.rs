@@ -1,11 +1,12 @@
 //! The retention of events. The backend sends them to browsers, which need them for a few hours.
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::removal::batch::{Batch, BatchError, Limits};
 use super::retention::plan::{TableCounts, table_plan};
 use super::retention::policy::RetentionError;
+use crate::database::connection::Connection;
 use crate::database::failure::DatabaseError;
 use crate::schema::model::Schema;
 
@@ -84,7 +85,7 @@ pub(crate) async fn plan(
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
 pub(crate) async fn remove_batch(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     policy: &EventPolicy,
     size: u32,
     limits: Limits,

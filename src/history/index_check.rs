@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::integrity_finding::about_values;
-use crate::schema::sql::literal;
+use crate::database::quote::literal;
 
 /// How many findings a message lists.
 const MOST_NAMED: usize = 5;

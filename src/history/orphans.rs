@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde::Serialize;
 
 use super::archive::Archive;
@@ -12,6 +12,7 @@ use super::removal::batch::{Batch, BatchError, Limits};
 use super::tables::{
     REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
 };
+use crate::database::connection::Connection;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
@@ -61,7 +62,7 @@ pub(crate) fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
 pub(crate) async fn remove_batch(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     schema: &Schema,
     reference: Reference,
     size: u32,
@@ -128,14 +129,13 @@ fn is_not_needed(reference: &Reference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Database;
 
     use super::*;
     use crate::schema;
 
     #[tokio::test]
     async fn orphans_are_found_without_foreign_keys_and_only_where_the_columns_are() {
-        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let connection = Connection::in_memory().await;
         let sql = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY);
             CREATE TABLE stage_executions (execution_id VARCHAR PRIMARY KEY, session_id VARCHAR,
                 parent_stage_execution_id VARCHAR);

@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use migration::Revision;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlxSqliteConnector, TransactionTrait,
-};
-use sea_orm_migration::SchemaManager;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::early::{self, EarlyColumn};
 use super::model::Schema;
 use super::read::{postgresql, sqlite};
+use crate::database::connection::Connection;
 use crate::database::connection::require_primary;
 use crate::database::failure::DatabaseCause;
 use crate::database::mark;
+use crate::database::transaction::{SearchPath, Transaction};
 
 /// Replays all migrations up to the last of the `wanted` revisions, and reads the schema after each of those: TARSy's
 /// tables without the ledger.
@@ -24,19 +23,16 @@ use crate::database::mark;
 ///
 /// # Errors
 /// [`crate::database::failure::ErrorClass::Standby`], or the database's error.
-pub(crate) async fn replay<C>(
-    connection: &C,
+pub(crate) async fn replay(
+    connection: &Connection,
     wanted: &BTreeSet<Revision>,
-) -> Result<BTreeMap<Revision, Schema>, DatabaseCause>
-where
-    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
-{
+) -> Result<BTreeMap<Revision, Schema>, DatabaseCause> {
     let last = wanted.last().copied().unwrap_or(Revision::BASELINE);
     let mut schemas = BTreeMap::new();
     if connection.get_database_backend() == DbBackend::Postgres {
         let transaction = begin_temporary(connection).await?;
         for revision in last.since(None) {
-            revision.migration().up(&SchemaManager::new(&transaction)).await?;
+            revision.apply(&transaction).await?;
             if wanted.contains(&revision) {
                 schemas.insert(revision, postgresql::read(&transaction, postgresql::Namespace::Temporary).await?);
             }
@@ -46,7 +42,7 @@ where
     }
     let scratch = memory().await?;
     for revision in last.since(None) {
-        revision.migration().up(&SchemaManager::new(&scratch)).await?;
+        revision.apply(&scratch).await?;
         if wanted.contains(&revision) {
             schemas.insert(revision, sqlite::read(&scratch).await?);
         }
@@ -55,14 +51,11 @@ where
 }
 
 /// Replays one revision, with columns of later revisions as those define them.
-pub(crate) async fn replay_with_early<C>(
-    connection: &C,
+pub(crate) async fn replay_with_early(
+    connection: &Connection,
     revision: Revision,
     early: &[EarlyColumn],
-) -> Result<Schema, DatabaseCause>
-where
-    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
-{
+) -> Result<Schema, DatabaseCause> {
     let replayed = replay(connection, &early::revisions(revision, early)).await?;
     let mut expected = replayed[&revision].clone();
     early::add(&mut expected, early, &replayed);
@@ -70,26 +63,20 @@ where
 }
 
 /// Begins a transaction in which unqualified names are those of temporary tables. The caller rolls it back.
-pub(crate) async fn begin_temporary<C>(connection: &C) -> Result<DatabaseTransaction, DatabaseCause>
-where
-    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
-{
+pub(crate) async fn begin_temporary(connection: &Connection) -> Result<Transaction, DatabaseCause> {
     require_primary(connection).await?;
-    let transaction = connection.begin().await?;
-    transaction.execute_unprepared("SET TRANSACTION READ WRITE").await?;
-    transaction.execute_unprepared("SET LOCAL search_path = pg_temp").await?;
-    transaction.execute_unprepared(&mark::transaction()).await?;
-    Ok(transaction)
+    let set_up = format!("SET TRANSACTION READ WRITE; {}", mark::transaction());
+    Ok(connection.begin_reading(SearchPath::Temporary, &set_up).await?)
 }
 
 /// A SQLite database in memory.
-pub(crate) async fn memory() -> Result<DatabaseConnection, DbErr> {
+pub(crate) async fn memory() -> Result<Connection, DbErr> {
     let options = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = options
         .connect_with(SqliteConnectOptions::new().in_memory(true))
         .await
         .map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
-    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+    Ok(Connection::of_sqlite(pool))
 }
 
 #[cfg(test)]

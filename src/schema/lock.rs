@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
+use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::sqlite_file::with_suffix;
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -24,7 +23,7 @@ pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
 
 /// Takes the lock for repairs until the session ends; false if another session has it. It does not wait, because a
 /// waiting session holds a snapshot, for which the building of an index would wait.
-pub(crate) async fn begin_repair(connection: &DatabaseConnection) -> Result<bool, DbErr> {
+pub(crate) async fn begin_repair(connection: &Connection) -> Result<bool, DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(true);
     }
@@ -33,19 +32,9 @@ pub(crate) async fn begin_repair(connection: &DatabaseConnection) -> Result<bool
 }
 
 /// Begins the one transaction that may change the schema. The lock ends with it, also behind a pooler.
-pub(crate) async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    if connection.get_database_backend() == DbBackend::Postgres {
-        // A snapshot that is older than the lock would not see what was committed during the wait.
-        let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-        transaction.execute_unprepared(NO_TIME_LIMITS).await?;
-        transaction.execute_unprepared(&mark::transaction()).await?;
-        transaction.execute_unprepared(EVERY_ROW).await?;
-        transaction.execute_unprepared(&statement()).await?;
-        return Ok(transaction);
-    }
-    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-    let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-    connection.begin_with_options(options).await
+pub(crate) async fn begin(connection: &Connection) -> Result<Transaction, DbErr> {
+    let set_up = [NO_TIME_LIMITS, &mark::transaction(), EVERY_ROW, &statement()].join("; ");
+    connection.begin(SearchPath::Role, &set_up).await
 }
 
 /// Without them a role's limits for everyday queries would end a long upgrade.
@@ -68,7 +57,7 @@ pub struct Locked {
 
 impl Locked {
     /// Finds the holder after [`Busy`](crate::database::failure::ErrorClass::Busy).
-    pub(crate) async fn on(connection: &DatabaseConnection, waited: Duration) -> Self {
+    pub(crate) async fn on(connection: &Connection, waited: Duration) -> Self {
         Self { holder: holder(connection).await, waited }
     }
 
@@ -90,7 +79,7 @@ impl Diagnostic for Locked {
 }
 
 /// The holder of the lock, as far as the database shows it.
-async fn holder(connection: &DatabaseConnection) -> String {
+async fn holder(connection: &Connection) -> String {
     let holder = match connection.get_database_backend() {
         DbBackend::Postgres => postgresql_holder(connection).await,
         _ => sqlite_holder(connection).await,
@@ -104,7 +93,7 @@ fn holder_of_file(url: &DatabaseUrl) -> String {
 }
 
 /// Finds the session with the advisory lock, or else the oldest one with a lock on one of the tables.
-async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
+async fn postgresql_holder(connection: &Connection) -> Result<Option<String>, DbErr> {
     let sql = format!(
         "SELECT format('pid %s (role %s, application `%s`%s)', a.pid, a.usename, a.application_name,
                        -- A role without privileges sees no more.
@@ -127,7 +116,7 @@ async fn postgresql_holder(connection: &DatabaseConnection) -> Result<Option<Str
 }
 
 /// SQLite does not know who holds its locks, but Linux lists them by the file's inode.
-async fn sqlite_holder(connection: &DatabaseConnection) -> Result<Option<String>, DbErr> {
+async fn sqlite_holder(connection: &Connection) -> Result<Option<String>, DbErr> {
     let sql = "SELECT file FROM pragma_database_list WHERE name = 'main'";
     let file: String = row(connection, sql).await?.try_get("", "file")?;
     Ok(process_holding(Path::new(&file)))

@@ -22,7 +22,6 @@
 //! | [`state`] | the ledger and the tables of a database, and what `init` does with them |
 //! | [`model`] | tables, columns, indexes and keys, as data |
 //! | [`column_kind`] | column types in the names of both backends |
-//! | [`sql`] | quotes names and values in built SQL |
 
 pub(crate) mod column_kind;
 pub(crate) mod diff;
@@ -38,7 +37,6 @@ pub(crate) mod read;
 pub(crate) mod repair;
 pub(crate) mod row_policy;
 pub(crate) mod sequence;
-pub(crate) mod sql;
 pub(crate) mod state;
 pub(crate) mod upgrade;
 pub(crate) mod variant;

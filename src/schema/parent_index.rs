@@ -77,12 +77,13 @@ fn keeps_parents(predicate: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnectionTrait, Database};
+    use sea_orm::ConnectionTrait;
 
     use super::*;
+    use crate::database::connection::Connection;
 
     async fn after(sql: &str) -> ParentIndex {
-        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let connection = Connection::in_memory().await;
         let table = "CREATE TABLE stage_executions (execution_id VARCHAR PRIMARY KEY, session_id VARCHAR,
                          parent_stage_execution_id VARCHAR REFERENCES stage_executions (execution_id))";
         connection.execute_unprepared(&format!("{table}; {sql}")).await.expect("sound SQL");

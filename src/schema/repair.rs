@@ -1,12 +1,13 @@
 //! Repairs that change no row and work while the backend runs: indexes and sequences.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::model::Index;
 use super::sequence::{self, Sequence};
-use super::sql::quoted;
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::mark;
+use crate::database::quote::quoted;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Repair {
@@ -34,7 +35,7 @@ impl Repair {
     ///
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
-    pub(crate) async fn apply(&self, connection: &DatabaseConnection) -> Result<(), DatabaseError> {
+    pub(crate) async fn apply(&self, connection: &Connection) -> Result<(), DatabaseError> {
         let backend = connection.get_database_backend();
         match self {
             Repair::CreateIndex { name, table, index } => {
@@ -74,7 +75,7 @@ pub(crate) async fn plan(
 }
 
 /// The build waits for every older transaction, but blocks no session: it may take long.
-async fn build(connection: &DatabaseConnection, sql: &str) -> Result<(), DbErr> {
+async fn build(connection: &Connection, sql: &str) -> Result<(), DbErr> {
     if connection.get_database_backend() == DbBackend::Postgres {
         connection.execute_unprepared("SET lock_timeout = 0; SET statement_timeout = 0").await?;
     }

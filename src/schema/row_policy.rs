@@ -9,9 +9,9 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
-use super::sql::literal;
 use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::quote::literal;
 
 /// The policies of a table that apply to the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

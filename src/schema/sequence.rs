@@ -1,12 +1,14 @@
 //! The sequences of columns, and whether they are ahead of the data. SQLite has none.
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, IsolationLevel, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
-use super::sql::quoted;
+use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::mark;
+use crate::database::quote::quoted;
 use crate::database::read_transaction::EVERY_ROW;
+use crate::database::transaction::SearchPath;
 
 /// How long to wait for the writers of a sequence's table.
 const LOCK_TIMEOUT: &str = "2s";
@@ -37,17 +39,17 @@ impl Sequence {
     }
 
     /// Advances the sequence past the data. Writers of the table wait, so that no number is used twice.
-    pub(crate) async fn advance(&self, connection: &DatabaseConnection) -> Result<(), DbErr> {
+    pub(crate) async fn advance(&self, connection: &Connection) -> Result<(), DbErr> {
         let [table, column] = [&self.table, &self.column].map(|name| quoted(name));
         let name = &self.name;
-        let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+        let transaction = connection.begin(SearchPath::Role, "").await?;
         transaction.execute_unprepared(&mark::transaction()).await?;
         // Writers queue behind a session that waits for a lock.
         transaction.execute_unprepared(&format!("{EVERY_ROW}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
         let sql = format!(
             "SELECT setval({}, greatest((SELECT max({column}) FROM {table}), (SELECT last_value FROM {name})))",
-            crate::schema::sql::literal(name)
+            crate::database::quote::literal(name)
         );
         transaction.execute_unprepared(&sql).await?;
         transaction.commit().await

@@ -2,14 +2,15 @@
 //! new database from its newest models and upgrades an old one step by step.
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::column_kind::ColumnKind;
 use super::diff::{self, Difference, Severity};
 use super::expected;
 use super::model::{Column, ForeignKey, ForeignKeyAction, Schema};
-use super::sql::quoted;
+use crate::database::connection::Connection;
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::quoted;
 
 /// One legitimate variant of a revision. Each allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,10 +98,7 @@ pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema,
 ///
 /// # Panics
 /// Never: the newest revision is late enough.
-pub(crate) async fn best_match<C>(connection: &C, found: &Schema) -> Result<(Revision, Match), DatabaseCause>
-where
-    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
-{
+pub(crate) async fn best_match(connection: &Connection, found: &Schema) -> Result<(Revision, Match), DatabaseCause> {
     let backend = connection.get_database_backend();
     let replayed = expected::replay(connection, &Revision::all().collect()).await?;
     // Tables are no evidence: TARSy's backend creates missing tables at every start, but never a column.
@@ -115,14 +113,11 @@ where
 }
 
 /// Finds the revision that matches the tables without a fault, if it is another one than `revision`.
-pub(crate) async fn look_alike<C>(
-    connection: &C,
+pub(crate) async fn look_alike(
+    connection: &Connection,
     revision: Revision,
     found: &Schema,
-) -> Result<Option<Revision>, DatabaseCause>
-where
-    C: ConnectionTrait + TransactionTrait<Transaction = DatabaseTransaction>,
-{
+) -> Result<Option<Revision>, DatabaseCause> {
     let (other, best) = best_match(connection, found).await?;
     Ok((other != revision && best.faults().next().is_none()).then_some(other))
 }

@@ -1,11 +1,12 @@
 //! The state of both databases: the source's revision and schema variant, and what the target needs to match them.
 
 use migration::{Revision, ledger};
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::DbBackend;
 
 use super::plan::PlanError;
 use super::source::unmapped;
 use super::target::operation::Operation;
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::url::Backend;
 use crate::diagnostic::Diagnostic;
@@ -144,7 +145,7 @@ pub(crate) struct SourceState {
 ///
 /// # Errors
 /// [`EndpointError`] if it is not a TARSy history that this version can read.
-pub(crate) async fn inspect_source(source: &DatabaseConnection) -> Result<SourceState, EndpointError> {
+pub(crate) async fn inspect_source(source: &Connection) -> Result<SourceState, EndpointError> {
     let ledger_state = SchemaState::read(source).await.context((Verb::Read, "the source's ledger"))?;
     let found = schema::read::schema(source).await.context((Verb::Read, "the source's schema"))?;
     // Tables that an interrupted upgrade left are reported as unmapped.
@@ -205,7 +206,7 @@ pub(crate) struct TargetState {
 /// [`EndpointError::TargetBehind`] or [`EndpointError::TargetBeyond`] if the target is at another revision,
 /// [`SchemaError`] if its tables differ from its revision.
 pub(crate) async fn inspect_target(
-    target: &DatabaseConnection,
+    target: &Connection,
     source: &SourceState,
     operation: Operation,
 ) -> Result<TargetState, EndpointError> {
@@ -242,7 +243,7 @@ pub(crate) async fn inspect_target(
 /// # Errors
 /// [`EndpointError::TargetBeyond`] if it is at a later revision than the source.
 async fn start_of_target(
-    target: &DatabaseConnection,
+    target: &Connection,
     source: &SourceState,
 ) -> Result<(Option<Revision>, Schema), EndpointError> {
     let revision = source.revision;
@@ -285,7 +286,7 @@ fn drops_alert_ids(from: Revision, to: Option<Revision>) -> bool {
 
 /// Counts the values of `alert_sessions.alert_id` if an upgrade would drop them.
 async fn dropped_alert_ids(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     found: &Schema,
     from: Revision,
     to: Option<Revision>,

@@ -7,11 +7,11 @@ use migration::Revision;
 
 use super::value::column::ColumnPlan;
 use super::value::column_type::ColumnType;
+use crate::database::quote::quoted;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
-use crate::schema::sql::quoted;
 use crate::schema::variant::{self, Variant};
 
 /// Why the source is not a TARSy history.

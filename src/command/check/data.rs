@@ -1,12 +1,13 @@
 //! Checks of the data: the file, the sequences, the age of the sessions.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::finding::Finding;
 use super::mode::{Depth, OnOverdue};
 use crate::command::retention::Retention;
 use crate::database::connection::rows;
+use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::format::{counted, number};
@@ -20,7 +21,7 @@ use crate::schema::model::Schema;
 use crate::schema::sequence::{self, Sequence};
 
 /// SQLite's own check of the file.
-pub(crate) async fn integrity(connection: &DatabaseExecutor<'_>, depth: Depth) -> Finding {
+pub(crate) async fn integrity(connection: &Transaction, depth: Depth) -> Finding {
     const NAME: &str = "integrity";
     if connection.get_database_backend() == DbBackend::Postgres {
         return Finding::ok(NAME, "checked by the server itself");
@@ -33,7 +34,7 @@ pub(crate) async fn integrity(connection: &DatabaseExecutor<'_>, depth: Depth) -
     Finding::of(NAME, lines, |lines| damage(NAME, pragma, lines))
 }
 
-async fn pragma_lines(connection: &DatabaseExecutor<'_>, pragma: &str) -> Result<Vec<String>, DbErr> {
+async fn pragma_lines(connection: &Transaction, pragma: &str) -> Result<Vec<String>, DbErr> {
     let rows = rows(connection, &format!("SELECT {pragma} AS line FROM pragma_{pragma}")).await?;
     rows.iter().map(|row| row.try_get("", "line")).collect()
 }
@@ -47,7 +48,7 @@ fn damage(name: &'static str, pragma: &str, lines: Vec<String>) -> Finding {
 }
 
 /// Whether each sequence is ahead of the numbers in its column.
-pub(crate) async fn sequences(connection: &DatabaseExecutor<'_>) -> Finding {
+pub(crate) async fn sequences(connection: &Transaction) -> Finding {
     const NAME: &str = "sequences";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::ok(NAME, "SQLite has no sequences");
@@ -69,7 +70,7 @@ fn ahead_of_data(name: &'static str, sequences: &[Sequence]) -> Finding {
 
 /// Whether sessions are past the retention.
 pub(crate) async fn retention(
-    connection: &DatabaseExecutor<'_>,
+    connection: &Transaction,
     mut retention: Retention,
     found: &Schema,
     now: DateTime<Utc>,

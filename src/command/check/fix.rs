@@ -1,9 +1,8 @@
 //! `--fix`: the repairs that are safe while the backend is running.
 
-use sea_orm::DatabaseConnection;
-
 use super::finding::Finding;
 use super::schema::closest;
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::exit_code::ExitCode;
 use crate::output::Status;
@@ -21,7 +20,7 @@ enum RepairPlan {
     Refused(StateError),
 }
 
-pub(crate) async fn repairs(connection: &DatabaseConnection) -> Finding {
+pub(crate) async fn repairs(connection: &Connection) -> Finding {
     match plan(connection).await {
         Ok(RepairPlan::Repairs(repairs)) => repaired(&apply(connection, &repairs).await),
         Ok(RepairPlan::Refused(refused)) => Finding::skipped(NAME, format!("no repair was tried: {refused}")),
@@ -29,7 +28,7 @@ pub(crate) async fn repairs(connection: &DatabaseConnection) -> Finding {
     }
 }
 
-async fn plan(connection: &DatabaseConnection) -> Result<RepairPlan, DatabaseCause> {
+async fn plan(connection: &Connection) -> Result<RepairPlan, DatabaseCause> {
     if !lock::begin_repair(connection).await? {
         return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is running"));
     }
@@ -46,7 +45,7 @@ async fn plan(connection: &DatabaseConnection) -> Result<RepairPlan, DatabaseCau
 }
 
 /// Applies each repair; returns what was done, or why it failed.
-async fn apply(connection: &DatabaseConnection, repairs: &[Repair]) -> Vec<Result<String, DatabaseError>> {
+async fn apply(connection: &Connection, repairs: &[Repair]) -> Vec<Result<String, DatabaseError>> {
     let mut results = Vec::new();
     for repair in repairs {
         results.push(repair.apply(connection).await.map(|()| repair.done()));

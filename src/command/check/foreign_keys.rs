@@ -1,11 +1,13 @@
 //! The check of the foreign keys: constraints that the server enforces, and rows without a parent.
 
-use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::finding::Finding;
 use super::mode::Depth;
 use crate::database::connection::row;
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::{literal, quoted};
+use crate::database::transaction::Transaction;
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::history::index_check;
@@ -14,12 +16,11 @@ use crate::history::tables::{REFERENCES, Reference};
 use crate::output::Status;
 use crate::schema::diff;
 use crate::schema::model::{ForeignKey, Schema};
-use crate::schema::sql::{literal, quoted};
 
 const NAME: &str = "foreign keys";
 
 /// Whether every row has its parent.
-pub(crate) async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Schema, depth: Depth) -> Finding {
+pub(crate) async fn foreign_keys(connection: &Transaction, found: &Schema, depth: Depth) -> Finding {
     if connection.get_database_backend() == DbBackend::Postgres && depth == Depth::Quick {
         return vouched_for(found);
     }
@@ -28,7 +29,7 @@ pub(crate) async fn foreign_keys(connection: &DatabaseExecutor<'_>, found: &Sche
 
 /// The rows without a parent: by TARSy's references, and by other foreign keys as text.
 async fn count_orphans(
-    connection: &DatabaseExecutor<'_>,
+    connection: &Transaction,
     found: &Schema,
 ) -> Result<(Vec<OrphanCount>, Vec<String>), DatabaseCause> {
     let counts = orphans::count(connection, found).await.map_err(|error| error.cause)?;
@@ -85,7 +86,7 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
 }
 
 /// The rows without a parent, by foreign keys that are not TARSy's.
-async fn other_orphans(connection: &DatabaseExecutor<'_>, found: &Schema) -> Result<Vec<String>, DbErr> {
+async fn other_orphans(connection: &Transaction, found: &Schema) -> Result<Vec<String>, DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
     let counts: Vec<_> = match connection.get_database_backend() {

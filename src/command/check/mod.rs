@@ -23,16 +23,17 @@ mod server;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DatabaseConnection, DatabaseExecutor};
 use serde::Serialize;
 
 use self::finding::Finding;
 use self::mode::{Depth, OnOverdue};
 use super::retention::Retention;
 use crate::cli::check::Check;
+use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database::failure::DatabaseCause;
-use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
+use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
+use crate::database::transaction::Transaction;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
@@ -44,6 +45,7 @@ use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
 use crate::settings::Settings;
+use sea_orm::ConnectionTrait;
 
 #[derive(Serialize)]
 struct CheckSummary {
@@ -101,7 +103,7 @@ async fn checks(
     arguments: &Check,
     settings: &Settings,
     now: DateTime<Utc>,
-    connection: &DatabaseConnection,
+    connection: &Connection,
     opened: Duration,
     writable: Option<Finding>,
 ) -> Vec<Finding> {
@@ -134,12 +136,12 @@ async fn checks(
     checks.push(schema::revision(connection, &state, settings.schema_target.value).await);
     checks.push(schema::tables(connection, &state, &found).await);
     checks.push(schema::indexes(connection.get_database_backend(), &found));
-    let foreign_keys = async |reading: &DatabaseExecutor<'_>| foreign_keys::foreign_keys(reading, &found, depth).await;
+    let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
     checks.push(look(&reader, "foreign keys", foreign_keys).await);
     checks.push(look(&reader, "integrity", async |reading| data::integrity(reading, depth).await).await);
     checks.push(look(&reader, "sequences", async |reading| data::sequences(reading).await).await);
     let (retention, on_overdue) = (Retention::of(settings, &state), OnOverdue::of(arguments));
-    let old = async |reading: &DatabaseExecutor<'_>| data::retention(reading, retention, &found, now, on_overdue).await;
+    let old = async |reading: &Transaction| data::retention(reading, retention, &found, now, on_overdue).await;
     checks.push(look(&reader, "retention", old).await);
     checks
 }
@@ -147,7 +149,7 @@ async fn checks(
 async fn read_schema(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema), DatabaseCause> {
     let reading = reader.begin(Rows::Visible).await?;
     let read = schema_and_state(&reading).await?;
-    read_transaction::end(reading).await?;
+    reading.rollback().await?;
     Ok(read)
 }
 
@@ -155,12 +157,12 @@ async fn read_schema(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema)
 async fn look(
     reader: &BoundedReader<'_>,
     name: &'static str,
-    check: impl AsyncFnOnce(&DatabaseExecutor<'_>) -> Finding,
+    check: impl AsyncFnOnce(&Transaction) -> Finding,
 ) -> Finding {
     let finding = match reader.begin(Rows::Every).await {
         Ok(reading) => {
             let finding = check(&reading).await;
-            read_transaction::end(reading).await.ok();
+            reading.rollback().await.ok();
             finding
         }
         Err(error) => Finding::unanswered(name, &error.into()),

@@ -4,23 +4,24 @@ use std::collections::BTreeSet;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::finding::Finding;
+use crate::database::connection::Connection;
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::quoted;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
 use crate::schema::drift::ledger_hint;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
-use crate::schema::sql::quoted;
 use crate::schema::state::{self, Decision, SchemaState, StateError, leftover_hint};
 use crate::schema::variant::{self, Match, Variant};
 use crate::schema::{diff, expected, row_policy};
 
 /// Whether the database is at the target's revision or a later one.
-pub(crate) async fn revision(connection: &DatabaseConnection, state: &SchemaState, target: Revision) -> Finding {
+pub(crate) async fn revision(connection: &Connection, state: &SchemaState, target: Revision) -> Finding {
     match row_policy::refuse(connection, &[ledger::TABLE]).await {
         Err(cause) if state.ledger == Ledger::Empty => Finding::unanswered("revision", &cause),
         _ => at_revision(state, target),
@@ -75,7 +76,7 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
 }
 
 /// Whether the tables match their revision.
-pub(crate) async fn tables(connection: &DatabaseConnection, state: &SchemaState, found: &Schema) -> Finding {
+pub(crate) async fn tables(connection: &Connection, state: &SchemaState, found: &Schema) -> Finding {
     const NAME: &str = "schema";
     if state.is_empty() {
         return Finding::skipped(NAME, "no tables yet");
@@ -95,7 +96,7 @@ pub(crate) async fn tables(connection: &DatabaseConnection, state: &SchemaState,
 /// The variant that the tables match best: of the recorded revision, or of any revision if none is recorded. `None` for a
 /// revision that this version does not know.
 pub(crate) async fn closest(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     state: &SchemaState,
     found: &Schema,
 ) -> Result<Option<(Revision, Match)>, DatabaseCause> {
@@ -110,7 +111,7 @@ pub(crate) async fn closest(
 
 /// The revision that the tables match instead of the recorded one, if there is one.
 async fn looks_like(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     state: &SchemaState,
     revision: Revision,
     found: &Schema,
@@ -120,12 +121,7 @@ async fn looks_like(
 }
 
 /// The revision to which an upgrade by TARSy's backend was interrupted, if that explains every difference.
-async fn half_done(
-    connection: &DatabaseConnection,
-    revision: Revision,
-    closest: &Match,
-    found: &Schema,
-) -> Option<Revision> {
+async fn half_done(connection: &Connection, revision: Revision, closest: &Match, found: &Schema) -> Option<Revision> {
     let backend = connection.get_database_backend();
     let next = Revision::HEAD.since(Some(revision)).next().filter(|_| backend == DbBackend::Sqlite)?;
     let replayed = expected::replay(connection, &BTreeSet::from([next])).await.ok()?;

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::finding::Finding;
+use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
-use crate::database::read_transaction::{self, BoundedReader, Rows};
+use crate::database::read_transaction::{BoundedReader, Rows};
+use crate::database::transaction::Transaction;
 use crate::exit_code::ExitCode;
 use crate::format::{duration, io_message};
 use crate::output::Status;
@@ -20,7 +22,7 @@ use crate::schema::state::SchemaState;
 const OLDEST_POSTGRESQL: i32 = 14;
 
 /// Whether the database answers. `opened` is the time that connecting took.
-pub(crate) async fn connection(connection: &DatabaseConnection, opened: Duration) -> Finding {
+pub(crate) async fn connection(connection: &Connection, opened: Duration) -> Finding {
     const NAME: &str = "connection";
     let started = Instant::now();
     let answer = rows(connection, "SELECT 1").await;
@@ -70,7 +72,7 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
                          AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
     let reading = reader.begin(Rows::Every).await?;
     let row = row(&reading, sql).await?;
-    read_transaction::end(reading).await?;
+    reading.rollback().await?;
     Ok(ServerFacts {
         version: row.try_get("", "version")?,
         major: row.try_get("", "major")?,
@@ -138,7 +140,7 @@ fn tables_of_tarsy() -> Vec<&'static str> {
 }
 
 /// The privileges of the role.
-pub(crate) async fn privileges(connection: &DatabaseExecutor<'_>, state: &SchemaState) -> Finding {
+pub(crate) async fn privileges(connection: &Transaction, state: &SchemaState) -> Finding {
     const NAME: &str = "privileges";
     if connection.get_database_backend() != DbBackend::Postgres {
         return Finding::ok(NAME, "SQLite has no roles");
@@ -165,7 +167,7 @@ fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
 }
 
 /// The row policies that hide rows from the role, if there are any.
-pub(crate) async fn row_policies(connection: &DatabaseConnection) -> Option<Finding> {
+pub(crate) async fn row_policies(connection: &Connection) -> Option<Finding> {
     const NAME: &str = "row policies";
     match row_policy::active(connection, &tables_of_tarsy()).await {
         Ok(policies) => hidden_rows(NAME, &policies),

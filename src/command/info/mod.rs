@@ -21,7 +21,7 @@ use super::retention::Retention;
 use crate::cli::info::Info;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database::failure::{ResultExt, Verb};
-use crate::database::read_transaction::{self, BoundedReader, QUERY_LIMIT, Rows};
+use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -52,7 +52,7 @@ pub(crate) async fn run(
     let state = SchemaState::read(&reading).await.context((Verb::Read, "the ledger"))?;
     let found = schema(&reading).await.context((Verb::Read, "the schema"))?;
     let server = queries::server(&reading).await.context((Verb::Read, "the server's settings"))?;
-    read_transaction::end(reading).await.ok();
+    reading.rollback().await.ok();
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(precision).await?,
         DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, precision, server.bytes).await?,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use sea_orm::{ConnectionTrait, DatabaseExecutor, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
+use crate::database::quote::quoted;
+use crate::database::transaction::Transaction;
 use crate::history::retention::policy::has_start;
 use crate::history::tables::SESSIONS;
-use crate::schema::sql::quoted;
 
 /// How many weeks the chart shows.
 const WEEKS: i64 = 26;
@@ -26,7 +27,7 @@ pub(crate) struct ServerInfo {
     pub(crate) bytes: u64,
 }
 
-pub(crate) async fn server(connection: &DatabaseExecutor<'_>) -> Result<ServerInfo, DbErr> {
+pub(crate) async fn server(connection: &Transaction) -> Result<ServerInfo, DbErr> {
     let sql = match connection.get_database_backend() {
         DbBackend::Postgres => {
             "SELECT current_setting('server_version') AS version, current_user::text AS role,
@@ -49,13 +50,13 @@ pub(crate) async fn server(connection: &DatabaseExecutor<'_>) -> Result<ServerIn
 }
 
 /// Counts the rows of a table.
-pub(crate) async fn count(connection: &DatabaseExecutor<'_>, table: &str) -> Result<u64, DbErr> {
+pub(crate) async fn count(connection: &Transaction, table: &str) -> Result<u64, DbErr> {
     let sql = format!("SELECT count(*) AS row_count FROM {}", quoted(table));
     Ok(row(connection, &sql).await?.try_get::<i64>("", "row_count")?.unsigned_abs())
 }
 
 /// The sizes of PostgreSQL's tables, with its estimates of their rows.
-pub(crate) async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Result<Vec<TableInfo>, DbErr> {
+pub(crate) async fn postgresql_sizes(connection: &Transaction) -> Result<Vec<TableInfo>, DbErr> {
     let sql = "SELECT c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
                       pg_indexes_size(c.oid) AS index_bytes,
                       coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
@@ -79,7 +80,7 @@ pub(crate) async fn postgresql_sizes(connection: &DatabaseExecutor<'_>) -> Resul
 }
 
 /// The size in bytes of each table, and of all its indexes.
-pub(crate) async fn sqlite_sizes(connection: &DatabaseExecutor<'_>) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
+pub(crate) async fn sqlite_sizes(connection: &Transaction) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
     let sql = "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
                FROM dbstat s JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1, 2";
     let rows = rows(connection, sql).await?;
@@ -91,7 +92,7 @@ pub(crate) async fn sqlite_sizes(connection: &DatabaseExecutor<'_>) -> Result<BT
 }
 
 /// The starts of the oldest and of the newest session.
-pub(crate) async fn edges(connection: &DatabaseExecutor<'_>) -> Result<(Option<i64>, Option<i64>), DbErr> {
+pub(crate) async fn edges(connection: &Transaction) -> Result<(Option<i64>, Option<i64>), DbErr> {
     let span = format!(
         "SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
         has_start(connection.get_database_backend())
@@ -101,7 +102,7 @@ pub(crate) async fn edges(connection: &DatabaseExecutor<'_>) -> Result<(Option<i
 }
 
 /// How many sessions have each status.
-pub(crate) async fn by_status(connection: &DatabaseExecutor<'_>) -> Result<Vec<StatusCount>, DbErr> {
+pub(crate) async fn by_status(connection: &Transaction) -> Result<Vec<StatusCount>, DbErr> {
     let sql = format!("SELECT status, count(*) AS sessions FROM {SESSIONS} GROUP BY status ORDER BY 2 DESC, 1");
     let rows = rows(connection, &sql).await?;
     let counts = rows.iter().map(|row| {
@@ -112,7 +113,7 @@ pub(crate) async fn by_status(connection: &DatabaseExecutor<'_>) -> Result<Vec<S
 }
 
 /// The last weeks with sessions, and the empty weeks between them.
-pub(crate) async fn by_week(connection: &DatabaseExecutor<'_>) -> Result<Vec<Week>, DbErr> {
+pub(crate) async fn by_week(connection: &Transaction) -> Result<Vec<Week>, DbErr> {
     let sql = format!(
         "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions
          FROM {SESSIONS} WHERE {} AND started_at_us >= 0 GROUP BY 1 ORDER BY 1 DESC LIMIT {WEEKS}",

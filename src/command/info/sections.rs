@@ -1,14 +1,14 @@
 //! Reads the parts of the report, each in its own transaction, and records those that were cancelled.
 
 use chrono::{DateTime, Utc};
-use sea_orm::DatabaseExecutor;
 
 use super::queries;
 use super::summary::{RowCount, SessionSummary, TableInfo};
 use crate::cli::info::Info;
 use crate::command::retention::Retention;
 use crate::database::failure::{Action, ErrorClass, ResultExt, Verb};
-use crate::database::read_transaction::{self, BoundedReader, Rows};
+use crate::database::read_transaction::{BoundedReader, Rows};
+use crate::database::transaction::Transaction;
 use crate::error::Error;
 use crate::format;
 use crate::history::retention::plan::{self, RetentionPlan};
@@ -56,12 +56,12 @@ impl Sections<'_> {
     pub(crate) async fn read<T>(
         &mut self,
         part: impl Into<String>,
-        read: impl AsyncFnOnce(&DatabaseExecutor<'_>) -> Result<T, Error>,
+        read: impl AsyncFnOnce(&Transaction) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let part = part.into();
         let reading = self.reader.begin(Rows::Visible).await.context((Verb::Read, part.clone()))?;
         let result = read(&reading).await;
-        read_transaction::end(reading).await.ok();
+        reading.rollback().await.ok();
         match result {
             Err(Error::Database(error))
                 if self.reader.limit().is_some() && error.cause.class == ErrorClass::TimedOut =>
@@ -76,13 +76,12 @@ impl Sections<'_> {
     async fn count(&mut self, table: &str) -> Result<RowCount, Error> {
         let part = format!("the rows of {table}");
         let action = Action::from((Verb::Count, format!("the rows of {table}")));
-        let count = async |reading: &DatabaseExecutor<'_>| Ok(queries::count(reading, table).await.context(action)?);
+        let count = async |reading: &Transaction| Ok(queries::count(reading, table).await.context(action)?);
         Ok(self.read(part, count).await?.map_or(RowCount::Unknown, RowCount::Exact))
     }
 
     pub(crate) async fn postgresql_tables(&mut self, precision: Precision) -> Result<Vec<TableInfo>, Error> {
-        let sizes =
-            async |reading: &DatabaseExecutor<'_>| Ok(queries::postgresql_sizes(reading).await.context(MEASURE)?);
+        let sizes = async |reading: &Transaction| Ok(queries::postgresql_sizes(reading).await.context(MEASURE)?);
         let mut tables = self.read("the sizes of the tables", sizes).await?.unwrap_or_default();
         for table in &mut tables {
             if precision.counts(table.rows) {
@@ -101,8 +100,7 @@ impl Sections<'_> {
     ) -> Result<Vec<TableInfo>, Error> {
         let mut sizes = None;
         if precision.measures(file_bytes) {
-            let measure =
-                async |reading: &DatabaseExecutor<'_>| Ok(queries::sqlite_sizes(reading).await.context(MEASURE)?);
+            let measure = async |reading: &Transaction| Ok(queries::sqlite_sizes(reading).await.context(MEASURE)?);
             sizes = self.read("the sizes of the tables", measure).await?;
         }
         let mut tables = Vec::new();
@@ -141,8 +139,8 @@ impl Sections<'_> {
             Some(policy) => self.would_remove(policy, found).await?,
             None => None,
         };
-        let by_status = async |reading: &DatabaseExecutor<'_>| Ok(queries::by_status(reading).await.context(action)?);
-        let by_week = async |reading: &DatabaseExecutor<'_>| Ok(queries::by_week(reading).await.context(action)?);
+        let by_status = async |reading: &Transaction| Ok(queries::by_status(reading).await.context(action)?);
+        let by_week = async |reading: &Transaction| Ok(queries::by_week(reading).await.context(action)?);
         Ok(SessionSummary {
             oldest: oldest.and_then(format::exact_time),
             newest: newest.and_then(format::exact_time),
@@ -156,7 +154,7 @@ impl Sections<'_> {
     }
 
     async fn would_remove(&mut self, policy: RetentionPolicy, found: &Schema) -> Result<Option<RetentionPlan>, Error> {
-        let plan = async |reading: &DatabaseExecutor<'_>| {
+        let plan = async |reading: &Transaction| {
             let selection = Selection::of(reading, found, policy).await?;
             Ok(plan::plan(reading, found, &selection).await?)
         };

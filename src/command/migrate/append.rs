@@ -44,7 +44,7 @@ impl Run<'_> {
         let wanted = TargetTables::new(&self.source.end.revision.tables(), &self.source.end.schema);
         let work = async {
             let mut connection =
-                target.get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?;
+                target.pool().get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?;
             Ok(preflight::holds_rows(&mut connection, &wanted).await?)
         };
         let result = watch.over(work).await;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
-
 use super::run::Run;
+use crate::database::connection::Connection;
 use crate::database::failure::{ErrorClass, ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
@@ -46,7 +45,7 @@ impl Run<'_> {
     /// Checks source and target.
     pub(crate) async fn prepare(
         &self,
-        target: &DatabaseConnection,
+        target: &Connection,
         work: Operation,
         snapshot: Snapshot,
         watch: &Watch<'_>,
@@ -78,11 +77,7 @@ impl Run<'_> {
     }
 
     /// Refuses a target that cannot take the rows. Returns warnings, and whether it compresses long values with LZ4.
-    async fn preflight(
-        &self,
-        target: &DatabaseConnection,
-        work: Operation,
-    ) -> Result<(Vec<Obstacle>, bool), TransferError> {
+    async fn preflight(&self, target: &Connection, work: Operation) -> Result<(Vec<Obstacle>, bool), TransferError> {
         let end = &self.source.end;
         let copies = match work {
             Operation::Move => 1,
@@ -90,7 +85,7 @@ impl Run<'_> {
             Operation::Append => 2,
         };
         let need = std::fs::metadata(&self.source.path).ok().map(|metadata| copies * metadata.len());
-        let pool = target.get_postgres_connection_pool();
+        let pool = target.pool().get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         let wanted = TargetTables::new(&end.revision.tables(), &end.schema);
         let obstacles = preflight::look(&mut connection, work, &wanted, need).await?;
@@ -165,7 +160,7 @@ impl Run<'_> {
     pub(crate) async fn with_holder<T>(
         &self,
         result: Result<T, TransferError>,
-        target: &DatabaseConnection,
+        target: &Connection,
         watch: &Watch<'_>,
     ) -> Result<T, TransferError> {
         match result {

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use migration::ledger::Ledger;
-use sea_orm::DatabaseConnection;
 
 use super::bounds::GRACE;
 use super::history::OpenHistory;
 use super::outcome::Stop;
 use super::removal::{Removal, Stopping, add};
 use super::retry::is_too_large;
+use crate::database::connection::Connection;
 use crate::database::failure::ErrorClass;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -69,7 +69,7 @@ impl SessionBatch<'_> {
     /// Removes sessions without a commit. Each connection skips the sessions that the other one has locked.
     async fn begin(
         &self,
-        connection: Option<&DatabaseConnection>,
+        connection: Option<&Connection>,
         taken: &mut Vec<PickedSession>,
     ) -> Result<Option<Batch>, BatchError> {
         let Some(connection) = connection else { return Ok(None) };
@@ -83,7 +83,7 @@ impl SessionBatch<'_> {
     /// Removes sessions on one or both connections, and commits.
     async fn remove(
         &self,
-        second: Option<&DatabaseConnection>,
+        second: Option<&Connection>,
         taken: &mut [Vec<PickedSession>; 2],
         stopping: &Stopping,
         done: &mut Done,

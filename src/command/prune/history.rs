@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{DatabaseConnection, DatabaseExecutor, DbErr};
+use sea_orm::DbErr;
 
 use super::outcome::RemovalOutcome;
 use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
+use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
+use crate::database::transaction::Transaction;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -48,9 +50,9 @@ pub(crate) const BEGIN_TO_PLAN: (Verb, &str) = (Verb::Plan, "the removal");
 
 /// A database with TARSy's tables, whose rows have not been read yet.
 pub(crate) struct OpenedDatabase {
-    pub(crate) connection: DatabaseConnection,
+    pub(crate) connection: Connection,
     /// Works in parallel with the first.
-    pub(crate) second: Option<DatabaseConnection>,
+    pub(crate) second: Option<Connection>,
     pub(crate) state: SchemaState,
     pub(crate) schema: Schema,
     /// `None` without a ledger.
@@ -89,11 +91,11 @@ impl OpenedDatabase {
 pub(crate) struct OpenHistory {
     pub(crate) url: DatabaseUrl,
     pub(crate) watch: Arc<Watch<'static>>,
-    pub(crate) connection: DatabaseConnection,
+    pub(crate) connection: Connection,
     /// Whether the connection worked when it was last used.
     pub(crate) is_connected: bool,
     /// Works in parallel with the first while PostgreSQL is otherwise idle.
-    pub(crate) second: Option<DatabaseConnection>,
+    pub(crate) second: Option<Connection>,
     pub(crate) ledger: Ledger,
     /// `None` without a ledger.
     pub(crate) revision: Option<Revision>,
@@ -163,7 +165,7 @@ impl OpenHistory {
         self.second = None;
         if self.url.sqlite_path().is_some() {
             // In this order: see [`Contention`]. If a rollback takes long, the files stay open.
-            let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close_by_ref()).await;
+            let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await;
             closed
                 .map_err(|_| DatabaseCause::new(ErrorClass::TimedOut, "its rollback takes too long"))
                 .context((Verb::Close, "the connection"))?
@@ -206,7 +208,7 @@ impl OpenHistory {
     pub(crate) async fn count_old(&self) -> Result<u64, DatabaseError> {
         let reading = every_row(&self.connection).await?;
         let sessions = selection::count_old(&reading, &self.selection.policy).await?;
-        read_transaction::end(reading).await.context((Verb::RollBack, "the read transaction"))?;
+        reading.rollback().await.context((Verb::RollBack, "the read transaction"))?;
         Ok(sessions)
     }
 
@@ -214,7 +216,7 @@ impl OpenHistory {
     pub(crate) async fn oldest(&self) -> Result<Option<i64>, DatabaseError> {
         let reading = every_row(&self.connection).await?;
         let oldest = selection::oldest(&reading).await?;
-        read_transaction::end(reading).await.context((Verb::RollBack, "the read transaction"))?;
+        reading.rollback().await.context((Verb::RollBack, "the read transaction"))?;
         Ok(oldest)
     }
 
@@ -263,11 +265,11 @@ fn file_obstacle(path: Option<&Path>) -> Option<String> {
 }
 
 /// Begins the transaction that reads the rows for the plan.
-pub(crate) async fn every_row(connection: &DatabaseConnection) -> Result<DatabaseExecutor<'_>, DatabaseError> {
+pub(crate) async fn every_row(connection: &Connection) -> Result<Transaction, DatabaseError> {
     read_transaction::begin(connection, None, Rows::Every).await.context(BEGIN_TO_PLAN)
 }
 
-async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<DatabaseConnection, Error> {
+async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<Connection, Error> {
     let lock_timeout = match url {
         DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
         DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
@@ -278,7 +280,7 @@ async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<Da
 }
 
 /// Opens a second connection, if two can work in parallel. Without it the removal only takes longer.
-async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) -> Option<DatabaseConnection> {
+async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) -> Option<Connection> {
     // SQLite, and so an archive, has one writer at a time.
     let is_of_use = matches!(url, DatabaseUrl::Postgresql(_)) && !arguments.dry_run && arguments.archive.is_none();
     if !is_of_use {
@@ -288,10 +290,7 @@ async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) ->
 }
 
 /// A second connection, if it can be distinguished from those of other programs.
-pub(crate) async fn known(
-    second: Option<DatabaseConnection>,
-    contention: &mut Contention,
-) -> Option<DatabaseConnection> {
+pub(crate) async fn known(second: Option<Connection>, contention: &mut Contention) -> Option<Connection> {
     let second = second?;
     contention.count_as_own(&second).await.is_ok().then_some(second)
 }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sea_orm::{DatabaseConnection, DatabaseExecutor};
-
 use super::bounds::{Bounds, out_of_time};
 use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row, known};
 use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseError, ErrorClass, ResultExt, Verb};
-use crate::database::read_transaction;
+use crate::database::transaction::Transaction;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
@@ -111,7 +110,7 @@ async fn plan(
 
 /// Plans what is removed in addition to sessions.
 async fn plan_others(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     schema: &Schema,
     events: Option<&EventPolicy>,
     with_orphans: bool,
@@ -126,14 +125,11 @@ async fn plan_others(
         let tables = orphans::tables(&plan.orphans);
         index_check::require_matching_indexes(&reading, &tables).await.context((Verb::Find, "orphans"))?;
     }
-    Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
+    Ok(reading.rollback().await.context(BEGIN_TO_PLAN)?)
 }
 
 /// Warns of filters that match no session: a misspelt one would silently remove nothing.
-async fn warn_of_unknown_values(
-    connection: &DatabaseConnection,
-    policy: &RetentionPolicy,
-) -> Result<(), DatabaseError> {
+async fn warn_of_unknown_values(connection: &Connection, policy: &RetentionPolicy) -> Result<(), DatabaseError> {
     let reading = every_row(connection).await?;
     for (column, values) in policy.filter.lists() {
         for value in values {
@@ -142,7 +138,7 @@ async fn warn_of_unknown_values(
             }
         }
     }
-    read_transaction::end(reading).await.context(BEGIN_TO_PLAN)
+    reading.rollback().await.context(BEGIN_TO_PLAN)
 }
 
 /// What may be wrong with a filter that matches no session.
@@ -157,8 +153,8 @@ fn spelling(column: &str, value: &str) -> String {
 
 /// Selects the sessions and plans their removal, in parallel if there are two connections.
 async fn select(
-    connection: &DatabaseConnection,
-    second: Option<&DatabaseConnection>,
+    connection: &Connection,
+    second: Option<&Connection>,
     schema: &Schema,
     policy: RetentionPolicy,
 ) -> Result<(Selection, RetentionPlan), DatabaseError> {
@@ -171,20 +167,20 @@ async fn select(
         }
         Some(second) => select_beside(&reading, second, schema, policy).await?,
     };
-    read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?;
+    reading.rollback().await.context(BEGIN_TO_PLAN)?;
     Ok(selected)
 }
 
 async fn select_beside(
-    reading: &DatabaseExecutor<'_>,
-    second: &DatabaseConnection,
+    reading: &Transaction,
+    second: &Connection,
     schema: &Schema,
     policy: RetentionPolicy,
 ) -> Result<(Selection, RetentionPlan), DatabaseError> {
     let select = async {
         let reading = every_row(second).await?;
         let selection = Selection::of(&reading, schema, policy.clone()).await;
-        read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?;
+        reading.rollback().await.context(BEGIN_TO_PLAN)?;
         selection
     };
     let optimistic = Selection::optimistic(reading, policy.clone());

@@ -15,10 +15,10 @@ use super::request::Request;
 use super::summary::{FreedSummary, PruneSummary};
 use crate::cli::prune::Prune;
 use crate::command::context::Context;
+use crate::database::connection;
 use crate::database::failure::{ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
-use crate::database::{connection, read_transaction};
 use crate::error::Error;
 use crate::history::archive::compression::Compression;
 use crate::history::archive::location;
@@ -106,7 +106,7 @@ impl PruneRun<'_> {
         let count = async {
             let reading = every_row(connection).await?;
             retention.count(&reading, schema, self.now).await?;
-            Ok(read_transaction::end(reading).await.context(BEGIN_TO_PLAN)?)
+            Ok(reading.rollback().await.context(BEGIN_TO_PLAN)?)
         };
         self.bounds.over((Verb::Count, "the sessions"), count).await?;
         self.take_in_plan();

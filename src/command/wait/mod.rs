@@ -11,11 +11,12 @@ use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde::Serialize;
 
 use self::backoff::{Backoff, Next};
 use crate::cli::wait::{Wait, WaitFor};
+use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::readiness;
@@ -199,7 +200,7 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Res
 }
 
 /// Looks whether the condition holds.
-async fn look(connection: &DatabaseConnection, condition: WaitFor, target: Revision) -> Result<(), DatabaseCause> {
+async fn look(connection: &Connection, condition: WaitFor, target: Revision) -> Result<(), DatabaseCause> {
     if condition == WaitFor::Connect {
         return Ok(());
     }
@@ -221,7 +222,7 @@ fn schema_pending() -> DatabaseCause {
     )
 }
 
-async fn require_writable(connection: &DatabaseConnection) -> Result<(), DatabaseCause> {
+async fn require_writable(connection: &Connection) -> Result<(), DatabaseCause> {
     if connection.get_database_backend() != DbBackend::Postgres {
         // Takes the lock of a writer and releases it at once.
         connection.execute_unprepared("BEGIN IMMEDIATE").await?;

@@ -16,9 +16,17 @@ mod query;
 mod sqlite;
 mod writable;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sea_orm::DatabaseConnection;
+use sea_orm::prelude::async_trait::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, SqliteTransactionMode,
+    SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
+};
+use sqlx::{AssertSqlSafe, Postgres, SqlitePool};
+use tokio::sync::OnceCell;
 
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
 pub(crate) use self::postgresql::open_single;
@@ -29,6 +37,8 @@ pub(crate) use self::writable::{require_primary, require_writable};
 use self::postgresql::open_postgresql;
 use self::sqlite::open_sqlite;
 use super::failure::{DatabaseCause, ErrorClass};
+use super::namespace::Namespace;
+use super::transaction::{SearchPath, Transaction};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -64,19 +74,176 @@ impl Diagnostic for ConnectError {
     }
 }
 
+/// A database, through SeaORM's pool of connections.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pool: DatabaseConnection,
+    /// The limit for another session's lock.
+    lock_timeout: Duration,
+    /// Found once after login.
+    namespace: Arc<OnceCell<Arc<Namespace>>>,
+    /// Counts the answers of the database.
+    answers: Arc<AtomicU64>,
+}
+
+impl Connection {
+    /// `lock_timeout` is the limit for another session's lock on PostgreSQL.
+    fn new(pool: DatabaseConnection, lock_timeout: Duration) -> Self {
+        Self { pool, lock_timeout, namespace: Arc::default(), answers: Arc::default() }
+    }
+
+    /// Uses a pool of connections to SQLite.
+    #[must_use]
+    pub fn of_sqlite(pool: SqlitePool) -> Self {
+        Self::new(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), Duration::ZERO)
+    }
+
+    /// An empty database of SQLite's in memory, for tests.
+    #[cfg(test)]
+    pub(crate) async fn in_memory() -> Self {
+        let options = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+        Self::of_sqlite(options.connect("sqlite::memory:").await.expect("memory"))
+    }
+
+    /// Counts the answers with this counter.
+    pub(crate) fn count_answers(&mut self, answers: Arc<AtomicU64>) {
+        self.answers = answers;
+    }
+
+    #[must_use]
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.pool.get_database_backend()
+    }
+
+    /// The pool, for what SeaORM does not offer: COPY, and SQLite's handle.
+    #[must_use]
+    pub fn pool(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+
+    /// Where the role's unqualified names lead. It is looked up once.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn namespace(&self) -> Result<Arc<Namespace>, DbErr> {
+        if self.backend() != DbBackend::Postgres {
+            return Ok(Arc::default());
+        }
+        let found = self.namespace.get_or_try_init(async || {
+            let query = sqlx::query(AssertSqlSafe(Namespace::query())).persistent(false);
+            let rows = query.fetch_all(self.pool.get_postgres_connection_pool()).await;
+            rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new)
+        });
+        found.await.map(Arc::clone).map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+    }
+
+    /// Begins to read. On SQLite no transaction begins. `set_up` are statements for PostgreSQL.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn begin_reading(&self, path: SearchPath, set_up: &str) -> Result<Transaction, DbErr> {
+        match self.backend() {
+            DbBackend::Postgres => self.begin_on_postgresql(path, set_up).await,
+            _ => Ok(Transaction::of_sqlite_connection(self.pool.clone(), Arc::clone(&self.answers))),
+        }
+    }
+
+    /// Begins a transaction that may write. On SQLite it takes the lock of the writer: a reader that becomes a writer
+    /// may find the database busy. `set_up` are statements for PostgreSQL.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn begin(&self, path: SearchPath, set_up: &str) -> Result<Transaction, DbErr> {
+        if self.backend() == DbBackend::Postgres {
+            return self.begin_on_postgresql(path, set_up).await;
+        }
+        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+        let transaction = self.pool.begin_with_options(options).await?;
+        Ok(Transaction::of_sqlite(transaction, Arc::clone(&self.answers)))
+    }
+
+    /// The isolation level is READ COMMITTED, whatever the role's default is: a snapshot from before a wait for a lock
+    /// would not see what was committed meanwhile.
+    async fn begin_on_postgresql(&self, path: SearchPath, set_up: &str) -> Result<Transaction, DbErr> {
+        let namespace = self.namespace().await?;
+        let mut transaction = self.begin_plain().await?;
+        let sql = format!(
+            "{}; SET LOCAL lock_timeout = {}; {set_up}",
+            path.statements(&namespace),
+            milliseconds(self.lock_timeout)
+        );
+        let set_up = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await;
+        set_up.map_err(|error| DbErr::Exec(RuntimeErr::SqlxError(error.into())))?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        let namespace = match path {
+            SearchPath::Temporary => Arc::new(Namespace::temporary()),
+            SearchPath::Role | SearchPath::Empty | SearchPath::Tarsy => namespace,
+        };
+        Ok(Transaction::of_postgresql(transaction, namespace, Arc::clone(&self.answers)))
+    }
+
+    async fn begin_plain(&self) -> Result<sqlx::Transaction<'static, Postgres>, DbErr> {
+        let begun = self.pool.get_postgres_connection_pool().begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await;
+        begun.map_err(|error| match error {
+            error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
+                DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+            }
+            error => DbErr::Query(RuntimeErr::SqlxError(error.into())),
+        })
+    }
+
+    /// Makes sure that the database answers.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn ping(&self) -> Result<(), DbErr> {
+        self.pool.ping().await
+    }
+
+    /// Closes all connections.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn close(&self) -> Result<(), DbErr> {
+        self.pool.close_by_ref().await
+    }
+}
+
+/// Until every caller has its own transaction.
+#[async_trait]
+impl ConnectionTrait for Connection {
+    fn get_database_backend(&self) -> DbBackend {
+        self.backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.pool.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.pool.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.pool.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.pool.query_all_raw(statement).await
+    }
+}
+
 /// Opens a pool of exactly one connection, which waits at most `lock_timeout` for another session's lock.
 ///
 /// # Errors
 /// [`ConnectError`] with the real reason: the pool alone would report only a timeout.
-pub async fn open(
-    url: &DatabaseUrl,
-    access: Access,
-    lock_timeout: Duration,
-) -> Result<DatabaseConnection, ConnectError> {
-    match url {
+pub async fn open(url: &DatabaseUrl, access: Access, lock_timeout: Duration) -> Result<Connection, ConnectError> {
+    let pool = match url {
         DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
         // The future is large and part of its caller's: without the box the stack of a debug build overflows.
-        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, lock_timeout)).await,
-    }
-    .map_err(|cause| ConnectError { target: url.to_string(), cause })
+        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address)).await,
+    };
+    let pool = pool.map_err(|cause| ConnectError { target: url.to_string(), cause })?;
+    Ok(Connection::new(pool, lock_timeout))
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::certificates::require_certificates;
-use super::limits::milliseconds;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::keepalive;
 use crate::database::url::{PostgresqlAddress, Secret};
@@ -19,12 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// Opens a pool of exactly one connection.
-pub(crate) async fn open_postgresql(
-    address: &PostgresqlAddress,
-    lock_timeout: Duration,
-) -> Result<DatabaseConnection, DatabaseCause> {
+pub(crate) async fn open_postgresql(address: &PostgresqlAddress) -> Result<DatabaseConnection, DatabaseCause> {
     require_certificates(address)?;
-    let pool = pool_options(lock_timeout).max_connections(1).acquire_timeout(longer_than_to_connect(address));
+    let pool = pool_options().max_connections(1).acquire_timeout(longer_than_to_connect(address));
     // Locks belong to the session: the pool must never replace it because of its age.
     let pool = pool.max_lifetime(None).idle_timeout(None);
     let options = postgresql_options(address);
@@ -43,13 +39,10 @@ fn longer_than_to_connect(address: &PostgresqlAddress) -> Duration {
     address.connect_timeout.unwrap_or(CONNECT_TIMEOUT).saturating_add(Duration::from_secs(1))
 }
 
-/// Pools whose sessions wait at most `lock_timeout` for another session's lock.
-fn pool_options(lock_timeout: Duration) -> PgPoolOptions {
-    let set_lock_timeout = format!("SET lock_timeout = {}", milliseconds(lock_timeout));
-    PgPoolOptions::new().after_connect(move |connection, _| {
-        let sql = AssertSqlSafe(set_lock_timeout.clone());
+fn pool_options() -> PgPoolOptions {
+    PgPoolOptions::new().after_connect(|_, _| {
         keepalive::set_for_all_sockets();
-        Box::pin(async move { connection.execute(sql).await.map(|_| ()) })
+        Box::pin(async { Ok(()) })
     })
 }
 

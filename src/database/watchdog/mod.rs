@@ -23,13 +23,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sea_orm::DatabaseConnection;
 use sqlx::PgConnection;
 
 use self::movement::{Away, Movements, WatchedProgress};
 use self::probe::{Probe, Timeouts};
 use super::failure::{DatabaseCause, DatabaseError};
 use super::url::{DatabaseUrl, PostgresqlAddress};
+use crate::database::connection::Connection;
 use crate::database::failure::{COMMIT_OUTCOME, Verb};
 use crate::mutex::lock;
 use crate::progress::Progress;
@@ -78,11 +78,8 @@ impl<'w> Watch<'w> {
     }
 
     /// Counts each answer on this connection as activity.
-    pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
-        let moves = self.movements.counter();
-        connection.set_metric_callback(move |_| {
-            moves.fetch_add(1, Ordering::Relaxed);
-        });
+    pub(crate) fn attach(&self, connection: &mut Connection) {
+        connection.count_answers(self.movements.counter());
     }
 
     /// Marks a transaction that was not begun by SeaORM, so that it is watched and that [`Watch::end_sessions`] ends

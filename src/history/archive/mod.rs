@@ -27,13 +27,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use self::compression::Compression;
 use self::error::ArchiveError;
 use self::file::ArchiveFile;
 use self::tables::ArchivedTables;
 use self::transaction::ArchiveTransaction;
+use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, row};
 use crate::database::failure::{Action, DatabaseCause, ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
@@ -49,7 +50,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const READ: (Verb, &str) = (Verb::Read, "the schema of the archive");
 
 pub(crate) struct Archive {
-    connection: DatabaseConnection,
+    connection: Connection,
     file: ArchiveFile,
     tables: Arc<ArchivedTables>,
 }
@@ -107,7 +108,7 @@ impl Archive {
 }
 
 /// Creates the schema in a new file. A crash may have left an empty file.
-async fn create_if_empty(connection: &DatabaseConnection, revision: Revision) -> Result<(), ArchiveError> {
+async fn create_if_empty(connection: &Connection, revision: Revision) -> Result<(), ArchiveError> {
     if schema::read::schema(connection).await.context(READ)?.tables.is_empty() {
         connection.execute_unprepared(&format!("PRAGMA application_id = {MARK}")).await.context(READ)?;
         upgrade::upgrade(connection, revision, LOCK_TIMEOUT, &|| ()).await?;
@@ -127,7 +128,7 @@ fn require_revision(path: &Path, found: Option<&str>, wanted: Revision) -> Resul
     }
 }
 
-async fn set_up(connection: &DatabaseConnection) -> Result<(), DbErr> {
+async fn set_up(connection: &Connection) -> Result<(), DbErr> {
     // Children are written before their parents.
     connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
     // With a lower setting a loss of power could restore the journal of a transaction whose rows are already deleted in
@@ -138,7 +139,7 @@ async fn set_up(connection: &DatabaseConnection) -> Result<(), DbErr> {
 
 /// The schema that the archive of a database with columns of later revisions needs.
 async fn with_early_columns(
-    archive: &DatabaseConnection,
+    archive: &Connection,
     revision: Revision,
     found: &Schema,
     schema: &Schema,

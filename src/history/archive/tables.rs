@@ -6,12 +6,12 @@ use sea_orm::{DbBackend, Statement};
 
 use super::error::ArchiveError;
 use super::value;
+use crate::database::quote::quoted;
 use crate::database::sqlite_value::SqliteValue;
 use crate::database::url::Backend;
 use crate::history::tables::session_tables;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Schema, Table};
-use crate::schema::sql::quoted;
 
 /// By name.
 pub(crate) type ArchivedTables = BTreeMap<&'static str, ArchivedTable>;

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::tables::{ArchivedTable, ArchivedTables};
 use super::value;
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::sqlite_value::SqliteValue;
+use crate::database::transaction::{SearchPath, Transaction};
 
 /// A transaction of the archive. It is rolled back if it is dropped before its commit.
 pub(crate) struct ArchiveTransaction {
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     tables: Arc<ArchivedTables>,
 }
 
@@ -28,13 +27,8 @@ enum KeptRow {
 }
 
 impl ArchiveTransaction {
-    pub(super) async fn begin(
-        connection: &DatabaseConnection,
-        tables: Arc<ArchivedTables>,
-    ) -> Result<Self, DatabaseCause> {
-        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        let transaction = connection.begin_with_options(options).await?;
+    pub(super) async fn begin(connection: &Connection, tables: Arc<ArchivedTables>) -> Result<Self, DatabaseCause> {
+        let transaction = connection.begin(SearchPath::Empty, "").await?;
         Ok(Self { transaction, tables })
     }
 

@@ -5,17 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt;
 use migration::ledger::{self, Ledger};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, SqliteTransactionMode,
-    Statement, StreamTrait, TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
+use crate::database::connection::Connection;
 use crate::database::connection::{milliseconds, rows};
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::format::counted;
 use crate::history::archive::Archive;
 use crate::history::archive::transaction::ArchiveTransaction;
@@ -98,7 +96,7 @@ impl From<BatchError> for DatabaseError {
 
 /// An open transaction that removes rows. It is rolled back if it is dropped before its commit.
 pub(crate) struct Batch {
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     archive: Option<ArchiveTransaction>,
     removed: Removed,
     began: Instant,
@@ -107,7 +105,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// Begins a transaction that removes nothing yet.
     pub(crate) async fn begin(
-        connection: &DatabaseConnection,
+        connection: &Connection,
         limits: Limits,
         archive: Option<&Archive>,
     ) -> Result<Self, BatchError> {
@@ -115,20 +113,12 @@ impl Batch {
             Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
             None => None,
         };
-        let mut options = TransactionOptions::default();
-        if ConnectionTrait::get_database_backend(connection) == DbBackend::Sqlite {
-            // A reader that becomes a writer may find the database busy: so the transaction begins as a writer.
-            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        }
-        let transaction = connection.begin_with_options(options).await?;
-        if ConnectionTrait::get_database_backend(&transaction) == DbBackend::Postgres {
-            transaction.execute_unprepared(&set_up(limits)).await?;
-        }
+        let transaction = connection.begin(SearchPath::Role, &set_up(limits)).await?;
         Ok(Self { transaction, archive, removed: Removed::new(), began: Instant::now() })
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
-        ConnectionTrait::get_database_backend(&self.transaction)
+        self.transaction.backend()
     }
 
     /// A statement with one value, bound as `$1`.
@@ -183,12 +173,13 @@ impl Batch {
     ) -> Result<u64, BatchError> {
         let returning = archive.returning(table).map_err(BatchError::in_archive)?;
         let statement = self.statement(&format!("{sql} RETURNING {returning}"), bound);
-        let mut gone = self.transaction.stream_raw(statement).await?;
         let mut count = 0;
-        while let Some(row) = gone.try_next().await? {
+        let store = async |row| {
             archive.store(table, &row).await.map_err(BatchError::in_archive)?;
             count += 1;
-        }
+            Ok::<_, BatchError>(())
+        };
+        self.transaction.each(statement, store).await?;
         Ok(count)
     }
 
@@ -239,7 +230,7 @@ fn set_up(limits: Limits) -> String {
     // After a crash of the server the last removed sessions may exist again, complete: the next run removes them. So no
     // commit waits for the disk.
     format!(
-        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off;
+        "SET LOCAL synchronous_commit = off;
                  {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
         mark::transaction()
     )

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::batch_size::{Budget, pause_for_waiters};
+use crate::database::connection::Connection;
 use crate::database::connection::row;
 use crate::database::sqlite_file::beside;
 
@@ -90,7 +91,7 @@ pub(crate) struct FileActivity {
 
 impl Contention {
     /// Begins to observe. `path` is the SQLite file of `connection`.
-    pub(crate) async fn of(connection: &DatabaseConnection, path: Option<&Path>) -> Result<Self, DbErr> {
+    pub(crate) async fn of(connection: &Connection, path: Option<&Path>) -> Result<Self, DbErr> {
         Ok(match connection.get_database_backend() {
             DbBackend::Sqlite => Self::File(FileActivity::of(connection, path).await?),
             _ => Self::Server(ServerActivity::default()),
@@ -105,7 +106,7 @@ impl Contention {
     }
 
     /// Counts a PostgreSQL connection as one of this tool's.
-    pub(crate) async fn count_as_own(&mut self, connection: &DatabaseConnection) -> Result<(), DbErr> {
+    pub(crate) async fn count_as_own(&mut self, connection: &Connection) -> Result<(), DbErr> {
         let pid = row(connection, "SELECT pg_backend_pid() AS pid").await?.try_get("", "pid")?;
         if let Self::Server(server) = self {
             server.own.push(pid);
@@ -120,7 +121,7 @@ impl Contention {
     }
 
     /// Determines the current activity.
-    pub(crate) async fn activity(&mut self, connection: &DatabaseConnection) -> Result<Activity, DbErr> {
+    pub(crate) async fn activity(&mut self, connection: &Connection) -> Result<Activity, DbErr> {
         match self {
             Self::Server(server) => server.activity(connection).await,
             Self::File(file) => file.activity(connection).await,
@@ -129,7 +130,7 @@ impl Contention {
 }
 
 impl ServerActivity {
-    async fn activity(&mut self, connection: &DatabaseConnection) -> Result<Activity, DbErr> {
+    async fn activity(&mut self, connection: &Connection) -> Result<Activity, DbErr> {
         if self.asked.is_none_or(|asked| asked.elapsed() > ASK_AGAIN) {
             self.asked = Some(Instant::now());
             self.others_work = others_work(connection, &self.own).await?;
@@ -139,7 +140,7 @@ impl ServerActivity {
 }
 
 impl FileActivity {
-    async fn of(connection: &DatabaseConnection, path: Option<&Path>) -> Result<Self, DbErr> {
+    async fn of(connection: &Connection, path: Option<&Path>) -> Result<Self, DbErr> {
         let mode = row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")?;
         Ok(Self {
             index: path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok()),
@@ -155,7 +156,7 @@ impl FileActivity {
         matches!(lock, Some(Ok(None)))
     }
 
-    async fn activity(&mut self, connection: &DatabaseConnection) -> Result<Activity, DbErr> {
+    async fn activity(&mut self, connection: &Connection) -> Result<Activity, DbErr> {
         if self.is_alone() {
             return Ok(Activity::Idle);
         }
@@ -170,7 +171,7 @@ impl FileActivity {
 
 /// Whether another session has begun or ended a transaction or a statement within the last second. A role sees its own
 /// sessions, which TARSy's backend shares, and others' only with the privilege for it.
-async fn others_work(connection: &DatabaseConnection, own: &[i32]) -> Result<bool, DbErr> {
+async fn others_work(connection: &Connection, own: &[i32]) -> Result<bool, DbErr> {
     let sql = format!(
         "SELECT EXISTS (
              SELECT FROM pg_stat_activity
@@ -183,13 +184,12 @@ async fn others_work(connection: &DatabaseConnection, own: &[i32]) -> Result<boo
 }
 
 /// A number that changes with each commit of another connection.
-async fn data_version(connection: &DatabaseConnection) -> Result<i64, DbErr> {
+async fn data_version(connection: &Connection) -> Result<i64, DbErr> {
     row(connection, "PRAGMA data_version").await?.try_get("", "data_version")
 }
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Database;
 
     use super::*;
 
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_in_memory_may_have_other_users_and_counts_as_written_to_at_first() {
-        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let connection = Connection::in_memory().await;
         let mut contention = Contention::of(&connection, None).await.expect("a journal mode");
         assert!(!contention.is_alone());
         assert_eq!(contention.activity(&connection).await.expect("a version"), Activity::Writers);

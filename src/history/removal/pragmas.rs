@@ -1,7 +1,8 @@
 //! SQLite's settings for the removal of many rows.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
+use crate::database::connection::Connection;
 use crate::database::connection::row;
 use crate::history::tables::session_tables;
 use crate::schema::model::Schema;
@@ -10,7 +11,7 @@ use crate::schema::model::Schema;
 const CACHE_KIB: u32 = 128 * 1024;
 
 /// Sets up a connection that is used only for the removal.
-pub(crate) async fn set(connection: &DatabaseConnection, schema: &Schema) -> Result<(), DbErr> {
+pub(crate) async fn set(connection: &Connection, schema: &Schema) -> Result<(), DbErr> {
     if connection.get_database_backend() != DbBackend::Sqlite {
         return Ok(());
     }
@@ -36,14 +37,13 @@ fn all_keys_are_known(schema: &Schema) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Database;
 
     use super::*;
     use crate::schema;
 
     #[tokio::test]
     async fn foreign_keys_are_needed_where_a_table_of_the_operators_own_points_to_sessions() {
-        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let connection = Connection::in_memory().await;
         let sql = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY);
             CREATE TABLE chats (chat_id VARCHAR PRIMARY KEY, session_id VARCHAR REFERENCES alert_sessions (session_id));
             CREATE TABLE groups (id INTEGER PRIMARY KEY);

@@ -3,9 +3,11 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr};
 
+use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, ConnectError, row};
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::url::DatabaseUrl;
 use crate::schema::lock::{KEY, NO_TIME_LIMITS};
 
@@ -25,7 +27,7 @@ pub(crate) struct PruneLock {
     /// A lock on the SQLite file that SQLite itself does not use.
     _file: Option<File>,
     /// A transaction that does nothing but hold the lock: behind a pooler a lock of the session would remain.
-    _transaction: Option<(DatabaseTransaction, DatabaseConnection)>,
+    _transaction: Option<(Transaction, Connection)>,
 }
 
 impl PruneLock {
@@ -58,9 +60,9 @@ impl PruneLock {
     }
 }
 
-async fn transaction_with_lock(connection: &DatabaseConnection) -> Result<Option<DatabaseTransaction>, DbErr> {
+async fn transaction_with_lock(connection: &Connection) -> Result<Option<Transaction>, DbErr> {
     // Without a snapshot, for which the building of an index would wait.
-    let transaction = connection.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
+    let transaction = connection.begin(SearchPath::Role, "").await?;
     transaction.execute_unprepared(NO_TIME_LIMITS).await?;
     transaction.execute_unprepared(KEEPALIVE).await?;
     let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE}) AS is_alone");

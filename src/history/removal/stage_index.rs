@@ -4,8 +4,9 @@
 //! all stages for each removed one. A partial index of the few stages that have a parent avoids that. Building it
 //! blocks neither readers nor writers.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend};
 
+use crate::database::connection::Connection;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
 use crate::database::mark;
@@ -48,11 +49,7 @@ fn decide(schema: &Schema, stages: u64) -> IndexDecision {
 /// # Errors
 /// [`DatabaseError`] if the server cannot be asked. A role that may not build it, or a server that is too busy, only
 /// makes the removal slower.
-pub(crate) async fn build(
-    connection: &DatabaseConnection,
-    schema: &Schema,
-    stages: u64,
-) -> Result<bool, DatabaseError> {
+pub(crate) async fn build(connection: &Connection, schema: &Schema, stages: u64) -> Result<bool, DatabaseError> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(false);
     }
@@ -77,14 +74,14 @@ pub(crate) async fn build(
 }
 
 /// Whether the role may create indexes on the stages.
-async fn is_owner(connection: &DatabaseConnection) -> Result<bool, DatabaseError> {
+async fn is_owner(connection: &Connection) -> Result<bool, DatabaseError> {
     let sql =
         format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
     let action = (Verb::Determine, "the owner of stage_executions");
     row(connection, &sql).await.context(action)?.try_get("", "is_owner").context(action)
 }
 
-async fn create(connection: &DatabaseConnection) {
+async fn create(connection: &Connection) {
     let sql = parent_index::create(NAME, DbBackend::Postgres);
     if let Err(error) = connection.execute_unprepared(&mark::statement(&sql)).await {
         let cause = DatabaseCause::from(error);
@@ -96,7 +93,7 @@ async fn create(connection: &DatabaseConnection) {
 }
 
 /// Drops an index that a crash left behind.
-pub(crate) async fn drop_left_over(connection: &DatabaseConnection, schema: &Schema) {
+pub(crate) async fn drop_left_over(connection: &Connection, schema: &Schema) {
     if connection.get_database_backend() == DbBackend::Postgres && is_left_over(schema) {
         drop_index(connection).await;
     }
@@ -106,7 +103,7 @@ fn is_left_over(schema: &Schema) -> bool {
     schema.tables.get(STAGES).is_some_and(|stages| stages.indexes.contains_key(NAME))
 }
 
-pub(crate) async fn drop_index(connection: &DatabaseConnection) {
+pub(crate) async fn drop_index(connection: &Connection) {
     let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}");
     let dropped = connection.execute_unprepared(&mark::statement(&sql)).await;
     if let Err(error) = dropped {
@@ -117,7 +114,6 @@ pub(crate) async fn drop_index(connection: &DatabaseConnection) {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Database;
 
     use super::*;
     use crate::history::tables::PARENT_STAGE;
@@ -125,7 +121,7 @@ mod tests {
 
     /// Stages with indexes of the parents.
     async fn with_indexes(names: &[&str]) -> Schema {
-        let connection = Database::connect("sqlite::memory:").await.expect("memory");
+        let connection = Connection::in_memory().await;
         let mut sql = format!(
             "CREATE TABLE {STAGES} (execution_id VARCHAR PRIMARY KEY,
                  {PARENT_STAGE} VARCHAR REFERENCES {STAGES} (execution_id));"

@@ -6,13 +6,13 @@ use serde::Serialize;
 use super::selection::{KeptReason, Selection};
 use crate::database::connection::{row, rows};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::quote::quoted;
 use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
 use crate::history::tables::{DEPENDENTS, SESSIONS, STAGES};
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::Schema;
-use crate::schema::sql::quoted;
 
 /// What a policy would remove.
 #[derive(Debug, Clone, Serialize)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DbBackend;
 
+use crate::database::quote::{literal, quoted};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::format;
 use crate::history::tables::TERMINAL_STATUSES;
-use crate::schema::sql::{literal, quoted};
 
 /// The days of history that TARSy keeps by design, as of the baseline revision.
 pub(crate) const DAYS_BY_DESIGN: u32 = 90;

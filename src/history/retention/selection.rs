@@ -9,9 +9,9 @@ use super::in_use;
 use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use crate::database::connection::{row, rows};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::quote::literal;
 use crate::history::tables::{Reference, SESSIONS, STAGES, TERMINAL_STATUSES, references_to_stages};
 use crate::schema::model::Schema;
-use crate::schema::sql::literal;
 
 /// The sessions of a database that a policy removes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use super::in_use;
 use super::policy::{ActiveSessions, RetentionPolicy};
 use super::selection::{Selection, is_none_of};
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::quote::literal;
 use crate::history::id_set::IdSet;
 use crate::history::removal::batch::{Batch, BatchError};
 use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
 use crate::schema::model::Schema;
-use crate::schema::sql::literal;
 
 /// The number of sessions in one statement.
 const PART: usize = 128;

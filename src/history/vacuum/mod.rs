@@ -12,9 +12,10 @@ pub(crate) mod sqlite;
 
 use std::path::Path;
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use self::freed::Freed;
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::schema::model::Schema;
 
@@ -26,7 +27,7 @@ use crate::schema::model::Schema;
 /// # Errors
 /// [`DatabaseError`]; the space that was returned until then stays returned.
 pub async fn vacuum(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     schema: &Schema,
     temporary: Option<&Path>,
 ) -> Result<Freed, DatabaseError> {

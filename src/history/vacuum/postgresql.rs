@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::ConnectionTrait;
 
 use super::freed::{Freed, FreedPart};
+use crate::database::connection::Connection;
 use crate::database::connection::{require_primary, rows};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::mark;
+use crate::database::quote::quoted;
 use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
-use crate::schema::sql::quoted;
 
 /// Removes the role's limits, which are too short for a vacuum. The lock of a vacuum blocks neither readers nor
 /// writers, also while it waits for another vacuum or the creation of an index.
@@ -19,7 +20,7 @@ const LIMITS: &str = "
     WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout')";
 
 /// Vacuums the tables that the role may vacuum.
-pub(super) async fn vacuum(connection: &DatabaseConnection, schema: &Schema) -> Result<Freed, DatabaseError> {
+pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<Freed, DatabaseError> {
     // The server counts this session's removed rows only some seconds later, unless asked. Servers before 15 lack the
     // function.
     connection.execute_unprepared("SELECT pg_stat_force_next_flush()").await.ok();

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use super::freed::{Freed, FreedPart};
+use crate::database::connection::Connection;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::format::size;
@@ -20,7 +21,7 @@ const STEP_BYTES: u64 = 4 << 20;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Returns the pages that are free now, and checkpoints the write-ahead log.
-pub(super) async fn vacuum(connection: &DatabaseConnection, temporary: Option<&Path>) -> Result<Freed, DatabaseCause> {
+pub(super) async fn vacuum(connection: &Connection, temporary: Option<&Path>) -> Result<Freed, DatabaseCause> {
     let before = file(connection).await?;
     if before.reclaimable_bytes > 0 {
         match before.auto_vacuum {
@@ -47,7 +48,7 @@ pub(super) async fn vacuum(connection: &DatabaseConnection, temporary: Option<&P
 }
 
 /// Returns the pages that are free now; those that become free in the meantime are left to the next vacuum.
-async fn shrink_in_steps(connection: &DatabaseConnection, file: &FileSpace) -> Result<(), DbErr> {
+async fn shrink_in_steps(connection: &Connection, file: &FileSpace) -> Result<(), DbErr> {
     let pages = (STEP_BYTES / file.page_bytes).max(1);
     for _ in 0..file.reclaimable_bytes.div_ceil(pages * file.page_bytes) {
         connection.execute_unprepared(&format!("PRAGMA incremental_vacuum({pages})")).await?;
@@ -67,7 +68,7 @@ enum Journal {
 
 /// Makes sure that there is free space for the files that `VACUUM` writes.
 async fn require_room(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     file: &FileSpace,
     temporary: Option<&Path>,
 ) -> Result<(), DatabaseCause> {
@@ -82,7 +83,7 @@ async fn require_room(
 }
 
 /// The path of the file, empty for a database in memory.
-async fn location(connection: &DatabaseConnection) -> Result<(PathBuf, Journal), DbErr> {
+async fn location(connection: &Connection) -> Result<(PathBuf, Journal), DbErr> {
     let sql = "SELECT file, journal_mode = 'wal' AS is_wal FROM pragma_database_list, pragma_journal_mode
                WHERE name = 'main'";
     let place = row(connection, sql).await?;

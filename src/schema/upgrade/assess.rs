@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use migration::{Revision, ledger};
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend};
 
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::schema::drift::Drift;
@@ -107,7 +108,7 @@ impl UpgradePlan {
 ///
 /// # Errors
 /// [`SchemaError`] if there is no safe way.
-pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) -> Result<UpgradePlan, SchemaError> {
+pub(crate) async fn assess(connection: &Connection, target: Revision) -> Result<UpgradePlan, SchemaError> {
     loop {
         let state = read_ledger(connection).await.context((Verb::Read, "the ledger"))?;
         let result = plan_from(connection, target, state.clone()).await;
@@ -121,18 +122,14 @@ pub(crate) async fn assess(connection: &DatabaseConnection, target: Revision) ->
 }
 
 /// Reads in a transaction with a limit, because another session may hold the ledger for long.
-async fn read_ledger(connection: &DatabaseConnection) -> Result<SchemaState, DatabaseCause> {
+async fn read_ledger(connection: &Connection) -> Result<SchemaState, DatabaseCause> {
     let reading = read_transaction::begin(connection, None, Rows::Visible).await?;
     let state = SchemaState::read(&reading).await?;
-    read_transaction::end(reading).await?;
+    reading.rollback().await?;
     Ok(state)
 }
 
-async fn plan_from(
-    connection: &DatabaseConnection,
-    target: Revision,
-    state: SchemaState,
-) -> Result<UpgradePlan, SchemaError> {
+async fn plan_from(connection: &Connection, target: Revision, state: SchemaState) -> Result<UpgradePlan, SchemaError> {
     let decision = state.plan(target);
     if !matches!(decision, Decision::Nothing { .. }) {
         // A ledger whose row is hidden is not an empty one.
@@ -169,11 +166,7 @@ async fn plan_from(
 
 /// Makes sure that the columns that distinguish the ledger's revision from earlier ones exist. Costs nothing if they
 /// do.
-async fn require_columns(
-    connection: &DatabaseConnection,
-    state: &SchemaState,
-    revision: &str,
-) -> Result<(), SchemaError> {
+async fn require_columns(connection: &Connection, state: &SchemaState, revision: &str) -> Result<(), SchemaError> {
     let Some(known) = Revision::from_id(revision) else { return Ok(()) };
     if known.added_columns().all(|(table, column)| state.has_column(table, column)) {
         return Ok(());
@@ -182,7 +175,7 @@ async fn require_columns(
 }
 
 /// Derives the revision of tables without a ledger.
-async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaError> {
+async fn adopted(connection: &Connection) -> Result<Revision, SchemaError> {
     let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
     let (revision, variant) =
         variant::best_match(connection, &found).await.context((Verb::Determine, "the expected schema"))?;
@@ -191,7 +184,7 @@ async fn adopted(connection: &DatabaseConnection) -> Result<Revision, SchemaErro
 
 /// Distinguishes a ledger that is ahead of the tables from lost tables.
 async fn incomplete(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     revision: Option<String>,
     missing: Vec<&'static str>,
 ) -> Result<SchemaError, SchemaError> {
@@ -207,7 +200,7 @@ async fn incomplete(
 }
 
 /// The drift from a revision, if there is any.
-async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Option<Drift>, SchemaError> {
+async fn drift(connection: &Connection, revision: Revision) -> Result<Option<Drift>, SchemaError> {
     let replayed = expected::replay(connection, &BTreeSet::from([revision]))
         .await
         .context((Verb::Determine, "the expected schema"))?;
@@ -220,7 +213,7 @@ async fn drift(connection: &DatabaseConnection, revision: Revision) -> Result<Op
 }
 
 /// Adds to a drift the revision that the tables do match, if there is one.
-async fn identified(connection: &DatabaseConnection, drift: Drift, found: &Schema) -> Result<Drift, SchemaError> {
+async fn identified(connection: &Connection, drift: Drift, found: &Schema) -> Result<Drift, SchemaError> {
     let looks_like = variant::look_alike(connection, drift.revision, found)
         .await
         .context((Verb::Determine, "the expected schema"))?;

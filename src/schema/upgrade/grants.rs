@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::assess::UpgradePlan;
 use crate::database::connection::rows;
-use crate::schema::sql::quoted;
+use crate::database::quote::quoted;
 
 /// The statements that give the new tables the owner and the grants of `alert_sessions`. Otherwise a backend whose role
 /// may not change the schema could not use tables that another role has created for it.

@@ -15,16 +15,17 @@ mod table_locks;
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend};
-use sea_orm_migration::SchemaManager;
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use self::assess::{Start, UpgradePlan, assess};
 use super::error::SchemaError;
 use super::lock::{self, Locked};
 use super::state::SchemaState;
 use super::{diff, read, row_policy};
+use crate::database::connection::Connection;
 use crate::database::connection::require_writable;
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::transaction::Transaction;
 
 /// The pause before another attempt to lock tables that other sessions hold; the first and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
@@ -36,7 +37,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2
 /// # Errors
 /// [`SchemaError`]; the database is unchanged, unless the connection broke during the COMMIT.
 pub async fn upgrade(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     target: Revision,
     lock_timeout: Duration,
     on_commit: &dyn Fn(),
@@ -60,7 +61,7 @@ pub async fn upgrade(
 /// Applies a plan. `None` if another session was quicker: ten replicas may start at once, and TARSy's backend does not
 /// use our lock.
 async fn attempt(
-    connection: &DatabaseConnection,
+    connection: &Connection,
     target: Revision,
     lock_timeout: Duration,
     on_commit: &dyn Fn(),
@@ -84,7 +85,7 @@ async fn attempt(
 }
 
 /// The server names only the table of a row policy.
-async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError) -> SchemaError {
+async fn with_policies_named(connection: &Connection, error: SchemaError) -> SchemaError {
     match error {
         SchemaError::Database(DatabaseError { action, cause }) if cause.class == ErrorClass::RowPolicy => {
             let named = row_policy::refuse(connection, &Revision::HEAD.tables()).await;
@@ -96,11 +97,7 @@ async fn with_policies_named(connection: &DatabaseConnection, error: SchemaError
 
 /// Applies a plan in one transaction. Changes nothing and returns false if the plan is outdated once the locks are
 /// held.
-async fn transact(
-    connection: &DatabaseConnection,
-    plan: &UpgradePlan,
-    on_commit: &dyn Fn(),
-) -> Result<bool, SchemaError> {
+async fn transact(connection: &Connection, plan: &UpgradePlan, on_commit: &dyn Fn()) -> Result<bool, SchemaError> {
     let transaction = lock::begin(connection).await.context((Verb::Lock, "the database"))?;
     if plan.has_tables() {
         table_locks::take(&transaction, plan).await.context((Verb::Lock, "the tables"))?;
@@ -114,7 +111,7 @@ async fn transact(
     Ok(true)
 }
 
-async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<(), SchemaError> {
+async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), SchemaError> {
     let backend = transaction.get_database_backend();
     if plan.has_tables() {
         let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
@@ -126,7 +123,7 @@ async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<
         if plan.start != Start::Empty {
             tracing::info!("applying {revision}: {}", revision.change());
         }
-        let done = revision.migration().up(&SchemaManager::new(transaction)).await;
+        let done = revision.apply(transaction).await;
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
     }
     if let Some(last) = plan.pending.last() {
@@ -147,7 +144,7 @@ async fn apply(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<
 
 /// Switches a newly created file to WAL. The switch needs exclusive access to the file and does not wait for it, so it
 /// is retried while other replicas open and close the file.
-async fn set_wal(connection: &DatabaseConnection, limit: Duration) -> Result<(), DatabaseCause> {
+async fn set_wal(connection: &Connection, limit: Duration) -> Result<(), DatabaseCause> {
     let started = Instant::now();
     loop {
         match connection.execute_unprepared("PRAGMA journal_mode = WAL").await.map_err(DatabaseCause::from) {

@@ -1,19 +1,18 @@
 //! The SQL script of an upgrade: the upgrade is applied to a private copy of the schema, and its statements are
 //! recorded.
 
-use std::sync::{Arc, Mutex};
-
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr};
-use sea_orm_migration::SchemaManager;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::assess::UpgradePlan;
 use super::{grants, table_locks};
+use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::{literal, quoted};
+use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 use crate::schema::read::postgresql;
-use crate::schema::sql::{literal, quoted};
 use crate::schema::{expected, lock};
 
 /// The statements of an upgrade, without those that only read, in the transaction that they need. They fail on a
@@ -21,7 +20,7 @@ use crate::schema::{expected, lock};
 ///
 /// On SQLite they are applied to a copy of TARSy's table definitions in memory; on PostgreSQL to temporary tables in a
 /// transaction that is rolled back.
-pub(crate) async fn of(connection: &mut DatabaseConnection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
+pub(crate) async fn of(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
     if plan.is_done() {
         return Ok(Vec::new());
     }
@@ -33,7 +32,7 @@ pub(crate) async fn of(connection: &mut DatabaseConnection, plan: &UpgradePlan) 
     Ok(script)
 }
 
-async fn on_postgresql(connection: &mut DatabaseConnection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
+async fn on_postgresql(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
     let begin = ["BEGIN", lock::NO_TIME_LIMITS, crate::database::read_transaction::EVERY_ROW].map(str::to_owned);
     let mut script = [&begin[..], &[lock::statement()]].concat();
     if plan.has_tables() {
@@ -44,20 +43,17 @@ async fn on_postgresql(connection: &mut DatabaseConnection, plan: &UpgradePlan) 
         "DO $$ BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END $$"
     ));
 
-    let recorder = Recorder::on(connection);
     let live = crate::schema::read::schema(connection).await?;
     let inherited = grants::statements(connection, plan).await?;
     let transaction = expected::begin_temporary(connection).await?;
     if let Some(start) = plan.known_start() {
         for revision in start.since(None) {
-            revision.migration().up(&SchemaManager::new(&transaction)).await?;
+            revision.apply(&transaction).await?;
         }
         take_over_keys(&transaction, &live).await?;
     }
     write_ledger(&transaction, plan).await?;
-    recorder.clear();
-    pending(&transaction, plan).await?;
-    script.extend(recorder.statements());
+    script.extend(pending(&transaction, plan).await?);
     script.extend(inherited);
     transaction.rollback().await?;
     Ok(script)
@@ -90,7 +86,7 @@ fn says_on_sqlite(ledger: &Ledger) -> String {
 }
 
 /// Gives the temporary tables the foreign keys between the live tables: an upgrade drops foreign keys by name.
-async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Result<(), DbErr> {
+async fn take_over_keys(transaction: &Transaction, live: &Schema) -> Result<(), DbErr> {
     let scratch = postgresql::read(transaction, postgresql::Namespace::Temporary).await?;
     for (name, table) in &scratch.tables {
         let Some(found) = live.tables.get(name) else { continue };
@@ -119,13 +115,13 @@ async fn take_over_keys(transaction: &DatabaseTransaction, live: &Schema) -> Res
 async fn write_ledger(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<(), DbErr> {
     match plan.ledger() {
         Ledger::Missing => Ok(()),
-        Ledger::At(revision) => ledger::write(connection, &Ledger::Missing, revision).await,
-        Ledger::Empty | Ledger::Several(_) => ledger::write(connection, &Ledger::Missing, "").await,
+        Ledger::At(revision) => ledger::write(connection, &Ledger::Missing, revision).await.map(|_| ()),
+        Ledger::Empty | Ledger::Several(_) => ledger::write(connection, &Ledger::Missing, "").await.map(|_| ()),
     }
 }
 
-async fn on_sqlite(connection: &DatabaseConnection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
-    let mut scratch = expected::memory().await?;
+async fn on_sqlite(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
+    let scratch = expected::memory().await?;
     let tables: Vec<_> = plan.state.tables.keys().map(|table| literal(table)).collect();
     let definitions = format!(
         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name IN ({}) AND type IN ('table', 'index')
@@ -145,52 +141,17 @@ async fn on_sqlite(connection: &DatabaseConnection, plan: &UpgradePlan) -> Resul
         format!("INSERT INTO surveyed SELECT schema_version = {version} AND {revision} FROM pragma_schema_version"),
         "DROP TABLE surveyed".to_owned(),
     ];
-    let recorder = Recorder::on(&mut scratch);
-    pending(&scratch, plan).await?;
-    script.extend(recorder.statements());
+    script.extend(pending(&scratch, plan).await?);
     Ok(script)
 }
 
-async fn pending<'c, C>(connection: &'c C, plan: &UpgradePlan) -> Result<(), DbErr>
-where
-    C: ConnectionTrait,
-    &'c C: sea_orm_migration::IntoSchemaManagerConnection<'c>,
-{
-    ledger::write(connection, plan.ledger(), plan.revision()).await?;
+/// Applies the pending revisions, and returns their statements.
+async fn pending(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<Vec<String>, DbErr> {
+    let mut statements = ledger::write(connection, plan.ledger(), plan.revision()).await?;
     for revision in &plan.pending {
-        revision.migration().up(&SchemaManager::new(connection)).await?;
+        statements.extend(revision.apply(connection).await?);
     }
-    Ok(())
-}
-
-/// Records the statements of a connection.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<String>>>);
-
-impl Recorder {
-    fn on(connection: &mut DatabaseConnection) -> Self {
-        let recorder = Self::default();
-        let ours = recorder.clone();
-        connection.set_metric_callback(move |info| {
-            let sql = info.statement.to_string();
-            if !sql.trim_start().to_ascii_uppercase().starts_with("SELECT") {
-                ours.log().push(sql);
-            }
-        });
-        recorder
-    }
-
-    fn log(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        self.0.lock().expect("no thread panics while it holds the lock")
-    }
-
-    fn clear(&self) {
-        self.log().clear();
-    }
-
-    fn statements(&self) -> Vec<String> {
-        self.log().clone()
-    }
+    Ok(statements)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Locks the ledger and the tables for as long as an upgrade changes them.
 
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::assess::UpgradePlan;
+use crate::database::transaction::Transaction;
 
 /// How long one attempt to lock the tables waits. It is short, because new sessions queue behind it; the caller
 /// retries.
@@ -11,7 +12,7 @@ const TABLE_LOCK_TIMEOUT: &str = "200ms";
 
 /// Locks the ledger against all other sessions, and the tables against those that would disturb `plan`. SQLite has
 /// locked the file already.
-pub(crate) async fn take(transaction: &DatabaseTransaction, plan: &UpgradePlan) -> Result<(), DbErr> {
+pub(crate) async fn take(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         for statement in statements(plan) {
             transaction.execute_unprepared(&statement).await?;

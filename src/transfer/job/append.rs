@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::load::{Load, WRITE_SETTINGS, alter};
+use crate::database::connection::Connection;
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::quote::{literal, quoted};
 use crate::progress::{Amount, Phase};
 use crate::schema::model::Schema;
-use crate::schema::sql::{literal, quoted};
 use crate::schema::{self, lock};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
@@ -51,12 +51,12 @@ impl Load<'_> {
     /// cannot be converted exactly.
     pub(crate) async fn append(
         &self,
-        target: &DatabaseConnection,
+        target: &Connection,
         found: &Schema,
         source: &mut Source,
         ending: AppendMode,
     ) -> Result<Vec<TableLoad>, TransferError> {
-        let pool = target.get_postgres_connection_pool();
+        let pool = target.pool().get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
         let result = async {
             self.begin_beside_others(&mut connection).await?;

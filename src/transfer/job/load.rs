@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::verify::Comparison;
+use crate::database::connection::Connection;
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseError, ResultExt, Verb};
+use crate::database::quote::quoted;
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
-use crate::schema::sql::quoted;
 use crate::schema::{lock, upgrade};
 use crate::transfer::error::TransferError;
 use crate::transfer::mismatch::{Mismatch, MismatchError};
@@ -88,12 +88,8 @@ impl Load<'_> {
     /// [`TransferError`]; the transaction is rolled back.
     /// [`WriteError::FoundHazard`](crate::transfer::target::error::WriteError::FoundHazard) at the first value that
     /// cannot be converted exactly.
-    pub(crate) async fn run(
-        &self,
-        target: &DatabaseConnection,
-        source: &mut Source,
-    ) -> Result<Vec<TableLoad>, TransferError> {
-        let pool = target.get_postgres_connection_pool();
+    pub(crate) async fn run(&self, target: &Connection, source: &mut Source) -> Result<Vec<TableLoad>, TransferError> {
+        let pool = target.pool().get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         begin_undropped(&mut connection).await?;
         execute_all(&mut connection, WRITE_SETTINGS).await?;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sea_orm::DatabaseConnection;
 use sqlx::PgConnection;
 
+use crate::database::connection::Connection;
 use crate::database::failure::{ResultExt, Verb};
 use crate::database::watchdog::Watch;
 use crate::progress::{Phase, Progress};
@@ -129,11 +129,11 @@ impl FilledTarget<'_> {
     /// [`MismatchError`] with all tables that differ, or one side cannot be read.
     pub(crate) async fn compare(
         &self,
-        target: &DatabaseConnection,
+        target: &Connection,
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let mut connection =
-            target.get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?.detach();
+            target.pool().get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?.detach();
         execute_all(&mut connection, READ_SETTINGS).await?;
         self.watch.join(&mut connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {

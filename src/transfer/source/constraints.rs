@@ -9,8 +9,8 @@ use rusqlite::{Connection, Params, Row};
 use super::row::AnyRow;
 use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::quoted;
 use crate::schema::model::ForeignKey;
-use crate::schema::sql::quoted;
 use crate::transfer::plan::{TablePlan, UniqueKey};
 use crate::transfer::value::hazard::{Fault, Hazard, Reason};
 

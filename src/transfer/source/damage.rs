@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::database::failure::DatabaseCause;
 use crate::database::integrity_finding::{ValueFinding, about_values};
+use crate::database::quote::literal;
 use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
-use crate::schema::sql::literal;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::hazard::{self, Hazard, Refusal, RefusedValues};
 use crate::transfer::value::policy::{Class, Policies, Policy};

@@ -7,8 +7,8 @@ use super::constraints::Indexes;
 use super::row::RowIds;
 use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::quoted;
 use crate::progress::Amount;
-use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
 
 /// The number of rows in the sample of a table.

@@ -70,7 +70,7 @@ impl Source {
     /// # Errors
     /// [`DatabaseError`] if the connection is not available.
     pub async fn begin(snapshot: Snapshot) -> Result<Self, DatabaseError> {
-        let pool = snapshot.reader().get_sqlite_connection_pool();
+        let pool = snapshot.reader().pool().get_sqlite_connection_pool();
         let connection = pool.acquire().await.context((Verb::Open, "the source"))?;
         Ok(Self { reader: Reader::new(connection), snapshot: Some(snapshot), indexes: Indexes::Sound })
     }

@@ -12,16 +12,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor};
+use sqlx::{ConnectOptions, Connection as _, Executor};
 
 use super::error::SourceError;
 use super::origin::{CopyReason, Origin};
 use super::private_copy::PrivateCopy;
 use super::source_file::{self, FileFault, FileState, SqliteFile, WalIndex};
-use crate::database::connection::busy_timeout;
+use crate::database::connection::{Connection, busy_timeout};
 use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -123,7 +122,7 @@ pub struct Snapshot {
     origin: Origin,
     path: PathBuf,
     // Dropped before `held`: closing those files releases SQLite's locks as well.
-    reader: DatabaseConnection,
+    reader: Connection,
     held: ConsistencyToken,
 }
 
@@ -228,7 +227,7 @@ impl Snapshot {
 
     /// A pool of exactly one connection, in a read transaction that must not be ended.
     #[must_use]
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Connection {
         &self.reader
     }
 
@@ -259,7 +258,7 @@ impl Snapshot {
     /// inconsistent. [`SourceError::Database`] if SQLite fails.
     pub async fn finish(self) -> Result<SourceChanges, SourceError> {
         let mut changes = SourceChanges::default();
-        let pool = self.reader.get_sqlite_connection_pool();
+        let pool = self.reader.pool().get_sqlite_connection_pool();
         if let ConsistencyToken::Beside { data_version, .. } = &self.held {
             let ended = async {
                 let mut connection = pool.acquire().await?;
@@ -323,7 +322,7 @@ async fn copy(
 }
 
 /// Recovers the copy and opens it. The open files remain readable after `copy` is dropped, which deletes their names.
-async fn open_copy(copy: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnection, FileFault> {
+async fn open_copy(copy: &PrivateCopy, why: CopyReason) -> Result<Connection, FileFault> {
     let path = copy.join(COPY);
     if why != CopyReason::RollbackJournal {
         let options = sqlite_options(&path).synchronous(SqliteSynchronous::Off).read_only(false);
@@ -340,23 +339,20 @@ async fn open_copy(copy: &PrivateCopy, why: CopyReason) -> Result<DatabaseConnec
 }
 
 /// Opens a file that no process writes to, without locks and without its `-wal`.
-async fn open_at_rest(path: &Path) -> Result<DatabaseConnection, sqlx::Error> {
+async fn open_at_rest(path: &Path) -> Result<Connection, sqlx::Error> {
     let pool = open(sqlite_options(path).immutable(true)).await?;
     begin(&pool).await?;
-    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+    Ok(Connection::of_sqlite(pool))
 }
 
 /// Opens a file that another process uses. Returns its `data_version` too.
-async fn open_beside_user(
-    path: &Path,
-    options: &SnapshotOptions<'_>,
-) -> Result<(DatabaseConnection, i64), sqlx::Error> {
+async fn open_beside_user(path: &Path, options: &SnapshotOptions<'_>) -> Result<(Connection, i64), sqlx::Error> {
     let pool = open(sqlite_options(path).busy_timeout(busy_timeout(options.lock_timeout))).await?;
     begin(&pool).await?;
     let mut connection = pool.acquire().await?;
     let data_version = version(&mut connection).await?;
     drop(connection);
-    Ok((SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), data_version))
+    Ok((Connection::of_sqlite(pool), data_version))
 }
 
 fn sqlite_options(path: &Path) -> SqliteConnectOptions {

@@ -3,17 +3,18 @@
 use std::fmt;
 
 use migration::Revision;
-use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde::Serialize;
 
 use super::table::rows_of;
 use crate::database::connection;
+use crate::database::connection::Connection;
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::quoted;
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::schema::model::Schema;
-use crate::schema::sql::quoted;
 
 /// A table or a column of the source that the target lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,7 +110,7 @@ fn hint(items: &[UnmappedItem]) -> String {
 /// [`UnmappedError::Unmapped`] with all that it lacks; [`UnmappedError::Mapped`] for names in `ignored` that it has, or
 /// that the source does not have.
 pub(crate) async fn require_place(
-    source: &DatabaseConnection,
+    source: &Connection,
     from: &Schema,
     to: &Schema,
     ignored: &[String],
@@ -141,7 +142,7 @@ impl Place<'_> {
         self.column.map_or(self.table.to_owned(), |column| format!("{}.{column}", self.table))
     }
 
-    async fn measure(&self, source: &DatabaseConnection) -> UnmappedItem {
+    async fn measure(&self, source: &Connection) -> UnmappedItem {
         let what = self.column.map_or("*".to_owned(), quoted);
         let is_brought_by = |revision: &Revision| match self.column {
             None => revision.tables().contains(&self.table),
@@ -173,7 +174,7 @@ fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
 }
 
 /// Counts the rows of a table (`*`) or the values of a column.
-pub(crate) async fn count(connection: &DatabaseConnection, what: &str, table: &str) -> Result<u64, DatabaseCause> {
+pub(crate) async fn count(connection: &Connection, what: &str, table: &str) -> Result<u64, DatabaseCause> {
     let rows = match connection.get_database_backend() {
         DbBackend::Sqlite => rows_of(table),
         _ => quoted(table),

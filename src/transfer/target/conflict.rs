@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::staging::{place, same};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::quote::{literal, quoted};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::schema::model::ForeignKey;
-use crate::schema::sql::{literal, quoted};
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::constraints::foreign_keys;
 use crate::transfer::value::column::ColumnPlan;

@@ -3,9 +3,9 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::quote::quoted;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::schema::sql::quoted;
 
 /// The hint for a target that holds rows.
 pub(crate) const NOT_EMPTY: &str = "a move needs empty tables: use a new database, delete these rows, or add the source's rows \

@@ -10,8 +10,8 @@ use tokio::task::yield_now;
 
 use super::staging;
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::quote::quoted;
 use crate::progress::{Amount, Meter};
-use crate::schema::sql::quoted;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
-use crate::schema::sql::quoted;
+use crate::database::quote::quoted;
 use crate::transfer::plan::TablePlan;
 
 pub(crate) async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::error::WriteError;
 use super::session::execute;
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
-use crate::schema::sql::quoted;
+use crate::database::quote::quoted;
 use crate::transfer::plan::TablePlan;
 
 /// Whether rows of the target that the source also has are locked until the end of the transaction.

@@ -142,7 +142,7 @@ async fn numbers(source: &Database) -> (Origin, (i64, i64)) {
     let terms = SnapshotOptions { lock_timeout: Duration::from_secs(30), directory: &std::env::temp_dir() };
     let path = source.file();
     let snapshot = Snapshot::take(&path, &terms, &Silence).await.unwrap_or_else(|error| panic!("{error:?}"));
-    let pool = snapshot.reader().get_sqlite_connection_pool();
+    let pool = snapshot.reader().pool().get_sqlite_connection_pool();
     let numbers = sqlx::query_as("SELECT first.n, last.n FROM first, last").fetch_one(pool).await.expect("two numbers");
     let origin = snapshot.origin();
     snapshot.finish().await.expect("the snapshot ends");

@@ -1,0 +1,136 @@
+//! Where a role's unqualified names lead on PostgreSQL.
+//!
+//! The names are looked up once, after the login. From then on statements run with an empty search path and name the
+//! schema of each table, as `pg_dump` does: otherwise a role that may create objects in one of these schemas could
+//! plant a function or an operator that PostgreSQL prefers to its own, and that would run with our privileges.
+//! <https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATTERNS>
+
+use std::collections::BTreeMap;
+
+use migration::{Revision, ledger};
+use sea_orm::sea_query::{Alias, IntoIden, IntoTableRef, TableRef};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::database::quote::{literal, quoted};
+
+/// The schemas of a role's search path, and where it finds TARSy's tables. Empty on SQLite, where names stay unqualified.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Namespace {
+    /// The existing schemas that the role may use, in order, without the implicit ones.
+    path: Vec<String>,
+    /// The schema of each of TARSy's tables that exists.
+    tables: BTreeMap<String, String>,
+}
+
+impl Namespace {
+    /// Temporary tables.
+    pub(crate) fn temporary() -> Self {
+        Self { path: vec!["pg_temp".to_owned()], tables: BTreeMap::new() }
+    }
+
+    /// The statement that finds a namespace: a row for each table, or one without a table. It runs with the role's own
+    /// search path, so that every name and operator in it is qualified.
+    pub(crate) fn query() -> String {
+        let names = tables_of_tarsy().map(|table| format!("pg_catalog.to_regclass({})", literal(table)));
+        format!(
+            "SELECT f.path, c.relname::pg_catalog.text AS table_name, n.nspname::pg_catalog.text AS schema_name
+             FROM (SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS path,
+                          ARRAY[{}]::pg_catalog.oid[] AS found) f
+             LEFT JOIN (pg_catalog.pg_class c
+                        JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace)
+                       ON c.oid OPERATOR(pg_catalog.=) ANY (f.found)",
+            names.collect::<Vec<_>>().join(", ")
+        )
+    }
+
+    /// Reads the answer to [`Namespace::query`].
+    pub(crate) fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
+        let mut namespace = Self::default();
+        for row in rows {
+            namespace.path = row.try_get("path")?;
+            if let Some(table) = row.try_get::<Option<String>, _>("table_name")? {
+                namespace.tables.insert(table, row.try_get("schema_name")?);
+            }
+        }
+        Ok(namespace)
+    }
+
+    /// The schemas in the order of the search path. Empty on SQLite, and if the role may use none.
+    #[must_use]
+    pub(crate) fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    /// The schema of a table, or the one in which it would be created. `None` on SQLite.
+    #[must_use]
+    pub(crate) fn schema_of(&self, table: &str) -> Option<&str> {
+        self.tables.get(table).or_else(|| self.home()).map(String::as_str)
+    }
+
+    /// The schema of TARSy's sessions, or else the first one of the path: there new tables are created.
+    fn home(&self) -> Option<&String> {
+        self.tables.get("alert_sessions").or_else(|| self.tables.values().next()).or_else(|| self.path.first())
+    }
+
+    /// The schemas of TARSy's tables, the one in which new tables are created first.
+    #[must_use]
+    pub(crate) fn schemas(&self) -> Vec<&str> {
+        let mut schemas: Vec<&str> = self.home().into_iter().map(String::as_str).collect();
+        for schema in self.tables.values() {
+            if !schemas.contains(&schema.as_str()) {
+                schemas.push(schema);
+            }
+        }
+        schemas
+    }
+
+    /// The quoted and qualified name of a table.
+    #[must_use]
+    pub(crate) fn table(&self, table: &str) -> String {
+        match self.schema_of(table) {
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(table)),
+            None => quoted(table),
+        }
+    }
+
+    /// The same for SeaORM's statements.
+    #[must_use]
+    pub(crate) fn table_ref(&self, table: &'static str) -> TableRef {
+        match self.schema_of(table) {
+            Some(schema) => (Alias::new(schema).into_iden(), Alias::new(table).into_iden()).into_table_ref(),
+            None => Alias::new(table).into_table_ref(),
+        }
+    }
+}
+
+/// TARSy's tables, with the ledger.
+fn tables_of_tarsy() -> impl Iterator<Item = &'static str> {
+    Revision::HEAD.tables().into_iter().chain([ledger::TABLE])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn namespace(path: &[&str], tables: &[(&str, &str)]) -> Namespace {
+        let owned = |text: &&str| (*text).to_owned();
+        let tables = tables.iter().map(|(table, schema)| (owned(table), owned(schema)));
+        Namespace { path: path.iter().map(owned).collect(), tables: tables.collect() }
+    }
+
+    #[test]
+    fn a_table_is_named_with_the_schema_in_which_it_was_found() {
+        let namespace = namespace(&["my own", "public"], &[("alert_sessions", "public"), ("chats", "my own")]);
+        assert_eq!(namespace.table("chats"), r#""my own"."chats""#);
+        assert_eq!(namespace.table("events"), r#""public"."events""#, "beside the sessions");
+        assert_eq!(namespace.schemas(), ["public", "my own"]);
+    }
+
+    #[test]
+    fn an_empty_database_gets_its_tables_in_the_first_schema_and_sqlite_has_none() {
+        assert_eq!(namespace(&["a", "b"], &[]).table("chats"), r#""a"."chats""#);
+        assert_eq!(Namespace::default().table("chats"), r#""chats""#);
+        assert_eq!(Namespace::temporary().schemas(), ["pg_temp"]);
+    }
+}

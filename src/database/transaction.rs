@@ -1,0 +1,249 @@
+//! Statements in transactions whose settings end with them, so that a pooler can give the server's session to the
+//! backend next.
+//!
+//! On PostgreSQL every statement is unnamed and every setting is `SET LOCAL`. On SQLite a read runs without a
+//! transaction, because writers would wait for its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::TryStreamExt;
+use futures_util::lock::Mutex;
+use sea_orm::prelude::async_trait::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
+    Statement,
+};
+use sea_query_sqlx::SqlxValues;
+use sqlx::{AssertSqlSafe, Postgres};
+
+use super::namespace::Namespace;
+use super::quote::quoted;
+
+/// Where unqualified names lead in a transaction on PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SearchPath {
+    /// Nowhere but to PostgreSQL's own objects: all tables are named with their schemas.
+    Empty,
+    /// To TARSy's schema, for changes of the schema. Nothing that is evaluated for each row may be unqualified.
+    Tarsy,
+    /// To temporary tables.
+    Temporary,
+    /// To the schemas of the role's own path. FIXME: until every statement is qualified.
+    Role,
+}
+
+impl SearchPath {
+    /// The statements that set the path until the end of the transaction. Texts are quoted as the standard says, whatever
+    /// the role's settings are.
+    pub(crate) fn statements(self, namespace: &Namespace) -> String {
+        let schemas = match self {
+            SearchPath::Role => return "SET LOCAL standard_conforming_strings = on".to_owned(),
+            SearchPath::Empty => "''".to_owned(),
+            SearchPath::Temporary => "pg_temp".to_owned(),
+            SearchPath::Tarsy => {
+                let schemas = namespace.schemas().into_iter().map(quoted);
+                schemas.chain(["pg_temp".to_owned()]).collect::<Vec<_>>().join(", ")
+            }
+        };
+        format!("SET LOCAL standard_conforming_strings = on; SET LOCAL search_path = {schemas}")
+    }
+}
+
+/// Runs statements: on PostgreSQL in a transaction, which is rolled back if it is dropped before its commit; on SQLite in
+/// one or without, as it was begun.
+pub(crate) struct Transaction {
+    inner: Inner,
+    namespace: Arc<Namespace>,
+    /// Counts the answers of the database.
+    answers: Arc<AtomicU64>,
+}
+
+enum Inner {
+    /// SQLite without a transaction.
+    SqliteConnection(DatabaseConnection),
+    Sqlite(DatabaseTransaction),
+    Postgresql(PgTransaction),
+}
+
+impl Transaction {
+    /// Reads from SQLite without a transaction.
+    pub(crate) fn of_sqlite_connection(connection: DatabaseConnection, answers: Arc<AtomicU64>) -> Self {
+        Self { inner: Inner::SqliteConnection(connection), namespace: Arc::default(), answers }
+    }
+
+    pub(crate) fn of_sqlite(transaction: DatabaseTransaction, answers: Arc<AtomicU64>) -> Self {
+        Self { inner: Inner::Sqlite(transaction), namespace: Arc::default(), answers }
+    }
+
+    pub(crate) fn of_postgresql(
+        transaction: sqlx::Transaction<'static, Postgres>,
+        namespace: Arc<Namespace>,
+        answers: Arc<AtomicU64>,
+    ) -> Self {
+        Self { inner: Inner::Postgresql(Mutex::new(transaction)), namespace, answers }
+    }
+
+    #[must_use]
+    pub(crate) fn backend(&self) -> DbBackend {
+        match &self.inner {
+            Inner::SqliteConnection(_) | Inner::Sqlite(_) => DbBackend::Sqlite,
+            Inner::Postgresql(_) => DbBackend::Postgres,
+        }
+    }
+
+    /// Where TARSy's tables are.
+    #[must_use]
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The quoted name of a table, with its schema on PostgreSQL.
+    #[must_use]
+    pub(crate) fn table(&self, table: &str) -> String {
+        self.namespace.table(table)
+    }
+
+    /// Calls `take` for each row of a query, while the query runs.
+    ///
+    /// # Errors
+    /// The database's error, or that of `take`.
+    pub(crate) async fn each<E: From<DbErr>>(
+        &self,
+        statement: Statement,
+        mut take: impl AsyncFnMut(QueryResult) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &self.inner {
+            Inner::SqliteConnection(connection) => {
+                drain(sea_orm::StreamTrait::stream_raw(connection, statement).await?, take).await?;
+            }
+            Inner::Sqlite(transaction) => {
+                drain(sea_orm::StreamTrait::stream_raw(transaction, statement).await?, take).await?;
+            }
+            Inner::Postgresql(transaction) => {
+                let mut transaction = transaction.lock().await;
+                let mut rows = unnamed(&statement).fetch(&mut **transaction);
+                while let Some(row) = rows.try_next().await.map_err(query_error)? {
+                    take(row.into()).await?;
+                }
+            }
+        }
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends the transaction. Nothing happens on SQLite without one.
+    ///
+    /// # Errors
+    /// The database's error; if the connection broke, the outcome is unknown.
+    pub(crate) async fn commit(self) -> Result<(), DbErr> {
+        match self.inner {
+            Inner::SqliteConnection(_) => Ok(()),
+            Inner::Sqlite(transaction) => transaction.commit().await,
+            Inner::Postgresql(transaction) => transaction.into_inner().commit().await.map_err(exec_error),
+        }
+    }
+
+    /// Undoes the transaction. Nothing happens on SQLite without one.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn rollback(self) -> Result<(), DbErr> {
+        match self.inner {
+            Inner::SqliteConnection(_) => Ok(()),
+            Inner::Sqlite(transaction) => transaction.rollback().await,
+            Inner::Postgresql(transaction) => transaction.into_inner().rollback().await.map_err(exec_error),
+        }
+    }
+}
+
+async fn drain<E: From<DbErr>>(
+    mut rows: impl futures_util::Stream<Item = Result<QueryResult, DbErr>> + Unpin,
+    mut take: impl AsyncFnMut(QueryResult) -> Result<(), E>,
+) -> Result<(), E> {
+    while let Some(row) = rows.try_next().await? {
+        take(row).await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DbBackend {
+        self.backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let done = match &self.inner {
+            Inner::SqliteConnection(connection) => connection.execute_raw(statement).await,
+            Inner::Sqlite(transaction) => transaction.execute_raw(statement).await,
+            Inner::Postgresql(transaction) => execute(transaction, &statement).await,
+        };
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        done
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let done = match &self.inner {
+            Inner::SqliteConnection(connection) => connection.execute_unprepared(sql).await,
+            Inner::Sqlite(transaction) => transaction.execute_unprepared(sql).await,
+            Inner::Postgresql(transaction) => {
+                let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **transaction.lock().await).await;
+                done.map(Into::into).map_err(exec_error)
+            }
+        };
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        done
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        Ok(self.query_all_raw(statement).await?.into_iter().next())
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let rows = match &self.inner {
+            Inner::SqliteConnection(connection) => connection.query_all_raw(statement).await,
+            Inner::Sqlite(transaction) => transaction.query_all_raw(statement).await,
+            Inner::Postgresql(transaction) => query(transaction, &statement).await,
+        };
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        rows
+    }
+}
+
+type PgTransaction = Mutex<sqlx::Transaction<'static, Postgres>>;
+
+async fn execute(transaction: &PgTransaction, statement: &Statement) -> Result<ExecResult, DbErr> {
+    let done = unnamed(statement).execute(&mut **transaction.lock().await).await;
+    done.map(Into::into).map_err(exec_error)
+}
+
+async fn query(transaction: &PgTransaction, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
+    let rows = unnamed(statement).fetch_all(&mut **transaction.lock().await).await;
+    Ok(rows.map_err(query_error)?.into_iter().map(Into::into).collect())
+}
+
+/// The statement as sqlx runs it, without a name on the server.
+fn unnamed(statement: &Statement) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
+    let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(false)
+}
+
+fn exec_error(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+}
+
+fn query_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_has_a_name_on_the_server() {
+        let statement = Statement::from_string(DbBackend::Postgres, "SELECT 1");
+        assert!(!sqlx::Execute::persistent(&unnamed(&statement)));
+    }
+}
