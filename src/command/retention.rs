@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
 use crate::cli::parser::Age;
 use crate::cli::prune::Prune;
+use crate::database::transaction::Transaction;
 use crate::error::Error;
 use crate::format::counted;
 use crate::history::overdue;
@@ -82,7 +82,7 @@ impl Retention {
     /// If it is not set, counts the sessions that each of TARSy's defaults would remove.
     pub(crate) async fn count(
         &mut self,
-        connection: &impl ConnectionTrait,
+        connection: &Transaction,
         schema: &Schema,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::connection::milliseconds;
 use super::mark;
@@ -45,7 +45,7 @@ impl<'c> BoundedReader<'c> {
     /// [`crate::database::failure::ErrorClass::TimedOut`].
     pub(crate) async fn new(connection: &'c Connection, limit: Option<Duration>) -> Result<Self, DbErr> {
         let deadline = Arc::<Mutex<Option<Instant>>>::default();
-        if connection.get_database_backend() == DbBackend::Sqlite && limit.is_some() {
+        if connection.backend() == DbBackend::Sqlite && limit.is_some() {
             let of_handler = Arc::clone(&deadline);
             let may_continue = move || {
                 let deadline = *lock(&of_handler);

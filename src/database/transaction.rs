@@ -72,6 +72,14 @@ impl Transaction {
         Self { inner: Inner::SqliteConnection(connection), namespace: Arc::default(), answers }
     }
 
+    /// On an empty database of SQLite's in memory, for tests.
+    #[cfg(test)]
+    pub(crate) async fn in_memory() -> Self {
+        let options = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).max_lifetime(None);
+        let pool = options.connect("sqlite::memory:").await.expect("memory");
+        Self::of_sqlite_connection(sea_orm::SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), Arc::default())
+    }
+
     pub(crate) fn of_sqlite(transaction: DatabaseTransaction, answers: Arc<AtomicU64>) -> Self {
         Self { inner: Inner::Sqlite(transaction), namespace: Arc::default(), answers }
     }

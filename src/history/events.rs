@@ -1,13 +1,14 @@
 //! The retention of events. The backend sends them to browsers, which need them for a few hours.
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::removal::batch::{Batch, BatchError, Limits};
 use super::retention::plan::{TableCounts, table_plan};
 use super::retention::policy::RetentionError;
 use crate::database::connection::Connection;
 use crate::database::failure::DatabaseError;
+use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
 pub(crate) const EVENTS: &str = "events";
@@ -71,11 +72,11 @@ pub(crate) fn are_in(schema: &Schema) -> bool {
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn plan(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     schema: &Schema,
     policy: &EventPolicy,
 ) -> Result<TableCounts, DatabaseError> {
-    let is_old = policy.is_old(connection.get_database_backend());
+    let is_old = policy.is_old(connection.backend());
     table_plan(connection, schema, EVENTS, &is_old).await
 }
 
@@ -90,7 +91,7 @@ pub(crate) async fn remove_batch(
     size: u32,
     limits: Limits,
 ) -> Result<Option<Batch>, BatchError> {
-    let backend = connection.get_database_backend();
+    let backend = connection.backend();
     let mut batch = Batch::begin(connection, limits, None).await?;
     let found = batch.lock(&next(policy, backend, size)).await?;
     let ids = found.iter().map(|row| row.try_get("", "event")).collect::<Result<Vec<i64>, DbErr>>()?;

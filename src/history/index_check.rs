@@ -1,11 +1,12 @@
 //! Whether the indexes of a SQLite file match its tables.
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::integrity_finding::about_values;
 use crate::database::quote::literal;
+use crate::database::transaction::Transaction;
 
 /// How many findings a message lists.
 const MOST_NAMED: usize = 5;
@@ -16,11 +17,8 @@ const MOST_NAMED: usize = 5;
 /// # Errors
 /// [`ErrorClass::Corrupt`] with SQLite's findings, or the database's error. Findings about values, such as NULL or
 /// duplicates, are ignored.
-pub(crate) async fn require_matching_indexes(
-    connection: &impl ConnectionTrait,
-    tables: &[&str],
-) -> Result<(), DatabaseCause> {
-    if connection.get_database_backend() != DbBackend::Sqlite {
+pub(crate) async fn require_matching_indexes(connection: &Transaction, tables: &[&str]) -> Result<(), DatabaseCause> {
+    if connection.backend() != DbBackend::Sqlite {
         return Ok(());
     }
     let mut findings = Vec::new();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use serde::Serialize;
 
 use super::archive::Archive;
@@ -15,6 +15,7 @@ use super::tables::{
 use crate::database::connection::Connection;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
 /// The orphans of one reference.
@@ -32,10 +33,7 @@ pub(crate) struct OrphanCount {
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub(crate) async fn count(
-    connection: &impl ConnectionTrait,
-    schema: &Schema,
-) -> Result<Vec<OrphanCount>, DatabaseError> {
+pub(crate) async fn count(connection: &Transaction, schema: &Schema) -> Result<Vec<OrphanCount>, DatabaseError> {
     let mut counts = Vec::new();
     for reference in REFERENCES.into_iter().filter(|reference| reference.is_in(schema)) {
         let Reference { child, parent, .. } = reference;
@@ -77,7 +75,7 @@ pub(crate) async fn remove_batch(
     if ids.is_empty() {
         return Ok(None);
     }
-    let bound = IdSet::bound(connection.get_database_backend());
+    let bound = IdSet::bound(connection.backend());
     let wanted = ids.len();
     let ids = serde_json::Value::from(ids).to_string();
     for Reference { child, column, .. } in references_from_others(table) {
@@ -131,11 +129,13 @@ fn is_not_needed(reference: &Reference) -> String {
 mod tests {
 
     use super::*;
+    use sea_orm::ConnectionTrait;
+
     use crate::schema;
 
     #[tokio::test]
     async fn orphans_are_found_without_foreign_keys_and_only_where_the_columns_are() {
-        let connection = Connection::in_memory().await;
+        let connection = Transaction::in_memory().await;
         let sql = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY);
             CREATE TABLE stage_executions (execution_id VARCHAR PRIMARY KEY, session_id VARCHAR,
                 parent_stage_execution_id VARCHAR);

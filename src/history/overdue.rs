@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait;
-
 use super::retention::policy::RetentionPolicy;
 use super::retention::selection::{self, Selection};
 use super::tables::SESSIONS;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
 /// A session may be older than the retention by this much, because the retention runs once a day.
@@ -33,7 +32,7 @@ pub(crate) struct OldSessions {
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     schema: &Schema,
     policy: &RetentionPolicy,
 ) -> Result<OldSessions, DatabaseError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::early::{self, EarlyColumn};
@@ -29,7 +29,7 @@ pub(crate) async fn replay(
 ) -> Result<BTreeMap<Revision, Schema>, DatabaseCause> {
     let last = wanted.last().copied().unwrap_or(Revision::BASELINE);
     let mut schemas = BTreeMap::new();
-    if connection.get_database_backend() == DbBackend::Postgres {
+    if connection.backend() == DbBackend::Postgres {
         let transaction = begin_temporary(connection).await?;
         for revision in last.since(None) {
             revision.apply(&transaction).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn replay(
         transaction.rollback().await?;
         return Ok(schemas);
     }
-    let scratch = memory().await?;
+    let scratch = memory().await?.begin_reading(SearchPath::Empty, "").await?;
     for revision in last.since(None) {
         revision.apply(&scratch).await?;
         if wanted.contains(&revision) {
@@ -64,7 +64,7 @@ pub(crate) async fn replay_with_early(
 
 /// Begins a transaction in which unqualified names are those of temporary tables. The caller rolls it back.
 pub(crate) async fn begin_temporary(connection: &Connection) -> Result<Transaction, DatabaseCause> {
-    require_primary(connection).await?;
+    connection.reading(async |reading| require_primary(reading).await).await?;
     let set_up = format!("SET TRANSACTION READ WRITE; {}", mark::transaction());
     Ok(connection.begin_reading(SearchPath::Temporary, &set_up).await?)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
@@ -24,11 +24,11 @@ pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
 /// Takes the lock for repairs until the session ends; false if another session has it. It does not wait, because a
 /// waiting session holds a snapshot, for which the building of an index would wait.
 pub(crate) async fn begin_repair(connection: &Connection) -> Result<bool, DbErr> {
-    if connection.get_database_backend() != DbBackend::Postgres {
+    if connection.backend() != DbBackend::Postgres {
         return Ok(true);
     }
     let sql = format!("SELECT pg_try_advisory_lock({}) AS is_alone", KEY + 1);
-    row(connection, &sql).await?.try_get("", "is_alone")
+    connection.reading(async |reading| row(reading, &sql).await).await?.try_get("", "is_alone")
 }
 
 /// Begins the one transaction that may change the schema. The lock ends with it, also behind a pooler.
@@ -80,7 +80,7 @@ impl Diagnostic for Locked {
 
 /// The holder of the lock, as far as the database shows it.
 async fn holder(connection: &Connection) -> String {
-    let holder = match connection.get_database_backend() {
+    let holder = match connection.backend() {
         DbBackend::Postgres => postgresql_holder(connection).await,
         _ => sqlite_holder(connection).await,
     };
@@ -112,13 +112,18 @@ async fn postgresql_holder(connection: &Connection) -> Result<Option<String>, Db
         ledger = ledger::TABLE,
         tables = Revision::HEAD.tables().join("', '"),
     );
-    rows(connection, &sql).await?.first().map(|row| row.try_get("", "holder")).transpose()
+    connection
+        .reading(async |reading| rows(reading, &sql).await)
+        .await?
+        .first()
+        .map(|row| row.try_get("", "holder"))
+        .transpose()
 }
 
 /// SQLite does not know who holds its locks, but Linux lists them by the file's inode.
 async fn sqlite_holder(connection: &Connection) -> Result<Option<String>, DbErr> {
     let sql = "SELECT file FROM pragma_database_list WHERE name = 'main'";
-    let file: String = row(connection, sql).await?.try_get("", "file")?;
+    let file: String = connection.reading(async |reading| row(reading, sql).await).await?.try_get("", "file")?;
     Ok(process_holding(Path::new(&file)))
 }
 

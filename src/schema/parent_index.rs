@@ -80,10 +80,10 @@ mod tests {
     use sea_orm::ConnectionTrait;
 
     use super::*;
-    use crate::database::connection::Connection;
+    use crate::database::transaction::Transaction;
 
     async fn after(sql: &str) -> ParentIndex {
-        let connection = Connection::in_memory().await;
+        let connection = Transaction::in_memory().await;
         let table = "CREATE TABLE stage_executions (execution_id VARCHAR PRIMARY KEY, session_id VARCHAR,
                          parent_stage_execution_id VARCHAR REFERENCES stage_executions (execution_id))";
         connection.execute_unprepared(&format!("{table}; {sql}")).await.expect("sound SQL");

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use crate::database::connection::rows;
+use crate::database::transaction::Transaction;
 
 /// A privilege that the role lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl fmt::Display for MissingPrivilege {
 
 /// Which of these privileges the role lacks on the existing ones of the tables; the right to read comes first.
 pub(crate) async fn lacking(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     tables: &[&str],
     privileges: &[&str],
 ) -> Result<Vec<MissingPrivilege>, DbErr> {

@@ -1,6 +1,6 @@
 //! Repairs that change no row and work while the backend runs: indexes and sequences.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::model::Index;
 use super::sequence::{self, Sequence};
@@ -8,6 +8,7 @@ use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::mark;
 use crate::database::quote::quoted;
+use crate::database::transaction::Transaction;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Repair {
@@ -36,7 +37,7 @@ impl Repair {
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
     pub(crate) async fn apply(&self, connection: &Connection) -> Result<(), DatabaseError> {
-        let backend = connection.get_database_backend();
+        let backend = connection.backend();
         match self {
             Repair::CreateIndex { name, table, index } => {
                 let done =
@@ -45,7 +46,7 @@ impl Repair {
                 let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
                 if backend == DbBackend::Postgres && done.as_ref().is_err_and(is_ours) {
                     let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
-                    connection.execute_unprepared(&mark::statement(&leftover)).await.ok();
+                    connection.execute_alone(&mark::statement(&leftover)).await.ok();
                 }
                 done.context((Verb::Create, format!("index {name}")))
             }
@@ -62,7 +63,7 @@ impl Repair {
 
 /// Lists the possible repairs: those of the differences, and of sequences behind their data.
 pub(crate) async fn plan(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     of_differences: impl IntoIterator<Item = Repair>,
 ) -> Result<Vec<Repair>, DbErr> {
     let mut repairs: Vec<_> = of_differences.into_iter().collect();
@@ -76,10 +77,10 @@ pub(crate) async fn plan(
 
 /// The build waits for every older transaction, but blocks no session: it may take long.
 async fn build(connection: &Connection, sql: &str) -> Result<(), DbErr> {
-    if connection.get_database_backend() == DbBackend::Postgres {
-        connection.execute_unprepared("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+    if connection.backend() == DbBackend::Postgres {
+        connection.execute_alone("SET lock_timeout = 0; SET statement_timeout = 0").await?;
     }
-    connection.execute_unprepared(&mark::statement(sql)).await.map(|_| ())
+    connection.execute_alone(&mark::statement(sql)).await.map(|_| ())
 }
 
 fn create_index(backend: DbBackend, name: &str, table: &str, index: &Index) -> String {

@@ -6,12 +6,13 @@
 //! <https://www.postgresql.org/docs/current/ddl-rowsecurity.html>. [`refuse`] does so earlier and names the policies,
 //! which the server does not.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 use serde::Serialize;
 
 use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::quote::literal;
+use crate::database::transaction::Transaction;
 
 /// The policies of a table that apply to the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,8 +39,8 @@ impl RowPolicies {
 }
 
 /// The policies that apply to the role on the existing ones of the tables. SQLite has none.
-pub(crate) async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<Vec<RowPolicies>, DbErr> {
-    if connection.get_database_backend() != DbBackend::Postgres {
+pub(crate) async fn active(connection: &Transaction, tables: &[&str]) -> Result<Vec<RowPolicies>, DbErr> {
+    if connection.backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
     let tables: Vec<_> = tables.iter().map(|table| literal(table)).collect();
@@ -68,7 +69,7 @@ pub(crate) async fn active(connection: &impl ConnectionTrait, tables: &[&str]) -
 ///
 /// # Errors
 /// [`ErrorClass::RowPolicy`] with the names of all policies, or the database's error.
-pub(crate) async fn refuse(connection: &impl ConnectionTrait, tables: &[&str]) -> Result<(), DatabaseCause> {
+pub(crate) async fn refuse(connection: &Transaction, tables: &[&str]) -> Result<(), DatabaseCause> {
     cause(&active(connection, tables).await?).map_or(Ok(()), Err)
 }
 

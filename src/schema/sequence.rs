@@ -9,6 +9,7 @@ use crate::database::mark;
 use crate::database::quote::quoted;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::SearchPath;
+use crate::database::transaction::Transaction;
 
 /// How long to wait for the writers of a sequence's table.
 const LOCK_TIMEOUT: &str = "2s";
@@ -57,8 +58,8 @@ impl Sequence {
 }
 
 /// Reads the sequences of all visible tables, also of those that are not TARSy's.
-pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Vec<Sequence>, DbErr> {
-    if connection.get_database_backend() != DbBackend::Postgres {
+pub(crate) async fn read(connection: &Transaction) -> Result<Vec<Sequence>, DbErr> {
+    if connection.backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
     // The columns are found by their default, because the owner of the sequence may have changed.

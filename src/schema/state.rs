@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use crate::database::connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
@@ -131,9 +132,9 @@ impl SchemaState {
     ///
     /// # Errors
     /// [`ErrorClass::Privilege`] if the role may use no schema of the search path, or the database's error.
-    pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Self, DatabaseCause> {
+    pub(crate) async fn read(connection: &Transaction) -> Result<Self, DatabaseCause> {
         let names = [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat().join("', '");
-        let sql = match connection.get_database_backend() {
+        let sql = match connection.backend() {
             // The query returns a row in any case: if no schema is readable, an empty result would look like an empty
             // database.
             DbBackend::Postgres => format!(

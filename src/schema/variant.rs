@@ -2,7 +2,7 @@
 //! new database from its newest models and upgrades an old one step by step.
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use super::column_kind::ColumnKind;
 use super::diff::{self, Difference, Severity};
@@ -99,7 +99,7 @@ pub(crate) fn closest(backend: DbBackend, revision: Revision, replayed: &Schema,
 /// # Panics
 /// Never: the newest revision is late enough.
 pub(crate) async fn best_match(connection: &Connection, found: &Schema) -> Result<(Revision, Match), DatabaseCause> {
-    let backend = connection.get_database_backend();
+    let backend = connection.backend();
     let replayed = expected::replay(connection, &Revision::all().collect()).await?;
     // Tables are no evidence: TARSy's backend creates missing tables at every start, but never a column.
     let is_late_enough = |revision: Revision| {

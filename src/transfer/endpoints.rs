@@ -146,8 +146,14 @@ pub(crate) struct SourceState {
 /// # Errors
 /// [`EndpointError`] if it is not a TARSy history that this version can read.
 pub(crate) async fn inspect_source(source: &Connection) -> Result<SourceState, EndpointError> {
-    let ledger_state = SchemaState::read(source).await.context((Verb::Read, "the source's ledger"))?;
-    let found = schema::read::schema(source).await.context((Verb::Read, "the source's schema"))?;
+    let ledger_state = source
+        .reading(async |reading| SchemaState::read(reading).await)
+        .await
+        .context((Verb::Read, "the source's ledger"))?;
+    let found = source
+        .reading(async |reading| schema::read::schema(reading).await)
+        .await
+        .context((Verb::Read, "the source's schema"))?;
     // Tables that an interrupted upgrade left are reported as unmapped.
     let ledger_state = SchemaState { leftovers: Vec::new(), ..ledger_state };
     let revision = match ledger_state.plan(Revision::BASELINE) {
@@ -252,9 +258,18 @@ async fn start_of_target(
         source_revision: revision,
         dropped: source.alert_ids.filter(|_| drops_alert_ids(revision, at)),
     };
-    row_policy::refuse(target, &[ledger::TABLE]).await.context((Verb::Read, "the target's ledger"))?;
-    let ledger_state = SchemaState::read(target).await.context((Verb::Read, "the target's ledger"))?;
-    let found = schema::read::schema(target).await.context((Verb::Read, "the target's schema"))?;
+    target
+        .reading(async |reading| row_policy::refuse(reading, &[ledger::TABLE]).await)
+        .await
+        .context((Verb::Read, "the target's ledger"))?;
+    let ledger_state = target
+        .reading(async |reading| SchemaState::read(reading).await)
+        .await
+        .context((Verb::Read, "the target's ledger"))?;
+    let found = target
+        .reading(async |reading| schema::read::schema(reading).await)
+        .await
+        .context((Verb::Read, "the target's schema"))?;
     let start = match ledger_state.plan(revision) {
         Decision::Create { to } if to > revision => return Err(beyond(Some(to), to.to_string())),
         Decision::Create { .. } => None,

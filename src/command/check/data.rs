@@ -1,7 +1,7 @@
 //! Checks of the data: the file, the sequences, the age of the sessions.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::finding::Finding;
 use super::mode::{Depth, OnOverdue};
@@ -23,7 +23,7 @@ use crate::schema::sequence::{self, Sequence};
 /// SQLite's own check of the file.
 pub(crate) async fn integrity(connection: &Transaction, depth: Depth) -> Finding {
     const NAME: &str = "integrity";
-    if connection.get_database_backend() == DbBackend::Postgres {
+    if connection.backend() == DbBackend::Postgres {
         return Finding::ok(NAME, "checked by the server itself");
     }
     let pragma = match depth {
@@ -50,7 +50,7 @@ fn damage(name: &'static str, pragma: &str, lines: Vec<String>) -> Finding {
 /// Whether each sequence is ahead of the numbers in its column.
 pub(crate) async fn sequences(connection: &Transaction) -> Finding {
     const NAME: &str = "sequences";
-    if connection.get_database_backend() != DbBackend::Postgres {
+    if connection.backend() != DbBackend::Postgres {
         return Finding::ok(NAME, "SQLite has no sequences");
     }
     let sequences = sequence::read(connection).await;

@@ -32,7 +32,7 @@ async fn plan(connection: &Connection) -> Result<RepairPlan, DatabaseCause> {
     if !lock::begin_repair(connection).await? {
         return Err(DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is running"));
     }
-    let (state, found) = schema_and_state(connection).await?;
+    let (state, found) = connection.reading(async |reading| schema_and_state(reading).await).await?;
     // If tables are missing, the others can still be repaired.
     match state.require_history() {
         Ok(_) | Err(StateError::Pending | StateError::Incomplete { .. }) => {}
@@ -41,7 +41,7 @@ async fn plan(connection: &Connection) -> Result<RepairPlan, DatabaseCause> {
     let closest = closest(connection, &state, &found).await?;
     let differences = closest.map(|(_, closest)| closest.differences).unwrap_or_default();
     let repairs = differences.into_iter().filter_map(|difference| difference.repair);
-    Ok(RepairPlan::Repairs(repair::plan(connection, repairs).await?))
+    Ok(RepairPlan::Repairs(connection.reading(async |reading| repair::plan(reading, repairs).await).await?))
 }
 
 /// Applies each repair; returns what was done, or why it failed.

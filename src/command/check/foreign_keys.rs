@@ -1,6 +1,6 @@
 //! The check of the foreign keys: constraints that the server enforces, and rows without a parent.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::finding::Finding;
 use super::mode::Depth;
@@ -21,7 +21,7 @@ const NAME: &str = "foreign keys";
 
 /// Whether every row has its parent.
 pub(crate) async fn foreign_keys(connection: &Transaction, found: &Schema, depth: Depth) -> Finding {
-    if connection.get_database_backend() == DbBackend::Postgres && depth == Depth::Quick {
+    if connection.backend() == DbBackend::Postgres && depth == Depth::Quick {
         return vouched_for(found);
     }
     Finding::of(NAME, count_orphans(connection, found).await, |(of_tarsy, others)| lost_rows(&of_tarsy, others))
@@ -89,7 +89,7 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
 async fn other_orphans(connection: &Transaction, found: &Schema) -> Result<Vec<String>, DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
-    let counts: Vec<_> = match connection.get_database_backend() {
+    let counts: Vec<_> = match connection.backend() {
         DbBackend::Postgres => others.map(|(table, key)| postgresql_orphans(table, key)).collect(),
         _ => others.map(|(table, key)| sqlite_orphans(table, key)).collect(),
     };

@@ -45,7 +45,6 @@ use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
 use crate::settings::Settings;
-use sea_orm::ConnectionTrait;
 
 #[derive(Serialize)]
 struct CheckSummary {
@@ -135,7 +134,7 @@ async fn checks(
     checks.extend(server::row_policies(connection).await);
     checks.push(schema::revision(connection, &state, settings.schema_target.value).await);
     checks.push(schema::tables(connection, &state, &found).await);
-    checks.push(schema::indexes(connection.get_database_backend(), &found));
+    checks.push(schema::indexes(connection.backend(), &found));
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
     checks.push(look(&reader, "foreign keys", foreign_keys).await);
     checks.push(look(&reader, "integrity", async |reading| data::integrity(reading, depth).await).await);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use super::finding::Finding;
 use crate::database::connection::Connection;
@@ -22,7 +22,7 @@ use crate::schema::{diff, expected, row_policy};
 
 /// Whether the database is at the target's revision or a later one.
 pub(crate) async fn revision(connection: &Connection, state: &SchemaState, target: Revision) -> Finding {
-    match row_policy::refuse(connection, &[ledger::TABLE]).await {
+    match connection.reading(async |reading| row_policy::refuse(reading, &[ledger::TABLE]).await).await {
         Err(cause) if state.ledger == Ledger::Empty => Finding::unanswered("revision", &cause),
         _ => at_revision(state, target),
     }
@@ -105,7 +105,7 @@ pub(crate) async fn closest(
     };
     let Some(revision) = Revision::from_id(revision) else { return Ok(None) };
     let expected = expected::replay_with_early(connection, revision, &early::columns(revision, found)).await?;
-    let closest = variant::closest(connection.get_database_backend(), revision, &expected, found);
+    let closest = variant::closest(connection.backend(), revision, &expected, found);
     Ok(Some((revision, closest)))
 }
 
@@ -122,7 +122,7 @@ async fn looks_like(
 
 /// The revision to which an upgrade by TARSy's backend was interrupted, if that explains every difference.
 async fn half_done(connection: &Connection, revision: Revision, closest: &Match, found: &Schema) -> Option<Revision> {
-    let backend = connection.get_database_backend();
+    let backend = connection.backend();
     let next = Revision::HEAD.since(Some(revision)).next().filter(|_| backend == DbBackend::Sqlite)?;
     let replayed = expected::replay(connection, &BTreeSet::from([next])).await.ok()?;
     let after = variant::closest(backend, next, &replayed[&next], found);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::finding::Finding;
 use crate::database::connection::Connection;
@@ -25,7 +25,7 @@ const OLDEST_POSTGRESQL: i32 = 14;
 pub(crate) async fn connection(connection: &Connection, opened: Duration) -> Finding {
     const NAME: &str = "connection";
     let started = Instant::now();
-    let answer = rows(connection, "SELECT 1").await;
+    let answer = connection.reading(async |reading| rows(reading, "SELECT 1").await).await;
     Finding::of(NAME, answer, |_| {
         Finding::ok(
             NAME,
@@ -142,7 +142,7 @@ fn tables_of_tarsy() -> Vec<&'static str> {
 /// The privileges of the role.
 pub(crate) async fn privileges(connection: &Transaction, state: &SchemaState) -> Finding {
     const NAME: &str = "privileges";
-    if connection.get_database_backend() != DbBackend::Postgres {
+    if connection.backend() != DbBackend::Postgres {
         return Finding::ok(NAME, "SQLite has no roles");
     }
     if state.is_empty() {
@@ -169,7 +169,7 @@ fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
 /// The row policies that hide rows from the role, if there are any.
 pub(crate) async fn row_policies(connection: &Connection) -> Option<Finding> {
     const NAME: &str = "row policies";
-    match row_policy::active(connection, &tables_of_tarsy()).await {
+    match connection.reading(async |reading| row_policy::active(reading, &tables_of_tarsy()).await).await {
         Ok(policies) => hidden_rows(NAME, &policies),
         Err(error) => Some(Finding::unanswered(NAME, &error.into())),
     }

@@ -64,8 +64,10 @@ pub(crate) async fn run(
         false => None,
     };
     let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
-    let row_policies =
-        row_policy::active(&connection, &tables_of_tarsy).await.context((Verb::Read, "the row policies"))?;
+    let row_policies = connection
+        .reading(async |reading| row_policy::active(reading, &tables_of_tarsy).await)
+        .await
+        .context((Verb::Read, "the row policies"))?;
     let shown = shown(settings, &retention);
     let summary = InfoSummary {
         database: url.to_string(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
@@ -28,7 +28,7 @@ pub(crate) struct ServerInfo {
 }
 
 pub(crate) async fn server(connection: &Transaction) -> Result<ServerInfo, DbErr> {
-    let sql = match connection.get_database_backend() {
+    let sql = match connection.backend() {
         DbBackend::Postgres => {
             "SELECT current_setting('server_version') AS version, current_user::text AS role,
                     coalesce((SELECT s.version || ' ' || s.cipher FROM pg_stat_ssl s
@@ -95,7 +95,7 @@ pub(crate) async fn sqlite_sizes(connection: &Transaction) -> Result<BTreeMap<(S
 pub(crate) async fn edges(connection: &Transaction) -> Result<(Option<i64>, Option<i64>), DbErr> {
     let span = format!(
         "SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
-        has_start(connection.get_database_backend())
+        has_start(connection.backend())
     );
     let span = row(connection, &span).await?;
     Ok((span.try_get("", "oldest")?, span.try_get("", "newest")?))
@@ -117,7 +117,7 @@ pub(crate) async fn by_week(connection: &Transaction) -> Result<Vec<Week>, DbErr
     let sql = format!(
         "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions
          FROM {SESSIONS} WHERE {} AND started_at_us >= 0 GROUP BY 1 ORDER BY 1 DESC LIMIT {WEEKS}",
-        has_start(connection.get_database_backend())
+        has_start(connection.backend())
     );
     let mut counts = BTreeMap::new();
     for row in rows(connection, &sql).await? {

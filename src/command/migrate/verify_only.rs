@@ -33,8 +33,12 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
-            let found = schema::read::schema(&target).await.context((Verb::Read, "the target's schema"))?;
-            row_policy::refuse(&target, &end.revision.tables())
+            let found = target
+                .reading(async |reading| schema::read::schema(reading).await)
+                .await
+                .context((Verb::Read, "the target's schema"))?;
+            target
+                .reading(async |reading| row_policy::refuse(reading, &end.revision.tables()).await)
                 .await
                 .context((Verb::Read, "every row of the target"))?;
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;

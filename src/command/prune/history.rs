@@ -75,12 +75,18 @@ impl OpenedDatabase {
         let access = if arguments.dry_run { Access::Read } else { Access::Write };
         let connection = open(url, access, watch).await?;
         // After the first one, because that may be the last connection that the role is granted.
-        let (read, second) = tokio::join!(schema_and_state(&connection), open_second(url, arguments, watch));
+        let (read, second) = tokio::join!(
+            connection.reading(async |reading| schema_and_state(reading).await),
+            open_second(url, arguments, watch)
+        );
         let (state, schema) = read.context((Verb::Read, "the schema"))?;
         let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
         let events_read = request.event_policy.as_ref().map(|_| EVENTS);
         let read: Vec<_> = read.into_iter().chain(events_read).collect();
-        row_policy::refuse(&connection, &read).await.context((Verb::Read, "every row"))?;
+        connection
+            .reading(async |reading| row_policy::refuse(reading, &read).await)
+            .await
+            .context((Verb::Read, "every row"))?;
         let revision = state.require_history()?;
         pragmas::set(&connection, &schema).await.context((Verb::Set, "the parameters of the connection"))?;
         Ok(Some(Self { connection, second, state, schema, revision, prune_lock }))
@@ -129,11 +135,14 @@ impl OpenHistory {
         let mut locked = vec![SESSIONS, CHATS];
         locked.extend(self.events.map(|_| EVENTS));
         locked.extend(self.plan.orphans.iter().map(|orphans| orphans.reference.child));
-        let mut lacking = privilege::lacking(&self.connection, &locked, &["UPDATE"]).await?;
-        lacking.extend(privilege::lacking(&self.connection, &removed, &["DELETE"]).await?);
+        let mut lacking =
+            self.connection.reading(async |reading| privilege::lacking(reading, &locked, &["UPDATE"]).await).await?;
+        lacking.extend(
+            self.connection.reading(async |reading| privilege::lacking(reading, &removed, &["DELETE"]).await).await?,
+        );
         let mut obstacles: Vec<_> = lacking.iter().map(|lacking| format!("the role lacks {lacking}")).collect();
         let sql = "SELECT current_setting('transaction_read_only')::bool AS is_read_only";
-        if row(&self.connection, sql).await?.try_get("", "is_read_only")? {
+        if self.connection.reading(async |reading| row(reading, sql).await).await?.try_get("", "is_read_only")? {
             obstacles.push("transactions are read-only: a standby, or `default_transaction_read_only`".to_owned());
         }
         Ok(obstacles)

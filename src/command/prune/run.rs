@@ -132,7 +132,14 @@ impl PruneRun<'_> {
     async fn remove(&mut self) -> Result<(Vec<Block>, Ending), Error> {
         self.take_in_plan();
         let action = (Verb::Remove, "old sessions");
-        let look = async { Ok(connection::require_writable(&self.history.connection).await.context(action)?) };
+        let look = async {
+            Ok(self
+                .history
+                .connection
+                .reading(async |reading| connection::require_writable(reading).await)
+                .await
+                .context(action)?)
+        };
         self.bounds.over(action, look).await?;
         refuse_too_large_a_share(&self.history.plan, self.arguments.max_share)?;
         if !self.arguments.yes {
@@ -246,7 +253,8 @@ impl PruneRun<'_> {
     /// Measures the free space.
     async fn reclaimable(&self) -> Result<FreedSummary, Error> {
         let OpenHistory { connection, schema, .. } = &self.history;
-        Ok(FreedSummary::Free(space::reclaimable(connection, schema).await?))
+        let reading = every_row(connection).await?;
+        Ok(FreedSummary::Free(space::reclaimable(&reading, schema).await?))
     }
 
     /// Returns free space to the operating system.

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 use serde::Serialize;
 
 use self::backoff::{Backoff, Next};
@@ -206,9 +206,9 @@ async fn look(connection: &Connection, condition: WaitFor, target: Revision) -> 
     }
     require_writable(connection).await?;
     if condition == WaitFor::Schema {
-        let state = SchemaState::read(connection).await?;
+        let state = connection.reading(async |reading| SchemaState::read(reading).await).await?;
         if !matches!(state.plan(target), Decision::Nothing { .. }) {
-            row_policy::refuse(connection, &[ledger::TABLE]).await?;
+            connection.reading(async |reading| row_policy::refuse(reading, &[ledger::TABLE]).await).await?;
             return Err(schema_pending());
         }
     }
@@ -223,13 +223,13 @@ fn schema_pending() -> DatabaseCause {
 }
 
 async fn require_writable(connection: &Connection) -> Result<(), DatabaseCause> {
-    if connection.get_database_backend() != DbBackend::Postgres {
+    if connection.backend() != DbBackend::Postgres {
         // Takes the lock of a writer and releases it at once.
-        connection.execute_unprepared("BEGIN IMMEDIATE").await?;
-        connection.execute_unprepared("ROLLBACK").await?;
+        connection.execute_alone("BEGIN IMMEDIATE").await?;
+        connection.execute_alone("ROLLBACK").await?;
         return Ok(());
     }
-    connection::require_writable(connection).await
+    connection.reading(async |reading| connection::require_writable(reading).await).await
 }
 
 #[cfg(test)]

@@ -20,10 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, SqliteTransactionMode,
-    SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector,
+    TransactionOptions, TransactionTrait,
 };
 use sqlx::{AssertSqlSafe, Postgres, SqlitePool};
 use tokio::sync::OnceCell;
@@ -148,6 +147,30 @@ impl Connection {
         }
     }
 
+    /// Reads the rows that the role may see, in a transaction of its own; on SQLite without one.
+    ///
+    /// # Errors
+    /// The database's error, or that of `read`.
+    pub async fn reading<T, E: From<DbErr>>(
+        &self,
+        read: impl AsyncFnOnce(&Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let reading = self.begin_reading(SearchPath::Role, "").await?;
+        let result = read(&reading).await;
+        reading.rollback().await.ok();
+        result
+    }
+
+    /// Runs a statement that cannot run in a transaction, or a PRAGMA of SQLite's.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn execute_alone(&self, sql: &str) -> Result<(), DbErr> {
+        self.pool.execute_unprepared(sql).await?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Begins a transaction that may write. On SQLite it takes the lock of the writer: a reader that becomes a writer
     /// may find the database busy. `set_up` are statements for PostgreSQL.
     ///
@@ -207,30 +230,6 @@ impl Connection {
     /// The database's error.
     pub async fn close(&self) -> Result<(), DbErr> {
         self.pool.close_by_ref().await
-    }
-}
-
-/// Until every caller has its own transaction.
-#[async_trait]
-impl ConnectionTrait for Connection {
-    fn get_database_backend(&self) -> DbBackend {
-        self.backend()
-    }
-
-    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.pool.execute_raw(statement).await
-    }
-
-    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.pool.execute_unprepared(sql).await
-    }
-
-    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.pool.query_one_raw(statement).await
-    }
-
-    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.pool.query_all_raw(statement).await
     }
 }
 

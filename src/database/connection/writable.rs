@@ -1,16 +1,17 @@
 //! Whether a server accepts writes.
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use super::query::row;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::transaction::Transaction;
 
 /// Makes sure that a PostgreSQL server is not a standby. Does nothing on SQLite.
 ///
 /// # Errors
 /// [`ErrorClass::Standby`], or the server's error.
-pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
-    if connection.get_database_backend() != DbBackend::Postgres {
+pub(crate) async fn require_primary(connection: &Transaction) -> Result<(), DatabaseCause> {
+    if connection.backend() != DbBackend::Postgres {
         return Ok(());
     }
     match row(connection, "SELECT pg_is_in_recovery() AS is_standby").await?.try_get("", "is_standby")? {
@@ -24,9 +25,9 @@ pub(crate) async fn require_primary(connection: &impl ConnectionTrait) -> Result
 ///
 /// # Errors
 /// [`ErrorClass::Standby`], [`ErrorClass::ReadOnly`], or the server's error.
-pub(crate) async fn require_writable(connection: &impl ConnectionTrait) -> Result<(), DatabaseCause> {
+pub(crate) async fn require_writable(connection: &Transaction) -> Result<(), DatabaseCause> {
     require_primary(connection).await?;
-    if connection.get_database_backend() != DbBackend::Postgres {
+    if connection.backend() != DbBackend::Postgres {
         return Ok(());
     }
     let sql = "SELECT current_setting('transaction_read_only') = 'on' AS is_read_only";

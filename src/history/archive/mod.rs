@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use self::compression::Compression;
 use self::error::ArchiveError;
@@ -37,6 +37,7 @@ use self::transaction::ArchiveTransaction;
 use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, row};
 use crate::database::failure::{Action, DatabaseCause, ResultExt, Verb};
+use crate::database::transaction::Transaction;
 use crate::database::url::DatabaseUrl;
 use crate::schema::model::Schema;
 use crate::schema::{self, early, expected, upgrade, variant};
@@ -71,17 +72,18 @@ impl Archive {
         let url = DatabaseUrl::sqlite_file(file.path());
         let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
         create_if_empty(&connection, revision).await?;
-        if !is_archive(&connection).await.context(READ)? {
+        if !connection.reading(async |reading| is_archive(reading).await).await.context(READ)? {
             return Err(ArchiveError::foreign(file.path(), "another program created this database"));
         }
-        let (state, schema) = schema::read::schema_and_state(&connection).await.context(READ)?;
+        let (state, schema) =
+            connection.reading(async |reading| schema::read::schema_and_state(reading).await).await.context(READ)?;
         require_revision(file.path(), state.revision(), revision)?;
         set_up(&connection).await.context(READ)?;
         let wanted = with_early_columns(&connection, revision, found, &schema).await.context(READ)?;
         let tables = Arc::new(tables::matching(database.backend(), found, &wanted)?);
         for statement in variant::alterations(&schema, &wanted) {
             connection
-                .execute_unprepared(&statement)
+                .execute_alone(&statement)
                 .await
                 .context((Verb::Change, "the archive's columns to match the database"))?;
         }
@@ -98,7 +100,7 @@ impl Archive {
     /// [`ArchiveError`]; everything that was written is in the file or in the `-wal` beside it.
     pub(crate) async fn close(self, compression: Compression) -> Result<PathBuf, ArchiveError> {
         let action = Action::from((Verb::Close, format!("the archive {}", self.file.path().display())));
-        self.connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.context(&action)?;
+        self.connection.execute_alone("PRAGMA wal_checkpoint(TRUNCATE)").await.context(&action)?;
         self.connection.close().await.context(action)?;
         match compression {
             Compression::None => Ok(self.file.path().to_owned()),
@@ -109,8 +111,8 @@ impl Archive {
 
 /// Creates the schema in a new file. A crash may have left an empty file.
 async fn create_if_empty(connection: &Connection, revision: Revision) -> Result<(), ArchiveError> {
-    if schema::read::schema(connection).await.context(READ)?.tables.is_empty() {
-        connection.execute_unprepared(&format!("PRAGMA application_id = {MARK}")).await.context(READ)?;
+    if connection.reading(async |reading| schema::read::schema(reading).await).await.context(READ)?.tables.is_empty() {
+        connection.execute_alone(&format!("PRAGMA application_id = {MARK}")).await.context(READ)?;
         upgrade::upgrade(connection, revision, LOCK_TIMEOUT, &|| ()).await?;
     }
     Ok(())
@@ -130,10 +132,10 @@ fn require_revision(path: &Path, found: Option<&str>, wanted: Revision) -> Resul
 
 async fn set_up(connection: &Connection) -> Result<(), DbErr> {
     // Children are written before their parents.
-    connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
+    connection.execute_alone("PRAGMA foreign_keys = OFF").await?;
     // With a lower setting a loss of power could restore the journal of a transaction whose rows are already deleted in
     // the database.
-    connection.execute_unprepared("PRAGMA synchronous = EXTRA").await?;
+    connection.execute_alone("PRAGMA synchronous = EXTRA").await?;
     Ok(())
 }
 
@@ -154,8 +156,8 @@ async fn with_early_columns(
 }
 
 /// Whether a database is an archive.
-pub(crate) async fn is_archive(connection: &impl ConnectionTrait) -> Result<bool, DbErr> {
-    if connection.get_database_backend() != DbBackend::Sqlite {
+pub(crate) async fn is_archive(connection: &Transaction) -> Result<bool, DbErr> {
+    if connection.backend() != DbBackend::Sqlite {
         return Ok(false);
     }
     let mark = row(connection, "PRAGMA application_id").await?.try_get::<i32>("", "application_id")?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::batch_size::{Budget, pause_for_waiters};
 use crate::database::connection::Connection;
@@ -92,7 +92,7 @@ pub(crate) struct FileActivity {
 impl Contention {
     /// Begins to observe. `path` is the SQLite file of `connection`.
     pub(crate) async fn of(connection: &Connection, path: Option<&Path>) -> Result<Self, DbErr> {
-        Ok(match connection.get_database_backend() {
+        Ok(match connection.backend() {
             DbBackend::Sqlite => Self::File(FileActivity::of(connection, path).await?),
             _ => Self::Server(ServerActivity::default()),
         })
@@ -107,7 +107,10 @@ impl Contention {
 
     /// Counts a PostgreSQL connection as one of this tool's.
     pub(crate) async fn count_as_own(&mut self, connection: &Connection) -> Result<(), DbErr> {
-        let pid = row(connection, "SELECT pg_backend_pid() AS pid").await?.try_get("", "pid")?;
+        let pid = connection
+            .reading(async |reading| row(reading, "SELECT pg_backend_pid() AS pid").await)
+            .await?
+            .try_get("", "pid")?;
         if let Self::Server(server) = self {
             server.own.push(pid);
         }
@@ -141,7 +144,10 @@ impl ServerActivity {
 
 impl FileActivity {
     async fn of(connection: &Connection, path: Option<&Path>) -> Result<Self, DbErr> {
-        let mode = row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")?;
+        let mode = connection
+            .reading(async |reading| row(reading, "PRAGMA journal_mode").await)
+            .await?
+            .try_get::<String>("", "journal_mode")?;
         Ok(Self {
             index: path.filter(|_| mode == "wal").and_then(|path| File::open(beside(path, "-shm")).ok()),
             data_version: data_version(connection).await?,
@@ -180,12 +186,12 @@ async fn others_work(connection: &Connection, own: &[i32]) -> Result<bool, DbErr
                AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')
                AND query NOT LIKE '%pg_try_advisory_xact_lock%') AS work"
     );
-    row(connection, &sql).await?.try_get("", "work")
+    connection.reading(async |reading| row(reading, &sql).await).await?.try_get("", "work")
 }
 
 /// A number that changes with each commit of another connection.
 async fn data_version(connection: &Connection) -> Result<i64, DbErr> {
-    row(connection, "PRAGMA data_version").await?.try_get("", "data_version")
+    connection.reading(async |reading| row(reading, "PRAGMA data_version").await).await?.try_get("", "data_version")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! SQLite's settings for the removal of many rows.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use crate::database::connection::Connection;
 use crate::database::connection::row;
@@ -12,18 +12,23 @@ const CACHE_KIB: u32 = 128 * 1024;
 
 /// Sets up a connection that is used only for the removal.
 pub(crate) async fn set(connection: &Connection, schema: &Schema) -> Result<(), DbErr> {
-    if connection.get_database_backend() != DbBackend::Sqlite {
+    if connection.backend() != DbBackend::Sqlite {
         return Ok(());
     }
-    connection.execute_unprepared(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
-    if row(connection, "PRAGMA journal_mode").await?.try_get::<String>("", "journal_mode")? == "wal" {
+    connection.execute_alone(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
+    if connection
+        .reading(async |reading| row(reading, "PRAGMA journal_mode").await)
+        .await?
+        .try_get::<String>("", "journal_mode")?
+        == "wal"
+    {
         // After a loss of power the last removed sessions may exist again, complete: the next run removes them.
-        connection.execute_unprepared("PRAGMA synchronous = NORMAL").await?;
+        connection.execute_alone("PRAGMA synchronous = NORMAL").await?;
     }
     if all_keys_are_known(schema) {
         // The removal itself covers all rows that belong to a session, and skips sessions whose stages others need. For
         // the parent of a stage, which has no index, SQLite would scan all stages for each removed one.
-        connection.execute_unprepared("PRAGMA foreign_keys = OFF").await?;
+        connection.execute_alone("PRAGMA foreign_keys = OFF").await?;
     }
     Ok(())
 }
@@ -48,12 +53,12 @@ mod tests {
             CREATE TABLE chats (chat_id VARCHAR PRIMARY KEY, session_id VARCHAR REFERENCES alert_sessions (session_id));
             CREATE TABLE groups (id INTEGER PRIMARY KEY);
             CREATE TABLE notes (id INTEGER REFERENCES groups (id))";
-        connection.execute_unprepared(sql).await.expect("sound SQL");
-        let known = schema::read::schema(&connection).await.expect("a schema");
+        connection.execute_alone(sql).await.expect("sound SQL");
+        let known = connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema");
         assert!(all_keys_are_known(&known));
         let sql = "CREATE TABLE marks (session_id VARCHAR REFERENCES alert_sessions (session_id))";
-        connection.execute_unprepared(sql).await.expect("sound SQL");
-        let own = schema::read::schema(&connection).await.expect("a schema");
+        connection.execute_alone(sql).await.expect("sound SQL");
+        let own = connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema");
         assert!(!all_keys_are_known(&own));
     }
 }

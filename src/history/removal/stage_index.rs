@@ -4,7 +4,7 @@
 //! all stages for each removed one. A partial index of the few stages that have a parent avoids that. Building it
 //! blocks neither readers nor writers.
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use crate::database::connection::Connection;
 use crate::database::connection::row;
@@ -50,7 +50,7 @@ fn decide(schema: &Schema, stages: u64) -> IndexDecision {
 /// [`DatabaseError`] if the server cannot be asked. A role that may not build it, or a server that is too busy, only
 /// makes the removal slower.
 pub(crate) async fn build(connection: &Connection, schema: &Schema, stages: u64) -> Result<bool, DatabaseError> {
-    if connection.get_database_backend() != DbBackend::Postgres {
+    if connection.backend() != DbBackend::Postgres {
         return Ok(false);
     }
     let decision = decide(schema, stages);
@@ -78,12 +78,17 @@ async fn is_owner(connection: &Connection) -> Result<bool, DatabaseError> {
     let sql =
         format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
     let action = (Verb::Determine, "the owner of stage_executions");
-    row(connection, &sql).await.context(action)?.try_get("", "is_owner").context(action)
+    connection
+        .reading(async |reading| row(reading, &sql).await)
+        .await
+        .context(action)?
+        .try_get("", "is_owner")
+        .context(action)
 }
 
 async fn create(connection: &Connection) {
     let sql = parent_index::create(NAME, DbBackend::Postgres);
-    if let Err(error) = connection.execute_unprepared(&mark::statement(&sql)).await {
+    if let Err(error) = connection.execute_alone(&mark::statement(&sql)).await {
         let cause = DatabaseCause::from(error);
         tracing::warn!(
             "`stage_executions.parent_stage_execution_id` has no index, so each removed stage scans the whole table; \
@@ -94,7 +99,7 @@ async fn create(connection: &Connection) {
 
 /// Drops an index that a crash left behind.
 pub(crate) async fn drop_left_over(connection: &Connection, schema: &Schema) {
-    if connection.get_database_backend() == DbBackend::Postgres && is_left_over(schema) {
+    if connection.backend() == DbBackend::Postgres && is_left_over(schema) {
         drop_index(connection).await;
     }
 }
@@ -105,7 +110,7 @@ fn is_left_over(schema: &Schema) -> bool {
 
 pub(crate) async fn drop_index(connection: &Connection) {
     let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}");
-    let dropped = connection.execute_unprepared(&mark::statement(&sql)).await;
+    let dropped = connection.execute_alone(&mark::statement(&sql)).await;
     if let Err(error) = dropped {
         let cause = DatabaseCause::from(error);
         tracing::warn!("cannot drop the temporary index {NAME}: {cause}; the next run drops it");
@@ -127,8 +132,8 @@ mod tests {
                  {PARENT_STAGE} VARCHAR REFERENCES {STAGES} (execution_id));"
         );
         sql.extend(names.iter().map(|name| format!("CREATE INDEX {name} ON {STAGES} ({PARENT_STAGE});")));
-        connection.execute_unprepared(&sql).await.expect("sound SQL");
-        schema::read::schema(&connection).await.expect("a schema")
+        connection.execute_alone(&sql).await.expect("sound SQL");
+        connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema")
     }
 
     fn after_failure(mut schema: Schema) -> Schema {

@@ -3,10 +3,11 @@
 //! A session is in use if its last interaction, that of its chat, or the start of an open stage is not older than the
 //! cutoff. A stage that a crash left open long ago does not count.
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use crate::database::connection::rows;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::transaction::Transaction;
 use crate::history::tables::{CHATS, SESSIONS, STAGES, TERMINAL_STATUSES};
 use crate::schema::model::Schema;
 
@@ -33,13 +34,13 @@ pub(crate) fn query(schema: &Schema, cutoff_us: i64, is_meant: &str) -> String {
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn find(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     schema: &Schema,
     cutoff_us: i64,
     is_removable: &str,
 ) -> Result<Vec<String>, DatabaseError> {
     // With the plus SQLite scans the stages once, instead of looking up those of each session.
-    let plus = if connection.get_database_backend() == DbBackend::Postgres { "" } else { "+" };
+    let plus = if connection.backend() == DbBackend::Postgres { "" } else { "+" };
     let is_meant = format!("{plus}session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
     let action = (Verb::Find, "the sessions in use");
     let found = rows(connection, &query(schema, cutoff_us, &is_meant)).await.context(action)?;

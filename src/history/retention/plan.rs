@@ -1,12 +1,13 @@
 //! What a policy would remove, counted beforehand.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 use serde::Serialize;
 
 use super::selection::{KeptReason, Selection};
 use crate::database::connection::{row, rows};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::quote::quoted;
+use crate::database::transaction::Transaction;
 use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
@@ -96,7 +97,7 @@ impl RetentionPlan {
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn plan(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     schema: &Schema,
     selection: &Selection,
 ) -> Result<RetentionPlan, DatabaseError> {
@@ -120,7 +121,7 @@ struct Span {
     newest_us: Option<i64>,
 }
 
-async fn span(connection: &impl ConnectionTrait, selection: &Selection) -> Result<Span, DbErr> {
+async fn span(connection: &Transaction, selection: &Selection) -> Result<Span, DbErr> {
     let sql = format!(
         "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest,
                 (SELECT count(*) FROM {SESSIONS}) AS of_sessions
@@ -138,7 +139,7 @@ async fn span(connection: &impl ConnectionTrait, selection: &Selection) -> Resul
 }
 
 /// The old sessions that are kept.
-async fn kept(connection: &impl ConnectionTrait, selection: &Selection) -> Result<Vec<KeptSession>, DbErr> {
+async fn kept(connection: &Transaction, selection: &Selection) -> Result<Vec<KeptSession>, DbErr> {
     let kept = rows(connection, &kept_query(selection)).await?;
     let kept = kept.iter().map(|row| {
         let (session_id, status) = (row.try_get::<String>("", "id")?, row.try_get::<String>("", "shown_status")?);
@@ -171,7 +172,7 @@ fn kept_query(selection: &Selection) -> String {
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     schema: &Schema,
     selection: &Selection,
 ) -> Result<Removed, DatabaseError> {
@@ -195,12 +196,12 @@ fn conditions(schema: &Schema, selection: &Selection, sessions: u64) -> Vec<(&'s
 
 /// Counts the rows of a table that meet a condition, and their bytes.
 pub(crate) async fn table_plan(
-    connection: &impl ConnectionTrait,
+    connection: &Transaction,
     schema: &Schema,
     table: &'static str,
     condition: &str,
 ) -> Result<TableCounts, DatabaseError> {
-    let backend = connection.get_database_backend();
+    let backend = connection.backend();
     let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
     let sizes: Vec<_> = columns.map(|(name, column)| size_of(backend, &quoted(name), &column.kind)).collect();
     let sql = format!(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 use serde::Serialize;
 
 use super::in_use;
@@ -10,6 +10,7 @@ use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use crate::database::connection::{row, rows};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::quote::literal;
+use crate::database::transaction::Transaction;
 use crate::history::tables::{Reference, SESSIONS, STAGES, TERMINAL_STATUSES, references_to_stages};
 use crate::schema::model::Schema;
 
@@ -28,8 +29,8 @@ pub(crate) struct Selection {
 impl Selection {
     /// What a policy removes if no row refers to another session's stage, as in every intact database.
     #[must_use]
-    pub(crate) fn optimistic(connection: &impl ConnectionTrait, policy: RetentionPolicy) -> Self {
-        Self { policy, backend: connection.get_database_backend(), needed: Vec::new(), in_use: Vec::new() }
+    pub(crate) fn optimistic(connection: &Transaction, policy: RetentionPolicy) -> Self {
+        Self { policy, backend: connection.backend(), needed: Vec::new(), in_use: Vec::new() }
     }
 
     /// Applies a policy to a database. Reads only.
@@ -37,11 +38,11 @@ impl Selection {
     /// # Errors
     /// [`DatabaseError`] if the database cannot be read.
     pub(crate) async fn of(
-        connection: &impl ConnectionTrait,
+        connection: &Transaction,
         schema: &Schema,
         policy: RetentionPolicy,
     ) -> Result<Self, DatabaseError> {
-        let backend = connection.get_database_backend();
+        let backend = connection.backend();
         let is_removable = policy.is_removable(backend);
         let needed = needed(connection, schema, &is_removable).await?;
         let in_use = match policy.active {
@@ -79,14 +80,10 @@ impl Selection {
 
 /// The sessions, among those that meet a condition, whose stages other sessions refer to. They are passed to later
 /// queries as values: PostgreSQL would evaluate a `NOT IN` over a large query again for each row.
-async fn needed(
-    connection: &impl ConnectionTrait,
-    schema: &Schema,
-    is_removable: &str,
-) -> Result<Vec<String>, DatabaseError> {
+async fn needed(connection: &Transaction, schema: &Schema, is_removable: &str) -> Result<Vec<String>, DatabaseError> {
     let mut needed = Vec::new();
     for Reference { child: table, column, .. } in references_to_stages(schema) {
-        let sql = needed_query(connection.get_database_backend(), table, column, is_removable);
+        let sql = needed_query(connection.backend(), table, column, is_removable);
         let action = Action::from((Verb::Find, format!("references from {table} to other sessions")));
         for row in rows(connection, &sql).await.context(&action)? {
             needed.push(row.try_get("", "session_id").context(&action)?);
@@ -155,11 +152,8 @@ pub(super) fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> Strin
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub(crate) async fn count_old(
-    connection: &impl ConnectionTrait,
-    policy: &RetentionPolicy,
-) -> Result<u64, DatabaseError> {
-    let is_old = policy.is_old(connection.get_database_backend());
+pub(crate) async fn count_old(connection: &Transaction, policy: &RetentionPolicy) -> Result<u64, DatabaseError> {
+    let is_old = policy.is_old(connection.backend());
     let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE {is_old}");
     let action = (Verb::Count, "old sessions");
     let row = row(connection, &sql).await.context(action)?;
@@ -170,8 +164,8 @@ pub(crate) async fn count_old(
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub(crate) async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i64>, DatabaseError> {
-    let has_start = has_start(connection.get_database_backend());
+pub(crate) async fn oldest(connection: &Transaction) -> Result<Option<i64>, DatabaseError> {
+    let has_start = has_start(connection.backend());
     let sql = format!("SELECT min(started_at_us) AS oldest FROM {SESSIONS} WHERE {has_start}");
     let action = (Verb::Find, "the oldest session");
     row(connection, &sql).await.context(action)?.try_get("", "oldest").context(action)
@@ -181,11 +175,7 @@ pub(crate) async fn oldest(connection: &impl ConnectionTrait) -> Result<Option<i
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub(crate) async fn is_met(
-    connection: &impl ConnectionTrait,
-    column: &str,
-    value: &str,
-) -> Result<bool, DatabaseError> {
+pub(crate) async fn is_met(connection: &Transaction, column: &str, value: &str) -> Result<bool, DatabaseError> {
     let value = literal(value);
     let sql = format!("SELECT CAST(EXISTS (SELECT 1 FROM {SESSIONS} WHERE {column} = {value}) AS INTEGER) AS is_met");
     let action = Action::from((Verb::Find, format!("sessions by {column}")));

@@ -8,12 +8,13 @@
 pub(crate) mod postgresql;
 pub(crate) mod sqlite;
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 use serde::Serialize;
 
 use self::postgresql::TableSpace;
 use self::sqlite::FileSpace;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
 /// Less reclaimable space than this, or than a tenth of the whole, is not reported.
@@ -63,8 +64,8 @@ fn is_worth(reclaimable: u64, bytes: u64) -> bool {
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub async fn reclaimable(connection: &impl ConnectionTrait, schema: &Schema) -> Result<Space, DatabaseError> {
-    match connection.get_database_backend() {
+pub async fn reclaimable(connection: &Transaction, schema: &Schema) -> Result<Space, DatabaseError> {
+    match connection.backend() {
         DbBackend::Postgres => postgresql::tables(connection, schema).await.map(Space::Tables),
         _ => sqlite::file(connection).await.map(Space::File),
     }

@@ -1,10 +1,11 @@
 //! The space of dead rows in PostgreSQL's tables.
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use serde::Serialize;
 
 use crate::database::connection::rows;
+use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
 /// The reclaimable space of a PostgreSQL table. The numbers of rows are the server's own estimates.
@@ -27,7 +28,7 @@ pub struct TableSpace {
     pub may_vacuum: bool,
 }
 
-pub(crate) async fn tables(connection: &impl ConnectionTrait, schema: &Schema) -> Result<Vec<TableSpace>, DbErr> {
+pub(crate) async fn tables(connection: &Transaction, schema: &Schema) -> Result<Vec<TableSpace>, DbErr> {
     let names: Vec<_> =
         Revision::HEAD.tables().into_iter().filter(|table| schema.tables.contains_key(*table)).collect();
     let sql = TABLES.replace("{names}", &names.join("', '"));

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use serde::Serialize;
 
 use crate::database::connection::row;
+use crate::database::transaction::Transaction;
 
 /// The reclaimable space of a SQLite file.
 #[derive(Debug, Clone, Serialize)]
@@ -40,7 +41,7 @@ impl fmt::Display for AutoVacuum {
     }
 }
 
-pub(crate) async fn file(connection: &impl ConnectionTrait) -> Result<FileSpace, DbErr> {
+pub(crate) async fn file(connection: &Transaction) -> Result<FileSpace, DbErr> {
     let sql = "SELECT page_size, page_count, freelist_count, auto_vacuum
                FROM pragma_page_size, pragma_page_count, pragma_freelist_count, pragma_auto_vacuum";
     let row = row(connection, sql).await?;

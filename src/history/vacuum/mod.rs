@@ -12,7 +12,7 @@ pub(crate) mod sqlite;
 
 use std::path::Path;
 
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use self::freed::Freed;
 use crate::database::connection::Connection;
@@ -31,7 +31,7 @@ pub async fn vacuum(
     schema: &Schema,
     temporary: Option<&Path>,
 ) -> Result<Freed, DatabaseError> {
-    match connection.get_database_backend() {
+    match connection.backend() {
         DbBackend::Postgres => postgresql::vacuum(connection, schema).await,
         _ => sqlite::vacuum(connection, temporary).await.context((Verb::Vacuum, "the file")),
     }

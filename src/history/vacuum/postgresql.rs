@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::ConnectionTrait;
-
 use super::freed::{Freed, FreedPart};
 use crate::database::connection::Connection;
 use crate::database::connection::{require_primary, rows};
@@ -23,18 +21,26 @@ const LIMITS: &str = "
 pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<Freed, DatabaseError> {
     // The server counts this session's removed rows only some seconds later, unless asked. Servers before 15 lack the
     // function.
-    connection.execute_unprepared("SELECT pg_stat_force_next_flush()").await.ok();
+    connection.execute_alone("SELECT pg_stat_force_next_flush()").await.ok();
     let look = (Verb::Measure, "the reclaimable space");
-    let before = tables(connection, schema).await.context(look)?;
+    let before = connection.reading(async |reading| tables(reading, schema).await).await.context(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
-    require_primary(connection).await.context((Verb::Vacuum, "the tables"))?;
-    rows(connection, LIMITS).await.context((Verb::Reset, "the statement timeouts"))?;
+    connection.reading(async |reading| require_primary(reading).await).await.context((Verb::Vacuum, "the tables"))?;
+    connection
+        .reading(async |reading| rows(reading, LIMITS).await)
+        .await
+        .context((Verb::Reset, "the statement timeouts"))?;
     for TableSpace { table, .. } in &permitted {
         let sql = format!("VACUUM (ANALYZE) {}", quoted(table));
-        connection.execute_unprepared(&mark::statement(&sql)).await.context((Verb::Vacuum, table.clone()))?;
+        connection.execute_alone(&mark::statement(&sql)).await.context((Verb::Vacuum, table.clone()))?;
     }
-    let mut after: BTreeMap<_, _> =
-        tables(connection, schema).await.context(look)?.into_iter().map(|table| (table.table.clone(), table)).collect();
+    let mut after: BTreeMap<_, _> = connection
+        .reading(async |reading| tables(reading, schema).await)
+        .await
+        .context(look)?
+        .into_iter()
+        .map(|table| (table.table.clone(), table))
+        .collect();
     let parts = permitted.into_iter().filter_map(|before| Some(freed(&before, &after.remove(&before.table)?)));
     Ok(Freed {
         parts: parts.collect(),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use super::freed::{Freed, FreedPart};
 use crate::database::connection::Connection;
@@ -22,20 +22,20 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Returns the pages that are free now, and checkpoints the write-ahead log.
 pub(super) async fn vacuum(connection: &Connection, temporary: Option<&Path>) -> Result<Freed, DatabaseCause> {
-    let before = file(connection).await?;
+    let before = connection.reading(async |reading| file(reading).await).await?;
     if before.reclaimable_bytes > 0 {
         match before.auto_vacuum {
             AutoVacuum::Full => {}
             AutoVacuum::Incremental => shrink_in_steps(connection, &before).await?,
             AutoVacuum::None => {
                 require_room(connection, &before, temporary).await?;
-                connection.execute_unprepared("VACUUM").await?;
+                connection.execute_alone("VACUUM").await?;
             }
         }
     }
     // The file shrinks only at the checkpoint.
-    let checkpoint = row(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
-    let after = file(connection).await?;
+    let checkpoint = connection.reading(async |reading| row(reading, "PRAGMA wal_checkpoint(TRUNCATE)").await).await?;
+    let after = connection.reading(async |reading| file(reading).await).await?;
     let part = FreedPart {
         name: "file".to_owned(),
         bytes_before: before.bytes,
@@ -51,7 +51,7 @@ pub(super) async fn vacuum(connection: &Connection, temporary: Option<&Path>) ->
 async fn shrink_in_steps(connection: &Connection, file: &FileSpace) -> Result<(), DbErr> {
     let pages = (STEP_BYTES / file.page_bytes).max(1);
     for _ in 0..file.reclaimable_bytes.div_ceil(pages * file.page_bytes) {
-        connection.execute_unprepared(&format!("PRAGMA incremental_vacuum({pages})")).await?;
+        connection.execute_alone(&format!("PRAGMA incremental_vacuum({pages})")).await?;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
@@ -86,7 +86,7 @@ async fn require_room(
 async fn location(connection: &Connection) -> Result<(PathBuf, Journal), DbErr> {
     let sql = "SELECT file, journal_mode = 'wal' AS is_wal FROM pragma_database_list, pragma_journal_mode
                WHERE name = 'main'";
-    let place = row(connection, sql).await?;
+    let place = connection.reading(async |reading| row(reading, sql).await).await?;
     let path = PathBuf::from(place.try_get::<Option<String>>("", "file")?.unwrap_or_default());
     let journal = if place.try_get::<i32>("", "is_wal")? == 0 { Journal::Rollback } else { Journal::Wal };
     Ok((path, journal))

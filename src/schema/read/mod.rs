@@ -8,18 +8,19 @@
 pub(crate) mod postgresql;
 pub(crate) mod sqlite;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 
 use super::model::Schema;
 use super::state::SchemaState;
 use crate::database::failure::DatabaseCause;
+use crate::database::transaction::Transaction;
 
 /// Reads the schema that unqualified names refer to.
 ///
 /// # Errors
 /// The database's error, also if a type or a definition cannot be read.
-pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    match connection.get_database_backend() {
+pub async fn schema(connection: &Transaction) -> Result<Schema, DbErr> {
+    match connection.backend() {
         DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Visible).await,
         _ => sqlite::read(connection).await,
     }
@@ -29,9 +30,7 @@ pub async fn schema(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> 
 ///
 /// # Errors
 /// As [`SchemaState::read`].
-pub(crate) async fn schema_and_state(
-    connection: &impl ConnectionTrait,
-) -> Result<(SchemaState, Schema), DatabaseCause> {
+pub(crate) async fn schema_and_state(connection: &Transaction) -> Result<(SchemaState, Schema), DatabaseCause> {
     let mut state = SchemaState::read(connection).await?;
     loop {
         let found = schema(connection).await?;

@@ -1,8 +1,9 @@
 //! Reads a schema from PostgreSQL's catalogs. Needs no privilege on the tables.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{DbErr, QueryResult};
 
 use crate::database::connection::rows;
+use crate::database::transaction::Transaction;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, Schema, Table};
 
@@ -27,7 +28,7 @@ impl Namespace {
     }
 }
 
-pub(crate) async fn read(connection: &impl ConnectionTrait, namespace: Namespace) -> Result<Schema, DbErr> {
+pub(crate) async fn read(connection: &Transaction, namespace: Namespace) -> Result<Schema, DbErr> {
     let in_namespace = |sql: &str| sql.replace("{is_there}", namespace.condition());
     let mut schema = Schema::default();
     for row in rows(connection, &in_namespace(TABLES)).await? {

@@ -1,12 +1,13 @@
 //! Reads a schema from SQLite's pragmas.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{DbErr, QueryResult};
 
 use crate::database::connection::rows;
+use crate::database::transaction::Transaction;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, IndexMethod, Schema, Table};
 
-pub(crate) async fn read(connection: &impl ConnectionTrait) -> Result<Schema, DbErr> {
+pub(crate) async fn read(connection: &Transaction) -> Result<Schema, DbErr> {
     let mut schema = Schema::default();
     for row in rows(connection, COLUMNS).await? {
         add_column(table(&mut schema, &row)?, &row)?;

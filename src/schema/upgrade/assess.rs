@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use migration::{Revision, ledger};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, ResultExt, Verb};
@@ -133,7 +133,10 @@ async fn plan_from(connection: &Connection, target: Revision, state: SchemaState
     let decision = state.plan(target);
     if !matches!(decision, Decision::Nothing { .. }) {
         // A ledger whose row is hidden is not an empty one.
-        row_policy::refuse(connection, &[ledger::TABLE]).await.context((Verb::Read, "the ledger"))?;
+        connection
+            .reading(async |reading| row_policy::refuse(reading, &[ledger::TABLE]).await)
+            .await
+            .context((Verb::Read, "the ledger"))?;
     }
     let (start, pending) = match decision {
         Decision::Nothing { revision } => {
@@ -156,8 +159,11 @@ async fn plan_from(connection: &Connection, target: Revision, state: SchemaState
     if !plan.is_done() && !plan.state.tables.is_empty() {
         plan.expected =
             expected::replay(connection, &wanted).await.context((Verb::Determine, "the expected schema"))?;
-        let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
-        if let Some(drift) = plan.drift_at_start(connection.get_database_backend(), &found) {
+        let found = connection
+            .reading(async |reading| read::schema(reading).await)
+            .await
+            .context((Verb::Read, "the schema"))?;
+        if let Some(drift) = plan.drift_at_start(connection.backend(), &found) {
             return Err(identified(connection, drift, &found).await?.into());
         }
     }
@@ -176,7 +182,8 @@ async fn require_columns(connection: &Connection, state: &SchemaState, revision:
 
 /// Derives the revision of tables without a ledger.
 async fn adopted(connection: &Connection) -> Result<Revision, SchemaError> {
-    let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
+    let found =
+        connection.reading(async |reading| read::schema(reading).await).await.context((Verb::Read, "the schema"))?;
     let (revision, variant) =
         variant::best_match(connection, &found).await.context((Verb::Determine, "the expected schema"))?;
     Drift::of(revision, variant.faults()).map_or(Ok(revision), |drift| Err(drift.into()))
@@ -204,8 +211,9 @@ async fn drift(connection: &Connection, revision: Revision) -> Result<Option<Dri
     let replayed = expected::replay(connection, &BTreeSet::from([revision]))
         .await
         .context((Verb::Determine, "the expected schema"))?;
-    let found = read::schema(connection).await.context((Verb::Read, "the schema"))?;
-    let variant = variant::closest(connection.get_database_backend(), revision, &replayed[&revision], &found);
+    let found =
+        connection.reading(async |reading| read::schema(reading).await).await.context((Verb::Read, "the schema"))?;
+    let variant = variant::closest(connection.backend(), revision, &replayed[&revision], &found);
     match Drift::of(revision, variant.faults()) {
         None => Ok(None),
         Some(drift) => identified(connection, drift, &found).await.map(Some),

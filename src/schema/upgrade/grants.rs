@@ -2,17 +2,18 @@
 
 use std::fmt::Write;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
+use sea_orm::{DbBackend, DbErr, QueryResult};
 
 use super::assess::UpgradePlan;
 use crate::database::connection::rows;
 use crate::database::quote::quoted;
+use crate::database::transaction::Transaction;
 
 /// The statements that give the new tables the owner and the grants of `alert_sessions`. Otherwise a backend whose role
 /// may not change the schema could not use tables that another role has created for it.
-pub(crate) async fn statements(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<Vec<String>, DbErr> {
+pub(crate) async fn statements(connection: &Transaction, plan: &UpgradePlan) -> Result<Vec<String>, DbErr> {
     let created = plan.created_tables();
-    if connection.get_database_backend() != DbBackend::Postgres || !plan.has_tables() || created.is_empty() {
+    if connection.backend() != DbBackend::Postgres || !plan.has_tables() || created.is_empty() {
         return Ok(Vec::new());
     }
     let owner = "SELECT pg_get_userbyid(relowner)::text AS name FROM pg_class

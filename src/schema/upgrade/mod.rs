@@ -70,14 +70,14 @@ async fn attempt(
     if plan.is_done() {
         return Ok(Some(plan));
     }
-    require_writable(connection).await.context((Verb::Change, "the schema"))?;
-    if plan.start == Start::Empty && connection.get_database_backend() == DbBackend::Sqlite {
+    connection.reading(async |reading| require_writable(reading).await).await.context((Verb::Change, "the schema"))?;
+    if plan.start == Start::Empty && connection.backend() == DbBackend::Sqlite {
         // Before the tables exist: a process that is killed in between leaves an empty file, which the next one uses.
         set_wal(connection, lock_timeout).await.context((Verb::Set, "the journal mode to WAL"))?;
     }
     match transact(connection, &plan, on_commit).await {
         Ok(is_done) => Ok(is_done.then_some(plan)),
-        Err(error) => match SchemaState::read(connection).await {
+        Err(error) => match connection.reading(async |reading| SchemaState::read(reading).await).await {
             Ok(state) if state != plan.state => Ok(None),
             _ => Err(with_policies_named(connection, error).await),
         },
@@ -88,7 +88,8 @@ async fn attempt(
 async fn with_policies_named(connection: &Connection, error: SchemaError) -> SchemaError {
     match error {
         SchemaError::Database(DatabaseError { action, cause }) if cause.class == ErrorClass::RowPolicy => {
-            let named = row_policy::refuse(connection, &Revision::HEAD.tables()).await;
+            let named =
+                connection.reading(async |reading| row_policy::refuse(reading, &Revision::HEAD.tables()).await).await;
             DatabaseError { action, cause: named.err().unwrap_or(cause) }.into()
         }
         error => error,
@@ -112,7 +113,7 @@ async fn transact(connection: &Connection, plan: &UpgradePlan, on_commit: &dyn F
 }
 
 async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), SchemaError> {
-    let backend = transaction.get_database_backend();
+    let backend = transaction.backend();
     if plan.has_tables() {
         let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
         plan.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
@@ -147,7 +148,7 @@ async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), Sche
 async fn set_wal(connection: &Connection, limit: Duration) -> Result<(), DatabaseCause> {
     let started = Instant::now();
     loop {
-        match connection.execute_unprepared("PRAGMA journal_mode = WAL").await.map_err(DatabaseCause::from) {
+        match connection.execute_alone("PRAGMA journal_mode = WAL").await.map_err(DatabaseCause::from) {
             Err(cause) if cause.class == ErrorClass::Busy && started.elapsed() < limit => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

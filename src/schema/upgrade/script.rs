@@ -10,7 +10,7 @@ use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::{literal, quoted};
-use crate::database::transaction::Transaction;
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::schema::model::Schema;
 use crate::schema::read::postgresql;
 use crate::schema::{expected, lock};
@@ -24,7 +24,7 @@ pub(crate) async fn of(connection: &Connection, plan: &UpgradePlan) -> Result<Ve
     if plan.is_done() {
         return Ok(Vec::new());
     }
-    let mut script = match connection.get_database_backend() {
+    let mut script = match connection.backend() {
         DbBackend::Postgres => on_postgresql(connection, plan).await?,
         _ => on_sqlite(connection, plan).await?,
     };
@@ -43,8 +43,8 @@ async fn on_postgresql(connection: &Connection, plan: &UpgradePlan) -> Result<Ve
         "DO $$ BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END $$"
     ));
 
-    let live = crate::schema::read::schema(connection).await?;
-    let inherited = grants::statements(connection, plan).await?;
+    let live = connection.reading(async |reading| crate::schema::read::schema(reading).await).await?;
+    let inherited = connection.reading(async |reading| grants::statements(reading, plan).await).await?;
     let transaction = expected::begin_temporary(connection).await?;
     if let Some(start) = plan.known_start() {
         for revision in start.since(None) {
@@ -112,7 +112,7 @@ async fn take_over_keys(transaction: &Transaction, live: &Schema) -> Result<(), 
 }
 
 /// Creates a ledger with the content of the live one.
-async fn write_ledger(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<(), DbErr> {
+async fn write_ledger(connection: &Transaction, plan: &UpgradePlan) -> Result<(), DbErr> {
     match plan.ledger() {
         Ledger::Missing => Ok(()),
         Ledger::At(revision) => ledger::write(connection, &Ledger::Missing, revision).await.map(|_| ()),
@@ -121,18 +121,21 @@ async fn write_ledger(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> 
 }
 
 async fn on_sqlite(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
-    let scratch = expected::memory().await?;
+    let scratch = expected::memory().await?.begin_reading(SearchPath::Empty, "").await?;
     let tables: Vec<_> = plan.state.tables.keys().map(|table| literal(table)).collect();
     let definitions = format!(
         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name IN ({}) AND type IN ('table', 'index')
          ORDER BY type = 'index', rowid",
         tables.join(", ")
     );
-    for definition in rows(connection, &definitions).await? {
+    for definition in connection.reading(async |reading| rows(reading, &definitions).await).await? {
         scratch.execute_unprepared(&definition.try_get::<String>("", "sql")?).await?;
     }
     write_ledger(&scratch, plan).await?;
-    let version: i32 = row(connection, "PRAGMA schema_version").await?.try_get("", "schema_version")?;
+    let version: i32 = connection
+        .reading(async |reading| row(reading, "PRAGMA schema_version").await)
+        .await?
+        .try_get("", "schema_version")?;
     scratch.execute_unprepared(&format!("PRAGMA schema_version = {version}")).await?;
     let revision = says_on_sqlite(plan.ledger());
     let mut script = vec![
@@ -146,7 +149,7 @@ async fn on_sqlite(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<St
 }
 
 /// Applies the pending revisions, and returns their statements.
-async fn pending(connection: &impl ConnectionTrait, plan: &UpgradePlan) -> Result<Vec<String>, DbErr> {
+async fn pending(connection: &Transaction, plan: &UpgradePlan) -> Result<Vec<String>, DbErr> {
     let mut statements = ledger::write(connection, plan.ledger(), plan.revision()).await?;
     for revision in &plan.pending {
         statements.extend(revision.apply(connection).await?);

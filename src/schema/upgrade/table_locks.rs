@@ -13,7 +13,7 @@ const TABLE_LOCK_TIMEOUT: &str = "200ms";
 /// Locks the ledger against all other sessions, and the tables against those that would disturb `plan`. SQLite has
 /// locked the file already.
 pub(crate) async fn take(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), DbErr> {
-    if transaction.get_database_backend() == DbBackend::Postgres {
+    if transaction.backend() == DbBackend::Postgres {
         for statement in statements(plan) {
             transaction.execute_unprepared(&statement).await?;
         }

@@ -61,7 +61,12 @@ impl Load<'_> {
         let result = async {
             self.begin_beside_others(&mut connection).await?;
             // Before the locks were taken another session may have altered the tables.
-            if schema::read::schema(target).await.context((Verb::Read, "the target's schema"))? != *found {
+            if target
+                .reading(async |reading| schema::read::schema(reading).await)
+                .await
+                .context((Verb::Read, "the target's schema"))?
+                != *found
+            {
                 return Err(in_conflict(
                     (Verb::Insert, "rows into the target"),
                     "another session altered its tables in the meantime",

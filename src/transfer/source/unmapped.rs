@@ -3,7 +3,7 @@
 use std::fmt;
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr};
 use serde::Serialize;
 
 use super::table::rows_of;
@@ -175,11 +175,14 @@ fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
 
 /// Counts the rows of a table (`*`) or the values of a column.
 pub(crate) async fn count(connection: &Connection, what: &str, table: &str) -> Result<u64, DatabaseCause> {
-    let rows = match connection.get_database_backend() {
+    let rows = match connection.backend() {
         DbBackend::Sqlite => rows_of(table),
         _ => quoted(table),
     };
     let sql = format!("SELECT count({what}) AS number FROM {rows}");
-    let counted = connection::row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "number"));
+    let counted = connection
+        .reading(async |reading| connection::row(reading, &sql).await)
+        .await
+        .and_then(|row| row.try_get::<i64>("", "number"));
     Ok(u64::try_from(counted.map_err(|error: DbErr| DatabaseCause::from(error))?).unwrap_or(0))
 }

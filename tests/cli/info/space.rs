@@ -19,8 +19,10 @@ fn vacuum_at(url: &str, temporary: Option<&Path>) -> (Space, Result<Freed, Datab
     let url: DatabaseUrl = url.parse().expect("a URL");
     block_on(async {
         let connection = open(&url, Access::Write, Duration::from_millis(300)).await.expect("a connection");
-        let schema = read_schema(&connection).await.expect("a schema");
-        let before = reclaimable(&connection, &schema).await.expect("the space");
+        let schema = connection.reading(async |reading| read_schema(reading).await).await.expect("a schema");
+        let space =
+            async |reading: &_| Ok::<_, sea_orm::DbErr>(reclaimable(reading, &schema).await.expect("the space"));
+        let before = connection.reading(space).await.expect("a transaction");
         let freed = tarsy_db::internals::vacuum(&connection, &schema, temporary).await;
         connection.close().await.expect("the connection closes");
         (before, freed)

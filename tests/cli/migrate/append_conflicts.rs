@@ -37,7 +37,7 @@ fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
     let read = || {
         block_on(async {
             let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
-            read_schema(&connection).await.expect("a schema")
+            connection.reading(async |reading| read_schema(reading).await).await.expect("a schema")
         })
     };
     let before = read();
