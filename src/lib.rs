@@ -59,6 +59,7 @@ pub mod internals {
     pub use crate::database::connection::{Access, Connection, open};
     pub use crate::database::failure::{DatabaseError, ErrorClass};
     pub use crate::database::sqlite_value::SqliteValue;
+    pub use crate::database::transaction::Transaction;
     pub use crate::database::url::DatabaseUrl;
     pub use crate::history::space::sqlite::AutoVacuum;
     pub use crate::history::space::{Space, reclaimable};

@@ -52,7 +52,7 @@ impl SearchPath {
 
 /// Runs statements: on PostgreSQL in a transaction, which is rolled back if it is dropped before its commit; on SQLite in
 /// one or without, as it was begun.
-pub(crate) struct Transaction {
+pub struct Transaction {
     inner: Inner,
     namespace: Arc<Namespace>,
     /// Counts the answers of the database.
