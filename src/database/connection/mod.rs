@@ -24,7 +24,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector,
     TransactionOptions, TransactionTrait,
 };
-use sqlx::{AssertSqlSafe, Postgres, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr, SqlitePool};
 use tokio::sync::OnceCell;
 
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
@@ -72,6 +72,9 @@ impl Diagnostic for ConnectError {
         self.cause.hint_of_reading().map(str::to_owned)
     }
 }
+
+/// A snapshot from before a wait for a lock would not see what was committed meanwhile.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// A database, through SeaORM's pool of connections.
 #[derive(Debug, Clone)]
@@ -129,7 +132,8 @@ impl Connection {
             return Ok(Arc::default());
         }
         let found = self.namespace.get_or_try_init(async || {
-            let query = sqlx::query(AssertSqlSafe(Namespace::query())).persistent(false);
+            // A simple query: a pooler may give each message of another kind to another session.
+            let query = sqlx::raw_sql(AssertSqlSafe(Namespace::query()));
             let rows = query.fetch_all(self.pool.get_postgres_connection_pool()).await;
             rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new)
         });
@@ -186,8 +190,6 @@ impl Connection {
         Ok(Transaction::of_sqlite(transaction, Arc::clone(&self.answers)))
     }
 
-    /// The isolation level is READ COMMITTED, whatever the role's default is: a snapshot from before a wait for a lock
-    /// would not see what was committed meanwhile.
     async fn begin_on_postgresql(&self, path: SearchPath, set_up: &str) -> Result<Transaction, DbErr> {
         let namespace = self.namespace().await?;
         let mut transaction = self.begin_plain().await?;
@@ -206,14 +208,13 @@ impl Connection {
         Ok(Transaction::of_postgresql(transaction, namespace, Arc::clone(&self.answers)))
     }
 
+    /// Begins a transaction, or a savepoint where the connection is in a transaction that was not begun here.
     async fn begin_plain(&self) -> Result<sqlx::Transaction<'static, Postgres>, DbErr> {
-        let begun = self.pool.get_postgres_connection_pool().begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await;
-        begun.map_err(|error| match error {
-            error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
-                DbErr::Conn(RuntimeErr::SqlxError(error.into()))
-            }
-            error => DbErr::Query(RuntimeErr::SqlxError(error.into())),
-        })
+        let acquired = self.pool.get_postgres_connection_pool().acquire().await;
+        let connection = acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+        let begin = (!connection.is_in_transaction()).then_some(BEGIN.into_sql_str());
+        let begun = sqlx::Transaction::begin(connection, begin).await;
+        begun.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
     }
 
     /// Makes sure that the database answers.

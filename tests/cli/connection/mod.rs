@@ -3,6 +3,8 @@
 mod aborts;
 mod answers;
 mod group_owner;
+mod planted;
+mod pooler;
 mod row_policies;
 mod silence;
 mod standby;

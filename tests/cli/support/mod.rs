@@ -25,6 +25,7 @@ pub(crate) mod info;
 pub(crate) mod migration;
 pub(crate) mod obstacle;
 pub(crate) mod page;
+pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod prune;
