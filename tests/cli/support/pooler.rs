@@ -26,7 +26,7 @@ struct State {
     holder: Option<TcpStream>,
     /// How many answers the holder waits for.
     unanswered: usize,
-    /// Counts the sessions: the answers of an old one are nobody's.
+    /// Counts the sessions: the answers of an old one are dropped.
     generation: usize,
 }
 
@@ -60,6 +60,8 @@ impl Shared {
 
     /// Serves a client until it ends.
     fn serve(self: &Arc<Self>, mut client: &TcpStream) -> Result<()> {
+        // Messages are short, and each would wait for the other side's delayed acknowledgement.
+        client.set_nodelay(true)?;
         let startup = loop {
             let startup = read_startup(client)?;
             match u32::from_be_bytes(startup[4..8].try_into().expect("four bytes")) {
@@ -93,6 +95,7 @@ impl Shared {
             return client.write_all(greeting);
         }
         let mut server = TcpStream::connect(("127.0.0.1", self.server_port))?;
+        server.set_nodelay(true)?;
         server.write_all(startup)?;
         let mut greeting = message(b'R', &[0; 4]);
         loop {
