@@ -56,7 +56,7 @@ pub use process::main;
 /// What the tests and the generator of histories use of the library. This is no stable interface.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::database::connection::{Access, Connection, open};
+    pub use crate::database::connection::{Access, Connection, PoolLimits, open};
     pub use crate::database::failure::{DatabaseError, ErrorClass};
     pub use crate::database::sqlite_value::SqliteValue;
     pub use crate::database::transaction::Transaction;

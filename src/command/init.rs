@@ -7,7 +7,7 @@ use super::wait;
 use crate::cli::init::Init;
 use crate::cli::wait::Wait;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access};
+use crate::database::connection::{self, Access, PoolLimits};
 use crate::database::failure::{ErrorClass, ResultExt, Verb};
 use crate::database::url::{DatabaseUrl, SqliteLocation};
 use crate::database::watchdog::Watch;
@@ -77,9 +77,9 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
     let mut sql = None;
     let work = async {
         if effect == Effect::Done {
-            return reach(arguments, url, target, watch).await;
+            return reach(arguments, settings, target, watch).await;
         }
-        let mut connection = open_to_look(arguments, url).await?;
+        let mut connection = open_to_look(arguments, url, settings.pool.limits().for_up_to(1)).await?;
         watch.attach(&mut connection);
         let plan = assess(&connection, target).await?;
         if arguments.sql {
@@ -113,8 +113,8 @@ fn disabled(url: &DatabaseUrl, source: &SettingSource) -> Report {
     Report::new(&summary, vec![Block::Line(line)])
 }
 
-async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<Connection, Error> {
-    match connection::open(url, access, arguments.lock_timeout).await {
+async fn open(arguments: &Init, url: &DatabaseUrl, access: Access, pool: PoolLimits) -> Result<Connection, Error> {
+    match connection::open(url, access, pool, arguments.lock_timeout).await {
         Err(error) if error.cause.class == ErrorClass::Busy => {
             Err(SchemaError::from(Locked::on_file(url, arguments.lock_timeout)).into())
         }
@@ -123,21 +123,27 @@ async fn open(arguments: &Init, url: &DatabaseUrl, access: Access) -> Result<Con
 }
 
 /// Opens a database to read it; a missing file is treated as an empty database.
-async fn open_to_look(arguments: &Init, url: &DatabaseUrl) -> Result<Connection, Error> {
+async fn open_to_look(arguments: &Init, url: &DatabaseUrl, pool: PoolLimits) -> Result<Connection, Error> {
     match url {
         DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) if !path.exists() => {
             let memory = DatabaseUrl::Sqlite(SqliteLocation::memory());
-            open(arguments, &memory, Access::Read).await
+            open(arguments, &memory, Access::Read, pool).await
         }
-        _ => open(arguments, url, Access::Read).await,
+        _ => open(arguments, url, Access::Read, pool).await,
     }
 }
 
 /// Upgrades the database to the target. A read-only file is no error if it is already at the target.
-async fn reach(arguments: &Init, url: &DatabaseUrl, target: Revision, watch: &Watch<'_>) -> Result<UpgradePlan, Error> {
-    let mut connection = match open(arguments, url, Access::Create).await {
+async fn reach(
+    arguments: &Init,
+    settings: &Settings,
+    target: Revision,
+    watch: &Watch<'_>,
+) -> Result<UpgradePlan, Error> {
+    let (url, pool) = (&settings.database.value, settings.pool.limits().for_up_to(1));
+    let mut connection = match open(arguments, url, Access::Create, pool).await {
         Err(Error::Connect(error)) if error.cause.class == ErrorClass::FilePermission => {
-            let looked = async { Ok::<_, Error>(assess(&open_to_look(arguments, url).await?, target).await?) };
+            let looked = async { Ok::<_, Error>(assess(&open_to_look(arguments, url, pool).await?, target).await?) };
             return looked.await.ok().filter(UpgradePlan::is_done).ok_or(Error::Connect(error));
         }
         connection => connection?,

@@ -37,6 +37,7 @@ pub use crate::settings::key::KEYS;
 pub(crate) use crate::settings::key::RETENTION_DAYS;
 pub(crate) use crate::settings::setting::SettingSource;
 
+use crate::database::connection::PoolLimits;
 use crate::database::url::DatabaseUrl;
 use crate::history::retention::policy::DAYS_BY_DESIGN;
 use crate::settings::database::Parts;
@@ -81,6 +82,27 @@ pub struct PoolSettings {
     pub recycle: Setting<i32>,
     /// Whether a connection is tested before it is used.
     pub pre_ping: Setting<bool>,
+}
+
+impl PoolSettings {
+    /// How many connections one pool may open; `None` is no limit, as SQLAlchemy reads a size of 0 and an overflow of -1.
+    #[must_use]
+    pub(crate) fn most(&self) -> Option<u32> {
+        let overflow = u32::try_from(self.max_overflow.value).ok()?;
+        (self.size.value > 0).then(|| self.size.value.saturating_add(overflow))
+    }
+
+    /// The limits of the pool from which a command takes its connections.
+    #[must_use]
+    pub(crate) fn limits(&self) -> PoolLimits {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        PoolLimits {
+            most: self.most(),
+            timeout: seconds(self.timeout.value),
+            recycle: u32::try_from(self.recycle.value).ok().map(seconds),
+            pre_ping: self.pre_ping.value,
+        }
+    }
 }
 
 /// Name, value with secrets masked, source.
@@ -176,6 +198,18 @@ mod tests {
                 _ => assert_eq!(value, key.default, "{path}"),
             }
         }
+    }
+
+    #[test]
+    fn a_command_opens_no_more_connections_than_size_and_overflow_allow() {
+        let limits = |variables: &[(&str, &str)]| load(variables).expect("sound values").pool.limits();
+        let of = |size, overflow| limits(&[("POSTGRES_POOL_SIZE", size), ("POSTGRES_MAX_OVERFLOW", overflow)]);
+        assert_eq!((limits(&[]).most, limits(&[]).recycle), (Some(15), Some(Duration::from_secs(3600))));
+        assert_eq!([of("1", "0").most, of("2", "-1").most, of("0", "10").most], [Some(1), None, None]);
+        assert_eq!(of("4294967295", "1").most, Some(u32::MAX));
+        let wanted = [of("1", "0"), of("1", "1"), of("5", "10"), of("0", "0")].map(|limits| limits.for_up_to(3).most);
+        assert_eq!(wanted, [Some(1), Some(2), Some(3), Some(3)]);
+        assert_eq!(limits(&[("POSTGRES_POOL_RECYCLE", "-1")]).recycle, None);
     }
 
     fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {

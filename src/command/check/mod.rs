@@ -68,7 +68,7 @@ pub(crate) async fn run(
     };
     let started = Instant::now();
     let access = if arguments.fix { Access::Write } else { Access::Read };
-    let (checks, error) = match connection::open(url, access, LOCK_TIMEOUT).await {
+    let (checks, error) = match connection::open(url, access, settings.pool.limits().for_up_to(1), LOCK_TIMEOUT).await {
         Ok(mut connection) => {
             watch.attach(&mut connection);
             (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None)

@@ -41,7 +41,7 @@ pub(crate) async fn run(
     watch: &Watch<'_>,
 ) -> Result<Report, Error> {
     let url = &settings.database.value;
-    let mut connection = connection::open(url, Access::Read, LOCK_TIMEOUT).await?;
+    let mut connection = connection::open(url, Access::Read, settings.pool.limits().for_up_to(1), LOCK_TIMEOUT).await?;
     watch.attach(&mut connection);
     let precision = Precision::of(arguments);
     let limit = (precision == Precision::Estimated).then_some(QUERY_LIMIT);

@@ -39,7 +39,7 @@ impl Run<'_> {
     }
 
     async fn is_filled(&self, to: &DatabaseUrl, watch: &Watch<'_>) -> Result<bool, Error> {
-        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Write, self.pool, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let wanted = TargetTables::new(&self.source.end.revision.tables(), &self.source.end.schema);
         let work = async {
@@ -77,7 +77,7 @@ impl Run<'_> {
         watch: &Watch<'_>,
         ending: AppendMode,
     ) -> Result<(Prepared, Vec<TableLoad>), Error> {
-        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Write, self.pool, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Operation::Append, snapshot, watch).await?;

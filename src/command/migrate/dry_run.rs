@@ -21,7 +21,7 @@ impl Run<'_> {
         snapshot: Snapshot,
         watch: &Watch<'_>,
     ) -> Result<Report, Error> {
-        let mut target = connection::open(to, Access::Write, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Write, self.pool, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;

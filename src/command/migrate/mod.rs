@@ -29,8 +29,9 @@ use chrono::{DateTime, Utc};
 use self::mode::{Mode, TargetMode};
 use self::run::{Run, wrong};
 use crate::cli::migrate::MigrateSqliteToPostgres;
+use crate::database::connection::PoolLimits;
 use crate::database::failure::Verb;
-use crate::database::url::{Backend, DatabaseUrl};
+use crate::database::url::Backend;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -62,7 +63,7 @@ pub(crate) async fn run(
     let on_commit = || interrupt.hold();
     let watch = Watch::new(to, (Verb::Finish, "the move"), &on_commit);
     let progress = watch.over_progress(progress);
-    match interrupt.or(move_history(arguments, now, &progress, mode, to, &watch)).await {
+    match interrupt.or(move_history(arguments, settings, now, &progress, mode, &watch)).await {
         Ok(result) => result,
         Err(signal) if watch.end_sessions().await => Err(Error::RolledBack(signal)),
         Err(signal) => Err(Error::RollingBack(signal)),
@@ -83,7 +84,7 @@ async fn check_source(
     now: DateTime<Utc>,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
-    let (run, snapshot) = Run::open(arguments, now, progress).await?;
+    let (run, snapshot) = Run::open(arguments, PoolLimits::ONE, now, progress).await?;
     let result = run.check(snapshot).await;
     run.settle(result, None)
 }
@@ -91,13 +92,16 @@ async fn check_source(
 /// Runs the mode on source and target.
 async fn move_history(
     arguments: &MigrateSqliteToPostgres,
+    settings: &Settings,
     now: DateTime<Utc>,
     progress: &dyn Progress,
     mode: TargetMode,
-    to: &DatabaseUrl,
     watch: &Watch<'_>,
 ) -> Result<Report, Error> {
-    let (run, snapshot) = Run::open(arguments, now, progress).await?;
+    let to = &settings.database.value;
+    // The transaction of a move is the session's, which must not be replaced because of its age.
+    let pool = PoolLimits { recycle: None, ..settings.pool.limits().for_up_to(1) };
+    let (run, snapshot) = Run::open(arguments, pool, now, progress).await?;
     let result = match mode {
         TargetMode::Load => run.load(to, snapshot, watch).await,
         TargetMode::DryRun => run.rehearse(to, snapshot, watch).await,

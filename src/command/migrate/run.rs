@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::migrate::MigrateSqliteToPostgres;
+use crate::database::connection::PoolLimits;
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -36,6 +37,8 @@ use crate::transfer::value::policy::{Class, Policies, Policy};
 
 pub(crate) struct Run<'r> {
     pub(crate) arguments: &'r MigrateSqliteToPostgres,
+    /// The limits of the target's pool.
+    pub(crate) pool: PoolLimits,
     pub(crate) policies: Arc<Policies>,
     pub(crate) progress: &'r dyn Progress,
     pub(crate) now: DateTime<Utc>,
@@ -63,6 +66,7 @@ impl<'r> Run<'r> {
     /// Opens the source and begins the report.
     pub(crate) async fn open(
         arguments: &'r MigrateSqliteToPostgres,
+        pool: PoolLimits,
         now: DateTime<Utc>,
         progress: &'r dyn Progress,
     ) -> Result<(Self, Snapshot), Error> {
@@ -84,6 +88,7 @@ impl<'r> Run<'r> {
         let heading = heading(now, &source, &policies);
         let run = Self {
             arguments,
+            pool,
             policies,
             progress,
             now,

@@ -30,7 +30,7 @@ impl Run<'_> {
         watch: &Watch<'_>,
     ) -> Result<Report, Error> {
         let (end, from) = (&self.source.end, &self.source.url);
-        let mut target = connection::open(to, Access::Read, self.arguments.lock_timeout).await?;
+        let mut target = connection::open(to, Access::Read, self.pool, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
             let found = target

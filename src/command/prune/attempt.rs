@@ -14,7 +14,7 @@ use crate::database::failure::ErrorClass;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
-use crate::history::removal::batch::{Batch, BatchError, Limits, Removed};
+use crate::history::removal::batch::{Batch, BatchError, FailedIn, Limits, Removed};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
 use crate::history::retention::session_batch::{self, Cursor, Page, PickedSession};
@@ -99,8 +99,8 @@ impl SessionBatch<'_> {
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         if let (Err(_), Some(second)) = (&finished, second) {
-            // Waits for its rollback, because the next batch would skip the sessions that it still locks.
-            watch.over(async { Ok::<_, BatchError>(second.ping().await?) }).await.ok();
+            // Waits for the rollbacks, because the next batch would skip the sessions that they still lock.
+            watch.over(async { Ok::<_, BatchError>(second.wait_for_free(2).await?) }).await.ok();
         }
         finished
     }
@@ -168,6 +168,9 @@ impl Removal<'_> {
         }
         let finished = finished.inspect_err(|_| self.outcome.is_doubtful |= self.stopping.is_committing.get())?;
         if let Err(error) = finished {
+            if error.place == FailedIn::PruneLock {
+                return Err(Stop::TakenOver);
+            }
             return self.replace_spoilt_connection(error).await.map(Attempt::Failed);
         }
         if batches == 0 {

@@ -13,7 +13,7 @@ use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, LOCK_TIMEOUT, row};
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, PoolLimits, row};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::transaction::Transaction;
@@ -46,6 +46,9 @@ const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait until a connection is closed whose work was cancelled.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long to wait until the connections are closed after one failed.
+const LOST_TIMEOUT: Duration = Duration::from_millis(200);
+
 pub(crate) const BEGIN_TO_PLAN: (Verb, &str) = (Verb::Plan, "the removal");
 
 /// A database with TARSy's tables, whose rows have not been read yet.
@@ -62,23 +65,19 @@ pub(crate) struct OpenedDatabase {
 }
 
 impl OpenedDatabase {
-    /// Takes the prune lock and opens both connections. `None` if another `prune` holds the lock.
+    /// Opens the database and takes the prune lock. `None` if another `prune` holds it.
     pub(crate) async fn connect(request: &Request<'_>, watch: &Watch<'_>) -> Result<Option<Self>, Error> {
         let (url, arguments) = (&request.settings.database.value, request.arguments);
-        let mut prune_lock = None;
-        if !arguments.dry_run {
-            prune_lock = PruneLock::take(url).await?;
-            if prune_lock.is_none() {
-                return Ok(None);
+        let pool = request.settings.pool.limits().for_up_to(wanted(arguments));
+        let (connection, second, prune_lock) = match arguments.dry_run {
+            true => (open(url, Access::Read, pool, watch).await?, None, None),
+            false => {
+                let Some((connection, prune_lock)) = open_alone(url, pool, watch).await? else { return Ok(None) };
+                let second = connection.may_have(BOTH_AND_LOCK).then(|| connection.clone());
+                (connection, second, Some(prune_lock))
             }
-        }
-        let access = if arguments.dry_run { Access::Read } else { Access::Write };
-        let connection = open(url, access, watch).await?;
-        // After the first one, because that may be the last connection that the role is granted.
-        let (read, second) = tokio::join!(
-            connection.reading(async |reading| schema_and_state(reading).await),
-            open_second(url, arguments, watch)
-        );
+        };
+        let read = connection.reading(async |reading| schema_and_state(reading).await).await;
         let (state, schema) = read.context((Verb::Read, "the schema"))?;
         let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
         let events_read = request.event_policy.as_ref().map(|_| EVENTS);
@@ -156,23 +155,17 @@ impl OpenHistory {
 
     /// Reconnects after the server was lost. False if another run now prunes the database.
     pub(crate) async fn reconnect(&mut self) -> Result<bool, Error> {
-        self.is_connected = false;
-        self.second = None;
-        self.prune_lock = None;
-        let (url, watch) = (&self.url, Arc::clone(&self.watch));
-        self.prune_lock = watch.over(async { Ok::<_, Error>(PruneLock::take(url).await?) }).await?;
-        if self.prune_lock.is_none() {
-            return Ok(false);
-        }
-        watch.over(self.renew_connection()).await?;
-        Ok(true)
+        let watch = Arc::clone(&self.watch);
+        watch.over(self.renew_connection()).await
     }
 
-    /// Drops the connections and opens a new one; the prune lock is kept.
-    pub(crate) async fn renew_connection(&mut self) -> Result<(), Error> {
+    /// Drops the connections and opens new ones. SQLite's prune lock is kept, PostgreSQL's is taken again. False if
+    /// another run now prunes the database.
+    pub(crate) async fn renew_connection(&mut self) -> Result<bool, Error> {
         self.is_connected = false;
         self.second = None;
-        if self.url.sqlite_path().is_some() {
+        let (url, pool) = (&self.url, self.connection.limits());
+        if url.sqlite_path().is_some() {
             // In this order: see [`Contention`]. If a rollback takes long, the files stay open.
             let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await;
             closed
@@ -180,13 +173,19 @@ impl OpenHistory {
                 .context((Verb::Close, "the connection"))?
                 .ok();
             self.contention.close_files();
+            self.connection = open(url, Access::Write, pool, &self.watch).await?;
+        } else {
+            self.prune_lock = None;
+            // A lost server answers nothing.
+            tokio::time::timeout(LOST_TIMEOUT, self.connection.close()).await.ok();
+            let Some((connection, lock)) = open_alone(url, pool, &self.watch).await? else { return Ok(false) };
+            (self.connection, self.prune_lock) = (connection, Some(lock));
         }
-        self.connection = open(&self.url, Access::Write, &self.watch).await?;
         pragmas::set(&self.connection, &self.schema).await.context((Verb::Set, "the parameters of the connection"))?;
         let contention = Contention::of(&self.connection, self.url.sqlite_path()).await;
         self.contention = contention.context((Verb::Determine, "the activity of other sessions"))?;
         self.is_connected = true;
-        Ok(())
+        Ok(true)
     }
 
     /// Counts the rows that were really removed after a commit whose outcome is unknown, on a new connection: at most
@@ -250,16 +249,30 @@ impl OpenHistory {
         self.watch.end_sessions().await;
     }
 
-    /// Closes the databases. Returns the path of the archive, if there is one.
+    /// Closes the databases. Returns the path of the archive, if there is one. The prune lock is held until it is closed.
     pub(crate) async fn close(self, compression: Compression) -> Result<Option<PathBuf>, Error> {
-        let is_lost = !self.is_connected && matches!(self.url, DatabaseUrl::Postgresql(_));
-        // SQLite's last connection removes the `-wal` and `-shm` files; a failure to do so is no error of the run.
-        if !is_lost && tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await.is_err() {
-            keep_files_open(self.contention, self.prune_lock);
+        let Self { connection, contention, prune_lock, archive, .. } = self;
+        let archived = async {
+            let Some(archive) = archive else { return Ok(None) };
+            Ok(Some(archive.close(compression).await?))
+        };
+        if matches!(self.url, DatabaseUrl::Postgresql(_)) {
+            let archived = archived.await;
+            // The lock has a connection of the pool.
+            drop(prune_lock);
+            if self.is_connected {
+                tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await.ok();
+            }
+            return archived;
         }
-        let Some(archive) = self.archive else { return Ok(None) };
-        // The prune lock is still held here.
-        Ok(Some(archive.close(compression).await?))
+        // SQLite's last connection removes the `-wal` and `-shm` files; a failure to do so is no error of the run.
+        if tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await.is_err() {
+            keep_files_open(contention, prune_lock);
+            return archived.await;
+        }
+        let archived = archived.await;
+        drop((contention, prune_lock));
+        archived
     }
 }
 
@@ -278,28 +291,51 @@ pub(crate) async fn every_row(connection: &Connection) -> Result<Transaction, Da
     read_transaction::begin(connection, None, Rows::Every).await.context(BEGIN_TO_PLAN)
 }
 
-async fn open(url: &DatabaseUrl, access: Access, watch: &Watch<'_>) -> Result<Connection, Error> {
+/// The number of connections with which two batches are removed at the same time. One more holds the prune lock.
+const BOTH_AND_LOCK: u32 = 3;
+
+/// How many connections a run has a use for.
+fn wanted(arguments: &Prune) -> u32 {
+    match (arguments.dry_run, &arguments.archive) {
+        (true, _) => 1,
+        // An archive has one writer at a time.
+        (false, Some(_)) => BOTH_AND_LOCK - 1,
+        (false, None) => BOTH_AND_LOCK,
+    }
+}
+
+async fn open(url: &DatabaseUrl, access: Access, pool: PoolLimits, watch: &Watch<'_>) -> Result<Connection, Error> {
     let lock_timeout = match url {
         DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
         DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
     };
-    let mut connection = connection::open(url, access, lock_timeout).await?;
+    let mut connection = connection::open(url, access, pool, lock_timeout).await?;
     watch.attach(&mut connection);
     Ok(connection)
 }
 
-/// Opens a second connection, if two can work in parallel. Without it the removal only takes longer.
-async fn open_second(url: &DatabaseUrl, arguments: &Prune, watch: &Watch<'_>) -> Option<Connection> {
-    // SQLite, and so an archive, has one writer at a time.
-    let is_of_use = matches!(url, DatabaseUrl::Postgresql(_)) && !arguments.dry_run && arguments.archive.is_none();
-    if !is_of_use {
-        return None;
+/// Opens the database and takes the prune lock. `None` if another `prune` holds it.
+async fn open_alone(
+    url: &DatabaseUrl,
+    pool: PoolLimits,
+    watch: &Watch<'_>,
+) -> Result<Option<(Connection, PruneLock)>, Error> {
+    let Some(lock_of_file) = PruneLock::of_file(url.sqlite_path()) else { return Ok(None) };
+    let connection = open_granted(url, pool, watch).await?;
+    if url.sqlite_path().is_some() {
+        return Ok(Some((connection, lock_of_file)));
     }
-    tokio::time::timeout(SECOND_TIMEOUT, open(url, Access::Write, watch)).await.ok()?.ok()
+    let lock = PruneLock::of_server(&connection).await.context((Verb::Lock, "the database for one `prune`"))?;
+    Ok(lock.map(|lock| (connection, lock)))
 }
 
-/// A second connection, if it can be distinguished from those of other programs.
-pub(crate) async fn known(second: Option<Connection>, contention: &mut Contention) -> Option<Connection> {
-    let second = second?;
-    contention.count_as_own(&second).await.is_ok().then_some(second)
+/// Opens as many connections as the server grants: without the others the removal only takes longer.
+async fn open_granted(url: &DatabaseUrl, pool: PoolLimits, watch: &Watch<'_>) -> Result<Connection, Error> {
+    let connection = open(url, Access::Write, pool, watch).await?;
+    let granted = connection.fill(SECOND_TIMEOUT).await;
+    if connection.may_have(granted + 1) {
+        connection.close().await.ok();
+        return open(url, Access::Write, pool.for_up_to(granted), watch).await;
+    }
+    Ok(connection)
 }

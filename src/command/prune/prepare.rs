@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bounds::{Bounds, out_of_time};
-use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row, known};
+use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row};
 use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
@@ -80,7 +80,6 @@ async fn plan(
     warn_of_unknown_values(&connection, &policy).await?;
     let see = (Verb::Determine, "the activity of other sessions");
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
-    let second = known(second, &mut contention).await;
     let helper = match &second {
         Some(second) if contention.activity(&connection).await.context(see)? == Activity::QuietServer => Some(second),
         // Leaves a core to other active sessions.

@@ -65,7 +65,7 @@ fn is_about_rows(error: &BatchError, backend: DbBackend) -> bool {
             matches!(class, Busy | Conflict | Constraint | Data | Needed | Other | TimedOut)
         }
         (FailedIn::Archive, class) => matches!(class, Constraint | Data),
-        (FailedIn::Schema, _) => false,
+        (FailedIn::Schema | FailedIn::PruneLock, _) => false,
     }
 }
 
@@ -93,7 +93,8 @@ impl Removal<'_> {
         if error.spoils_connection(self.history.selection.backend()) && !error.cause.class.is_before_login() {
             let watch = Arc::clone(&self.history.watch);
             match self.interrupt.or(watch.over(self.history.renew_connection())).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return Err(Stop::TakenOver),
                 Err(signal) => return Err(Stop::Signal(signal)),
                 Ok(Err(renewing)) => {
                     tracing::warn!("cannot reconnect: {renewing}");

@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::bounds::Bounds;
-use super::history::{BEGIN_TO_PLAN, OpenHistory, every_row, known};
+use super::history::{BEGIN_TO_PLAN, OpenHistory, every_row};
 use super::outcome::{Ending, OnRemaining, RemovalOutcome, Stop};
 use super::prepare::prepare;
 use super::question::confirm;
@@ -167,9 +167,6 @@ impl PruneRun<'_> {
 
     async fn remove_planned(&mut self) -> Result<RemovalOutcome, Error> {
         let Self { history, bounds, arguments, context, .. } = self;
-        // It may have changed while the operator was asked.
-        let second = known(history.second.take(), &mut history.contention);
-        history.second = bounds.over((Verb::Open, "a second connection"), async { Ok(second.await) }).await?;
         let build =
             async { Ok(stage_index::build(&history.connection, &history.schema, history.plan.stages()).await?) };
         let has_index = bounds.over((Verb::Create, "the index that the removal needs"), build).await?;

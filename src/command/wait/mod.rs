@@ -115,7 +115,7 @@ pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Resul
     let mut last: Option<ConnectError> = None;
     let mut woken_early = false;
     loop {
-        let attempt = attempt(url, arguments.condition, settings.schema_target.value);
+        let attempt = attempt(settings, arguments.condition);
         let result = match backoff.remaining(started.elapsed()) {
             Some(remaining) => tokio::time::timeout(remaining, attempt).await,
             None => Ok(attempt.await),
@@ -180,7 +180,8 @@ async fn pause_or_readiness(url: &DatabaseUrl, class: ErrorClass, pause: Duratio
 }
 
 /// One attempt: connects, logs in and checks the condition.
-async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Result<(), ConnectError> {
+async fn attempt(settings: &Settings, condition: WaitFor) -> Result<(), ConnectError> {
+    let (url, pool) = (&settings.database.value, settings.pool.limits().for_up_to(1));
     let unusable = |cause: DatabaseCause| ConnectError { target: url.to_string(), cause };
     if let DatabaseUrl::Sqlite(location) = url {
         let missing = location.path.as_deref().is_some_and(|path| !path.exists());
@@ -192,8 +193,8 @@ async fn attempt(url: &DatabaseUrl, condition: WaitFor, target: Revision) -> Res
         }
     }
     let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
-    let connection = connection::open(url, access, LOCK_TIMEOUT).await?;
-    let looked = tokio::time::timeout(ANSWER_TIMEOUT, look(&connection, condition, target)).await;
+    let connection = connection::open(url, access, pool, LOCK_TIMEOUT).await?;
+    let looked = tokio::time::timeout(ANSWER_TIMEOUT, look(&connection, condition, settings.schema_target.value)).await;
     let unanswered = |_| DatabaseCause::new(ErrorClass::TimedOut, "the server let us in, and answers nothing");
     looked.map_err(unanswered).flatten().map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))

@@ -7,7 +7,7 @@
 //! | [`certificates`] | checks the certificate files of a TLS connection |
 //! | [`writable`] | whether a server accepts writes |
 //! | [`query`] | queries without parameters |
-//! | [`limits`] | lock timeouts |
+//! | [`limits`] | the limits of a pool, and lock timeouts |
 
 mod certificates;
 mod limits;
@@ -16,17 +16,20 @@ mod query;
 mod sqlite;
 mod writable;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::{join_all, try_join_all};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector,
     TransactionOptions, TransactionTrait,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Postgres, SqlSafeStr, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row, SqlSafeStr, SqlitePool};
 use tokio::sync::OnceCell;
 
+pub use self::limits::PoolLimits;
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
 pub(crate) use self::postgresql::open_single;
 pub(crate) use self::query::{row, rows};
@@ -41,6 +44,7 @@ use super::transaction::{SearchPath, Transaction};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::mutex::lock;
 
 /// A connection that could not be opened, or a database that is not usable behind it.
 #[derive(Debug, thiserror::Error)]
@@ -80,24 +84,34 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 #[derive(Debug, Clone)]
 pub struct Connection {
     pool: DatabaseConnection,
+    limits: PoolLimits,
     /// The limit for another session's lock.
     lock_timeout: Duration,
     /// Found once after login.
     namespace: Arc<OnceCell<Arc<Namespace>>>,
     /// Counts the answers of the database.
     answers: Arc<AtomicU64>,
+    /// The process ids of the server's sessions in which transactions began. Behind a pooler they change.
+    sessions: Arc<Mutex<BTreeSet<i32>>>,
 }
 
 impl Connection {
     /// `lock_timeout` is the limit for another session's lock on PostgreSQL.
-    fn new(pool: DatabaseConnection, lock_timeout: Duration) -> Self {
-        Self { pool, lock_timeout, namespace: Arc::default(), answers: Arc::default() }
+    fn new(pool: DatabaseConnection, limits: PoolLimits, lock_timeout: Duration) -> Self {
+        Self {
+            pool,
+            limits,
+            lock_timeout,
+            namespace: Arc::default(),
+            answers: Arc::default(),
+            sessions: Arc::default(),
+        }
     }
 
     /// Uses a pool of connections to SQLite.
     #[must_use]
     pub fn of_sqlite(pool: SqlitePool) -> Self {
-        Self::new(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), Duration::ZERO)
+        Self::new(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), PoolLimits::ONE, Duration::ZERO)
     }
 
     /// An empty database of SQLite's in memory, for tests.
@@ -123,6 +137,47 @@ impl Connection {
         &self.pool
     }
 
+    /// The process ids of the server's sessions that this program works in.
+    #[must_use]
+    pub(crate) fn sessions(&self) -> Vec<i32> {
+        lock(&self.sessions).iter().copied().collect()
+    }
+
+    /// The limits of the pool.
+    #[must_use]
+    pub(crate) fn limits(&self) -> PoolLimits {
+        self.limits
+    }
+
+    /// Whether this many connections may be open at the same time.
+    #[must_use]
+    pub(crate) fn may_have(&self, connections: u32) -> bool {
+        self.limits.most.is_none_or(|most| most >= connections)
+    }
+
+    /// Opens all connections that the pool may have, and returns how many of them the server grants within `limit`. They
+    /// stay open.
+    pub(crate) async fn fill(&self, limit: Duration) -> u32 {
+        if self.backend() != DbBackend::Postgres {
+            return 1;
+        }
+        let pool = self.pool.get_postgres_connection_pool();
+        let most = self.limits.most.unwrap_or(1);
+        let opened = join_all((0..most).map(|_| tokio::time::timeout(limit, pool.acquire()))).await;
+        let granted = opened.iter().filter(|opened| matches!(opened, Ok(Ok(_)))).count();
+        u32::try_from(granted).unwrap_or(most).max(1)
+    }
+
+    /// Waits until this many connections are free: the rollback of a dropped transaction has then ended.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn wait_for_free(&self, connections: u32) -> Result<(), DbErr> {
+        let pool = self.pool.get_postgres_connection_pool();
+        let free = try_join_all((0..connections).map(|_| pool.acquire())).await;
+        free.map(drop).map_err(connection_error)
+    }
+
     /// Where the role's unqualified names lead. It is looked up once.
     ///
     /// # Errors
@@ -137,7 +192,7 @@ impl Connection {
             let rows = query.fetch_all(self.pool.get_postgres_connection_pool()).await;
             rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new)
         });
-        found.await.map(Arc::clone).map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+        found.await.map(Arc::clone).map_err(connection_error)
     }
 
     /// Begins to read. On SQLite no transaction begins. `set_up` are statements for PostgreSQL.
@@ -194,12 +249,13 @@ impl Connection {
         let namespace = self.namespace().await?;
         let mut transaction = self.begin_plain().await?;
         let sql = format!(
-            "{}; SET LOCAL lock_timeout = {}; {set_up}",
+            "{}; SET LOCAL lock_timeout = {}; SELECT pg_catalog.pg_backend_pid() AS session; {set_up}",
             path.statements(&namespace),
             milliseconds(self.lock_timeout)
         );
-        let set_up = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await;
-        set_up.map_err(|error| DbErr::Exec(RuntimeErr::SqlxError(error.into())))?;
+        let set_up = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *transaction).await;
+        let rows = set_up.map_err(exec_error)?;
+        lock(&self.sessions).extend(rows.iter().find_map(|row| row.try_get::<i32, _>("session").ok()));
         self.answers.fetch_add(1, Ordering::Relaxed);
         let namespace = match path {
             SearchPath::Temporary => Arc::new(Namespace::temporary()),
@@ -211,18 +267,10 @@ impl Connection {
     /// Begins a transaction, or a savepoint where the connection is in a transaction that was not begun here.
     async fn begin_plain(&self) -> Result<sqlx::Transaction<'static, Postgres>, DbErr> {
         let acquired = self.pool.get_postgres_connection_pool().acquire().await;
-        let connection = acquired.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+        let connection = acquired.map_err(connection_error)?;
         let begin = (!connection.is_in_transaction()).then_some(BEGIN.into_sql_str());
         let begun = sqlx::Transaction::begin(connection, begin).await;
         begun.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
-    }
-
-    /// Makes sure that the database answers.
-    ///
-    /// # Errors
-    /// The database's error.
-    pub(crate) async fn ping(&self) -> Result<(), DbErr> {
-        self.pool.ping().await
     }
 
     /// Closes all connections.
@@ -234,16 +282,30 @@ impl Connection {
     }
 }
 
-/// Opens a pool of exactly one connection, which waits at most `lock_timeout` for another session's lock.
+fn connection_error(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}
+
+fn exec_error(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+}
+
+/// Opens a pool, with one connection at first. Its transactions wait at most `lock_timeout` for another session's lock.
 ///
 /// # Errors
 /// [`ConnectError`] with the real reason: the pool alone would report only a timeout.
-pub async fn open(url: &DatabaseUrl, access: Access, lock_timeout: Duration) -> Result<Connection, ConnectError> {
-    let pool = match url {
+pub async fn open(
+    url: &DatabaseUrl,
+    access: Access,
+    pool: PoolLimits,
+    lock_timeout: Duration,
+) -> Result<Connection, ConnectError> {
+    let pool = if matches!(url, DatabaseUrl::Sqlite(_)) { PoolLimits::ONE } else { pool };
+    let opened = match url {
         DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
         // The future is large and part of its caller's: without the box the stack of a debug build overflows.
-        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address)).await,
+        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, pool)).await,
     };
-    let pool = pool.map_err(|cause| ConnectError { target: url.to_string(), cause })?;
-    Ok(Connection::new(pool, lock_timeout))
+    let opened = opened.map_err(|cause| ConnectError { target: url.to_string(), cause })?;
+    Ok(Connection::new(opened, pool, lock_timeout))
 }

@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::certificates::require_certificates;
+use super::limits::PoolLimits;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::keepalive;
 use crate::database::url::{PostgresqlAddress, Secret};
@@ -17,12 +18,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the pool may take before a second connection looks for the reason.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Opens a pool of exactly one connection.
-pub(crate) async fn open_postgresql(address: &PostgresqlAddress) -> Result<DatabaseConnection, DatabaseCause> {
+/// Opens a pool with one connection.
+pub(crate) async fn open_postgresql(
+    address: &PostgresqlAddress,
+    limits: PoolLimits,
+) -> Result<DatabaseConnection, DatabaseCause> {
     require_certificates(address)?;
-    let pool = pool_options().max_connections(1).acquire_timeout(longer_than_to_connect(address));
-    // Locks belong to the session: the pool must never replace it because of its age.
-    let pool = pool.max_lifetime(None).idle_timeout(None);
+    let pool = pool_options(address, limits);
     let options = postgresql_options(address);
     let limit = address.connect_timeout;
     let pool = tokio::select! {
@@ -39,14 +41,22 @@ fn longer_than_to_connect(address: &PostgresqlAddress) -> Duration {
     address.connect_timeout.unwrap_or(CONNECT_TIMEOUT).saturating_add(Duration::from_secs(1))
 }
 
-fn pool_options() -> PgPoolOptions {
-    PgPoolOptions::new().after_connect(|_, _| {
-        keepalive::set_for_all_sockets();
-        Box::pin(async { Ok(()) })
-    })
+fn pool_options(address: &PostgresqlAddress, limits: PoolLimits) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(limits.most.unwrap_or(u32::MAX).max(1))
+        .acquire_timeout(limits.timeout.max(longer_than_to_connect(address)))
+        // The driver looks for old connections in this interval.
+        .max_lifetime(limits.recycle.map(|age| age.max(Duration::from_secs(1))))
+        .idle_timeout(None)
+        .test_before_acquire(limits.pre_ping)
+        .after_connect(|_, _| {
+            keepalive::set_for_all_sockets();
+            Box::pin(async { Ok(()) })
+        })
 }
 
-/// Opens a connection without a pool: it fails at once and with the real error. It has no lock timeout.
+/// Opens a connection without a pool: it fails at once and with the real error. It has no lock timeout. Probes of a
+/// server use it, which may not wait for a connection of the pool.
 pub(crate) async fn open_single(address: &PostgresqlAddress) -> Result<PgConnection, DatabaseCause> {
     let connection = within(address.connect_timeout, postgresql_options(address).connect()).await?;
     keepalive::set_for_all_sockets();
@@ -56,17 +66,22 @@ pub(crate) async fn open_single(address: &PostgresqlAddress) -> Result<PgConnect
 /// Finds the real error: the pool retries a refused connection until it times out, and then reports only the timeout.
 /// Never returns if this second connection succeeds.
 async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) -> DatabaseCause {
-    tokio::time::sleep(SILENCE).await;
-    match within(limit, options.connect()).await {
-        Ok(connection) => {
-            connection.close().await.ok();
-            std::future::pending().await
+    let mut was_too_many = false;
+    loop {
+        tokio::time::sleep(SILENCE).await;
+        match within(limit, options.connect()).await {
+            Ok(connection) => {
+                connection.close().await.ok();
+                return std::future::pending().await;
+            }
+            // The pool's own connection may be the last one that is granted, and ready in a moment.
+            Err(cause) if cause.class == ErrorClass::TooManyConnections && !was_too_many => was_too_many = true,
+            Err(cause) => return cause,
         }
-        Err(cause) => cause,
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Option<Duration>,
     attempt: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, DatabaseCause> {

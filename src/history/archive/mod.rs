@@ -35,7 +35,7 @@ use self::file::ArchiveFile;
 use self::tables::ArchivedTables;
 use self::transaction::ArchiveTransaction;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, row};
+use crate::database::connection::{self, Access, PoolLimits, row};
 use crate::database::failure::{Action, DatabaseCause, ResultExt, Verb};
 use crate::database::transaction::Transaction;
 use crate::database::url::DatabaseUrl;
@@ -70,7 +70,7 @@ impl Archive {
         let revision = revision.ok_or(ArchiveError::NoLedger)?;
         let file = ArchiveFile::take(path, database.sqlite_path())?;
         let url = DatabaseUrl::sqlite_file(file.path());
-        let connection = connection::open(&url, Access::Write, LOCK_TIMEOUT).await?;
+        let connection = connection::open(&url, Access::Write, PoolLimits::ONE, LOCK_TIMEOUT).await?;
         create_if_empty(&connection, revision).await?;
         if !connection.reading(async |reading| is_archive(reading).await).await.context(READ)? {
             return Err(ArchiveError::foreign(file.path(), "another program created this database"));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
+use super::prune_lock;
 use crate::database::connection::Connection;
 use crate::database::connection::{milliseconds, rows};
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, Verb};
@@ -37,6 +38,8 @@ pub(crate) enum FailedIn {
     Archive,
     /// The schema, which changed in the meantime.
     Schema,
+    /// The lock that another `prune` has taken in the meantime.
+    PruneLock,
 }
 
 /// Why a batch was rolled back.
@@ -114,6 +117,13 @@ impl Batch {
             None => None,
         };
         let transaction = connection.begin(SearchPath::Role, &set_up(limits)).await?;
+        if transaction.backend() == DbBackend::Postgres
+            && !connection.may_have(2)
+            && !prune_lock::take_in(&transaction).await?
+        {
+            let cause = DatabaseCause::new(ErrorClass::Busy, "another `prune` is running");
+            return Err(BatchError { place: FailedIn::PruneLock, ..BatchError::from(cause) });
+        }
         Ok(Self { transaction, archive, removed: Removed::new(), began: Instant::now() })
     }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::batch_size::{Budget, pause_for_waiters};
 use crate::database::connection::Connection;
 use crate::database::connection::row;
 use crate::database::sqlite_file::beside;
+use crate::database::transaction::SearchPath;
 
 /// How long after another program's commit its next one is expected.
 const MEMORY: Duration = Duration::from_secs(2);
@@ -75,8 +76,6 @@ pub(crate) enum Contention {
 pub(crate) struct ServerActivity {
     asked: Option<Instant>,
     others_work: bool,
-    /// The process ids of this tool's other sessions.
-    own: Vec<i32>,
 }
 
 /// Observes the other processes that have a SQLite file open.
@@ -105,18 +104,6 @@ impl Contention {
         }
     }
 
-    /// Counts a PostgreSQL connection as one of this tool's.
-    pub(crate) async fn count_as_own(&mut self, connection: &Connection) -> Result<(), DbErr> {
-        let pid = connection
-            .reading(async |reading| row(reading, "SELECT pg_backend_pid() AS pid").await)
-            .await?
-            .try_get("", "pid")?;
-        if let Self::Server(server) = self {
-            server.own.push(pid);
-        }
-        Ok(())
-    }
-
     /// Whether no other process has the file open; false if that is unknown.
     #[must_use]
     pub(crate) fn is_alone(&self) -> bool {
@@ -136,7 +123,7 @@ impl ServerActivity {
     async fn activity(&mut self, connection: &Connection) -> Result<Activity, DbErr> {
         if self.asked.is_none_or(|asked| asked.elapsed() > ASK_AGAIN) {
             self.asked = Some(Instant::now());
-            self.others_work = others_work(connection, &self.own).await?;
+            self.others_work = others_work(connection).await?;
         }
         Ok(if self.others_work { Activity::BusyServer } else { Activity::QuietServer })
     }
@@ -177,17 +164,22 @@ impl FileActivity {
 
 /// Whether another session has begun or ended a transaction or a statement within the last second. A role sees its own
 /// sessions, which TARSy's backend shares, and others' only with the privilege for it.
-async fn others_work(connection: &Connection, own: &[i32]) -> Result<bool, DbErr> {
-    let sql = format!(
-        "SELECT EXISTS (
-             SELECT FROM pg_stat_activity
-             WHERE datname = current_database() AND backend_type = 'client backend'
-               AND pid <> pg_backend_pid() AND pid <> ALL (ARRAY{own:?}::integer[])
-               AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')
-               AND query NOT LIKE '%pg_try_advisory_xact_lock%') AS work"
-    );
-    connection.reading(async |reading| row(reading, &sql).await).await?.try_get("", "work")
+async fn others_work(connection: &Connection) -> Result<bool, DbErr> {
+    let reading = connection.begin_reading(SearchPath::Empty, "").await?;
+    let statement =
+        Statement::from_sql_and_values(reading.backend(), OTHERS_WORK, [Value::from(connection.sessions())]);
+    let work = reading.query_one_raw(statement).await?.map(|row| row.try_get("", "work")).transpose()?;
+    reading.rollback().await?;
+    Ok(work.unwrap_or_default())
 }
+
+/// `$1` are this program's sessions. A `prune` that only holds or asks for the lock does not count.
+const OTHERS_WORK: &str = "
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> ALL ($1)
+          AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')
+          AND query NOT LIKE '%pg_try_advisory_xact_lock%') AS work";
 
 /// A number that changes with each commit of another connection.
 async fn data_version(connection: &Connection) -> Result<i64, DbErr> {

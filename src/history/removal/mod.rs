@@ -3,9 +3,9 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`stage_index`] | the index that the removal of stages needs, during a run |
-//! | [`prune_lock`] | one run of `prune` at a time |
 //! | [`pragmas`] | SQLite's settings for the removal of many rows |
 //! | [`batch`] | one transaction: lock, archive, delete, commit |
+//! | [`prune_lock`] | one run of `prune` at a time |
 //! | [`contention`] | how other sessions use the database |
 //! | [`batch_size`] | the size of batches and the pauses between them |
 

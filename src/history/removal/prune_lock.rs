@@ -5,10 +5,8 @@ use std::path::Path;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, ConnectError, row};
+use crate::database::connection::{Connection, row};
 use crate::database::transaction::{SearchPath, Transaction};
-use crate::database::url::DatabaseUrl;
 use crate::schema::lock::{KEY, NO_TIME_LIMITS};
 
 /// The key of the advisory lock on PostgreSQL, different from those of upgrades and repairs.
@@ -27,22 +25,13 @@ pub(crate) struct PruneLock {
     /// A lock on the SQLite file that SQLite itself does not use.
     _file: Option<File>,
     /// A transaction that does nothing but hold the lock: behind a pooler a lock of the session would remain.
-    _transaction: Option<(Transaction, Connection)>,
+    _transaction: Option<Transaction>,
 }
 
 impl PruneLock {
-    /// Takes the lock; `None` if another run holds it.
-    ///
-    /// # Errors
-    /// [`ConnectError`] if the database cannot be opened.
-    pub(crate) async fn take(url: &DatabaseUrl) -> Result<Option<Self>, ConnectError> {
-        match url {
-            DatabaseUrl::Sqlite(location) => Ok(Self::of_file(location.path.as_deref())),
-            DatabaseUrl::Postgresql(_) => Self::of_server(url).await,
-        }
-    }
-
-    fn of_file(path: Option<&Path>) -> Option<Self> {
+    /// Takes the lock of a SQLite file; `None` if another run holds it. A database in memory needs none.
+    #[must_use]
+    pub(crate) fn of_file(path: Option<&Path>) -> Option<Self> {
         // Other errors of the file are reported when the database is opened.
         let Some(Ok(file)) = path.map(File::open) else { return Some(Self::default()) };
         match file.try_lock() {
@@ -52,22 +41,34 @@ impl PruneLock {
         }
     }
 
-    async fn of_server(url: &DatabaseUrl) -> Result<Option<Self>, ConnectError> {
-        let connection = connection::open(url, Access::Write, connection::LOCK_TIMEOUT).await?;
-        let transaction = transaction_with_lock(&connection).await;
-        let transaction = transaction.map_err(|error| ConnectError { target: url.to_string(), cause: error.into() })?;
-        Ok(transaction.map(|transaction| Self { _transaction: Some((transaction, connection)), ..Self::default() }))
+    /// Takes the lock on PostgreSQL, with one connection of the pool; `None` if another run holds it. If the pool has no
+    /// second connection, each batch has to [take](take_in) it.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn of_server(connection: &Connection) -> Result<Option<Self>, DbErr> {
+        // Without a snapshot, for which the building of an index would wait.
+        let transaction = connection.begin(SearchPath::Empty, "").await?;
+        transaction.execute_unprepared(NO_TIME_LIMITS).await?;
+        transaction.execute_unprepared(KEEPALIVE).await?;
+        if !take_in(&transaction).await? {
+            return Ok(None);
+        }
+        if !connection.may_have(2) {
+            transaction.rollback().await?;
+            return Ok(Some(Self::default()));
+        }
+        Ok(Some(Self { _transaction: Some(transaction), ..Self::default() }))
     }
 }
 
-async fn transaction_with_lock(connection: &Connection) -> Result<Option<Transaction>, DbErr> {
-    // Without a snapshot, for which the building of an index would wait.
-    let transaction = connection.begin(SearchPath::Role, "").await?;
-    transaction.execute_unprepared(NO_TIME_LIMITS).await?;
-    transaction.execute_unprepared(KEEPALIVE).await?;
-    let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE}) AS is_alone");
-    let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
-    Ok(is_alone.then_some(transaction))
+/// Takes the lock until the end of a transaction; false if another run holds it.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn take_in(transaction: &Transaction) -> Result<bool, DbErr> {
+    let sql = format!("SELECT pg_catalog.pg_try_advisory_xact_lock({PRUNE}) AS is_alone");
+    row(transaction, &sql).await?.try_get("", "is_alone")
 }
 
 #[cfg(test)]

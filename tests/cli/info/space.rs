@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tarsy_db::internals::{
-    Access, AutoVacuum, DatabaseError, DatabaseUrl, ErrorClass, Freed, Space, open, read_schema, reclaimable,
+    Access, AutoVacuum, DatabaseError, DatabaseUrl, ErrorClass, Freed, PoolLimits, Space, open, read_schema,
+    reclaimable,
 };
 
 use crate::support::database::block_on;
@@ -18,7 +19,8 @@ use crate::support::{Database, Outcome, Role, Schema, apply, tarsy_db, test};
 fn vacuum_at(url: &str, temporary: Option<&Path>) -> (Space, Result<Freed, DatabaseError>) {
     let url: DatabaseUrl = url.parse().expect("a URL");
     block_on(async {
-        let connection = open(&url, Access::Write, Duration::from_millis(300)).await.expect("a connection");
+        let connection =
+            open(&url, Access::Write, PoolLimits::ONE, Duration::from_millis(300)).await.expect("a connection");
         let schema = connection.reading(async |reading| read_schema(reading).await).await.expect("a schema");
         let space =
             async |reading: &_| Ok::<_, sea_orm::DbErr>(reclaimable(reading, &schema).await.expect("the space"));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tarsy_db::internals::{Access, open, read_schema};
+use tarsy_db::internals::{Access, PoolLimits, open, read_schema};
 
 use crate::support::alteration::ALTERATIONS;
 use crate::support::append::{append, append_with, assert_conflicts, came, difference, two_histories};
@@ -36,7 +36,8 @@ fn tables_are_the_same_in_whatever_order_the_server_gives_their_keys() {
     let url = database.url().parse().expect("a URL");
     let read = || {
         block_on(async {
-            let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            let connection =
+                open(&url, Access::Read, PoolLimits::ONE, Duration::from_secs(5)).await.expect("a connection");
             connection.reading(async |reading| read_schema(reading).await).await.expect("a schema")
         })
     };
