@@ -2,6 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`own`] | a connection of its own, for statements that cannot run in a transaction |
 //! | [`postgresql`] | connections to PostgreSQL |
 //! | [`sqlite`] | connections to SQLite |
 //! | [`certificates`] | checks the certificate files of a TLS connection |
@@ -11,6 +12,7 @@
 
 mod certificates;
 mod limits;
+mod own;
 mod postgresql;
 mod query;
 mod sqlite;
@@ -36,6 +38,7 @@ pub(crate) use self::query::{row, rows};
 pub use self::sqlite::Access;
 pub(crate) use self::writable::{require_primary, require_writable};
 
+use self::own::OwnConnection;
 use self::postgresql::open_postgresql;
 use self::sqlite::open_sqlite;
 use super::failure::{DatabaseCause, ErrorClass};
@@ -220,7 +223,8 @@ impl Connection {
         result
     }
 
-    /// Runs a statement that cannot run in a transaction, or a PRAGMA of SQLite's.
+    /// Runs a statement of SQLite's that cannot run in a transaction, such as a PRAGMA. On PostgreSQL it needs a
+    /// [connection of its own](Connection::open_own).
     ///
     /// # Errors
     /// The database's error.
@@ -228,6 +232,15 @@ impl Connection {
         self.pool.execute_unprepared(sql).await?;
         self.answers.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Opens a connection of its own to PostgreSQL in the place of one of the pool's, for statements that cannot run in a
+    /// transaction. It has no time limits but this one for a lock.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Pooler`] if it has the role's limits nevertheless, or the server's error.
+    pub(crate) async fn open_own(&self, lock_timeout: Option<Duration>) -> Result<OwnConnection, DatabaseCause> {
+        OwnConnection::open(self.pool.get_postgres_connection_pool(), lock_timeout, Arc::clone(&self.answers)).await
     }
 
     /// Begins a transaction that may write. On SQLite it takes the lock of the writer: a reader that becomes a writer

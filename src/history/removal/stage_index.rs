@@ -4,15 +4,16 @@
 //! all stages for each removed one. A partial index of the few stages that have a parent avoids that. Building it
 //! blocks neither readers nor writers.
 
-use sea_orm::DbBackend;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::database::connection::Connection;
-use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
-use crate::database::mark;
-use crate::history::tables::STAGES;
+use crate::database::namespace::Namespace;
+use crate::database::quote::quoted;
+use crate::database::transaction::SearchPath;
+use crate::history::tables::{PARENT_STAGE, STAGES};
 use crate::schema::model::Schema;
-use crate::schema::parent_index::{self, ParentIndex};
+use crate::schema::parent_index::ParentIndex;
 
 /// The index's name. The next run uses, and drops, an index that a crash left behind.
 const NAME: &str = "tarsy_db_prune_stage_parent";
@@ -75,21 +76,21 @@ pub(crate) async fn build(connection: &Connection, schema: &Schema, stages: u64)
 
 /// Whether the role may create indexes on the stages.
 async fn is_owner(connection: &Connection) -> Result<bool, DatabaseError> {
-    let sql =
-        format!("SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = '{STAGES}'::regclass");
     let action = (Verb::Determine, "the owner of stage_executions");
-    connection
-        .reading(async |reading| row(reading, &sql).await)
-        .await
-        .context(action)?
-        .try_get("", "is_owner")
-        .context(action)
+    let reading = connection.begin_reading(SearchPath::Empty, "").await.context(action)?;
+    let sql = "SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class WHERE oid = $1::regclass";
+    let statement = Statement::from_sql_and_values(reading.backend(), sql, [reading.table(STAGES).into()]);
+    let owner = reading.query_one_raw(statement).await.context(action)?;
+    reading.rollback().await.ok();
+    owner.map_or(Ok(false), |row| row.try_get("", "is_owner")).context(action)
 }
 
 async fn create(connection: &Connection) {
-    let sql = parent_index::create(NAME, DbBackend::Postgres);
-    if let Err(error) = connection.execute_alone(&mark::statement(&sql)).await {
-        let cause = DatabaseCause::from(error);
+    let create = |namespace: &Namespace| {
+        let table = namespace.table(STAGES);
+        format!("CREATE INDEX CONCURRENTLY {NAME} ON {table} ({PARENT_STAGE}) WHERE {PARENT_STAGE} IS NOT NULL")
+    };
+    if let Err(cause) = execute(connection, create).await {
         tracing::warn!(
             "`stage_executions.parent_stage_execution_id` has no index, so each removed stage scans the whole table; \
              creating one failed: {cause}"
@@ -109,19 +110,28 @@ fn is_left_over(schema: &Schema) -> bool {
 }
 
 pub(crate) async fn drop_index(connection: &Connection) {
-    let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {NAME}");
-    let dropped = connection.execute_alone(&mark::statement(&sql)).await;
-    if let Err(error) = dropped {
-        let cause = DatabaseCause::from(error);
+    let drop = |namespace: &Namespace| {
+        let schema = namespace.schema_of(STAGES).map(|schema| quoted(schema) + ".").unwrap_or_default();
+        format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}{NAME}")
+    };
+    if let Err(cause) = execute(connection, drop).await {
         tracing::warn!("cannot drop the temporary index {NAME}: {cause}; the next run drops it");
     }
+}
+
+/// Runs a statement that waits for every older transaction, but blocks no session.
+async fn execute(connection: &Connection, sql: impl FnOnce(&Namespace) -> String) -> Result<(), DatabaseCause> {
+    let sql = sql(&*connection.namespace().await?);
+    let mut own = connection.open_own(None).await?;
+    let done = own.execute(&sql).await;
+    own.close().await;
+    Ok(done?)
 }
 
 #[cfg(test)]
 mod tests {
 
     use super::*;
-    use crate::history::tables::PARENT_STAGE;
     use crate::schema;
 
     /// Stages with indexes of the parents.

@@ -1,10 +1,9 @@
 //! The space of dead rows in PostgreSQL's tables.
 
 use migration::Revision;
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 use serde::Serialize;
 
-use crate::database::connection::rows;
 use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
@@ -31,9 +30,12 @@ pub struct TableSpace {
 pub(crate) async fn tables(connection: &Transaction, schema: &Schema) -> Result<Vec<TableSpace>, DbErr> {
     let names: Vec<_> =
         Revision::HEAD.tables().into_iter().filter(|table| schema.tables.contains_key(*table)).collect();
-    let sql = TABLES.replace("{names}", &names.join("', '"));
+    let schemas = names.iter().filter_map(|table| connection.namespace().schema_of(table)).map(str::to_owned);
+    let schemas: Vec<String> = schemas.collect();
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let statement = Statement::from_sql_and_values(connection.backend(), TABLES, [names.into(), schemas.into()]);
     let mut tables = Vec::new();
-    for row in rows(connection, &sql).await? {
+    for row in connection.query_all_raw(statement).await? {
         let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs);
         tables.push(TableSpace {
             table: row.try_get("", "name")?,
@@ -50,7 +52,8 @@ pub(crate) async fn tables(connection: &Transaction, schema: &Schema) -> Result<
 }
 
 /// Most of the space is in the TOAST tables, which have dead rows of their own. A table may be vacuumed by its owner,
-/// by the owner of the database, and since PostgreSQL 17 by roles with the MAINTAIN privilege.
+/// by the owner of the database, and since PostgreSQL 17 by roles with the MAINTAIN privilege. `$1` are the tables, `$2`
+/// their schemas.
 const TABLES: &str = "
     SELECT c.relname::text AS name,
            pg_stat_get_live_tuples(c.oid) AS live_rows, pg_stat_get_dead_tuples(c.oid) AS dead_rows,
@@ -65,7 +68,9 @@ const TABLES: &str = "
            pg_has_role(c.relowner, 'USAGE') OR pg_has_role(d.datdba, 'USAGE')
                OR CASE WHEN current_setting('server_version_num')::int >= 170000
                        THEN has_table_privilege(c.oid, 'MAINTAIN') ELSE false END AS may_vacuum
-    FROM pg_class c, pg_database d
-    WHERE d.datname = current_database() AND c.relname IN ('{names}') AND c.relkind = 'r'
-      AND pg_table_is_visible(c.oid) AND c.relpersistence <> 't'
+    FROM unnest($1, $2) AS t (name, schema)
+    JOIN pg_namespace n ON n.nspname = t.schema
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+    JOIN pg_database d ON d.datname = current_database()
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't'
     ORDER BY c.relname";

@@ -1,38 +1,30 @@
 //! Vacuums PostgreSQL's tables while other sessions use them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::freed::{Freed, FreedPart};
 use crate::database::connection::Connection;
 use crate::database::connection::{require_primary, rows};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
-use crate::database::mark;
-use crate::database::quote::quoted;
 use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
 
-/// Removes the role's limits, which are too short for a vacuum. The lock of a vacuum blocks neither readers nor
-/// writers, also while it waits for another vacuum or the creation of an index.
-const LIMITS: &str = "
-    SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '30s' ELSE '0' END, false) AS value FROM pg_settings
-    WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout')";
+/// The limit for the lock of a vacuum. It blocks neither readers nor writers, also while it waits for another vacuum or
+/// the creation of an index.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Vacuums the tables that the role may vacuum.
 pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<Freed, DatabaseError> {
-    // The server counts this session's removed rows only some seconds later, unless asked. Servers before 15 lack the
+    // The server counts the removed rows of a session only some seconds later, unless asked. Servers before 15 lack the
     // function.
-    connection.execute_alone("SELECT pg_stat_force_next_flush()").await.ok();
+    connection.reading(async |reading| rows(reading, "SELECT pg_catalog.pg_stat_force_next_flush()").await).await.ok();
     let look = (Verb::Measure, "the reclaimable space");
     let before = connection.reading(async |reading| tables(reading, schema).await).await.context(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
     connection.reading(async |reading| require_primary(reading).await).await.context((Verb::Vacuum, "the tables"))?;
-    connection
-        .reading(async |reading| rows(reading, LIMITS).await)
-        .await
-        .context((Verb::Reset, "the statement timeouts"))?;
-    for TableSpace { table, .. } in &permitted {
-        let sql = format!("VACUUM (ANALYZE) {}", quoted(table));
-        connection.execute_alone(&mark::statement(&sql)).await.context((Verb::Vacuum, table.clone()))?;
+    if !permitted.is_empty() {
+        vacuum_each(connection, &permitted).await?;
     }
     let mut after: BTreeMap<_, _> = connection
         .reading(async |reading| tables(reading, schema).await)
@@ -47,6 +39,18 @@ pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<F
         not_permitted: forbidden.into_iter().map(|table| table.table).collect(),
         is_held_up: false,
     })
+}
+
+async fn vacuum_each(connection: &Connection, tables: &[TableSpace]) -> Result<(), DatabaseError> {
+    let action = (Verb::Vacuum, "the tables");
+    let namespace = connection.namespace().await.context(action)?;
+    let mut own = connection.open_own(Some(LOCK_TIMEOUT)).await.context(action)?;
+    for TableSpace { table, .. } in tables {
+        let sql = format!("VACUUM (ANALYZE) {}", namespace.table(table));
+        own.execute(&sql).await.context((Verb::Vacuum, table.clone()))?;
+    }
+    own.close().await;
+    Ok(())
 }
 
 fn freed(before: &TableSpace, after: &TableSpace) -> FreedPart {

@@ -4,6 +4,7 @@ mod aborts;
 mod answers;
 mod group_owner;
 mod planted;
+mod pool;
 mod pooler;
 mod row_policies;
 mod silence;
