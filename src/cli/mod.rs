@@ -86,8 +86,8 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Check that connection, schema and data are sound.
     ///
-    /// Runs named checks: connection, server version, encoding, time zone, writable, privileges, revision, schema,
-    /// indexes, foreign keys, integrity, sequences, retention. The schema is compared with the definition of the
+    /// Runs named checks: connection, server version, encoding, time zone, writable, capacity, privileges, revision,
+    /// schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with the definition of the
     /// revision that `alembic_version` records. Without `--fix` nothing is changed and a role with SELECT is enough.
     ///
     /// The exit code is 0 if all checks pass, 3 if `init` is needed, 4 on drift or damage, 5 if the schema is newer than

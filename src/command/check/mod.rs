@@ -6,12 +6,14 @@
 //! |---|---|
 //! | [`fix`] | `--fix`: the safe repairs |
 //! | [`server`] | the connection, the server or the file, and the role's privileges |
+//! | [`capacity`] | how many backends the server has connections for |
 //! | [`schema`] | revision, tables and indexes |
 //! | [`foreign_keys`] | rows without a parent |
 //! | [`data`] | the file, the sequences, old sessions |
 //! | [`finding`] | the result of a check, and the exit code of all |
 //! | [`mode`] | the flags as enums |
 
+mod capacity;
 mod data;
 mod finding;
 mod fix;
@@ -121,7 +123,11 @@ async fn checks(
     };
     match writable {
         Some(writable) => checks.push(writable),
-        None => checks.extend(server::postgresql(&reader).await),
+        None => {
+            checks.extend(server::postgresql(&reader).await);
+            let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
+            checks.push(look(&reader, "capacity", capacity).await);
+        }
     }
     let (state, found) = match read_schema(&reader).await {
         Ok(read) => read,

@@ -28,13 +28,14 @@ fn a_sound_baseline_is_sound(database: &Database) {
         assert_eq!(report["sound"], true);
         let checks = report["checks"].as_array().expect("a list of checks");
         let names: Vec<_> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
-        let of_postgresql = ["server", "encoding", "time zone"];
+        let of_postgresql = ["server", "encoding", "time zone", "capacity"];
         let mut expected = vec![
             "connection",
             "server",
             "encoding",
             "time zone",
             "writable",
+            "capacity",
             "privileges",
             "revision",
             "schema",
@@ -48,6 +49,26 @@ fn a_sound_baseline_is_sound(database: &Database) {
         assert_eq!(names, expected);
         assert!(checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
     });
+}
+
+#[apply(test)]
+fn a_server_without_room_for_another_backend_is_warned_of() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    finds(&database, 0, "capacity", "ok", "each backend replica may open 15 connections\nroom for ");
+    let role = Role::new(&database);
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let with = |limit: i32, size: &str| {
+        database.execute(&format!("ALTER ROLE {} CONNECTION LIMIT {limit}", role.name));
+        let mut command = tarsy_db(&database);
+        command.env("DATABASE_URL", role.url()).env("POSTGRES_POOL_SIZE", size).env("POSTGRES_MAX_OVERFLOW", "1");
+        Outcome::of(command.args(["check", "--output", "json"])).expect(0)
+    };
+    is_found(&with(12, "5"), "capacity", "ok", "may open 6 connections\nroom for 2 more (12 for this role, 0 in use)");
+    is_found(&with(12, "12"), "capacity", "warning", "no room for one more (12 for this role, 0 in use)");
+    is_found(&with(12, "0"), "capacity", "note", "has no limit\n12 more (12 for this role, 0 in use)");
+    // What the role may do it may do in every database, but the limit of this one is its own.
+    database.execute(&format!("ALTER DATABASE {} CONNECTION LIMIT 2", database.name()));
+    is_found(&with(-1, "5"), "capacity", "warning", "(2 for this database, 0 in use)");
 }
 
 #[apply(test)]

@@ -74,6 +74,7 @@ impl Redaction {
     fn line(&self, line: &str) -> String {
         let line = ENDINGS.iter().fold(line, |line, ending| line.split_once(ending).map_or(line, |(line, _)| line));
         let named = self.texts.iter().fold(line.to_owned(), |line, (text, name)| line.replace(text, name));
+        let named = without_use(&named);
         MEASURED.iter().fold(without_idle_time(&named), |line, before| without_times(&line, before))
     }
 
@@ -153,6 +154,16 @@ fn without_idle_time(line: &str) -> String {
     let Some((before, time)) = line.split_once(IDLE) else { return line.to_owned() };
     let behind = time.trim_start_matches(|character: char| character.is_ascii_digit() || "-T:Z".contains(character));
     format!("{before}{IDLE}<time>{behind}")
+}
+
+/// A line with `N` in the place of the connections that other tests use.
+fn without_use(line: &str) -> String {
+    let Some((before, behind)) = line.split_once("room for ").filter(|(_, behind)| behind.contains(" in use")) else {
+        return line.to_owned();
+    };
+    let digits = |character: char| character.is_ascii_digit();
+    let (limits, end) = behind.trim_start_matches(digits).split_once(" in use").unwrap_or_default();
+    format!("{before}room for N{}N in use{end}", limits.trim_end_matches(digits))
 }
 
 /// A line with a name in the place of each measured time that is behind a text: `1s 203ms`.
