@@ -17,13 +17,15 @@ fn process() -> u32 {
 }
 
 /// Statements that mark the transaction in which they run. They also make the server check every second whether this
-/// client is still connected, and end the transaction if not (PostgreSQL 14 and newer, on Linux).
+/// client is still connected, and end the transaction if not (PostgreSQL 14 and newer, on Linux). Every name is
+/// qualified, because the path may lead to TARSy's schema.
 #[must_use]
 pub(crate) fn transaction() -> String {
     format!(
-        "SELECT pg_advisory_xact_lock_shared({CLASS}, {});
-         SELECT set_config('client_connection_check_interval', '1s', true)
-         WHERE current_setting('client_connection_check_interval', true) = '0' AND version() LIKE '%linux%'",
+        "SELECT pg_catalog.pg_advisory_xact_lock_shared({CLASS}, {});
+         SELECT pg_catalog.set_config('client_connection_check_interval', '1s', true)
+         WHERE pg_catalog.current_setting('client_connection_check_interval', true) OPERATOR(pg_catalog.=) '0'
+               AND pg_catalog.version() OPERATOR(pg_catalog.~~) '%linux%'",
         process()
     )
 }
@@ -38,7 +40,8 @@ fn comment() -> String {
     format!("/* tarsy-db {} */", process())
 }
 
-/// The SQL condition that the row `a` of `pg_stat_activity` is a session with a marked transaction or statement.
+/// The SQL condition that the row `a` of `pg_stat_activity` is a session with a marked transaction or statement, for a
+/// query with an empty path.
 #[must_use]
 pub(crate) fn condition() -> String {
     format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
@@ -55,16 +55,20 @@ pub(crate) async fn count(connection: &Transaction, table: &str) -> Result<u64, 
     Ok(row(connection, &sql).await?.try_get::<i64>("", "row_count")?.unsigned_abs())
 }
 
-/// The sizes of PostgreSQL's tables, with its estimates of their rows.
+/// The sizes of PostgreSQL's tables that the role names without a schema, with its estimates of their rows.
 pub(crate) async fn postgresql_sizes(connection: &Transaction) -> Result<Vec<TableInfo>, DbErr> {
-    let sql = "SELECT c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
+    let sql = "SELECT DISTINCT ON (c.relname)
+                      c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
                       pg_indexes_size(c.oid) AS index_bytes,
                       coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
-               FROM pg_class c
-               WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid)
-                 AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-               ORDER BY c.relname";
-    let rows = rows(connection, sql).await?;
+               FROM unnest($1) WITH ORDINALITY AS p (schema, place)
+               JOIN pg_namespace n ON n.nspname = p.schema
+               JOIN pg_class c ON c.relnamespace = n.oid
+               WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+               ORDER BY c.relname, p.place";
+    let path = connection.namespace().path().to_vec();
+    let rows =
+        connection.query_all_raw(Statement::from_sql_and_values(connection.backend(), sql, [path.into()])).await?;
     let tables = rows.iter().map(|row| {
         let size = |name| row.try_get::<i64>("", name).map(|bytes| Some(bytes.unsigned_abs()));
         Ok(TableInfo {
