@@ -7,20 +7,21 @@
 //! | [`sqlite`] | connections to SQLite |
 //! | [`certificates`] | checks the certificate files of a TLS connection |
 //! | [`writable`] | whether a server accepts writes |
+//! | [`own_sessions`] | the sessions of a server in which this program works |
 //! | [`query`] | queries without parameters |
 //! | [`limits`] | the limits of a pool, and lock timeouts |
 
 mod certificates;
 mod limits;
 mod own;
+mod own_sessions;
 mod postgresql;
 mod query;
 mod sqlite;
 mod writable;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
@@ -39,7 +40,8 @@ pub use self::sqlite::Access;
 pub(crate) use self::writable::{require_primary, require_writable};
 
 use self::own::OwnConnection;
-use self::postgresql::open_postgresql;
+use self::own_sessions::OwnSessions;
+use self::postgresql::{open_postgresql, within};
 use self::sqlite::open_sqlite;
 use super::failure::{DatabaseCause, ErrorClass};
 use super::namespace::Namespace;
@@ -47,7 +49,6 @@ use super::transaction::{SearchPath, Transaction};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::mutex::lock;
 
 /// A connection that could not be opened, or a database that is not usable behind it.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +95,7 @@ pub struct Connection {
     namespace: Arc<OnceCell<Arc<Namespace>>>,
     /// Counts the answers of the database.
     answers: Arc<AtomicU64>,
-    /// The process ids of the server's sessions in which transactions began. Behind a pooler they change.
-    sessions: Arc<Mutex<BTreeSet<i32>>>,
+    sessions: Arc<OwnSessions>,
 }
 
 impl Connection {
@@ -107,7 +107,7 @@ impl Connection {
             lock_timeout,
             namespace: Arc::default(),
             answers: Arc::default(),
-            sessions: Arc::default(),
+            sessions: Arc::new(OwnSessions::of(limits.most)),
         }
     }
 
@@ -143,7 +143,7 @@ impl Connection {
     /// The process ids of the server's sessions that this program works in.
     #[must_use]
     pub(crate) fn sessions(&self) -> Vec<i32> {
-        lock(&self.sessions).iter().copied().collect()
+        self.sessions.pids()
     }
 
     /// The limits of the pool.
@@ -262,13 +262,15 @@ impl Connection {
         let namespace = self.namespace().await?;
         let mut transaction = self.begin_plain().await?;
         let sql = format!(
-            "{}; SET LOCAL lock_timeout = {}; SELECT pg_catalog.pg_backend_pid() AS session; {set_up}",
+            "{}; SET LOCAL lock_timeout = {}; {set_up}; SELECT pg_catalog.pg_backend_pid() AS session",
             path.statements(&namespace),
             milliseconds(self.lock_timeout)
         );
         let set_up = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *transaction).await;
         let rows = set_up.map_err(exec_error)?;
-        lock(&self.sessions).extend(rows.iter().find_map(|row| row.try_get::<i32, _>("session").ok()));
+        if let Some(session) = rows.iter().find_map(|row| row.try_get("session").ok()) {
+            self.sessions.add(session);
+        }
         self.answers.fetch_add(1, Ordering::Relaxed);
         let namespace = match path {
             SearchPath::Temporary => Arc::new(Namespace::temporary()),
@@ -319,6 +321,11 @@ pub async fn open(
         // The future is large and part of its caller's: without the box the stack of a debug build overflows.
         DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, pool)).await,
     };
-    let opened = opened.map_err(|cause| ConnectError { target: url.to_string(), cause })?;
-    Ok(Connection::new(opened, pool, lock_timeout))
+    let refused = |cause| ConnectError { target: url.to_string(), cause };
+    let connection = Connection::new(opened.map_err(refused)?, pool, lock_timeout);
+    if let DatabaseUrl::Postgresql(address) = url {
+        // A server may accept the login and answer nothing.
+        within(address.connect_timeout, connection.namespace()).await.map_err(refused)?;
+    }
+    Ok(connection)
 }

@@ -81,13 +81,13 @@ async fn reason_of_silence(options: &PgConnectOptions, limit: Option<Duration>) 
     }
 }
 
-pub(super) async fn within<T>(
+pub(super) async fn within<T, E: Into<DatabaseCause>>(
     limit: Option<Duration>,
-    attempt: impl Future<Output = Result<T, sqlx::Error>>,
+    attempt: impl Future<Output = Result<T, E>>,
 ) -> Result<T, DatabaseCause> {
     let limit = limit.unwrap_or(CONNECT_TIMEOUT);
     match tokio::time::timeout(limit, attempt).await {
-        Ok(result) => result.map_err(DatabaseCause::from),
+        Ok(result) => result.map_err(Into::into),
         Err(_) => {
             Err(DatabaseCause::new(ErrorClass::TimedOut, format!("no answer within {}", format::duration(limit))))
         }
