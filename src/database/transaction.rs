@@ -38,8 +38,10 @@ impl SearchPath {
     /// the role's settings are.
     pub(crate) fn statements(self, namespace: &Namespace) -> String {
         let schemas = match self {
-            SearchPath::Role => return "SET LOCAL standard_conforming_strings = on".to_owned(),
-            SearchPath::Empty => "''".to_owned(),
+            SearchPath::Role if !namespace.path().is_empty() => {
+                namespace.path().iter().map(|schema| quoted(schema)).collect::<Vec<_>>().join(", ")
+            }
+            SearchPath::Role | SearchPath::Empty => "''".to_owned(),
             SearchPath::Temporary => "pg_temp".to_owned(),
             SearchPath::Tarsy => {
                 let schemas = namespace.schemas().into_iter().map(quoted);

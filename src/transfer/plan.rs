@@ -7,6 +7,7 @@ use migration::Revision;
 
 use super::value::column::ColumnPlan;
 use super::value::column_type::ColumnType;
+use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -30,6 +31,8 @@ impl Diagnostic for PlanError {
 pub(crate) struct TransferPlan {
     /// The revision of both sides.
     pub revision: Revision,
+    /// Where the target's tables are.
+    pub namespace: Arc<Namespace>,
     /// The tables, parents before children.
     pub tables: Vec<Arc<TablePlan>>,
     /// The statements that relax the target's columns so that they accept the source's values.
@@ -41,6 +44,8 @@ pub(crate) struct TransferPlan {
 pub struct TablePlan {
     /// Its name on both sides.
     pub name: String,
+    /// Its quoted name on the target, with its schema.
+    pub qualified_name: String,
     /// The columns that both sides have.
     pub columns: Vec<ColumnPlan>,
     /// The primary key, as positions in `columns`.
@@ -114,15 +119,21 @@ pub(crate) fn assumed_target(expected: &Schema, variant: Variant) -> Schema {
 }
 
 /// Plans the copy of `tables`, parents before children. Columns that only the source has are left to
-/// [`crate::transfer::source::unmapped`].
+/// [`crate::transfer::source::unmapped`]. `namespace` is the target's.
 ///
 /// # Errors
 /// [`PlanError`] if the source lacks a table or a required column.
-pub(crate) fn plan(tables: &[&str], source: &Schema, target: &Schema) -> Result<Vec<Arc<TablePlan>>, PlanError> {
-    tables.iter().map(|name| table_plan(name, source, target).map(Arc::new)).collect()
+pub(crate) fn plan(
+    tables: &[&str],
+    source: &Schema,
+    target: &Schema,
+    namespace: &Namespace,
+) -> Result<Vec<Arc<TablePlan>>, PlanError> {
+    let plan = |name: &&str| table_plan(name, source, target, namespace.table(name)).map(Arc::new);
+    tables.iter().map(plan).collect()
 }
 
-fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan, PlanError> {
+fn table_plan(name: &str, source: &Schema, target: &Schema, qualified_name: String) -> Result<TablePlan, PlanError> {
     let (Some(from), Some(to)) = (source.tables.get(name), target.tables.get(name)) else {
         return Err(PlanError(format!("it has no table `{name}`")));
     };
@@ -155,6 +166,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema) -> Result<TablePlan,
     let b_trees = b_trees.chain([&to.primary_key]).filter(|keys| is_copied(keys) && keys.iter().any(is_text));
     Ok(TablePlan {
         name: name.to_owned(),
+        qualified_name,
         primary_key: to.primary_key.iter().filter_map(position).collect(),
         foreign_keys: to.foreign_keys.clone(),
         unique_keys: unique_keys.collect(),

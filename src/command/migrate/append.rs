@@ -5,7 +5,6 @@ use super::prepare::Prepared;
 use super::run::Run;
 use super::summary::{AppendCounts, MigrateSummary};
 use crate::database::connection::{self, Access};
-use crate::database::failure::{ResultExt, Verb};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -42,11 +41,7 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Write, self.pool, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let wanted = TargetTables::new(&self.source.end.revision.tables(), &self.source.end.schema);
-        let work = async {
-            let mut connection =
-                target.pool().get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?;
-            Ok(preflight::holds_rows(&mut connection, &wanted).await?)
-        };
+        let work = async { Ok(preflight::holds_rows(&target, &wanted).await?) };
         let result = watch.over(work).await;
         Ok(self.with_holder(result, &target, watch).await?)
     }

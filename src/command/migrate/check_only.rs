@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::run::{Run, warn_of_long_entries};
 use super::summary::changes_block;
+use crate::database::namespace::Namespace;
 use crate::error::Error;
 use crate::output::{self, Block, Report};
 use crate::transfer::error::TransferError;
@@ -42,7 +43,7 @@ impl Run<'_> {
         let end = &self.source.end;
         let assumed = plan::assumed_target(&end.expected, end.variant);
         require_place(snapshot.reader(), &end.schema, &assumed, &self.arguments.ignore).await?;
-        let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed)?;
+        let tables = plan::plan(&end.revision.tables(), &end.schema, &assumed, &Namespace::default())?;
         let mut source = Source::begin(snapshot).await?;
         self.examine(&mut source).await?;
         let amounts = source.estimate(&tables).await?;

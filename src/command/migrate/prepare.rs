@@ -61,8 +61,9 @@ impl Run<'_> {
                  wait for these tables until the commit"
             );
         }
-        let tables = plan::plan(&end.revision.tables(), &end.schema, &schema)?;
-        let plan = TransferPlan { revision: end.revision, tables, alterations };
+        let namespace = target.namespace().await.context((Verb::Read, "the target's schema"))?;
+        let tables = plan::plan(&end.revision.tables(), &end.schema, &schema, &namespace)?;
+        let plan = TransferPlan { revision: end.revision, namespace, tables, alterations };
         let mut source = Source::begin(snapshot).await?;
         watch.elsewhere(self.examine(&mut source)).await?;
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
@@ -85,10 +86,8 @@ impl Run<'_> {
             Operation::Append => 2,
         };
         let need = std::fs::metadata(&self.source.path).ok().map(|metadata| copies * metadata.len());
-        let pool = target.pool().get_postgres_connection_pool();
-        let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         let wanted = TargetTables::new(&end.revision.tables(), &end.schema);
-        let obstacles = preflight::look(&mut connection, work, &wanted, need).await?;
+        let obstacles = preflight::look(target, work, &wanted, need).await?;
         let (refusals, warnings): (Vec<_>, Vec<_>) =
             obstacles.into_iter().partition(|obstacle| obstacle.weight == ObstacleSeverity::Refusal);
         // The report of a dry run contains the warnings.
@@ -100,7 +99,7 @@ impl Run<'_> {
         if !refusals.is_empty() {
             return Err(TransferError::Obstacles(ObstacleError(refusals)));
         }
-        let is_lz4 = self.arguments.toast == Toast::Lz4 && has_lz4(&mut connection).await?;
+        let is_lz4 = self.arguments.toast == Toast::Lz4 && has_lz4(target).await?;
         Ok((warnings, is_lz4))
     }
 

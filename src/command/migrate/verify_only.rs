@@ -42,7 +42,8 @@ impl Run<'_> {
                 .await
                 .context((Verb::Read, "every row of the target"))?;
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
-            let tables = plan::plan(&end.revision.tables(), &end.schema, &found)?;
+            let namespace = target.namespace().await.context((Verb::Read, "the target's schema"))?;
+            let tables = plan::plan(&end.revision.tables(), &end.schema, &found, &namespace)?;
             let mut source = Source::begin(snapshot).await?;
             let scan = async {
                 let amounts = source.estimate(&tables).await?;
@@ -60,6 +61,7 @@ impl Run<'_> {
                 policies: Arc::clone(&self.policies),
                 orphans,
                 reads: &scan.tables,
+                lock_timeout: self.arguments.lock_timeout,
                 progress: self.progress,
                 watch,
             };

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::load::{Load, WRITE_SETTINGS, alter};
+use super::load::Load;
 use crate::database::connection::Connection;
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::quote::{literal, quoted};
@@ -22,7 +22,7 @@ use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::conflict::{ConflictError, conflicts, orphans};
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::read_back::ComparedRows;
-use crate::transfer::target::session::{abandon, close, execute, execute_all, table_list};
+use crate::transfer::target::session::{abandon, close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::HazardError;
@@ -57,16 +57,18 @@ impl Load<'_> {
         ending: AppendMode,
     ) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.pool().get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
+        if let Err(error) = self.begin_beside_others(&mut connection).await {
+            give_up(connection.detach(), &error).await;
+            return Err(error);
+        }
+        // Reads in the same transaction: behind a pooler another connection may wait for this one.
+        drop(connection);
+        let locked = target.reading(async |reading| schema::read::schema(reading).await).await;
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
         let result = async {
-            self.begin_beside_others(&mut connection).await?;
             // Before the locks were taken another session may have altered the tables.
-            if target
-                .reading(async |reading| schema::read::schema(reading).await)
-                .await
-                .context((Verb::Read, "the target's schema"))?
-                != *found
-            {
+            if locked.context((Verb::Read, "the target's schema"))? != *found {
                 return Err(in_conflict(
                     (Verb::Insert, "rows into the target"),
                     "another session altered its tables in the meantime",
@@ -74,23 +76,21 @@ impl Load<'_> {
             }
             self.append_in_transaction(&mut connection, source, ending).await
         };
-        let result = result.await;
-        if matches!(&result, Err(TransferError::Database(error)) if error.cause.class == ErrorClass::Busy) {
-            // The caller asks the server which session holds the lock: it must not find this one.
-            execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
+        match result.await {
+            Ok(loads) => {
+                close(connection).await;
+                Ok(loads)
+            }
+            Err(error) => {
+                give_up(connection, &error).await;
+                Err(error)
+            }
         }
-        match &result {
-            Ok(_) => close(connection).await,
-            Err(_) => abandon(connection).await,
-        }
-        result
     }
 
     /// Begins the transaction and locks the tables: other sessions cannot alter them, but can write to them.
     async fn begin_beside_others(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
-        execute(connection, "BEGIN".to_owned()).await.context((Verb::Begin, "the transaction"))?;
-        execute_all(connection, WRITE_SETTINGS).await?;
-        self.watch.join(connection).await?;
+        self.begin(connection).await?;
         execute(connection, lock::statement()).await.context((Verb::Lock, "the target"))?;
         let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", table_list(&self.plan.tables));
         Ok(execute(connection, sql).await.context((Verb::Lock, "the target's tables"))?)
@@ -102,7 +102,7 @@ impl Load<'_> {
         source: &mut Source,
         ending: AppendMode,
     ) -> Result<Vec<TableLoad>, TransferError> {
-        alter(connection, &self.plan.alterations).await?;
+        self.alter(connection).await?;
         self.choose_compression(connection).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
         for (table, estimate) in self.plan.tables.iter().zip(self.amounts) {
@@ -158,7 +158,7 @@ impl Load<'_> {
             let meter = self.progress.begin(Phase::new("matching", &table.name), load.amount);
             load.present = staging::count_present(connection, table, hold).await?;
             found.extend(conflicts(connection, table).await?);
-            hazards.extend(orphans(connection, table, tables).await?);
+            hazards.extend(orphans(connection, table, self.plan).await?);
             meter.finish();
             load.duration += started.elapsed();
         }
@@ -196,6 +196,15 @@ impl Load<'_> {
     }
 }
 
+/// Ends a session whose transaction failed.
+async fn give_up(mut connection: PgConnection, error: &TransferError) {
+    if matches!(error, TransferError::Database(error) if error.cause.class == ErrorClass::Busy) {
+        // The caller asks the server which session holds the lock: it must not find this one.
+        execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
+    }
+    abandon(connection).await;
+}
+
 /// An error that another session caused, which a retry can solve.
 fn in_conflict(action: impl Into<Action>, what: &str) -> TransferError {
     DatabaseError { action: action.into(), cause: DatabaseCause::new(ErrorClass::Conflict, what) }.into()
@@ -215,7 +224,8 @@ async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> 
             quoted(&column.name),
             staging::place(table)
         );
-        let query = sqlx::query_as(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
+        let query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
+        let query = query.bind(&table.qualified_name).bind(&column.name);
         let found: Option<(String, i64, i64)> = query.fetch_optional(&mut *connection).await.context(&action)?;
         let Some((sequence, largest, ahead)) = found.filter(|(_, _, ahead)| *ahead > 0) else { continue };
         let advance = match ahead {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::load::{Load, Verification};
 use crate::database::connection;
 use crate::database::failure::{ResultExt, Verb};
-use crate::database::quote::{literal, quoted};
+use crate::database::quote::quoted;
 use crate::database::url::PostgresqlAddress;
 use crate::progress::{Amount, Silence};
 use crate::schema::model::IndexMethod;
@@ -22,9 +22,10 @@ use crate::transfer::source::scan::Source;
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::read_back::{ComparedRows, digest_of_target};
-use crate::transfer::target::session::execute;
+use crate::transfer::target::session::{abandon, close, execute};
 use crate::transfer::target::session_settings;
 
+const ACTION: (Verb, &str) = (Verb::Copy, "a sample into the target");
 /// The approximate size of the sample, in bytes of values.
 const SAMPLE: u64 = 6_000_000;
 /// A smaller history, in bytes, is moved in little more time than the trial takes.
@@ -74,12 +75,20 @@ impl Load<'_> {
         }
         let mut connection = connection::open_single(target).await.context((Verb::Open, "the target"))?;
         let trial = match self.trial(&mut connection, source, total).await {
-            Ok(trial) if trial.sample.bytes > 0 => Some(trial),
-            Ok(_) | Err(TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. })) => None,
-            Err(error) => return Err(error),
+            Ok(trial) => {
+                execute(&mut connection, "ROLLBACK".to_owned()).await.context(ACTION)?;
+                close(connection).await;
+                Some(trial).filter(|trial| trial.sample.bytes > 0)
+            }
+            Err(error) => {
+                // After a failed COPY the protocol may be out of sync.
+                abandon(connection).await;
+                match error {
+                    TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. }) => None,
+                    error => return Err(error),
+                }
+            }
         };
-        // After a failed COPY the protocol may be out of sync; temporary tables are dropped with the session.
-        connection.close_hard().await.ok();
         Ok(trial.map(|trial| self.extrapolated(trial, total)))
     }
 
@@ -89,10 +98,10 @@ impl Load<'_> {
         source: &mut Source,
         total: Amount,
     ) -> Result<Trial, TransferError> {
-        for sql in ["BEGIN", session_settings::SETTINGS, session_settings::PARALLEL, "SET LOCAL search_path = pg_temp"]
-        {
-            execute(connection, sql.to_owned()).await.context((Verb::Begin, "the trial transaction"))?;
-        }
+        const BEGIN: (Verb, &str) = (Verb::Begin, "the trial transaction");
+        execute(connection, "BEGIN".to_owned()).await.context(BEGIN)?;
+        self.set_up(connection).await?;
+        execute(connection, session_settings::PARALLEL.to_owned()).await.context(BEGIN)?;
         self.choose_compression(connection).await?;
         let mut trial = Trial::default();
         for (table, amount) in self.plan.tables.iter().zip(self.amounts) {
@@ -114,17 +123,16 @@ impl Load<'_> {
         places: Vec<RowIds>,
         trial: &mut Trial,
     ) -> Result<(), TransferError> {
-        const ACTION: (Verb, &str) = (Verb::Copy, "a sample into the target");
+        let place = format!("pg_temp.{}", quoted(&table.name));
+        let table = &Arc::new(TablePlan { qualified_name: place.clone(), ..TablePlan::clone(table) });
         let columns = table.columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.target));
         let columns = columns.collect::<Vec<_>>().join(", ");
-        execute(connection, format!("CREATE TEMPORARY TABLE {} ({columns})", quoted(&table.name)))
-            .await
-            .context(ACTION)?;
+        execute(connection, format!("CREATE TEMPORARY TABLE {place} ({columns})")).await.context(ACTION)?;
         let (mut sample, mut fastest) = (Amount::default(), u128::MAX);
         for row_ids in places {
             let pass = Pass { row_ids: Some(row_ids), ..self.pass(table) };
             let started = Instant::now();
-            let copy = TableCopy { pass, place: &quoted(&table.name), estimate: Amount::default() };
+            let copy = TableCopy { pass, place: &place, estimate: Amount::default() };
             let silent = Reporting { progress: &Silence, changes: &|_| Ok(()) };
             let (read, _) = copy_table(connection, &mut source.reader, copy, &silent).await?;
             sample += read.amount;
@@ -138,8 +146,8 @@ impl Load<'_> {
             digest_of_target(connection, table, ComparedRows::All, &Silence).await?;
             trial.nanoseconds += started.elapsed().as_nanos();
         }
-        let sql = format!("SELECT pg_total_relation_size({})", literal(&quoted(&table.name)));
-        let stored: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.context(ACTION)?;
+        let query = sqlx::query_scalar("SELECT pg_total_relation_size($1::text::regclass)").persistent(false);
+        let stored: i64 = query.bind(&place).fetch_one(connection).await.context(ACTION)?;
         trial.stored_bytes += u64::try_from(stored).unwrap_or(0);
         Ok(())
     }

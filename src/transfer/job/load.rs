@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::verify::Comparison;
-use crate::database::connection::Connection;
+use crate::database::connection::{Connection, row};
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseError, ResultExt, Verb};
 use crate::database::quote::quoted;
+use crate::database::transaction::SearchPath;
 use crate::database::watchdog::Watch;
 use crate::progress::{Amount, Progress};
 use crate::schema::{lock, upgrade};
@@ -26,8 +27,7 @@ use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::empty::require_empty;
 use crate::transfer::target::indexes::DroppedIndexes;
 use crate::transfer::target::read_back::ComparedRows;
-use crate::transfer::target::session::{abandon, begin_undropped, close, execute, execute_all, table_list};
-use crate::transfer::target::session_settings;
+use crate::transfer::target::session::{self, abandon, begin_undropped, close, execute, table_list};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::Policies;
 
@@ -91,9 +91,7 @@ impl Load<'_> {
     pub(crate) async fn run(&self, target: &Connection, source: &mut Source) -> Result<Vec<TableLoad>, TransferError> {
         let pool = target.pool().get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
-        begin_undropped(&mut connection).await?;
-        execute_all(&mut connection, WRITE_SETTINGS).await?;
-        self.watch.join(&mut connection).await?;
+        self.begin(&mut connection).await?;
         drop(connection);
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
@@ -105,14 +103,28 @@ impl Load<'_> {
         result
     }
 
+    /// Begins the one transaction.
+    pub(crate) async fn begin(&self, connection: &mut PgConnection) -> Result<(), TransferError> {
+        begin_undropped(connection).await?;
+        self.set_up(connection).await?;
+        Ok(self.watch.join(connection).await?)
+    }
+
+    /// Sets the parameters of the transaction. Work on the schema changes some of them.
+    pub(crate) async fn set_up(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+        session::set_up(connection, &self.plan.namespace, self.lock_timeout).await
+    }
+
     async fn in_transaction(
         &self,
         connection: &mut PgConnection,
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
-        let TransferPlan { tables, alterations, .. } = self.plan;
+        let tables = &self.plan.tables;
+        // The upgrade has its own search path and lock timeout.
+        self.set_up(connection).await?;
         lock_empty_tables(connection, tables).await?;
-        alter(connection, alterations).await?;
+        self.alter(connection).await?;
         self.choose_compression(connection).await?;
         let indexes = DroppedIndexes::take(connection, tables).await?;
         let (mut reads, mut loads) = (Vec::new(), Vec::new());
@@ -137,7 +149,7 @@ impl Load<'_> {
         table: &Arc<TablePlan>,
         estimate: Amount,
     ) -> Result<TableRead, TransferError> {
-        let copy = TableCopy { pass: self.pass(table), place: &quoted(&table.name), estimate };
+        let copy = TableCopy { pass: self.pass(table), place: &table.qualified_name, estimate };
         let (read, copied) = copy_table(connection, &mut source.reader, copy, &self.reporting()).await?;
         if copied != read.amount.rows {
             self.comparison([(table, &read)], ComparedRows::All).run(connection, &mut source.reader).await?;
@@ -185,6 +197,17 @@ impl Load<'_> {
         Ok(committed.context(COMMIT_OUTCOME)?)
     }
 
+    /// Changes the target's columns so that they accept the source's rows. The statements do not name the schema.
+    pub(crate) async fn alter(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+        let TransferPlan { namespace, alterations, .. } = self.plan;
+        if alterations.is_empty() {
+            return Ok(());
+        }
+        let [there, back] = [SearchPath::Tarsy, SearchPath::Empty].map(|path| path.statements(namespace));
+        let sql = format!("{there}; {}; {back}", alterations.join("; "));
+        execute(connection, sql).await.context((Verb::Change, "the target's columns to match the source"))
+    }
+
     pub(crate) async fn choose_compression(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
         match self.toast {
             Toast::Lz4 => {
@@ -225,8 +248,9 @@ impl Load<'_> {
     ) -> Result<(), TransferError> {
         let mut mismatches = Vec::new();
         for (table, read) in self.plan.tables.iter().zip(reads) {
-            let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", quoted(&table.name), rows.condition(table));
-            let counted: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
+            let sql = format!("SELECT count(*) FROM ONLY {} AS there{}", table.qualified_name, rows.condition(table));
+            let query = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false);
+            let counted: Result<i64, _> = query.fetch_one(&mut *connection).await;
             let target_rows =
                 u64::try_from(counted.context((Verb::Count, format!("the rows of {}", table.name)))?).unwrap_or(0);
             let source_rows = read.amount.rows;
@@ -239,21 +263,18 @@ impl Load<'_> {
     }
 }
 
-/// The first statements of the transaction, each with its action.
-pub(crate) const WRITE_SETTINGS: &[(&str, (Verb, &str))] = &[
-    // A snapshot older than the lock would not see what other sessions committed while this one waited.
-    ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", (Verb::Set, "the isolation level")),
-    (session_settings::SETTINGS, (Verb::Set, "the parameters of the transaction")),
-];
-
 /// Whether the server supports LZ4 compression.
 ///
 /// # Errors
 /// [`DatabaseError`] if the target cannot be read.
-pub(crate) async fn has_lz4(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
-    let sql =
-        "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
-    sqlx::query_scalar(sql).fetch_one(connection).await.context((Verb::List, "the server's compression methods"))
+pub(crate) async fn has_lz4(target: &Connection) -> Result<bool, DatabaseError> {
+    const ACTION: (Verb, &str) = (Verb::List, "the server's compression methods");
+    let sql = "SELECT EXISTS (SELECT FROM pg_settings
+                              WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) AS has_lz4";
+    let reading = target.begin_reading(SearchPath::Empty, "").await.context(ACTION)?;
+    let has_lz4 = row(&reading, sql).await.and_then(|row| row.try_get("", "has_lz4")).context(ACTION);
+    reading.rollback().await.ok();
+    has_lz4
 }
 
 /// Only if the server supports it; otherwise the parameter does not accept the value.
@@ -266,17 +287,7 @@ async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>
     execute(connection, format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
         .await
         .context((Verb::Lock, "the target's tables"))?;
-    Ok(require_empty(connection, plan.iter().map(|table| table.name.as_str())).await?)
-}
-
-/// Changes the target's columns so that they accept the source's rows.
-pub(crate) async fn alter(connection: &mut PgConnection, alterations: &[String]) -> Result<(), DatabaseError> {
-    for alteration in alterations {
-        execute(connection, alteration.clone())
-            .await
-            .context((Verb::Change, "the target's columns to match the source"))?;
-    }
-    Ok(())
+    Ok(require_empty(connection, plan).await?)
 }
 
 /// Sets sequences beyond their data and analyzes the tables.
@@ -288,10 +299,11 @@ async fn finish_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -
                  FROM pg_get_serial_sequence($1, $2) s, (SELECT max({column}) AS largest FROM {table}) t
                  WHERE s IS NOT NULL",
                 column = quoted(&column.name),
-                table = quoted(&table.name),
+                table = table.qualified_name,
             );
             if matches!(column.target, ColumnType::Integer | ColumnType::BigInt) {
-                let query = sqlx::query(AssertSqlSafe(sql)).bind(quoted(&table.name)).bind(&column.name);
+                let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+                let query = query.bind(&table.qualified_name).bind(&column.name);
                 query
                     .execute(&mut *connection)
                     .await

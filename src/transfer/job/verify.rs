@@ -19,7 +19,7 @@ use crate::transfer::source::reader::Reader;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::read_back::{ComparedRows, bucket_of, digest_of_target, for_each_row};
-use crate::transfer::target::session::{close, execute, execute_all};
+use crate::transfer::target::session::{close, execute, set_up};
 use crate::transfer::target::session_settings;
 use crate::transfer::value::copy_format::{read_field, unreadable};
 use crate::transfer::value::digest::{BUCKETS, RowDigests, TableDigest, key_of, short_digest};
@@ -116,6 +116,8 @@ pub(crate) struct FilledTarget<'t> {
     pub orphans: Arc<Orphans>,
     /// The result of reading each table of the source.
     pub reads: &'t [TableRead],
+    /// How long to wait for a lock of another session.
+    pub lock_timeout: Duration,
     /// Receives the progress.
     pub progress: &'t dyn Progress,
     /// Detects a silent connection to the target.
@@ -132,9 +134,12 @@ impl FilledTarget<'_> {
         target: &Connection,
         source: &mut Source,
     ) -> Result<Vec<TableLoad>, TransferError> {
+        let namespace = target.namespace().await.context((Verb::Read, "the target's schema"))?;
         let mut connection =
             target.pool().get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?.detach();
-        execute_all(&mut connection, READ_SETTINGS).await?;
+        let begun = execute(&mut connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()).await;
+        begun.context((Verb::Begin, "the transaction"))?;
+        set_up(&mut connection, &namespace, self.lock_timeout).await?;
         self.watch.join(&mut connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {
             table: Arc::clone(table),
@@ -162,12 +167,6 @@ impl FilledTarget<'_> {
     }
 }
 
-/// The first statements of the reading transaction, each with its action.
-const READ_SETTINGS: &[(&str, (Verb, &str))] = &[
-    ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", (Verb::Begin, "the transaction")),
-    (session_settings::SETTINGS, (Verb::Set, "the parameters of the transaction")),
-];
-
 fn differences(table: &TablePlan, source: &RowDigests, target: &RowDigests) -> Vec<String> {
     let shown = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
     let changed = source.iter().filter_map(|(key, expected)| {
@@ -192,6 +191,7 @@ mod tests {
         let column = |name: &str| ColumnPlan { name: name.to_owned(), target: ColumnType::BigInt, nullable: true };
         let table = TablePlan {
             name: "events".to_owned(),
+            qualified_name: String::new(),
             columns: vec![column("id"), column("created_at_us"), column("channel")],
             primary_key: vec![0],
             foreign_keys: Vec::new(),

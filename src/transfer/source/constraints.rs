@@ -288,6 +288,7 @@ mod tests {
         let column = |name: &str| ColumnPlan { name: name.to_owned(), target: ColumnType::BigInt, nullable: false };
         let children = TablePlan {
             name: "children".to_owned(),
+            qualified_name: String::new(),
             columns: vec![column("id"), column("parent")],
             primary_key: vec![0],
             foreign_keys: Vec::new(),

@@ -115,6 +115,7 @@ mod tests {
         let column = |name: &str, target| ColumnPlan { name: name.to_owned(), target, nullable: true };
         let table = TablePlan {
             name: "alert_sessions".to_owned(),
+            qualified_name: String::new(),
             columns: vec![column("session_id", ColumnType::Text(None)), column("status", ColumnType::Text(None))],
             primary_key: vec![0],
             foreign_keys: Vec::new(),

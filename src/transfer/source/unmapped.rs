@@ -3,7 +3,7 @@
 use std::fmt;
 
 use migration::Revision;
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbBackend;
 use serde::Serialize;
 
 use super::table::rows_of;
@@ -11,6 +11,7 @@ use crate::database::connection;
 use crate::database::connection::Connection;
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
+use crate::database::transaction::SearchPath;
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
@@ -175,14 +176,12 @@ fn without_place<'s>(source: &'s Schema, target: &Schema) -> Vec<Place<'s>> {
 
 /// Counts the rows of a table (`*`) or the values of a column.
 pub(crate) async fn count(connection: &Connection, what: &str, table: &str) -> Result<u64, DatabaseCause> {
+    let reading = connection.begin_reading(SearchPath::Empty, "").await?;
     let rows = match connection.backend() {
         DbBackend::Sqlite => rows_of(table),
-        _ => quoted(table),
+        _ => reading.table(table),
     };
-    let sql = format!("SELECT count({what}) AS number FROM {rows}");
-    let counted = connection
-        .reading(async |reading| connection::row(reading, &sql).await)
-        .await
-        .and_then(|row| row.try_get::<i64>("", "number"));
-    Ok(u64::try_from(counted.map_err(|error: DbErr| DatabaseCause::from(error))?).unwrap_or(0))
+    let counted = connection::row(&reading, &format!("SELECT count({what}) AS number FROM {rows}")).await?;
+    reading.rollback().await?;
+    Ok(u64::try_from(counted.try_get::<i64>("", "number")?).unwrap_or(0))
 }

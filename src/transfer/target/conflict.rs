@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -15,7 +14,7 @@ use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::schema::model::ForeignKey;
-use crate::transfer::plan::TablePlan;
+use crate::transfer::plan::{TablePlan, TransferPlan};
 use crate::transfer::source::constraints::foreign_keys;
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
@@ -113,7 +112,9 @@ pub(crate) async fn conflicts(
     let queries = std::iter::once(differing(table)).chain(other_keys.map(|key| duplicates(table, &key.columns)));
     let mut found = Vec::new();
     for sql in queries {
-        for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await.context(&action)? {
+        for row in
+            sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut *connection).await.context(&action)?
+        {
             found.push(Conflict {
                 table: table.name.clone(),
                 primary_key: row.try_get(0).context(&action)?,
@@ -129,13 +130,12 @@ pub(crate) async fn conflicts(
 pub(crate) async fn orphans(
     connection: &mut PgConnection,
     table: &TablePlan,
-    tables: &[Arc<TablePlan>],
+    plan: &TransferPlan,
 ) -> Result<Vec<Hazard>, DatabaseError> {
     let action = Action::from((Verb::Find, format!("orphans in {}", table.name)));
     let mut found = Vec::new();
     for key in foreign_keys(table) {
-        let parent = tables.iter().find(|parent| parent.name == key.referenced_table);
-        let query = sqlx::query_scalar(AssertSqlSafe(parentless(table, key, parent.map(Arc::as_ref))));
+        let query = sqlx::query_scalar(AssertSqlSafe(parentless(table, key, plan))).persistent(false);
         let rows: Vec<String> = query.fetch_all(&mut *connection).await.context(&action)?;
         let column = key.columns.join(", ");
         let orphans = rows.into_iter().map(|row| Hazard::new(&table.name, row, &column, &Fault::whole(Reason::Orphan)));
@@ -154,7 +154,7 @@ fn differing(table: &TablePlan) -> String {
         staged_key = shown_key(table, "staged"),
         target_key = shown_key(table, "there"),
         named = named.collect::<Vec<_>>().join(", "),
-        name = quoted(&table.name),
+        name = table.qualified_name,
         place = place(table),
         same = same(table.key_names()),
         differ = differences.iter().map(|(_, differs)| differs.as_str()).collect::<Vec<_>>().join(" OR "),
@@ -169,7 +169,7 @@ fn duplicates(table: &TablePlan, key: &[String]) -> String {
          FROM ONLY {name} AS there JOIN {place} AS staged ON {same_values} WHERE NOT ({same_row}) ORDER BY 1",
         staged_key = shown_key(table, "staged"),
         target_key = shown_key(table, "there"),
-        name = quoted(&table.name),
+        name = table.qualified_name,
         place = place(table),
         same_values = same(key.iter().map(String::as_str)),
         same_row = same(table.key_names()),
@@ -177,8 +177,10 @@ fn duplicates(table: &TablePlan, key: &[String]) -> String {
 }
 
 /// Selects the rows that reference a missing row.
-fn parentless(table: &TablePlan, key: &ForeignKey, parent: Option<&TablePlan>) -> String {
-    let places = std::iter::once(format!("ONLY {}", quoted(&key.referenced_table))).chain(parent.map(place));
+fn parentless(table: &TablePlan, key: &ForeignKey, plan: &TransferPlan) -> String {
+    let parent = plan.tables.iter().find(|parent| parent.name == key.referenced_table);
+    let on_target = plan.namespace.table(&key.referenced_table);
+    let places = std::iter::once(format!("ONLY {on_target}")).chain(parent.map(|parent| place(parent)));
     let pairs = key.columns.iter().zip(&key.referenced_columns);
     let pairs = pairs.map(|(from, to)| format!("parent.{} = staged.{}", quoted(to), quoted(from)));
     let matching = pairs.collect::<Vec<_>>().join(" AND ");

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use sqlx::{PgConnection, Row};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
+use crate::database::transaction::Transaction;
 use crate::format::size;
 use crate::fs::free_space;
 
@@ -21,17 +22,19 @@ struct Room {
     log: u64,
 }
 
+const PLACES: &str = include_str!("disk_space.sql");
+
 /// Compares `need`, in bytes, with the free space.
-pub(crate) async fn look(
-    connection: &mut PgConnection,
-    tables: &[String],
-    need: u64,
-) -> Result<Option<Obstacle>, sqlx::Error> {
-    let Some(row) = sqlx::query(PLACES).bind(tables).fetch_optional(&mut *connection).await? else { return Ok(None) };
-    let (process, place): (i32, String) = (row.try_get("process")?, row.try_get("place")?);
-    let data: Option<String> = row.try_get("data")?;
-    let log_limit = row.try_get::<Option<i64>, _>("log_limit")?.map(i64::unsigned_abs);
-    if !is_here(process, &row.try_get::<String, _>("port")?) {
+pub(crate) async fn look(reading: &Transaction, tables: &[String], need: u64) -> Result<Option<Obstacle>, DbErr> {
+    let schema = |table: &String| reading.namespace().schema_of(table).unwrap_or_default().to_owned();
+    let schemas: Vec<String> = tables.iter().map(schema).collect();
+    let values = [tables.to_vec(), schemas];
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, PLACES, values.map(Value::from));
+    let Some(row) = reading.query_one_raw(statement).await? else { return Ok(None) };
+    let (process, place): (i32, String) = (row.try_get("", "process")?, row.try_get("", "place")?);
+    let data: Option<String> = row.try_get("", "data")?;
+    let log_limit = row.try_get::<Option<i64>>("", "log_limit")?.map(i64::unsigned_abs);
+    if !is_here(process, &row.try_get::<String>("", "port")?) {
         return Ok(None);
     }
     let Ok(free) = free_space::free(Path::new(&place)) else { return Ok(None) };
@@ -40,25 +43,6 @@ pub(crate) async fn look(
     let log = if is_shared { log_limit.unwrap_or(need).min(need) } else { 0 };
     Ok(compare(&Room { place, free, log }, need))
 }
-
-/// The directory of the tables, unless they are in several tablespaces; the data directory; the largest size of the
-/// write-ahead log. The log has no limit where it is archived or a replication slot keeps it.
-const PLACES: &str = "
-    WITH data AS (SELECT setting AS directory FROM pg_settings WHERE name = 'data_directory'),
-    places AS (
-        SELECT DISTINCT coalesce(nullif(c.reltablespace, 0), b.dattablespace) AS tablespace
-        FROM pg_database b LEFT JOIN pg_class c
-             ON c.relname = ANY ($1) AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
-        WHERE b.datname = current_database())
-    SELECT pg_backend_pid() AS process, coalesce('(' || inet_client_port() || ')', '[local]') AS port,
-           coalesce(nullif(pg_tablespace_location(max(tablespace)), ''), (SELECT directory FROM data)) AS place,
-           (SELECT directory FROM data) AS data,
-           CASE WHEN current_setting('wal_level') = 'minimal' THEN 0
-                WHEN current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots) THEN NULL
-                ELSE pg_size_bytes(current_setting('max_wal_size')) END AS log_limit
-    FROM places
-    HAVING count(*) = 1
-       AND coalesce(nullif(pg_tablespace_location(max(tablespace)), ''), (SELECT directory FROM data)) IS NOT NULL";
 
 /// Whether the server process runs on this machine: its title, which the server sets, names this connection's port.
 /// Behind a tunnel or in a container the process IDs or ports differ.

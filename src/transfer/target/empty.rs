@@ -1,11 +1,13 @@
 //! Requires empty tables.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
-use crate::database::quote::quoted;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::transfer::plan::TablePlan;
 
 /// The hint for a target that holds rows.
 pub(crate) const NOT_EMPTY: &str = "a move needs empty tables: use a new database, delete these rows, or add the source's rows \
@@ -45,16 +47,16 @@ impl Diagnostic for NotEmptyError {
 ///
 /// # Errors
 /// [`NotEmptyError::Rows`] with all tables that do, or the target cannot be read.
-pub(crate) async fn require_empty<'t>(
+pub(crate) async fn require_empty(
     connection: &mut PgConnection,
-    tables: impl Iterator<Item = &'t str>,
+    tables: &[Arc<TablePlan>],
 ) -> Result<(), NotEmptyError> {
     let mut filled = Vec::new();
-    for table in tables {
-        let sql = format!("SELECT EXISTS (SELECT FROM {})", quoted(table));
-        let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await;
-        if has_rows.context((Verb::Read, table.to_owned()))? {
-            filled.push(table.to_owned());
+    for TablePlan { name, qualified_name, .. } in tables.iter().map(Arc::as_ref) {
+        let sql = format!("SELECT EXISTS (SELECT FROM {qualified_name})");
+        let has_rows = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *connection).await;
+        if has_rows.context((Verb::Read, name.clone()))? {
+            filled.push(name.clone());
         }
     }
     if filled.is_empty() { Ok(()) } else { Err(NotEmptyError::Rows { tables: filled }) }

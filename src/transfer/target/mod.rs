@@ -13,8 +13,8 @@
 //! | [`indexes`] | drops indexes and keys for the load and recreates them |
 //! | [`operation`] | move or append |
 //! | [`obstacle`] | a problem on the target, as data |
-//! | [`session_settings`] | the parameters of the transaction |
 //! | [`session`] | statements on the only connection |
+//! | [`session_settings`] | the parameters of the transaction |
 //! | [`mod@error`] | why rows were not written |
 
 pub(crate) mod conflict;

@@ -98,6 +98,8 @@ pub enum ObstacleKind {
     Column,
     /// A CHECK or exclusion constraint that TARSy did not create.
     Condition,
+    /// A function that an index, a constraint or a column calls has no search path of its own.
+    Function,
     /// A trigger fires for loaded rows.
     Trigger,
     /// An event trigger fires when indexes are dropped and recreated.

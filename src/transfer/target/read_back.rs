@@ -121,7 +121,7 @@ fn copy_out(table: &TablePlan, rows: ComparedRows) -> String {
         _ => quoted(&column.name),
     };
     let columns = table.columns.iter().map(column).collect::<Vec<_>>().join(", ");
-    let (name, condition) = (quoted(&table.name), rows.condition(table));
+    let (name, condition) = (&table.qualified_name, rows.condition(table));
     format!("COPY (SELECT {columns} FROM ONLY {name} AS there{condition}) TO STDOUT (FORMAT binary)")
 }
 

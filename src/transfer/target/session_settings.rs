@@ -1,33 +1,24 @@
 //! The parameters of the data transaction, so that defaults of the role, the database or the server neither abort nor
 //! distort the load. They are reset at the end of the transaction.
 
-/// Several statements in one, to run first in every transaction that writes or reads back rows. Settings that an older
-/// server does not have are skipped.
+use std::time::Duration;
+
+use crate::database::connection::milliseconds;
+use crate::database::namespace::Namespace;
+use crate::database::transaction::SearchPath;
+
+/// The statements to run first in every transaction that writes or reads back rows.
 ///
-/// `lock_timeout` is left as the operator set it, and `default_toast_compression` to the caller.
-/// `maintenance_work_mem` is not changed: more than the default of 64 MB made b-trees no faster, and GIN indexes slower
-/// and larger.
-pub(crate) const SETTINGS: &str = "
-    -- A deferred trigger would fire after the comparison, and its pending events would block ALTER TABLE until then.
-    SET CONSTRAINTS ALL IMMEDIATE;
-    SELECT set_config(name, value, true) FROM (
-        SELECT name, CASE
-            -- Timeouts meant for short queries.
-            WHEN name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout') THEN '0'
-            -- If the client is gone while an index is built, the server ends the session and releases its locks.
-            WHEN name = 'client_connection_check_interval' AND setting = '0' AND version() LIKE '%linux%' THEN '1s'
-            -- Otherwise a crash could lose a commit that was already reported.
-            WHEN name = 'synchronous_commit' AND setting = 'off' THEN 'local'
-            -- With `replica` foreign keys are not checked. A role that may not set it gets an obstacle in preflight.
-            WHEN name = 'session_replication_role' AND setting <> 'origin' THEN 'origin'
-            -- Makes a policy that would hide rows from the comparison an error.
-            WHEN name = 'row_security' THEN 'off'
-            -- An index definition does not name the database's own tablespace.
-            WHEN name = 'default_tablespace' THEN ''
-            WHEN name = 'jit' THEN 'off'
-        END AS value
-        FROM pg_settings) chosen
-    WHERE value IS NOT NULL";
+/// `default_toast_compression` is left to the caller. `maintenance_work_mem` is not changed: more than the default of
+/// 64 MB made b-trees no faster, and GIN indexes slower and larger.
+pub(crate) fn statements(namespace: &Namespace, lock_timeout: Duration) -> String {
+    // The path first: the settings are chosen by functions and operators.
+    let path = SearchPath::Empty.statements(namespace);
+    format!("{path}; SET LOCAL lock_timeout = {}; {SETTINGS}", milliseconds(lock_timeout))
+}
+
+/// Settings that an older server does not have are skipped.
+const SETTINGS: &str = include_str!("session_settings.sql");
 
 /// To run before rows are read back. Large values are stored outside their table, so that the planner considers the
 /// table too small for parallel workers. This setting makes it use them for small queries too.

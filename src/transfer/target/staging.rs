@@ -18,7 +18,7 @@ pub(crate) enum Hold {
     No,
 }
 
-/// The quoted name of a table's temporary table, with its schema: another schema may have a table of the same name.
+/// The quoted name of a table's temporary table, with its schema.
 pub(crate) fn place(table: &TablePlan) -> String {
     format!("pg_temp.{}", quoted(&format!("tarsy_db_{}", table.name)))
 }
@@ -41,7 +41,7 @@ pub(crate) async fn create(connection: &mut PgConnection, table: &TablePlan) -> 
         "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM ONLY {} WITH NO DATA",
         place(table),
         table.column_list(),
-        quoted(&table.name)
+        table.qualified_name
     );
     execute(connection, sql).await.context((Verb::Create, format!("the temporary table for {}", table.name)))
 }
@@ -71,12 +71,12 @@ pub(crate) async fn count_present(
 ) -> Result<u64, DatabaseError> {
     let sql = format!(
         "SELECT count(*) FROM (SELECT 1 FROM ONLY {} AS there JOIN {} AS staged ON {}{}) present",
-        quoted(&table.name),
+        table.qualified_name,
         place(table),
         same(table.key_names()),
         if hold == Hold::Shared { " FOR SHARE OF there" } else { "" }
     );
-    let count: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await;
+    let count: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_one(connection).await;
     Ok(u64::try_from(count.context((Verb::Count, format!("the rows already in {}", table.name)))?).unwrap_or(0))
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> 
     let sql = format!(
         "INSERT INTO {name} ({columns}) SELECT {columns} FROM {place} AS staged
          WHERE NOT EXISTS (SELECT FROM ONLY {name} AS there WHERE {same})",
-        name = quoted(&table.name),
+        name = table.qualified_name,
         columns = table.column_list(),
         place = place(table),
         same = same(table.key_names()),

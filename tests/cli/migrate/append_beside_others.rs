@@ -102,7 +102,7 @@ fn triggers_that_meddle_are_found_out_before_the_commit() {
         // Without children, whose foreign keys would fail.
         source.execute("DELETE FROM mcp_communications; DELETE FROM llm_interactions; DELETE FROM stage_executions");
         target.execute(&format!(
-            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change} END $$;
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN {change} END $$;
              CREATE TRIGGER meddle BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION meddle()"
         ));
         let found = append(&source, &target).expect(code);

@@ -46,7 +46,8 @@ fn a_policy_that_does_not_concern_the_role_and_columns_that_fill_themselves_are_
 
 #[apply(test)]
 fn warnings_are_shown_and_the_history_is_moved() {
-    const FUNCTION: &str = "CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';";
+    const FUNCTION: &str = "CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql SET search_path = public
+        AS 'BEGIN RETURN NEW; END'; CREATE FUNCTION positive(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 0';";
     let cases = [
         (
             "CREATE TRIGGER ours BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION ours()",
@@ -79,6 +80,15 @@ fn warnings_are_shown_and_the_history_is_moved() {
         (
             "ALTER TABLE llm_interactions ADD CONSTRAINT ours CHECK (duration_ms >= 0)",
             ["llm_interactions has a constraint of your own", "duration_ms >= 0"],
+        ),
+        (
+            "CREATE INDEX ours ON llm_interactions (positive(duration_ms))",
+            ["function positive is called for index `ours` and has no search_path", "ALTER FUNCTION positive"],
+        ),
+        (
+            "ALTER TABLE llm_interactions ADD CONSTRAINT ours CHECK (positive(duration_ms) IS NOT NULL),
+                 ADD COLUMN ours bool DEFAULT positive(1)",
+            ["positive is called for column `llm_interactions.ours`, constraint `ours` and", "ALTER FUNCTION positive"],
         ),
         ("CREATE PUBLICATION ours FOR TABLE chats", ["publication ours sends the loaded rows", "chats"]),
         ("CREATE PUBLICATION ours FOR ALL TABLES", ["publication ours sends the loaded rows", "all tables"]),
@@ -125,7 +135,7 @@ fn warnings_are_shown_and_the_history_is_moved() {
 fn a_deferred_trigger_that_alters_a_value_is_found_as_any_other() {
     let (source, target) = one_session_and_target();
     target.execute(
-        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
              UPDATE alert_sessions SET agent_type = 'late'; RETURN NULL; END $$;
          CREATE CONSTRAINT TRIGGER late AFTER INSERT ON alert_sessions DEFERRABLE INITIALLY DEFERRED
          FOR EACH ROW EXECUTE FUNCTION late()",
@@ -179,7 +189,7 @@ fn limits_and_defaults_of_the_role_do_not_end_the_load() {
          ALTER ROLE {name} SET client_min_messages = 'debug1';
          CREATE TABLE seen (what text);
          GRANT ALL ON seen TO {name};
-         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
              PERFORM pg_sleep(2.5);
              INSERT INTO seen SELECT format('%s %s', name, current_setting(name)) FROM unnest(ARRAY [
                  'synchronous_commit', 'row_security', 'client_connection_check_interval',
@@ -230,7 +240,7 @@ fn a_replication_role_is_reset_if_the_role_may_and_refused_otherwise() {
     let target = target.another().with_schema(Schema::Baseline);
     target.execute(&format!(
         "CREATE TABLE seen (role text);
-         CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         CREATE FUNCTION ours() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
              INSERT INTO seen SELECT current_setting('session_replication_role'); RETURN NULL; END $$;
          CREATE TRIGGER ours AFTER INSERT ON alert_sessions EXECUTE FUNCTION ours();
          ALTER DATABASE {} SET session_replication_role = replica",

@@ -19,6 +19,7 @@ mod policies;
 mod refusals;
 mod report;
 mod revisions;
+mod schemas;
 mod source;
 mod source_copies;
 mod source_files;

@@ -21,7 +21,7 @@ const STAGES: [(Moment<'static>, &str); 6] = [
         Moment::After("CREATE INDEX idx_events_created_at"),
         "cannot continue indexing events (BTREE idx_events_created_at)\n",
     ),
-    (Moment::After("COPY \"chats\" ("), "cannot continue copying chats\n"),
+    (Moment::After("COPY \"public\".\"chats\" ("), "cannot continue copying chats\n"),
     (Moment::After("TO STDOUT"), "cannot continue comparing "),
 ];
 

@@ -1,7 +1,8 @@
 //! `migrate-sqlite-to-postgres`: all obstacles on the target are listed before the first row is copied.
 
-use sqlx::Connection;
-use tarsy_db::internals::{ObstacleKind, ObstacleSeverity, Operation, TargetTables, look};
+use std::time::Duration;
+
+use tarsy_db::internals::{Access, ObstacleKind, ObstacleSeverity, Operation, TargetTables, look, open};
 
 use crate::support::baseline;
 use crate::support::cases::each;
@@ -287,10 +288,10 @@ fn the_room_on_the_servers_disk_is_known_where_it_runs_here_and_says_where() {
     let role = Role::new(&target);
     let looked = |url: &str, need: u64| {
         block_on(async {
-            let mut connection = sqlx::PgConnection::connect(url).await.expect("a connection");
-            let found = look(&mut connection, Operation::Move, &TargetTables::default(), Some(need))
-                .await
-                .expect("it may look");
+            let url = url.parse().expect("a URL");
+            let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            let found =
+                look(&connection, Operation::Move, &TargetTables::default(), Some(need)).await.expect("it may look");
             found.into_iter().filter(|obstacle| obstacle.kind == ObstacleKind::Disk).collect::<Vec<_>>()
         })
     };

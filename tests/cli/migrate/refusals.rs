@@ -81,7 +81,7 @@ fn a_source_without_a_column_that_must_not_be_null_is_refused() {
 fn a_trigger_that_alters_a_value_is_found_and_everything_rolled_back() {
     let (source, target) = one_session_and_target();
     target.execute(
-        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
              NEW.agent_type := upper(NEW.agent_type); RETURN NEW; END $$;
          CREATE TRIGGER meddle BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION meddle()",
     );
@@ -98,7 +98,7 @@ fn a_trigger_that_drops_a_row_is_found_and_everything_rolled_back() {
         let (source, target) = one_session_and_target();
         insert_session(&source, "two", "completed", Some(NOW_US));
         target.execute(
-            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
                  IF NEW.communication_id = 'mcp-two' THEN RETURN NULL; END IF; RETURN NEW; END $$;
              CREATE TRIGGER swallow BEFORE INSERT ON mcp_communications FOR EACH ROW EXECUTE FUNCTION swallow()",
         );

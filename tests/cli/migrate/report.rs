@@ -127,7 +127,7 @@ fn a_failure_without_an_outcome_leaves_no_file() {
     assert_eq!(names(source.directory()), ["history.db"]);
     // A mismatch.
     target.execute(
-        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
              NEW.agent_type := upper(NEW.agent_type); RETURN NEW; END $$;
          CREATE TRIGGER meddle BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION meddle()",
     );

@@ -342,7 +342,7 @@ fn a_target_that_alters_rows() {
     let (source, target) = source_and_target();
     target.create_schema(Schema::Baseline);
     target.execute(
-        "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS
+        "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS
          $$ BEGIN NEW.status = 'altered'; RETURN NEW; END $$;
          CREATE TRIGGER mine BEFORE INSERT ON alert_sessions FOR EACH ROW EXECUTE FUNCTION mine()",
     );

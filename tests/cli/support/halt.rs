@@ -13,7 +13,7 @@ impl Held {
     /// Makes every COMMIT wait that follows an event on a PostgreSQL table: a deferred trigger runs inside the COMMIT.
     pub(crate) fn halt_commits(database: &Database, table: &str, event: &str) -> Self {
         database.execute(&format!(
-            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {LOOK_AGAIN} RETURN NULL; END $$;
+            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN {LOOK_AGAIN} RETURN NULL; END $$;
              CREATE CONSTRAINT TRIGGER halt AFTER {event} ON {table} DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW EXECUTE FUNCTION halt();"
         ));
@@ -31,7 +31,7 @@ impl Held {
     /// Makes an INSERT or a COPY wait, for a lock, at each row for which a condition on `NEW` holds.
     pub(crate) fn halt_inserts(database: &Database, table: &str, condition: &str) -> Self {
         database.execute(&format!(
-            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
                  PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$;
              CREATE TRIGGER halt BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION halt();"
         ));
@@ -41,7 +41,7 @@ impl Held {
     /// Makes a batch of `prune` wait before its commit.
     pub(crate) fn halt_removals(database: &Database) -> Self {
         database.execute(&format!(
-            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {LOOK_AGAIN} RETURN OLD; END $$;
+            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN {LOOK_AGAIN} RETURN OLD; END $$;
              CREATE TRIGGER halt BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION halt()"
         ));
         Self::begin(database, HOLD)
