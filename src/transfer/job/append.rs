@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::ending::give_up;
 use super::load::Load;
 use crate::database::connection::Connection;
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
@@ -22,7 +23,7 @@ use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::conflict::{ConflictError, conflicts, orphans};
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::read_back::ComparedRows;
-use crate::transfer::target::session::{abandon, close, execute, table_list};
+use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::HazardError;
@@ -194,15 +195,6 @@ impl Load<'_> {
         }
         Ok(())
     }
-}
-
-/// Ends a session whose transaction failed.
-async fn give_up(mut connection: PgConnection, error: &TransferError) {
-    if matches!(error, TransferError::Database(error) if error.cause.class == ErrorClass::Busy) {
-        // The caller asks the server which session holds the lock: it must not find this one.
-        execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
-    }
-    abandon(connection).await;
 }
 
 /// An error that another session caused, which a retry can solve.

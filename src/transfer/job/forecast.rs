@@ -22,7 +22,7 @@ use crate::transfer::source::scan::Source;
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::read_back::{ComparedRows, digest_of_target};
-use crate::transfer::target::session::{abandon, close, execute};
+use crate::transfer::target::session::{abandon, execute, roll_back};
 use crate::transfer::target::session_settings;
 
 const ACTION: (Verb, &str) = (Verb::Copy, "a sample into the target");
@@ -76,8 +76,7 @@ impl Load<'_> {
         let mut connection = connection::open_single(target).await.context((Verb::Open, "the target"))?;
         let trial = match self.trial(&mut connection, source, total).await {
             Ok(trial) => {
-                execute(&mut connection, "ROLLBACK".to_owned()).await.context(ACTION)?;
-                close(connection).await;
+                roll_back(connection).await;
                 Some(trial).filter(|trial| trial.sample.bytes > 0)
             }
             Err(error) => {

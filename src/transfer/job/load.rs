@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::ending::give_up;
 use super::verify::Comparison;
 use crate::database::connection::{Connection, row};
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseError, ResultExt, Verb};
@@ -27,7 +28,7 @@ use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::empty::require_empty;
 use crate::transfer::target::indexes::DroppedIndexes;
 use crate::transfer::target::read_back::ComparedRows;
-use crate::transfer::target::session::{self, abandon, begin_undropped, close, execute, table_list};
+use crate::transfer::target::session::{self, begin_undropped, close, execute, table_list};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::Policies;
 
@@ -98,7 +99,7 @@ impl Load<'_> {
         let result = self.in_transaction(&mut connection, source).await;
         match &result {
             Ok(_) => close(connection).await,
-            Err(_) => abandon(connection).await,
+            Err(error) => give_up(connection, error).await,
         }
         result
     }

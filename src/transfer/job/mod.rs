@@ -6,8 +6,10 @@
 //! | [`append`] | adds rows to tables that hold rows |
 //! | [`load`] | copies rows into empty tables, in one transaction |
 //! | [`verify`] | reads the target back and compares it with the source |
+//! | [`ending`] | how the session of a failed transaction ends |
 
 pub(crate) mod append;
+pub(crate) mod ending;
 pub(crate) mod forecast;
 pub(crate) mod load;
 pub(crate) mod verify;

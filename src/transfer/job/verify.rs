@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
+use super::ending::give_up;
 use crate::database::connection::Connection;
 use crate::database::failure::{ResultExt, Verb};
+use crate::database::namespace::Namespace;
 use crate::database::watchdog::Watch;
 use crate::progress::{Phase, Progress};
 use crate::transfer::error::TransferError;
@@ -19,7 +21,7 @@ use crate::transfer::source::reader::Reader;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::read_back::{ComparedRows, bucket_of, digest_of_target, for_each_row};
-use crate::transfer::target::session::{close, execute, set_up};
+use crate::transfer::target::session::{execute, roll_back, set_up};
 use crate::transfer::target::session_settings;
 use crate::transfer::value::copy_format::{read_field, unreadable};
 use crate::transfer::value::digest::{BUCKETS, RowDigests, TableDigest, key_of, short_digest};
@@ -137,10 +139,31 @@ impl FilledTarget<'_> {
         let namespace = target.namespace().await.context((Verb::Read, "the target's schema"))?;
         let mut connection =
             target.pool().get_postgres_connection_pool().acquire().await.context((Verb::Open, "the target"))?.detach();
-        let begun = execute(&mut connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()).await;
+        let compared = self.compare_in_transaction(&mut connection, &namespace, source).await;
+        match &compared {
+            Ok(_) => roll_back(connection).await,
+            Err(error) => give_up(connection, error).await,
+        }
+        let compared = compared?;
+        for warning in source.finish().await?.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let loads = self.reads.iter().zip(compared);
+        let loads = loads
+            .map(|(read, (digest, duration))| TableLoad { digest: Some(digest), ..TableLoad::new(read, duration) });
+        Ok(loads.collect())
+    }
+
+    async fn compare_in_transaction(
+        &self,
+        connection: &mut PgConnection,
+        namespace: &Namespace,
+        source: &mut Source,
+    ) -> Result<Vec<(TableDigest, Duration)>, TransferError> {
+        let begun = execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()).await;
         begun.context((Verb::Begin, "the transaction"))?;
-        set_up(&mut connection, &namespace, self.lock_timeout).await?;
-        self.watch.join(&mut connection).await?;
+        set_up(connection, namespace, self.lock_timeout).await?;
+        self.watch.join(connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {
             table: Arc::clone(table),
             row_ids: None,
@@ -150,20 +173,12 @@ impl FilledTarget<'_> {
         };
         let tables = self.tables.iter().map(pass).zip(self.reads).collect();
         let comparison = Comparison { tables, rows: ComparedRows::All, progress: self.progress, watch: self.watch };
-        let compared = comparison.run(&mut connection, &mut source.reader).await.map_err(|error| match error {
+        comparison.run(connection, &mut source.reader).await.map_err(|error| match error {
             TransferError::Mismatch(MismatchError::OfLoad(mismatches)) => {
                 MismatchError::OfFilledTarget(mismatches).into()
             }
             error => error,
-        })?;
-        for warning in source.finish().await?.warnings() {
-            tracing::warn!("{warning}");
-        }
-        close(connection).await;
-        let loads = self.reads.iter().zip(compared);
-        let loads = loads
-            .map(|(read, (digest, duration))| TableLoad { digest: Some(digest), ..TableLoad::new(read, duration) });
-        Ok(loads.collect())
+        })
     }
 }
 

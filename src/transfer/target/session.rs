@@ -42,6 +42,12 @@ pub(crate) async fn close(connection: PgConnection) {
     connection.close().await.ok();
 }
 
+/// Rolls back and closes the session. A pooler can then give the server's session to its next client.
+pub(crate) async fn roll_back(mut connection: PgConnection) {
+    execute(&mut connection, "ROLLBACK".to_owned()).await.ok();
+    close(connection).await;
+}
+
 /// Closes the socket without a message: after a failed COPY the protocol may be out of sync.
 pub(crate) async fn abandon(connection: PgConnection) {
     connection.close_hard().await.ok();
