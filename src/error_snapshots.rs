@@ -501,6 +501,7 @@ fn every_kind_of_obstacle() {
         Unlogged => [refused(ObstacleKind::Unlogged)],
         Column => [refused(ObstacleKind::Column)],
         Condition => [refused(ObstacleKind::Condition)],
+        Function => [refused(ObstacleKind::Function)],
         Trigger => [refused(ObstacleKind::Trigger)],
         EventTrigger => [refused(ObstacleKind::EventTrigger)],
         Rule => [refused(ObstacleKind::Rule)],
