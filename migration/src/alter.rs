@@ -21,8 +21,9 @@ pub(crate) fn optional(name: &'static str, kind: &'static str) -> ColumnDef {
 async fn columns(manager: &Manager<'_>, table: &str) -> Result<Vec<String>, DbErr> {
     let sql = match manager.backend() {
         DbBackend::Postgres => format!(
-            "SELECT attname::text AS answer FROM pg_attribute
-             WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND NOT attisdropped"
+            "SELECT attname::pg_catalog.text AS answer FROM pg_catalog.pg_attribute
+             WHERE attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('{table}')
+               AND attnum OPERATOR(pg_catalog.>) 0 AND NOT attisdropped"
         ),
         _ => format!("SELECT name AS answer FROM pragma_table_info('{table}')"),
     };
@@ -67,10 +68,13 @@ pub(crate) async fn drop_index(manager: &Manager<'_>, name: &str) -> Result<(), 
 pub(crate) async fn require_plain_updates(manager: &Manager<'_>, table: &str) -> Result<(), DbErr> {
     let sql = match manager.backend() {
         DbBackend::Postgres => format!(
-            "SELECT format('trigger %s', tgname) AS answer FROM pg_trigger
-             WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
-             UNION ALL SELECT format('rule %s', rulename) FROM pg_rewrite
-             WHERE ev_class = '{table}'::regclass AND ev_type = '2' AND ev_enabled <> 'D' ORDER BY 1"
+            "SELECT pg_catalog.format('trigger %s', tgname) AS answer FROM pg_catalog.pg_trigger
+             WHERE tgrelid OPERATOR(pg_catalog.=) '{table}'::pg_catalog.regclass AND NOT tgisinternal
+               AND tgenabled OPERATOR(pg_catalog.<>) 'D'
+               AND (tgtype OPERATOR(pg_catalog.&) 16) OPERATOR(pg_catalog.<>) 0
+             UNION ALL SELECT pg_catalog.format('rule %s', rulename) FROM pg_catalog.pg_rewrite
+             WHERE ev_class OPERATOR(pg_catalog.=) '{table}'::pg_catalog.regclass
+               AND ev_type OPERATOR(pg_catalog.=) '2' AND ev_enabled OPERATOR(pg_catalog.<>) 'D' ORDER BY 1"
         ),
         _ => format!(
             "SELECT 'trigger ' || name AS answer FROM sqlite_schema

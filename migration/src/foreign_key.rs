@@ -57,9 +57,12 @@ impl Key {
             return replace_in_definition(manager, self).await;
         }
         let others = format!(
-            "SELECT format('%I', c.conname) AS answer FROM pg_constraint c
-             JOIN pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]
-             WHERE c.contype = 'f' AND c.conrelid = '{table}'::regclass AND a.attname = '{column}' ORDER BY c.conname"
+            "SELECT pg_catalog.format('%I', c.conname) AS answer FROM pg_catalog.pg_constraint c
+             JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.conrelid
+                  AND c.conkey OPERATOR(pg_catalog.=) ARRAY[a.attnum]
+             WHERE c.contype OPERATOR(pg_catalog.=) 'f'
+               AND c.conrelid OPERATOR(pg_catalog.=) '{table}'::pg_catalog.regclass
+               AND a.attname OPERATOR(pg_catalog.=) '{column}' ORDER BY c.conname"
         );
         let mut actions: Vec<_> =
             manager.texts(others).await?.iter().map(|name| format!("DROP CONSTRAINT {name}")).collect();
@@ -71,8 +74,9 @@ impl Key {
     pub(crate) async fn is_there(&self, manager: &Manager<'_>) -> Result<bool, DbErr> {
         let Self { name, table, .. } = self;
         let sql = format!(
-            "SELECT conname::text AS answer FROM pg_constraint
-             WHERE conrelid = '{table}'::regclass AND conname = '{name}'"
+            "SELECT conname::pg_catalog.text AS answer FROM pg_catalog.pg_constraint
+             WHERE conrelid OPERATOR(pg_catalog.=) '{table}'::pg_catalog.regclass
+               AND conname OPERATOR(pg_catalog.=) '{name}'"
         );
         Ok(!manager.texts(sql).await?.is_empty())
     }

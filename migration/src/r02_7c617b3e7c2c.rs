@@ -35,10 +35,10 @@ impl Step for Migration {
 
 /// SQLite's LIKE ignores the case of ASCII letters, PostgreSQL's does not, both in TARSy and here.
 fn classify(backend: DbBackend) -> String {
-    let kind = |text: &str| {
+    let kind = |like: &str| {
         format!(
-            "CASE WHEN {text} LIKE '%You are an expert at summarizing technical output%' THEN 'summarization'
-                  WHEN {text} LIKE '%Final Answer:%' THEN 'final_analysis' END"
+            "CASE WHEN conversation {like} '%You are an expert at summarizing technical output%' THEN 'summarization'
+                  WHEN conversation {like} '%Final Answer:%' THEN 'final_analysis' END"
         )
     };
     match backend {
@@ -46,14 +46,16 @@ fn classify(backend: DbBackend) -> String {
         DbBackend::Postgres => format!(
             "UPDATE llm_interactions SET interaction_type = classified.kind
              FROM (SELECT interaction_id, {} AS kind
-                   FROM (SELECT interaction_id, conversation::text AS conversation FROM llm_interactions OFFSET 0) texts
+                   FROM (SELECT interaction_id, conversation::pg_catalog.text AS conversation
+                         FROM llm_interactions OFFSET 0) texts
                   ) classified
-             WHERE classified.interaction_id = llm_interactions.interaction_id AND classified.kind IS NOT NULL",
-            kind("conversation")
+             WHERE classified.interaction_id OPERATOR(pg_catalog.=) llm_interactions.interaction_id
+               AND classified.kind IS NOT NULL",
+            kind("OPERATOR(pg_catalog.~~)")
         ),
         _ => format!(
             "UPDATE llm_interactions SET interaction_type = {kind} WHERE {kind} IS NOT NULL",
-            kind = kind("conversation")
+            kind = kind("LIKE")
         ),
     }
 }

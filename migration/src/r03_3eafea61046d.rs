@@ -19,7 +19,7 @@ impl Step for Migration {
 
     async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr> {
         let (id, timestamp, now) = match manager.backend() {
-            DbBackend::Postgres => ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE", "now()"),
+            DbBackend::Postgres => ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE", "pg_catalog.now()"),
             _ => ("INTEGER", "DATETIME", "CURRENT_TIMESTAMP"),
         };
         let table = Table::create()

@@ -40,14 +40,19 @@ impl Step for Migration {
 async fn uses(manager: &Manager<'_>) -> Result<Vec<String>, DbErr> {
     let sql = match manager.backend() {
         DbBackend::Postgres => {
-            "SELECT pg_describe_object(d.classid, d.objid, 0) AS answer
-             FROM pg_depend d
-             JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-             WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = 'alert_sessions'::regclass
-               AND a.attname = 'alert_id' AND d.deptype IN ('a', 'i')
+            "SELECT pg_catalog.pg_describe_object(d.classid, d.objid, 0) AS answer
+             FROM pg_catalog.pg_depend d
+             JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) d.refobjid
+                  AND a.attnum OPERATOR(pg_catalog.=) d.refobjsubid
+             WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+               AND d.refobjid OPERATOR(pg_catalog.=) 'alert_sessions'::pg_catalog.regclass
+               AND a.attname OPERATOR(pg_catalog.=) 'alert_id'
+               AND d.deptype OPERATOR(pg_catalog.=) ANY ('{a,i}')
                -- Since PostgreSQL 18 NOT NULL is a constraint with a name.
-               AND NOT EXISTS (SELECT FROM pg_constraint n WHERE d.classid = 'pg_constraint'::regclass
-                                                             AND n.oid = d.objid AND n.contype = 'n')"
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint n
+                               WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_constraint'::pg_catalog.regclass
+                                 AND n.oid OPERATOR(pg_catalog.=) d.objid
+                                 AND n.contype OPERATOR(pg_catalog.=) 'n')"
         }
         _ => {
             "SELECT 'foreign key on ' || m.name AS answer

@@ -25,7 +25,9 @@ impl Step for Migration {
         create_indexes(manager, &[("ix_alert_sessions_status_last_interaction", "alert_sessions", columns)]).await?;
         require_plain_updates(manager, "alert_sessions").await?;
         let now_us = match manager.backend() {
-            DbBackend::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+            DbBackend::Postgres => {
+                "(extract(epoch FROM pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint"
+            }
             // `unixepoch('subsec')` is NULL before SQLite 3.42, which may run the printed SQL.
             _ => "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
         };

@@ -11,7 +11,8 @@ pub(crate) trait Step: Sync {
     /// The id in the ledger.
     fn id(&self) -> &'static str;
 
-    /// Applies the change to a database at the revision before.
+    /// Applies the change to a database at the revision before. On PostgreSQL it names functions, types and operators
+    /// with their schema, because TARSy's schema is in the search path, where a role may have planted better matches.
     async fn up(&self, manager: &Manager<'_>) -> Result<(), DbErr>;
 
     /// The columns (table, column) that it adds to existing tables.
