@@ -18,6 +18,8 @@ fn modules(directory: &Path, of: &[String]) -> BTreeMap<Module, (String, Vec<Str
         let module = [of, std::slice::from_ref(&name)].concat();
         match name.as_str() {
             _ if path.is_dir() => found.extend(modules(&path, &module)),
+            // SQL beside the module that includes it.
+            _ if path.extension().is_none_or(|extension| extension != "rs") => {}
             "main" | "map" | "words" | "error_snapshots" => {}
             "lib" | "mod" => drop(found.insert(of.to_vec(), read(&path))),
             _ => drop(found.insert(module, read(&path))),

@@ -1,7 +1,7 @@
 //! The ledger: the one-row table `alembic_version`, in which TARSy records the revision of a database.
 
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr};
-use sea_orm_migration::sea_query::{ColumnDef, Expr, ExprTrait, Index, Query, Table};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm_migration::sea_query::{BinOper, ColumnDef, Expr, ExprTrait, Index, IntoTableRef, Query, Table};
 
 use crate::manager::Manager;
 
@@ -22,12 +22,12 @@ pub enum Ledger {
     Several(Vec<String>),
 }
 
-/// Reads the ledger, whose table must exist; otherwise it is [`Ledger::Missing`].
+/// Reads the ledger, whose table must exist at this place; otherwise it is [`Ledger::Missing`].
 ///
 /// # Errors
 /// The database's error.
-pub async fn read(connection: &impl ConnectionTrait) -> Result<Ledger, DbErr> {
-    let rows = connection.query_all(Query::select().column(COLUMN).from(TABLE)).await?;
+pub async fn read(connection: &impl ConnectionTrait, place: impl IntoTableRef) -> Result<Ledger, DbErr> {
+    let rows = connection.query_all(Query::select().column(COLUMN).from(place)).await?;
     let revisions =
         rows.iter().map(|row| row.try_get::<Option<String>>("", COLUMN)).collect::<Result<Vec<_>, DbErr>>()?;
     // A row without a revision counts as none.
@@ -53,8 +53,14 @@ pub async fn write(connection: &impl ConnectionTrait, before: &Ledger, revision:
     }
     let written = match before {
         Ledger::At(before) => {
-            let update =
-                Query::update().table(TABLE).value(COLUMN, revision).and_where(Expr::col(COLUMN).eq(before)).take();
+            // The column is a `varchar`: an operator of `varchar` that is planted in the schema would come before that of
+            // `text`.
+            let equal = match manager.backend() {
+                DbBackend::Postgres => BinOper::Custom("OPERATOR(pg_catalog.=)".into()),
+                _ => BinOper::Equal,
+            };
+            let says_before = Expr::col(COLUMN).binary(equal, before);
+            let update = Query::update().table(TABLE).value(COLUMN, revision).and_where(says_before).take();
             manager.change(&update).await?
         }
         Ledger::Missing | Ledger::Empty | Ledger::Several(_) => {

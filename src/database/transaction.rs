@@ -114,6 +114,17 @@ impl Transaction {
         self.namespace.table(table)
     }
 
+    /// Changes the search path until the end of the transaction. Does nothing on SQLite.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn search(&self, path: SearchPath) -> Result<(), DbErr> {
+        match self.backend() {
+            DbBackend::Postgres => self.execute_unprepared(&path.statements(&self.namespace)).await.map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
     /// Calls `take` for each row of a query, while the query runs.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub(crate) async fn replay(
         for revision in last.since(None) {
             revision.apply(&transaction).await?;
             if wanted.contains(&revision) {
-                schemas.insert(revision, postgresql::read(&transaction, postgresql::Namespace::Temporary).await?);
+                schemas.insert(revision, postgresql::read(&transaction).await?);
             }
         }
         transaction.rollback().await?;
@@ -81,7 +81,28 @@ pub(crate) async fn memory() -> Result<Connection, DbErr> {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
     use super::*;
+
+    struct OfSeaOrm;
+
+    impl MigratorTrait for OfSeaOrm {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            Revision::all().map(|revision| Box::new(revision) as Box<dyn MigrationTrait>).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_migrator_of_seaorm_makes_the_same_schema() {
+        let connection = memory().await.expect("memory");
+        OfSeaOrm::up(connection.pool(), None).await.expect("all revisions");
+        let reading = connection.begin_reading(SearchPath::Empty, "").await.expect("a connection");
+        let mut migrated = sqlite::read(&reading).await.expect("a schema");
+        assert!(migrated.tables.remove("seaql_migrations").is_some());
+        let replayed = replay(&memory().await.expect("memory"), &BTreeSet::from([Revision::HEAD])).await;
+        assert_eq!(migrated, replayed.expect("a replay")[&Revision::HEAD]);
+    }
 
     #[test]
     fn the_columns_that_a_revision_declares_are_those_that_it_adds() {

@@ -20,10 +20,13 @@
 //! | [`row_policy`] | policies that hide rows |
 //! | [`read`] | reads the schema of a live database |
 //! | [`state`] | the ledger and the tables of a database, and what `init` does with them |
+//! | [`visible`] | the relations to which unqualified names lead on PostgreSQL |
+//! | [`definition`] | definitions without the schemas of their names |
 //! | [`model`] | tables, columns, indexes and keys, as data |
 //! | [`column_kind`] | column types in the names of both backends |
 
 pub(crate) mod column_kind;
+pub(crate) mod definition;
 pub(crate) mod diff;
 pub(crate) mod drift;
 pub(crate) mod early;
@@ -40,3 +43,4 @@ pub(crate) mod sequence;
 pub(crate) mod state;
 pub(crate) mod upgrade;
 pub(crate) mod variant;
+pub(crate) mod visible;

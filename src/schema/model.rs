@@ -25,6 +25,8 @@ impl Schema {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
+    /// Its schema on PostgreSQL.
+    pub schema: Option<String>,
     /// By name; their order differs between databases of the same revision and has no meaning.
     pub columns: BTreeMap<String, Column>,
     /// The columns of the primary key, in order.
@@ -149,6 +151,10 @@ pub struct ForeignKey {
     pub name: Option<String>,
     pub columns: Vec<String>,
     pub referenced_table: String,
+    /// The referenced table in SQL: with quotes, and on PostgreSQL with its schema.
+    pub referenced_place: String,
+    /// The operators that compare the columns, in SQL with their schemas. Empty on SQLite.
+    pub operators: Vec<String>,
     pub referenced_columns: Vec<String>,
     pub on_delete: ForeignKeyAction,
     pub on_update: ForeignKeyAction,
@@ -159,10 +165,17 @@ pub struct ForeignKey {
 }
 
 impl ForeignKey {
-    /// Whether both keys enforce the same. Their names are ignored: SQLite's keys have none.
+    /// Whether both keys enforce the same. Their names are ignored, because SQLite's keys have none, and so are the
+    /// schemas of the tables, which are temporary where they are expected.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
-        let variant = |key: &Self| Self { name: None, validated: true, ..key.clone() };
+        let variant = |key: &Self| Self {
+            name: None,
+            validated: true,
+            referenced_place: String::new(),
+            operators: Vec::new(),
+            ..key.clone()
+        };
         variant(self) == variant(other)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sea_orm::DbErr;
 
-use crate::database::connection::rows;
+use super::visible;
 use crate::database::transaction::Transaction;
 
 /// A privilege that the role lacks.
@@ -27,18 +27,13 @@ pub(crate) async fn lacking(
     tables: &[&str],
     privileges: &[&str],
 ) -> Result<Vec<MissingPrivilege>, DbErr> {
-    let sql = format!(
-        "SELECT p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
-         FROM pg_class c, unnest(ARRAY['{}']) p
-         WHERE c.relname IN ('{}') AND c.relkind IN ('r', 'p')
-           AND pg_table_is_visible(c.oid)
-           AND NOT has_table_privilege(c.oid, p)
-         GROUP BY p ORDER BY p = 'SELECT' DESC, p",
-        privileges.join("', '"),
-        tables.join("', '")
-    );
+    let sql = "SELECT p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
+               FROM visible c, unnest($3) p
+               WHERE c.relname = ANY ($2) AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, p)
+               GROUP BY p ORDER BY p = 'SELECT' DESC, p";
+    let found = visible::rows(connection, sql, [tables, privileges].map(visible::texts)).await?;
     let lacking = |row: &sea_orm::QueryResult| {
         Ok(MissingPrivilege { privilege: row.try_get("", "privilege")?, tables: row.try_get("", "tables")? })
     };
-    rows(connection, &sql).await?.iter().map(lacking).collect()
+    found.iter().map(lacking).collect()
 }

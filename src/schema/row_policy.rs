@@ -9,9 +9,8 @@
 use sea_orm::{DbBackend, DbErr};
 use serde::Serialize;
 
-use crate::database::connection::rows;
+use super::visible;
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::quote::literal;
 use crate::database::transaction::Transaction;
 
 /// The policies of a table that apply to the role.
@@ -43,18 +42,13 @@ pub(crate) async fn active(connection: &Transaction, tables: &[&str]) -> Result<
     if connection.backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
-    let tables: Vec<_> = tables.iter().map(|table| literal(table)).collect();
     // Policies for other commands than SELECT hide nothing, but without one for SELECT every row is hidden.
-    let sql = format!(
-        "SELECT c.relname::text AS table_name, current_user::text AS role,
-                ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = c.oid ORDER BY 1) AS policies
-         FROM pg_class c
-         WHERE c.relname IN ({}) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
-           AND row_security_active(c.oid)
-         ORDER BY 1",
-        tables.join(", ")
-    );
-    let found = rows(connection, &sql).await?;
+    let sql = "SELECT c.relname::text AS table_name, current_user::text AS role,
+                      ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = c.oid ORDER BY 1) AS policies
+               FROM visible c
+               WHERE c.relname = ANY ($2) AND c.relkind IN ('r', 'p') AND row_security_active(c.oid)
+               ORDER BY 1";
+    let found = visible::rows(connection, sql, [visible::texts(tables)]).await?;
     let found = found.iter().map(|row| {
         Ok(RowPolicies {
             table: row.try_get("", "table_name")?,

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::DbBackend;
+use sea_orm::sea_query::IntoTableRef;
+use sea_orm::{DbBackend, QueryResult};
 
+use super::visible;
 use crate::database::connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::transaction::Transaction;
@@ -133,35 +135,22 @@ impl SchemaState {
     /// # Errors
     /// [`ErrorClass::Privilege`] if the role may use no schema of the search path, or the database's error.
     pub(crate) async fn read(connection: &Transaction) -> Result<Self, DatabaseCause> {
-        let names = [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat().join("', '");
-        let sql = match connection.backend() {
-            // The query returns a row in any case: if no schema is readable, an empty result would look like an empty
-            // database.
-            DbBackend::Postgres => format!(
-                "SELECT c.relname::text AS table_name, a.attname::text AS column_name, one.blind
-                 FROM (SELECT current_schema() IS NULL AS blind) one
-                 LEFT JOIN pg_class c ON c.relname IN ('{names}') AND c.relkind IN ('r', 'p')
-                      AND pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace
-                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-            ),
-            _ => format!(
-                "SELECT m.name AS table_name, c.name AS column_name, FALSE AS blind
-                 FROM sqlite_master m JOIN pragma_table_info(m.name) c
-                 WHERE m.type = 'table' AND (m.name IN ('{names}') OR substr(m.name, 1, 13) = '{LEFTOVER}')"
-            ),
+        let rows = match connection.backend() {
+            DbBackend::Postgres => postgresql_columns(connection).await?,
+            _ => sqlite_columns(connection).await?,
         };
         let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for row in connection::rows(connection, &sql).await? {
-            if row.try_get("", "blind")? {
-                let message = "the search path has no schema that the role may use";
-                return Err(DatabaseCause::new(ErrorClass::Privilege, message));
+        let mut place_of_ledger = ledger::TABLE.into_table_ref();
+        for row in rows {
+            let (table, schema): (String, Option<String>) =
+                (row.try_get("", "table_name")?, row.try_get("", "schema_name")?);
+            if let Some(schema) = schema.filter(|_| table == ledger::TABLE) {
+                place_of_ledger = (schema, ledger::TABLE).into_table_ref();
             }
-            if let Some(table) = row.try_get::<Option<String>>("", "table_name")? {
-                tables.entry(table).or_default().extend(row.try_get::<Option<String>>("", "column_name")?);
-            }
+            tables.entry(table).or_default().extend(row.try_get::<Option<String>>("", "column_name")?);
         }
         let ledger = match tables.remove(ledger::TABLE) {
-            Some(_) => ledger::read(connection).await?,
+            Some(_) => ledger::read(connection, place_of_ledger).await?,
             None => Ledger::Missing,
         };
         Ok(Self::of(ledger, tables))
@@ -258,6 +247,35 @@ impl SchemaState {
             }
         }
     }
+}
+
+/// The columns of TARSy's tables and the ledger on PostgreSQL; NULL for a table without a column.
+async fn postgresql_columns(connection: &Transaction) -> Result<Vec<QueryResult>, DatabaseCause> {
+    if connection.namespace().path().is_empty() {
+        // Nothing would be found, which would look like an empty database.
+        let message = "the search path has no schema that the role may use";
+        return Err(DatabaseCause::new(ErrorClass::Privilege, message));
+    }
+    let sql = "SELECT c.relname::text AS table_name, c.nspname::text AS schema_name, a.attname::text AS column_name
+               FROM visible c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               WHERE c.relname = ANY ($2) AND c.relkind IN ('r', 'p')";
+    Ok(visible::rows(connection, sql, [visible::texts(&names())]).await?)
+}
+
+/// As [`postgresql_columns`], with the leftovers, on SQLite.
+async fn sqlite_columns(connection: &Transaction) -> Result<Vec<QueryResult>, DatabaseCause> {
+    let sql = format!(
+        "SELECT m.name AS table_name, NULL AS schema_name, c.name AS column_name
+         FROM sqlite_master m JOIN pragma_table_info(m.name) c
+         WHERE m.type = 'table' AND (m.name IN ('{}') OR substr(m.name, 1, 13) = '{LEFTOVER}')",
+        names().join("', '")
+    );
+    Ok(connection::rows(connection, &sql).await?)
+}
+
+/// TARSy's tables, with the ledger.
+fn names() -> Vec<&'static str> {
+    [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat()
 }
 
 /// A revision for messages: the id, and its number if this version knows it.

@@ -207,6 +207,8 @@ mod tests {
         let sequence = |next| Sequence {
             name: "events_id_seq".to_owned(),
             is_tarsys: true,
+            place: String::new(),
+            table_place: String::new(),
             table: "events".to_owned(),
             column: "id".to_owned(),
             largest: Some(7),

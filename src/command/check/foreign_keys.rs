@@ -1,12 +1,11 @@
 //! The check of the foreign keys: constraints that the server enforces, and rows without a parent.
 
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::finding::Finding;
 use super::mode::Depth;
-use crate::database::connection::row;
 use crate::database::failure::DatabaseCause;
-use crate::database::quote::{literal, quoted};
+use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::exit_code::ExitCode;
 use crate::format::counted;
@@ -15,7 +14,7 @@ use crate::history::orphans::{self, OrphanCount};
 use crate::history::tables::{REFERENCES, Reference};
 use crate::output::Status;
 use crate::schema::diff;
-use crate::schema::model::{ForeignKey, Schema};
+use crate::schema::model::{ForeignKey, Schema, Table};
 
 const NAME: &str = "foreign keys";
 
@@ -89,52 +88,50 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
 async fn other_orphans(connection: &Transaction, found: &Schema) -> Result<Vec<String>, DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
-    let counts: Vec<_> = match connection.backend() {
-        DbBackend::Postgres => others.map(|(table, key)| postgresql_orphans(table, key)).collect(),
-        _ => others.map(|(table, key)| sqlite_orphans(table, key)).collect(),
-    };
     let mut texts = Vec::new();
-    for sql in counts {
-        let counted = row(connection, &sql).await?;
-        let [child, parent] = ["child", "parent"].map(|column| counted.try_get::<String>("", column));
-        match counted.try_get::<i64>("", "orphans")?.unsigned_abs() {
-            0 => {}
-            rows => texts.push(lost(rows, &child?, &parent?)),
+    for (name, key) in others {
+        let statement = match connection.backend() {
+            DbBackend::Postgres => postgresql_orphans(&place(name, &found.tables[name]), key),
+            _ => sqlite_orphans(name, key),
+        };
+        let counted = connection.query_one_raw(statement).await?;
+        let rows: i64 = counted.map_or(Ok(0), |row| row.try_get("", "orphans"))?;
+        if rows > 0 {
+            texts.push(lost(rows.unsigned_abs(), name, &key.referenced_table));
         }
     }
     Ok(texts)
 }
 
-/// Counts the rows without a parent by this key.
-fn postgresql_orphans(table: &str, key: &ForeignKey) -> String {
-    let pairs = key.columns.iter().zip(&key.referenced_columns);
+/// The table in SQL.
+fn place(name: &str, table: &Table) -> String {
+    let schema = table.schema.as_deref().map(|schema| format!("{}.", quoted(schema)));
+    format!("{}{}", schema.unwrap_or_default(), quoted(name))
+}
+
+/// Counts the rows without a parent by this key, with its own operators: their types may be of an extension.
+fn postgresql_orphans(table: &str, key: &ForeignKey) -> Statement {
+    let pairs = key.columns.iter().zip(&key.referenced_columns).zip(&key.operators);
     let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
-    let matching: Vec<_> = pairs.map(|(from, to)| format!("p.{} = c.{}", quoted(to), quoted(from))).collect();
-    format!(
-        "SELECT {child} AS child, {parent} AS parent, count(*) AS orphans FROM {child_table} c
-         WHERE {given} AND NOT EXISTS (SELECT FROM {parent_table} p WHERE {matching})",
-        child = literal(table),
-        parent = literal(&key.referenced_table),
-        child_table = quoted(table),
+    let matching: Vec<_> = pairs.map(|((from, to), is)| format!("p.{} {is} c.{}", quoted(to), quoted(from))).collect();
+    let sql = format!(
+        "SELECT count(*) AS orphans FROM {table} c WHERE {given} AND NOT EXISTS (SELECT FROM {parent} p WHERE {matching})",
         given = given.join(" AND "),
-        // The catalog gives it with its schema and quotes, where it needs them.
-        parent_table = key.referenced_table,
+        parent = key.referenced_place,
         matching = matching.join(" AND "),
-    )
+    );
+    Statement::from_string(DbBackend::Postgres, sql)
 }
 
 /// As [`postgresql_orphans`]; SQLite resolves a key without columns. It lists a row once for each of several identical
 /// keys.
-fn sqlite_orphans(table: &str, key: &ForeignKey) -> String {
-    format!(
-        "SELECT {child} AS child, {parent} AS parent, count(DISTINCT coalesce(c.rowid, 0)) AS orphans
-         FROM pragma_foreign_key_check({child}) c
-         JOIN pragma_foreign_key_list({child}) k ON k.id = c.fkid AND k.seq = 0
-         WHERE k.\"table\" = {parent} AND k.\"from\" = {column}",
-        child = literal(table),
-        parent = literal(&key.referenced_table),
-        column = literal(&key.columns[0]),
-    )
+fn sqlite_orphans(table: &str, key: &ForeignKey) -> Statement {
+    let sql = "SELECT count(DISTINCT coalesce(c.rowid, 0)) AS orphans
+               FROM pragma_foreign_key_check(?1) c
+               JOIN pragma_foreign_key_list(?1) k ON k.id = c.fkid AND k.seq = 0
+               WHERE k.\"table\" = ?2 AND k.\"from\" = ?3";
+    let values = [table, &key.referenced_table, &key.columns[0]].map(Value::from);
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 
 #[cfg(test)]

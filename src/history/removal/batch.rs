@@ -218,7 +218,9 @@ impl Batch {
     /// # Errors
     /// [`BatchError`]; the batch is rolled back, unless the connection broke: then the outcome is unknown.
     pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
-        if *ledger != Ledger::Missing && ledger::read(&self.transaction).await? != *ledger {
+        if *ledger != Ledger::Missing
+            && ledger::read(&self.transaction, self.transaction.namespace().table_ref(ledger::TABLE)).await? != *ledger
+        {
             return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(upgraded_concurrently()) });
         }
         if let Some(archive) = self.archive {

@@ -21,7 +21,7 @@ use crate::database::transaction::Transaction;
 /// The database's error, also if a type or a definition cannot be read.
 pub async fn schema(connection: &Transaction) -> Result<Schema, DbErr> {
     match connection.backend() {
-        DbBackend::Postgres => postgresql::read(connection, postgresql::Namespace::Visible).await,
+        DbBackend::Postgres => postgresql::read(connection).await,
         _ => sqlite::read(connection).await,
     }
 }

@@ -3,6 +3,7 @@
 use sea_orm::{DbErr, QueryResult};
 
 use crate::database::connection::rows;
+use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, IndexMethod, Schema, Table};
@@ -66,10 +67,13 @@ fn add_key_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     // A foreign key without referenced columns refers to the primary key.
     let referenced: Option<String> = row.try_get("", "referenced_column")?;
     if row.try_get::<i32>("", "position")? == 0 {
+        let referenced_table: String = row.try_get("", "referenced_table")?;
         table.foreign_keys.push(ForeignKey {
             name: None,
             columns: Vec::new(),
-            referenced_table: row.try_get("", "referenced_table")?,
+            referenced_place: quoted(&referenced_table),
+            referenced_table,
+            operators: Vec::new(),
             referenced_columns: Vec::new(),
             on_delete: ForeignKeyAction::named(&row.try_get::<String>("", "on_delete")?),
             on_update: ForeignKeyAction::named(&row.try_get::<String>("", "on_update")?),

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use sea_orm::{DbBackend, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::assess::UpgradePlan;
-use crate::database::connection::rows;
+use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 
@@ -16,18 +16,22 @@ pub(crate) async fn statements(connection: &Transaction, plan: &UpgradePlan) -> 
     if connection.backend() != DbBackend::Postgres || !plan.has_tables() || created.is_empty() {
         return Ok(Vec::new());
     }
+    let sessions = connection.table("alert_sessions");
+    let asked = |sql| Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from(sessions.clone())]);
     let owner = "SELECT pg_get_userbyid(relowner)::text AS name FROM pg_class
-                 WHERE oid = 'alert_sessions'::regclass AND relowner <> current_user::regrole";
-    let owner: Option<String> = match rows(connection, owner).await?.first() {
+                 WHERE oid = to_regclass($1) AND relowner <> current_user::regrole";
+    let owner: Option<String> = match connection.query_one_raw(asked(owner)).await? {
         Some(row) => Some(row.try_get("", "name")?),
         None => None,
     };
     let grants = "SELECT a.privilege_type AS privilege, a.is_grantable,
                          CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END AS grantee
                   FROM pg_class c, aclexplode(c.relacl) a
-                  WHERE c.oid = 'alert_sessions'::regclass AND a.grantee <> c.relowner ORDER BY 1, 3";
-    let grants = rows(connection, grants).await?.iter().map(Grant::of).collect::<Result<Vec<_>, DbErr>>()?;
-    Ok(created.iter().flat_map(|table| of_table(table, &grants, owner.as_deref())).collect())
+                  WHERE c.oid = to_regclass($1) AND a.grantee <> c.relowner ORDER BY 1, 3";
+    let grants = connection.query_all_raw(asked(grants)).await?;
+    let grants = grants.iter().map(Grant::of).collect::<Result<Vec<_>, DbErr>>()?;
+    let namespace = connection.namespace();
+    Ok(created.iter().flat_map(|table| of_table(table, namespace, &grants, owner.as_deref())).collect())
 }
 
 /// A privilege of a role on `alert_sessions`.
@@ -47,16 +51,17 @@ impl Grant {
         })
     }
 
-    fn statement(&self, table: &str) -> String {
+    fn statement(&self, table: &str, namespace: &Namespace) -> String {
         let Self { privilege, grantee, is_grantable } = self;
         let grantee = grantee.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
-        let mut statement = format!("GRANT {privilege} ON {table} TO {grantee}");
+        let mut statement = format!("GRANT {privilege} ON {} TO {grantee}", namespace.table(table));
         if *is_grantable {
             statement.push_str(" WITH GRANT OPTION");
         }
         if table == "events" && privilege == "INSERT" {
             // An INSERT takes a number from the sequence.
-            write!(statement, "; GRANT USAGE, SELECT ON SEQUENCE events_id_seq TO {grantee}")
+            let sequence = namespace.table("events_id_seq");
+            write!(statement, "; GRANT USAGE, SELECT ON SEQUENCE {sequence} TO {grantee}")
                 .expect("a text takes what is written to it");
         }
         statement
@@ -64,9 +69,9 @@ impl Grant {
 }
 
 /// The grants come first: a role that is no longer the owner may not grant.
-fn of_table(table: &str, grants: &[Grant], owner: Option<&str>) -> Vec<String> {
-    let owner = owner.map(|owner| format!("ALTER TABLE {table} OWNER TO {}", quoted(owner)));
-    grants.iter().map(|grant| grant.statement(table)).chain(owner).collect()
+fn of_table(table: &str, namespace: &Namespace, grants: &[Grant], owner: Option<&str>) -> Vec<String> {
+    let owner = owner.map(|owner| format!("ALTER TABLE {} OWNER TO {}", namespace.table(table), quoted(owner)));
+    grants.iter().map(|grant| grant.statement(table, namespace)).chain(owner).collect()
 }
 
 #[cfg(test)]
@@ -80,15 +85,19 @@ mod tests {
             grantee: grantee.map(str::to_owned),
             is_grantable,
         };
+        let namespace = Namespace::temporary();
         let grants = [grant("INSERT", Some("back end"), false), grant("SELECT", None, true)];
         assert_eq!(
-            of_table("events", &grants, Some("owner")),
+            of_table("events", &namespace, &grants, Some("owner")),
             [
-                "GRANT INSERT ON events TO \"back end\"; GRANT USAGE, SELECT ON SEQUENCE events_id_seq TO \"back end\"",
-                "GRANT SELECT ON events TO PUBLIC WITH GRANT OPTION",
-                "ALTER TABLE events OWNER TO \"owner\"",
+                r#"GRANT INSERT ON "pg_temp"."events" TO "back end"; GRANT USAGE, SELECT ON SEQUENCE "pg_temp"."events_id_seq" TO "back end""#,
+                r#"GRANT SELECT ON "pg_temp"."events" TO PUBLIC WITH GRANT OPTION"#,
+                r#"ALTER TABLE "pg_temp"."events" OWNER TO "owner""#,
             ]
         );
-        assert_eq!(of_table("chats", &grants[..1], None), ["GRANT INSERT ON chats TO \"back end\""]);
+        assert_eq!(
+            of_table("chats", &namespace, &grants[..1], None),
+            [r#"GRANT INSERT ON "pg_temp"."chats" TO "back end""#]
+        );
     }
 }

@@ -25,7 +25,7 @@ use super::{diff, read, row_policy};
 use crate::database::connection::Connection;
 use crate::database::connection::require_writable;
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
-use crate::database::transaction::Transaction;
+use crate::database::transaction::{SearchPath, Transaction};
 
 /// The pause before another attempt to lock tables that other sessions hold; the first and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
@@ -118,6 +118,7 @@ async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), Sche
         let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
         plan.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
+    transaction.search(SearchPath::Tarsy).await.context((Verb::Set, "the search path"))?;
     // The ledger comes first, as in TARSy's backend: two upgrades that begin at different ends would deadlock.
     ledger::write(transaction, plan.ledger(), plan.revision()).await.context((Verb::Write, "the ledger"))?;
     for revision in &plan.pending {
@@ -127,6 +128,7 @@ async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), Sche
         let done = revision.apply(transaction).await;
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
     }
+    transaction.search(SearchPath::Empty).await.context((Verb::Set, "the search path"))?;
     if let Some(last) = plan.pending.last() {
         for statement in grants::statements(transaction, plan).await.context((Verb::Read, "the grants"))? {
             transaction

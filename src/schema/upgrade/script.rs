@@ -10,6 +10,7 @@ use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::{literal, quoted};
+use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::schema::model::Schema;
 use crate::schema::read::postgresql;
@@ -33,15 +34,20 @@ pub(crate) async fn of(connection: &Connection, plan: &UpgradePlan) -> Result<Ve
 }
 
 async fn on_postgresql(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
-    let begin = ["BEGIN", lock::NO_TIME_LIMITS, crate::database::read_transaction::EVERY_ROW].map(str::to_owned);
-    let mut script = [&begin[..], &[lock::statement()]].concat();
+    let namespace = connection.namespace().await?;
+    let mut script = vec!["BEGIN".to_owned(), SearchPath::Empty.statements(&namespace)];
+    script.extend([lock::NO_TIME_LIMITS, EVERY_ROW].map(str::to_owned));
+    script.push(lock::statement());
     if plan.has_tables() {
-        script.extend(table_locks::statements(plan));
+        script.extend(table_locks::statements(plan, &namespace));
     }
-    let expected = says_on_postgresql(plan.ledger());
-    script.push(format!(
-        "DO $$ BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END $$"
-    ));
+    let expected = says_on_postgresql(plan.ledger(), &namespace.table(ledger::TABLE));
+    let refuse_others = format!(
+        "BEGIN IF ({expected}) IS NOT TRUE THEN RAISE 'the database has changed since this was printed'; END IF; END"
+    );
+    script.push(format!("DO {}", literal(&refuse_others)));
+    // From here on names of tables are unqualified, and those of functions and operators are not.
+    script.push(SearchPath::Tarsy.statements(&namespace));
 
     let live = connection.reading(async |reading| crate::schema::read::schema(reading).await).await?;
     let inherited = connection.reading(async |reading| grants::statements(reading, plan).await).await?;
@@ -59,15 +65,15 @@ async fn on_postgresql(connection: &Connection, plan: &UpgradePlan) -> Result<Ve
     Ok(script)
 }
 
-/// The condition that the ledger is unchanged, on PostgreSQL.
-fn says_on_postgresql(ledger: &Ledger) -> String {
+/// The condition that the ledger is unchanged, on PostgreSQL with an empty search path.
+fn says_on_postgresql(ledger: &Ledger, place: &str) -> String {
     match ledger {
-        Ledger::Missing => "to_regclass('alembic_version') IS NULL".to_owned(),
+        Ledger::Missing => format!("to_regclass({}) IS NULL", literal(place)),
         Ledger::At(revision) => {
-            format!("(SELECT array_agg(version_num::text) FROM alembic_version) = '{{{revision}}}'")
+            format!("(SELECT array_agg(version_num::text) FROM {place}) = ARRAY[{}]", literal(revision))
         }
         Ledger::Empty | Ledger::Several(_) => {
-            "NOT EXISTS (SELECT FROM alembic_version WHERE version_num <> '')".to_owned()
+            format!("NOT EXISTS (SELECT FROM {place} WHERE version_num <> '')")
         }
     }
 }
@@ -87,7 +93,7 @@ fn says_on_sqlite(ledger: &Ledger) -> String {
 
 /// Gives the temporary tables the foreign keys between the live tables: an upgrade drops foreign keys by name.
 async fn take_over_keys(transaction: &Transaction, live: &Schema) -> Result<(), DbErr> {
-    let scratch = postgresql::read(transaction, postgresql::Namespace::Temporary).await?;
+    let scratch = postgresql::read(transaction).await?;
     for (name, table) in &scratch.tables {
         let Some(found) = live.tables.get(name) else { continue };
         for key in table.foreign_keys.iter().filter_map(|key| key.name.as_deref()) {
@@ -164,10 +170,13 @@ mod tests {
     #[test]
     fn the_script_asks_for_the_ledger_that_was_read() {
         let at = Ledger::At("ae85467a75d2".to_owned());
-        let on_postgresql = says_on_postgresql(&at);
-        assert_eq!(on_postgresql, "(SELECT array_agg(version_num::text) FROM alembic_version) = '{ae85467a75d2}'");
+        let place = r#""public"."alembic_version""#;
+        let on_postgresql = says_on_postgresql(&at, place);
+        let expected =
+            r#"(SELECT array_agg(version_num::text) FROM "public"."alembic_version") = ARRAY['ae85467a75d2']"#;
+        assert_eq!(on_postgresql, expected);
         assert_eq!(says_on_sqlite(&at), "(SELECT group_concat(version_num) FROM alembic_version) = 'ae85467a75d2'");
-        assert_eq!(says_on_postgresql(&Ledger::Missing), "to_regclass('alembic_version') IS NULL");
+        assert_eq!(says_on_postgresql(&Ledger::Missing, place), r#"to_regclass('"public"."alembic_version"') IS NULL"#);
         assert!(says_on_sqlite(&Ledger::Empty).starts_with("NOT EXISTS"));
     }
 }

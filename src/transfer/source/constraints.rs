@@ -299,6 +299,8 @@ mod tests {
         let key = ForeignKey {
             columns: vec!["parent".to_owned()],
             referenced_table: "parents".to_owned(),
+            referenced_place: "\"parents\"".to_owned(),
+            operators: Vec::new(),
             referenced_columns: vec!["id".to_owned()],
             name: None,
             on_delete: ForeignKeyAction::NoAction,
