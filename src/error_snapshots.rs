@@ -219,7 +219,7 @@ fn difference(weight: Severity, what: &str, repair: Option<Repair>) -> Differenc
 #[test]
 fn every_error_of_the_schema() {
     let alike = || Drift::new(revision(2), vec![difference(Severity::Drift, "missing table events", None)]);
-    let repair = Repair::RebuildIndex { name: text("ix_events_channel") };
+    let repair = Repair::RebuildIndex { name: text("ix_events_channel"), table: text("events") };
     let repairable = difference(Severity::Drift, "invalid index ix_events_channel", Some(repair));
     let restriction = difference(Severity::Restriction, "additional unique index mine", None);
     let samples = samples!(SchemaError {

@@ -144,7 +144,7 @@ impl Differences {
                     self.add(Severity::Drift, text, can_be_created.then_some(repair));
                 }
                 Some(found) if !found.valid => {
-                    let repair = Repair::RebuildIndex { name: name.clone() };
+                    let repair = Repair::RebuildIndex { name: name.clone(), table: table.to_owned() };
                     self.add(Severity::Drift, format!("index {name} on {table} is invalid"), Some(repair));
                 }
                 Some(found) if found != index => {

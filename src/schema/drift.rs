@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_hint_is_what_can_be_done_about_these_faults() {
-        let rebuild = Repair::RebuildIndex { name: "ix_mine".to_owned() };
+        let rebuild = Repair::RebuildIndex { name: "ix_mine".to_owned(), table: "mine".to_owned() };
         let hint = |faults: Vec<Difference>, looks_like| {
             Drift { looks_like, ..Drift::new(Revision::HEAD, faults) }.hint().expect("there is always one")
         };

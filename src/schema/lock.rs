@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger;
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
-use crate::database::connection::Connection;
-use crate::database::connection::{row, rows};
+use super::visible;
+use crate::database::connection::{self, Access, Connection, LOCK_TIMEOUT, row};
+use crate::database::failure::DatabaseCause;
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::sqlite_file::with_suffix;
@@ -21,20 +22,36 @@ use crate::format;
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
 
-/// Takes the lock for repairs until the session ends; false if another session has it. It does not wait, because a
-/// waiting session holds a snapshot, for which the building of an index would wait.
-pub(crate) async fn begin_repair(connection: &Connection) -> Result<bool, DbErr> {
-    if connection.backend() != DbBackend::Postgres {
-        return Ok(true);
+/// The lock that lets one session at a time repair a PostgreSQL database, held until it is dropped.
+///
+/// It belongs to a transaction that does nothing else: behind a pooler a lock of the session would remain.
+#[derive(Default)]
+pub(crate) struct RepairLock {
+    _transaction: Option<(Transaction, Connection)>,
+}
+
+impl RepairLock {
+    /// Takes the lock; `None` if another session has it. It does not wait, because a waiting session holds a snapshot,
+    /// for which the building of an index would wait.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub(crate) async fn take(url: &DatabaseUrl) -> Result<Option<Self>, DatabaseCause> {
+        if matches!(url, DatabaseUrl::Sqlite(_)) {
+            return Ok(Some(Self::default()));
+        }
+        let connection = connection::open(url, Access::Write, LOCK_TIMEOUT).await.map_err(|error| error.cause)?;
+        let transaction = connection.begin(SearchPath::Empty, NO_TIME_LIMITS).await?;
+        let sql = format!("SELECT pg_try_advisory_xact_lock({}) AS is_alone", KEY + 1);
+        let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
+        Ok(is_alone.then_some(Self { _transaction: Some((transaction, connection)) }))
     }
-    let sql = format!("SELECT pg_try_advisory_lock({}) AS is_alone", KEY + 1);
-    connection.reading(async |reading| row(reading, &sql).await).await?.try_get("", "is_alone")
 }
 
 /// Begins the one transaction that may change the schema. The lock ends with it, also behind a pooler.
 pub(crate) async fn begin(connection: &Connection) -> Result<Transaction, DbErr> {
     let set_up = [NO_TIME_LIMITS, &mark::transaction(), EVERY_ROW, &statement()].join("; ");
-    connection.begin(SearchPath::Role, &set_up).await
+    connection.begin(SearchPath::Empty, &set_up).await
 }
 
 /// Without them a role's limits for everyday queries would end a long upgrade.
@@ -94,30 +111,12 @@ fn holder_of_file(url: &DatabaseUrl) -> String {
 
 /// Finds the session with the advisory lock, or else the oldest one with a lock on one of the tables.
 async fn postgresql_holder(connection: &Connection) -> Result<Option<String>, DbErr> {
-    let sql = format!(
-        "SELECT format('pid %s (role %s, application `%s`%s)', a.pid, a.usename, a.application_name,
-                       -- A role without privileges sees no more.
-                       CASE WHEN a.state IS NULL THEN ''
-                            ELSE format(', from %s, %s since %s', coalesce(host(a.client_addr), 'a local socket'),
-                                        a.state, to_char(a.state_change AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'))
-                       END) AS holder
-         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-         WHERE l.granted AND l.pid <> pg_backend_pid()
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND ((l.locktype = 'advisory' AND l.classid = {high} AND l.objid = {low} AND l.objsubid = 1)
-             OR (l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class WHERE relname IN ('{ledger}', '{tables}'))))
-         ORDER BY l.locktype, a.xact_start LIMIT 1",
-        high = KEY >> 32,
-        low = KEY & 0xffff_ffff,
-        ledger = ledger::TABLE,
-        tables = Revision::HEAD.tables().join("', '"),
-    );
-    connection
-        .reading(async |reading| rows(reading, &sql).await)
-        .await?
-        .first()
-        .map(|row| row.try_get("", "holder"))
-        .transpose()
+    let [high, low] = [KEY >> 32, KEY & 0xffff_ffff].map(Value::from);
+    let tables = visible::texts(&[&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat());
+    let statement =
+        Statement::from_sql_and_values(DbBackend::Postgres, include_str!("lock_holder.sql"), [high, low, tables]);
+    let holder = connection.reading(async |reading| reading.query_one_raw(statement).await).await?;
+    holder.map(|row| row.try_get("", "holder")).transpose()
 }
 
 /// SQLite does not know who holds its locks, but Linux lists them by the file's inode.

@@ -4,18 +4,20 @@ use sea_orm::{DbBackend, DbErr};
 
 use super::model::Index;
 use super::sequence::{self, Sequence};
-use crate::database::connection::Connection;
+use crate::database::connection::{self, Access, Connection, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::mark;
+use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
+use crate::database::url::DatabaseUrl;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Repair {
     /// Create a missing index.
     CreateIndex { name: String, table: String, index: Index },
     /// Rebuild an invalid index.
-    RebuildIndex { name: String },
+    RebuildIndex { name: String, table: String },
     /// Advance a sequence past the data.
     AdvanceSequence(Sequence),
 }
@@ -26,33 +28,24 @@ impl Repair {
     pub(crate) fn done(&self) -> String {
         match self {
             Repair::CreateIndex { name, .. } => format!("created index {name}"),
-            Repair::RebuildIndex { name } => format!("rebuilt index {name}"),
+            Repair::RebuildIndex { name, .. } => format!("rebuilt index {name}"),
             Repair::AdvanceSequence(sequence) => format!("advanced sequence {} past the data", sequence.name),
         }
     }
 
-    /// Applies the repair. On PostgreSQL writers are not blocked while an index is built; an interruption leaves an
-    /// invalid index, which the next run rebuilds.
+    /// Applies the repair. On PostgreSQL writers are not blocked while an index is built, on a connection of its own; an
+    /// interruption leaves an invalid index, which the next run rebuilds.
     ///
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
-    pub(crate) async fn apply(&self, connection: &Connection) -> Result<(), DatabaseError> {
-        let backend = connection.backend();
+    pub(crate) async fn apply(&self, connection: &Connection, url: &DatabaseUrl) -> Result<(), DatabaseError> {
         match self {
             Repair::CreateIndex { name, table, index } => {
-                let done =
-                    build(connection, &create_index(backend, name, table, index)).await.map_err(DatabaseCause::from);
-                // An index that already exists belongs to another session, which may be building it.
-                let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
-                if backend == DbBackend::Postgres && done.as_ref().is_err_and(is_ours) {
-                    let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", quoted(name));
-                    connection.execute_alone(&mark::statement(&leftover)).await.ok();
-                }
+                let done = create(connection, url, name, table, index).await;
                 done.context((Verb::Create, format!("index {name}")))
             }
-            Repair::RebuildIndex { name } => {
-                let sql = format!("REINDEX INDEX CONCURRENTLY {}", quoted(name));
-                build(connection, &sql).await.context((Verb::Recreate, format!("index {name}")))
+            Repair::RebuildIndex { name, table } => {
+                rebuild(connection, url, name, table).await.context((Verb::Recreate, format!("index {name}")))
             }
             Repair::AdvanceSequence(sequence) => {
                 sequence.advance(connection).await.context((Verb::Set, format!("sequence {}", sequence.name)))
@@ -75,22 +68,88 @@ pub(crate) async fn plan(
     Ok(repairs)
 }
 
-/// The build waits for every older transaction, but blocks no session: it may take long.
-async fn build(connection: &Connection, sql: &str) -> Result<(), DbErr> {
-    if connection.backend() == DbBackend::Postgres {
-        connection.execute_alone("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+async fn create(
+    connection: &Connection,
+    url: &DatabaseUrl,
+    name: &str,
+    table: &str,
+    index: &Index,
+) -> Result<(), DatabaseCause> {
+    let namespace = connection.namespace().await?;
+    if connection.backend() != DbBackend::Postgres {
+        return Ok(connection.execute_alone(&create_on_sqlite(name, table, index)).await?);
     }
-    connection.execute_alone(&mark::statement(sql)).await.map(|_| ())
+    let own = open_to_build(url).await?;
+    let sql = create_on_postgresql(name, &namespace.table(table), index);
+    let done = own.execute_alone(&mark::statement(&sql)).await.map_err(DatabaseCause::from);
+    // An index that already exists belongs to another session, which may be building it.
+    let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
+    if done.as_ref().is_err_and(is_ours) {
+        let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index_of(&namespace, name, table));
+        own.execute_alone(&mark::statement(&leftover)).await.ok();
+    }
+    done
 }
 
-fn create_index(backend: DbBackend, name: &str, table: &str, index: &Index) -> String {
-    let columns = index.columns.iter().zip(&index.operator_classes);
-    let columns: Vec<_> =
-        columns.map(|(column, class)| format!("{} {class}", quoted(column)).trim_end().to_owned()).collect();
-    let unique = if index.unique { "UNIQUE " } else { "" };
-    let (how, method) = match backend {
-        DbBackend::Postgres => ("CONCURRENTLY ", format!(" USING {}", index.method)),
-        _ => ("", String::new()),
-    };
-    format!("CREATE {unique}INDEX {how}{} ON {}{method} ({})", quoted(name), quoted(table), columns.join(", "))
+async fn rebuild(connection: &Connection, url: &DatabaseUrl, name: &str, table: &str) -> Result<(), DatabaseCause> {
+    let namespace = connection.namespace().await?;
+    let sql = format!("REINDEX INDEX CONCURRENTLY {}", index_of(&namespace, name, table));
+    Ok(open_to_build(url).await?.execute_alone(&mark::statement(&sql)).await?)
+}
+
+/// A connection without limits. The build waits for every older transaction, but blocks no session: it may take long.
+async fn open_to_build(url: &DatabaseUrl) -> Result<Connection, DatabaseCause> {
+    let own = connection::open(url, Access::Write, LOCK_TIMEOUT).await.map_err(|error| error.cause)?;
+    own.execute_alone("SET lock_timeout = 0; SET statement_timeout = 0").await?;
+    Ok(own)
+}
+
+/// The name of a table's index in SQL. Both are in the same schema.
+fn index_of(namespace: &Namespace, name: &str, table: &str) -> String {
+    let schema = namespace.schema_of(table).map(|schema| format!("{}.", quoted(schema)));
+    format!("{}{}", schema.unwrap_or_default(), quoted(name))
+}
+
+fn create_on_sqlite(name: &str, table: &str, index: &Index) -> String {
+    let columns: Vec<_> = index.columns.iter().map(|column| quoted(column)).collect();
+    format!("CREATE {}INDEX {} ON {} ({})", unique(index), quoted(name), quoted(table), columns.join(", "))
+}
+
+/// The index is created in the schema of its table. Only PostgreSQL's own operator classes are expected.
+fn create_on_postgresql(name: &str, table: &str, index: &Index) -> String {
+    let columns = index.columns.iter().zip(&index.operator_classes).map(|(column, class)| match class.as_str() {
+        "" => quoted(column),
+        class => format!("{} pg_catalog.{}", quoted(column), quoted(class)),
+    });
+    let columns: Vec<_> = columns.collect();
+    let (unique, method) = (unique(index), &index.method);
+    format!("CREATE {unique}INDEX CONCURRENTLY {} ON {table} USING {method} ({})", quoted(name), columns.join(", "))
+}
+
+fn unique(index: &Index) -> &'static str {
+    if index.unique { "UNIQUE " } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::model::IndexMethod;
+
+    #[test]
+    fn the_statements_name_the_schema() {
+        let index = Index {
+            columns: vec!["conversation".to_owned()],
+            unique: true,
+            method: IndexMethod::Gin,
+            operator_classes: vec!["jsonb_path_ops".to_owned()],
+            predicate: None,
+            valid: true,
+        };
+        assert_eq!(
+            create_on_postgresql("ix", r#""my own"."t""#, &index),
+            r#"CREATE UNIQUE INDEX CONCURRENTLY "ix" ON "my own"."t" USING gin ("conversation" pg_catalog."jsonb_path_ops")"#
+        );
+        assert_eq!(create_on_sqlite("ix", "t", &index), r#"CREATE UNIQUE INDEX "ix" ON "t" ("conversation")"#);
+        assert_eq!(index_of(&Namespace::temporary(), "ix", "t"), r#""pg_temp"."ix""#);
+    }
 }

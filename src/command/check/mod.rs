@@ -111,7 +111,7 @@ async fn checks(
     let depth = Depth::of(arguments);
     let mut checks = vec![server::connection(connection, opened).await];
     if arguments.fix {
-        checks.push(fix::repairs(connection).await);
+        checks.push(fix::repairs(connection, &settings.database.value).await);
     }
     let limit = (depth == Depth::Quick).then_some(QUERY_LIMIT);
     let reader = match BoundedReader::new(connection, limit).await {
