@@ -5,6 +5,7 @@ mod backfills;
 mod every_revision;
 mod ledger;
 mod operators;
+mod places;
 mod revisions;
 mod upgrade;
 mod variants;

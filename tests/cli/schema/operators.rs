@@ -369,3 +369,19 @@ fn sequences_of_the_operators_tables_are_not_moved() {
     assert_eq!(database.number("SELECT last_value FROM s"), 1);
     assert_eq!(database.number("SELECT last_value FROM round"), 1);
 }
+
+#[apply(test)]
+fn a_constraint_trigger_blocks_a_revision_that_updates_its_rows() {
+    let database = Database::postgresql();
+    init_to(&database, "baseline");
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    init_to(&database, "4");
+    database.execute(
+        "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON alert_sessions DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION mine()",
+    );
+    let refused = Outcome::of(tarsy_db(&database).args(["init", "--to", "5"])).expect(4);
+    let words = "trigger late of alert_sessions would act on the rows that this revision updates";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+}
