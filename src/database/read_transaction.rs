@@ -74,10 +74,14 @@ impl<'c> BoundedReader<'c> {
 
 /// Begins a read transaction in which each statement may take `limit`. It overrides the role's own limit.
 pub(crate) async fn begin(connection: &Connection, limit: Option<Duration>, rows: Rows) -> Result<Transaction, DbErr> {
+    connection.begin_reading(SearchPath::Role, &set_up(limit, rows)).await
+}
+
+/// The first statements of a read transaction on PostgreSQL.
+pub(crate) fn set_up(limit: Option<Duration>, rows: Rows) -> String {
     let limit = limit.map_or(0, milliseconds);
     let every_row = if rows == Rows::Every { EVERY_ROW } else { "" };
-    let set_up = format!("SET LOCAL statement_timeout = {limit}; {every_row}; {}", mark::transaction());
-    connection.begin_reading(SearchPath::Role, &set_up).await
+    format!("SET LOCAL statement_timeout = {limit}; {every_row}; {}", mark::transaction())
 }
 
 #[cfg(test)]

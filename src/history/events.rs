@@ -1,13 +1,17 @@
 //! The retention of events. The backend sends them to browsers, which need them for a few hours.
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, SelectStatement};
+use sea_orm::{ColumnTrait, DbBackend, DbErr, IdenStatic, Iterable, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
+use super::entity::{self, events};
+use super::id_set::IdSet;
 use super::removal::batch::{Batch, BatchError, Limits};
 use super::retention::plan::{TableCounts, table_plan};
 use super::retention::policy::RetentionError;
 use crate::database::connection::Connection;
 use crate::database::failure::DatabaseError;
+use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
@@ -35,12 +39,13 @@ impl EventPolicy {
     }
 
     /// The condition for events before the cutoff.
-    fn is_old(&self, backend: DbBackend) -> String {
-        let cutoff = self.cutoff.format("%Y-%m-%d %H:%M:%S%.6f");
-        match backend {
-            DbBackend::Postgres => format!("created_at < timestamp '{cutoff}'"),
-            _ => format!("{} AND {PADDED} < '{cutoff}'", is_timestamp()),
-        }
+    fn is_old(&self, backend: DbBackend) -> Condition {
+        let cutoff = self.cutoff.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        Condition::all().add(match backend {
+            // A constant, because a text that is cast would be parsed again for each row of a scan.
+            DbBackend::Postgres => Expr::cust(format!("created_at < timestamp '{cutoff}'")),
+            _ => Expr::cust(is_timestamp()).and(Expr::cust(PADDED).lt(cutoff)),
+        })
     }
 }
 
@@ -63,8 +68,7 @@ fn is_timestamp() -> String {
 /// Whether the database has TARSy's table of events.
 #[must_use]
 pub(crate) fn are_in(schema: &Schema) -> bool {
-    let columns = ["id", "channel", "payload", "created_at"];
-    schema.tables.get(EVENTS).is_some_and(|table| columns.iter().all(|column| table.columns.contains_key(*column)))
+    events::Column::iter().all(|column| schema.has_column(EVENTS, column.as_str()))
 }
 
 /// Counts the events that would be removed. Reads only.
@@ -76,8 +80,7 @@ pub(crate) async fn plan(
     schema: &Schema,
     policy: &EventPolicy,
 ) -> Result<TableCounts, DatabaseError> {
-    let is_old = policy.is_old(connection.backend());
-    table_plan(connection, schema, EVENTS, &is_old).await
+    table_plan(connection, schema, EVENTS, policy.is_old(connection.backend())).await
 }
 
 /// Begins to remove at most `size` old events in one transaction, in the order in which they were written. Events that
@@ -93,29 +96,25 @@ pub(crate) async fn remove_batch(
 ) -> Result<Option<Batch>, BatchError> {
     let backend = connection.backend();
     let mut batch = Batch::begin(connection, limits, None).await?;
-    let found = batch.lock(&next(policy, backend, size)).await?;
+    let found = batch.lock(next(batch.namespace(), policy, backend, size)).await?;
     let ids = found.iter().map(|row| row.try_get("", "event")).collect::<Result<Vec<i64>, DbErr>>()?;
     if ids.is_empty() {
         return Ok(None);
     }
     let wanted = ids.len();
-    let ids = serde_json::Value::from(ids).to_string();
-    batch.delete_exactly(wanted, EVENTS, is_bound(backend), &ids).await?;
+    let is_found = IdSet::bound(backend, ids).contains(events::Column::Id.as_column_ref());
+    batch.delete_exactly(wanted, EVENTS, is_found).await?;
     Ok(Some(batch))
 }
 
-fn next(policy: &EventPolicy, backend: DbBackend, size: u32) -> String {
-    let is_old = policy.is_old(backend);
+fn next(namespace: &Namespace, policy: &EventPolicy, backend: DbBackend, size: u32) -> SelectStatement {
     // The alias avoids a sort: PostgreSQL would call the cast `id`, sort by it and not use the index.
-    format!("SELECT CAST(id AS BIGINT) AS event FROM {EVENTS} WHERE {is_old} ORDER BY id LIMIT {size}")
-}
-
-/// The condition for events in the JSON array that is bound as `$1`.
-fn is_bound(backend: DbBackend) -> &'static str {
-    match backend {
-        DbBackend::Postgres => "id = ANY (ARRAY(SELECT jsonb_array_elements($1::jsonb)::bigint))",
-        _ => "id IN (SELECT value FROM json_each($1))",
-    }
+    entity::select::<events::Entity>(namespace)
+        .expr_as(events::Column::Id.into_expr().cast_as("bigint"), "event")
+        .filter(policy.is_old(backend))
+        .order_by_asc(events::Column::Id)
+        .limit(u64::from(size))
+        .into_query()
 }
 
 #[cfg(test)]
@@ -129,8 +128,13 @@ mod tests {
     #[test]
     fn the_cutoff_is_exact_to_the_microsecond() {
         let policy = EventPolicy::new(24, now()).expect("a valid retention");
-        assert_eq!(policy.is_old(DbBackend::Postgres), "created_at < timestamp '2026-01-31 00:00:00.000001'");
-        assert!(policy.is_old(DbBackend::Sqlite).ends_with(" < '2026-01-31 00:00:00.000001'"));
+        let next = |backend: DbBackend| backend.build(&next(&Namespace::default(), &policy, backend, 7));
+        let expected = r#"SELECT CAST("events"."id" AS bigint) AS "event" FROM "events" WHERE created_at < timestamp '2026-01-31 00:00:00.000001' ORDER BY "events"."id" ASC LIMIT $1"#;
+        assert_eq!(next(DbBackend::Postgres).sql, expected);
+        let found = next(DbBackend::Sqlite);
+        assert_eq!(found.values.expect("values").0, ["2026-01-31 00:00:00.000001".into(), 7_u64.into()]);
+        let end = r#") < ? ORDER BY "events"."id" ASC LIMIT ?"#;
+        assert!(found.sql.ends_with(end), "{}", found.sql);
     }
 
     #[test]

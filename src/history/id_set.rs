@@ -1,44 +1,73 @@
 //! A set of ids from a query, as a condition of another query.
 
-use sea_orm::DbBackend;
+use sea_orm::sea_query::extension::postgres::PgFunc;
+use sea_orm::sea_query::{Expr, ExprTrait, Func, IntoColumnRef, Query, SelectStatement};
+use sea_orm::{DbBackend, Value};
+use serde::Serialize;
 
 /// Up to this many values PostgreSQL is made to look each one up in an index instead of scanning the table.
 const FEW: u64 = 1000;
 
 /// The values of a query, for a membership condition.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IdSet<'q> {
-    query: &'q str,
+#[derive(Debug, Clone)]
+pub(crate) struct IdSet {
+    query: SelectStatement,
     /// Whether PostgreSQL must look each value up in an index, whatever its statistics say about the size of the table
     /// and the cost of the index.
     are_few: bool,
 }
 
-impl<'q> IdSet<'q> {
+impl IdSet {
     /// All values of a query, which has about this many.
-    pub(crate) fn all(query: &'q str, backend: DbBackend, count: u64) -> Self {
+    pub(crate) fn all(query: SelectStatement, backend: DbBackend, count: u64) -> Self {
         Self { query, are_few: backend == DbBackend::Postgres && count <= FEW }
     }
 
-    /// The elements of the JSON array that is bound as `$1`.
-    pub(crate) fn bound(backend: DbBackend) -> IdSet<'static> {
-        match backend {
-            DbBackend::Postgres => IdSet { query: "SELECT jsonb_array_elements_text($1::jsonb)", are_few: true },
-            _ => IdSet { query: "SELECT value FROM json_each($1)", are_few: false },
-        }
+    /// Few values, which are bound as one.
+    pub(crate) fn bound<T: Serialize>(backend: DbBackend, values: Vec<T>) -> Self
+    where
+        Vec<T>: Into<Value>,
+    {
+        Self { query: bound(backend, values), are_few: backend == DbBackend::Postgres }
     }
 
     /// The values of another query, about as many.
-    pub(crate) fn with_query(self, query: &str) -> IdSet<'_> {
-        IdSet { query, are_few: self.are_few }
+    pub(crate) fn with_query(&self, query: SelectStatement) -> Self {
+        Self { query, are_few: self.are_few }
     }
 
     /// The condition that a column has one of the values.
-    pub(crate) fn contains(&self, column: &str) -> String {
+    pub(crate) fn contains(&self, column: impl IntoColumnRef) -> Expr {
+        self.has(Expr::col(column))
+    }
+
+    /// The condition that an expression has one of the values.
+    pub(crate) fn has(&self, value: Expr) -> Expr {
         match self.are_few {
-            true => format!("{column} = ANY (ARRAY({}))", self.query),
-            false => format!("{column} IN ({})", self.query),
+            // The planner does not see how many elements there are, and so expects few.
+            true => value.eq(PgFunc::any(Expr::cust_with_expr("ARRAY $1", self.query.clone()))),
+            false => value.in_subquery(self.query.clone()),
         }
+    }
+}
+
+/// The query for values that are bound as one.
+fn bound<T: Serialize>(backend: DbBackend, values: Vec<T>) -> SelectStatement
+where
+    Vec<T>: Into<Value>,
+{
+    if backend == DbBackend::Postgres {
+        return Query::select().expr(Func::cust("unnest").arg(Expr::val(values))).to_owned();
+    }
+    let json = serde_json::json!(values).to_string();
+    Query::select().column("value").from_function(Func::cust("json_each").arg(json), "ids").to_owned()
+}
+
+/// The condition that a column has none of these values, of which there may be many.
+pub(crate) fn is_none_of(backend: DbBackend, column: impl IntoColumnRef, values: Vec<String>) -> Expr {
+    match backend {
+        DbBackend::Postgres => Expr::col(column).ne(PgFunc::all(Expr::val(values))),
+        _ => Expr::col(column).not_in_subquery(bound(backend, values)),
     }
 }
 
@@ -46,11 +75,36 @@ impl<'q> IdSet<'q> {
 mod tests {
     use super::*;
 
+    /// A query with a condition, as the backend gets it.
+    fn sql(backend: DbBackend, condition: Expr) -> String {
+        backend.build(Query::select().column("id").from("t").and_where(condition)).sql
+    }
+
     #[test]
     fn few_values_are_looked_up_in_postgresql_and_sqlite_knows_best() {
-        let condition = |backend, count| IdSet::all("SELECT 'a'", backend, count).contains("id");
-        assert_eq!(condition(DbBackend::Postgres, FEW), "id = ANY (ARRAY(SELECT 'a'))");
-        assert_eq!(condition(DbBackend::Postgres, FEW + 1), "id IN (SELECT 'a')");
-        assert_eq!(condition(DbBackend::Sqlite, 1), "id IN (SELECT 'a')");
+        let condition = |backend, count| {
+            let query = Query::select().column("k").from("u").to_owned();
+            sql(backend, IdSet::all(query, backend, count).contains("id"))
+        };
+        let looked_up = r#"SELECT "id" FROM "t" WHERE "id" = ANY(ARRAY (SELECT "k" FROM "u"))"#;
+        assert_eq!(condition(DbBackend::Postgres, FEW), looked_up);
+        let joined = r#"SELECT "id" FROM "t" WHERE "id" IN (SELECT "k" FROM "u")"#;
+        assert_eq!(condition(DbBackend::Postgres, FEW + 1), joined);
+        assert_eq!(condition(DbBackend::Sqlite, 1), joined);
+    }
+
+    #[test]
+    fn values_are_bound_as_one() {
+        let ids = || vec!["it's".to_owned(), "a\\".to_owned()];
+        let statement = |backend: DbBackend| {
+            let query = Query::select().and_where(IdSet::bound(backend, ids()).contains("id")).to_owned();
+            backend.build(&query).values.expect("a value").0
+        };
+        assert_eq!(statement(DbBackend::Postgres), [ids().into()]);
+        assert_eq!(statement(DbBackend::Sqlite), [r#"["it's","a\\"]"#.into()]);
+        let none_of = |backend| sql(backend, is_none_of(backend, "id", ids()));
+        assert_eq!(none_of(DbBackend::Postgres), r#"SELECT "id" FROM "t" WHERE "id" <> ALL($1)"#);
+        let expected = r#"SELECT "id" FROM "t" WHERE "id" NOT IN (SELECT "value" FROM json_each(?) AS "ids")"#;
+        assert_eq!(none_of(DbBackend::Sqlite), expected);
     }
 }

@@ -1,11 +1,9 @@
 //! Whether the indexes of a SQLite file match its tables.
 
-use sea_orm::DbBackend;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::integrity_finding::about_values;
-use crate::database::quote::literal;
 use crate::database::transaction::Transaction;
 
 /// How many findings a message lists.
@@ -23,8 +21,9 @@ pub(crate) async fn require_matching_indexes(connection: &Transaction, tables: &
     }
     let mut findings = Vec::new();
     for table in tables {
-        let sql = format!("SELECT integrity_check AS finding FROM pragma_integrity_check({})", literal(table));
-        for row in rows(connection, &sql).await? {
+        let sql = "SELECT integrity_check AS finding FROM pragma_integrity_check(?)";
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, [(*table).into()]);
+        for row in connection.query_all_raw(statement).await? {
             findings.push(row.try_get("", "finding")?);
         }
     }

@@ -13,8 +13,10 @@
 //! | [`index_check`] | whether SQLite's indexes match its tables |
 //! | [`tables`] | TARSy's tables and the references between them |
 //! | [`id_set`] | a set of ids from a query, as a condition |
+//! | [`entity`] | SeaORM's entities, one for each table |
 
 pub(crate) mod archive;
+pub(crate) mod entity;
 pub(crate) mod events;
 pub(crate) mod id_set;
 pub(crate) mod index_check;

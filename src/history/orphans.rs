@@ -3,18 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::DbErr;
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde::Serialize;
 
 use super::archive::Archive;
+use super::entity::count_rows;
 use super::id_set::IdSet;
 use super::removal::batch::{Batch, BatchError, Limits};
 use super::tables::{
     REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
 };
 use crate::database::connection::Connection;
-use crate::database::connection::row;
-use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
@@ -35,11 +37,15 @@ pub(crate) struct OrphanCount {
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count(connection: &Transaction, schema: &Schema) -> Result<Vec<OrphanCount>, DatabaseError> {
     let mut counts = Vec::new();
-    for reference in REFERENCES.into_iter().filter(|reference| reference.is_in(schema)) {
+    let namespace = connection.namespace();
+    for reference in REFERENCES.iter().copied().filter(|reference| reference.is_in(schema)) {
         let Reference { child, parent, .. } = reference;
-        let sql = format!("SELECT count(*) AS orphans FROM {child} WHERE {}", is_orphan(&reference));
-        let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "orphans"));
-        let rows = counted.context((Verb::Find, format!("rows of {child} without a row of {parent}")))?.unsigned_abs();
+        let mut query = orphans_of(namespace, &reference);
+        query.expr_as(count_rows(), "orphans");
+        let action = Action::from((Verb::Find, format!("rows of {child} without a row of {parent}")));
+        let row = connection.query_one(&query).await.context(&action)?;
+        let counted = row.map(|row| row.try_get::<i64>("", "orphans")).transpose().context(&action)?;
+        let rows = counted.unwrap_or_default().unsigned_abs();
         if rows > 0 {
             counts.push(OrphanCount { reference, rows });
         }
@@ -70,67 +76,82 @@ pub(crate) async fn remove_batch(
     let Reference { child: table, .. } = reference;
     let Some(key) = primary_key(table) else { return Ok(None) };
     let mut batch = Batch::begin(connection, limits, archive).await?;
-    let found = batch.lock(&next(schema, &reference, key, size)).await?;
+    let found = batch.lock(next(batch.namespace(), schema, &reference, key, size)).await?;
     let ids = found.iter().map(|row| row.try_get("", "orphan")).collect::<Result<Vec<String>, DbErr>>()?;
     if ids.is_empty() {
         return Ok(None);
     }
-    let bound = IdSet::bound(connection.backend());
     let wanted = ids.len();
-    let ids = serde_json::Value::from(ids).to_string();
+    let ids = IdSet::bound(connection.backend(), ids);
     for Reference { child, column, .. } in references_from_others(table) {
         if schema.has_column(child, column) {
-            batch.delete(child, &bound.contains(column), &ids).await?;
+            batch.delete(child, ids.contains(column)).await?;
         }
     }
-    batch.delete_exactly(wanted, table, &bound.contains(key), &ids).await?;
+    batch.delete_exactly(wanted, table, ids.contains(key)).await?;
     Ok(Some(batch))
 }
 
 /// The query for the next orphans of one reference. An orphaned stage stays as long as rows need it.
-fn next(schema: &Schema, reference: &Reference, key: &str, size: u32) -> String {
-    let Reference { child: table, .. } = *reference;
-    let is_not_needed = match table == STAGES {
-        true => references_to_stages(schema).map(|reference| is_not_needed(&reference)).collect(),
-        false => String::new(),
-    };
-    format!(
-        "SELECT {key} AS orphan FROM {table} WHERE {}{is_not_needed} ORDER BY {key} LIMIT {size}",
-        is_orphan(reference)
-    )
+fn next(
+    namespace: &Namespace,
+    schema: &Schema,
+    reference: &Reference,
+    key: &'static str,
+    size: u32,
+) -> SelectStatement {
+    let mut query = orphans_of(namespace, reference);
+    if reference.child == STAGES {
+        for reference in references_to_stages(schema) {
+            query.and_where(is_not_needed(namespace, &reference));
+        }
+    }
+    query.expr_as(Expr::col(key), "orphan").order_by(key, Order::Asc).limit(u64::from(size)).to_owned()
+}
+
+/// The query for the orphans of one reference, without columns.
+fn orphans_of(namespace: &Namespace, reference: &Reference) -> SelectStatement {
+    let child = namespace.table_ref(reference.child);
+    Query::select().from(child).cond_where(is_orphan(namespace, reference)).to_owned()
 }
 
 /// The condition that a row of the child is an orphan, for a statement without an alias for the child.
-fn is_orphan(reference: &Reference) -> String {
-    let Reference { child, column, parent, key } = reference;
-    format!(
-        "{child}.{column} IS NOT NULL
-             AND NOT EXISTS (SELECT 1 FROM {parent} parent_row WHERE parent_row.{key} = {child}.{column})"
-    )
+fn is_orphan(namespace: &Namespace, reference: &Reference) -> Condition {
+    let Reference { child, column, parent, key } = *reference;
+    let parents = Query::select()
+        .expr(Expr::cust("1"))
+        .from(namespace.table_ref(parent).alias("parent_row"))
+        .and_where(Expr::col(("parent_row", key)).equals((child, column)))
+        .to_owned();
+    Condition::all().add(Expr::col((child, column)).is_not_null()).add(Expr::not_exists(parents))
 }
 
 /// The condition that this reference does not need a stage. A stage is removed after its child stages, and stays if
 /// they do or if rows of another existing session refer to it.
-fn is_not_needed(reference: &Reference) -> String {
-    let Reference { child, column, parent, key } = reference;
-    let is_needed_by = match *child == STAGES {
-        true => format!("child_row.{key} <> {parent}.{key}"),
-        false => format!(
-            "EXISTS (SELECT 1 FROM {SESSIONS} living WHERE living.session_id = child_row.session_id
-                                                           AND living.session_id <> {parent}.session_id)"
-        ),
-    };
-    format!(
-        " AND NOT EXISTS (SELECT 1 FROM {child} child_row WHERE child_row.{column} = {parent}.{key} AND {is_needed_by})"
-    )
+fn is_not_needed(namespace: &Namespace, reference: &Reference) -> Expr {
+    let Reference { child, column, parent, key } = *reference;
+    let living = Query::select()
+        .expr(Expr::cust("1"))
+        .from(namespace.table_ref(SESSIONS).alias("living"))
+        .and_where(Expr::col(("living", "session_id")).equals(("child_row", "session_id")))
+        .and_where(Expr::col(("living", "session_id")).not_equals((parent, "session_id")))
+        .to_owned();
+    let is_other = Expr::col(("child_row", key)).not_equals((parent, key));
+    let is_needed = if child == STAGES { is_other } else { Expr::exists(living) };
+    let children = Query::select()
+        .expr(Expr::cust("1"))
+        .from(namespace.table_ref(child).alias("child_row"))
+        .and_where(Expr::col(("child_row", column)).equals((parent, key)))
+        .and_where(is_needed)
+        .to_owned();
+    Expr::not_exists(children)
 }
 
 #[cfg(test)]
 mod tests {
 
     use super::*;
-    use sea_orm::ConnectionTrait;
-
+    use crate::history::tables::delete_many;
     use crate::schema;
 
     #[tokio::test]
@@ -159,8 +180,9 @@ mod tests {
         assert_eq!(counts, expected);
 
         for reference in REFERENCES.iter().filter(|reference| reference.is_in(&schema)) {
-            let sql = format!("DELETE FROM {} WHERE {}", reference.child, is_orphan(reference));
-            connection.execute_unprepared(&sql).await.expect("the condition fits a removal");
+            let mut delete = delete_many(connection.namespace(), reference.child);
+            delete.cond_where(is_orphan(connection.namespace(), reference));
+            connection.execute(&delete).await.expect("the condition fits a removal");
         }
         assert_eq!(count(&connection, &schema).await.expect("counts"), []);
     }

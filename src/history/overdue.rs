@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sea_orm::sea_query::{Expr, Func};
+use sea_orm::{ColumnTrait, QueryFilter, QuerySelect};
+
+use super::entity::{self, alert_sessions};
 use super::retention::policy::RetentionPolicy;
 use super::retention::selection::{self, Selection};
-use super::tables::SESSIONS;
-use crate::database::connection::row;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
@@ -42,21 +44,15 @@ pub(crate) async fn count(
     }
     let selection = Selection::of(connection, schema, policy.clone()).await?;
     let grace_us = i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX);
-    let sql = format!(
-        "SELECT count(*) AS removable, count(*) FILTER (WHERE started_at_us < {overdue}) AS overdue,
-                min(started_at_us) AS oldest
-         FROM {SESSIONS} WHERE {is_removable}",
-        overdue = policy.cutoff_us.saturating_sub(grace_us),
-        is_removable = selection.condition(),
-    );
-    let action = (Verb::Count, "old sessions");
-    let row = row(connection, &sql).await.context(action)?;
-    let number = |name| row.try_get::<i64>("", name).map(i64::unsigned_abs).context(action);
-    let removable = number("removable")?;
-    Ok(OldSessions {
-        removable,
-        overdue: number("overdue")?,
-        oldest_us: row.try_get("", "oldest").context(action)?,
-        kept: old.saturating_sub(removable),
-    })
+    let overdue_us = policy.cutoff_us.saturating_sub(grace_us);
+    let started_at_us = alert_sessions::Column::StartedAtUs;
+    let sessions = entity::select::<alert_sessions::Entity>(connection.namespace())
+        .expr_as(entity::count_rows(), "removable")
+        .expr_as(Func::count(Expr::case(started_at_us.lt(overdue_us), Expr::cust("1"))), "overdue")
+        .expr_as(started_at_us.min(), "oldest")
+        .filter(selection.condition());
+    let counted = sessions.into_tuple::<(i64, i64, Option<i64>)>().one(connection).await;
+    let (removable, overdue, oldest_us) = counted.context((Verb::Count, "old sessions"))?.unwrap_or_default();
+    let removable = removable.unsigned_abs();
+    Ok(OldSessions { removable, overdue: overdue.unsigned_abs(), oldest_us, kept: old.saturating_sub(removable) })
 }

@@ -1,8 +1,18 @@
-//! TARSy's tables and the references between them, whatever a database enforces.
+//! TARSy's tables and the references between them, whatever a database enforces: read from the relations of the entities
+//! in [`crate::history::entity`], which are the only place for them above `migration/`.
 
+use std::sync::LazyLock;
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{DeleteStatement, Expr, Query, TableRef};
+use sea_orm::{IdenStatic, Identity, Iterable, PrimaryKeyToColumn, RelationDef, RelationTrait};
 use serde::Serialize;
 
+use super::entity::{
+    self, alert_sessions, chat_user_messages, chats, llm_interactions, mcp_communications, stage_executions,
+};
 use super::id_set::IdSet;
+use crate::database::namespace::Namespace;
 use crate::schema::model::{ForeignKey, Schema};
 
 /// The terminal statuses of a session; [`ACTIVE_STATUSES`] and any other value are active.
@@ -20,56 +30,60 @@ pub(crate) const PARENT_STAGE: &str = "parent_stage_execution_id";
 
 pub(crate) const CHATS: &str = "chats";
 
-const MESSAGES: &str = "chat_user_messages";
-const LLM_INTERACTIONS: &str = "llm_interactions";
-const MCP_COMMUNICATIONS: &str = "mcp_communications";
-
-/// The primary keys of the tables whose rows belong to a session.
-const PRIMARY_KEYS: [(&str, &str); 5] = [
-    (STAGES, "execution_id"),
-    (LLM_INTERACTIONS, "interaction_id"),
-    (MCP_COMMUNICATIONS, "communication_id"),
-    (CHATS, "chat_id"),
-    (MESSAGES, "message_id"),
-];
-
-pub(crate) fn primary_key(table: &str) -> Option<&'static str> {
-    PRIMARY_KEYS.iter().find(|(name, _)| *name == table).map(|(_, key)| *key)
+/// A table of the graph, as its entity describes it.
+struct TableOfGraph {
+    name: &'static str,
+    key: &'static str,
+    columns: Vec<&'static str>,
+    /// Its references to other rows.
+    relations: Vec<RelationDef>,
+    delete_many: fn(&Namespace) -> DeleteStatement,
 }
 
-/// A table whose rows belong to a session.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Dependent {
-    pub table: &'static str,
-    /// The table and column that lead from a row to its session, if the row does not name it itself.
-    by_way_of: Option<(&'static str, &'static str)>,
-}
-
-/// The tables with rows of a session, children first. Older databases have no chats; no foreign key removes chats.
-pub(crate) const DEPENDENTS: [Dependent; 5] = [
-    Dependent { table: MESSAGES, by_way_of: Some((CHATS, "chat_id")) },
-    Dependent { table: CHATS, by_way_of: None },
-    Dependent { table: LLM_INTERACTIONS, by_way_of: None },
-    Dependent { table: MCP_COMMUNICATIONS, by_way_of: None },
-    Dependent { table: STAGES, by_way_of: None },
-];
-
-/// The tables with rows of a session, and that of the sessions, children first.
-pub(crate) fn session_tables() -> impl Iterator<Item = &'static str> {
-    DEPENDENTS.iter().map(|dependent| dependent.table).chain([SESSIONS])
-}
-
-impl Dependent {
-    /// The condition for rows of these sessions.
-    pub(crate) fn of_sessions(&self, sessions: &IdSet<'_>) -> String {
-        let is_of_session = sessions.contains("session_id");
-        match self.by_way_of {
-            None => is_of_session,
-            Some((table, column)) => {
-                let rows = format!("SELECT {column} FROM {table} WHERE {is_of_session}");
-                sessions.with_query(&rows).contains(column)
-            }
+impl TableOfGraph {
+    fn of<E: EntityTrait>() -> Self {
+        let key = E::PrimaryKey::iter().next().map_or("", |key| key.into_column().as_str());
+        let relations = E::Relation::iter().map(|relation| relation.def());
+        Self {
+            name: E::default().table_name(),
+            key,
+            columns: E::Column::iter().map(|column| column.as_str()).collect(),
+            relations: relations.collect(),
+            delete_many: entity::delete_many::<E>,
         }
+    }
+
+    fn column(&self, identity: &Identity) -> Option<&'static str> {
+        let Identity::Unary(name) = identity else { return None };
+        self.columns.iter().copied().find(|column| *column == name.inner())
+    }
+}
+
+/// The sessions and the tables whose rows belong to them, parents first.
+static GRAPH: LazyLock<[TableOfGraph; 6]> = LazyLock::new(|| {
+    [
+        TableOfGraph::of::<alert_sessions::Entity>(),
+        TableOfGraph::of::<stage_executions::Entity>(),
+        TableOfGraph::of::<mcp_communications::Entity>(),
+        TableOfGraph::of::<llm_interactions::Entity>(),
+        TableOfGraph::of::<chats::Entity>(),
+        TableOfGraph::of::<chat_user_messages::Entity>(),
+    ]
+});
+
+fn table(name: &str) -> Option<&'static TableOfGraph> {
+    GRAPH.iter().find(|table| table.name == name)
+}
+
+pub(crate) fn primary_key(name: &str) -> Option<&'static str> {
+    Some(table(name)?.key)
+}
+
+/// Deletes rows of a table of the graph.
+pub(crate) fn delete_many(namespace: &Namespace, name: &'static str) -> DeleteStatement {
+    match table(name) {
+        Some(table) => (table.delete_many)(namespace),
+        None => Query::delete().from_table(namespace.table_ref(name)).to_owned(),
     }
 }
 
@@ -84,37 +98,69 @@ pub(crate) struct Reference {
 }
 
 /// All references of TARSy's, with those to parents first.
-pub(crate) const REFERENCES: [Reference; 8] = [
-    Reference::to_session(STAGES),
-    Reference::to_stage(STAGES, PARENT_STAGE),
-    Reference::to_session(LLM_INTERACTIONS),
-    Reference::to_stage(LLM_INTERACTIONS, "stage_execution_id"),
-    Reference::to_session(MCP_COMMUNICATIONS),
-    Reference::to_stage(MCP_COMMUNICATIONS, "stage_execution_id"),
-    Reference::to_session(CHATS),
-    Reference { child: MESSAGES, column: "chat_id", parent: CHATS, key: "chat_id" },
-];
+pub(crate) static REFERENCES: LazyLock<Vec<Reference>> = LazyLock::new(|| {
+    let references = GRAPH.iter().flat_map(|child| child.relations.iter().filter_map(|def| reference(child, def)));
+    references.collect()
+});
+
+fn reference(child: &TableOfGraph, relation: &RelationDef) -> Option<Reference> {
+    let TableRef::Table(parent, _) = &relation.to_tbl else { return None };
+    let parent = table(&parent.1.inner())?;
+    let (column, key) = (child.column(&relation.from_col)?, parent.column(&relation.to_col)?);
+    Some(Reference { child: child.name, column, parent: parent.name, key })
+}
+
+/// A table whose rows belong to a session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dependent {
+    pub table: &'static str,
+    /// The reference that leads from a row to its session, or to a row that does.
+    parent: Reference,
+}
+
+/// The tables with rows of a session, children first. Older databases have no chats; no foreign key removes chats.
+pub(crate) static DEPENDENTS: LazyLock<Vec<Dependent>> = LazyLock::new(|| {
+    let parent_of = |table: &str| REFERENCES.iter().find(|reference| reference.child == table).copied();
+    let dependents =
+        GRAPH.iter().rev().filter_map(|table| Some(Dependent { table: table.name, parent: parent_of(table.name)? }));
+    dependents.collect()
+});
+
+/// The tables with rows of a session, and that of the sessions, children first.
+pub(crate) fn session_tables() -> impl Iterator<Item = &'static str> {
+    GRAPH.iter().rev().map(|table| table.name)
+}
+
+impl Dependent {
+    /// The condition for rows of these sessions.
+    pub(crate) fn of_sessions(&self, namespace: &Namespace, sessions: &IdSet) -> Expr {
+        let Reference { column, parent, key, .. } = self.parent;
+        match DEPENDENTS.iter().find(|dependent| dependent.table == parent) {
+            None => sessions.contains(column),
+            Some(parent) => {
+                let rows = Query::select()
+                    .column(key)
+                    .from(namespace.table_ref(parent.table))
+                    .and_where(parent.of_sessions(namespace, sessions))
+                    .to_owned();
+                sessions.with_query(rows).contains(column)
+            }
+        }
+    }
+}
 
 /// The references to stages that a schema has.
 pub(crate) fn references_to_stages(schema: &Schema) -> impl Iterator<Item = Reference> {
-    REFERENCES.into_iter().filter(|reference| reference.parent == STAGES && reference.is_in(schema))
+    REFERENCES.iter().copied().filter(|reference| reference.parent == STAGES && reference.is_in(schema))
 }
 
 /// The references to rows of a table from other tables: without the referenced row the referring one is an orphan, or a
 /// cascade removes it uncounted.
 pub(crate) fn references_from_others(table: &str) -> impl Iterator<Item = Reference> {
-    REFERENCES.into_iter().filter(move |reference| reference.parent == table && reference.child != table)
+    REFERENCES.iter().copied().filter(move |reference| reference.parent == table && reference.child != table)
 }
 
 impl Reference {
-    const fn to_session(child: &'static str) -> Self {
-        Self { child, column: "session_id", parent: SESSIONS, key: "session_id" }
-    }
-
-    const fn to_stage(child: &'static str, column: &'static str) -> Self {
-        Self { child, column, parent: STAGES, key: "execution_id" }
-    }
-
     /// Whether a schema has both ends; older schemas lack some.
     #[must_use]
     pub(crate) fn is_in(&self, schema: &Schema) -> bool {
@@ -134,34 +180,67 @@ impl Reference {
 
 #[cfg(test)]
 mod tests {
+    use migration::Revision;
     use sea_orm::DbBackend;
 
     use super::*;
 
+    /// The statement that deletes the rows of a table that belong to two sessions.
+    fn delete(backend: DbBackend, table: &'static str) -> String {
+        let sessions = IdSet::bound(backend, vec!["a".to_owned(), "b".to_owned()]);
+        let dependent = DEPENDENTS.iter().find(|dependent| dependent.table == table).expect("a table of the graph");
+        let namespace = Namespace::default();
+        let mut delete = delete_many(&namespace, table);
+        backend.build(delete.and_where(dependent.of_sessions(&namespace, &sessions))).sql
+    }
+
     #[test]
-    fn references_lead_to_primary_keys_and_from_every_table_that_belongs_to_a_session() {
-        for reference in REFERENCES.iter().filter(|reference| reference.parent != SESSIONS) {
+    fn every_table_of_tarsy_but_the_events_belongs_to_sessions() {
+        let mut expected = Revision::HEAD.tables();
+        expected.retain(|table| *table != "events");
+        let mut found: Vec<_> = session_tables().collect();
+        for tables in [&mut expected, &mut found] {
+            tables.sort_unstable();
+        }
+        assert_eq!(found, expected);
+        assert_eq!(REFERENCES.len(), GRAPH.iter().map(|table| table.relations.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn references_lead_to_primary_keys_of_tables_before_and_from_every_table_that_belongs_to_a_session() {
+        let place = |name: &str| GRAPH.iter().position(|table| table.name == name).expect("a table of the graph");
+        for reference in REFERENCES.iter() {
             assert_eq!(Some(reference.key), primary_key(reference.parent), "{reference:?}");
+            assert!(place(reference.parent) <= place(reference.child), "{reference:?}");
         }
-        for table in DEPENDENTS.map(|dependent| dependent.table) {
-            assert!(primary_key(table).is_some() && REFERENCES.iter().any(|reference| reference.child == table));
-        }
+        let dependents: Vec<_> = DEPENDENTS.iter().map(|dependent| dependent.table).chain([SESSIONS]).collect();
+        assert_eq!(dependents, session_tables().collect::<Vec<_>>());
     }
 
     #[test]
     fn what_refers_to_a_row_from_other_tables_goes_with_it() {
         let from = |table| references_from_others(table).map(|reference| reference.child).collect::<Vec<_>>();
-        assert_eq!(from(STAGES), [LLM_INTERACTIONS, MCP_COMMUNICATIONS]);
-        assert_eq!(from(CHATS), [MESSAGES]);
-        assert!(from(LLM_INTERACTIONS).is_empty());
+        assert_eq!(from(STAGES), ["mcp_communications", "llm_interactions"]);
+        assert_eq!(from(CHATS), ["chat_user_messages"]);
+        assert!(from("llm_interactions").is_empty());
     }
 
     #[test]
     fn rows_name_their_session_or_lead_to_it() {
-        let sessions = IdSet::all("SELECT 's'", DbBackend::Sqlite, 1);
-        let [messages, chats, ..] = DEPENDENTS;
-        assert_eq!(chats.of_sessions(&sessions), "session_id IN (SELECT 's')");
-        let expected = "chat_id IN (SELECT chat_id FROM chats WHERE session_id IN (SELECT 's'))";
-        assert_eq!(messages.of_sessions(&sessions), expected);
+        let json = r#"SELECT "value" FROM json_each(?) AS "ids""#;
+        let expected = format!(r#"DELETE FROM "chats" WHERE "session_id" IN ({json})"#);
+        assert_eq!(delete(DbBackend::Sqlite, CHATS), expected);
+        let expected = format!(
+            r#"DELETE FROM "chat_user_messages" WHERE "chat_id" IN (SELECT "chat_id" FROM "chats" WHERE "session_id" IN ({json}))"#
+        );
+        assert_eq!(delete(DbBackend::Sqlite, "chat_user_messages"), expected);
+    }
+
+    #[test]
+    fn postgresql_looks_each_id_up_in_an_index_whatever_its_statistics_say() {
+        let expected = r#"DELETE FROM "stage_executions" WHERE "session_id" = ANY(ARRAY (SELECT unnest($1)))"#;
+        assert_eq!(delete(DbBackend::Postgres, STAGES), expected);
+        let expected = r#"DELETE FROM "chat_user_messages" WHERE "chat_id" = ANY(ARRAY (SELECT "chat_id" FROM "chats" WHERE "session_id" = ANY(ARRAY (SELECT unnest($1)))))"#;
+        assert_eq!(delete(DbBackend::Postgres, "chat_user_messages"), expected);
     }
 }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, IntoIden, IntoTableRef, Order, Query, TableRef};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement,
+};
 
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
-use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
+use crate::history::entity::alert_sessions::{Column, Entity};
+use crate::history::entity::{count_rows, select};
 use crate::history::retention::policy::has_start;
-use crate::history::tables::SESSIONS;
 
 /// How many weeks the chart shows.
 const WEEKS: i64 = 26;
@@ -51,8 +54,28 @@ pub(crate) async fn server(connection: &Transaction) -> Result<ServerInfo, DbErr
 
 /// Counts the rows of a table.
 pub(crate) async fn count(connection: &Transaction, table: &str) -> Result<u64, DbErr> {
-    let sql = format!("SELECT count(*) AS row_count FROM {}", quoted(table));
-    Ok(row(connection, &sql).await?.try_get::<i64>("", "row_count")?.unsigned_abs())
+    let query = Query::select().expr_as(count_rows(), "row_count").from(place(connection, table).await?).to_owned();
+    let row = connection.query_one(&query).await?;
+    Ok(row.map(|row| row.try_get::<i64>("", "row_count")).transpose()?.unwrap_or_default().unsigned_abs())
+}
+
+/// Where the role finds a table, which may be the operator's.
+async fn place(connection: &Transaction, table: &str) -> Result<TableRef, DbErr> {
+    let name = Alias::new(table).into_iden();
+    if connection.backend() != DbBackend::Postgres {
+        return Ok(name.into_table_ref());
+    }
+    let sql = "SELECT p.schema FROM unnest($1) WITH ORDINALITY AS p (schema, place)
+               JOIN pg_namespace n ON n.nspname = p.schema
+               JOIN pg_class c ON c.relnamespace = n.oid
+               WHERE c.relname = $2 ORDER BY p.place LIMIT 1";
+    let path = connection.namespace().path().to_vec();
+    let statement = Statement::from_sql_and_values(connection.backend(), sql, [path.into(), table.into()]);
+    let schema = connection.query_one_raw(statement).await?.map(|row| row.try_get::<String>("", "schema"));
+    Ok(match schema.transpose()? {
+        Some(schema) => (Alias::new(schema).into_iden(), name).into_table_ref(),
+        None => name.into_table_ref(),
+    })
 }
 
 /// The sizes of PostgreSQL's tables that the role names without a schema, with its estimates of their rows.
@@ -97,37 +120,39 @@ pub(crate) async fn sqlite_sizes(connection: &Transaction) -> Result<BTreeMap<(S
 
 /// The starts of the oldest and of the newest session.
 pub(crate) async fn edges(connection: &Transaction) -> Result<(Option<i64>, Option<i64>), DbErr> {
-    let span = format!(
-        "SELECT min(started_at_us) AS oldest, max(started_at_us) AS newest FROM {SESSIONS} WHERE {}",
-        has_start(connection.backend())
-    );
-    let span = row(connection, &span).await?;
-    Ok((span.try_get("", "oldest")?, span.try_get("", "newest")?))
+    let sessions = select::<Entity>(connection.namespace())
+        .expr(Column::StartedAtUs.min())
+        .expr(Column::StartedAtUs.max())
+        .filter(has_start(connection.backend()));
+    Ok(sessions.into_tuple().one(connection).await?.unwrap_or_default())
 }
 
 /// How many sessions have each status.
 pub(crate) async fn by_status(connection: &Transaction) -> Result<Vec<StatusCount>, DbErr> {
-    let sql = format!("SELECT status, count(*) AS sessions FROM {SESSIONS} GROUP BY status ORDER BY 2 DESC, 1");
-    let rows = rows(connection, &sql).await?;
-    let counts = rows.iter().map(|row| {
-        let sessions = row.try_get::<i64>("", "sessions")?.unsigned_abs();
-        Ok(StatusCount { status: row.try_get("", "status")?, sessions })
-    });
-    counts.collect()
+    let counts = select::<Entity>(connection.namespace())
+        .column(Column::Status)
+        .expr(count_rows())
+        .group_by(Column::Status)
+        .order_by_desc(count_rows())
+        .order_by_asc(Column::Status);
+    let counts = counts.into_tuple::<(String, i64)>().all(connection).await?.into_iter();
+    Ok(counts.map(|(status, sessions)| StatusCount { status, sessions: sessions.unsigned_abs() }).collect())
 }
 
 /// The last weeks with sessions, and the empty weeks between them.
 pub(crate) async fn by_week(connection: &Transaction) -> Result<Vec<Week>, DbErr> {
-    let sql = format!(
-        "SELECT (started_at_us / 1000000 + 3 * 86400) / {WEEK_SECONDS} AS week, count(*) AS sessions
-         FROM {SESSIONS} WHERE {} AND started_at_us >= 0 GROUP BY 1 ORDER BY 1 DESC LIMIT {WEEKS}",
-        has_start(connection.backend())
-    );
-    let mut counts = BTreeMap::new();
-    for row in rows(connection, &sql).await? {
-        counts.insert(row.try_get::<i64>("", "week")?, row.try_get::<i64>("", "sessions")?.unsigned_abs());
-    }
-    Ok(weeks(&counts))
+    let week = Column::StartedAtUs.into_expr().div(1_000_000_i64).add(EPOCH_AFTER_MONDAY).div(WEEK_SECONDS);
+    // The first column by its number: PostgreSQL does not know that two expressions with parameters are the same.
+    let mut weeks_with_sessions = select::<Entity>(connection.namespace())
+        .expr(week)
+        .expr(count_rows())
+        .filter(has_start(connection.backend()))
+        .filter(Column::StartedAtUs.gte(0))
+        .group_by(Expr::cust("1"));
+    let last = QueryTrait::query(&mut weeks_with_sessions).order_by_expr(Expr::cust("1"), Order::Desc);
+    last.limit(WEEKS.unsigned_abs());
+    let counts = weeks_with_sessions.into_tuple::<(i64, i64)>().all(connection).await?.into_iter();
+    Ok(weeks(&counts.map(|(week, sessions)| (week, sessions.unsigned_abs())).collect()))
 }
 
 /// The weeks up to the last one with sessions. The keys of `counts` are weeks since the epoch.
@@ -135,7 +160,7 @@ fn weeks(counts: &BTreeMap<i64, u64>) -> Vec<Week> {
     let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
         return Vec::new();
     };
-    let first = *first.max(&(last - WEEKS + 1));
+    let first = std::cmp::max(*first, last - WEEKS + 1);
     let weeks = (first..=*last).map(|week| {
         let monday = DateTime::from_timestamp(week * WEEK_SECONDS - EPOCH_AFTER_MONDAY, 0).unwrap_or_default();
         Week { monday: monday.format("%Y-%m-%d").to_string(), sessions: counts.get(&week).copied().unwrap_or(0) }

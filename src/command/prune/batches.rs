@@ -103,7 +103,7 @@ impl Removal<'_> {
         if self.history.plan.orphans.is_empty() {
             return Ok(());
         }
-        let references = REFERENCES.into_iter().filter(|reference| reference.is_in(&self.history.schema));
+        let references = REFERENCES.iter().copied().filter(|reference| reference.is_in(&self.history.schema));
         let references: Vec<_> = references.collect();
         loop {
             let before = self.outcome.batches;

@@ -16,7 +16,7 @@ use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT, PoolLimits, row};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
-use crate::database::transaction::Transaction;
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -31,7 +31,7 @@ use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::selection::{self, Selection};
-use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
+use crate::history::tables::{CHATS, SESSIONS, session_tables};
 use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
@@ -79,9 +79,8 @@ impl OpenedDatabase {
         };
         let read = connection.reading(async |reading| schema_and_state(reading).await).await;
         let (state, schema) = read.context((Verb::Read, "the schema"))?;
-        let read = [&[ledger::TABLE, SESSIONS][..], &DEPENDENTS.map(|dependent| dependent.table)].concat();
         let events_read = request.event_policy.as_ref().map(|_| EVENTS);
-        let read: Vec<_> = read.into_iter().chain(events_read).collect();
+        let read: Vec<_> = [ledger::TABLE].into_iter().chain(session_tables()).chain(events_read).collect();
         connection
             .reading(async |reading| row_policy::refuse(reading, &read).await)
             .await
@@ -288,7 +287,8 @@ fn file_obstacle(path: Option<&Path>) -> Option<String> {
 
 /// Begins the transaction that reads the rows for the plan.
 pub(crate) async fn every_row(connection: &Connection) -> Result<Transaction, DatabaseError> {
-    read_transaction::begin(connection, None, Rows::Every).await.context(BEGIN_TO_PLAN)
+    let set_up = read_transaction::set_up(None, Rows::Every);
+    connection.begin_reading(SearchPath::Empty, &set_up).await.context(BEGIN_TO_PLAN)
 }
 
 /// The number of connections with which two batches are removed at the same time. One more holds the prune lock.

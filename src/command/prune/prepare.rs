@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sea_orm::IdenStatic;
+
 use super::bounds::{Bounds, out_of_time};
 use super::history::{BEGIN_TO_PLAN, OpenHistory, OpenedDatabase, every_row};
 use super::request::Request;
@@ -14,6 +16,7 @@ use crate::database::transaction::Transaction;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
+use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::retention::plan::{self, RetentionPlan};
@@ -133,7 +136,8 @@ async fn warn_of_unknown_values(connection: &Connection, policy: &RetentionPolic
     for (column, values) in policy.filter.lists() {
         for value in values {
             if !selection::is_met(&reading, column, value).await? {
-                tracing::warn!("no session has the {} `{value}`{}", column.replace('_', " "), spelling(column, value));
+                let name = column.as_str().replace('_', " ");
+                tracing::warn!("no session has the {name} `{value}`{}", spelling(column, value));
             }
         }
     }
@@ -141,11 +145,11 @@ async fn warn_of_unknown_values(connection: &Connection, policy: &RetentionPolic
 }
 
 /// What may be wrong with a filter that matches no session.
-fn spelling(column: &str, value: &str) -> String {
+fn spelling(column: Column, value: &str) -> String {
     let statuses = [TERMINAL_STATUSES, ACTIVE_STATUSES].concat();
     match column {
-        "status" if statuses.contains(&value) => String::new(),
-        "status" => format!("; TARSy's statuses are {}", statuses.join(", ")),
+        Column::Status if statuses.contains(&value) => String::new(),
+        Column::Status => format!("; TARSy's statuses are {}", statuses.join(", ")),
         _ => "; check the spelling".to_owned(),
     }
 }

@@ -17,6 +17,7 @@ use crate::cli::prune::Prune;
 use crate::command::context::Context;
 use crate::database::connection;
 use crate::database::failure::{ResultExt, Verb};
+use crate::database::read_transaction::{self, Rows};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -250,7 +251,7 @@ impl PruneRun<'_> {
     /// Measures the free space.
     async fn reclaimable(&self) -> Result<FreedSummary, Error> {
         let OpenHistory { connection, schema, .. } = &self.history;
-        let reading = every_row(connection).await?;
+        let reading = read_transaction::begin(connection, None, Rows::Every).await.context(BEGIN_TO_PLAN)?;
         Ok(FreedSummary::Free(space::reclaimable(&reading, schema).await?))
     }
 

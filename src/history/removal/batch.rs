@@ -6,18 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use migration::ledger::{self, Ledger};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::sea_query::{DeleteStatement, Expr, LockBehavior, LockType, Query, SelectStatement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
 
 use super::prune_lock;
-use crate::database::connection::Connection;
-use crate::database::connection::{milliseconds, rows};
+use crate::database::connection::{Connection, milliseconds};
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::mark;
+use crate::database::namespace::Namespace;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::format::counted;
 use crate::history::archive::Archive;
 use crate::history::archive::transaction::ArchiveTransaction;
+use crate::history::tables::delete_many;
 
 /// The lock and statement limits of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl Batch {
             Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
             None => None,
         };
-        let transaction = connection.begin(SearchPath::Role, &set_up(limits)).await?;
+        let transaction = connection.begin(SearchPath::Empty, &set_up(limits)).await?;
         if transaction.backend() == DbBackend::Postgres
             && !connection.may_have(2)
             && !prune_lock::take_in(&transaction).await?
@@ -131,43 +133,36 @@ impl Batch {
         self.transaction.backend()
     }
 
-    /// A statement with one value, bound as `$1`.
-    fn statement(&self, sql: &str, bound: &str) -> Statement {
-        Statement::from_sql_and_values(self.backend(), sql, [Value::from(bound)])
+    /// Where the tables are.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        self.transaction.namespace()
     }
 
-    /// Locks the rows that a query finds, and returns them; rows that another session has locked are skipped.
-    pub(crate) async fn lock(&self, query: &str) -> Result<Vec<QueryResult>, DbErr> {
-        let lock = match self.backend() {
-            DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",
-            _ => "",
-        };
-        rows(&self.transaction, &format!("{query}{lock}")).await
+    /// Locks the rows that a query finds, and returns them; rows that another session has locked are skipped. SQLite has
+    /// no locks of rows.
+    pub(crate) async fn lock(&self, mut query: SelectStatement) -> Result<Vec<QueryResult>, DbErr> {
+        query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        self.transaction.query_all(&query).await
     }
 
-    /// Locks the rows of a table that meet a condition on PostgreSQL; `bound` is its `$1`.
-    pub(crate) async fn lock_bound(&self, table: &str, condition: &str, bound: &str) -> Result<(), DbErr> {
-        let sql = format!("SELECT FROM {table} WHERE {condition} FOR UPDATE");
-        self.transaction.execute_raw(self.statement(&sql, bound)).await.map(|_| ())
+    /// Locks the rows that a query finds, and waits for those that another session has locked.
+    pub(crate) async fn lock_all(&self, mut query: SelectStatement) -> Result<(), DbErr> {
+        query.lock(LockType::Update);
+        self.transaction.execute(&query).await.map(|_| ())
     }
 
-    /// The texts of a query with one column; `bound` is its `$1`.
-    pub(crate) async fn texts_bound(&self, query: &str, bound: &str) -> Result<BTreeSet<String>, DbErr> {
-        let rows = self.transaction.query_all_raw(self.statement(query, bound)).await?;
+    /// The texts of a query with one column.
+    pub(crate) async fn texts(&self, query: &SelectStatement) -> Result<BTreeSet<String>, DbErr> {
+        let rows = self.transaction.query_all(query).await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
-    /// Removes the rows of a table that meet a condition, and returns their number; `bound` is the condition's `$1`.
-    pub(crate) async fn delete(
-        &mut self,
-        table: &'static str,
-        condition: &str,
-        bound: &str,
-    ) -> Result<u64, BatchError> {
-        let sql = format!("DELETE FROM {table} WHERE {condition}");
+    /// Removes the rows of a table that meet a condition, and returns their number.
+    pub(crate) async fn delete(&mut self, table: &'static str, condition: Expr) -> Result<u64, BatchError> {
+        let delete = delete_many(self.namespace(), table).and_where(condition).to_owned();
         let gone = match &self.archive {
-            None => self.transaction.execute_raw(self.statement(&sql, bound)).await?.rows_affected(),
-            Some(archive) => self.delete_into(archive, table, &sql, bound).await?,
+            None => self.transaction.execute(&delete).await?.rows_affected(),
+            Some(archive) => self.delete_into(archive, table, delete).await?,
         };
         *self.removed.entry(table).or_default() += gone;
         Ok(gone)
@@ -178,18 +173,18 @@ impl Batch {
         &self,
         archive: &ArchiveTransaction,
         table: &str,
-        sql: &str,
-        bound: &str,
+        mut delete: DeleteStatement,
     ) -> Result<u64, BatchError> {
-        let returning = archive.returning(table).map_err(BatchError::in_archive)?;
-        let statement = self.statement(&format!("{sql} RETURNING {returning}"), bound);
+        // The columns are those of the database, each with the cast that the archive needs.
+        let returning = Expr::cust(archive.returning(table).map_err(BatchError::in_archive)?.to_owned());
+        delete.returning(Query::returning().expr(returning));
         let mut count = 0;
         let store = async |row| {
             archive.store(table, &row).await.map_err(BatchError::in_archive)?;
             count += 1;
             Ok::<_, BatchError>(())
         };
-        self.transaction.each(statement, store).await?;
+        self.transaction.each(StatementBuilder::build(&delete, &self.backend()), store).await?;
         Ok(count)
     }
 
@@ -198,10 +193,9 @@ impl Batch {
         &mut self,
         wanted: usize,
         table: &'static str,
-        condition: &str,
-        bound: &str,
+        condition: Expr,
     ) -> Result<(), BatchError> {
-        let gone = self.delete(table, condition, bound).await?;
+        let gone = self.delete(table, condition).await?;
         if gone == wanted as u64 { Ok(()) } else { Err(too_few_removed(gone, wanted, table).into()) }
     }
 
@@ -218,9 +212,8 @@ impl Batch {
     /// # Errors
     /// [`BatchError`]; the batch is rolled back, unless the connection broke: then the outcome is unknown.
     pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
-        if *ledger != Ledger::Missing
-            && ledger::read(&self.transaction, self.transaction.namespace().table_ref(ledger::TABLE)).await? != *ledger
-        {
+        let place = self.namespace().table_ref(ledger::TABLE);
+        if *ledger != Ledger::Missing && ledger::read(&self.transaction, place).await? != *ledger {
             return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(upgraded_concurrently()) });
         }
         if let Some(archive) = self.archive {

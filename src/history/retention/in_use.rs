@@ -3,12 +3,14 @@
 //! A session is in use if its last interaction, that of its chat, or the start of an open stage is not older than the
 //! cutoff. A stage that a crash left open long ago does not count.
 
-use sea_orm::DbBackend;
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, SelectStatement, UnionType};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait};
 
-use crate::database::connection::rows;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
-use crate::history::tables::{CHATS, SESSIONS, STAGES, TERMINAL_STATUSES};
+use crate::history::entity::{self, alert_sessions, chats, stage_executions};
+use crate::history::tables::{CHATS, SESSIONS, TERMINAL_STATUSES};
 use crate::schema::model::Schema;
 
 /// When the session or its chat was last used, in microseconds since the epoch. Older revisions lack one or both
@@ -16,17 +18,28 @@ use crate::schema::model::Schema;
 const LAST: &str = "last_interaction_at";
 
 /// The query for the sessions in use, as `session_id`, among those that meet a condition on `session_id`.
-pub(crate) fn query(schema: &Schema, cutoff_us: i64, is_meant: &str) -> String {
-    let statuses = TERMINAL_STATUSES.join("', '");
-    let mut parts = vec![format!(
-        "SELECT session_id FROM {STAGES}
-         WHERE started_at_us >= {cutoff_us} AND status NOT IN ('{statuses}') AND {is_meant}"
-    )];
-    for table in [SESSIONS, CHATS].into_iter().filter(|table| schema.has_column(table, LAST)) {
-        // In SQLite text is greater than any number: a value that is not a time counts as in use.
-        parts.push(format!("SELECT session_id FROM {table} WHERE {LAST} >= {cutoff_us} AND {is_meant}"));
+pub(crate) fn query(namespace: &Namespace, schema: &Schema, cutoff_us: i64, is_meant: &Expr) -> SelectStatement {
+    let is_open = stage_executions::Column::StartedAtUs
+        .gte(cutoff_us)
+        .and(stage_executions::Column::Status.is_not_in(TERMINAL_STATUSES));
+    let mut query = sessions_of::<stage_executions::Entity>(namespace, is_open, is_meant);
+    // In SQLite text is greater than any number: a value that is not a time counts as in use.
+    let is_used = |last: Expr| last.gte(cutoff_us);
+    if schema.has_column(SESSIONS, LAST) {
+        let is_used = is_used(alert_sessions::Column::LastInteractionAt.into_expr());
+        query.union(UnionType::Distinct, sessions_of::<alert_sessions::Entity>(namespace, is_used, is_meant));
     }
-    parts.join(" UNION ")
+    if schema.has_column(CHATS, LAST) {
+        let is_used = is_used(chats::Column::LastInteractionAt.into_expr());
+        query.union(UnionType::Distinct, sessions_of::<chats::Entity>(namespace, is_used, is_meant));
+    }
+    query
+}
+
+/// The query for the sessions of the rows of a table that meet both conditions.
+fn sessions_of<E: EntityTrait>(namespace: &Namespace, is_used: Expr, is_meant: &Expr) -> SelectStatement {
+    let mut query = entity::query::<E>(namespace);
+    query.column("session_id").and_where(is_used).and_where(is_meant.clone()).to_owned()
 }
 
 /// The sessions in use among those that meet a condition. Reads only.
@@ -37,12 +50,55 @@ pub(crate) async fn find(
     connection: &Transaction,
     schema: &Schema,
     cutoff_us: i64,
-    is_removable: &str,
+    is_removable: Condition,
 ) -> Result<Vec<String>, DatabaseError> {
-    // With the plus SQLite scans the stages once, instead of looking up those of each session.
-    let plus = if connection.backend() == DbBackend::Postgres { "" } else { "+" };
-    let is_meant = format!("{plus}session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
+    let sessions = entity::keys_of_sessions(connection.namespace(), is_removable);
+    let is_meant = of_stages(connection.backend()).in_subquery(sessions);
+    let query = query(connection.namespace(), schema, cutoff_us, &is_meant);
     let action = (Verb::Find, "the sessions in use");
-    let found = rows(connection, &query(schema, cutoff_us, &is_meant)).await.context(action)?;
+    let found = connection.query_all(&query).await.context(action)?;
     found.iter().map(|row| row.try_get("", "session_id").context(action)).collect()
+}
+
+/// The session of a row.
+fn of_stages(backend: DbBackend) -> Expr {
+    match backend {
+        DbBackend::Postgres => Expr::col("session_id"),
+        // With the plus SQLite scans the stages once, instead of looking up those of each session.
+        _ => Expr::cust("+session_id"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::schema::column_kind::ColumnKind;
+    use crate::schema::model::{Column, Table};
+
+    /// A schema in which these tables have the time of the last interaction.
+    fn schema(tables: &[&str]) -> Schema {
+        let column = Column { kind: ColumnKind::of("bigint"), nullable: true, default: None };
+        let table = Table { columns: BTreeMap::from([(LAST.to_owned(), column)]), ..Table::default() };
+        Schema { tables: tables.iter().map(|name| ((*name).to_owned(), table.clone())).collect() }
+    }
+
+    #[test]
+    fn only_columns_that_the_schema_has_are_asked_for() {
+        let sql = |backend: DbBackend, schema: &Schema| {
+            let is_meant =
+                of_stages(backend).in_subquery(entity::keys_of_sessions(&Namespace::default(), Condition::all()));
+            backend.build(&query(&Namespace::default(), schema, 5, &is_meant)).sql
+        };
+        let keys = r#"(SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE TRUE)"#;
+        let stages = r#"SELECT "session_id" FROM "stage_executions" WHERE "stage_executions"."started_at_us" >= $1 AND "stage_executions"."status" NOT IN ($2, $3, $4, $5) AND "session_id" IN "#;
+        assert_eq!(sql(DbBackend::Postgres, &schema(&[])), format!("{stages}{keys}"));
+        let chats =
+            r#"SELECT "session_id" FROM "chats" WHERE "chats"."last_interaction_at" >= $6 AND "session_id" IN "#;
+        assert_eq!(sql(DbBackend::Postgres, &schema(&[CHATS])), format!("{stages}{keys} UNION ({chats}{keys})"));
+        let sqlite = sql(DbBackend::Sqlite, &schema(&[SESSIONS, CHATS]));
+        let sessions = r#"SELECT "session_id" FROM "alert_sessions" WHERE "alert_sessions"."last_interaction_at" >= ? AND (+session_id) IN "#;
+        assert!(sqlite.contains(&format!(" UNION {sessions}{keys} UNION ")), "{sqlite}");
+    }
 }

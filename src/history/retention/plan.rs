@@ -1,13 +1,19 @@
 //! What a policy would remove, counted beforehand.
 
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::sea_query::{Condition, Expr, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, IdenStatic, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Select,
+};
 use serde::Serialize;
 
 use super::selection::{KeptReason, Selection};
-use crate::database::connection::{row, rows};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
+use crate::history::entity::alert_sessions::{self, Column};
+use crate::history::entity::{count_rows, keys_of_sessions, select};
 use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
@@ -103,8 +109,8 @@ pub(crate) async fn plan(
 ) -> Result<RetentionPlan, DatabaseError> {
     let span = span(connection, selection).await.context(PLAN)?;
     let mut tables = Vec::new();
-    for (table, condition) in conditions(schema, selection, span.sessions) {
-        tables.push(table_plan(connection, schema, table, &condition).await?);
+    for (table, condition) in conditions(connection.namespace(), schema, selection, span.sessions) {
+        tables.push(table_plan(connection, schema, table, condition).await?);
     }
     let kept = kept(connection, selection).await.context(PLAN)?;
     let Span { sessions, of_sessions, oldest_us, newest_us } = span;
@@ -122,49 +128,45 @@ struct Span {
 }
 
 async fn span(connection: &Transaction, selection: &Selection) -> Result<Span, DbErr> {
-    let sql = format!(
-        "SELECT count(*) AS sessions, min(started_at_us) AS oldest, max(started_at_us) AS newest,
-                (SELECT count(*) FROM {SESSIONS}) AS of_sessions
-         FROM {SESSIONS} WHERE {}",
-        selection.condition()
-    );
-    let row = row(connection, &sql).await?;
-    let count = |name| row.try_get("", name).map(i64::unsigned_abs);
-    Ok(Span {
-        sessions: count("sessions")?,
-        of_sessions: count("of_sessions")?,
-        oldest_us: row.try_get("", "oldest")?,
-        newest_us: row.try_get("", "newest")?,
-    })
+    let all = select::<alert_sessions::Entity>(connection.namespace()).expr(count_rows()).into_query();
+    let sessions = select::<alert_sessions::Entity>(connection.namespace())
+        .expr(count_rows())
+        .expr(Column::StartedAtUs.min())
+        .expr(Column::StartedAtUs.max())
+        .expr(Expr::SubQuery(None, Box::new(all.into())))
+        .filter(selection.condition());
+    let span = sessions.into_tuple::<(i64, Option<i64>, Option<i64>, i64)>().one(connection).await?;
+    let (sessions, oldest_us, newest_us, of_sessions) = span.unwrap_or_default();
+    Ok(Span { sessions: sessions.unsigned_abs(), of_sessions: of_sessions.unsigned_abs(), oldest_us, newest_us })
 }
 
 /// The old sessions that are kept.
 async fn kept(connection: &Transaction, selection: &Selection) -> Result<Vec<KeptSession>, DbErr> {
-    let kept = rows(connection, &kept_query(selection)).await?;
-    let kept = kept.iter().map(|row| {
-        let (session_id, status) = (row.try_get::<String>("", "id")?, row.try_get::<String>("", "shown_status")?);
-        Ok(KeptSession {
-            reason: selection.reason(&session_id, &status),
-            session_id,
-            status,
-            started_at_us: row.try_get("", "started_at_us")?,
-        })
+    let kept = kept_query(connection.namespace(), selection).into_tuple::<(String, String, i64)>().all(connection);
+    let kept = kept.await?.into_iter().map(|(session_id, status, started_at_us)| {
+        let reason = selection.reason(&session_id, &status);
+        KeptSession { session_id, status, reason, started_at_us }
     });
-    kept.collect()
+    Ok(kept.collect())
 }
 
-fn kept_query(selection: &Selection) -> String {
-    let [session_id, status] = ["session_id", "status"].map(|column| match selection.backend() {
-        DbBackend::Postgres => column.to_owned(),
+fn kept_query(namespace: &Namespace, selection: &Selection) -> Select<alert_sessions::Entity> {
+    let shown = |column: Column| {
+        if selection.backend() == DbBackend::Postgres {
+            return column.into_expr();
+        }
         // SQLite may hold any value in it.
-        _ => format!("iif(typeof({column}) = 'text', {column}, quote({column}))"),
-    });
-    format!(
-        "SELECT {session_id} AS id, {status} AS shown_status, started_at_us FROM {SESSIONS} WHERE {} AND NOT ({}) \
-         ORDER BY started_at_us, session_id",
-        selection.policy.is_old(selection.backend()),
-        selection.condition()
-    )
+        let name = quoted(column.as_str());
+        Expr::cust(format!("iif(typeof({name}) = 'text', {name}, quote({name}))"))
+    };
+    select::<alert_sessions::Entity>(namespace)
+        .expr_as(shown(Column::SessionId), "id")
+        .expr_as(shown(Column::Status), "shown_status")
+        .column(Column::StartedAtUs)
+        .filter(selection.policy.is_old(selection.backend()))
+        .filter(selection.condition().not())
+        .order_by_asc(Column::StartedAtUs)
+        .order_by_asc(Column::SessionId)
 }
 
 /// Counts the rows of a selection that exist now, by table. Reads only.
@@ -177,21 +179,34 @@ pub(crate) async fn count(
     selection: &Selection,
 ) -> Result<Removed, DatabaseError> {
     let mut counts = Removed::new();
-    for (table, condition) in conditions(schema, selection, u64::MAX) {
-        let sql = format!("SELECT count(*) AS row_count FROM {table} WHERE {condition}");
-        let counted = row(connection, &sql).await.and_then(|row| row.try_get::<i64>("", "row_count"));
-        counts.insert(table, counted.context((Verb::Count, format!("the remaining rows of {table}")))?.unsigned_abs());
+    for (table, condition) in conditions(connection.namespace(), schema, selection, u64::MAX) {
+        let query = rows_of(connection.namespace(), table, condition).expr_as(count_rows(), "row_count").to_owned();
+        let action = Action::from((Verb::Count, format!("the remaining rows of {table}")));
+        let row = connection.query_one(&query).await.context(&action)?;
+        let counted = row.map(|row| row.try_get::<i64>("", "row_count")).transpose().context(&action)?;
+        counts.insert(table, counted.unwrap_or_default().unsigned_abs());
     }
     Ok(counts)
 }
 
 /// The tables of a selection, children first, with the condition for their rows. `sessions` is the number of sessions.
-fn conditions(schema: &Schema, selection: &Selection, sessions: u64) -> Vec<(&'static str, String)> {
-    let keys = format!("SELECT session_id FROM {SESSIONS} WHERE {}", selection.condition());
-    let ids = IdSet::all(&keys, selection.backend(), sessions);
+fn conditions(
+    namespace: &Namespace,
+    schema: &Schema,
+    selection: &Selection,
+    sessions: u64,
+) -> Vec<(&'static str, Condition)> {
+    let keys = keys_of_sessions(namespace, selection.condition());
+    let ids = IdSet::all(keys, selection.backend(), sessions);
     let dependents = DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table));
-    let dependents = dependents.map(|dependent| (dependent.table, dependent.of_sessions(&ids)));
+    let dependents =
+        dependents.map(|dependent| (dependent.table, Condition::all().add(dependent.of_sessions(namespace, &ids))));
     dependents.chain([(SESSIONS, selection.condition())]).collect()
+}
+
+/// The query for rows of a table that meet a condition, without columns.
+fn rows_of(namespace: &Namespace, table: &'static str, condition: Condition) -> SelectStatement {
+    Query::select().from(namespace.table_ref(table)).cond_where(condition).to_owned()
 }
 
 /// Counts the rows of a table that meet a condition, and their bytes.
@@ -199,19 +214,22 @@ pub(crate) async fn table_plan(
     connection: &Transaction,
     schema: &Schema,
     table: &'static str,
-    condition: &str,
+    condition: Condition,
 ) -> Result<TableCounts, DatabaseError> {
-    let backend = connection.backend();
     let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
-    let sizes: Vec<_> = columns.map(|(name, column)| size_of(backend, &quoted(name), &column.kind)).collect();
-    let sql = format!(
-        "SELECT count(*) AS row_count, CAST(coalesce(sum({}), 0) AS BIGINT) AS byte_count FROM {table} WHERE {condition}",
-        sizes.join(" + ")
-    );
+    let sizes = columns.map(|(name, column)| size_of(connection.backend(), &quoted(name), &column.kind));
+    // The columns are those of the database, with the operator's own, and SeaORM does not know how they are measured.
+    let bytes = format!("CAST(coalesce(sum({}), 0) AS BIGINT)", sizes.collect::<Vec<_>>().join(" + "));
+    let mut query = rows_of(connection.namespace(), table, condition);
+    query.expr_as(count_rows(), "row_count").expr_as(Expr::cust(bytes), "byte_count");
     let action = Action::from((Verb::Count, format!("the rows to remove from {table}")));
-    let row = row(connection, &sql).await.context(&action)?;
-    let number = |name| row.try_get("", name).map(i64::unsigned_abs).context(&action);
-    Ok(TableCounts { table, rows: number("row_count")?, bytes: number("byte_count")? })
+    let row = connection.query_one(&query).await.context(&action)?;
+    let number = |name| row.as_ref().map_or(Ok(0), |row| row.try_get::<i64>("", name).map(i64::unsigned_abs));
+    Ok(TableCounts {
+        table,
+        rows: number("row_count").context(&action)?,
+        bytes: number("byte_count").context(&action)?,
+    })
 }
 
 /// Whether SQLite stores numbers in a column of this type.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::DbBackend;
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func};
+use sea_orm::{ColumnTrait, DbBackend};
 
-use crate::database::quote::{literal, quoted};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::format;
+use crate::history::entity::alert_sessions::Column;
 use crate::history::tables::TERMINAL_STATUSES;
 
 /// The days of history that TARSy keeps by design, as of the baseline revision.
@@ -156,61 +157,63 @@ impl RetentionPolicy {
 
     /// The condition for sessions that match the filter and started before the cutoff.
     #[must_use]
-    pub(crate) fn is_old(&self, backend: DbBackend) -> String {
-        let mut parts = vec![has_start(backend).to_owned(), format!("started_at_us < {}", self.cutoff_us)];
-        parts.extend(self.filter.conditions());
-        parts.join(" AND ")
+    pub(crate) fn is_old(&self, backend: DbBackend) -> Condition {
+        let is_old = Condition::all().add(has_start(backend)).add(Column::StartedAtUs.lt(self.cutoff_us));
+        self.filter.conditions().fold(is_old, Condition::add)
     }
 
     /// The condition for sessions to remove: old, and in a terminal status unless active ones are removed as well.
     #[must_use]
-    pub(crate) fn is_removable(&self, backend: DbBackend) -> String {
-        let mut parts = vec![self.is_old(backend)];
-        parts.extend(has_key(backend).map(str::to_owned));
-        parts.extend((self.active == ActiveSessions::Keep).then(|| is_one_of("status", &TERMINAL_STATUSES)));
-        parts.join(" AND ")
+    pub(crate) fn is_removable(&self, backend: DbBackend) -> Condition {
+        let is_over = (self.active == ActiveSessions::Keep).then(|| Column::Status.is_in(TERMINAL_STATUSES));
+        self.is_old(backend).add_option(has_key(backend)).add_option(is_over)
     }
 }
 
 impl Filter {
     /// The filtered columns with their values.
     #[must_use]
-    pub(crate) fn lists(&self) -> [(&'static str, &[String]); 3] {
-        [("status", &self.statuses), ("alert_type", &self.alert_types), ("agent_type", &self.agent_types)]
+    pub(crate) fn lists(&self) -> [(Column, &[String]); 3] {
+        [
+            (Column::Status, &self.statuses),
+            (Column::AlertType, &self.alert_types),
+            (Column::AgentType, &self.agent_types),
+        ]
     }
 
-    fn conditions(&self) -> impl Iterator<Item = String> {
-        self.lists()
-            .into_iter()
-            .filter(|(_, values)| !values.is_empty())
-            .map(|(column, values)| is_one_of(column, values))
+    fn conditions(&self) -> impl Iterator<Item = Expr> {
+        let lists = self.lists().into_iter().filter(|(_, values)| !values.is_empty());
+        lists.map(|(column, values)| column.is_in(values))
     }
-}
-
-/// The condition that a column has one of these values.
-fn is_one_of(column: &str, values: &[impl AsRef<str>]) -> String {
-    let values: Vec<_> = values.iter().map(|value| literal(value.as_ref())).collect();
-    format!("{} IN ({})", quoted(column), values.join(", "))
 }
 
 /// The condition that a session's key is text; SQLite may hold any value in it.
 #[must_use]
-pub(crate) fn has_key(backend: DbBackend) -> Option<&'static str> {
-    (backend != DbBackend::Postgres).then_some("typeof(session_id) = 'text'")
+fn has_key(backend: DbBackend) -> Option<Expr> {
+    (backend != DbBackend::Postgres).then(|| is_stored_as(Column::SessionId, "text"))
 }
 
 /// The condition that a session's start is a number; SQLite may hold any value in it.
 #[must_use]
-pub(crate) fn has_start(backend: DbBackend) -> &'static str {
+pub(crate) fn has_start(backend: DbBackend) -> Expr {
     match backend {
-        DbBackend::Postgres => "started_at_us IS NOT NULL",
-        _ => "typeof(started_at_us) = 'integer'",
+        DbBackend::Postgres => Column::StartedAtUs.is_not_null(),
+        _ => is_stored_as(Column::StartedAtUs, "integer"),
     }
+}
+
+/// The condition that SQLite stores a column's value as this type.
+fn is_stored_as(column: Column, kind: &'static str) -> Expr {
+    Expr::expr(Func::cust("typeof").arg(column.into_expr())).eq(kind)
 }
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::{QueryFilter, QuerySelect, QueryTrait, Statement};
+
     use super::*;
+    use crate::database::namespace::Namespace;
+    use crate::history::entity::{self, alert_sessions};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp_micros(1_769_904_000_000_000).expect("a valid time")
@@ -239,15 +242,24 @@ mod tests {
         assert_eq!(refused.to_string(), "a retention of 4294967295 days is too long");
     }
 
+    /// The query for the sessions that a policy removes.
+    fn sessions(policy: &RetentionPolicy, backend: DbBackend) -> Statement {
+        let sessions = entity::select::<alert_sessions::Entity>(&Namespace::default()).column(Column::SessionId);
+        sessions.filter(policy.is_removable(backend)).build(backend)
+    }
+
     #[test]
     fn only_sessions_in_a_terminal_status_that_match_the_filter_are_removed_by_default() {
         let filter = Filter { alert_types: vec!["it's".to_owned()], ..Filter::default() };
         let keep = RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter };
-        let expected = "started_at_us IS NOT NULL AND started_at_us < 5 AND \"alert_type\" IN ('it''s') \
-                        AND \"status\" IN ('completed', 'failed', 'cancelled', 'timed_out')";
-        assert_eq!(keep.is_removable(DbBackend::Postgres), expected);
+        let expected = r#"SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE "alert_sessions"."started_at_us" IS NOT NULL AND "alert_sessions"."started_at_us" < $1 AND "alert_sessions"."alert_type" IN ($2) AND "alert_sessions"."status" IN ($3, $4, $5, $6)"#;
+        let statement = sessions(&keep, DbBackend::Postgres);
+        assert_eq!(statement.sql, expected);
+        let [completed, failed, cancelled, timed_out] = TERMINAL_STATUSES.map(Into::into);
+        let values = [5_i64.into(), "it's".into(), completed, failed, cancelled, timed_out];
+        assert_eq!(statement.values.expect("values").0, values);
         let remove = RetentionPolicy { active: ActiveSessions::Remove, filter: Filter::default(), ..keep };
-        let expected = "typeof(started_at_us) = 'integer' AND started_at_us < 5 AND typeof(session_id) = 'text'";
-        assert_eq!(remove.is_removable(DbBackend::Sqlite), expected);
+        let expected = r#"SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE typeof("alert_sessions"."started_at_us") = ? AND "alert_sessions"."started_at_us" < ? AND typeof("alert_sessions"."session_id") = ?"#;
+        assert_eq!(sessions(&remove, DbBackend::Sqlite).sql, expected);
     }
 }

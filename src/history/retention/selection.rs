@@ -2,16 +2,18 @@
 
 use std::fmt;
 
-use sea_orm::DbBackend;
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, QueryFilter, QuerySelect, QueryTrait};
 use serde::Serialize;
 
 use super::in_use;
 use super::policy::{ActiveSessions, RetentionPolicy, has_start};
-use crate::database::connection::{row, rows};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
-use crate::database::quote::literal;
+use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
-use crate::history::tables::{Reference, SESSIONS, STAGES, TERMINAL_STATUSES, references_to_stages};
+use crate::history::entity::{alert_sessions, count_rows, keys_of_sessions, select};
+use crate::history::id_set::is_none_of;
+use crate::history::tables::{Reference, STAGES, TERMINAL_STATUSES, references_to_stages};
 use crate::schema::model::Schema;
 
 /// The sessions of a database that a policy removes.
@@ -44,9 +46,9 @@ impl Selection {
     ) -> Result<Self, DatabaseError> {
         let backend = connection.backend();
         let is_removable = policy.is_removable(backend);
-        let needed = needed(connection, schema, &is_removable).await?;
+        let needed = needed(connection, schema, is_removable.clone()).await?;
         let in_use = match policy.active {
-            ActiveSessions::Keep => in_use::find(connection, schema, policy.cutoff_us, &is_removable).await?,
+            ActiveSessions::Keep => in_use::find(connection, schema, policy.cutoff_us, is_removable).await?,
             ActiveSessions::Remove => Vec::new(),
         };
         Ok(Self { policy, backend, needed, in_use })
@@ -58,12 +60,11 @@ impl Selection {
     }
 
     /// The condition for sessions to remove.
-    pub(crate) fn condition(&self) -> String {
-        let is_removable = self.policy.is_removable(self.backend);
-        match self.needed.is_empty() && self.in_use.is_empty() {
-            true => is_removable,
-            false => format!("{is_removable} AND {}", is_none_of(self.needed.iter().chain(&self.in_use))),
-        }
+    pub(crate) fn condition(&self) -> Condition {
+        let kept = [&self.needed[..], &self.in_use].concat();
+        let is_other = (!kept.is_empty())
+            .then(|| is_none_of(self.backend, alert_sessions::Column::SessionId.as_column_ref(), kept));
+        self.policy.is_removable(self.backend).add_option(is_other)
     }
 
     /// Why an old session is kept.
@@ -80,41 +81,57 @@ impl Selection {
 
 /// The sessions, among those that meet a condition, whose stages other sessions refer to. They are passed to later
 /// queries as values: PostgreSQL would evaluate a `NOT IN` over a large query again for each row.
-async fn needed(connection: &Transaction, schema: &Schema, is_removable: &str) -> Result<Vec<String>, DatabaseError> {
+async fn needed(
+    connection: &Transaction,
+    schema: &Schema,
+    is_removable: Condition,
+) -> Result<Vec<String>, DatabaseError> {
+    let old = keys_of_sessions(connection.namespace(), is_removable);
     let mut needed = Vec::new();
-    for Reference { child: table, column, .. } in references_to_stages(schema) {
-        let sql = needed_query(connection.backend(), table, column, is_removable);
-        let action = Action::from((Verb::Find, format!("references from {table} to other sessions")));
-        for row in rows(connection, &sql).await.context(&action)? {
+    for reference in references_to_stages(schema) {
+        let query = needed_query(connection.backend(), connection.namespace(), reference, &old);
+        let action = Action::from((Verb::Find, format!("references from {} to other sessions", reference.child)));
+        for row in connection.query_all(&query).await.context(&action)? {
             needed.push(row.try_get("", "session_id").context(&action)?);
         }
     }
     Ok(needed)
 }
 
-/// The query for sessions to remove whose stages are referenced by rows of another session in a table.
-fn needed_query(backend: DbBackend, table: &str, column: &str, is_removable: &str) -> String {
-    let is_old = format!("s.session_id IN (SELECT session_id FROM {SESSIONS} WHERE {is_removable})");
+/// The query for sessions to remove, whose keys `old` selects, with stages that rows of another session refer to.
+fn needed_query(
+    backend: DbBackend,
+    namespace: &Namespace,
+    reference: Reference,
+    old: &SelectStatement,
+) -> SelectStatement {
+    let Reference { child, column, .. } = reference;
+    let [children, stages] =
+        [(child, "o"), (STAGES, "s")].map(|(table, alias)| namespace.table_ref(table).alias(alias));
+    let is_referred_to = Expr::col(("s", "execution_id")).equals(("o", column));
+    let mut query = Query::select()
+        .distinct()
+        .column(("s", "session_id"))
+        .and_where(Expr::col(("o", column)).is_not_null())
+        .and_where(Expr::col(("s", "session_id")).in_subquery(old.clone()))
+        .to_owned();
     if backend == DbBackend::Postgres {
         // Nearly every row has its stage in its own session. PostgreSQL expects few rows of an anti join, and joins
         // whole tables in parallel; for `<>` it expects all rows to match.
-        return format!(
-            "SELECT DISTINCT s.session_id FROM {table} o JOIN {STAGES} s ON s.execution_id = o.{column}
-             WHERE o.{column} IS NOT NULL AND {is_old} AND NOT EXISTS (
-                 SELECT FROM {STAGES} own WHERE own.execution_id = o.{column} AND own.session_id = o.session_id)"
-        );
+        let own = Query::select()
+            .expr(Expr::cust("1"))
+            .from(namespace.table_ref(STAGES).alias("own"))
+            .and_where(Expr::col(("own", "execution_id")).equals(("o", column)))
+            .and_where(Expr::col(("own", "session_id")).equals(("o", "session_id")))
+            .to_owned();
+        return query.from(children).inner_join(stages, is_referred_to).and_where(Expr::not_exists(own)).to_owned();
     }
     // A cross join runs in this order: from the few stages of old sessions by an index, or, without an index, from the
     // few stages that have a parent.
-    let tables = match table {
-        STAGES => format!("{table} o CROSS JOIN {STAGES} s"),
-        _ => format!("{STAGES} s CROSS JOIN {table} o"),
-    };
-    format!(
-        "SELECT DISTINCT s.session_id AS session_id FROM {tables}
-         WHERE o.{column} IS NOT NULL AND o.{column} = s.execution_id AND {is_old}
-           AND (o.session_id IS NULL OR o.session_id <> s.session_id)"
-    )
+    let (first, second) = if child == STAGES { (children, stages) } else { (stages, children) };
+    let is_other =
+        Expr::col(("o", "session_id")).is_null().or(Expr::col(("o", "session_id")).not_equals(("s", "session_id")));
+    query.from(first).cross_join(second).and_where(is_referred_to).and_where(is_other).to_owned()
 }
 
 /// Why an old session is kept.
@@ -142,22 +159,16 @@ impl fmt::Display for KeptReason {
     }
 }
 
-/// The condition for sessions with none of these ids.
-pub(super) fn is_none_of<'i>(ids: impl IntoIterator<Item = &'i String>) -> String {
-    let ids: Vec<_> = ids.into_iter().map(|id| literal(id)).collect();
-    format!("session_id NOT IN ({})", ids.join(", "))
-}
-
 /// Counts the sessions that match the filter and started before the cutoff, whatever their status.
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn count_old(connection: &Transaction, policy: &RetentionPolicy) -> Result<u64, DatabaseError> {
-    let is_old = policy.is_old(connection.backend());
-    let sql = format!("SELECT count(*) AS sessions FROM {SESSIONS} WHERE {is_old}");
-    let action = (Verb::Count, "old sessions");
-    let row = row(connection, &sql).await.context(action)?;
-    row.try_get("", "sessions").map(i64::unsigned_abs).context(action)
+    let sessions = select::<alert_sessions::Entity>(connection.namespace())
+        .expr_as(count_rows(), "sessions")
+        .filter(policy.is_old(connection.backend()));
+    let counted = sessions.into_tuple::<i64>().one(connection).await.context((Verb::Count, "old sessions"))?;
+    Ok(counted.unwrap_or_default().unsigned_abs())
 }
 
 /// The start of the oldest session, in microseconds since the epoch.
@@ -165,22 +176,29 @@ pub(crate) async fn count_old(connection: &Transaction, policy: &RetentionPolicy
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn oldest(connection: &Transaction) -> Result<Option<i64>, DatabaseError> {
-    let has_start = has_start(connection.backend());
-    let sql = format!("SELECT min(started_at_us) AS oldest FROM {SESSIONS} WHERE {has_start}");
-    let action = (Verb::Find, "the oldest session");
-    row(connection, &sql).await.context(action)?.try_get("", "oldest").context(action)
+    let oldest = select::<alert_sessions::Entity>(connection.namespace())
+        .expr_as(alert_sessions::Column::StartedAtUs.min(), "oldest")
+        .filter(has_start(connection.backend()));
+    let oldest = oldest.into_tuple::<Option<i64>>().one(connection).await;
+    Ok(oldest.context((Verb::Find, "the oldest session"))?.flatten())
 }
 
 /// Whether any session has this value in a column.
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub(crate) async fn is_met(connection: &Transaction, column: &str, value: &str) -> Result<bool, DatabaseError> {
-    let value = literal(value);
-    let sql = format!("SELECT CAST(EXISTS (SELECT 1 FROM {SESSIONS} WHERE {column} = {value}) AS INTEGER) AS is_met");
-    let action = Action::from((Verb::Find, format!("sessions by {column}")));
-    let met = row(connection, &sql).await.and_then(|row| row.try_get::<i32>("", "is_met")).context(action)?;
-    Ok(met != 0)
+pub(crate) async fn is_met(
+    connection: &Transaction,
+    column: alert_sessions::Column,
+    value: &str,
+) -> Result<bool, DatabaseError> {
+    let sessions = select::<alert_sessions::Entity>(connection.namespace())
+        .expr_as(Expr::cust("1"), "is_met")
+        .filter(column.eq(value))
+        .limit(1);
+    let action = (Verb::Find, format!("sessions by {}", column.as_str()));
+    let met = connection.query_one(QueryTrait::as_query(&sessions)).await.context(action)?;
+    Ok(met.is_some())
 }
 
 #[cfg(test)]
@@ -197,10 +215,40 @@ mod tests {
     #[test]
     fn what_other_sessions_need_and_what_is_in_use_is_left_out() {
         let selection = selection(ActiveSessions::Remove);
-        let expected = "started_at_us IS NOT NULL AND started_at_us < 5 AND session_id NOT IN ('needed', 'used')";
-        assert_eq!(selection.condition(), expected);
+        let is_old = r#"SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE "alert_sessions"."started_at_us" IS NOT NULL AND "alert_sessions"."started_at_us" < $1"#;
+        let sessions = |selection: &Selection| {
+            DbBackend::Postgres.build(&keys_of_sessions(&Namespace::default(), selection.condition()))
+        };
+        let found = sessions(&selection);
+        assert_eq!(found.sql, format!(r#"{is_old} AND "alert_sessions"."session_id" <> ALL($2)"#));
+        assert_eq!(found.values.expect("values").0[1], vec!["needed".to_owned(), "used".to_owned()].into());
         let optimistic = Selection { needed: Vec::new(), in_use: Vec::new(), ..selection };
-        assert_eq!(optimistic.condition(), "started_at_us IS NOT NULL AND started_at_us < 5");
+        assert_eq!(sessions(&optimistic).sql, is_old);
+    }
+
+    /// The query for sessions whose stages rows of another session need.
+    fn needed(backend: DbBackend, child: &'static str, column: &'static str) -> String {
+        let reference = Reference { child, column, parent: STAGES, key: "execution_id" };
+        let old = keys_of_sessions(&Namespace::default(), Condition::all());
+        backend.build(&needed_query(backend, &Namespace::default(), reference, &old)).sql
+    }
+
+    #[test]
+    fn postgresql_joins_whole_tables_with_an_anti_join() {
+        let expected = r#"SELECT DISTINCT "s"."session_id" FROM "llm_interactions" AS "o" INNER JOIN "stage_executions" AS "s" ON "s"."execution_id" = "o"."stage_execution_id" WHERE "o"."stage_execution_id" IS NOT NULL AND "s"."session_id" IN (SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE TRUE) AND (NOT EXISTS(SELECT 1 FROM "stage_executions" AS "own" WHERE "own"."execution_id" = "o"."stage_execution_id" AND "own"."session_id" = "o"."session_id"))"#;
+        assert_eq!(needed(DbBackend::Postgres, "llm_interactions", "stage_execution_id"), expected);
+    }
+
+    #[test]
+    fn sqlite_joins_in_a_given_order() {
+        let of_stages = needed(DbBackend::Sqlite, STAGES, "parent_stage_execution_id");
+        let expected = r#" FROM "stage_executions" AS "o" CROSS JOIN "stage_executions" AS "s" WHERE "#;
+        assert!(of_stages.contains(expected), "{of_stages}");
+        let of_others = needed(DbBackend::Sqlite, "llm_interactions", "stage_execution_id");
+        let expected = r#" FROM "stage_executions" AS "s" CROSS JOIN "llm_interactions" AS "o" WHERE "#;
+        assert!(of_others.contains(expected), "{of_others}");
+        let is_other = r#" AND ("o"."session_id" IS NULL OR "o"."session_id" <> "s"."session_id")"#;
+        assert!(of_others.ends_with(is_other), "{of_others}");
     }
 
     #[test]

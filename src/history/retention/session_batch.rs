@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{DbBackend, DbErr, QueryResult};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, SelectStatement};
+use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait};
 
 use super::in_use;
 use super::policy::{ActiveSessions, RetentionPolicy};
-use super::selection::{Selection, is_none_of};
+use super::selection::Selection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::quote::literal;
-use crate::history::id_set::IdSet;
+use crate::database::namespace::Namespace;
+use crate::history::entity::{self, alert_sessions, chats};
+use crate::history::id_set::{IdSet, is_none_of};
 use crate::history::removal::batch::{Batch, BatchError};
 use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
 use crate::schema::model::Schema;
@@ -44,16 +46,19 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    fn condition(&self) -> String {
-        let after = self.after.as_ref().map(|PickedSession { started_at_us, session_id }| {
+    /// Adds the position to the condition for the sessions of the pass.
+    fn add_to(&self, mut condition: Condition, backend: DbBackend) -> Condition {
+        let [start, key] = [alert_sessions::Column::StartedAtUs, alert_sessions::Column::SessionId];
+        if let Some(PickedSession { started_at_us, session_id }) = &self.after {
+            let place = Expr::tuple([start.into_expr(), key.into_expr()]);
+            let after = Expr::tuple([(*started_at_us).into(), session_id.as_str().into()]);
             // The first condition is redundant, but uses the index.
-            format!(
-                " AND started_at_us >= {started_at_us} AND (started_at_us, session_id) > ({started_at_us}, {})",
-                literal(session_id)
-            )
-        });
-        let without = (!self.without.is_empty()).then(|| format!(" AND {}", is_none_of(&self.without)));
-        after.into_iter().chain(without).collect()
+            condition = condition.add(start.gte(*started_at_us)).add(place.gt(after));
+        }
+        if !self.without.is_empty() {
+            condition = condition.add(is_none_of(backend, key.as_column_ref(), self.without.iter().cloned().collect()));
+        }
+        condition
     }
 }
 
@@ -67,13 +72,15 @@ pub(crate) struct Page<'p> {
 }
 
 impl Page<'_> {
-    fn query(&self) -> String {
-        format!(
-            "SELECT session_id, started_at_us FROM {SESSIONS} WHERE {}{} ORDER BY started_at_us, session_id LIMIT {}",
-            self.selection.condition(),
-            self.cursor.condition(),
-            self.size
-        )
+    fn query(&self, namespace: &Namespace) -> SelectStatement {
+        entity::select::<alert_sessions::Entity>(namespace)
+            .column(alert_sessions::Column::SessionId)
+            .column(alert_sessions::Column::StartedAtUs)
+            .filter(self.cursor.add_to(self.selection.condition(), self.selection.backend()))
+            .order_by_asc(alert_sessions::Column::StartedAtUs)
+            .order_by_asc(alert_sessions::Column::SessionId)
+            .limit(u64::from(self.size))
+            .into_query()
     }
 }
 
@@ -90,7 +97,7 @@ pub(crate) async fn remove_batch(
     taken: &mut Vec<PickedSession>,
     may_continue: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
-    for row in batch.lock(&page.query()).await? {
+    for row in batch.lock(page.query(batch.namespace())).await? {
         taken.push(PickedSession::of(&row)?);
     }
     if taken.is_empty() {
@@ -107,9 +114,10 @@ async fn lock_chats(batch: &Batch, schema: &Schema, sessions: &[PickedSession]) 
     if batch.backend() != DbBackend::Postgres || !schema.has_column(CHATS, "session_id") {
         return Ok(());
     }
-    let is_taken = IdSet::bound(batch.backend()).contains("session_id");
     for part in sessions.chunks(PART) {
-        batch.lock_bound(CHATS, &is_taken, &ids(part)).await?;
+        let is_taken = ids(batch, part).contains(chats::Column::SessionId.as_column_ref());
+        let mut chats = entity::query::<chats::Entity>(batch.namespace());
+        batch.lock_all(chats.column(chats::Column::ChatId).and_where(is_taken).to_owned()).await?;
     }
     Ok(())
 }
@@ -123,9 +131,8 @@ async fn without_those_in_use(
 ) -> Result<Vec<PickedSession>, DbErr> {
     match policy.active {
         ActiveSessions::Keep => {
-            let is_taken = IdSet::bound(batch.backend()).contains("session_id");
-            let query = in_use::query(schema, policy.cutoff_us, &is_taken);
-            let in_use = batch.texts_bound(&query, &ids(sessions)).await?;
+            let is_taken = ids(batch, sessions).contains("session_id");
+            let in_use = batch.texts(&in_use::query(batch.namespace(), schema, policy.cutoff_us, &is_taken)).await?;
             Ok(sessions.iter().filter(|session| !in_use.contains(&session.session_id)).cloned().collect())
         }
         ActiveSessions::Remove => Ok(sessions.to_vec()),
@@ -139,28 +146,27 @@ async fn delete(
     sessions: &[PickedSession],
     may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
-    let bound = IdSet::bound(batch.backend());
     // One table after the other, so that the pages of its indexes stay in memory.
     for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
-        let condition = dependent.of_sessions(&bound);
         for part in sessions.chunks(PART) {
-            batch.delete(dependent.table, &condition, &ids(part)).await?;
+            let is_of_session = dependent.of_sessions(batch.namespace(), &ids(batch, part));
+            batch.delete(dependent.table, is_of_session).await?;
             if !may_continue() {
                 return Err(DatabaseCause::new(ErrorClass::Busy, "another program has opened the database").into());
             }
         }
     }
-    let is_taken = bound.contains("session_id");
     for part in sessions.chunks(PART) {
-        batch.delete_exactly(part.len(), SESSIONS, &is_taken, &ids(part)).await?;
+        let is_taken = ids(batch, part).contains(alert_sessions::Column::SessionId.as_column_ref());
+        batch.delete_exactly(part.len(), SESSIONS, is_taken).await?;
     }
     Ok(())
 }
 
-/// The keys of sessions as a JSON array.
-fn ids(sessions: &[PickedSession]) -> String {
-    let ids: Vec<&str> = sessions.iter().map(|session| session.session_id.as_str()).collect();
-    serde_json::Value::from(ids).to_string()
+/// The keys of sessions.
+fn ids(batch: &Batch, sessions: &[PickedSession]) -> IdSet {
+    let ids: Vec<String> = sessions.iter().map(|session| session.session_id.clone()).collect();
+    IdSet::bound(batch.backend(), ids)
 }
 
 #[cfg(test)]
@@ -169,12 +175,20 @@ mod tests {
 
     #[test]
     fn a_pass_continues_after_the_last_session_and_skips_those_that_cannot_be_removed() {
+        let sql = |cursor: &Cursor| {
+            let sessions =
+                entity::keys_of_sessions(&Namespace::default(), cursor.add_to(Condition::all(), DbBackend::Postgres));
+            DbBackend::Postgres.build(&sessions)
+        };
         let mut cursor = Cursor::default();
-        assert_eq!(cursor.condition(), "");
+        let all = r#"SELECT "alert_sessions"."session_id" FROM "alert_sessions""#;
+        assert_eq!(sql(&cursor).sql, format!("{all} WHERE TRUE"));
         cursor.after = Some(PickedSession { started_at_us: 7, session_id: "it's".to_owned() });
-        let after = " AND started_at_us >= 7 AND (started_at_us, session_id) > (7, 'it''s')";
-        assert_eq!(cursor.condition(), after);
+        let after = r#" WHERE "alert_sessions"."started_at_us" >= $1 AND ("alert_sessions"."started_at_us", "alert_sessions"."session_id") > ($2, $3)"#;
+        assert_eq!(sql(&cursor).sql, format!("{all}{after}"));
+        assert_eq!(sql(&cursor).values.expect("values").0, [7_i64.into(), 7_i64.into(), "it's".into()]);
         cursor.without.insert("stuck".to_owned());
-        assert_eq!(cursor.condition(), format!("{after} AND session_id NOT IN ('stuck')"));
+        let without = r#" AND "alert_sessions"."session_id" <> ALL($4)"#;
+        assert_eq!(sql(&cursor).sql, format!("{all}{after}{without}"));
     }
 }

@@ -151,7 +151,7 @@ fn a_removal_ends_in_time_without_an_answer_for_its_summary() {
 
 #[apply(test)]
 fn prune_gives_up_a_server_that_answers_nothing_while_it_removes() {
-    is_given_up(PRUNE, &["FOR UPDATE SKIP", "DELETE FROM alert_sessions"], three_old_sessions);
+    is_given_up(PRUNE, &["FOR UPDATE SKIP", r#"DELETE FROM "public"."alert_sessions""#], three_old_sessions);
 }
 
 #[apply(test)]

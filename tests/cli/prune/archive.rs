@@ -315,7 +315,7 @@ fn a_message_that_is_sent_while_its_chat_goes_is_refused_and_not_lost() {
     insert_whole_sessions(&database, 1, OLD_US);
     database.execute(
         "CREATE TABLE refused (yes boolean);
-         CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$;
+         CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$;
          CREATE TRIGGER dawdle BEFORE DELETE ON chats FOR EACH STATEMENT EXECUTE FUNCTION dawdle()",
     );
     let archive = Database::sqlite();
@@ -338,7 +338,7 @@ fn a_message_that_is_sent_while_its_chat_goes_is_refused_and_not_lost() {
     );
     database.wait_until(
         "SELECT count(*) FROM pg_stat_activity
-         WHERE datname = current_database() AND query LIKE 'DELETE FROM chats %' AND wait_event = 'PgSleep'",
+         WHERE datname = current_database() AND query LIKE 'DELETE FROM %_chats_ WHERE %' AND wait_event = 'PgSleep'",
     );
     database.execute(
         "DO $$ BEGIN

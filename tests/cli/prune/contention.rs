@@ -180,7 +180,7 @@ fn with_noted_workers(sessions: u32) -> Database {
     insert_many(&database, sessions, 640, OLD_US);
     database.execute(
         "CREATE TABLE workers (number bigint);
-         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS
          $$ BEGIN
              INSERT INTO public.workers SELECT count(DISTINCT l.pid) FROM pg_locks l
              JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
@@ -199,7 +199,7 @@ fn workers(database: &Database) -> i64 {
 fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed() {
     let database = with_noted_workers(500);
     database.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RAISE 'not this one'; END $$;
          CREATE TRIGGER refused BEFORE DELETE ON alert_sessions FOR EACH ROW
          WHEN (old.session_id IN ('s-7', 's-300', 's-301', 's-500')) EXECUTE FUNCTION refuse()",
     );
@@ -234,16 +234,15 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
     assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
     assert_eq!(session_ids(&database), ["new", "one"]);
 
+    const LOOKED_UP: &str =
+        r#"FROM "public"."llm_interactions" WHERE "session_id" = ANY(ARRAY (SELECT "alert_sessions"."session_id" FROM"#;
     let log = server.log();
     let lines_with = |text: &'static str| log.lines().filter(move |line| line.contains(text));
     let processes = |text| lines_with(text).filter_map(|line| line.split(' ').next()).collect::<BTreeSet<_>>();
-    let [looking, counting] = ["SELECT DISTINCT s.session_id", "AS row_count"].map(processes);
+    let [looking, counting] = [r#"SELECT DISTINCT "s"."session_id""#, r#"AS "row_count""#].map(processes);
     assert_eq!((looking.len(), counting.len()), (1, 1), "{looking:?} {counting:?}");
     assert!(looking.is_disjoint(&counting));
-    assert!(
-        lines_with("FROM llm_interactions WHERE session_id = ANY (ARRAY(SELECT session_id FROM").next().is_some(),
-        "{log}"
-    );
+    assert!(lines_with(LOOKED_UP).next().is_some(), "{log}");
 }
 
 #[apply(test)]

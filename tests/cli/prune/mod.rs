@@ -12,6 +12,7 @@ mod network;
 mod newest;
 mod orphans;
 mod plan;
+mod planted;
 mod prompt;
 mod properties;
 mod refusals;

@@ -60,9 +60,9 @@ fn they_are_planned_archived_and_removed_with_what_hangs_on_them(database: &Data
     let expected = json!([
         ["stage_executions", "session_id", 3],
         ["stage_executions", "parent_stage_execution_id", 1],
-        ["llm_interactions", "session_id", 1],
         ["mcp_communications", "session_id", 1],
         ["mcp_communications", "stage_execution_id", 1],
+        ["llm_interactions", "session_id", 1],
         ["chats", "session_id", 1],
         ["chat_user_messages", "chat_id", 1],
     ]);

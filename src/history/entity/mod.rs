@@ -1,0 +1,57 @@
+//! SeaORM's entities of TARSy's tables: keys, references, and the columns that queries need. Their relations are what
+//! [`crate::history::tables`] reads.
+//!
+//! SeaORM fixes an entity's schema when it is compiled; ours is found after the login. So statements are begun here, with
+//! the schema of the transaction that runs them: nothing global, and two databases in one process do not mix.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`chat_user_messages`] | messages of persons in chats |
+//! | [`chats`] | chats about sessions |
+//! | [`llm_interactions`] | requests to language models |
+//! | [`mcp_communications`] | exchanges with MCP servers |
+//! | [`stage_executions`] | the steps of sessions |
+//! | [`alert_sessions`] | sessions |
+//! | [`events`] | notifications for browsers |
+
+pub(crate) mod alert_sessions;
+pub(crate) mod chat_user_messages;
+pub(crate) mod chats;
+pub(crate) mod events;
+pub(crate) mod llm_interactions;
+pub(crate) mod mcp_communications;
+pub(crate) mod stage_executions;
+
+use sea_orm::sea_query::{Asterisk, Condition, DeleteStatement, Expr, ExprTrait, SelectStatement};
+use sea_orm::{EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
+
+use crate::database::namespace::Namespace;
+
+/// Selects from the table of an entity. Columns are still to be named: a revision may lack some of the entity.
+pub(crate) fn select<E: EntityTrait>(namespace: &Namespace) -> Select<E> {
+    let mut select = E::find().select_only();
+    QueryTrait::query(&mut select).from_clear().from(namespace.table_ref(E::default().table_name()));
+    select
+}
+
+/// The same as a statement that can be a part of another one.
+pub(crate) fn query<E: EntityTrait>(namespace: &Namespace) -> SelectStatement {
+    select::<E>(namespace).into_query()
+}
+
+/// The query for the keys of the sessions that meet a condition.
+pub(crate) fn keys_of_sessions(namespace: &Namespace, is_meant: Condition) -> SelectStatement {
+    select::<alert_sessions::Entity>(namespace).column(alert_sessions::Column::SessionId).filter(is_meant).into_query()
+}
+
+/// The number of rows.
+pub(crate) fn count_rows() -> Expr {
+    Expr::col(Asterisk).count()
+}
+
+/// Deletes from the table of an entity.
+pub(crate) fn delete_many<E: EntityTrait>(namespace: &Namespace) -> DeleteStatement {
+    let mut delete = E::delete_many();
+    QueryTrait::query(&mut delete).from_table(namespace.table_ref(E::default().table_name()));
+    delete.into_query()
+}
