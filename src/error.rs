@@ -10,6 +10,7 @@ use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{cause, counted, duration, number, percentage};
 use crate::history::archive::error::ArchiveError;
+use crate::history::removal::triggers::TriggerError;
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
@@ -65,6 +66,9 @@ pub(crate) enum Error {
         /// The allowed share; 1 is all.
         limit: f64,
     },
+    /// Triggers of the operator would fire without a search path.
+    #[error(transparent)]
+    Triggers(#[from] TriggerError),
     /// The archive cannot be used.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -225,6 +229,7 @@ impl Error {
             Error::Schema(error) => error,
             Error::Transfer(error) => error,
             Error::Retention(error) => error,
+            Error::Triggers(error) => error,
             Error::Archive(error) => error,
             Error::Metrics(error) => error,
             Error::Read(_)

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`triggers`] | the operator's own triggers, which fire when rows are removed |
 //! | [`stage_index`] | the index that the removal of stages needs, during a run |
 //! | [`pragmas`] | SQLite's settings for the removal of many rows |
 //! | [`batch`] | one transaction: lock, archive, delete, commit |
@@ -15,3 +16,4 @@ pub(crate) mod contention;
 pub(crate) mod pragmas;
 pub(crate) mod prune_lock;
 pub(crate) mod stage_index;
+pub(crate) mod triggers;

@@ -99,7 +99,7 @@ fn what_a_server_says_is_shown_and_not_obeyed(database: &Database) {
             format!("CREATE TRIGGER mine BEFORE DELETE ON alert_sessions BEGIN SELECT raise(ABORT, '{HOSTILE}'); END")
         }
         false => format!(
-            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE '%', '{HOSTILE}'; END $$;
+            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RAISE '%', '{HOSTILE}'; END $$;
              CREATE TRIGGER mine BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION mine()"
         ),
     });

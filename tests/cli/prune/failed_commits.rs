@@ -53,7 +53,7 @@ fn a_commit_that_the_server_refuses_is_not_counted_and_its_session_is_named() {
     database.create_schema(Schema::Baseline);
     insert_many(&database, 40, 64, OLD_US);
     database.execute(
-        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
              IF OLD.session_id = 's-7' THEN RAISE EXCEPTION 'the auditors want s-7'; END IF; RETURN NULL; END $$;
          CREATE CONSTRAINT TRIGGER keep AFTER DELETE ON alert_sessions DEFERRABLE INITIALLY DEFERRED
          FOR EACH ROW EXECUTE FUNCTION keep()",

@@ -19,4 +19,5 @@ mod refusals;
 mod retention;
 mod sessions;
 mod stops;
+mod triggers;
 mod vacuum;

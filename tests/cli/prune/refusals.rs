@@ -69,7 +69,7 @@ fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
     database.execute(&match database.is_sqlite() {
         true => format!("CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions BEGIN {upgrade}; END"),
         false => format!(
-            "CREATE FUNCTION upgrade() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {upgrade}; RETURN OLD; END $$;
+            "CREATE FUNCTION upgrade() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN {upgrade}; RETURN OLD; END $$;
              CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION upgrade()"
         ),
     });

@@ -210,7 +210,7 @@ fn removals_that_are_refused(database: &Database) {
     let trigger = match database.is_sqlite() {
         true => "CREATE TRIGGER mine BEFORE DELETE ON alert_sessions BEGIN SELECT RAISE(ABORT, 'not this one'); END",
         false => {
-            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+            "CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RAISE 'not this one'; END $$;
              CREATE TRIGGER mine BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION mine()"
         }
     };

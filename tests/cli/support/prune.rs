@@ -32,7 +32,7 @@ pub(crate) fn refuse_to_delete(database: &Database, table: &str, condition: &str
              BEGIN SELECT RAISE(ABORT, 'not this one'); END"
         ),
         false => format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RAISE 'not this one'; END $$;
              CREATE TRIGGER refuse BEFORE DELETE ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()"
         ),
     });

@@ -1,0 +1,111 @@
+//! `prune` and the operator's own triggers on PostgreSQL, which fire when rows are removed.
+
+use crate::support::cases::each;
+use crate::support::history::{NOW_US, OLD_US, insert_session, insert_whole_sessions};
+use crate::support::prune::prune;
+use crate::support::{Database, Schema, apply, test};
+
+/// A history with one old session, and a table into which the trigger function `note()` writes.
+fn noted(options: &str) -> Database {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    database.execute(&format!(
+        "CREATE TABLE notes (gone text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql {options} AS $$ BEGIN
+             INSERT INTO notes VALUES (TG_TABLE_NAME); RETURN NULL; END $$"
+    ));
+    database
+}
+
+#[apply(test)]
+fn a_trigger_without_a_search_path_is_named_before_anything_is_removed() {
+    let database = noted("");
+    each(
+        [
+            "TRIGGER noted AFTER DELETE ON alert_sessions FOR EACH ROW",
+            "TRIGGER noted AFTER UPDATE OR DELETE ON llm_interactions FOR EACH STATEMENT",
+            "CONSTRAINT TRIGGER noted AFTER DELETE ON stage_executions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW",
+        ],
+        |trigger| {
+            database.execute(&format!("CREATE {trigger} EXECUTE FUNCTION note()"));
+            let table = trigger.split(" ON ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a table");
+            let words = format!(
+                "the function `public.note()` of the trigger `noted` on `{table}` has no `search_path` of its own"
+            );
+            let planned = prune(&database, &["--dry-run"]).expect(0).json();
+            assert_eq!(planned["in_the_way"], serde_json::json!([words]));
+            let refused = prune(&database, &["--yes"]).expect(7);
+            assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+            assert_eq!(database.count("alert_sessions"), 1);
+            database.execute(&format!("DROP TRIGGER noted ON {table}"));
+        },
+    );
+}
+
+#[apply(test)]
+fn the_statement_of_the_hint_lets_the_run_go_on() {
+    let database = noted("");
+    database.execute("CREATE TRIGGER noted AFTER DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION note()");
+    let refused = prune(&database, &["--yes"]).expect(7).json();
+    let hint = refused["error"]["hint"].as_str().expect("a hint");
+    let (_, statement) = hint.split_once(": ").expect("a statement");
+    assert_eq!(statement, r#"ALTER FUNCTION public.note() SET search_path = "public""#);
+    database.execute(statement);
+    prune(&database, &["--yes"]).expect(0);
+    assert_eq!((database.count("alert_sessions"), database.count("notes")), (0, 1));
+}
+
+#[apply(test)]
+fn triggers_that_do_not_fire_or_have_their_own_path_are_no_obstacle() {
+    let database = noted("SET search_path = public");
+    database.execute(
+        "CREATE FUNCTION pathless() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'it fired'; END $$;
+         CREATE TRIGGER noted AFTER DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION note();
+         CREATE TRIGGER same BEFORE UPDATE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+         CREATE TRIGGER of_others BEFORE INSERT OR UPDATE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION pathless();
+         CREATE TRIGGER disabled BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION pathless();
+         CREATE TRIGGER of_replicas BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION pathless();
+         ALTER TABLE alert_sessions DISABLE TRIGGER disabled, ENABLE REPLICA TRIGGER of_replicas",
+    );
+    prune(&database, &["--yes"]).expect(0);
+    assert_eq!((database.count("alert_sessions"), database.count("notes")), (0, 1));
+}
+
+#[apply(test)]
+fn what_a_foreign_key_of_the_operators_changes_has_triggers_as_well() {
+    each(
+        [
+            ("ON DELETE CASCADE", "DELETE", 7),
+            ("ON DELETE SET NULL", "UPDATE", 7),
+            ("ON DELETE SET NULL", "DELETE", 0),
+            ("ON DELETE NO ACTION", "DELETE", 0),
+        ],
+        |(action, event, expected)| {
+            let database = noted("");
+            database.execute(&format!(
+            "CREATE TABLE marks (id int PRIMARY KEY, session_id varchar REFERENCES alert_sessions (session_id) {action});
+             CREATE TRIGGER noted AFTER {event} ON marks FOR EACH ROW EXECUTE FUNCTION note()"
+        ));
+            prune(&database, &["--yes"]).expect(expected);
+        },
+    );
+    let database = noted("");
+    database.execute(
+        "CREATE TABLE marks (id int PRIMARY KEY, session_id varchar REFERENCES alert_sessions (session_id) ON DELETE CASCADE);
+         CREATE TABLE remarks (mark int REFERENCES marks (id) ON DELETE CASCADE);
+         CREATE TRIGGER noted AFTER DELETE ON remarks FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    prune(&database, &["--yes"]).expect(7);
+}
+
+#[apply(test)]
+fn a_trigger_on_events_matters_only_if_events_are_removed() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 1, NOW_US - 120 * 86_400_000_000);
+    database.execute(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER noted AFTER DELETE ON events FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    prune(&database, &["--yes", "--events"]).expect(7);
+    prune(&database, &["--yes"]).expect(0);
+}
