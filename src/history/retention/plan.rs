@@ -133,7 +133,7 @@ async fn span(connection: &Transaction, selection: &Selection) -> Result<Span, D
         .expr(count_rows())
         .expr(Column::StartedAtUs.min())
         .expr(Column::StartedAtUs.max())
-        .expr(Expr::SubQuery(None, Box::new(all.into())))
+        .expr_as(Expr::SubQuery(None, Box::new(all.into())), "of_sessions")
         .filter(selection.condition());
     let span = sessions.into_tuple::<(i64, Option<i64>, Option<i64>, i64)>().one(connection).await?;
     let (sessions, oldest_us, newest_us, of_sessions) = span.unwrap_or_default();

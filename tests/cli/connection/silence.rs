@@ -93,14 +93,14 @@ fn init_reports_a_lost_answer_to_its_commit() {
 #[apply(test)]
 fn check_gives_up_a_server_that_answers_nothing() {
     is_given_up(CHECK, &["current_schemas", "server_encoding", "has_table_privilege", "pg_temp"], three_old_sessions);
-    is_given_up(&["check", "--deep"], &["count(*) AS orphans"], three_old_sessions);
+    is_given_up(&["check", "--deep"], &[r#"COUNT(*) AS "orphans""#], three_old_sessions);
 }
 
 #[apply(test)]
 fn info_gives_up_a_server_that_answers_nothing() {
     is_given_up(
         INFO,
-        &["current_schemas", "alembic_version", "pg_indexes_size", "GROUP BY status"],
+        &["current_schemas", "alembic_version", "pg_indexes_size", r#"GROUP BY "alert_sessions"."status"#],
         three_old_sessions,
     );
 }
@@ -128,7 +128,7 @@ fn with_whole_sessions() -> Database {
 
 #[apply(test)]
 fn a_plan_gives_up_a_server_that_answers_nothing() {
-    let moments = ["of_sessions", "AS removable", "has_table_privilege"];
+    let moments = ["of_sessions", r#"AS "removable""#, "has_table_privilege"];
     is_given_up(&["prune", "--now", NOW, "--dry-run"], &moments, with_whole_sessions);
 }
 
@@ -140,7 +140,7 @@ fn a_removal_ends_in_time_without_an_answer_for_its_summary() {
     let more = ["--max-duration", "3s", "--metrics-file", "metrics.prom"];
     let arguments = prune_with(&more);
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    proxy.halt_at(Moment::After("min(started_at_us) AS oldest FROM"), Silence::Network);
+    proxy.halt_at(Moment::After(r#"AS "oldest" FROM"#), Silence::Network);
     // The watchdog would take longer.
     let mut run = Running::start_at(&database.url_through(proxy.port), database.directory(), &arguments);
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
@@ -254,7 +254,7 @@ fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
         role.name
     ));
     let proxy = Proxy::to(database.port());
-    proxy.halt_at(Moment::After("GROUP BY status"), Silence::Connection);
+    proxy.halt_at(Moment::After(r#"GROUP BY "alert_sessions"."status"#), Silence::Connection);
     let (login, name) = (format!("{}:{}", role.name, server::PASSWORD), database.name());
     let url = format!("postgresql://{login}@127.0.0.1:{}/{name}?connect_timeout=1", proxy.port);
     let mut run = Running::start_at(&url, database.directory(), INFO);
