@@ -74,7 +74,7 @@ impl<'c> BoundedReader<'c> {
 
 /// Begins a read transaction in which each statement may take `limit`. It overrides the role's own limit.
 pub(crate) async fn begin(connection: &Connection, limit: Option<Duration>, rows: Rows) -> Result<Transaction, DbErr> {
-    connection.begin_reading(SearchPath::Role, &set_up(limit, rows)).await
+    connection.begin_reading(SearchPath::Empty, &set_up(limit, rows)).await
 }
 
 /// The first statements of a read transaction on PostgreSQL.

@@ -29,8 +29,6 @@ pub(crate) enum SearchPath {
     Tarsy,
     /// To temporary tables.
     Temporary,
-    /// To the schemas of the role's own path. FIXME: until every statement is qualified.
-    Role,
 }
 
 impl SearchPath {
@@ -38,10 +36,7 @@ impl SearchPath {
     /// the role's settings are.
     pub(crate) fn statements(self, namespace: &Namespace) -> String {
         let schemas = match self {
-            SearchPath::Role if !namespace.path().is_empty() => {
-                namespace.path().iter().map(|schema| quoted(schema)).collect::<Vec<_>>().join(", ")
-            }
-            SearchPath::Role | SearchPath::Empty => "''".to_owned(),
+            SearchPath::Empty => "''".to_owned(),
             SearchPath::Temporary => "pg_temp".to_owned(),
             SearchPath::Tarsy => {
                 let schemas = namespace.schemas().into_iter().map(quoted);

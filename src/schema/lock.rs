@@ -8,7 +8,7 @@ use migration::ledger;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::visible;
-use crate::database::connection::{self, Access, Connection, LOCK_TIMEOUT, row};
+use crate::database::connection::{Connection, row};
 use crate::database::failure::DatabaseCause;
 use crate::database::mark;
 use crate::database::read_transaction::EVERY_ROW;
@@ -22,29 +22,32 @@ use crate::format;
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
 
+/// How long to wait for a second connection: a pooler may not grant one.
+const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The lock that lets one session at a time repair a PostgreSQL database, held until it is dropped.
 ///
 /// It belongs to a transaction that does nothing else: behind a pooler a lock of the session would remain.
 #[derive(Default)]
 pub(crate) struct RepairLock {
-    _transaction: Option<(Transaction, Connection)>,
+    _transaction: Option<Transaction>,
 }
 
 impl RepairLock {
-    /// Takes the lock; `None` if another session has it. It does not wait, because a waiting session holds a snapshot,
-    /// for which the building of an index would wait.
+    /// Takes the lock with one connection of the pool; `None` if another session has it. It does not wait, because a
+    /// waiting session holds a snapshot, for which the building of an index would wait. With a pool of one connection, and
+    /// on SQLite, there is no such lock: a second repair then finds the objects of the first.
     ///
     /// # Errors
     /// The server's error.
-    pub(crate) async fn take(url: &DatabaseUrl) -> Result<Option<Self>, DatabaseCause> {
-        if matches!(url, DatabaseUrl::Sqlite(_)) {
+    pub(crate) async fn take(connection: &Connection) -> Result<Option<Self>, DatabaseCause> {
+        if connection.fill(SECOND_TIMEOUT).await < 2 {
             return Ok(Some(Self::default()));
         }
-        let connection = connection::open(url, Access::Write, LOCK_TIMEOUT).await.map_err(|error| error.cause)?;
         let transaction = connection.begin(SearchPath::Empty, NO_TIME_LIMITS).await?;
         let sql = format!("SELECT pg_try_advisory_xact_lock({}) AS is_alone", KEY + 1);
         let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
-        Ok(is_alone.then_some(Self { _transaction: Some((transaction, connection)) }))
+        Ok(is_alone.then_some(Self { _transaction: Some(transaction) }))
     }
 }
 

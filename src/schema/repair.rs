@@ -4,13 +4,11 @@ use sea_orm::{DbBackend, DbErr};
 
 use super::model::Index;
 use super::sequence::{self, Sequence};
-use crate::database::connection::{self, Access, Connection, LOCK_TIMEOUT};
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
-use crate::database::mark;
 use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
-use crate::database::url::DatabaseUrl;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Repair {
@@ -38,14 +36,14 @@ impl Repair {
     ///
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
-    pub(crate) async fn apply(&self, connection: &Connection, url: &DatabaseUrl) -> Result<(), DatabaseError> {
+    pub(crate) async fn apply(&self, connection: &Connection) -> Result<(), DatabaseError> {
         match self {
             Repair::CreateIndex { name, table, index } => {
-                let done = create(connection, url, name, table, index).await;
+                let done = create(connection, name, table, index).await;
                 done.context((Verb::Create, format!("index {name}")))
             }
             Repair::RebuildIndex { name, table } => {
-                rebuild(connection, url, name, table).await.context((Verb::Recreate, format!("index {name}")))
+                rebuild(connection, name, table).await.context((Verb::Recreate, format!("index {name}")))
             }
             Repair::AdvanceSequence(sequence) => {
                 sequence.advance(connection).await.context((Verb::Set, format!("sequence {}", sequence.name)))
@@ -68,40 +66,32 @@ pub(crate) async fn plan(
     Ok(repairs)
 }
 
-async fn create(
-    connection: &Connection,
-    url: &DatabaseUrl,
-    name: &str,
-    table: &str,
-    index: &Index,
-) -> Result<(), DatabaseCause> {
+async fn create(connection: &Connection, name: &str, table: &str, index: &Index) -> Result<(), DatabaseCause> {
     let namespace = connection.namespace().await?;
     if connection.backend() != DbBackend::Postgres {
         return Ok(connection.execute_alone(&create_on_sqlite(name, table, index)).await?);
     }
-    let own = open_to_build(url).await?;
+    // The build waits for every older transaction, but blocks no session: it may take long.
+    let mut own = connection.open_own(None).await?;
     let sql = create_on_postgresql(name, &namespace.table(table), index);
-    let done = own.execute_alone(&mark::statement(&sql)).await.map_err(DatabaseCause::from);
+    let done = own.execute(&sql).await.map_err(DatabaseCause::from);
     // An index that already exists belongs to another session, which may be building it.
     let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
     if done.as_ref().is_err_and(is_ours) {
         let leftover = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index_of(&namespace, name, table));
-        own.execute_alone(&mark::statement(&leftover)).await.ok();
+        own.execute(&leftover).await.ok();
     }
+    own.close().await;
     done
 }
 
-async fn rebuild(connection: &Connection, url: &DatabaseUrl, name: &str, table: &str) -> Result<(), DatabaseCause> {
+async fn rebuild(connection: &Connection, name: &str, table: &str) -> Result<(), DatabaseCause> {
     let namespace = connection.namespace().await?;
     let sql = format!("REINDEX INDEX CONCURRENTLY {}", index_of(&namespace, name, table));
-    Ok(open_to_build(url).await?.execute_alone(&mark::statement(&sql)).await?)
-}
-
-/// A connection without limits. The build waits for every older transaction, but blocks no session: it may take long.
-async fn open_to_build(url: &DatabaseUrl) -> Result<Connection, DatabaseCause> {
-    let own = connection::open(url, Access::Write, LOCK_TIMEOUT).await.map_err(|error| error.cause)?;
-    own.execute_alone("SET lock_timeout = 0; SET statement_timeout = 0").await?;
-    Ok(own)
+    let mut own = connection.open_own(None).await?;
+    let done = own.execute(&sql).await;
+    own.close().await;
+    Ok(done?)
 }
 
 /// The name of a table's index in SQL. Both are in the same schema.

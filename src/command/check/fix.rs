@@ -4,7 +4,6 @@ use super::finding::Finding;
 use super::schema::closest;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
-use crate::database::url::DatabaseUrl;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
 use crate::schema::lock::RepairLock;
@@ -21,8 +20,8 @@ enum RepairPlan {
     Refused(StateError),
 }
 
-pub(crate) async fn repairs(connection: &Connection, url: &DatabaseUrl) -> Finding {
-    let _lock = match RepairLock::take(url).await {
+pub(crate) async fn repairs(connection: &Connection) -> Finding {
+    let _lock = match RepairLock::take(connection).await {
         Ok(Some(lock)) => lock,
         Ok(None) => {
             let cause = DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is running");
@@ -31,7 +30,7 @@ pub(crate) async fn repairs(connection: &Connection, url: &DatabaseUrl) -> Findi
         Err(cause) => return Finding::unanswered(NAME, &cause),
     };
     match plan(connection).await {
-        Ok(RepairPlan::Repairs(repairs)) => repaired(&apply(connection, url, &repairs).await),
+        Ok(RepairPlan::Repairs(repairs)) => repaired(&apply(connection, &repairs).await),
         Ok(RepairPlan::Refused(refused)) => Finding::skipped(NAME, format!("no repair was tried: {refused}")),
         Err(cause) => Finding::unanswered(NAME, &cause),
     }
@@ -51,10 +50,10 @@ async fn plan(connection: &Connection) -> Result<RepairPlan, DatabaseCause> {
 }
 
 /// Applies each repair; returns what was done, or why it failed.
-async fn apply(connection: &Connection, url: &DatabaseUrl, repairs: &[Repair]) -> Vec<Result<String, DatabaseError>> {
+async fn apply(connection: &Connection, repairs: &[Repair]) -> Vec<Result<String, DatabaseError>> {
     let mut results = Vec::new();
     for repair in repairs {
-        results.push(repair.apply(connection, url).await.map(|()| repair.done()));
+        results.push(repair.apply(connection).await.map(|()| repair.done()));
     }
     results
 }

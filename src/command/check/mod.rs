@@ -70,7 +70,9 @@ pub(crate) async fn run(
     };
     let started = Instant::now();
     let access = if arguments.fix { Access::Write } else { Access::Read };
-    let (checks, error) = match connection::open(url, access, settings.pool.limits().for_up_to(1), LOCK_TIMEOUT).await {
+    // A repair also holds a lock.
+    let pool = settings.pool.limits().for_up_to(if arguments.fix { 2 } else { 1 });
+    let (checks, error) = match connection::open(url, access, pool, LOCK_TIMEOUT).await {
         Ok(mut connection) => {
             watch.attach(&mut connection);
             (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None)
@@ -111,7 +113,7 @@ async fn checks(
     let depth = Depth::of(arguments);
     let mut checks = vec![server::connection(connection, opened).await];
     if arguments.fix {
-        checks.push(fix::repairs(connection, &settings.database.value).await);
+        checks.push(fix::repairs(connection).await);
     }
     let limit = (depth == Depth::Quick).then_some(QUERY_LIMIT);
     let reader = match BoundedReader::new(connection, limit).await {

@@ -217,7 +217,7 @@ impl Connection {
         &self,
         read: impl AsyncFnOnce(&Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let reading = self.begin_reading(SearchPath::Role, "").await?;
+        let reading = self.begin_reading(SearchPath::Empty, "").await?;
         let result = read(&reading).await;
         reading.rollback().await.ok();
         result
@@ -274,7 +274,7 @@ impl Connection {
         self.answers.fetch_add(1, Ordering::Relaxed);
         let namespace = match path {
             SearchPath::Temporary => Arc::new(Namespace::temporary()),
-            SearchPath::Role | SearchPath::Empty | SearchPath::Tarsy => namespace,
+            SearchPath::Empty | SearchPath::Tarsy => namespace,
         };
         Ok(Transaction::of_postgresql(transaction, namespace, Arc::clone(&self.answers)))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tarsy_db::internals::{Access, ObstacleKind, ObstacleSeverity, Operation, TargetTables, look, open};
+use tarsy_db::internals::{Access, ObstacleKind, ObstacleSeverity, Operation, PoolLimits, TargetTables, look, open};
 
 use crate::support::baseline;
 use crate::support::cases::each;
@@ -289,7 +289,8 @@ fn the_room_on_the_servers_disk_is_known_where_it_runs_here_and_says_where() {
     let looked = |url: &str, need: u64| {
         block_on(async {
             let url = url.parse().expect("a URL");
-            let connection = open(&url, Access::Read, Duration::from_secs(5)).await.expect("a connection");
+            let connection =
+                open(&url, Access::Read, PoolLimits::ONE, Duration::from_secs(5)).await.expect("a connection");
             let found =
                 look(&connection, Operation::Move, &TargetTables::default(), Some(need)).await.expect("it may look");
             found.into_iter().filter(|obstacle| obstacle.kind == ObstacleKind::Disk).collect::<Vec<_>>()
