@@ -6,6 +6,7 @@ mod every_revision;
 mod ledger;
 mod operators;
 mod places;
+mod planted;
 mod revisions;
 mod upgrade;
 mod variants;
