@@ -5,6 +5,7 @@ use sea_orm::DbErr;
 use super::finding::Finding;
 use crate::database::connection::row;
 use crate::database::transaction::Transaction;
+use crate::format::counted;
 use crate::output::Status;
 
 const NAME: &str = "capacity";
@@ -69,7 +70,7 @@ fn judge(connections: Connections, of_backend: Option<u32>) -> Finding {
     let replicas = free / i64::from(of_backend).max(1);
     let (status, room) = match replicas {
         0 => (Status::Warning, "no room for one more".to_owned()),
-        _ => (Status::Ok, format!("room for {replicas} more")),
+        _ => (Status::Ok, format!("room for {}", counted(replicas.unsigned_abs(), "more replica"))),
     };
     let connections = if of_backend == 1 { "1 connection".to_owned() } else { format!("{of_backend} connections") };
     let lines = vec![format!("each backend replica may open {connections}"), format!("{room} ({why})")];
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn another_replica_has_room_or_not() {
-        let text = "each backend replica may open 15 connections; room for 5 more (100 at most, 3 reserved, 22 in use)";
+        let text = "each backend replica may open 15 connections; room for 5 more replicas (100 at most, 3 reserved, 22 in use)";
         assert_eq!(judged(SERVER, Some(15)), (Status::Ok, text.to_owned()));
         let (status, text) = judged(Connections { used: 83, ..SERVER }, Some(15));
         assert_eq!(status, Status::Warning);
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn the_tightest_limit_counts() {
         let role = Connections { of_role: 30, of_database: 90, ..SERVER };
-        assert!(judged(role, Some(15)).1.ends_with("room for 1 more (30 for this role, 10 in use)"));
+        assert!(judged(role, Some(15)).1.ends_with("room for 1 more replica (30 for this role, 10 in use)"));
         let database = Connections { of_database: 20, ..SERVER };
         let (status, text) = judged(database, Some(1));
         assert!(status == Status::Warning && text.ends_with("(20 for this database, 20 in use)"), "{text}");

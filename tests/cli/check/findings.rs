@@ -63,7 +63,12 @@ fn a_server_without_room_for_another_backend_is_warned_of() {
         command.env("DATABASE_URL", role.url()).env("POSTGRES_POOL_SIZE", size).env("POSTGRES_MAX_OVERFLOW", "1");
         Outcome::of(command.args(["check", "--output", "json"])).expect(0)
     };
-    is_found(&with(12, "5"), "capacity", "ok", "may open 6 connections\nroom for 2 more (12 for this role, 0 in use)");
+    is_found(
+        &with(12, "5"),
+        "capacity",
+        "ok",
+        "may open 6 connections\nroom for 2 more replicas (12 for this role, 0 in use)",
+    );
     is_found(&with(12, "12"), "capacity", "warning", "no room for one more (12 for this role, 0 in use)");
     is_found(&with(12, "0"), "capacity", "note", "has no limit\n12 more (12 for this role, 0 in use)");
     // What the role may do it may do in every database, but the limit of this one is its own.
