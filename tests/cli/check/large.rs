@@ -60,8 +60,8 @@ fn a_query_that_takes_too_long_is_given_up_and_the_rest_is_reported() {
     for database in [&of_check, &of_info] {
         insert_many(database, 1);
     }
-    let checker = with_slow_query(&of_check, "count(*)");
-    let shower = with_slow_query(&of_info, "AS week");
+    let checker = with_slow_query(&of_check, "COUNT(*)");
+    let shower = with_slow_query(&of_info, "GROUP BY 1");
     let (check, info) = (start(&of_check, &checker, "check"), start(&of_info, &shower, "info"));
 
     let checked = check.finish().expect(0);

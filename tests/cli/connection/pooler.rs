@@ -84,7 +84,8 @@ fn no_command_leaves_anything_on_the_session_of_a_pooler() {
     });
     const OLD: [&str; 7] = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%"];
     pooled.leaves_nothing(&[&OLD[..], &["--dry-run"]].concat(), 0);
-    pooled.leaves_nothing(&[&OLD[..], &["--yes", "--events", "--orphans", "--archive", "archive.db"]].concat(), 0);
+    pooled.leaves_nothing(&[&OLD[..], &["--yes", "--status", "failed", "--archive", "archive.db"]].concat(), 0);
+    pooled.leaves_nothing(&[&OLD[..], &["--yes", "--events", "--orphans"]].concat(), 0);
     assert_eq!(database.count("alert_sessions"), 0);
 }
 

@@ -73,7 +73,7 @@ fn is_given_up_at(arguments: &[&str], moment: &str, silence: Silence, database: 
 #[apply(test)]
 fn init_gives_up_a_server_that_answers_nothing() {
     // After the login; with a lock that the next run needs; between the migrations.
-    is_given_up(INIT, &["current_schemas", "alembic_version", "set_config", "CREATE TABLE"], Database::postgresql);
+    is_given_up(INIT, &["current_schemas", "pg_attribute", "set_config", "CREATE TABLE"], Database::postgresql);
 }
 
 #[apply(test)]
@@ -100,7 +100,7 @@ fn check_gives_up_a_server_that_answers_nothing() {
 fn info_gives_up_a_server_that_answers_nothing() {
     is_given_up(
         INFO,
-        &["current_schemas", "alembic_version", "pg_indexes_size", r#"GROUP BY "alert_sessions"."status"#],
+        &["current_schemas", "version_num", "pg_indexes_size", r#"GROUP BY "alert_sessions"."status"#],
         three_old_sessions,
     );
 }
@@ -164,7 +164,7 @@ fn wait_and_init_that_waits_end_when_their_time_is_up() {
     let cases = [
         (&["wait", "--timeout", "3s"][..], "pg_is_in_recovery"),
         (&["init", "--wait=3s"], "pg_is_in_recovery"),
-        (&["wait", "--for", "schema", "--timeout", "3s"], "alembic_version"),
+        (&["wait", "--for", "schema", "--timeout", "3s"], "pg_attribute"),
     ];
     each(cases, |(arguments, moment)| {
         let database = Database::postgresql();

@@ -15,7 +15,7 @@ use crate::support::{Database, Outcome, Running, Schema, apply, test};
 /// Connecting, the schema, COPY at its middle and its beginning, an index, the comparison.
 const STAGES: [(Moment<'static>, &str); 6] = [
     (Moment::After("user\0"), "cannot connect to "),
-    (Moment::After("alembic_version"), "cannot finish the move\n"),
+    (Moment::After("version_num"), "cannot finish the move\n"),
     (Moment::Before("l-50"), "cannot continue copying llm_interactions\n"),
     (
         Moment::After("CREATE INDEX idx_events_created_at"),
