@@ -56,7 +56,7 @@ pub async fn write(connection: &impl ConnectionTrait, before: &Ledger, revision:
             // The column is a `varchar`: an operator of `varchar` that is planted in the schema would come before that of
             // `text`.
             let equal = match manager.backend() {
-                DbBackend::Postgres => BinOper::Custom("OPERATOR(pg_catalog.=)".into()),
+                DbBackend::Postgres => BinOper::Custom("OPERATOR(pg_catalog.=)"),
                 _ => BinOper::Equal,
             };
             let says_before = Expr::col(COLUMN).binary(equal, before);

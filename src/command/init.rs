@@ -83,7 +83,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         watch.attach(&mut connection);
         let plan = assess(&connection, target).await?;
         if arguments.sql {
-            sql = Some(script::of(&mut connection, &plan).await.context((Verb::Print, "the upgrade as SQL"))?);
+            sql = Some(script::of(&connection, &plan).await.context((Verb::Print, "the upgrade as SQL"))?);
         }
         connection.close().await.ok();
         Ok(plan)

@@ -204,7 +204,7 @@ mod tests {
     fn a_command_opens_no_more_connections_than_size_and_overflow_allow() {
         let limits = |variables: &[(&str, &str)]| load(variables).expect("sound values").pool.limits();
         let of = |size, overflow| limits(&[("POSTGRES_POOL_SIZE", size), ("POSTGRES_MAX_OVERFLOW", overflow)]);
-        assert_eq!((limits(&[]).most, limits(&[]).recycle), (Some(15), Some(Duration::from_secs(3600))));
+        assert_eq!((limits(&[]).most, limits(&[]).recycle), (Some(15), Some(Duration::from_hours(1))));
         assert_eq!([of("1", "0").most, of("2", "-1").most, of("0", "10").most], [Some(1), None, None]);
         assert_eq!(of("4294967295", "1").most, Some(u32::MAX));
         let wanted = [of("1", "0"), of("1", "1"), of("5", "10"), of("0", "0")].map(|limits| limits.for_up_to(3).most);

@@ -85,7 +85,7 @@ fn free(connections: Connections) -> (i64, String) {
         (limit >= 0).then(|| (limit - used, format!("{limit} for this {whose}, {used} in use")))
     };
     let limits = [of("database", of_database, used_in_database), of("role", of_role, used_by_role)];
-    let (free, why) = limits.into_iter().flatten().fold(server, |least, limit| std::cmp::min(least, limit));
+    let (free, why) = limits.into_iter().flatten().fold(server, std::cmp::min);
     (free.max(0), why)
 }
 

@@ -123,13 +123,12 @@ async fn checks(
             return checks;
         }
     };
-    match writable {
-        Some(writable) => checks.push(writable),
-        None => {
-            checks.extend(server::postgresql(&reader).await);
-            let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
-            checks.push(look(&reader, "capacity", capacity).await);
-        }
+    if let Some(writable) = writable {
+        checks.push(writable)
+    } else {
+        checks.extend(server::postgresql(&reader).await);
+        let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
+        checks.push(look(&reader, "capacity", capacity).await);
     }
     let (state, found) = match read_schema(&reader).await {
         Ok(read) => read,

@@ -70,13 +70,12 @@ impl OpenedDatabase {
     pub(crate) async fn connect(request: &Request<'_>, watch: &Watch<'_>) -> Result<Option<Self>, Error> {
         let (url, arguments) = (&request.settings.database.value, request.arguments);
         let pool = request.settings.pool.limits().for_up_to(wanted(arguments));
-        let (connection, second, prune_lock) = match arguments.dry_run {
-            true => (open(url, Access::Read, pool, watch).await?, None, None),
-            false => {
-                let Some((connection, prune_lock)) = open_alone(url, pool, watch).await? else { return Ok(None) };
-                let second = connection.may_have(BOTH_AND_LOCK).then(|| connection.clone());
-                (connection, second, Some(prune_lock))
-            }
+        let (connection, second, prune_lock) = if arguments.dry_run {
+            (open(url, Access::Read, pool, watch).await?, None, None)
+        } else {
+            let Some((connection, prune_lock)) = open_alone(url, pool, watch).await? else { return Ok(None) };
+            let second = connection.may_have(BOTH_AND_LOCK).then(|| connection.clone());
+            (connection, second, Some(prune_lock))
         };
         let read = connection.reading(async |reading| schema_and_state(reading).await).await;
         let (state, schema) = read.context((Verb::Read, "the schema"))?;

@@ -154,7 +154,7 @@ async fn set_wal(connection: &Connection, limit: Duration) -> Result<(), Databas
             Err(cause) if cause.class == ErrorClass::Busy && started.elapsed() < limit => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            result => return result.map(|_| ()),
+            result => return result,
         }
     }
 }

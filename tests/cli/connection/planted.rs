@@ -9,6 +9,8 @@ use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
 /// Better matches for what the catalog has.
 const PLANT: &str = include_str!("../support/plant.sql");
 
+const PRUNE: [&str; 8] = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%", "--orphans"];
+
 /// Two databases of one server, one of them with planted objects.
 struct Field {
     planted: Database,
@@ -106,7 +108,6 @@ impl Field {
         assert!(fixed.contains("created index") && fixed.contains("advanced sequence"), "{fixed}");
         self.runs(&["check"], 0);
 
-        const PRUNE: [&str; 8] = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%", "--orphans"];
         self.runs(&[&PRUNE[..], &["--dry-run", "--events"]].concat(), 0);
         self.runs(&[&PRUNE[..], &["--yes", "--archive", "archive.db", "--status", "completed"]].concat(), 0);
         self.runs(&[&PRUNE[..], &["--yes", "--events", "--vacuum"]].concat(), 0);

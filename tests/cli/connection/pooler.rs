@@ -11,6 +11,8 @@ use crate::support::history::{NOW, OLD_US, full_history, insert_many, insert_who
 use crate::support::pooler::Pooler;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
 
+const OLD: [&str; 7] = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%"];
+
 /// What the next client finds on the session.
 const LEFT: &str = "SELECT concat_ws(E'\n',
     (SELECT string_agg(name || ' = ' || setting, E'\n' ORDER BY name) FROM pg_settings
@@ -82,7 +84,6 @@ fn no_command_leaves_anything_on_the_session_of_a_pooler() {
     each([&["info"][..], &["info", "--exact"], &["check"], &["check", "--deep"]], |arguments| {
         pooled.leaves_nothing(arguments, 0);
     });
-    const OLD: [&str; 7] = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%"];
     pooled.leaves_nothing(&[&OLD[..], &["--dry-run"]].concat(), 0);
     pooled.leaves_nothing(&[&OLD[..], &["--yes", "--status", "failed", "--archive", "archive.db"]].concat(), 0);
     pooled.leaves_nothing(&[&OLD[..], &["--yes", "--events", "--orphans"]].concat(), 0);
@@ -120,18 +121,17 @@ fn what_fails_leaves_nothing() {
     let database = Database::postgresql().with_schema(Schema::Head);
     let pooled = Pooled::new(&database);
     insert_whole_sessions(&database, 30, OLD_US);
-    const PRUNE: [&str; 8] = ["prune", "--now", NOW, "--older-than", "90d", "--yes", "--max-share", "100%"];
     // Another session holds the rows, or the database changes under the statement.
     database.with_connection(|holder| {
         holder.execute("BEGIN; LOCK TABLE chats IN ACCESS EXCLUSIVE MODE");
-        pooled.leaves_nothing(&[&PRUNE[..], &["--retry-for", "1s"]].concat(), 75);
+        pooled.leaves_nothing(&[&OLD[..], &["--yes", "--retry-for", "1s"]].concat(), 75);
         pooled.leaves_nothing(&["init", "--to", "head"], 0);
         holder.execute("ROLLBACK");
     });
     database.execute("ALTER TABLE chats RENAME COLUMN session_id TO of_session");
     pooled.leaves_nothing(&["check"], 4);
     database.execute("DROP TABLE chats CASCADE");
-    for (arguments, code) in [(&["init"][..], 4), (&["check"], 4), (&PRUNE, 4)] {
+    for (arguments, code) in [(&["init"][..], 4), (&["check"], 4), (&[&OLD[..], &["--yes"]].concat(), 4)] {
         pooled.leaves_nothing(arguments, code);
     }
 }

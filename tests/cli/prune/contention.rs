@@ -234,7 +234,7 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
     assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
     assert_eq!(session_ids(&database), ["new", "one"]);
 
-    const LOOKED_UP: &str =
+    let looked_up =
         r#"FROM "public"."llm_interactions" WHERE "session_id" = ANY(ARRAY (SELECT "alert_sessions"."session_id" FROM"#;
     let log = server.log();
     let lines_with = |text: &'static str| log.lines().filter(move |line| line.contains(text));
@@ -242,7 +242,7 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
     let [looking, counting] = [r#"SELECT DISTINCT "s"."session_id""#, r#"AS "row_count""#].map(processes);
     assert_eq!((looking.len(), counting.len()), (1, 1), "{looking:?} {counting:?}");
     assert!(looking.is_disjoint(&counting));
-    assert!(lines_with(LOOKED_UP).next().is_some(), "{log}");
+    assert!(lines_with(looked_up).next().is_some(), "{log}");
 }
 
 #[apply(test)]

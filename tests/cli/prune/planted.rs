@@ -7,7 +7,7 @@ use crate::support::prune::prune;
 use crate::support::{Database, Schema, apply, test};
 
 /// What fits the types of TARSy's columns better than PostgreSQL's own, or as well.
-const PLANTED: &str = r#"
+const PLANTED: &str = r"
     CREATE TABLE ran (what text);
     CREATE FUNCTION ran(what text) RETURNS void LANGUAGE sql SET search_path = public AS $$ INSERT INTO ran VALUES (what) $$;
     DO $plant$
@@ -34,7 +34,7 @@ const PLANTED: &str = r#"
     CREATE AGGREGATE sum(int8) (SFUNC = noted, STYPE = numeric);
     CREATE AGGREGATE sum(int4) (SFUNC = noted, STYPE = numeric);
     CREATE AGGREGATE count(int4) (SFUNC = noted, STYPE = numeric);
-"#;
+";
 
 #[apply(test)]
 fn no_planted_operator_or_function_runs() {
