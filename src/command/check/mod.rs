@@ -124,7 +124,7 @@ async fn checks(
         }
     };
     if let Some(writable) = writable {
-        checks.push(writable)
+        checks.push(writable);
     } else {
         checks.extend(server::postgresql(&reader).await);
         let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;

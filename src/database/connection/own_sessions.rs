@@ -39,7 +39,9 @@ mod tests {
     #[test]
     fn behind_a_pooler_a_session_that_another_client_has_by_now_is_not_ours() {
         let sessions = OwnSessions::of(Some(2));
-        [7, 8, 7, 9].into_iter().for_each(|pid| sessions.add(pid));
+        for pid in [7, 8, 7, 9] {
+            sessions.add(pid);
+        }
         assert_eq!(sessions.pids(), [7, 9]);
     }
 }
