@@ -25,7 +25,7 @@ impl Run<'_> {
         watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
-            let forecast = self.forecast(to, &mut prepared, watch).await?;
+            let forecast = self.forecast(&target, &mut prepared, watch).await?;
             let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
             let scan = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans)).await?;
             for warning in watch.elsewhere(source.finish()).await?.warnings() {

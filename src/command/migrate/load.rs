@@ -24,7 +24,7 @@ impl Run<'_> {
         watch.attach(&mut target);
         let work = async {
             let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
-            let forecast = self.forecast(to, &mut prepared, watch).await?;
+            let forecast = self.forecast(&target, &mut prepared, watch).await?;
             self.announce(to, &prepared, forecast);
             let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
             let on_commit = Box::new(|loads: &[TableLoad]| {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::run::Run;
 use crate::database::connection::Connection;
 use crate::database::failure::{ErrorClass, ResultExt, Verb};
-use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::progress::Amount;
 use crate::schema::error::SchemaError;
@@ -128,13 +127,12 @@ impl Run<'_> {
 
     pub(crate) async fn forecast(
         &self,
-        to: &DatabaseUrl,
+        target: &Connection,
         prepared: &mut Prepared,
         watch: &Watch<'_>,
     ) -> Result<Option<Forecast>, TransferError> {
-        let DatabaseUrl::Postgresql(address) = to else { return Ok(None) };
         let Prepared { plan, source, amounts, orphans, .. } = prepared;
-        self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(()))).forecast(address, source).await
+        self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(()))).forecast(target, source).await
     }
 
     /// After the target rejected a value, scans the source for all such values, so that one run lists them.

@@ -7,10 +7,9 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::load::{Load, Verification};
-use crate::database::connection;
+use crate::database::connection::Connection;
 use crate::database::failure::{ResultExt, Verb};
 use crate::database::quote::quoted;
-use crate::database::url::PostgresqlAddress;
 use crate::progress::{Amount, Silence};
 use crate::schema::model::IndexMethod;
 use crate::transfer::error::TransferError;
@@ -22,7 +21,7 @@ use crate::transfer::source::scan::Source;
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::read_back::{ComparedRows, digest_of_target};
-use crate::transfer::target::session::{abandon, execute, roll_back};
+use crate::transfer::target::session::{abandon, execute};
 use crate::transfer::target::session_settings;
 
 const ACTION: (Verb, &str) = (Verb::Copy, "a sample into the target");
@@ -66,22 +65,23 @@ impl Load<'_> {
     /// [`TransferError`] if the source or the target cannot be used.
     pub(crate) async fn forecast(
         &self,
-        target: &PostgresqlAddress,
+        target: &Connection,
         source: &mut Source,
     ) -> Result<Option<Forecast>, TransferError> {
         let total: Amount = self.amounts.iter().copied().sum();
         if total.bytes < WORTH_A_TRIAL {
             return Ok(None);
         }
-        let mut connection = connection::open_single(target).await.context((Verb::Open, "the target"))?;
+        let pool = target.pool().get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         let trial = match self.trial(&mut connection, source, total).await {
             Ok(trial) => {
-                roll_back(connection).await;
+                execute(&mut connection, "ROLLBACK".to_owned()).await.context((Verb::RollBack, "the trial"))?;
                 Some(trial).filter(|trial| trial.sample.bytes > 0)
             }
             Err(error) => {
                 // After a failed COPY the protocol may be out of sync.
-                abandon(connection).await;
+                abandon(connection.detach()).await;
                 match error {
                     TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. }) => None,
                     error => return Err(error),

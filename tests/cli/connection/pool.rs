@@ -8,7 +8,7 @@ use tarsy_db::internals::{Access, Connection, PoolLimits, Transaction, open};
 use crate::support::activity::wait_for_no_session_of_the_tool;
 use crate::support::cases::each;
 use crate::support::database::block_on;
-use crate::support::history::{NOW, OLD_US, insert_whole_sessions};
+use crate::support::history::{NOW, OLD_US, full_history, insert_whole_sessions};
 use crate::support::pooler::Pooler;
 use crate::support::process::Held;
 use crate::support::role::give_tables_to;
@@ -53,6 +53,13 @@ fn every_command_works_with_one_connection() {
     run(&[&PRUNE[..], &["--vacuum", "--events", "--orphans"]].concat());
     assert_eq!(database.count("alert_sessions"), 0);
     assert_eq!(database.count("stage_executions"), 0);
+    let source = full_history();
+    let (file, url) = (source.file().display().to_string(), role.url());
+    let migrate = ["migrate-sqlite-to-postgres", "--from", &file, "--to", &url];
+    each([&["--dry-run"][..], &[], &["--verify-only"], &["--append"]], |mode| {
+        run(&[&migrate[..], mode].concat());
+    });
+    assert_eq!(database.count("alert_sessions"), 100);
 }
 
 #[apply(test)]
