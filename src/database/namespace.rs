@@ -29,18 +29,28 @@ impl Namespace {
         Self { path: vec!["pg_temp".to_owned()], tables: BTreeMap::new() }
     }
 
-    /// The statement that finds a namespace: a row for each table, or one without a table. It runs with the role's own
-    /// search path, so that every name and operator in it is qualified.
-    pub(crate) fn query() -> String {
-        let names = tables_of_tarsy().map(|table| format!("pg_catalog.to_regclass({})", literal(table)));
+    /// The statement that finds a namespace: a row for each table, or one without a table. Without a known path it is the
+    /// role's own, with which the statement then runs; so every name and operator in it is qualified.
+    pub(crate) fn query(known: Option<&[String]>) -> String {
+        let path = known.map_or_else(
+            || "pg_catalog.current_schemas(false)".to_owned(),
+            |path| format!("ARRAY[{}]", path.iter().map(|schema| literal(schema)).collect::<Vec<_>>().join(", ")),
+        );
+        let names: Vec<_> = tables_of_tarsy().map(literal).collect();
+        // The first relation of a name hides those of later schemas, whatever its kind.
         format!(
-            "SELECT f.path, c.relname::pg_catalog.text AS table_name, n.nspname::pg_catalog.text AS schema_name
-             FROM (SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS path,
-                          ARRAY[{}]::pg_catalog.oid[] AS found) f
-             LEFT JOIN (pg_catalog.pg_class c
-                        JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace)
-                       ON c.oid OPERATOR(pg_catalog.=) ANY (f.found)",
-            names.collect::<Vec<_>>().join(", ")
+            "SELECT f.path, t.name AS table_name, t.schema AS schema_name, t.kind
+             FROM (SELECT {path}::pg_catalog.text[] AS path) f
+             LEFT JOIN LATERAL (
+                 SELECT DISTINCT ON (c.relname) c.relname::pg_catalog.text AS name, s.schema,
+                        c.relkind::pg_catalog.text AS kind
+                 FROM pg_catalog.unnest(f.path) WITH ORDINALITY s (schema, place)
+                 JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) s.schema::pg_catalog.name
+                 JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid
+                      AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\"
+                      AND c.relname OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.name[])
+                 ORDER BY c.relname, s.place) t ON true",
+            names.join(", ")
         )
     }
 
@@ -49,10 +59,16 @@ impl Namespace {
         let mut namespace = Self::default();
         for row in rows {
             namespace.path = row.try_get("path")?;
-            if let Some(table) = row.try_get::<Option<String>, _>("table_name")? {
-                namespace.tables.insert(table, row.try_get("schema_name")?);
+            // Such a schema lasts as long as a session.
+            namespace.path.retain(|schema| !schema.starts_with("pg_temp_"));
+            let kind: Option<String> = row.try_get("kind")?;
+            if kind.is_some_and(|kind| matches!(kind.as_str(), "r" | "p")) {
+                namespace.tables.insert(row.try_get("table_name")?, row.try_get("schema_name")?);
             }
         }
+        let home = namespace.place(namespace.home());
+        let Self { path, tables } = &mut namespace;
+        tables.retain(|_, schema| path.iter().position(|of_path| of_path == schema) <= home);
         Ok(namespace)
     }
 
@@ -70,7 +86,19 @@ impl Namespace {
 
     /// The schema of TARSy's sessions, or else the first one of the path: there new tables are created.
     fn home(&self) -> Option<&String> {
-        self.tables.get("alert_sessions").or_else(|| self.tables.values().next()).or_else(|| self.path.first())
+        self.tables.get("alert_sessions").or_else(|| self.path.first())
+    }
+
+    /// The position of a schema in the path.
+    fn place(&self, schema: Option<&String>) -> Option<usize> {
+        self.path.iter().position(|of_path| Some(of_path) == schema)
+    }
+
+    /// Whether a relation in this schema is what its name means. Behind the schema of the sessions there are none of
+    /// TARSy's tables, only namesakes: another role may have created them there before TARSy's own exist.
+    #[must_use]
+    pub(crate) fn holds(&self, table: &str, schema: &str) -> bool {
+        !tables_of_tarsy().any(|name| name == table) || self.place(Some(&schema.to_owned())) <= self.place(self.home())
     }
 
     /// The schemas of TARSy's tables, the one in which new tables are created first.
@@ -125,6 +153,14 @@ mod tests {
         assert_eq!(namespace.table("chats"), r#""my own"."chats""#);
         assert_eq!(namespace.table("events"), r#""public"."events""#, "beside the sessions");
         assert_eq!(namespace.schemas(), ["public", "my own"]);
+    }
+
+    #[test]
+    fn a_namesake_behind_the_sessions_is_not_tarsys() {
+        let namespace = namespace(&["own", "tarsy", "public"], &[("alert_sessions", "tarsy")]);
+        assert!(namespace.holds("events", "own") && namespace.holds("events", "tarsy"));
+        assert!(!namespace.holds("events", "public") && namespace.holds("mine", "public"));
+        assert!(namespace.holds("events", "pg_temp_3"), "of no schema of the path");
     }
 
     #[test]

@@ -36,14 +36,17 @@ impl SearchPath {
     /// the role's settings are.
     pub(crate) fn statements(self, namespace: &Namespace) -> String {
         let schemas = match self {
-            SearchPath::Empty => "''".to_owned(),
+            // Temporary objects of an earlier client of a pooler would hide the catalog's otherwise.
+            SearchPath::Empty => "pg_catalog, pg_temp".to_owned(),
             SearchPath::Temporary => "pg_temp".to_owned(),
             SearchPath::Tarsy => {
                 let schemas = namespace.schemas().into_iter().map(quoted);
                 schemas.chain(["pg_temp".to_owned()]).collect::<Vec<_>>().join(", ")
             }
         };
-        format!("SET LOCAL standard_conforming_strings = on; SET LOCAL search_path = {schemas}")
+        format!(
+            "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off; SET LOCAL search_path = {schemas}"
+        )
     }
 }
 
@@ -107,6 +110,19 @@ impl Transaction {
     #[must_use]
     pub(crate) fn table(&self, table: &str) -> String {
         self.namespace.table(table)
+    }
+
+    /// Looks again where the tables are. `None` on SQLite.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn renew_namespace(&mut self) -> Result<Option<Arc<Namespace>>, DbErr> {
+        let Inner::Postgresql(transaction) = &self.inner else { return Ok(None) };
+        let query = sqlx::raw_sql(AssertSqlSafe(Namespace::query(Some(self.namespace.path()))));
+        let rows = query.fetch_all(&mut **transaction.lock().await).await;
+        let found = rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new).map_err(query_error)?;
+        self.namespace = Arc::clone(&found);
+        Ok(Some(found))
     }
 
     /// Changes the search path until the end of the transaction. Does nothing on SQLite.

@@ -54,7 +54,7 @@ impl RepairLock {
 /// Begins the one transaction that may change the schema. The lock ends with it, also behind a pooler.
 pub(crate) async fn begin(connection: &Connection) -> Result<Transaction, DbErr> {
     let set_up = [NO_TIME_LIMITS, &mark::transaction(), EVERY_ROW, &statement()].join("; ");
-    connection.begin(SearchPath::Empty, &set_up).await
+    connection.begin_renewed(SearchPath::Empty, &set_up).await
 }
 
 /// Without them a role's limits for everyday queries would end a long upgrade.

@@ -144,6 +144,9 @@ impl SchemaState {
         for row in rows {
             let (table, schema): (String, Option<String>) =
                 (row.try_get("", "table_name")?, row.try_get("", "schema_name")?);
+            if schema.as_ref().is_some_and(|schema| !connection.namespace().holds(&table, schema)) {
+                continue;
+            }
             if let Some(schema) = schema.filter(|_| table == ledger::TABLE) {
                 place_of_ledger = (schema, ledger::TABLE).into_table_ref();
             }

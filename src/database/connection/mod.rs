@@ -20,8 +20,8 @@ mod query;
 mod sqlite;
 mod writable;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
@@ -30,7 +30,6 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row, SqlSafeStr, SqlitePool};
-use tokio::sync::OnceCell;
 
 pub use self::limits::PoolLimits;
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
@@ -49,6 +48,7 @@ use super::transaction::{SearchPath, Transaction};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::mutex::lock;
 
 /// A connection that could not be opened, or a database that is not usable behind it.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,7 @@ pub struct Connection {
     /// The limit for another session's lock.
     lock_timeout: Duration,
     /// Found once after login.
-    namespace: Arc<OnceCell<Arc<Namespace>>>,
+    namespace: Arc<Mutex<Option<Arc<Namespace>>>>,
     /// Counts the answers of the database.
     answers: Arc<AtomicU64>,
     sessions: Arc<OwnSessions>,
@@ -189,13 +189,43 @@ impl Connection {
         if self.backend() != DbBackend::Postgres {
             return Ok(Arc::default());
         }
-        let found = self.namespace.get_or_try_init(async || {
-            // A simple query: a pooler may give each message of another kind to another session.
-            let query = sqlx::raw_sql(AssertSqlSafe(Namespace::query()));
-            let rows = query.fetch_all(self.pool.get_postgres_connection_pool()).await;
-            rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new)
-        });
-        found.await.map(Arc::clone).map_err(connection_error)
+        let known = lock(&self.namespace).clone();
+        match known {
+            Some(known) => Ok(known),
+            None => self.look_up(&Namespace::query(None)).await,
+        }
+    }
+
+    /// Looks again where the tables are: another session may have created them meanwhile. Does nothing on SQLite.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn renew_namespace(&self) -> Result<Arc<Namespace>, DbErr> {
+        let known = self.namespace().await?;
+        if self.backend() != DbBackend::Postgres {
+            return Ok(known);
+        }
+        self.look_up(&Namespace::query(Some(known.path()))).await
+    }
+
+    async fn look_up(&self, query: &str) -> Result<Arc<Namespace>, DbErr> {
+        // A simple query: a pooler may give each message of another kind to another session.
+        let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(self.pool.get_postgres_connection_pool()).await;
+        let found = rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new).map_err(connection_error)?;
+        *lock(&self.namespace) = Some(Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// Begins a transaction, and looks in it again where the tables are.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn begin_renewed(&self, path: SearchPath, set_up: &str) -> Result<Transaction, DbErr> {
+        let mut transaction = self.begin(path, set_up).await?;
+        if let Some(found) = transaction.renew_namespace().await? {
+            *lock(&self.namespace) = Some(found);
+        }
+        Ok(transaction)
     }
 
     /// Begins to read. On SQLite no transaction begins. `set_up` are statements for PostgreSQL.

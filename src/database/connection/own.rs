@@ -99,7 +99,9 @@ impl Limits {
     /// The settings of the login.
     fn options(&self) -> Vec<(&'static str, String)> {
         let limits = self.0.iter().map(|(name, limit)| (*name, limit.to_string()));
-        limits.chain([("search_path", String::new()), ("standard_conforming_strings", "on".to_owned())]).collect()
+        limits
+            .chain([("search_path", "pg_catalog,pg_temp".to_owned()), ("standard_conforming_strings", "on".to_owned())])
+            .collect()
     }
 
     /// Makes sure that no limit in force is shorter than the one that was asked for.

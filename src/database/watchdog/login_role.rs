@@ -4,5 +4,5 @@
 /// may neither see nor end them. The path is empty. Both settings end with the query, because behind a pooler the
 /// session is shared.
 pub(crate) fn as_login_role(sql: &str) -> String {
-    format!("SET LOCAL search_path = ''; SET LOCAL ROLE NONE; {sql}")
+    format!("SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL ROLE NONE; {sql}")
 }

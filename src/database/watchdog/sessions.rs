@@ -25,7 +25,7 @@ pub(crate) async fn join(connection: &mut PgConnection) -> Result<Vec<String>, D
     // A role sees only its own sessions: so the query runs as in [`as_login_role`], and the role is restored
     // afterwards.
     let sql = format!(
-        "SAVEPOINT join_watch; SET LOCAL search_path = ''; SET LOCAL ROLE NONE;
+        "SAVEPOINT join_watch; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL ROLE NONE;
              SELECT format('(a.pid = %s AND %s = %L AND a.state = ''idle'' AND a.query = ''COMMIT'')', pid, {}, {STARTED}) AS condition
              FROM pg_stat_activity a WHERE pid = pg_backend_pid();
              ROLLBACK TO SAVEPOINT join_watch; RELEASE SAVEPOINT join_watch",

@@ -10,7 +10,8 @@ use crate::schema::{definition, visible};
 /// Reads the tables to which the names lead in this transaction: those of the schemas of the search path, or the
 /// temporary ones.
 pub(crate) async fn read(connection: &Transaction) -> Result<Schema, DbErr> {
-    let schemas = connection.namespace().path();
+    let namespace = connection.namespace();
+    let schemas = namespace.path();
     let without_schemas = |definition: String| definition::without_schemas(&definition, schemas);
     let rows = async |sql: &str| visible::rows(connection, sql, []).await;
     let mut schema = Schema::default();
@@ -63,6 +64,7 @@ pub(crate) async fn read(connection: &Transaction) -> Result<Schema, DbErr> {
         };
         table(&mut schema, &row)?.foreign_keys.push(foreign_key);
     }
+    schema.tables.retain(|name, table| table.schema.as_ref().is_none_or(|schema| namespace.holds(name, schema)));
     Ok(schema)
 }
 

@@ -66,6 +66,7 @@ async fn attempt(
     lock_timeout: Duration,
     on_commit: &dyn Fn(),
 ) -> Result<Option<UpgradePlan>, SchemaError> {
+    connection.renew_namespace().await.context((Verb::Read, "the schema"))?;
     let plan = assess(connection, target).await?;
     if plan.is_done() {
         return Ok(Some(plan));

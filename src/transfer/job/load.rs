@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::ending::give_up;
 use super::verify::Comparison;
 use crate::database::connection::{Connection, row};
-use crate::database::failure::{COMMIT_OUTCOME, DatabaseError, ResultExt, Verb};
+use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::quote::quoted;
 use crate::database::transaction::SearchPath;
 use crate::database::watchdog::Watch;
@@ -95,6 +95,7 @@ impl Load<'_> {
         self.begin(&mut connection).await?;
         drop(connection);
         upgrade::upgrade(target, self.plan.revision, self.lock_timeout, &|| ()).await?;
+        self.require_places(target).await.context((Verb::Find, "the tables of the target"))?;
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
         let result = self.in_transaction(&mut connection, source).await;
         match &result {
@@ -102,6 +103,19 @@ impl Load<'_> {
             Err(error) => give_up(connection, error).await,
         }
         result
+    }
+
+    /// Makes sure that the tables are where the plan expects them.
+    async fn require_places(&self, target: &Connection) -> Result<(), DatabaseCause> {
+        let namespace = target.renew_namespace().await?;
+        match self.plan.tables.iter().find(|table| namespace.table(&table.name) != table.qualified_name) {
+            None => Ok(()),
+            Some(table) => {
+                let message =
+                    format!("another session has created {} in another schema; run the same command again", table.name);
+                Err(DatabaseCause::new(ErrorClass::Conflict, message))
+            }
+        }
     }
 
     /// Begins the one transaction.

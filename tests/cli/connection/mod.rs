@@ -3,6 +3,7 @@
 mod aborts;
 mod answers;
 mod group_owner;
+mod namesakes;
 mod planted;
 mod pool;
 mod pooler;
