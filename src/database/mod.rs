@@ -6,6 +6,7 @@
 //! | [`read_transaction`] | short read transactions with limits |
 //! | [`connection`] | connections to both backends |
 //! | [`transaction`] | statements in transactions whose settings end with them |
+//! | [`session`] | a transaction of a connection of the pool on PostgreSQL |
 //! | [`namespace`] | where a role's unqualified names lead on PostgreSQL |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without a login |
 //! | [`sqlite_file`] | a SQLite file seen without SQLite: its header and the files beside it |
@@ -26,6 +27,7 @@ pub(crate) mod namespace;
 pub(crate) mod quote;
 pub(crate) mod read_transaction;
 pub(crate) mod readiness;
+pub(crate) mod session;
 pub(crate) mod sqlite_file;
 pub(crate) mod sqlite_value;
 pub(crate) mod transaction;

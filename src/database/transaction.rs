@@ -11,14 +11,14 @@ use futures_util::TryStreamExt;
 use futures_util::lock::Mutex;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
-    Statement,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
 };
 use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, Postgres};
 
 use super::namespace::Namespace;
 use super::quote::quoted;
+use super::session::{Session, exec_error, query_error};
 
 /// Where unqualified names lead in a transaction on PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ enum Inner {
     /// SQLite without a transaction.
     SqliteConnection(DatabaseConnection),
     Sqlite(DatabaseTransaction),
-    Postgresql(PgTransaction),
+    Postgresql(Mutex<Session>),
 }
 
 impl Transaction {
@@ -84,12 +84,8 @@ impl Transaction {
         Self { inner: Inner::Sqlite(transaction), namespace: Arc::default(), answers }
     }
 
-    pub(crate) fn of_postgresql(
-        transaction: sqlx::Transaction<'static, Postgres>,
-        namespace: Arc<Namespace>,
-        answers: Arc<AtomicU64>,
-    ) -> Self {
-        Self { inner: Inner::Postgresql(Mutex::new(transaction)), namespace, answers }
+    pub(crate) fn of_postgresql(session: Session, namespace: Arc<Namespace>, answers: Arc<AtomicU64>) -> Self {
+        Self { inner: Inner::Postgresql(Mutex::new(session)), namespace, answers }
     }
 
     #[must_use]
@@ -117,9 +113,9 @@ impl Transaction {
     /// # Errors
     /// The database's error.
     pub(crate) async fn renew_namespace(&mut self) -> Result<Option<Arc<Namespace>>, DbErr> {
-        let Inner::Postgresql(transaction) = &self.inner else { return Ok(None) };
+        let Inner::Postgresql(session) = &self.inner else { return Ok(None) };
         let query = sqlx::raw_sql(AssertSqlSafe(Namespace::query(Some(self.namespace.path()))));
-        let rows = query.fetch_all(&mut **transaction.lock().await).await;
+        let rows = query.fetch_all(session.lock().await.connection()?).await;
         let found = rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new).map_err(query_error)?;
         self.namespace = Arc::clone(&found);
         Ok(Some(found))
@@ -152,9 +148,9 @@ impl Transaction {
             Inner::Sqlite(transaction) => {
                 drain(sea_orm::StreamTrait::stream_raw(transaction, statement).await?, take).await?;
             }
-            Inner::Postgresql(transaction) => {
-                let mut transaction = transaction.lock().await;
-                let mut rows = unnamed(&statement).fetch(&mut **transaction);
+            Inner::Postgresql(session) => {
+                let mut session = session.lock().await;
+                let mut rows = unnamed(&statement).fetch(session.connection()?);
                 while let Some(row) = rows.try_next().await.map_err(query_error)? {
                     take(row.into()).await?;
                 }
@@ -172,7 +168,7 @@ impl Transaction {
         match self.inner {
             Inner::SqliteConnection(_) => Ok(()),
             Inner::Sqlite(transaction) => transaction.commit().await,
-            Inner::Postgresql(transaction) => transaction.into_inner().commit().await.map_err(exec_error),
+            Inner::Postgresql(session) => session.into_inner().commit().await.map_err(exec_error),
         }
     }
 
@@ -184,7 +180,7 @@ impl Transaction {
         match self.inner {
             Inner::SqliteConnection(_) => Ok(()),
             Inner::Sqlite(transaction) => transaction.rollback().await,
-            Inner::Postgresql(transaction) => transaction.into_inner().rollback().await.map_err(exec_error),
+            Inner::Postgresql(session) => session.into_inner().rollback().await.map_err(exec_error),
         }
     }
 }
@@ -209,7 +205,7 @@ impl ConnectionTrait for Transaction {
         let done = match &self.inner {
             Inner::SqliteConnection(connection) => connection.execute_raw(statement).await,
             Inner::Sqlite(transaction) => transaction.execute_raw(statement).await,
-            Inner::Postgresql(transaction) => execute(transaction, &statement).await,
+            Inner::Postgresql(session) => execute(session, &statement).await,
         };
         self.answers.fetch_add(1, Ordering::Relaxed);
         done
@@ -219,8 +215,8 @@ impl ConnectionTrait for Transaction {
         let done = match &self.inner {
             Inner::SqliteConnection(connection) => connection.execute_unprepared(sql).await,
             Inner::Sqlite(transaction) => transaction.execute_unprepared(sql).await,
-            Inner::Postgresql(transaction) => {
-                let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut **transaction.lock().await).await;
+            Inner::Postgresql(session) => {
+                let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(session.lock().await.connection()?).await;
                 done.map(Into::into).map_err(exec_error)
             }
         };
@@ -236,37 +232,42 @@ impl ConnectionTrait for Transaction {
         let rows = match &self.inner {
             Inner::SqliteConnection(connection) => connection.query_all_raw(statement).await,
             Inner::Sqlite(transaction) => transaction.query_all_raw(statement).await,
-            Inner::Postgresql(transaction) => query(transaction, &statement).await,
+            Inner::Postgresql(session) => query(session, &statement).await,
         };
         self.answers.fetch_add(1, Ordering::Relaxed);
         rows
     }
 }
 
-type PgTransaction = Mutex<sqlx::Transaction<'static, Postgres>>;
-
-async fn execute(transaction: &PgTransaction, statement: &Statement) -> Result<ExecResult, DbErr> {
-    let done = unnamed(statement).execute(&mut **transaction.lock().await).await;
+async fn execute(session: &Mutex<Session>, statement: &Statement) -> Result<ExecResult, DbErr> {
+    let mut session = session.lock().await;
+    let connection = session.connection()?;
+    let done = match has_values(statement) {
+        true => unnamed(statement).execute(connection).await,
+        false => sqlx::raw_sql(AssertSqlSafe(statement.sql.as_str())).execute(connection).await,
+    };
     done.map(Into::into).map_err(exec_error)
 }
 
-async fn query(transaction: &PgTransaction, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
-    let rows = unnamed(statement).fetch_all(&mut **transaction.lock().await).await;
+async fn query(session: &Mutex<Session>, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
+    let mut session = session.lock().await;
+    let connection = session.connection()?;
+    let rows = match has_values(statement) {
+        true => unnamed(statement).fetch_all(connection).await,
+        false => sqlx::raw_sql(AssertSqlSafe(statement.sql.as_str())).fetch_all(connection).await,
+    };
     Ok(rows.map_err(query_error)?.into_iter().map(Into::into).collect())
+}
+
+/// Whether values are bound. A statement without any is a simple query, which takes one round trip instead of two.
+fn has_values(statement: &Statement) -> bool {
+    statement.values.as_ref().is_some_and(|values| !values.0.is_empty())
 }
 
 /// The statement as sqlx runs it, without a name on the server.
 fn unnamed(statement: &Statement) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
     let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(false)
-}
-
-fn exec_error(error: sqlx::Error) -> DbErr {
-    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
-}
-
-fn query_error(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
 #[cfg(test)]

@@ -132,6 +132,11 @@ pub(crate) fn session_tables() -> impl Iterator<Item = &'static str> {
 }
 
 impl Dependent {
+    /// Whether its rows are chats, or lead to them.
+    pub(crate) fn is_of_chats(&self) -> bool {
+        self.table == CHATS || self.parent.parent == CHATS
+    }
+
     /// The condition for rows of these sessions.
     pub(crate) fn of_sessions(&self, namespace: &Namespace, sessions: &IdSet) -> Expr {
         let Reference { column, parent, key, .. } = self.parent;

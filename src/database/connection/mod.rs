@@ -26,10 +26,10 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, SqlxSqliteConnector,
     TransactionOptions, TransactionTrait,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row, SqlSafeStr, SqlitePool};
+use sqlx::{AssertSqlSafe, PgConnection, Row, SqlitePool};
 
 pub use self::limits::PoolLimits;
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
@@ -44,6 +44,7 @@ use self::postgresql::{open_postgresql, within};
 use self::sqlite::open_sqlite;
 use super::failure::{DatabaseCause, ErrorClass};
 use super::namespace::Namespace;
+use super::session::{self, Session, connection_error, query_error};
 use super::transaction::{SearchPath, Transaction};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
@@ -81,8 +82,8 @@ impl Diagnostic for ConnectError {
     }
 }
 
-/// A snapshot from before a wait for a lock would not see what was committed meanwhile.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// How long to wait for more than one connection: a pooler may not grant one.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A database, through SeaORM's pool of connections.
 #[derive(Debug, Clone)]
@@ -192,7 +193,10 @@ impl Connection {
         let known = lock(&self.namespace).clone();
         match known {
             Some(known) => Ok(known),
-            None => self.look_up(&Namespace::query(None)).await,
+            None => {
+                let mut connection = session::acquire(self.pool.get_postgres_connection_pool()).await?;
+                self.look_up(&mut connection, &Namespace::query(None)).await
+            }
         }
     }
 
@@ -205,12 +209,13 @@ impl Connection {
         if self.backend() != DbBackend::Postgres {
             return Ok(known);
         }
-        self.look_up(&Namespace::query(Some(known.path()))).await
+        let mut connection = session::acquire(self.pool.get_postgres_connection_pool()).await?;
+        self.look_up(&mut connection, &Namespace::query(Some(known.path()))).await
     }
 
-    async fn look_up(&self, query: &str) -> Result<Arc<Namespace>, DbErr> {
+    async fn look_up(&self, connection: &mut PgConnection, query: &str) -> Result<Arc<Namespace>, DbErr> {
         // A simple query: a pooler may give each message of another kind to another session.
-        let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(self.pool.get_postgres_connection_pool()).await;
+        let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await;
         let found = rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new).map_err(connection_error)?;
         *lock(&self.namespace) = Some(Arc::clone(&found));
         Ok(found)
@@ -289,33 +294,27 @@ impl Connection {
     }
 
     async fn begin_on_postgresql(&self, path: SearchPath, set_up: &str) -> Result<Transaction, DbErr> {
-        let namespace = self.namespace().await?;
-        let mut transaction = self.begin_plain().await?;
-        let sql = format!(
+        // One connection for both: while it was given back another one might be opened.
+        let mut connection = session::acquire(self.pool.get_postgres_connection_pool()).await?;
+        let known = lock(&self.namespace).clone();
+        let namespace = match known {
+            Some(known) => known,
+            None => self.look_up(&mut connection, &Namespace::query(None)).await?,
+        };
+        let set_up = format!(
             "{}; SET LOCAL lock_timeout = {}; {set_up}; SELECT pg_catalog.pg_backend_pid() AS session",
             path.statements(&namespace),
             milliseconds(self.lock_timeout)
         );
-        let set_up = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *transaction).await;
-        let rows = set_up.map_err(exec_error)?;
-        if let Some(session) = rows.iter().find_map(|row| row.try_get("session").ok()) {
-            self.sessions.add(session);
-        }
+        let (transaction, rows) = Session::begin(connection, &set_up).await.map_err(query_error)?;
+        let session = rows.iter().find_map(|row| row.try_get("session").ok());
+        self.sessions.add(session.ok_or_else(|| query_error(sqlx::Error::BeginFailed))?);
         self.answers.fetch_add(1, Ordering::Relaxed);
         let namespace = match path {
             SearchPath::Temporary => Arc::new(Namespace::temporary()),
             SearchPath::Empty | SearchPath::Tarsy => namespace,
         };
         Ok(Transaction::of_postgresql(transaction, namespace, Arc::clone(&self.answers)))
-    }
-
-    /// Begins a transaction, or a savepoint where the connection is in a transaction that was not begun here.
-    async fn begin_plain(&self) -> Result<sqlx::Transaction<'static, Postgres>, DbErr> {
-        let acquired = self.pool.get_postgres_connection_pool().acquire().await;
-        let connection = acquired.map_err(connection_error)?;
-        let begin = (!connection.is_in_transaction()).then_some(BEGIN.into_sql_str());
-        let begun = sqlx::Transaction::begin(connection, begin).await;
-        begun.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
     }
 
     /// Closes all connections.
@@ -325,14 +324,6 @@ impl Connection {
     pub async fn close(&self) -> Result<(), DbErr> {
         self.pool.close_by_ref().await
     }
-}
-
-fn connection_error(error: sqlx::Error) -> DbErr {
-    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
-}
-
-fn exec_error(error: sqlx::Error) -> DbErr {
-    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
 }
 
 /// Opens a pool, with one connection at first. Its transactions wait at most `lock_timeout` for another session's lock.
@@ -358,4 +349,25 @@ pub async fn open(
         within(address.connect_timeout, connection.namespace()).await.map_err(refused)?;
     }
     Ok(connection)
+}
+
+/// Opens as many connections as the pool may have and the server grants; they stay open. Waits for the others at most a
+/// second.
+///
+/// # Errors
+/// [`ConnectError`] if the server grants none.
+pub(crate) async fn open_granted(
+    url: &DatabaseUrl,
+    access: Access,
+    pool: PoolLimits,
+    lock_timeout: Duration,
+) -> Result<Connection, ConnectError> {
+    let connection = open(url, access, pool, lock_timeout).await?;
+    let granted = connection.fill(OTHERS_TIMEOUT).await;
+    if !connection.may_have(granted + 1) {
+        return Ok(connection);
+    }
+    // The pool would go on to ask for more.
+    connection.close().await.ok();
+    open(url, access, pool.for_up_to(granted), lock_timeout).await
 }

@@ -145,10 +145,10 @@ impl Batch {
         self.transaction.query_all(&query).await
     }
 
-    /// Locks the rows that a query finds, and waits for those that another session has locked.
-    pub(crate) async fn lock_all(&self, mut query: SelectStatement) -> Result<(), DbErr> {
+    /// Locks the rows that a query finds, and waits for those that another session has locked. Returns their number.
+    pub(crate) async fn lock_all(&self, mut query: SelectStatement) -> Result<u64, DbErr> {
         query.lock(LockType::Update);
-        self.transaction.execute(&query).await.map(|_| ())
+        self.transaction.execute(&query).await.map(|locked| locked.rows_affected())
     }
 
     /// The texts of a query with one column.

@@ -13,7 +13,7 @@ use crate::database::namespace::Namespace;
 use crate::history::entity::{self, alert_sessions, chats};
 use crate::history::id_set::{IdSet, is_none_of};
 use crate::history::removal::batch::{Batch, BatchError};
-use crate::history::tables::{CHATS, DEPENDENTS, SESSIONS};
+use crate::history::tables::{CHATS, DEPENDENTS, Dependent, SESSIONS};
 use crate::schema::model::Schema;
 
 /// The number of sessions in one statement.
@@ -103,23 +103,26 @@ pub(crate) async fn remove_batch(
     if taken.is_empty() {
         return Ok(None);
     }
-    lock_chats(&batch, schema, taken).await?;
+    let dependents = lock_chats(&batch, schema, taken).await?;
     let going = without_those_in_use(&batch, schema, &page.selection.policy, taken).await?;
-    delete(&mut batch, schema, &going, may_continue).await?;
+    delete(&mut batch, &dependents, &going, may_continue).await?;
     Ok(Some(batch))
 }
 
-/// Locks the chats of sessions on PostgreSQL: a session that sends a message locks the chat, not the session.
-async fn lock_chats(batch: &Batch, schema: &Schema, sessions: &[PickedSession]) -> Result<(), DbErr> {
+/// Locks the chats of sessions on PostgreSQL: a session that sends a message locks the chat, not the session. Returns the
+/// tables that may have rows of the sessions; while the sessions are locked, none gets its first chat.
+async fn lock_chats(batch: &Batch, schema: &Schema, sessions: &[PickedSession]) -> Result<Vec<Dependent>, DbErr> {
+    let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
     if batch.backend() != DbBackend::Postgres || !schema.has_column(CHATS, "session_id") {
-        return Ok(());
+        return Ok(dependents.collect());
     }
+    let mut locked = 0;
     for part in sessions.chunks(PART) {
         let is_taken = ids(batch, part).contains(chats::Column::SessionId.as_column_ref());
         let mut chats = entity::query::<chats::Entity>(batch.namespace());
-        batch.lock_all(chats.column(chats::Column::ChatId).and_where(is_taken).to_owned()).await?;
+        locked += batch.lock_all(chats.column(chats::Column::ChatId).and_where(is_taken).to_owned()).await?;
     }
-    Ok(())
+    Ok(dependents.filter(|dependent| locked > 0 || !dependent.is_of_chats()).collect())
 }
 
 /// Removes sessions that came into use since the plan from the list. While the chats are locked no other one can begin.
@@ -142,12 +145,12 @@ async fn without_those_in_use(
 /// Deletes sessions and the rows that belong to them.
 async fn delete(
     batch: &mut Batch,
-    schema: &Schema,
+    dependents: &[Dependent],
     sessions: &[PickedSession],
     may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
     // One table after the other, so that the pages of its indexes stay in memory.
-    for dependent in DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table)) {
+    for dependent in dependents {
         for part in sessions.chunks(PART) {
             let is_of_session = dependent.of_sessions(batch.namespace(), &ids(batch, part));
             batch.delete(dependent.table, is_of_session).await?;
