@@ -4,6 +4,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
+use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 
 /// Defines `visible`, with a row for each relation. `$1` is the path.
@@ -19,6 +20,29 @@ pub(crate) async fn rows(
     let values = std::iter::once(path).chain(values);
     let sql = format!("{VISIBLE}{sql}");
     connection.query_all_raw(Statement::from_sql_and_values(connection.backend(), sql, values)).await
+}
+
+/// What a table is that no session can change until the end of the transaction.
+pub(crate) struct Held {
+    /// False if something else took its place, as a view, whose functions would run with the role's privileges.
+    pub is_table: bool,
+    /// Whether a query of it would run row policies.
+    pub has_row_policies: bool,
+}
+
+/// Locks a table before it is read. What the catalog said earlier may no longer be so: between two statements its owner
+/// may have put a view in its place.
+pub(crate) async fn hold(connection: &Transaction, schema: &str, table: &str) -> Result<Held, DbErr> {
+    let place = format!("{}.{}", quoted(schema), quoted(table));
+    connection.execute_unprepared(&format!("LOCK TABLE ONLY {place} IN ACCESS SHARE MODE")).await?;
+    let sql = "SELECT c.relkind IN ('r', 'p') AS is_table, row_security_active(c.oid) AS has_row_policies
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = $1 AND c.relname = $2";
+    let statement = Statement::from_sql_and_values(connection.backend(), sql, [schema.into(), table.into()]);
+    let Some(row) = connection.query_one_raw(statement).await? else {
+        return Ok(Held { is_table: false, has_row_policies: false });
+    };
+    Ok(Held { is_table: row.try_get("", "is_table")?, has_row_policies: row.try_get("", "has_row_policies")? })
 }
 
 /// An array of texts.

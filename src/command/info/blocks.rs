@@ -171,6 +171,7 @@ mod tests {
     fn an_estimate_is_marked_and_an_unknown_count_is_a_dash() {
         let table = |rows| TableInfo {
             table: "t".to_owned(),
+            schema: None,
             rows,
             table_bytes: Some(2048),
             index_bytes: None,

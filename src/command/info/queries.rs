@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, IntoIden, IntoTableRef, Order, Query, TableRef};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement,
-};
+use migration::{Revision, ledger};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, IntoIden, IntoTableRef, Order, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
@@ -14,6 +13,7 @@ use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{Column, Entity};
 use crate::history::entity::{count_rows, select};
 use crate::history::retention::policy::has_start;
+use crate::schema::visible;
 
 /// How many weeks the chart shows.
 const WEEKS: i64 = 26;
@@ -52,50 +52,41 @@ pub(crate) async fn server(connection: &Transaction) -> Result<ServerInfo, DbErr
     })
 }
 
-/// Counts the rows of a table.
-pub(crate) async fn count(connection: &Transaction, table: &str) -> Result<u64, DbErr> {
-    let query = Query::select().expr_as(count_rows(), "row_count").from(place(connection, table).await?).to_owned();
-    let row = connection.query_one(&query).await?;
-    Ok(row.map(|row| row.try_get::<i64>("", "row_count")).transpose()?.unwrap_or_default().unsigned_abs())
-}
-
-/// Where the role finds a table, which may be the operator's.
-async fn place(connection: &Transaction, table: &str) -> Result<TableRef, DbErr> {
-    let name = Alias::new(table).into_iden();
-    if connection.backend() != DbBackend::Postgres {
-        return Ok(name.into_table_ref());
-    }
-    let sql = "SELECT p.schema FROM unnest($1) WITH ORDINALITY AS p (schema, place)
-               JOIN pg_namespace n ON n.nspname = p.schema
-               JOIN pg_class c ON c.relnamespace = n.oid
-               WHERE c.relname = $2 ORDER BY p.place LIMIT 1";
-    let path = connection.namespace().path().to_vec();
-    let statement = Statement::from_sql_and_values(connection.backend(), sql, [path.into(), table.into()]);
-    let schema = connection.query_one_raw(statement).await?.map(|row| row.try_get::<String>("", "schema"));
-    Ok(match schema.transpose()? {
+/// Counts the rows of a table. `None` if that could run what its owner planted.
+pub(crate) async fn count(connection: &Transaction, table: &TableInfo) -> Result<Option<u64>, DbErr> {
+    let name = Alias::new(&table.table).into_iden();
+    let place = match &table.schema {
+        Some(schema) if !is_countable(connection, schema, &table.table).await? => return Ok(None),
         Some(schema) => (Alias::new(schema).into_iden(), name).into_table_ref(),
         None => name.into_table_ref(),
-    })
+    };
+    let query = Query::select().expr_as(count_rows(), "row_count").from(place).to_owned();
+    let row = connection.query_one(&query).await?;
+    let rows = row.map(|row| row.try_get::<i64>("", "row_count")).transpose()?;
+    Ok(Some(rows.unwrap_or_default().unsigned_abs()))
+}
+
+/// Whether counting runs nothing of another owner: neither a view in the place of the table, nor the row policies of a
+/// table that is not TARSy's.
+async fn is_countable(connection: &Transaction, schema: &str, table: &str) -> Result<bool, DbErr> {
+    let held = visible::hold(connection, schema, table).await?;
+    let is_tarsys = table == ledger::TABLE || Revision::HEAD.tables().contains(&table);
+    Ok(held.is_table && (is_tarsys || !held.has_row_policies))
 }
 
 /// The sizes of PostgreSQL's tables that the role names without a schema, with its estimates of their rows.
 pub(crate) async fn postgresql_sizes(connection: &Transaction) -> Result<Vec<TableInfo>, DbErr> {
-    let sql = "SELECT DISTINCT ON (c.relname)
-                      c.relname::text AS name, c.reltuples::bigint AS estimate, pg_relation_size(c.oid) AS table_bytes,
-                      pg_indexes_size(c.oid) AS index_bytes,
-                      coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
-               FROM unnest($1) WITH ORDINALITY AS p (schema, place)
-               JOIN pg_namespace n ON n.nspname = p.schema
-               JOIN pg_class c ON c.relnamespace = n.oid
-               WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-               ORDER BY c.relname, p.place";
-    let path = connection.namespace().path().to_vec();
-    let rows =
-        connection.query_all_raw(Statement::from_sql_and_values(connection.backend(), sql, [path.into()])).await?;
+    let sql = "SELECT c.relname::text AS name, c.nspname::text AS schema, t.reltuples::bigint AS estimate,
+                      pg_relation_size(c.oid) AS table_bytes, pg_indexes_size(c.oid) AS index_bytes,
+                      coalesce(pg_total_relation_size(nullif(t.reltoastrelid, 0)), 0) AS toast_bytes
+               FROM visible c JOIN pg_class t ON t.oid = c.oid
+               WHERE c.relkind = 'r' ORDER BY c.relname";
+    let rows = visible::rows(connection, sql, []).await?;
     let tables = rows.iter().map(|row| {
         let size = |name| row.try_get::<i64>("", name).map(|bytes| Some(bytes.unsigned_abs()));
         Ok(TableInfo {
             table: row.try_get("", "name")?,
+            schema: row.try_get("", "schema")?,
             // A table without ANALYZE has no estimate.
             rows: u64::try_from(row.try_get::<i64>("", "estimate")?).map_or(RowCount::Unknown, RowCount::Estimated),
             table_bytes: size("table_bytes")?,

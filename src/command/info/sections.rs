@@ -73,11 +73,11 @@ impl Sections<'_> {
         }
     }
 
-    async fn count(&mut self, table: &str) -> Result<RowCount, Error> {
-        let part = format!("the rows of {table}");
-        let action = Action::from((Verb::Count, format!("the rows of {table}")));
+    async fn count(&mut self, table: &TableInfo) -> Result<RowCount, Error> {
+        let part = format!("the rows of {}", table.table);
+        let action = Action::from((Verb::Count, part.clone()));
         let count = async |reading: &Transaction| Ok(queries::count(reading, table).await.context(action)?);
-        Ok(self.read(part, count).await?.map_or(RowCount::Unknown, RowCount::Exact))
+        Ok(self.read(part, count).await?.flatten().map_or(RowCount::Unknown, RowCount::Exact))
     }
 
     pub(crate) async fn postgresql_tables(&mut self, precision: Precision) -> Result<Vec<TableInfo>, Error> {
@@ -85,7 +85,7 @@ impl Sections<'_> {
         let mut tables = self.read("the sizes of the tables", sizes).await?.unwrap_or_default();
         for table in &mut tables {
             if precision.counts(table.rows) {
-                table.rows = self.count(&table.table).await?;
+                table.rows = self.count(table).await?;
             }
         }
         Ok(tables)
@@ -106,13 +106,16 @@ impl Sections<'_> {
         let mut tables = Vec::new();
         for table in found.tables.keys() {
             let size = |is_index| Some(sizes.as_ref()?.get(&(table.clone(), is_index)).copied().unwrap_or_default());
-            tables.push(TableInfo {
-                rows: self.count(table).await?,
+            let mut table = TableInfo {
+                table: table.clone(),
+                schema: None,
+                rows: RowCount::Unknown,
                 table_bytes: size(false),
                 index_bytes: size(true),
                 toast_bytes: None,
-                table: table.clone(),
-            });
+            };
+            table.rows = self.count(&table).await?;
+            tables.push(table);
         }
         Ok(tables)
     }

@@ -33,6 +33,9 @@ pub(crate) struct InfoSummary {
 #[derive(Serialize)]
 pub(crate) struct TableInfo {
     pub(crate) table: String,
+    /// Its schema on PostgreSQL.
+    #[serde(skip)]
+    pub(crate) schema: Option<String>,
     #[serde(flatten)]
     pub(crate) rows: RowCount,
     pub(crate) table_bytes: Option<u64>,
@@ -45,7 +48,7 @@ pub(crate) struct TableInfo {
 pub(crate) enum RowCount {
     Exact(u64),
     Estimated(u64),
-    /// Counting took too long.
+    /// Counting took too long, or could run what the owner of the table planted.
     Unknown,
 }
 
@@ -117,8 +120,14 @@ mod tests {
     #[test]
     fn a_table_says_whether_its_rows_were_counted() {
         let table = |rows| {
-            let table =
-                TableInfo { table: "t".to_owned(), rows, table_bytes: None, index_bytes: None, toast_bytes: None };
+            let table = TableInfo {
+                table: "t".to_owned(),
+                schema: None,
+                rows,
+                table_bytes: None,
+                index_bytes: None,
+                toast_bytes: None,
+            };
             json!(table).to_string()
         };
         let rest = r#""table_bytes":null,"index_bytes":null,"toast_bytes":null}"#;

@@ -1,4 +1,5 @@
 //! `info`: what is in a database, and how much room it takes.
 
+mod planted;
 mod report;
 mod space;
