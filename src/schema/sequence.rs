@@ -1,7 +1,7 @@
 //! The sequences of columns, and whether they are ahead of the data. SQLite has none.
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::visible;
 use crate::database::connection::Connection;
@@ -20,16 +20,19 @@ const LOCK_TIMEOUT: &str = "2s";
 pub(crate) struct Sequence {
     /// Its name, quoted and with its schema if needed.
     pub name: String,
+    /// Its number in the catalog.
+    pub number: i64,
     /// The sequence and the table in SQL, with quotes and schemas.
     pub place: String,
     pub table_place: String,
     /// Whether the column belongs to TARSy.
     pub is_tarsys: bool,
+    pub schema: String,
     pub table: String,
     pub column: String,
     /// The largest number in the column.
     pub largest: Option<i64>,
-    /// The next number of the sequence; `None` if the role may not read it.
+    /// The next number of the sequence; `None` if the role may not read it, or it was replaced.
     pub next: Option<i64>,
 }
 
@@ -43,6 +46,32 @@ impl Sequence {
             .then(|| format!("the next value of `{name}` is {next}, but `{table}.{column}` goes up to {largest}"))
     }
 
+    /// Locks the sequence and its table before they are read, as [`visible::hold`]. False if one was replaced.
+    async fn hold(&self, connection: &Transaction) -> Result<bool, DbErr> {
+        if !visible::hold(connection, &self.schema, &self.table).await?.is_table {
+            return Ok(false);
+        }
+        let query = |sql: &str, values: Vec<Value>| Statement::from_sql_and_values(connection.backend(), sql, values);
+        // LOCK TABLE refuses a sequence; to read its last value by its number locks it.
+        let lock = query("SELECT pg_sequence_last_value($1::oid)", vec![self.number.into()]);
+        connection.query_one_raw(lock).await?;
+        let sql = "SELECT FROM pg_class WHERE oid = $1::oid AND oid = to_regclass($2) AND relkind = 'S'";
+        let same = query(sql, vec![self.number.into(), self.place.as_str().into()]);
+        Ok(connection.query_one_raw(same).await?.is_some())
+    }
+
+    /// Reads the largest number of the column and the next one of the sequence.
+    async fn read_numbers(&mut self, connection: &Transaction, increment: i64) -> Result<(), DbErr> {
+        let Self { place, table_place, column, .. } = self;
+        let largest = format!("SELECT max({})::bigint AS largest FROM {table_place}", quoted(column));
+        let next = format!(
+            "SELECT CASE WHEN is_called THEN last_value + {increment} ELSE last_value END AS next FROM {place}"
+        );
+        self.largest = row(connection, &largest).await?.try_get("", "largest")?;
+        self.next = Some(row(connection, &next).await?.try_get("", "next")?);
+        Ok(())
+    }
+
     /// Advances the sequence past the data. Writers of the table wait, so that no number is used twice.
     pub(crate) async fn advance(&self, connection: &Connection) -> Result<(), DbErr> {
         let (name, table, column) = (&self.place, &self.table_place, quoted(&self.column));
@@ -50,6 +79,9 @@ impl Sequence {
         // Writers queue behind a session that waits for a lock.
         transaction.execute_unprepared(&format!("{EVERY_ROW}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
         transaction.execute_unprepared(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
+        if !self.hold(&transaction).await? {
+            return Err(DbErr::Custom(format!("{name} or {table} was replaced")));
+        }
         let sql = format!(
             "SELECT setval({}, greatest((SELECT max({column}) FROM {table}), (SELECT last_value FROM {name})))",
             literal(name)
@@ -68,23 +100,22 @@ pub(crate) async fn read(connection: &Transaction) -> Result<Vec<Sequence>, DbEr
     let mut sequences = Vec::new();
     for found in visible::rows(connection, include_str!("sequences.sql"), [tables]).await? {
         let text = |name: &str| found.try_get::<String>("", name);
-        let (place, table_place, column) = (text("sequence_place")?, text("table_place")?, text("column_name")?);
-        let largest = format!("SELECT max({})::bigint AS largest FROM {table_place}", quoted(&column));
-        let next = format!(
-            "SELECT CASE WHEN is_called THEN last_value + {} ELSE last_value END AS next FROM {place}",
-            found.try_get::<i64>("", "increment")?,
-        );
-        let readable: bool = found.try_get("", "readable")?;
-        sequences.push(Sequence {
-            largest: if readable { row(connection, &largest).await?.try_get("", "largest")? } else { None },
-            next: if readable { Some(row(connection, &next).await?.try_get("", "next")?) } else { None },
-            is_tarsys: found.try_get("", "is_tarsys")?,
+        let mut sequence = Sequence {
             name: text("sequence_name")?,
-            place,
+            number: found.try_get("", "number")?,
+            place: text("sequence_place")?,
+            is_tarsys: found.try_get("", "is_tarsys")?,
+            schema: text("schema_name")?,
             table: text("table_name")?,
-            table_place,
-            column,
-        });
+            table_place: text("table_place")?,
+            column: text("column_name")?,
+            largest: None,
+            next: None,
+        };
+        if found.try_get("", "readable")? && sequence.hold(connection).await? {
+            sequence.read_numbers(connection, found.try_get("", "increment")?).await?;
+        }
+        sequences.push(sequence);
     }
     Ok(sequences)
 }

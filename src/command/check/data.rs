@@ -206,6 +206,8 @@ mod tests {
     fn a_sequence_behind_its_data_is_drift_and_an_unread_one_is_skipped() {
         let sequence = |next| Sequence {
             name: "events_id_seq".to_owned(),
+            number: 0,
+            schema: String::new(),
             is_tarsys: true,
             place: String::new(),
             table_place: String::new(),
