@@ -27,7 +27,6 @@ pub(crate) struct Sequence {
     pub table_place: String,
     /// Whether the column belongs to TARSy.
     pub is_tarsys: bool,
-    pub schema: String,
     pub table: String,
     pub column: String,
     /// The largest number in the column.
@@ -48,7 +47,7 @@ impl Sequence {
 
     /// Locks the sequence and its table before they are read, as [`visible::hold`]. False if one was replaced.
     async fn hold(&self, connection: &Transaction) -> Result<bool, DbErr> {
-        if !visible::hold(connection, &self.schema, &self.table).await?.is_table {
+        if !visible::hold(connection, &self.table_place).await?.is_table {
             return Ok(false);
         }
         let query = |sql: &str, values: Vec<Value>| Statement::from_sql_and_values(connection.backend(), sql, values);
@@ -105,7 +104,6 @@ pub(crate) async fn read(connection: &Transaction) -> Result<Vec<Sequence>, DbEr
             number: found.try_get("", "number")?,
             place: text("sequence_place")?,
             is_tarsys: found.try_get("", "is_tarsys")?,
-            schema: text("schema_name")?,
             table: text("table_name")?,
             table_place: text("table_place")?,
             column: text("column_name")?,

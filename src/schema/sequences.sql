@@ -2,7 +2,7 @@
 SELECT t.relname::text AS table_name, format('%I.%I', t.nspname, t.relname) AS table_place, a.attname::text AS column_name,
        CASE WHEN EXISTS (SELECT FROM visible v WHERE v.oid = c.oid) THEN quote_ident(c.relname)
             ELSE format('%I.%I', n.nspname, c.relname) END AS sequence_name,
-       format('%I.%I', n.nspname, c.relname) AS sequence_place, c.oid::bigint AS number, t.nspname::text AS schema_name,
+       format('%I.%I', n.nspname, c.relname) AS sequence_place, c.oid::bigint AS number,
        has_sequence_privilege(c.oid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT') AS readable,
        s.seqincrement AS increment, t.relname = ANY ($2) AS is_tarsys
 FROM pg_sequence s

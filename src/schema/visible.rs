@@ -4,7 +4,6 @@
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
-use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 
 /// Defines `visible`, with a row for each relation. `$1` is the path.
@@ -30,15 +29,13 @@ pub(crate) struct Held {
     pub has_row_policies: bool,
 }
 
-/// Locks a table before it is read. What the catalog said earlier may no longer be so: between two statements its owner
-/// may have put a view in its place.
-pub(crate) async fn hold(connection: &Transaction, schema: &str, table: &str) -> Result<Held, DbErr> {
-    let place = format!("{}.{}", quoted(schema), quoted(table));
+/// Locks a table before it is read: its name, quoted and with its schema. What the catalog said earlier may no longer be
+/// so: between two statements its owner may have put a view in its place.
+pub(crate) async fn hold(connection: &Transaction, place: &str) -> Result<Held, DbErr> {
     connection.execute_unprepared(&format!("LOCK TABLE ONLY {place} IN ACCESS SHARE MODE")).await?;
-    let sql = "SELECT c.relkind IN ('r', 'p') AS is_table, row_security_active(c.oid) AS has_row_policies
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-               WHERE n.nspname = $1 AND c.relname = $2";
-    let statement = Statement::from_sql_and_values(connection.backend(), sql, [schema.into(), table.into()]);
+    let sql = "SELECT relkind IN ('r', 'p') AS is_table, row_security_active(oid) AS has_row_policies
+               FROM pg_class WHERE oid = to_regclass($1)";
+    let statement = Statement::from_sql_and_values(connection.backend(), sql, [place.into()]);
     let Some(row) = connection.query_one_raw(statement).await? else {
         return Ok(Held { is_table: false, has_row_policies: false });
     };

@@ -207,7 +207,6 @@ mod tests {
         let sequence = |next| Sequence {
             name: "events_id_seq".to_owned(),
             number: 0,
-            schema: String::new(),
             is_tarsys: true,
             place: String::new(),
             table_place: String::new(),

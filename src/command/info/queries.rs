@@ -9,6 +9,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, Query
 
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
+use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{Column, Entity};
 use crate::history::entity::{count_rows, select};
@@ -69,7 +70,7 @@ pub(crate) async fn count(connection: &Transaction, table: &TableInfo) -> Result
 /// Whether counting runs nothing of another owner: neither a view in the place of the table, nor the row policies of a
 /// table that is not TARSy's.
 async fn is_countable(connection: &Transaction, schema: &str, table: &str) -> Result<bool, DbErr> {
-    let held = visible::hold(connection, schema, table).await?;
+    let held = visible::hold(connection, &format!("{}.{}", quoted(schema), quoted(table))).await?;
     let is_tarsys = table == ledger::TABLE || Revision::HEAD.tables().contains(&table);
     Ok(held.is_table && (is_tarsys || !held.has_row_policies))
 }
