@@ -153,7 +153,8 @@ pub struct ForeignKey {
     pub referenced_table: String,
     /// The referenced table in SQL: with quotes, and on PostgreSQL with its schema.
     pub referenced_place: String,
-    /// The operators that compare the columns, in SQL with their schemas. Empty on SQLite.
+    /// The operators that compare the columns, in SQL with their schemas. Empty on SQLite, and where they or the types
+    /// of the columns are not PostgreSQL's own: the owner of a type may have planted a cast that comparing would run.
     pub operators: Vec<String>,
     pub referenced_columns: Vec<String>,
     pub on_delete: ForeignKeyAction,

@@ -1,5 +1,6 @@
 //! The check of the foreign keys: constraints that the server enforces, and rows without a parent.
 
+use migration::Revision;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::finding::Finding;
@@ -15,6 +16,7 @@ use crate::history::tables::{REFERENCES, Reference};
 use crate::output::Status;
 use crate::schema::diff;
 use crate::schema::model::{ForeignKey, Schema, Table};
+use crate::schema::visible;
 
 const NAME: &str = "foreign keys";
 
@@ -23,30 +25,58 @@ pub(crate) async fn foreign_keys(connection: &Transaction, found: &Schema, depth
     if connection.backend() == DbBackend::Postgres && depth == Depth::Quick {
         return vouched_for(found);
     }
-    Finding::of(NAME, count_orphans(connection, found).await, |(of_tarsy, others)| lost_rows(&of_tarsy, others))
+    Finding::of(NAME, count_orphans(connection, found).await, |orphans| lost_rows(&orphans))
 }
 
-/// The rows without a parent: by TARSy's references, and by other foreign keys as text.
-async fn count_orphans(
-    connection: &Transaction,
-    found: &Schema,
-) -> Result<(Vec<OrphanCount>, Vec<String>), DatabaseCause> {
-    let counts = orphans::count(connection, found).await.map_err(|error| error.cause)?;
-    index_check::require_matching_indexes(connection, &orphans::tables(&counts)).await?;
-    let others = other_orphans(connection, found).await?;
-    Ok((counts, others))
+/// The rows without a parent.
+#[derive(Default)]
+struct Orphans {
+    /// By TARSy's references.
+    of_tarsy: Vec<OrphanCount>,
+    /// By other foreign keys, as text.
+    others: Vec<String>,
+    /// The keys that are not checked, as text.
+    unchecked: Vec<String>,
 }
 
-fn lost_rows(of_tarsy: &[OrphanCount], others: Vec<String>) -> Finding {
+async fn count_orphans(connection: &Transaction, found: &Schema) -> Result<Orphans, DatabaseCause> {
+    let comparable = without_foreign_types(connection, found).await?;
+    let of_tarsy = orphans::count(connection, &comparable).await.map_err(|error| error.cause)?;
+    index_check::require_matching_indexes(connection, &orphans::tables(&of_tarsy)).await?;
+    let unchecked = REFERENCES.iter().filter(|reference| reference.is_in(found) && !reference.is_in(&comparable));
+    let unchecked = unchecked.map(|reference| not_checked(reference.child, reference.column)).collect();
+    let mut orphans = Orphans { of_tarsy, others: Vec::new(), unchecked };
+    count_others(connection, found, &mut orphans).await?;
+    Ok(orphans)
+}
+
+/// The schema without the columns of TARSy's tables whose types are not PostgreSQL's own: to compare them could run a
+/// cast that the owner of the type planted.
+async fn without_foreign_types(connection: &Transaction, found: &Schema) -> Result<Schema, DbErr> {
+    let mut comparable = found.clone();
+    if connection.backend() == DbBackend::Postgres {
+        let tables = visible::texts(&Revision::HEAD.tables());
+        for row in visible::rows(connection, include_str!("foreign_types.sql"), [tables]).await? {
+            let (table, column): (String, String) = (row.try_get("", "table_name")?, row.try_get("", "column_name")?);
+            comparable.tables.get_mut(&table).map(|table| table.columns.remove(&column));
+        }
+    }
+    Ok(comparable)
+}
+
+fn lost_rows(Orphans { of_tarsy, others, unchecked }: &Orphans) -> Finding {
     let texts = of_tarsy.iter().map(|count| lost(count.rows, count.reference.child, count.reference.parent));
-    let mut lines = diff::first_of(texts.chain(others).collect());
-    if lines.is_empty() {
-        return Finding::ok(NAME, "every row has its parent");
+    let mut lines = diff::first_of(texts.chain(others.iter().cloned()).collect());
+    match (lines.is_empty(), unchecked.is_empty()) {
+        (true, true) => return Finding::ok(NAME, "every row has its parent"),
+        (true, false) => return Finding::new(NAME, Status::Note, diff::first_of(unchecked.clone())),
+        (false, _) => {}
     }
     if !of_tarsy.is_empty() {
         let next = "`tarsy-db prune --orphans --dry-run` shows what would be removed";
         lines.push(next.to_owned());
     }
+    lines.extend(diff::first_of(unchecked.clone()));
     Finding::failed(NAME, ExitCode::Drift, lines)
 }
 
@@ -84,23 +114,42 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
     format!("{child}: {} without a parent in {parent}", counted(rows, "row"))
 }
 
-/// The rows without a parent, by foreign keys that are not TARSy's.
-async fn other_orphans(connection: &Transaction, found: &Schema) -> Result<Vec<String>, DbErr> {
+fn not_checked(table: &str, columns: &str) -> String {
+    format!("{table}({columns}) is not checked: not all types and operators of the key are PostgreSQL's own")
+}
+
+/// Counts the rows without a parent by foreign keys that are not TARSy's.
+async fn count_others(connection: &Transaction, found: &Schema, orphans: &mut Orphans) -> Result<(), DbErr> {
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
-    let mut texts = Vec::new();
     for (name, key) in others {
+        let place = place(name, &found.tables[name]);
         let statement = match connection.backend() {
-            DbBackend::Postgres => postgresql_orphans(&place(name, &found.tables[name]), key),
+            DbBackend::Postgres if key.operators.is_empty() => {
+                orphans.unchecked.push(not_checked(name, &key.columns.join(", ")));
+                continue;
+            }
+            DbBackend::Postgres if !are_held(connection, [&place, &key.referenced_place]).await? => continue,
+            DbBackend::Postgres => postgresql_orphans(&place, key),
             _ => sqlite_orphans(name, key),
         };
         let counted = connection.query_one_raw(statement).await?;
         let rows: i64 = counted.map_or(Ok(0), |row| row.try_get("", "orphans"))?;
         if rows > 0 {
-            texts.push(lost(rows.unsigned_abs(), name, &key.referenced_table));
+            orphans.others.push(lost(rows.unsigned_abs(), name, &key.referenced_table));
         }
     }
-    Ok(texts)
+    Ok(())
+}
+
+/// Locks both tables of a key. False if one was replaced.
+async fn are_held(connection: &Transaction, places: [&String; 2]) -> Result<bool, DbErr> {
+    for place in places {
+        if !visible::hold(connection, place).await?.is_table {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The table in SQL.
@@ -109,7 +158,7 @@ fn place(name: &str, table: &Table) -> String {
     format!("{}{}", schema.unwrap_or_default(), quoted(name))
 }
 
-/// Counts the rows without a parent by this key, with its own operators: their types may be of an extension.
+/// Counts the rows without a parent by this key, with its own operators.
 fn postgresql_orphans(table: &str, key: &ForeignKey) -> Statement {
     let pairs = key.columns.iter().zip(&key.referenced_columns).zip(&key.operators);
     let given: Vec<_> = key.columns.iter().map(|column| format!("c.{} IS NOT NULL", quoted(column))).collect();
@@ -140,11 +189,15 @@ mod tests {
 
     #[test]
     fn only_orphans_of_tarsy_are_what_prune_removes() {
-        assert_eq!(lost_rows(&[], Vec::new()).status, Status::Ok);
+        assert_eq!(lost_rows(&Orphans::default()).status, Status::Ok);
         let own = || vec![lost(1, "notes", "people")];
-        let others = lost_rows(&[], own());
+        let others = lost_rows(&Orphans { others: own(), ..Orphans::default() });
         assert_eq!((others.exit_code, others.detail.0), (ExitCode::Drift, own()));
-        let of_tarsy = lost_rows(&[OrphanCount { reference: REFERENCES[0], rows: 3 }], own());
+        let of_tarsy = lost_rows(&Orphans {
+            of_tarsy: vec![OrphanCount { reference: REFERENCES[0], rows: 3 }],
+            others: own(),
+            ..Orphans::default()
+        });
         let [first, second, next] = of_tarsy.detail.0.as_slice() else { panic!("{of_tarsy:?}") };
         assert!(first.starts_with(&format!("{}: 3 rows without a parent in ", REFERENCES[0].child)), "{first}");
         assert_eq!(second, "notes: 1 row without a parent in people");

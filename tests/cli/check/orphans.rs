@@ -2,7 +2,7 @@
 
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::{Database, Schema, apply, test};
+use crate::support::{Database, Role, Schema, apply, test};
 
 /// Looks for rows without a parent: on PostgreSQL only `--deep` does.
 #[track_caller]
@@ -70,4 +70,45 @@ fn what_no_foreign_key_of_the_servers_makes_sure_of_is_named() {
     is_found(&outcome, "foreign keys", "note", "llm_interactions(stage_execution_id) has no foreign key; `--deep`");
     let detail = "llm_interactions: 1 row without a parent in stage_executions";
     is_found(&check(&database, &["--deep"]).expect(4), "foreign keys", "failed", detail);
+}
+
+#[apply(test)]
+fn a_cast_that_the_owner_of_a_type_planted_does_not_run() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    let role = Role::new(&database);
+    database.execute(&format!(
+        "GRANT CREATE ON SCHEMA public TO {name}; SET ROLE {name};
+         CREATE TYPE evil AS (a int);
+         CREATE FUNCTION evil(evil) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+             $$ BEGIN IF current_user <> '{name}' THEN RAISE EXCEPTION 'a planted cast ran'; END IF; RETURN 1; END $$;
+         CREATE CAST (evil AS int) WITH FUNCTION evil(evil) AS IMPLICIT;
+         CREATE DOMAIN number AS int;
+         CREATE TABLE parents (id int PRIMARY KEY); INSERT INTO parents VALUES (1);
+         CREATE TABLE others (id evil REFERENCES parents, same number REFERENCES parents);
+         INSERT INTO others VALUES (ROW(1), 1); RESET ROLE",
+        name = role.name
+    ));
+    let detail = "others(id) is not checked: not all types and operators of the key are PostgreSQL's own".to_owned();
+    let outcome = check(&database, &["--deep"]).expect(0);
+    assert_eq!(finding(&outcome, "foreign keys"), ("note".to_owned(), detail));
+}
+
+#[apply(test)]
+fn a_column_of_tarsys_of_a_foreign_type_is_not_compared() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    database.execute(
+        "CREATE TYPE evil AS (a text);
+         CREATE FUNCTION evil(evil) RETURNS varchar LANGUAGE plpgsql IMMUTABLE AS
+             $$ BEGIN RAISE EXCEPTION 'a planted cast ran'; END $$;
+         CREATE CAST (evil AS varchar) WITH FUNCTION evil(evil) AS IMPLICIT;
+         ALTER TABLE mcp_communications DROP CONSTRAINT mcp_communications_stage_execution_id_fkey;
+         ALTER TABLE mcp_communications ALTER COLUMN stage_execution_id TYPE evil USING ROW('x')::evil",
+    );
+    let outcome = check(&database, &["--deep"]).expect(4);
+    let (status, detail) = finding(&outcome, "foreign keys");
+    assert_eq!(status, "note", "{detail}");
+    assert!(detail.contains("mcp_communications(stage_execution_id) is not checked"), "{detail}");
 }
