@@ -27,7 +27,12 @@ pub enum Ledger {
 /// # Errors
 /// The database's error.
 pub async fn read(connection: &impl ConnectionTrait, place: impl IntoTableRef) -> Result<Ledger, DbErr> {
-    let rows = connection.query_all(Query::select().column(COLUMN).from(place)).await?;
+    let revision = match connection.get_database_backend() {
+        // The driver would look up a type of an extension with a query of its own, which replaces the unnamed statement.
+        DbBackend::Postgres => Expr::col(COLUMN).cast_as("text"),
+        _ => Expr::col(COLUMN),
+    };
+    let rows = connection.query_all(Query::select().expr_as(revision, COLUMN).from(place)).await?;
     let revisions =
         rows.iter().map(|row| row.try_get::<Option<String>>("", COLUMN)).collect::<Result<Vec<_>, DbErr>>()?;
     // A row without a revision counts as none.

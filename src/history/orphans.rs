@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde::Serialize;
 
 use super::archive::Archive;
-use super::entity::count_rows;
+use super::entity::{self, count_rows};
 use super::id_set::IdSet;
 use super::removal::batch::{Batch, BatchError, Limits};
 use super::tables::{
@@ -76,7 +76,7 @@ pub(crate) async fn remove_batch(
     let Reference { child: table, .. } = reference;
     let Some(key) = primary_key(table) else { return Ok(None) };
     let mut batch = Batch::begin(connection, limits, archive).await?;
-    let found = batch.lock(next(batch.namespace(), schema, &reference, key, size)).await?;
+    let found = batch.lock(next(&batch, schema, &reference, key, size)).await?;
     let ids = found.iter().map(|row| row.try_get("", "orphan")).collect::<Result<Vec<String>, DbErr>>()?;
     if ids.is_empty() {
         return Ok(None);
@@ -93,20 +93,15 @@ pub(crate) async fn remove_batch(
 }
 
 /// The query for the next orphans of one reference. An orphaned stage stays as long as rows need it.
-fn next(
-    namespace: &Namespace,
-    schema: &Schema,
-    reference: &Reference,
-    key: &'static str,
-    size: u32,
-) -> SelectStatement {
+fn next(batch: &Batch, schema: &Schema, reference: &Reference, key: &'static str, size: u32) -> SelectStatement {
+    let (backend, namespace) = (batch.backend(), batch.namespace());
     let mut query = orphans_of(namespace, reference);
     if reference.child == STAGES {
         for reference in references_to_stages(schema) {
             query.and_where(is_not_needed(namespace, &reference));
         }
     }
-    query.expr_as(Expr::col(key), "orphan").order_by(key, Order::Asc).limit(u64::from(size)).to_owned()
+    query.expr_as(entity::text(backend, key), "orphan").order_by(key, Order::Asc).limit(u64::from(size)).to_owned()
 }
 
 /// The query for the orphans of one reference, without columns.

@@ -12,7 +12,7 @@ use crate::database::connection::{row, rows};
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{Column, Entity};
-use crate::history::entity::{count_rows, select};
+use crate::history::entity::{count_rows, select, text};
 use crate::history::retention::policy::has_start;
 use crate::schema::visible;
 
@@ -122,7 +122,7 @@ pub(crate) async fn edges(connection: &Transaction) -> Result<(Option<i64>, Opti
 /// How many sessions have each status.
 pub(crate) async fn by_status(connection: &Transaction) -> Result<Vec<StatusCount>, DbErr> {
     let counts = select::<Entity>(connection.namespace())
-        .column(Column::Status)
+        .expr(text(connection.backend(), Column::Status.as_column_ref()))
         .expr(count_rows())
         .group_by(Column::Status)
         .order_by_desc(count_rows())

@@ -22,8 +22,8 @@ pub(crate) mod llm_interactions;
 pub(crate) mod mcp_communications;
 pub(crate) mod stage_executions;
 
-use sea_orm::sea_query::{Asterisk, Condition, DeleteStatement, Expr, ExprTrait, SelectStatement};
-use sea_orm::{EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
+use sea_orm::sea_query::{Asterisk, Condition, DeleteStatement, Expr, ExprTrait, IntoColumnRef, SelectStatement};
+use sea_orm::{DbBackend, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
 
 use crate::database::namespace::Namespace;
 
@@ -42,6 +42,15 @@ pub(crate) fn query<E: EntityTrait>(namespace: &Namespace) -> SelectStatement {
 /// The query for the keys of the sessions that meet a condition.
 pub(crate) fn keys_of_sessions(namespace: &Namespace, is_meant: Condition) -> SelectStatement {
     select::<alert_sessions::Entity>(namespace).column(alert_sessions::Column::SessionId).filter(is_meant).into_query()
+}
+
+/// A column as text, for the result of a query. The operator may have given it a type of an extension on PostgreSQL: the
+/// driver would look that up with a query of its own, which replaces the unnamed statement.
+pub(crate) fn text(backend: DbBackend, column: impl IntoColumnRef) -> Expr {
+    match backend {
+        DbBackend::Postgres => Expr::col(column).cast_as("text"),
+        _ => Expr::col(column),
+    }
 }
 
 /// The number of rows.

@@ -18,28 +18,43 @@ use crate::schema::model::Schema;
 const LAST: &str = "last_interaction_at";
 
 /// The query for the sessions in use, as `session_id`, among those that meet a condition on `session_id`.
-pub(crate) fn query(namespace: &Namespace, schema: &Schema, cutoff_us: i64, is_meant: &Expr) -> SelectStatement {
+pub(crate) fn query(
+    backend: DbBackend,
+    namespace: &Namespace,
+    schema: &Schema,
+    cutoff_us: i64,
+    is_meant: &Expr,
+) -> SelectStatement {
     let is_open = stage_executions::Column::StartedAtUs
         .gte(cutoff_us)
         .and(stage_executions::Column::Status.is_not_in(TERMINAL_STATUSES));
-    let mut query = sessions_of::<stage_executions::Entity>(namespace, is_open, is_meant);
+    let mut query = sessions_of::<stage_executions::Entity>(backend, namespace, is_open, is_meant);
     // In SQLite text is greater than any number: a value that is not a time counts as in use.
     let is_used = |last: Expr| last.gte(cutoff_us);
     if schema.has_column(SESSIONS, LAST) {
         let is_used = is_used(alert_sessions::Column::LastInteractionAt.into_expr());
-        query.union(UnionType::Distinct, sessions_of::<alert_sessions::Entity>(namespace, is_used, is_meant));
+        query.union(UnionType::Distinct, sessions_of::<alert_sessions::Entity>(backend, namespace, is_used, is_meant));
     }
     if schema.has_column(CHATS, LAST) {
         let is_used = is_used(chats::Column::LastInteractionAt.into_expr());
-        query.union(UnionType::Distinct, sessions_of::<chats::Entity>(namespace, is_used, is_meant));
+        query.union(UnionType::Distinct, sessions_of::<chats::Entity>(backend, namespace, is_used, is_meant));
     }
     query
 }
 
 /// The query for the sessions of the rows of a table that meet both conditions.
-fn sessions_of<E: EntityTrait>(namespace: &Namespace, is_used: Expr, is_meant: &Expr) -> SelectStatement {
+fn sessions_of<E: EntityTrait>(
+    backend: DbBackend,
+    namespace: &Namespace,
+    is_used: Expr,
+    is_meant: &Expr,
+) -> SelectStatement {
     let mut query = entity::query::<E>(namespace);
-    query.column("session_id").and_where(is_used).and_where(is_meant.clone()).to_owned()
+    query
+        .expr_as(entity::text(backend, "session_id"), "session_id")
+        .and_where(is_used)
+        .and_where(is_meant.clone())
+        .to_owned()
 }
 
 /// The sessions in use among those that meet a condition. Reads only.
@@ -54,7 +69,7 @@ pub(crate) async fn find(
 ) -> Result<Vec<String>, DatabaseError> {
     let sessions = entity::keys_of_sessions(connection.namespace(), is_removable);
     let is_meant = of_stages(connection.backend()).in_subquery(sessions);
-    let query = query(connection.namespace(), schema, cutoff_us, &is_meant);
+    let query = query(connection.backend(), connection.namespace(), schema, cutoff_us, &is_meant);
     let action = (Verb::Find, "the sessions in use");
     let found = connection.query_all(&query).await.context(action)?;
     found.iter().map(|row| row.try_get("", "session_id").context(action)).collect()
@@ -89,16 +104,15 @@ mod tests {
         let sql = |backend: DbBackend, schema: &Schema| {
             let is_meant =
                 of_stages(backend).in_subquery(entity::keys_of_sessions(&Namespace::default(), Condition::all()));
-            backend.build(&query(&Namespace::default(), schema, 5, &is_meant)).sql
+            backend.build(&query(backend, &Namespace::default(), schema, 5, &is_meant)).sql
         };
         let keys = r#"(SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE TRUE)"#;
-        let stages = r#"SELECT "session_id" FROM "stage_executions" WHERE "stage_executions"."started_at_us" >= $1 AND "stage_executions"."status" NOT IN ($2, $3, $4, $5) AND "session_id" IN "#;
+        let stages = r#"SELECT CAST("session_id" AS text) AS "session_id" FROM "stage_executions" WHERE "stage_executions"."started_at_us" >= $1 AND "stage_executions"."status" NOT IN ($2, $3, $4, $5) AND "session_id" IN "#;
         assert_eq!(sql(DbBackend::Postgres, &schema(&[])), format!("{stages}{keys}"));
-        let chats =
-            r#"SELECT "session_id" FROM "chats" WHERE "chats"."last_interaction_at" >= $6 AND "session_id" IN "#;
+        let chats = r#"SELECT CAST("session_id" AS text) AS "session_id" FROM "chats" WHERE "chats"."last_interaction_at" >= $6 AND "session_id" IN "#;
         assert_eq!(sql(DbBackend::Postgres, &schema(&[CHATS])), format!("{stages}{keys} UNION ({chats}{keys})"));
         let sqlite = sql(DbBackend::Sqlite, &schema(&[SESSIONS, CHATS]));
-        let sessions = r#"SELECT "session_id" FROM "alert_sessions" WHERE "alert_sessions"."last_interaction_at" >= ? AND (+session_id) IN "#;
+        let sessions = r#"SELECT "session_id" AS "session_id" FROM "alert_sessions" WHERE "alert_sessions"."last_interaction_at" >= ? AND (+session_id) IN "#;
         assert!(sqlite.contains(&format!(" UNION {sessions}{keys} UNION ")), "{sqlite}");
     }
 }

@@ -13,7 +13,7 @@ use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{self, Column};
-use crate::history::entity::{count_rows, keys_of_sessions, select};
+use crate::history::entity::{count_rows, keys_of_sessions, select, text};
 use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
@@ -153,7 +153,7 @@ async fn kept(connection: &Transaction, selection: &Selection) -> Result<Vec<Kep
 fn kept_query(namespace: &Namespace, selection: &Selection) -> Select<alert_sessions::Entity> {
     let shown = |column: Column| {
         if selection.backend() == DbBackend::Postgres {
-            return column.into_expr();
+            return text(selection.backend(), column.as_column_ref());
         }
         // SQLite may hold any value in it.
         let name = quoted(column.as_str());

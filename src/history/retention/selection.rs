@@ -11,7 +11,7 @@ use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
-use crate::history::entity::{alert_sessions, count_rows, keys_of_sessions, select};
+use crate::history::entity::{alert_sessions, count_rows, keys_of_sessions, select, text};
 use crate::history::id_set::is_none_of;
 use crate::history::tables::{Reference, STAGES, TERMINAL_STATUSES, references_to_stages};
 use crate::schema::model::Schema;
@@ -111,7 +111,7 @@ fn needed_query(
     let is_referred_to = Expr::col(("s", "execution_id")).equals(("o", column));
     let mut query = Query::select()
         .distinct()
-        .column(("s", "session_id"))
+        .expr_as(text(backend, ("s", "session_id")), "session_id")
         .and_where(Expr::col(("o", column)).is_not_null())
         .and_where(Expr::col(("s", "session_id")).in_subquery(old.clone()))
         .to_owned();
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn postgresql_joins_whole_tables_with_an_anti_join() {
-        let expected = r#"SELECT DISTINCT "s"."session_id" FROM "llm_interactions" AS "o" INNER JOIN "stage_executions" AS "s" ON "s"."execution_id" = "o"."stage_execution_id" WHERE "o"."stage_execution_id" IS NOT NULL AND "s"."session_id" IN (SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE TRUE) AND (NOT EXISTS(SELECT 1 FROM "stage_executions" AS "own" WHERE "own"."execution_id" = "o"."stage_execution_id" AND "own"."session_id" = "o"."session_id"))"#;
+        let expected = r#"SELECT DISTINCT CAST("s"."session_id" AS text) AS "session_id" FROM "llm_interactions" AS "o" INNER JOIN "stage_executions" AS "s" ON "s"."execution_id" = "o"."stage_execution_id" WHERE "o"."stage_execution_id" IS NOT NULL AND "s"."session_id" IN (SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE TRUE) AND (NOT EXISTS(SELECT 1 FROM "stage_executions" AS "own" WHERE "own"."execution_id" = "o"."stage_execution_id" AND "own"."session_id" = "o"."session_id"))"#;
         assert_eq!(needed(DbBackend::Postgres, "llm_interactions", "stage_execution_id"), expected);
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct PickedSession {
 
 impl PickedSession {
     fn of(row: &QueryResult) -> Result<Self, DbErr> {
-        Ok(Self { started_at_us: row.try_get("", "started_at_us")?, session_id: row.try_get("", "session_id")? })
+        Ok(Self { started_at_us: row.try_get("", "started_at_us")?, session_id: row.try_get("", "picked")? })
     }
 }
 
@@ -74,7 +74,10 @@ pub(crate) struct Page<'p> {
 impl Page<'_> {
     fn query(&self, namespace: &Namespace) -> SelectStatement {
         entity::select::<alert_sessions::Entity>(namespace)
-            .column(alert_sessions::Column::SessionId)
+            .expr_as(
+                entity::text(self.selection.backend(), alert_sessions::Column::SessionId.as_column_ref()),
+                "picked",
+            )
             .column(alert_sessions::Column::StartedAtUs)
             .filter(self.cursor.add_to(self.selection.condition(), self.selection.backend()))
             .order_by_asc(alert_sessions::Column::StartedAtUs)
@@ -135,7 +138,8 @@ async fn without_those_in_use(
     match policy.active {
         ActiveSessions::Keep => {
             let is_taken = ids(batch, sessions).contains("session_id");
-            let in_use = batch.texts(&in_use::query(batch.namespace(), schema, policy.cutoff_us, &is_taken)).await?;
+            let query = in_use::query(batch.backend(), batch.namespace(), schema, policy.cutoff_us, &is_taken);
+            let in_use = batch.texts(&query).await?;
             Ok(sessions.iter().filter(|session| !in_use.contains(&session.session_id)).cloned().collect())
         }
         ActiveSessions::Remove => Ok(sessions.to_vec()),

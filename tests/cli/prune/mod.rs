@@ -20,4 +20,5 @@ mod retention;
 mod sessions;
 mod stops;
 mod triggers;
+mod types;
 mod vacuum;
