@@ -239,7 +239,7 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
     let log = server.log();
     let lines_with = |text: &'static str| log.lines().filter(move |line| line.contains(text));
     let processes = |text| lines_with(text).filter_map(|line| line.split(' ').next()).collect::<BTreeSet<_>>();
-    let [looking, counting] = [r#"SELECT DISTINCT "s"."session_id""#, r#"AS "row_count""#].map(processes);
+    let [looking, counting] = [r#"SELECT DISTINCT CAST("s"."session_id""#, r#"AS "row_count""#].map(processes);
     assert_eq!((looking.len(), counting.len()), (1, 1), "{looking:?} {counting:?}");
     assert!(looking.is_disjoint(&counting));
     assert!(lines_with(looked_up).next().is_some(), "{log}");
