@@ -15,7 +15,7 @@ use crate::database::url::{Backend, UrlError};
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::history::archive::error::ArchiveError;
-use crate::history::removal::triggers::{PathlessTrigger, TriggerError};
+use crate::history::removal::triggers::{PathlessFunction, TriggerError};
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
@@ -116,7 +116,7 @@ fn every_error() {
         NotConfirmed => [Error::NotConfirmed { what: text("3 sessions would be removed") }],
         TooLargeAShare => [Error::TooLargeAShare { sessions: 3, of_sessions: 4, limit: 0.5 }],
         Triggers => [TriggerError {
-            triggers: vec![PathlessTrigger { name: text("audit"), table: text("chats"), function: text("public.audit()") }],
+            functions: vec![PathlessFunction { caller: text("trigger"), name: text("audit"), table: text("chats"), function: text("public.audit()") }],
             path: vec![text("public")],
         }],
         Archive => [ArchiveError::NoLedger],

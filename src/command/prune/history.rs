@@ -29,7 +29,7 @@ use crate::history::removal::batch::Removed;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
-use crate::history::removal::triggers::{self, PathlessTrigger, TriggerError};
+use crate::history::removal::triggers::{self, PathlessFunction, TriggerError};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::selection::{self, Selection};
 use crate::history::tables::{CHATS, SESSIONS, session_tables};
@@ -127,26 +127,26 @@ impl OpenHistory {
         }
     }
 
-    /// Makes sure that no trigger of the operator's would fire without a search path.
-    pub(crate) async fn refuse_pathless_triggers(&self) -> Result<(), Error> {
-        let triggers = self.pathless_triggers().await.context((Verb::List, "the triggers"))?;
-        if triggers.is_empty() {
+    /// Makes sure that no function of the operator's, as that of a trigger, would be called without a search path.
+    pub(crate) async fn refuse_pathless_functions(&self) -> Result<(), Error> {
+        let functions = self.pathless_functions().await.context((Verb::List, "the triggers"))?;
+        if functions.is_empty() {
             return Ok(());
         }
         let namespace = self.connection.namespace().await.context((Verb::List, "the triggers"))?;
-        Err(TriggerError { triggers, path: namespace.path().to_vec() }.into())
+        Err(TriggerError { functions, path: namespace.path().to_vec() }.into())
     }
 
-    async fn pathless_triggers(&self) -> Result<Vec<PathlessTrigger>, DbErr> {
+    async fn pathless_functions(&self) -> Result<Vec<PathlessFunction>, DbErr> {
         if matches!(self.url, DatabaseUrl::Sqlite(_)) {
             return Ok(Vec::new());
         }
         let has_sessions = self.selection.policy.is_about_sessions() || !self.plan.orphans.is_empty();
         let tables = session_tables().filter(|_| has_sessions).chain(self.events.map(|_| EVENTS));
         let reading = self.connection.begin_reading(SearchPath::Empty, "").await?;
-        let triggers = triggers::pathless(&reading, &tables.collect::<Vec<_>>()).await;
+        let functions = triggers::pathless(&reading, &tables.collect::<Vec<_>>()).await;
         reading.rollback().await.ok();
-        triggers
+        functions
     }
 
     async fn look_for_server_obstacles(&self) -> Result<Vec<String>, DbErr> {
@@ -161,7 +161,7 @@ impl OpenHistory {
             self.connection.reading(async |reading| privilege::lacking(reading, &removed, &["DELETE"]).await).await?,
         );
         let mut obstacles: Vec<_> = lacking.iter().map(|lacking| format!("the role lacks {lacking}")).collect();
-        obstacles.extend(self.pathless_triggers().await?.iter().map(ToString::to_string));
+        obstacles.extend(self.pathless_functions().await?.iter().map(ToString::to_string));
         let sql = "SELECT current_setting('transaction_read_only')::bool AS is_read_only";
         if self.connection.reading(async |reading| row(reading, sql).await).await?.try_get("", "is_read_only")? {
             obstacles.push("transactions are read-only: a standby, or `default_transaction_read_only`".to_owned());

@@ -142,7 +142,7 @@ impl PruneRun<'_> {
                 .context(action)?)
         };
         self.bounds.over(action, look).await?;
-        self.bounds.over(action, self.history.refuse_pathless_triggers()).await?;
+        self.bounds.over(action, self.history.refuse_pathless_functions()).await?;
         refuse_too_large_a_share(&self.history.plan, self.arguments.max_share)?;
         if !self.arguments.yes {
             self.bounds.interrupt.or(confirm(&self.summary)).await??;

@@ -1,6 +1,7 @@
-//! The operator's own triggers on PostgreSQL, which fire when a batch removes rows.
+//! The operator's own functions on PostgreSQL, which are called when a batch removes rows: by triggers, rules, constraints,
+//! indexes and columns.
 //!
-//! A batch runs with an empty search path, so that it uses no operator that another role has planted. A trigger function
+//! A batch runs with an empty search path, so that it uses no operator that another role has planted. Such a function
 //! would inherit that path, and not find the operator's tables, unless it has a path of its own.
 
 use std::fmt;
@@ -12,44 +13,47 @@ use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
-/// A trigger whose function has no search path of its own.
+/// A function without a search path of its own, and what calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PathlessTrigger {
+pub(crate) struct PathlessFunction {
+    /// What calls it: a trigger, a rule, a constraint, an index or a column.
+    pub caller: String,
     pub name: String,
     pub table: String,
     /// The function as SQL names it, with its schema.
     pub function: String,
 }
 
-impl fmt::Display for PathlessTrigger {
+impl fmt::Display for PathlessFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, table, function } = self;
-        write!(f, "the function `{function}` of the trigger `{name}` on `{table}` has no `search_path` of its own")
+        let Self { caller, name, table, function } = self;
+        write!(f, "the function `{function}` of the {caller} `{name}` on `{table}` has no `search_path` of its own")
     }
 }
 
-/// A removal is refused, because triggers would fire with an empty search path.
+/// A removal is refused, because functions would be called with an empty search path.
 #[derive(Debug, thiserror::Error)]
-#[error("{}; nothing was removed", listed(.triggers))]
+#[error("{}; nothing was removed", listed(.functions))]
 pub(crate) struct TriggerError {
     /// At least one.
-    pub triggers: Vec<PathlessTrigger>,
+    pub functions: Vec<PathlessFunction>,
     /// The schemas in which the role finds its tables.
     pub path: Vec<String>,
 }
 
-fn listed(triggers: &[PathlessTrigger]) -> String {
-    triggers.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+fn listed(functions: &[PathlessFunction]) -> String {
+    functions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl TriggerError {
-    /// The statements that give the functions the path of the role, which they have had so far.
+    /// The statements that give the functions the path of the role, which they have had so far. Without `pg_temp` at its
+    /// end temporary tables would come first.
     fn remedy(&self) -> String {
         let path: Vec<_> = self.path.iter().map(|schema| quoted(schema)).collect();
-        let mut functions: Vec<_> = self.triggers.iter().map(|trigger| trigger.function.as_str()).collect();
+        let mut functions: Vec<_> = self.functions.iter().map(|called| called.function.as_str()).collect();
         functions.sort_unstable();
         functions.dedup();
-        let statement = |function| format!("ALTER FUNCTION {function} SET search_path = {}", path.join(", "));
+        let statement = |function| format!("ALTER FUNCTION {function} SET search_path = {}, pg_temp", path.join(", "));
         functions.into_iter().map(statement).collect::<Vec<_>>().join("; ")
     }
 }
@@ -64,26 +68,27 @@ impl Diagnostic for TriggerError {
     }
 }
 
-/// The enabled triggers without a search path of their own that fire when rows of these tables are removed, also by a
+/// The functions without a search path of their own that are called when rows of these tables are removed, also by a
 /// cascade. `connection` is on PostgreSQL.
 ///
 /// # Errors
 /// The database's error.
-pub(crate) async fn pathless(connection: &Transaction, tables: &[&str]) -> Result<Vec<PathlessTrigger>, DbErr> {
+pub(crate) async fn pathless(connection: &Transaction, tables: &[&str]) -> Result<Vec<PathlessFunction>, DbErr> {
     let namespace = connection.namespace();
     let places = tables.iter().filter_map(|table| Some((namespace.schema_of(table)?.to_owned(), (*table).to_owned())));
     let (schemas, names): (Vec<String>, Vec<String>) = places.unzip();
     let values = [schemas.into(), names.into()];
     let statement = Statement::from_sql_and_values(connection.backend(), include_str!("triggers.sql"), values);
     let found = connection.query_all_raw(statement).await?;
-    let triggers = found.iter().map(|row| {
-        Ok(PathlessTrigger {
-            name: row.try_get("", "trigger_name")?,
+    let functions = found.iter().map(|row| {
+        Ok(PathlessFunction {
+            caller: row.try_get("", "kind")?,
+            name: row.try_get("", "name")?,
             table: row.try_get("", "table_name")?,
             function: row.try_get("", "function_name")?,
         })
     });
-    triggers.collect()
+    functions.collect()
 }
 
 #[cfg(test)]
@@ -92,15 +97,16 @@ mod tests {
 
     #[test]
     fn a_function_of_several_triggers_is_altered_once() {
-        let trigger = |name: &str, function: &str| PathlessTrigger {
+        let trigger = |name: &str, function: &str| PathlessFunction {
+            caller: "trigger".to_owned(),
             name: name.to_owned(),
             table: "chats".to_owned(),
             function: function.to_owned(),
         };
-        let triggers = vec![trigger("a", "public.f()"), trigger("b", "public.g()"), trigger("c", "public.f()")];
-        let error = TriggerError { triggers, path: vec!["my own".to_owned(), "public".to_owned()] };
-        let expected = "ALTER FUNCTION public.f() SET search_path = \"my own\", \"public\"; \
-                        ALTER FUNCTION public.g() SET search_path = \"my own\", \"public\"";
+        let functions = vec![trigger("a", "public.f()"), trigger("b", "public.g()"), trigger("c", "public.f()")];
+        let error = TriggerError { functions, path: vec!["my own".to_owned(), "public".to_owned()] };
+        let expected = "ALTER FUNCTION public.f() SET search_path = \"my own\", \"public\", pg_temp; \
+                        ALTER FUNCTION public.g() SET search_path = \"my own\", \"public\", pg_temp";
         assert_eq!(error.remedy(), expected);
     }
 }

@@ -49,7 +49,7 @@ fn the_statement_of_the_hint_lets_the_run_go_on() {
     let refused = prune(&database, &["--yes"]).expect(7).json();
     let hint = refused["error"]["hint"].as_str().expect("a hint");
     let (_, statement) = hint.split_once(": ").expect("a statement");
-    assert_eq!(statement, r#"ALTER FUNCTION public.note() SET search_path = "public""#);
+    assert_eq!(statement, r#"ALTER FUNCTION public.note() SET search_path = "public", pg_temp"#);
     database.execute(statement);
     prune(&database, &["--yes"]).expect(0);
     assert_eq!((database.count("alert_sessions"), database.count("notes")), (0, 1));
@@ -77,6 +77,8 @@ fn what_a_foreign_key_of_the_operators_changes_has_triggers_as_well() {
         [
             ("ON DELETE CASCADE", "DELETE", 7),
             ("ON DELETE SET NULL", "UPDATE", 7),
+            ("ON DELETE SET NULL", "UPDATE OF session_id", 7),
+            ("ON DELETE SET NULL", "UPDATE OF id", 0),
             ("ON DELETE SET NULL", "DELETE", 0),
             ("ON DELETE NO ACTION", "DELETE", 0),
         ],
@@ -108,4 +110,45 @@ fn a_trigger_on_events_matters_only_if_events_are_removed() {
     );
     prune(&database, &["--yes", "--events"]).expect(7);
     prune(&database, &["--yes"]).expect(0);
+}
+
+#[apply(test)]
+fn functions_of_conditions_rules_and_expressions_need_a_path_as_well() {
+    let marks = "CREATE TABLE marks (id int PRIMARY KEY, about text DEFAULT 'a',
+                                     session_id varchar REFERENCES alert_sessions (session_id) ON DELETE SET NULL);
+                 INSERT INTO marks VALUES (1, 'a', 'old');";
+    each(
+        [
+            (
+                "CREATE TRIGGER noted AFTER DELETE ON alert_sessions FOR EACH ROW WHEN (known(OLD.session_id))
+                 EXECUTE FUNCTION note()",
+                "trigger `noted` on `alert_sessions`",
+            ),
+            (
+                "CREATE RULE noted AS ON DELETE TO alert_sessions WHERE known(OLD.session_id) DO ALSO
+                 INSERT INTO notes VALUES (OLD.session_id)",
+                "rule `noted` on `alert_sessions`",
+            ),
+            ("ALTER TABLE marks ADD CONSTRAINT noted CHECK (known(about))", "constraint `noted` on `marks`"),
+            ("CREATE INDEX noted ON marks (known(about))", "index `noted` on `marks`"),
+            (
+                "ALTER TABLE marks ADD noted bool GENERATED ALWAYS AS (known(about || coalesce(session_id, ''))) STORED",
+                "column `noted` on `marks`",
+            ),
+        ],
+        |(statement, caller)| {
+            let database = noted("SET search_path = public");
+            database.execute(&format!(
+                "INSERT INTO notes VALUES ('a'); {marks}
+                 CREATE FUNCTION known(text) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+                     RETURN EXISTS (SELECT FROM notes); END $$;
+                 {statement}"
+            ));
+            let refused = prune(&database, &["--yes"]).expect(7);
+            let words = format!("the function `public.known(text)` of the {caller} has no `search_path` of its own");
+            assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+            database.execute("ALTER FUNCTION known(text) SET search_path = public, pg_temp");
+            prune(&database, &["--yes"]).expect(0);
+        },
+    );
 }
