@@ -33,6 +33,7 @@ use crate::history::removal::triggers::{self, PathlessFunction, TriggerError};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::selection::{self, Selection};
 use crate::history::tables::{CHATS, SESSIONS, session_tables};
+use crate::schema::lock::{SECOND_TIMEOUT, at_once};
 use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
@@ -40,9 +41,6 @@ use crate::schema::{privilege, row_policy};
 
 /// How long to wait for another writer of SQLite's file. Meanwhile other sessions wait for the locks held here.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How long to wait for a second connection: a pooler may not grant one.
-const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait until a connection is closed whose work was cancelled.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -355,7 +353,10 @@ async fn open_alone(
 /// Opens as many connections as the server grants: without the others the removal only takes longer.
 async fn open_granted(url: &DatabaseUrl, pool: PoolLimits, watch: &Watch<'_>) -> Result<Connection, Error> {
     let connection = open(url, Access::Write, pool, watch).await?;
-    let granted = connection.fill(SECOND_TIMEOUT).await;
+    let granted = match connection.fill(SECOND_TIMEOUT).await {
+        1 => 1,
+        accepted => at_once(&connection, accepted).await,
+    };
     if connection.may_have(granted + 1) {
         connection.close().await.ok();
         return open(url, Access::Write, pool.for_up_to(granted), watch).await;

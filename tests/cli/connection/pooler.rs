@@ -1,6 +1,8 @@
 //! Behind a pooler in transaction mode the backend gets the server's session next: a command leaves nothing on it, no
 //! setting, no prepared statement, no lock, also where it fails.
 
+use std::time::Duration;
+
 use assert_cmd::Command;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Row};
@@ -134,4 +136,18 @@ fn what_fails_leaves_nothing() {
     for (arguments, code) in [(&["init"][..], 4), (&["check"], 4), (&[&OLD[..], &["--yes"]].concat(), 4)] {
         pooled.leaves_nothing(arguments, code);
     }
+}
+
+#[apply(test)]
+fn with_the_default_pool_nothing_waits_for_its_own_lock() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 30, OLD_US);
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    let pooled = Pooled::new(&database);
+    each([&["check", "--fix"][..], &[&OLD[..], &["--yes"]].concat()], |arguments| {
+        let mut command = pooled.command(arguments);
+        command.env_remove("POSTGRES_POOL_SIZE").env_remove("POSTGRES_MAX_OVERFLOW").timeout(Duration::from_secs(20));
+        Outcome::of(&mut command).expect(0);
+    });
+    assert_eq!(database.count("alert_sessions"), 0);
 }
