@@ -11,6 +11,9 @@ pub struct Freed {
     pub parts: Vec<FreedPart>,
     /// Tables that this role may not vacuum.
     pub not_permitted: Vec<String>,
+    /// Tables that were vacuumed, and keep their old statistics, each with the reason: mostly a function of an index that has
+    /// no search path of its own.
+    pub not_analyzed: Vec<String>,
     /// Whether a reader still uses the old state of the SQLite file, so that the file shrinks later.
     pub is_held_up: bool,
 }
@@ -70,6 +73,9 @@ impl Freed {
             let tables = self.not_permitted.join(", ");
             lines.push(format!("not vacuumed, because this role does not own them: {tables}"));
         }
+        lines.extend(
+            self.not_analyzed.iter().map(|table| format!("not analyzed, so that the statistics are old: {table}")),
+        );
         lines
     }
 }
@@ -87,11 +93,17 @@ mod tests {
             reusable_bytes: 1 << 19,
             dead_rows_kept: 7,
         };
-        let freed = Freed { parts: vec![part], not_permitted: vec!["chats".to_owned()], is_held_up: false };
+        let freed = Freed {
+            parts: vec![part],
+            not_permitted: vec!["chats".to_owned()],
+            not_analyzed: vec!["events: no such function".to_owned()],
+            is_held_up: false,
+        };
         let expected = [
             "vacuum: 2.0 MiB went back to the operating system, about 512.0 KiB stay and are used again",
             "7 dead rows of events stay: an open transaction may see them",
             "not vacuumed, because this role does not own them: chats",
+            "not analyzed, so that the statistics are old: events: no such function",
         ];
         assert_eq!(freed.lines(), expected);
     }

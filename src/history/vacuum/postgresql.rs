@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::freed::{Freed, FreedPart};
 use crate::database::connection::Connection;
 use crate::database::connection::{require_primary, rows};
-use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
 
@@ -23,9 +23,10 @@ pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<F
     let before = connection.reading(async |reading| tables(reading, schema).await).await.context(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
     connection.reading(async |reading| require_primary(reading).await).await.context((Verb::Vacuum, "the tables"))?;
-    if !permitted.is_empty() {
-        vacuum_each(connection, &permitted).await?;
-    }
+    let not_analyzed = match permitted.is_empty() {
+        true => Vec::new(),
+        false => vacuum_each(connection, &permitted).await?,
+    };
     let mut after: BTreeMap<_, _> = connection
         .reading(async |reading| tables(reading, schema).await)
         .await
@@ -37,20 +38,30 @@ pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<F
     Ok(Freed {
         parts: parts.collect(),
         not_permitted: forbidden.into_iter().map(|table| table.table).collect(),
+        not_analyzed,
         is_held_up: false,
     })
 }
 
-async fn vacuum_each(connection: &Connection, tables: &[TableSpace]) -> Result<(), DatabaseError> {
+/// Returns the tables that could not be analyzed, each with the reason.
+async fn vacuum_each(connection: &Connection, tables: &[TableSpace]) -> Result<Vec<String>, DatabaseError> {
     let action = (Verb::Vacuum, "the tables");
     let namespace = connection.namespace().await.context(action)?;
     let mut own = connection.open_own(Some(LOCK_TIMEOUT)).await.context(action)?;
+    let mut not_analyzed = Vec::new();
     for TableSpace { table, .. } in tables {
-        let sql = format!("VACUUM (ANALYZE) {}", namespace.table(table));
-        own.execute(&sql).await.context((Verb::Vacuum, table.clone()))?;
+        let (place, action) = (namespace.table(table), (Verb::Vacuum, table.clone()));
+        match own.execute(&format!("VACUUM (ANALYZE) {place}")).await.map_err(DatabaseCause::from) {
+            // Other than VACUUM, ANALYZE calls the functions of indexes, which may need another path than the empty one.
+            Err(cause) if cause.class == ErrorClass::Other => {
+                own.execute(&format!("VACUUM {place}")).await.context(action)?;
+                not_analyzed.push(format!("{table}: {cause}"));
+            }
+            done => done.context(action)?,
+        }
     }
     own.close().await;
-    Ok(())
+    Ok(not_analyzed)
 }
 
 fn freed(before: &TableSpace, after: &TableSpace) -> FreedPart {

@@ -44,7 +44,7 @@ pub(super) async fn vacuum(connection: &Connection, temporary: Option<&Path>) ->
         dead_rows_kept: 0,
     };
     let is_held_up = checkpoint.try_get_by_index::<i32>(0)? != 0;
-    Ok(Freed { parts: vec![part], not_permitted: Vec::new(), is_held_up })
+    Ok(Freed { parts: vec![part], not_permitted: Vec::new(), not_analyzed: Vec::new(), is_held_up })
 }
 
 /// Returns the pages that are free now; those that become free in the meantime are left to the next vacuum.

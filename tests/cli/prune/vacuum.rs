@@ -93,3 +93,19 @@ fn a_file_with_incremental_vacuum_shrinks_with_and_without_a_write_ahead_log() {
         assert_eq!(database.texts("PRAGMA integrity_check"), [Some("ok".to_owned())]);
     });
 }
+
+#[apply(test)]
+fn a_function_of_an_index_that_finds_nothing_keeps_only_the_statistics_away() {
+    let database = Database::postgresql();
+    with_history(&database);
+    database.execute(
+        "CREATE FUNCTION inner_one(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+         CREATE FUNCTION outer_one(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN inner_one($1); END $$;
+         CREATE INDEX ours ON llm_interactions (outer_one(model_name))",
+    );
+    let vacuumed = prune(&database, &["--yes", "--vacuum"]).expect(0).json();
+    let not_analyzed = vacuumed["space"]["given_back"]["not_analyzed"][0].as_str().expect("a table");
+    assert!(not_analyzed.starts_with("llm_interactions: function inner_one(text) does not exist"), "{not_analyzed}");
+    let part = part(&vacuumed, "llm_interactions");
+    assert!(part["bytes_after"].as_u64() < part["bytes_before"].as_u64() && part["dead_rows_kept"] == 0, "{part:#}");
+}
