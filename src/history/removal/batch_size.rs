@@ -66,6 +66,10 @@ impl BatchSizer {
         let ratio =
             |limit: u128, used: u128| u32::try_from(done.units as u128 * limit / used.max(1)).unwrap_or(u32::MAX);
         let mut fitting = ratio(budget.time.as_micros(), done.time.as_micros());
+        if done.time < budget.time {
+            // A part of the time does not depend on the size: alone it would keep short batches at one unit.
+            fitting = fitting.max(u32::try_from(done.units).unwrap_or(u32::MAX).saturating_add(1));
+        }
         if let Some(most) = budget.most {
             fitting = fitting.min(ratio(most.rows.into(), done.amount.rows.into()));
             fitting = fitting.min(ratio(most.bytes.into(), done.amount.bytes.into()));
@@ -125,6 +129,17 @@ mod tests {
         assert_eq!(sizer.size(), 1);
         sizer.learn(&done(1, 400), &budget);
         assert_eq!(sizer.size(), 1);
+    }
+
+    #[test]
+    fn a_batch_grows_while_there_is_time_left_whatever_each_one_costs() {
+        let mut sizer = BatchSizer::default();
+        let budget = Budget::contended(TIME);
+        for _ in 0..20 {
+            // 30 ms, and 4 ms for each unit.
+            sizer.learn(&done(sizer.size() as usize, 30 + 4 * u64::from(sizer.size())), &budget);
+        }
+        assert!((4..=5).contains(&sizer.size()), "{}", sizer.size());
     }
 
     #[test]
