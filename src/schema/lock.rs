@@ -3,12 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use migration::Revision;
 use migration::ledger;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
-use tokio::time::{Instant, timeout_at};
 
 use super::visible;
 use crate::database::connection::{Connection, row};
@@ -24,9 +21,6 @@ use crate::format;
 
 /// The key of the transaction-scoped advisory lock on PostgreSQL: `tarsy-db` in ASCII.
 pub(crate) const KEY: i64 = 0x7461_7273_792d_6462;
-
-/// How long to wait for a second connection, and for the answer to it: a pooler may not grant one.
-pub(crate) const SECOND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The lock that lets one session at a time repair a PostgreSQL database, held until it is dropped.
 ///
@@ -44,7 +38,7 @@ impl RepairLock {
     /// # Errors
     /// The server's error.
     pub(crate) async fn take(connection: &Connection) -> Result<Option<Self>, DatabaseCause> {
-        if connection.fill(SECOND_TIMEOUT).await < 2 || at_once(connection, 2).await < 2 {
+        if !connection.may_have(2) || connection.backend() != DbBackend::Postgres {
             return Ok(Some(Self::default()));
         }
         let transaction = connection.begin(SearchPath::Empty, NO_TIME_LIMITS).await?;
@@ -52,29 +46,6 @@ impl RepairLock {
         let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
         Ok(is_alone.then_some(Self { _transaction: Some(transaction) }))
     }
-}
-
-/// How many of these transactions the server answers at the same time. A pooler also accepts clients for which it has no
-/// session; these would wait for the transaction that holds a lock.
-pub(crate) async fn at_once(connection: &Connection, most: u32) -> u32 {
-    let begin = || connection.begin_reading(SearchPath::Empty, "");
-    let mut begun: FuturesUnordered<_> = (0..most).map(|_| begin()).collect();
-    let deadline = Instant::now() + SECOND_TIMEOUT;
-    let mut open = Vec::new();
-    while let Ok(Some(answer)) = timeout_at(deadline, begun.next()).await {
-        open.extend(answer);
-    }
-    let answered = u32::try_from(open.len()).unwrap_or(most).max(1);
-    for transaction in open {
-        transaction.rollback().await.ok();
-    }
-    // The others get their turn one after the other: a cancelled BEGIN would leave a transaction open.
-    while let Some(answer) = begun.next().await {
-        if let Ok(transaction) = answer {
-            transaction.rollback().await.ok();
-        }
-    }
-    answered
 }
 
 /// Begins the one transaction that may change the schema. The lock ends with it, also behind a pooler.

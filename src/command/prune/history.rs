@@ -33,7 +33,6 @@ use crate::history::removal::triggers::{self, PathlessFunction, TriggerError};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::selection::{self, Selection};
 use crate::history::tables::{CHATS, SESSIONS, session_tables};
-use crate::schema::lock::{SECOND_TIMEOUT, at_once};
 use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
 use crate::schema::state::SchemaState;
@@ -326,13 +325,16 @@ fn wanted(arguments: &Prune) -> u32 {
 }
 
 async fn open(url: &DatabaseUrl, access: Access, pool: PoolLimits, watch: &Watch<'_>) -> Result<Connection, Error> {
-    let lock_timeout = match url {
-        DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
-        DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
-    };
-    let mut connection = connection::open(url, access, pool, lock_timeout).await?;
+    let mut connection = connection::open(url, access, pool, lock_timeout(url)).await?;
     watch.attach(&mut connection);
     Ok(connection)
+}
+
+fn lock_timeout(url: &DatabaseUrl) -> Duration {
+    match url {
+        DatabaseUrl::Sqlite(_) => SQLITE_LOCK_TIMEOUT,
+        DatabaseUrl::Postgresql(_) => LOCK_TIMEOUT,
+    }
 }
 
 /// Opens the database and takes the prune lock. `None` if another `prune` holds it.
@@ -342,24 +344,12 @@ async fn open_alone(
     watch: &Watch<'_>,
 ) -> Result<Option<(Connection, PruneLock)>, Error> {
     let Some(lock_of_file) = PruneLock::of_file(url.sqlite_path()) else { return Ok(None) };
-    let connection = open_granted(url, pool, watch).await?;
+    // Without the others the removal only takes longer.
+    let mut connection = connection::open_granted(url, Access::Write, pool, lock_timeout(url)).await?;
+    watch.attach(&mut connection);
     if url.sqlite_path().is_some() {
         return Ok(Some((connection, lock_of_file)));
     }
     let lock = PruneLock::of_server(&connection).await.context((Verb::Lock, "the database for one `prune`"))?;
     Ok(lock.map(|lock| (connection, lock)))
-}
-
-/// Opens as many connections as the server grants: without the others the removal only takes longer.
-async fn open_granted(url: &DatabaseUrl, pool: PoolLimits, watch: &Watch<'_>) -> Result<Connection, Error> {
-    let connection = open(url, Access::Write, pool, watch).await?;
-    let granted = match connection.fill(SECOND_TIMEOUT).await {
-        1 => 1,
-        accepted => at_once(&connection, accepted).await,
-    };
-    if connection.may_have(granted + 1) {
-        connection.close().await.ok();
-        return open(url, Access::Write, pool.for_up_to(granted), watch).await;
-    }
-    Ok(connection)
 }

@@ -24,12 +24,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::FuturesUnordered;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, SqlxSqliteConnector,
     TransactionOptions, TransactionTrait,
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row, SqlitePool};
+use tokio::time::{Instant, timeout_at};
 
 pub use self::limits::PoolLimits;
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
@@ -159,17 +162,40 @@ impl Connection {
         self.limits.most.is_none_or(|most| most >= connections)
     }
 
-    /// Opens all connections that the pool may have, and returns how many of them the server grants within `limit`. They
-    /// stay open.
-    pub(crate) async fn fill(&self, limit: Duration) -> u32 {
+    /// Opens all connections that the pool may have, and returns how many of them the server grants in time. They stay
+    /// open.
+    async fn fill(&self) -> u32 {
         if self.backend() != DbBackend::Postgres {
             return 1;
         }
         let pool = self.pool.get_postgres_connection_pool();
         let most = self.limits.most.unwrap_or(1);
-        let opened = join_all((0..most).map(|_| tokio::time::timeout(limit, pool.acquire()))).await;
+        let opened = join_all((0..most).map(|_| tokio::time::timeout(OTHERS_TIMEOUT, pool.acquire()))).await;
         let granted = opened.iter().filter(|opened| matches!(opened, Ok(Ok(_)))).count();
         u32::try_from(granted).unwrap_or(most).max(1)
+    }
+
+    /// How many of these transactions the server answers at the same time. A pooler also accepts clients for which it has
+    /// no session; they would wait for the transaction that holds a lock.
+    async fn answered_at_once(&self, most: u32) -> u32 {
+        let begin = || self.begin_reading(SearchPath::Empty, "");
+        let mut begun: FuturesUnordered<_> = (0..most).map(|_| begin()).collect();
+        let deadline = Instant::now() + OTHERS_TIMEOUT;
+        let mut open = Vec::new();
+        while let Ok(Some(answer)) = timeout_at(deadline, begun.next()).await {
+            open.extend(answer);
+        }
+        let answered = u32::try_from(open.len()).unwrap_or(most).max(1);
+        for transaction in open {
+            transaction.rollback().await.ok();
+        }
+        // The others get their turn one after the other: a cancelled BEGIN would leave a transaction open.
+        while let Some(answer) = begun.next().await {
+            if let Ok(transaction) = answer {
+                transaction.rollback().await.ok();
+            }
+        }
+        answered
     }
 
     /// Waits until this many connections are free: the rollback of a dropped transaction has then ended.
@@ -351,8 +377,8 @@ pub async fn open(
     Ok(connection)
 }
 
-/// Opens as many connections as the pool may have and the server grants; they stay open. Waits for the others at most a
-/// second.
+/// Opens as many connections as the pool may have and the server grants and answers at the same time; they stay open.
+/// Waits for the others at most two seconds.
 ///
 /// # Errors
 /// [`ConnectError`] if the server grants none.
@@ -363,7 +389,10 @@ pub(crate) async fn open_granted(
     lock_timeout: Duration,
 ) -> Result<Connection, ConnectError> {
     let connection = open(url, access, pool, lock_timeout).await?;
-    let granted = connection.fill(OTHERS_TIMEOUT).await;
+    let granted = match connection.fill().await {
+        1 => 1,
+        accepted => connection.answered_at_once(accepted).await,
+    };
     if !connection.may_have(granted + 1) {
         return Ok(connection);
     }
