@@ -64,7 +64,8 @@ async fn connections(reading: &Transaction) -> Result<Connections, DbErr> {
 fn judge(connections: Connections, of_backend: Option<u32>) -> Finding {
     let (free, why) = free(connections);
     let Some(of_backend) = of_backend else {
-        let lines = vec!["the pool of a backend replica has no limit".to_owned(), format!("{free} more ({why})")];
+        let lines =
+            vec!["the pool of a backend replica has no limit".to_owned(), format!("{free} more connections"), why];
         return Finding::new(NAME, Status::Note, lines);
     };
     let replicas = free / i64::from(of_backend).max(1);
@@ -73,7 +74,7 @@ fn judge(connections: Connections, of_backend: Option<u32>) -> Finding {
         _ => (Status::Ok, format!("room for {}", counted(replicas.unsigned_abs(), "more replica"))),
     };
     let connections = if of_backend == 1 { "1 connection".to_owned() } else { format!("{of_backend} connections") };
-    let lines = vec![format!("each backend replica may open {connections}"), format!("{room} ({why})")];
+    let lines = vec![format!("each backend replica may open {connections}"), room, why];
     Finding::new(NAME, status, lines)
 }
 
@@ -110,11 +111,11 @@ mod tests {
 
     #[test]
     fn another_replica_has_room_or_not() {
-        let text = "each backend replica may open 15 connections; room for 5 more replicas (100 at most, 3 reserved, 22 in use)";
+        let text = "each backend replica may open 15 connections; room for 5 more replicas; 100 at most, 3 reserved, 22 in use";
         assert_eq!(judged(SERVER, Some(15)), (Status::Ok, text.to_owned()));
         let (status, text) = judged(Connections { used: 83, ..SERVER }, Some(15));
         assert_eq!(status, Status::Warning);
-        assert!(text.ends_with("; no room for one more (100 at most, 3 reserved, 83 in use)"), "{text}");
+        assert!(text.ends_with("; no room for one more; 100 at most, 3 reserved, 83 in use"), "{text}");
         assert_eq!(judged(Connections { used: 100, ..SERVER }, Some(1)).0, Status::Warning);
         assert_eq!(judged(SERVER, None).0, Status::Note);
     }
@@ -122,9 +123,9 @@ mod tests {
     #[test]
     fn the_tightest_limit_counts() {
         let role = Connections { of_role: 30, of_database: 90, ..SERVER };
-        assert!(judged(role, Some(15)).1.ends_with("room for 1 more replica (30 for this role, 10 in use)"));
+        assert!(judged(role, Some(15)).1.ends_with("room for 1 more replica; 30 for this role, 10 in use"));
         let database = Connections { of_database: 20, ..SERVER };
         let (status, text) = judged(database, Some(1));
-        assert!(status == Status::Warning && text.ends_with("(20 for this database, 20 in use)"), "{text}");
+        assert!(status == Status::Warning && text.ends_with("; 20 for this database, 20 in use"), "{text}");
     }
 }

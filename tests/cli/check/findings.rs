@@ -67,9 +67,9 @@ fn a_server_without_room_for_another_backend_is_warned_of() {
         &with(12, "5"),
         "capacity",
         "ok",
-        "may open 6 connections\nroom for 2 more replicas (12 for this role, 0 in use)",
+        "may open 6 connections\nroom for 2 more replicas\n12 for this role, 0 in use",
     );
-    is_found(&with(12, "12"), "capacity", "warning", "no room for one more (12 for this role, 0 in use)");
+    is_found(&with(12, "12"), "capacity", "warning", "no room for one more\n12 for this role, 0 in use");
     is_found(&with(12, "0"), "capacity", "note", "has no limit\n12 more (12 for this role, 0 in use)");
     // What the role may do it may do in every database, but the limit of this one is its own.
     database.execute(&format!("ALTER DATABASE {} CONNECTION LIMIT 2", database.name()));

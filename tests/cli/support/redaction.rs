@@ -156,14 +156,21 @@ fn without_idle_time(line: &str) -> String {
     format!("{before}{IDLE}<time>{behind}")
 }
 
-/// A line with `N` in the place of the connections that other tests use.
+/// A line with `N` in the place of the connections that other tests use, and of those that are left.
 fn without_use(line: &str) -> String {
-    let Some((before, behind)) = line.split_once("room for ").filter(|(_, behind)| behind.contains(" in use")) else {
-        return line.to_owned();
+    let is_digit = |character: char| character.is_ascii_digit();
+    let line = match line.split_once("room for ") {
+        Some((before, behind)) if behind.starts_with(is_digit) => {
+            format!("{before}room for N{}", behind.trim_start_matches(is_digit))
+        }
+        _ => line.to_owned(),
     };
-    let digits = |character: char| character.is_ascii_digit();
-    let (limits, end) = behind.trim_start_matches(digits).split_once(" in use").unwrap_or_default();
-    format!("{before}room for N{}N in use{end}", limits.trim_end_matches(digits))
+    match line.split_once(" in use") {
+        Some((before, behind)) if before.ends_with(is_digit) => {
+            format!("{}N in use{behind}", before.trim_end_matches(is_digit))
+        }
+        _ => line,
+    }
 }
 
 /// A line with a name in the place of each measured time that is behind a text: `1s 203ms`.
