@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use migration::{Revision, ledger};
 use sea_orm::sea_query::{Alias, IntoIden, IntoTableRef, TableRef};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use crate::database::quote::{literal, quoted};
 
@@ -20,8 +20,11 @@ pub(crate) struct Namespace {
     /// The existing schemas that the role may use, in order, without the implicit ones.
     path: Vec<String>,
     /// The schema of each of TARSy's tables that exists.
-    tables: BTreeMap<String, String>,
+    tables: Tables,
 }
+
+/// The schema of each table.
+type Tables = BTreeMap<String, String>;
 
 impl Namespace {
     /// Temporary tables.
@@ -29,9 +32,34 @@ impl Namespace {
         Self { path: vec!["pg_temp".to_owned()], tables: BTreeMap::new() }
     }
 
+    /// Looks where the names lead: those of a known path, or of the role's own.
+    pub(crate) async fn look_up(connection: &mut PgConnection, known: Option<&[String]>) -> Result<Self, sqlx::Error> {
+        // Simple queries: a pooler may give each message of another kind to another session.
+        let rows = sqlx::raw_sql(AssertSqlSafe(Self::query(known))).fetch_all(&mut *connection).await?;
+        let (mut namespace, namesakes) = Self::read(&rows)?;
+        if !namesakes.is_empty() {
+            let revision = namespace.revision(connection).await?;
+            namespace
+                .tables
+                .extend(namesakes.into_iter().filter(|(table, _)| revision.tables().contains(&table.as_str())));
+        }
+        Ok(namespace)
+    }
+
+    /// The revision in the ledger, or the baseline.
+    async fn revision(&self, connection: &mut PgConnection) -> Result<Revision, sqlx::Error> {
+        let mut revisions = Vec::new();
+        if self.tables.contains_key(ledger::TABLE) {
+            let sql = format!("SELECT version_num::pg_catalog.text AS revision FROM {}", self.table(ledger::TABLE));
+            revisions = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        }
+        let id = revisions.first().map(|row| row.try_get::<Option<String>, _>("revision")).transpose()?.flatten();
+        Ok(id.and_then(|id| Revision::from_id(&id)).unwrap_or(Revision::BASELINE))
+    }
+
     /// The statement that finds a namespace: a row for each table, or one without a table. Without a known path it is the
     /// role's own, with which the statement then runs; so every name and operator in it is qualified.
-    pub(crate) fn query(known: Option<&[String]>) -> String {
+    fn query(known: Option<&[String]>) -> String {
         let path = known.map_or_else(
             || "pg_catalog.current_schemas(false)".to_owned(),
             |path| format!("ARRAY[{}]", path.iter().map(|schema| literal(schema)).collect::<Vec<_>>().join(", ")),
@@ -54,8 +82,9 @@ impl Namespace {
         )
     }
 
-    /// Reads the answer to [`Namespace::query`].
-    pub(crate) fn read(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
+    /// Reads the answer to [`Namespace::query`], with the tables behind the schema of the sessions apart: another role may
+    /// have created a namesake of one that TARSy does not have yet.
+    fn read(rows: &[PgRow]) -> Result<(Self, Tables), sqlx::Error> {
         let mut namespace = Self::default();
         for row in rows {
             namespace.path = row.try_get("path")?;
@@ -66,10 +95,12 @@ impl Namespace {
                 namespace.tables.insert(row.try_get("table_name")?, row.try_get("schema_name")?);
             }
         }
+        let is_new = !namespace.tables.contains_key("alert_sessions");
         let home = namespace.place(namespace.home());
-        let Self { path, tables } = &mut namespace;
-        tables.retain(|_, schema| path.iter().position(|of_path| of_path == schema) <= home);
-        Ok(namespace)
+        let tables = std::mem::take(&mut namespace.tables);
+        let (tables, namesakes) = tables.into_iter().partition(|(_, schema)| namespace.place(Some(schema)) <= home);
+        namespace.tables = tables;
+        Ok((namespace, if is_new { Tables::new() } else { namesakes }))
     }
 
     /// The schemas in the order of the search path. Empty on SQLite, and if the role may use none.
@@ -94,11 +125,14 @@ impl Namespace {
         self.path.iter().position(|of_path| Some(of_path) == schema)
     }
 
-    /// Whether a relation in this schema is what its name means. Behind the schema of the sessions there are none of
-    /// TARSy's tables, only namesakes: another role may have created them there before TARSy's own exist.
+    /// Whether a relation in this schema is what its name means, and no namesake of one of TARSy's tables.
     #[must_use]
     pub(crate) fn holds(&self, table: &str, schema: &str) -> bool {
-        !tables_of_tarsy().any(|name| name == table) || self.place(Some(&schema.to_owned())) <= self.place(self.home())
+        match self.tables.get(table) {
+            _ if !tables_of_tarsy().any(|name| name == table) => true,
+            Some(place) if self.path.iter().any(|of_path| of_path == schema) => place == schema,
+            _ => self.place(Some(&schema.to_owned())) <= self.place(self.home()),
+        }
     }
 
     /// The schemas of TARSy's tables, the one in which new tables are created first.
@@ -161,6 +195,7 @@ mod tests {
         assert!(namespace.holds("events", "own") && namespace.holds("events", "tarsy"));
         assert!(!namespace.holds("events", "public") && namespace.holds("mine", "public"));
         assert!(namespace.holds("events", "pg_temp_3"), "of no schema of the path");
+        assert!(namespace.holds("alert_sessions", "tarsy") && !namespace.holds("alert_sessions", "public"));
     }
 
     #[test]

@@ -114,9 +114,10 @@ impl Transaction {
     /// The database's error.
     pub(crate) async fn renew_namespace(&mut self) -> Result<Option<Arc<Namespace>>, DbErr> {
         let Inner::Postgresql(session) = &self.inner else { return Ok(None) };
-        let query = sqlx::raw_sql(AssertSqlSafe(Namespace::query(Some(self.namespace.path()))));
-        let rows = query.fetch_all(session.lock().await.connection()?).await;
-        let found = rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new).map_err(query_error)?;
+        let mut session = session.lock().await;
+        let found = Namespace::look_up(session.connection()?, Some(self.namespace.path())).await;
+        let found = found.map(Arc::new).map_err(query_error)?;
+        drop(session);
         self.namespace = Arc::clone(&found);
         Ok(Some(found))
     }

@@ -31,7 +31,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, SqlxSqliteConnector,
     TransactionOptions, TransactionTrait,
 };
-use sqlx::{AssertSqlSafe, PgConnection, Row, SqlitePool};
+use sqlx::{PgConnection, Row, SqlitePool};
 use tokio::time::{Instant, timeout_at};
 
 pub use self::limits::PoolLimits;
@@ -221,7 +221,7 @@ impl Connection {
             Some(known) => Ok(known),
             None => {
                 let mut connection = session::acquire(self.pool.get_postgres_connection_pool()).await?;
-                self.look_up(&mut connection, &Namespace::query(None)).await
+                self.look_up(&mut connection, None).await
             }
         }
     }
@@ -236,13 +236,11 @@ impl Connection {
             return Ok(known);
         }
         let mut connection = session::acquire(self.pool.get_postgres_connection_pool()).await?;
-        self.look_up(&mut connection, &Namespace::query(Some(known.path()))).await
+        self.look_up(&mut connection, Some(known.path())).await
     }
 
-    async fn look_up(&self, connection: &mut PgConnection, query: &str) -> Result<Arc<Namespace>, DbErr> {
-        // A simple query: a pooler may give each message of another kind to another session.
-        let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await;
-        let found = rows.and_then(|rows| Namespace::read(&rows)).map(Arc::new).map_err(connection_error)?;
+    async fn look_up(&self, connection: &mut PgConnection, known: Option<&[String]>) -> Result<Arc<Namespace>, DbErr> {
+        let found = Namespace::look_up(connection, known).await.map(Arc::new).map_err(connection_error)?;
         *lock(&self.namespace) = Some(Arc::clone(&found));
         Ok(found)
     }
@@ -325,7 +323,7 @@ impl Connection {
         let known = lock(&self.namespace).clone();
         let namespace = match known {
             Some(known) => known,
-            None => self.look_up(&mut connection, &Namespace::query(None)).await?,
+            None => self.look_up(&mut connection, None).await?,
         };
         let set_up = format!(
             "{}; SET LOCAL lock_timeout = {}; {set_up}; SELECT pg_catalog.pg_backend_pid() AS session",

@@ -70,10 +70,10 @@ fn a_server_without_room_for_another_backend_is_warned_of() {
         "may open 6 connections\nroom for 2 more replicas\n12 for this role, 0 in use",
     );
     is_found(&with(12, "12"), "capacity", "warning", "no room for one more\n12 for this role, 0 in use");
-    is_found(&with(12, "0"), "capacity", "note", "has no limit\n12 more (12 for this role, 0 in use)");
+    is_found(&with(12, "0"), "capacity", "note", "has no limit\n12 more connections\n12 for this role, 0 in use");
     // What the role may do it may do in every database, but the limit of this one is its own.
     database.execute(&format!("ALTER DATABASE {} CONNECTION LIMIT 2", database.name()));
-    is_found(&with(-1, "5"), "capacity", "warning", "(2 for this database, 0 in use)");
+    is_found(&with(-1, "5"), "capacity", "warning", "\n2 for this database, 0 in use");
 }
 
 #[apply(test)]
