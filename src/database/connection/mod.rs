@@ -217,13 +217,11 @@ impl Connection {
             return Ok(Arc::default());
         }
         let known = lock(&self.namespace).clone();
-        match known {
-            Some(known) => Ok(known),
-            None => {
-                let mut connection = session::acquire(self.pool.get_postgres_connection_pool()).await?;
-                self.look_up(&mut connection, None).await
-            }
+        if let Some(known) = known {
+            return Ok(known);
         }
+        let mut connection = session::acquire(self.pool.get_postgres_connection_pool()).await?;
+        self.look_up(&mut connection, None).await
     }
 
     /// Looks again where the tables are: another session may have created them meanwhile. Does nothing on SQLite.
