@@ -20,7 +20,7 @@ pub struct PoolLimits {
 
 impl PoolLimits {
     /// One connection, for a file or a short look.
-    pub const ONE: Self = Self { most: Some(1), timeout: Duration::ZERO, recycle: None, pre_ping: true };
+    pub const ONE: Self = Self { most: Some(1), timeout: Duration::from_secs(30), recycle: None, pre_ping: true };
 
     /// The same for a command that has a use for this many connections.
     #[must_use]

@@ -44,7 +44,8 @@ fn longer_than_to_connect(address: &PostgresqlAddress) -> Duration {
 fn pool_options(address: &PostgresqlAddress, limits: PoolLimits) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(limits.most.unwrap_or(u32::MAX).max(1))
-        .acquire_timeout(limits.timeout.max(longer_than_to_connect(address)))
+        // The pool goes on to ask a server that refuses: longer than an attempt it is of no use.
+        .acquire_timeout(longer_than_to_connect(address).min(limits.timeout.max(Duration::from_secs(1))))
         // The driver looks for old connections in this interval.
         .max_lifetime(limits.recycle.map(|age| age.max(Duration::from_secs(1))))
         .idle_timeout(None)
