@@ -11,6 +11,10 @@ use crate::support::{Database, Schema, apply, test};
 /// 300 sessions of which all but the newest go; the oldest are at the beginning of the tables.
 fn with_history(database: &Database) {
     database.create_schema(Schema::Baseline);
+    insert_history(database);
+}
+
+fn insert_history(database: &Database) {
     insert_session(database, "new", "completed", Some(NOW_US));
     if !database.is_sqlite() {
         database.execute("ALTER TABLE llm_interactions SET (autovacuum_enabled = off, toast.autovacuum_enabled = off)");
@@ -96,13 +100,14 @@ fn a_file_with_incremental_vacuum_shrinks_with_and_without_a_write_ahead_log() {
 
 #[apply(test)]
 fn a_function_of_an_index_that_finds_nothing_keeps_only_the_statistics_away() {
-    let database = Database::postgresql();
-    with_history(&database);
+    // The rows come last: from PostgreSQL 17 on CREATE INDEX calls functions with an empty path itself.
+    let database = Database::postgresql().with_schema(Schema::Baseline);
     database.execute(
         "CREATE FUNCTION inner_one(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
          CREATE FUNCTION outer_one(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN inner_one($1); END $$;
          CREATE INDEX ours ON llm_interactions (outer_one(model_name))",
     );
+    insert_history(&database);
     let vacuumed = prune(&database, &["--yes", "--vacuum"]).expect(0).json();
     let not_analyzed = vacuumed["space"]["given_back"]["not_analyzed"][0].as_str().expect("a table");
     assert!(not_analyzed.starts_with("llm_interactions: function inner_one(text) does not exist"), "{not_analyzed}");
