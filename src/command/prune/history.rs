@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 
 use super::outcome::RemovalOutcome;
 use super::request::Request;
@@ -25,7 +25,7 @@ use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, OrphanCount};
-use crate::history::removal::batch::Removed;
+use crate::history::removal::batch::{DeleteStatements, Removed};
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
@@ -108,6 +108,7 @@ pub(crate) struct OpenHistory {
     pub(crate) plan: RetentionPlan,
     pub(crate) archive: Option<Archive>,
     pub(crate) contention: Contention,
+    pub(crate) delete_statements: DeleteStatements,
     /// `None` for a dry run. Released last: see [`PruneLock`].
     pub(crate) prune_lock: Option<PruneLock>,
 }
@@ -132,6 +133,16 @@ impl OpenHistory {
         }
         let namespace = self.connection.namespace().await.context((Verb::List, "the triggers"))?;
         Err(TriggerError { functions, path: namespace.path().to_vec() }.into())
+    }
+
+    /// Determines how rows are deleted on PostgreSQL.
+    pub(crate) async fn choose_delete_statements(&mut self) -> Result<(), DbErr> {
+        if self.connection.backend() == DbBackend::Postgres {
+            let tables: Vec<_> = session_tables().collect();
+            let choose = async |reading: &Transaction| triggers::delete_statements(reading, &tables).await;
+            self.delete_statements = self.connection.reading(choose).await?;
+        }
+        Ok(())
     }
 
     async fn pathless_functions(&self) -> Result<Vec<PathlessFunction>, DbErr> {

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::format;
 use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
+use crate::history::removal::batch::DeleteStatements;
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
@@ -106,6 +107,7 @@ async fn plan(
         plan,
         archive: None,
         contention,
+        delete_statements: DeleteStatements::OnePerTable,
         prune_lock,
     })
 }

@@ -169,6 +169,8 @@ impl PruneRun<'_> {
 
     async fn remove_planned(&mut self) -> Result<RemovalOutcome, Error> {
         let Self { history, bounds, arguments, context, .. } = self;
+        let choose = async { Ok(history.choose_delete_statements().await.context((Verb::List, "the rules"))?) };
+        bounds.over((Verb::List, "the rules"), choose).await?;
         let build =
             async { Ok(stage_index::build(&history.connection, &history.schema, history.plan.stages()).await?) };
         let has_index = bounds.over((Verb::Create, "the index that the removal needs"), build).await?;

@@ -2,11 +2,13 @@
 //! [`crate::history::retention::session_batch`], [`crate::history::events`] and [`crate::history::orphans`] choose the
 //! rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use migration::ledger::{self, Ledger};
-use sea_orm::sea_query::{DeleteStatement, Expr, LockBehavior, LockType, Query, SelectStatement};
+use sea_orm::sea_query::{
+    CommonTableExpression, DeleteStatement, Expr, LockBehavior, LockType, Query, SelectStatement, WithClause, WithQuery,
+};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
 
 use super::prune_lock;
@@ -19,6 +21,7 @@ use crate::database::transaction::{SearchPath, Transaction};
 use crate::format::counted;
 use crate::history::archive::Archive;
 use crate::history::archive::transaction::ArchiveTransaction;
+use crate::history::entity::count_rows;
 use crate::history::tables::delete_many;
 
 /// The lock and statement limits of a batch.
@@ -99,6 +102,15 @@ impl From<BatchError> for DatabaseError {
     }
 }
 
+/// How rows of several tables are deleted on PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeleteStatements {
+    /// One for all tables, because each statement takes two round trips.
+    One,
+    /// One per table: PostgreSQL refuses to delete from a table with a rule in a part of a statement.
+    OnePerTable,
+}
+
 /// An open transaction that removes rows. It is rolled back if it is dropped before its commit.
 pub(crate) struct Batch {
     transaction: Transaction,
@@ -145,16 +157,9 @@ impl Batch {
         self.transaction.query_all(&query).await
     }
 
-    /// Locks the rows that a query finds, and waits for those that another session has locked. Returns their number.
-    pub(crate) async fn lock_all(&self, mut query: SelectStatement) -> Result<u64, DbErr> {
-        query.lock(LockType::Update);
-        self.transaction.execute(&query).await.map(|locked| locked.rows_affected())
-    }
-
-    /// The texts of a query with one column.
-    pub(crate) async fn texts(&self, query: &SelectStatement) -> Result<BTreeSet<String>, DbErr> {
-        let rows = self.transaction.query_all(query).await?;
-        rows.iter().map(|row| row.try_get_by_index(0)).collect()
+    /// The rows of a query.
+    pub(crate) async fn rows(&self, query: &impl StatementBuilder) -> Result<Vec<QueryResult>, DbErr> {
+        self.transaction.query_all(query).await
     }
 
     /// Removes the rows of a table that meet a condition, and returns their number.
@@ -166,6 +171,27 @@ impl Batch {
         };
         *self.removed.entry(table).or_default() += gone;
         Ok(gone)
+    }
+
+    /// Removes the rows of several tables that meet conditions, in this order. With an archive, one statement per table.
+    pub(crate) async fn delete_from_tables(
+        &mut self,
+        conditions: Vec<(&'static str, Expr)>,
+        statements: DeleteStatements,
+    ) -> Result<(), BatchError> {
+        if statements == DeleteStatements::OnePerTable || self.archive.is_some() {
+            for (table, condition) in conditions {
+                self.delete(table, condition).await?;
+            }
+            return Ok(());
+        }
+        let tables: Vec<_> = conditions.iter().map(|(table, _)| *table).collect();
+        for row in self.rows(&delete_and_count(self.namespace(), conditions)).await? {
+            for table in &tables {
+                *self.removed.entry(table).or_default() += row.try_get::<i64>("", table)?.unsigned_abs();
+            }
+        }
+        Ok(())
     }
 
     /// Runs a DELETE, and writes each deleted row to the archive.
@@ -188,14 +214,20 @@ impl Batch {
         Ok(count)
     }
 
-    /// Like [`Batch::delete`], and makes sure that exactly this many rows were removed.
+    /// Like [`Batch::delete`], and makes sure that the batch has removed exactly this many rows of the table.
     pub(crate) async fn delete_exactly(
         &mut self,
         wanted: usize,
         table: &'static str,
         condition: Expr,
     ) -> Result<(), BatchError> {
-        let gone = self.delete(table, condition).await?;
+        self.delete(table, condition).await?;
+        self.require_removed(table, wanted)
+    }
+
+    /// Makes sure that exactly this many rows of a table were removed since the batch began.
+    pub(crate) fn require_removed(&self, table: &'static str, wanted: usize) -> Result<(), BatchError> {
+        let gone = self.removed.get(table).copied().unwrap_or_default();
         if gone == wanted as u64 { Ok(()) } else { Err(too_few_removed(gone, wanted, table).into()) }
     }
 
@@ -229,6 +261,20 @@ impl Batch {
     }
 }
 
+/// One statement that deletes rows of several tables, and returns the number of them by table. Foreign keys are checked
+/// at its end.
+fn delete_and_count(namespace: &Namespace, deletes: Vec<(&'static str, Expr)>) -> WithQuery {
+    let (mut with, mut counts) = (WithClause::new(), Query::select());
+    for (table, condition) in deletes {
+        let mut delete = delete_many(namespace, table).and_where(condition).to_owned();
+        delete.returning(Query::returning().expr(Expr::cust("1")));
+        with.cte(CommonTableExpression::new().query(delete).table_name(table).to_owned());
+        let rows = Query::select().expr(count_rows()).from(table).to_owned();
+        counts.expr_as(Expr::SubQuery(None, Box::new(rows.into())), table);
+    }
+    counts.with(with)
+}
+
 /// The first statements of a transaction on PostgreSQL.
 fn set_up(limits: Limits) -> String {
     let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
@@ -256,6 +302,8 @@ fn upgraded_concurrently() -> DatabaseCause {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::sea_query::ExprTrait;
+
     use super::*;
 
     fn failed(class: ErrorClass) -> BatchError {
@@ -287,6 +335,14 @@ mod tests {
     fn rows_that_the_database_kept_are_counted() {
         let expected = "the database removed 3 of 4 rows of chats, perhaps because of a trigger or a row policy";
         assert_eq!(too_few_removed(3, 4, "chats").to_string(), expected);
+    }
+
+    #[test]
+    fn one_statement_deletes_rows_of_several_tables_and_counts_them() {
+        let conditions = vec![("chats", Expr::col("session_id").eq(1)), ("alert_sessions", Expr::col("id").eq(2))];
+        let query = delete_and_count(&Namespace::default(), conditions);
+        let expected = r#"WITH "chats" AS (DELETE FROM "chats" WHERE "session_id" = $1 RETURNING 1) , "alert_sessions" AS (DELETE FROM "alert_sessions" WHERE "id" = $2 RETURNING 1) SELECT (SELECT COUNT(*) FROM "chats") AS "chats", (SELECT COUNT(*) FROM "alert_sessions") AS "alert_sessions""#;
+        assert_eq!(DbBackend::Postgres.build(&query).sql, expected);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The operator's own functions on PostgreSQL, which are called when a batch removes rows: by triggers, rules, constraints,
-//! indexes and columns.
+//! indexes and columns. And whether there are rules.
 //!
 //! A batch runs with an empty search path, so that it uses no operator that another role has planted. Such a function
 //! would inherit that path, and not find the operator's tables, unless it has a path of its own.
@@ -8,10 +8,12 @@ use std::fmt;
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
+use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::history::removal::batch::DeleteStatements;
 
 /// A function without a search path of its own, and what calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +76,7 @@ impl Diagnostic for TriggerError {
 /// # Errors
 /// The database's error.
 pub(crate) async fn pathless(connection: &Transaction, tables: &[&str]) -> Result<Vec<PathlessFunction>, DbErr> {
-    let namespace = connection.namespace();
-    let places = tables.iter().filter_map(|table| Some((namespace.schema_of(table)?.to_owned(), (*table).to_owned())));
-    let (schemas, names): (Vec<String>, Vec<String>) = places.unzip();
+    let (schemas, names) = places(connection.namespace(), tables);
     let values = [schemas.into(), names.into()];
     let statement = Statement::from_sql_and_values(connection.backend(), include_str!("triggers.sql"), values);
     let found = connection.query_all_raw(statement).await?;
@@ -89,6 +89,29 @@ pub(crate) async fn pathless(connection: &Transaction, tables: &[&str]) -> Resul
         })
     });
     functions.collect()
+}
+
+/// The schemas of tables, and their names.
+fn places(namespace: &Namespace, tables: &[&str]) -> (Vec<String>, Vec<String>) {
+    let places = tables.iter().filter_map(|table| Some((namespace.schema_of(table)?.to_owned(), (*table).to_owned())));
+    places.unzip()
+}
+
+/// How rows of these tables can be deleted. `connection` is on PostgreSQL.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn delete_statements(connection: &Transaction, tables: &[&str]) -> Result<DeleteStatements, DbErr> {
+    let (schemas, names) = places(connection.namespace(), tables);
+    let sql = "SELECT EXISTS (
+                   SELECT FROM unnest($1, $2) t (schema, name)
+                   JOIN pg_namespace n ON n.nspname = t.schema
+                   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+                   JOIN pg_rewrite r ON r.ev_class = c.oid
+                   WHERE r.ev_type = '4') AS has_rule";
+    let statement = Statement::from_sql_and_values(connection.backend(), sql, [schemas.into(), names.into()]);
+    let has_rule = connection.query_one_raw(statement).await?.map(|row| row.try_get("", "has_rule")).transpose()?;
+    Ok(if has_rule == Some(false) { DeleteStatements::One } else { DeleteStatements::OnePerTable })
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use super::policy::{ActiveSessions, RetentionPolicy};
 use super::selection::Selection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::namespace::Namespace;
-use crate::history::entity::{self, alert_sessions, chats};
+use crate::history::entity::{self, alert_sessions};
 use crate::history::id_set::{IdSet, is_none_of};
-use crate::history::removal::batch::{Batch, BatchError};
+use crate::history::removal::batch::{Batch, BatchError, DeleteStatements};
 use crate::history::tables::{CHATS, DEPENDENTS, Dependent, SESSIONS};
 use crate::schema::model::Schema;
 
@@ -69,6 +69,7 @@ pub(crate) struct Page<'p> {
     pub(crate) cursor: &'p Cursor,
     /// The maximal number of sessions.
     pub(crate) size: u32,
+    pub(crate) statements: DeleteStatements,
 }
 
 impl Page<'_> {
@@ -106,44 +107,52 @@ pub(crate) async fn remove_batch(
     if taken.is_empty() {
         return Ok(None);
     }
-    let dependents = lock_chats(&batch, schema, taken).await?;
-    let going = without_those_in_use(&batch, schema, &page.selection.policy, taken).await?;
-    delete(&mut batch, &dependents, &going, may_continue).await?;
+    let Examined { dependents, in_use } = examine(&batch, schema, &page.selection.policy, taken).await?;
+    let going: Vec<_> = taken.iter().filter(|session| !in_use.contains(&session.session_id)).cloned().collect();
+    delete(&mut batch, &dependents, &going, page.statements, may_continue).await?;
     Ok(Some(batch))
 }
 
-/// Locks the chats of sessions on PostgreSQL: a session that sends a message locks the chat, not the session. Returns the
-/// tables that may have rows of the sessions; while the sessions are locked, none gets its first chat.
-async fn lock_chats(batch: &Batch, schema: &Schema, sessions: &[PickedSession]) -> Result<Vec<Dependent>, DbErr> {
-    let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
-    if batch.backend() != DbBackend::Postgres || !schema.has_column(CHATS, "session_id") {
-        return Ok(dependents.collect());
-    }
-    let mut locked = 0;
-    for part in sessions.chunks(PART) {
-        let is_taken = ids(batch, part).contains(chats::Column::SessionId.as_column_ref());
-        let mut chats = entity::query::<chats::Entity>(batch.namespace());
-        locked += batch.lock_all(chats.column(chats::Column::ChatId).and_where(is_taken).to_owned()).await?;
-    }
-    Ok(dependents.filter(|dependent| locked > 0 || !dependent.is_of_chats()).collect())
+/// What is known about picked sessions before they are deleted.
+struct Examined {
+    /// The tables that may have rows of the sessions.
+    dependents: Vec<Dependent>,
+    /// The sessions that came into use since the plan.
+    in_use: BTreeSet<String>,
 }
 
-/// Removes sessions that came into use since the plan from the list. While the chats are locked no other one can begin.
-async fn without_those_in_use(
+/// Looks for sessions in use. On PostgreSQL it locks the chats of the sessions first: a session that sends a message
+/// locks the chat, not the session. While the sessions are locked none gets its first chat, and while the chats are
+/// locked none comes into use.
+async fn examine(
     batch: &Batch,
     schema: &Schema,
     policy: &RetentionPolicy,
     sessions: &[PickedSession],
-) -> Result<Vec<PickedSession>, DbErr> {
-    match policy.active {
-        ActiveSessions::Keep => {
-            let is_taken = ids(batch, sessions).contains("session_id");
-            let query = in_use::query(batch.backend(), batch.namespace(), schema, policy.cutoff_us, &is_taken);
-            let in_use = batch.texts(&query).await?;
-            Ok(sessions.iter().filter(|session| !in_use.contains(&session.session_id)).cloned().collect())
+) -> Result<Examined, DbErr> {
+    let is_taken = ids(batch, sessions).contains("session_id");
+    let (backend, namespace) = (batch.backend(), batch.namespace());
+    let cutoff_us = (policy.active == ActiveSessions::Keep).then_some(policy.cutoff_us);
+    let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
+    if backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
+        let query = in_use::query_that_locks_chats(namespace, schema, cutoff_us, &is_taken);
+        let (mut in_use, mut have_chats) = (BTreeSet::new(), false);
+        for row in batch.rows(&query).await? {
+            have_chats |= row.try_get::<bool>("", in_use::IS_CHAT)?;
+            if row.try_get("", in_use::IS_USED)? {
+                in_use.insert(row.try_get("", "session_id")?);
+            }
         }
-        ActiveSessions::Remove => Ok(sessions.to_vec()),
+        let dependents = dependents.filter(|dependent| have_chats || !dependent.is_of_chats()).collect();
+        return Ok(Examined { dependents, in_use });
     }
+    let mut in_use = BTreeSet::new();
+    if let Some(cutoff_us) = cutoff_us {
+        for row in batch.rows(&in_use::query(backend, namespace, schema, cutoff_us, &is_taken)).await? {
+            in_use.insert(row.try_get("", "session_id")?);
+        }
+    }
+    Ok(Examined { dependents: dependents.collect(), in_use })
 }
 
 /// Deletes sessions and the rows that belong to them.
@@ -151,8 +160,19 @@ async fn delete(
     batch: &mut Batch,
     dependents: &[Dependent],
     sessions: &[PickedSession],
+    statements: DeleteStatements,
     may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
+    if batch.backend() == DbBackend::Postgres {
+        for part in sessions.chunks(PART) {
+            let ids = ids(batch, part);
+            let of_session = |dependent: &Dependent| (dependent.table, dependent.of_sessions(batch.namespace(), &ids));
+            let mut conditions: Vec<_> = dependents.iter().map(of_session).collect();
+            conditions.push((SESSIONS, ids.contains(alert_sessions::Column::SessionId.as_column_ref())));
+            batch.delete_from_tables(conditions, statements).await?;
+        }
+        return batch.require_removed(SESSIONS, sessions.len());
+    }
     // One table after the other, so that the pages of its indexes stay in memory.
     for dependent in dependents {
         for part in sessions.chunks(PART) {
@@ -164,10 +184,9 @@ async fn delete(
         }
     }
     for part in sessions.chunks(PART) {
-        let is_taken = ids(batch, part).contains(alert_sessions::Column::SessionId.as_column_ref());
-        batch.delete_exactly(part.len(), SESSIONS, is_taken).await?;
+        batch.delete(SESSIONS, ids(batch, part).contains(alert_sessions::Column::SessionId.as_column_ref())).await?;
     }
-    Ok(())
+    batch.require_removed(SESSIONS, sessions.len())
 }
 
 /// The keys of sessions.

@@ -113,6 +113,23 @@ fn a_trigger_on_events_matters_only_if_events_are_removed() {
 }
 
 #[apply(test)]
+fn rules_of_the_operators_keep_rows_or_note_them() {
+    each(
+        [
+            ("DO ALSO INSERT INTO notes VALUES (OLD.session_id)", 0, 0, 1),
+            ("DO INSTEAD NOTHING", 1, 1, 0),
+            ("WHERE OLD.status = 'failed' DO INSTEAD NOTHING", 0, 0, 0),
+        ],
+        |(rule, expected, sessions, notes)| {
+            let database = noted("");
+            database.execute(&format!("CREATE RULE noted AS ON DELETE TO alert_sessions {rule}"));
+            prune(&database, &["--yes"]).expect(expected);
+            assert_eq!((database.count("alert_sessions"), database.count("notes")), (sessions, notes));
+        },
+    );
+}
+
+#[apply(test)]
 fn functions_of_conditions_rules_and_expressions_need_a_path_as_well() {
     let marks = "CREATE TABLE marks (id int PRIMARY KEY, about text DEFAULT 'a',
                                      session_id varchar REFERENCES alert_sessions (session_id) ON DELETE SET NULL);";

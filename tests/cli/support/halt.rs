@@ -51,7 +51,7 @@ impl Held {
     pub(crate) fn wait_for_halted_removal(database: &Database, seconds: &str) {
         database.wait_until(&format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tarsy'
-             AND query LIKE 'DELETE FROM %_alert_sessions_ WHERE %' AND wait_event = 'PgSleep'
+             AND query LIKE '%DELETE FROM %_alert_sessions_ WHERE %' AND wait_event = 'PgSleep'
              AND query_start < clock_timestamp() - interval '{seconds} s'"
         ));
     }
