@@ -198,6 +198,18 @@ impl Connection {
         answered
     }
 
+    /// Runs a statement in each session of the pool that is free, as far as the server allows it. Does nothing on SQLite.
+    pub(crate) async fn execute_in_free_sessions(&self, sql: &'static str) {
+        if self.backend() != DbBackend::Postgres {
+            return;
+        }
+        let pool = self.pool.get_postgres_connection_pool();
+        let free: Vec<_> = std::iter::from_fn(|| pool.try_acquire()).collect();
+        for mut session in free {
+            sqlx::raw_sql(sql).execute(&mut *session).await.ok();
+        }
+    }
+
     /// Waits until this many connections are free: the rollback of a dropped transaction has then ended.
     ///
     /// # Errors

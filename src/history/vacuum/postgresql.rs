@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::freed::{Freed, FreedPart};
-use crate::database::connection::Connection;
-use crate::database::connection::{require_primary, rows};
+use crate::database::connection::{Connection, require_primary};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
@@ -16,9 +15,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Vacuums the tables that the role may vacuum.
 pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<Freed, DatabaseError> {
-    // The server counts the removed rows of a session only some seconds later, unless asked. Servers before 15 lack the
-    // function.
-    connection.reading(async |reading| rows(reading, "SELECT pg_catalog.pg_stat_force_next_flush()").await).await.ok();
+    // The server counts the removed rows of a session only some seconds later, unless asked, and after a vacuum as rows
+    // that it has kept. Servers before 15 lack the function.
+    connection.execute_in_free_sessions("SELECT pg_catalog.pg_stat_force_next_flush()").await;
     let look = (Verb::Measure, "the reclaimable space");
     let before = connection.reading(async |reading| tables(reading, schema).await).await.context(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
