@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune install
+.PHONY: help build test test-campaign test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -80,6 +80,10 @@ bench-migrate: ## Compare the migration with pgloader, csv and the fastest possi
 
 bench-prune: ## Compare `prune` beside a writer with hand-written SQL
 	benchsuite/prune
+
+# It takes hours, most of them for making and copying the histories of a million sessions.
+bench-scale: ## Measure how each command grows, up to a million sessions
+	benchsuite/scale
 
 install: ## Install the binary that is shipped into cargo's directory
 	cargo install --locked --profile dist --path .

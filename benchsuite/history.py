@@ -9,10 +9,14 @@ from measure import last_words
 REPOSITORY = Path(__file__).resolve().parent.parent
 # The end of every history, as a text and in microseconds since the epoch.
 NOW, NOW_US = "2026-02-01T00:00:00Z", 1_769_904_000_000_000
+# The variable that names a binary to measure instead of the one that is built here, such as that of a release.
+OTHER = "TARSY_DB_BENCH_BINARY"
 
 
 def build():
-    """Builds the binary and the generator."""
+    """Builds the binary and the generator, unless another binary is to be measured."""
+    if OTHER in os.environ:
+        return
     command = ["cargo", "build", "--profile", "dist", "--locked", "--bin", "tarsy-db", "--example", "generate_history"]
     subprocess.run(command, cwd=REPOSITORY, check=True)
 
@@ -29,7 +33,9 @@ def generate(history, *options):
 
 
 def tarsy_db():
-    """The binary that was built."""
+    """The binary that is measured."""
+    if other := os.environ.get(OTHER):
+        return Path(other).resolve()
     return Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "dist" / "tarsy-db"
 
 

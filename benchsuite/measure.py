@@ -22,6 +22,14 @@ class Failed(Exception):
     """A command failed."""
 
 
+class TooLong(Failed):
+    """A command was killed because it took longer than this."""
+
+    def __init__(self, seconds):
+        super().__init__(f"not done after {seconds:g} s")
+        self.seconds = seconds
+
+
 @dataclass
 class Cost:
     """The cost of one or several consecutive commands on the client's side."""
@@ -50,8 +58,9 @@ class Result:
         return max(cost.peak_kib for cost in self.costs)
 
 
-def measured(command, environment, directory, answer=None):
-    """Runs a command and returns its cost, with that of its children. `answer` is a file for its standard output."""
+def measured(command, environment, directory, answer=None, limit=LONGEST_RUN_SECONDS, codes=(0,)):
+    """Runs a command and returns its cost, with that of its children. `answer` is a file for its standard output, and
+    `codes` are the exit codes of success."""
     with tempfile.NamedTemporaryFile("r") as usage, tempfile.TemporaryFile("w+") as said:
         # Not the usage that this process sees: the peak of a child starts at the size of the process that forked it,
         # and an interpreter is larger than what is measured here.
@@ -62,15 +71,15 @@ def measured(command, environment, directory, answer=None):
             start_new_session=True,
         )  # fmt: skip
         try:
-            process.wait(LONGEST_RUN_SECONDS)
+            process.wait(limit)
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise Failed(f"not done after {LONGEST_RUN_SECONDS} s") from error
+                raise TooLong(limit) from error
             raise
         seconds = time.perf_counter() - started
-        if process.returncode != 0:
+        if process.returncode not in codes:
             said.seek(0)
             raise Failed(f"{command[0]} exits with {process.returncode}: {last_words(said.read())}")
         user, system, peak_kib = usage.read().splitlines()[-1].split()
@@ -124,7 +133,6 @@ def version(*command):
 def parser(description, rounds, room):
     """A command line with the options that all comparisons have."""
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--bytes", default="1GB", help="size of the history, as `generate_history` takes it [1GB]")
     options.add_argument("--rounds", type=int, default=rounds, help=f"how often each way runs [{rounds}]")
     options.add_argument(
         "--only", action="append", metavar="NAME", help="only ways whose name begins so; may be repeated"

@@ -1,0 +1,139 @@
+"""The commands that each history is measured with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Command:
+    """A command, and what has to be true after it."""
+
+    name: str
+    # What is in braces are the database, files and times of the run.
+    arguments: list[str]
+    # The exit codes of success.
+    codes: tuple[int, ...] = (0,)
+    changes: bool = False
+    # What runs before it without being measured.
+    first: "Command | None" = None
+    # Numbers that SQL has to find afterwards, by the size of the history.
+    left: dict[str, Callable[[int], int]] = field(default_factory=dict)
+
+
+def looks(name, codes=(0,)):
+    return Command(name, [*name.split(), *DATABASE, "--output", "json"], codes)
+
+
+def counts(**tables):
+    """The rows that have to be left in tables, by the size of the history."""
+    return {f"SELECT count(*) FROM {table}": rows for table, rows in tables.items()}
+
+
+DATABASE = ["--database-url", "{url}"]
+MOVE, TARGET = ["migrate-sqlite-to-postgres", "--from", "{source}"], ["--to", "{url}"]
+# A check that fails is an answer, too.
+CHECK, DEEP = looks("check", codes=(0, 4)), looks("check --deep", codes=(0, 4))
+INFO, EXACT = looks("info"), looks("info --exact")
+LOOKS = [CHECK, DEEP, INFO, EXACT]
+PRUNE = ["prune", *DATABASE, "--now", "{now}", "--yes"]
+SESSIONS = ["--before", "{cutoff}", "--max-share", "100%"]
+# No session is that old.
+NO_SESSIONS = ["--before", "2000-01-01T00:00:00Z"]
+
+
+def prunes(*options, left, of=SESSIONS, archive=False):
+    """What a run would do, the run, and one with an archive."""
+    name = " ".join(["prune", *options])
+    arguments = [*PRUNE, *of, *options]
+    ways = [Command(f"{name} --dry-run", [*arguments, "--dry-run"]), Command(name, arguments, changes=True, left=left)]
+    if archive:
+        archived = [*arguments, "--archive", "{archive}"]
+        ways.append(Command(f"{name} --archive", archived, changes=True, left=left))
+    return ways
+
+
+def moves(left):
+    """A move, and the comparison of what it has made."""
+    move = Command("migrate", [*MOVE, *TARGET], changes=True, left=left)
+    return [move, Command("migrate --verify-only", [*MOVE, *TARGET, "--verify-only"], first=move)]
+
+
+def moves_with(policy, left):
+    """A move that changes values, and reports each of them."""
+    name = f"migrate --on {policy} --report"
+    return Command(name, [*MOVE, *TARGET, "--on", policy, "--report", "{report}"], changes=True, left=left)
+
+
+def scans(*options, codes=(0,)):
+    name = " ".join(["migrate --check-only", *(option for option in options if option != "{report}")])
+    return Command(name, [*MOVE, "--check-only", *options], codes)
+
+
+# What runs on either database, by the history.
+ON_DATABASES = {
+    "A": [
+        *LOOKS,
+        *prunes(
+            left=counts(
+                alert_sessions=lambda s: s // 2, stage_executions=lambda s: s // 2, mcp_communications=lambda s: s // 2
+            ),
+            archive=True,
+        ),
+    ],
+    "B": [*LOOKS, *prunes(left=counts(alert_sessions=lambda s: 0, llm_interactions=lambda s: 0), archive=True)],
+    "C": [
+        *LOOKS,
+        *prunes(
+            "--orphans",
+            of=NO_SESSIONS,
+            archive=True,
+            left=counts(
+                alert_sessions=lambda s: s // 2, stage_executions=lambda s: 0, mcp_communications=lambda s: s // 2
+            ),
+        ),
+    ],
+    "D": [
+        CHECK,
+        INFO,
+        *prunes("--events", of=NO_SESSIONS, left=counts(alert_sessions=lambda s: 1, events=lambda s: s // 5)),
+    ],
+    "E": [
+        *LOOKS,
+        *prunes(left=counts(alert_sessions=lambda s: s // 10, stage_executions=lambda s: s // 10 * 4), archive=True),
+    ],
+    "F": [
+        Command(
+            "init --to head",
+            ["init", *DATABASE, "--to", "head"],
+            changes=True,
+            left={
+                "SELECT count(*) FROM llm_interactions WHERE interaction_type = 'final_analysis'": lambda s: s // 3,
+                "SELECT count(*) FROM alert_sessions WHERE last_interaction_at = started_at_us": lambda s: s,
+            },
+        )
+    ],
+    "K": [
+        CHECK,
+        INFO,
+        Command("prune --dry-run --output json", [*PRUNE, *SESSIONS, "--dry-run", "--output", "json"]),
+        *prunes(left=counts(alert_sessions=lambda s: s)),
+    ],
+    "N": [CHECK, INFO, *prunes(left=counts(alert_sessions=lambda s: s // 2 + s // 4))],
+}
+# What moves a file of the history, or finds what prevents it.
+ON_MOVES = {
+    "A": [
+        scans(),
+        *moves(counts(alert_sessions=lambda s: s, stage_executions=lambda s: s, mcp_communications=lambda s: s)),
+    ],
+    "B": moves(counts(llm_interactions=lambda s: 2 * s)),
+    "C": [
+        scans(codes=(65,)),
+        moves_with("orphan=drop", counts(stage_executions=lambda s: 0, mcp_communications=lambda s: s // 2)),
+    ],
+    "H": [
+        scans(codes=(65,)), scans("--report", "{report}", codes=(65,)), scans("--output", "json", codes=(65,)),
+        scans("--show-values", codes=(65,)),
+        moves_with("nul=replace", counts(llm_interactions=lambda s: s)),
+    ],
+}  # fmt: skip
