@@ -145,6 +145,12 @@ impl Revision {
         self.since(None).flat_map(|revision| CHAIN[revision.0].0.added_columns())
     }
 
+    /// The table whose existing rows this revision reads and fills one by one, which takes time in a large history.
+    #[must_use]
+    pub fn filled_table(self) -> Option<&'static str> {
+        CHAIN[self.0].0.filled_table()
+    }
+
     /// TARSy's tables at this revision, parents before children.
     #[must_use]
     pub fn tables(self) -> Vec<&'static str> {

@@ -31,6 +31,10 @@ impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         vec![("llm_interactions", "interaction_type")]
     }
+
+    fn filled_table(&self) -> Option<&'static str> {
+        Some("llm_interactions")
+    }
 }
 
 /// SQLite's LIKE ignores the case of ASCII letters, PostgreSQL's does not, both in TARSy and here.

@@ -42,4 +42,8 @@ impl Step for Migration {
     fn added_columns(&self) -> Vec<(&'static str, &'static str)> {
         vec![("alert_sessions", "pod_id"), ("alert_sessions", "last_interaction_at")]
     }
+
+    fn filled_table(&self) -> Option<&'static str> {
+        Some("alert_sessions")
+    }
 }

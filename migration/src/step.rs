@@ -17,6 +17,11 @@ pub(crate) trait Step: Sync {
 
     /// The columns (table, column) that it adds to existing tables.
     fn added_columns(&self) -> Vec<(&'static str, &'static str)>;
+
+    /// The table whose existing rows it reads and fills one by one.
+    fn filled_table(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A revision that only adds columns to one table.

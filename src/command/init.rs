@@ -17,6 +17,7 @@ use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::state::{self, StateError};
 use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
+use crate::schema::upgrade::filling::Filling;
 use crate::schema::upgrade::{self, script};
 use crate::settings::{SettingSource, Settings};
 
@@ -32,6 +33,9 @@ struct InitSummary {
     applied: Vec<Step>,
     /// With `dry_run`: the revisions that would be applied.
     pending: Vec<Step>,
+    /// With `dry_run`: the rows that would be filled while the tables are locked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filling: Option<Filling>,
     /// With `--sql`: the statements.
     #[serde(skip_serializing_if = "Option::is_none")]
     sql: Option<Vec<String>>,
@@ -74,7 +78,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
     }
     let target = arguments.to.unwrap_or(settings.schema_target.value);
     let effect = if arguments.dry_run || arguments.sql { Effect::DryRun } else { Effect::Done };
-    let mut sql = None;
+    let (mut sql, mut filling) = (None, None);
     let work = async {
         if effect == Effect::Done {
             return reach(arguments, settings, target, watch).await;
@@ -82,6 +86,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         let mut connection = open_to_look(arguments, url, settings.pool.limits().for_up_to(1)).await?;
         watch.attach(&mut connection);
         let plan = assess(&connection, target).await?;
+        filling = Some(Filling::of(&connection, &plan).await.context((Verb::Plan, "the upgrade"))?);
         if arguments.sql {
             sql = Some(script::of(&connection, &plan).await.context((Verb::Print, "the upgrade as SQL"))?);
         }
@@ -94,7 +99,8 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
     {
         return Err(StateError::Unknown(revision.clone()).into());
     }
-    let upgrade = Upgrade { url, start: &plan.start, pending: &plan.pending, revision: plan.revision(), effect };
+    let (start, pending, revision, filling) = (&plan.start, &plan.pending, plan.revision(), filling.as_ref());
+    let upgrade = Upgrade { url, start, pending, revision, effect, filling };
     Ok(upgrade.report(sql))
 }
 
@@ -108,6 +114,7 @@ fn disabled(url: &DatabaseUrl, source: &SettingSource) -> Report {
         revision: None,
         applied: Vec::new(),
         pending: Vec::new(),
+        filling: None,
         sql: None,
     };
     Report::new(&summary, vec![Block::Line(line)])
@@ -163,6 +170,8 @@ struct Upgrade<'u> {
     pending: &'u [Revision],
     revision: &'u str,
     effect: Effect,
+    /// With [`Effect::DryRun`].
+    filling: Option<&'u Filling>,
 }
 
 impl Upgrade<'_> {
@@ -218,6 +227,7 @@ impl Upgrade<'_> {
             };
             blocks.push(Block::Table { title, header: vec!["", "revision", "change"], rows: rows.collect() });
         }
+        blocks.extend(self.filling.filter(|filling| filling.is_long()).map(|filling| Block::Line(filling.to_string())));
         blocks
     }
 
@@ -254,6 +264,7 @@ impl Upgrade<'_> {
             revision: Some(self.revision.to_owned()),
             applied,
             pending,
+            filling: self.filling.cloned(),
             sql,
         }
     }
@@ -272,7 +283,7 @@ mod tests {
     }
 
     fn to_head<'u>(url: &'u DatabaseUrl, start: &'u Start, pending: &'u [Revision], effect: Effect) -> Upgrade<'u> {
-        Upgrade { url, start, pending, revision: Revision::HEAD.id(), effect }
+        Upgrade { url, start, pending, revision: Revision::HEAD.id(), effect, filling: None }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`filling`] | the rows that are read and filled while the tables are locked |
 //! | [`script`] | the same as an SQL script |
 //! | [`grants`] | gives new tables the owner and the grants of the existing ones |
 //! | [`table_locks`] | locks the ledger and the tables |
 //! | [`mod@assess`] | plans an upgrade; reads only |
 
 pub(crate) mod assess;
+pub(crate) mod filling;
 pub(crate) mod grants;
 pub(crate) mod script;
 mod table_locks;
@@ -18,6 +20,7 @@ use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use self::assess::{Start, UpgradePlan, assess};
+use self::filling::Filling;
 use super::error::SchemaError;
 use super::lock::{self, Locked};
 use super::state::SchemaState;
@@ -75,6 +78,10 @@ async fn attempt(
     if plan.start == Start::Empty && connection.backend() == DbBackend::Sqlite {
         // Before the tables exist: a process that is killed in between leaves an empty file, which the next one uses.
         set_wal(connection, lock_timeout).await.context((Verb::Set, "the journal mode to WAL"))?;
+    }
+    let filling = Filling::of(connection, &plan).await.context((Verb::Plan, "the upgrade"))?;
+    if filling.is_long() {
+        tracing::info!("{filling}");
     }
     match transact(connection, &plan, on_commit).await {
         Ok(is_done) => Ok(is_done.then_some(plan)),

@@ -128,6 +128,36 @@ fn a_dry_run_names_what_is_pending_and_changes_nothing(database: &Database) {
 }
 
 #[apply(test)]
+fn how_long_a_large_history_is_locked_is_said_beforehand(database: &Database) {
+    init_to(database, "baseline");
+    insert_session(database, "s-1", "completed", Some(NOW_US));
+    let small = init(database, &["--to", "head", "--dry-run"]).expect(0);
+    assert!(!small.stdout.contains("until the commit"), "{}", small.stdout);
+
+    // What the estimate is made of, as if there were a million sessions.
+    let (many, lock) = match database.is_sqlite() {
+        true => ("UPDATE alert_sessions SET rowid = 1000000", "other programs cannot write"),
+        false => ("UPDATE pg_class SET reltuples = 1e6 WHERE relname = 'alert_sessions'", "TARSy's tables are locked"),
+    };
+    database.execute(many);
+    let said = "about 1,000,000 rows of `alert_sessions`";
+    let announced = init(database, &["--to", "head", "--dry-run"]).expect(0).stdout;
+    assert!(announced.contains(lock) && announced.contains(said), "{announced}");
+    let filling = &init(database, &["--to", "5", "--dry-run", "--output", "json"]).expect(0).json()["filling"];
+    assert_eq!(
+        (&filling["tables"][1]["table"], &filling["tables"][1]["rows"]),
+        (&"alert_sessions".into(), &1_000_000.into())
+    );
+    assert!(filling["seconds"].as_u64().is_some_and(|seconds| seconds >= 30), "{filling}");
+
+    let upgraded = init(database, &["--to", "head"]).expect(0).stderr;
+    let (announcement, first) = (upgraded.find(said), upgraded.find("applying"));
+    assert!(announcement.is_some() && announcement < first, "{upgraded}");
+    let done = init(database, &["--to", "head", "--dry-run"]).expect(0).stdout;
+    assert!(!done.contains("until the commit"), "{done}");
+}
+
+#[apply(test)]
 fn the_printed_sql_leads_there_from_nothing(database: &Database) {
     let sql = init(database, &["--to", "head", "--sql"]).expect(0).stdout;
     database.execute(&sql);
