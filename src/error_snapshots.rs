@@ -36,12 +36,13 @@ use crate::transfer::source::error::SourceError;
 use crate::transfer::source::origin::CopyReason;
 use crate::transfer::source::snapshot::SnapshotError;
 use crate::transfer::source::unmapped::{UnmappedError, UnmappedItem};
-use crate::transfer::target::conflict::{Conflict, ConflictError};
+use crate::transfer::target::conflict::{Conflict, ConflictError, ConflictList};
 use crate::transfer::target::empty::NotEmptyError;
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleKind, ObstacleSeverity};
 use crate::transfer::value::column_type::ColumnType;
-use crate::transfer::value::hazard::{Beyond, Fault, Hazard, HazardError, JsonKind, Reason};
+use crate::transfer::value::hazard::{Beyond, Fault, Hazard, JsonKind, Reason};
+use crate::transfer::value::hazard_list::{HazardError, HazardList};
 use crate::transfer::value::policy::{Class, Policy, PolicyError};
 
 /// All that the program shows of an error.
@@ -366,13 +367,23 @@ fn unmapped(items: &[(&str, Option<u64>, Option<usize>)]) -> TransferError {
     UnmappedError::Unmapped(items.iter().map(item).collect()).into()
 }
 
+fn hazards(hazards: &[Hazard]) -> HazardError {
+    let mut list = HazardList::default();
+    list.add(hazards);
+    HazardError(list)
+}
+
 fn hazard(fault: &Fault) -> Hazard {
     Hazard::new("llm_interactions", text("one"), "conversation", fault)
 }
 
 #[test]
 fn every_error_of_the_transfer() {
-    let clashes = |conflicts| ConflictError { conflicts, insertable: 5, identical: 6 };
+    let clashes = |conflicts: Vec<Conflict>| {
+        let (rows, mut list) = (conflicts.len() as u64, ConflictList::default());
+        conflicts.into_iter().for_each(|conflict| list.add(conflict));
+        ConflictError::of(list, rows + 11, 7)
+    };
     let damaged = |findings: &[&str], total| {
         let findings = findings.iter().map(|finding| text(finding)).collect();
         DamageError { path: text("history.db"), damage: Damage { findings, total } }
@@ -407,8 +418,8 @@ fn every_error_of_the_transfer() {
             TransferError::from(damaged(&["row 1 missing", "Page 3: never used"], 1_500)),
         ],
         Hazards => [
-            TransferError::from(HazardError(vec![hazard(&Fault::whole(Reason::Orphan))])),
-            TransferError::from(HazardError(vec![shown, hazard(&Fault::whole(Reason::Null))])),
+            TransferError::from(hazards(&[hazard(&Fault::whole(Reason::Orphan))])),
+            TransferError::from(hazards(&[shown, hazard(&Fault::whole(Reason::Null))])),
         ],
         Write => [TransferError::from(WriteError::FoundHazard)],
         Policies => [TransferError::from(PolicyError::Form(text("nul")))],
@@ -533,7 +544,7 @@ fn every_kind_of_obstacle() {
 }
 
 fn faulty(reason: Reason) -> TransferError {
-    HazardError(vec![hazard(&Fault::whole(reason))]).into()
+    hazards(&[hazard(&Fault::whole(reason))]).into()
 }
 
 #[test]

@@ -145,13 +145,19 @@ fn document_text(document: &Value) -> String {
 }
 
 fn failure_document(error: &Error) -> Value {
-    json!({
+    let details = error.details();
+    let mut document = json!({
         "message": error.to_string(),
         "causes": error.causes(),
         "hint": error.hint(),
         "exit_code": error.exit_code(),
-        "details": error.details().document,
-    })
+        "details": details.document,
+    });
+    if let Some(counts) = details.counts {
+        document["total"] = counts.total().into();
+        document["counts"] = json!(counts);
+    }
+    document
 }
 
 /// Prints the JSON document of a usage error: the first paragraph of clap's text is the message, the rest the hint.

@@ -15,7 +15,6 @@ use crate::database::url;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::format::number;
 use crate::fs::temporary;
 use crate::output::{self, Style};
 use crate::{command, logging, progress, visible};
@@ -144,7 +143,7 @@ fn report_panics(json: bool, log_format: LogFormat) {
 fn report_failure(error: &Error, log_format: LogFormat) {
     match log_format {
         LogFormat::Json => {
-            let (causes, hint, details) = (error.causes(), error.hint(), error.details().lines);
+            let (causes, hint, details) = (error.causes(), error.hint(), error.details().first_lines(usize::MAX));
             tracing::error!(?causes, hint, ?details, exit_code = error.exit_code().number(), "{error}");
         }
         LogFormat::Text => {
@@ -157,14 +156,8 @@ fn report_failure(error: &Error, log_format: LogFormat) {
 fn failure_text(error: &Error) -> String {
     let mut lines = vec![format!("error: {error}")];
     lines.extend(error.causes().iter().map(|cause| format!("  because: {cause}")));
-    let details = error.details().lines;
-    lines.extend(details.iter().take(SHOWN_DETAILS).map(|detail| format!("  - {detail}")));
-    if details.len() > SHOWN_DETAILS {
-        lines.push(format!(
-            "  - and {} more: `--output json` lists all",
-            number((details.len() - SHOWN_DETAILS) as u64)
-        ));
-    }
+    let details = error.details().first_lines(SHOWN_DETAILS);
+    lines.extend(details.iter().map(|detail| format!("  - {detail}")));
     lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
     let lines = lines.iter().map(|line| visible::line(line));
     lines.collect::<Vec<_>>().join("\n") + "\n"

@@ -12,7 +12,7 @@ use super::target::conflict::ConflictError;
 use super::target::empty::NotEmptyError;
 use super::target::error::WriteError;
 use super::target::obstacle::ObstacleError;
-use super::value::hazard::HazardError;
+use super::value::hazard_list::HazardError;
 use super::value::policy::PolicyError;
 use crate::database::failure::DatabaseError;
 use crate::diagnostic::{Details, Diagnostic};

@@ -66,6 +66,7 @@ impl Diagnostic for MismatchError {
 
     fn details(&self) -> Details {
         let (Self::OfLoad(mismatches) | Self::OfFilledTarget(mismatches)) = self;
-        Details { lines: mismatches.iter().flat_map(Mismatch::lines).collect(), document: document(mismatches) }
+        let lines = mismatches.iter().flat_map(Mismatch::lines).collect();
+        Details { lines, document: document(mismatches), counts: None }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::value::change::Change;
+use super::value::hazard::Hazard;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
@@ -65,8 +66,26 @@ impl Diagnostic for ReportError {
     }
 }
 
-/// Receives what policies change; an error ends the run.
-pub(crate) type ChangeSink<'s> = dyn Fn(&[Change]) -> Result<(), ReportError> + 's;
+/// Receives what is found in the source; an error ends the run.
+pub(crate) trait Findings {
+    /// What policies change.
+    fn changes(&self, changes: &[Change]) -> Result<(), ReportError>;
+    /// What no policy changes.
+    fn hazards(&self, hazards: &[Hazard]) -> Result<(), ReportError>;
+}
+
+/// Receives what is found in a sample, of which there is no report.
+pub(crate) struct Unreported;
+
+impl Findings for Unreported {
+    fn changes(&self, _: &[Change]) -> Result<(), ReportError> {
+        Ok(())
+    }
+
+    fn hazards(&self, _: &[Hazard]) -> Result<(), ReportError> {
+        Ok(())
+    }
+}
 
 /// The first bytes of a report.
 const BEGINNING: &[u8] = b"{\n\"changes\": [";
@@ -77,6 +96,8 @@ pub(crate) struct ReportFile {
     path: PathBuf,
     writer: BufWriter<AtomicFile>,
     changes: u64,
+    /// The reasons for a refusal, which follow the other fields, in a file of their own until these are known.
+    reasons: Option<BufWriter<AtomicFile>>,
 }
 
 impl ReportFile {
@@ -88,7 +109,7 @@ impl ReportFile {
     pub(crate) fn create(path: &Path) -> Result<Self, ReportError> {
         require_replaceable(path)?;
         let file = AtomicFile::create(path, 0o600).map_err(|source| failed(path, source))?;
-        let mut report = Self { path: path.to_owned(), writer: BufWriter::new(file), changes: 0 };
+        let mut report = Self { path: path.to_owned(), writer: BufWriter::new(file), changes: 0, reasons: None };
         report.write(BEGINNING)?;
         Ok(report)
     }
@@ -99,19 +120,38 @@ impl ReportFile {
     /// [`ReportError::Write`].
     pub(crate) fn add(&mut self, changes: &[Change]) -> Result<(), ReportError> {
         for change in changes {
-            self.write(if self.changes == 0 { b"\n" } else { b",\n" })?;
+            self.write(separator(self.changes == 0))?;
             self.changes += 1;
             self.write_json(change)?;
         }
         Ok(())
     }
 
-    /// Discards the changes: the transaction that made them was rolled back.
+    /// Keeps why the move is refused for [`Self::refuse`].
     ///
     /// # Errors
     /// [`ReportError::Write`].
-    pub(crate) fn forget_changes(&mut self) -> Result<(), ReportError> {
+    pub(crate) fn add_reasons<T: Serialize>(&mut self, reasons: &[T]) -> Result<(), ReportError> {
+        let failed = |source| failed(&self.path, source);
+        for reason in reasons {
+            let is_first = self.reasons.is_none();
+            let file = match &mut self.reasons {
+                Some(file) => file,
+                none => none.insert(BufWriter::new(AtomicFile::create(&self.path, 0o600).map_err(failed)?)),
+            };
+            let written = file.write_all(separator(is_first)).and_then(|()| file.write_all(json(reason)?.as_bytes()));
+            written.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Discards the changes and the reasons: the transaction that made them was rolled back.
+    ///
+    /// # Errors
+    /// [`ReportError::Write`].
+    pub(crate) fn forget(&mut self) -> Result<(), ReportError> {
         self.changes = 0;
+        self.reasons = None;
         // Seeking flushes the buffer first.
         let emptied = self.writer.rewind().and_then(|()| self.writer.get_ref().file().set_len(0));
         emptied.map_err(|source| failed(&self.path, source))?;
@@ -123,11 +163,38 @@ impl ReportFile {
     /// # Errors
     /// [`ReportError::Write`].
     pub(crate) fn complete(&mut self, document: &Value) -> Result<(), ReportError> {
+        self.write_fields(document)?;
+        self.finish()
+    }
+
+    /// Does the same for a refusal, with the list of its reasons as the last field.
+    ///
+    /// # Errors
+    /// [`ReportError::Write`].
+    pub(crate) fn refuse(&mut self, document: &Value, name: &str) -> Result<(), ReportError> {
+        self.write_fields(document)?;
+        self.write(format!(",\n\"{name}\": [").as_bytes())?;
+        if let Some(mut reasons) = self.reasons.take() {
+            let copied = reasons.flush().and_then(|()| {
+                let mut written = File::open(reasons.get_ref().unfinished())?;
+                io::copy(&mut written, &mut self.writer)
+            });
+            copied.map_err(|source| failed(&self.path, source))?;
+        }
+        self.write(b"\n]")?;
+        self.finish()
+    }
+
+    fn write_fields(&mut self, document: &Value) -> Result<(), ReportError> {
         self.write(b"\n]")?;
         for (name, value) in document.as_object().into_iter().flatten() {
             self.write(format!(",\n\"{name}\": ").as_bytes())?;
             self.write_json(value)?;
         }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), ReportError> {
         self.write(b"\n}\n")?;
         let written = self.writer.flush().and_then(|()| self.writer.get_ref().file().sync_all());
         written.map_err(|source| failed(&self.path, source))?;
@@ -153,13 +220,22 @@ impl ReportFile {
     }
 
     fn write_json(&mut self, value: &impl Serialize) -> Result<(), ReportError> {
-        let text = serde_json::to_string(value).map_err(|error| failed(&self.path, io::Error::from(error)))?;
-        self.write(visible::json(&text).as_bytes())
+        let text = json(value).map_err(|source| failed(&self.path, source))?;
+        self.write(text.as_bytes())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), ReportError> {
         self.writer.write_all(bytes).map_err(|source| failed(&self.path, source))
     }
+}
+
+/// Before an item of a list, which has its own line.
+fn separator(is_first: bool) -> &'static [u8] {
+    if is_first { b"\n" } else { b",\n" }
+}
+
+fn json(value: &impl Serialize) -> io::Result<String> {
+    Ok(visible::json(&serde_json::to_string(value)?).into_owned())
 }
 
 fn failed(path: &Path, source: io::Error) -> ReportError {

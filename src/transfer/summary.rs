@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::value::digest::TableDigest;
-use super::value::hazard::Hazard;
 use super::value::normalization::NormalizationCounts;
 use crate::progress::Amount;
 
@@ -14,8 +13,8 @@ pub(crate) struct TableRead {
     pub amount: Amount,
     /// The digest that the target must have.
     pub digest: TableDigest,
-    /// The values that the target cannot hold.
-    pub hazards: Vec<Hazard>,
+    /// Whether there are values that the target cannot hold.
+    pub has_hazards: bool,
     /// How many values `jsonb` prints differently.
     pub normalizations: NormalizationCounts,
 }

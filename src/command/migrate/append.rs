@@ -11,14 +11,12 @@ use crate::error::Error;
 use crate::format::{counted, number, size};
 use crate::output::{Block, Report};
 use crate::progress::Amount;
-use crate::transfer::error::TransferError;
 use crate::transfer::job::append::AppendMode;
 use crate::transfer::report::Outcome;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
 use crate::transfer::target::operation::Operation;
 use crate::transfer::target::preflight::{self, TargetTables};
-use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {
     /// Inserts the rows. An empty target is filled as without `--append`, which is faster.
@@ -91,11 +89,6 @@ impl Run<'_> {
             drop(loading);
             match result {
                 Ok(loads) => Ok((prepared, loads)),
-                // Orphans, which only source and target together determine.
-                Err(TransferError::Hazards(HazardError(mut hazards))) if self.arguments.show_values => {
-                    watch.elsewhere(source.show_values(&plan.tables, &mut hazards)).await?;
-                    Err(TransferError::Hazards(HazardError(hazards)))
-                }
                 Err(error) => Err(self.with_all_hazards(error, Operation::Append, &mut prepared, watch).await?),
             }
         };

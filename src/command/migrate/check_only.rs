@@ -9,14 +9,12 @@ use super::summary::changes_block;
 use crate::database::namespace::Namespace;
 use crate::error::Error;
 use crate::output::{self, Block, Report};
-use crate::transfer::error::TransferError;
 use crate::transfer::plan::{self, TablePlan};
 use crate::transfer::report::Outcome;
-use crate::transfer::source::scan::Source;
+use crate::transfer::source::scan::{LongEntries, Parents, Source};
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::summary::TableRead;
-use crate::transfer::value::hazard::HazardError;
 
 #[derive(Serialize)]
 struct SourceSummary {
@@ -48,13 +46,12 @@ impl Run<'_> {
         self.examine(&mut source).await?;
         let amounts = source.estimate(&tables).await?;
         let orphans = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
-        let scan = self.scan(&mut source, &tables, &amounts, &orphans).await?;
+        let listed = (Parents::InSource, LongEntries::Counted);
+        let scan = self.scan(&mut source, &tables, &amounts, &orphans, listed).await?;
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }
-        if !scan.hazards.is_empty() {
-            return Err(TransferError::Hazards(HazardError(scan.hazards)).into());
-        }
+        self.require_no_hazards()?;
         warn_of_long_entries(&scan);
         let summary = self.check_summary(&tables, &scan.tables);
         self.complete_report(Outcome::Checked, &summary)?;

@@ -9,9 +9,9 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::Report;
 use crate::transfer::error::TransferError;
+use crate::transfer::source::scan::{LongEntries, Parents};
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::target::operation::Operation;
-use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {
     /// Reports what a migration would do, and why it would fail. Reads every value of the source and changes nothing.
@@ -27,17 +27,16 @@ impl Run<'_> {
             let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
             let forecast = self.forecast(&target, &mut prepared, watch).await?;
             let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
-            let scan = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans)).await?;
+            let listed = (Parents::InSource, LongEntries::Counted);
+            let scan = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans, listed)).await?;
             for warning in watch.elsewhere(source.finish()).await?.warnings() {
                 tracing::warn!("{warning}");
             }
-            if !scan.hazards.is_empty() {
-                return Err(TransferError::Hazards(HazardError(scan.hazards)));
-            }
+            self.require_no_hazards()?;
             warn_of_long_entries(&scan);
             // The counted rows replace the estimate.
             prepared.amounts = scan.tables.iter().map(|read| read.amount).collect();
-            Ok((prepared, forecast))
+            Ok::<_, TransferError>((prepared, forecast))
         };
         let (prepared, forecast) = watch.over(work).await?;
         self.plan_report(to, &prepared, &Planned::Move { forecast })

@@ -16,15 +16,13 @@ use crate::transfer::job::forecast::Forecast;
 use crate::transfer::job::load::{CommitGuard, Load, Toast, has_lz4};
 use crate::transfer::plan::{self, TransferPlan};
 use crate::transfer::source::orphans::Orphans;
-use crate::transfer::source::scan::Source;
+use crate::transfer::source::scan::{LongEntries, Parents, Source};
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::target::error::WriteError;
 use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleSeverity};
 use crate::transfer::target::operation::Operation;
 use crate::transfer::target::preflight::{self, TargetTables};
-use crate::transfer::value::hazard::{Hazard, HazardError};
-use crate::transfer::value::policy::Class;
 
 /// What is known before the first row is written.
 pub(crate) struct Prepared {
@@ -69,9 +67,10 @@ impl Run<'_> {
         let orphans = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
         let orphans = Arc::new(watch.elsewhere(orphans).await?);
         if self.examination.borrow().values_of(&plan.tables).next().is_some() {
-            let scan = watch.elsewhere(self.scan(&mut source, &plan.tables, &amounts, &orphans)).await?;
-            self.forget_changes()?;
-            refuse(scan.hazards, work)?;
+            let listed = (parents(work), LongEntries::Counted);
+            watch.elsewhere(self.scan(&mut source, &plan.tables, &amounts, &orphans, listed)).await?;
+            self.require_no_hazards()?;
+            self.forget_findings()?;
         }
         Ok(Prepared { plan, source, amounts, orphans, target_schema: found, warnings, is_lz4 })
     }
@@ -119,7 +118,9 @@ impl Run<'_> {
             verification: self.arguments.verify,
             toast: self.arguments.toast,
             progress: self.progress,
-            on_change: Box::new(|changes| self.note(changes)),
+            findings: self,
+            values: self.values(),
+            on_conflict: Box::new(|conflict| self.conflict(conflict)),
             on_commit,
             watch,
         }
@@ -146,11 +147,11 @@ impl Run<'_> {
         if !matches!(error, TransferError::Write(WriteError::FoundHazard | WriteError::Rejected { .. })) {
             return Ok(error);
         }
-        self.forget_changes()?;
+        self.forget_findings()?;
         let Prepared { plan, source, amounts, orphans, .. } = prepared;
-        let scan = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans)).await?;
-        let hazards = [scan.hazards, scan.long_entries].concat();
-        Ok(refuse(hazards, work).err().unwrap_or(error))
+        let listed = (parents(work), LongEntries::Listed);
+        watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans, listed)).await?;
+        Ok(self.require_no_hazards().err().unwrap_or(error))
     }
 
     /// After a lock timeout, names the session that holds the lock.
@@ -171,9 +172,10 @@ impl Run<'_> {
     }
 }
 
-/// Refuses the migration if there are hazards.
-fn refuse(mut hazards: Vec<Hazard>, work: Operation) -> Result<(), TransferError> {
-    // The target may hold a parent that the source lacks.
-    hazards.retain(|hazard| work == Operation::Move || hazard.class != Class::Orphan);
-    if hazards.is_empty() { Ok(()) } else { Err(TransferError::Hazards(HazardError(hazards))) }
+/// Where the parents of the rows may be.
+fn parents(work: Operation) -> Parents {
+    match work {
+        Operation::Move => Parents::InSource,
+        Operation::Append => Parents::OnEitherSide,
+    }
 }

@@ -14,6 +14,7 @@ use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::database::connection::PoolLimits;
 use crate::database::url::{Backend, DatabaseUrl};
 use crate::database::watchdog::Watch;
+use crate::diagnostic::{Counts, Diagnostic};
 use crate::error::Error;
 use crate::format::{self, counted};
 use crate::output::Report;
@@ -23,16 +24,17 @@ use crate::settings::SettingsError;
 use crate::transfer::endpoints::{EndpointError, SourceState, inspect_source};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::report::{Outcome, ReportError, ReportFile};
+use crate::transfer::report::{Findings, Outcome, ReportError, ReportFile};
 use crate::transfer::source::damage::{DamageError, Examination, Unchecked};
 use crate::transfer::source::origin::Origin;
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::Reporting;
-use crate::transfer::source::scan::{Source, SourceScan};
+use crate::transfer::source::scan::{LongEntries, Parents, Scan, Source, SourceScan};
 use crate::transfer::source::snapshot::{Snapshot, SnapshotOptions};
-use crate::transfer::target::conflict::ConflictError;
+use crate::transfer::target::conflict::Conflict;
 use crate::transfer::value::change::Change;
-use crate::transfer::value::hazard::HazardError;
+use crate::transfer::value::hazard::{Hazard, Values};
+use crate::transfer::value::hazard_list::{HazardError, HazardList};
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 pub(crate) struct Run<'r> {
@@ -45,6 +47,8 @@ pub(crate) struct Run<'r> {
     pub(crate) started: Instant,
     pub(crate) source: SourceSide,
     pub(crate) changes: RefCell<Changes>,
+    /// What no policy changes.
+    hazards: RefCell<HazardList>,
     /// The result of SQLite's own check of the source.
     pub(crate) examination: RefCell<Examination>,
     report: Option<RefCell<ReportFile>>,
@@ -59,7 +63,7 @@ pub(crate) struct SourceSide {
     pub(crate) end: SourceState,
 }
 
-/// The number of changed values by table, class and policy.
+/// The number of changed values and of rows that were left out or made, by table, class and policy.
 pub(crate) type Changes = BTreeMap<(String, Class, Policy), u64>;
 
 impl<'r> Run<'r> {
@@ -95,6 +99,7 @@ impl<'r> Run<'r> {
             started,
             source,
             changes: RefCell::default(),
+            hazards: RefCell::default(),
             examination: RefCell::default(),
             report,
             heading,
@@ -148,53 +153,74 @@ impl Run<'_> {
         tables: &[Arc<TablePlan>],
         amounts: &[Amount],
         orphans: &Arc<Orphans>,
+        (parents, long_entries): (Parents, LongEntries),
     ) -> Result<SourceScan, TransferError> {
-        let reporting = Reporting { progress: self.progress, changes: &|changes| self.note(changes) };
-        let mut scan = source.scan(tables, amounts, &self.policies, orphans, &reporting).await?;
+        let (policies, orphans) = (Arc::clone(&self.policies), Arc::clone(orphans));
+        let scan = Scan { policies, orphans, values: self.values(), parents, long_entries };
+        let reporting = Reporting { progress: self.progress, findings: self };
+        let found = source.scan(tables, amounts, &scan, &reporting).await?;
         if !self.arguments.accept_damage {
-            let others = self.examination.borrow().other_hazards(tables, &self.policies, &scan.hazards);
-            scan.hazards.extend(others);
+            let others = self.examination.borrow().other_hazards(tables, &self.policies, &self.hazards.borrow());
+            self.hazards(&others)?;
         }
-        if self.arguments.show_values {
-            source.show_values(tables, &mut scan.hazards).await?;
-        }
-        Ok(scan)
+        Ok(found)
     }
 
-    /// Records the changes by policies.
-    pub(crate) fn note(&self, changes: &[Change]) -> Result<(), ReportError> {
-        let mut counts = self.changes.borrow_mut();
-        for Change { table, class, policy, .. } in changes {
-            *counts.entry((table.clone(), *class, *policy)).or_default() += 1;
-        }
-        self.report.as_ref().map_or(Ok(()), |report| report.borrow_mut().add(changes))
+    pub(crate) fn values(&self) -> Values {
+        if self.arguments.show_values { Values::Shown } else { Values::Hidden }
     }
 
-    /// Discards the changes by policies, which were rolled back.
-    pub(crate) fn forget_changes(&self) -> Result<(), ReportError> {
+    /// Refuses the migration if there are hazards.
+    pub(crate) fn require_no_hazards(&self) -> Result<(), TransferError> {
+        let found = self.hazards.take();
+        if found.is_empty() { Ok(()) } else { Err(TransferError::Hazards(HazardError(found))) }
+    }
+
+    /// Records a row that conflicts with one of the target.
+    pub(crate) fn conflict(&self, conflict: &Conflict) -> Result<(), ReportError> {
+        self.with_report(|report| report.add_reasons(std::slice::from_ref(conflict)))
+    }
+
+    /// Discards what was found until now, which was rolled back.
+    pub(crate) fn forget_findings(&self) -> Result<(), ReportError> {
         self.changes.borrow_mut().clear();
-        self.report.as_ref().map_or(Ok(()), |report| report.borrow_mut().forget_changes())
+        self.hazards.take();
+        self.with_report(ReportFile::forget)
+    }
+
+    fn with_report(&self, write: impl FnOnce(&mut ReportFile) -> Result<(), ReportError>) -> Result<(), ReportError> {
+        self.report.as_ref().map_or(Ok(()), |report| write(&mut report.borrow_mut()))
     }
 
     /// Writes the report to its temporary file.
     pub(crate) fn complete_report(&self, outcome: Outcome, summary: &impl Serialize) -> Result<(), ReportError> {
-        let Some(report) = &self.report else { return Ok(()) };
+        self.with_report(|report| report.complete(&self.document(outcome, summary)))
+    }
+
+    fn document(&self, outcome: Outcome, summary: &impl Serialize) -> Value {
         let mut document = self.heading.clone();
         document["outcome"] = json!(outcome);
         document["integrity_check"] = json!(*self.examination.borrow());
         if let Value::Object(summary) = json!(summary) {
             document.as_object_mut().expect("the heading is an object").extend(summary);
         }
-        report.borrow_mut().complete(&document)
+        document
+    }
+
+    fn report_refusal(&self, Refusal { reasons, counts }: Refusal) -> Result<(), ReportError> {
+        let counts = counts.map_or(json!({}), |counts| json!({ "total": counts.total(), "counts": counts }));
+        let document = self.document(Outcome::Refused, &counts);
+        self.with_report(|report| match reasons {
+            Some(name) => report.refuse(&document, name),
+            None => report.complete(&document),
+        })
     }
 
     /// Records a refusal, and publishes the report if it has content. `watch` is that of the target.
     pub(crate) fn settle(self, result: Result<Report, Error>, watch: Option<&Watch<'_>>) -> Result<Report, Error> {
         let refusal = result.as_ref().err().and_then(refusal);
-        if let Some(refusal) = &refusal {
-            self.complete_report(Outcome::Refused, refusal)?;
-        }
         let has_outcome = result.is_ok() || refusal.is_some();
+        refusal.map_or(Ok(()), |refusal| self.report_refusal(refusal))?;
         let is_unknown = result.as_ref().is_err_and(is_lost) && watch.is_some_and(Watch::is_committing);
         match self.report.map(RefCell::into_inner) {
             Some(report) if has_outcome => report.publish()?,
@@ -207,14 +233,38 @@ impl Run<'_> {
     }
 }
 
-/// The content of the report for an error that refuses the migration.
-fn refusal(error: &Error) -> Option<Value> {
+/// What the report says about a refusal.
+#[derive(Debug)]
+struct Refusal {
+    /// The name of the list of reasons, which the report has already.
+    reasons: Option<&'static str>,
+    counts: Option<Counts>,
+}
+
+/// The refusal, if an error is one.
+fn refusal(error: &Error) -> Option<Refusal> {
     let Error::Transfer(error) = error else { return None };
-    match error {
-        TransferError::Hazards(HazardError(hazards)) => Some(json!({ "hazards": hazards })),
-        TransferError::Damaged { .. } => Some(json!({})),
-        TransferError::Conflicts(ConflictError { conflicts, .. }) => Some(json!({ "clashes": conflicts })),
-        _ => None,
+    let reasons = match error {
+        TransferError::Hazards(_) => Some("hazards"),
+        TransferError::Conflicts(_) => Some("clashes"),
+        TransferError::Damaged(_) => None,
+        _ => return None,
+    };
+    Some(Refusal { reasons, counts: error.details().counts })
+}
+
+impl Findings for Run<'_> {
+    fn changes(&self, changes: &[Change]) -> Result<(), ReportError> {
+        let mut counts = self.changes.borrow_mut();
+        for Change { table, class, policy, .. } in changes {
+            *counts.entry((table.clone(), *class, *policy)).or_default() += 1;
+        }
+        self.with_report(|report| report.add(changes))
+    }
+
+    fn hazards(&self, hazards: &[Hazard]) -> Result<(), ReportError> {
+        self.hazards.borrow_mut().add(hazards);
+        self.with_report(|report| report.add_reasons(hazards))
     }
 }
 
@@ -225,10 +275,10 @@ fn is_lost(error: &Error) -> bool {
 
 /// Warns of values that only the server can accept or reject.
 pub(crate) fn warn_of_long_entries(scan: &SourceScan) {
-    if !scan.long_entries.is_empty() {
+    if scan.long_entries > 0 {
         tracing::warn!(
             "{} may be too long for an index of PostgreSQL; only the migration shows it",
-            counted(scan.long_entries.len() as u64, "value")
+            counted(scan.long_entries, "value")
         );
     }
 }
@@ -281,10 +331,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_an_answer_and_a_failure_is_none() {
-        let refusal = |error: TransferError| refusal(&Error::Transfer(error));
-        assert_eq!(refusal(HazardError(Vec::new()).into()), Some(json!({ "hazards": [] })));
+        let reasons = |error: TransferError| refusal(&Error::Transfer(error)).map(|refusal| refusal.reasons);
+        assert_eq!(reasons(HazardError(HazardList::default()).into()), Some(Some("hazards")));
         let damaged = DamageError { path: "history.db".to_owned(), damage: Damage::default() };
-        assert_eq!(refusal(damaged.into()), Some(json!({})));
-        assert_eq!(refusal(WriteError::FoundHazard.into()), None);
+        assert_eq!(reasons(damaged.into()), Some(None));
+        assert_eq!(reasons(WriteError::FoundHazard.into()), None);
     }
 }

@@ -16,10 +16,9 @@ use crate::transfer::job::load::Verification;
 use crate::transfer::job::verify::FilledTarget;
 use crate::transfer::plan;
 use crate::transfer::report::Outcome;
-use crate::transfer::source::scan::Source;
+use crate::transfer::source::scan::{LongEntries, Parents, Source};
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
-use crate::transfer::value::hazard::HazardError;
 
 impl Run<'_> {
     /// Compares every value. Changes nothing.
@@ -49,13 +48,12 @@ impl Run<'_> {
                 let amounts = source.estimate(&tables).await?;
                 let orphans = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
                 let orphans = Arc::new(orphans);
-                let scan = self.scan(&mut source, &tables, &amounts, &orphans).await?;
+                let listed = (Parents::InSource, LongEntries::Counted);
+                let scan = self.scan(&mut source, &tables, &amounts, &orphans, listed).await?;
                 Ok::<_, TransferError>((scan, orphans))
             };
             let (scan, orphans) = watch.elsewhere(scan).await?;
-            if !scan.hazards.is_empty() {
-                return Err(TransferError::Hazards(HazardError(scan.hazards)));
-            }
+            self.require_no_hazards()?;
             let comparison = FilledTarget {
                 tables: &tables,
                 policies: Arc::clone(&self.policies),
@@ -66,7 +64,7 @@ impl Run<'_> {
                 watch,
             };
             let loads = comparison.compare(&target, &mut source).await?;
-            Ok((tables, loads))
+            Ok::<_, TransferError>((tables, loads))
         };
         let (tables, loads) = watch.over(work).await?;
         let summary = MigrateSummary::new(self, to, Verification::Full, &tables, &loads);

@@ -20,13 +20,13 @@ use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
-use crate::transfer::target::conflict::{ConflictError, conflicts, orphans};
+use crate::transfer::target::conflict::{ConflictError, ConflictList, find_conflicts, find_orphans};
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::read_back::ComparedRows;
 use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
-use crate::transfer::value::hazard::HazardError;
+use crate::transfer::value::hazard_list::{HazardError, HazardList};
 
 /// Up to this distance a sequence is advanced with `nextval`, beyond it with `setval`: other sessions do not take this
 /// many numbers between two statements, so that `setval` does not move it backwards.
@@ -153,13 +153,12 @@ impl Load<'_> {
     ) -> Result<(), TransferError> {
         let tables = &self.plan.tables;
         let hold = if ending == AppendMode::Insert { Hold::Shared } else { Hold::No };
-        let (mut found, mut hazards) = (Vec::new(), Vec::new());
+        let mut found = ConflictList::default();
         for (table, load) in tables.iter().zip(loads.iter_mut()) {
             let started = Instant::now();
             let meter = self.progress.begin(Phase::new("matching", &table.name), load.amount);
             load.present = staging::count_present(connection, table, hold).await?;
-            found.extend(conflicts(connection, table).await?);
-            hazards.extend(orphans(connection, table, self.plan).await?);
+            find_conflicts(connection, table, &mut found, &*self.on_conflict).await?;
             meter.finish();
             load.duration += started.elapsed();
         }
@@ -167,6 +166,13 @@ impl Load<'_> {
             let rows = loads.iter().map(|load| load.amount.rows).sum();
             let present = loads.iter().map(|load| load.present).sum();
             return Err(ConflictError::of(found, rows, present).into());
+        }
+        // Only now: one report has either conflicts or hazards.
+        let mut hazards = HazardList::default();
+        for (table, load) in tables.iter().zip(loads.iter_mut()) {
+            let started = Instant::now();
+            find_orphans(connection, table, self.plan, self.values, (&mut hazards, self.findings)).await?;
+            load.duration += started.elapsed();
         }
         if hazards.is_empty() { Ok(()) } else { Err(HazardError(hazards).into()) }
     }

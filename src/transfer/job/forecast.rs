@@ -14,6 +14,7 @@ use crate::progress::{Amount, Silence};
 use crate::schema::model::IndexMethod;
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
+use crate::transfer::report::Unreported;
 use crate::transfer::source::pass::Pass;
 use crate::transfer::source::reader::Reporting;
 use crate::transfer::source::row::RowIds;
@@ -132,7 +133,7 @@ impl Load<'_> {
             let pass = Pass { row_ids: Some(row_ids), ..self.pass(table) };
             let started = Instant::now();
             let copy = TableCopy { pass, place: &place, estimate: Amount::default() };
-            let silent = Reporting { progress: &Silence, changes: &|_| Ok(()) };
+            let silent = Reporting { progress: &Silence, findings: &Unreported };
             let (read, _) = copy_table(connection, &mut source.reader, copy, &silent).await?;
             sample += read.amount;
             // In picoseconds a byte. The fastest counts: a short COPY may wait for a TCP acknowledgement.

@@ -18,18 +18,20 @@ use crate::schema::{lock, upgrade};
 use crate::transfer::error::TransferError;
 use crate::transfer::mismatch::{Mismatch, MismatchError};
 use crate::transfer::plan::{TablePlan, TransferPlan};
-use crate::transfer::report::{ChangeSink, ReportError};
+use crate::transfer::report::{Findings, ReportError};
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::pass::{Pass, Purpose};
 use crate::transfer::source::reader::Reporting;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
+use crate::transfer::target::conflict::ConflictSink;
 use crate::transfer::target::copy::{TableCopy, copy_table};
 use crate::transfer::target::empty::require_empty;
 use crate::transfer::target::indexes::DroppedIndexes;
 use crate::transfer::target::read_back::ComparedRows;
 use crate::transfer::target::session::{self, begin_undropped, close, execute, table_list};
 use crate::transfer::value::column_type::ColumnType;
+use crate::transfer::value::hazard::Values;
 use crate::transfer::value::policy::Policies;
 
 /// What is compared before the commit.
@@ -73,8 +75,12 @@ pub(crate) struct Load<'l> {
     pub toast: Toast,
     /// Receives the progress.
     pub progress: &'l dyn Progress,
-    /// Receives what policies change.
-    pub on_change: Box<ChangeSink<'l>>,
+    /// Receives what is found in the source.
+    pub findings: &'l dyn Findings,
+    /// Whether orphans that an append finds have the values that they are about.
+    pub values: Values,
+    /// Receives the rows that conflict with rows of the target.
+    pub on_conflict: Box<ConflictSink<'l>>,
     /// Detects a silent connection to the target.
     pub watch: &'l Watch<'l>,
     /// Called right before the commit.
@@ -233,7 +239,7 @@ impl Load<'_> {
     }
 
     pub(crate) fn reporting(&self) -> Reporting<'_> {
-        Reporting { progress: self.progress, changes: &*self.on_change }
+        Reporting { progress: self.progress, findings: self.findings }
     }
 
     pub(crate) fn pass(&self, table: &Arc<TablePlan>) -> Pass {

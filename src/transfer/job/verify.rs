@@ -25,6 +25,7 @@ use crate::transfer::target::session::{execute, roll_back, set_up};
 use crate::transfer::target::session_settings;
 use crate::transfer::value::copy_format::{read_field, unreadable};
 use crate::transfer::value::digest::{BUCKETS, RowDigests, TableDigest, key_of, short_digest};
+use crate::transfer::value::hazard::Values;
 use crate::transfer::value::policy::Policies;
 
 /// The maximum number of differing rows that are named for a table.
@@ -100,7 +101,7 @@ impl Comparison<'_> {
             Ok(())
         })
         .await?;
-        let pass = Pass { purpose: Purpose::Scan, ..pass.clone() };
+        let pass = Pass { purpose: Purpose::Scan(Values::Hidden), ..pass.clone() };
         let source = self.watch.elsewhere(reader.row_digests(pass, buckets)).await;
         let source = source.context((Verb::Read, table.name.clone()))?;
         let differences = differences(&table, &source, &target);
@@ -169,7 +170,7 @@ impl FilledTarget<'_> {
             row_ids: None,
             policies: Arc::clone(&self.policies),
             orphans: Arc::clone(&self.orphans),
-            purpose: Purpose::Scan,
+            purpose: Purpose::Scan(Values::Hidden),
         };
         let tables = self.tables.iter().map(pass).zip(self.reads).collect();
         let comparison = Comparison { tables, rows: ComparedRows::All, progress: self.progress, watch: self.watch };

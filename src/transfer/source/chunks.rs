@@ -1,4 +1,4 @@
-//! Chunks of converted rows as binary COPY, with their counts and changes.
+//! Chunks of converted rows as binary COPY, with their counts, changes and hazards.
 
 use tokio::sync::mpsc::Sender;
 
@@ -7,6 +7,7 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::progress::Amount;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::copy_format::{HEADER, TRAILER, field_parts};
+use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::pg_value::PgValue;
 
 /// A chunk is sent when it has this many bytes of binary COPY,
@@ -14,6 +15,8 @@ const CHUNK: usize = 256 * 1024;
 /// or after so many rows or bytes of values, so that progress is shown.
 const ROWS_PER_CHUNK: u64 = 4096;
 const BYTES_PER_CHUNK: u64 = 4 * 1024 * 1024;
+/// or with so many bytes of changes and hazards, which are several times as large as the values.
+const FINDINGS_PER_CHUNK: u64 = 1024 * 1024;
 
 /// A part of a table.
 #[derive(Default)]
@@ -24,6 +27,10 @@ pub(crate) struct Chunk {
     pub(crate) amount: Amount,
     /// What the policies changed in it.
     pub(crate) changes: Vec<Change>,
+    /// What they did not change.
+    pub(crate) hazards: Vec<Hazard>,
+    /// Roughly the bytes of both.
+    findings: u64,
 }
 
 /// Collects rows in chunks and sends them.
@@ -32,14 +39,11 @@ pub(crate) struct ChunkSender<'s> {
     chunk: Chunk,
     purpose: Purpose,
     sent: Amount,
-    /// The rows that are left out, whose values are in the changes of this chunk.
-    left_out: Amount,
 }
 
 impl<'s> ChunkSender<'s> {
     pub(crate) fn begin(sender: &'s Sender<Chunk>, purpose: Purpose) -> Result<Self, DatabaseCause> {
-        let (sent, left_out) = (Amount::default(), Amount::default());
-        let mut chunks = Self { sender, chunk: Chunk::default(), purpose, sent, left_out };
+        let mut chunks = Self { sender, chunk: Chunk::default(), purpose, sent: Amount::default() };
         // Sent together with the first rows: a small message alone may wait for a TCP acknowledgement.
         chunks.push(HEADER)?;
         Ok(chunks)
@@ -52,15 +56,23 @@ impl<'s> ChunkSender<'s> {
         Ok(self.sent)
     }
 
-    /// Records what policies changed in a row, and how many bytes of values it has.
-    pub(crate) fn record(&mut self, changes: Vec<Change>, bytes: u64) {
+    /// Records what policies changed.
+    pub(crate) fn add_changes(&mut self, changes: Vec<Change>) -> Result<(), DatabaseCause> {
+        self.chunk.findings += changes.iter().map(Change::size).sum::<u64>();
         self.chunk.changes.extend(changes);
-        self.chunk.amount.bytes += bytes;
+        self.send_if_due()
     }
 
-    /// Adds a converted row.
-    pub(crate) fn add(&mut self, values: &[PgValue<'_>]) -> Result<(), DatabaseCause> {
-        self.chunk.amount.rows += 1;
+    /// Records what they did not change.
+    pub(crate) fn add_hazards(&mut self, hazards: Vec<Hazard>) -> Result<(), DatabaseCause> {
+        self.chunk.findings += hazards.len() as u64 * Hazard::SIZE;
+        self.chunk.hazards.extend(hazards);
+        self.send_if_due()
+    }
+
+    /// Adds a converted row with so many bytes of values.
+    pub(crate) fn add(&mut self, values: &[PgValue<'_>], bytes: u64) -> Result<(), DatabaseCause> {
+        self.chunk.amount += Amount { rows: 1, bytes };
         let columns = i16::try_from(values.len()).expect("tables have fewer than 1600 columns");
         self.push(&columns.to_be_bytes())?;
         for value in values {
@@ -68,13 +80,6 @@ impl<'s> ChunkSender<'s> {
             self.push(&head)?;
             self.push(body)?;
         }
-        self.send_if_due()
-    }
-
-    /// Records the values of a row that is left out.
-    pub(crate) fn leave_out(&mut self, values: Vec<Change>, bytes: u64) -> Result<(), DatabaseCause> {
-        self.left_out += Amount { rows: 1, bytes };
-        self.chunk.changes.extend(values);
         self.send_if_due()
     }
 
@@ -96,16 +101,47 @@ impl<'s> ChunkSender<'s> {
 
     /// Sends the chunk after many small rows, or rows that are only scanned, so that progress is shown.
     fn send_if_due(&mut self) -> Result<(), DatabaseCause> {
-        let Amount { rows, bytes } = [self.chunk.amount, self.left_out].into_iter().sum();
-        if rows >= ROWS_PER_CHUNK || bytes >= BYTES_PER_CHUNK { self.send() } else { Ok(()) }
+        let Chunk { amount: Amount { rows, bytes }, findings, .. } = self.chunk;
+        let is_due = rows >= ROWS_PER_CHUNK || bytes >= BYTES_PER_CHUNK || findings >= FINDINGS_PER_CHUNK;
+        if is_due { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<(), DatabaseCause> {
         let chunk = std::mem::take(&mut self.chunk);
-        self.left_out = Amount::default();
         self.sent += chunk.amount;
-        self.sender
-            .blocking_send(chunk)
-            .map_err(|_| DatabaseCause::new(ErrorClass::Other, "the reader of the rows has stopped"))
+        send(self.sender, chunk)
     }
+}
+
+/// Collects hazards of a search and sends them in parts.
+pub(crate) struct HazardSender {
+    sender: Sender<Vec<Hazard>>,
+    part: Vec<Hazard>,
+}
+
+impl HazardSender {
+    const PART: usize = 1000;
+
+    pub(crate) fn new(sender: Sender<Vec<Hazard>>) -> Self {
+        Self { sender, part: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, hazard: Hazard) -> Result<(), DatabaseCause> {
+        self.part.push(hazard);
+        if self.part.len() < Self::PART { Ok(()) } else { self.send() }
+    }
+
+    /// Sends the last part.
+    pub(crate) fn finish(mut self) -> Result<(), DatabaseCause> {
+        self.send()
+    }
+
+    fn send(&mut self) -> Result<(), DatabaseCause> {
+        send(&self.sender, std::mem::take(&mut self.part))
+    }
+}
+
+fn send<T>(sender: &Sender<T>, part: T) -> Result<(), DatabaseCause> {
+    let stopped = |_| DatabaseCause::new(ErrorClass::Other, "the reader of the rows has stopped");
+    sender.blocking_send(part).map_err(stopped)
 }

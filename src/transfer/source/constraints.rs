@@ -12,14 +12,87 @@ use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::{TablePlan, UniqueKey};
-use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use crate::transfer::value::hazard::{Fault, Hazard, Reason, Values};
 
 /// The longest value, in bytes, that certainly fits into an entry of PostgreSQL's b-tree, which has 2704 bytes with its
 /// header and padding. A longer one may fit after compression, which only the server can decide.
 pub(crate) const SAFE_ENTRY: usize = 2600;
 
-/// The maximum length of a shown value.
-const SHOWN_CHARACTERS: u32 = 200;
+/// Receives a hazard; an error ends the search.
+pub(crate) type HazardSink<'s> = dyn FnMut(Hazard) -> Result<(), DatabaseCause> + 's;
+
+/// A search for the rows of a table that the target would reject.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'s> {
+    pub(crate) connection: &'s Connection,
+    pub(crate) table: &'s TablePlan,
+    pub(crate) values: Values,
+}
+
+impl Search<'_> {
+    /// Finds the rows that reference a missing row.
+    pub(crate) fn orphans(self, sink: &mut HazardSink<'_>) -> Result<(), DatabaseCause> {
+        for key in foreign_keys(self.table) {
+            self.each(&key.columns, Reason::Orphan, &from_orphans(self.table, key), sink)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the rows that violate a unique index of the target.
+    pub(crate) fn duplicates(self, indexes: Indexes, sink: &mut HazardSink<'_>) -> Result<(), DatabaseCause> {
+        for key in &self.table.unique_keys {
+            // The source enforces the same key on values of one storage class: there are no equal texts.
+            let is_unique = key.is_unique_in_source && indexes == Indexes::Sound;
+            if is_unique && storage_classes(self.connection, self.table, key)? <= 1 {
+                continue;
+            }
+            self.each(&key.columns, Reason::DuplicateRow, &from_duplicates(self.table, key), sink)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the rows whose values may be too long for an index, once for each such index.
+    pub(crate) fn long_entries(self, sink: &mut HazardSink<'_>) -> Result<(), DatabaseCause> {
+        for columns in &self.table.b_trees {
+            self.each(columns, Reason::IndexEntry, &from_long_entries(self.table, columns), sink)?;
+        }
+        Ok(())
+    }
+
+    /// Counts them.
+    pub(crate) fn count_long_entries(self) -> Result<u64, DatabaseCause> {
+        let mut count = 0;
+        for columns in &self.table.b_trees {
+            let sql = format!("SELECT count(*) {}", from_long_entries(self.table, columns));
+            let counted: i64 = self.connection.query_row(&sql, [], |row| row.get(0))?;
+            count += u64::try_from(counted).unwrap_or(0);
+        }
+        Ok(count)
+    }
+
+    /// Reads the rows of a FROM clause, each of which is a hazard of these columns.
+    fn each(
+        self,
+        columns: &[String],
+        reason: Reason,
+        from: &str,
+        sink: &mut HazardSink<'_>,
+    ) -> Result<(), DatabaseCause> {
+        let (table, keys) = (self.table, self.table.primary_key.len());
+        let shown = columns.join(", ");
+        let sql = format!("SELECT {}, {} {from}", primary_key_list(table), column_list(columns));
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let row = AnyRow::Stored(row);
+            // The hazard of several values is none of one value.
+            let value = if columns.len() == 1 { self.values.show(row.stored(keys)) } else { None };
+            let hazard = Hazard::new(&table.name, row.shown_key(0..keys), &shown, &Fault::whole(reason));
+            sink(Hazard { value, ..hazard })?;
+        }
+        Ok(())
+    }
+}
 
 /// The primary keys of the rows that reference a missing row.
 pub(crate) fn orphans(
@@ -137,34 +210,16 @@ pub(crate) enum Indexes {
     Doubted,
 }
 
-/// The rows of a table that violate a unique index of the target.
-pub(crate) fn duplicates(
-    connection: &Connection,
-    table: &TablePlan,
-    indexes: Indexes,
-) -> Result<Vec<Hazard>, DatabaseCause> {
-    let mut hazards = Vec::new();
-    for key in &table.unique_keys {
-        // The source enforces the same key on values of one storage class: there are no equal texts.
-        let is_unique = key.is_unique_in_source && indexes == Indexes::Sound;
-        if is_unique && storage_classes(connection, table, key)? <= 1 {
-            continue;
-        }
-        let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT)", quoted(column)));
-        let texts = texts.collect::<Vec<_>>().join(", ");
-        let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
-        let sql = format!(
-            "SELECT {keys} FROM {name} WHERE ({texts}) IN (SELECT {texts} FROM {name} WHERE {given} \
-             GROUP BY {texts} HAVING count(*) > 1)",
-            keys = primary_key_list(table),
-            name = rows_of(&table.name),
-            given = given.collect::<Vec<_>>().join(" AND "),
-        );
-        let column = key.columns.join(", ");
-        let found = keys(connection, table, &sql, [])?.into_iter();
-        hazards.extend(found.map(|key| Hazard::new(&table.name, key, &column, &Fault::whole(Reason::DuplicateRow))));
-    }
-    Ok(hazards)
+/// The rows of a table that have the same unique key as another row.
+fn from_duplicates(table: &TablePlan, key: &UniqueKey) -> String {
+    let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT)", quoted(column)));
+    let texts = texts.collect::<Vec<_>>().join(", ");
+    let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
+    format!(
+        "FROM {name} WHERE ({texts}) IN (SELECT {texts} FROM {name} WHERE {given} GROUP BY {texts} HAVING count(*) > 1)",
+        name = rows_of(&table.name),
+        given = given.collect::<Vec<_>>().join(" AND "),
+    )
 }
 
 fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, DatabaseCause> {
@@ -173,37 +228,10 @@ fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) 
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 
-/// A row that may be too long for one of the target's b-trees.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct LongEntry {
-    pub(crate) key: String,
-    /// The columns of the index.
-    pub(crate) columns: Vec<String>,
-    /// Their values.
-    pub(crate) values: Vec<Value>,
-}
-
-/// The rows whose values may be too long for an index, once for each such index.
-pub(crate) fn long_entries(connection: &Connection, table: &TablePlan) -> Result<Vec<LongEntry>, DatabaseCause> {
-    let mut found = Vec::new();
-    for columns in &table.b_trees {
-        let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
-        let keys = table.primary_key.len();
-        let sql = format!(
-            "SELECT {keys}, {columns} FROM {name} WHERE {lengths} > {SAFE_ENTRY}",
-            keys = primary_key_list(table),
-            columns = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "),
-            name = rows_of(&table.name),
-            lengths = lengths.collect::<Vec<_>>().join(" + "),
-        );
-        let mut statement = connection.prepare(&sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let values = (keys..keys + columns.len()).map(|index| row.get(index)).collect::<Result<_, _>>()?;
-            found.push(LongEntry { key: leading_key(table, row), columns: columns.clone(), values });
-        }
-    }
-    Ok(found)
+/// The rows whose values of these columns may be too long for an index.
+fn from_long_entries(table: &TablePlan, columns: &[String]) -> String {
+    let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
+    format!("FROM {} WHERE {} > {SAFE_ENTRY}", rows_of(&table.name), lengths.collect::<Vec<_>>().join(" + "))
 }
 
 /// The rows of a table that reference one of `parents`.
@@ -222,26 +250,6 @@ pub(crate) fn children(
         quoted(column)
     );
     keys(connection, table, &sql, [parents])
-}
-
-/// The beginning of a value as an SQL literal; `None` if the row or the column is not found.
-pub(crate) fn shown_value(
-    connection: &Connection,
-    table: &TablePlan,
-    primary_key: &str,
-    column: &str,
-) -> Result<Option<String>, DatabaseCause> {
-    let ([key], Some(_)) = (table.primary_key.as_slice(), table.position(column)) else { return Ok(None) };
-    let sql = format!(
-        "SELECT substr(quote({}), 1, {SHOWN_CHARACTERS}) FROM {} WHERE CAST({} AS TEXT) = ?1",
-        quoted(column),
-        rows_of(&table.name),
-        quoted(&table.columns[*key].name)
-    );
-    let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([primary_key])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(row.get_ref(0)?.as_bytes().ok().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// Runs a query whose first columns are the primary key. Returns the keys as text.
@@ -263,6 +271,10 @@ fn keys(
 /// The primary key of a row whose first columns it is.
 fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
     AnyRow::Stored(row).shown_key(0..table.primary_key.len())
+}
+
+fn column_list(columns: &[String]) -> String {
+    columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")
 }
 
 fn primary_key_list(table: &TablePlan) -> String {

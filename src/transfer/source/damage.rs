@@ -19,6 +19,7 @@ use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::hazard::{self, Hazard, Refusal, RefusedValues};
+use crate::transfer::value::hazard_list::HazardList;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// The maximum number of named findings; the others are only counted.
@@ -93,7 +94,7 @@ impl Diagnostic for DamageError {
     }
 
     fn details(&self) -> Details {
-        Details { lines: self.damage.lines(), document: document(&self.damage) }
+        Details { lines: self.damage.lines(), document: document(&self.damage), counts: None }
     }
 }
 
@@ -127,21 +128,18 @@ impl Examination {
 
     /// The hazards that the conversion of every value did not find, because the target would accept these values.
     #[must_use]
-    pub fn other_hazards<T: AsRef<TablePlan>>(
+    pub(crate) fn other_hazards<T: AsRef<TablePlan>>(
         &self,
         tables: &[T],
         policies: &Policies,
-        found: &[Hazard],
+        found: &HazardList,
     ) -> Vec<Hazard> {
-        let is_explained = |values: &&RefusedValues| {
-            let of_table = |hazard: &&Hazard| hazard.table == values.table;
-            match values.kind {
-                Refusal::Duplicate => found.iter().filter(of_table).any(|hazard| hazard.class == Class::DuplicateRow),
-                // The policy converts each of these values.
-                Refusal::StorageClass if policies.of(Class::StorageClass) != Policy::Fail => true,
-                Refusal::Null | Refusal::StorageClass => {
-                    found.iter().filter(of_table).any(|hazard| Some(&hazard.column) == values.column.as_ref())
-                }
+        let is_explained = |values: &&RefusedValues| match values.kind {
+            Refusal::Duplicate => found.has(&values.table, |_, class| class == Class::DuplicateRow),
+            // The policy converts each of these values.
+            Refusal::StorageClass if policies.of(Class::StorageClass) != Policy::Fail => true,
+            Refusal::Null | Refusal::StorageClass => {
+                found.has(&values.table, |column, _| Some(column) == values.column.as_deref())
             }
         };
         let others = self.values_of(tables).filter(|values| !is_explained(values));

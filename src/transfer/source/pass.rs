@@ -10,6 +10,7 @@ use super::row::{AnyRow, RowIds};
 use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
 use crate::transfer::plan::TablePlan;
+use crate::transfer::value::hazard::Values;
 use crate::transfer::value::policy::Policies;
 
 /// One pass over a table.
@@ -29,7 +30,7 @@ pub(crate) enum Purpose {
     /// To encode rows, up to the first value that cannot be converted exactly.
     Copy,
     /// To find every value that cannot be converted exactly.
-    Scan,
+    Scan(Values),
 }
 
 impl Pass {

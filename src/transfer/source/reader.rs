@@ -13,18 +13,17 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinHandle;
 
-use super::chunks::{Chunk, ChunkSender};
+use super::chunks::{Chunk, ChunkSender, HazardSender};
 use super::error::SourceError;
 use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
 use super::row_converter::RowConverter;
-use crate::database::failure::{DatabaseCause, ErrorClass, ResultExt, Verb};
+use crate::database::failure::{Action, DatabaseCause, ErrorClass, ResultExt, Verb};
 use crate::progress::{Amount, Phase, Progress};
-use crate::transfer::report::ChangeSink;
+use crate::transfer::report::Findings;
 use crate::transfer::summary::TableRead;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::digest::{RowDigests, bucket, key_of, short_digest};
-use crate::transfer::value::policy::{Class, Policy};
 
 /// The maximum number of chunks that wait for the server.
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -46,8 +45,8 @@ type Thread<T> = JoinHandle<(PoolConnection<Sqlite>, Result<T, DatabaseCause>)>;
 pub(crate) struct Reporting<'r> {
     /// Receives the rows and bytes read so far.
     pub(crate) progress: &'r dyn Progress,
-    /// Receives what policies change.
-    pub(crate) changes: &'r ChangeSink<'r>,
+    /// Receives what policies change, and of a scan all hazards.
+    pub(crate) findings: &'r dyn Findings,
 }
 
 /// A running pass and its chunks.
@@ -103,12 +102,37 @@ impl Reader {
         let meter = reporting.progress.begin(Phase::new("reading", &name), estimate);
         let mut reading = self.read(pass).context((Verb::Read, name.clone()))?;
         while let Some(chunk) = reading.chunks.recv().await {
-            (reporting.changes)(&chunk.changes)?;
+            reporting.findings.changes(&chunk.changes)?;
+            reporting.findings.hazards(&chunk.hazards)?;
             meter.advance(chunk.amount);
         }
         let read = reading.finish().await.context((Verb::Read, name.clone()))?;
         meter.finish();
         Ok(read)
+    }
+
+    /// Runs a search for hazards, which it sends in parts. If the caller drops the future, SQLite is interrupted.
+    pub(crate) async fn search<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Connection, &mut HazardSender) -> Result<T, DatabaseCause> + Send + 'static,
+        action: Action,
+        findings: &dyn Findings,
+    ) -> Result<T, SourceError> {
+        let abandoned = Abandoned::default();
+        let (sender, mut found) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let search = move |connection: &Connection| {
+            let mut hazards = HazardSender::new(sender);
+            let result = work(connection, &mut hazards)?;
+            hazards.finish()?;
+            Ok(result)
+        };
+        let thread = self.start_until(search, Arc::clone(&abandoned.0)).context(&action)?;
+        while let Some(hazards) = found.recv().await {
+            findings.hazards(&hazards)?;
+        }
+        let result = self.take_back(thread).await.context(action);
+        drop(abandoned);
+        Ok(result?)
     }
 
     /// Returns short digests of the values of all rows in these buckets.
@@ -192,23 +216,23 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
     let mut found = TableRead::default();
     pass.for_each_row(connection, |row| {
         if let AnyRow::Placeholder(_) = row {
-            chunks.record(vec![Change::of_placeholder(&table.name, pass.shown_key(row), &table.key_columns())], 0);
+            chunks.add_changes(vec![Change::of_placeholder(&table.name, pass.shown_key(row), &table.key_columns())])?;
         }
         if pass.drops(row) {
-            let (values, bytes) = dropped_values(pass, row);
-            chunks.leave_out(values, bytes)?;
+            chunks.add_changes(vec![dropped_row(pass, row)])?;
             return Ok(ControlFlow::Continue(()));
         }
         let mut converted = converter.convert(row);
-        chunks.record(std::mem::take(&mut converted.changes), converted.bytes);
-        found.hazards.append(&mut converted.hazards);
+        chunks.add_changes(std::mem::take(&mut converted.changes))?;
+        found.has_hazards |= !converted.hazards.is_empty();
         for (sum, count) in found.normalizations.iter_mut().zip(converted.normalizations) {
             *sum += count;
         }
-        if pass.purpose == Purpose::Copy && !found.hazards.is_empty() {
+        if pass.purpose == Purpose::Copy && found.has_hazards {
             return Ok(ControlFlow::Break(()));
         }
-        chunks.add(&converted.values)?;
+        chunks.add_hazards(std::mem::take(&mut converted.hazards))?;
+        chunks.add(&converted.values, converted.bytes)?;
         found.digest.add(converted.bucket(table), converted.digester);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -216,16 +240,11 @@ fn read_table(connection: &Connection, pass: &Pass, sender: &Sender<Chunk>) -> R
     Ok(found)
 }
 
-/// The values of a row that is left out, and their size in bytes.
-fn dropped_values(pass: &Pass, row: AnyRow<'_>) -> (Vec<Change>, u64) {
-    let (table, key) = (&pass.table, pass.shown_key(row));
-    let (class, policy) = (Class::Orphan, Policy::Drop);
-    let values = (0..table.columns.len()).map(|index| row.stored(index));
-    let bytes = values.clone().map(|value| value.size() as u64).sum();
-    let changes = values
-        .zip(&table.columns)
-        .map(|(value, column)| Change::of_value(&table.name, key.clone(), &column.name, class, policy, value));
-    (changes.collect(), bytes)
+/// A row that is left out, with all its values.
+fn dropped_row(pass: &Pass, row: AnyRow<'_>) -> Change {
+    let table = &pass.table;
+    let values = table.columns.iter().enumerate().map(|(index, column)| (column.name.as_str(), row.stored(index)));
+    Change::of_dropped_row(&table.name, pass.shown_key(row), &table.key_columns(), values)
 }
 
 /// Short digests of the values of all rows in these buckets, by primary key.

@@ -1,6 +1,6 @@
 //! Converts a row: its values for PostgreSQL, what policies changed, and its hazards.
 
-use super::pass::Pass;
+use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
 use crate::database::sqlite_value::SqliteValue;
 use crate::transfer::plan::TablePlan;
@@ -8,7 +8,7 @@ use crate::transfer::source::constraints::SAFE_ENTRY;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::convert::{Converted, convert, truncated};
 use crate::transfer::value::digest::{RowDigester, bucket};
-use crate::transfer::value::hazard::Hazard;
+use crate::transfer::value::hazard::{Hazard, Values};
 use crate::transfer::value::normalization::NormalizationCounts;
 use crate::transfer::value::pg_value::PgValue;
 use crate::transfer::value::policy::{Class, Policy};
@@ -29,11 +29,16 @@ pub(crate) struct ConvertedRow<'r> {
 /// Converts the rows of a pass.
 pub(crate) struct RowConverter<'p> {
     pass: &'p Pass,
+    values: Values,
 }
 
 impl<'p> RowConverter<'p> {
     pub(crate) fn new(pass: &'p Pass) -> Self {
-        Self { pass }
+        let values = match pass.purpose {
+            Purpose::Copy => Values::Hidden,
+            Purpose::Scan(values) => values,
+        };
+        Self { pass, values }
     }
 
     pub(crate) fn convert<'r>(&self, row: AnyRow<'r>) -> ConvertedRow<'r> {
@@ -57,7 +62,10 @@ impl<'p> RowConverter<'p> {
             converted.changes.push(Change::of_value(&table.name, key, &column.name, class, policy, stored));
         }
         for fault in faults {
-            converted.hazards.push(Hazard::new(&table.name, self.pass.shown_key(row), &column.name, &fault));
+            let value = self.values.show(stored);
+            converted
+                .hazards
+                .push(Hazard { value, ..Hazard::new(&table.name, self.pass.shown_key(row), &column.name, &fault) });
         }
         for normalization in normalizations.iter() {
             converted.normalizations[normalization as usize] += 1;
@@ -106,7 +114,6 @@ mod tests {
     use rusqlite::types::Value;
 
     use super::*;
-    use crate::transfer::source::pass::Purpose;
     use crate::transfer::value::column::ColumnPlan;
     use crate::transfer::value::column_type::ColumnType;
     use crate::transfer::value::policy::Policies;
@@ -129,7 +136,7 @@ mod tests {
             row_ids: None,
             policies: Arc::new(Policies::new(&choices).expect("no contradiction")),
             orphans: Arc::default(),
-            purpose: Purpose::Scan,
+            purpose: Purpose::Scan(Values::Hidden),
         }
     }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::constraints::{self, Indexes, LongEntry};
+use rusqlite::Connection;
+
+use super::chunks::HazardSender;
+use super::constraints::{HazardSink, Indexes, Search};
 use super::damage::{self, Examination};
 use super::error::SourceError;
 use super::estimate;
@@ -12,11 +15,12 @@ use super::pass::{Pass, Purpose};
 use super::reader::{Reader, Reporting};
 use super::row::RowIds;
 use super::snapshot::{Snapshot, SourceChanges};
-use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
+use crate::transfer::report::Findings;
 use crate::transfer::summary::TableRead;
-use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use crate::transfer::value::hazard::Values;
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// How often the elapsed time of a check is updated.
@@ -35,32 +39,57 @@ pub struct Source {
 pub(crate) struct SourceScan {
     /// In the order of the plan.
     pub tables: Vec<TableRead>,
-    /// All values and rows that the target cannot hold.
-    pub hazards: Vec<Hazard>,
-    /// Index entries so long that they fit only if the server can compress them enough.
-    pub long_entries: Vec<Hazard>,
+    /// How many index entries are so long that they fit only if the server can compress them enough. Where they are
+    /// hazards they are not counted.
+    pub long_entries: u64,
 }
 
-/// The rows of a table that the target's keys and indexes may reject.
-struct RefusedRows {
-    orphans: Vec<Hazard>,
-    duplicates: Vec<Hazard>,
-    long_entries: Vec<LongEntry>,
+/// What a scan looks for, and how it is listed.
+#[derive(Clone)]
+pub(crate) struct Scan {
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) orphans: Arc<Orphans>,
+    pub(crate) values: Values,
+    pub(crate) parents: Parents,
+    pub(crate) long_entries: LongEntries,
 }
 
-impl SourceScan {
-    /// Adds the result of a table, without the rows that a policy handles.
-    fn add(&mut self, table: &TablePlan, mut read: TableRead, refused: RefusedRows, policies: &Policies) {
-        let is_listed = |class| policies.of(class) == Policy::Fail;
-        self.hazards.append(&mut read.hazards);
-        self.tables.push(read);
-        self.hazards.extend(refused.orphans.into_iter().filter(|_| is_listed(Class::Orphan)));
-        self.hazards.extend(refused.duplicates);
-        let long_entries = refused.long_entries.into_iter().filter(|_| is_listed(Class::IndexEntry));
-        self.long_entries.extend(long_entries.map(|entry| {
-            let fault = Fault::whole(Reason::IndexEntry);
-            Hazard::new(&table.name, entry.key, &entry.columns.join(", "), &fault)
-        }));
+/// Where the parents of the source's rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parents {
+    /// In the source: rows without one are hazards.
+    InSource,
+    /// In the source or on the target, which only the target can tell.
+    OnEitherSide,
+}
+
+/// What is done with index entries that may be too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LongEntries {
+    Counted,
+    /// They are hazards.
+    Listed,
+}
+
+impl Scan {
+    /// Finds the rows of a table that the target's keys and indexes may reject, without those that a policy handles.
+    /// Returns the number of long index entries.
+    fn refused_rows(
+        &self,
+        search: Search<'_>,
+        indexes: Indexes,
+        sink: &mut HazardSink<'_>,
+    ) -> Result<u64, DatabaseCause> {
+        let is_listed = |class| self.policies.of(class) == Policy::Fail;
+        if is_listed(Class::Orphan) && self.parents == Parents::InSource {
+            search.orphans(sink)?;
+        }
+        search.duplicates(indexes, sink)?;
+        match self.long_entries {
+            _ if !is_listed(Class::IndexEntry) => Ok(0),
+            LongEntries::Counted => search.count_long_entries(),
+            LongEntries::Listed => search.long_entries(sink).map(|()| 0),
+        }
     }
 }
 
@@ -128,28 +157,6 @@ impl Source {
         found.await.context((Verb::Read, "a sample of the source"))
     }
 
-    /// Adds the stored value to each hazard that is about one value.
-    ///
-    /// # Errors
-    /// [`DatabaseError`] if the file cannot be read.
-    pub async fn show_values(
-        &mut self,
-        tables: &[Arc<TablePlan>],
-        hazards: &mut Vec<Hazard>,
-    ) -> Result<(), DatabaseError> {
-        let (tables, mut found) = (tables.to_vec(), std::mem::take(hazards));
-        let shown = self.reader.run(move |connection| {
-            for hazard in &mut found {
-                if let Some(table) = tables.iter().find(|table| table.name == hazard.table) {
-                    hazard.value = constraints::shown_value(connection, table, &hazard.primary_key, &hazard.column)?;
-                }
-            }
-            Ok(found)
-        });
-        *hazards = shown.await.context((Verb::Read, "the values that cannot be converted"))?;
-        Ok(())
-    }
-
     /// Finds the orphans and applies the policy to them.
     ///
     /// # Errors
@@ -168,45 +175,42 @@ impl Source {
     /// Reads every row without writing: counts, digests and all hazards.
     ///
     /// # Errors
-    /// [`SourceError`] if the file cannot be read, or what a policy would change cannot be written to the report.
+    /// [`SourceError`] if the file cannot be read, or what was found cannot be written to the report.
     pub(crate) async fn scan(
         &mut self,
         tables: &[Arc<TablePlan>],
         estimates: &[Amount],
-        policies: &Arc<Policies>,
-        orphans: &Arc<Orphans>,
+        scan: &Scan,
         reporting: &Reporting<'_>,
     ) -> Result<SourceScan, SourceError> {
-        let mut scan = SourceScan::default();
+        let mut found = SourceScan::default();
         for (table, estimate) in tables.iter().zip(estimates) {
             let pass = Pass {
                 table: Arc::clone(table),
                 row_ids: None,
-                policies: Arc::clone(policies),
-                orphans: Arc::clone(orphans),
-                purpose: Purpose::Scan,
+                policies: Arc::clone(&scan.policies),
+                orphans: Arc::clone(&scan.orphans),
+                purpose: Purpose::Scan(scan.values),
             };
-            let read = self.reader.scan(pass, *estimate, reporting).await?;
-            let refused = self.refused_rows(table).await?;
-            scan.add(table, read, refused, policies);
+            found.tables.push(self.reader.scan(pass, *estimate, reporting).await?);
+            found.long_entries += self.refused_rows(table, scan, reporting.findings).await?;
         }
-        Ok(scan)
+        Ok(found)
     }
 
-    async fn refused_rows(&mut self, table: &Arc<TablePlan>) -> Result<RefusedRows, DatabaseError> {
-        let own = Arc::clone(table);
-        let indexes = self.indexes;
-        let found = self.reader.run(move |connection| {
-            let mut orphans = Vec::new();
-            for key in constraints::foreign_keys(&own) {
-                let column = key.columns.join(", ");
-                let found = constraints::orphans(connection, &own, key)?.into_iter();
-                orphans.extend(found.map(|key| Hazard::new(&own.name, key, &column, &Fault::whole(Reason::Orphan))));
-            }
-            let duplicates = constraints::duplicates(connection, &own, indexes)?;
-            Ok(RefusedRows { orphans, duplicates, long_entries: constraints::long_entries(connection, &own)? })
-        });
-        found.await.context((Verb::Find, format!("orphans and duplicates in {}", table.name)))
+    async fn refused_rows(
+        &mut self,
+        table: &Arc<TablePlan>,
+        scan: &Scan,
+        findings: &dyn Findings,
+    ) -> Result<u64, SourceError> {
+        let (own, scan, indexes) = (Arc::clone(table), scan.clone(), self.indexes);
+        let work = move |connection: &Connection, hazards: &mut HazardSender| {
+            let search = Search { connection, table: &own, values: scan.values };
+            scan.refused_rows(search, indexes, &mut |hazard| hazards.add(hazard))
+        };
+        let action = (Verb::Find, format!("orphans and duplicates in {}", table.name));
+        self.reader.search(work, action.into(), findings).await
     }
 
     /// Ends the snapshot. Returns what happened to the source meanwhile.

@@ -1,24 +1,30 @@
 //! Why staged rows cannot be appended: the target has a row with the same primary key and other values, another row has
 //! the same unique key, or a referenced row is missing on both sides.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
+use tokio::task::yield_now;
 
+use super::error::WriteError;
 use super::staging::{place, same};
-use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::failure::{Action, ResultExt, Verb};
 use crate::database::quote::{literal, quoted};
-use crate::diagnostic::{Details, Diagnostic};
+use crate::database::sqlite_value::{SHOWN_CHARACTERS, SqliteValue};
+use crate::diagnostic::{Counts, Details, Diagnostic, NAMED};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::{TablePlan, TransferPlan};
+use crate::transfer::report::{Findings, ReportError};
 use crate::transfer::source::constraints::foreign_keys;
 use crate::transfer::value::column::ColumnPlan;
 use crate::transfer::value::column_type::ColumnType;
-use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+use crate::transfer::value::hazard::{Fault, Hazard, Reason, Values};
+use crate::transfer::value::hazard_list::HazardList;
 
 /// A row of the source that conflicts with one of the target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,16 +58,55 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// All rows that conflict with rows of the target.
+/// Receives a conflict; an error ends the run.
+pub(crate) type ConflictSink<'s> = dyn Fn(&Conflict) -> Result<(), ReportError> + 's;
+
+/// The conflicts that were found so far. There may be as many as rows, so that only the report has all.
+#[derive(Debug, Default)]
+pub(crate) struct ConflictList {
+    /// At most [`NAMED`].
+    first: Vec<Conflict>,
+    /// By table.
+    counts: BTreeMap<String, u64>,
+    /// How many rows exist on the target with other values.
+    different: u64,
+    /// How many others have a unique key of a row of the target.
+    duplicates: u64,
+    /// Table and primary key of the last row.
+    last: Option<(String, String)>,
+}
+
+impl ConflictList {
+    /// Adds a conflict. Those of one row follow each other, with the difference as the first.
+    pub(crate) fn add(&mut self, conflict: Conflict) {
+        let row = (conflict.table.clone(), conflict.primary_key.clone());
+        if self.last.as_ref() != Some(&row) {
+            let rows = if conflict.is_difference() { &mut self.different } else { &mut self.duplicates };
+            *rows += 1;
+            self.last = Some(row);
+        }
+        *self.counts.entry(conflict.table.clone()).or_default() += 1;
+        if self.first.len() < NAMED {
+            self.first.push(conflict);
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+}
+
+/// Rows conflict with rows of the target.
 #[derive(Debug, thiserror::Error)]
 #[error("{} with rows of the target; nothing was changed ({insertable} more could be inserted, {identical} already exist)", conflicting_rows(.conflicts))]
 pub(crate) struct ConflictError {
     /// One or more for each row.
-    pub conflicts: Vec<Conflict>,
+    conflicts: ConflictList,
     /// How many rows could be inserted.
-    pub insertable: u64,
+    insertable: u64,
     /// How many rows already exist and are identical.
-    pub identical: u64,
+    identical: u64,
 }
 
 impl Diagnostic for ConflictError {
@@ -78,70 +123,85 @@ impl Diagnostic for ConflictError {
     }
 
     fn details(&self) -> Details {
-        Details::of(&self.conflicts)
+        let counts = self.conflicts.counts.iter().map(|(table, count)| (table.clone(), *count));
+        Details { counts: Some(Counts::of(counts)), ..Details::of(&self.conflicts.first) }
     }
 }
 
-fn conflicting_rows(conflicts: &[Conflict]) -> String {
-    let rows: BTreeSet<_> = conflicts.iter().map(|conflict| (&conflict.table, &conflict.primary_key)).collect();
-    format!("{} {}", counted(rows.len() as u64, "row"), if rows.len() == 1 { "conflicts" } else { "conflict" })
+fn conflicting_rows(conflicts: &ConflictList) -> String {
+    let rows = conflicts.different + conflicts.duplicates;
+    format!("{} {}", counted(rows, "row"), if rows == 1 { "conflicts" } else { "conflict" })
 }
 
 impl ConflictError {
     /// From the number of rows to append, and of those whose primary key exists on the target.
-    pub(crate) fn of(conflicts: Vec<Conflict>, rows: u64, present: u64) -> Self {
-        let keys = |is_difference: bool| -> BTreeSet<(&str, &str)> {
-            let conflicts = conflicts.iter().filter(|conflict| conflict.is_difference() == is_difference);
-            conflicts.map(|conflict| (conflict.table.as_str(), conflict.primary_key.as_str())).collect()
-        };
-        let (different, duplicate) = (keys(true), keys(false));
-        let duplicates = duplicate.difference(&different).count() as u64;
-        let identical = present.saturating_sub(different.len() as u64);
-        let insertable = rows.saturating_sub(present + duplicates);
+    pub(crate) fn of(conflicts: ConflictList, rows: u64, present: u64) -> Self {
+        let identical = present.saturating_sub(conflicts.different);
+        let insertable = rows.saturating_sub(present + conflicts.duplicates);
         Self { conflicts, insertable, identical }
     }
 }
 
 /// Finds the rows of a table that conflict.
-pub(crate) async fn conflicts(
+pub(crate) async fn find_conflicts(
     connection: &mut PgConnection,
     table: &TablePlan,
-) -> Result<Vec<Conflict>, DatabaseError> {
+    found: &mut ConflictList,
+    sink: &ConflictSink<'_>,
+) -> Result<(), WriteError> {
     let action = Action::from((Verb::Compare, format!("the rows of {}", table.name)));
-    let other_keys = table.unique_keys.iter().filter(|key| !table.key_names().eq(&key.columns));
-    let queries = std::iter::once(differing(table)).chain(other_keys.map(|key| duplicates(table, &key.columns)));
-    let mut found = Vec::new();
-    for sql in queries {
-        for row in
-            sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut *connection).await.context(&action)?
-        {
-            found.push(Conflict {
-                table: table.name.clone(),
-                primary_key: row.try_get(0).context(&action)?,
-                target_primary_key: row.try_get(1).context(&action)?,
-                columns: row.try_get(2).context(&action)?,
-            });
-        }
+    let mut rows = sqlx::query(AssertSqlSafe(conflicting(table))).persistent(false).fetch(connection);
+    while let Some(row) = rows.try_next().await.context(&action)? {
+        let conflict = Conflict {
+            table: table.name.clone(),
+            primary_key: row.try_get(0).context(&action)?,
+            target_primary_key: row.try_get(1).context(&action)?,
+            columns: row.try_get(2).context(&action)?,
+        };
+        sink(&conflict)?;
+        found.add(conflict);
+        // Rows are often ready at once: without this a signal would not be handled before the last one.
+        yield_now().await;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Finds the rows of a table that reference a row which neither the source nor the target has.
-pub(crate) async fn orphans(
+pub(crate) async fn find_orphans(
     connection: &mut PgConnection,
     table: &TablePlan,
     plan: &TransferPlan,
-) -> Result<Vec<Hazard>, DatabaseError> {
+    values: Values,
+    (found, findings): (&mut HazardList, &dyn Findings),
+) -> Result<(), WriteError> {
     let action = Action::from((Verb::Find, format!("orphans in {}", table.name)));
-    let mut found = Vec::new();
     for key in foreign_keys(table) {
-        let query = sqlx::query_scalar(AssertSqlSafe(parentless(table, key, plan))).persistent(false);
-        let rows: Vec<String> = query.fetch_all(&mut *connection).await.context(&action)?;
         let column = key.columns.join(", ");
-        let orphans = rows.into_iter().map(|row| Hazard::new(&table.name, row, &column, &Fault::whole(Reason::Orphan)));
-        found.extend(orphans);
+        let query = sqlx::query(AssertSqlSafe(parentless(table, key, plan))).persistent(false);
+        let mut rows = query.fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await.context(&action)? {
+            let hazard =
+                Hazard::new(&table.name, row.try_get(0).context(&action)?, &column, &Fault::whole(Reason::Orphan));
+            let value: Option<String> = row.try_get(1).context(&action)?;
+            let value = value.and_then(|value| values.show(SqliteValue::Text(value.as_bytes())));
+            let hazard = Hazard { value, ..hazard };
+            findings.hazards(std::slice::from_ref(&hazard))?;
+            found.add(&[hazard]);
+            yield_now().await;
+        }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Selects the conflicts of a table: those of one row follow each other, with the difference as the first.
+fn conflicting(table: &TablePlan) -> String {
+    let other_keys = table.unique_keys.iter().filter(|key| !table.key_names().eq(&key.columns));
+    let kinds = std::iter::once(differing(table)).chain(other_keys.map(|key| duplicates(table, &key.columns)));
+    let kinds = kinds.enumerate().map(|(nth, query)| format!("SELECT *, {nth} AS nth FROM ({query}) AS kind"));
+    format!(
+        "SELECT row_key, target_key, differing FROM ({}) AS conflict ORDER BY row_key COLLATE \"C\", nth",
+        kinds.collect::<Vec<_>>().join(" UNION ALL ")
+    )
 }
 
 /// Selects the rows that exist on the target with other values.
@@ -149,8 +209,9 @@ fn differing(table: &TablePlan) -> String {
     let differences: Vec<_> = table.columns.iter().map(|column| (literal(&column.name), differs(column))).collect();
     let named = differences.iter().map(|(name, differs)| format!("CASE WHEN {differs} THEN {name} END"));
     format!(
-        "SELECT {staged_key}, {target_key}, array_remove(ARRAY[{named}]::text[], NULL)
-         FROM ONLY {name} AS there JOIN {place} AS staged ON {same} WHERE {differ} ORDER BY 1",
+        "SELECT {staged_key} AS row_key, {target_key} AS target_key,
+             array_remove(ARRAY[{named}]::text[], NULL) AS differing
+         FROM ONLY {name} AS there JOIN {place} AS staged ON {same} WHERE {differ}",
         staged_key = shown_key(table, "staged"),
         target_key = shown_key(table, "there"),
         named = named.collect::<Vec<_>>().join(", "),
@@ -165,8 +226,8 @@ fn differing(table: &TablePlan) -> String {
 fn duplicates(table: &TablePlan, key: &[String]) -> String {
     let names = key.iter().map(|column| literal(column)).collect::<Vec<_>>().join(", ");
     format!(
-        "SELECT {staged_key}, {target_key}, ARRAY[{names}]::text[]
-         FROM ONLY {name} AS there JOIN {place} AS staged ON {same_values} WHERE NOT ({same_row}) ORDER BY 1",
+        "SELECT {staged_key} AS row_key, {target_key} AS target_key, ARRAY[{names}]::text[] AS differing
+         FROM ONLY {name} AS there JOIN {place} AS staged ON {same_values} WHERE NOT ({same_row})",
         staged_key = shown_key(table, "staged"),
         target_key = shown_key(table, "there"),
         name = table.qualified_name,
@@ -176,7 +237,7 @@ fn duplicates(table: &TablePlan, key: &[String]) -> String {
     )
 }
 
-/// Selects the rows that reference a missing row.
+/// Selects the rows that reference a missing row, and the beginning of the reference if it is one value.
 fn parentless(table: &TablePlan, key: &ForeignKey, plan: &TransferPlan) -> String {
     let parent = plan.tables.iter().find(|parent| parent.name == key.referenced_table);
     let on_target = plan.namespace.table(&key.referenced_table);
@@ -186,8 +247,12 @@ fn parentless(table: &TablePlan, key: &ForeignKey, plan: &TransferPlan) -> Strin
     let matching = pairs.collect::<Vec<_>>().join(" AND ");
     let given = key.columns.iter().map(|column| format!("staged.{} IS NOT NULL", quoted(column)));
     let absent = places.map(|place| format!("NOT EXISTS (SELECT FROM {place} AS parent WHERE {matching})"));
+    let value = match key.columns.as_slice() {
+        [column] => format!("pg_catalog.left(staged.{}::text, {SHOWN_CHARACTERS})", quoted(column)),
+        _ => "NULL::text".to_owned(),
+    };
     format!(
-        "SELECT {key} FROM {place} AS staged WHERE {conditions} ORDER BY 1",
+        "SELECT {key}, {value} FROM {place} AS staged WHERE {conditions} ORDER BY 1",
         key = shown_key(table, "staged"),
         place = place(table),
         conditions = given.chain(absent).collect::<Vec<_>>().join(" AND ")
@@ -230,18 +295,32 @@ mod tests {
         Conflict { table, primary_key, target_primary_key: target_primary_key.to_owned(), columns }.to_string()
     }
 
+    fn list(conflicts: impl Iterator<Item = (String, String)>) -> ConflictList {
+        let mut list = ConflictList::default();
+        for (primary_key, target_primary_key) in conflicts {
+            let (table, columns) = ("alert_sessions".to_owned(), Vec::new());
+            list.add(Conflict { table, primary_key, target_primary_key, columns });
+        }
+        list
+    }
+
     #[test]
     fn a_refusal_counts_rows_and_not_conflicts() {
-        let conflict = |primary_key: &str, target_primary_key: &str| Conflict {
-            table: "alert_sessions".to_owned(),
-            primary_key: primary_key.to_owned(),
-            target_primary_key: target_primary_key.to_owned(),
-            columns: Vec::new(),
-        };
         // Of ten rows six exist on the target; "one" has other values there, and shares a unique key with "two".
-        let conflicts = vec![conflict("one", "one"), conflict("one", "two"), conflict("three", "two")];
-        let error = ConflictError::of(conflicts, 10, 6);
+        let conflicts = [("one", "one"), ("one", "two"), ("three", "two"), ("three", "four")];
+        let conflicts = conflicts.into_iter().map(|(row, target)| (row.to_owned(), target.to_owned()));
+        let error = ConflictError::of(list(conflicts), 10, 6);
         assert_eq!((error.insertable, error.identical), (3, 5));
+        assert!(error.to_string().starts_with("2 rows conflict with rows of the target"), "{error}");
+    }
+
+    #[test]
+    fn of_many_conflicts_the_first_are_kept_and_all_are_counted() {
+        let rows = (0..10 * NAMED).map(|row| (row.to_string(), row.to_string()));
+        let error = ConflictError::of(list(rows), 20_000, 15_000);
+        assert_eq!((error.conflicts.first.len(), error.identical, error.insertable), (NAMED, 5_000, 5_000));
+        let counts = error.details().counts.expect("counts");
+        assert_eq!(counts.groups().collect::<Vec<_>>(), [("alert_sessions", 10_000)]);
     }
 
     #[test]

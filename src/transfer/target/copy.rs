@@ -38,12 +38,12 @@ pub(crate) async fn copy_table(
     let mut copy = connection.copy_in_raw(&sql).await.map_err(refused)?;
     let mut reading = reader.read(pass).context((Verb::Read, table.name.clone()))?;
     while let Some(chunk) = reading.chunks.recv().await {
-        (reporting.changes)(&chunk.changes)?;
+        reporting.findings.changes(&chunk.changes)?;
         copy.send(chunk.bytes).await.map_err(refused)?;
         meter.advance(chunk.amount);
     }
     let read = reading.finish().await.context((Verb::Read, table.name.clone()))?;
-    if !read.hazards.is_empty() {
+    if read.has_hazards {
         return Err(WriteError::FoundHazard);
     }
     let copied = copy.finish().await.map_err(refused)?;

@@ -23,7 +23,7 @@ impl Diagnostic for ObstacleError {
     }
 
     fn details(&self) -> Details {
-        Details { lines: lines(&self.0), document: document(&self.0) }
+        Details { lines: lines(&self.0), document: document(&self.0), counts: None }
     }
 }
 

@@ -6,14 +6,12 @@ use serde::Serialize;
 
 use super::column_type::ColumnType;
 use super::policy::{Choice, Class, Policy};
-use crate::database::sqlite_value::StorageClass;
-use crate::diagnostic::{Details, Diagnostic};
-use crate::exit_code::ExitCode;
-use crate::format::{counted, number};
+use crate::database::sqlite_value::{SqliteValue, StorageClass};
+use crate::format::number;
 
 /// A value or row that cannot be converted exactly. Its fields are those of the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Hazard {
+pub(crate) struct Hazard {
     pub table: String,
     /// The primary key of the row; bytes that are not UTF-8 are replaced.
     pub primary_key: String,
@@ -34,9 +32,12 @@ pub struct Hazard {
 }
 
 impl Hazard {
+    /// Roughly its size in memory, in bytes: of its texts, only the key may be long.
+    pub(crate) const SIZE: u64 = 1024;
+
     /// A fault at its row and column.
     #[must_use]
-    pub fn new(table: &str, primary_key: String, column: &str, fault: &Fault) -> Self {
+    pub(crate) fn new(table: &str, primary_key: String, column: &str, fault: &Fault) -> Self {
         Self {
             table: table.to_owned(),
             primary_key,
@@ -48,6 +49,21 @@ impl Hazard {
             policies: fault.policies,
             value: None,
         }
+    }
+}
+
+/// Whether hazards have the values that they are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// They may be confidential.
+    Hidden,
+    Shown,
+}
+
+impl Values {
+    /// The beginning of a value as an SQL literal, if it may be shown.
+    pub(crate) fn show(self, value: SqliteValue<'_>) -> Option<String> {
+        (self == Values::Shown).then(|| value.shown_literal())
     }
 }
 
@@ -88,29 +104,6 @@ impl fmt::Display for Hazard {
             write!(f, "{separator}{}", Choice { class: self.class, policy })?;
         }
         self.value.as_ref().map_or(Ok(()), |value| write!(f, "; {value}"))
-    }
-}
-
-/// All values that cannot be converted exactly.
-#[derive(Debug, thiserror::Error)]
-#[error("{} of the source cannot be converted exactly; nothing was written", counted(.0.len() as u64, "value"))]
-pub(crate) struct HazardError(pub Vec<Hazard>);
-
-impl Diagnostic for HazardError {
-    fn exit_code(&self) -> ExitCode {
-        ExitCode::Data
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(
-            "repair these values in a copy of the source and move the copy, or choose a policy for each class: \
-             `--on CLASS=POLICY --report FILE`"
-                .into(),
-        )
-    }
-
-    fn details(&self) -> Details {
-        Details::of(&self.0)
     }
 }
 

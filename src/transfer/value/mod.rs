@@ -12,6 +12,7 @@
 //! | [`json`] | parses JSON as PostgreSQL does |
 //! | [`normalization`] | differences between a JSON text and what `jsonb` prints |
 //! | [`mod@column`] | a column of the target |
+//! | [`hazard_list`] | how many values cannot be converted exactly, and the first of them |
 //! | [`hazard`] | values that cannot be converted exactly |
 //! | [`policy`] | what is done with each class of hazards |
 //! | [`timestamp`] | parses timestamps |
@@ -27,6 +28,7 @@ pub(crate) mod copy_format;
 pub(crate) mod decimal;
 pub(crate) mod digest;
 pub(crate) mod hazard;
+pub(crate) mod hazard_list;
 pub(crate) mod json;
 pub(crate) mod jsonb;
 pub(crate) mod normalization;

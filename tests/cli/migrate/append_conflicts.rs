@@ -133,3 +133,38 @@ fn an_operators_own_unique_index_is_looked_at_too() {
     let refused = append(&source, &target).expect(7);
     refused.fails_with(&["alert_sessions", "theirs", "agent_type", "chain_id"]);
 }
+
+#[apply(test)]
+fn of_very_many_conflicts_the_first_are_named_all_are_counted_and_the_report_has_each() {
+    let (source, target) = one_session_and_target();
+    let sessions = |series: &str, status: &str| {
+        format!(
+            "{series} INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
+             SELECT 's-' || (10000 + n), 'a-' || n, 'k', '{status}', 'c' FROM n"
+        )
+    };
+    source.execute(&sessions(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1500)",
+        "failed",
+    ));
+    target.execute(&sessions("WITH n AS (SELECT n FROM generate_series(1, 1500) n)", "completed"));
+    // A row with another value may also have the unique key of another row.
+    target.execute("UPDATE alert_sessions SET alert_id = 'x' WHERE alert_id = 'a-2'");
+    target.execute("UPDATE alert_sessions SET alert_id = 'a-2' WHERE alert_id = 'a-1'");
+    target.execute("DELETE FROM alert_sessions WHERE session_id = 's-10003'");
+    target.execute("UPDATE alert_sessions SET alert_id = 'a-3' WHERE alert_id = 'a-4'");
+    let refused = append_with(&source, &target, &REPORT).expect(7);
+    refused.fails_with(&["1,500 rows conflict", "(4 more could be inserted, 0 already exist)"]);
+    let error = &refused.json()["error"];
+    assert_eq!((&error["total"], &error["counts"]), (&json!(1501), &json!({ "alert_sessions": 1501 })));
+    let report = read_report(&source);
+    let (named, all) = (error["details"].as_array().expect("a list"), report["clashes"].as_array().expect("a list"));
+    assert_eq!((named.len(), all.len(), &report["total"]), (1000, 1501, &json!(1501)));
+    assert_eq!(named[..], all[..1000]);
+    let [first, second, third] =
+        [0, 1, 2].map(|at| ["primary_key", "target_primary_key"].map(|key| all[at][key].clone()));
+    let pair = |row: &str, other: &str| [json!(row), json!(other)];
+    assert_eq!([first, second], [pair("s-10001", "s-10001"), pair("s-10002", "s-10002")]);
+    assert_eq!(third, pair("s-10002", "s-10001"));
+    assert!(refused.stderr.contains("and 1,401 more: `--report FILE` lists all"), "{}", refused.stderr);
+}

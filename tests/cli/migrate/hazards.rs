@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::cases::each;
 use crate::support::column::{BIGINT, BOOLEAN, DOUBLE, INTEGER, JSON, JSONB, TEXT};
 use crate::support::database::block_on;
 use crate::support::history::{NOW_US, insert_session, row_key};
-use crate::support::migration::{arguments, assert_no_tables, migrate, source_and_target};
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
+use crate::support::migration::{arguments, assert_no_tables, migrate, read_report, source_and_target};
+use crate::support::sqlite_file::names;
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 const NOT_JSON: &str = "not JSON";
 const NOT_A_NUMBER: &str = "NaN or Infinity in JSON";
@@ -303,4 +305,60 @@ fn a_source_in_utf_16_arrives_as_the_same_text() {
     assert_eq!(source.texts("PRAGMA encoding"), [Some("UTF-16le".to_owned())]);
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     assert_eq!(target.texts("SELECT final_analysis FROM alert_sessions"), [Some("漢字".to_owned())]);
+}
+
+/// More values that the target cannot hold than an error names: U+0000 in all, NaN in one.
+fn very_many_hazards() -> (Database, Database) {
+    let (source, target) = source_and_target();
+    source.execute(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1500)
+         INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id, final_analysis, alert_data)
+         SELECT printf('%05d', n), 'k', 'completed', n, 'c', 'a' || char(0), iif(n = 1500, '[NaN]', '[]') FROM n",
+    );
+    (source, target)
+}
+
+#[apply(test)]
+fn of_very_many_hazards_the_first_are_named_all_are_counted_and_the_report_has_each() {
+    let (source, target) = very_many_hazards();
+    let modes = [&["--check-only"][..], &["--dry-run"], &[], &["--verify-only"], &["--check-only", "--show-values"]];
+    each(modes, |mode| {
+        let to = if mode.contains(&"--check-only") { &[][..] } else { &["--to", target.url()] };
+        if *mode == ["--verify-only"] {
+            Outcome::of(tarsy_db(&target).args(["init", "--quiet"])).expect(0);
+        }
+        let run = |more: &[&str]| {
+            let mut command = bare_tarsy_db(source.directory());
+            let words = ["migrate-sqlite-to-postgres", "--from", "history.db"];
+            Outcome::of(command.args(words).args(to).args(mode).args(more)).expect(65)
+        };
+        let refused = run(&["--output", "json", "--report", "report.json"]).json();
+        let error = &refused["error"];
+        assert_eq!(error["message"], "1,501 values of the source cannot be converted exactly; nothing was written");
+        assert_eq!((&error["total"], &error["counts"]), (&json!(1501), &json!({ "non-finite": 1, "nul": 1500 })));
+        let report = read_report(&source);
+        assert_eq!((&report["total"], &report["counts"]), (&error["total"], &error["counts"]));
+        let (named, all) =
+            (error["details"].as_array().expect("a list"), report["hazards"].as_array().expect("a list"));
+        assert_eq!((named.len(), all.len()), (1000, 1501));
+        assert_eq!(named[..], all[..1000]);
+        assert_eq!((&all[1500]["primary_key"], all[0]["value"].is_string()), (&json!("01500"), mode.len() == 2));
+        assert_eq!(names(source.directory()), ["history.db", "report.json"]);
+        let shown = run(&[]).stderr;
+        let rest = "and 1,401 more: `--report FILE` lists all\n  - in total non-finite: 1, nul: 1,500\n  hint: ";
+        assert!(shown.contains(rest), "{shown}");
+    });
+}
+
+#[apply(test)]
+fn a_value_is_shown_whatever_the_key_of_its_row_is() {
+    let (source, target) = source_and_target();
+    source.execute(
+        "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id, final_analysis)
+         VALUES (CAST(x'ff' AS TEXT), 'k', 'completed', 'c', 'one''s' || char(0)), ('two', 'k', 'completed', 'c', x'00')",
+    );
+    let shown = Outcome::of(migrate(&source, &target).arg("--show-values")).expect(65).json();
+    let values = shown["error"]["details"].as_array().expect("a list").iter();
+    let values: Vec<_> = values.map(|hazard| hazard["value"].as_str().expect("a value")).collect();
+    assert_eq!(values, ["'one''s\0'", "'\u{fffd}'", "X'00'"]);
 }

@@ -25,6 +25,18 @@ pub(crate) fn changes(report: &Value) -> Vec<String> {
     lines
 }
 
+/// The rows that a move has left out, as statements that insert them again.
+pub(crate) fn dropped_rows(report: &Value) -> Vec<String> {
+    let changes = report["changes"].as_array().expect("a list of changes").iter();
+    let inserts = changes.filter_map(|change| {
+        let row = change["row"].as_object()?;
+        let columns = row.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let values = row.values().map(|value| value.as_str().expect("a literal")).collect::<Vec<_>>().join(", ");
+        Some(format!("INSERT INTO {} ({columns}) VALUES ({values})", change["table"].as_str().expect("a table")))
+    });
+    inserts.collect()
+}
+
 /// The line of a change to a value that the source still has.
 pub(crate) fn change_of(
     source: &Database,
