@@ -110,6 +110,12 @@ fn reference(child: &TableOfGraph, relation: &RelationDef) -> Option<Reference> 
     Some(Reference { child: child.name, column, parent: parent.name, key })
 }
 
+/// The column of a table that names the session of a row.
+pub(crate) fn session_column(table: &str) -> Option<&'static str> {
+    let reference = REFERENCES.iter().find(|reference| reference.child == table && reference.parent == SESSIONS)?;
+    Some(reference.column)
+}
+
 /// A table whose rows belong to a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dependent {

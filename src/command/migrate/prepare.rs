@@ -14,9 +14,10 @@ use crate::transfer::endpoints::{TargetState, inspect_target};
 use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
 use crate::transfer::job::load::{CommitGuard, Load, Toast, has_lz4};
+use crate::transfer::job::orphans::Append;
 use crate::transfer::plan::{self, TransferPlan};
-use crate::transfer::source::orphans::Orphans;
-use crate::transfer::source::scan::{LongEntries, Parents, Source};
+use crate::transfer::source::orphans::{Orphans, Parents};
+use crate::transfer::source::scan::{LongEntries, Source};
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::target::error::WriteError;
@@ -64,8 +65,12 @@ impl Run<'_> {
         let mut source = Source::begin(snapshot).await?;
         watch.elsewhere(self.examine(&mut source)).await?;
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
-        let orphans = source.decide(&plan.tables, &self.policies, self.now.timestamp_micros());
-        let orphans = Arc::new(watch.elsewhere(orphans).await?);
+        let (now_us, tables, policies) = (self.now.timestamp_micros(), plan.tables.as_slice(), &self.policies);
+        let orphans = match work {
+            Operation::Move => watch.elsewhere(source.decide(tables, policies, now_us)).await?,
+            Operation::Append => Append { target, tables, policies, watch }.decide(&mut source, now_us).await?,
+        };
+        let orphans = Arc::new(orphans);
         if self.examination.borrow().values_of(&plan.tables).next().is_some() {
             let listed = (parents(work), LongEntries::Counted);
             watch.elsewhere(self.scan(&mut source, &plan.tables, &amounts, &orphans, listed)).await?;

@@ -1,15 +1,15 @@
 //! Finds rows of the source that the target's keys and indexes would reject: orphans, duplicates, and values too long
 //! for an index. The source may lack these keys, and SQLite does not always enforce its own.
 
-use std::collections::{BTreeSet, HashSet};
-
-use rusqlite::types::Value;
-use rusqlite::{Connection, Params, Row};
+use rusqlite::Connection;
+use sea_orm::IdenStatic;
 
 use super::row::AnyRow;
 use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
+use crate::history::entity::alert_sessions;
+use crate::history::tables::SESSIONS;
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::{TablePlan, UniqueKey};
 use crate::transfer::value::hazard::{Fault, Hazard, Reason, Values};
@@ -94,83 +94,15 @@ impl Search<'_> {
     }
 }
 
-/// The primary keys of the rows that reference a missing row.
-pub(crate) fn orphans(
-    connection: &Connection,
-    table: &TablePlan,
-    key: &ForeignKey,
-) -> Result<Vec<String>, DatabaseCause> {
-    let sql = format!("SELECT {} {}", primary_key_list(table), from_orphans(table, key));
-    keys(connection, table, &sql, [])
-}
-
-/// A missing row, with what is known from the rows that reference it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct MissingParent {
-    /// Its primary key.
-    pub(crate) missing: String,
-    /// The session of its children.
-    pub(crate) session: Option<String>,
-    /// The start of the earliest child, in microseconds since the epoch.
-    pub(crate) earliest_us: Option<i64>,
-}
-
-/// The missing rows that a table references. Only for keys of one column, as all of TARSy's are.
-pub(crate) fn missing_parents(
-    connection: &Connection,
-    table: &TablePlan,
-    key: &ForeignKey,
-) -> Result<Vec<MissingParent>, DatabaseCause> {
-    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
-    let own = |names: &[&str]| names.iter().find(|name| table.position(name).is_some()).map(|name| quoted(name));
-    let sql = format!(
-        "SELECT CAST({column} AS TEXT), min(CAST({session} AS TEXT)), min(CAST({time} AS INTEGER)) {} GROUP BY 1",
-        from_orphans(table, key),
-        column = quoted(column),
-        session = own(&["session_id"]).unwrap_or("NULL".to_owned()),
-        time = own(&["timestamp_us", "started_at_us", "created_at_us"]).unwrap_or("NULL".to_owned()),
-    );
-    let mut statement = connection.prepare(&sql)?;
-    let parents = statement.query_map([], |row| {
-        Ok(MissingParent { missing: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? })
-    })?;
-    Ok(parents.collect::<Result<_, _>>()?)
-}
-
 /// The start of the latest session, in microseconds since the epoch.
 pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, DatabaseCause> {
-    let sessions = rows_of("alert_sessions");
-    let sql = format!("SELECT max(started_at_us) FROM {sessions} WHERE typeof(started_at_us) = 'integer'");
+    let (sessions, start) = (rows_of(SESSIONS), quoted(alert_sessions::Column::StartedAtUs.as_str()));
+    let sql = format!("SELECT max({start}) FROM {sessions} WHERE typeof({start}) = 'integer'");
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 
-/// The missing rows that placeholders reference. The parent table is read once for all of them.
-pub(crate) fn missing_parents_of<'r>(
-    connection: &Connection,
-    table: &TablePlan,
-    key: &ForeignKey,
-    rows: impl Iterator<Item = &'r [Value]>,
-) -> Result<Vec<MissingParent>, DatabaseCause> {
-    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
-    let Some(place) = table.position(column) else { return Ok(Vec::new()) };
-    let named = rows.filter_map(|row| if let Value::Text(text) = &row[place] { Some(text.as_str()) } else { None });
-    let mut missing: BTreeSet<&str> = named.collect();
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut statement = connection.prepare(&parents(key))?;
-    let mut parents = statement.query([])?;
-    while let Some(parent) = parents.next()? {
-        if let Ok(text) = parent.get_ref(0)?.as_str() {
-            missing.remove(text);
-        }
-    }
-    let absent = |missing: &str| MissingParent { missing: missing.to_owned(), session: None, earliest_us: None };
-    Ok(missing.into_iter().map(absent).collect())
-}
-
 /// SQLite collects the parents once and looks up each child among them.
-fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
+pub(crate) fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
     let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>();
     format!(
         "FROM {children} WHERE {given} AND ({columns}) NOT IN ({parents})",
@@ -183,7 +115,7 @@ fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
 
 /// The keys that a foreign key may reference. Without the condition, `IN` would look up the keys in an index of the
 /// table in spite of `NOT INDEXED`.
-fn parents(key: &ForeignKey) -> String {
+pub(crate) fn parents(key: &ForeignKey) -> String {
     let table = quoted(&key.referenced_table);
     // Qualified by the table: SQLite resolves an unknown column as one of the child table, or as a string.
     let columns = key.referenced_columns.iter().map(|column| format!("{table}.{}", quoted(column)));
@@ -232,45 +164,6 @@ fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) 
 fn from_long_entries(table: &TablePlan, columns: &[String]) -> String {
     let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
     format!("FROM {} WHERE {} > {SAFE_ENTRY}", rows_of(&table.name), lengths.collect::<Vec<_>>().join(" + "))
-}
-
-/// The rows of a table that reference one of `parents`.
-pub(crate) fn children(
-    connection: &Connection,
-    table: &TablePlan,
-    key: &ForeignKey,
-    parents: &HashSet<String>,
-) -> Result<Vec<String>, DatabaseCause> {
-    let [column] = key.columns.as_slice() else { return Ok(Vec::new()) };
-    let parents = serde_json::to_string(parents).expect("texts have a JSON form");
-    let sql = format!(
-        "SELECT {} FROM {} WHERE {} IN (SELECT value FROM json_each(?1))",
-        primary_key_list(table),
-        rows_of(&table.name),
-        quoted(column)
-    );
-    keys(connection, table, &sql, [parents])
-}
-
-/// Runs a query whose first columns are the primary key. Returns the keys as text.
-fn keys(
-    connection: &Connection,
-    table: &TablePlan,
-    sql: &str,
-    parameters: impl Params,
-) -> Result<Vec<String>, DatabaseCause> {
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let mut keys = Vec::new();
-    while let Some(row) = rows.next()? {
-        keys.push(leading_key(table, row));
-    }
-    Ok(keys)
-}
-
-/// The primary key of a row whose first columns it is.
-fn leading_key(table: &TablePlan, row: &Row<'_>) -> String {
-    AnyRow::Stored(row).shown_key(0..table.primary_key.len())
 }
 
 fn column_list(columns: &[String]) -> String {

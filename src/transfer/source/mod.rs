@@ -9,6 +9,8 @@
 //! | [`chunks`] | chunks of converted rows, from the reading thread to the server |
 //! | [`pass`] | which rows are read, and for which purpose |
 //! | [`orphans`] | rows whose parent is missing: what the policy does with them |
+//! | [`missing`] | the rows that rows of the source reference and that are missing |
+//! | [`placeholder`] | rows in place of missing ones |
 //! | [`constraints`] | rows that the target's keys and indexes would reject |
 //! | [`damage`] | SQLite's integrity check of the file |
 //! | [`unmapped`] | tables and columns that the target lacks |
@@ -25,9 +27,11 @@ pub(crate) mod constraints;
 pub(crate) mod damage;
 pub(crate) mod error;
 pub(crate) mod estimate;
+pub(crate) mod missing;
 pub(crate) mod origin;
 pub(crate) mod orphans;
 pub(crate) mod pass;
+pub(crate) mod placeholder;
 pub(crate) mod private_copy;
 pub(crate) mod reader;
 pub(crate) mod row;

@@ -1,30 +1,40 @@
 //! What the policy for orphans decides before the first row is copied: which rows are left out, and which placeholders
-//! are made for missing parents.
+//! are made for missing parents. Both may be as many as rows, so that they are in temporary tables of the connection.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::constraints::{self, MissingParent, foreign_keys};
+use super::constraints::{foreign_keys, from_orphans, latest_start};
+use super::missing;
+use super::placeholder::{Content, contents};
+use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
+use crate::database::quote::quoted;
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::value::column::ColumnPlan;
-use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::policy::{Class, Policies, Policy};
-
-/// The `error_message` of a placeholder. It is stored: another text would make the rows of an earlier move differ.
-const PLACEHOLDER_MESSAGE: &str = "placeholder made by tarsy-db: rows that belong to this one were there, it was not";
 
 /// The rows to leave out and the placeholders to add. Empty unless the operator chose a policy for orphans.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    /// By table: the primary keys of the rows to leave out.
-    dropped: BTreeMap<String, HashSet<String>>,
-    /// By table and key: placeholders, in the order of the plan's columns.
-    placeholders: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
+    /// The tables of which rows are left out.
+    dropped: BTreeSet<String>,
+    /// By table: what its placeholders have, in the order of the plan's columns.
+    placeholders: BTreeMap<String, Vec<Content>>,
+    /// The start of a placeholder whose children have none, in microseconds since the epoch.
+    start_us: i64,
+}
+
+/// Where the parents of the source's rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parents {
+    /// In the source: rows without one are orphans.
+    InSource,
+    /// In the source or on the target, which only the target can tell.
+    OnEitherSide,
 }
 
 impl Orphans {
@@ -36,109 +46,144 @@ impl Orphans {
         policies: &Policies,
         now_us: i64,
     ) -> Result<Self, DatabaseCause> {
-        let mut orphans = Self::default();
-        match policies.of(Class::Orphan) {
-            Policy::Drop => orphans.drop_orphans(connection, tables)?,
-            Policy::Adopt => orphans.adopt_orphans(connection, tables, now_us)?,
-            _ => {}
+        if policies.of(Class::Orphan) == Policy::Adopt {
+            missing::find(connection, tables)?;
+            while missing::find_of_placeholders(connection, tables)? {}
         }
-        Ok(orphans)
+        Self::apply(connection, tables, policies, Parents::InSource, now_us)
     }
 
-    /// Whether a row is left out.
-    pub(crate) fn drops(&self, table: &TablePlan, key: impl FnOnce() -> String) -> bool {
-        self.dropped.get(&table.name).is_some_and(|keys| keys.contains(&key()))
-    }
-
-    /// The placeholders for a table.
-    pub(crate) fn placeholders(&self, table: &TablePlan) -> impl Iterator<Item = &[Value]> {
-        self.placeholders.get(&table.name).into_iter().flat_map(BTreeMap::values).map(Vec::as_slice)
-    }
-
-    /// Leaves out orphans and, transitively, the rows that reference them.
-    fn drop_orphans(&mut self, connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<(), DatabaseCause> {
-        let keys_of = |table: &Arc<TablePlan>| foreign_keys(table).cloned().collect::<Vec<_>>();
-        for table in tables {
-            for key in keys_of(table) {
-                let orphans = constraints::orphans(connection, table, &key)?;
-                self.dropped.entry(table.name.clone()).or_default().extend(orphans);
-            }
-        }
-        loop {
-            let before: usize = self.dropped.values().map(HashSet::len).sum();
-            for table in tables {
-                for key in keys_of(table) {
-                    if let Some(parents) = self.dropped.get(&key.referenced_table).filter(|keys| !keys.is_empty()) {
-                        let children = constraints::children(connection, table, &key, parents)?;
-                        self.dropped.entry(table.name.clone()).or_default().extend(children);
-                    }
-                }
-            }
-            if self.dropped.values().map(HashSet::len).sum::<usize>() == before {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Makes placeholders for the missing rows that orphans reference.
-    fn adopt_orphans(
-        &mut self,
+    /// Applies the policy to the orphans. Which rows are missing is known, unless those without a parent in the source
+    /// are dropped.
+    pub(crate) fn apply(
         connection: &Connection,
         tables: &[Arc<TablePlan>],
+        policies: &Policies,
+        parents: Parents,
         now_us: i64,
+    ) -> Result<Self, DatabaseCause> {
+        match policies.of(Class::Orphan) {
+            Policy::Drop => {
+                let dropped = Dropping { connection, tables, parents }.drop_orphans()?;
+                Ok(Self { dropped, ..Self::default() })
+            }
+            Policy::Adopt => {
+                let placeholders = tables.iter().map(|table| (table.name.clone(), contents(table, tables))).collect();
+                // Not the current time: a later `--verify-only` must make the same placeholder.
+                let start_us = latest_start(connection)?.unwrap_or(now_us);
+                Ok(Self { placeholders, start_us, ..Self::default() })
+            }
+            _ => Ok(Self::default()),
+        }
+    }
+
+    /// An expression that is true for a row of a table that is left out, if there are any.
+    pub(crate) fn is_dropped(&self, table: &TablePlan) -> Option<String> {
+        let name = self.dropped.contains(&table.name).then(|| dropped_rows(table))?;
+        Some(format!("{}.rowid IN (SELECT id FROM {name})", quoted(&table.name)))
+    }
+
+    /// Calls `visit` with each placeholder for a table.
+    pub(crate) fn for_each_placeholder(
+        &self,
+        connection: &Connection,
+        table: &TablePlan,
+        mut visit: impl FnMut(&[Value]) -> Result<(), DatabaseCause>,
     ) -> Result<(), DatabaseCause> {
-        // Not the current time: a later `--verify-only` must make the same placeholder.
-        let time_us = constraints::latest_start(connection)?.unwrap_or(now_us);
-        let mut missing = Vec::new();
-        // The start of the earliest child of each missing row, by table and key: children may be in several tables.
-        let mut earliest = BTreeMap::<(String, String), i64>::new();
-        // Children before parents: a placeholder may itself need a parent.
-        for table in tables.iter().rev() {
-            let mut keys: Vec<_> = foreign_keys(table).collect();
-            // Keys within the same table first: such a placeholder may need a parent as well.
-            keys.sort_by_key(|key| key.referenced_table != table.name);
-            for key in keys {
-                let parents = constraints::missing_parents(connection, table, key)?;
-                for MissingParent { missing, earliest_us, .. } in &parents {
-                    if let Some(began) = *earliest_us {
-                        let first = earliest.entry((key.referenced_table.clone(), missing.clone())).or_insert(began);
-                        *first = began.min(*first);
-                    }
-                }
-                missing.push((table, key, parents));
-            }
-        }
-        for (table, key, mut parents) in missing {
-            let Some(parent) = tables.iter().find(|parent| parent.name == key.referenced_table) else { continue };
-            parents.extend(constraints::missing_parents_of(connection, table, key, self.placeholders(table))?);
-            let placeholders = self.placeholders.entry(parent.name.clone()).or_default();
-            for absent in parents {
-                let began = earliest.get(&(parent.name.clone(), absent.missing.clone())).copied().unwrap_or(time_us);
-                placeholders.entry(absent.missing.clone()).or_insert_with(|| placeholder(parent, key, &absent, began));
-            }
-        }
-        Ok(())
+        let Some(contents) = self.placeholders.get(&table.name) else { return Ok(()) };
+        missing::for_each(connection, &table.name, |row| {
+            let values: Vec<_> = contents.iter().map(|content| content.value(&row, self.start_us)).collect();
+            visit(&values)
+        })
     }
 }
 
-/// A row in place of a missing one: nullable columns are NULL, the others have values that mark it as a placeholder.
-fn placeholder(table: &TablePlan, key: &ForeignKey, absent: &MissingParent, began_us: i64) -> Vec<Value> {
-    let value = |column: &ColumnPlan| match (column.name.as_str(), column.target) {
-        (name, _) if key.referenced_columns.iter().any(|referenced| referenced == name) => {
-            absent.missing.clone().into()
+/// The search for the rows to leave out.
+struct Dropping<'d> {
+    connection: &'d Connection,
+    tables: &'d [Arc<TablePlan>],
+    parents: Parents,
+}
+
+impl Dropping<'_> {
+    /// Finds the orphans and, round by round, the rows that reference those of the round before. Returns the tables of
+    /// which there are some.
+    fn drop_orphans(&self) -> Result<BTreeSet<String>, DatabaseCause> {
+        for table in self.tables {
+            let name = dropped_rows(table);
+            self.connection
+                .execute_batch(&format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, round INTEGER NOT NULL)"))?;
         }
-        ("session_id", _) => absent.session.clone().unwrap_or_else(|| absent.missing.clone()).into(),
-        // A terminal status, so that `prune` can remove the row.
-        ("status", _) => "failed".to_owned().into(),
-        ("started_at_us" | "timestamp_us" | "created_at_us", ColumnType::BigInt) => began_us.into(),
-        ("error_message", _) => PLACEHOLDER_MESSAGE.to_owned().into(),
-        // The column is unique.
-        ("alert_id", _) => absent.missing.clone().into(),
-        _ if column.nullable => Value::Null,
-        (_, ColumnType::Text(_)) => "unknown".to_owned().into(),
-        (_, ColumnType::Json | ColumnType::Jsonb) => "{}".to_owned().into(),
-        (_, ColumnType::Timestamp) => "1970-01-01 00:00:00".to_owned().into(),
-        (_, ColumnType::BigInt | ColumnType::Integer | ColumnType::Boolean | ColumnType::Double) => 0.into(),
-    };
-    table.columns.iter().map(value).collect()
+        let mut dropped = BTreeSet::new();
+        for table in self.tables {
+            for key in foreign_keys(table) {
+                self.drop_rows(table, 0, &self.orphans(table, key), &mut dropped)?;
+            }
+        }
+        let mut round = 0;
+        while self.drop_children(round, &mut dropped)? {
+            round += 1;
+        }
+        Ok(dropped)
+    }
+
+    fn drop_children(&self, round: u32, dropped: &mut BTreeSet<String>) -> Result<bool, DatabaseCause> {
+        let mut has_more = false;
+        for table in self.tables {
+            for key in foreign_keys(table) {
+                let parent = self.tables.iter().find(|parent| parent.name == key.referenced_table);
+                if let Some(parent) = parent.filter(|parent| dropped.contains(&parent.name)) {
+                    has_more |= self.drop_rows(table, round + 1, &children(table, key, parent, round), dropped)?;
+                }
+            }
+        }
+        Ok(has_more)
+    }
+
+    /// Leaves out the rows of a FROM clause. Returns whether any of them was not yet.
+    fn drop_rows(
+        &self,
+        table: &TablePlan,
+        round: u32,
+        from: &str,
+        dropped: &mut BTreeSet<String>,
+    ) -> Result<bool, DatabaseCause> {
+        let sql = format!("INSERT OR IGNORE INTO {} SELECT rowid, {round} {from}", dropped_rows(table));
+        let is_new = self.connection.execute(&sql, [])? > 0;
+        if is_new {
+            dropped.insert(table.name.clone());
+        }
+        Ok(is_new)
+    }
+
+    /// The rows of a table whose parent is missing.
+    fn orphans(&self, table: &TablePlan, key: &ForeignKey) -> String {
+        let from = from_orphans(table, key);
+        match (self.parents, key.columns.as_slice()) {
+            (Parents::OnEitherSide, [column]) => format!("{from} AND {}", missing::is_not_present(key, column)),
+            _ => from,
+        }
+    }
+}
+
+/// The rows of a table that reference a row of `parent` which was left out in a round.
+fn children(table: &TablePlan, key: &ForeignKey, parent: &TablePlan, round: u32) -> String {
+    let list = |columns: &[String]| columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+    let referenced = key.referenced_columns.iter().map(|column| format!("{}.{}", quoted(&parent.name), quoted(column)));
+    format!(
+        "FROM {children} WHERE ({columns}) IN (
+             SELECT {referenced} FROM {dropped} AS dropped CROSS JOIN {parents} ON {parent}.rowid = dropped.id
+             WHERE dropped.round = {round})",
+        children = rows_of(&table.name),
+        columns = list(&key.columns),
+        referenced = referenced.collect::<Vec<_>>().join(", "),
+        dropped = dropped_rows(parent),
+        parents = rows_of(&parent.name),
+        parent = quoted(&parent.name),
+    )
+}
+
+/// The temporary table with the rowids of the rows of a table that are left out.
+fn dropped_rows(table: &TablePlan) -> String {
+    format!("temp.{}", quoted(&format!("tarsy_db_dropped_{}", table.name)))
 }

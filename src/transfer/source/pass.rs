@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use super::orphans::Orphans;
 use super::row::{AnyRow, RowIds};
@@ -41,10 +42,9 @@ impl Pass {
         mut visit: impl FnMut(AnyRow<'_>) -> Result<ControlFlow<()>, DatabaseCause>,
     ) -> Result<(), DatabaseCause> {
         if self.row_ids.as_ref().is_none_or(|ids| ids.start == i64::MIN) {
-            for placeholder in self.orphans.placeholders(&self.table) {
-                // A placeholder has no hazard, so that the pass never ends here.
-                let _ = visit(AnyRow::Placeholder(placeholder))?;
-            }
+            // A placeholder has no hazard, so that the pass never ends here.
+            let visit = |placeholder: &[Value]| visit(AnyRow::Placeholder(placeholder)).map(|_| ());
+            self.orphans.for_each_placeholder(connection, &self.table, visit)?;
         }
         let mut statement = connection.prepare(&self.select())?;
         let mut rows = statement.query([])?;
@@ -56,9 +56,12 @@ impl Pass {
         Ok(())
     }
 
-    /// Whether a row is left out.
+    /// Whether a row is left out: the column after those of the plan says so.
     pub(crate) fn drops(&self, row: AnyRow<'_>) -> bool {
-        self.orphans.drops(&self.table, || self.shown_key(row))
+        match row {
+            AnyRow::Stored(row) => row.get(self.table.columns.len()).unwrap_or(false),
+            AnyRow::Placeholder(_) => false,
+        }
     }
 
     /// The primary key of a row as text.
@@ -69,9 +72,11 @@ impl Pass {
     fn select(&self) -> String {
         let condition =
             self.row_ids.as_ref().map(|ids| format!(" WHERE rowid >= {} AND rowid < {}", ids.start, ids.end));
+        let is_dropped = self.orphans.is_dropped(&self.table).map(|condition| format!(", {condition}"));
         format!(
-            "SELECT {} FROM {}{}",
+            "SELECT {}{} FROM {}{}",
             self.table.column_list(),
+            is_dropped.unwrap_or_default(),
             rows_of(&self.table.name),
             condition.unwrap_or_default()
         )

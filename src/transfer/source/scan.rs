@@ -10,7 +10,7 @@ use super::constraints::{HazardSink, Indexes, Search};
 use super::damage::{self, Examination};
 use super::error::SourceError;
 use super::estimate;
-use super::orphans::Orphans;
+use super::orphans::{Orphans, Parents};
 use super::pass::{Pass, Purpose};
 use super::reader::{Reader, Reporting};
 use super::row::RowIds;
@@ -52,15 +52,6 @@ pub(crate) struct Scan {
     pub(crate) values: Values,
     pub(crate) parents: Parents,
     pub(crate) long_entries: LongEntries,
-}
-
-/// Where the parents of the source's rows are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parents {
-    /// In the source: rows without one are hazards.
-    InSource,
-    /// In the source or on the target, which only the target can tell.
-    OnEitherSide,
 }
 
 /// What is done with index entries that may be too long.

@@ -9,6 +9,7 @@
 //! | [`conflict`] | rows that conflict with rows of the target |
 //! | [`read_back`] | reads the target's rows back |
 //! | [`staging`] | temporary tables for rows to append |
+//! | [`parents`] | which missing rows of the source the target has |
 //! | [`copy`] | copies one table from the reading thread to the server |
 //! | [`indexes`] | drops indexes and keys for the load and recreates them |
 //! | [`operation`] | move or append |
@@ -25,6 +26,7 @@ pub(crate) mod error;
 pub(crate) mod indexes;
 pub(crate) mod obstacle;
 pub(crate) mod operation;
+pub(crate) mod parents;
 pub(crate) mod preflight;
 pub(crate) mod preflight_checks;
 pub(crate) mod read_back;

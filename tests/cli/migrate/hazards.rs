@@ -312,8 +312,8 @@ fn very_many_hazards() -> (Database, Database) {
     let (source, target) = source_and_target();
     source.execute(
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1500)
-         INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id, final_analysis, alert_data)
-         SELECT printf('%05d', n), 'k', 'completed', n, 'c', 'a' || char(0), iif(n = 1500, '[NaN]', '[]') FROM n",
+         INSERT INTO alert_sessions (session_id, alert_id, alert_data, agent_type, status, chain_id, final_analysis)
+         SELECT printf('%05d', n), n, iif(n = 1500, '[NaN]', '[]'), 'k', 'completed', 'c', 'a' || char(0) FROM n",
     );
     (source, target)
 }
@@ -354,11 +354,12 @@ fn of_very_many_hazards_the_first_are_named_all_are_counted_and_the_report_has_e
 fn a_value_is_shown_whatever_the_key_of_its_row_is() {
     let (source, target) = source_and_target();
     source.execute(
-        "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id, final_analysis)
-         VALUES (CAST(x'ff' AS TEXT), 'k', 'completed', 'c', 'one''s' || char(0)), ('two', 'k', 'completed', 'c', x'00')",
+        "INSERT INTO alert_sessions (session_id, alert_id, alert_data, agent_type, status, chain_id, final_analysis)
+         VALUES (CAST(x'ff' AS TEXT), '1', '{}', 'k', 'completed', 'c', 'one''s' || char(0)),
+                ('two', '2', '{}', 'k', 'completed', 'c', x'41')",
     );
     let shown = Outcome::of(migrate(&source, &target).arg("--show-values")).expect(65).json();
     let values = shown["error"]["details"].as_array().expect("a list").iter();
     let values: Vec<_> = values.map(|hazard| hazard["value"].as_str().expect("a value")).collect();
-    assert_eq!(values, ["'one''s\0'", "'\u{fffd}'", "X'00'"]);
+    assert_eq!(values, ["'one''s\0'", "'\u{fffd}'", "X'41'"]);
 }

@@ -3,11 +3,12 @@
 
 use serde_json::json;
 
+use crate::support::append::{append_with, came, two_histories};
 use crate::support::birth::{self, Born};
 use crate::support::cases::each;
 use crate::support::change::{changes, dropped_rows, with_policies};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::migration::{assert_no_tables, migrate, read_report, source_and_target, source_at};
+use crate::support::migration::{assert_no_tables, migrate, read_report, read_report_at, source_and_target, source_at};
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// Rows at the newest revision, half of which belong to a missing session: a stage, a stage within that one, an
@@ -226,4 +227,83 @@ fn placeholders_for_rows_without_a_time_are_the_same_in_every_run() {
     assert_eq!(target.number("SELECT count(*) FROM alert_sessions WHERE started_at_us IS NOT NULL"), 2);
     let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
     Outcome::of(migrate(&source, &target).args(again)).expect(0);
+}
+
+/// A source with orphans whose session the target has, one whose session neither side has, and one whose session is no
+/// text, to be appended.
+fn orphans_of_an_append() -> (Database, Database) {
+    let (source, target) = two_histories();
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+         VALUES ('late', 'theirs', 'x', 0, 'X', 'A', 'completed'), ('lost', 'nowhere', 'x', 0, 'X', 'A', 'completed');
+         INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, timestamp_us, duration_ms, success,
+                                       model_name, interaction_type)
+         VALUES ('of-late', 'theirs', 'late', 7, 1, 1, 'gemini', 'investigation'),
+                ('of-lost', 'nowhere', 'lost', 7, 1, 1, 'gemini', 'investigation')",
+    );
+    (source, target)
+}
+
+#[apply(test)]
+fn of_an_append_only_rows_whose_parents_neither_side_has_are_dropped() {
+    let (source, target) = orphans_of_an_append();
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+         VALUES ('no-text', CAST(x'ff' AS TEXT), 'x', 0, 'X', 'A', 'completed'),
+                ('nul', 'theirs' || char(0), 'x', 0, 'X', 'A', 'completed')",
+    );
+    let arguments = with_policies(&["orphan=drop"]);
+    let appended = append_with(&source, &target, &arguments).expect(0).json();
+    assert_eq!(came(&appended), [Some(6), Some(6), Some(0)]);
+    let report = read_report(&source);
+    assert_eq!(dropped_rows(&report).len(), 4);
+    let expected = [
+        "llm_interactions of-lost interaction_id orphan=drop row ",
+        "stage_executions lost execution_id orphan=drop row ",
+        "stage_executions no-text execution_id orphan=drop row ",
+        "stage_executions nul execution_id orphan=drop row ",
+    ];
+    assert_eq!(changes(&report), expected);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn of_an_append_only_rows_that_neither_side_has_get_a_placeholder() {
+    let (source, target) = orphans_of_an_append();
+    // The session of a placeholder may be on the target, too.
+    source.execute("PRAGMA foreign_keys = OFF; DELETE FROM stage_executions WHERE execution_id = 'late'");
+    let appended = append_with(&source, &target, &with_policies(&["orphan=adopt"])).expect(0).json();
+    assert_eq!(came(&appended), [Some(9), Some(9), Some(0)]);
+    let expected = [
+        "alert_sessions nowhere session_id orphan=adopt absent ",
+        "stage_executions late execution_id orphan=adopt absent ",
+    ];
+    assert_eq!(changes(&read_report(&source)), expected);
+    let stage = "SELECT session_id || ' ' || started_at_us FROM stage_executions WHERE execution_id = 'late'";
+    assert_eq!(target.texts(stage), [Some("theirs 7".to_owned())]);
+    Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
+    // Once more, all of them are on the target.
+    let again = ["--on", "orphan=adopt", "--report", "again.json"];
+    assert_eq!(came(&append_with(&source, &target, &again).expect(0).json())[1], Some(0));
+    assert_eq!(changes(&read_report_at(&source.directory().join("again.json"))), [""; 0]);
+}
+
+#[apply(test)]
+fn rows_below_dropped_ones_stay_behind_however_deep_they_are() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    source.execute(
+        "PRAGMA foreign_keys = OFF;
+         WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < 20)
+         INSERT INTO stage_executions (execution_id, session_id, parent_stage_execution_id, stage_id, stage_index,
+                                       stage_name, agent, status)
+         SELECT 'e-' || value, 'here', iif(value = 1, 'e-within', 'e-' || (value - 1)), 'x', 1, 'X', 'agent', 'completed'
+         FROM numbers;
+         UPDATE llm_interactions SET stage_execution_id = 'e-20' WHERE interaction_id = 'l-kept'",
+    );
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(0);
+    assert_eq!(keys(&target), ["c-kept", "e-kept", "here", "m-kept", "u-kept"]);
+    assert_eq!(dropped_rows(&read_report(&source)).len(), HANGING.len() + 21);
 }
