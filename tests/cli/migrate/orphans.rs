@@ -238,9 +238,9 @@ fn orphans_of_an_append() -> (Database, Database) {
          INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
          VALUES ('late', 'theirs', 'x', 0, 'X', 'A', 'completed'), ('lost', 'nowhere', 'x', 0, 'X', 'A', 'completed');
          INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, timestamp_us, duration_ms, success,
-                                       model_name, interaction_type)
-         VALUES ('of-late', 'theirs', 'late', 7, 1, 1, 'gemini', 'investigation'),
-                ('of-lost', 'nowhere', 'lost', 7, 1, 1, 'gemini', 'investigation')",
+                                       model_name, conversation)
+         VALUES ('of-late', 'theirs', 'late', 7, 1, 1, 'gemini', '[]'),
+                ('of-lost', 'nowhere', 'lost', 7, 1, 1, 'gemini', '[]')",
     );
     (source, target)
 }
