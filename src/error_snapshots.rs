@@ -381,7 +381,9 @@ fn hazard(fault: &Fault) -> Hazard {
 fn every_error_of_the_transfer() {
     let clashes = |conflicts: Vec<Conflict>| {
         let (rows, mut list) = (conflicts.len() as u64, ConflictList::default());
-        conflicts.into_iter().for_each(|conflict| list.add(conflict));
+        for conflict in conflicts {
+            list.add(conflict);
+        }
         ConflictError::of(list, rows + 11, 7)
     };
     let damaged = |findings: &[&str], total| {

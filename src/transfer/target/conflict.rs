@@ -99,10 +99,14 @@ impl ConflictList {
 
 /// Rows conflict with rows of the target.
 #[derive(Debug, thiserror::Error)]
-#[error("{} with rows of the target; nothing was changed ({insertable} more could be inserted, {identical} already exist)", conflicting_rows(.conflicts))]
+#[error("{} with rows of the target; nothing was changed ({insertable} more could be inserted, {identical} already exist)", conflicting(*.rows))]
 pub(crate) struct ConflictError {
-    /// One or more for each row.
-    conflicts: ConflictList,
+    /// The first conflicts, one or more for each row.
+    first: Vec<Conflict>,
+    /// How many conflicts there are, by table.
+    counts: Counts,
+    /// How many rows conflict.
+    rows: u64,
     /// How many rows could be inserted.
     insertable: u64,
     /// How many rows already exist and are identical.
@@ -123,22 +127,21 @@ impl Diagnostic for ConflictError {
     }
 
     fn details(&self) -> Details {
-        let counts = self.conflicts.counts.iter().map(|(table, count)| (table.clone(), *count));
-        Details { counts: Some(Counts::of(counts)), ..Details::of(&self.conflicts.first) }
+        Details { counts: Some(self.counts.clone()), ..Details::of(&self.first) }
     }
 }
 
-fn conflicting_rows(conflicts: &ConflictList) -> String {
-    let rows = conflicts.different + conflicts.duplicates;
+fn conflicting(rows: u64) -> String {
     format!("{} {}", counted(rows, "row"), if rows == 1 { "conflicts" } else { "conflict" })
 }
 
 impl ConflictError {
     /// From the number of rows to append, and of those whose primary key exists on the target.
     pub(crate) fn of(conflicts: ConflictList, rows: u64, present: u64) -> Self {
-        let identical = present.saturating_sub(conflicts.different);
-        let insertable = rows.saturating_sub(present + conflicts.duplicates);
-        Self { conflicts, insertable, identical }
+        let ConflictList { first, counts, different, duplicates, .. } = conflicts;
+        let identical = present.saturating_sub(different);
+        let insertable = rows.saturating_sub(present + duplicates);
+        Self { first, counts: Counts::of(counts.into_iter()), rows: different + duplicates, insertable, identical }
     }
 }
 
@@ -150,7 +153,7 @@ pub(crate) async fn find_conflicts(
     sink: &ConflictSink<'_>,
 ) -> Result<(), WriteError> {
     let action = Action::from((Verb::Compare, format!("the rows of {}", table.name)));
-    let mut rows = sqlx::query(AssertSqlSafe(conflicting(table))).persistent(false).fetch(connection);
+    let mut rows = sqlx::query(AssertSqlSafe(conflicts_of(table))).persistent(false).fetch(connection);
     while let Some(row) = rows.try_next().await.context(&action)? {
         let conflict = Conflict {
             table: table.name.clone(),
@@ -194,7 +197,7 @@ pub(crate) async fn find_orphans(
 }
 
 /// Selects the conflicts of a table: those of one row follow each other, with the difference as the first.
-fn conflicting(table: &TablePlan) -> String {
+fn conflicts_of(table: &TablePlan) -> String {
     let other_keys = table.unique_keys.iter().filter(|key| !table.key_names().eq(&key.columns));
     let kinds = std::iter::once(differing(table)).chain(other_keys.map(|key| duplicates(table, &key.columns)));
     let kinds = kinds.enumerate().map(|(nth, query)| format!("SELECT *, {nth} AS nth FROM ({query}) AS kind"));
@@ -318,7 +321,7 @@ mod tests {
     fn of_many_conflicts_the_first_are_kept_and_all_are_counted() {
         let rows = (0..10 * NAMED).map(|row| (row.to_string(), row.to_string()));
         let error = ConflictError::of(list(rows), 20_000, 15_000);
-        assert_eq!((error.conflicts.first.len(), error.identical, error.insertable), (NAMED, 5_000, 5_000));
+        assert_eq!((error.first.len(), error.identical, error.insertable), (NAMED, 5_000, 5_000));
         let counts = error.details().counts.expect("counts");
         assert_eq!(counts.groups().collect::<Vec<_>>(), [("alert_sessions", 10_000)]);
     }
