@@ -133,6 +133,9 @@ pub(crate) enum Error {
         /// Complete reports that were left on disk.
         kept: Vec<PathBuf>,
     },
+    /// The file of `--kept-file` cannot be written, or exists.
+    #[error("cannot write the list of kept sessions to {path}")]
+    KeptFile { path: String, source: std::io::Error },
     /// The process could not be set up.
     #[error("cannot {action}")]
     System { action: Action, source: std::io::Error },
@@ -245,6 +248,7 @@ impl Error {
             | Error::Output(_)
             | Error::Panic { .. }
             | Error::Protocol { .. }
+            | Error::KeptFile { .. }
             | Error::System { .. } => return None,
         })
     }
@@ -264,6 +268,7 @@ impl Diagnostic for Error {
             Error::Exec { .. } => ExitCode::NotExecutable,
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
             Error::Output(_) => ExitCode::InputOutput,
+            Error::KeptFile { .. } => ExitCode::CannotCreate,
             _ => ExitCode::Internal,
         }
     }
@@ -286,6 +291,9 @@ impl Diagnostic for Error {
                     "check with `tarsy-db info` whether the commit took place; if it did, this is its report: {}",
                     kept.join(", ")
                 ))
+            }
+            Error::KeptFile { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Some("name a file that does not exist with `--kept-file`".into())
             }
             Error::NotConfirmed { .. } => Some("add `--yes`, or see the plan with `--dry-run`".into()),
             _ => None,

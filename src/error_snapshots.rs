@@ -148,6 +148,10 @@ fn every_error() {
             Error::Protocol { what: what.clone(), place: place.clone(), kept: Vec::new() },
             Error::Protocol { what, place, kept },
         ],
+        KeptFile => [
+            Error::KeptFile { path: text("kept.jsonl"), source: io(ErrorKind::PermissionDenied) },
+            Error::KeptFile { path: text("kept.jsonl"), source: io(ErrorKind::AlreadyExists) },
+        ],
         System => [Error::System { action: (Verb::Listen, "for signals").into(), source: io(ErrorKind::OutOfMemory) }],
     });
     assert_seen("error", &samples);

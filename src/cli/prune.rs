@@ -74,6 +74,19 @@ pub(crate) struct Prune {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// With `--dry-run`: count every row, and look for every session whose stages rows of other sessions refer to.
+    ///
+    /// Without this flag the rows and bytes of more than 1,000 sessions are estimated from about 1,000 of them, and a
+    /// session that only the interactions of another one refer to is noticed when its turn comes: it is kept.
+    #[arg(long, requires = "dry_run")]
+    pub(crate) exact: bool,
+
+    /// With `--dry-run`: write all old sessions that are kept to this new file, one JSON object a line.
+    ///
+    /// The output lists the first 20.
+    #[arg(long, value_name = "FILE", requires = "dry_run", value_parser = path())]
+    pub(crate) kept_file: Option<PathBuf>,
+
     /// Skip the confirmation prompt; needed without a terminal.
     #[arg(long, short)]
     pub(crate) yes: bool,

@@ -14,6 +14,7 @@ use crate::history::overdue;
 use crate::history::retention::policy::{
     ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES, Limit, RetentionError, RetentionPolicy,
 };
+use crate::history::retention::selection::Precision;
 use crate::schema::model::Schema;
 use crate::schema::state::SchemaState;
 use crate::settings::{SettingSource, Settings};
@@ -85,13 +86,14 @@ impl Retention {
         connection: &Transaction,
         schema: &Schema,
         now: DateTime<Utc>,
+        precision: Precision,
     ) -> Result<(), Error> {
         if self.is_chosen() {
             return Ok(());
         }
         for days in [DAYS_BY_DESIGN, DAYS_OF_RELEASES] {
             let policy = RetentionPolicy::new(Limit::OlderThan(of_days(days)), ActiveSessions::Keep, now)?;
-            let sessions = overdue::count(connection, schema, &policy).await?.removable;
+            let sessions = overdue::count(connection, schema, &policy, precision).await?.removable;
             self.defaults.push(OwnDefault { days, sessions });
         }
         Ok(())

@@ -65,6 +65,11 @@ impl<'c> BoundedReader<'c> {
         self.limit
     }
 
+    /// No limit holds for what the connection does from now on.
+    pub(crate) fn end(self) {
+        *lock(&self.deadline) = None;
+    }
+
     /// Begins to read. On SQLite everything that is read until the next `begin` counts as one query.
     pub(crate) async fn begin(&self, rows: Rows) -> Result<Transaction, DbErr> {
         *lock(&self.deadline) = self.limit.map(|limit| Instant::now() + limit);

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, QueryFilter, QuerySelect};
 
 use super::entity::{self, alert_sessions};
 use super::retention::policy::RetentionPolicy;
-use super::retention::selection::{self, Selection};
+use super::retention::selection::{self, Precision, Selection};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
@@ -37,12 +37,13 @@ pub(crate) async fn count(
     connection: &Transaction,
     schema: &Schema,
     policy: &RetentionPolicy,
+    precision: Precision,
 ) -> Result<OldSessions, DatabaseError> {
     let old = selection::count_old(connection, policy).await?;
     if old == 0 {
         return Ok(OldSessions::default());
     }
-    let selection = Selection::of(connection, schema, policy.clone()).await?;
+    let selection = Selection::of(connection, schema, policy.clone(), precision).await?;
     let grace_us = i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX);
     let overdue_us = policy.cutoff_us.saturating_sub(grace_us);
     let started_at_us = alert_sessions::Column::StartedAtUs;

@@ -14,6 +14,7 @@ use crate::format::{counted, number};
 use crate::history::archive;
 use crate::history::overdue::{self, OldSessions};
 use crate::history::retention::policy::ActiveSessions;
+use crate::history::retention::selection::Precision;
 use crate::history::tables::SESSIONS;
 use crate::output::{self, Status};
 use crate::schema::diff;
@@ -89,11 +90,11 @@ pub(crate) async fn retention(
         Ok(policy) => policy,
         Err(error) => return Finding::failed(NAME, ExitCode::Configuration, error.to_string()),
     };
-    let old = match overdue::count(connection, found, &policy).await {
+    let old = match overdue::count(connection, found, &policy, Precision::Exact).await {
         Ok(old) => old,
         Err(error) => return Finding::unanswered(NAME, &error.cause),
     };
-    match retention.count(connection, found, now).await {
+    match retention.count(connection, found, now, Precision::Exact).await {
         Ok(()) => old_sessions(NAME, &old, &retention, on_overdue),
         Err(error) => Finding::failed(NAME, error.exit_code(), error.to_string()),
     }

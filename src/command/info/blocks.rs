@@ -124,11 +124,12 @@ fn would_remove(sessions: &SessionSummary) -> String {
         None if sessions.has_retention => "-".to_owned(),
         None => "unknown: the setting is not valid".to_owned(),
         Some(plan) => format!(
-            "{}, {}, {}; keeps {} because they are open or in use",
+            "{}, {mark}{}, {mark}{}; keeps {} because they are open or in use",
             counted(plan.sessions, "session"),
             counted(plan.rows(), "row"),
             format::size(plan.bytes()),
-            counted(plan.kept.len() as u64, "old session")
+            counted(plan.kept_counts.total(), "old session"),
+            mark = if plan.is_exact() { "" } else { "~" },
         ),
     }
 }

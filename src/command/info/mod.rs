@@ -15,7 +15,7 @@ mod summary;
 use chrono::{DateTime, Utc};
 use migration::{Revision, ledger};
 
-use self::sections::{Precision, Sections};
+use self::sections::Sections;
 use self::summary::{InfoSummary, SettingSummary, SpaceSummary};
 use super::retention::Retention;
 use crate::cli::info::Info;
@@ -26,6 +26,7 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::history::retention::policy::{DAYS_BY_DESIGN, DAYS_OF_RELEASES};
+use crate::history::retention::selection::Precision;
 use crate::history::space::{self, Space};
 use crate::history::tables::SESSIONS;
 use crate::output::Report;
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     let retention = Retention::of(settings, &state);
     let space = parts.read("free space", async |reading| Ok(space::reclaimable(reading, &found).await?)).await?;
     let sessions = match found.tables.contains_key(SESSIONS) {
-        true => Some(parts.sessions(&retention, &found, now).await?),
+        true => Some(parts.sessions(&retention, &found, now, precision).await?),
         false => None,
     };
     let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::format;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::{ActiveSessions, RetentionPolicy};
-use crate::history::retention::selection::Selection;
+use crate::history::retention::selection::{Precision, Selection};
 use crate::schema::model::Schema;
 
 /// SQLite reads every page to measure a table. Larger files are not measured.
@@ -21,16 +21,8 @@ const SMALL_FILE: u64 = 1 << 30;
 
 const MEASURE: (Verb, &str) = (Verb::Measure, "the tables");
 
-/// How exact the figures are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Precision {
-    /// The server's estimates; slow queries are cancelled.
-    Estimated,
-    /// Exact counts, without a time limit.
-    Exact,
-}
-
 impl Precision {
+    /// Exact figures have no time limit; of others slow queries are cancelled.
     pub(crate) fn of(arguments: &Info) -> Self {
         if arguments.exact { Self::Exact } else { Self::Estimated }
     }
@@ -125,6 +117,7 @@ impl Sections<'_> {
         retention: &Retention,
         found: &Schema,
         now: DateTime<Utc>,
+        precision: Precision,
     ) -> Result<SessionSummary, Error> {
         let action = (Verb::Count, "the sessions");
         let edges = self.read("the oldest and the newest session", async |reading| {
@@ -133,13 +126,13 @@ impl Sections<'_> {
         let (oldest, newest) = edges.await?.unwrap_or_default();
         let mut retention = retention.clone();
         self.read("the sessions that TARSy's defaults would remove", async |reading| {
-            retention.count(reading, found, now).await
+            retention.count(reading, found, now, precision).await
         })
         .await?;
         let policy = retention.policy(ActiveSessions::Keep, now).ok();
         let has_retention = policy.is_some();
         let would_remove = match policy {
-            Some(policy) => self.would_remove(policy, found).await?,
+            Some(policy) => self.would_remove(policy, found, precision).await?,
             None => None,
         };
         let by_status = async |reading: &Transaction| Ok(queries::by_status(reading).await.context(action)?);
@@ -156,10 +149,15 @@ impl Sections<'_> {
         })
     }
 
-    async fn would_remove(&mut self, policy: RetentionPolicy, found: &Schema) -> Result<Option<RetentionPlan>, Error> {
+    async fn would_remove(
+        &mut self,
+        policy: RetentionPolicy,
+        found: &Schema,
+        precision: Precision,
+    ) -> Result<Option<RetentionPlan>, Error> {
         let plan = async |reading: &Transaction| {
-            let selection = Selection::of(reading, found, policy).await?;
-            Ok(plan::plan(reading, found, &selection).await?)
+            let selection = Selection::of(reading, found, policy, precision).await?;
+            Ok(plan::plan(reading, found, &selection, precision).await?)
         };
         self.read("the sessions that the retention would remove", plan).await
     }

@@ -202,6 +202,7 @@ impl Removal<'_> {
             sizer.restart();
         }
         self.activity = Some(activity);
+        self.has_attempted = true;
         Ok(activity)
     }
 }

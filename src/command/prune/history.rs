@@ -8,7 +8,7 @@ use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::{DbBackend, DbErr};
 
-use super::outcome::RemovalOutcome;
+use super::outcome::{RemovalOutcome, confirm_rows, confirm_sessions};
 use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
@@ -83,7 +83,9 @@ impl OpenedDatabase {
             .await
             .context((Verb::Read, "every row"))?;
         let revision = state.require_history()?;
-        pragmas::set(&connection, &schema).await.context((Verb::Set, "the parameters of the connection"))?;
+        if !arguments.dry_run {
+            pragmas::set(&connection, &schema).await.context((Verb::Set, "the parameters of the connection"))?;
+        }
         Ok(Some(Self { connection, second, state, schema, revision, prune_lock }))
     }
 }
@@ -116,7 +118,7 @@ pub(crate) struct OpenHistory {
 impl OpenHistory {
     /// Why a removal would fail although the plan succeeded.
     pub(crate) async fn look_for_obstacles(&self) -> Result<Vec<String>, DbErr> {
-        if self.plan.rows() == 0 {
+        if self.plan.is_empty() {
             return Ok(Vec::new());
         }
         match &self.url {
@@ -158,7 +160,8 @@ impl OpenHistory {
     }
 
     async fn look_for_server_obstacles(&self) -> Result<Vec<String>, DbErr> {
-        let removed: Vec<_> = self.plan.tables.iter().map(|table| table.table).collect();
+        let mut removed: Vec<_> = session_tables().filter(|table| self.schema.tables.contains_key(*table)).collect();
+        removed.extend(self.events.map(|_| EVENTS));
         // Each batch locks rows of these tables, which needs UPDATE.
         let mut locked = vec![SESSIONS, CHATS];
         locked.extend(self.events.map(|_| EVENTS));
@@ -233,13 +236,14 @@ impl OpenHistory {
             return false;
         }
         let Ok(left) = self.watch.over(self.count_left()).await else { return false };
-        let planned = self.plan.rows_by_table();
-        let rows = |of: &Removed, table| of.get(table).copied().unwrap_or_default();
-        for (table, removed) in &mut outcome.rows {
-            let missing = rows(&planned, table).saturating_sub(rows(&left, table));
-            *removed = (*removed + rows(&outcome.uncommitted, table)).min(missing);
+        let RemovalOutcome { rows, uncommitted, .. } = outcome;
+        match self.plan.is_exact() {
+            true => {
+                confirm_rows(&self.plan.rows_by_table(), &left, rows, uncommitted);
+                true
+            }
+            false => confirm_sessions(self.plan.sessions, &left, rows, uncommitted),
         }
-        true
     }
 
     /// The number of sessions from before the cutoff that still exist.
@@ -261,7 +265,7 @@ impl OpenHistory {
     /// The rows of the plan that still exist.
     pub(crate) async fn count_left(&self) -> Result<Removed, DatabaseError> {
         let reader = every_row(&self.connection).await?;
-        let mut left = plan::count(&reader, &self.schema, &self.selection).await?;
+        let mut left = plan::count(&reader, &self.schema, &self.selection, &self.plan).await?;
         if let Some(policy) = &self.events {
             left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
         }

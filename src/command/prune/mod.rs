@@ -10,6 +10,7 @@
 //! | [`removal`] | the state of a running removal: limits, progress, pauses |
 //! | [`summary`] | what would be done or was done, as text and as JSON |
 //! | [`prepare`] | plans the removal |
+//! | [`kept_file`] | the file with all sessions that are kept |
 //! | [`history`] | the open database, and what is planned |
 //! | [`request`] | the flags and the settings, resolved |
 //! | [`bounds`] | the limits of each part of a run |
@@ -19,6 +20,7 @@ mod attempt;
 mod batches;
 mod bounds;
 mod history;
+mod kept_file;
 mod outcome;
 mod prepare;
 mod question;

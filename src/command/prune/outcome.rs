@@ -8,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::history::removal::batch::Removed;
+use crate::history::tables::SESSIONS;
 use crate::interrupt::Signal;
 
 /// The outcome of a removal.
@@ -92,6 +93,36 @@ impl Ending {
     }
 }
 
+fn count_of(rows: &Removed, table: &str) -> u64 {
+    rows.get(table).copied().unwrap_or_default()
+}
+
+/// Corrects what was removed by what is missing of each table.
+pub(crate) fn confirm_rows(planned: &Removed, left: &Removed, removed: &mut Removed, uncommitted: &Removed) {
+    for (table, removed) in removed {
+        let missing = count_of(planned, table).saturating_sub(count_of(left, table));
+        *removed = (*removed + count_of(uncommitted, table)).min(missing);
+    }
+}
+
+/// Corrects what was removed by the missing sessions, because only they were counted exactly: their rows went with them.
+/// False if that leaves open what was removed.
+pub(crate) fn confirm_sessions(planned: u64, left: &Removed, removed: &mut Removed, uncommitted: &Removed) -> bool {
+    let missing = planned.saturating_sub(count_of(left, SESSIONS));
+    let (certain, open) = (count_of(removed, SESSIONS), count_of(uncommitted, SESSIONS));
+    let is_about_others = open == 0 && !uncommitted.is_empty();
+    if missing >= certain + open && !is_about_others {
+        for (table, rows) in uncommitted {
+            *removed.entry(table).or_default() += rows;
+        }
+        return true;
+    }
+    if let Some(sessions) = removed.get_mut(SESSIONS) {
+        *sessions = missing.min(certain + open);
+    }
+    missing == certain && !is_about_others
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +149,23 @@ mod tests {
         assert_eq!(exit_code(None, Some(Error::Declined), OnRemaining::Fail), ExitCode::Refused);
         let all_gone = Ending { remain: false, ..Ending::default() };
         assert_eq!(all_gone.exit_code_and_error(OnRemaining::Fail).0, ExitCode::Done);
+    }
+
+    #[test]
+    fn an_uncertain_commit_of_a_plan_with_estimates_is_confirmed_by_the_sessions_that_are_missing() {
+        let confirm = |left, uncommitted: &[(&'static str, u64)]| {
+            let mut removed = Removed::from([(SESSIONS, 3), ("chats", 30)]);
+            let uncommitted = uncommitted.iter().copied().collect();
+            let is_certain = confirm_sessions(10, &Removed::from([(SESSIONS, left)]), &mut removed, &uncommitted);
+            (is_certain, removed[SESSIONS], removed["chats"])
+        };
+        let open = [(SESSIONS, 2), ("chats", 20)];
+        assert_eq!(confirm(5, &open), (true, 5, 50), "it was committed");
+        assert_eq!(confirm(7, &open), (true, 3, 30), "it was rolled back");
+        assert_eq!(confirm(6, &open), (false, 4, 30), "one of two was committed");
+        // A crash of the server took back commits that had not reached the disk.
+        assert_eq!(confirm(8, &open), (false, 2, 30));
+        assert_eq!((confirm(7, &[]), confirm(8, &[])), ((true, 3, 30), (false, 2, 30)));
+        assert_eq!(confirm(7, &[("events", 5)]), (false, 3, 30));
     }
 }

@@ -12,23 +12,26 @@ use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseError, ErrorClass, ResultExt, Verb};
-use crate::database::transaction::Transaction;
+use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
 use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
 use crate::history::removal::batch::DeleteStatements;
-use crate::history::removal::contention::{Activity, Contention};
+use crate::history::removal::contention::Contention;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
-use crate::history::retention::selection::{self, Selection};
+use crate::history::retention::selection::{self, Precision, Selection};
 use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
 use crate::history::{index_check, orphans};
 use crate::schema::model::Schema;
 
 /// The pause before the next attempt to plan.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// However little time is left, the rows of few sessions are counted.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Plans, and retries while another session holds a lock. `None` if another `prune` is running.
 pub(crate) async fn prepare(
@@ -40,7 +43,7 @@ pub(crate) async fn prepare(
     let limit = max_duration.map_or(retry_for, |limit| limit.min(retry_for));
     let mut is_first = true;
     loop {
-        let attempt = bounds.watch.over(open_and_plan(request, bounds.watch));
+        let attempt = bounds.watch.over(open_and_plan(request, bounds.watch, started));
         let Ok(attempted) = tokio::time::timeout(bounds.left(), attempt).await else {
             bounds.watch.end_sessions().await;
             return Err(out_of_time(BEGIN_TO_PLAN).into());
@@ -61,9 +64,13 @@ pub(crate) async fn prepare(
     }
 }
 
-async fn open_and_plan(request: &Request<'_>, watch: &Arc<Watch<'static>>) -> Result<Option<OpenHistory>, Error> {
+async fn open_and_plan(
+    request: &Request<'_>,
+    watch: &Arc<Watch<'static>>,
+    started: Instant,
+) -> Result<Option<OpenHistory>, Error> {
     match OpenedDatabase::connect(request, watch).await? {
-        Some(opened) => Ok(Some(plan(opened, request, watch).await?)),
+        Some(opened) => Ok(Some(plan(opened, request, watch, started).await?)),
         None => Ok(None),
     }
 }
@@ -73,23 +80,22 @@ async fn plan(
     opened: OpenedDatabase,
     request: &Request<'_>,
     watch: &Arc<Watch<'static>>,
+    started: Instant,
 ) -> Result<OpenHistory, Error> {
     let url = &request.settings.database.value;
     let OpenedDatabase { state, schema, revision, prune_lock, .. } = opened;
     // Declared first, so that it is dropped last: see [`Contention`].
-    let mut contention;
+    let contention;
     let (connection, second) = (opened.connection, opened.second);
     let retention = Retention::of_prune(request.arguments, request.settings, &state);
     let policy = request.chosen_policy(&retention)?;
     warn_of_unknown_values(&connection, &policy).await?;
     let see = (Verb::Determine, "the activity of other sessions");
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
-    let helper = match &second {
-        Some(second) if contention.activity(&connection).await.context(see)? == Activity::QuietServer => Some(second),
-        // Leaves a core to other active sessions.
-        _ => None,
-    };
-    let (selection, mut plan) = select(&connection, helper, &schema, policy).await?;
+    let precision = if request.arguments.exact { Precision::Exact } else { Precision::Estimated };
+    let (selection, mut plan) = select(&connection, &schema, policy, precision).await?;
+    let counting = Counting { connection: &connection, schema: &schema, selection: &selection, precision };
+    counting.complete(&mut plan, request.counts_until(started)).await?;
     let events = request.event_policy.filter(|_| events::are_in(&schema));
     plan_others(&connection, &schema, events.as_ref(), request.arguments.orphans, &mut plan).await?;
     Ok(OpenHistory {
@@ -156,45 +162,43 @@ fn spelling(column: Column, value: &str) -> String {
     }
 }
 
-/// Selects the sessions and plans their removal, in parallel if there are two connections.
+/// Selects the sessions and counts them: what a run has to know before it removes any, whatever its limit is.
 async fn select(
     connection: &Connection,
-    second: Option<&Connection>,
     schema: &Schema,
     policy: RetentionPolicy,
+    precision: Precision,
 ) -> Result<(Selection, RetentionPlan), DatabaseError> {
     let reading = every_row(connection).await?;
-    let selected = match second {
-        None => {
-            let selection = Selection::of(&reading, schema, policy).await?;
-            let plan = plan::plan(&reading, schema, &selection).await?;
-            (selection, plan)
-        }
-        Some(second) => select_beside(&reading, second, schema, policy).await?,
-    };
+    let selection = Selection::of(&reading, schema, policy, precision).await?;
+    let plan = plan::begin(&reading, &selection).await?;
     reading.rollback().await.context(BEGIN_TO_PLAN)?;
-    Ok(selected)
+    Ok((selection, plan))
 }
 
-async fn select_beside(
-    reading: &Transaction,
-    second: &Connection,
-    schema: &Schema,
-    policy: RetentionPolicy,
-) -> Result<(Selection, RetentionPlan), DatabaseError> {
-    let select = async {
-        let reading = every_row(second).await?;
-        let selection = Selection::of(&reading, schema, policy.clone()).await;
-        reading.rollback().await.context(BEGIN_TO_PLAN)?;
-        selection
-    };
-    let optimistic = Selection::optimistic(reading, policy.clone());
-    let (selection, plan) = tokio::join!(select, plan::plan(reading, schema, &optimistic));
-    let plan = plan?;
-    let selection = match selection {
-        Ok(selection) => selection,
-        Err(_) => Selection::of(reading, schema, policy).await?,
-    };
-    let plan = if selection == optimistic { plan } else { plan::plan(reading, schema, &selection).await? };
-    Ok((selection, plan))
+/// The part of a plan that only informs.
+struct Counting<'c> {
+    connection: &'c Connection,
+    schema: &'c Schema,
+    selection: &'c Selection,
+    precision: Precision,
+}
+
+impl Counting<'_> {
+    /// Counts rows and kept sessions. If that takes too long it is interrupted, and the removal begins without it.
+    async fn complete(&self, plan: &mut RetentionPlan, until: Option<Instant>) -> Result<(), DatabaseError> {
+        let limit = until.map(|until| until.saturating_duration_since(Instant::now()).max(SHORTEST));
+        let reader = BoundedReader::new(self.connection, limit).await.context(BEGIN_TO_PLAN)?;
+        let reading = reader.begin(Rows::Every).await.context(BEGIN_TO_PLAN)?;
+        let counted = plan::complete(&reading, self.schema, self.selection, self.precision, plan).await;
+        reading.rollback().await.ok();
+        reader.end();
+        match counted {
+            Err(error) if limit.is_some() && error.cause.class == ErrorClass::TimedOut => {
+                tracing::warn!("the rows were not counted, because `--max-duration` leaves no time for it");
+                Ok(())
+            }
+            counted => counted,
+        }
+    }
 }

@@ -29,8 +29,13 @@ pub(crate) async fn confirm(summary: &PruneSummary) -> Result<(), Error> {
 fn what(summary: &PruneSummary, plan: &RetentionPlan) -> String {
     let database = &summary.database;
     let events = summary.events().map(|(events, _)| format!(" and {}", counted(events, "event"))).unwrap_or_default();
-    let (sessions, rows) = (counted(plan.sessions, "session"), counted(plan.rows(), "row"));
-    format!("this would remove {sessions}{events} from {database}: {rows} with {} of values", size(plan.bytes()))
+    let sessions = counted(plan.sessions, "session");
+    let would_remove = format!("this would remove {sessions}{events} from {database}");
+    if plan.is_interrupted {
+        return format!("{would_remove}; their rows were not counted");
+    }
+    let mark = if plan.is_exact() { "" } else { "~" };
+    format!("{would_remove}: {mark}{} with {mark}{} of values", counted(plan.rows(), "row"), size(plan.bytes()))
 }
 
 fn question(what: &str, summary: &PruneSummary) -> String {

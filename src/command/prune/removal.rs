@@ -19,6 +19,8 @@ pub(crate) struct RunLimits {
     /// The deadline of `--max-duration`.
     pub(crate) deadline: Option<Instant>,
     pub(crate) retry_for: Duration,
+    /// Whether one batch is attempted however long the planning took: all but `--max-duration 0s`.
+    pub(crate) has_first_batch: bool,
 }
 
 pub(crate) struct Removal<'r> {
@@ -29,6 +31,8 @@ pub(crate) struct Removal<'r> {
     pub(crate) stopping: Stopping,
     /// Since when every attempt has failed.
     pub(crate) failing_since: Option<Instant>,
+    /// Whether a batch was begun.
+    pub(crate) has_attempted: bool,
     /// The activity of other sessions at the last batch.
     pub(crate) activity: Option<Activity>,
     meter: &'r dyn Meter,
@@ -63,6 +67,7 @@ impl<'r> Removal<'r> {
             outcome,
             stopping: Stopping::default(),
             failing_since: None,
+            has_attempted: false,
             activity: None,
             meter,
             planned,
@@ -82,8 +87,10 @@ impl<'r> Removal<'r> {
         amount
     }
 
+    /// Whether the deadline is over.
     pub(crate) fn is_too_late(&self) -> bool {
-        self.limits.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        let may_stop = self.has_attempted || !self.limits.has_first_batch;
+        may_stop && self.limits.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Pauses, unless it is time to stop.

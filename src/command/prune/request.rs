@@ -1,5 +1,7 @@
 //! What a run has to do: the flags and the settings, resolved.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 
 use crate::cli::parser::Age;
@@ -32,6 +34,13 @@ impl<'r> Request<'r> {
         let hours = settings.event_retention_hours.value;
         let event_policy = arguments.events.then(|| EventPolicy::new(hours, now)).transpose()?;
         Ok(Self { arguments, settings, now, policy, event_policy })
+    }
+
+    /// Until when rows may be counted: half of `--max-duration` is left for the removal.
+    pub(crate) fn counts_until(&self, started: Instant) -> Option<Instant> {
+        // Without any time nothing is removed, and the plan is all that the run is for.
+        let limit = self.arguments.max_duration.filter(|limit| !limit.is_zero())?;
+        started.checked_add(limit / 2)
     }
 
     /// The policy for a database whose revision is known. If no retention is set, no session is removed: a dry run shows

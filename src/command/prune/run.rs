@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::bounds::Bounds;
 use super::history::{BEGIN_TO_PLAN, OpenHistory, every_row};
+use super::kept_file;
 use super::outcome::{Ending, OnRemaining, RemovalOutcome, Stop};
 use super::prepare::prepare;
 use super::question::confirm;
@@ -25,6 +26,7 @@ use crate::history::archive::compression::Compression;
 use crate::history::archive::location;
 use crate::history::removal::stage_index;
 use crate::history::retention::plan::RetentionPlan;
+use crate::history::retention::selection::Precision;
 use crate::history::{space, vacuum};
 use crate::interrupt::Interrupt;
 use crate::metrics::Metrics;
@@ -43,10 +45,10 @@ enum PruneMode {
 
 impl PruneMode {
     fn of(arguments: &Prune, plan: &RetentionPlan) -> Self {
-        match (arguments.dry_run, plan.rows()) {
+        match (arguments.dry_run, plan.is_empty()) {
             (true, _) => Self::DryRun,
-            (false, 0) => Self::Nothing,
-            (false, _) => Self::Remove,
+            (false, true) => Self::Nothing,
+            (false, false) => Self::Remove,
         }
     }
 }
@@ -64,6 +66,9 @@ pub(crate) async fn prune(
     let request = Request::new(arguments, settings, context.now)?;
     let url = &settings.database.value;
     let summary = PruneSummary::new(url, &request.policy, request.event_policy.as_ref(), arguments.dry_run);
+    if let Some(path) = &arguments.kept_file {
+        kept_file::refuse_existing(path)?;
+    }
     if let Some(path) = &arguments.archive {
         location::resolve(path, url.sqlite_path())?;
     }
@@ -103,15 +108,20 @@ struct PruneRun<'r> {
 impl PruneRun<'_> {
     /// Shows the plan, and why it would fail.
     async fn dry_run(&mut self) -> Result<(Vec<Block>, Ending), Error> {
+        let precision = if self.arguments.exact { Precision::Exact } else { Precision::Estimated };
         let OpenHistory { connection, retention, schema, .. } = &mut self.history;
         let count = async {
             let reading = every_row(connection).await?;
-            retention.count(&reading, schema, self.now).await?;
+            retention.count(&reading, schema, self.now, precision).await?;
             Ok(reading.rollback().await.context(BEGIN_TO_PLAN)?)
         };
         self.bounds.over((Verb::Count, "the sessions"), count).await?;
         self.take_in_plan();
-        self.summary.remaining_sessions = Some(self.history.plan.kept.len() as u64);
+        self.summary.remaining_sessions = self.history.plan.kept_total();
+        if let Some(path) = &self.arguments.kept_file {
+            let write = kept_file::write(path, &self.history);
+            self.bounds.over((Verb::Write, "the list of kept sessions"), write).await?;
+        }
         let action = (Verb::Check, "the privileges of the role");
         let obstacles = async { Ok(self.history.look_for_obstacles().await.context(action)?) };
         self.summary.in_the_way = self.bounds.over(action, obstacles).await?;
@@ -125,7 +135,7 @@ impl PruneRun<'_> {
             Ok(())
         };
         self.bounds.over((Verb::Drop, "the index that an earlier run left behind"), drop).await?;
-        self.summary.remaining_sessions = Some(self.history.plan.kept.len() as u64);
+        self.summary.remaining_sessions = self.history.plan.kept_total();
         Ok((self.summary.nothing_blocks(), Ending::default()))
     }
 
@@ -171,13 +181,15 @@ impl PruneRun<'_> {
         let Self { history, bounds, arguments, context, .. } = self;
         let choose = async { Ok(history.choose_delete_statements().await.context((Verb::List, "the rules"))?) };
         bounds.over((Verb::List, "the rules"), choose).await?;
-        let build =
-            async { Ok(stage_index::build(&history.connection, &history.schema, history.plan.stages()).await?) };
+        let is_late = bounds.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let stages = if is_late { 0 } else { history.plan.stages() };
+        let build = async { Ok(stage_index::build(&history.connection, &history.schema, stages).await?) };
         let has_index = bounds.over((Verb::Create, "the index that the removal needs"), build).await?;
-        let planned = Amount { rows: history.plan.rows(), bytes: history.plan.bytes() };
+        let planned = Amount { rows: history.plan.rows().max(history.plan.sessions), bytes: history.plan.bytes() };
         let meter = context.progress.begin(Phase::new("removing", "old sessions"), planned);
-        let Prune { batch_time, retry_for, .. } = **arguments;
-        let limits = RunLimits { batch_time, deadline: bounds.deadline, retry_for };
+        let Prune { batch_time, retry_for, max_duration, .. } = **arguments;
+        let has_first_batch = max_duration.is_none_or(|limit| !limit.is_zero());
+        let limits = RunLimits { batch_time, deadline: bounds.deadline, retry_for, has_first_batch };
         let outcome = Removal::new(history, limits, bounds.interrupt, meter.as_ref(), planned).run().await;
         meter.finish();
         if outcome.is_cut_off {
@@ -288,6 +300,7 @@ fn refuse_too_large_a_share(plan: &RetentionPlan, limit: f64) -> Result<(), Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::retention::kept::KeptCounts;
 
     #[test]
     fn a_share_is_refused_above_the_limit_only() {
@@ -299,6 +312,8 @@ mod tests {
             tables: Vec::new(),
             orphans: Vec::new(),
             kept: Vec::new(),
+            kept_counts: KeptCounts::default(),
+            is_interrupted: false,
         };
         assert!(refuse_too_large_a_share(&plan(5), 0.5).is_ok());
         assert!(matches!(

@@ -19,9 +19,6 @@ use crate::history::vacuum::freed::Freed;
 use crate::metrics::Metrics;
 use crate::output::{self, Block, Field};
 
-/// How many kept sessions the text lists.
-const MOST_SHOWN: usize = 20;
-
 #[derive(Serialize)]
 pub(crate) struct PruneSummary {
     pub(crate) database: String,
@@ -219,7 +216,7 @@ impl PruneSummary {
         let mut blocks = vec![Block::Line(format!("nothing to remove from {database}: {sessions}{events}"))];
         blocks.extend(self.retention_blocks());
         blocks.extend(self.no_events_block());
-        blocks.extend(self.kept_block());
+        blocks.extend(self.kept_blocks());
         blocks
     }
 
@@ -240,11 +237,8 @@ impl PruneSummary {
     /// The plan. `max_share` is the share above which a run is refused.
     pub(crate) fn plan_blocks(&self, max_share: f64) -> Vec<Block> {
         let Some(plan) = &self.plan else { return Vec::new() };
-        let mut rows: Vec<Vec<Field>> = plan
-            .tables
-            .iter()
-            .map(|table| vec![table.table.into(), output::count(table.rows), output::bytes(table.bytes)])
-            .collect();
+        let mut rows: Vec<Vec<Field>> =
+            plan.tables.iter().map(|table| counted_row(table.table, table.rows, table.bytes, table.is_exact)).collect();
         rows.extend(plan.orphans.iter().map(|orphans| {
             let Reference { child, parent, .. } = orphans.reference;
             vec![
@@ -253,7 +247,7 @@ impl PruneSummary {
                 Field::Number("-".into()),
             ]
         }));
-        rows.push(vec!["total".into(), output::count(plan.rows()), output::bytes(plan.bytes())]);
+        rows.push(counted_row("total", plan.rows(), plan.bytes(), plan.is_exact()));
         let sessions =
             format!("{} of {} ({})", number(plan.sessions), number(plan.of_sessions), percentage(plan.share()));
         let mut facts: Vec<Vec<Field>> = vec![
@@ -267,10 +261,18 @@ impl PruneSummary {
         if let Some((_, cutoff)) = self.events() {
             facts.insert(3, vec!["cutoff of events".into(), cutoff.into()]);
         }
-        let mut blocks = vec![
-            Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts },
-            Block::Table { title: "rows that would be removed", header: vec!["table", "rows", "bytes"], rows },
-        ];
+        let mut blocks = vec![Block::Table { title: "plan (nothing was changed)", header: vec![], rows: facts }];
+        if plan.is_interrupted {
+            blocks.push(Block::Line("`--max-duration` left no time to count rows and kept sessions".to_owned()));
+        } else {
+            let header = vec!["table", "rows", "bytes"];
+            blocks.push(Block::Table { title: "rows that would be removed", header, rows });
+        }
+        if !plan.is_interrupted && !plan.is_exact() {
+            let line = "~ is an estimate from about 1,000 of the sessions; `tarsy-db prune --dry-run --exact` counts \
+                        every row";
+            blocks.push(Block::Line(line.to_owned()));
+        }
         blocks.extend(self.retention_blocks());
         if plan.share() > max_share {
             let (share, limit) = (percentage(plan.share()), percentage(max_share));
@@ -280,41 +282,44 @@ impl PruneSummary {
         }
         blocks.extend(self.in_the_way.iter().map(|obstacle| Block::Line(format!("a run would fail: {obstacle}"))));
         blocks.extend(self.no_events_block());
-        blocks.extend(self.kept_block());
+        blocks.extend(self.kept_blocks());
         blocks
     }
 
-    fn kept_block(&self) -> Option<Block> {
-        let kept = &self.plan.as_ref()?.kept;
-        let mut rows: Vec<Vec<Field>> = kept
-            .iter()
-            .take(MOST_SHOWN)
-            .map(|session| {
-                let started = output::time(Some(session.started_at_us));
-                let reason = session.reason.to_string();
-                vec![session.session_id.as_str().into(), session.status.as_str().into(), started.into(), reason.into()]
-            })
-            .collect();
-        if let Some(others) = kept.len().checked_sub(MOST_SHOWN).filter(|others| *others > 0) {
-            let others = format!("and {} more; `--output json` lists all", number(others as u64));
-            rows.push(vec![others.into(), "".into(), "".into(), "".into()]);
+    /// The first old sessions that are kept, and how many there are.
+    fn kept_blocks(&self) -> Vec<Block> {
+        let Some(RetentionPlan { kept, kept_counts, .. }) = &self.plan else { return Vec::new() };
+        if kept.is_empty() {
+            return Vec::new();
         }
-        let header = vec!["session", "status", "started", "reason"];
-        (!kept.is_empty()).then_some(Block::Table {
+        let rows = kept.iter().map(|session| {
+            let started = output::time(Some(session.started_at_us));
+            let reason = session.reason.to_string();
+            vec![session.session_id.as_str().into(), session.status.as_str().into(), started.into(), reason.into()]
+        });
+        let mut blocks = vec![Block::Table {
             title: "old sessions that are kept (`--include-active` also removes those that are open or in use)",
-            header,
-            rows,
-        })
+            header: vec!["session", "status", "started", "reason"],
+            rows: rows.collect(),
+        }];
+        if kept_counts.total() > kept.len() as u64 {
+            let reasons = kept_counts.by_reason().map(|(reason, sessions)| format!("{} {reason}", number(sessions)));
+            let (total, reasons) = (number(kept_counts.total()), reasons.collect::<Vec<_>>().join("; "));
+            let next = "`tarsy-db prune --dry-run --kept-file FILE` writes all of them to a file";
+            blocks.push(Block::Line(format!("these are the first of {total} that are kept: {reasons}; {next}")));
+        }
+        blocks
     }
 
     /// Reports the remaining sessions that are not listed.
     fn remaining_block(&self, removed: &RemovedSummary, plan: &RetentionPlan) -> Option<Block> {
         let line = match (removed.stopped, self.remaining_sessions) {
             (None, remaining) => {
-                let listed = (plan.kept.len() + self.stuck.len()) as u64;
+                let listed = plan.kept_total()? + self.stuck.len() as u64;
                 let others = remaining?.checked_sub(listed).filter(|others| *others > 0)?;
                 format!(
-                    "more sessions from before the cutoff that were in use: {}; the next run retries them",
+                    "more sessions from before the cutoff that were in use, or that other sessions need: {}; the next \
+                     run retries them",
                     number(others)
                 )
             }
@@ -330,9 +335,14 @@ impl PruneSummary {
 
     pub(crate) fn removed_blocks(&self) -> Vec<Block> {
         let (Some(removed), Some(plan)) = (&self.removed, &self.plan) else { return Vec::new() };
-        let rows = plan.tables.iter().map(|table| {
-            vec![table.table.into(), output::count(removed.rows.get(table.table).copied().unwrap_or_default())]
-        });
+        let planned = plan.tables.iter().map(|table| table.table);
+        // After an interrupted planning, what was removed is all that is known.
+        let others = removed.rows.keys().copied().filter(|_| plan.is_interrupted);
+        let tables: Vec<_> =
+            planned.clone().chain(others.filter(|table| !planned.clone().any(|of| of == *table))).collect();
+        let rows = tables
+            .into_iter()
+            .map(|table| vec![table.into(), output::count(removed.rows.get(table).copied().unwrap_or_default())]);
         let events = match (removed.rows.get(EVENTS), &self.event_cutoff) {
             (Some(rows), Some(cutoff)) => format!(" and {} from before {cutoff}", counted(*rows, "event")),
             _ => String::new(),
@@ -360,7 +370,7 @@ impl PruneSummary {
         blocks.extend(self.retention_blocks());
         blocks.extend(self.remaining_block(removed, plan));
         blocks.extend(self.no_events_block());
-        blocks.extend(self.kept_block());
+        blocks.extend(self.kept_blocks());
         if !self.stuck.is_empty() {
             let rows =
                 self.stuck.iter().map(|stuck| vec![stuck.session_id.as_str().into(), stuck.reason.as_str().into()]);
@@ -369,4 +379,11 @@ impl PruneSummary {
         }
         blocks
     }
+}
+
+/// The rows and bytes of a table; an estimate is marked.
+fn counted_row(table: &str, rows: u64, bytes: u64, is_exact: bool) -> Vec<Field> {
+    let mark = if is_exact { "" } else { "~" };
+    let field = |text: String| Field::Number(format!("{mark}{text}"));
+    vec![table.into(), field(number(rows)), field(size(bytes))]
 }

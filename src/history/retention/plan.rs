@@ -1,24 +1,23 @@
 //! What a policy would remove, counted beforehand.
 
-use sea_orm::sea_query::{Condition, Expr, Query, SelectStatement};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, IdenStatic, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Select,
-};
+use sea_orm::sea_query::{Condition, Expr};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect, QueryTrait};
 use serde::Serialize;
 
-use super::selection::{KeptReason, Selection};
+use super::estimate::tables_of_sample;
+use super::kept::{KeptCounts, KeptSession, MOST_KEPT, count_kept, each_kept};
+use super::selection::{Precision, Selection};
+pub(crate) use super::table_counts::{TableCounts, table_plan};
+use super::table_counts::{conditions_of, rows_of};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
-use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{self, Column};
-use crate::history::entity::{count_rows, keys_of_sessions, select, text};
+use crate::history::entity::{count_rows, keys_of_sessions, select};
 use crate::history::id_set::IdSet;
 use crate::history::orphans::OrphanCount;
 use crate::history::removal::batch::Removed;
-use crate::history::tables::{DEPENDENTS, SESSIONS, STAGES};
-use crate::schema::column_kind::ColumnKind;
+use crate::history::tables::{SESSIONS, STAGES};
 use crate::schema::model::Schema;
 
 /// What a policy would remove.
@@ -32,34 +31,38 @@ pub(crate) struct RetentionPlan {
     pub oldest_us: Option<i64>,
     /// The start of the newest session to remove, in microseconds since the epoch.
     pub newest_us: Option<i64>,
-    /// Rows and bytes to remove, children first.
+    /// Rows and bytes to remove, children first; of sessions none if `is_interrupted`.
     pub tables: Vec<TableCounts>,
     /// Rows whose session, stage or chat does not exist, which are removed as well.
     pub orphans: Vec<OrphanCount>,
-    /// Old sessions that are kept, and why.
+    /// The first [`MOST_KEPT`] old sessions that are kept, and why.
     pub kept: Vec<KeptSession>,
-}
-
-/// What would be removed from one table.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct TableCounts {
-    pub table: &'static str,
-    pub rows: u64,
-    /// The size of their values as stored: compressed, and with those that PostgreSQL keeps out of line (TOAST).
-    pub bytes: u64,
-}
-
-/// An old session that is kept.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct KeptSession {
-    pub session_id: String,
-    pub status: String,
-    pub reason: KeptReason,
-    /// In microseconds since the epoch.
-    pub started_at_us: i64,
+    /// How many old sessions are kept.
+    pub kept_counts: KeptCounts,
+    /// Whether `--max-duration` ended the planning before the rows and the kept sessions were counted.
+    #[serde(rename = "interrupted")]
+    pub is_interrupted: bool,
 }
 
 impl RetentionPlan {
+    /// Whether there is nothing to remove.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sessions == 0 && self.rows() == 0
+    }
+
+    /// The number of old sessions that are kept; `None` if the planning was interrupted.
+    #[must_use]
+    pub(crate) fn kept_total(&self) -> Option<u64> {
+        (!self.is_interrupted).then(|| self.kept_counts.total())
+    }
+
+    /// Whether all rows were counted, not estimated.
+    #[must_use]
+    pub(crate) fn is_exact(&self) -> bool {
+        !self.is_interrupted && self.tables.iter().all(|table| table.is_exact)
+    }
+
     /// All rows to remove; a row that lacks both its session and its stage counts twice.
     #[must_use]
     pub(crate) fn rows(&self) -> u64 {
@@ -86,9 +89,12 @@ impl RetentionPlan {
         if self.of_sessions == 0 { 0.0 } else { self.sessions as f64 / self.of_sessions as f64 }
     }
 
-    /// The number of stages that are removed with their sessions.
+    /// The number of stages that are removed with their sessions; if they were not counted, at least one for each.
     #[must_use]
     pub(crate) fn stages(&self) -> u64 {
+        if self.is_interrupted {
+            return self.sessions;
+        }
         self.tables.iter().find(|table| table.table == STAGES).map_or(0, |table| table.rows)
     }
 
@@ -106,15 +112,73 @@ pub(crate) async fn plan(
     connection: &Transaction,
     schema: &Schema,
     selection: &Selection,
+    precision: Precision,
 ) -> Result<RetentionPlan, DatabaseError> {
-    let span = span(connection, selection).await.context(PLAN)?;
+    let mut plan = begin(connection, selection).await?;
+    complete(connection, schema, selection, precision, &mut plan).await?;
+    Ok(plan)
+}
+
+/// Counts the sessions: what a run has to know before it removes any. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] if the database cannot be read.
+pub(crate) async fn begin(connection: &Transaction, selection: &Selection) -> Result<RetentionPlan, DatabaseError> {
+    let Span { sessions, of_sessions, oldest_us, newest_us } = span(connection, selection).await.context(PLAN)?;
+    Ok(RetentionPlan {
+        sessions,
+        of_sessions,
+        oldest_us,
+        newest_us,
+        tables: Vec::new(),
+        orphans: Vec::new(),
+        kept: Vec::new(),
+        kept_counts: KeptCounts::default(),
+        is_interrupted: true,
+    })
+}
+
+/// Counts the rows, and the sessions that are kept. Reads only.
+///
+/// # Errors
+/// [`DatabaseError`] if the database cannot be read; the plan is unchanged.
+pub(crate) async fn complete(
+    connection: &Transaction,
+    schema: &Schema,
+    selection: &Selection,
+    precision: Precision,
+    plan: &mut RetentionPlan,
+) -> Result<(), DatabaseError> {
+    let tables = match precision {
+        Precision::Exact => all_tables(connection, schema, selection, plan.sessions).await?,
+        Precision::Estimated => tables_of_sample(connection, schema, selection, plan.sessions).await?,
+    };
+    let kept_counts = count_kept(connection, selection).await?;
+    let mut kept = Vec::new();
+    if kept_counts.total() > 0 {
+        let add = async |session| {
+            kept.push(session);
+            Ok::<_, DbErr>(())
+        };
+        each_kept(connection, selection, Some(MOST_KEPT), add).await.context(PLAN)?;
+    }
+    plan.tables.splice(0..0, tables);
+    (plan.kept, plan.kept_counts, plan.is_interrupted) = (kept, kept_counts, false);
+    Ok(())
+}
+
+/// Counts the rows of all sessions.
+async fn all_tables(
+    connection: &Transaction,
+    schema: &Schema,
+    selection: &Selection,
+    sessions: u64,
+) -> Result<Vec<TableCounts>, DatabaseError> {
     let mut tables = Vec::new();
-    for (table, condition) in conditions(connection.namespace(), schema, selection, span.sessions) {
+    for (table, condition) in conditions(connection.namespace(), schema, selection, sessions) {
         tables.push(table_plan(connection, schema, table, condition).await?);
     }
-    let kept = kept(connection, selection).await.context(PLAN)?;
-    let Span { sessions, of_sessions, oldest_us, newest_us } = span;
-    Ok(RetentionPlan { sessions, of_sessions, oldest_us, newest_us, tables, orphans: Vec::new(), kept })
+    Ok(tables)
 }
 
 const PLAN: (Verb, &str) = (Verb::Plan, "the removal");
@@ -140,36 +204,7 @@ async fn span(connection: &Transaction, selection: &Selection) -> Result<Span, D
     Ok(Span { sessions: sessions.unsigned_abs(), of_sessions: of_sessions.unsigned_abs(), oldest_us, newest_us })
 }
 
-/// The old sessions that are kept.
-async fn kept(connection: &Transaction, selection: &Selection) -> Result<Vec<KeptSession>, DbErr> {
-    let kept = kept_query(connection.namespace(), selection).into_tuple::<(String, String, i64)>().all(connection);
-    let kept = kept.await?.into_iter().map(|(session_id, status, started_at_us)| {
-        let reason = selection.reason(&session_id, &status);
-        KeptSession { session_id, status, reason, started_at_us }
-    });
-    Ok(kept.collect())
-}
-
-fn kept_query(namespace: &Namespace, selection: &Selection) -> Select<alert_sessions::Entity> {
-    let shown = |column: Column| {
-        if selection.backend() == DbBackend::Postgres {
-            return text(selection.backend(), column.as_column_ref());
-        }
-        // SQLite may hold any value in it.
-        let name = quoted(column.as_str());
-        Expr::cust(format!("iif(typeof({name}) = 'text', {name}, quote({name}))"))
-    };
-    select::<alert_sessions::Entity>(namespace)
-        .expr_as(shown(Column::SessionId), "id")
-        .expr_as(shown(Column::Status), "shown_status")
-        .column(Column::StartedAtUs)
-        .filter(selection.policy.is_old(selection.backend()))
-        .filter(selection.condition().not())
-        .order_by_asc(Column::StartedAtUs)
-        .order_by_asc(Column::SessionId)
-}
-
-/// Counts the rows of a selection that exist now, by table. Reads only.
+/// Counts the rows of a selection that exist now, by table; if the plan is not exact, only the sessions. Reads only.
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
@@ -177,9 +212,11 @@ pub(crate) async fn count(
     connection: &Transaction,
     schema: &Schema,
     selection: &Selection,
+    plan: &RetentionPlan,
 ) -> Result<Removed, DatabaseError> {
     let mut counts = Removed::new();
-    for (table, condition) in conditions(connection.namespace(), schema, selection, u64::MAX) {
+    let conditions = conditions(connection.namespace(), schema, selection, u64::MAX).into_iter();
+    for (table, condition) in conditions.filter(|(table, _)| plan.is_exact() || *table == SESSIONS) {
         let query = rows_of(connection.namespace(), table, condition).expr_as(count_rows(), "row_count").to_owned();
         let action = Action::from((Verb::Count, format!("the remaining rows of {table}")));
         let row = connection.query_one(&query).await.context(&action)?;
@@ -197,59 +234,10 @@ fn conditions(
     sessions: u64,
 ) -> Vec<(&'static str, Condition)> {
     let keys = keys_of_sessions(namespace, selection.condition());
-    let ids = IdSet::all(keys, selection.backend(), sessions);
-    let dependents = DEPENDENTS.iter().filter(|dependent| schema.tables.contains_key(dependent.table));
-    let dependents =
-        dependents.map(|dependent| (dependent.table, Condition::all().add(dependent.of_sessions(namespace, &ids))));
-    dependents.chain([(SESSIONS, selection.condition())]).collect()
-}
-
-/// The query for rows of a table that meet a condition, without columns.
-fn rows_of(namespace: &Namespace, table: &'static str, condition: Condition) -> SelectStatement {
-    Query::select().from(namespace.table_ref(table)).cond_where(condition).to_owned()
-}
-
-/// Counts the rows of a table that meet a condition, and their bytes.
-pub(crate) async fn table_plan(
-    connection: &Transaction,
-    schema: &Schema,
-    table: &'static str,
-    condition: Condition,
-) -> Result<TableCounts, DatabaseError> {
-    let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
-    let sizes = columns.map(|(name, column)| size_of(connection.backend(), &quoted(name), &column.kind));
-    // The columns are those of the database, with the operator's own, and SeaORM does not know how they are measured.
-    let bytes = format!("CAST(coalesce(sum({}), 0) AS BIGINT)", sizes.collect::<Vec<_>>().join(" + "));
-    let mut query = rows_of(connection.namespace(), table, condition);
-    query.expr_as(count_rows(), "row_count").expr_as(Expr::cust(bytes), "byte_count");
-    let action = Action::from((Verb::Count, format!("the rows to remove from {table}")));
-    let row = connection.query_one(&query).await.context(&action)?;
-    let number = |name| row.as_ref().map_or(Ok(0), |row| row.try_get::<i64>("", name).map(i64::unsigned_abs));
-    Ok(TableCounts {
-        table,
-        rows: number("row_count").context(&action)?,
-        bytes: number("byte_count").context(&action)?,
-    })
-}
-
-/// Whether SQLite stores numbers in a column of this type.
-fn is_number(kind: &ColumnKind) -> bool {
-    use ColumnKind::{BigInt, Boolean, Integer, Other, SmallInt};
-    match kind {
-        BigInt | Boolean | Integer | SmallInt => true,
-        Other(name) => name.ends_with("int"),
-        _ => false,
-    }
-}
-
-/// The size of a column's value in bytes.
-fn size_of(backend: DbBackend, column: &str, kind: &ColumnKind) -> String {
-    match backend {
-        DbBackend::Postgres => format!("coalesce(pg_column_size({column}), 0)"),
-        // SQLite would convert a number to text only to measure it.
-        _ if is_number(kind) => format!("8 * ({column} IS NOT NULL)"),
-        _ => format!("coalesce(octet_length({column}), 0)"),
-    }
+    let mut conditions = conditions_of(namespace, schema, &IdSet::all(keys, selection.backend(), sessions));
+    conditions.pop();
+    conditions.push((SESSIONS, selection.condition()));
+    conditions
 }
 
 #[cfg(test)]
@@ -259,13 +247,23 @@ mod tests {
 
     fn plan(tables: Vec<TableCounts>) -> RetentionPlan {
         let (oldest_us, newest_us) = (None, None);
-        let (orphans, kept) = (Vec::new(), Vec::new());
-        RetentionPlan { sessions: 1, of_sessions: 4, oldest_us, newest_us, tables, orphans, kept }
+        let (orphans, kept, kept_counts) = (Vec::new(), Vec::new(), KeptCounts::default());
+        RetentionPlan {
+            sessions: 1,
+            of_sessions: 4,
+            oldest_us,
+            newest_us,
+            tables,
+            orphans,
+            kept,
+            kept_counts,
+            is_interrupted: false,
+        }
     }
 
     #[test]
     fn rows_of_sessions_and_orphans_of_one_table_are_added_up() {
-        let counts = |table, rows| TableCounts { table, rows, bytes: 10 * rows };
+        let counts = |table, rows| TableCounts { table, rows, bytes: 10 * rows, is_exact: true };
         let mut plan = plan(vec![counts(STAGES, 3), counts(SESSIONS, 1)]);
         let reference = Reference { child: STAGES, column: "session_id", parent: SESSIONS, key: "session_id" };
         plan.orphans.push(OrphanCount { reference, rows: 2 });
@@ -278,14 +276,5 @@ mod tests {
     fn an_empty_history_has_no_share() {
         let plan = RetentionPlan { sessions: 0, of_sessions: 0, ..plan(Vec::new()) };
         assert!(plan.share() == 0.0 && plan.stages() == 0);
-    }
-
-    #[test]
-    fn a_number_of_sqlite_is_measured_without_making_a_text_of_it() {
-        for kind in ["bigint", "integer", "boolean"] {
-            assert_eq!(size_of(DbBackend::Sqlite, "c", &ColumnKind::of(kind)), "8 * (c IS NOT NULL)", "{kind}");
-        }
-        assert_eq!(size_of(DbBackend::Sqlite, "c", &ColumnKind::of("varchar")), "coalesce(octet_length(c), 0)");
-        assert_eq!(size_of(DbBackend::Postgres, "c", &ColumnKind::of("bigint")), "coalesce(pg_column_size(c), 0)");
     }
 }

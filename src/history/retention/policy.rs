@@ -165,8 +165,13 @@ impl RetentionPolicy {
     /// The condition for sessions to remove: old, and in a terminal status unless active ones are removed as well.
     #[must_use]
     pub(crate) fn is_removable(&self, backend: DbBackend) -> Condition {
-        let is_over = (self.active == ActiveSessions::Keep).then(|| Column::Status.is_in(TERMINAL_STATUSES));
-        self.is_old(backend).add_option(has_key(backend)).add_option(is_over)
+        self.is_old(backend).add_option(has_key(backend)).add_option(self.is_over())
+    }
+
+    /// The condition for a terminal status, unless active sessions are removed as well.
+    #[must_use]
+    pub(crate) fn is_over(&self) -> Option<Expr> {
+        (self.active == ActiveSessions::Keep).then(|| Column::Status.is_in(TERMINAL_STATUSES))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, SelectStatement};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, SelectStatement, UnionType};
 use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait};
 
-use super::in_use;
-use super::policy::{ActiveSessions, RetentionPolicy};
+use super::policy::ActiveSessions;
 use super::selection::Selection;
+use super::{in_use, needed};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::namespace::Namespace;
 use crate::history::entity::{self, alert_sessions};
@@ -80,7 +80,7 @@ impl Page<'_> {
                 "picked",
             )
             .column(alert_sessions::Column::StartedAtUs)
-            .filter(self.cursor.add_to(self.selection.condition(), self.selection.backend()))
+            .filter(self.cursor.add_to(self.selection.condition_for_batch(), self.selection.backend()))
             .order_by_asc(alert_sessions::Column::StartedAtUs)
             .order_by_asc(alert_sessions::Column::SessionId)
             .limit(u64::from(self.size))
@@ -107,8 +107,9 @@ pub(crate) async fn remove_batch(
     if taken.is_empty() {
         return Ok(None);
     }
-    let Examined { dependents, in_use } = examine(&batch, schema, &page.selection.policy, taken).await?;
-    let going: Vec<_> = taken.iter().filter(|session| !in_use.contains(&session.session_id)).cloned().collect();
+    let Examined { dependents, kept } = examine(&batch, schema, page.selection, taken).await?;
+    let is_going = |id: &String| !kept.contains(id) && !page.selection.is_needed(id);
+    let going: Vec<_> = taken.iter().filter(|session| is_going(&session.session_id)).cloned().collect();
     delete(&mut batch, &dependents, &going, page.statements, may_continue).await?;
     Ok(Some(batch))
 }
@@ -117,42 +118,48 @@ pub(crate) async fn remove_batch(
 struct Examined {
     /// The tables that may have rows of the sessions.
     dependents: Vec<Dependent>,
-    /// The sessions that came into use since the plan.
-    in_use: BTreeSet<String>,
+    /// The sessions that are in use, and those that other sessions need because of interactions.
+    kept: BTreeSet<String>,
 }
 
-/// Looks for sessions in use. On PostgreSQL it locks the chats of the sessions first: a session that sends a message
+/// Looks for sessions to keep, in each batch and only among its sessions, so that neither a change since the plan nor the
+/// number of such sessions matters. On PostgreSQL it locks the chats of the sessions first: a session that sends a message
 /// locks the chat, not the session. While the sessions are locked none gets its first chat, and while the chats are
 /// locked none comes into use.
 async fn examine(
     batch: &Batch,
     schema: &Schema,
-    policy: &RetentionPolicy,
+    selection: &Selection,
     sessions: &[PickedSession],
 ) -> Result<Examined, DbErr> {
-    let is_taken = ids(batch, sessions).contains("session_id");
-    let (backend, namespace) = (batch.backend(), batch.namespace());
+    let (backend, namespace, taken) = (batch.backend(), batch.namespace(), ids(batch, sessions));
+    let is_taken = taken.contains("session_id");
+    let policy = &selection.policy;
     let cutoff_us = (policy.active == ActiveSessions::Keep).then_some(policy.cutoff_us);
+    let needed = needed::queries(backend, namespace, schema, &taken);
     let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
     if backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
-        let query = in_use::query_that_locks_chats(namespace, schema, cutoff_us, &is_taken);
-        let (mut in_use, mut have_chats) = (BTreeSet::new(), false);
+        let query = in_use::query_that_locks_chats(namespace, schema, cutoff_us, &is_taken, needed);
+        let (mut kept, mut have_chats) = (BTreeSet::new(), false);
         for row in batch.rows(&query).await? {
             have_chats |= row.try_get::<bool>("", in_use::IS_CHAT)?;
-            if row.try_get("", in_use::IS_USED)? {
-                in_use.insert(row.try_get("", "session_id")?);
+            if row.try_get("", in_use::IS_KEPT)? {
+                kept.insert(row.try_get("", "session_id")?);
             }
         }
         let dependents = dependents.filter(|dependent| have_chats || !dependent.is_of_chats()).collect();
-        return Ok(Examined { dependents, in_use });
+        return Ok(Examined { dependents, kept });
     }
-    let mut in_use = BTreeSet::new();
-    if let Some(cutoff_us) = cutoff_us {
-        for row in batch.rows(&in_use::query(backend, namespace, schema, cutoff_us, &is_taken)).await? {
-            in_use.insert(row.try_get("", "session_id")?);
+    let is_meant = |_| Condition::all().add(is_taken.clone());
+    let in_use = cutoff_us.map(|cutoff_us| in_use::query(backend, namespace, schema, cutoff_us, is_meant));
+    let queries = in_use.into_iter().chain(needed);
+    let mut kept = BTreeSet::new();
+    if let Some(query) = queries.reduce(|mut all, query| all.union(UnionType::Distinct, query).to_owned()) {
+        for row in batch.rows(&query).await? {
+            kept.insert(row.try_get("", "session_id")?);
         }
     }
-    Ok(Examined { dependents: dependents.collect(), in_use })
+    Ok(Examined { dependents: dependents.collect(), kept })
 }
 
 /// Deletes sessions and the rows that belong to them.

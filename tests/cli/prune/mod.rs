@@ -17,6 +17,7 @@ mod prompt;
 mod properties;
 mod refusals;
 mod retention;
+mod scale;
 mod sessions;
 mod stops;
 mod triggers;

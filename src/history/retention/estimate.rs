@@ -1,0 +1,75 @@
+//! Estimates the rows of many sessions from a sample of them.
+
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ColumnTrait, DbErr, QueryFilter, QuerySelect, Select};
+
+use super::selection::{FEW, Selection};
+use super::table_counts::{TableCounts, conditions_of, table_plan};
+use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::namespace::Namespace;
+use crate::database::transaction::Transaction;
+use crate::history::entity::alert_sessions::{self, Column};
+use crate::history::entity::{select, text};
+use crate::history::id_set::IdSet;
+use crate::schema::model::Schema;
+
+/// Counts the rows of at most [`FEW`] sessions or so, and from them estimates those of all.
+pub(super) async fn tables_of_sample(
+    connection: &Transaction,
+    schema: &Schema,
+    selection: &Selection,
+    sessions: u64,
+) -> Result<Vec<TableCounts>, DatabaseError> {
+    let sample = sample(connection, selection, sessions).await.context((Verb::Plan, "the removal"))?;
+    let size = sample.len() as u64;
+    let ids = IdSet::bound(connection.backend(), sample);
+    let mut tables = Vec::new();
+    for (table, condition) in conditions_of(connection.namespace(), schema, &ids) {
+        let counts = table_plan(connection, schema, table, condition).await?;
+        tables.push(if size == sessions { counts } else { counts.scaled(sessions, size) });
+    }
+    Ok(tables)
+}
+
+/// Some of the sessions to remove, or all of few, from the whole time.
+async fn sample(connection: &Transaction, selection: &Selection, sessions: u64) -> Result<Vec<String>, DbErr> {
+    let step = step(sessions);
+    let sample = sample_query(connection.namespace(), selection, step).into_tuple().all(connection).await?;
+    match sample.is_empty() && step > 1 {
+        // They all began at the same moment, or nearly so.
+        true => sample_query(connection.namespace(), selection, 1).into_tuple().all(connection).await,
+        false => Ok(sample),
+    }
+}
+
+/// The query for the sessions whose start, in microseconds, is a multiple of this number.
+fn sample_query(namespace: &Namespace, selection: &Selection, step: u64) -> Select<alert_sessions::Entity> {
+    let step = i64::try_from(step).unwrap_or(i64::MAX);
+    let is_of_sample = (step > 1).then(|| Column::StartedAtUs.into_expr().modulo(step).eq(0));
+    select::<alert_sessions::Entity>(namespace)
+        .expr_as(text(selection.backend(), Column::SessionId.as_column_ref()), "id")
+        .filter(selection.condition().add_option(is_of_sample))
+        .limit(2 * FEW)
+}
+
+/// The number of sessions for each of a sample of [`FEW`]. It has no divisor in common with a thousand, because starts may
+/// be whole seconds.
+fn step(sessions: u64) -> u64 {
+    let step = std::cmp::max(sessions / FEW, 1);
+    (1..=step).rev().find(|step| step % 2 != 0 && step % 5 != 0).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbBackend, QueryTrait};
+
+    use super::*;
+
+    #[test]
+    fn a_sample_is_of_the_whole_time_also_where_starts_are_whole_seconds() {
+        assert_eq!([0, FEW, 2 * FEW, 9 * FEW, 10 * FEW, 1_000_000].map(step), [1, 1, 1, 9, 9, 999]);
+        let plan = sample_query(&Namespace::default(), &Selection::of_policy(), 999).build(DbBackend::Postgres);
+        let expected = r#" AND "alert_sessions"."started_at_us" % $6 = $7 LIMIT $8"#;
+        assert!(plan.sql.ends_with(expected), "{}", plan.sql);
+    }
+}
