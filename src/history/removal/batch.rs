@@ -280,8 +280,9 @@ fn set_up(limits: Limits) -> String {
     let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
     // After a crash of the server the last removed sessions may exist again, complete: the next run removes them. So no
     // commit waits for the disk.
+    // Without statistics the server expects many rows, and would compile each of these short statements for 100 ms.
     format!(
-        "SET LOCAL synchronous_commit = off;
+        "SET LOCAL synchronous_commit = off; SET LOCAL jit = off;
                  {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
         mark::transaction()
     )
