@@ -187,10 +187,11 @@ struct Counting<'c> {
 impl Counting<'_> {
     /// Counts rows and kept sessions. If that takes too long it is interrupted, and the removal begins without it.
     async fn complete(&self, plan: &mut RetentionPlan, until: Option<Instant>) -> Result<(), DatabaseError> {
-        let limit = until.map(|until| until.saturating_duration_since(Instant::now()).max(SHORTEST));
+        let until = until.map(|until| until.max(Instant::now() + SHORTEST));
+        let limit = until.map(|until| until.saturating_duration_since(Instant::now()));
         let reader = BoundedReader::new(self.connection, limit).await.context(BEGIN_TO_PLAN)?;
         let reading = reader.begin(Rows::Every).await.context(BEGIN_TO_PLAN)?;
-        let counted = plan::complete(&reading, self.schema, self.selection, self.precision, plan).await;
+        let counted = plan::complete(&reading, self.schema, self.selection, self.precision, plan, until).await;
         reading.rollback().await.ok();
         reader.end();
         match counted {

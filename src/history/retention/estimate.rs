@@ -1,10 +1,12 @@
 //! Estimates the rows of many sessions from a sample of them.
 
+use std::time::Instant;
+
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, DbErr, QueryFilter, QuerySelect, Select};
 
 use super::selection::{FEW, Selection};
-use super::table_counts::{TableCounts, conditions_of, table_plan};
+use super::table_counts::{TableCounts, conditions_of, require_time, table_plan};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
@@ -19,12 +21,14 @@ pub(super) async fn tables_of_sample(
     schema: &Schema,
     selection: &Selection,
     sessions: u64,
+    until: Option<Instant>,
 ) -> Result<Vec<TableCounts>, DatabaseError> {
     let sample = sample(connection, selection, sessions).await.context((Verb::Plan, "the removal"))?;
     let size = sample.len() as u64;
     let ids = IdSet::bound(connection.backend(), sample);
     let mut tables = Vec::new();
     for (table, condition) in conditions_of(connection.namespace(), schema, &ids) {
+        require_time(until)?;
         let counts = table_plan(connection, schema, table, condition).await?;
         tables.push(if size == sessions { counts } else { counts.scaled(sessions, size) });
     }

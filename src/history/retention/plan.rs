@@ -1,5 +1,7 @@
 //! What a policy would remove, counted beforehand.
 
+use std::time::Instant;
+
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect, QueryTrait};
 use serde::Serialize;
@@ -8,7 +10,7 @@ use super::estimate::tables_of_sample;
 use super::kept::{KeptCounts, KeptSession, MOST_KEPT, count_kept, each_kept};
 use super::selection::{Precision, Selection};
 pub(crate) use super::table_counts::{TableCounts, table_plan};
-use super::table_counts::{conditions_of, rows_of};
+use super::table_counts::{conditions_of, require_time, rows_of};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
@@ -115,7 +117,7 @@ pub(crate) async fn plan(
     precision: Precision,
 ) -> Result<RetentionPlan, DatabaseError> {
     let mut plan = begin(connection, selection).await?;
-    complete(connection, schema, selection, precision, &mut plan).await?;
+    complete(connection, schema, selection, precision, &mut plan, None).await?;
     Ok(plan)
 }
 
@@ -138,20 +140,21 @@ pub(crate) async fn begin(connection: &Transaction, selection: &Selection) -> Re
     })
 }
 
-/// Counts the rows, and the sessions that are kept. Reads only.
+/// Counts the rows, and the sessions that are kept. Reads only. No query of a table begins after `until`.
 ///
 /// # Errors
-/// [`DatabaseError`] if the database cannot be read; the plan is unchanged.
+/// [`DatabaseError`] if the database cannot be read, or no time is left; the plan is unchanged.
 pub(crate) async fn complete(
     connection: &Transaction,
     schema: &Schema,
     selection: &Selection,
     precision: Precision,
     plan: &mut RetentionPlan,
+    until: Option<Instant>,
 ) -> Result<(), DatabaseError> {
     let tables = match precision {
-        Precision::Exact => all_tables(connection, schema, selection, plan.sessions).await?,
-        Precision::Estimated => tables_of_sample(connection, schema, selection, plan.sessions).await?,
+        Precision::Exact => all_tables(connection, schema, selection, plan.sessions, until).await?,
+        Precision::Estimated => tables_of_sample(connection, schema, selection, plan.sessions, until).await?,
     };
     let kept_counts = count_kept(connection, selection).await?;
     let mut kept = Vec::new();
@@ -173,9 +176,11 @@ async fn all_tables(
     schema: &Schema,
     selection: &Selection,
     sessions: u64,
+    until: Option<Instant>,
 ) -> Result<Vec<TableCounts>, DatabaseError> {
     let mut tables = Vec::new();
     for (table, condition) in conditions(connection.namespace(), schema, selection, sessions) {
+        require_time(until)?;
         tables.push(table_plan(connection, schema, table, condition).await?);
     }
     Ok(tables)

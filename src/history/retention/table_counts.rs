@@ -1,10 +1,12 @@
 //! The rows and bytes of a table that would be removed.
 
+use std::time::Instant;
+
 use sea_orm::sea_query::{Condition, Expr, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend};
 use serde::Serialize;
 
-use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
@@ -35,6 +37,20 @@ impl TableCounts {
             u64::try_from(number).unwrap_or(u64::MAX)
         };
         Self { table: self.table, rows: scaled(self.rows), bytes: scaled(self.bytes), is_exact: false }
+    }
+}
+
+/// Makes sure that it is not too late for another query.
+///
+/// # Errors
+/// [`DatabaseError`] of the class [`ErrorClass::TimedOut`].
+pub(super) fn require_time(until: Option<Instant>) -> Result<(), DatabaseError> {
+    match until {
+        Some(until) if Instant::now() >= until => {
+            let cause = DatabaseCause::new(ErrorClass::TimedOut, "no time is left to count rows");
+            Err(DatabaseError { action: (Verb::Plan, "the removal").into(), cause })
+        }
+        _ => Ok(()),
     }
 }
 
