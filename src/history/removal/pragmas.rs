@@ -8,7 +8,7 @@ use crate::history::tables::session_tables;
 use crate::schema::model::Schema;
 
 /// The page cache, in KiB. The rows of a session are close together, but not their index entries.
-const CACHE_KIB: u32 = 32 * 1024;
+const CACHE_KIB: u32 = 128 * 1024;
 
 /// Sets up a connection that is used only for the removal.
 pub(crate) async fn set(connection: &Connection, schema: &Schema) -> Result<(), DbErr> {
