@@ -1,15 +1,14 @@
 //! The retention of events. The backend sends them to browsers, which need them for a few hours.
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, SelectStatement};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, DbBackend, DbErr, IdenStatic, Iterable, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
-use super::entity::{self, events};
+use super::entity::{self, count_rows, events};
 use super::id_set::IdSet;
-use super::removal::batch::{Batch, BatchError, Limits};
+use super::removal::batch::{Batch, BatchError};
 use super::retention::plan::{TableCounts, table_plan};
 use super::retention::policy::RetentionError;
-use crate::database::connection::Connection;
 use crate::database::failure::DatabaseError;
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
@@ -83,35 +82,65 @@ pub(crate) async fn plan(
     table_plan(connection, schema, EVENTS, policy.is_old(connection.backend())).await
 }
 
-/// Begins to remove at most `size` old events in one transaction, in the order in which they were written. Events that
-/// another session has locked are skipped; `None` means that there are no others.
+/// Begins to remove at most `size` old events behind the id `after`, in the order in which they were written. Events that
+/// another session has locked are skipped. Returns the last id, too; `None` means that there are no others.
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
 pub(crate) async fn remove_batch(
-    connection: &Connection,
+    mut batch: Batch,
     policy: &EventPolicy,
+    after: Option<i64>,
     size: u32,
-    limits: Limits,
-) -> Result<Option<Batch>, BatchError> {
-    let backend = connection.backend();
-    let mut batch = Batch::begin(connection, limits, None).await?;
-    let found = batch.lock(next(batch.namespace(), policy, backend, size)).await?;
-    let ids = found.iter().map(|row| row.try_get("", "event")).collect::<Result<Vec<i64>, DbErr>>()?;
-    if ids.is_empty() {
-        return Ok(None);
+) -> Result<Option<(Batch, i64)>, BatchError> {
+    let backend = batch.backend();
+    let next = next(batch.namespace(), policy, backend, after, size);
+    if backend == DbBackend::Sqlite {
+        let Some((wanted, last)) = extent(&batch, next).await? else { return Ok(None) };
+        let ids = policy.is_old(backend).add(is_after(after)).add(events::Column::Id.lte(last));
+        batch.delete_exactly(wanted, EVENTS, ids.into()).await?;
+        return Ok(Some((batch, last)));
     }
+    let found = batch.lock(next).await?;
+    let ids = found.iter().map(|row| row.try_get("", "event")).collect::<Result<Vec<i64>, DbErr>>()?;
+    let Some(last) = ids.last().copied() else { return Ok(None) };
     let wanted = ids.len();
     let is_found = IdSet::bound(backend, ids).contains(events::Column::Id.as_column_ref());
     batch.delete_exactly(wanted, EVENTS, is_found).await?;
-    Ok(Some(batch))
+    Ok(Some((batch, last)))
 }
 
-fn next(namespace: &Namespace, policy: &EventPolicy, backend: DbBackend, size: u32) -> SelectStatement {
+/// The number of events that a query finds, and the last id. SQLite has no locks of rows, and a batch of seconds may have
+/// millions of events, so they are not listed.
+async fn extent(batch: &Batch, next: SelectStatement) -> Result<Option<(usize, i64)>, DbErr> {
+    let query = Query::select()
+        .expr_as(count_rows(), "events")
+        .expr_as(Expr::col("event").max(), "last")
+        .from_subquery(next, "next")
+        .to_owned();
+    let Some(row) = batch.one(&query).await? else { return Ok(None) };
+    let (events, last): (i64, Option<i64>) = (row.try_get("", "events")?, row.try_get("", "last")?);
+    Ok(usize::try_from(events).ok().zip(last))
+}
+
+/// The condition for events behind an id: from the beginning each batch would read again what is kept, and on PostgreSQL
+/// what is removed, as long as a snapshot still sees it.
+fn is_after(after: Option<i64>) -> Condition {
+    Condition::all().add_option(after.map(|after| events::Column::Id.gt(after)))
+}
+
+fn next(
+    namespace: &Namespace,
+    policy: &EventPolicy,
+    backend: DbBackend,
+    after: Option<i64>,
+    size: u32,
+) -> SelectStatement {
     // The alias avoids a sort: PostgreSQL would call the cast `id`, sort by it and not use the index.
     entity::select::<events::Entity>(namespace)
         .expr_as(events::Column::Id.into_expr().cast_as("bigint"), "event")
         .filter(policy.is_old(backend))
+        .filter(is_after(after))
         .order_by_asc(events::Column::Id)
         .limit(u64::from(size))
         .into_query()
@@ -119,7 +148,13 @@ fn next(namespace: &Namespace, policy: &EventPolicy, backend: DbBackend, size: u
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use migration::ledger::Ledger;
+
     use super::*;
+    use crate::database::connection::Connection;
+    use crate::history::removal::batch::Limits;
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp_micros(1_769_904_000_000_001).expect("a valid time")
@@ -128,13 +163,41 @@ mod tests {
     #[test]
     fn the_cutoff_is_exact_to_the_microsecond() {
         let policy = EventPolicy::new(24, now()).expect("a valid retention");
-        let next = |backend: DbBackend| backend.build(&next(&Namespace::default(), &policy, backend, 7));
+        let next = |backend: DbBackend, after| backend.build(&next(&Namespace::default(), &policy, backend, after, 7));
         let expected = r#"SELECT CAST("events"."id" AS bigint) AS "event" FROM "events" WHERE created_at < timestamp '2026-01-31 00:00:00.000001' ORDER BY "events"."id" ASC LIMIT $1"#;
-        assert_eq!(next(DbBackend::Postgres).sql, expected);
-        let found = next(DbBackend::Sqlite);
+        assert_eq!(next(DbBackend::Postgres, None).sql, expected);
+        let expected = r#" AND "events"."id" > $1 ORDER BY "events"."id" ASC LIMIT $2"#;
+        assert!(next(DbBackend::Postgres, Some(4)).sql.ends_with(expected));
+        let found = next(DbBackend::Sqlite, None);
         assert_eq!(found.values.expect("values").0, ["2026-01-31 00:00:00.000001".into(), 7_u64.into()]);
         let end = r#") < ? ORDER BY "events"."id" ASC LIMIT ?"#;
         assert!(found.sql.ends_with(end), "{}", found.sql);
+    }
+
+    /// What the batches of a number of events remove from a file with kept ones among the old ones.
+    async fn batches(size: u32) -> Vec<(usize, i64)> {
+        let connection = Connection::in_memory().await;
+        let sql = "CREATE TABLE events (id INTEGER PRIMARY KEY, channel VARCHAR, payload JSON, created_at VARCHAR);
+            INSERT INTO events (created_at) VALUES ('unreadable'), ('2020-01-01 00:00:00'), ('2020-01-01 00:00:00'),
+                ('2030-01-01 00:00:00'), ('2020-01-01 00:00:00')";
+        connection.execute_alone(sql).await.expect("sound SQL");
+        let policy = EventPolicy::new(24, now()).expect("a valid retention");
+        let limits = Limits { lock: Duration::ZERO, statement: None };
+        let (mut after, mut batches) = (None, Vec::new());
+        loop {
+            let batch = Batch::begin(&connection, limits, None).await.expect("a transaction");
+            let removed = remove_batch(batch, &policy, after, size).await.expect("a batch");
+            let Some((batch, last)) = removed else { return batches };
+            let (removed, _) = batch.commit(&Ledger::Missing).await.expect("a commit");
+            batches.push((usize::try_from(removed[EVENTS]).expect("a number"), last));
+            after = Some(last);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_continues_behind_the_last_one_and_lists_no_event_of_sqlite() {
+        assert_eq!(batches(2).await, [(2, 3), (1, 5)]);
+        assert_eq!(batches(u32::MAX).await, [(3, 5)]);
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl IdSet {
         Self { query: bound(backend, values), are_few: backend == DbBackend::Postgres }
     }
 
+    /// The values of a query that gives few, whatever the statistics say.
+    pub(crate) fn looked_up(backend: DbBackend, query: SelectStatement) -> Self {
+        Self { query, are_few: backend == DbBackend::Postgres }
+    }
+
     /// The values of another query, about as many.
     pub(crate) fn with_query(&self, query: SelectStatement) -> Self {
         Self { query, are_few: self.are_few }

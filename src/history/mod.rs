@@ -12,6 +12,7 @@
 //! | [`space`] | how much space removed rows occupy |
 //! | [`index_check`] | whether SQLite's indexes match its tables |
 //! | [`tables`] | TARSy's tables and the references between them |
+//! | [`places`] | where rows are in their table |
 //! | [`id_set`] | a set of ids from a query, as a condition |
 //! | [`entity`] | SeaORM's entities, one for each table |
 
@@ -22,6 +23,7 @@ pub(crate) mod id_set;
 pub(crate) mod index_check;
 pub(crate) mod orphans;
 pub(crate) mod overdue;
+pub(crate) mod places;
 pub(crate) mod removal;
 pub(crate) mod retention;
 pub(crate) mod space;

@@ -2,23 +2,32 @@
 //! database without them. The references are TARSy's, whatever the database enforces.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
 use serde::Serialize;
 
-use super::archive::Archive;
-use super::entity::{self, count_rows};
+use super::entity::count_rows;
 use super::id_set::IdSet;
-use super::removal::batch::{Batch, BatchError, Limits};
+use super::places::{self, FirstPlaces, Place};
+use super::removal::batch::{Batch, BatchError};
 use super::tables::{
     REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
 };
 use crate::database::connection::Connection;
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
-use crate::database::transaction::Transaction;
+use crate::database::read_transaction::{self, Rows};
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::schema::model::Schema;
+
+/// How many places are kept at a time. After so many removals a search begins anew.
+const MOST_PLACES: usize = 1 << 20;
+
+/// Makes PostgreSQL compare the two tables as wholes, whatever its statistics say: looking up the parent of each row takes
+/// six times as long, and is quadratic without an index.
+const JOIN: &str = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off";
 
 /// The orphans of one reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,48 +69,100 @@ pub(crate) fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
     both.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Begins to remove at most `size` orphans of one reference, with the rows that belong to them, in one transaction.
-/// Rows that another session has locked are skipped; `None` means that there are no others.
+/// Finds the places of the orphans of one reference that are behind a place: at most [`MOST_PLACES`] of them, in their
+/// order, and the last one if there are others behind it. Reads only; each statement may take `limit` on PostgreSQL.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn find(
+    connection: &Connection,
+    reference: &Reference,
+    after: Option<Place>,
+    limit: Option<Duration>,
+) -> Result<(Vec<Place>, Option<Place>), DbErr> {
+    let set_up = format!("{}; {JOIN}", read_transaction::set_up(limit, Rows::Every));
+    let reading = connection.begin_reading(SearchPath::Empty, &set_up).await?;
+    let backend = reading.backend();
+    let mut query = orphans_of(reading.namespace(), reference);
+    places::select(backend, reference.child, &mut query);
+    let mut first = FirstPlaces::new(MOST_PLACES, after);
+    let add = async |row: QueryResult| Place::of_row(backend, &row).map(|place| first.add(place));
+    reading.each(StatementBuilder::build(&query, &backend), add).await?;
+    reading.rollback().await?;
+    Ok(first.sorted())
+}
+
+/// Begins to remove the orphans of one reference at these places, with the rows that belong to them, in one transaction.
+/// Rows that another session has locked are skipped, and those that are no orphans any more or that are needed. `found`
+/// receives the others, in order; `None` means that there are none.
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back.
 pub(crate) async fn remove_batch(
-    connection: &Connection,
+    mut batch: Batch,
     schema: &Schema,
-    reference: Reference,
-    size: u32,
-    limits: Limits,
-    archive: Option<&Archive>,
+    reference: &Reference,
+    at: &[Place],
+    found: &mut Vec<Place>,
 ) -> Result<Option<Batch>, BatchError> {
-    let Reference { child: table, .. } = reference;
+    let Reference { child: table, .. } = *reference;
     let Some(key) = primary_key(table) else { return Ok(None) };
-    let mut batch = Batch::begin(connection, limits, archive).await?;
-    let found = batch.lock(next(&batch, schema, &reference, key, size)).await?;
-    let ids = found.iter().map(|row| row.try_get("", "orphan")).collect::<Result<Vec<String>, DbErr>>()?;
-    if ids.is_empty() {
+    let backend = batch.backend();
+    let locked = lock(&batch, table, at).await?;
+    let query = still_orphans(backend, batch.namespace(), schema, reference, key, &locked);
+    let began = Instant::now();
+    *found = batch.places(&query).await?;
+    if backend == DbBackend::Sqlite && table == STAGES {
+        batch.searched_for(began.elapsed());
+    }
+    if found.is_empty() {
         return Ok(None);
     }
-    let wanted = ids.len();
-    let ids = IdSet::bound(connection.backend(), ids);
+    let mut rows = Query::select().column(key).from(batch.namespace().table_ref(table)).to_owned();
+    let ids = IdSet::looked_up(backend, rows.and_where(places::are_at(backend, table, found)).to_owned());
     for Reference { child, column, .. } in references_from_others(table) {
         if schema.has_column(child, column) {
             batch.delete(child, ids.contains(column)).await?;
         }
     }
-    batch.delete_exactly(wanted, table, ids.contains(key)).await?;
+    batch.delete_exactly(found.len(), table, places::are_at(backend, table, found)).await?;
     Ok(Some(batch))
 }
 
-/// The query for the next orphans of one reference. An orphaned stage stays as long as rows need it.
-fn next(batch: &Batch, schema: &Schema, reference: &Reference, key: &'static str, size: u32) -> SelectStatement {
-    let (backend, namespace) = (batch.backend(), batch.namespace());
+/// Locks the rows at these places on PostgreSQL, without those that another session has locked. What they are is read
+/// afterwards: a condition of this query would not be judged anew for a row that changes before it is locked.
+async fn lock(batch: &Batch, table: &'static str, at: &[Place]) -> Result<Vec<Place>, DbErr> {
+    let backend = batch.backend();
+    if backend == DbBackend::Sqlite {
+        return Ok(at.to_vec());
+    }
+    let mut query = Query::select().from(batch.namespace().table_ref(table)).to_owned();
+    places::select(backend, table, query.and_where(places::are_at(backend, table, at)));
+    batch.lock(query).await?.iter().map(|row| Place::of_row(backend, row)).collect()
+}
+
+/// The query for those rows that are orphans of the reference. An orphaned stage stays as long as rows need it.
+fn still_orphans(
+    backend: DbBackend,
+    namespace: &Namespace,
+    schema: &Schema,
+    reference: &Reference,
+    key: &'static str,
+    at: &[Place],
+) -> SelectStatement {
+    let table = reference.child;
     let mut query = orphans_of(namespace, reference);
-    if reference.child == STAGES {
+    query.and_where(places::are_at(backend, table, at));
+    if table == STAGES {
         for reference in references_to_stages(schema) {
-            query.and_where(is_not_needed(namespace, &reference));
+            query.and_where(match backend {
+                DbBackend::Sqlite if reference.child == STAGES => is_no_parent(namespace, &reference, key, at),
+                _ => is_not_needed(namespace, &reference),
+            });
         }
     }
-    query.expr_as(entity::text(backend, key), "orphan").order_by(key, Order::Asc).limit(u64::from(size)).to_owned()
+    places::select(backend, table, &mut query);
+    query
 }
 
 /// The query for the orphans of one reference, without columns.
@@ -142,10 +203,30 @@ fn is_not_needed(namespace: &Namespace, reference: &Reference) -> Expr {
     Expr::not_exists(children)
 }
 
+/// The same for the child stages on SQLite: no index leads from a stage to them, so one scan looks for the children of all
+/// these stages.
+fn is_no_parent(namespace: &Namespace, reference: &Reference, key: &'static str, at: &[Place]) -> Expr {
+    let Reference { child, column, .. } = *reference;
+    let stages = Query::select()
+        .column(key)
+        .from(namespace.table_ref(child))
+        .and_where(places::are_at(DbBackend::Sqlite, child, at))
+        .to_owned();
+    let parents = Query::select()
+        .column(("child_row", column))
+        .from(namespace.table_ref(child).alias("child_row"))
+        .and_where(Expr::col(("child_row", column)).in_subquery(stages))
+        .and_where(Expr::col(("child_row", column)).not_equals(("child_row", key)))
+        .to_owned();
+    Expr::col((child, key)).not_in_subquery(parents)
+}
+
 #[cfg(test)]
 mod tests {
+    use migration::ledger::Ledger;
 
     use super::*;
+    use crate::history::removal::batch::Limits;
     use crate::history::tables::delete_many;
     use crate::schema;
 
@@ -180,5 +261,99 @@ mod tests {
             connection.execute(&delete).await.expect("the condition fits a removal");
         }
         assert_eq!(count(&connection, &schema).await.expect("counts"), []);
+    }
+
+    const LOST_INTERACTIONS: &str = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY);
+        CREATE TABLE stage_executions (execution_id VARCHAR PRIMARY KEY, session_id VARCHAR,
+            parent_stage_execution_id VARCHAR);
+        CREATE TABLE llm_interactions (interaction_id VARCHAR PRIMARY KEY, session_id VARCHAR,
+            stage_execution_id VARCHAR);
+        INSERT INTO alert_sessions VALUES ('s');
+        INSERT INTO stage_executions VALUES ('root', 'gone', NULL), ('child', 'gone', 'root'), ('own', 'gone', 'own');
+        INSERT INTO llm_interactions VALUES ('a', 'gone', NULL), ('b', 's', NULL), ('c', 'lost', NULL)";
+
+    fn reference_of(child: &str) -> Reference {
+        let is_meant = |reference: &&Reference| reference.child == child && reference.column == "session_id";
+        *REFERENCES.iter().find(is_meant).expect("a reference")
+    }
+
+    /// Begins to remove orphans of a reference to sessions. Returns how many it found.
+    async fn begin(connection: &Connection, child: &str, at: &[Place]) -> (Option<Batch>, Vec<Place>) {
+        let schema = connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema");
+        let limits = Limits { lock: Duration::ZERO, statement: None };
+        let batch = Batch::begin(connection, limits, None).await.expect("a transaction");
+        let mut found = Vec::new();
+        let batch = remove_batch(batch, &schema, &reference_of(child), at, &mut found).await;
+        (batch.expect("a batch"), found)
+    }
+
+    #[tokio::test]
+    async fn what_is_no_orphan_any_more_stays() {
+        let connection = Connection::in_memory().await;
+        connection.execute_alone(LOST_INTERACTIONS).await.expect("sound SQL");
+        let reference = reference_of("llm_interactions");
+        let (places, more) = find(&connection, &reference, None, None).await.expect("places");
+        assert_eq!((places.len(), more), (2, None));
+        let behind = find(&connection, &reference, places.first().copied(), None).await.expect("places");
+        assert_eq!(behind, (places[1..].to_vec(), None));
+
+        connection.execute_alone("INSERT INTO alert_sessions VALUES ('gone')").await.expect("sound SQL");
+        let (batch, found) = begin(&connection, "llm_interactions", &places).await;
+        assert_eq!(found, places[1..]);
+        batch.expect("rows").commit(&Ledger::Missing).await.expect("a commit");
+        let (batch, found) = begin(&connection, "llm_interactions", &places).await;
+        assert!(batch.is_none() && found.is_empty());
+        assert_eq!(find(&connection, &reference, None, None).await.expect("places"), (Vec::new(), None));
+    }
+
+    #[tokio::test]
+    async fn a_stage_is_removed_after_its_child_stages() {
+        let connection = Connection::in_memory().await;
+        connection.execute_alone(LOST_INTERACTIONS).await.expect("sound SQL");
+        let reference = reference_of(STAGES);
+        let (mut places, _) = find(&connection, &reference, None, None).await.expect("places");
+        for expected in [2, 1] {
+            let (batch, found) = begin(&connection, STAGES, &places).await;
+            batch.expect("rows").commit(&Ledger::Missing).await.expect("a commit");
+            assert_eq!(found.len(), expected);
+            places.retain(|place| !found.contains(place));
+        }
+        assert_eq!(places, []);
+    }
+
+    /// How SQLite runs the query of a batch.
+    async fn steps_of_batch(child: &str) -> String {
+        let connection = Transaction::in_memory().await;
+        connection.execute_unprepared(LOST_INTERACTIONS).await.expect("sound SQL");
+        let schema = schema::read::schema(&connection).await.expect("a schema");
+        let (backend, reference) = (connection.backend(), reference_of(child));
+        let key = primary_key(reference.child).expect("a key");
+        let query = still_orphans(backend, connection.namespace(), &schema, &reference, key, &[]);
+        let mut statement = StatementBuilder::build(&query, &backend);
+        statement.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let steps = connection.query_all_raw(statement).await.expect("steps");
+        let steps = steps.iter().map(|row| row.try_get::<String>("", "detail").expect("a text"));
+        steps.collect::<Vec<_>>().join("\n")
+    }
+
+    #[tokio::test]
+    async fn a_batch_reads_its_rows_and_looks_their_parents_up() {
+        let steps = steps_of_batch("llm_interactions").await;
+        assert!(steps.contains("SEARCH llm_interactions USING INTEGER PRIMARY KEY (rowid=?)"), "{steps}");
+        assert!(!steps.contains("SCAN llm_interactions") && !steps.contains("SCAN parent_row"), "{steps}");
+        // One scan for all stages of the batch, and none for each of them.
+        let steps = steps_of_batch(STAGES).await;
+        assert!(steps.contains("SEARCH stage_executions USING INTEGER PRIMARY KEY (rowid=?)"), "{steps}");
+        let (before, _) = steps.split_once("SCAN child_row").expect("a scan for children");
+        assert!(before.lines().last().is_some_and(|step| step.starts_with("LIST SUBQUERY")), "{steps}");
+    }
+
+    #[test]
+    fn postgresql_reads_the_rows_of_a_batch_from_their_places() {
+        let (namespace, backend) = (Namespace::default(), DbBackend::Postgres);
+        let reference = reference_of("llm_interactions");
+        let query = still_orphans(backend, &namespace, &Schema::default(), &reference, "interaction_id", &[]);
+        let expected = r#"SELECT CAST("llm_interactions"."ctid" AS text) AS "place", CAST("llm_interactions"."tableoid" AS bigint) AS "part" FROM "llm_interactions" WHERE "llm_interactions"."session_id" IS NOT NULL AND (NOT EXISTS(SELECT 1 FROM "alert_sessions" AS "parent_row" WHERE "parent_row"."session_id" = "llm_interactions"."session_id")) AND ("llm_interactions"."ctid" = ANY(ARRAY(SELECT CAST(unnest($1) AS tid))) AND "llm_interactions"."tableoid" = CAST($2 AS oid))"#;
+        assert_eq!(backend.build(&query).sql, expected);
     }
 }

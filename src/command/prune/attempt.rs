@@ -14,10 +14,13 @@ use crate::database::failure::ErrorClass;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
+use crate::history::orphans;
+use crate::history::places::Place;
 use crate::history::removal::batch::{Batch, BatchError, FailedIn, Limits, Removed};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
 use crate::history::retention::session_batch::{self, Cursor, Page, PickedSession};
+use crate::history::tables::Reference;
 use crate::interrupt::Interrupt;
 
 /// How long a batch waits for a lock of another session. Meanwhile other sessions may wait for the locks of the batch.
@@ -36,12 +39,23 @@ pub(crate) enum Attempt {
     Failed(BatchError),
 }
 
+/// The outcome of an attempt to remove a batch of events or orphans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    Removed,
+    Nothing,
+    /// It failed for a reason that has been dealt with.
+    Again,
+}
+
 #[derive(Debug, Default)]
 struct Done {
     batches: u64,
     removed: Removed,
     /// The longest time for which other sessions may have waited.
     held: Duration,
+    /// The time that did not depend on the size of the batches.
+    search: Duration,
 }
 
 /// A batch that was committed or failed.
@@ -132,12 +146,12 @@ impl Removal<'_> {
         self.settle(Ended { finished, done, activity, units: taken.len(), began }, sizer).await
     }
 
-    /// Removes one batch of events or orphans. False if there are no more.
+    /// Removes one batch of events or orphans, of at most the size that `begin` gets.
     pub(crate) async fn remove_others(
         &mut self,
         sizer: &mut BatchSizer,
-        begin: impl AsyncFn(&OpenHistory, u32, Limits) -> Result<Option<Batch>, BatchError>,
-    ) -> Result<bool, Stop> {
+        begin: impl AsyncFnOnce(&OpenHistory, u32, Limits) -> Result<Option<Batch>, BatchError>,
+    ) -> Result<Others, Stop> {
         let activity = self.before_batch(sizer).await?;
         let (began, mut done) = (Instant::now(), Done::default());
         let OpenHistory { ledger, watch, .. } = &*self.history;
@@ -148,19 +162,45 @@ impl Removal<'_> {
         let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
         let units = sizer.size() as usize;
         match self.settle(Ended { finished, done, activity, units, began }, sizer).await? {
-            Attempt::Removed | Attempt::GaveWay => Ok(true),
-            Attempt::Nothing => Ok(false),
+            Attempt::Removed => Ok(Others::Removed),
+            Attempt::Nothing => Ok(Others::Nothing),
+            Attempt::GaveWay => Ok(Others::Again),
             Attempt::Failed(error) if is_too_large(&error, sizer.size()) => {
                 sizer.limit();
-                Ok(true)
+                Ok(Others::Again)
             }
-            Attempt::Failed(error) => self.try_again(error).await.map(|()| true),
+            Attempt::Failed(error) => self.try_again(error).await.map(|()| Others::Again),
+        }
+    }
+
+    /// Finds orphans behind a place, before the time is up.
+    pub(crate) async fn find_orphans(
+        &mut self,
+        reference: &Reference,
+        after: Option<Place>,
+    ) -> Result<(Vec<Place>, Option<Place>), Stop> {
+        loop {
+            self.heed_signal()?;
+            if self.is_too_late() {
+                return Err(Stop::Deadline);
+            }
+            let limit = self.limits.deadline.map(|at| at.saturating_duration_since(Instant::now()) + LOCK_TIMEOUT);
+            let OpenHistory { connection, watch, .. } = &*self.history;
+            let find =
+                watch.over(async { Ok::<_, BatchError>(orphans::find(connection, reference, after, limit).await?) });
+            let error = match finish(self.interrupt, &self.stopping, self.limits.deadline, find).await? {
+                Ok(found) => return Ok(found),
+                Err(error) => self.replace_spoilt_connection(error).await?,
+            };
+            if !self.is_too_late() {
+                self.try_again(error).await?;
+            }
         }
     }
 
     /// Records committed batches even if a later one failed, adapts the batch size, and pauses for other sessions.
     async fn settle(&mut self, ended: Ended, sizer: &mut BatchSizer) -> Result<Attempt, Stop> {
-        let Ended { finished, done: Done { batches, removed, held }, activity, units, began } = ended;
+        let Ended { finished, done: Done { batches, removed, held, search }, activity, units, began } = ended;
         let amount = self.count(&removed);
         self.outcome.batches += batches;
         if activity != Activity::Idle && batches > 0 {
@@ -178,7 +218,9 @@ impl Removal<'_> {
         }
         self.failing_since = None;
         let budget = self.limits.batch_time.map_or(activity.budget(), Budget::contended);
-        sizer.learn(&Measured { units, amount, time: began.elapsed() }, &budget);
+        // Smaller batches would only search more often.
+        let time = began.elapsed().saturating_sub(search);
+        sizer.learn(&Measured { units, amount, time }, &budget);
         self.rest(activity.pause(held)).await?;
         Ok(Attempt::Removed)
     }
@@ -218,6 +260,7 @@ async fn commit(
     stopping.is_committing.set(true);
     for batch in batches.into_iter().flatten() {
         let removing = batch.removed().clone();
+        done.search = done.search.max(batch.search());
         let committed = watch.over(batch.commit(ledger)).await;
         let (removed, held) = committed.map_err(|error| error.or_uncommitted(removing))?;
         done.batches += 1;

@@ -1,14 +1,15 @@
 //! Removes what was planned, in batches: short batches while other sessions are active. Retries after a temporary failure,
 //! skips sessions that cannot be removed, and stops at a signal or the deadline.
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Others};
 use super::bounds::out_of_time;
 use super::history::OpenHistory;
 use super::outcome::{FailedSession, RemovalOutcome, Stop};
 use super::removal::Removal;
 use super::retry::Remedy;
 use crate::database::failure::{DatabaseError, Verb};
-use crate::history::removal::batch::{BatchError, Limits};
+use crate::history::places::{self, Place};
+use crate::history::removal::batch::{Batch, BatchError, Limits};
 use crate::history::removal::batch_size::BatchSizer;
 use crate::history::retention::session_batch::{Cursor, PickedSession};
 use crate::history::tables::{REFERENCES, Reference};
@@ -16,6 +17,16 @@ use crate::history::{events, orphans};
 
 /// How many failed sessions are skipped before the run fails: more of them have another cause.
 const MOST_STUCK: usize = 100;
+
+/// The most orphans of a batch, whose places are listed in its statements.
+const MOST_AT_ONCE: u32 = 1 << 18;
+
+/// Whether orphans were found that could not be removed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    None,
+    Some,
+}
 
 impl Removal<'_> {
     /// Removes the sessions, then the events, then the orphans.
@@ -88,41 +99,101 @@ impl Removal<'_> {
         Ok(())
     }
 
+    /// Goes through the events until a pass removes none: a later pass retries those that the backend had locked.
     async fn remove_events(&mut self) -> Result<(), Stop> {
         let Some(policy) = self.history.events else { return Ok(()) };
         let mut sizer = BatchSizer::default();
-        let begin = async |history: &OpenHistory, size, limits| {
-            events::remove_batch(&history.connection, &policy, size, limits).await
-        };
-        while self.remove_others(&mut sizer, &begin).await? {}
-        Ok(())
+        let (mut after, mut before) = (None, self.outcome.batches);
+        loop {
+            let mut last = None;
+            let begin = async |history: &OpenHistory, size, limits| {
+                let batch = Batch::begin(&history.connection, limits, None).await?;
+                let begun = events::remove_batch(batch, &policy, after, size).await?;
+                Ok(begun.map(|(batch, id)| {
+                    last = Some(id);
+                    batch
+                }))
+            };
+            match self.remove_others(&mut sizer, begin).await? {
+                Others::Removed => after = last,
+                Others::Again => {}
+                Others::Nothing if self.outcome.batches == before => return Ok(()),
+                Others::Nothing => (after, before) = (None, self.outcome.batches),
+            }
+        }
     }
 
-    /// Removes the rows whose session or stage no longer exists, and the rows that become orphans by that.
+    /// Removes the rows whose session or stage no longer exists, and the rows that become orphans by that. What is left of
+    /// a reference may be removed after the orphans of another one.
     async fn remove_orphans(&mut self) -> Result<(), Stop> {
         if self.history.plan.orphans.is_empty() {
             return Ok(());
         }
         let references = REFERENCES.iter().copied().filter(|reference| reference.is_in(&self.history.schema));
-        let references: Vec<_> = references.collect();
-        loop {
+        let mut references: Vec<_> = references.collect();
+        while !references.is_empty() {
             let before = self.outcome.batches;
-            for reference in &references {
-                self.remove_orphans_of(*reference).await?;
+            let mut with_rest = Vec::new();
+            for reference in references {
+                if self.remove_orphans_of(&reference).await? == Rest::Some {
+                    with_rest.push(reference);
+                }
             }
+            references = with_rest;
             if self.outcome.batches == before {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
-    async fn remove_orphans_of(&mut self, reference: Reference) -> Result<(), Stop> {
-        let mut sizer = BatchSizer::default();
-        let begin = async |history: &OpenHistory, size: u32, limits: Limits| {
-            let OpenHistory { connection, schema, archive, .. } = history;
-            orphans::remove_batch(connection, schema, reference, size, limits, archive.as_ref()).await
-        };
-        while self.remove_others(&mut sizer, &begin).await? {}
-        Ok(())
+    /// Removes the orphans of one reference.
+    async fn remove_orphans_of(&mut self, reference: &Reference) -> Result<Rest, Stop> {
+        let (mut sizer, mut rest) = (BatchSizer::default(), Rest::None);
+        let mut after = None;
+        loop {
+            let (mut places, more_after) = self.find_orphans(reference, after).await?;
+            let mut before = None;
+            // A stage may be removed after its child stages, and a row that another session had locked.
+            while !places.is_empty() && before != Some(self.outcome.batches) {
+                before = Some(self.outcome.batches);
+                places = self.remove_orphans_at(reference, places, &mut sizer).await?;
+            }
+            if !places.is_empty() {
+                rest = Rest::Some;
+            }
+            if more_after.is_none() {
+                return Ok(rest);
+            }
+            after = more_after;
+        }
+    }
+
+    /// Removes the orphans at these places, from the last to the first: a child stage is written after its parent. Returns
+    /// the places of those that were not removed, in order.
+    async fn remove_orphans_at(
+        &mut self,
+        reference: &Reference,
+        mut places: Vec<Place>,
+        sizer: &mut BatchSizer,
+    ) -> Result<Vec<Place>, Stop> {
+        let mut rest = Vec::new();
+        while !places.is_empty() {
+            let (mut taken, mut found) = (0, Vec::new());
+            let begin = async |history: &OpenHistory, size: u32, limits: Limits| {
+                let OpenHistory { connection, schema, archive, .. } = history;
+                let last = places::last(&places, size.min(MOST_AT_ONCE) as usize);
+                taken = last.len();
+                let batch = Batch::begin(connection, limits, archive.as_ref()).await?;
+                orphans::remove_batch(batch, schema, reference, last, &mut found).await
+            };
+            if self.remove_others(sizer, begin).await? == Others::Again {
+                continue;
+            }
+            let taken = places.split_off(places.len() - taken);
+            rest.extend(taken.into_iter().filter(|place| found.binary_search(place).is_err()));
+        }
+        rest.sort_unstable();
+        Ok(rest)
     }
 }

@@ -22,6 +22,7 @@ use crate::format::counted;
 use crate::history::archive::Archive;
 use crate::history::archive::transaction::ArchiveTransaction;
 use crate::history::entity::count_rows;
+use crate::history::places::Place;
 use crate::history::tables::delete_many;
 
 /// The lock and statement limits of a batch.
@@ -116,6 +117,7 @@ pub(crate) struct Batch {
     transaction: Transaction,
     archive: Option<ArchiveTransaction>,
     removed: Removed,
+    search: Duration,
     began: Instant,
 }
 
@@ -138,7 +140,7 @@ impl Batch {
             let cause = DatabaseCause::new(ErrorClass::Busy, "another `prune` is running");
             return Err(BatchError { place: FailedIn::PruneLock, ..BatchError::from(cause) });
         }
-        Ok(Self { transaction, archive, removed: Removed::new(), began: Instant::now() })
+        Ok(Self { transaction, archive, removed: Removed::new(), search: Duration::ZERO, began: Instant::now() })
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
@@ -160,6 +162,30 @@ impl Batch {
     /// The rows of a query.
     pub(crate) async fn rows(&self, query: &impl StatementBuilder) -> Result<Vec<QueryResult>, DbErr> {
         self.transaction.query_all(query).await
+    }
+
+    /// The first row of a query.
+    pub(crate) async fn one(&self, query: &SelectStatement) -> Result<Option<QueryResult>, DbErr> {
+        self.transaction.query_one(query).await
+    }
+
+    /// Records how long it has searched, if that does not depend on the number of rows that it removes.
+    pub(crate) fn searched_for(&mut self, time: Duration) {
+        self.search = time;
+    }
+
+    /// The time of the search that does not depend on the number of rows.
+    pub(crate) fn search(&self) -> Duration {
+        self.search
+    }
+
+    /// The places that a query finds, in their order.
+    pub(crate) async fn places(&self, query: &SelectStatement) -> Result<Vec<Place>, DbErr> {
+        let (backend, mut places) = (self.backend(), Vec::new());
+        let add = async |row: QueryResult| Place::of_row(backend, &row).map(|place| places.push(place));
+        self.transaction.each(StatementBuilder::build(query, &backend), add).await?;
+        places.sort_unstable();
+        Ok(places)
     }
 
     /// Removes the rows of a table that meet a condition, and returns their number.

@@ -91,13 +91,13 @@ impl RetentionPlan {
         if self.of_sessions == 0 { 0.0 } else { self.sessions as f64 / self.of_sessions as f64 }
     }
 
-    /// The number of stages that are removed with their sessions; if they were not counted, at least one for each.
+    /// The number of stages that are removed; if they were not counted, at least one for each session.
     #[must_use]
     pub(crate) fn stages(&self) -> u64 {
         if self.is_interrupted {
             return self.sessions;
         }
-        self.tables.iter().find(|table| table.table == STAGES).map_or(0, |table| table.rows)
+        self.rows_by_table().get(STAGES).copied().unwrap_or_default()
     }
 
     #[must_use]
@@ -272,7 +272,7 @@ mod tests {
         let mut plan = plan(vec![counts(STAGES, 3), counts(SESSIONS, 1)]);
         let reference = Reference { child: STAGES, column: "session_id", parent: SESSIONS, key: "session_id" };
         plan.orphans.push(OrphanCount { reference, rows: 2 });
-        assert_eq!((plan.rows(), plan.bytes(), plan.stages()), (6, 40, 3));
+        assert_eq!((plan.rows(), plan.bytes(), plan.stages()), (6, 40, 5));
         assert_eq!(plan.rows_by_table(), Removed::from([(SESSIONS, 1), (STAGES, 5)]));
         assert!((plan.share() - 0.25).abs() < f64::EPSILON);
     }

@@ -6,6 +6,7 @@ use crate::support::archive::archive_path;
 use crate::support::cases::each;
 use crate::support::check::check;
 use crate::support::history::{NOW_US, OLD_US, Rows, insert_session, insert_whole_sessions, rows};
+use crate::support::process::Held;
 use crate::support::prune::prune;
 use crate::support::sqlite_file::empty_every_index;
 use crate::support::{Database, Schema, apply, test};
@@ -159,4 +160,94 @@ fn rows_whose_parents_a_damaged_index_lacks_are_no_orphans() {
     let done = prune(&database, &[&recent[..], &["--yes"]].concat()).expect(0).json();
     assert_eq!(done["plan"]["orphans"], json!([]));
     assert!(rows(&database) == before, "a row is gone");
+}
+
+/// Writes this many communications of sessions that do not exist, four to a block.
+fn insert_lost_communications(database: &Database, count: u32) {
+    database.execute_unguarded(&format!(
+        "INSERT INTO mcp_communications (communication_id, step_description, request_id, session_id, duration_ms, success,
+                                         server_name, communication_type)
+         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+         SELECT 'lost-' || n, '{}', 'request', 'gone-' || n, 30, true, 'kubernetes', 'tool_call' FROM numbers",
+        "x".repeat(1800)
+    ));
+}
+
+#[apply(test)]
+fn a_table_is_not_read_again_for_each_batch() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(&database, 2, NOW_US);
+    let before = rows(&database);
+    insert_lost_communications(&database, 300);
+    let scanned = "FROM pg_stat_user_tables WHERE relname = 'mcp_communications'";
+    let earlier = database.number(&format!("SELECT seq_tup_read {scanned}"));
+    let pruned = prune(&database, &["--orphans", "--yes", "--batch-time", "1us"]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["mcp_communications"], 300);
+    assert!(pruned["removed"]["batches"].as_u64() >= Some(100), "{}", pruned["removed"]["batches"]);
+    assert_eq!(rows(&database), before);
+    // The server counts a session's work at its end.
+    database.wait_until(&format!("SELECT CAST(CAST(n_tup_del >= 300 AS int) AS bigint) {scanned}"));
+    let read = database.number(&format!("SELECT seq_tup_read {scanned}")) - earlier;
+    assert!(read < 3000, "{read} rows were read");
+}
+
+#[apply(test)]
+fn chains_of_stages_go_in_one_run_whatever_their_order(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 1, NOW_US);
+    let expected = rows(database);
+    let stages: Vec<_> =
+        [("a1", "NULL"), ("a2", "'a1'"), ("a3", "'a2'"), ("b1", "'b2'"), ("b2", "'b3'"), ("b3", "NULL")]
+            .iter()
+            .map(|(stage, parent)| {
+                format!("('{stage}', 'gone', 'a', 0, 'A', 'k', 'completed', 0, 'replica', {parent})")
+            })
+            .collect();
+    database.execute_unguarded(&format!(
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                       parallel_index, parallel_type, parent_stage_execution_id) VALUES {}",
+        stages.join(", ")
+    ));
+    let pruned = prune(database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["stage_executions"], 6);
+    assert_eq!(rows(database), expected);
+}
+
+#[apply(test)]
+fn an_orphan_that_another_session_has_locked_is_skipped() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    insert_lost_communications(&database, 20);
+    let writer =
+        Held::begin(&database, "UPDATE mcp_communications SET duration_ms = 7 WHERE communication_id = 'lost-7'");
+    let pruned = prune(&database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["mcp_communications"], 19);
+    writer.close();
+    let pruned = prune(&database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!(
+        (&pruned["removed"]["rows"]["mcp_communications"], database.count("mcp_communications")),
+        (&1.into(), 0)
+    );
+}
+
+#[apply(test)]
+fn rows_of_another_partition_stay() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(&database, 40, NOW_US);
+    // Half of the rows that a place leads to are orphans.
+    database.execute_unguarded(
+        "ALTER TABLE mcp_communications RENAME TO whole;
+         CREATE TABLE mcp_communications (LIKE whole) PARTITION BY LIST (session_id);
+         CREATE TABLE lost PARTITION OF mcp_communications FOR VALUES IN ('gone');
+         CREATE TABLE kept PARTITION OF mcp_communications DEFAULT;
+         ALTER TABLE mcp_communications ADD PRIMARY KEY (communication_id, session_id);
+         INSERT INTO mcp_communications SELECT * FROM whole;
+         UPDATE whole SET session_id = 'gone', communication_id = 'lost-' || communication_id;
+         INSERT INTO mcp_communications SELECT * FROM whole; DROP TABLE whole",
+    );
+    let pruned = prune(&database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["mcp_communications"], 40);
+    assert_eq!(database.number("SELECT count(*) FROM mcp_communications WHERE communication_id LIKE 'mcp@s%'"), 40);
 }
