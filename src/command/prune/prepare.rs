@@ -20,6 +20,7 @@ use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
 use crate::history::removal::batch::DeleteStatements;
 use crate::history::removal::contention::Contention;
+use crate::history::removal::pragmas::{self, CacheFor};
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Precision, Selection};
@@ -126,10 +127,15 @@ async fn plan_others(
     with_orphans: bool,
     plan: &mut RetentionPlan,
 ) -> Result<(), Error> {
-    let reading = every_row(connection).await?;
     if let Some(policy) = events {
+        let set = (Verb::Set, "the parameters of the connection");
+        pragmas::set_cache(connection, CacheFor::Events).await.context(set)?;
+        let reading = every_row(connection).await?;
         plan.tables.push(events::plan(&reading, schema, policy).await?);
+        reading.rollback().await.context(BEGIN_TO_PLAN)?;
+        pragmas::set_cache(connection, CacheFor::Sessions).await.context(set)?;
     }
+    let reading = every_row(connection).await?;
     if with_orphans {
         plan.orphans = orphans::count(&reading, schema).await?;
         let tables = orphans::tables(&plan.orphans);

@@ -9,13 +9,34 @@ use crate::schema::model::Schema;
 
 /// The page cache, in KiB. The rows of a session are close together, but not their index entries.
 const CACHE_KIB: u32 = 128 * 1024;
+/// The same for events, which are read and removed in the order of their table.
+const EVENT_CACHE_KIB: u32 = 24 * 1024;
+
+/// The rows that a page cache is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CacheFor {
+    Sessions,
+    Events,
+}
+
+/// Sets the size of SQLite's page cache.
+pub(crate) async fn set_cache(connection: &Connection, rows: CacheFor) -> Result<(), DbErr> {
+    let kib = match rows {
+        CacheFor::Sessions => CACHE_KIB,
+        CacheFor::Events => EVENT_CACHE_KIB,
+    };
+    if connection.backend() == DbBackend::Sqlite {
+        connection.execute_alone(&format!("PRAGMA cache_size = -{kib}")).await?;
+    }
+    Ok(())
+}
 
 /// Sets up a connection that is used only for the removal.
 pub(crate) async fn set(connection: &Connection, schema: &Schema) -> Result<(), DbErr> {
     if connection.backend() != DbBackend::Sqlite {
         return Ok(());
     }
-    connection.execute_alone(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
+    set_cache(connection, CacheFor::Sessions).await?;
     if connection
         .reading(async |reading| row(reading, "PRAGMA journal_mode").await)
         .await?
