@@ -12,6 +12,8 @@
 //! | [`sqlite_file`] | a SQLite file seen without SQLite: its header and the files beside it |
 //! | [`mark`] | marks by which this process's work can be found on a server |
 //! | [`keepalive`] | TCP keepalives for all connections |
+//! | [`sqlite_thread`] | work on a thread with SQLite's handle |
+//! | [`sqlite_statement`] | a statement of SQLite's that copies no value |
 //! | [`failure`] | the database's errors: classes, hints, and whether to retry |
 //! | [`url`] | SQLAlchemy URLs, with hidden passwords |
 //! | [`sqlite_value`] | a value as SQLite stores it |
@@ -29,6 +31,8 @@ pub(crate) mod read_transaction;
 pub(crate) mod readiness;
 pub(crate) mod session;
 pub(crate) mod sqlite_file;
+pub(crate) mod sqlite_statement;
+pub(crate) mod sqlite_thread;
 pub(crate) mod sqlite_value;
 pub(crate) mod transaction;
 pub(crate) mod url;

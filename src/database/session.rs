@@ -43,7 +43,6 @@ impl Session {
     }
 
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, DbErr> {
-        let ended = || DbErr::Conn(RuntimeErr::Internal("the transaction has ended".to_owned()));
         self.connection.as_deref_mut().ok_or_else(ended)
     }
 
@@ -81,6 +80,11 @@ async fn end(connection: Option<PoolConnection<Postgres>>, statement: &'static s
         connection.close_on_drop();
     }
     ended.map(drop)
+}
+
+/// The error of a statement after the end of its transaction.
+pub(crate) fn ended() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal("the transaction has ended".to_owned()))
 }
 
 /// Takes a connection of the pool.

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::TryStreamExt;
 use futures_util::lock::Mutex;
 use sea_orm::prelude::async_trait::async_trait;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 use sea_query_sqlx::SqlxValues;
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::{AssertSqlSafe, Postgres, Sqlite, SqliteConnection};
 
+use super::failure::{DatabaseCause, ErrorClass};
 use super::namespace::Namespace;
 use super::quote::quoted;
-use super::session::{Session, exec_error, query_error};
+use super::session::{Session, ended, exec_error, query_error};
+use super::sqlite_thread::Work;
 
 /// Where unqualified names lead in a transaction on PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,24 @@ pub struct Transaction {
 enum Inner {
     /// SQLite without a transaction.
     SqliteConnection(DatabaseConnection),
-    Sqlite(DatabaseTransaction),
+    Sqlite(Mutex<SqliteSession>),
     Postgresql(Mutex<Session>),
+}
+
+/// A transaction on SQLite, which is rolled back if it is dropped before its end.
+pub(crate) type SqliteTransaction = sqlx::Transaction<'static, Sqlite>;
+
+/// `None` while a thread works in it, and afterwards if its result was not awaited.
+struct SqliteSession(Option<SqliteTransaction>);
+
+impl SqliteSession {
+    fn take(&mut self) -> Result<SqliteTransaction, DbErr> {
+        self.0.take().ok_or_else(ended)
+    }
+
+    fn connection(&mut self) -> Result<&mut SqliteConnection, DbErr> {
+        self.0.as_deref_mut().ok_or_else(ended)
+    }
 }
 
 impl Transaction {
@@ -80,8 +96,9 @@ impl Transaction {
         Self::of_sqlite_connection(sea_orm::SqlxSqliteConnector::from_sqlx_sqlite_pool(pool), Arc::default())
     }
 
-    pub(crate) fn of_sqlite(transaction: DatabaseTransaction, answers: Arc<AtomicU64>) -> Self {
-        Self { inner: Inner::Sqlite(transaction), namespace: Arc::default(), answers }
+    pub(crate) fn of_sqlite(transaction: SqliteTransaction, answers: Arc<AtomicU64>) -> Self {
+        let inner = Inner::Sqlite(Mutex::new(SqliteSession(Some(transaction))));
+        Self { inner, namespace: Arc::default(), answers }
     }
 
     pub(crate) fn of_postgresql(session: Session, namespace: Arc<Namespace>, answers: Arc<AtomicU64>) -> Self {
@@ -140,25 +157,55 @@ impl Transaction {
     pub(crate) async fn each<E: From<DbErr>>(
         &self,
         statement: Statement,
-        mut take: impl AsyncFnMut(QueryResult) -> Result<(), E>,
+        take: impl AsyncFnMut(QueryResult) -> Result<(), E>,
     ) -> Result<(), E> {
         match &self.inner {
             Inner::SqliteConnection(connection) => {
-                drain(sea_orm::StreamTrait::stream_raw(connection, statement).await?, take).await?;
+                self.drain(sea_orm::StreamTrait::stream_raw(connection, statement).await?, take).await
             }
-            Inner::Sqlite(transaction) => {
-                drain(sea_orm::StreamTrait::stream_raw(transaction, statement).await?, take).await?;
+            Inner::Sqlite(session) => {
+                let mut session = session.lock().await;
+                let rows = bound::<Sqlite>(&statement).fetch(session.connection()?);
+                self.drain(rows.map_ok(Into::into).map_err(query_error), take).await
             }
             Inner::Postgresql(session) => {
                 let mut session = session.lock().await;
-                let mut rows = unnamed(&statement).fetch(session.connection()?);
-                while let Some(row) = rows.try_next().await.map_err(query_error)? {
-                    take(row.into()).await?;
-                }
+                let rows = unnamed(&statement).fetch(session.connection()?);
+                self.drain(rows.map_ok(Into::into).map_err(query_error), take).await
             }
+        }
+    }
+
+    /// Each row counts as an answer: a server whose rows are taken slowly is not silent.
+    async fn drain<E: From<DbErr>>(
+        &self,
+        mut rows: impl futures_util::Stream<Item = Result<QueryResult, DbErr>> + Unpin,
+        mut take: impl AsyncFnMut(QueryResult) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while let Some(row) = rows.try_next().await? {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+            take(row).await?;
         }
         self.answers.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Runs `work` with SQLite's handle, in a transaction on SQLite.
+    ///
+    /// # Errors
+    /// SQLite's error, or that of `work`.
+    pub(crate) async fn on_sqlite_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, DatabaseCause> + Send + 'static,
+    ) -> Result<T, DatabaseCause> {
+        let Inner::Sqlite(session) = &self.inner else {
+            return Err(DatabaseCause::new(ErrorClass::Other, "there is no transaction on SQLite"));
+        };
+        let mut session = session.lock().await;
+        let (transaction, result) = Work::start(session.take()?, work).finish().await?;
+        session.0 = Some(transaction);
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        result
     }
 
     /// Ends the transaction. Nothing happens on SQLite without one.
@@ -168,7 +215,7 @@ impl Transaction {
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
         match self.inner {
             Inner::SqliteConnection(_) => Ok(()),
-            Inner::Sqlite(transaction) => transaction.commit().await,
+            Inner::Sqlite(session) => session.into_inner().take()?.commit().await.map_err(exec_error),
             Inner::Postgresql(session) => session.into_inner().commit().await.map_err(exec_error),
         }
     }
@@ -180,20 +227,10 @@ impl Transaction {
     pub(crate) async fn rollback(self) -> Result<(), DbErr> {
         match self.inner {
             Inner::SqliteConnection(_) => Ok(()),
-            Inner::Sqlite(transaction) => transaction.rollback().await,
+            Inner::Sqlite(session) => session.into_inner().take()?.rollback().await.map_err(exec_error),
             Inner::Postgresql(session) => session.into_inner().rollback().await.map_err(exec_error),
         }
     }
-}
-
-async fn drain<E: From<DbErr>>(
-    mut rows: impl futures_util::Stream<Item = Result<QueryResult, DbErr>> + Unpin,
-    mut take: impl AsyncFnMut(QueryResult) -> Result<(), E>,
-) -> Result<(), E> {
-    while let Some(row) = rows.try_next().await? {
-        take(row).await?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -205,7 +242,10 @@ impl ConnectionTrait for Transaction {
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let done = match &self.inner {
             Inner::SqliteConnection(connection) => connection.execute_raw(statement).await,
-            Inner::Sqlite(transaction) => transaction.execute_raw(statement).await,
+            Inner::Sqlite(session) => {
+                let done = bound::<Sqlite>(&statement).execute(session.lock().await.connection()?).await;
+                done.map(Into::into).map_err(exec_error)
+            }
             Inner::Postgresql(session) => execute(session, &statement).await,
         };
         self.answers.fetch_add(1, Ordering::Relaxed);
@@ -215,7 +255,10 @@ impl ConnectionTrait for Transaction {
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let done = match &self.inner {
             Inner::SqliteConnection(connection) => connection.execute_unprepared(sql).await,
-            Inner::Sqlite(transaction) => transaction.execute_unprepared(sql).await,
+            Inner::Sqlite(session) => {
+                let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(session.lock().await.connection()?).await;
+                done.map(Into::into).map_err(exec_error)
+            }
             Inner::Postgresql(session) => {
                 let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(session.lock().await.connection()?).await;
                 done.map(Into::into).map_err(exec_error)
@@ -232,7 +275,10 @@ impl ConnectionTrait for Transaction {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let rows = match &self.inner {
             Inner::SqliteConnection(connection) => connection.query_all_raw(statement).await,
-            Inner::Sqlite(transaction) => transaction.query_all_raw(statement).await,
+            Inner::Sqlite(session) => {
+                let rows = bound::<Sqlite>(&statement).fetch_all(session.lock().await.connection()?).await;
+                rows.map(|rows| rows.into_iter().map(Into::into).collect()).map_err(query_error)
+            }
             Inner::Postgresql(session) => query(session, &statement).await,
         };
         self.answers.fetch_add(1, Ordering::Relaxed);
@@ -267,13 +313,34 @@ fn has_values(statement: &Statement) -> bool {
 
 /// The statement as sqlx runs it, without a name on the server.
 fn unnamed(statement: &Statement) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
+    bound::<Postgres>(statement).persistent(false)
+}
+
+/// The statement as sqlx runs it.
+fn bound<D: sqlx::Database>(statement: &Statement) -> sqlx::query::Query<'_, D, SqlxValues>
+where
+    SqlxValues: sqlx::IntoArguments<D>,
+{
     let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
-    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(false)
+    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn each_row_of_a_long_answer_shows_that_the_database_is_alive() {
+        let transaction = Transaction::in_memory().await;
+        let rows = Statement::from_string(DbBackend::Sqlite, "VALUES (1), (2), (3)");
+        let mut answers = Vec::new();
+        let take = async |_| {
+            answers.push(transaction.answers.load(Ordering::Relaxed));
+            Ok::<_, DbErr>(())
+        };
+        transaction.each(rows, take).await.expect("an answer");
+        assert_eq!(answers, [1, 2, 3]);
+    }
 
     #[test]
     fn no_statement_has_a_name_on_the_server() {

@@ -70,7 +70,7 @@ pub(crate) async fn prune(
         kept_file::refuse_existing(path)?;
     }
     if let Some(path) = &arguments.archive {
-        location::resolve(path, url.sqlite_path())?;
+        location::require(path, url.sqlite_path())?;
     }
     let deadline = arguments.max_duration.and_then(|limit| started.checked_add(limit));
     let bounds = Bounds { interrupt, watch, deadline };

@@ -27,10 +27,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::FuturesUnordered;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, SqlxSqliteConnector,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlxSqliteConnector};
 use sqlx::{PgConnection, Row, SqlitePool};
 use tokio::time::{Instant, timeout_at};
 
@@ -47,8 +44,8 @@ use self::postgresql::{open_postgresql, within};
 use self::sqlite::open_sqlite;
 use super::failure::{DatabaseCause, ErrorClass};
 use super::namespace::Namespace;
-use super::session::{self, Session, connection_error, query_error};
-use super::transaction::{SearchPath, Transaction};
+use super::session::{self, Session, connection_error, exec_error, query_error};
+use super::transaction::{SearchPath, SqliteTransaction, Transaction};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -321,10 +318,15 @@ impl Connection {
         if self.backend() == DbBackend::Postgres {
             return self.begin_on_postgresql(path, set_up).await;
         }
-        let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        let transaction = self.pool.begin_with_options(options).await?;
-        Ok(Transaction::of_sqlite(transaction, Arc::clone(&self.answers)))
+        Ok(Transaction::of_sqlite(self.begin_on_sqlite().await?, Arc::clone(&self.answers)))
+    }
+
+    /// Begins a transaction on SQLite, with the lock of the writer.
+    ///
+    /// # Errors
+    /// SQLite's error.
+    pub(crate) async fn begin_on_sqlite(&self) -> Result<SqliteTransaction, DbErr> {
+        self.pool.get_sqlite_connection_pool().begin_with("BEGIN IMMEDIATE").await.map_err(exec_error)
     }
 
     async fn begin_on_postgresql(&self, path: SearchPath, set_up: &str) -> Result<Transaction, DbErr> {

@@ -1,8 +1,8 @@
 //! The file of an archive, plain or compressed, locked for one run at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::compression::{self, compress, require_same, unpack};
@@ -88,10 +88,18 @@ fn lock(name: &Path, path: &Path) -> Result<Option<File>, ArchiveError> {
     Ok((identity(name) == Some((locked.dev(), locked.ino()))).then_some(file))
 }
 
-/// Creates the file, readable by its owner only, unless it exists.
+/// Creates the file, readable by its owner only, unless it exists. An empty file counts as new.
 fn create(path: &Path) -> Result<(), ArchiveError> {
+    let is_empty = || path.metadata().is_ok_and(|file| file.len() == 0);
     let created = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => File::open(path.parent().unwrap_or(Path::new("/"))).and_then(|directory| directory.sync_all()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && is_empty() => {
+            match std::fs::set_permissions(path, Permissions::from_mode(0o600)) {
+                // Its owner is another user, who has given it the permissions that it has.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+                changed => changed,
+            }
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     };

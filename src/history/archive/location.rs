@@ -9,9 +9,28 @@ use super::error::ArchiveError;
 use crate::database::failure::Verb;
 use crate::database::sqlite_file::{MAGIC, SIDECARS, beside};
 
+/// Checks whether a path can be that of an archive which this user may write, and changes nothing. `pruned` is the SQLite
+/// file that is pruned, if there is one.
+pub(crate) fn require(path: &Path, pruned: Option<&Path>) -> Result<(), ArchiveError> {
+    require_writable(&resolve(path, pruned)?)
+}
+
+/// Makes sure that this user may write to the file, and create files in its directory.
+fn require_writable(path: &Path) -> Result<(), ArchiveError> {
+    let may_write = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(io::Error::from);
+    match may_write(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(ArchiveError::file((Verb::Write, "the archive"), path, error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    may_write(directory).map_err(|source| ArchiveError::Create { path: path.display().to_string(), source })
+}
+
 /// Checks whether a path can be that of an archive, and changes nothing. Returns it without symbolic links. `pruned` is
 /// the SQLite file that is pruned, if there is one.
-pub(crate) fn resolve(path: &Path, pruned: Option<&Path>) -> Result<PathBuf, ArchiveError> {
+pub(super) fn resolve(path: &Path, pruned: Option<&Path>) -> Result<PathBuf, ArchiveError> {
     // If the working directory no longer exists, the path stays relative.
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let resolved = without_links(path)?;

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`transaction`] | writes rows, reads them back and compares them |
 //! | [`tables`] | the tables and columns of the archive, and their statements |
-//! | [`value`] | values from either backend: read, bound, compared |
+//! | [`row`] | a deleted row on its way to the archive |
+//! | [`value`] | values from either backend: read, compared |
 //! | [`mod@file`] | the file: created or unpacked, locked for one run at a time |
 //! | [`compression`] | `FILE.zst` instead of `FILE` |
 //! | [`location`] | checks the path of an archive |
@@ -18,6 +19,7 @@ pub(crate) mod compression;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod location;
+pub(crate) mod row;
 pub(crate) mod tables;
 pub(crate) mod transaction;
 pub(crate) mod value;

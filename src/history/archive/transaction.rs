@@ -1,20 +1,44 @@
-//! A transaction of the archive: each row is written, read back and compared.
+//! A transaction of the archive: each row is written, read back and compared, on a thread beside the deletion.
 
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use rusqlite::Connection as Handle;
+use sea_orm::{DbErr, QueryResult};
 
+use super::row::{self, DeletedRow};
 use super::tables::{ArchivedTable, ArchivedTables};
 use super::value;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::sqlite_statement::Statement;
+use crate::database::sqlite_thread::Work;
 use crate::database::sqlite_value::SqliteValue;
-use crate::database::transaction::{SearchPath, Transaction};
+use crate::database::transaction::SqliteTransaction;
+
+/// So many bytes of rows are written while the next ones are deleted.
+pub(crate) const CHUNK: usize = 256 * 1024;
+/// With so many bytes the next ones are not deleted meanwhile, so that a large value is not in memory twice.
+const LARGE: usize = 1024 * 1024;
 
 /// A transaction of the archive. It is rolled back if it is dropped before its commit.
 pub(crate) struct ArchiveTransaction {
-    transaction: Transaction,
+    /// `None` after an error.
+    writer: Option<Writer>,
     tables: Arc<ArchivedTables>,
+    /// Deleted rows that are not written yet.
+    pending: Chunk,
+}
+
+enum Writer {
+    Idle(SqliteTransaction),
+    Writing(Work<SqliteTransaction, ()>),
+}
+
+/// Deleted rows with their tables.
+#[derive(Default)]
+struct Chunk {
+    rows: Vec<(&'static str, DeletedRow)>,
+    bytes: usize,
 }
 
 /// Where the archive's row with a key came from.
@@ -28,46 +52,105 @@ enum KeptRow {
 
 impl ArchiveTransaction {
     pub(super) async fn begin(connection: &Connection, tables: Arc<ArchivedTables>) -> Result<Self, DatabaseCause> {
-        let transaction = connection.begin(SearchPath::Empty, "").await?;
-        Ok(Self { transaction, tables })
+        let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?));
+        Ok(Self { writer, tables, pending: Chunk::default() })
     }
 
-    fn table(&self, name: &str) -> Result<&ArchivedTable, DatabaseCause> {
-        self.tables
-            .get(name)
-            .ok_or_else(|| DatabaseCause::new(ErrorClass::Other, format!("the archive has no table {name}")))
+    /// The tables of the archive.
+    pub(crate) fn tables(&self) -> &Arc<ArchivedTables> {
+        &self.tables
     }
 
-    /// The expressions for a row of the database that [`ArchiveTransaction::store`] can read.
-    pub(crate) fn returning(&self, table: &str) -> Result<&str, DatabaseCause> {
-        Ok(&self.table(table)?.returning)
+    /// Takes a row that the driver returned for the expressions of [`ArchivedTable::returning`].
+    pub(crate) async fn take(&mut self, table: &'static str, row: QueryResult) -> Result<(), DatabaseCause> {
+        let columns = table_of(&self.tables, table)?.columns.len();
+        let bytes = row::size_of(&value::of_row(&row, columns)?);
+        self.take_all(table, vec![DeletedRow::Fetched(row)], bytes).await
     }
 
-    /// Writes a row and makes sure that the archive returns it unchanged.
-    pub(crate) async fn store(&self, name: &str, row: &QueryResult) -> Result<(), DatabaseCause> {
-        let table = self.table(name)?;
-        let sent = value::of_row(row, table.columns.len())?;
-        let (row, origin) = match self.transaction.query_one_raw(table.insert(&sent)).await? {
-            Some(row) => (row, KeptRow::New),
-            None => (self.earlier(table, &sent).await?, KeptRow::Earlier),
-        };
-        let kept = value::of_row(&row, sent.len())?;
-        match sent.iter().zip(&kept).position(|(sent, kept)| !value::is_kept_as(sent, kept)) {
-            None => Ok(()),
-            Some(index) => Err(mismatch(name, &table.shown_key(&sent), &table.columns[index], origin)),
+    /// Takes rows with so many bytes. An error may be that of earlier rows.
+    pub(crate) async fn take_all(
+        &mut self,
+        table: &'static str,
+        rows: Vec<DeletedRow>,
+        bytes: usize,
+    ) -> Result<(), DatabaseCause> {
+        self.pending.rows.extend(rows.into_iter().map(|row| (table, row)));
+        self.pending.bytes += bytes;
+        if self.pending.bytes >= CHUNK { self.write().await } else { Ok(()) }
+    }
+
+    /// Begins to write the pending rows.
+    async fn write(&mut self) -> Result<(), DatabaseCause> {
+        let transaction = self.written().await?;
+        let (Chunk { rows, bytes }, tables) = (std::mem::take(&mut self.pending), Arc::clone(&self.tables));
+        let work = Work::start(transaction, move |archive| store(archive, &tables, &rows));
+        self.writer = Some(Writer::Writing(work));
+        if bytes >= LARGE {
+            self.writer = Some(Writer::Idle(self.written().await?));
+        }
+        Ok(())
+    }
+
+    /// Waits until the rows are written that were not pending.
+    async fn written(&mut self) -> Result<SqliteTransaction, DatabaseCause> {
+        match self.writer.take() {
+            Some(Writer::Idle(transaction)) => Ok(transaction),
+            Some(Writer::Writing(work)) => {
+                let (transaction, result) = work.finish().await?;
+                result.map(|()| transaction)
+            }
+            None => Err(DatabaseCause::new(ErrorClass::Other, "the transaction of the archive has ended")),
         }
     }
 
-    /// The archive's row with the same key.
-    async fn earlier(&self, table: &ArchivedTable, sent: &[SqliteValue<'_>]) -> Result<QueryResult, DatabaseCause> {
-        let found = self.transaction.query_one_raw(table.select(sent)).await?;
-        Ok(found.ok_or_else(|| DbErr::RecordNotFound("the archive returned no row".to_owned()))?)
+    /// Writes what is pending, and commits: afterwards all rows are on the disk.
+    pub(crate) async fn commit(mut self) -> Result<(), DatabaseCause> {
+        if !self.pending.rows.is_empty() {
+            self.write().await?;
+        }
+        Ok(self.written().await?.commit().await?)
     }
+}
 
-    /// Commits the rows: afterwards they are on the disk.
-    pub(crate) async fn commit(self) -> Result<(), DatabaseCause> {
-        Ok(self.transaction.commit().await?)
+/// A table of the archive.
+pub(crate) fn table_of<'t>(tables: &'t ArchivedTables, name: &str) -> Result<&'t ArchivedTable, DatabaseCause> {
+    tables.get(name).ok_or_else(|| DatabaseCause::new(ErrorClass::Other, format!("the archive has no table {name}")))
+}
+
+/// Writes rows, and makes sure that the archive returns each one unchanged.
+fn store(archive: &Handle, tables: &ArchivedTables, rows: &[(&'static str, DeletedRow)]) -> Result<(), DatabaseCause> {
+    for rows in rows.chunk_by(|(one, _), (other, _)| one == other) {
+        let name = rows[0].0;
+        let table = table_of(tables, name)?;
+        let mut insert = Statement::prepare(archive, &table.insert)?;
+        let mut select = Statement::prepare(archive, &table.select)?;
+        for (_, row) in rows {
+            let sent = row.values(table.columns.len())?;
+            insert.run(sent.iter().copied(), |_| ())?;
+            let origin = if archive.changes() > 0 { KeptRow::New } else { KeptRow::Earlier };
+            if let Some(column) = differing(&mut select, table, &sent)? {
+                return Err(mismatch(name, &table.shown_key(&sent), column, origin));
+            }
+        }
     }
+    Ok(())
+}
+
+/// The first column in which the archive's row with the same key differs.
+fn differing<'t>(
+    select: &mut Statement<'_>,
+    table: &'t ArchivedTable,
+    sent: &[SqliteValue<'_>],
+) -> Result<Option<&'t str>, DatabaseCause> {
+    let key = table.key(sent).map(|(_, value)| value);
+    let found = select.run(key, |kept| {
+        let kept = kept?;
+        let differs = |(value, index): (&SqliteValue<'_>, _)| !value::is_kept_as(value, &kept.value(index));
+        Some(sent.iter().zip(0..).position(differs))
+    })?;
+    let place = found.ok_or_else(|| DbErr::RecordNotFound("the archive returned no row".to_owned()))?;
+    Ok(place.map(|place| table.columns[place].as_str()))
 }
 
 /// The error for a row that differs in the archive.

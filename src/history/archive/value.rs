@@ -1,6 +1,6 @@
-//! Values of archived rows: read from either backend, bound to a statement, and compared.
+//! Values of archived rows: read from either backend, and compared.
 
-use sea_orm::{DbErr, QueryResult, Value};
+use sea_orm::{DbErr, QueryResult};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
@@ -45,24 +45,6 @@ fn of_postgresql(row: &QueryResult, index: usize) -> Result<SqliteValue<'_>, DbE
         _ => row.try_get::<&str, _>(index).map(|text| SqliteValue::Text(text.as_bytes())),
     };
     value.map_err(failed)
-}
-
-pub(super) fn bound(value: &SqliteValue<'_>) -> Value {
-    match *value {
-        SqliteValue::Null => Value::BigInt(None),
-        SqliteValue::Integer(number) => number.into(),
-        SqliteValue::Real(number) => number.into(),
-        SqliteValue::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => text.into(),
-            Err(_) => bytes.into(),
-        },
-        SqliteValue::Blob(bytes) => bytes.into(),
-    }
-}
-
-/// Whether it is text that the driver does not bind.
-pub(super) fn is_no_unicode(value: &SqliteValue<'_>) -> bool {
-    matches!(value, SqliteValue::Text(bytes) if std::str::from_utf8(bytes).is_err())
 }
 
 /// Whether the stored value is the same. JSON's whole numbers are also the same as SQLite's INTEGER.

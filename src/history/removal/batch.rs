@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use migration::ledger::{self, Ledger};
 use sea_orm::sea_query::{
-    CommonTableExpression, DeleteStatement, Expr, LockBehavior, LockType, Query, SelectStatement, WithClause, WithQuery,
+    CommonTableExpression, Expr, LockBehavior, LockType, Query, SelectStatement, WithClause, WithQuery,
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
 
+use super::file_rows::{FileRows, RemovedChunk};
 use super::prune_lock;
-use crate::database::connection::{Connection, milliseconds};
+use crate::database::connection::{Connection, milliseconds, row};
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::mark;
 use crate::database::namespace::Namespace;
@@ -20,7 +21,7 @@ use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::format::counted;
 use crate::history::archive::Archive;
-use crate::history::archive::transaction::ArchiveTransaction;
+use crate::history::archive::transaction::{ArchiveTransaction, table_of};
 use crate::history::entity::count_rows;
 use crate::history::places::Place;
 use crate::history::tables::delete_many;
@@ -116,6 +117,8 @@ pub(crate) enum DeleteStatements {
 pub(crate) struct Batch {
     transaction: Transaction,
     archive: Option<ArchiveTransaction>,
+    /// Whether rows for the archive are removed in chunks.
+    may_split: bool,
     removed: Removed,
     search: Duration,
     began: Instant,
@@ -140,7 +143,9 @@ impl Batch {
             let cause = DatabaseCause::new(ErrorClass::Busy, "another `prune` is running");
             return Err(BatchError { place: FailedIn::PruneLock, ..BatchError::from(cause) });
         }
-        Ok(Self { transaction, archive, removed: Removed::new(), search: Duration::ZERO, began: Instant::now() })
+        let may_split = archive.is_some() && may_split(&transaction).await?;
+        let (removed, search) = (Removed::new(), Duration::ZERO);
+        Ok(Self { transaction, archive, may_split, removed, search, began: Instant::now() })
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
@@ -190,10 +195,13 @@ impl Batch {
 
     /// Removes the rows of a table that meet a condition, and returns their number.
     pub(crate) async fn delete(&mut self, table: &'static str, condition: Expr) -> Result<u64, BatchError> {
-        let delete = delete_many(self.namespace(), table).and_where(condition).to_owned();
-        let gone = match &self.archive {
-            None => self.transaction.execute(&delete).await?.rows_affected(),
-            Some(archive) => self.delete_into(archive, table, delete).await?,
+        let gone = match &mut self.archive {
+            None => {
+                let delete = delete_many(self.transaction.namespace(), table).and_where(condition).to_owned();
+                self.transaction.execute(&delete).await?.rows_affected()
+            }
+            Some(archive) if self.may_split => remove_chunks(&self.transaction, archive, table, condition).await?,
+            Some(archive) => remove_returning(&self.transaction, archive, table, condition).await?,
         };
         *self.removed.entry(table).or_default() += gone;
         Ok(gone)
@@ -218,26 +226,6 @@ impl Batch {
             }
         }
         Ok(())
-    }
-
-    /// Runs a DELETE, and writes each deleted row to the archive.
-    async fn delete_into(
-        &self,
-        archive: &ArchiveTransaction,
-        table: &str,
-        mut delete: DeleteStatement,
-    ) -> Result<u64, BatchError> {
-        // The columns are those of the database, each with the cast that the archive needs.
-        let returning = Expr::cust(archive.returning(table).map_err(BatchError::in_archive)?.to_owned());
-        delete.returning(Query::returning().expr(returning));
-        let mut count = 0;
-        let store = async |row| {
-            archive.store(table, &row).await.map_err(BatchError::in_archive)?;
-            count += 1;
-            Ok::<_, BatchError>(())
-        };
-        self.transaction.each(StatementBuilder::build(&delete, &self.backend()), store).await?;
-        Ok(count)
     }
 
     /// Like [`Batch::delete`], and makes sure that the batch has removed exactly this many rows of the table.
@@ -299,6 +287,54 @@ fn delete_and_count(namespace: &Namespace, deletes: Vec<(&'static str, Expr)>) -
         counts.expr_as(Expr::SubQuery(None, Box::new(rows.into())), table);
     }
     counts.with(with)
+}
+
+/// Whether a DELETE may be split. With foreign keys SQLite would refuse to remove a stage before those that it is the
+/// parent of.
+async fn may_split(transaction: &Transaction) -> Result<bool, DbErr> {
+    if transaction.backend() != DbBackend::Sqlite {
+        return Ok(false);
+    }
+    Ok(row(transaction, "PRAGMA foreign_keys").await?.try_get::<i32>("", "foreign_keys")? == 0)
+}
+
+/// Removes rows of a SQLite file, one chunk while the archive writes the one before.
+async fn remove_chunks(
+    transaction: &Transaction,
+    archive: &mut ArchiveTransaction,
+    table: &'static str,
+    condition: Expr,
+) -> Result<u64, BatchError> {
+    let rows = FileRows::new(archive.tables(), table, condition).map_err(BatchError::in_archive)?;
+    let mut count = 0;
+    loop {
+        let RemovedChunk { rows, bytes, is_last } = rows.remove_chunk(transaction).await?;
+        count += rows.len() as u64;
+        archive.take_all(table, rows, bytes).await.map_err(BatchError::in_archive)?;
+        if is_last {
+            return Ok(count);
+        }
+    }
+}
+
+/// Removes rows with one DELETE, which returns them for the archive.
+async fn remove_returning(
+    transaction: &Transaction,
+    archive: &mut ArchiveTransaction,
+    table: &'static str,
+    condition: Expr,
+) -> Result<u64, BatchError> {
+    let mut delete = delete_many(transaction.namespace(), table).and_where(condition).to_owned();
+    // The columns are those of the database, each with the cast that the archive needs.
+    let returning = table_of(archive.tables(), table).map_err(BatchError::in_archive)?.returning.clone();
+    delete.returning(Query::returning().expr(Expr::cust(returning)));
+    let mut count = 0;
+    let take = async |row| {
+        count += 1;
+        archive.take(table, row).await.map_err(BatchError::in_archive)
+    };
+    transaction.each(StatementBuilder::build(&delete, &transaction.backend()), take).await?;
+    Ok(count)
 }
 
 /// The first statements of a transaction on PostgreSQL.

@@ -6,6 +6,7 @@
 //! | [`stage_index`] | the index that the removal of stages needs, during a run |
 //! | [`pragmas`] | SQLite's settings for the removal of many rows |
 //! | [`batch`] | one transaction: lock, archive, delete, commit |
+//! | [`file_rows`] | removes rows of a SQLite file for the archive |
 //! | [`prune_lock`] | one run of `prune` at a time |
 //! | [`contention`] | how other sessions use the database |
 //! | [`batch_size`] | the size of batches and the pauses between them |
@@ -13,6 +14,7 @@
 pub(crate) mod batch;
 pub(crate) mod batch_size;
 pub(crate) mod contention;
+pub(crate) mod file_rows;
 pub(crate) mod pragmas;
 pub(crate) mod prune_lock;
 pub(crate) mod stage_index;

@@ -1,17 +1,12 @@
-//! Reads the source's rows on a separate thread, directly with SQLite's handle: this takes 1 to 2 µs a row, the
-//! driver's stream of rows 7 to 9 µs.
+//! Reads the source's rows on a separate thread, directly with SQLite's handle.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::JoinHandle;
 
 use super::chunks::{Chunk, ChunkSender, HazardSender};
 use super::error::SourceError;
@@ -19,6 +14,7 @@ use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
 use super::row_converter::RowConverter;
 use crate::database::failure::{Action, DatabaseCause, ErrorClass, ResultExt, Verb};
+use crate::database::sqlite_thread::Work;
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::report::Findings;
 use crate::transfer::summary::TableRead;
@@ -28,17 +24,11 @@ use crate::transfer::value::digest::{RowDigests, bucket, key_of, short_digest};
 /// The maximum number of chunks that wait for the server.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
-/// How many steps SQLite runs before it checks for an interruption: about 50 rows, or 1000 pages of a check.
-const STEPS: i32 = 1000;
-
 /// One connection to the source, in its read transaction.
 pub(crate) struct Reader {
     /// `None` while a thread uses it, and after the release.
     connection: Option<PoolConnection<Sqlite>>,
 }
-
-/// Work on a thread, which returns the connection with the result.
-type Thread<T> = JoinHandle<(PoolConnection<Sqlite>, Result<T, DatabaseCause>)>;
 
 /// The receivers of what a pass reports.
 #[derive(Clone, Copy)]
@@ -52,7 +42,7 @@ pub(crate) struct Reporting<'r> {
 /// A running pass and its chunks.
 pub(crate) struct Reading<'r> {
     reader: &'r mut Reader,
-    thread: Thread<TableRead>,
+    work: Work<PoolConnection<Sqlite>, TableRead>,
     pub(crate) chunks: mpsc::Receiver<Chunk>,
 }
 
@@ -61,7 +51,7 @@ impl Reading<'_> {
     pub(crate) async fn finish(self) -> Result<TableRead, DatabaseCause> {
         // Otherwise a thread that is still sending would wait forever.
         drop(self.chunks);
-        self.reader.take_back(self.thread).await
+        self.reader.take_back(self.work).await
     }
 }
 
@@ -77,18 +67,15 @@ impl Reader {
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
     ) -> Result<T, DatabaseCause> {
-        let abandoned = Abandoned::default();
-        let thread = self.start_until(work, Arc::clone(&abandoned.0))?;
-        let result = self.take_back(thread).await;
-        drop(abandoned);
-        result
+        let work = self.start(work)?;
+        self.take_back(work).await
     }
 
     /// Starts a pass over a table.
     pub(crate) fn read(&mut self, pass: Pass) -> Result<Reading<'_>, DatabaseCause> {
         let (sender, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let thread = self.start(move |connection| read_table(connection, &pass, &sender))?;
-        Ok(Reading { reader: self, thread, chunks })
+        let work = self.start(move |connection| read_table(connection, &pass, &sender))?;
+        Ok(Reading { reader: self, work, chunks })
     }
 
     /// Scans a table without sending rows. `estimate` is for the progress.
@@ -118,7 +105,6 @@ impl Reader {
         action: Action,
         findings: &dyn Findings,
     ) -> Result<T, SourceError> {
-        let abandoned = Abandoned::default();
         let (sender, mut found) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let search = move |connection: &Connection| {
             let mut hazards = HazardSender::new(sender);
@@ -126,13 +112,11 @@ impl Reader {
             hazards.finish()?;
             Ok(result)
         };
-        let thread = self.start_until(search, Arc::clone(&abandoned.0)).context(&action)?;
+        let work = self.start(search).context(&action)?;
         while let Some(hazards) = found.recv().await {
             findings.hazards(&hazards)?;
         }
-        let result = self.take_back(thread).await.context(action);
-        drop(abandoned);
-        Ok(result?)
+        Ok(self.take_back(work).await.context(action)?)
     }
 
     /// Returns short digests of the values of all rows in these buckets.
@@ -152,60 +136,20 @@ impl Reader {
     fn start<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
-    ) -> Result<Thread<T>, DatabaseCause> {
-        self.start_until(work, Arc::default())
+    ) -> Result<Work<PoolConnection<Sqlite>, T>, DatabaseCause> {
+        let connection = self.connection.take();
+        let connection = connection.ok_or_else(|| DatabaseCause::new(ErrorClass::Other, "the source is in use"))?;
+        Ok(Work::start(connection, work))
     }
 
-    /// Starts `work`; SQLite interrupts it when `abandoned` is set.
-    fn start_until<T: Send + 'static>(
+    async fn take_back<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
-        abandoned: Arc<AtomicBool>,
-    ) -> Result<Thread<T>, DatabaseCause> {
-        let runtime = Handle::current();
-        let mut connection =
-            self.connection.take().ok_or_else(|| DatabaseCause::new(ErrorClass::Other, "the source is in use"))?;
-        Ok(tokio::task::spawn_blocking(move || {
-            let result = with_handle(&runtime, &mut connection, &abandoned, work);
-            (connection, result)
-        }))
-    }
-
-    async fn take_back<T>(&mut self, thread: Thread<T>) -> Result<T, DatabaseCause> {
-        let (connection, result) =
-            thread.await.map_err(|error| DatabaseCause::new(ErrorClass::Other, error.to_string()))?;
+        work: Work<PoolConnection<Sqlite>, T>,
+    ) -> Result<T, DatabaseCause> {
+        let (connection, result) = work.finish().await?;
         self.connection = Some(connection);
         result
     }
-}
-
-/// Sets its flag when it is dropped: the caller no longer waits.
-#[derive(Default)]
-struct Abandoned(Arc<AtomicBool>);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn with_handle<T>(
-    runtime: &Handle,
-    connection: &mut PoolConnection<Sqlite>,
-    abandoned: &Arc<AtomicBool>,
-    work: impl FnOnce(&Connection) -> Result<T, DatabaseCause>,
-) -> Result<T, DatabaseCause> {
-    let mut handle = runtime.block_on(connection.lock_handle())?;
-    let abandoned = Arc::clone(abandoned);
-    handle.set_progress_handler(STEPS, move || !abandoned.load(Ordering::Relaxed));
-    // SAFETY: the handle is open and locked for this thread until `handle` is dropped, which is after `connection`;
-    // a connection made from a handle does not close it.
-    #[expect(unsafe_code, reason = "there is no safe way to the handle behind a pool")]
-    let connection = unsafe { Connection::from_handle(handle.as_raw_handle().as_ptr()) }?;
-    let result = work(&connection);
-    drop(connection);
-    handle.remove_progress_handler();
-    result
 }
 
 /// Reads, converts and sends the rows of a table.

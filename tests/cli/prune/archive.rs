@@ -111,6 +111,68 @@ fn a_dry_run_creates_no_archive(database: &Database) {
 }
 
 #[apply(test)]
+fn an_archive_that_cannot_be_written_is_found_although_there_is_nothing_to_remove(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    // Not even root creates a file there.
+    each([&["--yes"][..], &["--dry-run"], &["--yes", "--compress"]], |flags| {
+        let arguments = [flags, &["--archive", "/proc/sys/archive.db"]].concat();
+        let refused = prune(database, &arguments).expect(73);
+        assert!(refused.stderr.contains("cannot create the archive /proc/sys/archive.db"), "{}", refused.stderr);
+    });
+    let archive = Database::sqlite();
+    prune_into(database, &archive, &[]).expect(0);
+    assert_eq!(fs::read_dir(archive.directory()).expect("the directory").count(), 0);
+}
+
+#[apply(test)]
+fn an_empty_file_becomes_as_private_as_a_new_archive(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    let archive = Database::sqlite();
+    fs::write(archive.file(), "").expect("the file can be written");
+    fs::set_permissions(archive.file(), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let mode = || fs::metadata(archive.file()).expect("a file").permissions().mode() & 0o7777;
+    prune_into(database, &archive, &[]).expect(0);
+    assert_eq!(mode(), 0o600);
+    // What the operator gives an archive stays.
+    fs::set_permissions(archive.file(), fs::Permissions::from_mode(0o640)).expect("it is ours");
+    insert_session(database, "other", "completed", Some(OLD_US));
+    prune_into(database, &archive, &[]).expect(0);
+    assert_eq!((mode(), session_ids(&archive).len()), (0o640, 2));
+}
+
+#[apply(test)]
+fn a_row_that_a_trigger_of_a_file_keeps_ends_the_run() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    database.execute("CREATE TRIGGER keep BEFORE DELETE ON llm_interactions BEGIN SELECT RAISE(IGNORE); END");
+    let (before, archive) = (rows(&database), Database::sqlite());
+    let failed = prune_into(&database, &archive, &[]).expect(1);
+    assert!(failed.stderr.contains("llm_interactions llm-old: the database kept this row"), "{}", failed.stderr);
+    assert_eq!((rows(&database), rows(&archive).len()), (before, 0));
+}
+
+#[apply(test)]
+fn stages_go_before_their_parents_where_foreign_keys_are_enforced() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(&database, 1, OLD_US);
+    // The tool turns foreign keys off unless one is the operator's.
+    database.execute("CREATE TABLE marks (session_id VARCHAR REFERENCES alert_sessions (session_id))");
+    database.execute(
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                       parent_stage_execution_id, stage_output)
+         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 40)
+         SELECT 'many-' || n, 's1', 'analysis', 0, 'Analysis', 'Agent', 'completed', 'stage@s1', hex(zeroblob(20000))
+         FROM numbers",
+    );
+    let (before, archive) = (rows(&database), Database::sqlite());
+    prune_into(&database, &archive, &[]).expect(0);
+    assert_eq!((rows(&archive), session_ids(&database).len()), (before, 0));
+}
+
+#[apply(test)]
 fn an_archive_of_another_kind_is_refused_and_left_alone(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));

@@ -2,7 +2,7 @@
 
 use crate::support::archive::prune_into;
 use crate::support::column::{BIGINT, DOUBLE, INTEGER, JSON, JSONB, TEXT};
-use crate::support::history::{NOW_US, OLD_US, columns, contents, insert_session, session_ids, values};
+use crate::support::history::{NOW_US, OLD_US, columns, contents, insert_session, rows, session_ids, values};
 use crate::support::migration::migrate;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
@@ -137,4 +137,26 @@ fn what_no_file_can_hold_stays_and_is_listed() {
     let after = values(&database, &columns);
     assert_eq!(after.len(), 4 * 6);
     assert!(after.iter().all(|row| before.contains(row)));
+}
+
+#[apply(test)]
+fn a_session_of_many_chunks_is_in_the_archive_as_it_was(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "many", "completed", Some(OLD_US));
+    let (repeated, cast) = match database.is_sqlite() {
+        true => ("replace(hex(zeroblob(size)), '00', 'x')", ""),
+        false => ("repeat('x', size)", "::jsonb"),
+    };
+    // Two rows are larger than what is written at once, one even than what is removed meanwhile.
+    database.execute(&format!(
+        r#"INSERT INTO llm_interactions (interaction_id, session_id, duration_ms, success, model_name, conversation)
+           WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000),
+               sizes AS (SELECT n, CASE n WHEN 1000 THEN 400000 WHEN 2000 THEN 3000000 ELSE 10 END AS size FROM numbers)
+           SELECT 'l-' || n, 'many', 1, true, 'gemini', ('{{"n": ' || n || ', "x": "' || {repeated} || '"}}'){cast} FROM sizes"#
+    ));
+    let (before, archive) = (rows(database), Database::sqlite());
+    let pruned = prune_into(database, &archive, &[]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["llm_interactions"], 3001, "{pruned:#}");
+    assert_eq!(session_ids(database).len(), 0);
+    assert!(rows(&archive) == before);
 }

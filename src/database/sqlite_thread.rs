@@ -1,0 +1,74 @@
+//! Work on a thread of its own with SQLite's handle: a row takes 1 to 2 µs, in the driver's stream of rows 7 to 9 µs.
+
+use std::ops::DerefMut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::Connection;
+use sqlx::SqliteConnection;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::failure::{DatabaseCause, ErrorClass};
+
+/// How many steps SQLite runs before it checks for an interruption: about 50 rows, or 1000 pages of a check.
+const STEPS: i32 = 1000;
+
+/// Running work, which ends with the connection that it was given. If this is dropped, SQLite is interrupted soon after,
+/// and the connection is dropped.
+pub(crate) struct Work<C, T> {
+    thread: JoinHandle<(C, Result<T, DatabaseCause>)>,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl<C, T> Work<C, T>
+where
+    C: DerefMut<Target = SqliteConnection> + Send + 'static,
+    T: Send + 'static,
+{
+    /// Starts work with the handle of a connection.
+    pub(crate) fn start(
+        mut connection: C,
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseCause> + Send + 'static,
+    ) -> Self {
+        let (runtime, abandoned) = (Handle::current(), Arc::<AtomicBool>::default());
+        let is_abandoned = Arc::clone(&abandoned);
+        let thread = tokio::task::spawn_blocking(move || {
+            let result = with_handle(&runtime, &mut connection, is_abandoned, work);
+            (connection, result)
+        });
+        Self { thread, abandoned }
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// The thread panicked.
+    pub(crate) async fn finish(mut self) -> Result<(C, Result<T, DatabaseCause>), DatabaseCause> {
+        (&mut self.thread).await.map_err(|error| DatabaseCause::new(ErrorClass::Other, error.to_string()))
+    }
+}
+
+impl<C, T> Drop for Work<C, T> {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+fn with_handle<T>(
+    runtime: &Handle,
+    connection: &mut SqliteConnection,
+    is_abandoned: Arc<AtomicBool>,
+    work: impl FnOnce(&Connection) -> Result<T, DatabaseCause>,
+) -> Result<T, DatabaseCause> {
+    let mut handle = runtime.block_on(connection.lock_handle())?;
+    handle.set_progress_handler(STEPS, move || !is_abandoned.load(Ordering::Relaxed));
+    // SAFETY: the handle is open and locked for this thread until `handle` is dropped, which is after `connection`;
+    // a connection made from a handle does not close it.
+    #[expect(unsafe_code, reason = "there is no safe way to the handle behind the driver")]
+    let connection = unsafe { Connection::from_handle(handle.as_raw_handle().as_ptr()) }?;
+    let result = work(&connection);
+    drop(connection);
+    handle.remove_progress_handler();
+    result
+}
