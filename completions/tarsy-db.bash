@@ -445,7 +445,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__prune)
-            opts="-y -q -v -h -V --older-than --before --now --status --alert-type --agent-type --events --orphans --dry-run --yes --include-active --max-share --archive --compress --batch-time --vacuum --metrics-file --max-duration --retry-for --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-y -q -v -h -V --older-than --before --now --status --alert-type --agent-type --events --orphans --dry-run --exact --kept-file --yes --include-active --max-share --archive --compress --batch-time --vacuum --metrics-file --max-duration --retry-for --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -472,6 +472,10 @@ _tarsy__db() {
                     return 0
                     ;;
                 --agent-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kept-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -120,6 +120,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l now -d 'Use 
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l status -d 'Remove only sessions with this status; may be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l alert-type -d 'Remove only sessions of this alert type; may be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l agent-type -d 'Remove only sessions of this agent type; may be repeated' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l kept-file -d 'With `--dry-run`: write all old sessions that are kept to this new file, one JSON object a line' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l max-share -d 'Refuse, with exit code 7, to remove more than this share of all sessions, because the cutoff may be wrong' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l archive -d 'First copy the removed rows into this SQLite file, which is created if it does not exist' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l batch-time -d 'The target duration of a batch [default: adapts to concurrent load]' -r
@@ -138,6 +139,7 @@ json\t'One JSON object per line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l events -d 'Also remove old events [default age: EVENT_RETENTION_HOURS, or 24 hours]'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l orphans -d 'Also remove orphans: rows whose session, stage or chat no longer exists, as `check` reports them'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l dry-run -d 'Print the plan and change nothing'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l exact -d 'With `--dry-run`: count every row, and look for every session whose stages rows of other sessions refer to'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s y -l yes -d 'Skip the confirmation prompt; needed without a terminal'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l include-active -d 'Also remove sessions that are still open, or that were used after the cutoff'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l compress -d 'Compress the archive at the end of the run: `FILE.zst`, once it was read back, replaces `FILE`'
