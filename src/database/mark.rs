@@ -5,7 +5,7 @@
 //! its transaction or statement.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The first half of the advisory lock's key: `tars` in ASCII.
 const CLASS: u32 = 0x7461_7273;
@@ -14,6 +14,11 @@ const CLASS: u32 = 0x7461_7273;
 fn process() -> u32 {
     static PROCESS: OnceLock<u32> = OnceLock::new();
     *PROCESS.get_or_init(|| u32::try_from(RandomState::new().build_hasher().finish() >> 33).unwrap_or(1))
+}
+
+/// A text that no other process has.
+pub(crate) fn client() -> Arc<str> {
+    process().to_string().into()
 }
 
 /// Statements that mark the transaction in which they run. They also make the server check every second whether this

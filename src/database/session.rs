@@ -16,11 +16,20 @@ const SAVEPOINT: &str = "SAVEPOINT tarsy_db";
 const RELEASE: &str = "RELEASE SAVEPOINT tarsy_db";
 const ROLLBACK_TO: &str = "ROLLBACK TO SAVEPOINT tarsy_db; RELEASE SAVEPOINT tarsy_db";
 
+/// Whether a server keeps statements by name, as long as a session lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatementNames {
+    /// A pooler may give the session to another client, which would find them.
+    None,
+    Kept,
+}
+
 /// A transaction, or a savepoint. It is rolled back if it is dropped before its end.
 pub(crate) struct Session {
     /// `None` after the end.
     connection: Option<PoolConnection<Postgres>>,
     is_savepoint: bool,
+    pub(crate) names: StatementNames,
 }
 
 impl Session {
@@ -33,7 +42,7 @@ impl Session {
         let begin = if is_savepoint { SAVEPOINT } else { BEGIN };
         let begun = sqlx::raw_sql(AssertSqlSafe(format!("{begin}; {set_up}"))).fetch_all(&mut *connection).await;
         match begun {
-            Ok(rows) => Ok((Self { connection: Some(connection), is_savepoint }, rows)),
+            Ok(rows) => Ok((Self { connection: Some(connection), is_savepoint, names: StatementNames::None }, rows)),
             Err(error) if is_savepoint => Err(error),
             Err(error) => {
                 connection.close_on_drop();

@@ -1,7 +1,7 @@
 //! Statements in transactions whose settings end with them, so that a pooler can give the server's session to the
 //! backend next.
 //!
-//! On PostgreSQL every statement is unnamed and every setting is `SET LOCAL`. On SQLite a read runs without a
+//! On PostgreSQL every setting is `SET LOCAL`, and statements have names only in sessions that no other client gets. On SQLite a read runs without a
 //! transaction, because writers would wait for its end.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Postgres, Sqlite, SqliteConnection};
 use super::failure::{DatabaseCause, ErrorClass};
 use super::namespace::Namespace;
 use super::quote::quoted;
-use super::session::{Session, ended, exec_error, query_error};
+use super::session::{Session, StatementNames, ended, exec_error, query_error};
 use super::sqlite_thread::Work;
 
 /// Where unqualified names lead in a transaction on PostgreSQL.
@@ -170,7 +170,8 @@ impl Transaction {
             }
             Inner::Postgresql(session) => {
                 let mut session = session.lock().await;
-                let rows = unnamed(&statement).fetch(session.connection()?);
+                let statement = prepared(&statement, session.names);
+                let rows = statement.fetch(session.connection()?);
                 self.drain(rows.map_ok(Into::into).map_err(query_error), take).await
             }
         }
@@ -288,9 +289,10 @@ impl ConnectionTrait for Transaction {
 
 async fn execute(session: &Mutex<Session>, statement: &Statement) -> Result<ExecResult, DbErr> {
     let mut session = session.lock().await;
+    let names = session.names;
     let connection = session.connection()?;
     let done = match has_values(statement) {
-        true => unnamed(statement).execute(connection).await,
+        true => prepared(statement, names).execute(connection).await,
         false => sqlx::raw_sql(AssertSqlSafe(statement.sql.as_str())).execute(connection).await,
     };
     done.map(Into::into).map_err(exec_error)
@@ -298,9 +300,10 @@ async fn execute(session: &Mutex<Session>, statement: &Statement) -> Result<Exec
 
 async fn query(session: &Mutex<Session>, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
     let mut session = session.lock().await;
+    let names = session.names;
     let connection = session.connection()?;
     let rows = match has_values(statement) {
-        true => unnamed(statement).fetch_all(connection).await,
+        true => prepared(statement, names).fetch_all(connection).await,
         false => sqlx::raw_sql(AssertSqlSafe(statement.sql.as_str())).fetch_all(connection).await,
     };
     Ok(rows.map_err(query_error)?.into_iter().map(Into::into).collect())
@@ -311,9 +314,9 @@ fn has_values(statement: &Statement) -> bool {
     statement.values.as_ref().is_some_and(|values| !values.0.is_empty())
 }
 
-/// The statement as sqlx runs it, without a name on the server.
-fn unnamed(statement: &Statement) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
-    bound::<Postgres>(statement).persistent(false)
+/// The statement as sqlx runs it on PostgreSQL.
+fn prepared(statement: &Statement, names: StatementNames) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
+    bound::<Postgres>(statement).persistent(names == StatementNames::Kept)
 }
 
 /// The statement as sqlx runs it.
@@ -343,8 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn no_statement_has_a_name_on_the_server() {
+    fn a_statement_has_a_name_on_the_server_only_if_the_session_is_its_own() {
         let statement = Statement::from_string(DbBackend::Postgres, "SELECT 1");
-        assert!(!sqlx::Execute::persistent(&unnamed(&statement)));
+        let has_name = |names| sqlx::Execute::persistent(&prepared(&statement, names));
+        assert_eq!([StatementNames::None, StatementNames::Kept].map(has_name), [false, true]);
     }
 }

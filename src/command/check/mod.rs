@@ -32,7 +32,7 @@ use self::mode::{Depth, OnOverdue};
 use super::retention::Retention;
 use crate::cli::check::Check;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, LOCK_TIMEOUT};
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, Statements};
 use crate::database::failure::DatabaseCause;
 use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::transaction::Transaction;
@@ -72,7 +72,7 @@ pub(crate) async fn run(
     let access = if arguments.fix { Access::Write } else { Access::Read };
     // A repair also holds a lock.
     let pool = settings.pool.limits().for_up_to(if arguments.fix { 2 } else { 1 });
-    let (checks, error) = match connection::open_granted(url, access, pool, LOCK_TIMEOUT).await {
+    let (checks, error) = match connection::open_granted(url, access, pool, LOCK_TIMEOUT, Statements::Once).await {
         Ok(mut connection) => {
             watch.attach(&mut connection);
             (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None)

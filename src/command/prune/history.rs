@@ -13,7 +13,7 @@ use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, LOCK_TIMEOUT, PoolLimits, row};
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, PoolLimits, Statements, row};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::transaction::{SearchPath, Transaction};
@@ -360,7 +360,8 @@ async fn open_alone(
 ) -> Result<Option<(Connection, PruneLock)>, Error> {
     let Some(lock_of_file) = PruneLock::of_file(url.sqlite_path()) else { return Ok(None) };
     // Without the others the removal only takes longer.
-    let mut connection = connection::open_granted(url, Access::Write, pool, lock_timeout(url)).await?;
+    let mut connection =
+        connection::open_granted(url, Access::Write, pool, lock_timeout(url), Statements::Repeated).await?;
     watch.attach(&mut connection);
     if url.sqlite_path().is_some() {
         return Ok(Some((connection, lock_of_file)));

@@ -40,11 +40,12 @@ pub(crate) use self::writable::{require_primary, require_writable};
 
 use self::own::OwnConnection;
 use self::own_sessions::OwnSessions;
-use self::postgresql::{open_postgresql, within};
+use self::postgresql::{CLIENT, open_postgresql, within};
 use self::sqlite::open_sqlite;
 use super::failure::{DatabaseCause, ErrorClass};
+use super::mark;
 use super::namespace::Namespace;
-use super::session::{self, Session, connection_error, exec_error, query_error};
+use super::session::{self, Session, StatementNames, connection_error, exec_error, query_error};
 use super::transaction::{SearchPath, SqliteTransaction, Transaction};
 use super::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
@@ -82,6 +83,13 @@ impl Diagnostic for ConnectError {
     }
 }
 
+/// Whether a command runs the same statements many times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Statements {
+    Once,
+    Repeated,
+}
+
 /// How long to wait for more than one connection: a pooler may not grant one.
 const OTHERS_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -97,6 +105,9 @@ pub struct Connection {
     /// Counts the answers of the database.
     answers: Arc<AtomicU64>,
     sessions: Arc<OwnSessions>,
+    /// The value of [`CLIENT`] in sessions that no other client gets. There statements may have names on the server, which
+    /// then parses and plans them once.
+    of_client: Option<Arc<str>>,
 }
 
 impl Connection {
@@ -109,6 +120,7 @@ impl Connection {
             namespace: Arc::default(),
             answers: Arc::default(),
             sessions: Arc::new(OwnSessions::of(limits.most)),
+            of_client: None,
         }
     }
 
@@ -338,13 +350,18 @@ impl Connection {
             None => self.look_up(&mut connection, None).await?,
         };
         let set_up = format!(
-            "{}; SET LOCAL lock_timeout = {}; {set_up}; SELECT pg_catalog.pg_backend_pid() AS session",
+            "{}; SET LOCAL lock_timeout = {}; {set_up};
+             SELECT pg_catalog.pg_backend_pid() AS session, pg_catalog.current_setting('{CLIENT}', true) AS client",
             path.statements(&namespace),
             milliseconds(self.lock_timeout)
         );
-        let (transaction, rows) = Session::begin(connection, &set_up).await.map_err(query_error)?;
-        let session = rows.iter().find_map(|row| row.try_get("session").ok());
-        self.sessions.add(session.ok_or_else(|| query_error(sqlx::Error::BeginFailed))?);
+        let (mut transaction, rows) = Session::begin(connection, &set_up).await.map_err(query_error)?;
+        let found = rows.iter().find_map(|row| Some((row.try_get("session").ok()?, row.try_get("client").ok()?)));
+        let (session, client): (_, Option<String>) = found.ok_or_else(|| query_error(sqlx::Error::BeginFailed))?;
+        self.sessions.add(session);
+        if self.of_client.is_some() && client.as_deref() == self.of_client.as_deref() {
+            transaction.names = StatementNames::Kept;
+        }
         self.answers.fetch_add(1, Ordering::Relaxed);
         let namespace = match path {
             SearchPath::Temporary => Arc::new(Namespace::temporary()),
@@ -372,14 +389,24 @@ pub async fn open(
     pool: PoolLimits,
     lock_timeout: Duration,
 ) -> Result<Connection, ConnectError> {
+    open_as(url, access, pool, lock_timeout, None).await
+}
+
+async fn open_as(
+    url: &DatabaseUrl,
+    access: Access,
+    pool: PoolLimits,
+    lock_timeout: Duration,
+    of_client: Option<Arc<str>>,
+) -> Result<Connection, ConnectError> {
     let pool = if matches!(url, DatabaseUrl::Sqlite(_)) { PoolLimits::ONE } else { pool };
     let opened = match url {
         DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
         // The future is large and part of its caller's: without the box the stack of a debug build overflows.
-        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, pool)).await,
+        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, pool, of_client.as_deref())).await,
     };
     let refused = |cause| ConnectError { target: url.to_string(), cause };
-    let connection = Connection::new(opened.map_err(refused)?, pool, lock_timeout);
+    let connection = Connection { of_client, ..Connection::new(opened.map_err(refused)?, pool, lock_timeout) };
     if let DatabaseUrl::Postgresql(address) = url {
         // A server may accept the login and answer nothing.
         within(address.connect_timeout, connection.namespace()).await.map_err(refused)?;
@@ -397,8 +424,10 @@ pub(crate) async fn open_granted(
     access: Access,
     pool: PoolLimits,
     lock_timeout: Duration,
+    statements: Statements,
 ) -> Result<Connection, ConnectError> {
-    let connection = open(url, access, pool, lock_timeout).await?;
+    let of_client = (statements == Statements::Repeated).then(mark::client);
+    let connection = open_as(url, access, pool, lock_timeout, of_client.clone()).await?;
     let granted = match connection.fill().await {
         1 => 1,
         accepted => connection.answered_at_once(accepted).await,
@@ -408,5 +437,5 @@ pub(crate) async fn open_granted(
     }
     // The pool would go on to ask for more.
     connection.close().await.ok();
-    open(url, access, pool.for_up_to(granted), lock_timeout).await
+    open_as(url, access, pool.for_up_to(granted), lock_timeout, of_client).await
 }

@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgConnection, PgPool, Row};
 
 use super::limits::milliseconds;
-use super::postgresql::within;
+use super::postgresql::{is_refused, within};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::{keepalive, mark};
 use crate::format;
@@ -76,11 +76,6 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DatabaseCau
             }
         }
     }
-}
-
-/// Whether a pooler refuses settings in the login, as PgBouncer does.
-fn is_refused(cause: &DatabaseCause) -> bool {
-    cause.message.contains("startup parameter")
 }
 
 /// The time limits of a session in milliseconds; 0 is none.

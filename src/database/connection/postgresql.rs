@@ -15,17 +15,41 @@ use crate::format;
 
 /// The limit of one attempt to connect, unless the URL has a `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The setting by which a client recognises a session of its own.
+pub(super) const CLIENT: &str = "tarsy_db.client";
 /// How long the pool may take before a second connection looks for the reason.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Opens a pool with one connection.
+/// Opens a pool with one connection. With `of_client` the settings of each login have this value, if there is no pooler
+/// that refuses it.
 pub(crate) async fn open_postgresql(
     address: &PostgresqlAddress,
     limits: PoolLimits,
+    of_client: Option<&str>,
 ) -> Result<DatabaseConnection, DatabaseCause> {
     require_certificates(address)?;
-    let pool = pool_options(address, limits);
     let options = postgresql_options(address);
+    if let Some(value) = of_client {
+        let options = options.clone().options([(CLIENT, value)]);
+        match open_pool(address, limits, options).await {
+            Err(cause) if is_refused(&cause) => {}
+            opened => return opened,
+        }
+    }
+    open_pool(address, limits, options).await
+}
+
+/// Whether a pooler refuses settings in the login, as PgBouncer does.
+pub(super) fn is_refused(cause: &DatabaseCause) -> bool {
+    cause.message.contains("startup parameter")
+}
+
+async fn open_pool(
+    address: &PostgresqlAddress,
+    limits: PoolLimits,
+    options: PgConnectOptions,
+) -> Result<DatabaseConnection, DatabaseCause> {
+    let pool = pool_options(address, limits);
     let limit = address.connect_timeout;
     let pool = tokio::select! {
         biased;

@@ -1,6 +1,5 @@
 //! `prune` beside other sessions: they wait only briefly, and the rows that they have locked are skipped.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -215,9 +214,9 @@ fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed(
 }
 
 #[apply(test)]
-fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up() {
-    let server = Server::start(&["log_statement = all", "log_line_prefix = '%p '"]);
-    let [database, elsewhere] = [(); 2].map(|()| Database::on(&server.url("postgres")));
+fn the_rows_of_few_sessions_are_looked_up() {
+    let server = Server::start(&["log_statement = all"]);
+    let database = Database::on(&server.url("postgres"));
     database.create_schema(Schema::Baseline);
     for session in ["one", "two"] {
         insert_session(&database, session, "completed", Some(OLD_US));
@@ -225,24 +224,14 @@ fn on_a_quiet_server_two_connections_plan_at_once_and_few_sessions_are_looked_up
     insert_session(&database, "new", "completed", Some(NOW_US));
     let lost = "UPDATE llm_interactions SET stage_execution_id = 'stage-one' WHERE session_id = 'new'";
     database.execute(lost);
-    elsewhere.wait_until(&format!(
-        "SELECT (count(*) = 0)::int::bigint FROM pg_stat_activity WHERE datname = '{}'",
-        database.name()
-    ));
     let pruned = prune(&database, &["--yes"]).expect(0).json();
-    // The first plan assumed that no other session worked; it was made again.
     assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
     assert_eq!(session_ids(&database), ["new", "one"]);
 
     let looked_up =
         r#"FROM "public"."llm_interactions" WHERE "session_id" = ANY(ARRAY (SELECT "alert_sessions"."session_id" FROM"#;
     let log = server.log();
-    let lines_with = |text: &'static str| log.lines().filter(move |line| line.contains(text));
-    let processes = |text| lines_with(text).filter_map(|line| line.split(' ').next()).collect::<BTreeSet<_>>();
-    let [looking, counting] = [r#"SELECT DISTINCT CAST("s"."session_id""#, r#"AS "row_count""#].map(processes);
-    assert_eq!((looking.len(), counting.len()), (1, 1), "{looking:?} {counting:?}");
-    assert!(looking.is_disjoint(&counting));
-    assert!(lines_with(looked_up).next().is_some(), "{log}");
+    assert!(log.contains(looked_up), "{log}");
 }
 
 #[apply(test)]
@@ -312,7 +301,7 @@ fn sessions_in_use_are_told_of() {
     let writer = Held::begin(&database, "UPDATE alert_sessions SET agent_type = 'a' WHERE session_id = 'two'");
     let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes"];
     let shown = Outcome::of(tarsy_db(&database).args(arguments)).expect(0).stdout;
-    assert!(shown.contains("more sessions from before the cutoff that were in use: 1;"), "{shown}");
+    assert!(shown.contains("that were in use, or that other sessions need: 1;"), "{shown}");
     writer.close();
 }
 
