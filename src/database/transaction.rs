@@ -150,6 +150,18 @@ impl Transaction {
         }
     }
 
+    /// The rows of a query that PostgreSQL plans for its values, also if it has run before: a plan for any values might
+    /// sort what an index would give in order.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub(crate) async fn query_planned_anew(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let Inner::Postgresql(session) = &self.inner else { return self.query_all_raw(statement).await };
+        let rows = prepared(&statement, StatementNames::None).fetch_all(session.lock().await.connection()?).await;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        Ok(rows.map_err(query_error)?.into_iter().map(Into::into).collect())
+    }
+
     /// Calls `take` for each row of a query, while the query runs.
     ///
     /// # Errors

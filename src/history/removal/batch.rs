@@ -161,7 +161,7 @@ impl Batch {
     /// no locks of rows.
     pub(crate) async fn lock(&self, mut query: SelectStatement) -> Result<Vec<QueryResult>, DbErr> {
         query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-        self.transaction.query_all(&query).await
+        self.transaction.query_planned_anew(StatementBuilder::build(&query, &self.backend())).await
     }
 
     /// The rows of a query.
