@@ -35,14 +35,15 @@ impl SqliteValue<'_> {
         }
     }
 
-    /// The SQL literal that SQLite reads as exactly this value, in a database in UTF-8.
+    /// The SQL literal that SQLite reads as exactly this value, in a database in UTF-8. It has no carriage return, because
+    /// the `sqlite3` shell drops one before a line feed.
     #[must_use]
     pub(crate) fn literal(&self) -> String {
         match self {
             SqliteValue::Null | SqliteValue::Integer(_) => self.shown().into_owned(),
             SqliteValue::Real(number) => real(*number),
             SqliteValue::Text(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) if !text.contains('\0') => quoted_text(text),
+                Ok(text) if !text.contains(['\0', '\r']) => quoted_text(text),
                 _ => format!("CAST({} AS TEXT)", blob(bytes)),
             },
             SqliteValue::Blob(bytes) => blob(bytes),
@@ -171,11 +172,12 @@ mod tests {
     #[test]
     fn sqlite_reads_a_literal_as_the_same_value() {
         let connection = Connection::open_in_memory().expect("a database");
-        let texts: [&[u8]; 6] = [b"", b"it's", b"a\0b", b"\xff'", "\u{202e}\u{e9}\n".as_bytes(), b"\0"];
+        let texts: [&[u8]; 7] = [b"", b"it's", b"a\0b", b"\xff'", "\u{202e}\u{e9}\n".as_bytes(), b"\0", b"a\r\nb"];
         let values = texts.into_iter().flat_map(|bytes| [SqliteValue::Text(bytes), SqliteValue::Blob(bytes)]);
         let integers = [0, -1, i64::MAX, i64::MIN].map(SqliteValue::Integer);
         for value in values.chain(integers).chain([SqliteValue::Null]) {
             assert_eq!(read_back(&connection, &value.literal()), value.literal());
+            assert!(!value.literal().contains('\r'), "the shell of SQLite drops it");
         }
     }
 
