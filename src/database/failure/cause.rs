@@ -4,6 +4,7 @@ use sea_orm::{DbErr, RuntimeErr};
 use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
+use super::sqlite::TEMPORARY_FILES;
 use super::transport::{OTHER_PROGRAM, certificate_message, io_class, io_message, protocol_message};
 use super::{postgresql, sqlite};
 
@@ -83,7 +84,13 @@ impl From<rusqlite::Error> for DatabaseCause {
         match &error {
             rusqlite::Error::SqliteFailure(code, message) => {
                 let class = sqlite::class(Some(code.extended_code));
-                Self::new(class, message.clone().unwrap_or_else(|| code.to_string()))
+                let message = match code.extended_code {
+                    // This driver only reads: nothing else is written.
+                    sqlite::FULL => format!("no space for {TEMPORARY_FILES}"),
+                    sqlite::NO_TEMPORARY_DIRECTORY => format!("no directory for {TEMPORARY_FILES} can be written"),
+                    _ => message.clone().unwrap_or_else(|| code.to_string()),
+                };
+                Self::new(class, message)
             }
             _ => Self::new(ErrorClass::Other, error.to_string()),
         }

@@ -2,6 +2,7 @@
 
 use super::cause::DatabaseCause;
 use super::class::ErrorClass;
+use super::sqlite::TEMPORARY_FILES;
 use super::transport::UNKNOWN_CA;
 
 impl DatabaseCause {
@@ -69,6 +70,9 @@ impl DatabaseCause {
                 "close a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
             }
             ErrorClass::TooManyConnections => "close a connection, or raise the server's `max_connections`",
+            ErrorClass::DiskFull | ErrorClass::InputOutput if self.message.contains(TEMPORARY_FILES) => {
+                "set `TMPDIR` to a directory with enough space"
+            }
             ErrorClass::DiskFull => "free disk space, then run the same command again",
             ErrorClass::Corrupt if self.message.contains("not a database") => {
                 "check the path; if it is the right one, restore a backup of the file"

@@ -5,6 +5,15 @@ use super::class::ErrorClass;
 /// SQLITE_READONLY_ROLLBACK.
 pub(crate) const HOT_JOURNAL: &str = "776";
 
+/// SQLITE_FULL.
+pub(crate) const FULL: i32 = 13;
+
+/// SQLITE_IOERR_GETTEMPPATH.
+pub(crate) const NO_TEMPORARY_DIRECTORY: i32 = 6410;
+
+/// What SQLite writes where its temporary directory is.
+pub(crate) const TEMPORARY_FILES: &str = "SQLite's temporary files";
+
 /// Classifies a result code: <https://www.sqlite.org/rescode.html>. The lowest byte is the primary code.
 pub(crate) fn class(code: Option<i32>) -> ErrorClass {
     match code.map(|code| code & 0xff) {
@@ -24,6 +33,7 @@ pub(crate) fn class(code: Option<i32>) -> ErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::failure::DatabaseCause;
 
     #[test]
     fn extended_codes_have_the_class_of_their_primary_code() {
@@ -31,5 +41,17 @@ mod tests {
         assert_eq!(class(Some(0x205)), ErrorClass::Busy);
         assert_eq!(class(Some(0x30a)), ErrorClass::InputOutput);
         assert_eq!(class(None), ErrorClass::Other);
+    }
+
+    #[test]
+    fn of_temporary_files_without_a_place_the_variable_is_named() {
+        for (code, class) in [(FULL, ErrorClass::DiskFull), (NO_TEMPORARY_DIRECTORY, ErrorClass::InputOutput)] {
+            let error =
+                rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some("disk I/O error".to_owned()));
+            let cause = DatabaseCause::from(error);
+            assert_eq!(cause.class, class);
+            assert!(cause.message.contains(TEMPORARY_FILES), "{}", cause.message);
+            assert!(cause.hint().is_some_and(|hint| hint.contains("TMPDIR")), "{:?}", cause.hint());
+        }
     }
 }
