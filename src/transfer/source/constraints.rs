@@ -103,7 +103,7 @@ pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, Datab
 
 /// SQLite collects the parents once and looks up each child among them.
 pub(crate) fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
-    let columns = key.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>();
+    let columns = binary(&key.columns);
     format!(
         "FROM {children} WHERE {given} AND ({columns}) NOT IN ({parents})",
         children = rows_of(&table.name),
@@ -122,6 +122,11 @@ pub(crate) fn parents(key: &ForeignKey) -> String {
     let columns = columns.collect::<Vec<_>>();
     let rows = rows_of(&key.referenced_table);
     format!("SELECT {} FROM {rows} WHERE {}", columns.join(", "), all_given(&columns))
+}
+
+/// Columns that are compared as PostgreSQL compares them, whatever collation the source declares.
+pub(crate) fn binary(columns: &[String]) -> Vec<String> {
+    columns.iter().map(|column| format!("{} COLLATE BINARY", quoted(column))).collect()
 }
 
 fn all_given(columns: &[String]) -> String {
@@ -144,7 +149,7 @@ pub(crate) enum Indexes {
 
 /// The rows of a table that have the same unique key as another row.
 fn from_duplicates(table: &TablePlan, key: &UniqueKey) -> String {
-    let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT)", quoted(column)));
+    let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT) COLLATE BINARY", quoted(column)));
     let texts = texts.collect::<Vec<_>>().join(", ");
     let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
     format!(

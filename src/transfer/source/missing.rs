@@ -1,6 +1,7 @@
 //! The missing rows that rows of the source reference, in a temporary table of the connection: there may be as many as
 //! rows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
@@ -31,7 +32,7 @@ pub(crate) fn find(connection: &Connection, tables: &[Arc<TablePlan>]) -> Result
             let sql = format!(
                 "INSERT INTO temp.tarsy_db_missing (parent, key, session, earliest_us)
                  SELECT {parent}, CAST({column} AS TEXT), min(CAST({session} AS TEXT)), min(CAST({time} AS INTEGER)) {from}
-                 GROUP BY 2
+                 GROUP BY 2 COLLATE BINARY
                  ON CONFLICT (parent, key) DO UPDATE SET earliest_us =
                      coalesce(min(earliest_us, excluded.earliest_us), earliest_us, excluded.earliest_us)",
                 parent = literal(&key.referenced_table),
@@ -109,7 +110,11 @@ pub(crate) fn for_each(
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([parent])?;
     while let Some(row) = rows.next()? {
-        visit(MissingRow { key: row.get(0)?, session: row.get(1)?, earliest_us: row.get(2)? })?;
+        let text =
+            |index| Ok::<_, rusqlite::Error>(row.get_ref(index)?.as_bytes_or_null()?.map(String::from_utf8_lossy));
+        // Without a policy, bytes that are not UTF-8 are hazards of the children; the policy replaces them likewise.
+        let (key, session) = (text(0)?.unwrap_or_default().into_owned(), text(1)?.map(Cow::into_owned));
+        visit(MissingRow { key, session, earliest_us: row.get(2)? })?;
     }
     Ok(())
 }
@@ -117,7 +122,7 @@ pub(crate) fn for_each(
 /// The condition that the target does not have the row that a column references.
 pub(crate) fn is_not_present(key: &ForeignKey, column: &str) -> String {
     format!(
-        "CAST({} AS TEXT) NOT IN (SELECT key FROM temp.tarsy_db_missing WHERE parent = {} AND state = 'present')",
+        "CAST({} AS TEXT) COLLATE BINARY NOT IN (SELECT key FROM temp.tarsy_db_missing WHERE parent = {} AND state = 'present')",
         quoted(column),
         literal(&key.referenced_table)
     )

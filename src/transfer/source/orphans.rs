@@ -1,16 +1,16 @@
 //! What the policy for orphans decides before the first row is copied: which rows are left out, and which placeholders
 //! are made for missing parents. Both may be as many as rows, so that they are in temporary tables of the connection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::constraints::{foreign_keys, from_orphans, latest_start};
+use super::constraints::{binary, foreign_keys, from_orphans, latest_start};
 use super::missing;
 use super::placeholder::{Content, contents};
-use super::table::rows_of;
+use super::table::{RowId, rows_of};
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
 use crate::schema::model::ForeignKey;
@@ -20,8 +20,8 @@ use crate::transfer::value::policy::{Class, Policies, Policy};
 /// The rows to leave out and the placeholders to add. Empty unless the operator chose a policy for orphans.
 #[derive(Debug, Default)]
 pub struct Orphans {
-    /// The tables of which rows are left out.
-    dropped: BTreeSet<String>,
+    /// The tables of which rows are left out, with what identifies their rows.
+    dropped: BTreeMap<String, RowId>,
     /// By table: what its placeholders have, in the order of the plan's columns.
     placeholders: BTreeMap<String, Vec<Content>>,
     /// The start of a placeholder whose children have none, in microseconds since the epoch.
@@ -64,8 +64,9 @@ impl Orphans {
     ) -> Result<Self, DatabaseCause> {
         match policies.of(Class::Orphan) {
             Policy::Drop => {
-                let dropped = Dropping { connection, tables, parents }.drop_orphans()?;
-                Ok(Self { dropped, ..Self::default() })
+                let mut dropping = Dropping { connection, tables, parents, dropped: BTreeMap::new() };
+                dropping.drop_orphans()?;
+                Ok(Self { dropped: dropping.dropped, ..Self::default() })
             }
             Policy::Adopt => {
                 let placeholders = tables.iter().map(|table| (table.name.clone(), contents(table, tables))).collect();
@@ -79,8 +80,8 @@ impl Orphans {
 
     /// An expression that is true for a row of a table that is left out, if there are any.
     pub(crate) fn is_dropped(&self, table: &TablePlan) -> Option<String> {
-        let name = self.dropped.contains(&table.name).then(|| dropped_rows(table))?;
-        Some(format!("{}.rowid IN (SELECT id FROM {name})", quoted(&table.name)))
+        let RowId { expression, .. } = self.dropped.get(&table.name)?;
+        Some(format!("{expression} IN (SELECT id FROM {})", dropped_rows(table)))
     }
 
     /// Calls `visit` with each placeholder for a table.
@@ -103,37 +104,33 @@ struct Dropping<'d> {
     connection: &'d Connection,
     tables: &'d [Arc<TablePlan>],
     parents: Parents,
+    /// The tables of which rows are left out so far.
+    dropped: BTreeMap<String, RowId>,
 }
 
 impl Dropping<'_> {
-    /// Finds the orphans and, round by round, the rows that reference those of the round before. Returns the tables of
-    /// which there are some.
-    fn drop_orphans(&self) -> Result<BTreeSet<String>, DatabaseCause> {
-        for table in self.tables {
-            let name = dropped_rows(table);
-            self.connection
-                .execute_batch(&format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, round INTEGER NOT NULL)"))?;
-        }
-        let mut dropped = BTreeSet::new();
+    /// Finds the orphans and, round by round, the rows that reference those of the round before.
+    fn drop_orphans(&mut self) -> Result<(), DatabaseCause> {
         for table in self.tables {
             for key in foreign_keys(table) {
-                self.drop_rows(table, 0, &self.orphans(table, key), &mut dropped)?;
+                self.drop_rows(table, 0, &self.orphans(table, key))?;
             }
         }
         let mut round = 0;
-        while self.drop_children(round, &mut dropped)? {
+        while self.drop_children(round)? {
             round += 1;
         }
-        Ok(dropped)
+        Ok(())
     }
 
-    fn drop_children(&self, round: u32, dropped: &mut BTreeSet<String>) -> Result<bool, DatabaseCause> {
+    fn drop_children(&mut self, round: u32) -> Result<bool, DatabaseCause> {
         let mut has_more = false;
         for table in self.tables {
             for key in foreign_keys(table) {
                 let parent = self.tables.iter().find(|parent| parent.name == key.referenced_table);
-                if let Some(parent) = parent.filter(|parent| dropped.contains(&parent.name)) {
-                    has_more |= self.drop_rows(table, round + 1, &children(table, key, parent, round), dropped)?;
+                let parent = parent.and_then(|parent| Some((parent, self.dropped.get(&parent.name)?)));
+                if let Some((parent, id)) = parent {
+                    has_more |= self.drop_rows(table, round + 1, &children(table, key, (parent, id), round))?;
                 }
             }
         }
@@ -141,17 +138,19 @@ impl Dropping<'_> {
     }
 
     /// Leaves out the rows of a FROM clause. Returns whether any of them was not yet.
-    fn drop_rows(
-        &self,
-        table: &TablePlan,
-        round: u32,
-        from: &str,
-        dropped: &mut BTreeSet<String>,
-    ) -> Result<bool, DatabaseCause> {
-        let sql = format!("INSERT OR IGNORE INTO {} SELECT rowid, {round} {from}", dropped_rows(table));
+    fn drop_rows(&mut self, table: &TablePlan, round: u32, from: &str) -> Result<bool, DatabaseCause> {
+        let name = dropped_rows(table);
+        let id = match self.dropped.get(&table.name) {
+            Some(id) => id.clone(),
+            None => RowId::of(self.connection, table)?,
+        };
+        let RowId { expression, column } = &id;
+        self.connection
+            .execute_batch(&format!("CREATE TABLE IF NOT EXISTS {name} (id {column}, round INTEGER NOT NULL)"))?;
+        let sql = format!("INSERT OR IGNORE INTO {name} SELECT {expression}, {round} {from}");
         let is_new = self.connection.execute(&sql, [])? > 0;
         if is_new {
-            dropped.insert(table.name.clone());
+            self.dropped.insert(table.name.clone(), id);
         }
         Ok(is_new)
     }
@@ -167,23 +166,22 @@ impl Dropping<'_> {
 }
 
 /// The rows of a table that reference a row of `parent` which was left out in a round.
-fn children(table: &TablePlan, key: &ForeignKey, parent: &TablePlan, round: u32) -> String {
-    let list = |columns: &[String]| columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+fn children(table: &TablePlan, key: &ForeignKey, (parent, id): (&TablePlan, &RowId), round: u32) -> String {
     let referenced = key.referenced_columns.iter().map(|column| format!("{}.{}", quoted(&parent.name), quoted(column)));
     format!(
         "FROM {children} WHERE ({columns}) IN (
-             SELECT {referenced} FROM {dropped} AS dropped CROSS JOIN {parents} ON {parent}.rowid = dropped.id
+             SELECT {referenced} FROM {dropped} AS dropped CROSS JOIN {parents} ON {id} = dropped.id
              WHERE dropped.round = {round})",
         children = rows_of(&table.name),
-        columns = list(&key.columns),
+        columns = binary(&key.columns).join(", "),
         referenced = referenced.collect::<Vec<_>>().join(", "),
         dropped = dropped_rows(parent),
         parents = rows_of(&parent.name),
-        parent = quoted(&parent.name),
+        id = id.expression,
     )
 }
 
-/// The temporary table with the rowids of the rows of a table that are left out.
+/// The temporary table with the identities of the rows of a table that are left out.
 fn dropped_rows(table: &TablePlan) -> String {
     format!("temp.{}", quoted(&format!("tarsy_db_dropped_{}", table.name)))
 }

@@ -307,3 +307,85 @@ fn rows_below_dropped_ones_stay_behind_however_deep_they_are() {
     assert_eq!(keys(&target), ["c-kept", "e-kept", "here", "m-kept", "u-kept"]);
     assert_eq!(dropped_rows(&read_report(&source)).len(), HANGING.len() + 21);
 }
+
+/// A source with a stage of an existing session and stages of these sessions, whose table of the stages has something
+/// else in its definition.
+fn stages(from: &str, to: &str, sessions: &[&str]) -> Database {
+    let source = source_at("head");
+    let definitions = source.texts("SELECT sql FROM sqlite_schema WHERE tbl_name = 'stage_executions' AND sql <> ''");
+    let definitions = definitions.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    assert!(definitions.contains(from), "{definitions}");
+    source.execute_unguarded(&format!("DROP TABLE stage_executions; {}", definitions.replacen(from, to, 1)));
+    source.execute(
+        "INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id)
+         VALUES ('here', 'kubernetes', 'completed', 1769904000000000, 'chain')",
+    );
+    for (number, session) in ["'here'"].iter().chain(sessions).enumerate() {
+        source.execute_unguarded(&format!(
+            "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+             VALUES ('e-{number}', {session}, 'x', 0, 'X', 'agent', 'completed')"
+        ));
+    }
+    source
+}
+
+#[apply(test)]
+fn only_orphans_are_dropped_whatever_identifies_the_rows_of_their_table() {
+    let end = "(execution_id));";
+    each(
+        [("(execution_id)) WITHOUT ROWID;", &[][..]), (end, &["--ignore", "stage_executions.rowid"])],
+        |(to, more)| {
+            let target = Database::postgresql();
+            let source = stages(end, to, &["'gone'", "'here'"]);
+            if !more.is_empty() {
+                source.execute("ALTER TABLE stage_executions ADD COLUMN rowid INTEGER DEFAULT 1");
+            }
+            source.execute_unguarded(
+            "INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name)
+             VALUES ('below', 'here', 'e-1', 1, 1, 'gemini'), ('kept', 'here', 'e-2', 1, 1, 'gemini')",
+        );
+            Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"])).args(more)).expect(0);
+            assert_eq!(keys(&target), ["e-0", "e-2", "here", "kept"]);
+            let expected = [
+                "llm_interactions below interaction_id orphan=drop row ",
+                "stage_executions e-1 execution_id orphan=drop row ",
+            ];
+            assert_eq!(changes(&read_report(&source)), expected);
+        },
+    );
+}
+
+#[apply(test)]
+fn a_key_that_differs_in_case_references_another_row_whatever_the_collation_of_the_source_is() {
+    let column = r#""session_id" VARCHAR NOT NULL, "stage_id""#;
+    let source =
+        stages(column, &column.replace("VARCHAR", "VARCHAR COLLATE NOCASE"), &["'HERE'", "'THEIRS'", "'theirs'"]);
+    let target = Database::postgresql();
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(0);
+    assert_eq!(dropped_rows(&read_report(&source)).len(), 3);
+    target.execute(
+        "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id) VALUES ('theirs', 'k', 'failed', 'c')",
+    );
+    let more = ["--on", "orphan=drop", "--report", "appended.json"];
+    append_with(&source, &target, &more).expect(0);
+    let dropped = ["e-1", "e-2"].map(|key| format!("stage_executions {key} execution_id orphan=drop row "));
+    assert_eq!(changes(&read_report_at(&source.directory().join("appended.json"))), dropped);
+    let more = ["--on", "orphan=adopt", "--report", "adopted.json"];
+    append_with(&source, &target, &more).expect(0);
+    let adopted = ["HERE", "THEIRS"].map(|key| format!("alert_sessions {key} session_id orphan=adopt absent "));
+    assert_eq!(changes(&read_report_at(&source.directory().join("adopted.json"))), adopted);
+}
+
+#[apply(test)]
+fn a_reference_that_is_not_utf_8_is_a_hazard_or_replaced_before_it_is_adopted() {
+    let (source, target) = (stages("x", "x", &["CAST(x'61ff' AS TEXT)"]), Database::postgresql());
+    let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(65).json();
+    assert_eq!(refused["error"]["counts"], json!({ "invalid-utf8": 1 }));
+    let arguments = with_policies(&["orphan=adopt", "invalid-utf8=replace"]);
+    Outcome::of(migrate(&source, &target).args(arguments)).expect(0);
+    let expected = [
+        "alert_sessions a\u{fffd} session_id orphan=adopt absent ",
+        "stage_executions e-1 session_id invalid-utf8=replace text 61FF",
+    ];
+    assert_eq!(changes(&read_report(&source)), expected);
+}
