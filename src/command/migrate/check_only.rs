@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::output::{self, Block, Report};
 use crate::transfer::plan::{self, TablePlan};
 use crate::transfer::report::Outcome;
-use crate::transfer::source::orphans::Parents;
+use crate::transfer::source::missing::Parents;
 use crate::transfer::source::scan::{LongEntries, Source};
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;

@@ -9,7 +9,7 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::Report;
 use crate::transfer::error::TransferError;
-use crate::transfer::source::orphans::Parents;
+use crate::transfer::source::missing::Parents;
 use crate::transfer::source::scan::LongEntries;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::target::operation::Operation;

@@ -16,7 +16,7 @@ use crate::transfer::job::load::Verification;
 use crate::transfer::job::verify::FilledTarget;
 use crate::transfer::plan;
 use crate::transfer::report::Outcome;
-use crate::transfer::source::orphans::Parents;
+use crate::transfer::source::missing::Parents;
 use crate::transfer::source::scan::{LongEntries, Source};
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;

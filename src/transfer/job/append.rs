@@ -18,6 +18,8 @@ use crate::schema::model::Schema;
 use crate::schema::{self, lock};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
+use crate::transfer::source::constraints::foreign_keys;
+use crate::transfer::source::missing::is_asked_for;
 use crate::transfer::source::scan::Source;
 use crate::transfer::summary::{TableLoad, TableRead};
 use crate::transfer::target::conflict::{ConflictError, ConflictList, find_conflicts, find_orphans};
@@ -26,7 +28,9 @@ use crate::transfer::target::read_back::ComparedRows;
 use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
+use crate::transfer::value::hazard::Hazard;
 use crate::transfer::value::hazard_list::{HazardError, HazardList};
+use crate::transfer::value::policy::{Class, Policy};
 
 /// Up to this distance a sequence is advanced with `nextval`, beyond it with `setval`: other sessions do not take this
 /// many numbers between two statements, so that `setval` does not move it backwards.
@@ -174,7 +178,22 @@ impl Load<'_> {
             find_orphans(connection, table, self.plan, self.values, (&mut hazards, self.findings)).await?;
             load.duration += started.elapsed();
         }
-        if hazards.is_empty() { Ok(()) } else { Err(HazardError(hazards).into()) }
+        match hazards.first() {
+            None => Ok(()),
+            // The policy was applied to all that were orphans then.
+            Some(Hazard { table, primary_key, column, .. }) if self.decided_before(table, column) => {
+                let what = format!("another session removed a parent of {table} `{primary_key}` in the meantime");
+                Err(in_conflict((Verb::Insert, "rows into the target"), &what))
+            }
+            Some(_) => Err(HazardError(hazards).into()),
+        }
+    }
+
+    /// Whether a policy was applied to the orphans of a column.
+    fn decided_before(&self, table: &str, column: &str) -> bool {
+        let tables = self.plan.tables.iter().filter(|own| own.name == table);
+        let mut keys = tables.flat_map(|own| foreign_keys(own)).filter(|key| key.columns == [column]);
+        self.policies.of(Class::Orphan) != Policy::Fail && keys.any(is_asked_for)
     }
 
     async fn insert_rows(

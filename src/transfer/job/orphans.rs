@@ -10,8 +10,8 @@ use crate::database::watchdog::Watch;
 use crate::history::tables::{primary_key, session_tables};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::source::missing;
-use crate::transfer::source::orphans::{Orphans, Parents};
+use crate::transfer::source::missing::{self, Parents};
+use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
 use crate::transfer::target::parents::present;
 use crate::transfer::value::policy::{Class, Policies, Policy};
@@ -39,7 +39,7 @@ impl Append<'_> {
             return Ok(Orphans::default());
         }
         let tables = self.tables.to_vec();
-        let found = source.reader.run(move |connection| missing::find(connection, &tables));
+        let found = source.reader.run(move |connection| missing::find(connection, &tables, Parents::OnEitherSide));
         self.watch.elsewhere(found).await.context(ACTION)?;
         loop {
             let begun = self.target.begin_reading(SearchPath::Empty, "").await;
@@ -51,7 +51,9 @@ impl Append<'_> {
                 break;
             }
             let tables = self.tables.to_vec();
-            let more = source.reader.run(move |connection| missing::find_of_placeholders(connection, &tables));
+            let more = source
+                .reader
+                .run(move |connection| missing::find_of_placeholders(connection, &tables, Parents::OnEitherSide));
             if !self.watch.elsewhere(more).await.context(ACTION)? {
                 break;
             }

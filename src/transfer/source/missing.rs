@@ -10,9 +10,18 @@ use super::constraints::{foreign_keys, from_orphans, parents};
 use super::placeholder::{MissingRow, contents, time_column};
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::{literal, quoted};
-use crate::history::tables::session_column;
+use crate::history::tables::{primary_key, session_column};
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::TablePlan;
+
+/// Where the parents of the source's rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parents {
+    /// In the source: rows without one are orphans.
+    InSource,
+    /// In the source or on the target, which only the target can tell.
+    OnEitherSide,
+}
 
 /// A row is `new`, then `current` while its placeholder is looked at, which may need parents, too, then `done`; or it is
 /// `present` on the target, and so not missing.
@@ -21,11 +30,11 @@ const CREATE: &str = "CREATE TEMPORARY TABLE tarsy_db_missing (
     state TEXT NOT NULL DEFAULT 'new', UNIQUE (parent, key))";
 
 /// Collects the missing rows. Only for keys of one column, as all of TARSy's are.
-pub(crate) fn find(connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<(), DatabaseCause> {
+pub(crate) fn find(connection: &Connection, tables: &[Arc<TablePlan>], side: Parents) -> Result<(), DatabaseCause> {
     connection.execute_batch(CREATE)?;
     // Children before parents, because the first child decides about the session.
     for table in tables.iter().rev() {
-        let mut keys: Vec<_> = references(table, tables).collect();
+        let mut keys: Vec<_> = references(table, tables, side).collect();
         // Keys within the same table first: such a placeholder may need a parent as well.
         keys.sort_by_key(|(key, _)| key.referenced_table != table.name);
         for (key, column) in keys {
@@ -49,11 +58,15 @@ pub(crate) fn find(connection: &Connection, tables: &[Arc<TablePlan>]) -> Result
 
 /// Collects the missing parents of the placeholders for the rows that were found since the last call. Returns whether
 /// there are any.
-pub(crate) fn find_of_placeholders(connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<bool, DatabaseCause> {
+pub(crate) fn find_of_placeholders(
+    connection: &Connection,
+    tables: &[Arc<TablePlan>],
+    side: Parents,
+) -> Result<bool, DatabaseCause> {
     connection.execute("UPDATE temp.tarsy_db_missing SET state = 'current' WHERE state = 'new'", [])?;
     for table in tables.iter().rev() {
         let contents = contents(table, tables);
-        for (key, column) in references(table, tables) {
+        for (key, column) in references(table, tables, side) {
             let Some(value) = table.position(column).and_then(|place| contents[place].expression()) else { continue };
             let sql = format!(
                 "INSERT OR IGNORE INTO temp.tarsy_db_missing (parent, key)
@@ -128,9 +141,20 @@ pub(crate) fn is_not_present(key: &ForeignKey, column: &str) -> String {
     )
 }
 
-/// The foreign keys of one column to tables that are copied, with that column.
-fn references<'t>(table: &'t TablePlan, tables: &[Arc<TablePlan>]) -> impl Iterator<Item = (&'t ForeignKey, &'t str)> {
+/// Whether the target can be asked for the rows that a key references. Others are keys of the operator's.
+pub(crate) fn is_asked_for(key: &ForeignKey) -> bool {
+    key.columns.len() == 1 && primary_key(&key.referenced_table).is_some_and(|own| key.referenced_columns == [own])
+}
+
+/// The foreign keys of one column to tables that are copied, with that column. Only those of which is known what both
+/// sides have.
+fn references<'t>(
+    table: &'t TablePlan,
+    tables: &[Arc<TablePlan>],
+    side: Parents,
+) -> impl Iterator<Item = (&'t ForeignKey, &'t str)> {
     let keys = foreign_keys(table).filter(|key| tables.iter().any(|parent| parent.name == key.referenced_table));
+    let keys = keys.filter(move |key| side == Parents::InSource || is_asked_for(key));
     keys.filter_map(|key| match key.columns.as_slice() {
         [column] => Some((key, column.as_str())),
         _ => None,

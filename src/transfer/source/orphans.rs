@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::constraints::{binary, foreign_keys, from_orphans, latest_start};
-use super::missing;
+use super::missing::{self, Parents};
 use super::placeholder::{Content, contents};
 use super::table::{RowId, rows_of};
 use crate::database::failure::DatabaseCause;
@@ -28,15 +28,6 @@ pub struct Orphans {
     start_us: i64,
 }
 
-/// Where the parents of the source's rows are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parents {
-    /// In the source: rows without one are orphans.
-    InSource,
-    /// In the source or on the target, which only the target can tell.
-    OnEitherSide,
-}
-
 impl Orphans {
     /// Finds the orphans of a source and applies the policy. `now_us`, in microseconds since the epoch, is the start of
     /// a placeholder if neither its children nor any session has one.
@@ -47,8 +38,8 @@ impl Orphans {
         now_us: i64,
     ) -> Result<Self, DatabaseCause> {
         if policies.of(Class::Orphan) == Policy::Adopt {
-            missing::find(connection, tables)?;
-            while missing::find_of_placeholders(connection, tables)? {}
+            missing::find(connection, tables, Parents::InSource)?;
+            while missing::find_of_placeholders(connection, tables, Parents::InSource)? {}
         }
         Self::apply(connection, tables, policies, Parents::InSource, now_us)
     }
@@ -113,7 +104,9 @@ impl Dropping<'_> {
     fn drop_orphans(&mut self) -> Result<(), DatabaseCause> {
         for table in self.tables {
             for key in foreign_keys(table) {
-                self.drop_rows(table, 0, &self.orphans(table, key))?;
+                if let Some(orphans) = self.orphans(table, key) {
+                    self.drop_rows(table, 0, &orphans)?;
+                }
             }
         }
         let mut round = 0;
@@ -155,12 +148,15 @@ impl Dropping<'_> {
         Ok(is_new)
     }
 
-    /// The rows of a table whose parent is missing.
-    fn orphans(&self, table: &TablePlan, key: &ForeignKey) -> String {
+    /// The rows of a table whose parent is missing, if that is known.
+    fn orphans(&self, table: &TablePlan, key: &ForeignKey) -> Option<String> {
         let from = from_orphans(table, key);
         match (self.parents, key.columns.as_slice()) {
-            (Parents::OnEitherSide, [column]) => format!("{from} AND {}", missing::is_not_present(key, column)),
-            _ => from,
+            (Parents::InSource, _) => Some(from),
+            (Parents::OnEitherSide, [column]) if missing::is_asked_for(key) => {
+                Some(format!("{from} AND {}", missing::is_not_present(key, column)))
+            }
+            (Parents::OnEitherSide, _) => None,
         }
     }
 }

@@ -31,6 +31,10 @@ impl HazardList {
         self.counts.is_empty()
     }
 
+    pub(crate) fn first(&self) -> Option<&Hazard> {
+        self.first.first()
+    }
+
     /// Whether there is one in a table.
     pub(crate) fn has(&self, table: &str, is_wanted: impl Fn(&str, Class) -> bool) -> bool {
         self.counts.keys().any(|(own, column, class)| own == table && is_wanted(column, *class))

@@ -38,6 +38,22 @@ fn a_row_locked_for_too_long_is_busy_and_the_holder_named() {
 }
 
 #[apply(test)]
+fn a_parent_that_another_session_removes_after_the_search_for_orphans_is_no_orphan_of_the_source() {
+    let (source, target) = two_histories();
+    source.execute_unguarded("UPDATE stage_executions SET session_id = 'theirs'");
+    let policy = ["--append", "--on", "orphan=drop", "--report", "report.json"];
+    let run = || Running::start(&source, &[arguments(&target).as_slice(), &policy].concat());
+    let mut other = Held::begin(&target, "LOCK TABLE stage_executions IN SHARE MODE");
+    let waiting = run();
+    wait_for_lock(&target);
+    let children = ["llm_interactions", "mcp_communications", "stage_executions"];
+    other.execute(&children.map(|table| format!("DELETE FROM {table};")).concat());
+    other.execute("DELETE FROM alert_sessions; COMMIT");
+    waiting.finish().expect(75).fails_with(&["another session removed a parent of stage_executions"]);
+    run().finish().expect(0);
+}
+
+#[apply(test)]
 fn the_backend_goes_on_beside_it() {
     let (source, target) = two_histories();
     insert_session(&source, "two", "completed", Some(NOW_US));

@@ -389,3 +389,21 @@ fn a_reference_that_is_not_utf_8_is_a_hazard_or_replaced_before_it_is_adopted() 
     ];
     assert_eq!(changes(&read_report(&source)), expected);
 }
+
+#[apply(test)]
+fn of_an_append_rows_with_a_foreign_key_of_the_operators_are_never_dropped() {
+    each([("known", 0), ("unknown", 65)], |(reference, code)| {
+        let (source, target) = two_histories();
+        target.execute(
+            "UPDATE alert_sessions SET alert_id = 'known'; UPDATE stage_executions SET agent = 'known';
+             ALTER TABLE stage_executions ADD CONSTRAINT ours FOREIGN KEY (agent) REFERENCES alert_sessions (alert_id)",
+        );
+        source.execute(&format!("UPDATE stage_executions SET agent = '{reference}'"));
+        let appended = append_with(&source, &target, &with_policies(&["orphan=drop"])).expect(code);
+        assert_eq!(changes(&read_report(&source)), [""; 0]);
+        match code {
+            0 => assert_eq!(came(&appended.json()), [Some(4), Some(4), Some(0)]),
+            _ => appended.fails_with(&["stage_executions", "agent", "references a missing row"]),
+        }
+    });
+}
