@@ -32,7 +32,7 @@ pub(crate) struct Search<'s> {
 impl Search<'_> {
     /// Finds the rows that reference a missing row.
     pub(crate) fn orphans(self, sink: &mut HazardSink<'_>) -> Result<(), DatabaseCause> {
-        for key in foreign_keys(self.table) {
+        for key in foreign_keys(self.table).filter(|key| has_parents(self.connection, key)) {
             self.each(&key.columns, Reason::Orphan, &from_orphans(self.table, key), sink)?;
         }
         Ok(())
@@ -122,6 +122,12 @@ pub(crate) fn parents(key: &ForeignKey) -> String {
     let columns = columns.collect::<Vec<_>>();
     let rows = rows_of(&key.referenced_table);
     format!("SELECT {} FROM {rows} WHERE {}", columns.join(", "), all_given(&columns))
+}
+
+/// Whether the source has the columns that a key references. Of a table of the operator's own on the target the server
+/// decides.
+pub(crate) fn has_parents(connection: &Connection, key: &ForeignKey) -> bool {
+    connection.prepare(&parents(key)).is_ok()
 }
 
 /// Columns that are compared as PostgreSQL compares them, whatever collation the source declares.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::constraints::{binary, foreign_keys, from_orphans, latest_start};
+use super::constraints::{binary, foreign_keys, from_orphans, has_parents, latest_start};
 use super::missing::{self, Parents};
 use super::placeholder::{Content, contents};
 use super::table::{RowId, rows_of};
@@ -150,6 +150,9 @@ impl Dropping<'_> {
 
     /// The rows of a table whose parent is missing, if that is known.
     fn orphans(&self, table: &TablePlan, key: &ForeignKey) -> Option<String> {
+        if !has_parents(self.connection, key) {
+            return None;
+        }
         let from = from_orphans(table, key);
         match (self.parents, key.columns.as_slice()) {
             (Parents::InSource, _) => Some(from),

@@ -9,6 +9,7 @@ use crate::support::cases::each;
 use crate::support::change::{changes, dropped_rows, with_policies};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{assert_no_tables, migrate, read_report, read_report_at, source_and_target, source_at};
+use crate::support::revision::init_to;
 use crate::support::{Database, Outcome, apply, tarsy_db, test};
 
 /// Rows at the newest revision, half of which belong to a missing session: a stage, a stage within that one, an
@@ -404,6 +405,28 @@ fn of_an_append_rows_with_a_foreign_key_of_the_operators_are_never_dropped() {
         match code {
             0 => assert_eq!(came(&appended.json()), [Some(4), Some(4), Some(0)]),
             _ => appended.fails_with(&["stage_executions", "agent", "references a missing row"]),
+        }
+    });
+}
+
+#[apply(test)]
+fn rows_with_a_foreign_key_to_a_table_of_the_operators_on_the_target_are_left_to_the_server() {
+    each([("known", 0), ("unknown", 65)], |(reference, code)| {
+        let (source, target) = (source_with_orphans(), Database::postgresql());
+        source.execute(REPAIR);
+        source.execute(&format!("UPDATE alert_sessions SET agent_type = '{reference}'"));
+        init_to(&target, "head");
+        target.execute(
+            "CREATE TABLE ours (id text PRIMARY KEY); INSERT INTO ours VALUES ('known');
+             ALTER TABLE alert_sessions ADD CONSTRAINT ours FOREIGN KEY (agent_type) REFERENCES ours (id)",
+        );
+        Outcome::of(migrate(&source, &target).args(["--dry-run", "--on", "orphan=drop", "--report", "plan.json"]))
+            .expect(0);
+        let moved = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(code);
+        if code != 0 {
+            moved.fails_with(&["foreign key `ours`", "(unknown) is not present"]);
+            let refused = Outcome::of(&mut migrate(&source, &target)).expect(65).json();
+            assert_eq!(refused["error"]["counts"], json!({ "orphan": 2 }));
         }
     });
 }
