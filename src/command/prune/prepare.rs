@@ -94,7 +94,7 @@ async fn plan(
     let see = (Verb::Determine, "the activity of other sessions");
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
     let precision = if request.arguments.exact { Precision::Exact } else { Precision::Estimated };
-    let (selection, mut plan) = select(&connection, &schema, policy, precision).await?;
+    let (selection, mut plan) = select(&connection, &schema, policy, request.search()).await?;
     let counting = Counting { connection: &connection, schema: &schema, selection: &selection, precision };
     counting.complete(&mut plan, request.counts_until(started)).await?;
     let events = request.event_policy.filter(|_| events::are_in(&schema));
@@ -173,10 +173,10 @@ async fn select(
     connection: &Connection,
     schema: &Schema,
     policy: RetentionPolicy,
-    precision: Precision,
+    search: Precision,
 ) -> Result<(Selection, RetentionPlan), DatabaseError> {
     let reading = every_row(connection).await?;
-    let selection = Selection::of(&reading, schema, policy, precision).await?;
+    let selection = Selection::of(&reading, schema, policy, search).await?;
     let plan = plan::begin(&reading, &selection).await?;
     reading.rollback().await.context(BEGIN_TO_PLAN)?;
     Ok((selection, plan))

@@ -31,9 +31,11 @@ pub(crate) enum Precision {
 pub(crate) struct Selection {
     pub policy: RetentionPolicy,
     backend: DbBackend,
-    /// Sessions that are kept because others need them: see [`needed`]. Of more than [`FEW`] sessions those that only
-    /// interactions refer to are found by the batches, unless everything is counted.
+    /// Sessions that are kept because others need them: see [`needed`].
     pub(super) needed: BTreeSet<String>,
+    /// Whether these are all. Of more than [`FEW`] sessions those that only interactions refer to are left to the batches,
+    /// unless they are asked for.
+    pub(super) knows_all_needed: bool,
     /// Sessions that are kept because they are in use: see [`in_use`].
     pub(super) in_use: BTreeSet<String>,
 }
@@ -50,7 +52,8 @@ impl Selection {
         precision: Precision,
     ) -> Result<Self, DatabaseError> {
         let backend = connection.backend();
-        let mut selection = Self { policy, backend, needed: BTreeSet::new(), in_use: BTreeSet::new() };
+        let (needed, in_use) = (BTreeSet::new(), BTreeSet::new());
+        let mut selection = Self { policy, backend, needed, knows_all_needed: true, in_use };
         let is_removable = selection.policy.is_removable(backend);
         let removable = count(connection, is_removable.clone()).await?;
         if removable == 0 {
@@ -62,6 +65,7 @@ impl Selection {
             Precision::Exact => Search::Everywhere,
             Precision::Estimated => Search::Stages,
         };
+        selection.knows_all_needed = !matches!(search, Search::Stages);
         selection.needed = needed::find(connection, schema, &selection.policy, search).await?;
         if selection.policy.active == ActiveSessions::Keep {
             selection.in_use = in_use::find(connection, schema, selection.policy.cutoff_us, is_removable).await?;
@@ -74,7 +78,8 @@ impl Selection {
     pub(crate) fn of_policy() -> Self {
         let policy =
             RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter: super::policy::Filter::default() };
-        Self { policy, backend: DbBackend::Postgres, needed: BTreeSet::new(), in_use: BTreeSet::new() }
+        let (needed, in_use) = (BTreeSet::new(), BTreeSet::new());
+        Self { policy, backend: DbBackend::Postgres, needed, knows_all_needed: true, in_use }
     }
 
     #[must_use]
@@ -160,7 +165,7 @@ mod tests {
     fn selection(active: ActiveSessions) -> Selection {
         let policy = RetentionPolicy { cutoff_us: 5, active, filter: Filter::default() };
         let [needed, in_use] = ["needed", "used"].map(|id| BTreeSet::from([id.to_owned()]));
-        Selection { policy, backend: DbBackend::Postgres, needed, in_use }
+        Selection { policy, backend: DbBackend::Postgres, needed, knows_all_needed: true, in_use }
     }
 
     #[test]

@@ -136,7 +136,7 @@ async fn examine(
     let is_taken = taken.contains("session_id");
     let policy = &selection.policy;
     let cutoff_us = (policy.active == ActiveSessions::Keep).then_some(policy.cutoff_us);
-    let needed = needed::queries(backend, namespace, schema, &taken);
+    let needed = needed::queries(backend, namespace, schema, &taken).filter(|_| !selection.knows_all_needed);
     let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
     if backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
         let query = in_use::query_that_locks_chats(namespace, schema, cutoff_us, &is_taken, needed);
