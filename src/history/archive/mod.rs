@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`transaction`] | writes rows, reads them back and compares them |
 //! | [`tables`] | the tables and columns of the archive, and their statements |
-//! | [`row`] | a deleted row on its way to the archive |
+//! | [`mod@row`] | a deleted row on its way to the archive |
 //! | [`value`] | values from either backend: read, compared |
 //! | [`mod@file`] | the file: created or unpacked, locked for one run at a time |
 //! | [`compression`] | `FILE.zst` instead of `FILE` |
