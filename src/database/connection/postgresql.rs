@@ -39,9 +39,10 @@ pub(crate) async fn open_postgresql(
     open_pool(address, limits, options).await
 }
 
-/// Whether a pooler refuses settings in the login, as PgBouncer does.
+/// Whether a pooler refuses settings in the login, as PgBouncer does ("unsupported startup parameter"), and Amazon's
+/// ("doesn't support command-line options").
 pub(super) fn is_refused(cause: &DatabaseCause) -> bool {
-    cause.message.contains("startup parameter")
+    ["startup parameter", "command-line options"].iter().any(|refused| cause.message.contains(refused))
 }
 
 async fn open_pool(
