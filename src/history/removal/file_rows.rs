@@ -64,8 +64,10 @@ impl FileRows {
                 Some(delete) => delete,
                 None => delete.insert(file.prepare(&delete_by(self.name, &columns))?),
             };
-            if delete.execute(params_from_iter(key.into_iter().map(of_value)))? == 0 {
-                return Err(kept(self.name, &table.shown_key(&values)));
+            match delete.execute(params_from_iter(key.into_iter().map(of_value)))? {
+                1 => {}
+                0 => return Err(kept(self.name, &table.shown_key(&values))),
+                rows => return Err(doubled(self.name, &table.shown_key(&values), rows)),
             }
         }
         Ok(chunk)
@@ -101,6 +103,11 @@ fn delete_by(table: &str, key: &[&str]) -> String {
 fn kept(table: &str, key: &str) -> DatabaseCause {
     let message = format!("{table} {key}: the database kept this row, perhaps because of a trigger");
     DatabaseCause::new(ErrorClass::Other, message)
+}
+
+/// SQLite allows NULL in a key, also in several rows: the others would go without being archived.
+fn doubled(table: &str, key: &str, rows: usize) -> DatabaseCause {
+    DatabaseCause::new(ErrorClass::Data, format!("{table} {key}: {rows} rows have this key"))
 }
 
 fn of_value(value: SqliteValue<'_>) -> rusqlite::types::ToSqlOutput<'_> {
@@ -166,5 +173,19 @@ mod tests {
         assert_eq!(found, [(2, 1), (1, 9), (1, 0)], "the fifth row does not meet the condition");
         let left = transaction.query_all_raw(Statement::from_string(DbBackend::Sqlite, "SELECT chat_id FROM chats"));
         assert_eq!(left.await.expect("an answer").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_row_does_not_take_another_one_with_its_key_along() {
+        let connection = Connection::in_memory().await;
+        for sql in ["CREATE TABLE chats (chat_id VARCHAR PRIMARY KEY)", "INSERT INTO chats VALUES (NULL), (NULL)"] {
+            connection.execute_alone(sql).await.expect("sound SQL");
+        }
+        let schema = connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema");
+        let tables = tables::matching(Backend::Sqlite, &schema, &schema).expect("the same tables");
+        let rows = FileRows::new(&Arc::new(tables), "chats", Expr::col("chat_id").is_null()).expect("it is archived");
+        let transaction = connection.begin(SearchPath::Empty, "").await.expect("a transaction");
+        let error = rows.remove_chunk(&transaction).await.err().expect("two rows have the key");
+        assert!(error.to_string().ends_with("2 rows have this key"), "{error}");
     }
 }
