@@ -59,8 +59,8 @@ pub(crate) fn select(backend: DbBackend, table: &'static str, query: &mut Select
         DbBackend::Postgres => query
             .expr_as(Expr::col((table, "ctid")).cast_as("text"), "place")
             .expr_as(Expr::col((table, "tableoid")).cast_as("bigint"), "part"),
-        // Between quotes a table without one would give a text.
-        _ => query.expr_as(Expr::cust("rowid"), "place"),
+        // Between quotes a table without one would give a text. Another column may have the name `rowid`.
+        _ => query.expr_as(Expr::cust("_rowid_"), "place"),
     };
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn last(places: &[Place], most: usize) -> &[Place] {
 pub(crate) fn are_at(backend: DbBackend, table: &'static str, places: &[Place]) -> Expr {
     if backend == DbBackend::Sqlite {
         let rowids: Vec<i64> = places.iter().map(|place| place.rowid()).collect();
-        return IdSet::bound(backend, rowids).has(Expr::cust("rowid"));
+        return IdSet::bound(backend, rowids).has(Expr::cust("_rowid_"));
     }
     let part = places.first().map_or(0, |place| i64::from(place.part));
     let ctids: Vec<String> = places.iter().map(|place| place.ctid()).collect();
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(values, [vec!["(1,2)".to_owned(), "(3,4)".to_owned()].into(), 7_i64.into()]);
         let (statement, values) = sql(DbBackend::Sqlite, &[Place::of_rowid(5), Place::of_rowid(-6)]);
         let expected =
-            r#"SELECT rowid AS "place" FROM "t" WHERE (rowid) IN (SELECT "value" FROM json_each(?) AS "ids")"#;
+            r#"SELECT _rowid_ AS "place" FROM "t" WHERE (_rowid_) IN (SELECT "value" FROM json_each(?) AS "ids")"#;
         assert_eq!(statement, expected);
         assert_eq!(values, ["[5,-6]".into()]);
     }

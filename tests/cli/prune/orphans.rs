@@ -251,3 +251,14 @@ fn rows_of_another_partition_stay() {
     assert_eq!(pruned["removed"]["rows"]["mcp_communications"], 40);
     assert_eq!(database.number("SELECT count(*) FROM mcp_communications WHERE communication_id LIKE 'mcp@s%'"), 40);
 }
+
+#[apply(test)]
+fn a_column_may_have_the_name_of_sqlites_rowid() {
+    let database = Database::sqlite().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 2, NOW_US);
+    insert_lost_communications(&database, 3);
+    database.execute_unguarded("ALTER TABLE mcp_communications ADD COLUMN rowid INTEGER DEFAULT 1");
+    let pruned = prune(&database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["mcp_communications"], 3);
+    assert_eq!(database.count("mcp_communications"), 2);
+}
