@@ -21,6 +21,7 @@ use crate::history::events::{self, EventPolicy};
 use crate::history::removal::batch::DeleteStatements;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas::{self, CacheFor};
+use crate::history::retention::needed::Needed;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Precision, Selection};
@@ -94,9 +95,15 @@ async fn plan(
     let see = (Verb::Determine, "the activity of other sessions");
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
     let precision = if request.arguments.exact { Precision::Exact } else { Precision::Estimated };
-    let (selection, mut plan) = select(&connection, &schema, policy, request.search()).await?;
-    let counting = Counting { connection: &connection, schema: &schema, selection: &selection, precision };
-    counting.complete(&mut plan, request.counts_until(started)).await?;
+    let planning = Planning {
+        connection: &connection,
+        is_parallel: second.is_some(),
+        schema: &schema,
+        search: request.search(),
+        precision,
+        until: request.counts_until(started),
+    };
+    let (selection, mut plan) = planning.plan(policy).await?;
     let events = request.event_policy.filter(|_| events::are_in(&schema));
     plan_others(&connection, &schema, events.as_ref(), request.arguments.orphans, &mut plan).await?;
     Ok(OpenHistory {
@@ -168,36 +175,60 @@ fn spelling(column: Column, value: &str) -> String {
     }
 }
 
-/// Selects the sessions and counts them: what a run has to know before it removes any, whatever its limit is.
-async fn select(
-    connection: &Connection,
-    schema: &Schema,
-    policy: RetentionPolicy,
+/// How sessions and their rows are counted.
+struct Planning<'p> {
+    connection: &'p Connection,
+    /// Whether a second connection may work beside the first.
+    is_parallel: bool,
+    schema: &'p Schema,
     search: Precision,
-) -> Result<(Selection, RetentionPlan), DatabaseError> {
-    let reading = every_row(connection).await?;
-    let selection = Selection::of(&reading, schema, policy, search).await?;
-    let plan = plan::begin(&reading, &selection).await?;
-    reading.rollback().await.context(BEGIN_TO_PLAN)?;
-    Ok((selection, plan))
-}
-
-/// The part of a plan that only informs.
-struct Counting<'c> {
-    connection: &'c Connection,
-    schema: &'c Schema,
-    selection: &'c Selection,
     precision: Precision,
+    /// When to begin without the part of the plan that only informs.
+    until: Option<Instant>,
 }
 
-impl Counting<'_> {
+impl Planning<'_> {
+    /// Selects the sessions and counts their rows. In parallel the rows are counted as if no session were needed by
+    /// others, which holds for every sound history.
+    async fn plan(&self, policy: RetentionPolicy) -> Result<(Selection, RetentionPlan), DatabaseError> {
+        let reading = every_row(self.connection).await?;
+        let mut selection = Selection::presumed(&reading, self.schema, policy).await?;
+        reading.rollback().await.context(BEGIN_TO_PLAN)?;
+        if self.is_parallel {
+            let (needed, plan) = tokio::try_join!(self.find_needed(&selection), self.count(&selection))?;
+            selection.needed = needed;
+            if selection.needed.sessions.is_empty() {
+                return Ok((selection, plan));
+            }
+        } else {
+            selection.needed = self.find_needed(&selection).await?;
+        }
+        let plan = self.count(&selection).await?;
+        Ok((selection, plan))
+    }
+
+    async fn find_needed(&self, selection: &Selection) -> Result<Needed, DatabaseError> {
+        let reading = every_row(self.connection).await?;
+        let needed = selection.find_needed(&reading, self.schema, self.search).await?;
+        reading.rollback().await.context(BEGIN_TO_PLAN)?;
+        Ok(needed)
+    }
+
+    async fn count(&self, selection: &Selection) -> Result<RetentionPlan, DatabaseError> {
+        let reading = every_row(self.connection).await?;
+        let mut plan = plan::begin(&reading, selection).await?;
+        reading.rollback().await.context(BEGIN_TO_PLAN)?;
+        self.complete(selection, &mut plan).await?;
+        Ok(plan)
+    }
+
     /// Counts rows and kept sessions. If that takes too long it is interrupted, and the removal begins without it.
-    async fn complete(&self, plan: &mut RetentionPlan, until: Option<Instant>) -> Result<(), DatabaseError> {
-        let until = until.map(|until| until.max(Instant::now() + SHORTEST));
+    async fn complete(&self, selection: &Selection, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
+        let until = self.until.map(|until| until.max(Instant::now() + SHORTEST));
         let limit = until.map(|until| until.saturating_duration_since(Instant::now()));
         let reader = BoundedReader::new(self.connection, limit).await.context(BEGIN_TO_PLAN)?;
         let reading = reader.begin(Rows::Every).await.context(BEGIN_TO_PLAN)?;
-        let counted = plan::complete(&reading, self.schema, self.selection, self.precision, plan, until).await;
+        let counted = plan::complete(&reading, self.schema, selection, self.precision, plan, until).await;
         reading.rollback().await.ok();
         reader.end();
         match counted {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::sea_query::{BinOper, Condition, Expr, ExprTrait, Query, SelectStatement, SubQueryStatement};
+use sea_orm::sea_query::{BinOper, Condition, Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend};
 
 use super::policy::RetentionPolicy;
@@ -18,6 +18,20 @@ use crate::history::entity::{alert_sessions, keys_of_sessions, text};
 use crate::history::id_set::IdSet;
 use crate::history::tables::{Reference, STAGES, references_to_stages};
 use crate::schema::model::Schema;
+
+/// Sessions that others need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Needed {
+    pub(crate) sessions: BTreeSet<String>,
+    /// Whether these are all. Those that only interactions refer to may be left to the batches: see [`Search::Stages`].
+    pub(super) are_all: bool,
+}
+
+impl Default for Needed {
+    fn default() -> Self {
+        Self { sessions: BTreeSet::new(), are_all: true }
+    }
+}
 
 /// Where references to other sessions' stages are searched.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +53,7 @@ pub(crate) async fn find(
     schema: &Schema,
     policy: &RetentionPolicy,
     search: Search<'_>,
-) -> Result<BTreeSet<String>, DatabaseError> {
+) -> Result<Needed, DatabaseError> {
     let (backend, namespace) = (connection.backend(), connection.namespace());
     let mut found = BTreeSet::new();
     for reference in references_to_stages(schema) {
@@ -53,10 +67,8 @@ pub(crate) async fn find(
             found.insert(row.try_get("", "session_id").context(&action)?);
         }
     }
-    match found.is_empty() {
-        true => Ok(found),
-        false => to_remove(connection, policy, found).await,
-    }
+    let sessions = if found.is_empty() { found } else { to_remove(connection, policy, found).await? };
+    Ok(Needed { sessions, are_all: !matches!(search, Search::Stages) })
 }
 
 /// Those of the sessions that a policy removes.
@@ -108,25 +120,13 @@ fn everywhere(backend: DbBackend, namespace: &Namespace, reference: Reference) -
 
 /// The same for the stages of these sessions. On both sides an index leads to the rows.
 fn near(backend: DbBackend, namespace: &Namespace, reference: Reference, sessions: &IdSet) -> SelectStatement {
-    let Reference { child, column, key, .. } = reference;
+    let Reference { column, key, .. } = reference;
     let stages = Query::select()
         .column(key)
         .from(namespace.table_ref(STAGES))
         .and_where(sessions.contains("session_id"))
         .to_owned();
-    let owner = Query::select()
-        .expr(text(backend, ("s", "session_id")))
-        .from(namespace.table_ref(STAGES).alias("s"))
-        .and_where(Expr::col(("s", key)).equals(("o", column)))
-        .to_owned();
-    let owner = || Expr::SubQuery(None, Box::new(SubQueryStatement::from(owner.clone())));
-    Query::select()
-        .distinct()
-        .expr_as(owner(), "session_id")
-        .from(namespace.table_ref(child).alias("o"))
-        .and_where(sessions.with_query(stages).contains(("o", column)))
-        .and_where(differs(Expr::col(("o", "session_id")), owner()))
-        .to_owned()
+    everywhere(backend, namespace, reference).and_where(sessions.with_query(stages).contains(("o", column))).to_owned()
 }
 
 /// The condition that two sessions are not the same; a row without a session is not of any.
@@ -155,10 +155,8 @@ mod tests {
     fn rows_of_few_sessions_are_looked_up_whatever_the_statistics_say() {
         let sessions = IdSet::bound(DbBackend::Postgres, vec!["a".to_owned()]);
         let query = near(DbBackend::Postgres, &Namespace::default(), OF_INTERACTION, &sessions);
-        let owner = r#"(SELECT CAST("s"."session_id" AS text) FROM "stage_executions" AS "s" WHERE "s"."execution_id" = "o"."stage_execution_id")"#;
-        let expected = format!(
-            r#"SELECT DISTINCT {owner} AS "session_id" FROM "llm_interactions" AS "o" WHERE "o"."stage_execution_id" = ANY(ARRAY (SELECT "execution_id" FROM "stage_executions" WHERE "session_id" = ANY(ARRAY (SELECT unnest($1))))) AND ("o"."session_id" IS DISTINCT FROM {owner})"#
-        );
-        assert_eq!(DbBackend::Postgres.build(&query).sql, expected);
+        let expected = r#" WHERE "o"."stage_execution_id" IS NOT NULL AND ("o"."session_id" IS DISTINCT FROM "s"."session_id") AND "o"."stage_execution_id" = ANY(ARRAY (SELECT "execution_id" FROM "stage_executions" WHERE "session_id" = ANY(ARRAY (SELECT unnest($1)))))"#;
+        let sql = DbBackend::Postgres.build(&query).sql;
+        assert!(sql.ends_with(expected), "{sql}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, QueryFilter, QuerySelect, QueryTrait};
 
-use super::needed::Search;
+use super::needed::{Needed, Search};
 use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use super::{in_use, needed};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
@@ -32,10 +32,7 @@ pub(crate) struct Selection {
     pub policy: RetentionPolicy,
     backend: DbBackend,
     /// Sessions that are kept because others need them: see [`needed`].
-    pub(super) needed: BTreeSet<String>,
-    /// Whether these are all. Of more than [`FEW`] sessions those that only interactions refer to are left to the batches,
-    /// unless they are asked for.
-    pub(super) knows_all_needed: bool,
+    pub(crate) needed: Needed,
     /// Sessions that are kept because they are in use: see [`in_use`].
     pub(super) in_use: BTreeSet<String>,
 }
@@ -51,26 +48,50 @@ impl Selection {
         policy: RetentionPolicy,
         precision: Precision,
     ) -> Result<Self, DatabaseError> {
+        let mut selection = Self::presumed(connection, schema, policy).await?;
+        selection.needed = selection.find_needed(connection, schema, precision).await?;
+        Ok(selection)
+    }
+
+    /// The same, as if no session were needed by others. Reads only.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if the database cannot be read.
+    pub(crate) async fn presumed(
+        connection: &Transaction,
+        schema: &Schema,
+        policy: RetentionPolicy,
+    ) -> Result<Self, DatabaseError> {
         let backend = connection.backend();
-        let (needed, in_use) = (BTreeSet::new(), BTreeSet::new());
-        let mut selection = Self { policy, backend, needed, knows_all_needed: true, in_use };
-        let is_removable = selection.policy.is_removable(backend);
+        let mut in_use = BTreeSet::new();
+        if policy.active == ActiveSessions::Keep {
+            in_use = in_use::find(connection, schema, policy.cutoff_us, policy.is_removable(backend)).await?;
+        }
+        Ok(Self { policy, backend, needed: Needed::default(), in_use })
+    }
+
+    /// The sessions to keep because others need them. Reads only.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if the database cannot be read.
+    pub(crate) async fn find_needed(
+        &self,
+        connection: &Transaction,
+        schema: &Schema,
+        precision: Precision,
+    ) -> Result<Needed, DatabaseError> {
+        let is_removable = self.policy.is_removable(self.backend);
         let removable = count(connection, is_removable.clone()).await?;
         if removable == 0 {
-            return Ok(selection);
+            return Ok(Needed::default());
         }
-        let sessions = IdSet::all(keys_of_sessions(connection.namespace(), is_removable.clone()), backend, removable);
+        let sessions = IdSet::all(keys_of_sessions(connection.namespace(), is_removable), self.backend, removable);
         let search = match precision {
             _ if removable <= FEW => Search::Near(&sessions),
             Precision::Exact => Search::Everywhere,
             Precision::Estimated => Search::Stages,
         };
-        selection.knows_all_needed = !matches!(search, Search::Stages);
-        selection.needed = needed::find(connection, schema, &selection.policy, search).await?;
-        if selection.policy.active == ActiveSessions::Keep {
-            selection.in_use = in_use::find(connection, schema, selection.policy.cutoff_us, is_removable).await?;
-        }
-        Ok(selection)
+        needed::find(connection, schema, &self.policy, search).await
     }
 
     /// Old sessions of PostgreSQL, none of which is kept for another reason than its status.
@@ -78,8 +99,7 @@ impl Selection {
     pub(crate) fn of_policy() -> Self {
         let policy =
             RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter: super::policy::Filter::default() };
-        let (needed, in_use) = (BTreeSet::new(), BTreeSet::new());
-        Self { policy, backend: DbBackend::Postgres, needed, knows_all_needed: true, in_use }
+        Self { policy, backend: DbBackend::Postgres, needed: Needed::default(), in_use: BTreeSet::new() }
     }
 
     #[must_use]
@@ -90,7 +110,7 @@ impl Selection {
     /// The condition for the sessions of a batch, which leaves out those that are kept itself: only few of them are named
     /// here, so that their chats are not locked.
     pub(crate) fn condition_for_batch(&self) -> Condition {
-        match (self.needed.len() + self.in_use.len()) as u64 {
+        match (self.needed.sessions.len() + self.in_use.len()) as u64 {
             ..=FEW => self.condition(),
             _ => self.policy.is_removable(self.backend),
         }
@@ -98,7 +118,7 @@ impl Selection {
 
     /// The condition for sessions to remove.
     pub(crate) fn condition(&self) -> Condition {
-        let kept: Vec<_> = self.needed.union(&self.in_use).cloned().collect();
+        let kept: Vec<_> = self.needed.sessions.union(&self.in_use).cloned().collect();
         let is_other = (!kept.is_empty())
             .then(|| is_none_of(self.backend, alert_sessions::Column::SessionId.as_column_ref(), kept));
         self.policy.is_removable(self.backend).add_option(is_other)
@@ -106,7 +126,7 @@ impl Selection {
 
     /// Whether others need a session. One that is in use may no longer be.
     pub(crate) fn is_needed(&self, session_id: &str) -> bool {
-        self.needed.contains(session_id)
+        self.needed.sessions.contains(session_id)
     }
 }
 
@@ -164,8 +184,8 @@ mod tests {
 
     fn selection(active: ActiveSessions) -> Selection {
         let policy = RetentionPolicy { cutoff_us: 5, active, filter: Filter::default() };
-        let [needed, in_use] = ["needed", "used"].map(|id| BTreeSet::from([id.to_owned()]));
-        Selection { policy, backend: DbBackend::Postgres, needed, knows_all_needed: true, in_use }
+        let [sessions, in_use] = ["needed", "used"].map(|id| BTreeSet::from([id.to_owned()]));
+        Selection { policy, backend: DbBackend::Postgres, needed: Needed { sessions, are_all: true }, in_use }
     }
 
     #[test]
@@ -178,14 +198,15 @@ mod tests {
         let found = sessions(&selection);
         assert_eq!(found.sql, format!(r#"{is_old} AND "alert_sessions"."session_id" <> ALL($2)"#));
         assert_eq!(found.values.expect("values").0[1], vec!["needed".to_owned(), "used".to_owned()].into());
-        let all = Selection { needed: BTreeSet::new(), in_use: BTreeSet::new(), ..selection };
+        let all = Selection { needed: Needed::default(), in_use: BTreeSet::new(), ..selection };
         assert_eq!(sessions(&all).sql, is_old);
     }
 
     #[test]
     fn a_batch_does_not_name_many_sessions_that_are_kept() {
         let is_named = |needed: u64| {
-            let needed = (0..needed).map(|number| number.to_string()).collect();
+            let sessions = (0..needed).map(|number| number.to_string()).collect();
+            let needed = Needed { sessions, are_all: true };
             let selection = Selection { needed, in_use: BTreeSet::new(), ..selection(ActiveSessions::Keep) };
             let sessions = keys_of_sessions(&Namespace::default(), selection.condition_for_batch());
             DbBackend::Postgres.build(&sessions).sql.contains("ALL(")

@@ -228,7 +228,8 @@ fn the_rows_of_few_sessions_are_looked_up() {
     assert_eq!((&pruned["plan"]["sessions"], &pruned["plan"]["kept"][0]["session_id"]), (&1.into(), &"one".into()));
     assert_eq!(session_ids(&database), ["new", "one"]);
 
-    let looked_up = r#"FROM "public"."llm_interactions" AS "o" WHERE "o"."stage_execution_id" = ANY(ARRAY (SELECT "execution_id" FROM"#;
+    let looked_up =
+        r#"IS DISTINCT FROM "s"."session_id") AND "o"."stage_execution_id" = ANY(ARRAY (SELECT "execution_id" FROM"#;
     let log = server.log();
     assert!(log.contains(looked_up), "{log}");
 }
