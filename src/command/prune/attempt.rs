@@ -19,7 +19,7 @@ use crate::history::places::Place;
 use crate::history::removal::batch::{Batch, BatchError, FailedIn, Limits, Removed};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
-use crate::history::retention::session_batch::{self, Cursor, Page, PickedSession};
+use crate::history::retention::session_batch::{self, Cursor, MOST_AT_ONCE, Page, PickedSession};
 use crate::history::tables::Reference;
 use crate::interrupt::Interrupt;
 
@@ -90,7 +90,8 @@ impl SessionBatch<'_> {
         let OpenHistory { schema, selection, archive, contention, delete_statements, .. } = self.history;
         let go_on = || self.activity != Activity::Idle || contention.is_alone();
         let batch = Batch::begin(connection, self.limits, archive.as_ref()).await?;
-        let page = Page { selection, cursor: self.cursor, size: self.size, statements: *delete_statements };
+        let page =
+            Page { selection, cursor: self.cursor, size: self.size.min(MOST_AT_ONCE), statements: *delete_statements };
         session_batch::remove_batch(batch, schema, page, taken, go_on).await
     }
 

@@ -1,5 +1,6 @@
 //! Plans the removal: which sessions, and how many rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use crate::command::retention::Retention;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{BoundedReader, Rows};
+use crate::database::transaction::Transaction;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
@@ -21,7 +23,6 @@ use crate::history::events::{self, EventPolicy};
 use crate::history::removal::batch::DeleteStatements;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas::{self, CacheFor};
-use crate::history::retention::needed::Needed;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Precision, Selection};
@@ -99,13 +100,17 @@ async fn plan(
         connection: &connection,
         is_parallel: second.is_some(),
         schema: &schema,
-        search: request.search(),
         precision,
         until: request.counts_until(started),
     };
     let (selection, mut plan) = planning.plan(policy).await?;
     let events = request.event_policy.filter(|_| events::are_in(&schema));
-    plan_others(&connection, &schema, events.as_ref(), request.arguments.orphans, &mut plan).await?;
+    if let Some(policy) = &events {
+        planning.add_events(policy, &mut plan).await?;
+    }
+    if request.arguments.orphans {
+        planning.add_orphans(&mut plan).await?;
+    }
     Ok(OpenHistory {
         url: url.clone(),
         watch: Arc::clone(watch),
@@ -124,31 +129,6 @@ async fn plan(
         delete_statements: DeleteStatements::OnePerTable,
         prune_lock,
     })
-}
-
-/// Plans what is removed in addition to sessions.
-async fn plan_others(
-    connection: &Connection,
-    schema: &Schema,
-    events: Option<&EventPolicy>,
-    with_orphans: bool,
-    plan: &mut RetentionPlan,
-) -> Result<(), Error> {
-    if let Some(policy) = events {
-        let set = (Verb::Set, "the parameters of the connection");
-        pragmas::set_cache(connection, CacheFor::Events).await.context(set)?;
-        let reading = every_row(connection).await?;
-        plan.tables.push(events::plan(&reading, schema, policy).await?);
-        reading.rollback().await.context(BEGIN_TO_PLAN)?;
-        pragmas::set_cache(connection, CacheFor::Sessions).await.context(set)?;
-    }
-    let reading = every_row(connection).await?;
-    if with_orphans {
-        plan.orphans = orphans::count(&reading, schema).await?;
-        let tables = orphans::tables(&plan.orphans);
-        index_check::require_matching_indexes(&reading, &tables).await.context((Verb::Find, "orphans"))?;
-    }
-    Ok(reading.rollback().await.context(BEGIN_TO_PLAN)?)
 }
 
 /// Warns of filters that match no session: a misspelt one would silently remove nothing.
@@ -181,7 +161,6 @@ struct Planning<'p> {
     /// Whether a second connection may work beside the first.
     is_parallel: bool,
     schema: &'p Schema,
-    search: Precision,
     precision: Precision,
     /// When to begin without the part of the plan that only informs.
     until: Option<Instant>,
@@ -197,7 +176,7 @@ impl Planning<'_> {
         if self.is_parallel {
             let (needed, plan) = tokio::try_join!(self.find_needed(&selection), self.count(&selection))?;
             selection.needed = needed;
-            if selection.needed.sessions.is_empty() {
+            if selection.needed.is_empty() {
                 return Ok((selection, plan));
             }
         } else {
@@ -207,9 +186,9 @@ impl Planning<'_> {
         Ok((selection, plan))
     }
 
-    async fn find_needed(&self, selection: &Selection) -> Result<Needed, DatabaseError> {
+    async fn find_needed(&self, selection: &Selection) -> Result<BTreeSet<String>, DatabaseError> {
         let reading = every_row(self.connection).await?;
-        let needed = selection.find_needed(&reading, self.schema, self.search).await?;
+        let needed = selection.find_needed(&reading, self.schema, self.precision).await?;
         reading.rollback().await.context(BEGIN_TO_PLAN)?;
         Ok(needed)
     }
@@ -224,19 +203,57 @@ impl Planning<'_> {
 
     /// Counts rows and kept sessions. If that takes too long it is interrupted, and the removal begins without it.
     async fn complete(&self, selection: &Selection, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
+        let complete = async |reading: &Transaction, until| {
+            plan::complete(reading, self.schema, selection, self.precision, plan, until).await
+        };
+        self.in_time("the rows were not counted", complete).await.map(|_| ())
+    }
+
+    /// Counts the events to remove. If that takes too long they are removed nevertheless.
+    async fn add_events(&self, policy: &EventPolicy, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
+        let set = (Verb::Set, "the parameters of the connection");
+        pragmas::set_cache(self.connection, CacheFor::Events).await.context(set)?;
+        let count = async |reading: &Transaction, _| events::plan(reading, self.schema, policy).await;
+        let counted = self.in_time("the events were not counted", count).await?;
+        plan.has_uncounted_events = counted.is_none();
+        plan.tables.extend(counted);
+        pragmas::set_cache(self.connection, CacheFor::Sessions).await.context(set)
+    }
+
+    /// Counts the orphans, and makes sure that no damaged index makes rows look like orphans. If that takes too long this
+    /// run removes none.
+    async fn add_orphans(&self, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
+        let count = async |reading: &Transaction, _| {
+            let counts = orphans::count(reading, self.schema).await?;
+            let tables = orphans::tables(&counts);
+            index_check::require_matching_indexes(reading, &tables).await.context((Verb::Find, "orphans"))?;
+            Ok(counts)
+        };
+        let counted = self.in_time("orphans are left to a run with more time", count).await?;
+        plan.orphans = counted.unwrap_or_default();
+        Ok(())
+    }
+
+    /// Reads what only informs, or what the run can do without. `None` if half of `--max-duration` is over before it is
+    /// done; then `consequence` is what becomes of that.
+    async fn in_time<T>(
+        &self,
+        consequence: &str,
+        read: impl AsyncFnOnce(&Transaction, Option<Instant>) -> Result<T, DatabaseError>,
+    ) -> Result<Option<T>, DatabaseError> {
         let until = self.until.map(|until| until.max(Instant::now() + SHORTEST));
         let limit = until.map(|until| until.saturating_duration_since(Instant::now()));
         let reader = BoundedReader::new(self.connection, limit).await.context(BEGIN_TO_PLAN)?;
         let reading = reader.begin(Rows::Every).await.context(BEGIN_TO_PLAN)?;
-        let counted = plan::complete(&reading, self.schema, selection, self.precision, plan, until).await;
+        let found = read(&reading, until).await;
         reading.rollback().await.ok();
         reader.end();
-        match counted {
+        match found {
             Err(error) if limit.is_some() && error.cause.class == ErrorClass::TimedOut => {
-                tracing::warn!("the rows were not counted, because `--max-duration` leaves no time for it");
-                Ok(())
+                tracing::warn!("{consequence}, because `--max-duration` leaves no time to count");
+                Ok(None)
             }
-            counted => counted,
+            found => found.map(Some),
         }
     }
 }

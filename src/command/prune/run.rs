@@ -314,6 +314,7 @@ mod tests {
             kept: Vec::new(),
             kept_counts: KeptCounts::default(),
             is_interrupted: false,
+            has_uncounted_events: false,
         };
         assert!(refuse_too_large_a_share(&plan(5), 0.5).is_ok());
         assert!(matches!(

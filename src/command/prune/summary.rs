@@ -227,7 +227,8 @@ impl PruneSummary {
 
     /// Reports that there is no table of events for `--events`.
     fn no_events_block(&self) -> Option<Block> {
-        let there_are_none = self.event_cutoff.is_some() && self.events().is_none();
+        let is_uncounted = self.plan.as_ref().is_some_and(|plan| plan.has_uncounted_events);
+        let there_are_none = self.event_cutoff.is_some() && self.events().is_none() && !is_uncounted;
         there_are_none.then(|| {
             let since = events::SINCE;
             Block::Line(format!("no events to remove: the table `{EVENTS}` exists only since revision {since}"))
@@ -314,6 +315,14 @@ impl PruneSummary {
     /// Reports the remaining sessions that are not listed.
     fn remaining_block(&self, removed: &RemovedSummary, plan: &RetentionPlan) -> Option<Block> {
         let line = match (removed.stopped, self.remaining_sessions) {
+            (None, remaining) if plan.is_interrupted => {
+                let kept = remaining.filter(|remaining| *remaining > 0)?;
+                format!(
+                    "sessions from before the cutoff that were kept, because they are open, in use, or needed by other \
+                     sessions: {}; `tarsy-db prune --dry-run` lists them",
+                    number(kept)
+                )
+            }
             (None, remaining) => {
                 let listed = plan.kept_total()? + self.stuck.len() as u64;
                 let others = remaining?.checked_sub(listed).filter(|others| *others > 0)?;
@@ -337,7 +346,7 @@ impl PruneSummary {
         let (Some(removed), Some(plan)) = (&self.removed, &self.plan) else { return Vec::new() };
         let planned = plan.tables.iter().map(|table| table.table);
         // After an interrupted planning, what was removed is all that is known.
-        let others = removed.rows.keys().copied().filter(|_| plan.is_interrupted);
+        let others = removed.rows.keys().copied().filter(|_| plan.is_interrupted || plan.has_uncounted_events);
         let tables: Vec<_> =
             planned.clone().chain(others.filter(|table| !planned.clone().any(|of| of == *table))).collect();
         let rows = tables
@@ -363,9 +372,13 @@ impl PruneSummary {
             Block::Table { title: "removed", header: vec!["table", "rows"], rows: rows.collect() },
         ];
         if !removed.confirmed {
-            let line = "these counts are not certain: the connection was lost, and the database could not be reached \
-                        again; `tarsy-db prune --dry-run` shows what is left";
-            blocks.push(Block::Line(line.to_owned()));
+            let what = match self.remaining_sessions {
+                Some(_) => "the rows of other tables than `alert_sessions` are not certain: the connection was lost",
+                None => {
+                    "these counts are not certain: the connection was lost, and the database could not be reached again"
+                }
+            };
+            blocks.push(Block::Line(format!("{what}; `tarsy-db prune --dry-run` shows what is left")));
         }
         blocks.extend(self.retention_blocks());
         blocks.extend(self.remaining_block(removed, plan));

@@ -44,13 +44,16 @@ pub(crate) struct RetentionPlan {
     /// Whether `--max-duration` ended the planning before the rows and the kept sessions were counted.
     #[serde(rename = "interrupted")]
     pub is_interrupted: bool,
+    /// Whether events are removed that were not counted, because `--max-duration` left no time for it.
+    #[serde(skip)]
+    pub has_uncounted_events: bool,
 }
 
 impl RetentionPlan {
     /// Whether there is nothing to remove.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.sessions == 0 && self.rows() == 0
+        self.sessions == 0 && self.rows() == 0 && !self.has_uncounted_events
     }
 
     /// The number of old sessions that are kept; `None` if the planning was interrupted.
@@ -137,6 +140,7 @@ pub(crate) async fn begin(connection: &Transaction, selection: &Selection) -> Re
         kept: Vec::new(),
         kept_counts: KeptCounts::default(),
         is_interrupted: true,
+        has_uncounted_events: false,
     })
 }
 
@@ -263,6 +267,7 @@ mod tests {
             kept,
             kept_counts,
             is_interrupted: false,
+            has_uncounted_events: false,
         }
     }
 

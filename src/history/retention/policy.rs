@@ -158,8 +158,7 @@ impl RetentionPolicy {
     /// The condition for sessions that match the filter and started before the cutoff.
     #[must_use]
     pub(crate) fn is_old(&self, backend: DbBackend) -> Condition {
-        let is_old = Condition::all().add(has_start(backend)).add(Column::StartedAtUs.lt(self.cutoff_us));
-        self.filter.conditions().fold(is_old, Condition::add)
+        self.is_old_by(backend, indexed)
     }
 
     /// The condition for sessions to remove: old, and in a terminal status unless active ones are removed as well.
@@ -168,11 +167,43 @@ impl RetentionPolicy {
         self.is_old(backend).add_option(has_key(backend)).add_option(self.is_over())
     }
 
+    /// The same for the next sessions in the order of their start. SQLite, which has no statistics, would take the index of
+    /// the status, and sort all sessions for each batch.
+    #[must_use]
+    pub(crate) fn is_removable_in_order(&self, backend: DbBackend) -> Condition {
+        match backend {
+            DbBackend::Postgres => self.is_removable(backend),
+            _ => {
+                let is_old = self.is_old_by(backend, unindexed);
+                is_old.add_option(has_key(backend)).add_option(self.is_over_by(unindexed))
+            }
+        }
+    }
+
     /// The condition for a terminal status, unless active sessions are removed as well.
     #[must_use]
     pub(crate) fn is_over(&self) -> Option<Expr> {
-        (self.active == ActiveSessions::Keep).then(|| Column::Status.is_in(TERMINAL_STATUSES))
+        self.is_over_by(indexed)
     }
+
+    fn is_old_by(&self, backend: DbBackend, value: fn(Column) -> Expr) -> Condition {
+        let is_old = Condition::all().add(has_start(backend)).add(Column::StartedAtUs.lt(self.cutoff_us));
+        self.filter.conditions(value).fold(is_old, Condition::add)
+    }
+
+    fn is_over_by(&self, value: fn(Column) -> Expr) -> Option<Expr> {
+        (self.active == ActiveSessions::Keep).then(|| value(Column::Status).is_in(TERMINAL_STATUSES))
+    }
+}
+
+/// A column that may be found in an index.
+fn indexed(column: Column) -> Expr {
+    column.into_expr()
+}
+
+/// A column for which SQLite takes no index.
+fn unindexed(column: Column) -> Expr {
+    Expr::cust_with_expr("+?", column.into_expr())
 }
 
 impl Filter {
@@ -186,9 +217,9 @@ impl Filter {
         ]
     }
 
-    fn conditions(&self) -> impl Iterator<Item = Expr> {
+    fn conditions(&self, value: fn(Column) -> Expr) -> impl Iterator<Item = Expr> {
         let lists = self.lists().into_iter().filter(|(_, values)| !values.is_empty());
-        lists.map(|(column, values)| column.is_in(values))
+        lists.map(move |(column, values)| value(column).is_in(values))
     }
 }
 

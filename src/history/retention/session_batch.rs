@@ -16,6 +16,9 @@ use crate::history::removal::batch::{Batch, BatchError, DeleteStatements};
 use crate::history::tables::{CHATS, DEPENDENTS, Dependent, SESSIONS};
 use crate::schema::model::Schema;
 
+/// The most sessions of a batch: they are listed in memory.
+pub(crate) const MOST_AT_ONCE: u32 = 1 << 15;
+
 /// The number of sessions in one statement.
 const PART: usize = 128;
 
@@ -140,7 +143,7 @@ async fn examine(
     let is_taken = taken.contains("session_id");
     let policy = &selection.policy;
     let cutoff_us = (policy.active == ActiveSessions::Keep).then_some(policy.cutoff_us);
-    let needed = needed::queries(backend, namespace, schema, &taken).filter(|_| !selection.needed.are_all);
+    let needed = needed::queries(backend, namespace, schema, &taken);
     let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
     if backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
         let query = in_use::query_that_locks_chats(namespace, schema, cutoff_us, &is_taken, needed);
@@ -209,7 +212,11 @@ fn ids(batch: &Batch, sessions: &[PickedSession]) -> IdSet {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::sea_query::SqliteQueryBuilder;
+    use sea_orm::{ConnectionTrait, Statement};
+
     use super::*;
+    use crate::database::connection::Connection;
 
     #[test]
     fn a_pass_continues_after_the_last_session_and_skips_those_that_cannot_be_removed() {
@@ -228,5 +235,31 @@ mod tests {
         cursor.without.insert("stuck".to_owned());
         let without = r#" AND "alert_sessions"."session_id" <> ALL($4)"#;
         assert_eq!(sql(&cursor).sql, format!("{all}{after}{without}"));
+    }
+
+    #[tokio::test]
+    async fn sqlite_reads_the_next_sessions_from_an_index_instead_of_sorting_all() {
+        let connection = Connection::in_memory().await;
+        let sql = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY, status VARCHAR, started_at_us BIGINT);
+            CREATE INDEX ix_alert_sessions_started_at_us ON alert_sessions (started_at_us);
+            CREATE INDEX ix_alert_sessions_status ON alert_sessions (status);
+            CREATE INDEX ix_alert_sessions_status_started_at ON alert_sessions (status, started_at_us)";
+        connection.execute_alone(sql).await.expect("sound SQL");
+        let after = PickedSession { started_at_us: 3, session_id: "a".to_owned() };
+        for after in [None, Some(after)] {
+            let cursor = Cursor { after, ..Cursor::default() };
+            let (selection, statements) = (&Selection::of_policy(DbBackend::Sqlite), DeleteStatements::OnePerTable);
+            let mut query = Page { selection, cursor: &cursor, size: 1, statements }
+                .query(&Namespace::default())
+                .build(SqliteQueryBuilder);
+            query.0.insert_str(0, "EXPLAIN QUERY PLAN ");
+            let statement = Statement::from_sql_and_values(DbBackend::Sqlite, query.0, query.1);
+            let steps =
+                connection.reading(async |reading| reading.query_all_raw(statement).await).await.expect("a plan");
+            let steps: Vec<String> = steps.iter().map(|row| row.try_get("", "detail").expect("text")).collect();
+            let plan = steps.join("\n");
+            assert!(plan.contains("USING INDEX ix_alert_sessions_started_at_us"), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
+        }
     }
 }

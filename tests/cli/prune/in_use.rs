@@ -1,7 +1,9 @@
 //! Old closed sessions with an active chat: `prune` keeps them and reports why.
 
-use crate::support::history::{DAY_US, NOW_US, OLD_US, insert_many, insert_whole_sessions, session_ids};
-use crate::support::process::wait_until;
+use crate::support::history::{
+    DAY_US, NOW_US, OLD_US, insert_many, insert_old_sessions, insert_session, insert_whole_sessions, session_ids,
+};
+use crate::support::process::{Held, wait_until};
 use crate::support::prune::{prune, start_to_prune};
 use crate::support::revision::init_to;
 use crate::support::{Database, Schema, apply, test};
@@ -86,4 +88,20 @@ fn a_chat_that_begins_while_others_are_removed_keeps_its_session(database: &Data
     assert_eq!(session_ids(database), ["s-1500"]);
     assert_eq!((database.count("llm_interactions"), &told["removed"]["sessions"]), (1, &1499.into()));
     assert_eq!(told["remaining_sessions"], 1);
+}
+
+#[apply(test)]
+fn a_session_that_others_need_since_the_plan_is_kept() {
+    let database = Database::postgresql();
+    insert_old_sessions(&database, 5);
+    insert_session(&database, "recent", "completed", Some(NOW_US));
+    let mut writer = Held::begin(&database, "SELECT session_id FROM alert_sessions WHERE session_id = '1' FOR UPDATE");
+    let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
+    let run = start_to_prune(&database, &["--older-than", "90d"]);
+    Held::wait_for_halted_commit(&database);
+    writer.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-1' WHERE session_id = 'recent'; COMMIT");
+    halt.close();
+    assert_eq!(run.finish().expect(0).json()["removed"]["sessions"], 4);
+    assert_eq!(session_ids(&database), ["1", "recent"]);
+    assert_eq!(database.count("llm_interactions"), 2);
 }

@@ -7,6 +7,7 @@ use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, counts, insert_many, insert_old_sessions, insert_session, session_ids};
 use crate::support::process::{Held, wait_until};
 use crate::support::prune::{prune, start_to_prune};
+use crate::support::revision::init_to;
 use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test};
 
 /// What a run says that came to its end, or was ended: sessions that it removed, that remain, and why it ended.
@@ -223,4 +224,26 @@ fn a_batch_whose_commit_is_on_its_way_is_counted() {
     assert_eq!(stopped["removed"]["sessions"], 1);
     assert_eq!(stopped["error"]["exit_code"], 143);
     assert_eq!(session_ids(&database), ["two"]);
+}
+
+#[apply(test)]
+fn what_cannot_be_counted_in_half_the_time_is_left_out_of_the_plan_and_sessions_are_removed() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    insert_session(&database, "open", "pending", Some(OLD_US));
+    init_to(&database, "head");
+    let other = Held::begin(&database, "LOCK TABLE chat_user_messages");
+    let limited =
+        ["--max-share", "100%", "--now", NOW, "--older-than", "90d", "--yes", "--orphans", "--max-duration", "6s"];
+    let mut run = Running::start(&database, &[&["prune"], &limited[..]].concat());
+    run.says("the rows were not counted, because `--max-duration` leaves no time to count");
+    run.says("orphans are left to a run with more time, because `--max-duration` leaves no time to count");
+    other.close();
+    let shown = run.finish().expect(0).stdout;
+    assert!(shown.contains("removed 1 session that started before"), "{shown}");
+    let kept = "sessions from before the cutoff that were kept, because they are open, in use, or needed by other \
+                sessions: 1; `tarsy-db prune --dry-run` lists them";
+    assert!(shown.contains(kept), "{shown}");
+    assert_eq!(session_ids(&database), ["open"]);
 }
