@@ -1,7 +1,7 @@
 //! A run: plans, then shows the plan, finds nothing to do, or removes what is planned.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -33,6 +33,9 @@ use crate::metrics::Metrics;
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Phase};
 use crate::settings::Settings;
+
+/// However little time is left, the server may wait this long for the locks of an index.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What to do with a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +186,10 @@ impl PruneRun<'_> {
         bounds.over((Verb::List, "the rules"), choose).await?;
         let is_late = bounds.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let stages = if is_late { 0 } else { history.plan.stages() };
-        let build = async { Ok(stage_index::build(&history.connection, &history.schema, stages).await?) };
+        // Half of the time is left for the removal, also without the index.
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let limit = bounds.deadline.map(|deadline| (left(deadline) / 2).max(SHORTEST));
+        let build = async { Ok(stage_index::build(&history.connection, &history.schema, stages, limit).await?) };
         let has_index = bounds.over((Verb::Create, "the index that the removal needs"), build).await?;
         let planned = Amount { rows: history.plan.rows().max(history.plan.sessions), bytes: history.plan.bytes() };
         let meter = context.progress.begin(Phase::new("removing", "old sessions"), planned);
@@ -197,7 +203,7 @@ impl PruneRun<'_> {
         }
         if has_index && history.is_connected {
             let drop = async {
-                stage_index::drop_index(&history.connection).await;
+                stage_index::drop_index(&history.connection, limit).await;
                 Ok(())
             };
             bounds.look_back(outcome.stopped.as_ref(), drop).await;

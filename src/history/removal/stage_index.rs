@@ -4,6 +4,8 @@
 //! all stages for each removed one. A partial index of the few stages that have a parent avoids that. Building it
 //! blocks neither readers nor writers.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::database::connection::Connection;
@@ -19,6 +21,9 @@ use crate::schema::parent_index::ParentIndex;
 const NAME: &str = "tarsy_db_prune_stage_parent";
 /// With fewer stages building the index costs more than it saves.
 const WORTHWHILE: u64 = 200;
+
+/// After this time a run says what it waits for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a run does about the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +49,18 @@ fn decide(schema: &Schema, stages: u64) -> IndexDecision {
     }
 }
 
-/// Builds the index if it is missing and worth it for this many stages. Returns whether it exists and is to be dropped
-/// at the end.
+/// Builds the index if it is missing and worth it for this many stages, and the transactions of other sessions that the
+/// server waits for end before the limit. Returns whether it exists and is to be dropped at the end.
 ///
 /// # Errors
 /// [`DatabaseError`] if the server cannot be asked. A role that may not build it, or a server that is too busy, only
 /// makes the removal slower.
-pub(crate) async fn build(connection: &Connection, schema: &Schema, stages: u64) -> Result<bool, DatabaseError> {
+pub(crate) async fn build(
+    connection: &Connection,
+    schema: &Schema,
+    stages: u64,
+    limit: Option<Duration>,
+) -> Result<bool, DatabaseError> {
     if connection.backend() != DbBackend::Postgres {
         return Ok(false);
     }
@@ -68,9 +78,9 @@ pub(crate) async fn build(connection: &Connection, schema: &Schema, stages: u64)
         return Ok(false);
     }
     if decision == IndexDecision::Rebuild {
-        drop_index(connection).await;
+        drop_index(connection, limit).await;
     }
-    create(connection).await;
+    create(connection, limit).await;
     Ok(true)
 }
 
@@ -85,12 +95,12 @@ async fn is_owner(connection: &Connection) -> Result<bool, DatabaseError> {
     owner.map_or(Ok(false), |row| row.try_get("", "is_owner")).context(action)
 }
 
-async fn create(connection: &Connection) {
+async fn create(connection: &Connection, limit: Option<Duration>) {
     let create = |namespace: &Namespace| {
         let table = namespace.table(STAGES);
         format!("CREATE INDEX CONCURRENTLY {NAME} ON {table} ({PARENT_STAGE}) WHERE {PARENT_STAGE} IS NOT NULL")
     };
-    if let Err(cause) = execute(connection, create).await {
+    if let Err(cause) = execute(connection, limit, create).await {
         tracing::warn!(
             "`stage_executions.parent_stage_execution_id` has no index, so each removed stage scans the whole table; \
              creating one failed: {cause}"
@@ -101,7 +111,7 @@ async fn create(connection: &Connection) {
 /// Drops an index that a crash left behind.
 pub(crate) async fn drop_left_over(connection: &Connection, schema: &Schema) {
     if connection.backend() == DbBackend::Postgres && is_left_over(schema) {
-        drop_index(connection).await;
+        drop_index(connection, None).await;
     }
 }
 
@@ -109,21 +119,35 @@ fn is_left_over(schema: &Schema) -> bool {
     schema.tables.get(STAGES).is_some_and(|stages| stages.indexes.contains_key(NAME))
 }
 
-pub(crate) async fn drop_index(connection: &Connection) {
+/// Drops the index, unless transactions of other sessions are in the way for longer than the limit.
+pub(crate) async fn drop_index(connection: &Connection, limit: Option<Duration>) {
     let drop = |namespace: &Namespace| {
         let schema = namespace.schema_of(STAGES).map(|schema| quoted(schema) + ".").unwrap_or_default();
         format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}{NAME}")
     };
-    if let Err(cause) = execute(connection, drop).await {
+    if let Err(cause) = execute(connection, limit, drop).await {
         tracing::warn!("cannot drop the temporary index {NAME}: {cause}; the next run drops it");
     }
 }
 
-/// Runs a statement that waits for every older transaction, but blocks no session.
-async fn execute(connection: &Connection, sql: impl FnOnce(&Namespace) -> String) -> Result<(), DatabaseCause> {
+/// Runs a statement that waits for every older transaction, at most this long for each, but blocks no session.
+async fn execute(
+    connection: &Connection,
+    limit: Option<Duration>,
+    sql: impl FnOnce(&Namespace) -> String,
+) -> Result<(), DatabaseCause> {
     let sql = sql(&*connection.namespace().await?);
-    let mut own = connection.open_own(None).await?;
-    let done = own.execute(&sql).await;
+    let mut own = connection.open_own(limit).await?;
+    let done = {
+        let mut work = std::pin::pin!(own.execute(&sql));
+        match tokio::time::timeout(PATIENCE, &mut work).await {
+            Ok(done) => done,
+            Err(_) => {
+                tracing::info!("the server waits for older transactions of other sessions, such as a backup: {sql}");
+                work.await
+            }
+        }
+    };
     own.close().await;
     Ok(done?)
 }

@@ -94,6 +94,21 @@ fn an_index_for_the_parents_of_stages_is_there_for_as_long_as_the_run() {
 }
 
 #[apply(test)]
+fn where_a_backup_keeps_a_limited_run_from_building_the_index_sessions_are_removed_without_it() {
+    let database = at_head(150);
+    let backup = Held::begin(&database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM chats");
+    let mut run = start_to_prune(&database, &["--older-than", "90d", "--max-duration", "16s"]);
+    run.says("the server waits for older transactions of other sessions, such as a backup: CREATE INDEX");
+    run.says("so each removed stage scans the whole table; creating one failed: ");
+    let removed = run.finish().expect(0).json()["removed"]["sessions"].as_u64();
+    assert!(removed > Some(0), "{removed:?}");
+    backup.close();
+    prune(&database, &["--older-than", "90d", "--yes"]).expect(0);
+    assert!(!has_trace_of_index(&database));
+    assert!(session_ids(&database).is_empty());
+}
+
+#[apply(test)]
 fn for_a_few_stages_there_is_no_index() {
     let database = at_head(3);
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
