@@ -19,6 +19,7 @@ use crate::command::context::Context;
 use crate::database::connection;
 use crate::database::failure::{ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
+use crate::database::sqlite_file::wal_of;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -243,7 +244,18 @@ impl PruneRun<'_> {
                 blocks.push(Block::Line(format!("archived in {}", path.display())));
                 summary.archive = Some(path.display().to_string());
             }
-            Err(error) => ending.stopped = ending.stopped.or(Some(Stop::Failed(error))),
+            Err(error) => {
+                if let Some(path) = &arguments.archive {
+                    let (path, log) = (path.display(), wal_of(path));
+                    // The rows of committed batches are in the one or the other.
+                    blocks.push(Block::Line(match log.exists() {
+                        true => format!("archived in {path} and {}: keep both files together", log.display()),
+                        false => format!("archived in {path}"),
+                    }));
+                    summary.archive = Some(path.to_string());
+                }
+                ending.stopped = ending.stopped.or(Some(Stop::Failed(error)));
+            }
         }
         let (exit_code, error) = ending.exit_code_and_error(OnRemaining::of(arguments));
         Report { exit_code, error, ..Report::new(&summary, blocks) }

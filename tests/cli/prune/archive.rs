@@ -265,6 +265,7 @@ fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &D
     let full = run().expect(74).json();
     let left = rows(database);
     assert_eq!(full["removed"]["sessions"], 100 - database.count("alert_sessions"));
+    assert_eq!(full["archive"], path.as_str());
     assert!(left.len() < before.len() && !left.is_empty(), "{} of {}", left.len(), before.len());
     // The next one may find room for a smaller batch, and ends the same way.
     run().expect(74);
