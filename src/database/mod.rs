@@ -13,6 +13,7 @@
 //! | [`mark`] | marks by which this process's work can be found on a server |
 //! | [`keepalive`] | TCP keepalives for all connections |
 //! | [`sqlite_thread`] | work on a thread with SQLite's handle |
+//! | [`sqlite_cache`] | a small page cache for the time of some work |
 //! | [`sqlite_statement`] | a statement of SQLite's that copies no value |
 //! | [`failure`] | the database's errors: classes, hints, and whether to retry |
 //! | [`url`] | SQLAlchemy URLs, with hidden passwords |
@@ -30,6 +31,7 @@ pub(crate) mod quote;
 pub(crate) mod read_transaction;
 pub(crate) mod readiness;
 pub(crate) mod session;
+pub(crate) mod sqlite_cache;
 pub(crate) mod sqlite_file;
 pub(crate) mod sqlite_statement;
 pub(crate) mod sqlite_thread;

@@ -258,8 +258,13 @@ async fn commit(
     stopping: &Stopping,
     done: &mut Done,
 ) -> Result<(), BatchError> {
+    let mut batches: Vec<_> = batches.into_iter().flatten().collect();
+    for batch in &mut batches {
+        // Not watched: the server is idle meanwhile.
+        batch.complete_archive().await?;
+    }
     stopping.is_committing.set(true);
-    for batch in batches.into_iter().flatten() {
+    for batch in batches {
         let removing = batch.removed().clone();
         done.search = done.search.max(batch.search());
         let committed = watch.over(batch.commit(ledger)).await;

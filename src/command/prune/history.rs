@@ -181,8 +181,9 @@ impl OpenHistory {
     }
 
     /// Opens the archive, once it is certain that rows are written to it.
-    pub(crate) async fn open_archive(&mut self, path: &Path) -> Result<(), Error> {
-        self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema).await?);
+    /// `temporary` is the directory of SQLite's temporary files.
+    pub(crate) async fn open_archive(&mut self, path: &Path, temporary: Option<PathBuf>) -> Result<(), Error> {
+        self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema, temporary).await?);
         Ok(())
     }
 

@@ -162,7 +162,8 @@ impl PruneRun<'_> {
             self.bounds.interrupt.or(confirm(&self.summary)).await??;
         }
         if let Some(path) = &self.arguments.archive {
-            self.history.open_archive(path).await?;
+            let temporary = vacuum::sqlite::temporary_directory(&self.context.environment);
+            self.history.open_archive(path, temporary).await?;
         }
         let mut outcome = Box::pin(self.remove_planned()).await?;
         let is_confirmed = self.confirm_removal(&mut outcome).await;

@@ -7,6 +7,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`transaction`] | writes rows, reads them back and compares them |
+//! | [`late_indexes`] | indexes that are built at the end of a transaction with many rows |
 //! | [`tables`] | the tables and columns of the archive, and their statements |
 //! | [`mod@row`] | a deleted row on its way to the archive |
 //! | [`value`] | values from either backend: read, compared |
@@ -18,6 +19,7 @@
 pub(crate) mod compression;
 pub(crate) mod error;
 pub(crate) mod file;
+mod late_indexes;
 pub(crate) mod location;
 pub(crate) mod row;
 pub(crate) mod tables;
@@ -34,6 +36,7 @@ use sea_orm::{DbBackend, DbErr};
 use self::compression::Compression;
 use self::error::ArchiveError;
 use self::file::ArchiveFile;
+use self::late_indexes::LateIndexes;
 use self::tables::ArchivedTables;
 use self::transaction::ArchiveTransaction;
 use crate::database::connection::Connection;
@@ -50,16 +53,21 @@ const MARK: i32 = i32::from_be_bytes(*b"TRSA");
 /// How long to wait for another program that has locked the archive.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The page cache, in KiB, for the keys of rows, which are in no order.
+const CACHE_KIB: u32 = 32 * 1024;
+
 const READ: (Verb, &str) = (Verb::Read, "the schema of the archive");
 
 pub(crate) struct Archive {
     connection: Connection,
     file: ArchiveFile,
     tables: Arc<ArchivedTables>,
+    /// Where SQLite sorts.
+    temporary: Option<PathBuf>,
 }
 
 impl Archive {
-    /// Opens the archive of a database, or creates it.
+    /// Opens the archive of a database, or creates it. `temporary` is the directory of SQLite's temporary files.
     ///
     /// # Errors
     /// [`ArchiveError`]; an existing file is not changed.
@@ -68,6 +76,7 @@ impl Archive {
         database: &DatabaseUrl,
         revision: Option<Revision>,
         found: &Schema,
+        temporary: Option<PathBuf>,
     ) -> Result<Self, ArchiveError> {
         let revision = revision.ok_or(ArchiveError::NoLedger)?;
         let file = ArchiveFile::take(path, database.sqlite_path())?;
@@ -89,11 +98,12 @@ impl Archive {
                 .await
                 .context((Verb::Change, "the archive's columns to match the database"))?;
         }
-        Ok(Self { connection, file, tables })
+        Ok(Self { connection, file, tables, temporary })
     }
 
     pub(crate) async fn begin(&self) -> Result<ArchiveTransaction, DatabaseCause> {
-        ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables)).await
+        let indexes = LateIndexes::new(self.temporary.clone());
+        ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables), indexes).await
     }
 
     /// Closes it. Returns its path, or that of the compressed file.
@@ -138,6 +148,7 @@ async fn set_up(connection: &Connection) -> Result<(), DbErr> {
     // With a lower setting a loss of power could restore the journal of a transaction whose rows are already deleted in
     // the database.
     connection.execute_alone("PRAGMA synchronous = EXTRA").await?;
+    connection.execute_alone(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
     Ok(())
 }
 

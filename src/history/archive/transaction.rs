@@ -5,20 +5,23 @@ use std::sync::Arc;
 use rusqlite::Connection as Handle;
 use sea_orm::{DbErr, QueryResult};
 
+use super::late_indexes::LateIndexes;
 use super::row::{self, DeletedRow};
 use super::tables::{ArchivedTable, ArchivedTables};
 use super::value;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::sqlite_cache::with_small_cache;
 use crate::database::sqlite_statement::Statement;
 use crate::database::sqlite_thread::Work;
 use crate::database::sqlite_value::SqliteValue;
 use crate::database::transaction::SqliteTransaction;
+use crate::progress::Amount;
 
 /// So many bytes of rows are written while the next ones are deleted.
 pub(crate) const CHUNK: usize = 256 * 1024;
 /// With so many bytes the next ones are not deleted meanwhile, so that a large value is not in memory twice.
-const LARGE: usize = 1024 * 1024;
+pub(crate) const LARGE: usize = 1024 * 1024;
 
 /// A transaction of the archive. It is rolled back if it is dropped before its commit.
 pub(crate) struct ArchiveTransaction {
@@ -30,8 +33,8 @@ pub(crate) struct ArchiveTransaction {
 }
 
 enum Writer {
-    Idle(SqliteTransaction),
-    Writing(Work<SqliteTransaction, ()>),
+    Idle(SqliteTransaction, LateIndexes),
+    Writing(Work<SqliteTransaction, LateIndexes>),
 }
 
 /// Deleted rows with their tables.
@@ -51,8 +54,12 @@ enum KeptRow {
 }
 
 impl ArchiveTransaction {
-    pub(super) async fn begin(connection: &Connection, tables: Arc<ArchivedTables>) -> Result<Self, DatabaseCause> {
-        let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?));
+    pub(super) async fn begin(
+        connection: &Connection,
+        tables: Arc<ArchivedTables>,
+        indexes: LateIndexes,
+    ) -> Result<Self, DatabaseCause> {
+        let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?, indexes));
         Ok(Self { writer, tables, pending: Chunk::default() })
     }
 
@@ -82,34 +89,58 @@ impl ArchiveTransaction {
 
     /// Begins to write the pending rows.
     async fn write(&mut self) -> Result<(), DatabaseCause> {
-        let transaction = self.written().await?;
+        let (transaction, mut indexes) = self.written().await?;
         let (Chunk { rows, bytes }, tables) = (std::mem::take(&mut self.pending), Arc::clone(&self.tables));
-        let work = Work::start(transaction, move |archive| store(archive, &tables, &rows));
-        self.writer = Some(Writer::Writing(work));
-        if bytes >= LARGE {
-            self.writer = Some(Writer::Idle(self.written().await?));
-        }
-        Ok(())
+        let store = move |archive: &Handle| {
+            let mut store = || store(archive, &tables, &rows, &mut indexes);
+            // The pages of a large value would be in memory once more.
+            if bytes < LARGE { store() } else { with_small_cache(archive, store) }?;
+            Ok(indexes)
+        };
+        self.writer = Some(Writer::Writing(Work::start(transaction, store)));
+        if bytes >= LARGE { self.wait().await } else { Ok(()) }
     }
 
     /// Waits until the rows are written that were not pending.
-    async fn written(&mut self) -> Result<SqliteTransaction, DatabaseCause> {
+    async fn wait(&mut self) -> Result<(), DatabaseCause> {
+        let (transaction, indexes) = self.written().await?;
+        self.writer = Some(Writer::Idle(transaction, indexes));
+        Ok(())
+    }
+
+    /// The same, and takes the transaction.
+    async fn written(&mut self) -> Result<(SqliteTransaction, LateIndexes), DatabaseCause> {
         match self.writer.take() {
-            Some(Writer::Idle(transaction)) => Ok(transaction),
+            Some(Writer::Idle(transaction, indexes)) => Ok((transaction, indexes)),
             Some(Writer::Writing(work)) => {
                 let (transaction, result) = work.finish().await?;
-                result.map(|()| transaction)
+                result.map(|indexes| (transaction, indexes))
             }
             None => Err(DatabaseCause::new(ErrorClass::Other, "the transaction of the archive has ended")),
         }
     }
 
-    /// Writes what is pending, and commits: afterwards all rows are on the disk.
-    pub(crate) async fn commit(mut self) -> Result<(), DatabaseCause> {
+    /// Writes what is pending, and builds indexes that are missing, which may take as long as the rows did.
+    pub(crate) async fn complete(&mut self) -> Result<(), DatabaseCause> {
         if !self.pending.rows.is_empty() {
             self.write().await?;
         }
-        Ok(self.written().await?.commit().await?)
+        let (transaction, mut indexes) = self.written().await?;
+        self.writer = Some(match indexes.are_complete() {
+            true => Writer::Idle(transaction, indexes),
+            false => Writer::Writing(Work::start(transaction, move |archive| {
+                indexes.build(archive)?;
+                Ok(indexes)
+            })),
+        });
+        self.wait().await
+    }
+
+    /// Completes and commits it: afterwards all rows are on the disk.
+    pub(crate) async fn commit(mut self) -> Result<(), DatabaseCause> {
+        self.complete().await?;
+        let (transaction, _) = self.written().await?;
+        Ok(transaction.commit().await?)
     }
 }
 
@@ -119,9 +150,14 @@ pub(crate) fn table_of<'t>(tables: &'t ArchivedTables, name: &str) -> Result<&'t
 }
 
 /// Writes rows, and makes sure that the archive returns each one unchanged.
-fn store(archive: &Handle, tables: &ArchivedTables, rows: &[(&'static str, DeletedRow)]) -> Result<(), DatabaseCause> {
+fn store(
+    archive: &Handle,
+    tables: &ArchivedTables,
+    rows: &[(&'static str, DeletedRow)],
+    indexes: &mut LateIndexes,
+) -> Result<(), DatabaseCause> {
     for rows in rows.chunk_by(|(one, _), (other, _)| one == other) {
-        let name = rows[0].0;
+        let (name, mut written) = (rows[0].0, Amount::default());
         let table = table_of(tables, name)?;
         let mut insert = Statement::prepare(archive, &table.insert)?;
         let mut select = Statement::prepare(archive, &table.select)?;
@@ -132,7 +168,11 @@ fn store(archive: &Handle, tables: &ArchivedTables, rows: &[(&'static str, Delet
             if let Some(column) = differing(&mut select, table, &sent)? {
                 return Err(mismatch(name, &table.shown_key(&sent), column, origin));
             }
+            written.rows += 1;
+            written.bytes += row::size_of(&sent) as u64;
         }
+        drop((insert, select));
+        indexes.count(archive, name, written)?;
     }
     Ok(())
 }

@@ -135,7 +135,9 @@ impl Batch {
             Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
             None => None,
         };
-        let transaction = connection.begin(SearchPath::Empty, &set_up(limits)).await?;
+        // The server is idle while the archive is completed, for longer than a role's limit may be.
+        let idle = archive.as_ref().map_or("", |_| "SET LOCAL idle_in_transaction_session_timeout = 0; ");
+        let transaction = connection.begin(SearchPath::Empty, &format!("{idle}{}", set_up(limits))).await?;
         if transaction.backend() == DbBackend::Postgres
             && !connection.may_have(2)
             && !prune_lock::take_in(&transaction).await?
@@ -249,6 +251,14 @@ impl Batch {
     #[must_use]
     pub(crate) fn removed(&self) -> &Removed {
         &self.removed
+    }
+
+    /// Completes the archive, without a commit.
+    pub(crate) async fn complete_archive(&mut self) -> Result<(), BatchError> {
+        match &mut self.archive {
+            Some(archive) => archive.complete().await.map_err(BatchError::in_archive),
+            None => Ok(()),
+        }
     }
 
     /// Commits the removal after the archive is on the disk. Returns how long other sessions may have waited. It must

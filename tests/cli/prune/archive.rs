@@ -84,6 +84,23 @@ fn what_goes_is_in_a_private_database_that_the_other_commands_read(database: &Da
 }
 
 #[apply(test)]
+fn with_many_rows_in_one_session_the_indexes_of_the_archive_are_built_afterwards(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 2, OLD_US);
+    database.execute(
+        "INSERT INTO llm_interactions (interaction_id, session_id, duration_ms, success, model_name)
+         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 25000)
+         SELECT 'l-' || n, 's1', 1, true, 'gemini' FROM numbers",
+    );
+    let (before, archive) = (rows(database), Database::sqlite());
+    prune_into(database, &archive, &[]).expect(0);
+    assert!(session_ids(database).is_empty() && rows(&archive) == before);
+    Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+    let last = archive.texts("SELECT tbl_name FROM sqlite_schema ORDER BY rowid DESC LIMIT 1");
+    assert_eq!(last, [Some("llm_interactions".to_owned())]);
+}
+
+#[apply(test)]
 fn a_later_run_adds_to_the_archive(database: &Database) {
     database.create_schema(Schema::Baseline);
     for number in 1..=4 {
