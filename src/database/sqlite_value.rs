@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use rusqlite::types::ValueRef;
+
 /// How many characters of a literal are shown.
 pub(crate) const SHOWN_CHARACTERS: usize = 200;
 /// The bytes of a text of which so many characters are shown, each with up to four bytes.
@@ -21,6 +23,18 @@ pub enum SqliteValue<'a> {
     Text(&'a [u8]),
     /// Bytes, stored as they are.
     Blob(&'a [u8]),
+}
+
+impl<'a> From<ValueRef<'a>> for SqliteValue<'a> {
+    fn from(value: ValueRef<'a>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Integer(number),
+            ValueRef::Real(number) => Self::Real(number),
+            ValueRef::Text(bytes) => Self::Text(bytes),
+            ValueRef::Blob(bytes) => Self::Blob(bytes),
+        }
+    }
 }
 
 impl SqliteValue<'_> {
@@ -151,21 +165,12 @@ impl fmt::Display for StorageClass {
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
-    use rusqlite::types::ValueRef;
 
     use super::*;
 
     /// What SQLite reads in a literal, written once more.
     fn read_back(connection: &Connection, literal: &str) -> String {
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok(match row.get_ref(0)? {
-                ValueRef::Null => SqliteValue::Null.literal(),
-                ValueRef::Integer(number) => SqliteValue::Integer(number).literal(),
-                ValueRef::Real(number) => SqliteValue::Real(number).literal(),
-                ValueRef::Text(bytes) => SqliteValue::Text(bytes).literal(),
-                ValueRef::Blob(bytes) => SqliteValue::Blob(bytes).literal(),
-            })
-        };
+        let read = |row: &rusqlite::Row<'_>| Ok(SqliteValue::from(row.get_ref(0)?).literal());
         connection.query_row(&format!("SELECT {literal}"), [], read).expect("a literal")
     }
 

@@ -21,8 +21,8 @@ fn of_sqlite(row: &SqliteRow, index: usize) -> Result<SqliteValue<'_>, sqlx::Err
     if value.is_null() {
         return Ok(SqliteValue::Null);
     }
-    let class = value.type_info().name().to_owned();
-    let decoded = match class.as_str() {
+    let class = value.type_info().into_owned();
+    let decoded = match class.name() {
         "INTEGER" => <i64 as Decode<'_, Sqlite>>::decode(value).map(SqliteValue::Integer),
         "REAL" => <f64 as Decode<'_, Sqlite>>::decode(value).map(SqliteValue::Real),
         "TEXT" => <&[u8] as Decode<'_, Sqlite>>::decode(value).map(SqliteValue::Text),
@@ -38,8 +38,8 @@ fn of_postgresql(row: &QueryResult, index: usize) -> Result<SqliteValue<'_>, DbE
     if value.is_null() {
         return Ok(SqliteValue::Null);
     }
-    let kind = value.type_info().name().to_owned();
-    let value = match kind.as_str() {
+    let kind = value.type_info();
+    let value = match kind.name() {
         "INT8" => row.try_get(index).map(SqliteValue::Integer),
         "FLOAT8" => row.try_get(index).map(SqliteValue::Real),
         _ => row.try_get::<&str, _>(index).map(|text| SqliteValue::Text(text.as_bytes())),

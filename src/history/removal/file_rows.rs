@@ -12,11 +12,12 @@ use sea_orm::{DbBackend, Statement, StatementBuilder, Value};
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::quote::quoted;
+use crate::database::sqlite_cache::with_small_cache;
 use crate::database::sqlite_value::SqliteValue;
 use crate::database::transaction::Transaction;
-use crate::history::archive::row::{DeletedRow, size_of};
+use crate::history::archive::row::{CopiedRow, DeletedRow, size_of};
 use crate::history::archive::tables::{ArchivedTable, ArchivedTables};
-use crate::history::archive::transaction::{CHUNK, table_of};
+use crate::history::archive::transaction::{CHUNK, LARGE, table_of};
 
 /// Removed rows.
 pub(crate) struct RemovedChunk {
@@ -56,6 +57,17 @@ impl FileRows {
     fn remove(&self, file: &Connection) -> Result<RemovedChunk, DatabaseCause> {
         let table = table_of(&self.tables, self.name)?;
         let chunk = self.read(file, table)?;
+        if chunk.bytes < LARGE {
+            self.delete(file, table, &chunk)?;
+        } else {
+            // The pages of a large value would be in memory once more.
+            with_small_cache(file, || self.delete(file, table, &chunk))?;
+        }
+        Ok(chunk)
+    }
+
+    /// Deletes the rows of a chunk, each by its key.
+    fn delete(&self, file: &Connection, table: &ArchivedTable, chunk: &RemovedChunk) -> Result<(), DatabaseCause> {
         let mut delete = None;
         for row in &chunk.rows {
             let values = row.values(table.columns.len())?;
@@ -70,7 +82,7 @@ impl FileRows {
                 rows => return Err(doubled(self.name, &table.shown_key(&values), rows)),
             }
         }
-        Ok(chunk)
+        Ok(())
     }
 
     fn read(&self, file: &Connection, table: &ArchivedTable) -> Result<RemovedChunk, DatabaseCause> {
@@ -85,9 +97,9 @@ impl FileRows {
                 break;
             };
             let values = (0..table.columns.len()).map(|index| Ok(row.get_ref(index)?.into()));
-            let row = DeletedRow::Copied(values.collect::<rusqlite::Result<_>>()?);
-            chunk.bytes += size_of(&row.values(table.columns.len())?);
-            chunk.rows.push(row);
+            let values = values.collect::<rusqlite::Result<Vec<_>>>()?;
+            chunk.bytes += size_of(&values);
+            chunk.rows.push(DeletedRow::Copied(CopiedRow::of(&values)));
         }
         Ok(chunk)
     }

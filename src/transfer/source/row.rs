@@ -22,13 +22,7 @@ impl<'r> AnyRow<'r> {
             AnyRow::Stored(row) => row.get_ref(index).unwrap_or(ValueRef::Null),
             AnyRow::Placeholder(values) => (&values[index]).into(),
         };
-        match value {
-            ValueRef::Null => SqliteValue::Null,
-            ValueRef::Integer(number) => SqliteValue::Integer(number),
-            ValueRef::Real(number) => SqliteValue::Real(number),
-            ValueRef::Text(bytes) => SqliteValue::Text(bytes),
-            ValueRef::Blob(bytes) => SqliteValue::Blob(bytes),
-        }
+        value.into()
     }
 
     /// The primary key as text, from the positions of its columns.
