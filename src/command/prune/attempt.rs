@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use migration::ledger::Ledger;
+use sea_orm::DbErr;
 
 use super::bounds::GRACE;
 use super::history::OpenHistory;
@@ -54,8 +55,6 @@ struct Done {
     removed: Removed,
     /// The longest time for which other sessions may have waited.
     held: Duration,
-    /// The time that did not depend on the size of the batches.
-    search: Duration,
 }
 
 /// A batch that was committed or failed.
@@ -180,16 +179,36 @@ impl Removal<'_> {
         reference: &Reference,
         after: Option<Place>,
     ) -> Result<(Vec<Place>, Option<Place>), Stop> {
+        self.find(async |history, limit| orphans::find(&history.connection, reference, after, limit).await).await
+    }
+
+    /// Finds the stages among orphans that others need, before the time is up, and removes them from the places.
+    pub(crate) async fn take_parents(
+        &mut self,
+        reference: &Reference,
+        places: &mut Vec<Place>,
+    ) -> Result<Vec<Place>, Stop> {
+        let find = async |history: &OpenHistory, _| {
+            orphans::find_parents(&history.connection, &history.schema, reference, places).await
+        };
+        let parents = self.find(find).await?;
+        Ok(places.extract_if(.., |place| parents.contains(place)).collect())
+    }
+
+    /// Searches, and tries again after a failure.
+    async fn find<T>(
+        &mut self,
+        find: impl AsyncFn(&OpenHistory, Option<Duration>) -> Result<T, DbErr>,
+    ) -> Result<T, Stop> {
         loop {
             self.heed_signal()?;
             if self.is_too_late() {
                 return Err(Stop::Deadline);
             }
             let limit = self.limits.deadline.map(|at| at.saturating_duration_since(Instant::now()) + LOCK_TIMEOUT);
-            let OpenHistory { connection, watch, .. } = &*self.history;
-            let find =
-                watch.over(async { Ok::<_, BatchError>(orphans::find(connection, reference, after, limit).await?) });
-            let error = match finish(self.interrupt, &self.stopping, self.limits.deadline, find).await? {
+            let OpenHistory { watch, .. } = &*self.history;
+            let found = watch.over(async { Ok::<_, BatchError>(find(self.history, limit).await?) });
+            let error = match finish(self.interrupt, &self.stopping, self.limits.deadline, found).await? {
                 Ok(found) => return Ok(found),
                 Err(error) => self.replace_spoilt_connection(error).await?,
             };
@@ -201,7 +220,7 @@ impl Removal<'_> {
 
     /// Records committed batches even if a later one failed, adapts the batch size, and pauses for other sessions.
     async fn settle(&mut self, ended: Ended, sizer: &mut BatchSizer) -> Result<Attempt, Stop> {
-        let Ended { finished, done: Done { batches, removed, held, search }, activity, units, began } = ended;
+        let Ended { finished, done: Done { batches, removed, held }, activity, units, began } = ended;
         let amount = self.count(&removed);
         self.outcome.batches += batches;
         if activity != Activity::Idle && batches > 0 {
@@ -214,14 +233,17 @@ impl Removal<'_> {
             }
             return self.replace_spoilt_connection(error).await.map(Attempt::Failed);
         }
+        let time = began.elapsed();
+        if units > 0 {
+            let budget = self.limits.batch_time.map_or(activity.budget(), Budget::contended);
+            sizer.learn(&Measured { units, amount, time }, &budget);
+        }
         if batches == 0 {
+            // It has kept other sessions waiting nevertheless.
+            self.rest(activity.pause(time)).await?;
             return Ok(Attempt::Nothing);
         }
         self.failing_since = None;
-        let budget = self.limits.batch_time.map_or(activity.budget(), Budget::contended);
-        // Smaller batches would only search more often.
-        let time = began.elapsed().saturating_sub(search);
-        sizer.learn(&Measured { units, amount, time }, &budget);
         self.rest(activity.pause(held)).await?;
         Ok(Attempt::Removed)
     }
@@ -266,7 +288,6 @@ async fn commit(
     stopping.is_committing.set(true);
     for batch in batches {
         let removing = batch.removed().clone();
-        done.search = done.search.max(batch.search());
         let committed = watch.over(batch.commit(ledger)).await;
         let (removed, held) = committed.map_err(|error| error.or_uncommitted(removing))?;
         done.batches += 1;

@@ -1,6 +1,8 @@
 //! Removes what was planned, in batches: short batches while other sessions are active. Retries after a temporary failure,
 //! skips sessions that cannot be removed, and stops at a signal or the deadline.
 
+use std::time::{Duration, Instant};
+
 use super::attempt::{Attempt, Others};
 use super::bounds::out_of_time;
 use super::history::OpenHistory;
@@ -21,6 +23,16 @@ const MOST_STUCK: usize = 100;
 
 /// The most orphans of a batch, whose places are listed in its statements.
 const MOST_AT_ONCE: u32 = 1 << 18;
+
+/// How long a search for the parents among orphaned stages is valid while other sessions commit, in times that it took.
+const PARENTS_VALID_FOR: u32 = 20;
+
+/// A search for the parents among orphaned stages.
+#[derive(Debug, Clone, Copy)]
+struct ParentSearch {
+    began: Instant,
+    took: Duration,
+}
 
 /// Whether orphans were found that could not be removed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,8 +197,14 @@ impl Removal<'_> {
         mut places: Vec<Place>,
         sizer: &mut BatchSizer,
     ) -> Result<Vec<Place>, Stop> {
-        let mut rest = Vec::new();
+        let (mut rest, mut search) = (Vec::new(), None);
         while !places.is_empty() {
+            if search.is_none_or(|search| self.is_outdated(search)) {
+                let began = Instant::now();
+                rest.extend(self.take_parents(reference, &mut places).await?);
+                search = Some(ParentSearch { began, took: began.elapsed() });
+                continue;
+            }
             let (mut taken, mut found) = (0, Vec::new());
             let begin = async |history: &OpenHistory, size: u32, limits: Limits| {
                 let OpenHistory { connection, schema, archive, .. } = history;
@@ -203,5 +221,11 @@ impl Removal<'_> {
         }
         rest.sort_unstable();
         Ok(rest)
+    }
+
+    /// Whether another session may have given an orphaned stage a child stage since a search.
+    fn is_outdated(&self, search: ParentSearch) -> bool {
+        let has_changed = self.history.contention.last_commit().is_some_and(|commit| commit > search.began);
+        has_changed && search.began.elapsed() > search.took * PARENTS_VALID_FOR
     }
 }

@@ -120,7 +120,6 @@ pub(crate) struct Batch {
     /// Whether rows for the archive are removed in chunks.
     may_split: bool,
     removed: Removed,
-    search: Duration,
     began: Instant,
 }
 
@@ -146,8 +145,7 @@ impl Batch {
             return Err(BatchError { place: FailedIn::PruneLock, ..BatchError::from(cause) });
         }
         let may_split = archive.is_some() && may_split(&transaction).await?;
-        let (removed, search) = (Removed::new(), Duration::ZERO);
-        Ok(Self { transaction, archive, may_split, removed, search, began: Instant::now() })
+        Ok(Self { transaction, archive, may_split, removed: Removed::new(), began: Instant::now() })
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
@@ -174,16 +172,6 @@ impl Batch {
     /// The first row of a query.
     pub(crate) async fn one(&self, query: &SelectStatement) -> Result<Option<QueryResult>, DbErr> {
         self.transaction.query_one(query).await
-    }
-
-    /// Records how long it has searched, if that does not depend on the number of rows that it removes.
-    pub(crate) fn searched_for(&mut self, time: Duration) {
-        self.search = time;
-    }
-
-    /// The time of the search that does not depend on the number of rows.
-    pub(crate) fn search(&self) -> Duration {
-        self.search
     }
 
     /// The places that a query finds, in their order.

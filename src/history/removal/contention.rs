@@ -110,6 +110,15 @@ impl Contention {
         matches!(self, Self::File(file) if file.is_alone())
     }
 
+    /// When the last commit of another process was noticed, or the observation began. `None` on PostgreSQL.
+    #[must_use]
+    pub(crate) fn last_commit(&self) -> Option<Instant> {
+        match self {
+            Self::Server(_) => None,
+            Self::File(file) => Some(file.last_commit),
+        }
+    }
+
     /// Determines the current activity.
     pub(crate) async fn activity(&mut self, connection: &Connection) -> Result<Activity, DbErr> {
         match self {
@@ -150,13 +159,13 @@ impl FileActivity {
     }
 
     async fn activity(&mut self, connection: &Connection) -> Result<Activity, DbErr> {
-        if self.is_alone() {
-            return Ok(Activity::Idle);
-        }
         let version = data_version(connection).await?;
         if version != self.data_version {
             self.data_version = version;
             self.last_commit = Instant::now();
+        }
+        if self.is_alone() {
+            return Ok(Activity::Idle);
         }
         Ok(if self.last_commit.elapsed() < MEMORY { Activity::Writers } else { Activity::Readers })
     }

@@ -6,8 +6,8 @@ use crate::support::archive::archive_path;
 use crate::support::cases::each;
 use crate::support::check::check;
 use crate::support::history::{NOW_US, OLD_US, Rows, insert_session, insert_whole_sessions, rows};
-use crate::support::process::Held;
-use crate::support::prune::prune;
+use crate::support::process::{Held, wait_until};
+use crate::support::prune::{prune, start_to_prune};
 use crate::support::sqlite_file::empty_every_index;
 use crate::support::{Database, Schema, apply, test};
 
@@ -212,6 +212,56 @@ fn chains_of_stages_go_in_one_run_whatever_their_order(database: &Database) {
     let pruned = prune(database, &["--orphans", "--yes"]).expect(0).json();
     assert_eq!(pruned["removed"]["rows"]["stage_executions"], 6);
     assert_eq!(rows(database), expected);
+}
+
+/// Writes stages of sessions that do not exist.
+fn insert_lost_stages(database: &Database, count: u32) {
+    database.execute_unguarded(&format!(
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                       parallel_index, parallel_type)
+         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+         SELECT 'lost-' || n, 'gone-' || n, 'a', 0, 'A', 'k', 'completed', 0, 'single' FROM numbers"
+    ));
+}
+
+#[apply(test)]
+fn a_child_stage_that_is_written_during_the_run_keeps_its_parent(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 1, NOW_US);
+    insert_lost_stages(database, 500);
+    let begun = database.count("stage_executions");
+    let run = start_to_prune(database, &["--orphans", "--before", "1971-01-01T00:00:00Z"]);
+    wait_until("it removes stages", || database.count("stage_executions") < begun);
+    // The last one that is removed.
+    database
+        .execute("UPDATE stage_executions SET parent_stage_execution_id = 'lost-1' WHERE execution_id = 'child@s1'");
+    let left = database.count("stage_executions");
+    assert!(left > 100, "the run is too fast for this test: {left}");
+    run.finish().expect(0);
+    let stages = database.texts("SELECT execution_id FROM stage_executions ORDER BY 1").into_iter().flatten();
+    assert_eq!(stages.collect::<Vec<_>>(), ["child@s1", "lost-1", "stage@s1"]);
+}
+
+#[apply(test)]
+fn orphans_that_stay_do_not_take_a_transaction_each() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(&database, 1, NOW_US);
+    insert_lost_stages(&database, 3000);
+    database.execute_unguarded(
+        "INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name)
+         SELECT execution_id, 's1', execution_id, 1, true, 'gemini' FROM stage_executions
+         WHERE execution_id LIKE 'lost-%' AND execution_id <> 'lost-7'",
+    );
+    let transactions = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    let before = database.number(transactions);
+    let pruned = prune(&database, &["--orphans", "--yes"]).expect(0).json();
+    assert_eq!(pruned["removed"]["rows"]["stage_executions"], 1);
+    // The server counts a session's work at its end.
+    let removed = "SELECT CAST(n_tup_del AS bigint) FROM pg_stat_user_tables WHERE relname = 'stage_executions'";
+    database.wait_until(removed);
+    let transactions = database.number(transactions) - before;
+    assert!(transactions < 1500, "{transactions}");
 }
 
 #[apply(test)]
