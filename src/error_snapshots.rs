@@ -136,7 +136,7 @@ fn every_error() {
             Error::Exec { command: text("backend"), source: io(ErrorKind::NotFound) },
             Error::Exec { command: text("backend"), source: io(ErrorKind::PermissionDenied) },
         ],
-        Interrupted => [Signal::Interrupt, Signal::Terminate],
+        Interrupted => [Signal::Interrupt, Signal::Terminate, Signal::Hangup],
         RolledBack => [Error::RolledBack(Signal::Interrupt), Error::RolledBack(Signal::Terminate)],
         RollingBack => [Error::RollingBack(Signal::Interrupt), Error::RollingBack(Signal::Terminate)],
         Output => [Error::Output(io(ErrorKind::StorageFull))],

@@ -45,6 +45,8 @@ pub enum ExitCode {
     NotExecutable = 126,
     /// A command was not found, as in shells.
     NotFound = 127,
+    /// 128 and SIGHUP.
+    HungUp = 129,
     /// 128 and SIGINT.
     Interrupted = 130,
     /// 128 and SIGTERM.
@@ -53,7 +55,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All codes, by number.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Done,
         Self::Internal,
         Self::Usage,
@@ -73,6 +75,7 @@ impl ExitCode {
         Self::DeadlineExceeded,
         Self::NotExecutable,
         Self::NotFound,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -119,6 +122,9 @@ impl ExitCode {
                 "the command of `wait -- COMMAND` cannot be run; if it runs, its own exit code counts"
             }
             Self::NotFound => "the command of `wait -- COMMAND` was not found",
+            Self::HungUp => {
+                "the terminal was closed or its connection lost (SIGHUP): as 130; under `nohup` it is ignored"
+            }
             Self::Interrupted => {
                 "interrupted (SIGINT): uncommitted changes were rolled back; a commit that was already sent is awaited, and \
                  `prune` first completes its batch unless a second signal comes"

@@ -1,6 +1,6 @@
-//! SIGINT and SIGTERM.
+//! SIGINT, SIGTERM and SIGHUP.
 //!
-//! The handlers are also needed because PID 1 of a container ignores both signals without them.
+//! The handlers are also needed because PID 1 of a container ignores these signals without them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,8 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM, sent by a container runtime.
     Terminate,
+    /// SIGHUP, sent when the terminal is closed or its connection is lost.
+    Hangup,
 }
 
 impl Signal {
@@ -26,6 +28,7 @@ impl Signal {
         match self {
             Signal::Interrupt => ExitCode::Interrupted,
             Signal::Terminate => ExitCode::Terminated,
+            Signal::Hangup => ExitCode::HungUp,
         }
     }
 }
@@ -35,6 +38,7 @@ impl fmt::Display for Signal {
         f.write_str(match self {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
+            Signal::Hangup => "SIGHUP",
         })
     }
 }
@@ -48,15 +52,49 @@ pub(crate) struct Interrupt {
 struct Streams {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// `None` if it is ignored, or after the first one.
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 impl Streams {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: if may_hang_up() { Some(signal(SignalKind::hangup())?) } else { None },
+        })
+    }
+
     async fn next(&mut self) -> Signal {
+        let Self { interrupt, terminate, hangup } = self;
+        let first_hangup = async {
+            match hangup {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
+            _ = first_hangup => {
+                // The shell and the kernel each send one when a terminal is closed.
+                self.hangup = None;
+                Signal::Hangup
+            }
         }
     }
+}
+
+/// Whether SIGHUP stops the process: `nohup` starts it with the signal ignored. Where there is no such file, the process
+/// keeps what it was started with.
+fn may_hang_up() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| !ignores_hangup(&status))
+}
+
+/// Whether the status of a process shows that it ignores SIGHUP, whose number is 1.
+fn ignores_hangup(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
 }
 
 impl Interrupt {
@@ -65,9 +103,7 @@ impl Interrupt {
     /// # Errors
     /// The operating system's, when the handlers cannot be installed.
     pub(crate) fn listen() -> std::io::Result<Self> {
-        let streams =
-            Streams { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
-        Ok(Self { streams: Mutex::new(streams), held: AtomicBool::new(false) })
+        Ok(Self { streams: Mutex::new(Streams::listen()?), held: AtomicBool::new(false) })
     }
 
     /// From now on a signal no longer stops the work: a COMMIT was sent, and its outcome must be awaited.
@@ -93,5 +129,19 @@ impl Interrupt {
             true => Ok(work.await),
             false => Err(signal),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_hangup_is_in_the_status() {
+        let status = |ignored: &str| format!("Name:\ttarsy-db\nSigBlk:\t0001\nSigIgn:\t{ignored}\nSigCgt:\t0001\n");
+        assert!(ignores_hangup(&status("0000000000000001")) && ignores_hangup(&status("0000000000001003")));
+        assert!(!ignores_hangup(&status("0000000000001000")));
+        // What is unknown is left as it is.
+        assert!(ignores_hangup("Name:\ttarsy-db\n") && ignores_hangup(&status("?")));
     }
 }

@@ -58,7 +58,7 @@ const EXIT_CODES: &str = "Exit codes:
     5  schema newer than this version  77  authentication or privilege
     6  old sessions remain             78  configuration
     7  refused                        124  deadline exceeded
-    8  verification mismatch          130, 143  interrupted, terminated";
+    8  verification mismatch          129, 130, 143  stopped by a signal";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -116,8 +116,8 @@ pub(crate) enum Command {
     ///
     /// The exit code is 0 when done, when `--max-duration` is over, and when another `prune` is running; 6 if old
     /// sessions remain (`--fail-if-remaining`); 7 when refused (`--max-share` exceeded, not confirmed, or the archive
-    /// belongs to another history); 78 if no retention is set; 69 or 75 when `--retry-for` is over; 130 or 143 after a
-    /// signal. If a session cannot be removed, the exit code is that of the first failure.
+    /// belongs to another history); 78 if no retention is set; 69 or 75 when `--retry-for` is over; 129, 130 or 143
+    /// after a signal. If a session cannot be removed, the exit code is that of the first failure.
     Prune(Prune),
     /// Migrate a history from SQLite to PostgreSQL, completely or not at all.
     ///

@@ -65,7 +65,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Sends a signal: `TERM`, `INT`, `KILL`.
+    /// Sends a signal: `TERM`, `INT`, `HUP`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.pid(), name);
     }
@@ -118,6 +118,14 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the binary on a database by another program, which becomes it.
+pub(crate) fn running_by(program: &[&str], database: &Database, arguments: &[&str]) -> Running {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_tarsy-db")).args(arguments);
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    Running::of(command.current_dir(database.directory()).env("DATABASE_URL", database.url()))
 }
 
 /// Sends a signal to a process.
