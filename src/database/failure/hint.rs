@@ -80,6 +80,7 @@ impl DatabaseCause {
             ErrorClass::CannotOpen if self.message.contains("is a directory") => {
                 "name a file in it, such as `sqlite:///directory/history.db`"
             }
+            ErrorClass::Conflict => "run the same command again",
             ErrorClass::Corrupt => "restore a backup; for SQLite see also https://www.sqlite.org/recovery.html",
             _ => return None,
         })

@@ -359,7 +359,7 @@ fn too_few_removed(gone: u64, wanted: usize, table: &str) -> DatabaseCause {
 }
 
 fn upgraded_concurrently() -> DatabaseCause {
-    DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema; run the same command again")
+    DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema")
 }
 
 #[cfg(test)]

@@ -117,8 +117,7 @@ impl Load<'_> {
         match self.plan.tables.iter().find(|table| namespace.table(&table.name) != table.qualified_name) {
             None => Ok(()),
             Some(table) => {
-                let message =
-                    format!("another session has created {} in another schema; run the same command again", table.name);
+                let message = format!("another session has created {} in another schema", table.name);
                 Err(DatabaseCause::new(ErrorClass::Conflict, message))
             }
         }

@@ -5,9 +5,11 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::WriteError;
 use super::session::execute;
-use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::quote::quoted;
+use crate::schema::model::ForeignKey;
 use crate::transfer::plan::TablePlan;
+use crate::transfer::source::constraints::foreign_keys;
 
 /// Whether rows of the target that the source also has are locked until the end of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,9 @@ pub(crate) async fn count_present(
 }
 
 /// Inserts the rows whose primary key does not exist yet. Returns how many the server inserted.
+///
+/// # Errors
+/// [`ErrorClass::Conflict`] if a parent was removed since the search for orphans.
 pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> Result<u64, WriteError> {
     let sql = format!(
         "INSERT INTO {name} ({columns}) SELECT {columns} FROM {place} AS staged
@@ -92,5 +97,21 @@ pub(crate) async fn insert(connection: &mut PgConnection, table: &TablePlan) -> 
     );
     let inserted = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
     let action = Action::from((Verb::Insert, format!("rows into {}", table.name)));
-    Ok(inserted.map_err(|error| WriteError::of(action, error))?.rows_affected())
+    let refused = |error| match lost_parent(&error, table) {
+        Some(cause) => WriteError::of(action, cause),
+        None => WriteError::of(action, error),
+    };
+    Ok(inserted.map_err(refused)?.rows_affected())
+}
+
+/// The cause of a violated foreign key, if all rows had a parent by it when orphans were searched. Deferred keys are
+/// checked at once as well: [`session_settings`](super::session_settings).
+fn lost_parent(error: &sqlx::Error, table: &TablePlan) -> Option<DatabaseCause> {
+    let answer = error.as_database_error().filter(|answer| answer.is_foreign_key_violation())?;
+    let is_violated = |key: &ForeignKey| key.name.is_some() && key.name.as_deref() == answer.constraint();
+    if !foreign_keys(table).any(is_violated) {
+        return None;
+    }
+    let what = "another session has removed a row that a new one refers to";
+    Some(DatabaseCause::new(ErrorClass::Conflict, format!("{what}: {}", DatabaseCause::from(error))))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::activity::{wait_for_lock, wait_for_no_session_of_the_tool};
 use crate::support::append::{append, append_with, came, two_histories};
 use crate::support::cases::each;
-use crate::support::history::{NOW_US, insert_many, insert_session};
+use crate::support::history::{NOW_US, insert_many, insert_session, session_ids};
 use crate::support::migration::{arguments, one_session_and_target, picture};
 use crate::support::process::Held;
 use crate::support::{Running, apply, test};
@@ -51,6 +51,34 @@ fn a_parent_that_another_session_removes_after_the_search_for_orphans_is_no_orph
     other.execute("DELETE FROM alert_sessions; COMMIT");
     waiting.finish().expect(75).fails_with(&["another session removed a parent of stage_executions"]);
     run().finish().expect(0);
+}
+
+#[apply(test)]
+fn a_parent_that_another_session_removes_before_the_insert_asks_for_a_repeat() {
+    let ours = |when: &str| {
+        format!(
+            "CREATE TABLE ours (agent VARCHAR PRIMARY KEY); INSERT INTO ours VALUES ('kubernetes'), ('theirs');
+             UPDATE alert_sessions SET agent_type = 'theirs'; ALTER TABLE alert_sessions ADD FOREIGN KEY (agent_type) REFERENCES ours {when}"
+        )
+    };
+    each([ours(""), ours("DEFERRABLE INITIALLY DEFERRED")], |key| {
+        let (source, target) = two_histories();
+        target.execute(&key);
+        let halt = Held::halt_inserts(&target, "alert_sessions", "NEW.session_id = 'one'");
+        let run = || Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+        let halted = run();
+        wait_for_lock(&target);
+        target.execute("DELETE FROM ours WHERE agent = 'kubernetes'");
+        halt.close();
+        let refused = halted.finish().expect(75);
+        refused.fails_with(&["another session has removed a row", "(agent_type)=(kubernetes)"]);
+        assert_eq!(refused.json()["error"]["hint"], "run the same command again");
+        assert_eq!(session_ids(&target), ["theirs"]);
+        // By then the row has no parent.
+        run().finish().expect(65).fails_with(&["orphan"]);
+        target.execute("INSERT INTO ours VALUES ('kubernetes')");
+        run().finish().expect(0);
+    });
 }
 
 #[apply(test)]
