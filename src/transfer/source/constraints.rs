@@ -27,6 +27,8 @@ pub(crate) struct Search<'s> {
     pub(crate) connection: &'s Connection,
     pub(crate) table: &'s TablePlan,
     pub(crate) values: Values,
+    /// An expression that is true for a row that a policy leaves out, if there are any.
+    pub(crate) left_out: Option<&'s str>,
 }
 
 impl Search<'_> {
@@ -46,7 +48,7 @@ impl Search<'_> {
             if is_unique && storage_classes(self.connection, self.table, key)? <= 1 {
                 continue;
             }
-            self.each(&key.columns, Reason::DuplicateRow, &from_duplicates(self.table, key), sink)?;
+            self.each(&key.columns, Reason::DuplicateRow, &self.of_duplicates(key), sink)?;
         }
         Ok(())
     }
@@ -54,7 +56,7 @@ impl Search<'_> {
     /// Finds the rows whose values may be too long for an index, once for each such index.
     pub(crate) fn long_entries(self, sink: &mut HazardSink<'_>) -> Result<(), DatabaseCause> {
         for columns in &self.table.b_trees {
-            self.each(columns, Reason::IndexEntry, &from_long_entries(self.table, columns), sink)?;
+            self.each(columns, Reason::IndexEntry, &self.of_long_entries(columns), sink)?;
         }
         Ok(())
     }
@@ -63,11 +65,37 @@ impl Search<'_> {
     pub(crate) fn count_long_entries(self) -> Result<u64, DatabaseCause> {
         let mut count = 0;
         for columns in &self.table.b_trees {
-            let sql = format!("SELECT count(*) {}", from_long_entries(self.table, columns));
+            let sql = format!("SELECT count(*) {}", self.of_long_entries(columns));
             let counted: i64 = self.connection.query_row(&sql, [], |row| row.get(0))?;
             count += u64::try_from(counted).unwrap_or(0);
         }
         Ok(count)
+    }
+
+    /// The FROM clause for rows that have the same unique key as another row.
+    fn of_duplicates(self, key: &UniqueKey) -> String {
+        let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT) COLLATE BINARY", quoted(column)));
+        let texts = texts.collect::<Vec<_>>().join(", ");
+        let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
+        let given = given.collect::<Vec<_>>().join(" AND ");
+        let (name, is_copied) = (rows_of(&self.table.name), self.is_copied());
+        format!(
+            "FROM {name} WHERE ({texts}) IN (
+                 SELECT {texts} FROM {name} WHERE {given} AND {is_copied} GROUP BY {texts} HAVING count(*) > 1)
+             AND {is_copied}"
+        )
+    }
+
+    /// The FROM clause for rows whose values of these columns may be too long for an index.
+    fn of_long_entries(self, columns: &[String]) -> String {
+        let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
+        let length = lengths.collect::<Vec<_>>().join(" + ");
+        format!("FROM {} WHERE {length} > {SAFE_ENTRY} AND {}", rows_of(&self.table.name), self.is_copied())
+    }
+
+    /// The condition for the rows that are copied.
+    fn is_copied(self) -> String {
+        self.left_out.map_or("TRUE".to_owned(), |left_out| format!("NOT ({left_out})"))
     }
 
     /// Reads the rows of a FROM clause, each of which is a hazard of these columns.
@@ -153,28 +181,10 @@ pub(crate) enum Indexes {
     Doubted,
 }
 
-/// The rows of a table that have the same unique key as another row.
-fn from_duplicates(table: &TablePlan, key: &UniqueKey) -> String {
-    let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT) COLLATE BINARY", quoted(column)));
-    let texts = texts.collect::<Vec<_>>().join(", ");
-    let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
-    format!(
-        "FROM {name} WHERE ({texts}) IN (SELECT {texts} FROM {name} WHERE {given} GROUP BY {texts} HAVING count(*) > 1)",
-        name = rows_of(&table.name),
-        given = given.collect::<Vec<_>>().join(" AND "),
-    )
-}
-
 fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, DatabaseCause> {
     let counts = key.columns.iter().map(|column| format!("count(DISTINCT typeof({}))", quoted(column)));
     let sql = format!("SELECT max({}, 0) FROM {}", counts.collect::<Vec<_>>().join(", "), rows_of(&table.name));
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
-}
-
-/// The rows whose values of these columns may be too long for an index.
-fn from_long_entries(table: &TablePlan, columns: &[String]) -> String {
-    let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
-    format!("FROM {} WHERE {} > {SAFE_ENTRY}", rows_of(&table.name), lengths.collect::<Vec<_>>().join(" + "))
 }
 
 fn column_list(columns: &[String]) -> String {

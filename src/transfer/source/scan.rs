@@ -198,7 +198,8 @@ impl Source {
     ) -> Result<u64, SourceError> {
         let (own, scan, indexes) = (Arc::clone(table), scan.clone(), self.indexes);
         let work = move |connection: &Connection, hazards: &mut HazardSender| {
-            let search = Search { connection, table: &own, values: scan.values };
+            let left_out = scan.orphans.is_dropped(&own);
+            let search = Search { connection, table: &own, values: scan.values, left_out: left_out.as_deref() };
             scan.refused_rows(search, indexes, &mut |hazard| hazards.add(hazard))
         };
         let action = (Verb::Find, format!("orphans and duplicates in {}", table.name));

@@ -10,7 +10,7 @@ use crate::support::change::{changes, dropped_rows, with_policies};
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{assert_no_tables, migrate, read_report, read_report_at, source_and_target, source_at};
 use crate::support::revision::init_to;
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, apply, bare_tarsy_db, tarsy_db, test};
 
 /// Rows at the newest revision, half of which belong to a missing session: a stage, a stage within that one, an
 /// interaction and a communication of these two in the existing session, a chat and its message.
@@ -103,13 +103,38 @@ fn dropped_orphans_stay_behind_with_all_that_hangs_on_them_and_the_report_brings
 fn dropped_orphans_leave_the_list_and_other_hazards_stay_on_it() {
     let target = Database::postgresql();
     let source = source_with_orphans();
-    source.execute("UPDATE chats SET conversation_history = 'a' || char(0) WHERE chat_id = 'c-kept'");
+    source.execute(
+        "UPDATE chats SET conversation_history = 'a' || char(0) WHERE chat_id = 'c-kept';
+         UPDATE chats SET pod_id = hex(randomblob(6000)) WHERE chat_id = 'c-orphan'",
+    );
     let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(65).json();
     let hazards = refused["error"]["details"].as_array().expect("a list of hazards").clone();
     assert_eq!(hazards.len(), 1, "{hazards:?}");
     assert_eq!((&hazards[0]["primary_key"], &hazards[0]["class"]), (&json!("c-kept"), &json!("nul")));
     assert_eq!(dropped_rows(&read_report(&source)).len(), HANGING.len());
     assert_no_tables(&target);
+}
+
+#[apply(test)]
+fn dropped_orphans_are_neither_duplicates_nor_too_long_for_an_index() {
+    let target = Database::postgresql();
+    let source = source_with_orphans();
+    let table = source.texts("SELECT sql FROM sqlite_schema WHERE name = 'mcp_communications'").remove(0);
+    let table = table.expect("a table").replace(r#"PRIMARY KEY ("communication_id"),"#, "");
+    source.execute_unguarded(&format!(
+        "UPDATE chats SET pod_id = replace(hex(zeroblob(6000)), '00', 'x') WHERE chat_id = 'c-orphan';
+         ALTER TABLE mcp_communications RENAME TO before; {table};
+         INSERT INTO mcp_communications SELECT * FROM before;
+         UPDATE before SET session_id = 'gone'; INSERT INTO mcp_communications SELECT * FROM before; DROP TABLE before"
+    ));
+    let drop = with_policies(&["orphan=drop"]);
+    let mut check = bare_tarsy_db(source.directory());
+    check.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"]);
+    let checked = Outcome::of(check.args(&drop)).expect(0);
+    assert!(!checked.stderr.contains("too long"), "{}", checked.stderr);
+    std::fs::remove_file(source.directory().join("report.json")).expect("the report");
+    Outcome::of(migrate(&source, &target).args(&drop)).expect(0);
+    assert_eq!(keys(&target), ["c-kept", "e-kept", "here", "l-kept", "m-kept", "u-kept"]);
 }
 
 #[apply(test)]
