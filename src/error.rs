@@ -10,6 +10,7 @@ use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{cause, counted, duration, number, percentage};
 use crate::history::archive::error::ArchiveError;
+use crate::history::places::RowIdError;
 use crate::history::removal::triggers::TriggerError;
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -69,6 +70,9 @@ pub(crate) enum Error {
     /// Triggers of the operator would fire without a search path.
     #[error(transparent)]
     Triggers(#[from] TriggerError),
+    /// Rows of a table cannot be found again.
+    #[error(transparent)]
+    RowIds(#[from] RowIdError),
     /// The archive cannot be used.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -233,6 +237,7 @@ impl Error {
             Error::Transfer(error) => error,
             Error::Retention(error) => error,
             Error::Triggers(error) => error,
+            Error::RowIds(error) => error,
             Error::Archive(error) => error,
             Error::Metrics(error) => error,
             Error::Read(_)

@@ -15,6 +15,7 @@ use crate::database::url::{Backend, UrlError};
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::history::archive::error::ArchiveError;
+use crate::history::places::RowIdError;
 use crate::history::removal::triggers::{PathlessFunction, TriggerError};
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
@@ -120,6 +121,7 @@ fn every_error() {
             functions: vec![PathlessFunction { caller: text("trigger"), name: text("audit"), table: text("chats"), function: text("public.audit()") }],
             path: vec![text("public")],
         }],
+        RowIds => [RowIdError(vec![text("chats"), text("stage_executions")])],
         Archive => [ArchiveError::NoLedger],
         Metrics => [MetricsError { path: text("prune.prom"), source: io(ErrorKind::PermissionDenied) }],
         Declined => [Error::Declined],

@@ -101,7 +101,7 @@ impl ExitCode {
             }
             Self::Refused => {
                 "refused: the target is not empty or cannot take the data, conflicting rows, wrong revision, a column that \
-                 the target lacks, `--max-share` exceeded, an archive of another history, a trigger without a search path, not confirmed"
+                 the target lacks, `--max-share` exceeded, an archive of another history, a trigger without a search path, orphans in a table without a rowid, not confirmed"
             }
             Self::Mismatch => "verification mismatch; rolled back",
             Self::Data => {

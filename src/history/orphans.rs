@@ -69,6 +69,11 @@ pub(crate) fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
     both.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// Whether orphans are searched in a table.
+pub(crate) fn are_searched_in(schema: &Schema, table: &str) -> bool {
+    REFERENCES.iter().any(|reference| reference.child == table && reference.is_in(schema))
+}
+
 /// Finds the places of the orphans of one reference that are behind a place: at most [`MOST_PLACES`] of them, in their
 /// order, and the last one if there are others behind it. Reads only; each statement may take `limit` on PostgreSQL.
 ///

@@ -8,6 +8,10 @@ use sea_orm::sea_query::{Expr, ExprTrait, SelectStatement};
 use sea_orm::{DbBackend, DbErr, QueryResult};
 
 use super::id_set::IdSet;
+use crate::database::connection::rows;
+use crate::database::transaction::Transaction;
+use crate::diagnostic::Diagnostic;
+use crate::exit_code::ExitCode;
 
 /// Where a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +88,39 @@ pub(crate) fn are_at(backend: DbBackend, table: &'static str, places: &[Place]) 
     Expr::col((table, "ctid"))
         .eq(PgFunc::any(array))
         .and(Expr::col((table, "tableoid")).eq(Expr::val(part).cast_as("oid")))
+}
+
+/// Orphans cannot be removed, because rows of these tables have no place.
+#[derive(Debug, thiserror::Error)]
+#[error("{}; nothing was removed", .0.iter().map(|table| without_rowid(table)).collect::<Vec<_>>().join("; "))]
+pub(crate) struct RowIdError(pub(crate) Vec<String>);
+
+/// Why no row of a table has a place.
+pub(crate) fn without_rowid(table: &str) -> String {
+    format!("`{table}` has no `_rowid_`, by which `--orphans` finds rows again")
+}
+
+impl Diagnostic for RowIdError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = "recreate the table without `WITHOUT ROWID`, and without a column of that name, or run `prune` \
+                    without `--orphans`";
+        Some(hint.to_owned())
+    }
+}
+
+/// The tables of a SQLite file whose rows have no rowid, or another value under its name.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn tables_without_rowid(connection: &Transaction) -> Result<Vec<String>, DbErr> {
+    let sql = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND (wr OR EXISTS (
+                   SELECT 1 FROM pragma_table_xinfo(pragma_table_list.name) AS columns WHERE lower(columns.name) = '_rowid_'))
+               ORDER BY name";
+    rows(connection, sql).await?.iter().map(|row| row.try_get("", "name")).collect()
 }
 
 /// Keeps the first places of many, in any order.

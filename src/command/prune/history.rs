@@ -25,6 +25,7 @@ use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, OrphanCount};
+use crate::history::places::{self, RowIdError};
 use crate::history::removal::batch::{DeleteStatements, Removed};
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas;
@@ -122,7 +123,11 @@ impl OpenHistory {
             return Ok(Vec::new());
         }
         match &self.url {
-            DatabaseUrl::Sqlite(location) => Ok(file_obstacle(location.path.as_deref()).into_iter().collect()),
+            DatabaseUrl::Sqlite(location) => {
+                let tables = self.tables_without_rowid().await?;
+                let obstacles = file_obstacle(location.path.as_deref()).into_iter();
+                Ok(obstacles.chain(tables.iter().map(|table| places::without_rowid(table))).collect())
+            }
             DatabaseUrl::Postgresql(_) => self.look_for_server_obstacles().await,
         }
     }
@@ -135,6 +140,22 @@ impl OpenHistory {
         }
         let namespace = self.connection.namespace().await.context((Verb::List, "the triggers"))?;
         Err(TriggerError { functions, path: namespace.path().to_vec() }.into())
+    }
+
+    /// Makes sure that orphans can be found again by their places.
+    pub(crate) async fn refuse_tables_without_rowid(&self) -> Result<(), Error> {
+        let tables = self.tables_without_rowid().await.context((Verb::Find, "orphans"))?;
+        if tables.is_empty() { Ok(()) } else { Err(RowIdError(tables).into()) }
+    }
+
+    /// The tables, if orphans are removed from a SQLite file.
+    async fn tables_without_rowid(&self) -> Result<Vec<String>, DbErr> {
+        if self.plan.orphans.is_empty() || self.connection.backend() != DbBackend::Sqlite {
+            return Ok(Vec::new());
+        }
+        let mut tables = self.connection.reading(async |reading| places::tables_without_rowid(reading).await).await?;
+        tables.retain(|table| orphans::are_searched_in(&self.schema, table));
+        Ok(tables)
     }
 
     /// Determines how rows are deleted on PostgreSQL.

@@ -157,6 +157,7 @@ impl PruneRun<'_> {
         };
         self.bounds.over(action, look).await?;
         self.bounds.over(action, self.history.refuse_pathless_functions()).await?;
+        self.bounds.over(action, self.history.refuse_tables_without_rowid()).await?;
         refuse_too_large_a_share(&self.history.plan, self.arguments.max_share)?;
         if !self.arguments.yes {
             self.bounds.interrupt.or(confirm(&self.summary)).await??;

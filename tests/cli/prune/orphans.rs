@@ -312,3 +312,26 @@ fn a_column_may_have_the_name_of_sqlites_rowid() {
     assert_eq!(pruned["removed"]["rows"]["mcp_communications"], 3);
     assert_eq!(database.count("mcp_communications"), 2);
 }
+
+#[apply(test)]
+fn a_table_without_a_rowid_is_named_before_anything_is_removed() {
+    let recreate = "PRAGMA legacy_alter_table = ON; ALTER TABLE stage_executions RENAME TO before; TABLE WITHOUT ROWID;
+                    INSERT INTO stage_executions SELECT * FROM before; DROP TABLE before";
+    each([recreate, "ALTER TABLE stage_executions ADD COLUMN _rowid_ INTEGER DEFAULT 1"], |change| {
+        let database = Database::sqlite().with_schema(Schema::Head);
+        insert_whole_sessions(&database, 2, OLD_US);
+        insert_lost_communications(&database, 1);
+        let table = database.texts("SELECT sql FROM sqlite_schema WHERE name = 'stage_executions'").remove(0);
+        database.execute_unguarded(&change.replace("TABLE WITHOUT", &format!("{} WITHOUT", table.expect("a table"))));
+        let words = "`stage_executions` has no `_rowid_`, by which `--orphans` finds rows again";
+        let (before, orphans) = (rows(&database), ["--orphans", "--yes"]);
+        let planned = prune(&database, &["--orphans", "--dry-run"]).expect(0).json();
+        assert_eq!(planned["in_the_way"], json!([words]));
+        prune(&database, &orphans).expect(7).fails_with(&[words, "without `--orphans`"]);
+        assert!(before == rows(&database), "a row is gone");
+        // It matters only if there are orphans.
+        database.execute("DELETE FROM mcp_communications WHERE communication_id = 'lost-1'");
+        prune(&database, &orphans).expect(0);
+        assert_eq!(rows(&database).len(), 0);
+    });
+}
