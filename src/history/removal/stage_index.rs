@@ -140,12 +140,11 @@ async fn execute(
     let mut own = connection.open_own(limit).await?;
     let done = {
         let mut work = std::pin::pin!(own.execute(&sql));
-        match tokio::time::timeout(PATIENCE, &mut work).await {
-            Ok(done) => done,
-            Err(_) => {
-                tracing::info!("the server waits for older transactions of other sessions, such as a backup: {sql}");
-                work.await
-            }
+        if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+            done
+        } else {
+            tracing::info!("the server waits for older transactions of other sessions, such as a backup: {sql}");
+            work.await
         }
     };
     own.close().await;

@@ -171,13 +171,11 @@ impl RetentionPolicy {
     /// the status, and sort all sessions for each batch.
     #[must_use]
     pub(crate) fn is_removable_in_order(&self, backend: DbBackend) -> Condition {
-        match backend {
-            DbBackend::Postgres => self.is_removable(backend),
-            _ => {
-                let is_old = self.is_old_by(backend, unindexed);
-                is_old.add_option(has_key(backend)).add_option(self.is_over_by(unindexed))
-            }
+        if backend == DbBackend::Postgres {
+            return self.is_removable(backend);
         }
+        let is_old = self.is_old_by(backend, unindexed);
+        is_old.add_option(has_key(backend)).add_option(self.is_over_by(unindexed))
     }
 
     /// The condition for a terminal status, unless active sessions are removed as well.
