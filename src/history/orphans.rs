@@ -39,17 +39,35 @@ pub(crate) struct OrphanCount {
     pub rows: u64,
 }
 
+/// Which orphans are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    All,
+    /// Without the stages that rows of existing sessions refer to. A stage that is only the parent of such a stage counts,
+    /// because it would take a search along all chains of stages to know that it stays.
+    Removable,
+}
+
 /// Counts the orphans by reference, without references that have none. A row that lacks its session and its stage
 /// counts for both. Reads only; SQLite uses an index on each column, PostgreSQL scans the tables.
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub(crate) async fn count(connection: &Transaction, schema: &Schema) -> Result<Vec<OrphanCount>, DatabaseError> {
+pub(crate) async fn count(
+    connection: &Transaction,
+    schema: &Schema,
+    counted: Counted,
+) -> Result<Vec<OrphanCount>, DatabaseError> {
     let mut counts = Vec::new();
     let namespace = connection.namespace();
     for reference in REFERENCES.iter().copied().filter(|reference| reference.is_in(schema)) {
         let Reference { child, parent, .. } = reference;
         let mut query = orphans_of(namespace, &reference);
+        if counted == Counted::Removable && child == STAGES {
+            for reference in references_to_stages(schema).filter(|reference| reference.child != STAGES) {
+                query.and_where(is_not_needed(namespace, &reference));
+            }
+        }
         query.expr_as(count_rows(), "orphans");
         let action = Action::from((Verb::Find, format!("rows of {child} without a row of {parent}")));
         let row = connection.query_one(&query).await.context(&action)?;
@@ -62,11 +80,13 @@ pub(crate) async fn count(connection: &Transaction, schema: &Schema) -> Result<V
     Ok(counts)
 }
 
-/// The tables that decide whether a row is an orphan.
+/// The tables that decide whether a row is an orphan, and whether an orphaned stage stays.
 #[must_use]
 pub(crate) fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
     let both = counts.iter().flat_map(|count| [count.reference.child, count.reference.parent]);
-    both.collect::<BTreeSet<_>>().into_iter().collect()
+    let has_stages = counts.iter().any(|count| count.reference.child == STAGES);
+    let of_stages = references_from_others(STAGES).filter(|_| has_stages).map(|reference| reference.child);
+    both.chain(of_stages).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Whether orphans are searched in a table.
@@ -226,14 +246,13 @@ fn is_orphan(namespace: &Namespace, reference: &Reference) -> Condition {
 }
 
 /// The condition that this reference does not need a stage. A stage is removed after its child stages, and stays if
-/// they do or if rows of another existing session refer to it.
+/// they do or if rows of an existing session refer to it, which may be its own session.
 fn is_not_needed(namespace: &Namespace, reference: &Reference) -> Expr {
     let Reference { child, column, parent, key } = *reference;
     let living = Query::select()
         .expr(Expr::cust("1"))
         .from(namespace.table_ref(SESSIONS).alias("living"))
         .and_where(Expr::col(("living", "session_id")).equals(("child_row", "session_id")))
-        .and_where(Expr::col(("living", "session_id")).not_equals((parent, "session_id")))
         .to_owned();
     let is_other = Expr::col(("child_row", key)).not_equals((parent, key));
     let is_needed = if child == STAGES { is_other } else { Expr::exists(living) };
@@ -270,7 +289,7 @@ mod tests {
             INSERT INTO chat_user_messages VALUES ('m', 'gone')";
         connection.execute_unprepared(sql).await.expect("sound SQL");
         let schema = schema::read::schema(&connection).await.expect("a schema");
-        let counts = count(&connection, &schema).await.expect("counts");
+        let counts = count(&connection, &schema, Counted::All).await.expect("counts");
         let counts: Vec<_> =
             counts.iter().map(|count| (count.reference.child, count.reference.column, count.rows)).collect();
         let expected = [
@@ -285,7 +304,7 @@ mod tests {
             delete.cond_where(is_orphan(connection.namespace(), reference));
             connection.execute(&delete).await.expect("the condition fits a removal");
         }
-        assert_eq!(count(&connection, &schema).await.expect("counts"), []);
+        assert_eq!(count(&connection, &schema, Counted::All).await.expect("counts"), []);
     }
 
     const LOST_INTERACTIONS: &str = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY);

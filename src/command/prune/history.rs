@@ -24,7 +24,7 @@ use crate::fs::free_space;
 use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
-use crate::history::orphans::{self, OrphanCount};
+use crate::history::orphans::{self, Counted, OrphanCount};
 use crate::history::places::{self, RowIdError};
 use crate::history::removal::batch::{DeleteStatements, Removed};
 use crate::history::removal::contention::Contention;
@@ -292,7 +292,7 @@ impl OpenHistory {
             left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
         }
         if !self.plan.orphans.is_empty() {
-            for OrphanCount { reference, rows } in orphans::count(&reader, &self.schema).await? {
+            for OrphanCount { reference, rows } in orphans::count(&reader, &self.schema, Counted::Removable).await? {
                 *left.entry(reference.child).or_default() += rows;
             }
         }

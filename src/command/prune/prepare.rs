@@ -20,6 +20,8 @@ use crate::error::Error;
 use crate::format;
 use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
+use crate::history::index_check;
+use crate::history::orphans::{self, Counted};
 use crate::history::removal::batch::DeleteStatements;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas::{self, CacheFor};
@@ -27,7 +29,6 @@ use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Precision, Selection};
 use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
-use crate::history::{index_check, orphans};
 use crate::schema::model::Schema;
 
 /// The pause before the next attempt to plan.
@@ -224,7 +225,7 @@ impl Planning<'_> {
     /// run removes none.
     async fn add_orphans(&self, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
         let count = async |reading: &Transaction, _| {
-            let counts = orphans::count(reading, self.schema).await?;
+            let counts = orphans::count(reading, self.schema, Counted::Removable).await?;
             let tables = orphans::tables(&counts);
             index_check::require_matching_indexes(reading, &tables).await.context((Verb::Find, "orphans"))?;
             Ok(counts)

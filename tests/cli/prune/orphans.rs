@@ -23,11 +23,12 @@ fn damaged(database: &Database) -> (Rows, Rows) {
         // Behind its parent in the order of the keys; the other one is before it.
         "{child} ('z-child@s1', 's1', 'a', 0, 'A', 'k', 'completed', 2, 'replica', 'stage@s1');
              DELETE FROM alert_sessions WHERE session_id = 's1';
+             UPDATE llm_interactions SET stage_execution_id = NULL WHERE interaction_id = 'llm@s2';
              DELETE FROM stage_executions WHERE execution_id = 'stage@s2';
              DELETE FROM chats WHERE chat_id = 'chat@s3'"
     ));
     let goes = |(_, key): &(&str, String)| {
-        let hangs_on_stage = ["child@s2", "llm@s2", "mcp@s2"].contains(&key.as_str());
+        let hangs_on_stage = ["child@s2", "mcp@s2"].contains(&key.as_str());
         key.ends_with("@s1") || hangs_on_stage || key == "message@s3"
     };
     rows(database).into_iter().partition(|(key, _)| goes(key))
@@ -52,6 +53,28 @@ fn an_orphan_stage_that_a_living_session_needs_stays(database: &Database) {
     expected.retain(|(_, key), _| key != "mcp@s1");
     prune(database, &["--orphans", "--yes"]).expect(0);
     assert_eq!(rows(database), expected);
+}
+
+#[apply(test)]
+fn a_stage_without_its_parent_stays_with_the_interactions_of_its_own_session(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 2, NOW_US);
+    database.execute_unguarded(
+        "UPDATE stage_executions SET parent_stage_execution_id = 'missing' WHERE execution_id = 'child@s1'",
+    );
+    let before = rows(database);
+    let pruned = prune(database, &["--before", "2020-01-01T00:00:00Z", "--orphans", "--yes"]).expect(0).json();
+    assert_eq!((planned(&pruned["plan"]), &pruned["removed"]), (json!([]), &Value::Null));
+    assert_eq!(rows(database), before);
+    // `check` still counts it.
+    check(database, &["--deep"]).expect(4);
+
+    // Without the interaction nothing refers to it.
+    database.execute("DELETE FROM llm_interactions WHERE interaction_id = 'llm@s1'");
+    let pruned = prune(database, &["--before", "2020-01-01T00:00:00Z", "--orphans", "--yes"]).expect(0).json();
+    assert_eq!(planned(&pruned["plan"]), json!([["stage_executions", "parent_stage_execution_id", 1]]));
+    assert_eq!(pruned["removed"]["rows"]["stage_executions"], 1);
+    check(database, &["--deep"]).expect(0);
 }
 
 #[apply(test)]
