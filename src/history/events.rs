@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::database::connection::Connection;
-    use crate::history::removal::batch::Limits;
+    use crate::history::removal::batch::{DeleteTriggers, Limits};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp_micros(1_769_904_000_000_001).expect("a valid time")
@@ -185,7 +185,7 @@ mod tests {
         let limits = Limits { lock: Duration::ZERO, statement: None };
         let (mut after, mut batches) = (None, Vec::new());
         loop {
-            let batch = Batch::begin(&connection, limits, None).await.expect("a transaction");
+            let batch = Batch::begin(&connection, limits, None, DeleteTriggers::None).await.expect("a transaction");
             let removed = remove_batch(batch, &policy, after, size).await.expect("a batch");
             let Some((batch, last)) = removed else { return batches };
             let (removed, _) = batch.commit(&Ledger::Missing).await.expect("a commit");

@@ -270,7 +270,7 @@ mod tests {
     use migration::ledger::Ledger;
 
     use super::*;
-    use crate::history::removal::batch::Limits;
+    use crate::history::removal::batch::{DeleteTriggers, Limits};
     use crate::history::tables::delete_many;
     use crate::schema;
 
@@ -326,7 +326,7 @@ mod tests {
     async fn begin(connection: &Connection, child: &str, at: &[Place]) -> (Option<Batch>, Vec<Place>) {
         let schema = connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema");
         let limits = Limits { lock: Duration::ZERO, statement: None };
-        let batch = Batch::begin(connection, limits, None).await.expect("a transaction");
+        let batch = Batch::begin(connection, limits, None, DeleteTriggers::None).await.expect("a transaction");
         let mut found = Vec::new();
         let batch = remove_batch(batch, &schema, &reference_of(child), at, &mut found).await;
         (batch.expect("a batch"), found)

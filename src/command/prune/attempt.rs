@@ -86,11 +86,10 @@ impl SessionBatch<'_> {
         taken: &mut Vec<PickedSession>,
     ) -> Result<Option<Batch>, BatchError> {
         let Some(connection) = connection else { return Ok(None) };
-        let OpenHistory { schema, selection, archive, contention, delete_statements, .. } = self.history;
+        let OpenHistory { schema, selection, archive, contention, triggers, .. } = self.history;
         let go_on = || self.activity != Activity::Idle || contention.is_alone();
-        let batch = Batch::begin(connection, self.limits, archive.as_ref()).await?;
-        let page =
-            Page { selection, cursor: self.cursor, size: self.size.min(MOST_AT_ONCE), statements: *delete_statements };
+        let batch = Batch::begin(connection, self.limits, archive.as_ref(), *triggers).await?;
+        let page = Page { selection, cursor: self.cursor, size: self.size.min(MOST_AT_ONCE) };
         session_batch::remove_batch(batch, schema, page, taken, go_on).await
     }
 

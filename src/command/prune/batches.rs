@@ -127,7 +127,7 @@ impl Removal<'_> {
         loop {
             let mut last = None;
             let begin = async |history: &OpenHistory, size, limits| {
-                let batch = Batch::begin(&history.connection, limits, None).await?;
+                let batch = Batch::begin(&history.connection, limits, None, history.triggers).await?;
                 let begun = events::remove_batch(batch, &policy, after, size).await?;
                 Ok(begun.map(|(batch, id)| {
                     last = Some(id);
@@ -207,10 +207,10 @@ impl Removal<'_> {
             }
             let (mut taken, mut found) = (0, Vec::new());
             let begin = async |history: &OpenHistory, size: u32, limits: Limits| {
-                let OpenHistory { connection, schema, archive, .. } = history;
+                let OpenHistory { connection, schema, archive, triggers, .. } = history;
                 let last = places::last(&places, size.min(MOST_AT_ONCE) as usize);
                 taken = last.len();
-                let batch = Batch::begin(connection, limits, archive.as_ref()).await?;
+                let batch = Batch::begin(connection, limits, archive.as_ref(), *triggers).await?;
                 orphans::remove_batch(batch, schema, reference, last, &mut found).await
             };
             if self.remove_others(sizer, begin).await? == Others::Again {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbErr;
 
 use super::outcome::{RemovalOutcome, confirm_rows, confirm_sessions};
 use super::request::Request;
@@ -26,7 +26,7 @@ use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, Counted, OrphanCount};
 use crate::history::places::{self, RowIdError};
-use crate::history::removal::batch::{DeleteStatements, Removed};
+use crate::history::removal::batch::{DeleteTriggers, Removed};
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
@@ -111,7 +111,7 @@ pub(crate) struct OpenHistory {
     pub(crate) plan: RetentionPlan,
     pub(crate) archive: Option<Archive>,
     pub(crate) contention: Contention,
-    pub(crate) delete_statements: DeleteStatements,
+    pub(crate) triggers: DeleteTriggers,
     /// `None` for a dry run. Released last: see [`PruneLock`].
     pub(crate) prune_lock: Option<PruneLock>,
 }
@@ -158,13 +158,11 @@ impl OpenHistory {
         Ok(tables)
     }
 
-    /// Determines how rows are deleted on PostgreSQL.
-    pub(crate) async fn choose_delete_statements(&mut self) -> Result<(), DbErr> {
-        if self.connection.backend() == DbBackend::Postgres {
-            let tables: Vec<_> = session_tables().collect();
-            let choose = async |reading: &Transaction| triggers::delete_statements(reading, &tables).await;
-            self.delete_statements = self.connection.reading(choose).await?;
-        }
+    /// Determines whether triggers fire when rows are deleted.
+    pub(crate) async fn look_for_triggers(&mut self) -> Result<(), DbErr> {
+        let tables: Vec<_> = session_tables().chain(self.events.map(|_| EVENTS)).collect();
+        let look = async |reading: &Transaction| triggers::on_delete(reading, &tables).await;
+        self.triggers = self.connection.reading(look).await?;
         Ok(())
     }
 

@@ -22,7 +22,7 @@ use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
 use crate::history::index_check;
 use crate::history::orphans::{self, Counted};
-use crate::history::removal::batch::DeleteStatements;
+use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas::{self, CacheFor};
 use crate::history::retention::plan::{self, RetentionPlan};
@@ -127,7 +127,7 @@ async fn plan(
         plan,
         archive: None,
         contention,
-        delete_statements: DeleteStatements::OnePerTable,
+        triggers: DeleteTriggers::Fire,
         prune_lock,
     })
 }

@@ -185,8 +185,9 @@ impl PruneRun<'_> {
 
     async fn remove_planned(&mut self) -> Result<RemovalOutcome, Error> {
         let Self { history, bounds, arguments, context, .. } = self;
-        let choose = async { Ok(history.choose_delete_statements().await.context((Verb::List, "the rules"))?) };
-        bounds.over((Verb::List, "the rules"), choose).await?;
+        let triggers = (Verb::List, "the triggers");
+        let look = async { Ok(history.look_for_triggers().await.context(triggers)?) };
+        bounds.over(triggers, look).await?;
         let is_late = bounds.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let stages = if is_late { 0 } else { history.plan.stages() };
         // Half of the time is left for the removal, also without the index.

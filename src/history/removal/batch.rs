@@ -109,14 +109,24 @@ impl From<BatchError> for DatabaseError {
 pub(crate) enum DeleteStatements {
     /// One for all tables, because each statement takes two round trips.
     One,
-    /// One per table: PostgreSQL refuses to delete from a table with a rule in a part of a statement.
     OnePerTable,
+}
+
+/// Whether the operator's triggers, or rules, fire when rows are deleted.
+///
+/// Each table then has a DELETE of its own: PostgreSQL refuses to delete from a table with a rule in a part of a statement,
+/// triggers would find the rows of all tables gone, and could not change a row that another part deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeleteTriggers {
+    None,
+    Fire,
 }
 
 /// An open transaction that removes rows. It is rolled back if it is dropped before its commit.
 pub(crate) struct Batch {
     transaction: Transaction,
     archive: Option<ArchiveTransaction>,
+    triggers: DeleteTriggers,
     /// Whether rows for the archive are removed in chunks.
     may_split: bool,
     removed: Removed,
@@ -129,6 +139,7 @@ impl Batch {
         connection: &Connection,
         limits: Limits,
         archive: Option<&Archive>,
+        triggers: DeleteTriggers,
     ) -> Result<Self, BatchError> {
         let archive = match archive {
             Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
@@ -145,7 +156,7 @@ impl Batch {
             return Err(BatchError { place: FailedIn::PruneLock, ..BatchError::from(cause) });
         }
         let may_split = archive.is_some() && may_split(&transaction).await?;
-        Ok(Self { transaction, archive, may_split, removed: Removed::new(), began: Instant::now() })
+        Ok(Self { transaction, archive, triggers, may_split, removed: Removed::new(), began: Instant::now() })
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
@@ -197,13 +208,15 @@ impl Batch {
         Ok(gone)
     }
 
-    /// Removes the rows of several tables that meet conditions, in this order. With an archive, one statement per table.
+    /// Removes the rows of several tables that meet conditions, in this order. With an archive or triggers, one statement
+    /// per table.
     pub(crate) async fn delete_from_tables(
         &mut self,
         conditions: Vec<(&'static str, Expr)>,
         statements: DeleteStatements,
     ) -> Result<(), BatchError> {
-        if statements == DeleteStatements::OnePerTable || self.archive.is_some() {
+        let may_be_one = self.archive.is_none() && self.triggers == DeleteTriggers::None;
+        if statements == DeleteStatements::OnePerTable || !may_be_one {
             for (table, condition) in conditions {
                 self.delete(table, condition).await?;
             }

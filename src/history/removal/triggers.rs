@@ -1,19 +1,19 @@
 //! The operator's own functions on PostgreSQL, which are called when a batch removes rows: by triggers, rules, constraints,
-//! indexes and columns. And whether there are rules.
+//! indexes and columns. And whether triggers or rules fire on either backend.
 //!
 //! A batch runs with an empty search path, so that it uses no operator that another role has planted. Such a function
 //! would inherit that path, and not find the operator's tables, unless it has a path of its own.
 
 use std::fmt;
 
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::history::removal::batch::DeleteStatements;
+use crate::history::removal::batch::DeleteTriggers;
 
 /// A function without a search path of its own, and what calls it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,16 +70,29 @@ impl Diagnostic for TriggerError {
     }
 }
 
+/// What calls functions when rows are removed, as the beginning of a query.
+const CALLERS: &str = include_str!("callers.sql");
+
+/// The query for the functions of the callers that have no search path.
+const PATHLESS: &str = r"
+SELECT DISTINCT c.relname::text AS table_name, r.kind AS kind, r.name::text AS name, p.oid::regprocedure::text AS function_name
+FROM caller r
+JOIN pg_class c ON c.oid = r.relation
+JOIN pg_depend d ON d.classid = r.class AND d.objid = r.object AND d.refclassid = 'pg_proc'::regclass
+JOIN pg_proc p ON p.oid = d.refobjid
+JOIN pg_language l ON l.oid = p.prolang
+WHERE l.lanname NOT IN ('internal', 'c')
+  AND p.pronamespace <> 'pg_catalog'::regnamespace
+  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s (setting) WHERE s.setting LIKE 'search\_path=%')
+ORDER BY 1, 3, 2, 4";
+
 /// The functions without a search path of their own that are called when rows of these tables are removed, also by a
 /// cascade. `connection` is on PostgreSQL.
 ///
 /// # Errors
 /// The database's error.
 pub(crate) async fn pathless(connection: &Transaction, tables: &[&str]) -> Result<Vec<PathlessFunction>, DbErr> {
-    let (schemas, names) = places(connection.namespace(), tables);
-    let values = [schemas.into(), names.into()];
-    let statement = Statement::from_sql_and_values(connection.backend(), include_str!("triggers.sql"), values);
-    let found = connection.query_all_raw(statement).await?;
+    let found = about_callers(connection, tables, PATHLESS).await?;
     let functions = found.iter().map(|row| {
         Ok(PathlessFunction {
             caller: row.try_get("", "kind")?,
@@ -97,21 +110,33 @@ fn places(namespace: &Namespace, tables: &[&str]) -> (Vec<String>, Vec<String>) 
     places.unzip()
 }
 
-/// How rows of these tables can be deleted. `connection` is on PostgreSQL.
+/// The rows of a query about the callers of functions. PostgreSQL's catalog has no entities.
+async fn about_callers(connection: &Transaction, tables: &[&str], query: &str) -> Result<Vec<QueryResult>, DbErr> {
+    let (schemas, names) = places(connection.namespace(), tables);
+    let values = [schemas.into(), names.into()];
+    let statement = Statement::from_sql_and_values(connection.backend(), format!("{CALLERS}{query}"), values);
+    connection.query_all_raw(statement).await
+}
+
+/// Whether triggers or rules fire when rows of these tables are deleted, also those of partitions, and of tables that a
+/// foreign key changes along with them. On SQLite each trigger of the tables counts, whatever it fires at.
 ///
 /// # Errors
 /// The database's error.
-pub(crate) async fn delete_statements(connection: &Transaction, tables: &[&str]) -> Result<DeleteStatements, DbErr> {
-    let (schemas, names) = places(connection.namespace(), tables);
-    let sql = "SELECT EXISTS (
-                   SELECT FROM unnest($1, $2) t (schema, name)
-                   JOIN pg_namespace n ON n.nspname = t.schema
-                   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
-                   JOIN pg_rewrite r ON r.ev_class = c.oid
-                   WHERE r.ev_type = '4') AS has_rule";
-    let statement = Statement::from_sql_and_values(connection.backend(), sql, [schemas.into(), names.into()]);
-    let has_rule = connection.query_one_raw(statement).await?.map(|row| row.try_get("", "has_rule")).transpose()?;
-    Ok(if has_rule == Some(false) { DeleteStatements::One } else { DeleteStatements::OnePerTable })
+pub(crate) async fn on_delete(connection: &Transaction, tables: &[&str]) -> Result<DeleteTriggers, DbErr> {
+    let found = match connection.backend() {
+        DbBackend::Sqlite => {
+            let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'trigger'
+                       AND lower(tbl_name) IN (SELECT value FROM json_each(?)) LIMIT 1";
+            let names = serde_json::json!(tables).to_string();
+            let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, [names.into()]);
+            connection.query_all_raw(statement).await?
+        }
+        _ => {
+            about_callers(connection, tables, "SELECT 1 FROM caller WHERE kind IN ('trigger', 'rule') LIMIT 1").await?
+        }
+    };
+    Ok(if found.is_empty() { DeleteTriggers::None } else { DeleteTriggers::Fire })
 }
 
 #[cfg(test)]

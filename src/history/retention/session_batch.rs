@@ -76,7 +76,6 @@ pub(crate) struct Page<'p> {
     pub(crate) cursor: &'p Cursor,
     /// The maximal number of sessions.
     pub(crate) size: u32,
-    pub(crate) statements: DeleteStatements,
 }
 
 impl Page<'_> {
@@ -117,7 +116,7 @@ pub(crate) async fn remove_batch(
     let Examined { dependents, kept } = examine(&batch, schema, page.selection, taken).await?;
     let is_going = |id: &String| !kept.contains(id) && !page.selection.is_needed(id);
     let going: Vec<_> = taken.iter().filter(|session| is_going(&session.session_id)).cloned().collect();
-    delete(&mut batch, &dependents, &going, page.statements, may_continue).await?;
+    delete(&mut batch, &dependents, &going, may_continue).await?;
     Ok(Some(batch))
 }
 
@@ -174,7 +173,6 @@ async fn delete(
     batch: &mut Batch,
     dependents: &[Dependent],
     sessions: &[PickedSession],
-    statements: DeleteStatements,
     may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
     if batch.backend() == DbBackend::Postgres {
@@ -183,7 +181,8 @@ async fn delete(
             let of_session = |dependent: &Dependent| (dependent.table, dependent.of_sessions(batch.namespace(), &ids));
             let mut conditions: Vec<_> = dependents.iter().map(of_session).collect();
             conditions.push((SESSIONS, ids.contains(alert_sessions::Column::SessionId.as_column_ref())));
-            let statements = if part.len() > MOST_WITH_ONE { DeleteStatements::OnePerTable } else { statements };
+            let is_small = part.len() <= MOST_WITH_ONE;
+            let statements = if is_small { DeleteStatements::One } else { DeleteStatements::OnePerTable };
             batch.delete_from_tables(conditions, statements).await?;
         }
         return batch.require_removed(SESSIONS, sessions.len());
@@ -248,10 +247,9 @@ mod tests {
         let after = PickedSession { started_at_us: 3, session_id: "a".to_owned() };
         for after in [None, Some(after)] {
             let cursor = Cursor { after, ..Cursor::default() };
-            let (selection, statements) = (&Selection::of_policy(DbBackend::Sqlite), DeleteStatements::OnePerTable);
-            let mut query = Page { selection, cursor: &cursor, size: 1, statements }
-                .query(&Namespace::default())
-                .build(SqliteQueryBuilder);
+            let selection = &Selection::of_policy(DbBackend::Sqlite);
+            let mut query =
+                Page { selection, cursor: &cursor, size: 1 }.query(&Namespace::default()).build(SqliteQueryBuilder);
             query.0.insert_str(0, "EXPLAIN QUERY PLAN ");
             let statement = Statement::from_sql_and_values(DbBackend::Sqlite, query.0, query.1);
             let steps =

@@ -1,4 +1,4 @@
-//! `prune` and the operator's own triggers on PostgreSQL, which fire when rows are removed.
+//! `prune` and the operator's own triggers, which fire when rows are removed.
 
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, OLD_US, insert_session, insert_whole_sessions};
@@ -167,6 +167,37 @@ fn functions_of_conditions_rules_and_expressions_need_a_path_as_well() {
             assert!(refused.stderr.contains(&words), "{}", refused.stderr);
             database.execute("ALTER FUNCTION known(text) SET search_path = public, pg_temp");
             prune(&database, &["--yes"]).expect(0);
+        },
+    );
+}
+
+#[apply(test)]
+fn triggers_find_and_change_the_other_rows_of_a_session() {
+    let audit = "INSERT INTO notes SELECT status FROM alert_sessions WHERE session_id = OLD.session_id";
+    let mark = "UPDATE alert_sessions SET alert_type = TG_TABLE_NAME WHERE session_id = OLD.session_id";
+    each(
+        [
+            ("AFTER DELETE ON stage_executions", audit),
+            ("AFTER DELETE ON child", audit),
+            ("BEFORE DELETE ON stage_executions", mark),
+        ],
+        |(fires, does)| {
+            let database = noted("");
+            // Three sessions go in one statement, without triggers.
+            for number in ["2", "3"] {
+                insert_session(&database, number, "completed", Some(OLD_US));
+            }
+            database.execute(&format!(
+                "CREATE TABLE child () INHERITS (llm_interactions);
+                 WITH moved AS (DELETE FROM ONLY llm_interactions RETURNING *) INSERT INTO child SELECT * FROM moved;
+                 CREATE FUNCTION of_session() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
+                     {does}; RETURN OLD; END $$;
+                 CREATE TRIGGER of_session {fires} FOR EACH ROW EXECUTE FUNCTION of_session()"
+            ));
+            prune(&database, &["--yes"]).expect(0);
+            let notes = if does == audit { vec![Some("completed".to_owned()); 3] } else { Vec::new() };
+            assert_eq!(database.texts("SELECT gone FROM notes"), notes);
+            assert_eq!((database.count("alert_sessions"), database.count("stage_executions")), (0, 0));
         },
     );
 }

@@ -1,4 +1,4 @@
--- The functions without a search path of their own that are called when rows of tables are removed, and by what.
+-- What calls functions when rows of tables are removed: the caller of a query that follows.
 -- $1: the schemas of these tables, $2: their names.
 WITH RECURSIVE touched (relation, event, columns) AS (
     SELECT c.oid, 'DELETE', '{}'::name[]
@@ -47,13 +47,3 @@ WITH RECURSIVE touched (relation, event, columns) AS (
     JOIN pg_attribute a ON a.attrelid = e.adrelid AND a.attnum = e.adnum
     WHERE t.event = 'UPDATE' AND (a.attgenerated <> '' OR a.attname = ANY (t.columns))
 )
-SELECT DISTINCT c.relname::text AS table_name, r.kind AS kind, r.name::text AS name, p.oid::regprocedure::text AS function_name
-FROM caller r
-JOIN pg_class c ON c.oid = r.relation
-JOIN pg_depend d ON d.classid = r.class AND d.objid = r.object AND d.refclassid = 'pg_proc'::regclass
-JOIN pg_proc p ON p.oid = d.refobjid
-JOIN pg_language l ON l.oid = p.prolang
-WHERE l.lanname NOT IN ('internal', 'c')
-  AND p.pronamespace <> 'pg_catalog'::regnamespace
-  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) s (setting) WHERE s.setting LIKE 'search\_path=%')
-ORDER BY 1, 3, 2, 4
