@@ -115,7 +115,8 @@ pub(crate) enum DeleteStatements {
 /// Whether the operator's triggers, or rules, fire when rows are deleted.
 ///
 /// Each table then has a DELETE of its own: PostgreSQL refuses to delete from a table with a rule in a part of a statement,
-/// triggers would find the rows of all tables gone, and could not change a row that another part deletes.
+/// triggers would find the rows of all tables gone, and could not change a row that another part deletes. After each
+/// DELETE it is checked that no row was kept, which would be an orphan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeleteTriggers {
     None,
@@ -196,6 +197,7 @@ impl Batch {
 
     /// Removes the rows of a table that meet a condition, and returns their number.
     pub(crate) async fn delete(&mut self, table: &'static str, condition: Expr) -> Result<u64, BatchError> {
+        let kept = (self.triggers == DeleteTriggers::Fire).then(|| row_of(self.namespace(), table, condition.clone()));
         let gone = match &mut self.archive {
             None => {
                 let delete = delete_many(self.transaction.namespace(), table).and_where(condition).to_owned();
@@ -204,6 +206,11 @@ impl Batch {
             Some(archive) if self.may_split => remove_chunks(&self.transaction, archive, table, condition).await?,
             Some(archive) => remove_returning(&self.transaction, archive, table, condition).await?,
         };
+        if let Some(kept) = kept
+            && self.one(&kept).await?.is_some()
+        {
+            return Err(kept_by_trigger(table).into());
+        }
         *self.removed.entry(table).or_default() += gone;
         Ok(gone)
     }
@@ -286,6 +293,11 @@ impl Batch {
     }
 }
 
+/// The query for one of the rows of a table that meet a condition.
+fn row_of(namespace: &Namespace, table: &'static str, condition: Expr) -> SelectStatement {
+    Query::select().expr(Expr::cust("1")).from(namespace.table_ref(table)).and_where(condition).limit(1).to_owned()
+}
+
 /// One statement that deletes rows of several tables, and returns the number of them by table. Foreign keys are checked
 /// at its end.
 fn delete_and_count(namespace: &Namespace, deletes: Vec<(&'static str, Expr)>) -> WithQuery {
@@ -360,6 +372,14 @@ fn set_up(limits: Limits) -> String {
                  {EVERY_ROW}; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; {}",
         mark::transaction()
     )
+}
+
+/// Without an error the rest of the session would go, and these rows would be orphans.
+fn kept_by_trigger(table: &str) -> DatabaseCause {
+    let message = format!(
+        "a trigger or rule kept rows of {table} that the run deletes; drop or change it: `tarsy-db check` lists what you added"
+    );
+    DatabaseCause::new(ErrorClass::Other, message)
 }
 
 /// A trigger or a policy kept rows: without an error the next batch would find them again, forever.

@@ -1,7 +1,8 @@
 //! `prune` and the operator's own triggers, which fire when rows are removed.
 
+use crate::support::archive::archive_path;
 use crate::support::cases::each;
-use crate::support::history::{NOW_US, OLD_US, insert_session, insert_whole_sessions};
+use crate::support::history::{NOW_US, OLD_US, insert_old_sessions, insert_session, insert_whole_sessions, rows};
 use crate::support::prune::prune;
 use crate::support::{Database, Schema, apply, test};
 
@@ -200,4 +201,30 @@ fn triggers_find_and_change_the_other_rows_of_a_session() {
             assert_eq!((database.count("alert_sessions"), database.count("stage_executions")), (0, 0));
         },
     );
+}
+
+#[apply(test)]
+fn a_session_stays_whole_if_a_trigger_keeps_one_of_its_rows(database: &Database) {
+    let archive = Database::sqlite();
+    insert_old_sessions(database, 5);
+    let before = rows(database);
+    let is_fourth = "OLD.session_id = '4'";
+    database.execute(&match database.is_sqlite() {
+        true => format!(
+            "CREATE TRIGGER keep BEFORE DELETE ON LLM_interactions WHEN {is_fourth} BEGIN SELECT RAISE(IGNORE); END"
+        ),
+        false => format!(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RETURN NULL; END $$;
+             CREATE TRIGGER keep BEFORE DELETE ON llm_interactions FOR EACH ROW WHEN ({is_fourth}) EXECUTE FUNCTION keep()"
+        ),
+    });
+    each([&[][..], &["--archive", &archive_path(&archive)]], |more| {
+        let pruned = prune(database, &[&["--yes"], more].concat()).expect(1).json();
+        let stuck = &pruned["stuck"][0];
+        assert_eq!((&stuck["session_id"], &pruned["remaining_sessions"]), (&"4".into(), &1.into()));
+        let reason = stuck["reason"].as_str().expect("a text");
+        assert!(reason.contains("trigger") && reason.contains("llm_interactions"), "{reason}");
+        let left = rows(database);
+        assert!(left.len() == 4 && left.iter().all(|(key, values)| before.get(key) == Some(values)), "{left:?}");
+    });
 }
