@@ -68,6 +68,10 @@ impl From<&sqlx::Error> for DatabaseCause {
             sqlx::Error::ColumnDecode { index, source } if source.is::<std::str::Utf8Error>() => {
                 Self::new(ErrorClass::Corrupt, format!("column {index} holds bytes that are not UTF-8: {source}"))
             }
+            // Its own text names types of Rust.
+            sqlx::Error::ColumnDecode { index, .. } => {
+                Self::new(ErrorClass::Other, format!("column {index} holds a value of another type than TARSy's"))
+            }
             sqlx::Error::PoolTimedOut => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
             sqlx::Error::Protocol(message) => Self::new(ErrorClass::ConnectionLost, protocol_message(message)),
             sqlx::Error::BeginFailed => Self::new(

@@ -53,6 +53,26 @@ pub(crate) fn text(backend: DbBackend, column: impl IntoColumnRef) -> Expr {
     }
 }
 
+/// The condition that a column holds text in UTF-8. SQLite may hold any value and any bytes in it, of which the key of a
+/// session can be none. `None` on PostgreSQL.
+///
+/// The hexadecimal digits of a UUID are recognised at once; among other texts ASCII, and then those whose characters
+/// give the same bytes again.
+pub(crate) fn is_text(backend: DbBackend, column: &str) -> Option<Expr> {
+    if backend == DbBackend::Postgres {
+        return None;
+    }
+    let sql = format!(
+        "typeof({column}) = 'text' AND (unhex({column}, '-') IS NOT NULL
+         OR {column} NOT GLOB '*[^' || char(1) || '-' || char(127) || ']*'
+         OR {column} = (WITH RECURSIVE again(place, bytes) AS (
+                SELECT 1, '' UNION ALL
+                SELECT place + 1, bytes || char(unicode(substr({column}, place, 1))) FROM again WHERE place <= length({column}))
+            SELECT bytes FROM again ORDER BY place DESC LIMIT 1))"
+    );
+    Some(Expr::cust(sql))
+}
+
 /// The number of rows.
 pub(crate) fn count_rows() -> Expr {
     Expr::col(Asterisk).count()
@@ -63,4 +83,36 @@ pub(crate) fn delete_many<E: EntityTrait>(namespace: &Namespace) -> DeleteStatem
     let mut delete = E::delete_many();
     QueryTrait::query(&mut delete).from_table(namespace.table_ref(E::default().table_name()));
     delete.into_query()
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+    use crate::database::transaction::Transaction;
+
+    #[tokio::test]
+    async fn text_is_what_is_stored_as_text_in_utf8() {
+        let connection = Transaction::in_memory().await;
+        let is_text = async |value: &str| {
+            let condition = is_text(DbBackend::Sqlite, "value").expect("a condition");
+            let query = SelectStatement::new()
+                .expr_as(Expr::cust("count(*)"), "rows")
+                .from_subquery(SelectStatement::new().expr_as(Expr::cust(value.to_owned()), "value").to_owned(), "one")
+                .and_where(condition)
+                .to_owned();
+            let row = connection.query_one(&query).await.expect("an answer").expect("a row");
+            row.try_get::<i64>("", "rows").expect("a number") == 1
+        };
+        for value in ["''", "'2570652c-ff4d-450c-a8b3-6b911a5396dd'", "'s 1'", "'\u{e9}'", "'\u{1f680}-\u{fffd}'"] {
+            assert!(is_text(value).await, "{value}");
+        }
+        let bytes = ["ff", "6180", "c0af", "e09fbf", "eda080", "e282", "c328", "f4908080"];
+        let no_utf8 = bytes.map(|bytes| format!("CAST(x'{bytes}' AS TEXT)"));
+        for value in no_utf8.iter().map(String::as_str).chain(["NULL", "1", "1.5", "x'6162'"]) {
+            assert!(!is_text(value).await, "{value}");
+        }
+        assert_eq!(super::is_text(DbBackend::Postgres, "value"), None);
+    }
 }

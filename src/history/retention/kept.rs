@@ -15,7 +15,7 @@ use crate::database::namespace::Namespace;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{self, Column};
-use crate::history::entity::{select, text};
+use crate::history::entity::{is_text, select, text};
 use crate::history::tables::TERMINAL_STATUSES;
 
 /// How many kept sessions a plan lists.
@@ -41,7 +41,7 @@ pub(crate) enum KeptReason {
     InUse,
     /// Rows of other sessions refer to its stages.
     Needed,
-    /// In SQLite: its key is not text.
+    /// In SQLite: its key is not text in UTF-8.
     NoKey,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for KeptReason {
             KeptReason::NotOver => "not in a terminal status",
             KeptReason::InUse => "in use after the cutoff",
             KeptReason::Needed => "other sessions refer to its stages",
-            KeptReason::NoKey => "its key is not text",
+            KeptReason::NoKey => "its key is not text in UTF-8",
         })
     }
 }
@@ -127,12 +127,13 @@ pub(crate) async fn each_kept<E: From<DbErr>>(
 
 fn kept_query(namespace: &Namespace, selection: &Selection) -> Select<alert_sessions::Entity> {
     let shown = |column: Column| {
-        if selection.backend() == DbBackend::Postgres {
-            return text(selection.backend(), column.as_column_ref());
-        }
-        // SQLite may hold any value in it.
+        // SQLite may hold any value in it, and any bytes in a text.
         let name = quoted(column.as_str());
-        Expr::cust(format!("iif(typeof({name}) = 'text', {name}, quote({name}))"))
+        let literal = format!("quote(iif(typeof({name}) = 'text', CAST({name} AS BLOB), {name}))");
+        match is_text(selection.backend(), &name) {
+            Some(is_text) => Expr::case(is_text, Expr::cust(name)).finally(Expr::cust(literal)).into(),
+            None => text(selection.backend(), column.as_column_ref()),
+        }
     };
     select::<alert_sessions::Entity>(namespace)
         .expr_as(shown(Column::SessionId), "id")

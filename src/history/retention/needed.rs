@@ -14,7 +14,7 @@ use super::policy::RetentionPolicy;
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
-use crate::history::entity::{alert_sessions, keys_of_sessions, text};
+use crate::history::entity::{alert_sessions, is_text, keys_of_sessions, text};
 use crate::history::id_set::IdSet;
 use crate::history::tables::{Reference, STAGES, references_to_stages};
 use crate::schema::model::Schema;
@@ -87,7 +87,8 @@ pub(crate) fn queries<'q>(
     of_interactions.map(move |reference| near(backend, namespace, reference, sessions))
 }
 
-/// The query for sessions with stages that rows of another session refer to.
+/// The query for sessions with stages that rows of another session refer to, without those whose key is no text: they are
+/// never removed.
 fn everywhere(backend: DbBackend, namespace: &Namespace, reference: Reference) -> SelectStatement {
     let Reference { child, column, key, .. } = reference;
     let [rows, stages] = [(child, "o"), (STAGES, "s")].map(|(table, alias)| namespace.table_ref(table).alias(alias));
@@ -97,6 +98,7 @@ fn everywhere(backend: DbBackend, namespace: &Namespace, reference: Reference) -
         .expr_as(text(backend, ("s", "session_id")), "session_id")
         .and_where(Expr::col(("o", column)).is_not_null())
         .and_where(differs(Expr::col(("o", "session_id")), Expr::col(("s", "session_id"))))
+        .and_where_option(is_text(backend, r#""s"."session_id""#))
         .from(rows)
         .to_owned();
     match backend {

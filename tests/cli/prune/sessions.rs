@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, assert_whole, counts, insert_session, session_ids};
+use crate::support::cases::each;
+use crate::support::history::{
+    DAY_US, NOW, NOW_US, OLD_US, assert_whole, counts, insert_session, insert_whole_sessions, session_ids,
+};
 use crate::support::prune::{prune, refuse_to_delete, rows_by_table};
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
@@ -201,21 +204,54 @@ fn expected_rows() -> Vec<(String, u64)> {
 fn values_that_no_column_should_hold_stop_no_other_session() {
     let database = Database::sqlite();
     database.create_schema(Schema::Baseline);
-    for number in 1..=4 {
+    for number in 1..=5 {
         insert_session(&database, &number.to_string(), "completed", Some(OLD_US + number));
     }
     database.execute(
         "PRAGMA foreign_keys = OFF;
          UPDATE alert_sessions SET status = x'636f6d706c65746564' WHERE session_id = '1';
-         UPDATE alert_sessions SET session_id = x'32' WHERE session_id = '2'",
+         UPDATE alert_sessions SET session_id = x'32' WHERE session_id = '2';
+         UPDATE alert_sessions SET session_id = CAST(x'35ff' AS TEXT) WHERE session_id = '5'",
     );
     let pruned = prune(&database, &["--yes"]).expect(0).json();
     assert_eq!((&pruned["removed"]["sessions"], &pruned["stuck"]), (&2.into(), &serde_json::json!([])));
     let kept: Vec<_> =
         pruned["plan"]["kept"].as_array().expect("a list").iter().map(|kept| &kept["session_id"]).collect();
-    assert_eq!(kept, ["1", "X'32'"]);
+    assert_eq!(kept, ["1", "X'32'", "X'35FF'"]);
     assert_eq!(pruned["plan"]["kept"][0]["status"], "X'636F6D706C65746564'");
-    assert_eq!(database.count("alert_sessions"), 2);
+    assert_eq!(pruned["plan"]["kept"][2]["reason"], "no_key");
+    assert_eq!(database.count("alert_sessions"), 3);
+}
+
+#[apply(test)]
+fn a_stage_whose_session_is_no_text_stops_nothing() {
+    let database = Database::sqlite().with_schema(Schema::Head);
+    // So many that all references between stages are searched.
+    insert_whole_sessions(&database, 1002, OLD_US);
+    let to_other = |child: u32, stage: u32| {
+        format!(
+            "UPDATE stage_executions SET parent_stage_execution_id = 'stage@s{stage}' WHERE execution_id = 'child@s{child}';"
+        )
+    };
+    database.execute_unguarded(&format!(
+        "UPDATE stage_executions SET session_id = x'6162' WHERE execution_id = 'stage@s1';
+         UPDATE stage_executions SET session_id = CAST(x'61ff' AS TEXT) WHERE execution_id = 'stage@s2';
+         UPDATE alert_sessions SET started_at_us = {NOW_US} WHERE session_id IN ('s3', 's4');
+         {} {}",
+        to_other(3, 1),
+        to_other(4, 2),
+    ));
+    each([&[][..], &["--orphans"]], |more| {
+        prune(&database, &[&["--dry-run"], more].concat()).expect(0);
+    });
+    let pruned = prune(&database, &["--yes", "--orphans"]).expect(0).json();
+    assert_eq!(pruned["removed"]["sessions"], 1000);
+    assert_eq!(session_ids(&database), ["s3", "s4"]);
+    // Stages of the sessions that are left are their children.
+    assert_eq!(
+        database.number("SELECT count(*) FROM stage_executions WHERE execution_id IN ('stage@s1', 'stage@s2')"),
+        2
+    );
 }
 
 #[apply(test)]
