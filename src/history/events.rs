@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, DbBackend, DbErr, IdenStatic, Iterable, QueryFilter, 
 
 use super::entity::{self, count_rows, events};
 use super::id_set::IdSet;
-use super::removal::batch::{Batch, BatchError};
+use super::removal::batch::{Batch, BatchError, gave_way};
 use super::retention::plan::{TableCounts, table_plan};
 use super::retention::policy::RetentionError;
 use crate::database::failure::DatabaseError;
@@ -15,6 +15,9 @@ use crate::database::transaction::Transaction;
 use crate::schema::model::Schema;
 
 pub(crate) const EVENTS: &str = "events";
+
+/// The number of events in one statement on SQLite, which takes less than a tenth of a second.
+const PART: u32 = 20_000;
 
 /// The revision that adds the table.
 pub(crate) const SINCE: &str = "3eafea61046d";
@@ -83,31 +86,57 @@ pub(crate) async fn plan(
 }
 
 /// Begins to remove at most `size` old events behind the id `after`, in the order in which they were written. Events that
-/// another session has locked are skipped. Returns the last id, too; `None` means that there are no others.
+/// another session has locked are skipped. Returns the last id, too; `None` means that there are no others. On SQLite
+/// `may_continue` is asked repeatedly.
 ///
 /// # Errors
-/// [`BatchError`]; the batch is rolled back.
+/// [`BatchError`]; the batch is rolled back. [`gave_way`] if `may_continue` returned false.
 pub(crate) async fn remove_batch(
     mut batch: Batch,
     policy: &EventPolicy,
     after: Option<i64>,
     size: u32,
+    may_continue: impl Fn() -> bool,
 ) -> Result<Option<(Batch, i64)>, BatchError> {
     let backend = batch.backend();
-    let next = next(batch.namespace(), policy, backend, after, size);
     if backend == DbBackend::Sqlite {
-        let Some((wanted, last)) = extent(&batch, next).await? else { return Ok(None) };
-        let ids = policy.is_old(backend).add(is_after(after)).add(events::Column::Id.lte(last));
-        batch.delete_exactly(wanted, EVENTS, ids.into()).await?;
-        return Ok(Some((batch, last)));
+        let last = remove_parts(&mut batch, policy, after, size, may_continue).await?;
+        return Ok(last.map(|last| (batch, last)));
     }
-    let found = batch.lock(next).await?;
+    let found = batch.lock(next(batch.namespace(), policy, backend, after, size)).await?;
     let ids = found.iter().map(|row| row.try_get("", "event")).collect::<Result<Vec<i64>, DbErr>>()?;
     let Some(last) = ids.last().copied() else { return Ok(None) };
     let wanted = ids.len();
     let is_found = IdSet::bound(backend, ids).contains(events::Column::Id.as_column_ref());
     batch.delete_exactly(wanted, EVENTS, is_found).await?;
     Ok(Some((batch, last)))
+}
+
+/// The same on SQLite, in parts. Returns the last id of a removed event.
+async fn remove_parts(
+    batch: &mut Batch,
+    policy: &EventPolicy,
+    after: Option<i64>,
+    size: u32,
+    may_continue: impl Fn() -> bool,
+) -> Result<Option<i64>, BatchError> {
+    let (backend, mut removed, mut last) = (batch.backend(), 0, None);
+    for start in (0..size).step_by(PART as usize) {
+        let (after, part) = (last.or(after), std::cmp::min(PART, size - start));
+        let next = next(batch.namespace(), policy, backend, after, part);
+        let Some((found, id)) = extent(batch, next).await? else { break };
+        let ids = policy.is_old(backend).add(is_after(after)).add(events::Column::Id.lte(id));
+        removed += found;
+        batch.delete_exactly(removed, EVENTS, ids.into()).await?;
+        last = Some(id);
+        if !may_continue() {
+            return Err(gave_way());
+        }
+        if found < part as usize {
+            break;
+        }
+    }
+    Ok(last)
 }
 
 /// The number of events that a query finds, and the last id. SQLite has no locks of rows, and a batch of seconds may have
@@ -148,12 +177,14 @@ fn next(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::time::Duration;
 
     use migration::ledger::Ledger;
 
     use super::*;
     use crate::database::connection::Connection;
+    use crate::database::failure::ErrorClass;
     use crate::history::removal::batch::{DeleteTriggers, Limits};
 
     fn now() -> DateTime<Utc> {
@@ -186,7 +217,7 @@ mod tests {
         let (mut after, mut batches) = (None, Vec::new());
         loop {
             let batch = Batch::begin(&connection, limits, None, DeleteTriggers::None).await.expect("a transaction");
-            let removed = remove_batch(batch, &policy, after, size).await.expect("a batch");
+            let removed = remove_batch(batch, &policy, after, size, || true).await.expect("a batch");
             let Some((batch, last)) = removed else { return batches };
             let (removed, _) = batch.commit(&Ledger::Missing).await.expect("a commit");
             batches.push((usize::try_from(removed[EVENTS]).expect("a number"), last));
@@ -198,6 +229,33 @@ mod tests {
     async fn a_batch_continues_behind_the_last_one_and_lists_no_event_of_sqlite() {
         assert_eq!(batches(2).await, [(2, 3), (1, 5)]);
         assert_eq!(batches(u32::MAX).await, [(3, 5)]);
+    }
+
+    #[tokio::test]
+    async fn a_large_batch_goes_in_parts_and_gives_way_between_them() {
+        let connection = Connection::in_memory().await;
+        let events = PART * 2 + 5;
+        let sql = format!(
+            "CREATE TABLE events (id INTEGER PRIMARY KEY, channel VARCHAR, payload JSON, created_at VARCHAR);
+             WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {events})
+             INSERT INTO events (id, created_at) SELECT n * 2, '2020-01-01 00:00:00' FROM numbers"
+        );
+        connection.execute_alone(&sql).await.expect("sound SQL");
+        let policy = EventPolicy::new(24, now()).expect("a valid retention");
+        let remove = async |may_go_on: u32| {
+            let (asked, limits) = (Cell::new(0), Limits { lock: Duration::ZERO, statement: None });
+            let batch = Batch::begin(&connection, limits, None, DeleteTriggers::None).await.expect("a transaction");
+            let may_continue = || asked.replace(asked.get() + 1) < may_go_on;
+            let removed = remove_batch(batch, &policy, None, u32::MAX, may_continue).await;
+            (removed.map(|removed| removed.map(|(batch, last)| (batch.removed()[EVENTS], last))), asked.get())
+        };
+        for parts in [0, 1] {
+            let (removed, asked) = remove(parts).await;
+            let error = removed.expect_err("it gave way");
+            assert_eq!((error.cause.class, asked), (ErrorClass::Busy, parts + 1));
+        }
+        let (removed, asked) = remove(3).await;
+        assert_eq!((removed.expect("a batch"), asked), (Some((events.into(), i64::from(events) * 2)), 3));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::entity::count_rows;
 use super::id_set::IdSet;
 use super::places::{self, FirstPlaces, Place};
-use super::removal::batch::{Batch, BatchError};
+use super::removal::batch::{Batch, BatchError, gave_way};
 use super::tables::{
     REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
 };
@@ -24,6 +24,9 @@ use crate::schema::model::Schema;
 
 /// How many places are kept at a time. After so many removals a search begins anew.
 const MOST_PLACES: usize = 1 << 20;
+
+/// The number of orphans in one statement on SQLite.
+const PART: usize = 4096;
 
 /// Makes PostgreSQL compare the two tables as wholes, whatever its statistics say: looking up the parent of each row takes
 /// six times as long, and is quadratic without an index.
@@ -164,16 +167,17 @@ fn parents_by(namespace: &Namespace, reference: &Reference) -> SelectStatement {
 
 /// Begins to remove the orphans of one reference at these places, with the rows that belong to them, in one transaction.
 /// Rows that another session has locked are skipped, and those that are no orphans any more or that are needed. `found`
-/// receives the others, in order; `None` means that there are none.
+/// receives the others, in order; `None` means that there are none. On SQLite `may_continue` is asked repeatedly.
 ///
 /// # Errors
-/// [`BatchError`]; the batch is rolled back.
+/// [`BatchError`]; the batch is rolled back. [`gave_way`] if `may_continue` returned false.
 pub(crate) async fn remove_batch(
     mut batch: Batch,
     schema: &Schema,
     reference: &Reference,
     at: &[Place],
     found: &mut Vec<Place>,
+    may_continue: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
     let Reference { child: table, .. } = *reference;
     let Some(key) = primary_key(table) else { return Ok(None) };
@@ -183,14 +187,22 @@ pub(crate) async fn remove_batch(
     if found.is_empty() {
         return Ok(None);
     }
-    let mut rows = Query::select().column(key).from(batch.namespace().table_ref(table)).to_owned();
-    let ids = IdSet::looked_up(backend, rows.and_where(places::are_at(backend, table, found)).to_owned());
-    for Reference { child, column, .. } in references_from_others(table) {
-        if schema.has_column(child, column) {
-            batch.delete(child, ids.contains(column)).await?;
+    let part = if backend == DbBackend::Sqlite { PART } else { found.len() };
+    for part in found.chunks(part) {
+        let are_in_part = places::are_at(backend, table, part);
+        let mut rows = Query::select().column(key).from(batch.namespace().table_ref(table)).to_owned();
+        let ids = IdSet::looked_up(backend, rows.and_where(are_in_part.clone()).to_owned());
+        for Reference { child, column, .. } in references_from_others(table) {
+            if schema.has_column(child, column) {
+                batch.delete(child, ids.contains(column)).await?;
+            }
+        }
+        batch.delete(table, are_in_part).await?;
+        if backend == DbBackend::Sqlite && !may_continue() {
+            return Err(gave_way());
         }
     }
-    batch.delete_exactly(found.len(), table, places::are_at(backend, table, found)).await?;
+    batch.require_removed(table, found.len())?;
     Ok(Some(batch))
 }
 
@@ -328,7 +340,7 @@ mod tests {
         let limits = Limits { lock: Duration::ZERO, statement: None };
         let batch = Batch::begin(connection, limits, None, DeleteTriggers::None).await.expect("a transaction");
         let mut found = Vec::new();
-        let batch = remove_batch(batch, &schema, &reference_of(child), at, &mut found).await;
+        let batch = remove_batch(batch, &schema, &reference_of(child), at, &mut found, || true).await;
         (batch.expect("a batch"), found)
     }
 

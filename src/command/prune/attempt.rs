@@ -86,8 +86,8 @@ impl SessionBatch<'_> {
         taken: &mut Vec<PickedSession>,
     ) -> Result<Option<Batch>, BatchError> {
         let Some(connection) = connection else { return Ok(None) };
-        let OpenHistory { schema, selection, archive, contention, triggers, .. } = self.history;
-        let go_on = || self.activity != Activity::Idle || contention.is_alone();
+        let OpenHistory { schema, selection, archive, triggers, .. } = self.history;
+        let go_on = || self.history.may_continue(self.activity);
         let batch = Batch::begin(connection, self.limits, archive.as_ref(), *triggers).await?;
         let page = Page { selection, cursor: self.cursor, size: self.size.min(MOST_AT_ONCE) };
         session_batch::remove_batch(batch, schema, page, taken, go_on).await
@@ -138,8 +138,7 @@ impl Removal<'_> {
         let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
         taken.extend(picked.into_iter().flatten());
         taken.sort_unstable();
-        let is_busy = matches!(&finished, Ok(Err(error)) if error.cause.class == ErrorClass::Busy);
-        if activity == Activity::Idle && is_busy && !self.history.contention.is_alone() {
+        if self.has_given_way(&finished, activity) {
             return Ok(Attempt::GaveWay);
         }
         self.settle(Ended { finished, done, activity, units: taken.len(), began }, sizer).await
@@ -149,16 +148,19 @@ impl Removal<'_> {
     pub(crate) async fn remove_others(
         &mut self,
         sizer: &mut BatchSizer,
-        begin: impl AsyncFnOnce(&OpenHistory, u32, Limits) -> Result<Option<Batch>, BatchError>,
+        begin: impl AsyncFnOnce(&OpenHistory, u32, Limits, Activity) -> Result<Option<Batch>, BatchError>,
     ) -> Result<Others, Stop> {
         let activity = self.before_batch(sizer).await?;
         let (began, mut done) = (Instant::now(), Done::default());
         let OpenHistory { ledger, watch, .. } = &*self.history;
         let remove = async {
-            let batch = watch.over(begin(self.history, sizer.size(), limits(sizer))).await?;
+            let batch = watch.over(begin(self.history, sizer.size(), limits(sizer), activity)).await?;
             commit([batch], ledger, watch, &self.stopping, &mut done).await
         };
         let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
+        if self.has_given_way(&finished, activity) {
+            return Ok(Others::Again);
+        }
         let units = sizer.size() as usize;
         match self.settle(Ended { finished, done, activity, units, began }, sizer).await? {
             Attempt::Removed => Ok(Others::Removed),
@@ -170,6 +172,12 @@ impl Removal<'_> {
             }
             Attempt::Failed(error) => self.try_again(error).await.map(|()| Others::Again),
         }
+    }
+
+    /// Whether a batch that began alone was rolled back for another program.
+    fn has_given_way(&self, finished: &Result<Result<(), BatchError>, Stop>, activity: Activity) -> bool {
+        let is_busy = matches!(finished, Ok(Err(error)) if error.cause.class == ErrorClass::Busy);
+        is_busy && !self.history.may_continue(activity)
     }
 
     /// Finds orphans behind a place, before the time is up.

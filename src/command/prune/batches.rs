@@ -126,9 +126,10 @@ impl Removal<'_> {
         let (mut after, mut before) = (None, self.outcome.batches);
         loop {
             let mut last = None;
-            let begin = async |history: &OpenHistory, size, limits| {
+            let begin = async |history: &OpenHistory, size, limits, activity| {
                 let batch = Batch::begin(&history.connection, limits, None, history.triggers).await?;
-                let begun = events::remove_batch(batch, &policy, after, size).await?;
+                let begun =
+                    events::remove_batch(batch, &policy, after, size, || history.may_continue(activity)).await?;
                 Ok(begun.map(|(batch, id)| {
                     last = Some(id);
                     batch
@@ -206,12 +207,13 @@ impl Removal<'_> {
                 continue;
             }
             let (mut taken, mut found) = (0, Vec::new());
-            let begin = async |history: &OpenHistory, size: u32, limits: Limits| {
+            let begin = async |history: &OpenHistory, size: u32, limits: Limits, activity| {
                 let OpenHistory { connection, schema, archive, triggers, .. } = history;
                 let last = places::last(&places, size.min(MOST_AT_ONCE) as usize);
                 taken = last.len();
                 let batch = Batch::begin(connection, limits, archive.as_ref(), *triggers).await?;
-                orphans::remove_batch(batch, schema, reference, last, &mut found).await
+                let go_on = || history.may_continue(activity);
+                orphans::remove_batch(batch, schema, reference, last, &mut found, go_on).await
             };
             if self.remove_others(sizer, begin).await? == Others::Again {
                 continue;

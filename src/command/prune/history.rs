@@ -27,7 +27,7 @@ use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::{self, Counted, OrphanCount};
 use crate::history::places::{self, RowIdError};
 use crate::history::removal::batch::{DeleteTriggers, Removed};
-use crate::history::removal::contention::Contention;
+use crate::history::removal::contention::{Activity, Contention};
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
 use crate::history::removal::triggers::{self, PathlessFunction, TriggerError};
@@ -197,6 +197,12 @@ impl OpenHistory {
             obstacles.push("transactions are read-only: a standby, or `default_transaction_read_only`".to_owned());
         }
         Ok(obstacles)
+    }
+
+    /// Whether a batch that began during this activity may go on: one that began alone is long, and gives way to a program
+    /// that opens the file.
+    pub(crate) fn may_continue(&self, activity: Activity) -> bool {
+        activity != Activity::Idle || self.contention.is_alone()
     }
 
     /// Opens the archive, once it is certain that rows are written to it.

@@ -87,6 +87,11 @@ impl BatchError {
     }
 }
 
+/// The error of a batch that is given up, because another program has opened the database and would wait for it.
+pub(crate) fn gave_way() -> BatchError {
+    DatabaseCause::new(ErrorClass::Busy, "another program has opened the database").into()
+}
+
 impl<E: Into<DatabaseCause>> From<E> for BatchError {
     fn from(error: E) -> Self {
         Self {

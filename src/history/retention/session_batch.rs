@@ -8,11 +8,10 @@ use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QueryResul
 use super::policy::ActiveSessions;
 use super::selection::Selection;
 use super::{in_use, needed};
-use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::namespace::Namespace;
 use crate::history::entity::{self, alert_sessions};
 use crate::history::id_set::{IdSet, is_none_of};
-use crate::history::removal::batch::{Batch, BatchError, DeleteStatements};
+use crate::history::removal::batch::{Batch, BatchError, DeleteStatements, gave_way};
 use crate::history::tables::{CHATS, DEPENDENTS, Dependent, SESSIONS};
 use crate::schema::model::Schema;
 
@@ -99,7 +98,7 @@ impl Page<'_> {
 /// `may_continue` is asked repeatedly.
 ///
 /// # Errors
-/// [`BatchError`]; the batch is rolled back. [`ErrorClass::Busy`] if `may_continue` returned false.
+/// [`BatchError`]; the batch is rolled back. [`gave_way`] if `may_continue` returned false.
 pub(crate) async fn remove_batch(
     mut batch: Batch,
     schema: &Schema,
@@ -193,7 +192,7 @@ async fn delete(
             let is_of_session = dependent.of_sessions(batch.namespace(), &ids(batch, part));
             batch.delete(dependent.table, is_of_session).await?;
             if !may_continue() {
-                return Err(DatabaseCause::new(ErrorClass::Busy, "another program has opened the database").into());
+                return Err(gave_way());
             }
         }
     }
