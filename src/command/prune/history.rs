@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 
 use super::outcome::{RemovalOutcome, confirm_rows, confirm_sessions};
 use super::request::Request;
