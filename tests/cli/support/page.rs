@@ -43,7 +43,7 @@ const ELLIPSIS: &str = "...";
 const GENERATED: (&str, &str) = ("<!-- generated: ", "<!-- end of what is generated -->");
 
 /// What differs from run to run, or from server to server, and its name.
-const DIFFERENCES: [(&str, &str); 14] = [
+const DIFFERENCES: [(&str, &str); 15] = [
     (r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| UTC)?)?", "<date>"),
     (r"\b\d\d:\d\d:\d\d(?: UTC)?", "<time>"),
     (r"\b\d+(?:\.\d+)? ?(?:ns|µs|us|ms|s|min)\b(?: \d+(?:s|ms|µs|us|ns)\b)*", "<duration>"),
@@ -51,6 +51,7 @@ const DIFFERENCES: [(&str, &str); 14] = [
     (r"\b(PostgreSQL|SQLite) \d+(?:\.\d+)+(?: \([^)]*\))?", "$1 <version>"),
     (r#""server_version": "[^"]*""#, r#""server_version": <version>"#),
     (r#""(\w*(?:bytes|seconds|live_rows|dead_rows))": [\d.]+"#, r#""$1": <figure>"#),
+    (r#""(\w+_us)": ?\d+"#, r#""$1": <time>"#),
     (r"\b\d+\.\d\d\b", "<figure>"),
     (r"(?i)\b(process|pid) \d+", "$1 <pid>"),
     (r"\b[0-9a-f]{64}\b", "<digest>"),
