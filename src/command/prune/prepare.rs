@@ -1,6 +1,5 @@
 //! Plans the removal: which sessions, and how many rows.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +24,7 @@ use crate::history::orphans::{self, Counted};
 use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas::{self, CacheFor};
+use crate::history::retention::needed::Needed;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::retention::selection::{self, Precision, Selection};
@@ -101,6 +101,7 @@ async fn plan(
         connection: &connection,
         is_parallel: second.is_some(),
         schema: &schema,
+        search: request.search(),
         precision,
         until: request.counts_until(started),
     };
@@ -162,6 +163,7 @@ struct Planning<'p> {
     /// Whether a second connection may work beside the first.
     is_parallel: bool,
     schema: &'p Schema,
+    search: Precision,
     precision: Precision,
     /// When to begin without the part of the plan that only informs.
     until: Option<Instant>,
@@ -177,7 +179,7 @@ impl Planning<'_> {
         if self.is_parallel {
             let (needed, plan) = tokio::try_join!(self.find_needed(&selection), self.count(&selection))?;
             selection.needed = needed;
-            if selection.needed.is_empty() {
+            if selection.needed.sessions.is_empty() {
                 return Ok((selection, plan));
             }
         } else {
@@ -187,9 +189,9 @@ impl Planning<'_> {
         Ok((selection, plan))
     }
 
-    async fn find_needed(&self, selection: &Selection) -> Result<BTreeSet<String>, DatabaseError> {
+    async fn find_needed(&self, selection: &Selection) -> Result<Needed, DatabaseError> {
         let reading = every_row(self.connection).await?;
-        let needed = selection.find_needed(&reading, self.schema, self.precision).await?;
+        let needed = selection.find_needed(&reading, self.schema, self.search).await?;
         reading.rollback().await.context(BEGIN_TO_PLAN)?;
         Ok(needed)
     }

@@ -7,11 +7,13 @@ use chrono::{DateTime, Utc};
 use crate::cli::parser::Age;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
+use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::format;
 use crate::history::events::EventPolicy;
 use crate::history::retention::policy::{ActiveSessions, Filter, Limit, RetentionError, RetentionPolicy};
+use crate::history::retention::selection::Precision;
 use crate::settings::Settings;
 
 pub(crate) struct Request<'r> {
@@ -41,6 +43,18 @@ impl<'r> Request<'r> {
         // Without any time nothing is removed, and the plan is all that the run is for.
         let limit = self.arguments.max_duration.filter(|limit| !limit.is_zero())?;
         started.checked_add(limit / 2)
+    }
+
+    /// How the sessions that others need are searched. A removal on PostgreSQL searches once for all of them: to search
+    /// again in each batch takes longer than to join two tables. SQLite would read all interactions, and a limit of time
+    /// is for the removal.
+    pub(crate) fn search(&self) -> Precision {
+        let Prune { exact, dry_run, max_duration, .. } = *self.arguments;
+        let is_on_server = matches!(self.settings.database.value, DatabaseUrl::Postgresql(_));
+        match exact || (is_on_server && !dry_run && max_duration.is_none()) {
+            true => Precision::Exact,
+            false => Precision::Estimated,
+        }
     }
 
     /// The policy for a database whose revision is known. If no retention is set, no session is removed: a dry run shows

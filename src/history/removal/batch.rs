@@ -169,6 +169,11 @@ impl Batch {
         self.transaction.backend()
     }
 
+    /// Whether the removed rows go to an archive.
+    pub(crate) fn has_archive(&self) -> bool {
+        self.archive.is_some()
+    }
+
     /// Where the tables are.
     pub(crate) fn namespace(&self) -> &Namespace {
         self.transaction.namespace()

@@ -101,7 +101,7 @@ pub(crate) async fn count_kept(connection: &Transaction, selection: &Selection) 
     Ok(KeptCounts {
         not_over: old.saturating_sub(over),
         in_use: selection.in_use.len() as u64,
-        needed: selection.needed.difference(&selection.in_use).count() as u64,
+        needed: selection.needed.sessions.difference(&selection.in_use).count() as u64,
         no_key: over.saturating_sub(removable),
     })
 }
@@ -150,7 +150,7 @@ fn reason(selection: &Selection, session_id: &str, status: &str) -> KeptReason {
     match selection.policy.active {
         ActiveSessions::Keep if !TERMINAL_STATUSES.contains(&status) => KeptReason::NotOver,
         _ if selection.in_use.contains(session_id) => KeptReason::InUse,
-        _ if selection.needed.contains(session_id) => KeptReason::Needed,
+        _ if selection.needed.sessions.contains(session_id) => KeptReason::Needed,
         _ => KeptReason::NoKey,
     }
 }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_session_that_is_kept_has_one_reason() {
         let mut selection = Selection::of_policy(DbBackend::Postgres);
-        selection.needed = BTreeSet::from(["needed".to_owned()]);
+        selection.needed.sessions = BTreeSet::from(["needed".to_owned()]);
         selection.in_use = BTreeSet::from(["used".to_owned()]);
         assert_eq!(reason(&selection, "needed", "in_progress"), KeptReason::NotOver);
         assert_eq!(reason(&selection, "used", "completed"), KeptReason::InUse);

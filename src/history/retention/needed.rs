@@ -19,6 +19,20 @@ use crate::history::id_set::IdSet;
 use crate::history::tables::{Reference, STAGES, references_to_stages};
 use crate::schema::model::Schema;
 
+/// Sessions that others need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Needed {
+    pub(crate) sessions: BTreeSet<String>,
+    /// Whether these were all. Those that only interactions refer to may be left to the batches: see [`Search::Stages`].
+    pub(super) are_all: bool,
+}
+
+impl Default for Needed {
+    fn default() -> Self {
+        Self { sessions: BTreeSet::new(), are_all: true }
+    }
+}
+
 /// Where references to other sessions' stages are searched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Search<'s> {
@@ -39,7 +53,7 @@ pub(crate) async fn find(
     schema: &Schema,
     policy: &RetentionPolicy,
     search: Search<'_>,
-) -> Result<BTreeSet<String>, DatabaseError> {
+) -> Result<Needed, DatabaseError> {
     let (backend, namespace) = (connection.backend(), connection.namespace());
     let mut found = BTreeSet::new();
     for reference in references_to_stages(schema) {
@@ -53,10 +67,8 @@ pub(crate) async fn find(
             found.insert(row.try_get("", "session_id").context(&action)?);
         }
     }
-    match found.is_empty() {
-        true => Ok(found),
-        false => to_remove(connection, policy, found).await,
-    }
+    let sessions = if found.is_empty() { found } else { to_remove(connection, policy, found).await? };
+    Ok(Needed { sessions, are_all: !matches!(search, Search::Stages) })
 }
 
 /// Those of the sessions that a policy removes.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, QueryFilter, QuerySelect, QueryTrait};
 
-use super::needed::Search;
+use super::needed::{Needed, Search};
 use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use super::{in_use, needed};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
@@ -32,7 +32,7 @@ pub(crate) struct Selection {
     pub policy: RetentionPolicy,
     backend: DbBackend,
     /// Sessions that are kept because others need them: see [`needed`].
-    pub(crate) needed: BTreeSet<String>,
+    pub(crate) needed: Needed,
     /// Sessions that are kept because they are in use: see [`in_use`].
     pub(super) in_use: BTreeSet<String>,
 }
@@ -67,7 +67,7 @@ impl Selection {
         if policy.active == ActiveSessions::Keep {
             in_use = in_use::find(connection, schema, policy.cutoff_us, policy.is_removable(backend)).await?;
         }
-        Ok(Self { policy, backend, needed: BTreeSet::new(), in_use })
+        Ok(Self { policy, backend, needed: Needed::default(), in_use })
     }
 
     /// The sessions to keep because others need them. Reads only.
@@ -79,11 +79,11 @@ impl Selection {
         connection: &Transaction,
         schema: &Schema,
         precision: Precision,
-    ) -> Result<BTreeSet<String>, DatabaseError> {
+    ) -> Result<Needed, DatabaseError> {
         let is_removable = self.policy.is_removable_in_order(self.backend);
         let removable = count(connection, is_removable.clone()).await?;
         if removable == 0 {
-            return Ok(BTreeSet::new());
+            return Ok(Needed::default());
         }
         let sessions = IdSet::all(keys_of_sessions(connection.namespace(), is_removable), self.backend, removable);
         let search = match precision {
@@ -99,7 +99,7 @@ impl Selection {
     pub(crate) fn of_policy(backend: DbBackend) -> Self {
         let policy =
             RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter: super::policy::Filter::default() };
-        Self { policy, backend, needed: BTreeSet::new(), in_use: BTreeSet::new() }
+        Self { policy, backend, needed: Needed::default(), in_use: BTreeSet::new() }
     }
 
     #[must_use]
@@ -111,7 +111,7 @@ impl Selection {
     /// here, so that their chats are not locked.
     pub(crate) fn condition_for_batch(&self) -> Condition {
         let is_removable = self.policy.is_removable_in_order(self.backend);
-        match (self.needed.len() + self.in_use.len()) as u64 {
+        match (self.needed.sessions.len() + self.in_use.len()) as u64 {
             ..=FEW => is_removable.add_option(self.is_not_kept()),
             _ => is_removable,
         }
@@ -124,13 +124,13 @@ impl Selection {
 
     /// The condition for other sessions than those that are needed or in use, if there are any.
     fn is_not_kept(&self) -> Option<Expr> {
-        let kept: Vec<_> = self.needed.union(&self.in_use).cloned().collect();
+        let kept: Vec<_> = self.needed.sessions.union(&self.in_use).cloned().collect();
         (!kept.is_empty()).then(|| is_none_of(self.backend, alert_sessions::Column::SessionId.as_column_ref(), kept))
     }
 
     /// Whether others need a session. One that is in use may no longer be.
     pub(crate) fn is_needed(&self, session_id: &str) -> bool {
-        self.needed.contains(session_id)
+        self.needed.sessions.contains(session_id)
     }
 }
 
@@ -188,7 +188,8 @@ mod tests {
 
     fn selection(active: ActiveSessions) -> Selection {
         let policy = RetentionPolicy { cutoff_us: 5, active, filter: Filter::default() };
-        let [needed, in_use] = ["needed", "used"].map(|id| BTreeSet::from([id.to_owned()]));
+        let [sessions, in_use] = ["needed", "used"].map(|id| BTreeSet::from([id.to_owned()]));
+        let needed = Needed { sessions, are_all: true };
         Selection { policy, backend: DbBackend::Postgres, needed, in_use }
     }
 
@@ -202,14 +203,15 @@ mod tests {
         let found = sessions(&selection);
         assert_eq!(found.sql, format!(r#"{is_old} AND "alert_sessions"."session_id" <> ALL($2)"#));
         assert_eq!(found.values.expect("values").0[1], vec!["needed".to_owned(), "used".to_owned()].into());
-        let all = Selection { needed: BTreeSet::new(), in_use: BTreeSet::new(), ..selection };
+        let all = Selection { needed: Needed::default(), in_use: BTreeSet::new(), ..selection };
         assert_eq!(sessions(&all).sql, is_old);
     }
 
     #[test]
     fn a_batch_does_not_name_many_sessions_that_are_kept() {
         let is_named = |needed: u64| {
-            let needed = (0..needed).map(|number| number.to_string()).collect();
+            let sessions = (0..needed).map(|number| number.to_string()).collect();
+            let needed = Needed { sessions, are_all: true };
             let selection = Selection { needed, in_use: BTreeSet::new(), ..selection(ActiveSessions::Keep) };
             let sessions = keys_of_sessions(&Namespace::default(), selection.condition_for_batch());
             DbBackend::Postgres.build(&sessions).sql.contains("ALL(")

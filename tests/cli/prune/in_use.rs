@@ -91,13 +91,13 @@ fn a_chat_that_begins_while_others_are_removed_keeps_its_session(database: &Data
 }
 
 #[apply(test)]
-fn a_session_that_others_need_since_the_plan_is_kept() {
+fn with_an_archive_a_session_that_others_need_since_the_plan_is_kept() {
     let database = Database::postgresql();
     insert_old_sessions(&database, 5);
     insert_session(&database, "recent", "completed", Some(NOW_US));
     let mut writer = Held::begin(&database, "SELECT session_id FROM alert_sessions WHERE session_id = '1' FOR UPDATE");
     let halt = Held::halt_commits(&database, "alert_sessions", "DELETE");
-    let run = start_to_prune(&database, &["--older-than", "90d"]);
+    let run = start_to_prune(&database, &["--older-than", "90d", "--archive", "archive.db"]);
     Held::wait_for_halted_commit(&database);
     writer.execute("UPDATE llm_interactions SET stage_execution_id = 'stage-1' WHERE session_id = 'recent'; COMMIT");
     halt.close();
