@@ -186,6 +186,20 @@ impl Batch {
         self.transaction.query_planned_anew(StatementBuilder::build(&query, &self.backend())).await
     }
 
+    /// Calls `take` for each row that a query finds, and locks it as [`Batch::lock`] does. On SQLite, where a batch may be
+    /// large, the rows are not gathered.
+    pub(crate) async fn lock_each(
+        &self,
+        query: SelectStatement,
+        mut take: impl FnMut(&QueryResult) -> Result<(), DbErr>,
+    ) -> Result<(), DbErr> {
+        if self.backend() == DbBackend::Sqlite {
+            let statement = StatementBuilder::build(&query, &DbBackend::Sqlite);
+            return self.transaction.each(statement, async |row| take(&row)).await;
+        }
+        self.lock(query).await?.iter().try_for_each(take)
+    }
+
     /// The rows of a query.
     pub(crate) async fn rows(&self, query: &impl StatementBuilder) -> Result<Vec<QueryResult>, DbErr> {
         self.transaction.query_all(query).await

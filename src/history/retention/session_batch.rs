@@ -106,9 +106,8 @@ pub(crate) async fn remove_batch(
     taken: &mut Vec<PickedSession>,
     may_continue: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
-    for row in batch.lock(page.query(batch.namespace())).await? {
-        taken.push(PickedSession::of(&row)?);
-    }
+    let take = |row: &QueryResult| PickedSession::of(row).map(|session| taken.push(session));
+    batch.lock_each(page.query(batch.namespace()), take).await?;
     if taken.is_empty() {
         return Ok(None);
     }
