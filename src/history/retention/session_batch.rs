@@ -16,7 +16,7 @@ use crate::history::tables::{CHATS, DEPENDENTS, Dependent, SESSIONS};
 use crate::schema::model::Schema;
 
 /// The most sessions of a batch: they are listed in memory.
-pub(crate) const MOST_AT_ONCE: u32 = 1 << 17;
+pub(crate) const MOST_AT_ONCE: u32 = 1 << 16;
 
 /// The number of sessions in one statement.
 const PART: usize = 128;
