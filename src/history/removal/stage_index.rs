@@ -119,7 +119,7 @@ fn is_left_over(schema: &Schema) -> bool {
     schema.tables.get(STAGES).is_some_and(|stages| stages.indexes.contains_key(NAME))
 }
 
-/// Drops the index, unless transactions of other sessions are in the way for longer than the limit.
+/// Drops the index, unless the transactions of other sessions last longer than the limit.
 pub(crate) async fn drop_index(connection: &Connection, limit: Option<Duration>) {
     let drop = |namespace: &Namespace| {
         let schema = namespace.schema_of(STAGES).map(|schema| quoted(schema) + ".").unwrap_or_default();
