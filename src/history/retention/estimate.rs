@@ -69,7 +69,7 @@ fn step(sessions: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{DbBackend, QueryTrait};
+    use sea_orm::{ConnectionTrait, DbBackend, QueryTrait};
 
     use super::*;
 
@@ -80,5 +80,18 @@ mod tests {
             .build(DbBackend::Postgres);
         let expected = r#" AND "alert_sessions"."started_at_us" % $6 = $7 LIMIT $8"#;
         assert!(plan.sql.ends_with(expected), "{}", plan.sql);
+    }
+
+    #[tokio::test]
+    async fn a_few_sessions_that_happen_to_be_of_the_sample_do_not_stand_for_many_that_began_at_once() {
+        let connection = Transaction::in_memory().await;
+        let sql = "CREATE TABLE alert_sessions (session_id VARCHAR PRIMARY KEY, status VARCHAR, started_at_us BIGINT);
+            WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5000)
+            INSERT INTO alert_sessions SELECT 's' || n, 'completed', 4 FROM numbers;
+            INSERT INTO alert_sessions VALUES ('other', 'completed', 3)";
+        connection.execute_unprepared(sql).await.expect("sound SQL");
+        assert_eq!(step(5001), 3);
+        let sample = sample(&connection, &Selection::of_policy(DbBackend::Sqlite), 5001).await.expect("a sample");
+        assert_eq!(sample.len() as u64, 2 * FEW);
     }
 }
