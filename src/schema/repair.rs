@@ -100,7 +100,8 @@ fn index_of(namespace: &Namespace, name: &str, table: &str) -> String {
     format!("{}{}", schema.unwrap_or_default(), quoted(name))
 }
 
-fn create_on_sqlite(name: &str, table: &str, index: &Index) -> String {
+/// The statement that creates an index on SQLite.
+pub(crate) fn create_on_sqlite(name: &str, table: &str, index: &Index) -> String {
     let columns: Vec<_> = index.columns.iter().map(|column| quoted(column)).collect();
     format!("CREATE {}INDEX {} ON {} ({})", unique(index), quoted(name), quoted(table), columns.join(", "))
 }

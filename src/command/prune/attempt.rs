@@ -242,7 +242,8 @@ impl Removal<'_> {
         }
         let time = began.elapsed();
         if units > 0 {
-            let budget = self.limits.batch_time.map_or(activity.budget(), Budget::contended);
+            let usual = || activity.budget(self.history.archive.is_some());
+            let budget = self.limits.batch_time.map_or_else(usual, Budget::contended);
             sizer.learn(&Measured { units, amount, time }, &budget);
         }
         if batches == 0 {

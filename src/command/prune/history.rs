@@ -205,10 +205,10 @@ impl OpenHistory {
         activity != Activity::Idle || self.contention.is_alone()
     }
 
-    /// Opens the archive, once it is certain that rows are written to it.
-    /// `temporary` is the directory of SQLite's temporary files.
-    pub(crate) async fn open_archive(&mut self, path: &Path, temporary: Option<PathBuf>) -> Result<(), Error> {
-        self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema, temporary).await?);
+    /// Opens the archive, once it is certain that about so many `rows` are written to it. `temporary` is the directory of
+    /// SQLite's temporary files.
+    pub(crate) async fn open_archive(&mut self, path: &Path, rows: u64, temporary: Option<&Path>) -> Result<(), Error> {
+        self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema, rows, temporary).await?);
         Ok(())
     }
 

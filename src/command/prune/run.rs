@@ -164,7 +164,9 @@ impl PruneRun<'_> {
         }
         if let Some(path) = &self.arguments.archive {
             let temporary = vacuum::sqlite::temporary_directory(&self.context.environment);
-            self.history.open_archive(path, temporary).await?;
+            // A run that its deadline may stop may write fewer.
+            let rows = if self.bounds.deadline.is_some() { 0 } else { planned(&self.history.plan).rows };
+            self.history.open_archive(path, rows, temporary.as_deref()).await?;
         }
         let mut outcome = Box::pin(self.remove_planned()).await?;
         let is_confirmed = self.confirm_removal(&mut outcome).await;
@@ -195,7 +197,7 @@ impl PruneRun<'_> {
         let limit = bounds.deadline.map(|deadline| (left(deadline) / 2).max(SHORTEST));
         let build = async { Ok(stage_index::build(&history.connection, &history.schema, stages, limit).await?) };
         let has_index = bounds.over((Verb::Create, "the index that the removal needs"), build).await?;
-        let planned = Amount { rows: history.plan.rows().max(history.plan.sessions), bytes: history.plan.bytes() };
+        let planned = planned(&history.plan);
         let meter = context.progress.begin(Phase::new("removing", "old sessions"), planned);
         let Prune { batch_time, retry_for, max_duration, .. } = **arguments;
         let has_first_batch = max_duration.is_none_or(|limit| !limit.is_zero());
@@ -233,6 +235,7 @@ impl PruneRun<'_> {
         if !self.arguments.dry_run && self.history.is_connected && may_go_on {
             self.give_space_back(&mut blocks, &mut ending).await;
         }
+        let lacks_indexes = self.complete_archive(&mut ending).await;
         if let Some(metrics) = metrics {
             self.tell_metrics(metrics, ending.stopped.as_ref()).await;
         }
@@ -245,6 +248,12 @@ impl PruneRun<'_> {
             Ok(None) => {}
             Ok(Some(path)) => {
                 blocks.push(Block::Line(format!("archived in {}", path.display())));
+                if lacks_indexes {
+                    blocks.push(Block::Line(format!(
+                        "it lacks indexes: the next run with it creates them, or `tarsy-db check --fix --database-url sqlite:///{}`",
+                        path.display()
+                    )));
+                }
                 summary.archive = Some(path.display().to_string());
             }
             Err(error) => {
@@ -262,6 +271,25 @@ impl PruneRun<'_> {
         }
         let (exit_code, error) = ending.exit_code_and_error(OnRemaining::of(arguments));
         Report { exit_code, error, ..Report::new(&summary, blocks) }
+    }
+
+    /// Creates the indexes of the archive. Returns whether it lacks some.
+    async fn complete_archive(&mut self, ending: &mut Ending) -> bool {
+        let Some(archive) = self.history.archive.as_mut().filter(|archive| archive.lacks_indexes()) else {
+            return false;
+        };
+        if ending.stopped.is_some() {
+            return true;
+        }
+        let meter = self.context.progress.begin(Phase::new("indexing", "the archive"), Amount::default());
+        let created = self.bounds.interrupt.or(archive.create_indexes()).await;
+        meter.finish();
+        ending.stopped = match created {
+            Ok(Ok(())) => return false,
+            Ok(Err(error)) => Some(Stop::Failed(error.into())),
+            Err(signal) => Some(Stop::Signal(signal)),
+        };
+        true
     }
 
     async fn give_space_back(&mut self, blocks: &mut Vec<Block>, ending: &mut Ending) {
@@ -306,6 +334,11 @@ impl PruneRun<'_> {
         }
         self.summary.count(metrics);
     }
+}
+
+/// What the run removes by its plan.
+fn planned(plan: &RetentionPlan) -> Amount {
+    Amount { rows: plan.rows().max(plan.sessions), bytes: plan.bytes() }
 }
 
 /// Whether the connection is lost or does not answer.

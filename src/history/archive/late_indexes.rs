@@ -1,165 +1,180 @@
-//! Indexes of the archive that are built at the end of a transaction.
+//! Indexes of the archive that are created when a run ends.
 //!
-//! The keys of rows are anywhere in an index, and so each row writes a page of each index. Sorted keys fill pages: with
-//! 2,000,000 small rows in one transaction that takes half of the processor time.
+//! The keys of rows are anywhere in an index. With an index, each batch writes about as many of its pages as there are
+//! rows, and the next one writes them again. An index that is created afterwards is written once, in order.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
-use rusqlite::Connection as Handle;
+use migration::Revision;
 
+use crate::database::connection::{Connection, row};
+use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
 use crate::database::sqlite_cache::with_small_cache;
+use crate::database::sqlite_thread::Work;
 use crate::fs::free_space;
-use crate::progress::Amount;
+use crate::history::tables::session_tables;
+use crate::schema::expected;
+use crate::schema::model::{Index, Schema};
+use crate::schema::repair::create_on_sqlite;
 
-/// So many rows of a table are written with its indexes, because the pages of smaller indexes stay in memory.
+/// `PRAGMA user_version` of an archive whose indexes are missing: this run creates them, or a later one.
+const LACKS_INDEXES: i32 = 1;
+/// So many rows are written with the indexes, because the pages of smaller indexes stay in memory.
 const FEW_ROWS: u64 = 20_000;
-/// With larger rows the time is that of their bytes, which sorting would write once more.
-const SMALL_ROW: u64 = 4096;
+/// What SQLite writes at most to sort the keys of one row, in bytes.
+const SORTED_KEY: u64 = 256;
 
-/// What a transaction has written to each table, and the indexes that it has dropped for the time of it.
+/// The definitions of missing indexes.
 pub(super) struct LateIndexes {
-    /// Where SQLite sorts. `None` where that is not possible.
-    temporary: Option<PathBuf>,
-    written: BTreeMap<&'static str, Amount>,
-    /// The definitions of dropped indexes, by table.
-    dropped: BTreeMap<&'static str, Vec<String>>,
+    definitions: Vec<String>,
 }
 
 impl LateIndexes {
-    pub(super) fn new(temporary: Option<PathBuf>) -> Self {
-        Self { temporary, written: BTreeMap::new(), dropped: BTreeMap::new() }
+    /// The indexes that an earlier run has left to a later one. If `rows` are so many that it saves time, it drops the
+    /// others first; an operator's own stay. `temporary` is where SQLite sorts, `schema` that of the archive.
+    pub(super) async fn of(
+        archive: &Connection,
+        revision: Revision,
+        schema: &Schema,
+        rows: u64,
+        temporary: Option<&Path>,
+    ) -> Result<Self, DatabaseCause> {
+        let are_missing = version(archive).await? == LACKS_INDEXES;
+        let existing = rows_of(archive, schema).await?;
+        let free = temporary.and_then(|temporary| free_space::free(temporary).ok());
+        if !are_missing && !is_shorter(rows, existing, free) {
+            return Ok(Self { definitions: Vec::new() });
+        }
+        let replayed = expected::replay(archive, &[revision].into()).await?;
+        let expected = || indexes(&replayed[&revision]);
+        if !are_missing {
+            drop_all(archive, expected().filter(|index| indexes(schema).any(|found| found == *index))).await?;
+        }
+        let is_missing = |name| !are_missing || indexes(schema).all(|(_, found, _)| found != name);
+        let missing = expected().filter(|(_, name, _)| is_missing(*name));
+        Ok(Self { definitions: missing.map(|(table, name, index)| create_on_sqlite(name, table, index)).collect() })
     }
 
     /// Whether no index is missing.
     pub(super) fn are_complete(&self) -> bool {
-        self.dropped.is_empty()
+        self.definitions.is_empty()
     }
 
-    /// Counts written rows. Drops the indexes of their table once that saves time, and builds them while there is still
-    /// room for it.
-    pub(super) fn count(&mut self, archive: &Handle, table: &'static str, rows: Amount) -> rusqlite::Result<()> {
-        let written = self.written.entry(table).or_default();
-        written.rows += rows.rows;
-        written.bytes += rows.bytes;
-        if written.rows < FEW_ROWS {
-            return Ok(());
+    /// Creates them, each in a transaction. It may be cancelled: a later run creates the rest.
+    pub(super) async fn create(&mut self, archive: &Connection) -> Result<(), DatabaseCause> {
+        while let Some(definition) = self.definitions.last().cloned() {
+            let transaction = archive.begin_on_sqlite().await?;
+            // SQLite sorts in as much memory as the cache may take.
+            let create = move |archive: &rusqlite::Connection| {
+                Ok(with_small_cache(archive, || archive.execute_batch(&definition))?)
+            };
+            let (transaction, created) = Work::start(transaction, create).finish().await?;
+            created?;
+            transaction.commit().await?;
+            self.definitions.pop();
         }
-        let (written, has_room) = (*written, self.has_room());
-        match (self.dropped.contains_key(table), has_room) {
-            (true, false) => {
-                self.temporary = None;
-                self.build(archive)
-            }
-            (false, true) if is_shorter(written, size(archive)?) => self.drop_from(archive, table),
-            _ => Ok(()),
-        }
-    }
-
-    /// Builds the dropped indexes.
-    pub(super) fn build(&mut self, archive: &Handle) -> rusqlite::Result<()> {
-        let definitions = std::mem::take(&mut self.dropped);
-        let mut definitions = definitions.values().flatten();
-        // SQLite sorts in as much memory as the cache may take.
-        with_small_cache(archive, || definitions.try_for_each(|definition| archive.execute_batch(definition)))
-    }
-
-    fn drop_from(&mut self, archive: &Handle, table: &'static str) -> rusqlite::Result<()> {
-        let (names, definitions): (Vec<_>, Vec<_>) = indexes(archive, table)?.into_iter().unzip();
-        self.dropped.insert(table, definitions);
-        names.iter().try_for_each(|name| archive.execute_batch(&format!("DROP INDEX {}", quoted(name))))
-    }
-
-    /// Whether there is room to sort the keys of one index: they are no longer than the rows, and are written twice.
-    fn has_room(&self) -> bool {
-        let most = self.written.values().map(|written| written.bytes).max().unwrap_or_default();
-        let free = self.temporary.as_deref().and_then(|temporary| free_space::free(temporary).ok());
-        free.is_some_and(|free| free >= most.saturating_mul(2))
+        Ok(archive.execute_alone("PRAGMA user_version = 0").await?)
     }
 }
 
-/// Whether it takes less time to build the indexes of a table at the end. `size` is that of the archive: most of the rows
-/// have to be those of the transaction, because all others are sorted with them.
-fn is_shorter(written: Amount, size: u64) -> bool {
-    written.rows >= FEW_ROWS && written.bytes <= written.rows * SMALL_ROW && size <= written.bytes * 2
+/// Drops indexes, and notes that they are missing.
+async fn drop_all<'i>(
+    archive: &Connection,
+    indexes: impl Iterator<Item = (&'i str, &'i str, &'i Index)>,
+) -> Result<(), DatabaseCause> {
+    let drops = indexes.map(|(_, name, _)| format!("DROP INDEX {};", quoted(name))).collect::<String>();
+    let sql = format!("{drops} PRAGMA user_version = {LACKS_INDEXES}");
+    let (transaction, dropped) =
+        Work::start(archive.begin_on_sqlite().await?, move |archive| Ok(archive.execute_batch(&sql)?)).finish().await?;
+    dropped?;
+    Ok(transaction.commit().await?)
 }
 
-/// The size of the archive in bytes.
-fn size(archive: &Handle) -> rusqlite::Result<u64> {
-    let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-    archive.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+/// Whether it takes less time to create the indexes at the end. All rows are sorted then, so most of them have to be
+/// new. `free` is the room for it.
+fn is_shorter(new: u64, existing: u64, free: Option<u64>) -> bool {
+    let needed = (new + existing).saturating_mul(SORTED_KEY);
+    new >= FEW_ROWS && existing <= new && free.is_some_and(|free| free >= needed)
 }
 
-/// The indexes of a table that no constraint needs: their names and definitions.
-fn indexes(archive: &Handle, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
-    let sql = "SELECT schema.name, schema.sql FROM pragma_index_list(?1) AS list
-               JOIN sqlite_schema AS schema ON schema.type = 'index' AND schema.name = list.name
-               WHERE list.origin = 'c' AND NOT list.\"unique\" ORDER BY schema.rowid";
-    let mut select = archive.prepare(sql)?;
-    select.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+/// The indexes of a schema that no constraint needs: table, name and definition.
+fn indexes(schema: &Schema) -> impl Iterator<Item = (&str, &str, &Index)> {
+    schema.tables.iter().flat_map(|(table, definition)| {
+        let of_table = definition.indexes.iter().filter(|(_, index)| !index.unique && index.predicate.is_none());
+        of_table.map(|(name, index)| (table.as_str(), name.as_str(), index))
+    })
+}
+
+async fn version(archive: &Connection) -> Result<i32, DatabaseCause> {
+    let found = archive.reading(async |reading| row(reading, "PRAGMA user_version").await).await?;
+    Ok(found.try_get("", "user_version")?)
+}
+
+/// About how many rows the archive has.
+async fn rows_of(archive: &Connection, schema: &Schema) -> Result<u64, DatabaseCause> {
+    let tables = session_tables().filter(|table| schema.tables.contains_key(*table));
+    let last: Vec<_> = tables.map(|table| format!("ifnull((SELECT max(rowid) FROM {}), 0)", quoted(table))).collect();
+    let sql = format!("SELECT {} AS existing", last.join(" + "));
+    let found = archive.reading(async |reading| row(reading, &sql).await).await?;
+    Ok(found.try_get::<i64>("", "existing")?.unsigned_abs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{self, upgrade};
 
-    const TABLE: &str = "chats";
+    const REVISION: Revision = Revision::HEAD;
+    const MANY: u64 = FEW_ROWS;
 
-    fn archive() -> Handle {
-        let archive = Handle::open_in_memory().expect("memory");
-        let sql = "CREATE TABLE chats (chat_id TEXT PRIMARY KEY, pod_id TEXT, created_by TEXT UNIQUE, context TEXT);
-                   CREATE TABLE notes (chat_id TEXT);
-                   CREATE INDEX \"a \"\"pod\" ON chats (pod_id) WHERE pod_id > '';
-                   CREATE UNIQUE INDEX context ON chats (context);
-                   CREATE INDEX others ON notes (chat_id)";
-        archive.execute_batch(sql).expect("sound SQL");
+    async fn archive() -> Connection {
+        let archive = Connection::in_memory().await;
+        upgrade::upgrade(&archive, REVISION, super::super::LOCK_TIMEOUT, &|| ()).await.expect("a schema");
+        archive.execute_alone("CREATE INDEX own ON chats (created_by)").await.expect("sound SQL");
         archive
     }
 
-    fn names(archive: &Handle) -> String {
-        let sql = "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE%INDEX%' ORDER BY name)";
-        archive.query_row(sql, [], |row| row.get(0)).expect("names")
+    async fn schema(archive: &Connection) -> Schema {
+        archive.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema")
     }
 
-    fn rows(rows: u64) -> Amount {
-        Amount { rows, bytes: rows * 500 }
+    async fn late(archive: &Connection, rows: u64) -> LateIndexes {
+        LateIndexes::of(archive, REVISION, &schema(archive).await, rows, Some(Path::new("/"))).await.expect("indexes")
     }
 
-    #[test]
-    fn indexes_without_a_constraint_are_dropped_with_many_rows_and_built_again() {
-        let (archive, mut indexes) = (archive(), LateIndexes::new(Some("/".into())));
-        let before = names(&archive);
-        indexes.count(&archive, TABLE, rows(FEW_ROWS - 1)).expect("it counts");
-        assert!(indexes.are_complete());
-        indexes.count(&archive, TABLE, rows(1)).expect("it counts");
-        assert_eq!((names(&archive), indexes.are_complete()), ("context others".to_owned(), false));
-        indexes.count(&archive, TABLE, rows(1)).expect("it counts");
-        indexes.build(&archive).expect("it builds");
-        assert_eq!((names(&archive), indexes.are_complete()), (before, true));
+    #[tokio::test]
+    async fn with_many_rows_the_indexes_are_dropped_and_created_again_at_the_end() {
+        let archive = archive().await;
+        let before = schema(&archive).await;
+        assert!(late(&archive, MANY - 1).await.are_complete());
+        assert_eq!(schema(&archive).await, before);
+        let mut late = late(&archive, MANY).await;
+        let without = schema(&archive).await;
+        assert_eq!(indexes(&without).map(|(_, name, _)| name).collect::<Vec<_>>(), ["own"]);
+        late.create(&archive).await.expect("they are created");
+        assert_eq!((schema(&archive).await, version(&archive).await.expect("a version")), (before, 0));
     }
 
-    #[test]
-    fn indexes_are_built_while_there_is_still_room_and_not_dropped_without() {
-        let (archive, mut indexes) = (archive(), LateIndexes::new(None));
-        let before = names(&archive);
-        indexes.count(&archive, TABLE, rows(FEW_ROWS)).expect("it counts");
-        assert_eq!(names(&archive), before, "there is no place to sort");
-        indexes.temporary = Some("/".into());
-        indexes.count(&archive, TABLE, rows(1)).expect("it counts");
-        assert!(!indexes.are_complete());
-        let more = Amount { rows: 1, bytes: u64::MAX / 2 };
-        indexes.count(&archive, TABLE, more).expect("it counts");
-        assert_eq!((names(&archive), indexes.are_complete()), (before.clone(), true));
-        indexes.count(&archive, TABLE, rows(1)).expect("it counts");
-        assert_eq!(names(&archive), before, "they stay");
+    #[tokio::test]
+    async fn a_later_run_creates_the_indexes_that_are_still_missing() {
+        let archive = archive().await;
+        let before = schema(&archive).await;
+        let mut crashed = late(&archive, MANY).await;
+        let all = crashed.definitions.len();
+        let first = crashed.definitions.pop().expect("a definition");
+        archive.execute_alone(&first).await.expect("sound SQL");
+        let mut next = late(&archive, 1).await;
+        assert_eq!(next.definitions.len(), all - 1);
+        next.create(&archive).await.expect("they are created");
+        assert_eq!((schema(&archive).await, version(&archive).await.expect("a version")), (before, 0));
     }
 
     #[test]
-    fn indexes_stay_with_large_rows_and_in_an_archive_with_more_rows_than_are_written() {
-        let small = rows(FEW_ROWS);
-        assert!(is_shorter(small, small.bytes * 2) && !is_shorter(small, small.bytes * 2 + 1));
-        assert!(!is_shorter(Amount { bytes: FEW_ROWS * SMALL_ROW + 1, ..small }, 0));
-        assert!(!is_shorter(rows(FEW_ROWS - 1), 0));
+    fn indexes_stay_in_an_archive_with_more_rows_than_are_written_or_without_room_to_sort() {
+        let room = Some(2 * MANY * SORTED_KEY);
+        assert!(is_shorter(MANY, MANY, room));
+        assert!(!is_shorter(MANY, MANY + 1, Some(u64::MAX)) && !is_shorter(MANY - 1, 0, room));
+        assert!(!is_shorter(MANY, MANY, room.map(|room| room - 1)) && !is_shorter(MANY, 0, None));
     }
 }

@@ -7,7 +7,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`transaction`] | writes rows, reads them back and compares them |
-//! | [`late_indexes`] | indexes that are built at the end of a transaction with many rows |
+//! | [`late_indexes`] | indexes that are created at the end of a run with many rows |
 //! | [`tables`] | the tables and columns of the archive, and their statements |
 //! | [`mod@row`] | a deleted row on its way to the archive |
 //! | [`value`] | values from either backend: read, compared |
@@ -56,18 +56,21 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The page cache, in KiB, for the keys of rows, which are in no order.
 const CACHE_KIB: u32 = 32 * 1024;
 
+/// After so many pages the `-wal` is copied to the file: 32 MiB, because the next batches write many pages again.
+const CHECKPOINT_PAGES: u32 = 8192;
+
 const READ: (Verb, &str) = (Verb::Read, "the schema of the archive");
 
 pub(crate) struct Archive {
     connection: Connection,
     file: ArchiveFile,
     tables: Arc<ArchivedTables>,
-    /// Where SQLite sorts.
-    temporary: Option<PathBuf>,
+    indexes: LateIndexes,
 }
 
 impl Archive {
-    /// Opens the archive of a database, or creates it. `temporary` is the directory of SQLite's temporary files.
+    /// Opens the archive of a database, or creates it, for about so many `rows`. `temporary` is the directory of SQLite's
+    /// temporary files.
     ///
     /// # Errors
     /// [`ArchiveError`]; an existing file is not changed.
@@ -76,7 +79,8 @@ impl Archive {
         database: &DatabaseUrl,
         revision: Option<Revision>,
         found: &Schema,
-        temporary: Option<PathBuf>,
+        rows: u64,
+        temporary: Option<&Path>,
     ) -> Result<Self, ArchiveError> {
         let revision = revision.ok_or(ArchiveError::NoLedger)?;
         let file = ArchiveFile::take(path, database.sqlite_path())?;
@@ -98,12 +102,27 @@ impl Archive {
                 .await
                 .context((Verb::Change, "the archive's columns to match the database"))?;
         }
-        Ok(Self { connection, file, tables, temporary })
+        let indexes = LateIndexes::of(&connection, revision, &schema, rows, temporary).await.context(READ)?;
+        Ok(Self { connection, file, tables, indexes })
     }
 
     pub(crate) async fn begin(&self) -> Result<ArchiveTransaction, DatabaseCause> {
-        let indexes = LateIndexes::new(self.temporary.clone());
-        ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables), indexes).await
+        ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables)).await
+    }
+
+    /// Whether [`Archive::create_indexes`] has something to do.
+    #[must_use]
+    pub(crate) fn lacks_indexes(&self) -> bool {
+        !self.indexes.are_complete()
+    }
+
+    /// Creates the indexes that were dropped for the time of a run. It may be cancelled: a later run creates them.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; all rows are in the archive.
+    pub(crate) async fn create_indexes(&mut self) -> Result<(), ArchiveError> {
+        let action = Action::from((Verb::Create, format!("the indexes of the archive {}", self.file.path().display())));
+        Ok(self.indexes.create(&self.connection).await.context(action)?)
     }
 
     /// Closes it. Returns its path, or that of the compressed file.
@@ -149,6 +168,7 @@ async fn set_up(connection: &Connection) -> Result<(), DbErr> {
     // the database.
     connection.execute_alone("PRAGMA synchronous = EXTRA").await?;
     connection.execute_alone(&format!("PRAGMA cache_size = -{CACHE_KIB}")).await?;
+    connection.execute_alone(&format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")).await?;
     Ok(())
 }
 

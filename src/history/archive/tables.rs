@@ -26,6 +26,8 @@ pub(crate) struct ArchivedTable {
     pub(super) insert: String,
     /// Selects the row with the same key.
     pub(super) select: String,
+    /// Selects a row by its rowid.
+    pub(super) select_new: String,
 }
 
 /// Matches the tables of a database with those of its archive.
@@ -71,6 +73,7 @@ impl ArchivedTable {
             key: kept.primary_key.iter().filter_map(place).collect(),
             insert: insert(name, &columns, &kept.primary_key),
             select: select(name, &columns, &kept.primary_key),
+            select_new: format!("SELECT {} FROM {} WHERE rowid = ?1", names(&columns), quoted(name)),
             returning: returning.join(", "),
             columns,
         })
@@ -166,6 +169,7 @@ mod tests {
                         ON CONFLICT (\"chat_id\") DO NOTHING";
         assert_eq!(chats.insert, expected);
         assert_eq!(chats.select, "SELECT \"chat_id\", \"created_by\" FROM \"chats\" WHERE \"chat_id\" = ?1");
+        assert_eq!(chats.select_new, "SELECT \"chat_id\", \"created_by\" FROM \"chats\" WHERE rowid = ?1");
         let values = [SqliteValue::Text(b"c"), SqliteValue::Null];
         assert_eq!(chats.key(&values).collect::<Vec<_>>(), [("chat_id", SqliteValue::Text(b"c"))]);
     }

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use rusqlite::Connection as Handle;
 use sea_orm::{DbErr, QueryResult};
 
-use super::late_indexes::LateIndexes;
 use super::row::{self, DeletedRow};
 use super::tables::{ArchivedTable, ArchivedTables};
 use super::value;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::sqlite_cache::with_small_cache;
-use crate::database::sqlite_statement::Statement;
+use crate::database::sqlite_statement::{Row, Statement};
 use crate::database::sqlite_thread::Work;
 use crate::database::sqlite_value::SqliteValue;
 use crate::database::transaction::SqliteTransaction;
-use crate::progress::Amount;
 
 /// So many bytes of rows are written while the next ones are deleted.
 pub(crate) const CHUNK: usize = 256 * 1024;
@@ -33,8 +31,8 @@ pub(crate) struct ArchiveTransaction {
 }
 
 enum Writer {
-    Idle(SqliteTransaction, LateIndexes),
-    Writing(Work<SqliteTransaction, LateIndexes>),
+    Idle(SqliteTransaction),
+    Writing(Work<SqliteTransaction, ()>),
 }
 
 /// Deleted rows with their tables.
@@ -57,9 +55,8 @@ impl ArchiveTransaction {
     pub(super) async fn begin(
         connection: &Connection,
         tables: Arc<ArchivedTables>,
-        indexes: LateIndexes,
     ) -> Result<Self, DatabaseCause> {
-        let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?, indexes));
+        let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?));
         Ok(Self { writer, tables, pending: Chunk::default() })
     }
 
@@ -89,13 +86,12 @@ impl ArchiveTransaction {
 
     /// Begins to write the pending rows.
     async fn write(&mut self) -> Result<(), DatabaseCause> {
-        let (transaction, mut indexes) = self.written().await?;
+        let transaction = self.written().await?;
         let (Chunk { rows, bytes }, tables) = (std::mem::take(&mut self.pending), Arc::clone(&self.tables));
         let store = move |archive: &Handle| {
-            let mut store = || store(archive, &tables, &rows, &mut indexes);
+            let store = || store(archive, &tables, &rows);
             // The pages of a large value would be in memory once more.
-            if bytes < LARGE { store() } else { with_small_cache(archive, store) }?;
-            Ok(indexes)
+            if bytes < LARGE { store() } else { with_small_cache(archive, store) }
         };
         self.writer = Some(Writer::Writing(Work::start(transaction, store)));
         if bytes >= LARGE { self.wait().await } else { Ok(()) }
@@ -103,44 +99,34 @@ impl ArchiveTransaction {
 
     /// Waits until the rows are written that were not pending.
     async fn wait(&mut self) -> Result<(), DatabaseCause> {
-        let (transaction, indexes) = self.written().await?;
-        self.writer = Some(Writer::Idle(transaction, indexes));
+        self.writer = Some(Writer::Idle(self.written().await?));
         Ok(())
     }
 
     /// The same, and takes the transaction.
-    async fn written(&mut self) -> Result<(SqliteTransaction, LateIndexes), DatabaseCause> {
+    async fn written(&mut self) -> Result<SqliteTransaction, DatabaseCause> {
         match self.writer.take() {
-            Some(Writer::Idle(transaction, indexes)) => Ok((transaction, indexes)),
+            Some(Writer::Idle(transaction)) => Ok(transaction),
             Some(Writer::Writing(work)) => {
                 let (transaction, result) = work.finish().await?;
-                result.map(|indexes| (transaction, indexes))
+                result.map(|()| transaction)
             }
             None => Err(DatabaseCause::new(ErrorClass::Other, "the transaction of the archive has ended")),
         }
     }
 
-    /// Writes what is pending, and builds indexes that are missing, which may take as long as the rows did.
+    /// Writes what is pending.
     pub(crate) async fn complete(&mut self) -> Result<(), DatabaseCause> {
         if !self.pending.rows.is_empty() {
             self.write().await?;
         }
-        let (transaction, mut indexes) = self.written().await?;
-        self.writer = Some(match indexes.are_complete() {
-            true => Writer::Idle(transaction, indexes),
-            false => Writer::Writing(Work::start(transaction, move |archive| {
-                indexes.build(archive)?;
-                Ok(indexes)
-            })),
-        });
         self.wait().await
     }
 
     /// Completes and commits it: afterwards all rows are on the disk.
     pub(crate) async fn commit(mut self) -> Result<(), DatabaseCause> {
         self.complete().await?;
-        let (transaction, _) = self.written().await?;
-        Ok(transaction.commit().await?)
+        Ok(self.written().await?.commit().await?)
     }
 }
 
@@ -154,43 +140,38 @@ fn store(
     archive: &Handle,
     tables: &ArchivedTables,
     rows: &[(&'static str, DeletedRow)],
-    indexes: &mut LateIndexes,
 ) -> Result<(), DatabaseCause> {
     for rows in rows.chunk_by(|(one, _), (other, _)| one == other) {
-        let (name, mut written) = (rows[0].0, Amount::default());
+        let name = rows[0].0;
         let table = table_of(tables, name)?;
         let mut insert = Statement::prepare(archive, &table.insert)?;
+        let mut select_new = Statement::prepare(archive, &table.select_new)?;
         let mut select = Statement::prepare(archive, &table.select)?;
         for (_, row) in rows {
             let sent = row.values(table.columns.len())?;
             insert.run(sent.iter().copied(), |_| ())?;
-            let origin = if archive.changes() > 0 { KeptRow::New } else { KeptRow::Earlier };
-            if let Some(column) = differing(&mut select, table, &sent)? {
-                return Err(mismatch(name, &table.shown_key(&sent), column, origin));
+            let (origin, place) = if archive.changes() > 0 {
+                let rowid = SqliteValue::Integer(archive.last_insert_rowid());
+                (KeptRow::New, select_new.run([rowid], |kept| differing(kept, &sent))?)
+            } else {
+                let key = table.key(&sent).map(|(_, value)| value);
+                (KeptRow::Earlier, select.run(key, |kept| differing(kept, &sent))?)
+            };
+            let place = place.ok_or_else(|| DbErr::RecordNotFound("the archive returned no row".to_owned()))?;
+            if let Some(column) = place {
+                return Err(mismatch(name, &table.shown_key(&sent), &table.columns[column], origin));
             }
-            written.rows += 1;
-            written.bytes += row::size_of(&sent) as u64;
         }
-        drop((insert, select));
-        indexes.count(archive, name, written)?;
     }
     Ok(())
 }
 
-/// The first column in which the archive's row with the same key differs.
-fn differing<'t>(
-    select: &mut Statement<'_>,
-    table: &'t ArchivedTable,
-    sent: &[SqliteValue<'_>],
-) -> Result<Option<&'t str>, DatabaseCause> {
-    let key = table.key(sent).map(|(_, value)| value);
-    let found = select.run(key, |kept| {
-        let kept = kept?;
-        let differs = |(value, index): (&SqliteValue<'_>, _)| !value::is_kept_as(value, &kept.value(index));
-        Some(sent.iter().zip(0..).position(differs))
-    })?;
-    let place = found.ok_or_else(|| DbErr::RecordNotFound("the archive returned no row".to_owned()))?;
-    Ok(place.map(|place| table.columns[place].as_str()))
+/// The place of the first value in which the archive's row differs, if there is a row.
+#[expect(clippy::option_option, reason = "no row, and no difference")]
+fn differing(kept: Option<&Row<'_>>, sent: &[SqliteValue<'_>]) -> Option<Option<usize>> {
+    let kept = kept?;
+    let differs = |(value, index): (&SqliteValue<'_>, _)| !value::is_kept_as(value, &kept.value(index));
+    Some(sent.iter().zip(0..).position(differs))
 }
 
 /// The error for a row that differs in the archive.

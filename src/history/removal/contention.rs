@@ -41,10 +41,14 @@ pub(crate) enum Activity {
 impl Activity {
     /// The limits of a batch.
     #[must_use]
-    pub(crate) fn budget(self) -> Budget {
+    pub(crate) fn budget(self, has_archive: bool) -> Budget {
         match self {
-            // No other session waits yet. A batch that exceeds the statement limit is retried with half its size.
-            Activity::QuietServer => Budget { growth: 4, ..Budget::contended(Duration::from_millis(60)) },
+            // No other session waits yet. A batch that exceeds the statement limit is retried with half its size. In the
+            // archive each batch writes pages that the next one writes again.
+            Activity::QuietServer => {
+                let time = Duration::from_millis(if has_archive { 120 } else { 60 });
+                Budget { growth: 4, ..Budget::contended(time) }
+            }
             Activity::BusyServer => Budget::contended(Duration::from_millis(6)),
             Activity::Readers => Budget::contended(Duration::from_millis(80)),
             Activity::Writers => Budget::contended(Duration::from_millis(12)),
