@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
-use sqlx::SqliteConnection;
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -61,7 +61,12 @@ fn with_handle<T>(
     is_abandoned: Arc<AtomicBool>,
     work: impl FnOnce(&Connection) -> Result<T, DatabaseCause>,
 ) -> Result<T, DatabaseCause> {
-    let mut handle = runtime.block_on(connection.lock_handle())?;
+    let mut handle = runtime.block_on(async {
+        // The driver's own thread may not have noticed that the last handle came back. Without an answer its queue of
+        // commands fills up, and at last it waits for the handle while this thread waits for room in the queue.
+        connection.ping().await?;
+        connection.lock_handle().await
+    })?;
     handle.set_progress_handler(STEPS, move || !is_abandoned.load(Ordering::Relaxed));
     // SAFETY: the handle is open and locked for this thread until `handle` is dropped, which is after `connection`;
     // a connection made from a handle does not close it.
@@ -71,4 +76,50 @@ fn with_handle<T>(
     drop(connection);
     handle.remove_progress_handler();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, SqliteConnection};
+
+    use super::*;
+
+    struct Owned(SqliteConnection);
+
+    impl std::ops::Deref for Owned {
+        type Target = SqliteConnection;
+        fn deref(&self) -> &SqliteConnection {
+            &self.0
+        }
+    }
+
+    impl DerefMut for Owned {
+        fn deref_mut(&mut self) -> &mut SqliteConnection {
+            &mut self.0
+        }
+    }
+
+    #[test]
+    fn any_number_of_works_follow_each_other() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        // With the usual queue of 50 commands the two threads waited for each other after hundreds of thousands.
+        let options = SqliteConnectOptions::new().in_memory(true).command_buffer_size(1);
+        let stuck = runtime.block_on(async {
+            let mut connection = Owned(options.connect().await.expect("memory"));
+            for number in 0..20_000 {
+                let work = Work::start(connection, move |_| Ok(number)).finish();
+                let Ok(finished) = tokio::time::timeout(std::time::Duration::from_secs(20), work).await else {
+                    return Some(number);
+                };
+                let (same, result) = finished.expect("a thread");
+                assert_eq!(result.expect("a number"), number);
+                connection = same;
+            }
+            None
+        });
+        // A runtime that is dropped waits for its threads.
+        runtime.shutdown_background();
+        assert_eq!(stuck, None, "this work does not end");
+    }
 }
