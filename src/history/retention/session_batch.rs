@@ -21,6 +21,9 @@ pub(crate) const MOST_AT_ONCE: u32 = 1 << 16;
 /// The number of sessions in one statement.
 const PART: usize = 128;
 
+/// The number of sessions in one query of SQLite for those to keep. The query has the list several times in memory.
+const EXAMINED: usize = 4096;
+
 /// Up to this many sessions are deleted from all tables with one statement. It saves round trips, but looks at each row
 /// once more to count it, which takes a tenth longer.
 const MOST_WITH_ONE: usize = 16;
@@ -113,7 +116,7 @@ pub(crate) async fn remove_batch(
     }
     let Examined { dependents, kept } = examine(&batch, schema, page.selection, taken).await?;
     let is_going = |id: &String| !kept.contains(id) && !page.selection.is_needed(id);
-    let going: Vec<_> = taken.iter().filter(|session| is_going(&session.session_id)).cloned().collect();
+    let going: Vec<_> = taken.iter().filter(|session| is_going(&session.session_id)).collect();
     delete(&mut batch, &dependents, &going, may_continue).await?;
     Ok(Some(batch))
 }
@@ -128,23 +131,25 @@ struct Examined {
 
 /// Looks for sessions to keep, in each batch and only among its sessions, so that neither a change since the plan nor the
 /// number of such sessions matters. What others need is not asked again if the plan knows all of it and no archive would
-/// lack a row that a cascade takes along: it doubles the time of a short batch. On PostgreSQL it locks the chats of the sessions first: a session that sends a message
-/// locks the chat, not the session. While the sessions are locked none gets its first chat, and while the chats are
-/// locked none comes into use.
+/// lack a row that a cascade takes along: it doubles the time of a short batch.
+///
+/// On PostgreSQL it locks the chats of the sessions first: a session that sends a message locks the chat, not the
+/// session. While the sessions are locked none gets its first chat, and while the chats are locked none comes into use.
 async fn examine(
     batch: &Batch,
     schema: &Schema,
     selection: &Selection,
     sessions: &[PickedSession],
 ) -> Result<Examined, DbErr> {
-    let (backend, namespace, taken) = (batch.backend(), batch.namespace(), ids(batch, sessions));
-    let is_taken = taken.contains("session_id");
+    let (backend, namespace) = (batch.backend(), batch.namespace());
     let policy = &selection.policy;
     let cutoff_us = (policy.active == ActiveSessions::Keep).then_some(policy.cutoff_us);
     let asks_again = !selection.needed.are_all || batch.has_archive();
-    let needed = needed::queries(backend, namespace, schema, &taken).filter(|_| asks_again);
     let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
     if backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
+        let taken = ids(batch, sessions);
+        let needed = needed::queries(backend, namespace, schema, &taken).filter(|_| asks_again);
+        let is_taken = taken.contains("session_id");
         let query = in_use::query_that_locks_chats(namespace, schema, cutoff_us, &is_taken, needed);
         let (mut kept, mut have_chats) = (BTreeSet::new(), false);
         for row in batch.rows(&query).await? {
@@ -156,11 +161,16 @@ async fn examine(
         let dependents = dependents.filter(|dependent| have_chats || !dependent.is_of_chats()).collect();
         return Ok(Examined { dependents, kept });
     }
-    let is_meant = |_| Condition::all().add(is_taken.clone());
-    let in_use = cutoff_us.map(|cutoff_us| in_use::query(backend, namespace, schema, cutoff_us, is_meant));
-    let queries = in_use.into_iter().chain(needed);
     let mut kept = BTreeSet::new();
-    if let Some(query) = queries.reduce(|mut all, query| all.union(UnionType::Distinct, query).to_owned()) {
+    for part in sessions.chunks(EXAMINED) {
+        let taken = ids(batch, part);
+        let needed = needed::queries(backend, namespace, schema, &taken).filter(|_| asks_again);
+        let is_meant = |_| Condition::all().add(taken.contains("session_id"));
+        let in_use = cutoff_us.map(|cutoff_us| in_use::query(backend, namespace, schema, cutoff_us, is_meant));
+        let queries = in_use.into_iter().chain(needed);
+        let Some(query) = queries.reduce(|mut all, query| all.union(UnionType::Distinct, query).to_owned()) else {
+            break;
+        };
         for row in batch.rows(&query).await? {
             kept.insert(row.try_get("", "session_id")?);
         }
@@ -172,12 +182,12 @@ async fn examine(
 async fn delete(
     batch: &mut Batch,
     dependents: &[Dependent],
-    sessions: &[PickedSession],
+    sessions: &[&PickedSession],
     may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
     if batch.backend() == DbBackend::Postgres {
         for part in sessions.chunks(PART) {
-            let ids = ids(batch, part);
+            let ids = ids(batch, part.iter().copied());
             let of_session = |dependent: &Dependent| (dependent.table, dependent.of_sessions(batch.namespace(), &ids));
             let mut conditions: Vec<_> = dependents.iter().map(of_session).collect();
             conditions.push((SESSIONS, ids.contains(alert_sessions::Column::SessionId.as_column_ref())));
@@ -190,7 +200,7 @@ async fn delete(
     // One table after the other, so that the pages of its indexes stay in memory.
     for dependent in dependents {
         for part in sessions.chunks(PART) {
-            let is_of_session = dependent.of_sessions(batch.namespace(), &ids(batch, part));
+            let is_of_session = dependent.of_sessions(batch.namespace(), &ids(batch, part.iter().copied()));
             batch.delete(dependent.table, is_of_session).await?;
             if !may_continue() {
                 return Err(gave_way());
@@ -198,14 +208,14 @@ async fn delete(
         }
     }
     for part in sessions.chunks(PART) {
-        batch.delete(SESSIONS, ids(batch, part).contains(alert_sessions::Column::SessionId.as_column_ref())).await?;
+        batch.delete(SESSIONS, ids(batch, part.iter().copied()).contains(alert_sessions::Column::SessionId.as_column_ref())).await?;
     }
     batch.require_removed(SESSIONS, sessions.len())
 }
 
 /// The keys of sessions.
-fn ids(batch: &Batch, sessions: &[PickedSession]) -> IdSet {
-    let ids: Vec<String> = sessions.iter().map(|session| session.session_id.clone()).collect();
+fn ids<'s>(batch: &Batch, sessions: impl IntoIterator<Item = &'s PickedSession>) -> IdSet {
+    let ids: Vec<String> = sessions.into_iter().map(|session| session.session_id.clone()).collect();
     IdSet::bound(batch.backend(), ids)
 }
 
