@@ -1,5 +1,6 @@
 //! One batch: the activity of other sessions, its transactions, and the next batch size.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use migration::ledger::Ledger;
@@ -20,7 +21,7 @@ use crate::history::places::Place;
 use crate::history::removal::batch::{Batch, BatchError, FailedIn, Limits, Removed};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
-use crate::history::retention::session_batch::{self, Cursor, MOST_AT_ONCE, Page, PickedSession};
+use crate::history::retention::session_batch::{self, Cursor, MOST_AT_ONCE, Page, Picked, PickedSession};
 use crate::history::tables::Reference;
 use crate::interrupt::Interrupt;
 
@@ -80,29 +81,25 @@ struct SessionBatch<'b> {
 
 impl SessionBatch<'_> {
     /// Removes sessions without a commit. Each connection skips the sessions that the other one has locked.
-    async fn begin(
-        &self,
-        connection: Option<&Connection>,
-        taken: &mut Vec<PickedSession>,
-    ) -> Result<Option<Batch>, BatchError> {
+    async fn begin(&self, connection: Option<&Connection>, picked: &mut Picked) -> Result<Option<Batch>, BatchError> {
         let Some(connection) = connection else { return Ok(None) };
         let OpenHistory { schema, selection, archive, triggers, .. } = self.history;
         let go_on = || self.history.may_continue(self.activity);
         let batch = Batch::begin(connection, self.limits, archive.as_ref(), *triggers).await?;
         let page = Page { selection, cursor: self.cursor, size: self.size.min(MOST_AT_ONCE) };
-        session_batch::remove_batch(batch, schema, page, taken, go_on).await
+        session_batch::remove_batch(batch, schema, page, picked, go_on).await
     }
 
     /// Removes sessions on one or both connections, and commits.
     async fn remove(
         &self,
         second: Option<&Connection>,
-        taken: &mut [Vec<PickedSession>; 2],
+        picked: &mut [Picked; 2],
         stopping: &Stopping,
         done: &mut Done,
     ) -> Result<(), BatchError> {
         let OpenHistory { connection, ledger, watch, .. } = self.history;
-        let [by_first, by_second] = taken;
+        let [by_first, by_second] = picked;
         let both = async {
             let begun = tokio::join!(self.begin(Some(connection), by_first), self.begin(second, by_second));
             Ok::<_, BatchError>(begun)
@@ -120,28 +117,31 @@ impl SessionBatch<'_> {
 }
 
 impl Removal<'_> {
-    /// Removes a batch of sessions. `taken` receives the picked sessions, in order.
+    /// Removes a batch of sessions. `picked` receives them, in order.
     pub(crate) async fn attempt_sessions(
         &mut self,
         sizer: &mut BatchSizer,
         cursor: &Cursor,
-        taken: &mut Vec<PickedSession>,
+        picked: &mut Picked,
     ) -> Result<Attempt, Stop> {
         let activity = self.before_batch(sizer).await?;
         let history = &*self.history;
         let second = history.second.as_ref().filter(|_| activity == Activity::QuietServer && sizer.size() > 1);
         let size = if second.is_some() { sizer.size().div_ceil(2) } else { sizer.size() };
         let batch = SessionBatch { history, activity, limits: limits(sizer), cursor, size };
-        let (mut picked, mut done) = (Default::default(), Done::default());
-        let remove = batch.remove(second, &mut picked, &self.stopping, &mut done);
+        let (mut by_each, mut done) = (Default::default(), Done::default());
+        let remove = batch.remove(second, &mut by_each, &self.stopping, &mut done);
         let began = Instant::now();
         let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
-        taken.extend(picked.into_iter().flatten());
-        taken.sort_unstable();
+        for Picked { sessions, kept } in by_each {
+            picked.sessions.extend(sessions);
+            picked.kept.extend(kept);
+        }
+        picked.sessions.sort_unstable();
         if self.has_given_way(&finished, activity) {
             return Ok(Attempt::GaveWay);
         }
-        self.settle(Ended { finished, done, activity, units: taken.len(), began }, sizer).await
+        self.settle(Ended { finished, done, activity, units: picked.sessions.len(), began }, sizer).await
     }
 
     /// Removes one batch of events or orphans, of at most the size that `begin` gets.
@@ -178,6 +178,11 @@ impl Removal<'_> {
     fn has_given_way(&self, finished: &Result<Result<(), BatchError>, Stop>, activity: Activity) -> bool {
         let is_busy = matches!(finished, Ok(Err(error)) if error.cause.class == ErrorClass::Busy);
         is_busy && !self.history.may_continue(activity)
+    }
+
+    /// Finds the sessions that the removal skips, before the time is up.
+    pub(crate) async fn find_kept_sessions(&mut self) -> Result<BTreeSet<PickedSession>, Stop> {
+        self.find(async |history, _| session_batch::kept(&history.connection, &history.selection).await).await
     }
 
     /// Finds orphans behind a place, before the time is up.

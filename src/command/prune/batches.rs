@@ -14,7 +14,7 @@ use crate::history::places::{self, Place};
 use crate::history::removal::batch::{Batch, BatchError, Limits};
 use crate::history::removal::batch_size::BatchSizer;
 use crate::history::removal::pragmas::{self, CacheFor};
-use crate::history::retention::session_batch::{Cursor, PickedSession};
+use crate::history::retention::session_batch::{Cursor, Picked, PickedSession};
 use crate::history::tables::{REFERENCES, Reference};
 use crate::history::{events, orphans};
 
@@ -69,14 +69,20 @@ impl Removal<'_> {
     /// Goes through the sessions until a pass removes none: a later pass retries those that the backend had locked.
     async fn remove_sessions(&mut self) -> Result<(), Stop> {
         let mut sizer = BatchSizer::default();
-        let mut cursor = Cursor::default();
+        let mut cursor = Cursor { after: None, without: self.find_kept_sessions().await? };
         let mut before = self.sessions();
         loop {
-            let mut taken = Vec::new();
-            match self.attempt_sessions(&mut sizer, &cursor, &mut taken).await? {
-                Attempt::Removed => cursor.after = taken.pop(),
+            let mut picked = Picked::default();
+            match self.attempt_sessions(&mut sizer, &cursor, &mut picked).await? {
+                Attempt::Removed => {
+                    cursor.after = picked.sessions.pop();
+                    cursor.without.extend(picked.kept);
+                }
                 Attempt::GaveWay => {}
-                Attempt::Failed(error) => self.after_failure(error, taken, &mut sizer, &mut cursor).await?,
+                Attempt::Failed(error) => self.after_failure(error, picked.sessions, &mut sizer, &mut cursor).await?,
+                Attempt::Nothing if cursor.end_of_stretch().is_some() => {
+                    cursor.after = cursor.end_of_stretch().cloned();
+                }
                 Attempt::Nothing if self.sessions() == before => return Ok(()),
                 Attempt::Nothing => {
                     cursor.after = None;
@@ -100,9 +106,9 @@ impl Removal<'_> {
             Remedy::Halve => sizer.halve(taken.len()),
             Remedy::PassOver => cursor.after = taken.pop(),
             Remedy::LeaveOut => {
-                let Some(PickedSession { session_id, .. }) = taken.first() else { return Ok(()) };
-                cursor.without.insert(session_id.clone());
-                self.note_stuck(session_id, error)?;
+                let Some(session) = taken.first() else { return Ok(()) };
+                cursor.without.insert(session.clone());
+                self.note_stuck(&session.session_id, error)?;
                 cursor.after = taken.pop();
             }
         }

@@ -107,16 +107,6 @@ impl Selection {
         self.backend
     }
 
-    /// The condition for the sessions of a batch, which leaves out those that are kept itself: only few of them are named
-    /// here, so that their chats are not locked.
-    pub(crate) fn condition_for_batch(&self) -> Condition {
-        let is_removable = self.policy.is_removable_in_order(self.backend);
-        match (self.needed.sessions.len() + self.in_use.len()) as u64 {
-            ..=FEW => is_removable.add_option(self.is_not_kept()),
-            _ => is_removable,
-        }
-    }
-
     /// The condition for sessions to remove.
     pub(crate) fn condition(&self) -> Condition {
         self.policy.is_removable(self.backend).add_option(self.is_not_kept())
@@ -124,8 +114,13 @@ impl Selection {
 
     /// The condition for other sessions than those that are needed or in use, if there are any.
     fn is_not_kept(&self) -> Option<Expr> {
-        let kept: Vec<_> = self.needed.sessions.union(&self.in_use).cloned().collect();
+        let kept: Vec<_> = self.kept().cloned().collect();
         (!kept.is_empty()).then(|| is_none_of(self.backend, alert_sessions::Column::SessionId.as_column_ref(), kept))
+    }
+
+    /// The sessions that others need or that are in use.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &String> {
+        self.needed.sessions.union(&self.in_use)
     }
 
     /// Whether others need a session. One that is in use may no longer be.
@@ -205,17 +200,5 @@ mod tests {
         assert_eq!(found.values.expect("values").0[1], vec!["needed".to_owned(), "used".to_owned()].into());
         let all = Selection { needed: Needed::default(), in_use: BTreeSet::new(), ..selection };
         assert_eq!(sessions(&all).sql, is_old);
-    }
-
-    #[test]
-    fn a_batch_does_not_name_many_sessions_that_are_kept() {
-        let is_named = |needed: u64| {
-            let sessions = (0..needed).map(|number| number.to_string()).collect();
-            let needed = Needed { sessions, are_all: true };
-            let selection = Selection { needed, in_use: BTreeSet::new(), ..selection(ActiveSessions::Keep) };
-            let sessions = keys_of_sessions(&Namespace::default(), selection.condition_for_batch());
-            DbBackend::Postgres.build(&sessions).sql.contains("ALL(")
-        };
-        assert_eq!([FEW, FEW + 1].map(is_named), [true, false]);
     }
 }

@@ -1,14 +1,18 @@
 //! Removes the sessions of a selection in batches, each in one transaction.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, SelectStatement, UnionType};
-use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, SelectStatement, UnionType};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, QueryResult, QuerySelect, QueryTrait};
 
 use super::policy::ActiveSessions;
 use super::selection::Selection;
 use super::{in_use, needed};
+use crate::database::connection::Connection;
 use crate::database::namespace::Namespace;
+use crate::database::read_transaction::{self, Rows};
+use crate::database::transaction::SearchPath;
 use crate::history::entity::{self, alert_sessions};
 use crate::history::id_set::{IdSet, is_none_of};
 use crate::history::removal::batch::{Batch, BatchError, DeleteStatements, gave_way};
@@ -28,6 +32,9 @@ const EXAMINED: usize = 4096;
 /// once more to count it, which takes a tenth longer.
 const MOST_WITH_ONE: usize = 16;
 
+/// How many sessions to skip a query names.
+const MOST_NAMED: usize = 1000;
+
 /// A session of the current batch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PickedSession {
@@ -42,33 +49,95 @@ impl PickedSession {
     }
 }
 
+/// The sessions that a batch picked, also if it failed.
+#[derive(Debug, Default)]
+pub(crate) struct Picked {
+    /// All of them.
+    pub sessions: Vec<PickedSession>,
+    /// Those that the batch keeps.
+    pub kept: Vec<PickedSession>,
+}
+
 /// The position of a pass over the sessions, from the oldest to the newest.
 ///
 /// Each batch continues where the last one ended: from the beginning it would scan all removed sessions again, as long
 /// as a snapshot still sees them.
+///
+/// There may be many sessions to skip, and each query names some of them. So a pass goes on in stretches, each of which
+/// ends at the last session that is named.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursor {
-    /// The last session of the last batch.
+    /// The last session of the last batch, or of the last stretch.
     pub after: Option<PickedSession>,
-    /// Sessions that are skipped, because they cannot be removed.
-    pub without: BTreeSet<String>,
+    /// Sessions that are skipped, because they are kept or cannot be removed.
+    pub without: BTreeSet<PickedSession>,
 }
 
 impl Cursor {
-    /// Adds the position to the condition for the sessions of the pass.
-    fn add_to(&self, mut condition: Condition, backend: DbBackend) -> Condition {
-        let [start, key] = [alert_sessions::Column::StartedAtUs, alert_sessions::Column::SessionId];
-        if let Some(PickedSession { started_at_us, session_id }) = &self.after {
-            let place = Expr::tuple([start.into_expr(), key.into_expr()]);
-            let after = Expr::tuple([(*started_at_us).into(), session_id.as_str().into()]);
-            // The first condition is redundant, but uses the index.
-            condition = condition.add(start.gte(*started_at_us)).add(place.gt(after));
-        }
-        if !self.without.is_empty() {
-            condition = condition.add(is_none_of(backend, key.as_column_ref(), self.without.iter().cloned().collect()));
-        }
-        condition
+    /// The last session of the current stretch. `None` if it is the last stretch of the pass.
+    pub(crate) fn end_of_stretch(&self) -> Option<&PickedSession> {
+        let mut behind = self.without_behind().skip(MOST_NAMED - 1);
+        let last = behind.next()?;
+        behind.next().map(|_| last)
     }
+
+    /// The sessions to skip that are behind the position.
+    fn without_behind(&self) -> impl Iterator<Item = &PickedSession> {
+        let after = self.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.without.range((after, Bound::Unbounded))
+    }
+
+    /// Adds the stretch to the condition for the sessions of the pass.
+    fn add_to(&self, mut condition: Condition, backend: DbBackend) -> Condition {
+        let start = alert_sessions::Column::StartedAtUs;
+        let place = Expr::tuple([start.into_expr(), key_in_order(backend)]);
+        let of =
+            |session: &PickedSession| Expr::tuple([session.started_at_us.into(), session.session_id.as_str().into()]);
+        // The conditions for the start alone are redundant, but use the index.
+        if let Some(after) = &self.after {
+            condition = condition.add(start.gte(after.started_at_us)).add(place.clone().gt(of(after)));
+        }
+        if let Some(end) = self.end_of_stretch() {
+            condition = condition.add(start.lte(end.started_at_us)).add(place.lte(of(end)));
+        }
+        let named: Vec<_> = self.without_behind().take(MOST_NAMED).map(|session| session.session_id.clone()).collect();
+        if named.is_empty() {
+            return condition;
+        }
+        condition.add(is_none_of(backend, alert_sessions::Column::SessionId.as_column_ref(), named))
+    }
+}
+
+/// The key of a session as it is ordered: by its bytes, as in [`PickedSession`], whatever the collation of the column is.
+fn key_in_order(backend: DbBackend) -> Expr {
+    let collation = match backend {
+        DbBackend::Postgres => r#"$1 COLLATE "C""#,
+        _ => "? COLLATE BINARY",
+    };
+    Expr::cust_with_expr(collation, entity::text(backend, alert_sessions::Column::SessionId.as_column_ref()))
+}
+
+/// The sessions that a selection keeps although the policy would remove them. Reads only.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn kept(connection: &Connection, selection: &Selection) -> Result<BTreeSet<PickedSession>, DbErr> {
+    let mut kept = BTreeSet::new();
+    let ids: Vec<_> = selection.kept().cloned().collect();
+    if ids.is_empty() {
+        return Ok(kept);
+    }
+    let reading = connection.begin_reading(SearchPath::Empty, &read_transaction::set_up(None, Rows::Every)).await?;
+    for part in ids.chunks(MOST_NAMED) {
+        let is_in_part =
+            IdSet::bound(reading.backend(), part.to_vec()).contains(alert_sessions::Column::SessionId.as_column_ref());
+        let query = query(reading.namespace(), selection, Condition::all().add(is_in_part));
+        for row in reading.query_all(&query).await? {
+            kept.insert(PickedSession::of(&row)?);
+        }
+    }
+    reading.rollback().await?;
+    Ok(kept)
 }
 
 /// The next sessions of a pass.
@@ -82,22 +151,28 @@ pub(crate) struct Page<'p> {
 
 impl Page<'_> {
     fn query(&self, namespace: &Namespace) -> SelectStatement {
-        entity::select::<alert_sessions::Entity>(namespace)
-            .expr_as(
-                entity::text(self.selection.backend(), alert_sessions::Column::SessionId.as_column_ref()),
-                "picked",
-            )
-            .column(alert_sessions::Column::StartedAtUs)
-            .filter(self.cursor.add_to(self.selection.condition_for_batch(), self.selection.backend()))
-            .order_by_asc(alert_sessions::Column::StartedAtUs)
-            .order_by_asc(alert_sessions::Column::SessionId)
+        let backend = self.selection.backend();
+        query(namespace, self.selection, self.cursor.add_to(Condition::all(), backend))
+            .order_by(alert_sessions::Column::StartedAtUs, Order::Asc)
+            .order_by_expr(key_in_order(backend), Order::Asc)
             .limit(u64::from(self.size))
-            .into_query()
+            .to_owned()
     }
 }
 
+/// The query for sessions to remove that meet a condition.
+fn query(namespace: &Namespace, selection: &Selection, is_meant: Condition) -> SelectStatement {
+    let key = entity::text(selection.backend(), alert_sessions::Column::SessionId.as_column_ref());
+    entity::select::<alert_sessions::Entity>(namespace)
+        .expr_as(key, "picked")
+        .column(alert_sessions::Column::StartedAtUs)
+        .filter(selection.policy.is_removable_in_order(selection.backend()))
+        .filter(is_meant)
+        .into_query()
+}
+
 /// Picks the next sessions, and begins to remove them in one transaction. Sessions that the backend is writing to are
-/// skipped; `None` means that there are no others. The picked sessions are added to `taken`, also on failure.
+/// skipped; `None` means that there are no others in this stretch. The sessions are added to `picked`, also on failure.
 /// `may_continue` is asked repeatedly.
 ///
 /// # Errors
@@ -106,17 +181,19 @@ pub(crate) async fn remove_batch(
     mut batch: Batch,
     schema: &Schema,
     page: Page<'_>,
-    taken: &mut Vec<PickedSession>,
+    picked: &mut Picked,
     may_continue: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
-    let take = |row: &QueryResult| PickedSession::of(row).map(|session| taken.push(session));
+    let take = |row: &QueryResult| PickedSession::of(row).map(|session| picked.sessions.push(session));
     batch.lock_each(page.query(batch.namespace()), take).await?;
-    if taken.is_empty() {
+    if picked.sessions.is_empty() {
         return Ok(None);
     }
-    let Examined { dependents, kept } = examine(&batch, schema, page.selection, taken).await?;
-    let is_going = |id: &String| !kept.contains(id) && !page.selection.is_needed(id);
-    let going: Vec<_> = taken.iter().filter(|session| is_going(&session.session_id)).collect();
+    let Examined { dependents, kept } = examine(&batch, schema, page.selection, &picked.sessions).await?;
+    let is_kept = |id: &String| kept.contains(id) || page.selection.is_needed(id);
+    let (staying, going): (Vec<_>, Vec<_>) =
+        picked.sessions.iter().partition(|session| is_kept(&session.session_id));
+    picked.kept = staying.into_iter().cloned().collect();
     delete(&mut batch, &dependents, &going, may_continue).await?;
     Ok(Some(batch))
 }
@@ -221,11 +298,14 @@ fn ids<'s>(batch: &Batch, sessions: impl IntoIterator<Item = &'s PickedSession>)
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::Statement;
     use sea_orm::sea_query::SqliteQueryBuilder;
-    use sea_orm::{ConnectionTrait, Statement};
 
     use super::*;
-    use crate::database::connection::Connection;
+
+    fn session(started_at_us: i64, session_id: &str) -> PickedSession {
+        PickedSession { started_at_us, session_id: session_id.to_owned() }
+    }
 
     #[test]
     fn a_pass_continues_after_the_last_session_and_skips_those_that_cannot_be_removed() {
@@ -237,13 +317,37 @@ mod tests {
         let mut cursor = Cursor::default();
         let all = r#"SELECT "alert_sessions"."session_id" FROM "alert_sessions""#;
         assert_eq!(sql(&cursor).sql, format!("{all} WHERE TRUE"));
-        cursor.after = Some(PickedSession { started_at_us: 7, session_id: "it's".to_owned() });
-        let after = r#" WHERE "alert_sessions"."started_at_us" >= $1 AND ("alert_sessions"."started_at_us", "alert_sessions"."session_id") > ($2, $3)"#;
+        cursor.after = Some(session(7, "it's"));
+        let place = r#"("alert_sessions"."started_at_us", CAST("alert_sessions"."session_id" AS text) COLLATE "C")"#;
+        let after = format!(r#" WHERE "alert_sessions"."started_at_us" >= $1 AND {place} > ($2, $3)"#);
         assert_eq!(sql(&cursor).sql, format!("{all}{after}"));
         assert_eq!(sql(&cursor).values.expect("values").0, [7_i64.into(), 7_i64.into(), "it's".into()]);
-        cursor.without.insert("stuck".to_owned());
+        cursor.without.extend([session(7, "behind"), session(7, "stuck")]);
         let without = r#" AND "alert_sessions"."session_id" <> ALL($4)"#;
         assert_eq!(sql(&cursor).sql, format!("{all}{after}{without}"));
+        assert_eq!(sql(&cursor).values.expect("values").0[3], vec!["stuck".to_owned()].into());
+        cursor.without.extend((0..MOST_NAMED).map(|number| session(8, &number.to_string())));
+        let until = format!(r#" AND "alert_sessions"."started_at_us" <= $4 AND {place} <= ($5, $6)"#);
+        let without = r#" AND "alert_sessions"."session_id" <> ALL($7)"#;
+        assert_eq!(sql(&cursor).sql, format!("{all}{after}{until}{without}"));
+    }
+
+    #[test]
+    fn each_session_to_skip_is_named_in_one_stretch() {
+        let mut cursor = Cursor::default();
+        let mut stretches = |sessions: usize| {
+            cursor.after = None;
+            cursor.without = (0..sessions).map(|number| session(1, &number.to_string())).collect();
+            let mut named = Vec::new();
+            loop {
+                named.push(cursor.without_behind().take(MOST_NAMED).count());
+                let Some(end) = cursor.end_of_stretch() else { return named };
+                cursor.after = Some(end.clone());
+            }
+        };
+        assert_eq!(stretches(0), [0]);
+        assert_eq!(stretches(MOST_NAMED), [MOST_NAMED]);
+        assert_eq!(stretches(2 * MOST_NAMED + 1), [MOST_NAMED, MOST_NAMED, 1]);
     }
 
     #[tokio::test]
@@ -254,9 +358,9 @@ mod tests {
             CREATE INDEX ix_alert_sessions_status ON alert_sessions (status);
             CREATE INDEX ix_alert_sessions_status_started_at ON alert_sessions (status, started_at_us)";
         connection.execute_alone(sql).await.expect("sound SQL");
-        let after = PickedSession { started_at_us: 3, session_id: "a".to_owned() };
-        for after in [None, Some(after)] {
-            let cursor = Cursor { after, ..Cursor::default() };
+        for after in [None, Some(session(3, "a"))] {
+            let without = (0..=MOST_NAMED).map(|number| session(4, &number.to_string())).collect();
+            let cursor = Cursor { after, without };
             let selection = &Selection::of_policy(DbBackend::Sqlite);
             let mut query =
                 Page { selection, cursor: &cursor, size: 1 }.query(&Namespace::default()).build(SqliteQueryBuilder);

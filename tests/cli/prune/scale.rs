@@ -8,6 +8,9 @@ use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, insert_many, insert_s
 use crate::support::prune::prune;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
+/// How much later each of many sessions starts than the one before it.
+const MINUTE_US: i64 = 60_000_000;
+
 /// The rows and whether they were counted, of a table of a plan.
 fn counted(plan: &Value, table: &str) -> (u64, bool) {
     let tables = plan["plan"]["tables"].as_array().expect("a list of tables");
@@ -38,19 +41,7 @@ fn what_more_than_a_thousand_sessions_have_is_an_estimate_and_marked_as_one(data
 fn sessions_that_others_need_are_kept_however_many_they_are(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_many(database, 4000, 32, OLD_US);
-    database.execute(
-        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
-         SELECT 'e-' || session_id, session_id, 'analysis', 0, 'Analysis', 'KubernetesAgent', 'completed'
-         FROM alert_sessions",
-    );
-    insert_session(database, "young", "completed", Some(NOW_US));
-    // It refers to the stages of every second one.
-    database.execute(
-        "INSERT INTO mcp_communications (communication_id, step_description, request_id, session_id, stage_execution_id,
-                                         duration_ms, success, server_name, communication_type)
-         SELECT 'c-' || session_id, 'look', 'r', 'young', 'e-' || session_id, 1, true, 'kubernetes', 'tool_call'
-         FROM alert_sessions WHERE (started_at_us / 60000000) % 2 = 0 AND session_id <> 'young'",
-    );
+    refer_to_stages_of(database, &format!("(started_at_us / {MINUTE_US}) % 2 = 0"));
     let plan = prune(database, &["--dry-run", "--exact"]).expect(0).json();
     assert_eq!((&plan["plan"]["kept_counts"]["needed"], &plan["plan"]["sessions"]), (&2000.into(), &2000.into()));
     let removed = prune(database, &["--yes"]).expect(0).json();
@@ -58,6 +49,51 @@ fn sessions_that_others_need_are_kept_however_many_they_are(database: &Database)
     assert_eq!(database.count("alert_sessions"), 2001);
     // Those of `young` itself, and all that it refers to.
     assert_eq!(database.count("mcp_communications"), 2001);
+}
+
+/// Gives each session a stage, and a younger session that refers to those of the sessions that meet a condition.
+fn refer_to_stages_of(database: &Database, condition: &str) {
+    database.execute(
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+         SELECT 'e-' || session_id, session_id, 'analysis', 0, 'Analysis', 'KubernetesAgent', 'completed'
+         FROM alert_sessions",
+    );
+    insert_session(database, "young", "completed", Some(NOW_US));
+    database.execute(&format!(
+        "INSERT INTO mcp_communications (communication_id, step_description, request_id, session_id, stage_execution_id,
+                                         duration_ms, success, server_name, communication_type)
+         SELECT 'c-' || session_id, 'look', 'r', 'young', 'e-' || session_id, 1, true, 'kubernetes', 'tool_call'
+         FROM alert_sessions WHERE {condition} AND session_id <> 'young'"
+    ));
+}
+
+#[apply(test)]
+fn a_batch_meets_no_session_of_which_the_plan_knows_that_it_is_kept(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_many(database, 2510, 32, OLD_US);
+    database.execute(&format!(
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                       started_at_us)
+         SELECT 'e-' || session_id, session_id, 'chat', 0, 'Chat', 'ChatAgent', 'active', {NOW_US}
+         FROM alert_sessions WHERE started_at_us <= {}",
+        OLD_US + 2500 * MINUTE_US
+    ));
+    let removed = prune(database, &["--yes", "--batch-time", "1us"]).expect(0).json();
+    assert_eq!((&removed["removed"]["sessions"], &removed["remaining_sessions"]), (&10.into(), &2500.into()));
+    // Each has a batch of its own.
+    assert_eq!(removed["removed"]["batches"], 10, "{removed:#}");
+}
+
+#[apply(test)]
+fn a_session_that_a_batch_keeps_is_not_picked_again(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_many(database, 1100, 32, OLD_US);
+    refer_to_stages_of(database, &format!("started_at_us <= {}", OLD_US + 100 * MINUTE_US));
+    // With a limit the plan does not look for those that only interactions and communications refer to.
+    let limited = ["--yes", "--batch-time", "1us", "--max-duration", "1h"];
+    let removed = prune(database, &limited).expect(0).json();
+    assert_eq!((&removed["removed"]["sessions"], &removed["remaining_sessions"]), (&1000.into(), &100.into()));
+    assert_eq!(removed["removed"]["batches"], 1100, "{removed:#}");
 }
 
 #[apply(test)]
