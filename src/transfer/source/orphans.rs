@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::constraints::{binary, foreign_keys, from_orphans, has_parents, latest_start};
+use super::constraints::{binary, foreign_keys, from_orphans, has_parents, latest_start, parents};
 use super::missing::{self, Parents};
 use super::placeholder::{Content, contents};
 use super::table::{RowId, rows_of};
@@ -164,18 +164,21 @@ impl Dropping<'_> {
     }
 }
 
-/// The rows of a table that reference a row of `parent` which was left out in a round.
+/// The rows of a table that reference a row of `parent` which was left out in a round, if no other row with that key is
+/// copied: a source without a unique index may have several.
 fn children(table: &TablePlan, key: &ForeignKey, (parent, id): (&TablePlan, &RowId), round: u32) -> String {
     let referenced = key.referenced_columns.iter().map(|column| format!("{}.{}", quoted(&parent.name), quoted(column)));
     format!(
         "FROM {children} WHERE ({columns}) IN (
-             SELECT {referenced} FROM {dropped} AS dropped CROSS JOIN {parents} ON {id} = dropped.id
-             WHERE dropped.round = {round})",
+             SELECT {referenced} FROM {dropped} AS dropped CROSS JOIN {rows} ON {id} = dropped.id
+             WHERE dropped.round = {round})
+         AND ({columns}) NOT IN ({parents} AND {id} NOT IN (SELECT id FROM {dropped}))",
         children = rows_of(&table.name),
         columns = binary(&key.columns).join(", "),
         referenced = referenced.collect::<Vec<_>>().join(", "),
         dropped = dropped_rows(parent),
-        parents = rows_of(&parent.name),
+        rows = rows_of(&parent.name),
+        parents = parents(key),
         id = id.expression,
     )
 }

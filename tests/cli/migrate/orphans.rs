@@ -382,6 +382,32 @@ fn only_orphans_are_dropped_whatever_identifies_the_rows_of_their_table() {
 }
 
 #[apply(test)]
+fn what_references_a_key_of_which_one_copy_is_kept_is_not_dropped() {
+    let target = Database::postgresql();
+    let source = stages(r#"PRIMARY KEY ("execution_id"), "#, "", &["'gone'", "'gone'", "'gone'"]);
+    // Of e-1 a copy stays. Of e-2 there is none, and of e-3 one that belongs to e-2.
+    source.execute_unguarded(
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status,
+                                       parent_stage_execution_id)
+         VALUES ('e-1', 'here', 'x', 0, 'X', 'agent', 'completed', NULL),
+                ('e-3', 'here', 'x', 0, 'X', 'agent', 'completed', 'e-2'),
+                ('within', 'here', 'x', 0, 'X', 'agent', 'completed', 'e-1');
+         INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name)
+         VALUES ('kept', 'here', 'e-1', 1, 1, 'gemini'), ('below-2', 'here', 'e-2', 1, 1, 'gemini'),
+                ('below-3', 'here', 'e-3', 1, 1, 'gemini')",
+    );
+    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(0);
+    assert_eq!(keys(&target), ["e-0", "e-1", "here", "kept", "within"]);
+    let dropped = changes(&read_report(&source));
+    let interactions =
+        ["below-2", "below-3"].map(|key| format!("llm_interactions {key} interaction_id orphan=drop row "));
+    assert_eq!(dropped[..2], interactions);
+    let stages =
+        ["e-1", "e-2", "e-3", "e-3"].map(|key| format!("stage_executions {key} execution_id orphan=drop row "));
+    assert_eq!(dropped[2..], stages);
+}
+
+#[apply(test)]
 fn a_key_that_differs_in_case_references_another_row_whatever_the_collation_of_the_source_is() {
     let column = r#""session_id" VARCHAR NOT NULL, "stage_id""#;
     let source =
