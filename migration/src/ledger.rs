@@ -1,6 +1,6 @@
 //! The ledger: the one-row table `alembic_version`, in which TARSy records the revision of a database.
 
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 use sea_orm_migration::sea_query::{BinOper, ColumnDef, Expr, ExprTrait, Index, IntoTableRef, Query, Table};
 
 use crate::manager::Manager;
@@ -27,14 +27,10 @@ pub enum Ledger {
 /// # Errors
 /// The database's error.
 pub async fn read(connection: &impl ConnectionTrait, place: impl IntoTableRef) -> Result<Ledger, DbErr> {
-    let revision = match connection.get_database_backend() {
-        // The driver would look up a type of an extension with a query of its own, which replaces the unnamed statement.
-        DbBackend::Postgres => Expr::col(COLUMN).cast_as("text"),
-        _ => Expr::col(COLUMN),
+    let revisions = match connection.get_database_backend() {
+        DbBackend::Postgres => read_texts(connection, place).await?,
+        _ => read_values(connection, place).await?,
     };
-    let rows = connection.query_all(Query::select().expr_as(revision, COLUMN).from(place)).await?;
-    let revisions =
-        rows.iter().map(|row| row.try_get::<Option<String>>("", COLUMN)).collect::<Result<Vec<_>, DbErr>>()?;
     // A row without a revision counts as none.
     let mut revisions: Vec<_> = revisions.into_iter().flatten().filter(|revision| !revision.is_empty()).collect();
     revisions.sort();
@@ -43,6 +39,34 @@ pub async fn read(connection: &impl ConnectionTrait, place: impl IntoTableRef) -
         1 => Ledger::At(revisions.remove(0)),
         _ => Ledger::Several(revisions),
     })
+}
+
+async fn read_texts(connection: &impl ConnectionTrait, place: impl IntoTableRef) -> Result<Vec<Option<String>>, DbErr> {
+    // The driver would look up a type of an extension with a query of its own, which replaces the unnamed statement.
+    let revision = Expr::col(COLUMN).cast_as("text");
+    let rows = connection.query_all(Query::select().expr_as(revision, COLUMN).from(place)).await?;
+    rows.iter().map(|row| row.try_get("", COLUMN)).collect()
+}
+
+/// The same on SQLite, which may hold any value in the column. What is not text in UTF-8 is an SQL literal, and so never a
+/// revision.
+async fn read_values(
+    connection: &impl ConnectionTrait,
+    place: impl IntoTableRef,
+) -> Result<Vec<Option<String>>, DbErr> {
+    let bytes = format!("iif(typeof({COLUMN}) = 'text', CAST({COLUMN} AS BLOB), NULL)");
+    // `IS NULL` would be false for a column that is NOT NULL, whatever it holds.
+    let literal = format!("iif(typeof({COLUMN}) = 'null', NULL, quote(coalesce({bytes}, {COLUMN})))");
+    let query =
+        Query::select().expr_as(Expr::cust(bytes), "bytes").expr_as(Expr::cust(literal), "literal").from(place).take();
+    let value = |row: &QueryResult| {
+        let bytes: Option<Vec<u8>> = row.try_get("", "bytes")?;
+        match bytes.map(String::from_utf8) {
+            Some(Ok(text)) => Ok(Some(text)),
+            _ => row.try_get("", "literal"),
+        }
+    };
+    connection.query_all(&query).await?.iter().map(value).collect()
 }
 
 /// Changes the ledger from `before` to `revision`, and creates the table if it is missing. Returns the statements.

@@ -12,7 +12,7 @@ use crate::database::connection::{row, rows};
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{Column, Entity};
-use crate::history::entity::{count_rows, select, text};
+use crate::history::entity::{count_rows, select, shown};
 use crate::history::retention::policy::has_start;
 use crate::schema::visible;
 
@@ -122,13 +122,17 @@ pub(crate) async fn edges(connection: &Transaction) -> Result<(Option<i64>, Opti
 /// How many sessions have each status.
 pub(crate) async fn by_status(connection: &Transaction) -> Result<Vec<StatusCount>, DbErr> {
     let counts = select::<Entity>(connection.namespace())
-        .expr(text(connection.backend(), Column::Status.as_column_ref()))
+        .expr(shown(connection.backend(), Column::Status))
         .expr(count_rows())
         .group_by(Column::Status)
         .order_by_desc(count_rows())
         .order_by_asc(Column::Status);
-    let counts = counts.into_tuple::<(String, i64)>().all(connection).await?.into_iter();
-    Ok(counts.map(|(status, sessions)| StatusCount { status, sessions: sessions.unsigned_abs() }).collect())
+    let counts = counts.into_tuple::<(Option<String>, i64)>().all(connection).await?.into_iter();
+    let count = |(status, sessions): (Option<String>, i64)| StatusCount {
+        status: status.unwrap_or_else(|| "NULL".to_owned()),
+        sessions: sessions.unsigned_abs(),
+    };
+    Ok(counts.map(count).collect())
 }
 
 /// The last weeks with sessions, and the empty weeks between them.

@@ -23,9 +23,10 @@ pub(crate) mod mcp_communications;
 pub(crate) mod stage_executions;
 
 use sea_orm::sea_query::{Asterisk, Condition, DeleteStatement, Expr, ExprTrait, IntoColumnRef, SelectStatement};
-use sea_orm::{DbBackend, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
+use sea_orm::{ColumnTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
 
 use crate::database::namespace::Namespace;
+use crate::database::quote::quoted;
 
 /// Selects from the table of an entity. Columns are still to be named: a revision may lack some of the entity.
 pub(crate) fn select<E: EntityTrait>(namespace: &Namespace) -> Select<E> {
@@ -71,6 +72,17 @@ pub(crate) fn is_text(backend: DbBackend, column: &str) -> Option<Expr> {
             SELECT bytes FROM again ORDER BY place DESC LIMIT 1))"
     );
     Some(Expr::cust(sql))
+}
+
+/// A column as text that is shown. SQLite may hold any value in it, and any bytes in a text: these are SQL literals. NULL
+/// is NULL on PostgreSQL.
+pub(crate) fn shown<C: ColumnTrait>(backend: DbBackend, column: C) -> Expr {
+    let name = quoted(column.as_str());
+    let literal = format!("quote(iif(typeof({name}) = 'text', CAST({name} AS BLOB), {name}))");
+    match is_text(backend, &name) {
+        Some(is_text) => Expr::case(is_text, Expr::cust(name)).finally(Expr::cust(literal)).into(),
+        None => text(backend, column.as_column_ref()),
+    }
 }
 
 /// The number of rows.

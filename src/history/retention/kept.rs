@@ -2,20 +2,16 @@
 
 use std::fmt;
 
-use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait, DbBackend, DbErr, IdenStatic, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select,
-};
+use sea_orm::{DbBackend, DbErr, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select};
 use serde::Serialize;
 
 use super::policy::ActiveSessions;
 use super::selection::{Selection, count, count_old};
 use crate::database::failure::DatabaseError;
 use crate::database::namespace::Namespace;
-use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{self, Column};
-use crate::history::entity::{is_text, select, text};
+use crate::history::entity::{select, shown};
 use crate::history::tables::TERMINAL_STATUSES;
 
 /// How many kept sessions a plan lists.
@@ -126,18 +122,9 @@ pub(crate) async fn each_kept<E: From<DbErr>>(
 }
 
 fn kept_query(namespace: &Namespace, selection: &Selection) -> Select<alert_sessions::Entity> {
-    let shown = |column: Column| {
-        // SQLite may hold any value in it, and any bytes in a text.
-        let name = quoted(column.as_str());
-        let literal = format!("quote(iif(typeof({name}) = 'text', CAST({name} AS BLOB), {name}))");
-        match is_text(selection.backend(), &name) {
-            Some(is_text) => Expr::case(is_text, Expr::cust(name)).finally(Expr::cust(literal)).into(),
-            None => text(selection.backend(), column.as_column_ref()),
-        }
-    };
     select::<alert_sessions::Entity>(namespace)
-        .expr_as(shown(Column::SessionId), "id")
-        .expr_as(shown(Column::Status), "shown_status")
+        .expr_as(shown(selection.backend(), Column::SessionId), "id")
+        .expr_as(shown(selection.backend(), Column::Status), "shown_status")
         .column(Column::StartedAtUs)
         .filter(selection.policy.is_old(selection.backend()))
         .filter(selection.condition().not())

@@ -88,6 +88,74 @@ fn sessions_are_counted_by_status_and_week(database: &Database) {
     assert_eq!(bars.collect::<Vec<_>>(), [20, 40, 20], "{table}");
 }
 
+/// Values that are no text, in SQL, and how they are shown.
+const NO_TEXTS: [(&str, &str); 2] = [("x'6162'", "X'6162'"), ("CAST(x'61ff' AS TEXT)", "X'61FF'")];
+
+#[apply(test)]
+fn a_status_that_is_no_text_is_shown_as_it_is() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "sound", "completed", None);
+    for (number, (value, _)) in NO_TEXTS.iter().enumerate() {
+        insert_session(&database, &number.to_string(), "completed", None);
+        database.execute(&format!("UPDATE alert_sessions SET status = {value} WHERE session_id = '{number}'"));
+    }
+    let mut statuses = [NO_TEXTS[0].1, NO_TEXTS[1].1, "completed"].map(|name| json!({ "status": name, "sessions": 1 }));
+    let mut found = info(&database, &[])["sessions"]["by_status"].as_array().expect("a list").clone();
+    for list in [&mut statuses[..], &mut found[..]] {
+        list.sort_by_key(ToString::to_string);
+    }
+    assert_eq!(found, statuses);
+}
+
+#[apply(test)]
+fn sessions_without_a_status_are_counted(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "one", "completed", None);
+    database.execute_unguarded(match database.is_sqlite() {
+        true => {
+            "ALTER TABLE alert_sessions RENAME TO before; CREATE TABLE alert_sessions AS SELECT * FROM before;
+             UPDATE alert_sessions SET status = NULL"
+        }
+        false => "ALTER TABLE alert_sessions ALTER status DROP NOT NULL; UPDATE alert_sessions SET status = NULL",
+    });
+    let report = info(database, &[]);
+    assert_eq!(report["sessions"]["by_status"], json!([{ "status": "NULL", "sessions": 1 }]));
+}
+
+#[apply(test)]
+fn a_revision_that_is_no_text_is_unknown() {
+    each(NO_TEXTS, |(value, shown)| {
+        let database = Database::sqlite();
+        database.create_schema(Schema::Baseline);
+        database.execute(&format!("UPDATE alembic_version SET version_num = {value}"));
+        let described = info(&database, &[]);
+        assert_eq!(described["revision"], shown);
+        let refused = Outcome::of(tarsy_db(&database).args(["prune", "--dry-run", "--older-than", "90d"])).expect(5);
+        assert!(refused.stderr.contains(&format!("the database is at revision `{shown}`")), "{}", refused.stderr);
+        Outcome::of(tarsy_db(&database).arg("check")).expect(5);
+    });
+}
+
+#[apply(test)]
+fn a_revision_of_none_in_spite_of_its_constraint_is_none() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Baseline);
+    let definition = |from: &str, to: &str| {
+        format!(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, '{from}', '{to}') WHERE name = 'alembic_version';
+             PRAGMA writable_schema = RESET;"
+        )
+    };
+    database.execute(&format!(
+        "{} UPDATE alembic_version SET version_num = NULL; {}",
+        definition(" NOT NULL", " /**/"),
+        definition(" /**/", " NOT NULL")
+    ));
+    assert_eq!(info(&database, &[])["revision"], Value::Null);
+}
+
 #[apply(test)]
 fn a_gap_of_years_does_not_hide_the_last_weeks(database: &Database) {
     database.create_schema(Schema::Baseline);
