@@ -191,7 +191,8 @@ impl Removal<'_> {
         reference: &Reference,
         after: Option<Place>,
     ) -> Result<(Vec<Place>, Option<Place>), Stop> {
-        self.find(async |history, limit| orphans::find(&history.connection, reference, after, limit).await).await
+        self.find(async |history, limit| orphans::search::find(&history.connection, reference, after, limit).await)
+            .await
     }
 
     /// Finds the stages among orphans that others need, before the time is up, and removes them from the places.
@@ -201,7 +202,7 @@ impl Removal<'_> {
         places: &mut Vec<Place>,
     ) -> Result<Vec<Place>, Stop> {
         let find = async |history: &OpenHistory, _| {
-            orphans::find_parents(&history.connection, &history.schema, reference, places).await
+            orphans::search::find_parents(&history.connection, &history.schema, reference, places).await
         };
         let parents = self.find(find).await?;
         Ok(places.extract_if(.., |place| parents.contains(place)).collect())

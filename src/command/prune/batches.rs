@@ -219,7 +219,7 @@ impl Removal<'_> {
                 taken = last.len();
                 let batch = Batch::begin(connection, limits, archive.as_ref(), *triggers).await?;
                 let go_on = || history.may_continue(activity);
-                orphans::remove_batch(batch, schema, reference, last, &mut found, go_on).await
+                orphans::batch::remove_batch(batch, schema, reference, last, &mut found, go_on).await
             };
             if self.remove_others(sizer, begin).await? == Others::Again {
                 continue;

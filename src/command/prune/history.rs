@@ -24,7 +24,8 @@ use crate::fs::free_space;
 use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
-use crate::history::orphans::{self, Counted, OrphanCount};
+use crate::history::orphans;
+use crate::history::orphans::count::{Counted, OrphanCount};
 use crate::history::places::{self, RowIdError};
 use crate::history::removal::batch::{DeleteTriggers, Removed};
 use crate::history::removal::contention::{Activity, Contention};
@@ -154,7 +155,7 @@ impl OpenHistory {
             return Ok(Vec::new());
         }
         let mut tables = self.connection.reading(async |reading| places::tables_without_rowid(reading).await).await?;
-        tables.retain(|table| orphans::are_searched_in(&self.schema, table));
+        tables.retain(|table| orphans::count::are_searched_in(&self.schema, table));
         Ok(tables)
     }
 
@@ -296,7 +297,9 @@ impl OpenHistory {
             left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
         }
         if !self.plan.orphans.is_empty() {
-            for OrphanCount { reference, rows } in orphans::count(&reader, &self.schema, Counted::Removable).await? {
+            for OrphanCount { reference, rows } in
+                orphans::count::count(&reader, &self.schema, Counted::Removable).await?
+            {
                 *left.entry(reference.child).or_default() += rows;
             }
         }

@@ -20,7 +20,8 @@ use crate::format;
 use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
 use crate::history::index_check;
-use crate::history::orphans::{self, Counted};
+use crate::history::orphans;
+use crate::history::orphans::count::Counted;
 use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas::{self, CacheFor};
@@ -227,8 +228,8 @@ impl Planning<'_> {
     /// run removes none.
     async fn add_orphans(&self, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
         let count = async |reading: &Transaction, _| {
-            let counts = orphans::count(reading, self.schema, Counted::Removable).await?;
-            let tables = orphans::tables(&counts);
+            let counts = orphans::count::count(reading, self.schema, Counted::Removable).await?;
+            let tables = orphans::count::tables(&counts);
             index_check::require_matching_indexes(reading, &tables).await.context((Verb::Find, "orphans"))?;
             Ok(counts)
         };
