@@ -64,19 +64,16 @@ pub(crate) async fn find_parents(
     };
     let reading = connection.begin_reading(SearchPath::Empty, "").await?;
     let add = async |row: QueryResult| {
-        let place = Place::of_row(DbBackend::Sqlite, &row)?;
-        if among.binary_search(&place).is_ok() {
-            parents.insert(place);
-        }
+        parents.insert(Place::of_row(DbBackend::Sqlite, &row)?);
         Ok::<_, DbErr>(())
     };
-    let query = parents_by(reading.namespace(), &between_stages);
+    let query = parents_by(reading.namespace(), &between_stages, among);
     reading.each(StatementBuilder::build(&query, &DbBackend::Sqlite), add).await?;
     Ok(parents)
 }
 
-/// The query for the places of all stages that are the parents of others.
-fn parents_by(namespace: &Namespace, reference: &Reference) -> SelectStatement {
+/// The query for those places of stages that are the parents of others.
+fn parents_by(namespace: &Namespace, reference: &Reference, among: &[Place]) -> SelectStatement {
     let Reference { child, column, key, .. } = *reference;
     let parents = Query::select()
         .column(("child_row", column))
@@ -84,10 +81,13 @@ fn parents_by(namespace: &Namespace, reference: &Reference) -> SelectStatement {
         .and_where(Expr::col(("child_row", column)).not_equals(("child_row", key)))
         .to_owned();
     let is_parent = Expr::col((child, key)).in_subquery(parents);
-    let mut query = Query::select().from(namespace.table_ref(child)).and_where(is_parent).to_owned();
+    let is_meant = places::are_at(DbBackend::Sqlite, child, among);
+    let mut query =
+        Query::select().from(namespace.table_ref(child)).and_where(is_meant).and_where(is_parent).to_owned();
     places::select(DbBackend::Sqlite, child, &mut query);
     query
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
