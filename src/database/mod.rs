@@ -14,6 +14,7 @@
 //! | [`keepalive`] | TCP keepalives for all connections |
 //! | [`sqlite_thread`] | work on a thread with SQLite's handle |
 //! | [`sqlite_cache`] | a small page cache for the time of some work |
+//! | [`sqlite_digest`] | digests of many rows as functions of SQLite's |
 //! | [`sqlite_statement`] | a statement of SQLite's that copies no value |
 //! | [`failure`] | the database's errors: classes, hints, and whether to retry |
 //! | [`url`] | SQLAlchemy URLs, with hidden passwords |
@@ -32,6 +33,7 @@ pub(crate) mod read_transaction;
 pub(crate) mod readiness;
 pub(crate) mod session;
 pub(crate) mod sqlite_cache;
+pub(crate) mod sqlite_digest;
 pub(crate) mod sqlite_file;
 pub(crate) mod sqlite_statement;
 pub(crate) mod sqlite_thread;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
+use sqlx::sqlite::LockedSqliteHandle;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -68,14 +69,24 @@ fn with_handle<T>(
         connection.lock_handle().await
     })?;
     handle.set_progress_handler(STEPS, move || !is_abandoned.load(Ordering::Relaxed));
+    let result = on_handle(&mut handle, work);
+    handle.remove_progress_handler();
+    result
+}
+
+/// Runs work with the handle of a locked connection, on this thread.
+///
+/// # Errors
+/// SQLite's error, or that of `work`.
+pub(crate) fn on_handle<T>(
+    handle: &mut LockedSqliteHandle<'_>,
+    work: impl FnOnce(&Connection) -> Result<T, DatabaseCause>,
+) -> Result<T, DatabaseCause> {
     // SAFETY: the handle is open and locked for this thread until `handle` is dropped, which is after `connection`;
     // a connection made from a handle does not close it.
     #[expect(unsafe_code, reason = "there is no safe way to the handle behind the driver")]
     let connection = unsafe { Connection::from_handle(handle.as_raw_handle().as_ptr()) }?;
-    let result = work(&connection);
-    drop(connection);
-    handle.remove_progress_handler();
-    result
+    work(&connection)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::failure::{DatabaseCause, ErrorClass};
 use super::namespace::Namespace;
 use super::quote::quoted;
 use super::session::{Session, StatementNames, ended, exec_error, query_error};
-use super::sqlite_thread::Work;
+use super::sqlite_thread::{Work, on_handle};
 
 /// Where unqualified names lead in a transaction on PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +219,24 @@ impl Transaction {
         session.0 = Some(transaction);
         self.answers.fetch_add(1, Ordering::Relaxed);
         result
+    }
+
+    /// Runs short work with SQLite's handle outside of a transaction, for example to add a function.
+    ///
+    /// # Errors
+    /// SQLite's error, or that of `work`.
+    pub(crate) async fn on_sqlite_handle<T>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, DatabaseCause>,
+    ) -> Result<T, DatabaseCause> {
+        let Inner::SqliteConnection(pool) = &self.inner else {
+            return Err(DatabaseCause::new(
+                ErrorClass::Other,
+                "there is no connection to SQLite without a transaction",
+            ));
+        };
+        let mut connection = pool.get_sqlite_connection_pool().acquire().await?;
+        on_handle(&mut connection.lock_handle().await?, work)
     }
 
     /// Ends the transaction. Nothing happens on SQLite without one.

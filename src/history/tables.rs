@@ -88,7 +88,7 @@ pub(crate) fn delete_many(namespace: &Namespace, name: &'static str) -> DeleteSt
 }
 
 /// A column that refers to a row of another table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Reference {
     pub child: &'static str,
     /// Its column; NULL refers to nothing.

@@ -229,8 +229,8 @@ impl Planning<'_> {
     async fn add_orphans(&self, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
         let count = async |reading: &Transaction, _| {
             let counts = orphans::count::count(reading, self.schema, Counted::Removable).await?;
-            let tables = orphans::count::tables(&counts);
-            index_check::require_matching_indexes(reading, &tables).await.context((Verb::Find, "orphans"))?;
+            let searched = orphans::count::searched(self.schema, &counts);
+            index_check::require_matching_indexes(reading, &searched).await.context((Verb::Find, "orphans"))?;
             Ok(counts)
         };
         let counted = self.in_time("orphans are left to a run with more time", count).await?;

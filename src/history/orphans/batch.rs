@@ -87,6 +87,7 @@ fn still_orphans(
     places::select(backend, table, &mut query);
     query
 }
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -9,7 +9,10 @@ use super::condition::{is_not_needed, orphans_of};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::transaction::Transaction;
 use crate::history::entity::count_rows;
-use crate::history::tables::{REFERENCES, Reference, STAGES, references_from_others, references_to_stages};
+use crate::history::index_check::Searched;
+use crate::history::tables::{
+    REFERENCES, Reference, SESSIONS, STAGES, primary_key, references_from_others, references_to_stages,
+};
 use crate::schema::model::Schema;
 
 /// The orphans of one reference.
@@ -63,23 +66,35 @@ pub(crate) async fn count(
     Ok(counts)
 }
 
-/// The tables that decide whether a row is an orphan, and whether an orphaned stage stays.
+/// What decides whether a row is an orphan, whether an orphaned stage stays, and what is removed with it.
 #[must_use]
-pub(crate) fn tables(counts: &[OrphanCount]) -> Vec<&'static str> {
-    let both = counts.iter().flat_map(|count| [count.reference.child, count.reference.parent]);
-    let has_stages = counts.iter().any(|count| count.reference.child == STAGES);
-    let of_stages = references_from_others(STAGES).filter(|_| has_stages).map(|reference| reference.child);
-    both.chain(of_stages).collect::<BTreeSet<_>>().into_iter().collect()
+pub(crate) fn searched(schema: &Schema, counts: &[OrphanCount]) -> Searched {
+    let mut references = BTreeSet::new();
+    for OrphanCount { reference, .. } in counts {
+        references.insert(*reference);
+        references.extend(references_from_others(reference.child));
+    }
+    let mut searched = Searched::new();
+    if counts.iter().any(|count| count.reference.child == STAGES) {
+        references.extend(references_to_stages(schema));
+        searched.entry(SESSIONS).or_default().extend(primary_key(SESSIONS));
+    }
+    for reference in references.into_iter().filter(|reference| reference.is_in(schema)) {
+        searched.entry(reference.child).or_default().insert(reference.column);
+        searched.entry(reference.parent).or_default().insert(reference.key);
+    }
+    searched
 }
 
 /// Whether orphans are searched in a table.
 pub(crate) fn are_searched_in(schema: &Schema, table: &str) -> bool {
     REFERENCES.iter().any(|reference| reference.child == table && reference.is_in(schema))
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::orphans::condition::is_orphan;
+    use crate::history::orphans::condition::{LOST_INTERACTIONS, is_orphan, reference_of};
     use crate::history::tables::delete_many;
     use crate::schema;
 
@@ -114,5 +129,20 @@ mod tests {
             connection.execute(&delete).await.expect("the condition fits a removal");
         }
         assert_eq!(count(&connection, &schema, Counted::All).await.expect("counts"), []);
+    }
+
+    #[tokio::test]
+    async fn what_a_search_reads_is_what_decides_about_the_orphans_that_were_found() {
+        let connection = Transaction::in_memory().await;
+        connection.execute_unprepared(LOST_INTERACTIONS).await.expect("sound SQL");
+        let schema = schema::read::schema(&connection).await.expect("a schema");
+        let searched = |child: &str| searched(&schema, &[OrphanCount { reference: reference_of(child), rows: 1 }]);
+        let sessions = (SESSIONS, BTreeSet::from(["session_id"]));
+        let interactions = ("llm_interactions", BTreeSet::from(["session_id"]));
+        assert_eq!(searched("llm_interactions"), Searched::from([sessions.clone(), interactions]));
+        let stages = (STAGES, BTreeSet::from(["execution_id", "parent_stage_execution_id", "session_id"]));
+        let with_stages = ("llm_interactions", BTreeSet::from(["stage_execution_id"]));
+        assert_eq!(searched(STAGES), Searched::from([sessions, stages, with_stages]));
+        assert_eq!(super::searched(&schema, &[]), Searched::new());
     }
 }
