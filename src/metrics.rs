@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
-use crate::history::removal::batch::Removed;
+use crate::history::removal::batch_error::Removed;
 
 /// The prefix of all metric names.
 const PREFIX: &str = "tarsy_db_prune_";

@@ -6,7 +6,8 @@ use sea_orm::{ColumnTrait, DbBackend, DbErr, IdenStatic, Iterable, QueryFilter, 
 
 use super::entity::{self, count_rows, events};
 use super::id_set::IdSet;
-use super::removal::batch::{Batch, BatchError, gave_way};
+use super::removal::batch::Batch;
+use super::removal::batch_error::{BatchError, gave_way};
 use super::retention::plan::{TableCounts, table_plan};
 use super::retention::policy::RetentionError;
 use crate::database::failure::DatabaseError;

@@ -7,7 +7,7 @@ use crate::database::failure::DatabaseError;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::history::removal::batch::Removed;
+use crate::history::removal::batch_error::Removed;
 use crate::history::tables::SESSIONS;
 use crate::interrupt::Signal;
 

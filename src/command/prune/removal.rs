@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::history::OpenHistory;
 use super::outcome::{RemovalOutcome, Stop};
-use crate::history::removal::batch::Removed;
+use crate::history::removal::batch_error::Removed;
 use crate::history::removal::contention::Activity;
 use crate::history::tables::SESSIONS;
 use crate::interrupt::{Interrupt, Signal};

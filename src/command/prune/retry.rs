@@ -10,7 +10,7 @@ use super::removal::{Removal, add};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::error::Error;
 use crate::format;
-use crate::history::removal::batch::{BatchError, FailedIn};
+use crate::history::removal::batch_error::{BatchError, FailedIn};
 
 /// The shortest time limit of an attempt to reconnect.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);

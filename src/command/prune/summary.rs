@@ -10,7 +10,7 @@ use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
 use crate::format::{counted, duration, number, percentage, size};
 use crate::history::events::{self, EVENTS, EventPolicy};
-use crate::history::removal::batch::Removed;
+use crate::history::removal::batch_error::Removed;
 use crate::history::retention::plan::RetentionPlan;
 use crate::history::retention::policy::RetentionPolicy;
 use crate::history::space::Space;

@@ -7,7 +7,8 @@ use super::condition::{is_not_needed, orphans_of};
 use crate::database::namespace::Namespace;
 use crate::history::id_set::IdSet;
 use crate::history::places::{self, Place};
-use crate::history::removal::batch::{Batch, BatchError, gave_way};
+use crate::history::removal::batch::Batch;
+use crate::history::removal::batch_error::{BatchError, gave_way};
 use crate::history::tables::{Reference, STAGES, primary_key, references_from_others, references_to_stages};
 use crate::schema::model::Schema;
 

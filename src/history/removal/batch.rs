@@ -2,7 +2,6 @@
 //! [`crate::history::retention::session_batch`], [`crate::history::events`] and [`crate::history::orphans`] choose the
 //! rows.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use migration::ledger::{self, Ledger};
@@ -11,17 +10,17 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
 
-use super::file_rows::{FileRows, RemovedChunk};
+use super::archived_rows::{may_split, remove_chunks, remove_returning};
+use super::batch_error::{BatchError, FailedIn, Removed, kept_by_trigger, too_few_removed, upgraded_concurrently};
 use super::prune_lock;
-use crate::database::connection::{Connection, milliseconds, row};
-use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, Verb};
+use crate::database::connection::{Connection, milliseconds};
+use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
 use crate::database::mark;
 use crate::database::namespace::Namespace;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::{SearchPath, Transaction};
-use crate::format::counted;
 use crate::history::archive::Archive;
-use crate::history::archive::transaction::{ArchiveTransaction, table_of};
+use crate::history::archive::transaction::ArchiveTransaction;
 use crate::history::entity::count_rows;
 use crate::history::places::Place;
 use crate::history::tables::delete_many;
@@ -33,80 +32,6 @@ pub(crate) struct Limits {
     pub lock: Duration,
     /// For each statement; `None` is no limit.
     pub statement: Option<Duration>,
-}
-
-/// The number of removed rows by table.
-pub(crate) type Removed = BTreeMap<&'static str, u64>;
-
-/// Where a batch failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailedIn {
-    Database,
-    Archive,
-    /// The schema, which changed in the meantime.
-    Schema,
-    /// The lock that another `prune` has taken in the meantime.
-    PruneLock,
-}
-
-/// Why a batch was rolled back.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {action}")]
-pub(crate) struct BatchError {
-    pub action: Action,
-    pub place: FailedIn,
-    /// The rows of a COMMIT whose outcome is unknown if the connection broke.
-    pub uncommitted: Option<Removed>,
-    #[source]
-    pub cause: DatabaseCause,
-}
-
-impl BatchError {
-    /// The same for an answer to the COMMIT that did not arrive in time.
-    #[must_use]
-    pub(crate) fn or_uncommitted(self, removing: Removed) -> Self {
-        let is_lost = self.place == FailedIn::Database && self.cause.class.is_before_login();
-        Self { uncommitted: self.uncommitted.or(is_lost.then_some(removing)), ..self }
-    }
-
-    pub(crate) fn in_archive(cause: DatabaseCause) -> Self {
-        Self {
-            action: (Verb::Archive, "the rows of the batch").into(),
-            place: FailedIn::Archive,
-            uncommitted: None,
-            cause,
-        }
-    }
-
-    /// Whether the connection must be replaced before the next batch: after a failed COMMIT, and on SQLite, which may
-    /// have rolled back on its own, after every error but a lock that was not granted.
-    #[must_use]
-    pub(crate) fn spoils_connection(&self, backend: DbBackend) -> bool {
-        let is_about_sqlite = backend == DbBackend::Sqlite && self.place == FailedIn::Database;
-        self.uncommitted.is_some() || (is_about_sqlite && self.cause.class != ErrorClass::Busy)
-    }
-}
-
-/// The error of a batch that is given up, because another program has opened the database and would wait for it.
-pub(crate) fn gave_way() -> BatchError {
-    DatabaseCause::new(ErrorClass::Busy, "another program has opened the database").into()
-}
-
-impl<E: Into<DatabaseCause>> From<E> for BatchError {
-    fn from(error: E) -> Self {
-        Self {
-            action: (Verb::Remove, "a batch of old rows").into(),
-            place: FailedIn::Database,
-            uncommitted: None,
-            cause: error.into(),
-        }
-    }
-}
-
-impl From<BatchError> for DatabaseError {
-    fn from(error: BatchError) -> Self {
-        Self { action: error.action, cause: error.cause }
-    }
 }
 
 /// How rows of several tables are deleted on PostgreSQL.
@@ -336,54 +261,6 @@ fn delete_and_count(namespace: &Namespace, deletes: Vec<(&'static str, Expr)>) -
     counts.with(with)
 }
 
-/// Whether a DELETE may be split. With foreign keys SQLite would refuse to remove a stage before those that it is the
-/// parent of.
-async fn may_split(transaction: &Transaction) -> Result<bool, DbErr> {
-    if transaction.backend() != DbBackend::Sqlite {
-        return Ok(false);
-    }
-    Ok(row(transaction, "PRAGMA foreign_keys").await?.try_get::<i32>("", "foreign_keys")? == 0)
-}
-
-/// Removes rows of a SQLite file, one chunk while the archive writes the one before.
-async fn remove_chunks(
-    transaction: &Transaction,
-    archive: &mut ArchiveTransaction,
-    table: &'static str,
-    condition: Expr,
-) -> Result<u64, BatchError> {
-    let rows = FileRows::new(archive.tables(), table, condition).map_err(BatchError::in_archive)?;
-    let mut count = 0;
-    loop {
-        let RemovedChunk { rows, bytes, is_last } = rows.remove_chunk(transaction).await?;
-        count += rows.len() as u64;
-        archive.take_all(table, rows, bytes).await.map_err(BatchError::in_archive)?;
-        if is_last {
-            return Ok(count);
-        }
-    }
-}
-
-/// Removes rows with one DELETE, which returns them for the archive.
-async fn remove_returning(
-    transaction: &Transaction,
-    archive: &mut ArchiveTransaction,
-    table: &'static str,
-    condition: Expr,
-) -> Result<u64, BatchError> {
-    let mut delete = delete_many(transaction.namespace(), table).and_where(condition).to_owned();
-    // The columns are those of the database, each with the cast that the archive needs.
-    let returning = table_of(archive.tables(), table).map_err(BatchError::in_archive)?.returning.clone();
-    delete.returning(Query::returning().expr(Expr::cust(returning)));
-    let mut count = 0;
-    let take = async |row| {
-        count += 1;
-        archive.take(table, row).await.map_err(BatchError::in_archive)
-    };
-    transaction.each(StatementBuilder::build(&delete, &transaction.backend()), take).await?;
-    Ok(count)
-}
-
 /// The first statements of a transaction on PostgreSQL.
 fn set_up(limits: Limits) -> String {
     let (lock, statement) = (milliseconds(limits.lock), limits.statement.map_or(0, milliseconds));
@@ -398,63 +275,11 @@ fn set_up(limits: Limits) -> String {
     )
 }
 
-/// Without an error the rest of the session would go, and these rows would be orphans.
-fn kept_by_trigger(table: &str) -> DatabaseCause {
-    let message = format!(
-        "a trigger or rule kept rows of {table} that the run deletes; drop or change it: `tarsy-db check` lists what you added"
-    );
-    DatabaseCause::new(ErrorClass::Other, message)
-}
-
-/// A trigger or a policy kept rows: without an error the next batch would find them again, forever.
-fn too_few_removed(gone: u64, wanted: usize, table: &str) -> DatabaseCause {
-    let message = format!(
-        "the database removed {gone} of {} of {table}, perhaps because of a trigger or a row policy",
-        counted(wanted as u64, "row")
-    );
-    DatabaseCause::new(ErrorClass::Other, message)
-}
-
-fn upgraded_concurrently() -> DatabaseCause {
-    DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema")
-}
-
 #[cfg(test)]
 mod tests {
     use sea_orm::sea_query::ExprTrait;
 
     use super::*;
-
-    fn failed(class: ErrorClass) -> BatchError {
-        DatabaseCause::new(class, "it failed").into()
-    }
-
-    #[test]
-    fn only_a_lost_connection_leaves_a_commit_open() {
-        let removing = Removed::from([("chats", 7)]);
-        let open = failed(ErrorClass::ConnectionLost).or_uncommitted(removing.clone());
-        assert_eq!(open.uncommitted.as_ref(), Some(&removing));
-        assert!(failed(ErrorClass::Constraint).or_uncommitted(removing.clone()).uncommitted.is_none());
-        let in_archive = BatchError::in_archive(DatabaseCause::new(ErrorClass::ConnectionLost, "it failed"));
-        assert!(in_archive.or_uncommitted(removing).uncommitted.is_none());
-    }
-
-    #[test]
-    fn sqlite_keeps_its_connection_after_a_lock_alone() {
-        let spoils = |error: BatchError| [DbBackend::Sqlite, DbBackend::Postgres].map(|of| error.spoils_connection(of));
-        assert_eq!(spoils(failed(ErrorClass::Busy)), [false, false]);
-        assert_eq!(spoils(failed(ErrorClass::Constraint)), [true, false]);
-        let open = BatchError { uncommitted: Some(Removed::new()), ..failed(ErrorClass::Busy) };
-        assert_eq!(spoils(open), [true, true]);
-        let in_archive = BatchError::in_archive(DatabaseCause::new(ErrorClass::Data, "it failed"));
-        assert_eq!(spoils(in_archive), [false, false]);
-    }
-
-    #[test]
-    fn rows_that_the_database_kept_are_counted() {
-        let expected = "the database removed 3 of 4 rows of chats, perhaps because of a trigger or a row policy";
-        assert_eq!(too_few_removed(3, 4, "chats").to_string(), expected);
-    }
 
     #[test]
     fn one_statement_deletes_rows_of_several_tables_and_counts_them() {

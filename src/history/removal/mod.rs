@@ -6,12 +6,16 @@
 //! | [`stage_index`] | the index that the removal of stages needs, during a run |
 //! | [`pragmas`] | SQLite's settings for the removal of many rows |
 //! | [`batch`] | one transaction: lock, archive, delete, commit |
+//! | [`archived_rows`] | removes rows that an archive keeps |
 //! | [`file_rows`] | removes rows of a SQLite file for the archive |
+//! | [`batch_error`] | why a batch failed |
 //! | [`prune_lock`] | one run of `prune` at a time |
 //! | [`contention`] | how other sessions use the database |
 //! | [`batch_size`] | the size of batches and the pauses between them |
 
+pub(crate) mod archived_rows;
 pub(crate) mod batch;
+pub(crate) mod batch_error;
 pub(crate) mod batch_size;
 pub(crate) mod contention;
 pub(crate) mod file_rows;

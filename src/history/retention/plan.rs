@@ -18,7 +18,7 @@ use crate::history::entity::alert_sessions::{self, Column};
 use crate::history::entity::{count_rows, keys_of_sessions, select};
 use crate::history::id_set::IdSet;
 use crate::history::orphans::count::OrphanCount;
-use crate::history::removal::batch::Removed;
+use crate::history::removal::batch_error::Removed;
 use crate::history::tables::{SESSIONS, STAGES};
 use crate::schema::model::Schema;
 

@@ -15,7 +15,8 @@ use crate::database::read_transaction::{self, Rows};
 use crate::database::transaction::SearchPath;
 use crate::history::entity::{self, alert_sessions};
 use crate::history::id_set::{IdSet, is_none_of};
-use crate::history::removal::batch::{Batch, BatchError, DeleteStatements, gave_way};
+use crate::history::removal::batch::{Batch, DeleteStatements};
+use crate::history::removal::batch_error::{BatchError, gave_way};
 use crate::history::tables::{CHATS, DEPENDENTS, Dependent, SESSIONS};
 use crate::schema::model::Schema;
 
