@@ -11,8 +11,7 @@ use crate::database::transaction::Transaction;
 use crate::exit_code::ExitCode;
 use crate::format::counted;
 use crate::history::index_check;
-use crate::history::orphans;
-use crate::history::orphans::count::{Counted, OrphanCount};
+use crate::history::orphans::count::{self as orphans, Counted, OrphanCount};
 use crate::history::tables::{REFERENCES, Reference};
 use crate::output::Status;
 use crate::schema::diff;
@@ -42,8 +41,8 @@ struct Orphans {
 
 async fn count_orphans(connection: &Transaction, found: &Schema) -> Result<Orphans, DatabaseCause> {
     let comparable = without_foreign_types(connection, found).await?;
-    let of_tarsy = orphans::count::count(connection, &comparable, Counted::All).await.map_err(|error| error.cause)?;
-    index_check::require_matching_indexes(connection, &orphans::count::searched(&comparable, &of_tarsy)).await?;
+    let of_tarsy = orphans::count(connection, &comparable, Counted::All).await.map_err(|error| error.cause)?;
+    index_check::require_matching_indexes(connection, &orphans::searched(&comparable, &of_tarsy)).await?;
     let unchecked = REFERENCES.iter().filter(|reference| reference.is_in(found) && !reference.is_in(&comparable));
     let unchecked = unchecked.map(|reference| not_checked(reference.child, reference.column)).collect();
     let mut orphans = Orphans { of_tarsy, others: Vec::new(), unchecked };

@@ -24,8 +24,7 @@ use crate::fs::free_space;
 use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
-use crate::history::orphans;
-use crate::history::orphans::count::{Counted, OrphanCount};
+use crate::history::orphans::count::{self as orphans, Counted, OrphanCount};
 use crate::history::places::{self, RowIdError};
 use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::batch_error::Removed;
@@ -156,7 +155,7 @@ impl OpenHistory {
             return Ok(Vec::new());
         }
         let mut tables = self.connection.reading(async |reading| places::tables_without_rowid(reading).await).await?;
-        tables.retain(|table| orphans::count::are_searched_in(&self.schema, table));
+        tables.retain(|table| orphans::are_searched_in(&self.schema, table));
         Ok(tables)
     }
 
@@ -298,9 +297,7 @@ impl OpenHistory {
             left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
         }
         if !self.plan.orphans.is_empty() {
-            for OrphanCount { reference, rows } in
-                orphans::count::count(&reader, &self.schema, Counted::Removable).await?
-            {
+            for OrphanCount { reference, rows } in orphans::count(&reader, &self.schema, Counted::Removable).await? {
                 *left.entry(reference.child).or_default() += rows;
             }
         }

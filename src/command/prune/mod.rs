@@ -8,7 +8,8 @@
 //! | [`attempt`] | one batch: begins it, commits it, adapts the batch size |
 //! | [`retry`] | what to do after a failed batch |
 //! | [`removal`] | the state of a running removal: limits, progress, pauses |
-//! | [`summary`] | what would be done or was done, as text and as JSON |
+//! | [`blocks`] | what would be done or was done, as text |
+//! | [`summary`] | the same as JSON |
 //! | [`prepare`] | plans the removal |
 //! | [`kept_file`] | the file with all sessions that are kept |
 //! | [`history`] | the open database, and what is planned |
@@ -18,6 +19,7 @@
 
 mod attempt;
 mod batches;
+mod blocks;
 mod bounds;
 mod history;
 mod kept_file;

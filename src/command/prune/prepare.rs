@@ -20,8 +20,7 @@ use crate::format;
 use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
 use crate::history::index_check;
-use crate::history::orphans;
-use crate::history::orphans::count::Counted;
+use crate::history::orphans::count::{self as orphans, Counted};
 use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::contention::Contention;
 use crate::history::removal::pragmas::{self, CacheFor};
@@ -228,8 +227,8 @@ impl Planning<'_> {
     /// run removes none.
     async fn add_orphans(&self, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
         let count = async |reading: &Transaction, _| {
-            let counts = orphans::count::count(reading, self.schema, Counted::Removable).await?;
-            let searched = orphans::count::searched(self.schema, &counts);
+            let counts = orphans::count(reading, self.schema, Counted::Removable).await?;
+            let searched = orphans::searched(self.schema, &counts);
             index_check::require_matching_indexes(reading, &searched).await.context((Verb::Find, "orphans"))?;
             Ok(counts)
         };
