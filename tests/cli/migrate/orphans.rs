@@ -1,7 +1,7 @@
 //! `migrate-sqlite-to-postgres --on orphan=POLICY`: rows whose parents are missing are left out with all rows that
 //! reference them, or arrive with placeholders as parents.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::append::{append_with, came, two_histories};
 use crate::support::birth::{self, Born};
@@ -66,6 +66,12 @@ fn keys(target: &Database) -> Vec<String> {
          UNION ALL SELECT chat_id FROM chats UNION ALL SELECT message_id FROM chat_user_messages ORDER BY 1",
     );
     keys.into_iter().flatten().collect()
+}
+
+/// Moves a source with these policies. Returns the report.
+fn move_with(source: &Database, target: &Database, policies: &[&str], more: &[&str]) -> Value {
+    Outcome::of(migrate(source, target).args(with_policies(policies)).args(more)).expect(0);
+    read_report(source)
 }
 
 #[apply(test)]
@@ -142,7 +148,7 @@ fn adopted_orphans_arrive_below_a_placeholder() {
     let target = Database::postgresql();
     let source = source_with_orphans();
     source.execute(REPAIR);
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let report = move_with(&source, &target, &["orphan=adopt"], &[]);
     assert_eq!(target.count("stage_executions"), 3);
     assert_eq!(
         target.texts("SELECT session_id FROM stage_executions WHERE execution_id = 'e-orphan'"),
@@ -155,7 +161,7 @@ fn adopted_orphans_arrive_below_a_placeholder() {
     );
     // It began with the first of its children whose time is known.
     assert_eq!(placeholder, [Some("unknown failed unknown 1769904000000015".to_owned())]);
-    assert_eq!(changes(&read_report(&source)), ["alert_sessions gone session_id orphan=adopt absent "]);
+    assert_eq!(changes(&report), ["alert_sessions gone session_id orphan=adopt absent "]);
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
     let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
     Outcome::of(migrate(&source, &target).args(again)).expect(0);
@@ -173,7 +179,7 @@ fn chains_of_missing_rows_are_made_up_from_the_bottom() {
          DELETE FROM chats;
          UPDATE llm_interactions SET session_id = 'also-gone' WHERE interaction_id = 'l-kept'",
     );
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let report = move_with(&source, &target, &["orphan=adopt"], &[]);
     let stages = target.texts(
         "SELECT concat_ws(' ', execution_id, session_id, parent_stage_execution_id, status, stage_id)
          FROM stage_executions ORDER BY 1",
@@ -186,7 +192,7 @@ fn chains_of_missing_rows_are_made_up_from_the_bottom() {
     assert_eq!(stages, expected.map(|stage| Some(stage.to_owned())));
     let messages = target.texts("SELECT m.message_id FROM chat_user_messages m JOIN chats USING (chat_id) ORDER BY 1");
     assert_eq!(messages, [Some("u-hangs".to_owned()), Some("u-kept".to_owned())]);
-    let made_up = changes(&read_report(&source));
+    let made_up = changes(&report);
     let cases = [
         "alert_sessions also-gone session_id",
         "chats c-kept chat_id",
@@ -210,7 +216,7 @@ fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
         "PRAGMA foreign_keys = OFF;
          UPDATE stage_executions SET session_id = NULL, parent_stage_execution_id = 'gone'",
     );
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    let report = move_with(&source, &target, &["orphan=adopt"], &[]);
     let stages = "SELECT concat_ws(' ', execution_id, session_id, parent_stage_execution_id) FROM stage_executions
                   ORDER BY 1";
     assert_eq!(target.texts(stages), [Some("e gone".to_owned()), Some("gone gone".to_owned())]);
@@ -218,7 +224,7 @@ fn a_made_up_stage_of_an_unknown_session_gets_a_made_up_session() {
         "alert_sessions gone session_id orphan=adopt absent ",
         "stage_executions gone execution_id orphan=adopt absent ",
     ];
-    assert_eq!(changes(&read_report(&source)), expected);
+    assert_eq!(changes(&report), expected);
     Outcome::of(tarsy_db(&target).args(["check", "--deep"])).expect(0);
 }
 
@@ -233,7 +239,7 @@ fn a_placeholder_begins_when_the_first_of_its_children_did_whatever_their_tables
          UPDATE stage_executions SET started_at_us = {} WHERE session_id = 'early'",
         NOW_US - 7
     ));
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    move_with(&source, &target, &["orphan=adopt"], &[]);
     let started = |session: &str| {
         target.texts(&format!("SELECT started_at_us::text FROM alert_sessions WHERE session_id = '{session}'"))
     };
@@ -249,7 +255,7 @@ fn placeholders_for_rows_without_a_time_are_the_same_in_every_run() {
     insert_session(&source, "one", "completed", Some(NOW_US));
     insert_session(&source, "gone", "completed", None);
     source.execute("PRAGMA foreign_keys = OFF; DELETE FROM alert_sessions WHERE session_id = 'gone'");
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(0);
+    move_with(&source, &target, &["orphan=adopt"], &[]);
     assert_eq!(target.number("SELECT count(*) FROM alert_sessions WHERE started_at_us IS NOT NULL"), 2);
     let again = ["--verify-only", "--on", "orphan=adopt", "--report", "again.json"];
     Outcome::of(migrate(&source, &target).args(again)).expect(0);
@@ -329,9 +335,9 @@ fn rows_below_dropped_ones_stay_behind_however_deep_they_are() {
          FROM numbers;
          UPDATE llm_interactions SET stage_execution_id = 'e-20' WHERE interaction_id = 'l-kept'",
     );
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(0);
+    let report = move_with(&source, &target, &["orphan=drop"], &[]);
     assert_eq!(keys(&target), ["c-kept", "e-kept", "here", "m-kept", "u-kept"]);
-    assert_eq!(dropped_rows(&read_report(&source)).len(), HANGING.len() + 21);
+    assert_eq!(dropped_rows(&report).len(), HANGING.len() + 21);
 }
 
 /// A source with a stage of an existing session and stages of these sessions, whose table of the stages has something
@@ -370,13 +376,13 @@ fn only_orphans_are_dropped_whatever_identifies_the_rows_of_their_table() {
             "INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name)
              VALUES ('below', 'here', 'e-1', 1, 1, 'gemini'), ('kept', 'here', 'e-2', 1, 1, 'gemini')",
         );
-            Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"])).args(more)).expect(0);
+            let report = move_with(&source, &target, &["orphan=drop"], more);
             assert_eq!(keys(&target), ["e-0", "e-2", "here", "kept"]);
             let expected = [
                 "llm_interactions below interaction_id orphan=drop row ",
                 "stage_executions e-1 execution_id orphan=drop row ",
             ];
-            assert_eq!(changes(&read_report(&source)), expected);
+            assert_eq!(changes(&report), expected);
         },
     );
 }
@@ -396,9 +402,9 @@ fn what_references_a_key_of_which_one_copy_is_kept_is_not_dropped() {
          VALUES ('kept', 'here', 'e-1', 1, 1, 'gemini'), ('below-2', 'here', 'e-2', 1, 1, 'gemini'),
                 ('below-3', 'here', 'e-3', 1, 1, 'gemini')",
     );
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(0);
+    let report = move_with(&source, &target, &["orphan=drop"], &[]);
     assert_eq!(keys(&target), ["e-0", "e-1", "here", "kept", "within"]);
-    let dropped = changes(&read_report(&source));
+    let dropped = changes(&report);
     let interactions =
         ["below-2", "below-3"].map(|key| format!("llm_interactions {key} interaction_id orphan=drop row "));
     assert_eq!(dropped[..2], interactions);
@@ -413,8 +419,8 @@ fn a_key_that_differs_in_case_references_another_row_whatever_the_collation_of_t
     let source =
         stages(column, &column.replace("VARCHAR", "VARCHAR COLLATE NOCASE"), &["'HERE'", "'THEIRS'", "'theirs'"]);
     let target = Database::postgresql();
-    Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(0);
-    assert_eq!(dropped_rows(&read_report(&source)).len(), 3);
+    let report = move_with(&source, &target, &["orphan=drop"], &[]);
+    assert_eq!(dropped_rows(&report).len(), 3);
     target.execute(
         "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id) VALUES ('theirs', 'k', 'failed', 'c')",
     );
@@ -433,13 +439,12 @@ fn a_reference_that_is_not_utf_8_is_a_hazard_or_replaced_before_it_is_adopted() 
     let (source, target) = (stages("x", "x", &["CAST(x'61ff' AS TEXT)"]), Database::postgresql());
     let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=adopt"]))).expect(65).json();
     assert_eq!(refused["error"]["counts"], json!({ "invalid-utf8": 1 }));
-    let arguments = with_policies(&["orphan=adopt", "invalid-utf8=replace"]);
-    Outcome::of(migrate(&source, &target).args(arguments)).expect(0);
+    let report = move_with(&source, &target, &["orphan=adopt", "invalid-utf8=replace"], &[]);
     let expected = [
         "alert_sessions a\u{fffd} session_id orphan=adopt absent ",
         "stage_executions e-1 session_id invalid-utf8=replace text 61FF",
     ];
-    assert_eq!(changes(&read_report(&source)), expected);
+    assert_eq!(changes(&report), expected);
 }
 
 #[apply(test)]
