@@ -41,6 +41,11 @@ impl Append<'_> {
         let tables = self.tables.to_vec();
         let found = source.reader.run(move |connection| missing::find(connection, &tables, Parents::OnEitherSide));
         self.watch.elsewhere(found).await.context(ACTION)?;
+        if policy == Policy::Drop {
+            let tables = self.tables.to_vec();
+            let asked = source.reader.run(move |connection| Orphans::ask_for_dropped(connection, &tables));
+            self.watch.elsewhere(asked).await.context(ACTION)?;
+        }
         loop {
             let begun = self.target.begin_reading(SearchPath::Empty, "").await;
             let reading = begun.context((Verb::Begin, "the transaction"))?;

@@ -132,13 +132,31 @@ pub(crate) fn for_each(
     Ok(())
 }
 
-/// The condition that the target does not have the row that a column references.
-pub(crate) fn is_not_present(key: &ForeignKey, column: &str) -> String {
-    format!(
-        "CAST({} AS TEXT) COLLATE BINARY NOT IN (SELECT key FROM temp.tarsy_db_missing WHERE parent = {} AND state = 'present')",
-        quoted(column),
-        literal(&key.referenced_table)
-    )
+/// Adds the rows of a FROM clause that a key references to those that the target is asked for.
+pub(crate) fn add(connection: &Connection, key: &ForeignKey, from: &str) -> Result<(), DatabaseCause> {
+    let parent = &key.referenced_table;
+    for column in &key.referenced_columns {
+        let sql = format!(
+            "INSERT OR IGNORE INTO temp.tarsy_db_missing (parent, key) SELECT {}, CAST({}.{} AS TEXT) {from}",
+            literal(parent),
+            quoted(parent),
+            quoted(column)
+        );
+        connection.execute(&sql, [])?;
+    }
+    Ok(())
+}
+
+/// The condition that the target does not have the row that a key references. `None` if the target is not asked for it.
+pub(crate) fn is_absent(key: &ForeignKey) -> Option<String> {
+    let [column] = key.columns.as_slice() else { return None };
+    is_asked_for(key).then(|| {
+        format!(
+            "CAST({} AS TEXT) COLLATE BINARY NOT IN (SELECT key FROM temp.tarsy_db_missing WHERE parent = {} AND state = 'present')",
+            quoted(column),
+            literal(&key.referenced_table)
+        )
+    })
 }
 
 /// Whether the target can be asked for the rows that a key references. Others are keys of the operator's.

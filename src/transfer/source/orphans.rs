@@ -44,6 +44,23 @@ impl Orphans {
         Self::apply(connection, tables, policies, Parents::InSource, now_us)
     }
 
+    /// Adds the keys of the rows that may be left out to those for which the target is asked: if it has one, rows that
+    /// reference the key have a parent there.
+    pub(crate) fn ask_for_dropped(connection: &Connection, tables: &[Arc<TablePlan>]) -> Result<(), DatabaseCause> {
+        let mut dropping = Dropping { connection, tables, parents: Parents::OnEitherSide, dropped: BTreeMap::new() };
+        dropping.drop_orphans()?;
+        for key in tables.iter().flat_map(|table| foreign_keys(table)).filter(|key| missing::is_asked_for(key)) {
+            let parent = tables.iter().find(|parent| parent.name == key.referenced_table);
+            if let Some((parent, id)) = parent.and_then(|parent| Some((parent, dropping.dropped.get(&parent.name)?))) {
+                missing::add(connection, key, &from_dropped(parent, id))?;
+            }
+        }
+        for table in tables.iter().filter(|table| dropping.dropped.contains_key(&table.name)) {
+            connection.execute_batch(&format!("DROP TABLE {}", dropped_rows(table)))?;
+        }
+        Ok(())
+    }
+
     /// Applies the policy to the orphans. Which rows are missing is known, unless those without a parent in the source
     /// are dropped.
     pub(crate) fn apply(
@@ -123,7 +140,11 @@ impl Dropping<'_> {
                 let parent = self.tables.iter().find(|parent| parent.name == key.referenced_table);
                 let parent = parent.and_then(|parent| Some((parent, self.dropped.get(&parent.name)?)));
                 if let Some((parent, id)) = parent {
-                    has_more |= self.drop_rows(table, round + 1, &children(table, key, (parent, id), round))?;
+                    let mut children = children(table, key, (parent, id), round);
+                    if self.parents == Parents::OnEitherSide {
+                        children.extend(missing::is_absent(key).map(|is_absent| format!(" AND {is_absent}")));
+                    }
+                    has_more |= self.drop_rows(table, round + 1, &children)?;
                 }
             }
         }
@@ -154,12 +175,9 @@ impl Dropping<'_> {
             return None;
         }
         let from = from_orphans(table, key);
-        match (self.parents, key.columns.as_slice()) {
-            (Parents::InSource, _) => Some(from),
-            (Parents::OnEitherSide, [column]) if missing::is_asked_for(key) => {
-                Some(format!("{from} AND {}", missing::is_not_present(key, column)))
-            }
-            (Parents::OnEitherSide, _) => None,
+        match self.parents {
+            Parents::InSource => Some(from),
+            Parents::OnEitherSide => missing::is_absent(key).map(|is_absent| format!("{from} AND {is_absent}")),
         }
     }
 }
@@ -170,17 +188,22 @@ fn children(table: &TablePlan, key: &ForeignKey, (parent, id): (&TablePlan, &Row
     let referenced = key.referenced_columns.iter().map(|column| format!("{}.{}", quoted(&parent.name), quoted(column)));
     format!(
         "FROM {children} WHERE ({columns}) IN (
-             SELECT {referenced} FROM {dropped} AS dropped CROSS JOIN {rows} ON {id} = dropped.id
-             WHERE dropped.round = {round})
+             SELECT {referenced} {from} WHERE dropped.round = {round})
          AND ({columns}) NOT IN ({parents} AND {id} NOT IN (SELECT id FROM {dropped}))",
         children = rows_of(&table.name),
         columns = binary(&key.columns).join(", "),
         referenced = referenced.collect::<Vec<_>>().join(", "),
         dropped = dropped_rows(parent),
-        rows = rows_of(&parent.name),
+        from = from_dropped(parent, id),
         parents = parents(key),
         id = id.expression,
     )
+}
+
+/// The rows of a table that are left out.
+fn from_dropped(table: &TablePlan, id: &RowId) -> String {
+    let (dropped, rows) = (dropped_rows(table), rows_of(&table.name));
+    format!("FROM {dropped} AS dropped CROSS JOIN {rows} ON {} = dropped.id", id.expression)
 }
 
 /// The temporary table with the identities of the rows of a table that are left out.

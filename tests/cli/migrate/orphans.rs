@@ -302,6 +302,29 @@ fn of_an_append_only_rows_whose_parents_neither_side_has_are_dropped() {
 }
 
 #[apply(test)]
+fn of_an_append_what_references_a_dropped_key_that_the_target_has_is_not_dropped() {
+    let (source, target) = orphans_of_an_append();
+    source.execute(
+        "INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, timestamp_us, duration_ms, success,
+                                       model_name, conversation)
+         VALUES ('kept', 'one', 'lost', 7, 1, 1, 'gemini', '[]')",
+    );
+    // Another stage with the key of the one that has no session.
+    target.execute(
+        "INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+         VALUES ('lost', 'theirs', 'x', 0, 'X', 'A', 'completed')",
+    );
+    let appended = append_with(&source, &target, &with_policies(&["orphan=drop"])).expect(0).json();
+    assert_eq!(came(&appended), [Some(7), Some(7), Some(0)]);
+    let expected = [
+        "llm_interactions of-lost interaction_id orphan=drop row ",
+        "stage_executions lost execution_id orphan=drop row ",
+    ];
+    assert_eq!(changes(&read_report(&source)), expected);
+    assert_eq!(target.number("SELECT count(*) FROM llm_interactions WHERE interaction_id = 'kept'"), 1);
+}
+
+#[apply(test)]
 fn of_an_append_only_rows_that_neither_side_has_get_a_placeholder() {
     let (source, target) = orphans_of_an_append();
     // The session of a placeholder may be on the target, too.
