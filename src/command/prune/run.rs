@@ -235,7 +235,7 @@ impl PruneRun<'_> {
         if !self.arguments.dry_run && self.history.is_connected && may_go_on {
             self.give_space_back(&mut blocks, &mut ending).await;
         }
-        let lacks_indexes = self.complete_archive(&mut ending).await;
+        self.summary.archive_lacks_indexes = self.complete_archive(&mut ending).await;
         if let Some(metrics) = metrics {
             self.tell_metrics(metrics, ending.stopped.as_ref()).await;
         }
@@ -248,7 +248,7 @@ impl PruneRun<'_> {
             Ok(None) => {}
             Ok(Some(path)) => {
                 blocks.push(Block::Line(format!("archived in {}", path.display())));
-                if lacks_indexes {
+                if summary.archive_lacks_indexes {
                     blocks.push(Block::Line(format!(
                         "it lacks indexes: the next run with it creates them, or `tarsy-db check --fix --database-url sqlite:///{}`",
                         path.display()

@@ -42,6 +42,8 @@ pub(crate) struct PruneSummary {
     pub(super) stuck: Vec<StuckSummary>,
     /// The path of the archive.
     pub(crate) archive: Option<String>,
+    /// Whether a later run has to create indexes of the archive.
+    pub(crate) archive_lacks_indexes: bool,
     /// The free space in the file or the tables, or the space that was returned to the operating system.
     pub(crate) space: Option<FreedSummary>,
 }
@@ -127,6 +129,7 @@ impl PruneSummary {
             remaining_sessions: None,
             stuck: Vec::new(),
             archive: None,
+            archive_lacks_indexes: false,
             space: None,
         }
     }
